@@ -1,0 +1,1 @@
+"""Measurements of chatlab beside its peers."""

@@ -1,0 +1,54 @@
+"""What can go wrong, as exceptions that a user of chatlab may meet.
+
+The machines never raise: there a failure is a value. Only settings, messages and the live facade raise these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class ChatError(Exception):
+    """Anything that chatlab raises while it talks to a server."""
+
+
+class ConnectError(ChatError):
+    """The transport gave up connecting; `code` is the close code or HTTP status that decided it, if any."""
+
+    def __init__(self, reason: str, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class ChatSendError(ChatError):
+    """The server refused a message; `status` is its HTTP status, or the nearest one on a WebSocket."""
+
+    def __init__(self, status: int, reason: str = "") -> None:
+        super().__init__(f"the server refused the message ({status}){': ' + reason if reason else ''}")
+        self.status = status
+        self.reason = reason
+
+
+class OutboxFull(ChatError):
+    """The outbox has no room, and its overflow policy is `reject`."""
+
+
+class SettingsError(ValueError):
+    """A setting has the wrong type or is out of range; the text names the field and what it may be."""
+
+
+class InvalidMessage(ValueError):
+    """A message can't be sent as it is: too large, empty of meaning, or not valid Unicode."""
+
+
+class EventTooLarge(ValueError):
+    """A line or an event of an event stream is above the limit, so the stream can't be read on.
+
+    `events` are those that came whole before it in the same chunk; they still want delivering.
+    """
+
+    def __init__(self, reason: str, events: Sequence[Any] = ()) -> None:
+        super().__init__(reason)
+        self.events = events

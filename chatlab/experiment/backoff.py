@@ -1,0 +1,138 @@
+"""What a backoff formula does to many people: its delays, and the herd that it makes of them.
+
+No server, no network: formulas alone, so that a hundred thousand people take a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from chatlab.errors import SettingsError
+from chatlab.settings import ReconnectConfig
+from chatlab.transports.backoff import exponential
+
+Floats = NDArray[np.float64]
+
+ENDLESS_ATTEMPTS = 16
+"""How many delays `backoff_delays` gives where the settings never give up."""
+MOST_DELAYS = 10**8
+"""How many delays `backoff_delays` gives at most (800 MB)."""
+MOST_ATTEMPTS = 100_000
+"""Attempts of one person after which `herd_returns` calls the settings a busy loop."""
+
+
+def backoff_delays(
+    config: ReconnectConfig, *, samples: int = 10_000, seed: int = 0, attempts: int | None = None
+) -> Floats:
+    """Return what many clients wait before each retry: shape `(samples, max_attempts)`, in seconds.
+
+    `attempts` asks for fewer retries than `max_attempts`, or for more than 16 where that is None. The first
+    columns are the same whatever their number. Disabled settings have no columns.
+
+    Errors: `SettingsError` where a number is out of range, or the array would be too large.
+    """
+    _check("samples", samples, 1)
+    _check("seed", seed, 0)
+    if attempts is None:
+        attempts = ENDLESS_ATTEMPTS if config.max_attempts is None else config.max_attempts
+    _check("attempts", attempts, 0)
+    if samples * attempts > MOST_DELAYS:
+        raise SettingsError(
+            f"{samples:,} samples of {attempts:,} attempts are over {MOST_DELAYS:,} delays; ask for fewer"
+        )
+    columns = list(islice(_columns(config, samples, seed), attempts))
+    return np.column_stack(columns) if columns else np.empty((samples, 0))
+
+
+class Herd(Struct, frozen=True, eq=False):
+    """When each person of a herd came back: arrays of shape `(people,)`.
+
+    `returns` is seconds after the server's return, inf for those who gave up; `attempts` counts the retries.
+    """
+
+    returns: Floats
+    attempts: NDArray[np.int64]
+
+    @property
+    def gave_up(self) -> int:
+        """How many people never came back."""
+        return int(np.isinf(self.returns).sum())
+
+    def busiest(self, width: float = 0.1) -> float:
+        """Return the largest share of the people, 0 to 1, that comes back in one bin of `width` seconds."""
+        if not width > 0:
+            raise SettingsError(f"width: give a number of seconds above 0, got {width!r}")
+        back = self.returns[np.isfinite(self.returns)]
+        bins = np.unique(np.floor(back / width), return_counts=True)[1]
+        return float(bins.max(initial=0) / len(self.returns))
+
+
+def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int = 0) -> Herd:
+    """Return what becomes of `people` who lose a server at once that is gone for `outage` seconds.
+
+    While it is gone attempts fail at once, and then the next one succeeds. Each person draws the same delays
+    as that row of `backoff_delays`.
+
+    Errors: `SettingsError` where a number is out of range, or no number of such delays outlasts the outage.
+    """
+    _check("people", people, 1)
+    _check("seed", seed, 0)
+    if not 0 <= outage < np.inf:
+        raise SettingsError(f"outage: give a number of seconds from 0 up, got {outage!r}")
+    elapsed = np.zeros(people)
+    tries = np.zeros(people, dtype=np.int64)
+    waiting = np.ones(people, dtype=bool)
+    for number, delays in enumerate(_columns(config, people, seed)):
+        if number == MOST_ATTEMPTS:
+            raise SettingsError(
+                f"{MOST_ATTEMPTS:,} attempts don't outlast {outage:g} s; give a longer base_delay"
+            )
+        elapsed[waiting] += delays[waiting]
+        tries[waiting] += 1
+        waiting &= elapsed < outage
+        if not waiting.any():
+            break
+    return Herd(np.where(waiting, np.inf, elapsed - outage), tries)
+
+
+def _columns(config: ReconnectConfig, samples: int, seed: int) -> Iterator[Floats]:
+    """Yield what `samples` clients wait before the first retry, the second, and so on until they give up."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    delays = np.full(samples, config.base_delay)
+    attempt = 0
+    while config.enabled and (config.max_attempts is None or attempt < config.max_attempts):
+        delays = _delays(config, attempt, delays, generator.random(samples))
+        yield delays
+        attempt += 1
+
+
+def _delays(config: ReconnectConfig, attempt: int, previous: Floats, u: Floats) -> Floats:
+    """The formulas of `transports.backoff.next_delay` for many clients, to the last bit."""
+    if config.schedule:
+        low, high = config.schedule[min(attempt, len(config.schedule) - 1)]
+        return np.minimum(low + u * (high - low), config.max_delay)
+    capped = min(exponential(config, attempt), config.max_delay)
+    match config.jitter:
+        case "none":
+            return np.full_like(u, capped)
+        case "proportional":
+            return capped + u * (0.1 * capped)
+        case "equal":
+            return capped / 2 + u * (capped / 2)
+        case "full":
+            return u * capped
+        case "seed":
+            return np.minimum(capped + u * (0.1 * capped), config.max_delay)
+        case "decorrelated":
+            low = min(config.base_delay, config.max_delay)
+            return np.minimum(low + u * np.maximum(0.0, 3 * previous - low), config.max_delay)
+
+
+def _check(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int | np.integer) or value < least:
+        raise SettingsError(f"{name}: give a whole number from {least} up, got {value!r}")

@@ -1,0 +1,186 @@
+"""A run in figures, computed from the ledger of all people.
+
+People and messages are numbered as in the ledger. *Readers* of a message are the people of its room, its sender too:
+to him it comes back as well. A reader is *owed* what was handed over after he was first connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from chatlab.experiment.ledger import STATES, STATUSES, Column, Ledger
+from chatlab.messages import ConnectionStatus, DeliveryState
+
+Value = int | float | None
+"""A metric: a count, seconds or a rate; None where there is nothing to measure."""
+
+LATENCY_EDGES: NDArray[np.float64] = np.geomspace(1e-3, 1e3, 61)
+"""Edges of the latency histogram's bins in seconds, ten a decade; what lies outside counts in the first or last bin."""
+
+_CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
+_LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), STATUSES.index(ConnectionStatus.ERROR)]
+_CELLS = 1 << 22
+
+
+class Crowd(Struct, frozen=True):
+    """What the ledger doesn't know: everybody's room, and whose link works and has nothing under way at the end."""
+
+    rooms: Column
+    quiet: Column
+
+
+def measure(ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[tuple[float, float]]) -> dict[str, Value]:
+    """Return the metrics of a run. `faults` are their beginnings and ends, in order.
+
+    - sent, acked, dropped, expired, failed: messages that an outbox accepted, and what became of them; *pending* are
+      those without a final state, *refused* those that it didn't accept.
+    - delivered: (message, reader) pairs that were shown; *duplicated*: times that one was shown again.
+    - out_of_order: messages shown after one that stands later in the server's log.
+    - lost: owed pairs that weren't shown, though the sender has an ack, and that can't be under way any more: the reader
+      was shown a message that was handed over after that ack, or is connected at the end with nothing under way.
+    - latency: from handing over to showing, of owed pairs. recovery: from a fault's end (0 if earlier) until the people
+      who lost their connection since its beginning, and before the next fault's, are connected again;
+      *unrecovered* never are.
+    - time_…: seconds in each status, of all people together.
+    """
+    states = np.bincount(ledger.states, minlength=len(STATES))
+    count = {state: int(states[number]) for number, state in enumerate(STATES)}
+    shown = _Deliveries(ledger, crowd)
+    latency = shown.latency()
+    recovery, unrecovered = _recovery(ledger, faults)
+    return {
+        "sent": int(states.sum()),
+        "acked": count[DeliveryState.ACKED],
+        "delivered": len(shown.pairs),
+        "lost": shown.lost(),
+        "duplicated": shown.duplicated,
+        "out_of_order": shown.out_of_order(),
+        "dropped": count[DeliveryState.DROPPED],
+        "expired": count[DeliveryState.EXPIRED],
+        "failed": count[DeliveryState.FAILED],
+        "pending": count[DeliveryState.QUEUED] + count[DeliveryState.SENT],
+        "refused": ledger.refusals,
+        "resyncs": ledger.resyncs,
+        **_percentiles("latency", latency, (50, 95, 99)),
+        **_percentiles("recovery", recovery, (50, 99)),
+        "unrecovered": unrecovered,
+        "attempts": len(ledger.attempted_at),
+        "attempts_per_second_max": int(_per_second(ledger.attempted_at, duration).max()),
+        **_times(ledger, len(crowd.rooms), duration),
+    }
+
+
+def series(ledger: Ledger, duration: float) -> dict[str, list[int]]:
+    """Return counts of each second: attempts, messages sent and delivered, and how many people were connected at its end."""
+    return {
+        "attempts": _per_second(ledger.attempted_at, duration).tolist(),
+        "sent": _per_second(ledger.accepted_at, duration).tolist(),
+        "delivered": _per_second(ledger.deliveries[2], duration).tolist(),
+        "connected": _connected(ledger, duration),
+    }
+
+
+def latency_histogram(ledger: Ledger, crowd: Crowd) -> list[int]:
+    """Return how many owed pairs were shown with a latency in each bin of `LATENCY_EDGES`."""
+    latency = np.clip(_Deliveries(ledger, crowd).latency(), LATENCY_EDGES[0], LATENCY_EDGES[-1])
+    return np.histogram(latency, LATENCY_EDGES)[0].tolist()
+
+
+def _percentiles(name: str, values: Column, of: Sequence[int]) -> Mapping[str, Value]:
+    return {f"{name}_p{q}": float(np.percentile(values, q)) if len(values) else None for q in of}
+
+
+def _per_second(times: Column, duration: float) -> Column:
+    return np.bincount(times.astype(np.int64), minlength=int(np.ceil(duration)))
+
+
+class _Deliveries:
+    """The deliveries, once sorted by (message, reader)."""
+
+    def __init__(self, ledger: Ledger, crowd: Crowd) -> None:
+        self._ledger = ledger
+        self._crowd = crowd
+        self._message, self._reader, self._at, self._place = ledger.deliveries
+        keys = self._message * len(crowd.rooms) + self._reader
+        self.pairs, self._first = np.unique(keys, return_index=True)
+        self.duplicated = len(keys) - len(self.pairs)
+        people, statuses, at = ledger.changes
+        self._connected_at = np.full(len(crowd.rooms), np.inf)
+        np.minimum.at(self._connected_at, people[statuses == _CONNECTED], at[statuses == _CONNECTED])
+
+    def latency(self) -> Column:
+        accepted_at = self._ledger.accepted_at[self._message[self._first]]
+        owed = accepted_at >= self._connected_at[self._reader[self._first]]
+        return (self._at[self._first] - accepted_at)[owed]
+
+    def out_of_order(self) -> int:
+        """Of each reader's deliveries in their order, without repetitions: count those whose place is behind the furthest yet."""
+        once = np.sort(self._first)
+        once = once[np.argsort(self._reader[once], kind="stable")]
+        _, rank = np.unique(self._place[once], return_inverse=True)
+        height = self._reader[once] * (len(once) + 1) + rank
+        return int(np.count_nonzero(height < np.maximum.accumulate(height))) if len(once) else 0
+
+    def lost(self) -> int:
+        accepted_at, acked_at = self._ledger.accepted_at, self._ledger.acked_at
+        acked = np.flatnonzero(np.isfinite(acked_at))
+        latest = np.full(len(self._crowd.rooms), -np.inf)
+        np.maximum.at(latest, self._reader, accepted_at[self._message])
+        due_until = np.where(self._crowd.quiet, np.inf, latest)
+        room_of = self._crowd.rooms[self._ledger.senders[acked]]
+        by_room = np.argsort(room_of, kind="stable")
+        lost = 0
+        for rows in np.split(by_room, np.flatnonzero(np.diff(room_of[by_room])) + 1):
+            messages = acked[rows]
+            readers = np.flatnonzero(self._crowd.rooms == room_of[rows[0]]) if len(rows) else rows
+            step = max(1, _CELLS // max(1, len(readers)))
+            for some in (messages[start : start + step] for start in range(0, len(messages), step)):
+                owed = accepted_at[some, None] >= self._connected_at[readers]
+                message, reader = np.nonzero(owed & (acked_at[some, None] < due_until[readers]))
+                due = some[message] * len(self._crowd.rooms) + readers[reader]
+                lost += len(due) - int(np.count_nonzero(self._shown(due)))
+        return lost
+
+    def _shown(self, keys: Column) -> Column:
+        place = np.searchsorted(self.pairs, keys)
+        inside = place < len(self.pairs)
+        inside[inside] = self.pairs[place[inside]] == keys[inside]
+        return inside
+
+
+def _recovery(ledger: Ledger, faults: Sequence[tuple[float, float]]) -> tuple[Column, int]:
+    """Return the seconds that each loss of a connection since a fault took to be made good, and how many never were."""
+    people, statuses, at = ledger.changes
+    if not faults or not len(people):
+        return np.empty(0), 0
+    connected = statuses == _CONNECTED
+    lost = np.flatnonzero(connected[:-1] & np.isin(statuses[1:], _LOST) & (people[1:] == people[:-1])) + 1
+    begins, ends = np.array(faults).T
+    fault = np.searchsorted(begins, at[lost], side="right") - 1
+    lost, fault = lost[fault >= 0], fault[fault >= 0]
+    again = np.append(np.flatnonzero(connected), len(people))
+    again = again[np.searchsorted(again, lost)]
+    back = (again < len(people)) & (people[np.minimum(again, len(people) - 1)] == people[lost])
+    return np.maximum(0.0, at[again[back]] - ends[fault[back]]), int(np.count_nonzero(~back))
+
+
+def _times(ledger: Ledger, count: int, duration: float) -> Mapping[str, Value]:
+    people, statuses, at = ledger.changes
+    last = np.append(people[1:] != people[:-1], True)[: len(people)]
+    until = np.where(last, duration, np.append(at[1:], duration)[: len(at)])
+    spent = np.bincount(statuses, weights=until - at, minlength=len(STATUSES))
+    spent[STATUSES.index(ConnectionStatus.DISCONNECTED)] += count * duration - spent.sum()
+    return {f"time_{status}": float(spent[number]) for number, status in enumerate(STATUSES)}
+
+
+def _connected(ledger: Ledger, duration: float) -> list[int]:
+    people, statuses, at = ledger.changes
+    connected = statuses == _CONNECTED
+    before = np.append(False, connected[:-1] & (people[1:] == people[:-1]))[: len(people)]
+    change = connected.astype(np.int64) - before
+    seconds = int(np.ceil(duration))
+    return np.cumsum(np.bincount(at.astype(np.int64), weights=change, minlength=seconds)).astype(np.int64).tolist()

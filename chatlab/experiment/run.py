@@ -1,0 +1,181 @@
+"""A run: what a scenario gave in one world. It can be looked at, saved, loaded and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import msgspec
+from msgspec import Struct
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.metrics import LATENCY_EDGES, Value
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
+from chatlab.trace import Step, decode_steps, encode_steps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+"""Version of the format that `save` writes."""
+
+_HIGHLIGHTS = {
+    "Messages": ("sent", "acked", "delivered", "lost", "duplicated", "out_of_order"),
+    "Outbox": ("dropped", "expired", "failed", "pending"),
+    "Latency (s)": ("latency_p50", "latency_p95", "latency_p99"),
+    "Recovery (s)": ("recovery_p50", "recovery_p99", "unrecovered"),
+    "Attempts": ("attempts", "attempts_per_second_max", "queue_max"),
+    "Traffic": ("requests", "bytes_up", "bytes_down"),
+}
+
+
+class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
+    """The first line of a saved run."""
+
+    format: Literal[1]
+    world: str
+    scenario: Scenario
+    people: list[str]
+    metrics: dict[str, Value]
+    series: dict[str, list[int]]
+    latencies: list[int]
+
+
+class Run(Struct, frozen=True, dict=True):
+    """What a scenario gave in one world.
+
+    `metrics` are those of everybody, see `metrics.measure`; `series` are counts of each second; `latencies` are counts
+    in the bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample.
+    """
+
+    world: str
+    scenario: Scenario
+    people: list[str]
+    metrics: dict[str, Value]
+    series: dict[str, list[int]]
+    latencies: list[int]
+    trace: list[Step]
+
+    @property
+    def seed(self) -> int:
+        """The seed of its random numbers."""
+        return self.scenario.seed
+
+    def steps(self, person: str | None = None) -> list[Step]:
+        """Return one person's steps, or those of all recorded people, in order.
+
+        Errors: `SettingsError` naming the recorded people.
+        """
+        if person is None:
+            return list(self.trace)
+        return list(self._steps[self._recorded(person)])
+
+    def statuses(self, person: str) -> list[StatusSpan]:
+        """Return one person's statuses from the beginning to the end.
+
+        Errors: `SettingsError` naming the recorded people.
+        """
+        return status_spans(self._steps[self._recorded(person)], self.scenario.duration)
+
+    @property
+    def faults(self) -> list[FaultSpan]:
+        """When the scenario's faults began, and when they were over."""
+        return [FaultSpan(fault.kind, fault.at, fault.end_at) for fault in self.scenario.faults]
+
+    @cached_property
+    def _steps(self) -> dict[str, list[Step]]:
+        steps: dict[str, list[Step]] = {person: [] for person in self.people}
+        for step in self.trace:
+            steps[step.person].append(step)
+        return steps
+
+    def _recorded(self, person: str) -> str:
+        if person in self._steps:
+            return person
+        shown = ", ".join(self.people[:5]) + (" …" if len(self.people) > 5 else "")
+        raise SettingsError(f"no steps of {person!r} were recorded; choose one of {shown or 'nobody'}")
+
+    # Files
+
+    def save(self, path: str | Path) -> None:
+        """Write the run as JSON lines: a header with scenario and metrics, then the steps."""
+        Path(path).write_bytes(self.to_json_lines())
+
+    def to_json_lines(self) -> bytes:
+        """Return what `save` writes: the same bytes for the same scenario."""
+        header = Header(
+            FORMAT, self.world, self.scenario, self.people, self.metrics, self.series, self.latencies
+        )
+        return msgspec.json.encode(header) + b"\n" + encode_steps(self.trace)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a saved run.
+
+        Errors: `SettingsError` when it isn't one; OSError.
+        """
+        path = Path(path)
+        first, *lines = path.read_bytes().splitlines() or [b""]
+        try:
+            header = msgspec.json.decode(first, type=Header)
+            trace = list(decode_steps(lines))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path.name}: not a run of format {FORMAT}: {error}") from None
+        return cls(
+            header.world, header.scenario, header.people, header.metrics, header.series, header.latencies, trace
+        )
+
+    # Views
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the metrics as a tidy table, one a row: scenario, world, seed, metric, value."""
+        import pandas as pd
+
+        table = pd.DataFrame({"metric": list(self.metrics), "value": list(self.metrics.values())})
+        table.insert(0, "seed", self.seed)
+        table.insert(0, "world", self.world)
+        table.insert(0, "scenario", self.scenario.name)
+        return table.astype({"value": float})
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name}={_figure(self.metrics.get(name))}" for name in ("sent", "delivered", "lost"))
+        return f"Run({self.scenario.name!r}, {self.world!r}, {self._size}, {figures})"
+
+    @property
+    def _size(self) -> str:
+        count = self.scenario.people.count
+        return f"{count:,} {'person' if count == 1 else 'people'}, {self.scenario.duration:g} s"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(_row(title, self.metrics, names) for title, names in _HIGHLIGHTS.items())
+        title = escape(self.scenario.name or "run")
+        return (
+            '<table style="font-size:var(--jp-ui-font-size1,13px)">'
+            f'<caption style="caption-side:top;text-align:left"><b>{title}</b> '
+            f'<span style="opacity:.7">{escape(self.world)} · {self._size} · seed {self.seed}</span></caption>'
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+
+def _row(title: str, metrics: dict[str, Value], names: Sequence[str]) -> str:
+    """One row of the HTML view: a heading, and small labels above their figures."""
+    prefix = title.split()[0].lower() + "_"
+    cells = "".join(
+        '<td style="text-align:right"><span style="opacity:.7;font-size:85%">'
+        f"{name.removeprefix(prefix).replace('_', ' ')}</span><br>{_figure(metrics[name])}</td>"
+        for name in names
+        if name in metrics
+    )
+    return f'<tr><th scope="row" style="text-align:left">{title}</th>{cells}</tr>'
+
+
+def _figure(value: Value) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+

@@ -1,0 +1,134 @@
+"""A scenario: one experiment as plain data, written in Python or TOML, that every world can run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Self
+
+import msgspec
+from msgspec import Meta
+
+from chatlab.dialects import find_dialect
+from chatlab.errors import SettingsError
+from chatlab.experiment.toml import read_toml, write_toml
+from chatlab.settings import (
+    Count,
+    Duration,
+    FailureKey,
+    HeartbeatConfig,
+    Name,
+    OutboxConfig,
+    PositiveDuration,
+    ReconnectConfig,
+    Settings,
+    Size,
+    TransportConfig,
+    Verdict,
+    WebSocketConfig,
+)
+from chatlab.sim.faults import AnyFault
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.people import PeopleConfig
+from chatlab.sim.server import ServerConfig
+
+WORLD_URL = "127.0.0.1:8000"
+"""Host and port where the server of a world without sockets is said to be."""
+
+
+class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What a scenario sets of a `TransportConfig`: all but the URL, the room and the name, which the world gives."""
+
+    dialect: Name = "chatlab"
+    history: Count | None = 50
+    failures: dict[FailureKey, Verdict] = {}
+    reconnect: ReconnectConfig = ReconnectConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    connect_timeout: PositiveDuration = 10.0
+    drain_timeout: Duration = 0.75
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        find_dialect(self.dialect)
+
+    @classmethod
+    def of(cls, config: TransportConfig) -> Self:
+        """Return what a scenario keeps of a transport's config."""
+        return cls(**{name: getattr(config, name) for name in cls.__struct_fields__})
+
+
+class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="websocket"):
+    """What a scenario sets of a `WebSocketConfig`."""
+
+    protocols: tuple[str, ...] = ()
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
+    max_frame_size: Size = 1 << 20
+
+    def config(self, *, url: str = f"ws://{WORLD_URL}/ws", room: str = "lobby", sender: str = "guest") -> WebSocketConfig:
+        """Return one person's config."""
+        own = {name: getattr(self, name) for name in self.__struct_fields__}
+        return WebSocketConfig(url=url, room=room, sender=sender, **own)
+
+
+AnyTransport = WebSocketSettings
+
+
+class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One experiment: who chats over what, for `duration` seconds, and what goes wrong.
+
+    Every random number follows from the `seed`. Errors: `SettingsError` naming the field and what it may be.
+    """
+
+    name: Annotated[str, Meta(max_length=200)] = ""
+    duration: PositiveDuration = 60.0
+    seed: Count = 0
+    people: PeopleConfig = PeopleConfig()
+    transport: AnyTransport = WebSocketSettings()
+    network: NetworkConfig = NetworkConfig()
+    server: ServerConfig = ServerConfig()
+    faults: tuple[AnyFault, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        hit = {name for fault in self.faults for name in fault.people}
+        if hit:
+            self._check_people(hit.difference(self.people.names))
+
+    def _check_people(self, strangers: set[str]) -> None:
+        for number, fault in enumerate(self.faults):
+            for stranger in strangers.intersection(fault.people):
+                names = self.people.names
+                shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+                raise SettingsError(f"faults[{number}].people: choose from {shown}, got {stranger!r}")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a scenario from a TOML file.
+
+        Errors: `SettingsError` naming the file, the field and what it may be; OSError.
+        """
+        path = Path(path)
+        try:
+            return cls.from_toml(path.read_text(encoding="utf-8"))
+        except SettingsError as error:
+            raise SettingsError(f"{path.name}: {error}") from None
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{path.name}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Read a scenario from the text of a TOML file."""
+        return read_toml(text, cls)
+
+    def save(self, path: str | Path) -> None:
+        """Write the scenario to a TOML file."""
+        Path(path).write_text(self.to_toml(), encoding="utf-8")
+
+    def to_toml(self) -> str:
+        """Return the scenario as TOML, without what is at its default."""
+        return write_toml(self)
+
+
+def outages(faults: Sequence[AnyFault]) -> list[tuple[float, float]]:
+    """Return when each fault begins and is over, in order of their beginnings."""
+    return sorted((fault.at, fault.end_at) for fault in faults)

@@ -1,0 +1,80 @@
+"""Time in each status: the spans of a run, as a timeline draws them and metrics add them up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from chatlab.errors import SettingsError
+from chatlab.messages import ConnectionStatus, StatusChange
+from chatlab.trace import Step
+from chatlab.transports.machine import Notify
+
+
+class StatusSpan(Struct, frozen=True):
+    """One status from `start` to `end`, in seconds since the run began.
+
+    `attempts` are the times at which a connection was tried. A span without length stands for attempts that
+    failed at once.
+    """
+
+    status: ConnectionStatus
+    start: float
+    end: float
+    attempts: tuple[float, ...] = ()
+
+
+class FaultSpan(Struct, frozen=True):
+    """A fault from `start` to `end`, in seconds since the run began; equal times are a fault of a moment."""
+
+    kind: str
+    start: float
+    end: float
+
+
+def status_spans(steps: Iterable[Step], end: float, start: float = 0.0) -> list[StatusSpan]:
+    """Return one person's statuses from `start` to `end`, in order and without a gap.
+
+    Errors: `SettingsError` where the steps are several people's.
+    """
+    changes: list[tuple[float, StatusChange]] = []
+    person = None
+    for step in steps:
+        if person not in (None, step.person):
+            raise SettingsError(f"give the steps of one person, not of {person!r} and {step.person!r}")
+        person = step.person
+        changes += [(step.at, effect.change) for effect in step.effects if isinstance(effect, Notify)]
+    return change_spans(changes, end, start)
+
+
+def change_spans(
+    changes: Iterable[tuple[float, StatusChange]], end: float, start: float = 0.0
+) -> list[StatusSpan]:
+    """Return the same from changes of status and their times, as a live transport tells them.
+
+    What happened before `start` only counts for the status then; what happened after `end` doesn't count.
+    """
+    spans: list[StatusSpan] = []
+    status, since, attempts = ConnectionStatus.DISCONNECTED, start, list[float]()
+
+    def finish(at: float) -> None:
+        if at > since or attempts:
+            spans.append(StatusSpan(status, since, at, tuple(attempts)))
+
+    for at, change in changes:
+        if at > end:
+            break
+        if change.status is not status:
+            finish(max(at, start))
+            status, since, attempts = change.status, max(at, start), []
+        if at >= start and _is_attempt(change):
+            attempts.append(at)
+    finish(max(end, start))
+    return spans
+
+
+def _is_attempt(change: StatusChange) -> bool:
+    """A transport that tries to connect says when it'll do so next, or is doing so now."""
+    trying = change.status in (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING)
+    return trying and change.retry_at is None

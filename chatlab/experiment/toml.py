@@ -1,0 +1,173 @@
+"""Settings as TOML: read with errors that name the field and what it may be, and written without what goes without saying.
+
+TOML has no null: where a setting may be None, the string "none" stands for it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.inspect import (
+    ListType,
+    LiteralType,
+    NoneType,
+    StrType,
+    StructType,
+    TupleType,
+    Type,
+    UnionType,
+    VarTupleType,
+    type_info,
+)
+
+from chatlab.errors import SettingsError
+from chatlab.settings import Settings
+
+NONE = "none"
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_toml(text: str, type: type[S]) -> S:
+    """Return the settings that a TOML text holds.
+
+    Errors: `SettingsError` naming the field, as in `faults[0].kind`, and what it may be.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"not valid TOML: {error}") from None
+    try:
+        return msgspec.convert(_checked(raw, type_info(type), ""), type)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explained(str(error), raw)) from None
+
+
+def write_toml(settings: Settings) -> str:
+    """Return the TOML text of the settings; what is at its default is left out."""
+    return msgspec.toml.encode(_plain(settings)).decode()
+
+
+# Reading
+
+
+def _checked(value: Any, info: Type, path: str) -> Any:
+    """Check names and choices, which msgspec's errors don't list, and put None where "none" stands for it."""
+    match info:
+        case StructType() if isinstance(value, dict):
+            return _checked_fields(value, info, path)
+        case UnionType(types=types):
+            return _checked_union(value, types, path)
+        case ListType(item_type=item) | VarTupleType(item_type=item) if isinstance(value, list):
+            return [_checked(part, item, f"{path}[{index}]") for index, part in enumerate(value)]
+        case TupleType(item_types=items) if isinstance(value, list) and len(value) == len(items):
+            return [_checked(part, item, f"{path}[{index}]") for index, (part, item) in enumerate(zip(value, items, strict=True))]
+        case LiteralType(values=values) if value not in values:
+            raise SettingsError(_no_such(path, value, map(str, values)))
+    return value
+
+
+def _checked_union(value: Any, types: Iterable[Type], path: str) -> Any:
+    structs = [part for part in types if isinstance(part, StructType)]
+    literals = [part for part in types if isinstance(part, LiteralType)]
+    if isinstance(value, dict) and structs:
+        return _checked_fields(value, _tagged(value, structs, path), path)
+    if isinstance(value, str) and not any(isinstance(part, StrType) for part in types):
+        choices = [str(choice) for part in literals for choice in part.values]
+        if value == NONE and NONE not in choices and any(isinstance(part, NoneType) for part in types):
+            return None
+        if choices and value not in choices:
+            raise SettingsError(_no_such(path, value, choices))
+    return value
+
+
+def _tagged(value: dict[str, Any], structs: list[StructType], path: str) -> StructType:
+    """Return the struct of a union that the value's tag names."""
+    if len(structs) == 1:
+        return structs[0]
+    field = structs[0].tag_field or ""
+    tags = {str(struct.tag): struct for struct in structs}
+    where = f"{path}.{field}"
+    if field not in value:
+        raise SettingsError(f"{where}: it's missing; choose one of {', '.join(tags)}")
+    tag = value[field]
+    if tag not in tags:
+        raise SettingsError(_no_such(where, tag, tags))
+    return tags[tag]
+
+
+def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dict[str, Any]:
+    fields = {field.encode_name: field for field in struct.fields}
+    checked = {}
+    for name, item in value.items():
+        where = f"{path}.{name}" if path else name
+        if name in fields:
+            checked[name] = _checked(item, fields[name].type, where)
+        elif name == struct.tag_field:
+            if item != struct.tag:
+                raise SettingsError(_no_such(where, item, [str(struct.tag)]))
+            checked[name] = item
+        else:
+            raise SettingsError(_unknown(where, name, fields))
+    return checked
+
+
+def _unknown(where: str, name: str, fields: Iterable[str]) -> str:
+    close = get_close_matches(name, fields, n=1)
+    return f"{where}: there is no such setting; " + (
+        f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(fields)}"
+    )
+
+
+def _no_such(where: str, value: Any, choices: Iterable[str]) -> str:
+    choices = list(choices)
+    close = get_close_matches(str(value), choices, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{where}: choose one of {', '.join(choices)}, got {value!r}{hint}"
+
+
+_AT = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<path>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)`)?")
+
+
+def _explained(error: str, raw: Any) -> str:
+    """Say in our way what msgspec says: the field first, then what it may be and what it was."""
+    if missing := _MISSING.fullmatch(error):
+        field, path = missing.groups()
+        return f"{path}.{field}: it's missing" if path else f"{field}: it's missing"
+    if found := _AT.fullmatch(error):
+        what, path = found["what"], found["path"]
+        if what.startswith("Expected"):
+            what = "e" + what[1:] + ("" if ", got" in what else f", got {_at(raw, path)!r}")
+        return f"{path}: {what}"
+    return error
+
+
+def _at(raw: Any, path: str) -> Any:
+    """Return the value at a path such as `faults[0].at`."""
+    for name, index in re.findall(r"(\w+)|\[(\d+)\]", path.replace("[...]", "")):
+        raw = raw[int(index)] if index else raw[name]
+    return raw
+
+
+# Writing
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Settings):
+        config = value.__struct_config__
+        plain = {config.tag_field: config.tag} if config.tag_field else {}
+        for field in msgspec.structs.fields(type(value)):
+            item = getattr(value, field.name)
+            default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+            if item != default:
+                plain[field.encode_name] = NONE if item is None else _plain(item)
+        return plain
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

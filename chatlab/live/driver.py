@@ -1,0 +1,195 @@
+"""The asyncio driver: carries out a machine's effects on real connections, and tells it what happens.
+
+Events may come from any thread: the machine is fed under a lock, so a message is accepted at once and in order,
+and the effects are carried out in that same order on the driver's own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from math import inf
+from typing import Any, Protocol
+
+from chatlab.trace import Step
+from chatlab.transports.machine import (
+    Close,
+    Deliver,
+    Effect,
+    Event,
+    Machine,
+    Notify,
+    OpenWebSocket,
+    Ping,
+    Refuse,
+    Send,
+    SendBytes,
+    Settle,
+    Tick,
+)
+
+logger = logging.getLogger("chatlab")
+
+
+class Link(Protocol):
+    """One connection or request under way. Only `run` waits; the other calls are carried out in order."""
+
+    async def run(self) -> None:
+        """Open, read to the end, and report all of it; never raises but `CancelledError`."""
+
+    def send(self, data: str | bytes) -> None:
+        """Send a text or a binary frame, behind all that was sent before."""
+
+    def ping(self, id: int) -> None:
+        """Send a Ping frame, and report its Pong."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close in the background, within a bounded time, and report nothing more."""
+
+
+class LiveDriver:
+    """Drives one machine on one asyncio loop.
+
+    `open_link` makes the link of an opening effect; `listen` gets what is for the application, on the loop;
+    `record` gets every step, in order, on whatever thread it happens.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        open_link: Callable[[LiveDriver, OpenWebSocket], Link],
+        listen: Callable[[Deliver | Notify | Settle], None],
+        record: Callable[[Step], None] | None = None,
+        person: str = "",
+    ) -> None:
+        self.machine = machine
+        self.loop = loop
+        self._open_link = open_link
+        self._listen = listen
+        self._record = record
+        self._person = person
+        self._lock = threading.Lock()
+        self._effects: deque[Effect] = deque()
+        self._woken = False
+        self._carrying_out = False
+        self._links: dict[int, Link] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def now(self) -> float:
+        """Return seconds on the driver's clock, which steps and `retry_at` use."""
+        return self.loop.time()
+
+    def feed(self, event: Event) -> Sequence[Effect]:
+        """Give the machine an event, from any thread; return its effects, which are being carried out."""
+        return self._feed(event, 0.0)
+
+    def _feed(self, event: Event, not_before: float) -> Sequence[Effect]:
+        here = _running_loop() is self.loop
+        with self._lock:
+            now = max(self.now(), not_before)
+            effects = self.machine.handle(event, now)
+            if self._record is not None:
+                self._record(Step(now, self._person, event, tuple(effects)))
+            self._effects.extend(effects)
+            wake = not here and not self._woken
+            self._woken = self._woken or wake
+        if here:
+            self._carry_out()
+        elif wake:
+            self.loop.call_soon_threadsafe(self._wake)
+        return effects
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._woken = False
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        if self._carrying_out:  # An application's callback has fed another event: its effects queue behind.
+            return
+        self._carrying_out = True
+        try:
+            while self._effects:
+                self._perform(self._effects.popleft())
+        finally:
+            self._carrying_out = False
+        self._arm()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Deliver() | Notify() | Settle():
+                self._listen(effect)
+            case Send() | SendBytes():
+                if (link := self._links.get(effect.link)) is not None:
+                    link.send(effect.data)
+            case OpenWebSocket():
+                link = self._links[effect.link] = self._open_link(self, effect)
+                self.spawn(self._run(effect.link, link))
+            case Ping():
+                if (link := self._links.get(effect.link)) is not None:
+                    link.ping(effect.id)
+            case Close():
+                if (link := self._links.pop(effect.link, None)) is not None:
+                    link.close(effect.code, effect.reason)
+            case Refuse():
+                pass  # `feed` has returned it to whoever submitted the message.
+
+    async def _run(self, number: int, link: Link) -> None:
+        try:
+            await link.run()
+        finally:
+            self._links.pop(number, None)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine that belongs to a link, and keep it until it is done."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a link of %s failed in an unforeseen way", self._person or "a transport", exc_info=error)
+
+    def _arm(self) -> None:
+        """Keep one timer that fires no later than the machine's deadline; an earlier one is put off when it fires."""
+        with self._lock:
+            deadline = self.machine.deadline
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline < inf:
+            self._timer = self.loop.call_at(deadline, self._fire, deadline)
+
+    def _fire(self, armed: float) -> None:
+        self._timer = None
+        with self._lock:
+            due = self.machine.deadline <= armed
+        if due:
+            self._feed(Tick(), armed)  # A loop may fire a timer early by its clock's resolution.
+        else:
+            self._arm()
+
+    async def closed(self) -> None:
+        """Wait until no link is left, and let go of the timer."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+        if self._timer is not None and self.machine.deadline == inf:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    return None

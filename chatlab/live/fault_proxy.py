@@ -1,0 +1,271 @@
+"""A TCP proxy on loopback that breaks things on purpose, between a client and a server that know nothing of it.
+
+    async with FaultProxy(server.url) as proxy:
+        transport = WebSocketTransport(WebSocketConfig(url=proxy.rebase(server.ws_url)))
+        proxy.set(latency=0.05)                 # both directions
+        proxy.set("down", silent=True)          # answers are lost
+        proxy.reset()                           # every connection, at once
+        await proxy.refuse(); await proxy.accept()
+
+What the proxy can do to one direction is a `Flow`; what it does to whole connections are its methods. All of it may
+change while connections are open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Iterable
+from random import Random
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
+
+Direction = Literal["up", "down", "both"]
+READ_SIZE = 64 * 1024
+HELD_BYTES = 1 << 20
+"""Bytes of one direction that are under way at most; then the sender is slowed down, as by a full TCP window."""
+
+
+class Flow(Settings, frozen=True):
+    """What happens to the bytes of one direction.
+
+    `latency` plus U(0, `jitter`) seconds late, in order; at most `bandwidth` bytes a second; in pieces of `slice_size`
+    bytes; `silent`: swallowed, without a word (half-open), and a connection that has lost bytes so stays silent, since a
+    stream can't go on with a hole in it; `buffered`: held back until so many bytes have come or the
+    sender has closed, as some proxies do; `limit`: after so many bytes of a connection it is reset.
+    """
+
+    latency: Duration = 0.0
+    jitter: Duration = 0.0
+    bandwidth: PositiveDuration | None = None
+    slice_size: Size | None = None
+    silent: bool = False
+    buffered: Count = 0
+    limit: Count | None = None
+
+
+class FaultProxy:
+    """Listens on a free loopback port, and passes everything on to `target`, a URL or `(host, port)`."""
+
+    def __init__(self, target: str | tuple[str, int], *, port: int = 0, seed: int = 0) -> None:
+        if isinstance(target, str):
+            parts = urlsplit(target)
+            target = (parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme in ("https", "wss") else 80))
+        self._target = target
+        self.host = "127.0.0.1"
+        self.port = port
+        self.up = Flow()
+        self.down = Flow()
+        self.idle_timeout: float | None = None
+        self.accepted = 0
+        self.random = Random(seed)
+        self._server: asyncio.Server | None = None
+        self._connections: dict[_Connection, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.accept()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def rebase(self, url: str) -> str:
+        """Return the URL with the proxy's host and port."""
+        return urlunsplit(urlsplit(url)._replace(netloc=f"{self.host}:{self.port}"))
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    def set(self, direction: Direction = "both", **changes: Any) -> None:
+        """Change the flow of one direction or both: `up` is from the client to the server.
+
+        Errors: `SettingsError` for a value that a `Flow` can't have.
+        """
+        if direction in ("up", "both"):
+            self.up = self.up.replace(**changes)
+        if direction in ("down", "both"):
+            self.down = self.down.replace(**changes)
+
+    def heal(self) -> None:
+        """Pass everything on unharmed, but for connections that have lost bytes."""
+        self.up = self.down = Flow()
+        self.idle_timeout = None
+
+    async def accept(self) -> None:
+        """Listen (again), on the port of before."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._connected, self.host, self.port, limit=READ_SIZE)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Go down: refuse new connections, and reset those that are open."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self._end(self.reset())
+
+    def reset(self) -> Iterable[asyncio.Task[None]]:
+        """Reset every open connection on both sides (TCP RST), and return the tasks that end with it."""
+        tasks = tuple(self._connections.values())
+        for connection in tuple(self._connections):
+            connection.reset()
+        return tasks
+
+    async def close(self) -> None:
+        """Stop listening, and end every connection."""
+        await self.refuse()
+
+    async def _end(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        waited = [task for task in tasks if task is not asyncio.current_task()]
+        if waited:
+            await asyncio.wait(waited)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        connection = _Connection(self, writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[connection] = task
+        try:
+            await connection.run(reader, *self._target)
+        finally:
+            del self._connections[connection]
+
+
+class _Connection:
+    """One client's connection, and the one to the server that belongs to it."""
+
+    def __init__(self, proxy: FaultProxy, client: asyncio.StreamWriter) -> None:
+        self.proxy = proxy
+        self._writers = [client]
+        self._moved_at = asyncio.get_running_loop().time()
+        self._pumps: list[asyncio.Task[None]] = []
+        self._reset = False
+
+    async def run(self, reader: asyncio.StreamReader, host: str, port: int) -> None:
+        client = self._writers[0]
+        try:
+            server_reader, server = await asyncio.open_connection(host, port, limit=READ_SIZE)
+        except OSError:
+            self.reset()
+            return
+        self._writers.append(server)
+        if self._reset:  # While it was being opened.
+            self.reset()
+            return
+        loop = asyncio.get_running_loop()
+        self._pumps = [
+            loop.create_task(self._pump("up", reader, server)),
+            loop.create_task(self._pump("down", server_reader, client)),
+        ]
+        watch = loop.create_task(self._watch())
+        try:
+            await asyncio.wait(self._pumps)
+        finally:
+            for task in (watch, *self._pumps):
+                task.cancel()
+            await asyncio.wait((watch, *self._pumps))
+            for writer in self._writers:
+                writer.close()
+
+    def reset(self) -> None:
+        """End both sides with a TCP RST."""
+        self._reset = True
+        for writer in self._writers:
+            peer: socket.socket | None = writer.get_extra_info("socket")
+            if peer is not None and peer.fileno() != -1:
+                with contextlib.suppress(OSError):
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        for pump in self._pumps:
+            pump.cancel()
+
+    async def _watch(self) -> None:
+        """Reset the connection once it has been idle for the proxy's idle timeout."""
+        loop = asyncio.get_running_loop()
+        while True:
+            timeout = self.proxy.idle_timeout
+            left = 0.05 if timeout is None else self._moved_at + timeout - loop.time()
+            if timeout is not None and left <= 0:
+                self.reset()
+                return
+            await asyncio.sleep(min(left, 0.05))
+
+    async def _pump(self, direction: Literal["up", "down"], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass one direction on: read as fast as the flow allows, and write each piece when it is due."""
+        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        room = asyncio.Event()
+        delivery = asyncio.get_running_loop().create_task(self._deliver(pieces, writer, room))
+        try:
+            with contextlib.suppress(OSError):
+                await self._take_in(direction, reader, pieces, room)
+            await delivery
+        finally:
+            delivery.cancel()
+            await asyncio.wait((delivery,))
+
+    async def _take_in(
+        self,
+        direction: Literal["up", "down"],
+        reader: asyncio.StreamReader,
+        pieces: asyncio.Queue[tuple[float, bytes]],
+        room: asyncio.Event,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        due, passed, held, lost = 0.0, 0, bytearray(), False
+        while True:
+            data = await reader.read(READ_SIZE)
+            flow: Flow = getattr(self.proxy, direction)
+            self._moved_at = loop.time()
+            lost = lost or (flow.silent and bool(data))
+            if lost or flow.silent:
+                if not data:
+                    await asyncio.Event().wait()  # Not even the end gets through.
+                continue
+            held += data
+            if data and len(held) < flow.buffered:
+                continue
+            passed += len(held)
+            if flow.limit is not None and passed > flow.limit:
+                self.reset()
+                return
+            size = flow.slice_size or len(held) or 1
+            for start in range(0, len(held), size):
+                piece = bytes(held[start : start + size])
+                due = max(due, loop.time() + flow.latency + flow.jitter * self.proxy.random.random())
+                due += len(piece) / flow.bandwidth if flow.bandwidth is not None else 0.0
+                pieces.put_nowait((due, piece))
+            held.clear()
+            if not data:
+                pieces.put_nowait((due, b""))
+                return
+            room.clear()
+            while pieces.qsize() * size > HELD_BYTES:
+                await room.wait()
+                room.clear()
+
+    async def _deliver(
+        self, pieces: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter, room: asyncio.Event
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            while True:
+                due, piece = await pieces.get()
+                room.set()
+                if (wait := due - loop.time()) > 0:
+                    await asyncio.sleep(wait)
+                if not piece:
+                    writer.write_eof()
+                    return
+                self._moved_at = loop.time()
+                writer.write(piece)
+                await writer.drain()

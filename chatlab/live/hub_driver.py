@@ -1,0 +1,125 @@
+"""The hub's driver: carries out what the hub says on real connections and a real history."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from itertools import count
+from typing import Protocol
+
+from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
+from chatlab.live.store import Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+TOO_SLOW = "you read too slowly; come back after the last message you have"
+
+
+class Peer(Protocol):
+    """The server's end of one member's connection. Nothing here blocks or raises."""
+
+    def write(self, frame: str | bytes) -> bool:
+        """Send a frame, if still open; False: too much waits for this reader already."""
+
+    def admit(self) -> None:
+        """What was sent up to now was a replay; from now on bound what may wait."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame at once, and drop the connection if it isn't answered soon."""
+
+
+class HubDriver:
+    """A hub with its peers and its history. `clock` is any steady clock in seconds."""
+
+    def __init__(
+        self,
+        config: HubConfig,
+        store: Store | None,
+        *,
+        epoch: str,
+        clock: Callable[[], float],
+        utc: Callable[[], datetime],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._epoch = store.epoch if store else epoch
+        self._clock = clock
+        self._utc = utc
+        self._numbers = count(1)
+        self._peers: dict[int, Peer] = {}
+        self._rooms: dict[int, str] = {}
+        self.hub = self._restored()
+
+    @property
+    def people(self) -> int:
+        """How many members there are."""
+        return len(self._peers)
+
+    @property
+    def rooms(self) -> int:
+        """How many rooms have members."""
+        return len(set(self._rooms.values()))
+
+    def join(self, peer: Peer, room: str, sender: str, *, after: str | None, history: int | None) -> int:
+        """Let a connection in, bring it up to date, and return its member's number."""
+        member = next(self._numbers)
+        self._peers[member] = peer
+        self._rooms[member] = room
+        self._perform(self.hub.join(member, room, sender, self._clock(), after=after, history=history))
+        peer.admit()
+        return member
+
+    def receive(self, member: int, frame: str | bytes) -> None:
+        """Take a member's frame. One that has been expelled is not heard any more."""
+        if member in self._peers:
+            self._perform(self.hub.receive(member, frame, self._clock()))
+
+    def leave(self, member: int) -> None:
+        """Let a member go. One that has gone already does no harm."""
+        if self._forget(member) is not None:
+            self._perform(self.hub.leave(member))
+
+    def _forget(self, member: int) -> Peer | None:
+        self._rooms.pop(member, None)
+        return self._peers.pop(member, None)
+
+    def _perform(self, outputs: Iterable[Output]) -> None:
+        pending = deque(outputs)
+        while pending:
+            match pending.popleft():
+                case Keep(room, message):
+                    try:
+                        if self._store:
+                            self._store.keep(room, message)
+                    except StoreError as error:
+                        self._start_over(error)
+                        return
+                case Reply(members, frame):
+                    for member in members:
+                        peer = self._peers.get(member)
+                        if peer and not peer.write(frame):
+                            pending.append(Expel(member, 1013, TOO_SLOW))
+                case Expel(member, code, reason):
+                    peer = self._forget(member)
+                    if peer:
+                        peer.close(code, reason)
+                        pending.extend(self.hub.leave(member))
+
+    def _start_over(self, error: StoreError) -> None:
+        """Go back to what the history holds: it lacks a message that the hub mustn't take for kept."""
+        logger.error("%s; everybody has to come back", error)
+        peers = list(self._peers.values())
+        self._peers.clear()
+        self._rooms.clear()
+        for peer in peers:
+            peer.close(1011, "the server can't write its history")
+        self.hub = self._restored()
+
+    def _restored(self) -> Hub:
+        hub = Hub(self._config, epoch=self._epoch, utc=self._utc)
+        if self._store:
+            for room, messages, posted in self._store.rooms(self._config.retain):
+                hub.restore(room, messages, posted)
+        return hub

@@ -1,0 +1,85 @@
+"""The inbox: events on their way from a transport's thread to an application's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+
+from chatlab.messages import ChatEvent
+
+CAPACITY = 10_000
+"""Events that wait for a slow reader; beyond, the oldest go, and an `overrun` event tells how many."""
+
+
+class Inbox:
+    """A bounded queue of events, filled from one thread and read by `async for` on any loop."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._events: deque[ChatEvent] = deque()
+        self._overrun = 0
+        self._open = True
+        self._lock = threading.Lock()
+        self._readers: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+
+    def put(self, event: ChatEvent) -> None:
+        """Add an event, from any thread."""
+        with self._lock:
+            self._events.append(event)
+            if len(self._events) > self._capacity:
+                self._events.popleft()
+                self._overrun += 1
+            reader = self._readers.popleft() if self._readers else None
+        if reader is not None:
+            _wake(*reader)
+
+    def set_open(self, open: bool) -> None:
+        """Say whether more may come; a reader of a closed and empty inbox is at its end."""
+        with self._lock:
+            self._open = open
+            readers = [] if open else list(self._readers)
+            if not open:
+                self._readers.clear()
+        for reader in readers:
+            _wake(*reader)
+
+    async def get(self) -> ChatEvent | None:
+        """Return the next event, or None at the end."""
+        while True:
+            with self._lock:
+                if self._overrun:
+                    count, self._overrun = self._overrun, 0
+                    return ChatEvent("overrun", reason=f"{count} events were not read in time", payload=count)
+                if self._events:
+                    return self._events.popleft()
+                if not self._open:
+                    return None
+                loop = asyncio.get_running_loop()
+                reader = (loop, loop.create_future())
+                self._readers.append(reader)
+            try:
+                await reader[1]
+            except asyncio.CancelledError:
+                self._pass_on(reader)
+                raise
+
+    def _pass_on(self, reader: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:
+        """A reader goes away: what it was woken for is another's."""
+        with self._lock:
+            with contextlib.suppress(ValueError):
+                self._readers.remove(reader)
+                return
+            other = self._readers.popleft() if self._readers and self._events else None
+        if other is not None:
+            _wake(*other)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    def wake() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    with contextlib.suppress(RuntimeError):  # The reader's loop has closed, and its reader is gone.
+        loop.call_soon_threadsafe(wake)

@@ -1,0 +1,251 @@
+"""The embedded server: chat rooms on a loopback port, for a notebook, a test or the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import errno
+import logging
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from functools import partial
+from ipaddress import ip_address
+from os import PathLike
+from types import FrameType, TracebackType
+from typing import NamedTuple, Self
+
+from uvicorn import Config
+
+from chatlab.dialects.chatlab import MAX_FRAME_SIZE
+from chatlab.hub import HubConfig
+from chatlab.live.connections import Connections, HttpConnection, Limits, WebSocketConnection
+from chatlab.live.hub_driver import HubDriver
+from chatlab.live.portal import background_portal
+from chatlab.live.service import Guard, Service
+from chatlab.live.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """Return the time of day."""
+    return datetime.now(UTC)
+
+
+def random_epoch() -> str:
+    """Return the name of a new epoch."""
+    return secrets.token_hex(4)
+
+
+class _Life(NamedTuple):
+    """What exists between a server's start and its stop."""
+
+    loop: asyncio.AbstractEventLoop
+    listener: asyncio.Server
+    connections: Connections
+    driver: HubDriver
+    store: Store | None
+
+
+class EmbeddedServer:
+    """A chat server in this process, with its history in the file `db`, or in memory until it stops.
+
+    `port` 0 takes a free port at the first start, and keeps it when the server is stopped and started again.
+    It listens on loopback unless `host` says otherwise, and answers to loopback names, to `host` and to
+    `allowed_hosts`; pages of other origins than its own and `allowed_origins` are refused.
+
+    Errors: `OSError` from `start` when the port is in use; `StoreError` when the history can't be opened.
+    """
+
+    def __init__(
+        self,
+        db: str | PathLike[str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        config: HubConfig | None = None,
+        *,
+        limits: Limits | None = None,
+        allowed_hosts: Collection[str] = (),
+        allowed_origins: Collection[str] = (),
+        utc: Callable[[], datetime] = utc_now,
+        new_epoch: Callable[[], str] = random_epoch,
+    ) -> None:
+        self.db = db
+        self.host = host
+        self.port = port
+        self.config = config or HubConfig()
+        self.limits = limits or Limits()
+        self.allowed_hosts = allowed_hosts
+        self.allowed_origins = allowed_origins
+        self._utc = utc
+        self._new_epoch = new_epoch
+        self._life: _Life | None = None
+        self._changing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedServer {self.url}, {'running' if self.running else 'stopped'}>"
+
+    @property
+    def running(self) -> bool:
+        """Whether it listens."""
+        return self._life is not None
+
+    @property
+    def url(self) -> str:
+        """Its address for HTTP. The port is 0 until it's known."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{_bracketed(host)}:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Its address for WebSockets."""
+        return f"ws{self.url.removeprefix('http')}/ws"
+
+    @property
+    def epoch(self) -> str:
+        """The life of the log that message ids belong to; empty while the server is stopped."""
+        return self._life.driver.hub.epoch if self._life else ""
+
+    async def start(self) -> None:
+        """Listen. Twice is harmless."""
+        async with self._changing:
+            if self._life is None:
+                self._life = await self._begin()
+            else:
+                self._check_loop(self._life)
+
+    async def stop(self, *, abrupt: bool = False) -> None:
+        """Close all connections with 1012, within a second, and free the port. Twice is harmless.
+
+        With `abrupt` the connections break without a word, as in a crash.
+        """
+        async with self._changing:
+            life = self._life
+            if life is None:
+                return
+            self._check_loop(life)
+            self._life = None
+            life.listener.close()
+            try:
+                await life.connections.close(abrupt=abrupt)
+                await life.listener.wait_closed()
+            finally:
+                if life.store:
+                    life.store.close()
+
+    def start_in_background(self) -> None:
+        """Start it on the background thread, from any other; it stops with the interpreter at the latest."""
+        background_portal().call(self.start)
+        atexit.unregister(self.stop_in_background)
+        atexit.register(self.stop_in_background)
+
+    def stop_in_background(self, *, abrupt: bool = False) -> None:
+        """Stop it, when it was started on the background thread."""
+        atexit.unregister(self.stop_in_background)
+        background_portal().call(partial(self.stop, abrupt=abrupt))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _begin(self) -> _Life:
+        if not _is_loopback(self.host):
+            logger.warning("listening on %s: whoever can reach this machine can join", self.host)
+        loop = asyncio.get_running_loop()
+        epoch = self._new_epoch()
+        store = None if self.db is None else Store(self.db, epoch)
+        try:
+            driver = HubDriver(self.config, store, epoch=epoch, clock=loop.time, utc=self._utc)
+            connections = Connections(self.limits)
+            hosts = (*self.allowed_hosts, _bracketed(self.host))
+            app = Guard(Service(driver).app(), connections, hosts, self.allowed_origins)
+            listener = await self._listen(loop, self._uvicorn_config(app), connections)
+        except BaseException:
+            if store:
+                store.close()
+            raise
+        self.port = listener.sockets[0].getsockname()[1]
+        return _Life(loop, listener, connections, driver, store)
+
+    def _uvicorn_config(self, app: Guard) -> Config:
+        config = Config(
+            app,
+            interface="asgi3",
+            http=HttpConnection,
+            ws=WebSocketConnection,
+            ws_max_size=MAX_FRAME_SIZE,
+            ws_per_message_deflate=False,
+            ws_ping_interval=self.limits.ping_interval,
+            ws_ping_timeout=self.limits.ping_timeout,
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+        )
+        config.load()
+        return config
+
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, config: Config, connections: Connections
+    ) -> asyncio.Server:
+        # Not by uvicorn's own Server, which takes the process's signals, ends the process when the port is in
+        # use, and wakes up ten times a second.
+        try:
+            return await loop.create_server(
+                lambda: HttpConnection(config, connections),
+                self.host,
+                self.port,
+                family=socket.AF_INET6 if ":" in self.host else socket.AF_INET,
+                backlog=min(self.limits.max_connections, 2048),
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            reason = f"port {self.port} of {self.host} is in use; choose another, or 0 for any that is free"
+            raise OSError(errno.EADDRINUSE, reason) from None
+
+    def _check_loop(self, life: _Life) -> None:
+        if life.loop is not asyncio.get_running_loop():
+            raise RuntimeError("the server runs on another event loop; start and stop it on the same one")
+
+
+async def serve(
+    host: str, port: int, db: str | PathLike[str] | None, on_listening: Callable[[EmbeddedServer], object]
+) -> None:
+    """Serve until the process is asked to end (SIGINT, SIGTERM). For a program's main thread.
+
+    Errors: as `EmbeddedServer`.
+    """
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(asked.set)
+
+    async with EmbeddedServer(db, host, port) as server:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            on_listening(server)
+            await asked.wait()
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,345 @@
+"""The face of a transport to an application: connect, send, receive, on real sockets.
+
+A transport lives on a loop in a background thread, shared by all, so that a notebook's blocking cell doesn't stop its
+heartbeats; with `loop="current"` it lives on the loop that first uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from random import SystemRandom
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from chatlab.dialects import find_dialect
+from chatlab.dialects.base import Dialect
+from chatlab.errors import ConnectError, InvalidMessage, OutboxFull
+from chatlab.live.driver import Link, LiveDriver, logger
+from chatlab.live.inbox import Inbox
+from chatlab.live.portal import background_loop
+from chatlab.live.receipt import Receipt
+from chatlab.live.websocket import WebSocketLink
+from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
+from chatlab.settings import TransportConfig, WebSocketConfig
+from chatlab.trace import Step
+from chatlab.transports.backoff import Uniform
+from chatlab.transports.machine import (
+    Connect,
+    Deliver,
+    Disconnect,
+    Machine,
+    Notify,
+    OpenWebSocket,
+    Refuse,
+    Settle,
+    Submit,
+    Typing,
+)
+from chatlab.transports.websocket import WebSocketMachine
+
+T = TypeVar("T")
+Result = TypeVar("Result")
+Unsubscribe = Callable[[], None]
+
+
+class ChatTransport(ABC):
+    """A chat connection that keeps itself alive, and loses nothing that it has accepted.
+
+    Handlers run in the transport's thread, in the order of events; one that raises is logged and does no harm.
+    `uniform` is the source of randomness of its backoff; `record` gets every step of its machine.
+    """
+
+    def __init__(
+        self,
+        config: TransportConfig,
+        *,
+        loop: Literal["own", "current"] = "own",
+        uniform: Uniform | None = None,
+        record: Callable[[Step], None] | None = None,
+    ) -> None:
+        self.config = config
+        self._dialect = find_dialect(config.dialect)
+        self._machine = self._make_machine(self._dialect, uniform or SystemRandom().random)
+        self._own_loop = loop == "own"
+        self._record = record
+        self._lock = threading.Lock()
+        self._running: LiveDriver | None = None
+        self._inbox = Inbox()
+        self._receipts: dict[str, Receipt] = {}
+        self._event_handlers: list[Callable[[ChatEvent], object]] = []
+        self._status_handlers: list[Callable[[StatusChange], object]] = []
+        self._receipt_handlers: list[Callable[[Receipt], object]] = []
+        self._change = StatusChange(ConnectionStatus.DISCONNECTED)
+        self._waiters: list[Callable[[StatusChange], bool]] = []
+        self._sending = _Turns()
+
+    @abstractmethod
+    def _make_machine(self, dialect: Dialect, uniform: Uniform) -> Machine:
+        """Return the machine of this transport."""
+
+    @abstractmethod
+    def _make_link(self, driver: LiveDriver, effect: OpenWebSocket) -> Link:
+        """Return the link that an opening effect asks for."""
+
+    @property
+    def _driver(self) -> LiveDriver:
+        driver = self._running
+        if driver is None:
+            loop = background_loop() if self._own_loop else asyncio.get_running_loop()
+            made = LiveDriver(
+                self._machine,
+                loop,
+                open_link=self._make_link,
+                listen=self._listen,
+                record=self._record,
+                person=self.config.sender,
+            )
+            with self._lock:  # Whoever comes first makes it for all threads.
+                driver = self._running = self._running or made
+        return driver
+
+    # What it is doing
+
+    @property
+    def status(self) -> ConnectionStatus:
+        """The status as last notified."""
+        return self._change.status
+
+    @property
+    def last_change(self) -> StatusChange:
+        """The latest change of status, with its reason."""
+        return self._change
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds that the last answered heartbeat took to come back."""
+        return self._machine.rtt
+
+    def now(self) -> float:
+        """Return seconds on the clock that `retry_at` and the recorded steps use."""
+        return self._driver.now()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(room={self.config.room!r}, sender={self.config.sender!r}, {self.status.value})"
+
+    # Connecting
+
+    async def connect(self) -> None:
+        """Connect, and return once connected. Calling it again is harmless; cancelling it disconnects.
+
+        Errors: `ConnectError` when the transport gives up, or is disconnected meanwhile.
+        """
+        reached = self._reach(lambda change: change.status not in _UNDER_WAY)
+        self.start()
+        if self.status is ConnectionStatus.CONNECTED:
+            return
+        try:
+            change = await asyncio.wrap_future(reached)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        if change.status is not ConnectionStatus.CONNECTED:
+            raise ConnectError(change.reason or change.status.value, change.code)
+
+    async def disconnect(self) -> None:
+        """Send what can still be sent within `drain_timeout`, close, and return when nothing is left running.
+
+        What could not be sent stays in the outbox, for the next `connect`.
+        """
+        ended = self._reach(lambda change: change.status in _ENDED)
+        self.stop()
+        if self.status not in _ENDED:
+            await asyncio.wrap_future(ended)
+        await self._on_loop(self._driver.closed)
+
+    def start(self) -> None:
+        """Begin to connect, from any thread, without waiting."""
+        self._inbox.set_open(True)
+        self._driver.feed(Connect())
+
+    def stop(self) -> None:
+        """Begin to disconnect, from any thread, without waiting."""
+        self._driver.feed(Disconnect())
+
+    def _reach(self, wanted: Callable[[StatusChange], bool]) -> Future[StatusChange]:
+        """Return a future of the next change of status that is wanted."""
+        reached: Future[StatusChange] = Future()
+
+        def waiter(change: StatusChange) -> bool:
+            if reached.cancelled() or not wanted(change):
+                return reached.cancelled()
+            reached.set_result(change)
+            return True
+
+        with self._lock:
+            self._waiters.append(waiter)
+        return reached
+
+    async def _on_loop(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Run a coroutine on the driver's loop."""
+        loop = self._driver.loop
+        if asyncio.get_running_loop() is loop:
+            return await work()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    # Sending
+
+    async def send(self, message: OutgoingMessage | str) -> Receipt:
+        """Hand over a message, and return once it is accepted: queued or sent.
+
+        Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` where a message of that client id is
+        still unsettled. The policy `wait` waits for room instead, first come, first served.
+        """
+        if self.config.outbox.overflow != "wait":
+            return self.submit(message)
+        return await self._on_loop(lambda: self._send_in_turn(message))
+
+    async def _send_in_turn(self, message: OutgoingMessage | str) -> Receipt:
+        async with self._sending.turn:
+            while True:
+                self._sending.room.clear()
+                try:
+                    return self.submit(message)
+                except OutboxFull:
+                    await self._sending.room.wait()
+
+    def submit(self, message: OutgoingMessage | str) -> Receipt:
+        """Hand over a message from any thread, without waiting.
+
+        Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`.
+        """
+        if isinstance(message, str):
+            message = OutgoingMessage(text=message)
+        if not message.client_id:
+            message = OutgoingMessage(text=message.text, data=message.data, client_id=secrets.token_hex(8))
+        receipt = Receipt(message, self._lock, acks=self._dialect.acks)
+        with self._lock:
+            unsettled = self._receipts.setdefault(message.client_id, receipt)
+        if unsettled is not receipt:
+            raise InvalidMessage(f"a message with client_id {message.client_id!r} is still on its way; give each its own")
+        for effect in self._driver.feed(Submit(message)):
+            if isinstance(effect, Refuse):
+                del self._receipts[message.client_id]
+                raise OutboxFull(
+                    f"the outbox is full ({self.config.outbox.max_size} messages); wait, or choose another overflow policy"
+                )
+        return receipt
+
+    def unsettled(self) -> list[OutgoingMessage]:
+        """Return the accepted messages that aren't in a final state, in the order of their acceptance."""
+        with self._lock:
+            return [receipt.message for receipt in self._receipts.values()]
+
+    def typing(self) -> None:
+        """Tell the room that the person types, if connected; from any thread."""
+        self._driver.feed(Typing())
+
+    # Receiving
+
+    def on_message(self, handler: Callable[[ChatEvent], object]) -> Unsubscribe:
+        """Call the handler with every event; return what unsubscribes it."""
+        return _subscribe(self._event_handlers, handler)
+
+    def on_status_change(self, handler: Callable[[StatusChange], object]) -> Unsubscribe:
+        """Call the handler with every change of status; return what unsubscribes it."""
+        return _subscribe(self._status_handlers, handler)
+
+    def on_receipt(self, handler: Callable[[Receipt], object]) -> Unsubscribe:
+        """Call the handler with a message's receipt whenever its state changes; return what unsubscribes it."""
+        return _subscribe(self._receipt_handlers, handler)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ChatEvent:
+        event = await self._inbox.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    # From the driver, on its loop
+
+    def _listen(self, effect: Deliver | Notify | Settle) -> None:
+        match effect:
+            case Deliver(event):
+                self._deliver(event)
+            case Notify(change):
+                self._change = change
+                _call(self._status_handlers, change)
+                self._deliver(ChatEvent("connection", reason=change.reason, change=change))
+                with self._lock:
+                    self._waiters = [waiter for waiter in self._waiters if not waiter(change)]
+                if change.status in _ENDED:
+                    self._inbox.set_open(False)
+            case Settle():
+                self._settle(effect)
+
+    def _deliver(self, event: ChatEvent) -> None:
+        self._inbox.put(event)
+        _call(self._event_handlers, event)
+
+    def _settle(self, settle: Settle) -> None:
+        receipt = self._receipts.get(settle.client_id)
+        if receipt is not None:
+            receipt.settle(settle)
+            if receipt.final:
+                del self._receipts[settle.client_id]
+            _call(self._receipt_handlers, receipt)
+        self._sending.room.set()
+
+
+class WebSocketTransport(ChatTransport):
+    """Chat over WebSocket. Source: seed ("WebSocket Implementation"); RFC 6455."""
+
+    config: WebSocketConfig
+
+    def _make_machine(self, dialect: Dialect, uniform: Uniform) -> WebSocketMachine:
+        return WebSocketMachine(self.config, dialect, uniform)
+
+    def _make_link(self, driver: LiveDriver, effect: OpenWebSocket) -> WebSocketLink:
+        return WebSocketLink(driver, self.config, effect)
+
+
+_UNDER_WAY = (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING)
+_ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
+
+
+class _Turns:
+    """Those who wait for room in the outbox, on the driver's loop."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.room = asyncio.Event()
+
+
+def _subscribe(handlers: list[Callable[[T], object]], handler: Callable[[T], object]) -> Unsubscribe:
+    entry = handler
+    handlers.append(entry)
+
+    def unsubscribe() -> None:
+        if entry in handlers:
+            handlers.remove(entry)
+
+    return unsubscribe
+
+
+def _call(handlers: list[Callable[[T], object]], value: T) -> None:
+    for handler in tuple(handlers):
+        try:
+            handler(value)
+        except Exception:
+            logger.exception("a handler of chat events raised; it is kept, and the transport goes on")

@@ -1,0 +1,126 @@
+"""Backoff curves: how long each formula waits before each retry, and how far it spreads a crowd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.backoff import Floats, backoff_delays
+from chatlab.plots.style import (
+    FAINT,
+    TEXT,
+    UNDERLAY,
+    Look,
+    dress,
+    look,
+    new_axes,
+    size,
+    spread,
+    text_width,
+    tint,
+)
+from chatlab.settings import ReconnectConfig
+
+PERCENTILES = (10, 50, 90)
+"""The lower edge of a band, the line, and the upper edge."""
+
+
+def plot_backoff(
+    configs: Mapping[str, ReconnectConfig] | ReconnectConfig,
+    *,
+    samples: int = 10_000,
+    seed: int = 0,
+    attempts: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the delay before each of the first `attempts` retries: its median, and a band from 10 to 90 %.
+
+    `configs` is settings, or several by name; more than six are hard to tell apart. The bands stand side by
+    side, so that none hides another; settings that spread nobody have none. A line ends where its settings
+    give up.
+
+    Errors: `SettingsError` where there is nothing to draw.
+    """
+    if isinstance(configs, ReconnectConfig):
+        configs = {"schedule" if configs.schedule else configs.jitter: configs}
+    bands: dict[str, Floats] = {
+        name: np.asarray(np.percentile(delays, PERCENTILES, axis=0), dtype=np.float64)
+        for name, config in configs.items()
+        if (delays := backoff_delays(config, samples=samples, seed=seed, attempts=attempts)).size
+    }
+    if not bands:
+        raise SettingsError("nothing to draw: give enabled settings with one attempt or more")
+    ax = new_axes() if ax is None else ax
+    lane = min(0.28, 0.8 / len(bands))
+    offsets = [lane * (number - (len(bands) - 1) / 2) for number in range(len(bands))]
+    for number, (name, band) in enumerate(bands.items()):
+        _draw(ax, name, band, np.arange(1, band.shape[1] + 1) + offsets[number], 0.8 * lane, look(number))
+    longest = max(band.shape[1] for band in bands.values())
+    ax.set_ylim(0, 1.1 * max(band[2].max() for band in bands.values()) or 1.0)
+    ax.xaxis.set_major_locator(FixedLocator(range(1, longest + 1)))
+    ax.yaxis.grid(visible=True, color=FAINT, linewidth=0.4)
+    ax.set_axisbelow(True)
+    dress(
+        ax,
+        title="How long until the next attempt?",
+        note=f"line: median, bar: the middle 80 % of {samples:,} clients",
+        x="retry since the connection was lost",
+        y="delay (s)",
+    )
+    _name_lines(ax, bands, offsets, longest)
+    return ax
+
+
+def _draw(ax: Axes, name: str, band: Floats, retries: Floats, width: float, style: Look) -> None:
+    low, median, high = band
+    spreads = high > low
+    ax.bar(
+        retries[spreads],
+        (high - low)[spreads],
+        width,
+        low[spreads],
+        facecolor=tint(style.colour),
+        edgecolor=style.colour,
+        linewidth=0.6,
+    )
+    ax.plot(
+        retries,
+        median,
+        label=name,
+        color=style.colour,
+        linestyle=style.line,
+        linewidth=1.5,
+        marker=style.marker,
+        markersize=5.5,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        zorder=3,
+    )
+
+
+def _name_lines(ax: Axes, bands: Mapping[str, Floats], offsets: Sequence[float], longest: int) -> None:
+    """Write each name at the right of its line, or above the last point of one that gives up before."""
+    width, height = size(ax)
+    last = {number: name for number, (name, band) in enumerate(bands.items()) if band.shape[1] == longest}
+    room = max(text_width(name, TEXT, bold=True) for name in last.values()) + 18
+    left, right = 0.4, longest + 0.4 + longest * room / (width - room)
+    ax.set_xlim(left, right)
+    top = ax.get_ylim()[1]
+    line = 1.2 * TEXT * top / height
+    ends = [float(bands[name][1, -1]) for name in last.values()]
+    places = dict(zip(last, spread(ends, line, 0.8 * line, top - line / 2), strict=True))
+    for number, (name, band) in enumerate(bands.items()):
+        colour = look(number).colour
+        text: dict[str, Any] = {"fontsize": TEXT, "fontweight": "bold", "color": colour, "bbox": UNDERLAY}
+        end = (band.shape[1] + offsets[number], band[1, -1])
+        if number in places:
+            at = (longest + 0.4 + 14 * (right - left) / width, places[number])
+            leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4}
+            ax.annotate(name, end, at, va="center", arrowprops=leader, **text)
+        else:
+            ax.annotate(f"{name} gives up", end, (0, 5), textcoords="offset points", ha="center", **text)

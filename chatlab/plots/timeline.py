@@ -1,0 +1,162 @@
+"""Status timeline: what a person's connection was doing, in one lane or in several that one compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.spans import FaultSpan, StatusSpan
+from chatlab.messages import ConnectionStatus
+from chatlab.plots.style import INK, SMALL, STATUS_LOOKS, TEXT, UNDERLAY, dress, new_axes, size, text_width
+
+LANE = 0.5
+"""How thick a lane is, where lanes are 1 apart."""
+ROW = 1.35 * SMALL
+"""Points from one row of fault names to the next."""
+ATTEMPT: Mapping[str, Any] = {"linestyle": "none", "marker": "v", "markersize": 4.5, "color": INK}
+
+
+def plot_statuses(
+    lanes: Mapping[str, Sequence[StatusSpan]] | Sequence[StatusSpan],
+    *,
+    faults: Iterable[FaultSpan] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the statuses of one run over seconds, or of several by name, the first of them topmost.
+
+    A triangle above a lane is an attempt to connect. Faults are grey behind all lanes.
+
+    Errors: `SettingsError` where there is nothing to draw.
+    """
+    named = lanes if isinstance(lanes, Mapping) else {"": lanes}
+    spans = [span for lane in named.values() for span in lane]
+    if not spans:
+        raise SettingsError("nothing to draw: give one lane or more, with a span in it")
+    start, end = min(span.start for span in spans), max(span.end for span in spans)
+    if ax is None:
+        names = max(text_width(name, TEXT) for name in named) * 25.4 / 72
+        ax = new_axes(height=32.0 + 10.0 * len(named), left=names + 5.0, right=5.0, top=8.0, bottom=18.0)
+    ax.set_xlim(start, end if end > start else start + 1)
+    shown = [fault for fault in faults if start <= fault.end and fault.start <= end]
+    rows = _rows(ax, shown)
+    points = size(ax)[1]
+    names_room = min(ROW * (max(rows, default=-1) + 1), points / 2)
+    unit = (points - names_room) / (len(named) + 0.05)
+    ax.set_ylim(0.4 - len(named), 0.45 + names_room / unit)
+    for fault, row in zip(shown, rows, strict=True):
+        _draw_fault(ax, fault, 0.45 + (row + 0.5) * ROW / unit)
+    unnamed: set[ConnectionStatus] = set()
+    for number, lane in enumerate(named.values()):
+        unnamed |= _draw_lane(ax, lane, -number)
+    ax.set_yticks([-number for number in range(len(named))], list(named))
+    dress(ax, title="When was the connection up?", x="time (s)")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    _legend(ax, unnamed, attempts=any(span.attempts for span in spans))
+    return ax
+
+
+def _draw_lane(ax: Axes, lane: Sequence[StatusSpan], y: float) -> set[ConnectionStatus]:
+    """Draw the spans, and name those that have room; return the statuses that still want a key."""
+    named: set[ConnectionStatus] = set()
+    unit = size(ax)[0] / (ax.get_xlim()[1] - ax.get_xlim()[0])
+    for span in lane:
+        if span.end <= span.start:
+            continue
+        style = STATUS_LOOKS[span.status]
+        ax.barh(
+            y,
+            span.end - span.start,
+            LANE,
+            span.start,
+            facecolor=style.fill,
+            edgecolor=INK,
+            hatch=style.hatch,
+            linewidth=0.6,
+            gid=span.status.value,
+        )
+        if text_width(span.status.value, SMALL) + 8 < (span.end - span.start) * unit:
+            named.add(span.status)
+            ax.text(
+                (span.start + span.end) / 2,
+                y,
+                span.status.value,
+                fontsize=SMALL,
+                color=style.text,
+                ha="center",
+                va="center_baseline",
+                bbox=UNDERLAY | {"facecolor": style.fill},
+            )
+    attempts = [at for span in lane for at in span.attempts]
+    ax.plot(attempts, [y + LANE / 2 + 0.1] * len(attempts), gid="attempts", clip_on=False, **ATTEMPT)
+    return {span.status for span in lane if span.end > span.start} - named
+
+
+def _draw_fault(ax: Axes, fault: FaultSpan, y: float) -> None:
+    if fault.end > fault.start:
+        ax.axvspan(fault.start, fault.end, facecolor="#dedede", edgecolor="none", zorder=0, gid="fault")
+    ax.axvline(fault.start, color=INK, linewidth=0.8, linestyle=(0, (3, 2)), zorder=0.5, gid="fault")
+    ax.text(_extent(ax, fault)[0], y, _words(fault), fontsize=SMALL, color=INK, va="center", clip_on=True)
+
+
+def _words(fault: FaultSpan) -> str:
+    return fault.kind.replace("_", " ")
+
+
+def _extent(ax: Axes, fault: FaultSpan) -> tuple[float, float]:
+    """When the fault's name begins and ends: after the fault's start, or before it where there is no room."""
+    left, right = ax.get_xlim()
+    second = size(ax)[0] / (right - left)
+    length = (text_width(_words(fault), SMALL) + 2) / second
+    gap = 3 / second
+    begin = fault.start + gap if fault.start + gap + length <= right else fault.start - gap - length
+    begin = max(begin, left + gap)
+    return begin, begin + length
+
+
+def _rows(ax: Axes, faults: Sequence[FaultSpan]) -> list[int]:
+    """Return which row each fault's name goes to, from the lowest, so that none runs into another."""
+    extents = [_extent(ax, fault) for fault in faults]
+    rows = [0] * len(faults)
+    ends: list[float] = []
+    for index in sorted(range(len(faults)), key=extents.__getitem__):
+        begin, end = extents[index]
+        row = next((row for row, taken in enumerate(ends) if taken <= begin), len(ends))
+        ends[row : row + 1] = [end]
+        rows[index] = row
+    return rows
+
+
+def _legend(ax: Axes, statuses: set[ConnectionStatus], *, attempts: bool) -> None:
+    keys: list[Artist] = [
+        Patch(
+            facecolor=STATUS_LOOKS[status].fill,
+            edgecolor=INK,
+            hatch=STATUS_LOOKS[status].hatch,
+            linewidth=0.6,
+            label=status.value,
+        )
+        for status in ConnectionStatus
+        if status in statuses
+    ]
+    if attempts:
+        keys.append(Line2D([], [], label="attempt to connect", **ATTEMPT))
+    if keys:
+        ax.legend(
+            handles=keys,
+            loc="upper left",
+            bbox_to_anchor=(0, -28 / size(ax)[1]),
+            ncols=3,
+            fontsize=SMALL,
+            frameon=False,
+            borderaxespad=0,
+            borderpad=0,
+            handlelength=2.2,
+            columnspacing=1.2,
+        )

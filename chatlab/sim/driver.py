@@ -1,0 +1,197 @@
+"""Drives one machine on simulated time: carries out its effects, and owes it a `Tick` when its deadline has come.
+
+A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a generation
+number, and a timer of an old generation does nothing when it fires. A deadline that moves to *later* (as a heartbeat's
+does with every sign of life) leaves the timer as it is; when it fires too early, it is armed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Protocol
+
+from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
+from chatlab.sim.latency import Path
+from chatlab.sim.network import Link, Network
+from chatlab.trace import Step
+from chatlab.transports.machine import (
+    Close,
+    Closed,
+    Connect,
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    Machine,
+    Notify,
+    OpenWebSocket,
+    Ping,
+    Refuse,
+    Send,
+    SendBytes,
+    Settle,
+    Submit,
+    Tick,
+)
+
+CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
+
+
+class Recorder(Protocol):
+    """Counts what happens to everybody. People are numbered from 0; `at` is seconds since the run began."""
+
+    def accepted(self, person: int, client_id: str, at: float) -> None:
+        """A person's message was taken into the ledger."""
+
+    def refused(self) -> None:
+        """A person's message was not taken."""
+
+    def settled(self, client_id: str, state: DeliveryState, at: float) -> None:
+        """A message has a new state in the ledger."""
+
+    def delivered(self, person: int, message: ChatMessage, at: float) -> None:
+        """A message was shown to a person."""
+
+    def resynced(self) -> None:
+        """A person was told that messages may be missing."""
+
+    def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
+        """A person's transport has notified a status."""
+
+    def attempted(self, at: float) -> None:
+        """Somebody tries to connect."""
+
+
+class Driver:
+    """One person's machine, path and links. `steps` is where its steps go, if they are wanted."""
+
+    __slots__ = (
+        "_armed_at",
+        "_environment",
+        "_generation",
+        "_machine",
+        "_messages",
+        "_network",
+        "_recorder",
+        "_steps",
+        "links",
+        "name",
+        "path",
+        "person",
+    )
+
+    def __init__(
+        self,
+        person: int,
+        name: str,
+        machine: Machine,
+        network: Network,
+        path: Path,
+        recorder: Recorder,
+        steps: list[Step] | None = None,
+    ) -> None:
+        self.person = person
+        self.name = name
+        self.path = path
+        self.links: dict[int, Link] = {}
+        self._machine = machine
+        self._network = network
+        self._environment = network.environment
+        self._recorder = recorder
+        self._steps = steps
+        self._messages = 0
+        self._armed_at = inf
+        self._generation = 0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the person is connected by a link that works, and nothing is on its way down."""
+        return any(link.quiet for link in self.links.values())
+
+    # What a person does
+
+    def connect(self) -> None:
+        """Want to be connected."""
+        self.handle(CONNECT)
+
+    def disconnect(self) -> None:
+        """Want to be disconnected."""
+        self.handle(DISCONNECT)
+
+    def submit(self, text: str) -> None:
+        """Send a message."""
+        self._messages += 1
+        message = OutgoingMessage(text, client_id=f"{self.name}-{self._messages}")
+        event = Submit(message)
+        now = self._environment.now
+        effects = self._take(event, now)
+        if any(type(effect) is Refuse for effect in effects):
+            self._recorder.refused()
+        else:
+            self._recorder.accepted(self.person, message.client_id, now)
+        self._carry_out(effects, now)
+
+    # What the network tells
+
+    def handle(self, event: Event) -> None:
+        """Give the machine an event, and do what it wants."""
+        now = self._environment.now
+        self._carry_out(self._take(event, now), now)
+
+    def lose(self, event: Closed) -> None:
+        """Take the news that a link has ended, or has never come to be."""
+        del self.links[event.link]
+        self.handle(event)
+
+    # The machine
+
+    def _take(self, event: Event, now: float) -> Sequence[Effect]:
+        effects = self._machine.handle(event, now)
+        if self._steps is not None:
+            self._steps.append(Step(now, self.name, event, tuple(effects)))
+        return effects
+
+    def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
+        recorder = self._recorder
+        for effect in effects:
+            match effect:
+                case Deliver(event):
+                    if event.message is not None:
+                        recorder.delivered(self.person, event.message, now)
+                    elif event.type == "resync":
+                        recorder.resynced()
+                case Send(link, data) | SendBytes(link, data):
+                    self.links[link].send(data)
+                case Settle(client_id, state):
+                    recorder.settled(client_id, state, now)
+                case Notify(change):
+                    recorder.changed(self.person, change.status, now)
+                case OpenWebSocket(link, query):
+                    recorder.attempted(now)
+                    self.links[link] = self._network.open(self.path, self, link, query)
+                case Close(link, code, reason):
+                    if link in self.links:
+                        self.links.pop(link).close(code, reason)
+                case Ping(link, id):
+                    self.links[link].ping(id)
+                case Refuse():
+                    pass  # `submit` has seen to it.
+        deadline = self._machine.deadline
+        if deadline < self._armed_at:
+            self._arm(deadline)
+
+    def _arm(self, deadline: float) -> None:
+        self._armed_at = deadline
+        self._generation += 1
+        self._environment.call_at(max(deadline, self._environment.now), self._fire, self._generation)
+
+    def _fire(self, generation: int) -> None:
+        if generation != self._generation:
+            return
+        self._armed_at = inf
+        deadline = self._machine.deadline
+        if deadline <= self._environment.now:
+            self.handle(TICK)
+        elif deadline < inf:
+            self._arm(deadline)

@@ -1,0 +1,295 @@
+"""A SimPy environment for hundreds of thousands of people.
+
+SimPy keeps what is pending in one heap, whose every operation costs more as it grows. `LadderEnvironment`
+keeps it in buckets of equal width in time (a calendar, or ladder, queue):
+
+- An entry goes unsorted to the end of its bucket. A small heap orders the *numbers* of the occupied buckets.
+- One bucket at a time is the current one: sorted as a whole, and consumed from its end (`_ready`).
+- What lands in the current bucket, or before it, goes to a heap of its own (`_overflow`). The next entry is
+  the lesser of the two ends.
+
+An entry costs O(1) as long as buckets hold a few hundred each, and the width is tuned to keep it so: when the
+last buckets were too full or too empty, or the overflow outgrows its limit, a new width is taken from how
+dense the next entries lie, and all are moved. Each entry moved must first be earned by an insertion, so this
+is O(1) an entry too. With few entries, or all of them at one time, the queue is a plain heap: O(log n).
+
+Order is exactly SimPy's: time, priority, insertion. Bucket numbers never decrease with time, as multiplying
+by a constant and truncating both keep order, rounding included; so no bucket holds anything earlier than the
+one before it. Inside a bucket entries compare as tuples, whose second item is priority and insertion in one.
+"""
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush, nsmallest
+from itertools import chain
+from math import inf, isfinite
+from sys import float_info
+from typing import Any, TypeAlias, TypeVar, overload
+
+from simpy.core import EmptySchedule, Environment, SimTime, StopSimulation
+from simpy.events import NORMAL, URGENT, Event, EventPriority
+
+T = TypeVar("T")
+# (time, priority and insertion, callback, its argument), or (time, priority and insertion, None, event).
+Entry: TypeAlias = tuple[SimTime, int, Callable[..., object] | None, Any]
+
+_WANTED = 256  # entries in a bucket: sorting them is cheap, and so is a heap of as many late ones
+_FEWEST, _MOST = 16, 1024  # mean entries in a bucket that are still good enough
+_SAMPLE = 64  # buckets that the mean is taken over
+_HEAD = 4096  # next entries that tell the density
+_OVERFLOW = 1024  # late entries in the current bucket before it is called too wide
+_PRIORITY = 1 << 52  # more insertions than a run can make
+_NOTHING = object()  # the argument of a callback that takes none
+
+
+class LadderEnvironment(Environment):
+    """A `simpy.Environment` on a self-tuning bucket queue, which also runs bare callables.
+
+    Whatever runs in SimPy's environment runs here in the same order. There is no cancelling: who arms a call
+    must know a stale one when it comes. `bucket_width` (seconds) is a first guess, and seldom worth giving.
+    """
+
+    def __init__(self, initial_time: SimTime = 0, *, bucket_width: float = inf) -> None:
+        if not bucket_width >= float_info.min:
+            raise ValueError(f"bucket_width must be positive, not {bucket_width}")
+        super().__init__(initial_time)
+        del self._queue  # who reads SimPy's private heap shall fail, not find it empty
+        for name in ("process", "timeout", "event", "all_of", "any_of"):
+            setattr(self, name, getattr(self, name))  # SimPy binds these early too, but not for a subclass
+        self._next_insertion = self._eid.__next__
+        self._rate = 1 / bucket_width  # buckets a second; 0: all in one
+        self._buckets: dict[float, list[Entry]] = {}
+        self._numbers: list[float] = []  # heap of the keys of _buckets
+        self._current = -inf  # number of the bucket in _ready
+        # run() holds on to these two, so they are only ever changed in place.
+        self._ready: list[Entry] = []  # descending
+        self._overflow: list[Entry] = []  # heap
+        self._overflow_limit = _OVERFLOW
+        self._buckets_sampled = self._entries_sampled = 0
+        self._insertions_before_retuning = 0
+
+    @property
+    def pending(self) -> int:
+        """How many entries are scheduled, stale ones included. Computed in O(buckets)."""
+        return len(self._ready) + len(self._overflow) + sum(map(len, self._buckets.values()))
+
+    @overload
+    def call_at(self, time: SimTime, callback: Callable[[], object], /) -> None: ...
+    @overload
+    def call_at(self, time: SimTime, callback: Callable[[T], object], argument: T, /) -> None: ...
+    def call_at(self, time: SimTime, callback: Callable[..., object], argument: object = _NOTHING, /) -> None:
+        """Call `callback()`, or `callback(argument)`, at the absolute `time`; `inf`: never.
+
+        Among what is due at the same time it takes its turn like a `Timeout` made now.
+        Errors: ValueError when the time has passed or is NaN.
+        """
+        if time < self._now:
+            raise ValueError(f"cannot call at {time}, it is {self._now} already")
+        try:
+            number: float = int(time * self._rate)
+        except (OverflowError, ValueError):
+            if time == inf:
+                return
+            number = _extreme_number(time)
+        if number > self._current:
+            bucket = self._buckets.get(number)
+            if bucket is None:
+                self._buckets[number] = [(time, self._next_insertion(), callback, argument)]
+                heappush(self._numbers, number)
+            else:
+                bucket.append((time, self._next_insertion(), callback, argument))
+        else:
+            heappush(self._overflow, (time, self._next_insertion(), callback, argument))
+            if len(self._overflow) > self._overflow_limit:
+                self._relieve()
+
+    @overload
+    def call_later(self, delay: SimTime, callback: Callable[[], object], /) -> None: ...
+    @overload
+    def call_later(self, delay: SimTime, callback: Callable[[T], object], argument: T, /) -> None: ...
+    def call_later(
+        self, delay: SimTime, callback: Callable[..., object], argument: object = _NOTHING, /
+    ) -> None:
+        """Call `callback()`, or `callback(argument)`, after `delay` seconds; as `call_at`."""
+        self.call_at(self._now + delay, callback, argument)
+
+    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: SimTime = 0) -> None:
+        """Schedule an event, as SimPy does. Errors: ValueError when the time is NaN."""
+        time = self._now + delay
+        order = self._next_insertion()
+        if priority != NORMAL:
+            order += (priority - NORMAL) * _PRIORITY
+        try:
+            number: float = int(time * self._rate)
+        except (OverflowError, ValueError):
+            number = _extreme_number(time)
+        if number > self._current:
+            bucket = self._buckets.get(number)
+            if bucket is None:
+                self._buckets[number] = [(time, order, None, event)]
+                heappush(self._numbers, number)
+            else:
+                bucket.append((time, order, None, event))
+        else:
+            heappush(self._overflow, (time, order, None, event))
+            if len(self._overflow) > self._overflow_limit:
+                self._relieve()
+
+    def peek(self) -> SimTime:
+        """The time of the next entry, or `inf` if there is none."""
+        ready, overflow = self._ready, self._overflow
+        if not ready and not overflow and not self._advance():
+            return inf
+        if not overflow:
+            return ready[-1][0]
+        return min(ready[-1], overflow[0])[0] if ready else overflow[0][0]
+
+    def step(self) -> None:
+        """Process the next entry. Errors: EmptySchedule when there is none."""
+        ready, overflow = self._ready, self._overflow
+        if not ready and not overflow and not self._advance():
+            raise EmptySchedule
+        if overflow and (not ready or overflow[0] < ready[-1]):
+            self._now, _, callback, argument = heappop(overflow)
+        else:
+            self._now, _, callback, argument = ready.pop()
+        if callback is None:
+            self._process_event(argument)
+        elif argument is _NOTHING:
+            callback()
+        else:
+            callback(argument)
+
+    def run(self, until: SimTime | Event | None = None) -> Any:
+        """Run until nothing is pending, or until a time, or an event is processed, whose value it returns.
+
+        A `step` that was overridden or replaced (pacing, tracing) is honoured, at SimPy's speed.
+        Errors: ValueError when the time has passed; RuntimeError when nothing is left to trigger the event.
+        """
+        if getattr(self.step, "__func__", None) is not LadderEnvironment.step:
+            return super().run(until)
+        if isinstance(until, Event):
+            if until.callbacks is None:
+                return until.value
+            until.callbacks.append(StopSimulation.callback)
+        elif until is not None:
+            until = self._stop_at(until if isinstance(until, int) else float(until))
+
+        ready, overflow = self._ready, self._overflow
+        take, process_event, nothing = ready.pop, self._process_event, _NOTHING
+        try:
+            while ready or overflow or self._advance():
+                if overflow and (not ready or overflow[0] < ready[-1]):
+                    self._now, _, callback, argument = heappop(overflow)
+                else:
+                    self._now, _, callback, argument = take()
+                if callback is None:
+                    process_event(argument)
+                elif argument is nothing:
+                    callback()
+                else:
+                    callback(argument)
+        except StopSimulation as stop:
+            return stop.args[0]
+        except EmptySchedule:  # from a callback that stepped too far; ends SimPy's run as well
+            pass
+        if until is not None:
+            assert not until.triggered
+            raise RuntimeError(f'No scheduled events left but "until" event was not triggered: {until}')
+        return None
+
+    def _stop_at(self, time: SimTime) -> Event:
+        """An event that stops the run before anything else at that time."""
+        if time <= self._now:
+            raise ValueError(f"until ({time}) must be greater than the current simulation time")
+        stop = Event(self)
+        stop._ok = True
+        stop._value = None
+        stop.callbacks.append(StopSimulation.callback)
+        self.schedule(stop, URGENT, time - self._now)
+        return stop
+
+    def _process_event(self, event: Event) -> None:
+        """Run an event's callbacks, and raise its exception if none of them took care of it."""
+        callbacks = event.callbacks
+        event.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event
+        try:
+            for callback in callbacks:
+                callback(event)
+        except StopSimulation:
+            # The callbacks that didn't get their turn get it first thing in the next run.
+            event.callbacks = callbacks[callbacks.index(callback) + 1 :]
+            self.schedule(event, EventPriority(-1))
+            raise
+        if not event._ok and not hasattr(event, "_defused"):
+            failure = event._value
+            raise type(failure)(*failure.args) from failure
+
+    # -- the queue
+
+    def _advance(self) -> bool:
+        """Make the next bucket the current one, which must be used up; False if there is none."""
+        if not self._numbers:
+            return False
+        if self._buckets_sampled == _SAMPLE:
+            if not _FEWEST <= self._entries_sampled / _SAMPLE <= _MOST:
+                self._retune()
+            self._buckets_sampled = self._entries_sampled = 0
+        self._current = heappop(self._numbers)
+        self._ready.extend(self._buckets.pop(self._current))
+        self._ready.sort(reverse=True)
+        self._buckets_sampled += 1
+        self._entries_sampled += len(self._ready)
+        self._overflow_limit = _OVERFLOW
+        return True
+
+    def _relieve(self) -> None:
+        """Empty an overflow that has become too large, or else let it grow."""
+        if not self._retune():
+            self._overflow_limit = 2 * len(self._overflow)
+
+    def _retune(self) -> bool:
+        """Choose the bucket width anew and move all entries, unless it is too early or wouldn't help."""
+        insertions = self._next_insertion()  # the number taken is missed by nobody
+        if insertions < self._insertions_before_retuning:
+            return False
+        entries = [*self._ready, *self._overflow, *chain.from_iterable(self._buckets.values())]
+        self._insertions_before_retuning = insertions + len(entries)
+        rate = self._best_rate(entries)
+        if rate / 2 <= self._rate <= rate * 2:
+            return False
+        self._rate = rate
+        buckets: dict[float, list[Entry]] = {}
+        for entry in entries:
+            try:
+                number: float = int(entry[0] * rate)
+            except (OverflowError, ValueError):
+                number = _extreme_number(entry[0])
+            buckets.setdefault(number, []).append(entry)
+        self._buckets = buckets
+        self._numbers = list(buckets)
+        heapify(self._numbers)
+        self._current = -inf
+        self._ready.clear()
+        self._overflow.clear()
+        return True
+
+    def _best_rate(self, entries: list[Entry]) -> float:
+        """How many buckets a second would hold as many of the next entries as wanted."""
+        if len(entries) <= _WANTED:
+            return 0.0
+        # No width separates what is due now, but its successors will soon lie as what waits already does.
+        waiting = [entry[0] for entry in entries if entry[0] > self._now]
+        # Of few entries only the earlier half: a time-out far away says nothing about the density.
+        head = nsmallest(min(_HEAD, len(waiting) // 2), waiting)
+        span = head[-1] - head[0] if head else 0
+        if not span > 0:
+            return self._rate
+        rate = len(entries) * (len(head) / len(waiting)) / (span * _WANTED)
+        return rate if isfinite(rate) else self._rate
+
+
+def _extreme_number(time: SimTime) -> float:
+    """The number of the bucket of a time that is infinite, or so large that its number is."""
+    if time != time:
+        raise ValueError("NaN is not a time")
+    return inf if time > 0 else -inf

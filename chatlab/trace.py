@@ -1,0 +1,41 @@
+"""Recorded steps: what happened to whom and when, what came of it, and how that is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+
+from chatlab.transports.machine import Effect, Event
+
+
+class Step(Struct, frozen=True):
+    """One event of one person's machine, at `at` seconds since the run began, and its effects in order."""
+
+    at: float
+    person: str
+    event: Event
+    effects: tuple[Effect, ...]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Step)
+
+
+def encode_steps(steps: Iterable[Step]) -> bytes:
+    """Return the steps as JSON lines."""
+    return _encoder.encode_lines(steps)
+
+
+def decode_step(line: bytes | str) -> Step:
+    """Return the step that one JSON line holds.
+
+    Errors: `msgspec.ValidationError` where it holds something else.
+    """
+    return _decoder.decode(line)
+
+
+def decode_steps(lines: Iterable[bytes | str]) -> Iterator[Step]:
+    """Yield the steps of JSON lines, passing over blank ones."""
+    return (decode_step(line) for line in lines if line.strip())

@@ -1,0 +1,1 @@
+"""Chat transports as pure machines: events in, effects out, without sockets or a clock."""

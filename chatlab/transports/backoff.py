@@ -1,0 +1,97 @@
+"""How long to wait before the next attempt: six jitter formulas, and what other systems use.
+
+Each formula is a fixed part plus a uniform spread, of the capped exponential
+`c(n) = min(base · multiplierⁿ, max)`, with the first retry n = 0:
+
+    none          c                  +  0
+    proportional  c                  +  U(0, 0.1·c)
+    equal         c/2                +  U(0, c/2)
+    full          0                  +  U(0, c)
+    seed          d = base·multⁿ     +  U(0, 0.1·d), then capped at max: no spread at all once d ≥ max
+    decorrelated  base               +  U(0, 3·prev − base), then capped at max; prev starts at base
+
+Source: seed ("Reconnection with Exponential Backoff"); AWS Architecture Blog, "Exponential Backoff And Jitter".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from chatlab.settings import ReconnectConfig
+
+Uniform = Callable[[], float]
+"""A source of random numbers, uniform in [0, 1)."""
+
+
+def exponential(config: ReconnectConfig, attempt: int) -> float:
+    """Return `base · multiplierⁿ` in seconds, uncapped; inf where it is too large for a float."""
+    try:
+        return config.base_delay * config.backoff_multiplier**attempt
+    except OverflowError:
+        return inf if config.base_delay else 0.0
+
+
+def next_delay(config: ReconnectConfig, attempt: int, previous: float, u: float, floor: float = 0.0) -> float:
+    """Return the delay in seconds before retry `attempt` (first: 0), for one uniform draw `u` in [0, 1).
+
+    `previous` is the delay before (used by `decorrelated`). A `floor` (a server's Retry-After) above the
+    formula's fixed part takes its place, uncapped, so that the spread comes on top of it.
+    """
+    if config.schedule:
+        low, high = config.schedule[min(attempt, len(config.schedule) - 1)]
+        return _spread(low, high - low, config.max_delay, u, floor)
+    raw = exponential(config, attempt)
+    capped = min(raw, config.max_delay)
+    limit = inf
+    match config.jitter:
+        case "none":
+            fixed, spread = capped, 0.0
+        case "proportional":
+            fixed, spread = capped, 0.1 * capped
+        case "equal":
+            fixed, spread = capped / 2, capped / 2
+        case "full":
+            fixed, spread = 0.0, capped
+        case "seed":
+            # Beyond the cap the formula's value is the cap whatever the draw; so the capped parts may be used for it.
+            fixed, spread, limit = capped, 0.1 * capped, config.max_delay
+        case "decorrelated":
+            low = min(config.base_delay, config.max_delay)
+            fixed, spread, limit = low, max(0.0, 3 * previous - low), config.max_delay
+    return _spread(fixed, spread, limit, u, floor)
+
+
+def _spread(fixed: float, spread: float, limit: float, u: float, floor: float) -> float:
+    """A floor above the fixed part takes its place, and isn't cut by the limit."""
+    return floor + u * min(spread, limit) if floor > fixed else min(fixed + u * spread, limit)
+
+
+class Backoff:
+    """Counts the attempts since the last stable connection, and says when to try again."""
+
+    __slots__ = ("_config", "_previous", "_uniform", "attempts")
+
+    def __init__(self, config: ReconnectConfig, uniform: Uniform) -> None:
+        self._config = config
+        self._uniform = uniform
+        self.reset()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no attempt is left."""
+        config = self._config
+        return not config.enabled or (config.max_attempts is not None and self.attempts >= config.max_attempts)
+
+    def reset(self) -> None:
+        """Start again at the first attempt."""
+        self.attempts = 0
+        self._previous = self._config.base_delay
+
+    def next(self, retry_after: float | None = None) -> float:
+        """Count one more attempt, and return its delay in seconds."""
+        floor = min(max(retry_after or 0.0, 0.0), self._config.max_retry_after)
+        delay = next_delay(self._config, self.attempts, self._previous, self._uniform(), floor)
+        self.attempts += 1
+        self._previous = min(delay, self._config.max_delay)
+        return delay

@@ -1,0 +1,143 @@
+"""The event stream of server-sent events, read from bytes in whatever pieces they come.
+
+A chunk's line ends are made LF, the lines that it finishes are decoded together, and the rest waits for its
+line end. Cutting before decoding changes nothing: CR and LF are never part of a UTF-8 sequence, and end a
+broken one.
+
+Source: WHATWG HTML §9.2.5 (parsing) and §9.2.6 (interpreting); WHATWG Encoding §6, "UTF-8 decode".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from chatlab.errors import EventTooLarge
+
+_CR, _LF = b"\r\n"  # as numbers, which `in` finds several times faster than bytes
+_WINDOW = 1 << 16  # bytes looked at in one go, so that a giant chunk is never copied whole
+_MAX_EXPANSION = 3  # a byte that is not UTF-8 becomes U+FFFD, which has three in UTF-8
+_MAX_RECONNECTION_MS = 2.0**53  # above it, a float no longer counts every millisecond
+
+
+class StreamEvent(msgspec.Struct, frozen=True, gc=False):
+    """One dispatched event; `last_event_id` is what to resume from once it has been dealt with."""
+
+    type: str
+    data: str
+    last_event_id: str
+
+
+def _windows(chunk: bytes) -> Iterator[bytes]:
+    for start in range(0, len(chunk), _WINDOW):
+        yield chunk[start : start + _WINDOW]
+
+
+class EventStreamParser:
+    """Turns the bytes of one response into events, the same ones however the bytes are cut.
+
+    `last_event_id` is that of the last block that ended; give a reconnected stream's parser the one before,
+    as browsers do. `reconnection_time` is seconds, at most 2**53 ms, and None until `retry` sets it; what
+    is too short or too long to obey is for the caller to say.
+
+    Errors: EventTooLarge, then and at every later feed, when a line, or the data buffer of an event in UTF-8,
+    is above `max_event_size` bytes. Not much more than that is ever held, however large the chunk.
+    """
+
+    def __init__(self, max_event_size: int = 1 << 20, *, last_event_id: str = "") -> None:
+        self.last_event_id = last_event_id
+        self.reconnection_time: float | None = None
+        self._max_event_size = max_event_size
+        self._error = ""  # why the parser is closed; empty while it is not
+        self._at_start = True  # where a byte order mark may stand
+        self._after_cr = False  # an LF that comes next belongs to the line end before it
+        self._line = bytearray()  # the unfinished line
+        self._type = ""
+        self._id = last_event_id
+        self._data = bytearray()  # what earlier blocks gave to the unfinished event's data buffer, in UTF-8
+
+    def feed(self, chunk: bytes) -> list[StreamEvent]:
+        """Take the next bytes, and return the events that they finish.
+
+        Errors: EventTooLarge; its `events` are those that this chunk finished before.
+        """
+        if self._error:
+            raise EventTooLarge(self._error)
+        events: list[StreamEvent] = []
+        for piece in (chunk,) if len(chunk) <= _WINDOW else _windows(chunk):
+            if _CR in piece or (self._after_cr and piece):
+                piece = self._with_lf(piece)
+            if _LF in piece:
+                end = piece.rfind(b"\n") + 1
+                block, piece = piece[:end], piece[end:]
+                if self._line:
+                    block = bytes(self._line) + block
+                    self._line.clear()
+                if len(self._data) + _MAX_EXPANSION * len(block) <= self._max_event_size:
+                    self._interpret(block, events)
+                else:
+                    self._interpret_near_limit(block, events)
+            if piece:
+                self._line += piece
+                if len(self._line) > self._max_event_size:
+                    self._fail("a line", events)
+        return events
+
+    def _with_lf(self, chunk: bytes) -> bytes:
+        """Make every line end one LF. A CR ends its line at once: its LF may come late or never."""
+        if self._after_cr:
+            chunk = chunk.removeprefix(b"\n")
+        self._after_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _interpret_near_limit(self, block: bytes, events: list[StreamEvent]) -> None:
+        """Interpret a block that may pass the limit somewhere, line by line so as to find where."""
+        for line in block.splitlines(keepends=True):
+            if len(line) - 1 > self._max_event_size:
+                self._fail("a line", events)
+            self._interpret(line, events)
+            if len(self._data) > self._max_event_size:
+                self._fail("an event", events)
+
+    def _interpret(self, block: bytes, events: list[StreamEvent]) -> None:
+        """Interpret whole lines, each ended by LF, and dispatch the events that they finish."""
+        lines = block.decode("utf-8", "replace").split("\n")
+        lines.pop()
+        if self._at_start:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix("\ufeff")
+        data: list[str] = []
+        for line in lines:
+            if not line:
+                self.last_event_id = self._id
+                if self._data:
+                    data.insert(0, self._data[:-1].decode())
+                    self._data.clear()
+                if data:
+                    events.append(StreamEvent(self._type or "message", "\n".join(data), self._id))
+                    data.clear()
+                self._type = ""
+                continue
+            name, _, value = line.partition(": ")
+            if ":" in name:  # the first colon has no space after it
+                name, _, value = line.partition(":")
+            if name == "data":
+                data.append(value)
+            elif name == "id":
+                if "\0" not in value:
+                    self._id = value
+            elif name == "event":
+                self._type = value
+            elif name == "retry" and value.isascii() and value.isdigit():
+                # float() and not int(), which refuses more than 4,300 digits.
+                self.reconnection_time = min(float(value), _MAX_RECONNECTION_MS) / 1000
+        if data:
+            self._data += "\n".join(data).encode()
+            self._data += b"\n"
+
+    def _fail(self, what: str, events: list[StreamEvent]) -> None:
+        self._line.clear()
+        self._data.clear()
+        self._error = f"the event stream has {what} above {self._max_event_size} bytes"
+        raise EventTooLarge(self._error, events)

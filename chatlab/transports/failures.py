@@ -1,0 +1,55 @@
+"""What to do about a failure: retry, give up, or stop. A table of data that settings can override.
+
+Source: RFC 6455 §7.4.1 and the IANA registry of close codes; RFC 9110 §15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chatlab.settings import Verdict
+from chatlab.transports.machine import Failure
+
+FAILURES: Mapping[str, Verdict] = {
+    "refused": "retry",
+    "dns": "retry",
+    "timeout": "retry",
+    "reset": "retry",
+    "tls": "give up",
+    "protocol": "give up",
+    "close 1000": "stop",
+    "close 1001": "retry",
+    "close 1005": "retry",
+    "close 1006": "retry",
+    "close 1011": "retry",
+    "close 1012": "retry",
+    "close 1013": "retry",
+    "close 1014": "retry",
+    "close 4000": "retry",
+    "close": "give up",
+    "http 408": "retry",
+    "http 425": "retry",
+    "http 429": "retry",
+    "http 500": "retry",
+    "http 502": "retry",
+    "http 503": "retry",
+    "http 504": "retry",
+    "http": "give up",
+}
+"""Verdicts by `kind code`, or by `kind` for all the other codes of that kind."""
+
+UNAUTHORIZED: Mapping[str, int] = {"http": 401, "close": 4401}
+"""Refusals that a renewed token may mend, by kind."""
+
+
+def unauthorized(failure: Failure) -> bool:
+    """Whether a renewed token may mend this failure."""
+    return failure.code is not None and failure.code == UNAUTHORIZED.get(failure.kind)
+
+
+def judge(failure: Failure, overrides: Mapping[str, Verdict]) -> Verdict:
+    """Return the verdict on a failure: the user's before ours, the exact code's before its kind's."""
+    exact = failure.kind if failure.code is None else f"{failure.kind} {failure.code}"
+    return (
+        overrides.get(exact) or FAILURES.get(exact) or overrides.get(failure.kind) or FAILURES[failure.kind]
+    )

@@ -1,0 +1,199 @@
+"""What a machine is: the events that it takes, the effects that it gives, and the interface that drivers use.
+
+A driver (on SimPy, on virtual time, or on real sockets) calls `handle` with each event as it happens and
+carries out the effects in order. It owes the machine a `Tick` when `deadline` has come, and nothing else.
+
+Links number connections and requests. A machine ignores whatever an abandoned link still says, so a
+driver may report late without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
+
+FailureKind = Literal["close", "http", "refused", "dns", "timeout", "reset", "tls", "protocol"]
+
+
+class Failure(Struct, frozen=True, omit_defaults=True):
+    """How a connection, a handshake or a request ended.
+
+    `kind` says what `code` is: a WebSocket close code (`close`) or an HTTP status (`http`); the others have none.
+    `retry_after` is the server's wish in seconds.
+    """
+
+    kind: FailureKind
+    code: int | None = None
+    reason: str = ""
+    retry_after: float | None = None
+
+    def __str__(self) -> str:
+        what = {"close": "closed", "http": "HTTP"}.get(self.kind, self.kind)
+        head = what if self.code is None else f"{what} {self.code}"
+        return f"{head}: {self.reason}" if self.reason else head
+
+
+# Events: what happened.
+
+
+class Connect(Struct, frozen=True, tag=True):
+    """The application wants to be connected."""
+
+
+class Disconnect(Struct, frozen=True, tag=True):
+    """The application wants to be disconnected, after what can still be sent."""
+
+
+class Submit(Struct, frozen=True, tag=True, gc=False):
+    """The application hands over a message, which has a `client_id`."""
+
+    message: OutgoingMessage
+
+
+class Typing(Struct, frozen=True, tag=True):
+    """The person types; worth telling only while connected."""
+
+
+class Opened(Struct, frozen=True, tag=True, gc=False):
+    """The link's opening handshake is done; `protocol` is the sub-protocol that the server chose."""
+
+    link: int
+    protocol: str = ""
+
+
+class Received(Struct, frozen=True, tag=True, gc=False):
+    """A text frame has come in."""
+
+    link: int
+    data: str
+
+
+class ReceivedBytes(Struct, frozen=True, tag=True, gc=False):
+    """A binary frame, or a piece of a response's body, has come in."""
+
+    link: int
+    data: bytes
+
+
+class Pong(Struct, frozen=True, tag=True, gc=False):
+    """The Pong frame for an earlier `Ping` effect has come in (RFC 6455 §5.5.3)."""
+
+    link: int
+    id: int
+
+
+class Closed(Struct, frozen=True, tag=True, gc=False):
+    """The link has ended, or has never come to be."""
+
+    link: int
+    failure: Failure
+
+
+class Tick(Struct, frozen=True, tag=True):
+    """The machine's deadline may have come."""
+
+
+Event = Connect | Disconnect | Submit | Typing | Opened | Received | ReceivedBytes | Pong | Closed | Tick
+
+
+# Effects: what the driver must now do, in order.
+
+
+class OpenWebSocket(Struct, frozen=True, tag=True, gc=False):
+    """Open a WebSocket to the configured URL, with these query parameters added.
+
+    `failure` is the refusal that the next call of the user's `headers` function is told of.
+    """
+
+    link: int
+    query: dict[str, str] = {}
+    failure: Failure | None = None
+
+
+class Send(Struct, frozen=True, tag=True, gc=False):
+    """Send a text frame."""
+
+    link: int
+    data: str
+
+
+class SendBytes(Struct, frozen=True, tag=True, gc=False):
+    """Send a binary frame."""
+
+    link: int
+    data: bytes
+
+
+class Ping(Struct, frozen=True, tag=True, gc=False):
+    """Send a Ping frame, and report its `Pong` with the same id."""
+
+    link: int
+    id: int
+
+
+class Close(Struct, frozen=True, tag=True, gc=False):
+    """Close the link, and don't report its end: the machine has done with it.
+
+    Where `code` is 1006 nothing is owed to the other side: abort. The driver bounds its own closing handshake.
+    """
+
+    link: int
+    code: int = 1000
+    reason: str = ""
+
+
+class Deliver(Struct, frozen=True, tag=True, gc=False):
+    """Give the application an event."""
+
+    event: ChatEvent
+
+
+class Notify(Struct, frozen=True, tag=True, gc=False):
+    """Tell the application of a change of status."""
+
+    change: StatusChange
+
+
+class Settle(Struct, frozen=True, tag=True, gc=False):
+    """An accepted message has a new state in the ledger; `status` is the refusing server's HTTP status."""
+
+    client_id: str
+    state: DeliveryState
+    reason: str = ""
+    status: int | None = None
+
+
+class Refuse(Struct, frozen=True, tag=True, gc=False):
+    """A submitted message was not accepted, and isn't in the ledger."""
+
+    client_id: str
+    reason: Literal["full", "duplicate"]
+
+
+Effect = OpenWebSocket | Send | SendBytes | Ping | Close | Deliver | Notify | Settle | Refuse
+
+
+class Machine(Protocol):
+    """A chat transport without sockets or clock. Total: no event raises, in any state."""
+
+    @property
+    def status(self) -> ConnectionStatus:
+        """The transport's status as last notified."""
+
+    @property
+    def deadline(self) -> float:
+        """Absolute seconds when it wants a `Tick`; inf: never."""
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds that the last answered heartbeat took to come back."""
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        """Take what happened at `now` (seconds on any steady clock); return what to do, in order."""
+
+    def accepts(self, message: OutgoingMessage) -> bool:
+        """Whether the outbox has room for this message, by its overflow policy."""

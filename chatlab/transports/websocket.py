@@ -1,0 +1,442 @@
+"""The WebSocket machine.
+
+It is in one of five states, each with its own deadline; leaving a state drops its timers. Every connection
+attempt has a link number of its own, and what an abandoned link still says does nothing.
+
+- *idle*: not connected, and not trying. The status is `disconnected`, or `error` if it gave up.
+- *connecting*: a link is being opened; the deadline is the connect timeout.
+- *online*: the link is open; the deadline is the heartbeat's. The outbox is sent, and received messages move the cursor.
+- *draining*: as online, but the application has asked to disconnect; it ends once the outbox is empty, or at the deadline.
+- *waiting*: the link was lost; the deadline is the next attempt.
+
+State diagram, made by exploring the machine:
+
+<diagram>
+any --Submit--> same: Refuse
+idle --Connect--> connecting: Notify(connecting), OpenWebSocket
+idle --Tick--> idle: Settle(expired)
+connecting --Disconnect--> idle: Close(1006), Notify(disconnected)
+connecting --Tick--> waiting: Close(1006), Notify(reconnecting)
+connecting --Opened--> online: Notify(connected)
+connecting --Closed(401)--> connecting: Notify(reconnecting), OpenWebSocket
+connecting --Closed(retry)--> waiting: Notify(reconnecting)
+connecting --Closed(give up) | Closed(401) | Closed(retry)--> idle: Notify(error)
+connecting --Opened--> online: Notify(connected), Send, Settle(sent)
+connecting --Tick--> idle: Close(1006), Notify(error)
+online --Disconnect--> idle: Close(1000), Notify(disconnected)
+online --Submit--> online: Send, Settle(sent)
+online --Typing | Tick--> online: Send
+online --message--> online: Deliver(message)
+online --Closed(1000)--> idle: Notify(disconnected)
+online --Closed(retry)--> waiting: Notify(reconnecting)
+online --Closed(give up) | Closed(retry)--> idle: Notify(error)
+online --Disconnect--> draining
+online --ack--> online: Settle(acked)
+online --nack--> online: Settle(failed)
+online --Tick--> waiting: Close(4000), Notify(reconnecting)
+online --Tick--> idle: Close(4000), Notify(error)
+draining --Connect--> online
+draining --Typing--> draining: Send
+draining --Tick--> idle: Close(1000), Notify(disconnected)
+draining --message--> draining: Deliver(message)
+draining --ack--> idle: Settle(acked), Close(1000), Notify(disconnected)
+draining --nack--> idle: Settle(failed), Close(1000), Notify(disconnected)
+draining --Closed(1000) | Closed(retry) | Closed(give up)--> idle: Notify(disconnected)
+waiting --Disconnect--> idle: Notify(disconnected)
+waiting --Tick--> connecting: Notify(reconnecting), OpenWebSocket
+</diagram>
+
+Source: seed ("WebSocket Implementation"); RFC 6455.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from chatlab.dialects.base import (
+    Ack,
+    Dialect,
+    Incoming,
+    Nack,
+    ServerPing,
+    ServerPong,
+    Unreadable,
+    Welcome,
+)
+from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
+from chatlab.settings import WebSocketConfig
+from chatlab.transports.backoff import Backoff, Uniform
+from chatlab.transports.cursor import Cursor
+from chatlab.transports.failures import judge, unauthorized
+from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.machine import (
+    Close,
+    Closed,
+    Connect,
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    Failure,
+    Notify,
+    Opened,
+    OpenWebSocket,
+    Ping,
+    Pong,
+    Received,
+    ReceivedBytes,
+    Refuse,
+    Send,
+    SendBytes,
+    Settle,
+    Submit,
+    Tick,
+    Typing,
+)
+from chatlab.transports.outbox import Outbox
+
+PONG_GAP = 0.1
+"""Seconds between two answers to a server's pings, so that a flood of them isn't doubled."""
+
+
+class Idle:
+    """Not connected, and not trying."""
+
+    __slots__ = ()
+    name = "idle"
+    link = 0
+    deadline = inf
+
+
+class Connecting:
+    """A link is being opened."""
+
+    __slots__ = ("deadline", "link")
+    name = "connecting"
+
+    def __init__(self, link: int, deadline: float) -> None:
+        self.link = link
+        self.deadline = deadline
+
+
+class Online:
+    """A link is open."""
+
+    __slots__ = ("answered_at", "drain_until", "heartbeat", "link", "opened_at")
+
+    def __init__(self, link: int, now: float, heartbeat: Heartbeat | None) -> None:
+        self.link = link
+        self.opened_at = now
+        self.heartbeat = heartbeat
+        self.drain_until = inf
+        self.answered_at = -inf
+
+    @property
+    def name(self) -> str:
+        return "online" if self.drain_until == inf else "draining"
+
+    @property
+    def deadline(self) -> float:
+        beat = self.heartbeat
+        return self.drain_until if beat is None else min(beat.deadline, self.drain_until)
+
+
+class Waiting:
+    """The link was lost; the next attempt starts at the deadline."""
+
+    __slots__ = ("deadline",)
+    name = "waiting"
+    link = 0
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+
+
+IDLE = Idle()
+
+
+class WebSocketMachine:
+    """One person's chat over WebSocket, without sockets or clock. `uniform` is its source of randomness."""
+
+    __slots__ = (
+        "_backoff",
+        "_config",
+        "_cursor",
+        "_dialect",
+        "_links",
+        "_outbox",
+        "_renewed",
+        "_state",
+        "rtt",
+        "status",
+    )
+
+    def __init__(self, config: WebSocketConfig, dialect: Dialect, uniform: Uniform) -> None:
+        self._config = config
+        self._dialect = dialect
+        self._backoff = Backoff(config.reconnect, uniform)
+        self._cursor = Cursor()
+        self._outbox = Outbox(config.outbox)
+        self._state: Idle | Connecting | Online | Waiting = IDLE
+        self._links = 0
+        self._renewed = False
+        self.status = ConnectionStatus.DISCONNECTED
+        self.rtt: float | None = None
+
+    @property
+    def state(self) -> str:
+        """The name of the state: idle, connecting, online, draining or waiting."""
+        return self._state.name
+
+    @property
+    def queued(self) -> int:
+        """How many accepted messages were never sent."""
+        return self._outbox.queued
+
+    @property
+    def unsettled(self) -> int:
+        """How many accepted messages aren't in a final state."""
+        return len(self._outbox)
+
+    @property
+    def deadline(self) -> float:
+        """Absolute seconds when it wants a `Tick`; inf: never."""
+        return min(self._state.deadline, self._outbox.deadline)
+
+    def accepts(self, message: OutgoingMessage) -> bool:
+        """Whether the outbox has room for this message, by its overflow policy."""
+        return self._outbox.accepts(message.size)
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
+        out: list[Effect] = []
+        state = self._state
+        match event:
+            case Received() | ReceivedBytes():
+                if isinstance(state, Online) and event.link == state.link:
+                    self._receive(state, event.data, now, out)
+            case Tick():
+                self._tick(now, out)
+            case Submit():
+                self._submit(event.message, now, out)
+            case Opened():
+                if isinstance(state, Connecting) and event.link == state.link:
+                    self._open(state.link, now, out)
+            case Pong():
+                if isinstance(state, Online) and event.link == state.link and state.heartbeat is not None:
+                    self._alive(state.heartbeat, event.id, now)
+            case Closed():
+                if isinstance(state, Connecting | Online) and event.link == state.link:
+                    self._fail(event.failure, now, out)
+            case Connect():
+                self._connect(now, out)
+            case Disconnect():
+                self._disconnect(now, out)
+            case Typing():
+                frame = self._dialect.typing()
+                if isinstance(state, Online) and frame is not None:
+                    out.append(Send(state.link, frame))
+        return out
+
+    # Connecting and disconnecting
+
+    def _connect(self, now: float, out: list[Effect]) -> None:
+        state = self._state
+        if isinstance(state, Online):
+            state.drain_until = inf
+        elif isinstance(state, Idle):
+            self._backoff.reset()
+            self._renewed = False
+            self._notify(out, ConnectionStatus.CONNECTING)
+            self._dial(now, out)
+
+    def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+        self._links += 1
+        self._state = Connecting(self._links, now + self._config.connect_timeout)
+        out.append(OpenWebSocket(self._links, self._dialect.query(self._config, self._cursor.last_id), failure))
+
+    def _open(self, link: int, now: float, out: list[Effect]) -> None:
+        settings = self._config.heartbeat
+        beats = settings.enabled and self._heartbeat_mode != "none"
+        self._state = Online(link, now, Heartbeat(settings, now) if beats else None)
+        self._notify(out, ConnectionStatus.CONNECTED, attempt=self._backoff.attempts)
+        self._flush(link, out)
+
+    def _disconnect(self, now: float, out: list[Effect]) -> None:
+        state = self._state
+        if isinstance(state, Idle):
+            return
+        if isinstance(state, Online) and len(self._outbox) and self._config.drain_timeout > 0:
+            state.drain_until = min(state.drain_until, now + self._config.drain_timeout)
+            return
+        if isinstance(state, Connecting):
+            out.append(Close(state.link, 1006, "abandoned"))
+        self._leave(out)
+
+    def _leave(self, out: list[Effect]) -> None:
+        """Become idle because the application wants it; what is unsettled stays in the outbox."""
+        state = self._state
+        if isinstance(state, Online):
+            out.append(Close(state.link, 1000))
+        self._outbox.lose_connection()
+        self._state = IDLE
+        self._notify(out, ConnectionStatus.DISCONNECTED, "asked to disconnect")
+
+    def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
+        """The link is gone: retry, give up or stop, as the failure table has it."""
+        state = self._state
+        self._outbox.lose_connection()
+        if isinstance(state, Online):
+            if state.drain_until < inf:
+                self._state = IDLE
+                self._notify(out, ConnectionStatus.DISCONNECTED, str(failure), code=failure.code)
+                return
+            if now - state.opened_at >= self._config.reconnect.stable_after:
+                self._backoff.reset()
+                self._renewed = False
+        if unauthorized(failure) and self._config.headers.renewable and not self._renewed:
+            self._renewed = True
+            self._notify(
+                out, ConnectionStatus.RECONNECTING, f"{failure}; asking for new headers", self._backoff.attempts, code=failure.code
+            )
+            self._dial(now, out, failure)
+            return
+        verdict = judge(failure, self._config.failures)
+        reason = str(failure) + self._hint(failure)
+        if verdict == "stop":
+            self._state = IDLE
+            self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=failure.code)
+        elif verdict == "give up" or self._backoff.exhausted:
+            self._state = IDLE
+            if verdict == "retry":
+                attempts = self._backoff.attempts
+                reason = f"gave up after {attempts} {'retry' if attempts == 1 else 'retries'}: {reason}"
+            self._notify(out, ConnectionStatus.ERROR, reason, self._backoff.attempts, code=failure.code)
+        else:
+            retry_at = now + self._backoff.next(failure.retry_after)
+            self._state = Waiting(retry_at)
+            self._notify(out, ConnectionStatus.RECONNECTING, reason, self._backoff.attempts, retry_at, failure.code)
+
+    def _hint(self, failure: Failure) -> str:
+        """A server that doesn't know JSON heartbeats refuses them as a breach of its policy: say so."""
+        beat = self._state.heartbeat if isinstance(self._state, Online) else None
+        refused = failure.kind == "close" and failure.code in (1003, 1007, 1008)
+        if refused and beat is not None and beat.open and self._heartbeat_mode == "json":
+            return " (right after a heartbeat: try HeartbeatConfig(mode='ping'))"
+        return ""
+
+    def _notify(
+        self,
+        out: list[Effect],
+        status: ConnectionStatus,
+        reason: str = "",
+        attempt: int = 0,
+        retry_at: float | None = None,
+        code: int | None = None,
+    ) -> None:
+        self.status = status
+        out.append(Notify(StatusChange(status, reason, attempt, retry_at, code)))
+
+    # Time
+
+    def _tick(self, now: float, out: list[Effect]) -> None:
+        for client_id in self._outbox.expire(now):
+            out.append(Settle(client_id, DeliveryState.EXPIRED, f"waited longer than {self._config.outbox.max_age:g} s"))
+        state = self._state
+        if isinstance(state, Online):
+            if now >= state.drain_until or (state.drain_until < inf and not len(self._outbox)):
+                self._leave(out)
+            elif state.heartbeat is not None:
+                self._beat(state, state.heartbeat, now, out)
+        elif now >= state.deadline:
+            if isinstance(state, Waiting):
+                self._notify(out, ConnectionStatus.RECONNECTING, "trying again", self._backoff.attempts)
+                self._dial(now, out)
+            else:
+                out.append(Close(state.link, 1006, "connect timeout"))
+                self._fail(Failure("timeout", reason=f"no connection within {self._config.connect_timeout:g} s"), now, out)
+
+    @property
+    def _heartbeat_mode(self) -> str:
+        return self._config.heartbeat.mode or self._dialect.heartbeat
+
+    def _beat(self, state: Online, heartbeat: Heartbeat, now: float, out: list[Effect]) -> None:
+        due = heartbeat.tick(now)
+        if isinstance(due, int):
+            ping = self._heartbeat_mode == "ping"
+            out.append(Ping(state.link, due) if ping else Send(state.link, self._dialect.ping(due)))
+        elif due is not None:
+            out.append(Close(state.link, 4000, due))
+            self._fail(Failure("close", 4000, due), now, out)
+
+    def _alive(self, heartbeat: Heartbeat, ping: int | None, now: float) -> None:
+        heartbeat.life()
+        rtt = None if ping is None else heartbeat.pong(ping, now)
+        if rtt is not None:
+            self.rtt = rtt
+
+    # Messages
+
+    def _submit(self, message: OutgoingMessage, now: float, out: list[Effect]) -> None:
+        outbox = self._outbox
+        if message.client_id in outbox:
+            out.append(Refuse(message.client_id, "duplicate"))
+        elif not outbox.accepts(message.size):
+            out.append(Refuse(message.client_id, "full"))
+        else:
+            for client_id in outbox.push(message, now):
+                out.append(Settle(client_id, DeliveryState.DROPPED, "the outbox is full"))
+            if isinstance(self._state, Online):
+                self._flush(self._state.link, out)
+
+    def _flush(self, link: int, out: list[Effect]) -> None:
+        acks = self._dialect.acks
+        while (message := self._outbox.take(acks)) is not None:
+            frame = self._dialect.encode(message)
+            out.append(Send(link, frame) if isinstance(frame, str) else SendBytes(link, frame))
+            out.append(Settle(message.client_id, DeliveryState.SENT))
+
+    def _receive(self, state: Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
+        if state.heartbeat is not None:
+            state.heartbeat.life()
+        for item in self._dialect.decode(frame):
+            self._take_in(state, item, now, out)
+        if state.drain_until < inf and not len(self._outbox):
+            self._leave(out)
+
+    def _take_in(self, state: Online, item: Incoming, now: float, out: list[Effect]) -> None:
+        match item:
+            case ChatMessage():
+                if item.client_id and item.sender == self._config.sender:
+                    self._settle(state, item.client_id, Settle(item.client_id, DeliveryState.ACKED), out)
+                if self._cursor.advance(item.id):
+                    out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
+            case ServerPong():
+                if state.heartbeat is not None:
+                    self._alive(state.heartbeat, item.id, now)
+            case ServerPing():
+                if now - state.answered_at >= PONG_GAP:
+                    state.answered_at = now
+                    out.append(Send(state.link, self._dialect.pong(item.id)))
+            case Ack():
+                self._settle(state, item.client_id, Settle(item.client_id, DeliveryState.ACKED), out)
+            case Nack():
+                refused = Settle(item.client_id, DeliveryState.FAILED, item.reason, item.status)
+                self._settle(state, item.client_id, refused, out)
+            case ChatEvent():
+                out.append(Deliver(item))
+            case Unreadable():
+                out.append(Deliver(ChatEvent("unreadable", reason=item.reason, payload=item.excerpt)))
+            case Welcome():
+                if item.resync:
+                    out.append(
+                        Deliver(ChatEvent("resync", reason="the server no longer has what came after the last message"))
+                    )
+                if item.resync or self._cursor.last_id is None:
+                    self._cursor.move(item.cursor)
+
+    def _settle(self, state: Online, client_id: str, settle: Settle, out: list[Effect]) -> None:
+        if self._outbox.settle(client_id):
+            out.append(settle)
+            self._flush(state.link, out)

@@ -1,0 +1,207 @@
+// The chat: messages with their ledger state, typing, a compose box.
+import { element, Feed, mount, Scope, setText, setTime, TailList, visible, visibleLine } from "./feed.js";
+
+const COLLAPSED = 1_500; // characters of a message shown before "show more"
+const COLLAPSED_LINES = 24;
+const TYPING_EVERY = 3_000; // milliseconds between two typing notices
+const TYPING_LASTS = 10_000; // milliseconds; a lost "stopped typing" must not stay for ever
+const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`\u2400-\u2426\u27e8\u27e9]+/gi;
+const LINK_SCHEMES = new Set(["http:", "https:", "mailto:"]);
+const STATES = {
+  queued: ["\u25f7", "queued"],
+  sent: ["\u2713", "sent"],
+  acked: ["\u2713\u2713", "delivered"],
+  dropped: ["\u26a0", "dropped"],
+  expired: ["\u26a0", "expired"],
+  failed: ["\u26a0", "failed"],
+};
+const LOST = new Set(["dropped", "expired", "failed"]);
+
+/** Splits text into text nodes and links; only http, https and mailto become links, and they show where they lead. */
+export function linked(doc, text) {
+  const parts = [];
+  let end = 0;
+  for (const match of text.matchAll(LINK)) {
+    const address = match[0].replace(/[.,;:!?)\]}]+$/, "");
+    const url = URL.canParse(address) ? new URL(address) : null;
+    if (!url || !LINK_SCHEMES.has(url.protocol)) continue;
+    parts.push(text.slice(end, match.index));
+    parts.push(element(doc, "a", { href: url.href, target: "_blank", rel: "noopener noreferrer" }, address));
+    end = match.index + address.length;
+  }
+  parts.push(text.slice(end));
+  return parts.filter((part) => part !== "").map((part) => (typeof part === "string" ? doc.createTextNode(part) : part));
+}
+
+/** The first characters and lines of a long text, or null when it is short. */
+export function shortened(text) {
+  const lines = text.split("\n", COLLAPSED_LINES + 1);
+  if (text.length <= COLLAPSED && lines.length <= COLLAPSED_LINES) return null;
+  const cut = lines.slice(0, COLLAPSED_LINES).join("\n").slice(0, COLLAPSED);
+  return cut.replace(/[\ud800-\udbff]$/, "");
+}
+
+export function typingText(names) {
+  const shown = names.map((name) => visibleLine(name).slice(0, 40));
+  if (!shown.length) return "";
+  if (shown.length === 1) return `${shown[0]} is typing\u2026`;
+  if (shown.length === 2) return `${shown[0]} and ${shown[1]} are typing\u2026`;
+  return `${shown.length} people are typing\u2026`;
+}
+
+function createMessage(doc, first) {
+  const time = element(doc, "time");
+  const sender = element(doc, "bdi", { class: "cl-sender" });
+  const text = element(doc, "div", { class: "cl-text", dir: "auto" });
+  const more = element(doc, "button", { type: "button", class: "cl-link", "data-action": "more", hidden: true });
+  const glyph = element(doc, "span", { "aria-hidden": "true" });
+  const state = element(doc, "span", { class: "cl-sr" });
+  const mark = element(doc, "span", { class: "cl-mark", hidden: true }, glyph, state);
+  const retry = element(doc, "button", { type: "button", class: "cl-link", "data-action": "retry", hidden: true }, "Retry");
+  const reason = element(doc, "span");
+  const trouble = element(doc, "div", { class: "cl-trouble", hidden: true }, reason, retry);
+  const content = element(doc, "div", { class: "cl-content" }, text, more, trouble);
+  const node = element(doc, "div", { class: "cl-message" }, time, sender, content, mark);
+  let shown; // the text and whether it is expanded, as last drawn
+  let expanded = false;
+  let current;
+
+  function drawText() {
+    const whole = visible(current.text);
+    if (shown === `${expanded}${whole}`) return;
+    shown = `${expanded}${whole}`;
+    const cut = shortened(whole);
+    text.replaceChildren(...linked(doc, cut !== null && !expanded ? `${cut}\u2026` : whole));
+    more.hidden = cut === null;
+    setText(more, expanded ? "Show less" : `Show more (${whole.length.toLocaleString("en")} characters)`);
+    more.setAttribute("aria-expanded", String(expanded));
+  }
+
+  function update(row) {
+    current = row;
+    const lost = LOST.has(row.state);
+    const why = visibleLine(row.reason);
+    const [sign, word] = STATES[row.state] ?? ["", ""];
+    const described = why ? `${word}: ${why}` : word;
+    node.dataset.id = row.id;
+    node.dataset.kind = row.kind ?? "message";
+    node.dataset.state = row.state ?? "";
+    node.classList.toggle("cl-own", Boolean(row.own));
+    setTime(time, row.at);
+    setText(sender, visibleLine(row.sender));
+    sender.title = visibleLine(row.sender);
+    drawText();
+    mark.hidden = !word;
+    mark.title = described;
+    setText(glyph, sign);
+    setText(state, described);
+    trouble.hidden = !lost;
+    setText(reason, lost ? `Not delivered \u2013 ${described}` : "");
+    retry.hidden = !lost;
+  }
+
+  function toggle() {
+    expanded = !expanded;
+    drawText();
+  }
+
+  update(first);
+  return { node, update, toggle };
+}
+
+function compose({ scope, doc, model, announce }) {
+  const input = element(doc, "textarea", { rows: 1, "aria-label": "Message", placeholder: "Message", dir: "auto" });
+  const button = element(doc, "button", { type: "submit", class: "cl-button cl-primary" }, "Send");
+  const form = element(doc, "form", { class: "cl-compose" }, input, button);
+  let noticed = -Infinity;
+
+  function fit() {
+    input.style.height = "auto";
+    if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, 160)}px`;
+  }
+
+  function submit() {
+    const text = input.value.trimEnd();
+    if (!text.trim()) return;
+    try {
+      model.send({ type: "send", text });
+    } catch (error) {
+      announce(`Not sent: the kernel doesn't answer (${error.message})`);
+      return;
+    }
+    input.value = "";
+    noticed = -Infinity;
+    fit();
+  }
+
+  scope.listen(form, "submit", (event) => {
+    event.preventDefault();
+    submit();
+    input.focus();
+  });
+  scope.listen(input, "keydown", (event) => {
+    const composing = event.isComposing || event.keyCode === 229; // an input method's Enter chooses a word
+    if (event.key !== "Enter" || event.shiftKey || composing) return;
+    event.preventDefault();
+    submit();
+  });
+  scope.listen(input, "input", () => {
+    fit();
+    if (!input.value.trim() || Date.now() - noticed < TYPING_EVERY) return;
+    noticed = Date.now();
+    model.send({ type: "typing" });
+  });
+  return form;
+}
+
+function render({ model, el }) {
+  const doc = el.ownerDocument;
+  const scope = new Scope();
+  mount(el, "cl-chat", scope);
+  const scroller = element(doc, "div", { class: "cl-scroll", role: "log", tabindex: 0, "aria-label": "Messages" });
+  const announcer = element(doc, "div", { class: "cl-sr", role: "status" });
+  const typing = element(doc, "div", { class: "cl-typing" });
+  const announce = (text) => setText(announcer, text);
+
+  const list = new TailList({
+    scope,
+    doc,
+    scroller,
+    counts: (row) => !row.own,
+    create(row) {
+      const message = createMessage(doc, row);
+      const { update } = message;
+      let state = row.state;
+      return {
+        ...message,
+        update(next) {
+          if (next.state !== state && LOST.has(next.state)) announce(`Message ${next.state}: ${visibleLine(next.reason)}`);
+          state = next.state;
+          update(next);
+        },
+      };
+    },
+  });
+  scroller.append(list.earlier, element(doc, "div", { class: "cl-empty" }, "No messages yet"));
+  el.append(element(doc, "div", { class: "cl-frame" }, scroller, list.jump), typing, compose({ scope, doc, model, announce }), announcer);
+
+  scope.listen(scroller, "click", (event) => {
+    const action = event.target.closest?.("[data-action]")?.dataset.action;
+    const id = event.target.closest?.(".cl-message")?.dataset.id;
+    if (action === "more") list.get(id)?.toggle();
+    if (action === "retry") model.send({ type: "retry", id });
+  });
+
+  let forget = () => {};
+  const notes = {
+    typing({ names }) {
+      forget();
+      setText(typing, typingText(Array.isArray(names) ? names : []));
+      forget = scope.after(TYPING_LASTS, () => setText(typing, ""));
+    },
+  };
+  new Feed({ scope, model, list, notes });
+  return () => scope.end();
+}
+
+export default { render };

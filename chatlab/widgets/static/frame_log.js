@@ -1,0 +1,230 @@
+// The frame inspector: what went over the wire, filtered and expanded.
+import { element, Feed, mount, Scope, setText, setTime, TailList, visible, visibleLine } from "./feed.js";
+
+const PREVIEW = 200; // characters of a payload shown in its row
+const PRETTY = 300_000; // characters of a payload that is laid out
+const DEEPEST = 20; // levels of indentation
+const DIRECTIONS = { up: ["\u2191", "up"], down: ["\u2193", "down"], local: ["\u2022", "local"] };
+const HEARTBEATS = new Set(["ping", "pong"]);
+
+/** JSON with line breaks and nothing else changed: numbers, escapes and repeated keys stay as sent. Null: not JSON. */
+export function prettyJson(text) {
+  if (text.length > PRETTY || !/^\s*[[{]/.test(text)) return null;
+  try {
+    JSON.parse(text);
+  } catch {
+    return null;
+  }
+  let depth = 0;
+  let opened = false; // by the token before
+  const line = () => "\n" + "  ".repeat(Math.min(depth, DEEPEST));
+  const tokens = text.match(/"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{},:]|[^\s[\]{},:"]+/g);
+  const parts = tokens.map((token) => {
+    const closes = token === "]" || token === "}";
+    if (closes) depth -= 1;
+    const before = opened === closes ? "" : closes || opened ? line() : "";
+    opened = token === "[" || token === "{";
+    if (opened) depth += 1;
+    if (token === ",") return token + line();
+    return before + (token === ":" ? ": " : token);
+  });
+  return parts.join("");
+}
+
+export function sizeText(bytes) {
+  if (!Number.isFinite(bytes)) return "";
+  if (bytes < 10_000) return `${bytes.toLocaleString("en")} B`;
+  return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+/** Whether a frame passes a filter; the text is looked for in the whole payload and the kind. */
+export function passes(row, { direction, kind, text, heartbeats }) {
+  if (!heartbeats && HEARTBEATS.has(row.kind)) return false;
+  if (direction && row.direction !== direction) return false;
+  if (kind && row.kind !== kind) return false;
+  return !text || `${row.kind}\n${row.text}`.toLowerCase().includes(text.toLowerCase());
+}
+
+async function copy(doc, text) {
+  const clipboard = doc.defaultView?.navigator?.clipboard;
+  if (clipboard) return clipboard.writeText(text);
+  const area = element(doc, "textarea", { class: "cl-sr" }); // pages without TLS have no clipboard
+  area.value = text;
+  doc.body.append(area);
+  area.select();
+  doc.execCommand("copy");
+  area.remove();
+}
+
+function createFrame(doc, first) {
+  const time = element(doc, "time");
+  const arrow = element(doc, "span", { "aria-hidden": "true" });
+  const direction = element(doc, "span", { class: "cl-sr" });
+  const kind = element(doc, "td", { class: "cl-kind" });
+  const size = element(doc, "td", { class: "cl-size" });
+  const preview = element(doc, "bdi");
+  const expand = element(doc, "button", { type: "button", class: "cl-expand", "data-action": "expand", "aria-expanded": "false" }, preview);
+  const main = element(
+    doc, "tr", {},
+    element(doc, "td", { class: "cl-at" }, time), element(doc, "td", { class: "cl-direction" }, arrow, direction),
+    kind, size, element(doc, "td", { class: "cl-payload" }, expand),
+  );
+  const node = element(doc, "tbody", { class: "cl-row" }, main);
+  let detail = null;
+  let raw = false;
+  let current;
+
+  function drawDetail() {
+    const pretty = prettyJson(current.text ?? "");
+    const button = (action, text, hidden = false) =>
+      element(doc, "button", { type: "button", class: "cl-button", "data-action": action, hidden }, text);
+    const bar = element(
+      doc, "div", { class: "cl-detail-bar" },
+      element(doc, "span", {}, `${sizeText(current.size)} \u00b7 ${time.title}`),
+      button("raw", raw ? "Pretty" : "Raw", pretty === null), button("copy", "Copy"),
+    );
+    const text = element(doc, "pre", { tabindex: 0, dir: "auto" }, visible(raw ? current.text : (pretty ?? current.text)));
+    detail.replaceChildren(element(doc, "td", { colspan: 5 }, bar, text));
+  }
+
+  function update(row) {
+    const changed = current?.text !== row.text;
+    current = row;
+    const [sign, word] = DIRECTIONS[row.direction] ?? DIRECTIONS.local;
+    node.dataset.id = row.id;
+    node.dataset.direction = row.direction;
+    setTime(time, row.at, true);
+    setText(arrow, sign);
+    setText(direction, word);
+    setText(kind, visibleLine(row.kind));
+    kind.title = visibleLine(row.kind);
+    setText(size, sizeText(row.size));
+    if (!changed) return;
+    const start = (row.text ?? "").slice(0, PREVIEW);
+    setText(preview, visibleLine(start) + (start.length < (row.text ?? "").length ? "\u2026" : "") || "(empty)");
+    expand.classList.toggle("cl-nothing", !row.text);
+    if (detail) drawDetail();
+  }
+
+  function toggle() {
+    if (detail) detail.remove();
+    detail = detail ? null : element(doc, "tr", { class: "cl-detail" });
+    if (detail) {
+      drawDetail();
+      node.append(detail);
+    }
+    expand.setAttribute("aria-expanded", String(Boolean(detail)));
+  }
+
+  function toggleRaw() {
+    raw = !raw;
+    drawDetail();
+    detail.querySelector("[data-action=raw]").focus();
+  }
+
+  update(first);
+  return { node, update, toggle, toggleRaw };
+}
+
+function toolbar({ scope, doc, changed }) {
+  const options = (select, pairs) => select.append(...pairs.map(([value, text]) => element(doc, "option", { value }, text)));
+  const direction = element(doc, "select", { "aria-label": "Direction" });
+  options(direction, [["", "All directions"], ["up", "\u2191 up"], ["down", "\u2193 down"], ["local", "\u2022 local"]]);
+  const kind = element(doc, "select", { "aria-label": "Kind" });
+  options(kind, [["", "All kinds"]]);
+  const text = element(doc, "input", { type: "search", placeholder: "Filter content", "aria-label": "Filter content" });
+  const heartbeats = element(doc, "input", { type: "checkbox" });
+  const count = element(doc, "span", { class: "cl-count" });
+  const node = element(
+    doc, "div", { class: "cl-toolbar" }, direction, kind, text, element(doc, "label", {}, heartbeats, "Heartbeats"), count,
+  );
+  for (const control of [direction, kind, heartbeats]) scope.listen(control, "change", changed);
+  scope.listen(text, "input", changed);
+  const kinds = new Set();
+  return {
+    node,
+    get filter() {
+      return { direction: direction.value, kind: kind.value, text: text.value, heartbeats: heartbeats.checked };
+    },
+    know(name) {
+      if (!name || kinds.has(name) || kinds.size > 50) return;
+      kinds.add(name);
+      options(kind, [[name, visibleLine(name)]]);
+    },
+    count(shown, all) {
+      setText(count, shown === all ? `${all} frames` : `${shown} of ${all} frames`);
+    },
+  };
+}
+
+function render({ model, el }) {
+  const doc = el.ownerDocument;
+  const scope = new Scope();
+  mount(el, "cl-frames", scope);
+  const bar = toolbar({ scope, doc, changed: () => apply() });
+  const columns = ["at", "direction", "kind", "size", "payload"].map((name) => element(doc, "col", { class: `cl-col-${name}` }));
+  const head = ["Time", "", "Kind", "Size", "Content"].map((text, index) =>
+    index === 1 ? element(doc, "th", { scope: "col" }, element(doc, "span", { class: "cl-sr" }, "Direction")) : element(doc, "th", { scope: "col" }, text),
+  );
+  const table = element(
+    doc, "table", { "aria-label": "Frames" }, element(doc, "colgroup", {}, ...columns), element(doc, "thead", {}, element(doc, "tr", {}, ...head)),
+  );
+  const scroller = element(doc, "div", { class: "cl-scroll", role: "region", tabindex: 0, "aria-label": "Frames" });
+  const marker = element(
+    doc, "tbody", { class: "cl-unread-row" },
+    element(doc, "tr", {}, element(doc, "td", { colspan: 5 }, element(doc, "div", { class: "cl-unread" }, element(doc, "span", {}, "New")))),
+  );
+  const list = new TailList({
+    scope,
+    doc,
+    scroller,
+    marker,
+    noun: "frame",
+    counts: (row) => passes(row, bar.filter),
+    create(row) {
+      const frame = createFrame(doc, row);
+      bar.know(row.kind);
+      frame.node.hidden = !passes(row, bar.filter);
+      return {
+        ...frame,
+        update(next) {
+          frame.update(next);
+          frame.node.hidden = !passes(next, bar.filter);
+        },
+      };
+    },
+  });
+  list.body = table;
+  list.onChange = tally;
+  scroller.append(list.earlier, table, element(doc, "div", { class: "cl-empty" }, "No frames yet"));
+  el.append(bar.node, element(doc, "div", { class: "cl-frame" }, scroller, list.jump));
+
+  function tally() {
+    let shown = 0;
+    for (const { node } of list.entries()) if (!node.hidden) shown += 1;
+    bar.count(shown, list.size);
+  }
+
+  function apply() {
+    for (const { row, node } of list.entries()) node.hidden = !passes(row, bar.filter);
+    tally();
+  }
+
+  scope.listen(scroller, "click", (event) => {
+    const button = event.target.closest?.("[data-action]");
+    const entry = list.get(event.target.closest?.(".cl-row")?.dataset.id);
+    if (!button || !entry) return;
+    if (button.dataset.action === "expand") entry.toggle();
+    if (button.dataset.action === "raw") entry.toggleRaw();
+    if (button.dataset.action === "copy") {
+      copy(doc, entry.row.text ?? "").then(
+        () => setText(button, "Copied"),
+        () => setText(button, "Not allowed"),
+      );
+    }
+  });
+  new Feed({ scope, model, list });
+  return () => scope.end();
+}
+
+export default { render };

@@ -1,0 +1,62 @@
+"""Text that the comm can carry, and text that can't deceive who reads a transcript."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ABBREVIATIONS = {
+    0x200B: "ZWSP",
+    0x2060: "WJ",
+    0x202A: "LRE",
+    0x202B: "RLE",
+    0x202C: "PDF",
+    0x202D: "LRO",
+    0x202E: "RLO",
+    0x2066: "LRI",
+    0x2067: "RLI",
+    0x2068: "FSI",
+    0x2069: "PDI",
+    0xFEFF: "BOM",
+}
+_SYMBOLS = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if code != 0x0A},
+    0x7F: "\u2421",
+    **{code: f"\u27e8U+{code:04X}\u27e9" for code in (*range(0x80, 0xA0), *range(0x2061, 0x2065))},
+    **{code: f"\u27e8U+{code:04X}\u27e9" for code in (0x2028, 0x2029)},
+    **{code: f"\u27e8{name}\u27e9" for code, name in _ABBREVIATIONS.items()},
+}
+
+
+def encodable(value: object) -> str | int | float | bool | None:
+    """The value as a comm can carry it: without halves of surrogate pairs, NaN and infinity.
+
+    Errors: `TypeError` when it is neither text, a number, a bool nor None.
+    """
+    if isinstance(value, str):
+        return str(value) if value.isascii() else _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, int):
+        return value
+    raise TypeError(f"a view shows text, numbers, bools and None, not {type(value).__name__}")
+
+
+def visible(text: str) -> str:
+    """The text with control characters and what hides or reorders text made visible; line feeds stay."""
+    return _SURROGATE.sub("\ufffd", text.replace("\r\n", "\n").translate(_SYMBOLS))
+
+
+def visible_line(text: str) -> str:
+    """The same on one line, so that no line of a transcript can be forged."""
+    return visible(text).replace("\n", "\u240a")
+
+
+def clock(at: float) -> str:
+    """Milliseconds since 1970 as UTC time of day."""
+    try:
+        return f"{datetime.fromtimestamp(at / 1000, UTC):%H:%M:%S}"
+    except (OverflowError, ValueError, OSError):
+        return "--:--:--"

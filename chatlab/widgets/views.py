@@ -1,0 +1,206 @@
+"""The views of the chat panel: messages, frames, status and timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Any, TypedDict
+
+from chatlab.widgets import assets
+from chatlab.widgets.feed import FeedWidget
+from chatlab.widgets.pacing import Callbacks, Message, SnapshotWidget
+from chatlab.widgets.text import clock, encodable, visible_line
+
+MOST_TYPING = 50
+"""Names of typing people that a view gets at most."""
+
+MOST_IN_LANE = 500
+"""Spans, and marks, that a lane of the timeline shows at most: the latest."""
+
+
+class ChatLog(FeedWidget):
+    """Messages with their ledger state, and a box to write in.
+
+    Rows: `id`, `at` (milliseconds since 1970), `sender`, `text`, `own` (bool), `state` ("" or a delivery
+    state), `reason` (why it was not delivered), `kind` ("message" or "notice").
+    """
+
+    _esm = assets.module("chat_log.js")
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._send = Callbacks[[str]]()
+        self._retry = Callbacks[[str]]()
+        self._typing = Callbacks[[]]()
+        super().__init__(**kwargs)
+
+    def on_send(self, callback: Callable[[str], object]) -> Callable[[], None]:
+        """Calls back with each text that a person sends, on the comm's thread; returns what undoes it."""
+        return self._send.add(callback)
+
+    def on_retry(self, callback: Callable[[str], object]) -> Callable[[], None]:
+        """Calls back with the `id` of each message that a person wants sent again."""
+        return self._retry.add(callback)
+
+    def on_typing(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Calls back while a person types, at most once in 3 s."""
+        return self._typing.add(callback)
+
+    def set_typing(self, names: Iterable[str]) -> None:
+        """Shows who is typing, until it is called again or for 10 s."""
+        self._note({"type": "typing", "names": [encodable(str(name)) for name in names][:MOST_TYPING]})
+
+    def _answer(self, message: Message) -> None:
+        match message:
+            case {"type": "send", "text": str(text)} if text.strip():
+                self._send(str(encodable(text)))
+            case {"type": "retry", "id": str(key)}:
+                self._retry(key)
+            case {"type": "typing"}:
+                self._typing()
+            case _:
+                super()._answer(message)
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        state = f" ({row['state']})" if row.get("state") else ""
+        sender, text = visible_line(str(row.get("sender") or "")), visible_line(str(row.get("text") or ""))
+        return f"{clock(row.get('at') or 0)} {sender}: {text}{state}"
+
+
+class FrameLog(FeedWidget):
+    """What went over the wire.
+
+    Rows: `id`, `at` (milliseconds since 1970), `direction` ("up", "down" or "local"), `size` (bytes), `kind`
+    ("message", "ping", "pong", "ack", "open", "close" …), `text` (the whole payload).
+    """
+
+    _esm = assets.module("frame_log.js")
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        arrow = {"up": "\u2191", "down": "\u2193"}.get(str(row.get("direction")), "\u2022")
+        kind, text = visible_line(str(row.get("kind") or "")), visible_line(str(row.get("text") or ""))
+        return f"{clock(row.get('at') or 0)} {arrow} {kind} {row.get('size') or 0} B {text[:200]}"
+
+
+class StatusBadge(SnapshotWidget):
+    """The connection's status, why it is so, and the time until the next attempt."""
+
+    _esm = assets.module("status_badge.js")
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._retry_at: float | None = None
+        self._shown: Message = _status("disconnected")
+        super().__init__(**kwargs)
+
+    def show(
+        self,
+        status: str,
+        reason: str = "",
+        *,
+        attempt: int = 0,
+        max_attempts: int | None = None,
+        retry_in: float | None = None,
+        code: int | None = None,
+    ) -> None:
+        """Shows a status; `retry_in` is the number of seconds until the next attempt. From any thread."""
+        self._retry_at = None if retry_in is None else monotonic() + retry_in
+        self._shown = _status(status, reason, attempt, max_attempts, code)
+        self._changed()
+
+    def transcript(self) -> str:
+        """The status in a line."""
+        shown = self._shown
+        attempt = f", attempt {shown['attempt']}" if shown["attempt"] else ""
+        reason = f": {visible_line(shown['reason'])}" if shown["reason"] else ""
+        return f"{visible_line(shown['status'])}{attempt}{reason}"
+
+    def _snapshot(self) -> Message:
+        retry_at = self._retry_at
+        retry_in = None if retry_at is None else max(0.0, retry_at - monotonic())
+        return {"type": "status", **self._shown, "retry_in": retry_in}
+
+
+class Span(TypedDict):
+    """A status from `start` to `end` in seconds; `end` None: it still lasts."""
+
+    status: str
+    start: float
+    end: float | None
+
+
+class Mark(TypedDict):
+    """Something that happened at a moment; `kind` "fault" stands out."""
+
+    kind: str
+    label: str
+    at: float
+
+
+class Lane(TypedDict):
+    """One course of events, such as "live" or "predicted"."""
+
+    name: str
+    spans: Sequence[Span]
+    marks: Sequence[Mark]
+
+
+class Timeline(SnapshotWidget):
+    """Statuses over time in lanes, with what happened between."""
+
+    _esm = assets.module("timeline.js")
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._lanes: list[Message] = []
+        self._now = 0.0
+        self._running = False
+        self._shown_at = monotonic()
+        super().__init__(**kwargs)
+
+    def show(self, now: float, lanes: Iterable[Lane], *, running: bool = False) -> None:
+        """Shows lanes at `now`, in seconds since the start; time goes on while `running`. From any thread."""
+        self._lanes = [
+            {
+                "name": encodable(lane["name"]),
+                "spans": [_encodable(span) for span in lane["spans"][-MOST_IN_LANE:]],
+                "marks": [_encodable(mark) for mark in lane["marks"][-MOST_IN_LANE:]],
+            }
+            for lane in lanes
+        ]
+        self._now, self._running, self._shown_at = now, running, monotonic()
+        self._changed()
+
+    def transcript(self) -> str:
+        """The spans of each lane in a line."""
+        return "\n".join(self._line(lane) for lane in self._lanes) or "Timeline: nothing yet"
+
+    def _line(self, lane: Message) -> str:
+        spans = []
+        for span in lane["spans"]:
+            end = self._now if span["end"] is None else span["end"]
+            spans.append(f"{visible_line(span['status'])} {span['start']:.1f}\u2013{end:.1f} s")
+        return f"{visible_line(lane['name'])}: {', '.join(spans) or 'nothing yet'}"
+
+    def _snapshot(self) -> Message:
+        elapsed = monotonic() - self._shown_at if self._running else 0.0
+        now = self._now + elapsed
+        return {"type": "timeline", "now": now, "lanes": self._lanes, "running": self._running}
+
+
+def _status(
+    status: str,
+    reason: str = "",
+    attempt: int = 0,
+    max_attempts: int | None = None,
+    code: int | None = None,
+) -> Message:
+    fields = {
+        "status": str(status),
+        "reason": reason,
+        "attempt": attempt,
+        "max_attempts": max_attempts,
+        "code": code,
+    }
+    return _encodable(fields)
+
+
+def _encodable(fields: Mapping[str, Any]) -> Message:
+    return {name: encodable(value) for name, value in fields.items()}

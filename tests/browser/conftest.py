@@ -1,0 +1,66 @@
+"""A real JupyterLab in a real browser."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.jupyter import Lab, serve_lab
+from tests.requirements import find
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **browser_type_launch_args,
+        "executable_path": find("chromium"),
+        "args": [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    return {**browser_context_args, "viewport": {"width": 1200, "height": 900}}
+
+
+@pytest.fixture(scope="session")
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with serve_lab(tmp_path_factory.mktemp("jupyterlab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(lab_server: Lab) -> Iterator[Lab]:
+    """A JupyterLab without a running kernel."""
+    yield lab_server
+    lab_server.close_notebooks()
+
+
+@pytest.fixture(autouse=True)
+def page_errors(page: Page) -> Iterator[list[str]]:
+    """The exceptions that nothing in the page caught; one that is still here at the end fails the test."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(f"{error.message}\n{error.stack or ''}"))
+    yield errors
+    assert errors == []
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests put what they saw: the folder named by SHOTS, or a temporary one."""
+    if not (chosen := os.environ.get("SHOTS")):
+        return tmp_path_factory.mktemp("screenshots")
+    folder = Path(chosen)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

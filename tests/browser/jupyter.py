@@ -1,0 +1,173 @@
+"""A JupyterLab server of the tests' own, and what a person does with a notebook in it."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).parents[2]
+PR_SET_PDEATHSIG = 1
+
+KERNEL_IS_IDLE = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+CODE_CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab: its address, and the folder whose notebooks it shows."""
+
+    url: str
+    root: Path
+
+    def close_notebooks(self) -> None:
+        """Shut down every kernel, so that one test leaves nothing running for the next."""
+        with httpx.Client(base_url=self.url, trust_env=False) as server:
+            for session in server.get("/api/sessions").raise_for_status().json():
+                server.delete(f"/api/sessions/{session['id']}").raise_for_status()
+
+
+@contextmanager
+def serve_lab(folder: Path) -> Iterator[Lab]:
+    """Serve a copy of the notebooks in `folder`, apart from all settings of the user's own."""
+    root = folder / "root"
+    root.mkdir()
+    if (ROOT / "notebooks").exists():
+        shutil.copytree(
+            ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+        )
+    _turn_off_news(folder / "settings")
+    url = f"http://127.0.0.1:{_free_port()}"
+    log = folder / "jupyterlab.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            _command(url, root),
+            cwd=root,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_parent() if sys.platform == "linux" else None,
+        )
+    try:
+        _wait_until_up(server, url, log)
+        yield Lab(url, root)
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def open_notebook(page: Page, lab: Lab, notebook: str) -> None:
+    """Open a notebook, named from the server's root, and wait for its idle kernel."""
+    page.goto(f"{lab.url}/lab/tree/{notebook}?reset")
+    page.wait_for_function("() => window.jupyterapp", timeout=60_000)
+    page.evaluate("async () => { await jupyterapp.restored }")
+    page.wait_for_function(f"() => {KERNEL_IS_IDLE}", timeout=60_000)
+
+
+def run_all(page: Page, lab: Lab, notebook: str, *, timeout: float = 120.0) -> None:
+    """Open a notebook, named from the server's root, and run it to its end or to its first error."""
+    open_notebook(page, lab, notebook)
+    # The command resolves when the last cell has run, or one has failed.
+    page.evaluate(
+        "() => { jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ran = true }) }"
+    )
+    page.wait_for_function(f"() => window.ran && {KERNEL_IS_IDLE}", timeout=timeout * 1000)
+    if not error_outputs(page):
+        page.wait_for_function(
+            f"() => {CODE_CELLS}.every(cell => cell.model.executionCount !== null"
+            " || cell.model.sharedModel.getSource().trim() === '')"
+        )
+
+
+def error_outputs(page: Page) -> list[dict[str, Any]]:
+    """The `error` outputs of the notebook in front, as nbformat has them: ename, evalue, traceback."""
+    outputs: list[dict[str, Any]] = page.evaluate(
+        f"() => {CODE_CELLS}.flatMap(cell => cell.model.outputs.toJSON())"
+        ".filter(output => output.output_type === 'error')"
+    )
+    return outputs
+
+
+def _command(url: str, root: Path) -> list[str]:
+    # Without token and XSRF check: for a server on loopback that lives for one test run.
+    return [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={httpx.URL(url).port}",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        "--ServerApp.disable_check_xsrf=True",
+        f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+    ]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "HOME": str(folder),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "MPLCONFIGDIR": str(folder / "matplotlib"),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONPATH": str(ROOT),  # kernels import the chatlab that is tested, installed or not
+    }
+
+
+def _turn_off_news(settings: Path) -> None:
+    file = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> Any:
+    """What the child calls before it becomes the server, so that a killed test run leaves none behind."""
+    libc = ctypes.CDLL(None)  # loaded here: between fork and exec hardly anything is safe
+    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path, timeout: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise RuntimeError(f"JupyterLab ended with {server.returncode}:\n{log.read_text()}")
+        try:
+            httpx.get(f"{url}/api", trust_env=False).raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(f"JupyterLab was not up after {timeout} s:\n{log.read_text()}")

@@ -1,0 +1,327 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import view, { linked, shortened, typingText } from "../../chatlab/widgets/static/chat_log.js";
+import { REACH, WINDOW } from "../../chatlab/widgets/static/feed.js";
+import { layOut, mount, press, range, scrollTo } from "./fake-model.mjs";
+
+const message = (n, fields = {}) => ({ id: `m${n}`, n, at: 1_700_000_000_000 + n, sender: "ada", text: `text ${n}`, own: false, state: "", kind: "message", ...fields });
+const ids = (page) => page.$$(".cl-message").map((node) => node.dataset.id);
+
+function chat(rows = []) {
+  const page = mount(view);
+  page.feed.reply("ready", rows);
+  page.log = page.$("[role=log]");
+  page.input = page.$("textarea");
+  return page;
+}
+
+/** Somebody reads further up. */
+function readAbove(page) {
+  layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
+  scrollTo(page, page.log, 400);
+}
+
+test("asks for what there is, and shows it in order without reading it aloud", () => {
+  const page = mount(view);
+  assert.deepEqual(page.model.sent.map(({ type }) => type), ["ready"]);
+  const log = page.$("[role=log]");
+  assert.equal(log.getAttribute("aria-live"), "off");
+  page.feed.reply("ready", [message(1), message(0)]);
+  assert.deepEqual(ids(page), ["m0", "m1"]);
+  assert.equal(log.getAttribute("aria-live"), "polite");
+  page.feed.news([message(2)]);
+  assert.deepEqual(ids(page), ["m0", "m1", "m2"]);
+  assert.equal(page.$("time").textContent.length, 8);
+  assert.equal(page.$("time").title, "2023-11-14T22:13:20.000Z");
+});
+
+test("an answer in parts is whole when all parts have come", () => {
+  const page = mount(view);
+  page.feed.reply("ready", [message(0)], { part: 0, parts: 2 });
+  assert.equal(page.$("[role=log]").getAttribute("aria-busy"), "true");
+  page.feed.reply("ready", [message(1)], { part: 1, parts: 2 });
+  assert.equal(page.$("[role=log]").getAttribute("aria-busy"), "false");
+  assert.deepEqual(ids(page), ["m0", "m1"]);
+});
+
+test("an answer to another view is not for this one", () => {
+  const page = mount(view);
+  page.feed.answer({ request: "somebody else" }, [message(0)]);
+  assert.deepEqual(ids(page), []);
+});
+
+test("the same id changes in place, and keeps its node", () => {
+  const page = chat([message(0, { own: true, state: "queued" })]);
+  const node = page.$(".cl-message");
+  page.feed.news([message(0, { own: true, state: "acked" })]);
+  assert.equal(page.$(".cl-message"), node);
+  assert.equal(page.$$(".cl-message").length, 1);
+  assert.equal(page.$(".cl-mark").textContent, "\u2713\u2713delivered");
+});
+
+test("A72: markup is text, wherever it stands", () => {
+  const evil = "<img src=x onerror=alert(1)></script><script>alert(1)</script><svg onload=alert(1)>";
+  const page = chat([message(0, { text: evil, sender: evil, reason: evil, state: evil, kind: evil }), message(1, { state: "failed", reason: evil })]);
+  page.model.receive({ type: "typing", names: [evil] });
+  for (const tag of ["img", "script", "svg"]) assert.equal(page.$(tag), null);
+  assert.equal(page.$(".cl-text").textContent, evil);
+  assert.equal(page.$(".cl-sender").textContent, evil);
+});
+
+test("A72: only http, https and mailto become links, and they leak nothing", () => {
+  const page = chat([message(0, { text: "see https://example.org/a?b=1. (http://x.org) mailto:a@b.org javascript:alert(1) data:text/html,x ftp://x https://" })]);
+  const links = page.$$(".cl-text a");
+  assert.deepEqual(links.map((link) => link.getAttribute("href")), ["https://example.org/a?b=1", "http://x.org/", "mailto:a@b.org"]);
+  assert.deepEqual(links.map((link) => link.textContent), ["https://example.org/a?b=1", "http://x.org", "mailto:a@b.org"]);
+  for (const link of links) assert.deepEqual([link.rel, link.target], ["noopener noreferrer", "_blank"]);
+  const text = "a https://example.org b";
+  assert.equal(linked(page.window.document, text).map((node) => node.textContent).join(""), text);
+});
+
+test("A74, A75: what hides is shown, names are isolated, texts find their own direction", () => {
+  const page = chat([message(0, { sender: "a\u202eb\nc", text: "x\u001b[0m" })]);
+  const sender = page.$(".cl-sender");
+  assert.equal(sender.tagName, "BDI");
+  assert.equal(sender.textContent, "a\u27e8RLO\u27e9b\u240ac");
+  assert.equal(sender.title, sender.textContent);
+  assert.equal(page.$(".cl-text").textContent, "x\u241b[0m");
+  assert.equal(page.$(".cl-text").getAttribute("dir"), "auto");
+});
+
+test("a long message is collapsed until somebody wants more", () => {
+  const text = "word ".repeat(13_000);
+  const page = chat([message(0, { text }), message(1)]);
+  assert.ok(page.$(".cl-text").textContent.length < 2_000);
+  const more = page.$("[data-action=more]");
+  assert.equal(more.hidden, false);
+  assert.match(more.textContent, /Show more \(65,000 characters\)/);
+  more.click();
+  assert.equal(page.$(".cl-text").textContent, text);
+  assert.equal(more.getAttribute("aria-expanded"), "true");
+  page.feed.news([message(0, { text, state: "acked" })]);
+  assert.equal(page.$(".cl-text").textContent, text);
+  more.click();
+  assert.ok(page.$(".cl-text").textContent.length < 2_000);
+  assert.equal(page.$$("[data-action=more]")[1].hidden, true);
+  assert.equal(shortened("a\n".repeat(30)).split("\n").length, 24);
+  assert.equal(shortened("x".repeat(1_499) + "\u{1f600}yy"), "x".repeat(1_499)); // never half a character
+});
+
+test("each ledger state has a sign and a word; what was lost says why and can be sent again", () => {
+  const states = ["queued", "sent", "acked", "dropped", "expired", "failed"];
+  const page = chat(states.map((state, n) => message(n, { own: true, state, reason: n > 2 ? "the server said 403" : "" })));
+  const marks = page.$$(".cl-mark");
+  assert.equal(marks.filter((mark) => mark.hidden).length, 0);
+  assert.deepEqual(marks.map((mark) => mark.title), ["queued", "sent", "delivered", "dropped: the server said 403", "expired: the server said 403", "failed: the server said 403"]);
+  const retries = page.$$("[data-action=retry]");
+  assert.deepEqual(retries.map(({ hidden }) => hidden), [true, true, true, false, false, false]);
+  retries[5].click();
+  assert.deepEqual(page.model.asked("retry"), [{ type: "retry", id: "m5" }]);
+  assert.match(page.$$(".cl-trouble")[5].textContent, /Not delivered . failed: the server said 403/);
+});
+
+test("a failure is announced once", () => {
+  const page = chat([message(0, { own: true, state: "sent" })]);
+  const status = page.$("[role=status]");
+  assert.equal(status.textContent, "");
+  page.feed.news([message(0, { own: true, state: "failed", reason: "403" })]);
+  assert.equal(status.textContent, "Message failed: 403");
+});
+
+test("the page holds a window of 500 rows", () => {
+  const page = chat();
+  for (let start = 0; start < 2_000; start += 500) page.feed.news(range(500, (n) => message(start + n)));
+  assert.equal(page.$$(".cl-message").length, WINDOW);
+  assert.equal(ids(page)[0], "m1500");
+  assert.equal(ids(page).at(-1), "m1999");
+});
+
+test("earlier rows are loaded at the top, once at a time, and asked for by button as well", () => {
+  const page = chat(range(10, (n) => message(100 + n)));
+  const button = page.$(".cl-earlier");
+  assert.equal(button.hidden, false);
+  layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
+  scrollTo(page, page.log, 0);
+  scrollTo(page, page.log, 1);
+  button.click();
+  assert.deepEqual(page.model.asked("before").map(({ id }) => id), ["m100"]);
+  page.feed.reply("before", range(100, (n) => message(n)), { replay: false });
+  assert.equal(ids(page)[0], "m0");
+  assert.equal(ids(page).length, 110);
+  assert.equal(button.hidden, true);
+});
+
+test("who reads further up keeps what is there, within reason", () => {
+  const page = chat(range(10, (n) => message(n)));
+  readAbove(page);
+  for (let start = 10; start < 6_010; start += 500) page.feed.news(range(500, (n) => message(start + n)));
+  assert.equal(page.$$(".cl-message").length, REACH);
+  page.$(".cl-jump").click();
+  page.feed.news([message(6_010)]);
+  assert.equal(page.$$(".cl-message").length, WINDOW);
+});
+
+test("a change of a row that left the window brings no lonely row back", () => {
+  const page = chat(range(10, (n) => message(100 + n)));
+  page.feed.news([message(3, { state: "acked" }), message(110)]);
+  assert.deepEqual(ids(page)[0], "m100");
+  assert.equal(ids(page).length, 11);
+});
+
+test("follows the tail at the end; further up it marks what is unread and offers to jump", () => {
+  const page = chat([message(0)]);
+  page.feed.news([message(1)]);
+  const jump = page.$(".cl-jump");
+  assert.equal(jump.hidden, true);
+  assert.equal(page.$(".cl-unread"), null);
+  readAbove(page);
+  assert.equal(jump.textContent, "Jump to latest");
+  page.feed.news([message(2), message(3, { own: true })]);
+  page.feed.news([message(4)]);
+  assert.equal(page.log.scrollTop, 400);
+  assert.equal(jump.textContent, "2 new \u2013 jump to latest");
+  assert.equal(page.$(".cl-unread").nextElementSibling.dataset.id, "m2");
+  jump.click();
+  assert.equal(page.log.scrollTop, 1_000);
+  assert.equal(jump.hidden, true);
+  page.feed.news([message(5)]);
+  assert.equal(page.$(".cl-unread"), null);
+});
+
+test("asks for what it missed, and again when no answer comes", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = chat([message(0)]);
+  page.feed.news([message(1)]);
+  page.feed.lose();
+  page.feed.news([message(3)]);
+  assert.deepEqual(ids(page), ["m0", "m1", "m3"]);
+  assert.deepEqual(page.model.asked("missed").map(({ after }) => after), [1]);
+  page.feed.news([message(4)]);
+  assert.equal(page.model.asked("missed").length, 1);
+  t.mock.timers.tick(2_000);
+  assert.equal(page.model.asked("missed").length, 2);
+  page.feed.reply("missed", [message(2), message(3), message(4)], { replay: false });
+  assert.deepEqual(ids(page), ["m0", "m1", "m2", "m3", "m4"]);
+  t.mock.timers.tick(60_000);
+  assert.equal(page.model.asked("missed").length, 2);
+});
+
+test("a lost last message is found by the mark", () => {
+  const page = chat([message(0)]);
+  page.feed.mark();
+  assert.equal(page.model.asked("missed").length, 0);
+  page.feed.lose();
+  page.feed.mark();
+  assert.equal(page.model.asked("missed").length, 1);
+});
+
+test("asks for everything again when the first answer is lost", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = mount(view);
+  t.mock.timers.tick(2_000);
+  t.mock.timers.tick(4_000);
+  assert.equal(page.model.asked("ready").length, 3);
+  page.feed.answer(page.model.asked("ready")[0], [message(0)]);
+  assert.deepEqual(ids(page), []);
+  page.feed.reply("ready", [message(0)]);
+  assert.deepEqual(ids(page), ["m0"]);
+  page.end();
+});
+
+test("a replay takes the place of what may have gaps", () => {
+  const page = chat([message(0)]);
+  page.feed.lose();
+  page.feed.mark();
+  page.feed.reply("missed", range(5, (n) => message(9_000 + n)), { replay: true });
+  assert.equal(ids(page)[0], "m9000");
+});
+
+test("another epoch clears the log", () => {
+  const page = chat([message(0)]);
+  page.feed.epoch += 1;
+  page.feed.news([message(1)]);
+  assert.deepEqual(ids(page), ["m1"]);
+});
+
+test("Enter sends, Shift+Enter and an input method's Enter don't, blank isn't sent", () => {
+  const page = chat();
+  page.input.value = "  ";
+  press(page, page.input, "Enter");
+  page.input.value = "  hello\n";
+  press(page, page.input, "Enter", { shiftKey: true });
+  press(page, page.input, "Enter", { isComposing: true });
+  assert.equal(page.model.asked("send").length, 0);
+  assert.equal(press(page, page.input, "Enter").defaultPrevented, true);
+  assert.deepEqual(page.model.asked("send"), [{ type: "send", text: "  hello" }]);
+  assert.equal(page.input.value, "");
+  page.input.value = "by button";
+  page.$("form").dispatchEvent(new page.window.Event("submit", { cancelable: true }));
+  assert.equal(page.model.asked("send").length, 2);
+});
+
+test("what can't be handed to the kernel stays in the box", () => {
+  const page = chat();
+  page.model.send = () => {
+    throw new Error("comm closed");
+  };
+  page.input.value = "precious";
+  press(page, page.input, "Enter");
+  assert.equal(page.input.value, "precious");
+  assert.match(page.$("[role=status]").textContent, /comm closed/);
+});
+
+test("keystrokes don't reach JupyterLab's shortcuts", () => {
+  const page = chat();
+  let heard = 0;
+  page.window.document.addEventListener("keydown", () => (heard += 1));
+  press(page, page.input, "d");
+  press(page, page.log, "x");
+  assert.equal(heard, 0);
+  assert.equal(page.el.dataset.lmSuppressShortcuts, "true");
+});
+
+test("says that somebody types at most every 3 s, and not for an empty box", (t) => {
+  t.mock.timers.enable({ apis: ["Date", "setTimeout"], now: 1_000_000 });
+  const page = chat();
+  const type = (text) => {
+    page.input.value = text;
+    page.input.dispatchEvent(new page.window.Event("input", { bubbles: true }));
+  };
+  type("");
+  assert.equal(page.model.asked("typing").length, 0);
+  type("h");
+  type("he");
+  t.mock.timers.tick(2_999);
+  type("hel");
+  assert.equal(page.model.asked("typing").length, 1);
+  t.mock.timers.tick(1);
+  type("hell");
+  assert.equal(page.model.asked("typing").length, 2);
+});
+
+test("shows who types, until they stop or 10 s pass", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = chat();
+  page.model.receive({ type: "typing", names: ["ada", "bob"] });
+  assert.equal(page.$(".cl-typing").textContent, "ada and bob are typing\u2026");
+  page.model.receive({ type: "typing", names: [] });
+  assert.equal(page.$(".cl-typing").textContent, "");
+  page.model.receive({ type: "typing", names: ["ada"] });
+  t.mock.timers.tick(10_000);
+  assert.equal(page.$(".cl-typing").textContent, "");
+  assert.equal(typingText(["a", "b", "c"]), "3 people are typing\u2026");
+});
+
+test("cleaning up leaves no listener, no timer and no node", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  const page = mount(view);
+  page.model.receive({ type: "typing", names: ["ada"] });
+  page.feed.reply("ready", [message(0)]);
+  page.feed.lose();
+  page.feed.mark();
+  const sent = page.model.sent.length;
+  assert.ok(page.listeners > 0 && page.model.listening > 0);
+  page.end();
+  t.mock.timers.tick(100_000);
+  assert.deepEqual([page.listeners, page.model.listening, page.el.childNodes.length, page.model.sent.length], [0, 0, 0, sent]);
+});

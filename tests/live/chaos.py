@@ -1,0 +1,222 @@
+"""A thousand messages each way while the network and the server break: what was lost, doubled or misplaced?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chatlab.live.fault_proxy import FaultProxy
+from chatlab.live.receipt import Receipt
+from chatlab.live.transport import ChatTransport
+from chatlab.messages import ChatEvent, DeliveryState, OutgoingMessage
+
+Trouble = Callable[["Scene"], Awaitable[None]]
+MakeTransport = Callable[[str, str], ChatTransport]
+"""Makes a transport from a server's address (http://host:port) and a sender's name."""
+
+
+class ServerProcess:
+    """`chatlab serve` in a process of its own, with its history in a file."""
+
+    def __init__(self, db: Path, port: int = 0) -> None:
+        self.db = db
+        self.port = port
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        command = [sys.executable, "-m", "chatlab", "serve", "--port", str(self.port), "--db", str(self.db)]
+        self._process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        assert self._process.stdout is not None
+        line = (await self._process.stdout.readline()).decode()
+        self.port = int(line.split("http://127.0.0.1:")[1].split()[0].rstrip("/"))
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye, nothing flushed."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
+            self._process = None
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            await self._process.wait()
+            self._process = None
+
+
+@dataclass
+class Scene:
+    server: ServerProcess
+    proxy: FaultProxy
+
+
+@dataclass
+class Outcome:
+    """What came of it: `seconds` until everything was settled and read by both sides."""
+
+    seconds: float
+    states: Counter[DeliveryState]
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def scene(db: Path) -> AsyncIterator[Scene]:
+    server = ServerProcess(db)
+    await server.start()
+    try:
+        async with FaultProxy(server.url) as proxy:
+            yield Scene(server, proxy)
+    finally:
+        await server.stop()
+
+
+class _Reader:
+    """Notes the texts of one sender, in the order in which they come."""
+
+    def __init__(self, transport: ChatTransport, sender: str) -> None:
+        self.texts: list[str] = []
+        self.resyncs = 0
+        self._sender = sender
+        transport.on_message(self._note)
+
+    def _note(self, event: ChatEvent) -> None:
+        if event.type == "message" and event.message is not None and event.message.sender == self._sender:
+            self.texts.append(event.message.text)
+        self.resyncs += event.type == "resync"
+
+
+def faults_of(sent: list[str], received: list[str]) -> dict[str, list[str]]:
+    """Compare what was acked, in order, with what was received."""
+    counts = Counter(received)
+    places = {text: place for place, text in enumerate(sent)}
+    order = [places[text] for text in received if text in places]
+    return {
+        "lost": [text for text in sent if not counts[text]],
+        "duplicated": [text for text, count in counts.items() if count > 1],
+        "out of order": [sent[b] for a, b in zip(order, order[1:], strict=False) if b < a],
+        "unknown": [text for text in counts if text not in places],
+    }
+
+
+async def exchange(
+    stage: Scene, make: MakeTransport, trouble: Trouble | None, *, messages: int = 1000, rate: float = 250.0
+) -> Outcome:
+    """Let ada and bob send `messages` each at `rate` a second, both through the proxy, while there is `trouble`."""
+    names = ("ada", "bob")
+    people = {name: make(stage.proxy.rebase(stage.server.url), name) for name in names}
+    readers = {name: _Reader(people[{"ada": "bob", "bob": "ada"}[name]], name) for name in names}
+    receipts: dict[str, list[Receipt]] = {name: [] for name in names}
+
+    async def talk(name: str, start: float) -> None:
+        for number in range(messages):
+            due = start + number / rate
+            if (wait := due - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+            receipts[name].append(await people[name].send(OutgoingMessage(text=f"{name} {number}")))
+
+    for person in people.values():
+        await person.connect()
+    started = time.monotonic()
+    mischief = asyncio.ensure_future(trouble(stage)) if trouble is not None else None
+    try:
+        await asyncio.gather(*(talk(name, started) for name in names))
+        if mischief is not None:
+            await mischief
+        await asyncio.gather(*(receipt.settled() for name in names for receipt in receipts[name]))
+        acked = {
+            name: [r.message.text for r in receipts[name] if r.state is DeliveryState.ACKED] for name in names
+        }
+        await until(lambda: all(set(acked[name]) <= set(readers[name].texts) for name in names), 30)
+        seconds = time.monotonic() - started
+    finally:
+        if mischief is not None:
+            mischief.cancel()
+        await asyncio.gather(*(person.disconnect() for person in people.values()))
+    outcome = Outcome(seconds, Counter(receipt.state for name in names for receipt in receipts[name]))
+    log = await server_log(stage.server.url)
+    for name in names:
+        at_server = [message["text"] for message in log if message["sender"] == name]
+        for where, texts in (("at the server", at_server), ("at the other", readers[name].texts)):
+            for what, culprits in faults_of(acked[name], texts).items():
+                if culprits:
+                    outcome.faults[f"{name}'s {what} {where}"] = culprits
+    return outcome
+
+
+async def server_log(url: str) -> list[dict[str, Any]]:
+    """Return all of the room's messages, page by page, as a stranger reads them."""
+    messages: list[dict[str, Any]] = []
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        while True:
+            query = {"room": "lobby", "limit": "200"} | ({"after": messages[-1]["id"]} if messages else {"history": "10000"})
+            page = (await client.get("/messages", params=query)).raise_for_status().json()
+            if not page:
+                return messages
+            messages += page
+
+
+async def until(condition: Callable[[], bool], timeout: float) -> None:
+    """Wait until the condition holds, or for so many seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition() and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+
+
+# Troubles
+
+
+async def server_killed(stage: Scene) -> None:
+    """SIGKILL after 1 s, back 1 s later, and once more."""
+    for _ in range(2):
+        await asyncio.sleep(1.0)
+        await stage.server.kill()
+        await asyncio.sleep(1.0)
+        await stage.server.start()
+
+
+async def resets(stage: Scene) -> None:
+    """Every connection is reset every half second, eight times."""
+    for _ in range(8):
+        await asyncio.sleep(0.5)
+        stage.proxy.reset()
+
+
+async def black_hole(stage: Scene) -> None:
+    """For 5 s packets vanish both ways; connections of that time never recover."""
+    await asyncio.sleep(1.0)
+    stage.proxy.set(silent=True)
+    await asyncio.sleep(5.0)
+    stage.proxy.heal()
+
+
+async def lost_answers(stage: Scene) -> None:
+    """What clients send arrives, what the server answers does not; then the connection breaks. Three times."""
+    for _ in range(3):
+        await asyncio.sleep(0.7)
+        stage.proxy.set("down", silent=True)
+        await asyncio.sleep(0.3)
+        stage.proxy.reset()
+        stage.proxy.heal()
+
+
+TROUBLES: dict[str, Trouble] = {
+    "server killed": server_killed,
+    "resets": resets,
+    "black hole": black_hole,
+    "lost answers": lost_answers,
+}

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from chatlab.messages import ConnectionStatus
+from chatlab.plots.style import (
+    LOOKS,
+    STATUS_LOOKS,
+    Chart,
+    dress,
+    look,
+    new_axes,
+    png,
+    size,
+    spread,
+    text_width,
+    tint,
+)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance. Source: WCAG 2.2."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_series_differ_without_colour_and_their_names_are_legible_on_white() -> None:
+    assert len({style.marker for style in LOOKS}) == len({style.line for style in LOOKS}) == len(LOOKS)
+    assert all(contrast(style.colour, "white") >= 4 for style in LOOKS)
+    assert look(len(LOOKS)) is LOOKS[0]
+
+
+def test_statuses_differ_without_colour_and_text_on_them_is_legible() -> None:
+    assert STATUS_LOOKS.keys() == set(ConnectionStatus)
+    for one, other in itertools.combinations(STATUS_LOOKS.values(), 2):
+        assert one.hatch != other.hatch or contrast(one.fill, other.fill) > 1.9
+    assert all(contrast(style.fill, style.text) >= 4.5 for style in STATUS_LOOKS.values())
+
+
+def test_a_new_figure_is_white_100_mm_wide_and_shows_itself_in_jupyter() -> None:
+    ax = new_axes(height=50.0, left=10.0, right=15.0, top=5.0, bottom=10.0)
+    figure = ax.figure
+    assert isinstance(figure, Chart)
+    assert figure.get_size_inches() * 25.4 == pytest.approx([100, 50])
+    assert figure.get_facecolor() == (1, 1, 1, 1)
+    assert size(ax) == pytest.approx((75 * 72 / 25.4, 35 * 72 / 25.4))
+    shown = figure._repr_png_()
+    assert shown == png(figure)
+    assert shown.startswith(b"\x89PNG")
+    assert int.from_bytes(shown[16:20]) == int(100 / 25.4 * 200)  # IHDR's width in pixels
+
+
+def test_plots_do_not_touch_pyplot() -> None:
+    script = (
+        "import sys, chatlab.plots as p; from chatlab.settings import ReconnectConfig as C;"
+        "p.plot_backoff(C()).figure._repr_png_(); print('matplotlib.pyplot' in sys.modules)"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout
+    assert output.strip() == "False"
+
+
+def test_dress_labels_any_axes() -> None:
+    ax = Figure().subplots()
+    dress(ax, title="Why?", note="because", x="time (s)", y="delay (s)")
+    assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == ("Why?", "time (s)", "delay (s)")
+    assert [text.get_text() for text in ax.texts] == ["because"]
+
+
+def test_tint_is_between_white_and_the_colour() -> None:
+    assert tint("#000000", 0.25) == (0.75, 0.75, 0.75)
+    assert tint("#ff0000", 1.0) == (1.0, 0.0, 0.0)
+
+
+def test_text_width_is_that_of_the_drawn_text() -> None:
+    ax = new_axes()
+    text = ax.text(0, 0, "reconnecting", fontsize=8, fontweight="bold")
+    drawn = text.get_window_extent().width / ax.figure.dpi * 72
+    assert text_width("reconnecting", 8, bold=True) == pytest.approx(drawn, rel=0.05)
+    assert text_width("", 8) == 0.0
+
+
+@given(st.lists(st.floats(-10, 110), max_size=8))
+def test_labels_are_spread_in_order_and_within_bounds(positions: list[float]) -> None:
+    placed = spread(positions, 5.0, 0.0, 100.0)
+    assert all(-1e-9 <= at <= 100 + 1e-9 for at in placed)
+    order = sorted(range(len(positions)), key=positions.__getitem__)
+    for before, after in itertools.pairwise(order):
+        assert placed[after] - placed[before] >= 5.0 - 1e-9
+
+
+def test_labels_move_as_little_as_it_takes() -> None:
+    assert spread([10.0, 50.0, 90.0], 5.0, 0.0, 100.0) == [10.0, 50.0, 90.0]
+    assert spread([50.0, 50.0], 10.0, 0.0, 100.0) == [45.0, 55.0]
+    assert spread([1.0, 0.0], 10.0, 0.0, 100.0) == [10.0, 0.0]
+    assert spread([5.0] * 3, 10.0, 0.0, 10.0) == [0.0, 5.0, 10.0]
+    assert spread([], 10.0, 0.0, 100.0) == []

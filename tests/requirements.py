@@ -1,0 +1,44 @@
+"""The programs that some tests need beside Python, where to find them and how to get them."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A program, and what to tell somebody who lacks it."""
+
+    find: Callable[[], str | None]
+    install: str
+
+
+def _on_path(*names: str) -> str | None:
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin"  # nginx's folder, not on every user's PATH
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+REQUIREMENTS = {
+    "chromium": Requirement(
+        lambda: _on_path(os.environ.get("CHROMIUM") or "chromium"),
+        "apt-get install --no-install-recommends chromium fonts-dejavu-core, or a browser's path in CHROMIUM",
+    ),
+    "node": Requirement(
+        lambda: _on_path("node") if _on_path("npm") else None,
+        "Node.js 20 or newer with npm",
+    ),
+    "nginx": Requirement(
+        lambda: _on_path("nginx") if NCHAN.exists() else None,
+        "apt-get install --no-install-recommends nginx libnginx-mod-nchan",
+    ),
+}
+
+
+def find(name: str) -> Path | None:
+    """Where the program is; None where it is missing."""
+    found = REQUIREMENTS[name].find()
+    return Path(found) if found else None

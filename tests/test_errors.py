@@ -1,0 +1,43 @@
+"""The exceptions that users meet say what happened, and carry it as data."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatlab.errors import (
+    ChatError,
+    ChatSendError,
+    ConnectError,
+    EventTooLarge,
+    InvalidMessage,
+    OutboxFull,
+    SettingsError,
+)
+
+
+def test_connect_error_holds_what_decided_it() -> None:
+    error = ConnectError("HTTP 403: members only", 403)
+    assert (str(error), error.reason, error.code) == ("HTTP 403: members only", "HTTP 403: members only", 403)
+    assert ConnectError("refused").code is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [("", "the server refused the message (413)"), ("too long", "the server refused the message (413): too long")],
+)
+def test_send_error_holds_the_status(reason: str, text: str) -> None:
+    error = ChatSendError(413, reason)
+    assert (str(error), error.status, error.reason) == (text, 413, reason)
+
+
+def test_event_too_large_keeps_the_events_before_it() -> None:
+    assert EventTooLarge("a line is too long", ["a"]).events == ["a"]
+    assert EventTooLarge("a line is too long").events == ()
+
+
+def test_families() -> None:
+    for family, members in (
+        (ChatError, [ConnectError, ChatSendError, OutboxFull]),
+        (ValueError, [SettingsError, InvalidMessage, EventTooLarge]),
+    ):
+        assert all(issubclass(member, family) for member in members)

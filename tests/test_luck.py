@@ -1,0 +1,69 @@
+"""Randomness belongs to (seed, person, purpose, draw): never to the order in which it is asked for."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from chatlab.luck import DRAWS, PEOPLE, Luck
+
+
+def draws(luck: Luck, person: int, purpose: str, count: int) -> list[float]:
+    source = luck.uniform(person, purpose)
+    return [source() for _ in range(count)]
+
+
+def test_order_of_asking_changes_nothing() -> None:
+    people, count = (0, 1, PEOPLE - 1, PEOPLE, 5 * PEOPLE + 3), 2 * DRAWS + 5
+    one, other = Luck(7), Luck(7)
+    apart = {person: draws(one, person, "backoff", count) for person in people}
+    sources = {person: other.uniform(person, "backoff") for person in reversed(people)}
+    together: dict[int, list[float]] = {person: [] for person in people}
+    for _ in range(count):
+        for person, source in sources.items():
+            other.uniform(person, "latency")()  # another purpose's draws don't disturb this one's
+            together[person].append(source())
+    assert together == apart
+
+
+def test_seed_person_and_purpose_each_make_other_numbers() -> None:
+    seen = {
+        tuple(draws(Luck(seed), person, purpose, 3))
+        for seed, person, purpose in product(
+            (0, 1, -1, 2**64 - 2), (0, 1, PEOPLE, PEOPLE * PEOPLE), ("backoff", "latency")
+        )
+    }
+    assert len(seen) == 4 * 4 * 2
+
+
+def test_one_source_draws_on_where_it_stands_and_a_new_one_from_the_start() -> None:
+    luck = Luck(1)
+    source = luck.uniform(0, "a")
+    first = [source() for _ in range(DRAWS + 1)]
+    assert len(set(first)) == DRAWS + 1
+    assert draws(luck, 0, "a", DRAWS + 1) == first
+
+
+def test_numbers_are_uniform_in_0_1() -> None:
+    """100 tiles: the mean is within 5 standard errors of 1/2, each decile of its expectation."""
+    luck = Luck(3)
+    values = np.concatenate([luck.tile("a", people, 0).ravel() for people in range(100)])
+    size = values.size
+    assert values.min() >= 0.0
+    assert values.max() < 1.0
+    assert abs(values.mean() - 0.5) < 5 * (1 / 12 / size) ** 0.5
+    counts, _ = np.histogram(values, bins=10, range=(0, 1))
+    assert np.all(np.abs(counts - size / 10) < 5 * (size * 0.09) ** 0.5)
+
+
+def test_forgotten_tiles_come_back_the_same() -> None:
+    luck = Luck(5)
+    first = luck.tile("a", 0, 0)
+    assert first.shape == (PEOPLE, DRAWS)
+    assert luck.tile("a", 0, 0) is first
+    for block in range(1, 4097):
+        luck.tile("a", 0, block)
+    again = luck.tile("a", 0, 0)
+    assert again is not first
+    assert np.array_equal(again, first)

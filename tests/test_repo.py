@@ -1,0 +1,76 @@
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"IPython", "ipykernel", "ipywidgets", "anywidget", "matplotlib", "pandas"}
+
+
+def test_import_chatlab_loads_nothing_heavy() -> None:
+    script = "import json, sys, chatlab; print(json.dumps([chatlab.__file__, *sys.modules]))"
+    output = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout
+    file, *modules = json.loads(output)
+    assert Path(file) == ROOT / "chatlab" / "__init__.py"
+    loaded = {module.partition(".")[0] for module in modules}
+    assert not {name for name in loaded if name in HEAVY or name.startswith("jupyter")}
+
+
+# Written so that no pattern matches its own text.
+TRACES = re.compile(
+    r"/(?:home|Users)/\w|/roo[t]/"
+    r"|\b(?:pypi\.org|pythonhosted\.org|registry\.npmjs\.org|registry\.yarnpkg\.com|conda\.anaconda\.org)"
+    r"|(?<![\w./:-])" + re.escape(f"{ROOT}/")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see /ho" + "me/ada/x",
+        "C=/Use" + "rs/ada",
+        "/roo" + "t/.cache",
+        "https://pypi" + ".org/simple",
+        f"{ROOT}/x",
+    ],
+)
+def test_traces_of_a_machine_are_recognised(text: str) -> None:
+    assert TRACES.search(text)
+
+
+def test_no_file_holds_traces_of_a_machine_or_a_registry() -> None:
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    files = [ROOT / name for name in listing.split("\0") if name]
+    assert ROOT / "pyproject.toml" in files
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
+        for file in files
+        if file.is_file()
+        for number, line in enumerate(file.read_text(encoding="utf-8", errors="ignore").splitlines(), 1)
+        if TRACES.search(line)
+    ]
+    assert found == []
+
+
+def test_binder_installs_what_the_project_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
+    assert [line for line in lines if not line.startswith("#")] == sorted(wanted)
+
+
+def test_constraints_record_no_origin() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not re.fullmatch(r"#.*|[\w.-]+==[\w.]+", line)] == []

@@ -1,0 +1,187 @@
+"""Defaults are the seed's and SPEC's, every field is checked when made, and secrets stay out of sight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatlab.errors import SettingsError
+from chatlab.settings import (
+    HeaderSource,
+    HeartbeatConfig,
+    OutboxConfig,
+    ReconnectConfig,
+    Settings,
+    TransportConfig,
+    WebSocketConfig,
+    check_url,
+    redacted,
+)
+
+URL = "ws://127.0.0.1:8000/ws"
+
+
+@pytest.mark.parametrize(
+    ("settings", "defaults"),
+    [
+        # SPEC §2, first paragraph; the first four of each are the seed's, in seconds.
+        (
+            ReconnectConfig(),
+            {"enabled": True, "max_attempts": 10, "base_delay": 1.0, "max_delay": 30.0, "backoff_multiplier": 2.0}
+            | {"jitter": "seed", "stable_after": 5.0, "schedule": ()},
+        ),
+        (HeartbeatConfig(), {"enabled": True, "interval": 30.0, "timeout": 10.0, "mode": None}),
+        # SPEC §1, delivery ledger.
+        (OutboxConfig(), {"max_size": 100, "max_bytes": None, "max_age": None, "overflow": "drop-oldest"}),
+        (
+            WebSocketConfig(url=URL),
+            {"connect_timeout": 10.0, "history": 50, "dialect": "chatlab", "protocols": (), "failures": {}}
+            | {"reconnect": ReconnectConfig(), "heartbeat": HeartbeatConfig(), "outbox": OutboxConfig()},
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
+    assert {name: getattr(settings, name) for name in defaults} == defaults
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        (ReconnectConfig, {"max_attempts": -1}, "max_attempts: Expected `int` >= 0"),
+        (ReconnectConfig, {"max_attempts": 1.5}, "max_attempts"),
+        (ReconnectConfig, {"base_delay": float("nan")}, "base_delay"),
+        (ReconnectConfig, {"base_delay": float("inf")}, "base_delay"),
+        (ReconnectConfig, {"base_delay": True}, "base_delay"),
+        (ReconnectConfig, {"base_delay": "1"}, "base_delay.*got '1'"),
+        (ReconnectConfig, {"max_delay": -0.1}, "max_delay"),
+        (ReconnectConfig, {"backoff_multiplier": 0.5}, "backoff_multiplier"),
+        (ReconnectConfig, {"jitter": "some"}, "jitter"),
+        (ReconnectConfig, {"schedule": ((1.0,),)}, "schedule"),
+        (ReconnectConfig, {"schedule": ((0.0, 1.0), (2.0, 1.0))}, r"low <= high, got \(2.0, 1.0\)"),
+        (HeartbeatConfig, {"interval": 0.0}, "interval"),
+        (HeartbeatConfig, {"timeout": 0.0}, "timeout"),
+        (HeartbeatConfig, {"mode": "loud"}, "mode"),
+        (OutboxConfig, {"max_size": 0}, "max_size"),
+        (OutboxConfig, {"max_bytes": 0}, "max_bytes"),
+        (OutboxConfig, {"max_age": 0.0}, "max_age"),
+        (OutboxConfig, {"overflow": "explode"}, "overflow"),
+        (WebSocketConfig, {"url": 7}, "url"),
+        (WebSocketConfig, {"url": URL, "connect_timeout": 0.0}, "connect_timeout"),
+        (WebSocketConfig, {"url": URL, "history": -1}, "history"),
+        (WebSocketConfig, {"url": URL, "room": ""}, "room"),
+        (WebSocketConfig, {"url": URL, "sender": "a" * 201}, "sender"),
+        (WebSocketConfig, {"url": URL, "failures": {"close 1e3": "retry"}}, "failures"),
+        (WebSocketConfig, {"url": URL, "failures": {"close 4429": "maybe"}}, "failures"),
+        (WebSocketConfig, {"url": URL, "headers": 3}, "headers: give a mapping"),
+        (WebSocketConfig, {"url": URL, "heartbeat": {"interval": -1}}, "interval"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_by_name(kind: type[Settings], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        kind(**changes)
+
+
+@pytest.mark.parametrize("key", ["close", "http", "close 4429", "http 404", "refused", "dns", "timeout", "reset", "tls"])
+def test_failures_can_be_overridden(key: str) -> None:
+    assert WebSocketConfig(url=URL, failures={key: "retry"}).failures == {key: "retry"}
+
+
+def test_a_copy_is_checked_too() -> None:
+    config = ReconnectConfig()
+    assert config.replace(base_delay=2) == ReconnectConfig(base_delay=2.0)
+    assert config.base_delay == 1.0
+    with pytest.raises(SettingsError, match="base_delay"):
+        config.replace(base_delay=-1)
+
+
+def test_plain_data_is_converted() -> None:
+    config = WebSocketConfig(url=URL, protocols=["chat"], reconnect={"schedule": [[0, 1]]})  # type: ignore[arg-type]
+    assert config.protocols == ("chat",)
+    assert config.reconnect == ReconnectConfig(schedule=((0.0, 1.0),))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://h/ws", "starts with ws:// or wss://"),
+        ("h:8000", "starts with ws:// or wss://"),
+        ("ws:///ws", "names a host"),
+        ("ws://h:0/", "port from 1 to 65535"),
+        ("ws://h:65536/", "Port out of range"),
+        ("ws://[::1/", "Invalid IPv6 URL"),
+        ("ws://h /ws", "no spaces"),
+        ("ws://h/w\ns", "control characters"),
+        ("ws://h/ws#room", "#fragment"),  # RFC 6455 §3
+    ],
+)
+def test_bad_urls_are_refused_with_the_likely_correction(url: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        WebSocketConfig(url=url)
+    assert "such as ws://127.0.0.1:8000/" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ws://h", "wss://h:65535/ws?room=a", "ws://[::1]:8000/ws", "ws://u:p@h/"])
+def test_good_urls(url: str) -> None:
+    assert WebSocketConfig(url=url).url == url
+    check_url("Test", url, ("ws", "wss"))
+
+
+def test_other_transports_take_http() -> None:
+    assert TransportConfig(url="https://h").url == "https://h"
+    with pytest.raises(SettingsError, match="http:// or https://"):
+        TransportConfig(url=URL)
+
+
+# SPEC §1, "Who may": tokens never appear in a log, repr or error text.
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ws://h/ws", "ws://h/ws"),
+        ("ws://h/ws?room=a&x", "ws://h/ws?room=a&x"),
+        ("ws://ada:pw@h:1/ws?token=abc&room=a", "ws://***@h:1/ws?token=***&room=a"),
+        ("ws://a@b@h/", "ws://***@h/"),
+        ("ws://h?Access_Token=abc", "ws://h?Access_Token=***"),
+        ("ws://h/?api_key=&session=s", "ws://h/?api_key=&session=***"),
+        ("not a url", "not a url"),
+    ],
+)
+def test_A79_redacted_urls(url: str, shown: str) -> None:
+    assert redacted(url) == shown
+
+
+def test_A79_no_secret_in_repr_or_errors() -> None:
+    config = WebSocketConfig(url="ws://ada:hush@h/?token=hush", headers={"Authorization": "hush"})
+    assert "hush" not in repr(config)
+    assert repr(config).startswith("WebSocketConfig(url='ws://***@h/?token=***', room='lobby'")
+    assert "headers=HeaderSource(hidden)" in repr(config)
+    assert "headers=HeaderSource(none)" in repr(WebSocketConfig(url=URL))
+    with pytest.raises(SettingsError) as caught:
+        WebSocketConfig(url="http://ada:hush@h/?token=hush")
+    assert "hush" not in str(caught.value)
+
+
+def test_headers_come_from_a_mapping_a_function_or_nowhere() -> None:
+    asked: list[object] = []
+
+    def renew(failure: object) -> dict[str, str]:
+        asked.append(failure)
+        return {"Authorization": f"token {len(asked)}"}
+
+    source = WebSocketConfig(url=URL, headers=renew).headers
+    assert source.renewable
+    assert [source(), source("401")] == [{"Authorization": "token 1"}, {"Authorization": "token 2"}]
+    assert asked == [None, "401"]
+    fixed = WebSocketConfig(url=URL, headers={"X-A": "b"}).headers
+    assert (fixed(), fixed.renewable) == ({"X-A": "b"}, False)
+    assert WebSocketConfig(url=URL).headers() == {}
+
+
+def test_equal_settings_are_equal() -> None:
+    assert WebSocketConfig(url=URL) == WebSocketConfig(url=URL)
+    assert WebSocketConfig(url=URL, headers={"a": "b"}) == WebSocketConfig(url=URL, headers={"a": "b"})
+    assert WebSocketConfig(url=URL, headers={"a": "b"}) != WebSocketConfig(url=URL)
+    assert HeaderSource(None) != "none"

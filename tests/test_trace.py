@@ -1,0 +1,100 @@
+"""Every event and effect survives being written down, alone and among others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import get_args
+
+import msgspec
+import pytest
+
+from chatlab.messages import (
+    ChatEvent,
+    ChatMessage,
+    ConnectionStatus,
+    DeliveryState,
+    OutgoingMessage,
+    StatusChange,
+)
+from chatlab.trace import Step, decode_step, decode_steps, encode_steps
+from chatlab.transports.machine import (
+    Close,
+    Closed,
+    Connect,
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    Failure,
+    Notify,
+    Opened,
+    OpenWebSocket,
+    Ping,
+    Pong,
+    Received,
+    ReceivedBytes,
+    Refuse,
+    Send,
+    SendBytes,
+    Settle,
+    Submit,
+    Tick,
+    Typing,
+)
+
+UNAUTHORIZED = Failure("http", 401, "who?", 2.5)
+POSTED = ChatMessage("e-1", "ada", "hé\n😀", "c1", datetime(2026, 11, 23, tzinfo=UTC), b"\0\xff")
+CHANGE = StatusChange(ConnectionStatus.RECONNECTING, "reset", 3, 12.5, 1006)
+
+EVENTS: list[Event] = [
+    Connect(),
+    Disconnect(),
+    Submit(OutgoingMessage("hi", b"\0\xff", "c1")),
+    Typing(),
+    Opened(1, "chat"),
+    Received(1, '{"type":"x"}\u2028'),
+    ReceivedBytes(1, b"\x80\0"),
+    Pong(1, 2),
+    Closed(1, UNAUTHORIZED),
+    Tick(),
+]
+EFFECTS: list[Effect] = [
+    OpenWebSocket(2, {"after": "e-1"}, UNAUTHORIZED),
+    OpenWebSocket(3),
+    Send(1, "text"),
+    SendBytes(1, b"\x80"),
+    Ping(1, 4),
+    Close(1, 4000, "Pong timeout"),
+    Deliver(ChatEvent("message", POSTED, "ada")),
+    Deliver(ChatEvent("poll", payload={"a": [1, None, 2.5, {}]})),
+    Deliver(ChatEvent("connection", change=CHANGE)),
+    Notify(CHANGE),
+    Settle("c1", DeliveryState.FAILED, "no", 422),
+    Refuse("c1", "full"),
+]
+
+
+def test_all_kinds_are_here() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+    assert {type(effect) for effect in EFFECTS} >= set(get_args(Effect))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_events_survive(event: Event) -> None:
+    step = Step(0.1 + 0.2, "ada", event, ())
+    assert decode_step(encode_steps([step])) == step
+
+
+def test_steps_are_json_lines_in_order() -> None:
+    steps = [Step(float(at), "ada", Tick(), (effect,)) for at, effect in enumerate(EFFECTS)]
+    steps.append(Step(99.0, "bob", Connect(), tuple(EFFECTS)))
+    text = encode_steps(steps)
+    assert len(text.splitlines()) == len(steps)
+    assert list(decode_steps(text.split(b"\n"))) == steps
+    assert list(decode_steps([*text.decode().split("\n"), " \n"])) == steps
+
+
+@pytest.mark.parametrize("line", ["{}", '{"at":0,"person":"a","event":{"type":"Nap"},"effects":[]}', "[", "null"])
+def test_what_is_no_step_is_refused(line: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_step(line)

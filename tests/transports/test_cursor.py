@@ -1,0 +1,50 @@
+"""Resume and de-duplication (SPEC §1; HOSTILE A62, A63)."""
+
+from __future__ import annotations
+
+from chatlab.transports.cursor import REMEMBERED_IDS, Cursor
+
+
+def test_A62_a_message_is_new_once() -> None:
+    cursor = Cursor()
+    assert cursor.last_id is None
+    assert [cursor.advance(id) for id in ("1", "2", "1", "3", "3")] == [True, True, False, True, False]
+    assert cursor.last_id == "3", "what comes again doesn't move it back"
+
+
+def test_A62_the_last_10_000_ids_are_remembered() -> None:
+    assert REMEMBERED_IDS == 10_000
+    cursor = Cursor()
+    for n in range(10_000):
+        cursor.advance(f"{n}")
+    assert not cursor.advance("0")
+    assert cursor.advance("10000")
+    assert not cursor.advance("1")
+    assert cursor.advance("0"), "and no more, so that memory is bounded"
+    assert len(cursor._seen) == 10_000
+
+
+def test_A63_ids_are_opaque() -> None:
+    cursor = Cursor()
+    ids = ["9", "10", "1", "01", "1.0", "-1", "é", " 1", "9" * 20]
+    assert all(cursor.advance(id) for id in ids)
+    assert cursor.last_id == ids[-1]
+
+
+def test_messages_without_an_id_are_all_new_and_no_place_to_resume_at() -> None:
+    cursor = Cursor()
+    cursor.advance("1")
+    assert cursor.advance("")
+    assert cursor.advance("")
+    assert cursor.last_id == "1"
+
+
+def test_a_moved_cursor_still_knows_what_it_saw() -> None:
+    cursor = Cursor()
+    cursor.advance("1")
+    cursor.move("f-0")
+    assert cursor.last_id == "f-0"
+    assert not cursor.advance("1")
+    assert cursor.last_id == "f-0"
+    cursor.move(None)
+    assert cursor.last_id is None

@@ -1,0 +1,110 @@
+"""The heartbeat of one connection: both of the seed's endings, life, and the round trip (SPEC §2; A27, A28, A30)."""
+
+from __future__ import annotations
+
+from math import inf
+from statistics import fmean
+
+import pytest
+
+from chatlab.settings import HeartbeatConfig
+from chatlab.transports.heartbeat import Heartbeat
+
+
+def heartbeat(interval: float = 30.0, timeout: float = 10.0, opened_at: float = 0.0) -> Heartbeat:
+    return Heartbeat(HeartbeatConfig(interval=interval, timeout=timeout), opened_at)
+
+
+def test_pings_are_numbered_and_an_interval_apart() -> None:
+    beat = heartbeat(opened_at=100.0)
+    due = []
+    for _ in range(3):
+        due.append((beat.deadline, beat.tick(beat.deadline)))
+        beat.life()
+    assert due == [(130.0, 1), (160.0, 2), (190.0, 3)]
+
+
+def test_early_ticks_do_nothing() -> None:
+    beat = heartbeat()
+    assert [beat.tick(at) for at in (0.0, 29.9, 5.0)] == [None, None, None]
+    assert beat.tick(30.0) == 1
+    assert [beat.tick(at) for at in (30.0, 39.9)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("interval", "timeout", "dead_at", "reason"),
+    [
+        (30.0, 10.0, 40.0, "Pong timeout"),
+        (10.0, 30.0, 20.0, "Heartbeat timeout"),
+        (10.0, 10.0, 20.0, "Heartbeat timeout"),  # "when timeout >= interval"
+    ],
+)
+def test_SPEC_2_two_reasons(interval: float, timeout: float, dead_at: float, reason: str) -> None:
+    beat = heartbeat(interval, timeout)
+    assert beat.tick(beat.deadline) == 1
+    assert beat.open
+    assert beat.deadline == dead_at
+    assert beat.tick(dead_at) == reason
+
+
+def test_A32_after_a_laptops_sleep_one_ping_goes_out_not_a_burst() -> None:
+    beat = heartbeat()
+    assert beat.tick(86_400.0) == 1
+    assert beat.tick(86_400.0) is None
+    assert beat.deadline == 86_410.0
+
+
+def test_A32_a_late_tick_still_tells_the_ending_that_came_first() -> None:
+    beat = heartbeat()
+    beat.tick(30.0)
+    assert beat.tick(1_000.0) == "Pong timeout"
+
+
+def test_A28_anything_that_comes_in_is_life() -> None:
+    beat = heartbeat()
+    beat.tick(30.0)
+    beat.life()
+    assert not beat.open
+    assert beat.deadline == 60.0
+    assert beat.tick(40.0) is None
+    assert beat.tick(60.0) == 2
+
+
+def test_life_before_a_ping_delays_nothing() -> None:
+    beat = heartbeat()
+    beat.life()
+    assert beat.deadline == 30.0
+
+
+def test_A30_only_the_first_pong_for_the_latest_ping_measures() -> None:
+    beat = heartbeat()
+    assert beat.pong(0, 1.0) is None, "before any ping"
+    assert beat.pong(1, 1.0) is None, "before its ping"
+    beat.tick(30.0)
+    beat.life()
+    assert beat.pong(1, 30.25) == 0.25
+    assert beat.pong(1, 31.0) is None, "twice"
+    beat.tick(60.0)
+    assert beat.pong(1, 60.5) is None, "an old one"
+    assert beat.pong(2, 62.0) == 2.0
+
+
+def test_FACTS_6_a_silent_drop_is_noticed_between_timeout_and_interval_plus_timeout_uniformly() -> None:
+    """Silent from s on, for s on an even grid over one interval: mean I/2 + timeout, that is 25 s (A27)."""
+    interval, timeout, grid = 30.0, 10.0, 1000
+    delays = []
+    for step in range(grid):
+        silent_at = 90.0 + (step + 0.5) * interval / grid
+        beat = heartbeat(interval, timeout)
+        while True:
+            at = beat.deadline
+            assert at < inf
+            due = beat.tick(at)
+            if isinstance(due, str):
+                delays.append(at - silent_at)
+                break
+            if at < silent_at:
+                beat.life()
+    assert timeout <= min(delays) < timeout + 0.1
+    assert interval + timeout - 0.1 < max(delays) <= interval + timeout
+    assert fmean(delays) == pytest.approx(interval / 2 + timeout)
