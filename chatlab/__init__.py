@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from chatlab.live.receipt import Receipt
     from chatlab.live.server import EmbeddedServer
     from chatlab.live.transport import ChatTransport, WebSocketTransport
-    from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
+    from chatlab.messages import (
+        ChatEvent,
+        ChatMessage,
+        ConnectionStatus,
+        DeliveryState,
+        OutgoingMessage,
+        StatusChange,
+    )
     from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
     from chatlab.transports.eventstream import EventStreamParser
     from chatlab.widgets.chat_panel import ChatPanel

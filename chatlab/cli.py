@@ -42,3 +42,69 @@ def serve(
     except (OSError, StoreError) as error:
         typer.echo(f"chatlab serve: {getattr(error, 'strerror', None) or error}", err=True)
         raise typer.Exit(1) from None
+
+
+@app.command()
+def lab(
+    notebook: Annotated[Path, typer.Argument(help="The notebook, or folder, to open.")] = Path(
+        "notebooks/00_start.ipynb"
+    ),
+) -> None:
+    """Open JupyterLab on the start notebook; where there is no browser, its address is printed."""
+    import os
+    import sys
+    import webbrowser
+    from importlib.util import find_spec
+
+    if find_spec("jupyterlab") is None:
+        typer.echo(
+            "chatlab lab: JupyterLab is missing; install it with: pip install 'chatlab[lab]'", err=True
+        )
+        raise typer.Exit(1)
+    if not notebook.exists():
+        typer.echo(f"chatlab lab: there is no {notebook} here; name a notebook or a folder", err=True)
+        raise typer.Exit(1)
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", str(notebook)]
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        command.append("--no-browser")
+    if os.geteuid() == 0:
+        command.append("--allow-root")
+    os.execv(sys.executable, command)
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[Path, typer.Argument(help="A scenario as TOML.")],
+    world: Annotated[str, typer.Option(help="The world that it runs in.")] = "model",
+    out: Annotated[Path | None, typer.Option(help="Save the run there, as JSON lines.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the recorded people's statuses there.")] = None,
+) -> None:
+    """Run a scenario and print its metrics."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from chatlab.errors import SettingsError
+    from chatlab.experiment.scenario import Scenario
+    from chatlab.experiment.worlds import run
+
+    try:
+        result = run(Scenario.load(scenario), world)
+    except (SettingsError, OSError) as error:
+        typer.echo(f"chatlab simulate: {error}", err=True)
+        raise typer.Exit(1) from None
+    title = f"{result.scenario.name or scenario.name} in the {world} world"
+    table = Table("metric", "value", title=title, title_justify="left")
+    for name, value in result.metrics.items():
+        table.add_row(name, "–" if value is None else f"{value:,.6g}")
+    Console().print(table)
+    if out is not None:
+        result.save(out)
+    if plot is not None:
+        from chatlab.plots import plot_statuses
+
+        lanes = {name: result.statuses(name) for name in result.people[:12]}
+        figure = plot_statuses(lanes, faults=result.faults).get_figure(root=True)
+        assert figure is not None
+        figure.savefig(plot)

@@ -1,17 +1,19 @@
-"""The server's mind: rooms, their logs, cursors and idempotency. Pure, so that the embedded server and the simulated one share it.
+"""The server's mind: rooms, their logs, cursors and idempotency. Pure, so that the embedded server and the
+simulated one share it.
 
 A member is one connection, numbered by the server's driver. Each call returns outputs, which the driver
 carries out in order: what is to be kept is kept before anybody hears of it.
 
-A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one life of the log: a server
-that has lost its log starts another, and can so tell that a reader's cursor is from a log it no longer has.
+A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one life of the log: a
+server that has lost its log starts another, and can so tell that a reader's cursor is from a log it no
+longer has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, assert_never
 
 from msgspec import Struct
 
@@ -77,8 +79,9 @@ class ErrorFrame(Struct, frozen=True, tag_field="type", tag="error"):
 class HubConfig(Settings, frozen=True):
     """The limits of a server.
 
-    `retain` messages a room are kept for readers who come back (and their ids for dropping duplicates). A member may
-    send `rate` frames a second, with bursts of `burst`. Rooms of more than `presence_limit` members don't tell who comes and goes.
+    `retain` messages a room are kept for readers who come back (and their ids for dropping duplicates). A
+    member may send `rate` frames a second, with bursts of `burst`. Rooms of more than `presence_limit`
+    members don't tell who comes and goes.
     """
 
     retain: Size = 10_000
@@ -122,7 +125,8 @@ class Room:
 
 
 class Replay(Struct, frozen=True):
-    """What a reader gets on coming (back): `start` is the cursor before `messages`; `gap` when some may be missing."""
+    """What a reader gets on coming (back): `start` is the cursor before `messages`; `gap` when some may be
+    missing."""
 
     start: str
     messages: Sequence[ChatMessage]
@@ -142,7 +146,11 @@ class Hub:
     def refusal(self, room: str, sender: str) -> str | None:
         """Return why nobody can join that room by that name, or None."""
         for what, name in (("room", room), ("sender", sender)):
-            if not 1 <= len(name) <= self.config.max_name_length or not name.isprintable() or name != name.strip():
+            if (
+                not 1 <= len(name) <= self.config.max_name_length
+                or not name.isprintable()
+                or name != name.strip()
+            ):
                 return (
                     f"the {what} must have 1 to {self.config.max_name_length} printable characters, "
                     "without spaces at its ends"
@@ -166,9 +174,17 @@ class Hub:
     # Members
 
     def join(
-        self, member: int, room: str, sender: str, now: float, *, after: str | None = None, history: int | None = None
+        self,
+        member: int,
+        room: str,
+        sender: str,
+        now: float,
+        *,
+        after: str | None = None,
+        history: int | None = None,
     ) -> list[Output]:
-        """Let a connection in, and bring it up to date: after its cursor, or with the latest `history` messages (None: all)."""
+        """Let a connection in, and bring it up to date: after its cursor, or with the latest `history`
+        messages (None: all)."""
         there = self.room(room)
         replay = self.replay(there, after, history)
         out: list[Output] = [Reply((member,), encode_frame(Welcome(cursor=replay.start, resync=replay.gap)))]
@@ -217,6 +233,8 @@ class Hub:
                 return [Reply((member,), encode_frame(refusal))]
             case ServerPong():
                 return []
+            case unknown:
+                assert_never(unknown)
 
     def _spend(self, entry: Member, now: float) -> bool:
         """Take one token from the member's bucket; return whether there was one."""
@@ -249,7 +267,8 @@ class Hub:
         return posted
 
     def replay(self, room: Room, after: str | None, history: int | None) -> Replay:
-        """Return what a reader is to get: what came after its cursor, or the latest `history` messages (None: all)."""
+        """Return what a reader is to get: what came after its cursor, or the latest `history` messages
+        (None: all)."""
         log = room.log
         first = room.count - len(log)
         if after is None:
@@ -263,4 +282,8 @@ class Hub:
     def _position(self, cursor: str) -> int | None:
         """Return how many messages of this epoch a cursor has behind it; None: it isn't of this epoch."""
         epoch, _, number = cursor.rpartition("-")
-        return int(number) if epoch == self.epoch and number.isascii() and number.isdigit() and len(number) < 19 else None
+        return (
+            int(number)
+            if epoch == self.epoch and number.isascii() and number.isdigit() and len(number) < 19
+            else None
+        )

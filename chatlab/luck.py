@@ -23,12 +23,15 @@ class Luck:
         self._tiles: dict[tuple[str, int, int], NDArray[np.float64]] = {}
 
     def tile(self, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
-        """Return the numbers of the given block of people and block of draws, shape `(PEOPLE, DRAWS)`, uniform in [0, 1)."""
+        """Return the numbers of the given block of people and block of draws, shape `(PEOPLE, DRAWS)`,
+        uniform in [0, 1)."""
         key = (purpose, people, draws)
         tile = self._tiles.get(key)
         if tile is None:
             words = (self.seed & (2**64 - 1), zlib.crc32(purpose.encode()))
-            bits = np.random.Philox(key=np.array(words, dtype=np.uint64), counter=np.array((0, 0, people, draws), dtype=np.uint64))
+            bits = np.random.Philox(
+                key=np.array(words, dtype=np.uint64), counter=np.array((0, 0, people, draws), dtype=np.uint64)
+            )
             tile = self._tiles[key] = np.random.Generator(bits).random((PEOPLE, DRAWS))
             if len(self._tiles) > 4096:
                 del self._tiles[next(iter(self._tiles))]

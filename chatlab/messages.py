@@ -58,7 +58,8 @@ class OutgoingMessage(Struct, frozen=True, omit_defaults=True, tag_field="type",
         for what, size_ in (("text", size), ("data", len(self.data or b""))):
             if size_ > MAX_CONTENT_SIZE:
                 raise InvalidMessage(
-                    f"the {what} has {size_:,} bytes; a message holds at most {MAX_CONTENT_SIZE:,}, so send it in parts"
+                    f"the {what} has {size_:,} bytes; a message holds at most {MAX_CONTENT_SIZE:,}, "
+                    "so send it in parts"
                 )
         if not size and self.data is None:
             raise InvalidMessage("the message is empty; give it text or data")
@@ -79,7 +80,8 @@ def _utf8_size(what: str, text: str) -> int:
 
 
 class ChatMessage(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="message"):
-    """A message that a server has accepted: `id` is the server's and the room's cursor, `posted_at` is UTC."""
+    """A message that a server has accepted: `id` is the server's and the room's cursor, `posted_at` is
+    UTC."""
 
     id: str
     sender: str = ""

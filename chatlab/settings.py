@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
@@ -20,7 +20,9 @@ Jitter = Literal["seed", "none", "proportional", "equal", "full", "decorrelated"
 Overflow = Literal["drop-oldest", "drop-newest", "reject", "wait"]
 HeartbeatMode = Literal["json", "ping", "none"]
 Verdict = Literal["retry", "give up", "stop"]
-FailureKey = Annotated[str, Meta(pattern=r"^((close|http)( \d{3,4})?|refused|dns|timeout|reset|tls|protocol)$")]
+FailureKey = Annotated[
+    str, Meta(pattern=r"^((close|http)( \d{3,4})?|refused|dns|timeout|reset|tls|protocol)$")
+]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 JITTERS: tuple[str, ...] = get_args(Jitter)
@@ -54,8 +56,8 @@ class ReconnectConfig(Settings, frozen=True):
     `max_attempts` None means for ever. The attempts start again at 0 once a connection has lasted
     `stable_after`. A server's `Retry-After` is honoured up to `max_retry_after`.
 
-    A `schedule` takes the formula's place: retry n waits U(low, high) of its n-th row, and of its last row from then
-    on, capped at `max_delay`.
+    A `schedule` takes the formula's place: retry n waits U(low, high) of its n-th row, and of its last row
+    from then on, capped at `max_delay`.
     """
 
     enabled: bool = True
@@ -113,7 +115,8 @@ class HeaderSource:
     def __call__(self, failure: Any = None) -> Any:
         """Return the headers as a mapping, or what can be awaited for one.
 
-        `failure` is the refusal that a renewed token should mend, if any; it is passed on to a function that takes an argument.
+        `failure` is the refusal that a renewed token should mend, if any; it is passed on to a function that
+        takes an argument.
         """
         source = self._source
         if not callable(source):
@@ -140,9 +143,9 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
 class TransportConfig(Settings, frozen=True):
     """What every transport needs to know.
 
-    `history` is how many of the room's latest messages a first connection asks for (None: all).
-    `headers` is a mapping, or a function called before each attempt with the failure that a renewed token should
-    mend, or None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
+    `history` is how many of the room's latest messages a first connection asks for (None: all). `headers` is
+    a mapping, or a function called before each attempt with the failure that a renewed token should mend, or
+    None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
     """
 
     url: str
@@ -162,7 +165,8 @@ class TransportConfig(Settings, frozen=True):
         headers = self.headers
         if not (isinstance(headers, HeaderSource | Mapping) or callable(headers) or headers is None):
             raise SettingsError(
-                f"{type(self).__name__}.headers: give a mapping of names to values, or a function that returns one"
+                f"{type(self).__name__}.headers: give a mapping of names to values, or a function that "
+                "returns one"
             )
         if not isinstance(headers, HeaderSource):
             msgspec.structs.force_setattr(self, "headers", HeaderSource(headers))
@@ -171,14 +175,15 @@ class TransportConfig(Settings, frozen=True):
     def _check_url(self) -> None:
         check_url(type(self).__name__, self.url, ("http", "https"))
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
-        """Yield names and values to print, without the secrets that a URL may hold."""
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            yield name, redacted(value) if name == "url" else value
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return names and values to print, without the secrets that a URL may hold."""
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, redacted(value) if name == "url" else value) for name, value in values]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+        return (
+            f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+        )
 
 
 class WebSocketConfig(TransportConfig, frozen=True):
@@ -212,7 +217,9 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
     except ValueError as error:
         problem = f"is a valid URL ({error})"
     if problem:
-        raise SettingsError(f"{owner}.url: give a URL that {problem}, such as {schemes[0]}://127.0.0.1:8000/, got {shown!r}")
+        raise SettingsError(
+            f"{owner}.url: give a URL that {problem}, such as {schemes[0]}://127.0.0.1:8000/, got {shown!r}"
+        )
 
 
 _SECRET_WORDS = ("token", "key", "secret", "auth", "pass", "session", "signature", "credential")

@@ -23,7 +23,10 @@ def test_connect_error_holds_what_decided_it() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "text"),
-    [("", "the server refused the message (413)"), ("too long", "the server refused the message (413): too long")],
+    [
+        ("", "the server refused the message (413)"),
+        ("too long", "the server refused the message (413): too long"),
+    ],
 )
 def test_send_error_holds_the_status(reason: str, text: str) -> None:
     error = ChatSendError(413, reason)

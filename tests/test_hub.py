@@ -27,7 +27,9 @@ def hub_of(**limits: Any) -> Hub:
 def said(outputs: Sequence[Output], member: int) -> list[Any]:
     """What a member is told, as plain data."""
     return [
-        msgspec.json.decode(output.frame) if isinstance(output.frame, str) else msgspec.msgpack.decode(output.frame)
+        msgspec.json.decode(output.frame)
+        if isinstance(output.frame, str)
+        else msgspec.msgpack.decode(output.frame)
         for output in outputs
         if isinstance(output, Reply) and member in output.members
     ]
@@ -38,7 +40,13 @@ def text(client_id: str, words: str = "hi") -> str:
 
 
 def posted(n: int, sender: str = "ada", client_id: str = "") -> dict[str, Any]:
-    message = {"type": "message", "id": f"e-{n}", "sender": sender, "text": "hi", "posted_at": "2026-11-23T12:00:00Z"}
+    message = {
+        "type": "message",
+        "id": f"e-{n}",
+        "sender": sender,
+        "text": "hi",
+        "posted_at": "2026-11-23T12:00:00Z",
+    }
     return message | ({"client_id": client_id} if client_id else {})
 
 
@@ -211,7 +219,9 @@ def test_A81_who_sends_too_much_is_told_to_come_back_later() -> None:
     (expel,) = hub.receive(ADA, ping, 10.0)
     assert expel == Expel(ADA, 1013, "more than 2 frames a second; slow down and come back")
     hub.join(BOB, "lobby", "bob", 10.0)
-    for tenths in range(100, 200, 5):  # exactly the rate, for longer than the burst lasts; then a clock that steps back
+    for tenths in range(
+        100, 200, 5
+    ):  # exactly the rate, for longer than the burst lasts; then a clock that steps back
         assert isinstance(hub.receive(BOB, ping, tenths / 10)[0], Reply)
     assert isinstance(hub.receive(BOB, ping, 5.0)[0], Reply)
 
@@ -236,7 +246,9 @@ def test_A60_A63_a_cursor_that_the_log_no_longer_has_means_resync(cursor: str) -
 
 
 @given(count=st.integers(0, 40), retain=st.integers(1, 12), seen=st.integers(0, 40))
-def test_a_reader_gets_everything_after_its_cursor_or_is_told_of_the_gap(count: int, retain: int, seen: int) -> None:
+def test_a_reader_gets_everything_after_its_cursor_or_is_told_of_the_gap(
+    count: int, retain: int, seen: int
+) -> None:
     hub = filled(count, retain=retain)
     log = hub.room("lobby").log
     assert min(count, retain) <= len(log) <= retain + retain // 4
@@ -271,5 +283,5 @@ def test_a_restored_log_goes_on_where_it_was() -> None:
 
 
 def test_limits_are_checked() -> None:
-    with pytest.raises(SettingsError, match="HubConfig.rate"):
+    with pytest.raises(SettingsError, match=r"HubConfig\.rate"):
         HubConfig(rate=0.0)

@@ -41,7 +41,9 @@ def test_legal_messages_know_their_size_in_bytes(message: OutgoingMessage, size:
         ("ok", None, "id\udc00", "client_id has half of a surrogate pair at index 2"),
     ],
 )
-def test_illegal_messages_are_refused_when_made(text: str, data: bytes | None, client_id: str, words: str) -> None:
+def test_illegal_messages_are_refused_when_made(
+    text: str, data: bytes | None, client_id: str, words: str
+) -> None:
     with pytest.raises(InvalidMessage, match=words):
         OutgoingMessage(text, data, client_id)
 

@@ -28,7 +28,13 @@ URL = "ws://127.0.0.1:8000/ws"
         # SPEC §2, first paragraph; the first four of each are the seed's, in seconds.
         (
             ReconnectConfig(),
-            {"enabled": True, "max_attempts": 10, "base_delay": 1.0, "max_delay": 30.0, "backoff_multiplier": 2.0}
+            {
+                "enabled": True,
+                "max_attempts": 10,
+                "base_delay": 1.0,
+                "max_delay": 30.0,
+                "backoff_multiplier": 2.0,
+            }
             | {"jitter": "seed", "stable_after": 5.0, "schedule": ()},
         ),
         (HeartbeatConfig(), {"enabled": True, "interval": 30.0, "timeout": 10.0, "mode": None}),
@@ -78,12 +84,16 @@ def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
         (WebSocketConfig, {"url": URL, "heartbeat": {"interval": -1}}, "interval"),
     ],
 )
-def test_what_is_out_of_range_is_refused_by_name(kind: type[Settings], changes: dict[str, Any], words: str) -> None:
+def test_what_is_out_of_range_is_refused_by_name(
+    kind: type[Settings], changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(SettingsError, match=words):
         kind(**changes)
 
 
-@pytest.mark.parametrize("key", ["close", "http", "close 4429", "http 404", "refused", "dns", "timeout", "reset", "tls"])
+@pytest.mark.parametrize(
+    "key", ["close", "http", "close 4429", "http 404", "refused", "dns", "timeout", "reset", "tls"]
+)
 def test_failures_can_be_overridden(key: str) -> None:
     assert WebSocketConfig(url=URL, failures={key: "retry"}).failures == {key: "retry"}
 
@@ -175,9 +185,16 @@ def test_headers_come_from_a_mapping_a_function_or_nowhere() -> None:
     assert source.renewable
     assert [source(), source("401")] == [{"Authorization": "token 1"}, {"Authorization": "token 2"}]
     assert asked == [None, "401"]
+    plain = WebSocketConfig(url=URL, headers=lambda: {"X-A": "c"}).headers
+    assert plain("401") == {"X-A": "c"}, "a function without an argument is called without"
     fixed = WebSocketConfig(url=URL, headers={"X-A": "b"}).headers
     assert (fixed(), fixed.renewable) == ({"X-A": "b"}, False)
     assert WebSocketConfig(url=URL).headers() == {}
+
+
+def test_a_copy_keeps_its_headers() -> None:
+    config = WebSocketConfig(url=URL, headers={"X-A": "b"})
+    assert config.replace(room="attic").headers is config.headers
 
 
 def test_equal_settings_are_equal() -> None:

@@ -94,7 +94,9 @@ def test_steps_are_json_lines_in_order() -> None:
     assert list(decode_steps([*text.decode().split("\n"), " \n"])) == steps
 
 
-@pytest.mark.parametrize("line", ["{}", '{"at":0,"person":"a","event":{"type":"Nap"},"effects":[]}', "[", "null"])
+@pytest.mark.parametrize(
+    "line", ["{}", '{"at":0,"person":"a","event":{"type":"Nap"},"effects":[]}', "[", "null"]
+)
 def test_what_is_no_step_is_refused(line: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_step(line)

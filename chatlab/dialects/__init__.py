@@ -19,4 +19,6 @@ def find_dialect(name: str) -> Dialect:
     try:
         return DIALECTS[name]
     except KeyError:
-        raise SettingsError(f"dialect: there is no {name!r}; choose one of {', '.join(sorted(DIALECTS))}") from None
+        raise SettingsError(
+            f"dialect: there is no {name!r}; choose one of {', '.join(sorted(DIALECTS))}"
+        ) from None

@@ -1,13 +1,16 @@
 """The `chatlab` dialect: JSON frames with the seed's shapes, spoken by the embedded server and its clients.
 
-    client → server   {"type":"message","client_id":…,"text":…}   {"type":"typing"}   {"type":"ping","id":n}   {"type":"pong","id":n}
-    server → client   {"type":"welcome","cursor":…}   {"type":"message","id":…,"sender":…,"text":…,"client_id":…,"posted_at":…}
+    client → server   {"type":"message","client_id":…,"text":…}   {"type":"typing"}
+                      {"type":"ping","id":n}   {"type":"pong","id":n}
+    server → client   {"type":"welcome","cursor":…}
+                      {"type":"message","id":…,"sender":…,"text":…,"client_id":…,"posted_at":…}
                       {"type":"ack","client_id":…}   {"type":"nack","client_id":…,"status":413,"reason":…}
-                      {"type":"pong","id":n}   {"type":"ping","id":n}   {"type":"typing"|"presence",…}   any other {"type":…}
+                      {"type":"pong","id":n}   {"type":"ping","id":n}
+                      {"type":"typing"|"presence",…}   any other {"type":…}
 
-A message that carries bytes travels as a binary frame: MessagePack of the same shape. A message that comes back to
-its sender is its ack; the server sends an `ack` of its own only for one that it had already.
-Where a reader stands travels in the query: `room`, `sender`, then `after` (a message's id) or `history` (a number).
+A message that carries bytes travels as a binary frame: MessagePack of the same shape. A message that comes
+back to its sender is its ack; the server sends an `ack` of its own only for one that it had already. Where a
+reader stands travels in the query: `room`, `sender`, then `after` (a message's id) or `history` (a number).
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
 from chatlab.settings import HeartbeatMode, TransportConfig
 
 MAX_FRAME_SIZE = 512 * 1024
-"""Bytes of the largest frame that a legal message can make: 64 KiB of text, each byte escaped in six, and its envelope."""
+"""Bytes of the largest frame that a legal message can make: 64 KiB of text, each byte escaped in six, and
+its envelope."""
 
 
 class ClientTyping(Struct, frozen=True, gc=False, tag_field="type", tag="typing"):
@@ -131,7 +135,8 @@ class _Refused(Struct):
 
 
 def refused_client_id(frame: str | bytes) -> str | None:
-    """Return the client id of a frame that is no legal message, if it has one: so that its sender can be told."""
+    """Return the client id of a frame that is no legal message, if it has one: so that its sender can be
+    told."""
     try:
         refused = (
             msgspec.json.decode(frame, type=_Refused)

@@ -1,4 +1,5 @@
-"""The `text` dialect: every frame is a message's bare text, as echo servers have it. No acks, ids or cursor."""
+"""The `text` dialect: every frame is a message's bare text, as echo servers have it. No acks, ids or
+cursor."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from chatlab.settings import HeartbeatMode, TransportConfig
 
 
 class TextDialect:
-    """Bare text (or bytes) in, bare text (or bytes) out; heartbeats are Ping frames, which any server answers."""
+    """Bare text (or bytes) in, bare text (or bytes) out; heartbeats are Ping frames, which any server
+    answers."""
 
     name = "text"
     acks = False

@@ -125,7 +125,7 @@ class Ledger:
 
     @property
     def changes(self) -> tuple[Column, Column, Column]:
-        """Of each change of status, by person and then by time: the person, the status as an index of `STATUSES`, when."""
+        """Of each change of status, by person and then time: who, to which (an index of `STATUSES`), when."""
         people = np.array(self._changed, dtype=np.int64)
         order = np.argsort(people, kind="stable")
         statuses = np.frombuffer(bytes(self._statuses), dtype=np.uint8)

@@ -1,7 +1,7 @@
 """A run in figures, computed from the ledger of all people.
 
-People and messages are numbered as in the ledger. *Readers* of a message are the people of its room, its sender too:
-to him it comes back as well. A reader is *owed* what was handed over after he was first connected.
+People and messages are numbered as in the ledger. The *readers* of a message are the people of its
+room, its sender too, to whom it comes back. They are *owed* what was handed over after they first connected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Value = int | float | None
 """A metric: a count, seconds or a rate; None where there is nothing to measure."""
 
 LATENCY_EDGES: NDArray[np.float64] = np.geomspace(1e-3, 1e3, 61)
-"""Edges of the latency histogram's bins in seconds, ten a decade; what lies outside counts in the first or last bin."""
+"""Edges of the latency histogram's bins in seconds; what lies outside counts in the first or the last bin."""
 
 _CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
 _LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), STATUSES.index(ConnectionStatus.ERROR)]
@@ -27,24 +27,27 @@ _CELLS = 1 << 22
 
 
 class Crowd(Struct, frozen=True):
-    """What the ledger doesn't know: everybody's room, and whose link works and has nothing under way at the end."""
+    """What the ledger doesn't know: everybody's room, and whose link works and is quiet at the end."""
 
     rooms: Column
     quiet: Column
 
 
-def measure(ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[tuple[float, float]]) -> dict[str, Value]:
+def measure(
+    ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[tuple[float, float]]
+) -> dict[str, Value]:
     """Return the metrics of a run. `faults` are their beginnings and ends, in order.
 
-    - sent, acked, dropped, expired, failed: messages that an outbox accepted, and what became of them; *pending* are
-      those without a final state, *refused* those that it didn't accept.
+    - sent, acked, dropped, expired, failed: messages that an outbox accepted, and what became of them;
+      *pending* are those without a final state, *refused* those that it didn't accept.
     - delivered: (message, reader) pairs that were shown; *duplicated*: times that one was shown again.
     - out_of_order: messages shown after one that stands later in the server's log.
-    - lost: owed pairs that weren't shown, though the sender has an ack, and that can't be under way any more: the reader
-      was shown a message that was handed over after that ack, or is connected at the end with nothing under way.
-    - latency: from handing over to showing, of owed pairs. recovery: from a fault's end (0 if earlier) until the people
-      who lost their connection since its beginning, and before the next fault's, are connected again;
-      *unrecovered* never are.
+    - lost: owed pairs that weren't shown, though the sender has an ack, and that can't be under way any more:
+      the reader was shown a message that was handed over after that ack, or has a link at the end that works,
+      with nothing under way.
+    - latency: from handing over to showing, of owed pairs.
+    - recovery: from a fault's end (0 if earlier) until people are connected again who lost their connection
+      after its beginning, and before the next fault's; *unrecovered* never are.
     - time_…: seconds in each status, of all people together.
     """
     states = np.bincount(ledger.states, minlength=len(STATES))
@@ -75,7 +78,7 @@ def measure(ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[tupl
 
 
 def series(ledger: Ledger, duration: float) -> dict[str, list[int]]:
-    """Return counts of each second: attempts, messages sent and delivered, and how many people were connected at its end."""
+    """Return counts of each second: attempts, messages sent and delivered, people connected at its end."""
     return {
         "attempts": _per_second(ledger.attempted_at, duration).tolist(),
         "sent": _per_second(ledger.accepted_at, duration).tolist(),
@@ -87,7 +90,8 @@ def series(ledger: Ledger, duration: float) -> dict[str, list[int]]:
 def latency_histogram(ledger: Ledger, crowd: Crowd) -> list[int]:
     """Return how many owed pairs were shown with a latency in each bin of `LATENCY_EDGES`."""
     latency = np.clip(_Deliveries(ledger, crowd).latency(), LATENCY_EDGES[0], LATENCY_EDGES[-1])
-    return np.histogram(latency, LATENCY_EDGES)[0].tolist()
+    counts: list[int] = np.histogram(latency, LATENCY_EDGES)[0].tolist()
+    return counts
 
 
 def _percentiles(name: str, values: Column, of: Sequence[int]) -> Mapping[str, Value]:
@@ -118,7 +122,7 @@ class _Deliveries:
         return (self._at[self._first] - accepted_at)[owed]
 
     def out_of_order(self) -> int:
-        """Of each reader's deliveries in their order, without repetitions: count those whose place is behind the furthest yet."""
+        """Count the deliveries, but repetitions, whose place is before the furthest that was shown."""
         once = np.sort(self._first)
         once = once[np.argsort(self._reader[once], kind="stable")]
         _, rank = np.unique(self._place[once], return_inverse=True)
@@ -153,7 +157,7 @@ class _Deliveries:
 
 
 def _recovery(ledger: Ledger, faults: Sequence[tuple[float, float]]) -> tuple[Column, int]:
-    """Return the seconds that each loss of a connection since a fault took to be made good, and how many never were."""
+    """Return how long each loss of a connection outlasted its fault, and how many were never made good."""
     people, statuses, at = ledger.changes
     if not faults or not len(people):
         return np.empty(0), 0
@@ -172,8 +176,10 @@ def _times(ledger: Ledger, count: int, duration: float) -> Mapping[str, Value]:
     people, statuses, at = ledger.changes
     last = np.append(people[1:] != people[:-1], True)[: len(people)]
     until = np.where(last, duration, np.append(at[1:], duration)[: len(at)])
-    spent = np.bincount(statuses, weights=until - at, minlength=len(STATUSES))
-    spent[STATUSES.index(ConnectionStatus.DISCONNECTED)] += count * duration - spent.sum()
+    spent = np.bincount(statuses, weights=until - at, minlength=len(STATUSES)).astype(np.float64)
+    first = np.append(True, people[1:] != people[:-1])[: len(people)]
+    before = at[first].sum() + (count - np.count_nonzero(first)) * duration
+    spent[STATUSES.index(ConnectionStatus.DISCONNECTED)] += before
     return {f"time_{status}": float(spent[number]) for number, status in enumerate(STATUSES)}
 
 
@@ -183,4 +189,6 @@ def _connected(ledger: Ledger, duration: float) -> list[int]:
     before = np.append(False, connected[:-1] & (people[1:] == people[:-1]))[: len(people)]
     change = connected.astype(np.int64) - before
     seconds = int(np.ceil(duration))
-    return np.cumsum(np.bincount(at.astype(np.int64), weights=change, minlength=seconds)).astype(np.int64).tolist()
+    count = np.cumsum(np.bincount(at.astype(np.int64), weights=change, minlength=seconds))
+    connected_people: list[int] = count.astype(np.int64).tolist()
+    return connected_people

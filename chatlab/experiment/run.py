@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import LATENCY_EDGES, Value
+from chatlab.experiment.metrics import Value
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
 from chatlab.trace import Step, decode_steps, encode_steps
@@ -20,7 +20,7 @@ from chatlab.trace import Step, decode_steps, encode_steps
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """Version of the format that `save` writes."""
 
 _HIGHLIGHTS = {
@@ -48,8 +48,8 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
 class Run(Struct, frozen=True, dict=True):
     """What a scenario gave in one world.
 
-    `metrics` are those of everybody, see `metrics.measure`; `series` are counts of each second; `latencies` are counts
-    in the bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample.
+    `metrics` are everybody's, see `measure`; `series` are counts of each second, `latencies` those in the
+    bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample.
     """
 
     world: str
@@ -126,7 +126,13 @@ class Run(Struct, frozen=True, dict=True):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path.name}: not a run of format {FORMAT}: {error}") from None
         return cls(
-            header.world, header.scenario, header.people, header.metrics, header.series, header.latencies, trace
+            header.world,
+            header.scenario,
+            header.people,
+            header.metrics,
+            header.series,
+            header.latencies,
+            trace,
         )
 
     # Views
@@ -142,7 +148,9 @@ class Run(Struct, frozen=True, dict=True):
         return table.astype({"value": float})
 
     def __repr__(self) -> str:
-        figures = ", ".join(f"{name}={_figure(self.metrics.get(name))}" for name in ("sent", "delivered", "lost"))
+        figures = ", ".join(
+            f"{name}={_figure(self.metrics.get(name))}" for name in ("sent", "delivered", "lost")
+        )
         return f"Run({self.scenario.name!r}, {self.world!r}, {self._size}, {figures})"
 
     @property
@@ -156,7 +164,8 @@ class Run(Struct, frozen=True, dict=True):
         return (
             '<table style="font-size:var(--jp-ui-font-size1,13px)">'
             f'<caption style="caption-side:top;text-align:left"><b>{title}</b> '
-            f'<span style="opacity:.7">{escape(self.world)} · {self._size} · seed {self.seed}</span></caption>'
+            f'<span style="opacity:.7">{escape(self.world)} · {self._size} · seed {self.seed}</span>'
+            "</caption>"
             f"<tbody>{rows}</tbody></table>"
         )
 
@@ -176,6 +185,6 @@ def _row(title: str, metrics: dict[str, Value], names: Sequence[str]) -> str:
 def _figure(value: Value) -> str:
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from chatlab.dialects import find_dialect
 from chatlab.errors import SettingsError
@@ -37,11 +35,11 @@ WORLD_URL = "127.0.0.1:8000"
 
 
 class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What a scenario sets of a `TransportConfig`: all but the URL, the room and the name, which the world gives."""
+    """What a scenario sets of a `TransportConfig`: not URL, room, name and headers, which the world gives."""
 
     dialect: Name = "chatlab"
     history: Count | None = 50
-    failures: dict[FailureKey, Verdict] = {}
+    failures: dict[FailureKey, Verdict] = field(default_factory=dict)
     reconnect: ReconnectConfig = ReconnectConfig()
     outbox: OutboxConfig = OutboxConfig()
     connect_timeout: PositiveDuration = 10.0
@@ -64,7 +62,9 @@ class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="webso
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     max_frame_size: Size = 1 << 20
 
-    def config(self, *, url: str = f"ws://{WORLD_URL}/ws", room: str = "lobby", sender: str = "guest") -> WebSocketConfig:
+    def config(
+        self, *, url: str = f"ws://{WORLD_URL}/ws", room: str = "lobby", sender: str = "guest"
+    ) -> WebSocketConfig:
         """Return one person's config."""
         own = {name: getattr(self, name) for name in self.__struct_fields__}
         return WebSocketConfig(url=url, room=room, sender=sender, **own)
@@ -90,16 +90,17 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        hit = {name for fault in self.faults for name in fault.people}
-        if hit:
-            self._check_people(hit.difference(self.people.names))
+        if any(fault.people for fault in self.faults):
+            self._check_people(self.people.names)
 
-    def _check_people(self, strangers: set[str]) -> None:
+    def _check_people(self, names: list[str]) -> None:
+        """Check that whom a fault is to hit is there."""
+        known = set(names)
         for number, fault in enumerate(self.faults):
-            for stranger in strangers.intersection(fault.people):
-                names = self.people.names
-                shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
-                raise SettingsError(f"faults[{number}].people: choose from {shown}, got {stranger!r}")
+            for name in fault.people:
+                if name not in known:
+                    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+                    raise SettingsError(f"faults[{number}].people: choose from {shown}, got {name!r}")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -113,7 +114,9 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         except SettingsError as error:
             raise SettingsError(f"{path.name}: {error}") from None
         except UnicodeDecodeError as error:
-            raise SettingsError(f"{path.name}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+            raise SettingsError(
+                f"{path.name}: not UTF-8 text ({error.reason} at byte {error.start})"
+            ) from None
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
@@ -127,8 +130,3 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def to_toml(self) -> str:
         """Return the scenario as TOML, without what is at its default."""
         return write_toml(self)
-
-
-def outages(faults: Sequence[AnyFault]) -> list[tuple[float, float]]:
-    """Return when each fault begins and is over, in order of their beginnings."""
-    return sorted((fault.at, fault.end_at) for fault in faults)

@@ -26,7 +26,10 @@ class StatusSpan(Struct, frozen=True):
 
 
 class FaultSpan(Struct, frozen=True):
-    """A fault from `start` to `end`, in seconds since the run began; equal times are a fault of a moment."""
+    """A fault from `start` to `end`, in seconds since the run began; equal times are a fault of a moment.
+
+    An infinite `end` is a fault that lasts.
+    """
 
     kind: str
     start: float

@@ -1,4 +1,4 @@
-"""Settings as TOML: read with errors that name the field and what it may be, and written without what goes without saying.
+"""Settings as TOML: read with errors that name the field and what it may be, written without the defaults.
 
 TOML has no null: where a setting may be None, the string "none" stands for it.
 """
@@ -33,7 +33,7 @@ NONE = "none"
 S = TypeVar("S", bound=Settings)
 
 
-def read_toml(text: str, type: type[S]) -> S:
+def read_toml(text: str, kind: type[S]) -> S:
     """Return the settings that a TOML text holds.
 
     Errors: `SettingsError` naming the field, as in `faults[0].kind`, and what it may be.
@@ -43,7 +43,7 @@ def read_toml(text: str, type: type[S]) -> S:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"not valid TOML: {error}") from None
     try:
-        return msgspec.convert(_checked(raw, type_info(type), ""), type)
+        return msgspec.convert(_checked(raw, type_info(kind), ""), kind)
     except msgspec.ValidationError as error:
         raise SettingsError(_explained(str(error), raw)) from None
 
@@ -66,7 +66,10 @@ def _checked(value: Any, info: Type, path: str) -> Any:
         case ListType(item_type=item) | VarTupleType(item_type=item) if isinstance(value, list):
             return [_checked(part, item, f"{path}[{index}]") for index, part in enumerate(value)]
         case TupleType(item_types=items) if isinstance(value, list) and len(value) == len(items):
-            return [_checked(part, item, f"{path}[{index}]") for index, (part, item) in enumerate(zip(value, items, strict=True))]
+            return [
+                _checked(part, item, f"{path}[{index}]")
+                for index, (part, item) in enumerate(zip(value, items, strict=True))
+            ]
         case LiteralType(values=values) if value not in values:
             raise SettingsError(_no_such(path, value, map(str, values)))
     return value

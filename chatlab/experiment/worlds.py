@@ -12,7 +12,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.ledger import Ledger
 from chatlab.experiment.metrics import Crowd, latency_histogram, measure, series
 from chatlab.experiment.run import Run
-from chatlab.experiment.scenario import Scenario, outages
+from chatlab.experiment.scenario import Scenario
 from chatlab.sim.model import Model
 
 World = Callable[[Scenario, int], Run]
@@ -51,14 +51,17 @@ def _run_model(scenario: Scenario, sample: int) -> Run:
     with _frozen_garbage():
         model.run(scenario.duration)
     people = scenario.people
-    crowd = Crowd(np.arange(people.count) % people.rooms, np.array([driver.quiet for driver in model.drivers]))
+    crowd = Crowd(
+        np.arange(people.count) % people.rooms, np.array([driver.quiet for driver in model.drivers])
+    )
     network = model.network
+    windows = sorted((fault.at, fault.end_at) for fault in scenario.faults)
     return Run(
         "model",
         scenario,
         [driver.name for driver in model.drivers[:sample]],
         {
-            **measure(ledger, crowd, scenario.duration, outages(scenario.faults)),
+            **measure(ledger, crowd, scenario.duration, windows),
             "requests": network.requests,
             "bytes_up": network.bytes_up,
             "bytes_down": network.bytes_down,
@@ -72,7 +75,7 @@ def _run_model(scenario: Scenario, sample: int) -> Run:
 
 @contextmanager
 def _frozen_garbage() -> Iterator[None]:
-    """Spare the garbage collector the walk over what lives as long as the run, which takes up to 15 % of it."""
+    """Spare the garbage collector the walk over what lives as long as the run: up to 15 % of its time."""
     gc.freeze()
     try:
         yield

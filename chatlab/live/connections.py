@@ -162,7 +162,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.close_timeout = server_state.limits.close_timeout
         self.logger = _SILENT
         self.conn.logger = _SILENT
-        self.conn.debug = False
         self._max_waiting = inf
 
     async def run_asgi(self) -> None:

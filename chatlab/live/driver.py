@@ -1,7 +1,7 @@
 """The asyncio driver: carries out a machine's effects on real connections, and tells it what happens.
 
-Events may come from any thread: the machine is fed under a lock, so a message is accepted at once and in order,
-and the effects are carried out in that same order on the driver's own loop.
+Events may come from any thread: the machine is fed under a lock, so a message is accepted at once and in
+order, and the effects are carried out in that same order on the driver's own loop.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ from chatlab.transports.machine import (
 
 logger = logging.getLogger("chatlab")
 
+HELD_UP = 0.1
+"""A timer so many seconds late tells that the loop was held up: by a slow handler, or a computer's sleep."""
+CATCH_UP = 0.05
+"""Seconds that what has come in meanwhile is given to be read, before the machine is told how late it is."""
+
 
 class Link(Protocol):
     """One connection or request under way. Only `run` waits; the other calls are carried out in order."""
@@ -44,7 +49,7 @@ class Link(Protocol):
     def send(self, data: str | bytes) -> None:
         """Send a text or a binary frame, behind all that was sent before."""
 
-    def ping(self, id: int) -> None:
+    def ping(self, number: int) -> None:
         """Send a Ping frame, and report its Pong."""
 
     def close(self, code: int, reason: str) -> None:
@@ -81,6 +86,7 @@ class LiveDriver:
         self._links: dict[int, Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._catching_up = False
 
     def now(self) -> float:
         """Return seconds on the driver's clock, which steps and `retry_at` use."""
@@ -95,9 +101,9 @@ class LiveDriver:
         with self._lock:
             now = max(self.now(), not_before)
             effects = self.machine.handle(event, now)
-            if self._record is not None:
-                self._record(Step(now, self._person, event, tuple(effects)))
             self._effects.extend(effects)
+            if self._record is not None:
+                self._note(self._record, Step(now, self._person, event, tuple(effects)))
             wake = not here and not self._woken
             self._woken = self._woken or wake
         if here:
@@ -105,6 +111,12 @@ class LiveDriver:
         elif wake:
             self.loop.call_soon_threadsafe(self._wake)
         return effects
+
+    def _note(self, record: Callable[[Step], None], step: Step) -> None:
+        try:
+            record(step)
+        except Exception:
+            logger.exception("a recorder of steps raised; the transport goes on")
 
     def _wake(self) -> None:
         with self._lock:
@@ -157,14 +169,16 @@ class LiveDriver:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a link of %s failed in an unforeseen way", self._person or "a transport", exc_info=error)
+            logger.error(
+                "a link of %s failed in an unforeseen way", self._person or "a transport", exc_info=error
+            )
 
     def _arm(self) -> None:
-        """Keep one timer that fires no later than the machine's deadline; an earlier one is put off when it fires."""
+        """Keep one timer, no later than the machine's deadline; an earlier one is put off when it fires."""
         with self._lock:
             deadline = self.machine.deadline
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._catching_up or self._timer.when() <= deadline:
                 return
             self._timer.cancel()
             self._timer = None
@@ -172,6 +186,12 @@ class LiveDriver:
             self._timer = self.loop.call_at(deadline, self._fire, deadline)
 
     def _fire(self, armed: float) -> None:
+        if self.now() - armed > HELD_UP and not self._catching_up:
+            # A pong that waits to be read came in time.
+            self._catching_up = True
+            self._timer = self.loop.call_later(CATCH_UP, self._fire, armed)
+            return
+        self._catching_up = False
         self._timer = None
         with self._lock:
             due = self.machine.deadline <= armed
@@ -181,12 +201,13 @@ class LiveDriver:
             self._arm()
 
     async def closed(self) -> None:
-        """Wait until no link is left, and let go of the timer."""
-        while self._tasks:
+        """Wait until the links of now are gone, and let go of the timer."""
+        if self._tasks:
             await asyncio.wait(tuple(self._tasks))
         if self._timer is not None and self.machine.deadline == inf:
             self._timer.cancel()
             self._timer = None
+            self._catching_up = False
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

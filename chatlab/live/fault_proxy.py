@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that breaks things on purpose, between a client and a server that know nothing of it.
+"""A TCP proxy on loopback that breaks things on purpose, between a client and a server that don't know of it.
 
     async with FaultProxy(server.url) as proxy:
         transport = WebSocketTransport(WebSocketConfig(url=proxy.rebase(server.ws_url)))
@@ -7,8 +7,8 @@
         proxy.reset()                           # every connection, at once
         await proxy.refuse(); await proxy.accept()
 
-What the proxy can do to one direction is a `Flow`; what it does to whole connections are its methods. All of it may
-change while connections are open.
+What the proxy can do to one direction is a `Flow`; what it does to whole connections are its methods. All of
+it may change while connections are open.
 """
 
 from __future__ import annotations
@@ -26,18 +26,23 @@ from urllib.parse import urlsplit, urlunsplit
 from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
 
 Direction = Literal["up", "down", "both"]
+_Pieces = asyncio.Queue[tuple[float, bytes | None]]
+"""What is under way, and when it is due; b"" is the sender's end, and None a reset."""
 READ_SIZE = 64 * 1024
+TRICKLE = 0.05
+"""Seconds between two pieces where the bandwidth is limited and there is more to send."""
 HELD_BYTES = 1 << 20
-"""Bytes of one direction that are under way at most; then the sender is slowed down, as by a full TCP window."""
+"""Bytes of one direction that are under way at most; then the sender must wait, as by a full TCP window."""
 
 
 class Flow(Settings, frozen=True):
     """What happens to the bytes of one direction.
 
-    `latency` plus U(0, `jitter`) seconds late, in order; at most `bandwidth` bytes a second; in pieces of `slice_size`
-    bytes; `silent`: swallowed, without a word (half-open), and a connection that has lost bytes so stays silent, since a
-    stream can't go on with a hole in it; `buffered`: held back until so many bytes have come or the
-    sender has closed, as some proxies do; `limit`: after so many bytes of a connection it is reset.
+    `latency` plus U(0, `jitter`) seconds late, in order; at most `bandwidth` bytes a second; in pieces of
+    `slice_size` bytes; `silent`: swallowed, without a word (half-open), and a connection that has lost bytes
+    so stays silent, since a stream can't go on with a hole in it; `buffered`: held back until so many bytes
+    have come or the sender has closed, as some proxies do; `limit`: so many bytes of a connection get
+    through, and then it is reset.
     """
 
     latency: Duration = 0.0
@@ -55,7 +60,10 @@ class FaultProxy:
     def __init__(self, target: str | tuple[str, int], *, port: int = 0, seed: int = 0) -> None:
         if isinstance(target, str):
             parts = urlsplit(target)
-            target = (parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme in ("https", "wss") else 80))
+            target = (
+                parts.hostname or "127.0.0.1",
+                parts.port or (443 if parts.scheme in ("https", "wss") else 80),
+            )
         self._target = target
         self.host = "127.0.0.1"
         self.port = port
@@ -200,14 +208,15 @@ class _Connection:
                 return
             await asyncio.sleep(min(left, 0.05))
 
-    async def _pump(self, direction: Literal["up", "down"], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, direction: Literal["up", "down"], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Pass one direction on: read as fast as the flow allows, and write each piece when it is due."""
-        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        pieces: _Pieces = asyncio.Queue()
         room = asyncio.Event()
         delivery = asyncio.get_running_loop().create_task(self._deliver(pieces, writer, room))
         try:
-            with contextlib.suppress(OSError):
-                await self._take_in(direction, reader, pieces, room)
+            await self._take_in(direction, reader, pieces, room)
             await delivery
         finally:
             delivery.cancel()
@@ -217,13 +226,16 @@ class _Connection:
         self,
         direction: Literal["up", "down"],
         reader: asyncio.StreamReader,
-        pieces: asyncio.Queue[tuple[float, bytes]],
+        pieces: _Pieces,
         room: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
-        due, passed, held, lost = 0.0, 0, bytearray(), False
+        due, passed, held, lost, broken = 0.0, 0, bytearray(), False, False
         while True:
-            data = await reader.read(READ_SIZE)
+            try:
+                data = await reader.read(READ_SIZE)
+            except OSError:
+                data, broken = b"", True
             flow: Flow = getattr(self.proxy, direction)
             self._moved_at = loop.time()
             lost = lost or (flow.silent and bool(data))
@@ -234,11 +246,13 @@ class _Connection:
             held += data
             if data and len(held) < flow.buffered:
                 continue
+            if flow.limit is not None and passed + len(held) > flow.limit:
+                del held[max(0, flow.limit - passed) :]
+                data, broken = b"", True
             passed += len(held)
-            if flow.limit is not None and passed > flow.limit:
-                self.reset()
-                return
             size = flow.slice_size or len(held) or 1
+            if flow.bandwidth is not None:
+                size = min(size, max(1, int(flow.bandwidth * TRICKLE)))
             for start in range(0, len(held), size):
                 piece = bytes(held[start : start + size])
                 due = max(due, loop.time() + flow.latency + flow.jitter * self.proxy.random.random())
@@ -246,16 +260,14 @@ class _Connection:
                 pieces.put_nowait((due, piece))
             held.clear()
             if not data:
-                pieces.put_nowait((due, b""))
+                pieces.put_nowait((due, None if broken else b""))
                 return
             room.clear()
             while pieces.qsize() * size > HELD_BYTES:
                 await room.wait()
                 room.clear()
 
-    async def _deliver(
-        self, pieces: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter, room: asyncio.Event
-    ) -> None:
+    async def _deliver(self, pieces: _Pieces, writer: asyncio.StreamWriter, room: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
             while True:
@@ -263,6 +275,9 @@ class _Connection:
                 room.set()
                 if (wait := due - loop.time()) > 0:
                     await asyncio.sleep(wait)
+                if piece is None:
+                    self.reset()
+                    return
                 if not piece:
                     writer.write_eof()
                     return

@@ -31,19 +31,17 @@ class Inbox:
             if len(self._events) > self._capacity:
                 self._events.popleft()
                 self._overrun += 1
-            reader = self._readers.popleft() if self._readers else None
-        if reader is not None:
-            _wake(*reader)
+        self._wake_next()
 
-    def set_open(self, open: bool) -> None:
+    def set_open(self, more: bool) -> None:
         """Say whether more may come; a reader of a closed and empty inbox is at its end."""
         with self._lock:
-            self._open = open
-            readers = [] if open else list(self._readers)
-            if not open:
+            self._open = more
+            readers = [] if more else list(self._readers)
+            if not more:
                 self._readers.clear()
         for reader in readers:
-            _wake(*reader)
+            wake(*reader)
 
     async def get(self) -> ChatEvent | None:
         """Return the next event, or None at the end."""
@@ -67,19 +65,29 @@ class Inbox:
 
     def _pass_on(self, reader: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:
         """A reader goes away: what it was woken for is another's."""
-        with self._lock:
-            with contextlib.suppress(ValueError):
-                self._readers.remove(reader)
+        with self._lock, contextlib.suppress(ValueError):
+            self._readers.remove(reader)
+            return
+        self._wake_next()
+
+    def _wake_next(self) -> None:
+        """Wake the reader that has waited longest, of those whose loops still run."""
+        while True:
+            with self._lock:
+                reader = self._readers.popleft() if self._readers and self._events else None
+            if reader is None or wake(*reader):
                 return
-            other = self._readers.popleft() if self._readers and self._events else None
-        if other is not None:
-            _wake(*other)
 
 
-def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-    def wake() -> None:
+def wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> bool:
+    """Set a future's result, from any thread; return whether its loop still runs."""
+
+    def set_result() -> None:
         if not future.done():
             future.set_result(None)
 
-    with contextlib.suppress(RuntimeError):  # The reader's loop has closed, and its reader is gone.
-        loop.call_soon_threadsafe(wake)
+    try:
+        loop.call_soon_threadsafe(set_result)
+    except RuntimeError:  # The loop has closed, and whoever waited is gone.
+        return False
+    return True

@@ -1,7 +1,7 @@
 """One background thread with an asyncio loop, shared by all that lives beside a notebook's own loop.
 
-It starts on first use and ends with the interpreter. `background_portal().call(async_function, …)` runs work there and
-waits for it; `background_loop()` is its loop, for `call_soon_threadsafe` and the like.
+It starts on first use and ends with the interpreter. `background_portal().call(async_function, …)` runs work
+there and waits for it; `background_loop()` is its loop, for `call_soon_threadsafe` and the like.
 """
 
 from __future__ import annotations

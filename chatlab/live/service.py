@@ -167,7 +167,7 @@ async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | N
     if exc.status_code == 404:
         error = "there is nothing here; the server has /ws, /messages and /healthz"
     elif exc.status_code == 405:
-        error = f"only {(exc.headers or {}).get('Allow', 'GET')} is possible here"
+        error = "only GET is possible here"
     response = problem(exc.status_code, error, exc.headers)
     if isinstance(connection, WebSocket):
         await connection.send_denial_response(response)

@@ -1,7 +1,8 @@
 """The face of a transport to an application: connect, send, receive, on real sockets.
 
-A transport lives on a loop in a background thread, shared by all, so that a notebook's blocking cell doesn't stop its
-heartbeats; with `loop="current"` it lives on the loop that first uses it.
+A transport lives on a loop in a background thread, shared by all, so that a notebook's blocking cell doesn't
+stop its heartbeats; with `loop="current"` it lives on the loop that first uses it, and on another once that
+one is closed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -46,11 +46,15 @@ T = TypeVar("T")
 Result = TypeVar("Result")
 Unsubscribe = Callable[[], None]
 
+GRACE = 1.0
+"""Seconds beyond `drain_timeout` after which a `disconnect` was overtaken by another `connect`."""
+
 
 class ChatTransport(ABC):
     """A chat connection that keeps itself alive, and loses nothing that it has accepted.
 
-    Handlers run in the transport's thread, in the order of events; one that raises is logged and does no harm.
+    Handlers run in the transport's thread, in the order of events, and should be quick: a slow one keeps the
+    loop waiting. One that raises is logged and does no harm.
     `uniform` is the source of randomness of its backoff; `record` gets every step of its machine.
     """
 
@@ -75,7 +79,7 @@ class ChatTransport(ABC):
         self._status_handlers: list[Callable[[StatusChange], object]] = []
         self._receipt_handlers: list[Callable[[Receipt], object]] = []
         self._change = StatusChange(ConnectionStatus.DISCONNECTED)
-        self._waiters: list[Callable[[StatusChange], bool]] = []
+        self._waiters: list[tuple[Callable[[StatusChange], bool], asyncio.Future[StatusChange]]] = []
         self._sending = _Turns()
 
     @abstractmethod
@@ -89,7 +93,7 @@ class ChatTransport(ABC):
     @property
     def _driver(self) -> LiveDriver:
         driver = self._running
-        if driver is None:
+        if driver is None or driver.loop.is_closed():
             loop = background_loop() if self._own_loop else asyncio.get_running_loop()
             made = LiveDriver(
                 self._machine,
@@ -100,7 +104,9 @@ class ChatTransport(ABC):
                 person=self.config.sender,
             )
             with self._lock:  # Whoever comes first makes it for all threads.
-                driver = self._running = self._running or made
+                if self._running is driver:
+                    self._running, self._sending = made, _Turns()
+                driver = self._running or made
         return driver
 
     # What it is doing
@@ -125,7 +131,8 @@ class ChatTransport(ABC):
         return self._driver.now()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(room={self.config.room!r}, sender={self.config.sender!r}, {self.status.value})"
+        room, sender = self.config.room, self.config.sender
+        return f"{type(self).__name__}(room={room!r}, sender={sender!r}, {self.status.value})"
 
     # Connecting
 
@@ -134,28 +141,33 @@ class ChatTransport(ABC):
 
         Errors: `ConnectError` when the transport gives up, or is disconnected meanwhile.
         """
-        reached = self._reach(lambda change: change.status not in _UNDER_WAY)
-        self.start()
-        if self.status is ConnectionStatus.CONNECTED:
-            return
         try:
-            change = await asyncio.wrap_future(reached)
+            change = await self._on_loop(self._connected)
         except asyncio.CancelledError:
             self.stop()
             raise
         if change.status is not ConnectionStatus.CONNECTED:
             raise ConnectError(change.reason or change.status.value, change.code)
 
+    async def _connected(self) -> StatusChange:
+        self.start()
+        return await self._reach(lambda change: change.status not in _UNDER_WAY)
+
     async def disconnect(self) -> None:
         """Send what can still be sent within `drain_timeout`, close, and return when nothing is left running.
 
         What could not be sent stays in the outbox, for the next `connect`.
         """
-        ended = self._reach(lambda change: change.status in _ENDED)
+        await self._on_loop(self._disconnected)
+
+    async def _disconnected(self) -> None:
         self.stop()
-        if self.status not in _ENDED:
-            await asyncio.wrap_future(ended)
-        await self._on_loop(self._driver.closed)
+        try:
+            async with asyncio.timeout(self.config.drain_timeout + GRACE):
+                await self._reach(lambda change: change.status in _ENDED)
+        except TimeoutError:
+            return  # Somebody has connected again meanwhile.
+        await self._driver.closed()
 
     def start(self) -> None:
         """Begin to connect, from any thread, without waiting."""
@@ -166,19 +178,17 @@ class ChatTransport(ABC):
         """Begin to disconnect, from any thread, without waiting."""
         self._driver.feed(Disconnect())
 
-    def _reach(self, wanted: Callable[[StatusChange], bool]) -> Future[StatusChange]:
-        """Return a future of the next change of status that is wanted."""
-        reached: Future[StatusChange] = Future()
-
-        def waiter(change: StatusChange) -> bool:
-            if reached.cancelled() or not wanted(change):
-                return reached.cancelled()
-            reached.set_result(change)
-            return True
-
-        with self._lock:
-            self._waiters.append(waiter)
-        return reached
+    async def _reach(self, wanted: Callable[[StatusChange], bool]) -> StatusChange:
+        """Return the first change of status that is wanted: the present one, or one to come."""
+        if wanted(self._change):
+            return self._change
+        reached: asyncio.Future[StatusChange] = self._driver.loop.create_future()
+        waiter = (wanted, reached)
+        self._waiters.append(waiter)
+        try:
+            return await reached
+        finally:
+            self._waiters.remove(waiter)
 
     async def _on_loop(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Run a coroutine on the driver's loop."""
@@ -201,8 +211,8 @@ class ChatTransport(ABC):
     async def send(self, message: OutgoingMessage | str) -> Receipt:
         """Hand over a message, and return once it is accepted: queued or sent.
 
-        Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` where a message of that client id is
-        still unsettled. The policy `wait` waits for room instead, first come, first served.
+        Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` where a message of that client
+        id is still unsettled. The policy `wait` waits for room instead, first come, first served.
         """
         if self.config.outbox.overflow != "wait":
             return self.submit(message)
@@ -227,15 +237,20 @@ class ChatTransport(ABC):
         if not message.client_id:
             message = OutgoingMessage(text=message.text, data=message.data, client_id=secrets.token_hex(8))
         receipt = Receipt(message, self._lock, acks=self._dialect.acks)
+        driver = self._driver
         with self._lock:
             unsettled = self._receipts.setdefault(message.client_id, receipt)
         if unsettled is not receipt:
-            raise InvalidMessage(f"a message with client_id {message.client_id!r} is still on its way; give each its own")
-        for effect in self._driver.feed(Submit(message)):
+            raise InvalidMessage(
+                f"a message with client_id {message.client_id!r} is still on its way; give each its own"
+            )
+        for effect in driver.feed(Submit(message)):
             if isinstance(effect, Refuse):
-                del self._receipts[message.client_id]
+                with self._lock:
+                    del self._receipts[message.client_id]
                 raise OutboxFull(
-                    f"the outbox is full ({self.config.outbox.max_size} messages); wait, or choose another overflow policy"
+                    f"the outbox is full ({self.config.outbox.max_size} messages); "
+                    "wait, or choose another overflow policy"
                 )
         return receipt
 
@@ -259,7 +274,7 @@ class ChatTransport(ABC):
         return _subscribe(self._status_handlers, handler)
 
     def on_receipt(self, handler: Callable[[Receipt], object]) -> Unsubscribe:
-        """Call the handler with a message's receipt whenever its state changes; return what unsubscribes it."""
+        """Call the handler with a receipt whenever its state changes; return what unsubscribes it."""
         return _subscribe(self._receipt_handlers, handler)
 
     def __aiter__(self) -> Self:
@@ -279,11 +294,15 @@ class ChatTransport(ABC):
                 self._deliver(event)
             case Notify(change):
                 self._change = change
+                ended = change.status in _ENDED
+                if not ended:
+                    self._inbox.set_open(True)
                 _call(self._status_handlers, change)
                 self._deliver(ChatEvent("connection", reason=change.reason, change=change))
-                with self._lock:
-                    self._waiters = [waiter for waiter in self._waiters if not waiter(change)]
-                if change.status in _ENDED:
+                for wanted, reached in self._waiters:
+                    if wanted(change) and not reached.done():
+                        reached.set_result(change)
+                if ended:  # Last, so that readers get this event too.
                     self._inbox.set_open(False)
             case Settle():
                 self._settle(effect)
@@ -295,9 +314,10 @@ class ChatTransport(ABC):
     def _settle(self, settle: Settle) -> None:
         receipt = self._receipts.get(settle.client_id)
         if receipt is not None:
+            if receipt.ends(settle.state):  # First: whoever waits for it may send the same id again.
+                with self._lock:
+                    del self._receipts[settle.client_id]
             receipt.settle(settle)
-            if receipt.final:
-                del self._receipts[settle.client_id]
             _call(self._receipt_handlers, receipt)
         self._sending.room.set()
 
@@ -327,7 +347,9 @@ class _Turns:
 
 
 def _subscribe(handlers: list[Callable[[T], object]], handler: Callable[[T], object]) -> Unsubscribe:
-    entry = handler
+    def entry(value: T) -> object:  # Its own, since the same handler may be there twice.
+        return handler(value)
+
     handlers.append(entry)
 
     def unsubscribe() -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import socket
-import ssl
-from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import logging
+import re
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -22,9 +20,11 @@ from websockets.exceptions import (
     InvalidURI,
     SecurityError,
 )
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from chatlab.live.failures import closing_failure, opening_failure, printable
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import (
     Closed,
@@ -38,10 +38,17 @@ from chatlab.transports.machine import (
 )
 
 MAX_REDIRECTS = 5
+REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+TLS_RECORDS = frozenset({0x15, 0x16})
+"""First bytes of an alert and of a handshake. Source: RFC 8446 §5.1."""
 CLOSE_TIMEOUT = 0.5
 """Seconds that a closing handshake may take, in the background."""
-MAX_REASON = 200
-"""Characters of a server's explanation that are kept."""
+
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.setLevel(logging.INFO)  # Below, it would write down requests and frames, and the tokens in them.
+# Source: RFC 9110 §5.6.2, §5.5.
+_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Port(Protocol):
@@ -71,7 +78,16 @@ class WebSocketLink:
 
     async def run(self) -> None:
         """Open, read to the end, and report all of it."""
+        if self._left:  # Closed before this task had its first turn.
+            return
         self._task = asyncio.current_task()
+        try:
+            await self._work()
+        except asyncio.CancelledError:
+            self._report(Closed(self._link, Failure("close", 1006, "the event loop is being closed")))
+            raise
+
+    async def _work(self) -> None:
         try:
             headers = await self._headers()
             if headers is None:
@@ -98,12 +114,16 @@ class WebSocketLink:
         """Ask the user's function, whose failure is final: it would only fail again."""
         try:
             headers = self._config.headers(self._effect.failure)
-            return dict(await headers if inspect.isawaitable(headers) else headers)
+            headers = dict(await headers if inspect.isawaitable(headers) else headers)
         except Exception as error:
             # The text of the error may hold a token, so only its kind is told.
-            reason = f"the headers function raised {type(error).__name__}"
-            self._report(Closed(self._link, Failure("protocol", reason=reason)))
-            return None
+            problem = f"the headers function raised {type(error).__name__}"
+        else:
+            problem = headers_problem(headers)
+            if not problem:
+                return headers
+        self._report(Closed(self._link, Failure("protocol", reason=problem)))
+        return None
 
     async def _open(self, headers: dict[str, str]) -> ClientConnection:
         config = self._config
@@ -118,6 +138,8 @@ class WebSocketLink:
             ping_interval=None,
             close_timeout=CLOSE_TIMEOUT,
             max_size=config.max_frame_size,
+            logger=_library_log,
+            create_connection=_Connection,
         ).connect()
 
     def _report(self, event: Event) -> None:
@@ -135,10 +157,10 @@ class WebSocketLink:
                 else:
                     await connection.send(item)
 
-    def _pong(self, id: int) -> Callable[[asyncio.Future[float]], None]:
+    def _pong(self, number: int) -> Callable[[asyncio.Future[float]], None]:
         def answered(waiter: asyncio.Future[float]) -> None:
             if not waiter.cancelled() and waiter.exception() is None:
-                self._report(Pong(self._link, id))
+                self._report(Pong(self._link, number))
 
         return answered
 
@@ -146,9 +168,9 @@ class WebSocketLink:
         """Send a frame, behind all that was sent before."""
         self._frames.put_nowait(data)
 
-    def ping(self, id: int) -> None:
+    def ping(self, number: int) -> None:
         """Send a Ping frame, and report its Pong."""
-        self._frames.put_nowait(id)
+        self._frames.put_nowait(number)
 
     def close(self, code: int, reason: str) -> None:
         """Close in the background, within a bounded time, and report nothing more."""
@@ -172,29 +194,84 @@ class WebSocketLink:
             connection.transport.abort()
 
 
+class _Connection(ClientConnection):
+    """A connection that also bounds the end that it leaves to the server, and knows what can't be HTTP."""
+
+    _head = b""
+    _end: asyncio.TimerHandle | None = None
+
+    async def handshake(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().handshake(*args, **options)
+        except InvalidMessage as error:
+            if b"HTTP/".startswith(self._head):
+                raise
+            tls = self._head[0] in TLS_RECORDS
+            what = "TLS: try wss:// in the URL" if tls else "something else than HTTP"
+            raise InvalidHandshake(f"the server speaks {what}") from error
+
+    def data_received(self, data: bytes) -> None:
+        if self.response is None:
+            self._head = (self._head + data)[:5]
+        super().data_received(data)
+        if self._end is None and self.protocol.state is State.CLOSING:
+            self._end = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+            if self.protocol.close_rcvd is not None and self.protocol.close_sent is not None:
+                self.transport.close()  # All is said. Source: RFC 6455 §7.1.1 ("MAY … at any time").
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        super().connection_lost(exc)
+
+
 class _Connect(connect):
-    """`connect`, with our bounds on redirects: at most five, and no header of the user's goes to another origin."""
+    """`connect`, with our redirects: at most five, and no header of the user's goes to another origin.
+
+    A server that redirects an upgrade often names the http form of its address, which stands for the ws form.
+    """
 
     redirects = 0
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        old = self.ws_uri
-        target = super().process_redirect(exc)
-        if isinstance(target, Exception):
-            return target
+        if not (isinstance(exc, InvalidStatus) and exc.response.status_code in REDIRECTS):
+            return exc
+        locations = exc.response.headers.get_all("Location")
+        if len(locations) != 1:
+            return exc
+        old, target = self.ws_uri, urljoin(self.uri, locations[0])
+        scheme, colon, rest = target.partition(":")
+        target = {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme) + colon + rest
+        try:
+            new = parse_uri(target)
+        except (InvalidURI, ValueError):
+            return SecurityError("the server redirects to something that is no WebSocket's address")
+        if old.secure and not new.secure:
+            return SecurityError(f"the server redirects to an address without TLS, at {printable(new.host)}")
         self.redirects += 1
         if self.redirects > MAX_REDIRECTS:
             return SecurityError(f"more than {MAX_REDIRECTS} redirects")
-        new = parse_uri(target)
         if (new.secure, new.host, new.port) != (old.secure, old.host, old.port):
             self.additional_headers = None
         return target
 
 
+def headers_problem(headers: Mapping[Any, Any]) -> str:
+    """Say what is wrong with a user's headers, without their values, which may be secret; empty: nothing."""
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            return "the headers have a name that isn't one"
+        if not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
+            return f"the header {name} needs a value of Latin-1 text without line ends or control characters"
+    return ""
+
+
 def with_query(url: str, query: dict[str, str]) -> str:
     """Return the URL with the query's parameters in the place of its own ones of those names."""
     parts = urlsplit(url)
-    own = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in query]
+    own = [
+        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in query
+    ]
     return urlunsplit(parts._replace(query=urlencode(own + list(query.items()))))
 
 
@@ -202,65 +279,3 @@ def is_loopback(url: str) -> bool:
     """Whether a URL's host is this machine, which no proxy should be asked for."""
     host = urlsplit(url).hostname or ""
     return host == "localhost" or host == "::1" or host.startswith("127.")
-
-
-def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for; None where there is none, or it makes no sense.
-
-    Source: RFC 9110 §10.2.3.
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:12])
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
-
-
-def printable(text: str, limit: int = MAX_REASON) -> str:
-    """Return a server's words with control characters made visible, and cut at the limit."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
-    return shown + ("…" if len(text) > limit else "")
-
-
-def opening_failure(error: Exception) -> Failure:
-    """Say how an opening handshake failed."""
-    match error:
-        case InvalidStatus():
-            response = error.response
-            body = (response.body or b"")[: 2 * MAX_REASON].decode("utf-8", "replace").strip()
-            reason = printable(body or response.reason_phrase)
-            return Failure("http", response.status_code, reason, retry_after(response.headers.get("Retry-After")))
-        case InvalidMessage() if isinstance(error.__cause__, EOFError | ConnectionError):
-            return Failure("reset", reason="the connection ended before the server answered")
-        case InvalidHandshake() | InvalidURI():
-            return Failure("protocol", reason=printable(str(error)))
-        case ssl.SSLError():
-            return Failure("tls", reason=printable(getattr(error, "verify_message", "") or error.reason or str(error)))
-        case socket.gaierror():
-            return Failure("dns", reason="the host's name can't be resolved")
-        case TimeoutError():
-            return Failure("timeout", reason="the server can't be reached in time")
-        case ConnectionResetError() | BrokenPipeError() | EOFError() | ConnectionClosed():
-            return Failure("reset", reason="the connection was reset")
-        case OSError():
-            return Failure("refused", reason="nobody accepts connections there")
-        case _:
-            return Failure("protocol", reason=f"{type(error).__name__}: {printable(str(error))}")
-
-
-def closing_failure(error: ConnectionClosed) -> Failure:
-    """Say how an open connection ended: by the server's close frame, by our own protest, or by neither.
-
-    Source: RFC 6455 §7.1.5.
-    """
-    if error.rcvd is not None and not (error.sent is not None and error.rcvd_then_sent is False):
-        return Failure("close", error.rcvd.code, printable(error.rcvd.reason))
-    if error.sent is not None:
-        return Failure("close", error.sent.code, printable(error.sent.reason))
-    return Failure("close", 1006, "the connection was lost")

@@ -100,7 +100,8 @@ def _draw_lane(ax: Axes, lane: Sequence[StatusSpan], y: float) -> set[Connection
 
 def _draw_fault(ax: Axes, fault: FaultSpan, y: float) -> None:
     if fault.end > fault.start:
-        ax.axvspan(fault.start, fault.end, facecolor="#dedede", edgecolor="none", zorder=0, gid="fault")
+        last = min(fault.end, ax.get_xlim()[1])
+        ax.axvspan(fault.start, last, facecolor="#dedede", edgecolor="none", zorder=0, gid="fault")
     ax.axvline(fault.start, color=INK, linewidth=0.8, linestyle=(0, (3, 2)), zorder=0.5, gid="fault")
     ax.text(_extent(ax, fault)[0], y, _words(fault), fontsize=SMALL, color=INK, va="center", clip_on=True)
 

@@ -1,8 +1,8 @@
-"""Drives one machine on simulated time: carries out its effects, and owes it a `Tick` when its deadline has come.
+"""Drives one machine on simulated time: does what it wants, and gives it a `Tick` when its deadline has come.
 
-A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a generation
-number, and a timer of an old generation does nothing when it fires. A deadline that moves to *later* (as a heartbeat's
-does with every sign of life) leaves the timer as it is; when it fires too early, it is armed again.
+A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
+number, its generation, and a timer of an old generation does nothing when it fires. A deadline that moves to
+*later* (a heartbeat's does with every sign of life) leaves the timer, which is armed again when it fires.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ keeps it in buckets of equal width in time (a calendar, or ladder, queue):
 An entry costs O(1) as long as buckets hold a few hundred each, and the width is tuned to keep it so: when the
 last buckets were too full or too empty, or the overflow outgrows its limit, a new width is taken from how
 dense the next entries lie, and all are moved. Each entry moved must first be earned by an insertion, so this
-is O(1) an entry too. With few entries, or all of them at one time, the queue is a plain heap: O(log n).
+is O(1) an entry too. With few entries, or all at one time, the queue is in effect a plain heap: O(log n).
 
 Order is exactly SimPy's: time, priority, insertion. Bucket numbers never decrease with time, as multiplying
 by a constant and truncating both keep order, rounding included; so no bucket holds anything earlier than the
@@ -21,7 +21,7 @@ one before it. Inside a bucket entries compare as tuples, whose second item is p
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import chain
-from math import inf, isfinite
+from math import inf
 from sys import float_info
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -36,7 +36,7 @@ _WANTED = 256  # entries in a bucket: sorting them is cheap, and so is a heap of
 _FEWEST, _MOST = 16, 1024  # mean entries in a bucket that are still good enough
 _SAMPLE = 64  # buckets that the mean is taken over
 _HEAD = 4096  # next entries that tell the density
-_OVERFLOW = 1024  # late entries in the current bucket before it is called too wide
+_OVERFLOW = 1024  # most late entries before the current bucket is called too wide
 _PRIORITY = 1 << 52  # more insertions than a run can make
 _NOTHING = object()  # the argument of a callback that takes none
 
@@ -49,7 +49,7 @@ class LadderEnvironment(Environment):
     """
 
     def __init__(self, initial_time: SimTime = 0, *, bucket_width: float = inf) -> None:
-        if not bucket_width >= float_info.min:
+        if not bucket_width > 0:
             raise ValueError(f"bucket_width must be positive, not {bucket_width}")
         super().__init__(initial_time)
         del self._queue  # who reads SimPy's private heap shall fail, not find it empty
@@ -63,7 +63,6 @@ class LadderEnvironment(Environment):
         # run() holds on to these two, so they are only ever changed in place.
         self._ready: list[Entry] = []  # descending
         self._overflow: list[Entry] = []  # heap
-        self._overflow_limit = _OVERFLOW
         self._buckets_sampled = self._entries_sampled = 0
         self._insertions_before_retuning = 0
 
@@ -99,8 +98,8 @@ class LadderEnvironment(Environment):
                 bucket.append((time, self._next_insertion(), callback, argument))
         else:
             heappush(self._overflow, (time, self._next_insertion(), callback, argument))
-            if len(self._overflow) > self._overflow_limit:
-                self._relieve()
+            if len(self._overflow) > _OVERFLOW:
+                self._retune()
 
     @overload
     def call_later(self, delay: SimTime, callback: Callable[[], object], /) -> None: ...
@@ -131,8 +130,8 @@ class LadderEnvironment(Environment):
                 bucket.append((time, order, None, event))
         else:
             heappush(self._overflow, (time, order, None, event))
-            if len(self._overflow) > self._overflow_limit:
-                self._relieve()
+            if len(self._overflow) > _OVERFLOW:
+                self._retune()
 
     def peek(self) -> SimTime:
         """The time of the next entry, or `inf` if there is none."""
@@ -239,13 +238,7 @@ class LadderEnvironment(Environment):
         self._ready.sort(reverse=True)
         self._buckets_sampled += 1
         self._entries_sampled += len(self._ready)
-        self._overflow_limit = _OVERFLOW
         return True
-
-    def _relieve(self) -> None:
-        """Empty an overflow that has become too large, or else let it grow."""
-        if not self._retune():
-            self._overflow_limit = 2 * len(self._overflow)
 
     def _retune(self) -> bool:
         """Choose the bucket width anew and move all entries, unless it is too early or wouldn't help."""
@@ -275,21 +268,18 @@ class LadderEnvironment(Environment):
 
     def _best_rate(self, entries: list[Entry]) -> float:
         """How many buckets a second would hold as many of the next entries as wanted."""
-        if len(entries) <= _WANTED:
-            return 0.0
         # No width separates what is due now, but its successors will soon lie as what waits already does.
-        waiting = [entry[0] for entry in entries if entry[0] > self._now]
-        # Of few entries only the earlier half: a time-out far away says nothing about the density.
+        # Far time-outs say nothing about the density: of few entries only the earlier half counts.
+        waiting = [entry[0] for entry in entries if self._now < entry[0] <= float_info.max]
         head = nsmallest(min(_HEAD, len(waiting) // 2), waiting)
         span = head[-1] - head[0] if head else 0
         if not span > 0:
             return self._rate
-        rate = len(entries) * (len(head) / len(waiting)) / (span * _WANTED)
-        return rate if isfinite(rate) else self._rate
+        return len(head) / len(waiting) * len(entries) / _WANTED / span
 
 
 def _extreme_number(time: SimTime) -> float:
-    """The number of the bucket of a time that is infinite, or so large that its number is."""
+    """The number of the bucket of a time for which the product is no integer."""
     if time != time:
         raise ValueError("NaN is not a time")
     return inf if time > 0 else -inf

@@ -1,6 +1,6 @@
 """Faults: what goes wrong, when, for how long, and for whom.
 
-A fault is plain data; the other worlds read the same. Here it also knows how to begin and to end on simulated parts.
+A fault is plain data, which the other worlds read too. Here it also knows how to begin and to end.
 To add one: a class with its own tag, `begin` and `end`, and its name in `AnyFault`.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -22,7 +23,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Something that goes wrong at `at`, for those of the `people` (none: everybody) that a `share` of them includes."""
+    """Something that goes wrong at `at`, for a `share` of the `people` (none named: of everybody)."""
 
     at: Duration
     share: Share = 1.0
@@ -55,7 +56,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def begin(self, server: Server, hit: Sequence[Driver]) -> None:
         """Let it happen."""
 
-    def end(self, server: Server, hit: Sequence[Driver]) -> None:  # noqa: B027  # most faults of a moment need none
+    def end(self, server: Server, hit: Sequence[Driver]) -> None:  # most faults of a moment need none
         """Let it be over."""
 
 
@@ -100,7 +101,7 @@ class ServerDown(Outage, frozen=True, kw_only=True, tag="server_down"):
 
 
 class ServerRestart(Outage, frozen=True, kw_only=True, tag="server_restart"):
-    """The server takes its leave with close code 1012, and refuses connections until it is back (RFC 6455 §7.4)."""
+    """The server takes its leave with close code 1012, and refuses connections until it is back."""
 
     duration: PositiveDuration = 1.0
 
@@ -118,7 +119,7 @@ class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
 
 
 class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
-    """The connections go silent for good, and nobody is told; so do those that are opened within `duration`."""
+    """The connections go silent for good, untold, and so do those that are opened within `duration`."""
 
     duration: Duration = 0.0
 
@@ -138,7 +139,7 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
 
 
 class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
-    """The network drops all packets, which TCP sends again until they arrive after it, unless somebody has given up."""
+    """The network drops all packets; TCP sends them again, so they arrive after it if nobody has given up."""
 
     def begin(self, server: Server, hit: Sequence[Driver]) -> None:
         for driver in hit:
@@ -149,10 +150,14 @@ AnyFault = ServerDown | ServerRestart | ConnectionReset | HalfOpen | Partition
 
 
 def schedule(
-    faults: Sequence[Fault], drivers: Sequence[Driver], server: Server, environment: LadderEnvironment, luck: Luck
+    faults: Sequence[Fault],
+    drivers: Sequence[Driver],
+    server: Server,
+    environment: LadderEnvironment,
+    luck: Luck,
 ) -> None:
     """Let the faults happen when they are due."""
     for number, fault in enumerate(faults):
         hit = fault.hits(drivers, luck, number)
-        environment.call_at(fault.at, fault.begin, server, hit)
-        environment.call_at(fault.end_at, fault.end, server, hit)
+        environment.call_at(fault.at, partial(fault.begin, server, hit))
+        environment.call_at(fault.end_at, partial(fault.end, server, hit))

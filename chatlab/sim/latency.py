@@ -1,4 +1,4 @@
-"""How long packets take: latency and its luck, and a person's path to the server with what faults do to it."""
+"""How long packets take: latency and its luck, and a person's path with what faults do to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class LogNormal(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.p99 < self.median:
-            raise SettingsError(f"LogNormal.p99: give at least the median ({self.median:g}), got {self.p99:g}")
+            raise SettingsError(
+                f"LogNormal.p99: give at least the median ({self.median:g}), got {self.p99:g}"
+            )
 
 
 class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +71,7 @@ class Latency:
 class Path:
     """One person's way to the server, and what faults do to it.
 
-    `refusing` counts the faults that make the server refuse it, `swallowing` those that make new links silent;
+    `refusing` counts faults by which the server refuses it, `swallowing` those by which new links are silent;
     packets sent before `cut_until` have to be sent again after it.
     """
 
@@ -86,7 +88,7 @@ class Path:
     def arrival(self, now: float, delay: float, last: float) -> float:
         """Return when a packet arrives that is sent now, behind one that arrives at `last`; inf: never."""
         at = (now if now >= self.cut_until else self._sent_again(now)) + delay
-        return at if at > last else last
+        return max(last, at)
 
     def _sent_again(self, now: float) -> float:
         if self.cut_until == inf:

@@ -7,7 +7,7 @@ What it keeps of the real thing (d is one-way latency, drawn anew for every pack
            ── upgrade ──────▶           3d: the server lets it in
            ◀────────── 101 ──           4d: the client is connected
 
-In each direction bytes arrive in order: a slow packet holds up what was sent after it (head-of-line blocking).
+In each direction bytes arrive in order: a slow packet holds up what follows (head-of-line blocking).
 Congestion, bandwidth and TLS are not modelled. Bytes are those above TCP, and counted when they are sent.
 
 Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
@@ -15,7 +15,6 @@ Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 from typing import Protocol
 from urllib.parse import urlencode
@@ -25,7 +24,7 @@ from chatlab.sim.latency import Path
 from chatlab.transports.machine import Closed, Event, Failure, Opened, Pong, Received, ReceivedBytes
 
 GIVE_UP = 924.6
-"""Seconds until a server's TCP gives up a link on which nothing is acknowledged. Source: Linux, `tcp_retries2`."""
+"""Seconds until a server's TCP gives up a silent link. Source: Linux, `tcp_retries2`."""
 
 REQUEST_SIZE = len(
     "GET /ws? HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -42,7 +41,7 @@ LOST = Failure("close", 1006, "the connection was lost")
 
 
 def frame_size(content: str | bytes, *, masked: bool) -> int:
-    """Return the bytes of a WebSocket frame with its header; a client's frames are masked. Source: RFC 6455 §5.2."""
+    """Return the bytes of a WebSocket frame with its header; a client's are masked. Source: RFC 6455 §5.2."""
     size = len(content) if isinstance(content, bytes) or content.isascii() else len(content.encode())
     return size + (2 if size < 126 else 4 if size < 65536 else 10) + 4 * masked
 
@@ -93,14 +92,15 @@ class Network:
 class Link:
     """One WebSocket connection, from its first packet on.
 
-    `client` is None once the person's side has ended, `served` is False until the server has taken it in and once it
-    has let go. From `silent_at` on everything vanishes, and neither side is told. `member` is the server's number for it.
+    `served` is True from when the server has taken it in until it lets go. From `silent_at` on everything
+    vanishes, and neither side is told. `member` is the server's number for it.
     """
 
     __slots__ = (
         "_accepted",
         "_client",
         "_down_at",
+        "_environment",
         "_network",
         "_number",
         "_opened",
@@ -112,8 +112,11 @@ class Link:
         "silent_at",
     )
 
-    def __init__(self, network: Network, path: Path, client: Client, number: int, query: dict[str, str]) -> None:
+    def __init__(
+        self, network: Network, path: Path, client: Client, number: int, query: dict[str, str]
+    ) -> None:
         self._network = network
+        self._environment = network.environment
         self._path = path
         self._client: Client | None = client
         self._number = number
@@ -128,55 +131,54 @@ class Link:
     @property
     def quiet(self) -> bool:
         """Whether the link works, and all that the server has sent on it has arrived."""
-        now = self._network.environment.now
+        now = self._environment.now
         alive = self._client is not None and self._opened and self.served
         return alive and self._down_at <= now < self.silent_at
 
     # Packets. Whoever takes one checks for himself whether he is still there.
 
-    def _up(self, delay: float, arrive: Callable[..., object], *args: object) -> None:
-        environment = self._network.environment
-        self._up_at = at = self._path.arrival(environment.now, delay, self._up_at)
-        environment.call_at(at, arrive, *args)
+    def _up(self, delay: float) -> float:
+        """Send a packet to the server; return when it arrives."""
+        self._up_at = at = self._path.arrival(self._environment.now, delay, self._up_at)
+        return at
 
-    def _down(self, delay: float, arrive: Callable[..., object], *args: object) -> None:
-        environment = self._network.environment
-        self._down_at = at = self._path.arrival(environment.now, delay, self._down_at)
-        environment.call_at(at, arrive, *args)
+    def _down(self, delay: float) -> float:
+        """Send a packet to the person; return when it arrives."""
+        self._down_at = at = self._path.arrival(self._environment.now, delay, self._down_at)
+        return at
 
     @property
     def _silent(self) -> bool:
-        return self._network.environment.now >= self.silent_at
+        return self._environment.now >= self.silent_at
 
     # The opening handshake
 
     def knock(self) -> None:
         """Send the SYN."""
-        self._up(self._path.connect(), self._take_syn)
+        self._environment.call_at(self._up(self._path.connect()), self._take_syn)
 
     def _take_syn(self) -> None:
         if self._silent:
             return
         accepted_at = None if self._path.refusing else self._network.host.knock(self)
         if accepted_at is None:
-            self._down(self._path.connect(), self._end, REFUSED)
+            self._environment.call_at(self._down(self._path.connect()), self._end, REFUSED)
         else:
             self.served = True
-            self._down(self._path.connect(), self._request, accepted_at)
+            self._environment.call_at(self._down(self._path.connect()), self._request, accepted_at)
 
     def _request(self, accepted_at: float) -> None:
         if self._client is not None and not self._silent:
             network = self._network
             network.requests += 1
             network.bytes_up += REQUEST_SIZE + len(urlencode(self.query))
-            self._up(self._path.connect(), self._take_request, accepted_at)
+            self._environment.call_at(self._up(self._path.connect()), self._take_request, accepted_at)
 
     def _take_request(self, accepted_at: float) -> None:
         if self._silent:
             return
-        environment = self._network.environment
-        if accepted_at > environment.now:
-            environment.call_at(accepted_at, self._take_request, accepted_at)
+        if accepted_at > self._environment.now:
+            self._environment.call_at(accepted_at, self._take_request, accepted_at)
         elif self.served:
             self._network.host.upgrade(self)
 
@@ -185,29 +187,28 @@ class Link:
     def send(self, frame: str | bytes) -> None:
         """Send a frame to the server."""
         self._network.bytes_up += frame_size(frame, masked=True)
-        self._up(self._path.up(), self._take_frame, frame)
+        self._environment.call_at(self._up(self._path.up()), self._take_frame, frame)
 
     def _take_frame(self, frame: str | bytes) -> None:
         if self.served and not self._silent:
             self._network.host.receive(self, frame)
 
-    def ping(self, id: int) -> None:
+    def ping(self, number: int) -> None:
         """Send a Ping frame, which the server's WebSocket layer answers by itself (RFC 6455 §5.5.3)."""
-        size = frame_size(str(id), masked=True)
-        self._network.bytes_up += size
-        self._up(self._path.up(), self._take_ping, id, size - 4)
+        self._network.bytes_up += frame_size(str(number), masked=True)
+        self._environment.call_at(self._up(self._path.up()), self._take_ping, number)
 
-    def _take_ping(self, id: int, size: int) -> None:
+    def _take_ping(self, number: int) -> None:
         if self.served and not self._silent:
-            self._network.bytes_down += size
-            self._down(self._path.down(), self._tell, Pong(self._number, id))
+            self._network.bytes_down += frame_size(str(number), masked=False)
+            self._environment.call_at(self._down(self._path.down()), self._take_pong, number)
 
     def close(self, code: int, reason: str) -> None:
-        """End the link from the person's side, who hears no more of it: with a close frame, or for 1006 without."""
+        """End the link from the person's side, who hears no more of it; 1006: without a close frame."""
         self._client = None
         if code != 1006:
             self._network.bytes_up += frame_size("xx" + reason, masked=True)
-        self._up(self._path.up(), self._take_end, code)
+        self._environment.call_at(self._up(self._path.up()), self._take_end, code)
 
     def _take_end(self, code: int) -> None:
         if self.served and not self._silent:
@@ -222,29 +223,35 @@ class Link:
         """Answer the upgrade request: the person is let in."""
         self._accepted = True
         self._network.bytes_down += RESPONSE_SIZE
-        self._down(self._path.connect(), self._open)
+        self._environment.call_at(self._down(self._path.connect()), self._open)
 
     def refuse(self, status: int, reason: str) -> None:
         """Answer the upgrade request with an HTTP status."""
         self.served = False
         self._network.bytes_down += RESPONSE_SIZE + len(reason.encode())
-        self._down(self._path.connect(), self._end, Failure("http", status, reason))
+        self._environment.call_at(
+            self._down(self._path.connect()), self._end, Failure("http", status, reason)
+        )
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of so many bytes, header included, to the person."""
         network = self._network
-        now = network.environment.now
+        now = self._environment.now
         if now > self.silent_at + GIVE_UP:
             self.served = False
             network.host.leave(self)
             return
         network.bytes_down += size
         self._down_at = at = self._path.arrival(now, self._path.down(), self._down_at)
-        network.environment.call_at(at, self._take_reply, frame)
+        self._environment.call_at(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
         if self._client is not None and not self._silent:
-            event = Received(self._number, frame) if isinstance(frame, str) else ReceivedBytes(self._number, frame)
+            event = (
+                Received(self._number, frame)
+                if isinstance(frame, str)
+                else ReceivedBytes(self._number, frame)
+            )
             self._client.handle(event)
 
     def expel(self, code: int, reason: str) -> None:
@@ -254,35 +261,36 @@ class Link:
             return
         self.served = False
         self._network.bytes_down += frame_size("xx" + reason, masked=False)
-        self._down(self._path.down(), self._end, Failure("close", code, reason), frame_size("xx", masked=True))
+        self._environment.call_at(self._down(self._path.down()), self._end, Failure("close", code, reason))
 
     def abort(self) -> None:
         """End the link from the server's side without a word, as a process that dies does."""
         self.served = False
-        self._down(self._path.down(), self._lose)
+        self._environment.call_at(self._down(self._path.down()), self._lose)
 
     # What becomes of it at the person's end
 
     def reset(self) -> None:
         """End the link from the middle: both sides are told that the other has gone."""
-        self._down(self._path.down(), self._lose)
-        self._up(self._path.up(), self._take_end, 1006)
+        self._environment.call_at(self._down(self._path.down()), self._lose)
+        self._environment.call_at(self._up(self._path.up()), self._take_end, 1006)
 
     def _open(self) -> None:
         if self._client is not None and not self._silent:
             self._opened = True
             self._client.handle(Opened(self._number))
 
-    def _tell(self, event: Event) -> None:
+    def _take_pong(self, number: int) -> None:
         if self._client is not None and not self._silent:
-            self._client.handle(event)
+            self._client.handle(Pong(self._number, number))
 
     def _lose(self) -> None:
         self._end(LOST if self._opened else RESET)
 
-    def _end(self, failure: Failure, answer: int = 0) -> None:
+    def _end(self, failure: Failure) -> None:
         client = self._client
         if client is not None and not self._silent:
             self._client = None
-            self._network.bytes_up += answer
+            if failure.kind == "close" and failure.code != 1006:  # A close frame is answered by one.
+                self._network.bytes_up += frame_size("xx", masked=True)
             client.lose(Closed(self._number, failure))

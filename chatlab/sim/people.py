@@ -30,15 +30,18 @@ class ScriptEntry(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.action == "send") != bool(self.text):
-            raise SettingsError("ScriptEntry: give either a text to send, or the action 'connect' or 'disconnect'")
+            raise SettingsError(
+                "ScriptEntry: give either a text to send, or the action 'connect' or 'disconnect'"
+            )
 
 
 class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who takes part.
 
-    `count` people are spread evenly over `rooms`. They first connect within `arrive_over` seconds, uniformly, and then
-    each sends `send_rate` messages a second (Poisson) of `message_size` bytes. The first of them have the names that
-    the `script` uses, the others are person-1, person-2 …; who is told by the script to connect doesn't come before.
+    `count` people are spread evenly over `rooms`. They first connect within `arrive_over` seconds, uniformly;
+    from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. The first have
+    the names that the `script` uses, the others are person-1, person-2 …; whom the script tells to connect
+    doesn't come before.
     """
 
     count: Size = 1
@@ -52,10 +55,9 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         super().__post_init__()
         scripted = self.scripted
         if len(scripted) > self.count:
+            shown = ", ".join(scripted[:5]) + (" …" if len(scripted) > 5 else "")
             raise SettingsError(
-                f"PeopleConfig.count: the script has {len(scripted)} people ({', '.join(scripted[:5])} …), got {self.count}"
-                if len(scripted) > 5
-                else f"PeopleConfig.count: the script has {len(scripted)} people ({', '.join(scripted)}), got {self.count}"
+                f"PeopleConfig.count: the script has {len(scripted)} people ({shown}), got {self.count}"
             )
 
     @property
@@ -85,7 +87,9 @@ class Sender:
 
     __slots__ = ("_driver", "_environment", "_rate", "_text", "_uniform")
 
-    def __init__(self, environment: LadderEnvironment, driver: Driver, rate: float, text: str, uniform: Uniform) -> None:
+    def __init__(
+        self, environment: LadderEnvironment, driver: Driver, rate: float, text: str, uniform: Uniform
+    ) -> None:
         self._environment = environment
         self._driver = driver
         self._rate = rate
@@ -101,12 +105,16 @@ class Sender:
         self.wait()
 
 
-def bring(people: PeopleConfig, drivers: Sequence[Driver], environment: LadderEnvironment, luck: Luck) -> None:
+def bring(
+    people: PeopleConfig, drivers: Sequence[Driver], environment: LadderEnvironment, luck: Luck
+) -> None:
     """Schedule what everybody will do."""
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
     for driver in drivers:
-        arrive_at = people.arrive_over * luck.uniform(driver.person, "arrive")() if people.arrive_over else 0.0
+        arrive_at = (
+            people.arrive_over * luck.uniform(driver.person, "arrive")() if people.arrive_over else 0.0
+        )
         if driver.name not in awaited:
             environment.call_at(arrive_at, driver.connect)
         if people.send_rate:

@@ -18,8 +18,8 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the server can do.
 
-    It accepts `accept_rate` connections a second (None: any number), and lets `backlog` of them wait; one more is
-    refused. With `keep_history` off, a restart loses all messages. `presence` tells people who comes and goes.
+    It accepts `accept_rate` connections a second (None: any number), and lets `backlog` of them wait; one
+    more is refused. Without `keep_history` a restart loses all messages. `presence` tells who comes and goes.
     """
 
     accept_rate: PositiveDuration | None = None
@@ -29,7 +29,7 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class AcceptQueue:
-    """A bounded queue with one server of constant speed. `longest` is the most that have ever waited in it."""
+    """A bounded queue, served at a constant rate. `longest` is the most that have ever waited in it."""
 
     __slots__ = ("_backlog", "_interval", "_waiting", "longest")
 
@@ -102,7 +102,9 @@ class Server:
         link.accept()
         history = int(query["history"]) if "history" in query else None
         self._carry_out(
-            self._hub.join(link.member, room, sender, self._environment.now, after=query.get("after"), history=history)
+            self._hub.join(
+                link.member, room, sender, self._environment.now, after=query.get("after"), history=history
+            )
         )
 
     def receive(self, link: Link, frame: str | bytes) -> None:
@@ -132,7 +134,7 @@ class Server:
     # Faults
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving, until as many calls of `start`: every connection ends with a close code, or without a word."""
+        """Stop serving until as many calls of `start`; connections end by a close code, or without a word."""
         self._outages += 1
         self.queue.clear()
         links, self._links = self._links, {}

@@ -10,13 +10,15 @@ Each formula is a fixed part plus a uniform spread, of the capped exponential
     seed          d = base·multⁿ     +  U(0, 0.1·d), then capped at max: no spread at all once d ≥ max
     decorrelated  base               +  U(0, 3·prev − base), then capped at max; prev starts at base
 
-Source: seed ("Reconnection with Exponential Backoff"); AWS Architecture Blog, "Exponential Backoff And Jitter".
+Source: seed ("Reconnection with Exponential Backoff"); AWS Architecture Blog, "Exponential Backoff And
+Jitter".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import assert_never
 
 from chatlab.settings import ReconnectConfig
 
@@ -54,11 +56,14 @@ def next_delay(config: ReconnectConfig, attempt: int, previous: float, u: float,
         case "full":
             fixed, spread = 0.0, capped
         case "seed":
-            # Beyond the cap the formula's value is the cap whatever the draw; so the capped parts may be used for it.
+            # Beyond the cap the formula's value is the cap whatever the draw; so the capped parts may be
+            # used for it.
             fixed, spread, limit = capped, 0.1 * capped, config.max_delay
         case "decorrelated":
             low = min(config.base_delay, config.max_delay)
             fixed, spread, limit = low, max(0.0, 3 * previous - low), config.max_delay
+        case unknown:
+            assert_never(unknown)
     return _spread(fixed, spread, limit, u, floor)
 
 
@@ -81,7 +86,9 @@ class Backoff:
     def exhausted(self) -> bool:
         """Whether no attempt is left."""
         config = self._config
-        return not config.enabled or (config.max_attempts is not None and self.attempts >= config.max_attempts)
+        return not config.enabled or (
+            config.max_attempts is not None and self.attempts >= config.max_attempts
+        )
 
     def reset(self) -> None:
         """Start again at the first attempt."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 REMEMBERED_IDS = 10_000
-"""So many of the latest ids are remembered to drop duplicates; an older one that comes again is shown again."""
+"""So many of the latest ids are remembered to drop duplicates; an older one that comes again is shown
+again."""
 
 
 class Cursor:

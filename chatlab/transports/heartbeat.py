@@ -1,7 +1,8 @@
 """Finding out that a quiet connection is dead.
 
 Every `interval` a numbered ping goes out. Anything that comes in answers it; a pong with its number also
-measures the round trip. A ping that stays unanswered for `timeout`, or until the next ping is due, ends the connection:
+measures the round trip. A ping that stays unanswered for `timeout`, or until the next ping is due, ends the
+connection:
 
     beat:     no ping open         -> send ping n, expect life until now + timeout
               the last ping open   -> dead, "Heartbeat timeout"

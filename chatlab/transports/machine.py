@@ -22,8 +22,8 @@ FailureKind = Literal["close", "http", "refused", "dns", "timeout", "reset", "tl
 class Failure(Struct, frozen=True, omit_defaults=True):
     """How a connection, a handshake or a request ended.
 
-    `kind` says what `code` is: a WebSocket close code (`close`) or an HTTP status (`http`); the others have none.
-    `retry_after` is the server's wish in seconds.
+    `kind` says what `code` is: a WebSocket close code (`close`) or an HTTP status (`http`); the others have
+    none. `retry_after` is the server's wish in seconds.
     """
 
     kind: FailureKind
@@ -138,7 +138,8 @@ class Ping(Struct, frozen=True, tag=True, gc=False):
 class Close(Struct, frozen=True, tag=True, gc=False):
     """Close the link, and don't report its end: the machine has done with it.
 
-    Where `code` is 1006 nothing is owed to the other side: abort. The driver bounds its own closing handshake.
+    Where `code` is 1006 nothing is owed to the other side: abort. The driver bounds its own closing
+    handshake.
     """
 
     link: int

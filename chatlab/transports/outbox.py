@@ -6,8 +6,8 @@
       │ too old: expired                 ▼
       └────────────────────────────── resend   (taken before the queue, in the old order, with the same id)
 
-`max_size` and `max_bytes` bound the queue only, as in the seed; `max_in_flight` bounds the rest. So a message whose
-fate is unknown is never dropped to make room: it may have arrived.
+`max_size` and `max_bytes` bound the queue only, as in the seed; `max_in_flight` bounds the rest. So a
+message whose fate is unknown is never dropped to make room: it may have arrived.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Outbox:
     def accepts(self, size: int) -> bool:
         """Whether a message of so many bytes fits in, or makes room for itself by the overflow policy."""
         if self._config.overflow in ("reject", "wait"):
-            # A message larger than `max_bytes` waits only until the queue is empty: else it would wait for ever.
+            # A message larger than `max_bytes` waits only until the queue is empty: else it would wait for
+            # ever.
             return not self._queue or self._fits(size)
         return True
 
@@ -97,7 +98,8 @@ class Outbox:
         return entry
 
     def take(self, acks: bool) -> OutgoingMessage | None:
-        """Return the next message to send, now in flight if acks are to come; None: nothing, or the window is full."""
+        """Return the next message to send, now in flight if acks are to come; None: nothing, or the window
+        is full."""
         if len(self._in_flight) >= self._config.max_in_flight:
             return None
         if self._resend:
@@ -111,7 +113,8 @@ class Outbox:
         return entry.message
 
     def settle(self, client_id: str) -> bool:
-        """Forget a message that the server has accepted or refused; return whether it was sent and unsettled."""
+        """Forget a message that the server has accepted or refused; return whether it was sent and
+        unsettled."""
         return (self._in_flight.pop(client_id, None) or self._resend.pop(client_id, None)) is not None
 
     def lose_connection(self) -> None:

@@ -5,8 +5,10 @@ attempt has a link number of its own, and what an abandoned link still says does
 
 - *idle*: not connected, and not trying. The status is `disconnected`, or `error` if it gave up.
 - *connecting*: a link is being opened; the deadline is the connect timeout.
-- *online*: the link is open; the deadline is the heartbeat's. The outbox is sent, and received messages move the cursor.
-- *draining*: as online, but the application has asked to disconnect; it ends once the outbox is empty, or at the deadline.
+- *online*: the link is open; the deadline is the heartbeat's. The outbox is sent, and received messages move
+  the cursor.
+- *draining*: as online, but the application has asked to disconnect; it ends once the outbox is empty, or at
+  the deadline.
 - *waiting*: the link was lost; the deadline is the next attempt.
 
 State diagram, made by exploring the machine:
@@ -53,6 +55,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import assert_never
 
 from chatlab.dialects.base import (
     Ack,
@@ -64,7 +67,14 @@ from chatlab.dialects.base import (
     Unreadable,
     Welcome,
 )
-from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
+from chatlab.messages import (
+    ChatEvent,
+    ChatMessage,
+    ConnectionStatus,
+    DeliveryState,
+    OutgoingMessage,
+    StatusChange,
+)
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.cursor import Cursor
@@ -237,6 +247,8 @@ class WebSocketMachine:
                 frame = self._dialect.typing()
                 if isinstance(state, Online) and frame is not None:
                     out.append(Send(state.link, frame))
+            case unknown:
+                assert_never(unknown)
         return out
 
     # Connecting and disconnecting
@@ -254,7 +266,9 @@ class WebSocketMachine:
     def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         self._links += 1
         self._state = Connecting(self._links, now + self._config.connect_timeout)
-        out.append(OpenWebSocket(self._links, self._dialect.query(self._config, self._cursor.last_id), failure))
+        out.append(
+            OpenWebSocket(self._links, self._dialect.query(self._config, self._cursor.last_id), failure)
+        )
 
     def _open(self, link: int, now: float, out: list[Effect]) -> None:
         settings = self._config.heartbeat
@@ -298,7 +312,11 @@ class WebSocketMachine:
         if unauthorized(failure) and self._config.headers.renewable and not self._renewed:
             self._renewed = True
             self._notify(
-                out, ConnectionStatus.RECONNECTING, f"{failure}; asking for new headers", self._backoff.attempts, code=failure.code
+                out,
+                ConnectionStatus.RECONNECTING,
+                f"{failure}; asking for new headers",
+                self._backoff.attempts,
+                code=failure.code,
             )
             self._dial(now, out, failure)
             return
@@ -316,7 +334,9 @@ class WebSocketMachine:
         else:
             retry_at = now + self._backoff.next(failure.retry_after)
             self._state = Waiting(retry_at)
-            self._notify(out, ConnectionStatus.RECONNECTING, reason, self._backoff.attempts, retry_at, failure.code)
+            self._notify(
+                out, ConnectionStatus.RECONNECTING, reason, self._backoff.attempts, retry_at, failure.code
+            )
 
     def _hint(self, failure: Failure) -> str:
         """A server that doesn't know JSON heartbeats refuses them as a breach of its policy: say so."""
@@ -342,7 +362,8 @@ class WebSocketMachine:
 
     def _tick(self, now: float, out: list[Effect]) -> None:
         for client_id in self._outbox.expire(now):
-            out.append(Settle(client_id, DeliveryState.EXPIRED, f"waited longer than {self._config.outbox.max_age:g} s"))
+            reason = f"waited longer than {self._config.outbox.max_age:g} s"
+            out.append(Settle(client_id, DeliveryState.EXPIRED, reason))
         state = self._state
         if isinstance(state, Online):
             if now >= state.drain_until or (state.drain_until < inf and not len(self._outbox)):
@@ -355,7 +376,11 @@ class WebSocketMachine:
                 self._dial(now, out)
             else:
                 out.append(Close(state.link, 1006, "connect timeout"))
-                self._fail(Failure("timeout", reason=f"no connection within {self._config.connect_timeout:g} s"), now, out)
+                self._fail(
+                    Failure("timeout", reason=f"no connection within {self._config.connect_timeout:g} s"),
+                    now,
+                    out,
+                )
 
     @property
     def _heartbeat_mode(self) -> str:
@@ -385,8 +410,10 @@ class WebSocketMachine:
         elif not outbox.accepts(message.size):
             out.append(Refuse(message.client_id, "full"))
         else:
-            for client_id in outbox.push(message, now):
-                out.append(Settle(client_id, DeliveryState.DROPPED, "the outbox is full"))
+            dropped = outbox.push(message, now)
+            out.extend(
+                Settle(client_id, DeliveryState.DROPPED, "the outbox is full") for client_id in dropped
+            )
             if isinstance(self._state, Online):
                 self._flush(self._state.link, out)
 
@@ -431,10 +458,16 @@ class WebSocketMachine:
             case Welcome():
                 if item.resync:
                     out.append(
-                        Deliver(ChatEvent("resync", reason="the server no longer has what came after the last message"))
+                        Deliver(
+                            ChatEvent(
+                                "resync", reason="the server no longer has what came after the last message"
+                            )
+                        )
                     )
                 if item.resync or self._cursor.last_id is None:
                     self._cursor.move(item.cursor)
+            case unknown:
+                assert_never(unknown)
 
     def _settle(self, state: Online, client_id: str, settle: Settle, out: list[Effect]) -> None:
         if self._outbox.settle(client_id):

@@ -10,7 +10,7 @@ from itertools import count
 
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
-from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, StatusChange
+from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.trace import Step
 from chatlab.transports.machine import (
     Close,
@@ -167,7 +167,7 @@ class Conversation:
         self._badge.show(
             change.status.value,
             change.reason,
-            attempt=change.attempt,
+            attempt=0 if change.status is ConnectionStatus.CONNECTED else change.attempt,
             max_attempts=transport.config.reconnect.max_attempts,
             retry_in=None if change.retry_at is None else change.retry_at - now,
             code=change.code,

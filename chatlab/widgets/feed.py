@@ -139,6 +139,8 @@ class FeedWidget(PacedWidget):
 
     def flush(self) -> float | None:
         """Says the latest notes, what is new, a part of an answer; after a quiet while, where it stands."""
+        if self.comm is None:  # closed
+            return None
         with self._lock:
             messages = [self._notes[name] for name in sorted(self._unsent_notes)]
             self._unsent_notes.clear()

@@ -156,6 +156,8 @@ class SnapshotWidget(PacedWidget):
 
     def flush(self) -> float | None:
         """Says the latest state, and once more when all is quiet."""
+        if self.comm is None:  # closed
+            return None
         settled, self._settled = self._settled, True
         self.send(self._snapshot())
         return None if settled else SETTLE

@@ -21,6 +21,7 @@ CUSTOM = "custom"
 TRANSPORTS: dict[str, type[TransportConfig]] = {"WebSocket": WebSocketConfig}
 """The settings' class of each transport that a panel offers."""
 
+_SHORT = {"description_width": "auto"}
 _LABEL = {"description_width": "9.5em"}
 _FIELD = widgets.Layout(width="19em")
 
@@ -33,10 +34,15 @@ class SettingsForm:
 
     def __init__(self, config: TransportConfig) -> None:
         self._base = config
-        self.transport = _choice("Transport", list(TRANSPORTS), "WebSocket")
-        self.url = _text("URL", config.url, "ws://127.0.0.1:8000/ws")
-        self.room = _text("Room", config.room)
-        self.sender = _text("Name", config.sender)
+        self.transport = widgets.Dropdown(
+            options=list(TRANSPORTS),
+            description="Transport",
+            style=_SHORT,
+            layout=widgets.Layout(width="13em"),
+        )
+        self.url = _text("URL", config.url, "20em")
+        self.room = _text("Room", config.room, "11em")
+        self.sender = _text("Name", config.sender, "11em")
         self.dialect = _choice("Dialect", sorted(DIALECTS), config.dialect)
         self.preset = _choice("Backoff preset", [CUSTOM, *PRESETS], CUSTOM)
         reconnect, outbox = config.reconnect, config.outbox
@@ -118,10 +124,8 @@ class SettingsForm:
         )
 
 
-def _text(label: str, value: str, placeholder: str = "") -> widgets.Text:
-    return widgets.Text(
-        value=value, description=label, placeholder=placeholder, layout=widgets.Layout(width="auto")
-    )
+def _text(label: str, value: str, width: str) -> widgets.Text:
+    return widgets.Text(value=value, description=label, style=_SHORT, layout=widgets.Layout(width=width))
 
 
 def _choice(label: str, options: list[str], value: str) -> widgets.Dropdown:

@@ -7,27 +7,21 @@ import re
 from datetime import UTC, datetime
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_C0 = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC"
 _ABBREVIATIONS = {
+    **dict(enumerate(f"{_C0} FS GS RS US".split())),
+    **dict(enumerate(("LRE", "RLE", "PDF", "LRO", "RLO"), 0x202A)),
+    **dict(enumerate(("LRI", "RLI", "FSI", "PDI"), 0x2066)),
+    0x7F: "DEL",
     0x200B: "ZWSP",
+    0x2028: "LS",
+    0x2029: "PS",
     0x2060: "WJ",
-    0x202A: "LRE",
-    0x202B: "RLE",
-    0x202C: "PDF",
-    0x202D: "LRO",
-    0x202E: "RLO",
-    0x2066: "LRI",
-    0x2067: "RLI",
-    0x2068: "FSI",
-    0x2069: "PDI",
     0xFEFF: "BOM",
+    **{code: f"U+{code:04X}" for code in (*range(0x80, 0xA0), *range(0x2061, 0x2065))},
 }
-_SYMBOLS = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if code != 0x0A},
-    0x7F: "\u2421",
-    **{code: f"\u27e8U+{code:04X}\u27e9" for code in (*range(0x80, 0xA0), *range(0x2061, 0x2065))},
-    **{code: f"\u27e8U+{code:04X}\u27e9" for code in (0x2028, 0x2029)},
-    **{code: f"\u27e8{name}\u27e9" for code, name in _ABBREVIATIONS.items()},
-}
+_SYMBOLS = {code: f"\u27e8{name}\u27e9" for code, name in _ABBREVIATIONS.items() if name != "LF"}
+_LINE_END = "\u21b5"
 
 
 def encodable(value: object) -> str | int | float | bool | None:
@@ -51,7 +45,7 @@ def visible(text: str) -> str:
 
 def visible_line(text: str) -> str:
     """The same on one line, so that no line of a transcript can be forged."""
-    return visible(text).replace("\n", "\u240a")
+    return visible(text).replace("\n", _LINE_END)
 
 
 def clock(at: float) -> str:

@@ -28,22 +28,22 @@ class ChatLog(FeedWidget):
     _esm = assets.module("chat_log.js")
 
     def __init__(self, **kwargs: Any) -> None:
-        self._send = Callbacks[[str]]()
-        self._retry = Callbacks[[str]]()
-        self._typing = Callbacks[[]]()
+        self._on_send = Callbacks[[str]]()
+        self._on_retry = Callbacks[[str]]()
+        self._on_typing = Callbacks[[]]()
         super().__init__(**kwargs)
 
     def on_send(self, callback: Callable[[str], object]) -> Callable[[], None]:
         """Calls back with each text that a person sends, on the comm's thread; returns what undoes it."""
-        return self._send.add(callback)
+        return self._on_send.add(callback)
 
     def on_retry(self, callback: Callable[[str], object]) -> Callable[[], None]:
         """Calls back with the `id` of each message that a person wants sent again."""
-        return self._retry.add(callback)
+        return self._on_retry.add(callback)
 
     def on_typing(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Calls back while a person types, at most once in 3 s."""
-        return self._typing.add(callback)
+        return self._on_typing.add(callback)
 
     def set_typing(self, names: Iterable[str]) -> None:
         """Shows who is typing, until it is called again or for 10 s."""
@@ -52,11 +52,11 @@ class ChatLog(FeedWidget):
     def _answer(self, message: Message) -> None:
         match message:
             case {"type": "send", "text": str(text)} if text.strip():
-                self._send(str(encodable(text)))
+                self._on_send(str(encodable(text)))
             case {"type": "retry", "id": str(key)}:
-                self._retry(key)
+                self._on_retry(key)
             case {"type": "typing"}:
-                self._typing()
+                self._on_typing()
             case _:
                 super()._answer(message)
 

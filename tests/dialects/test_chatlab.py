@@ -1,4 +1,5 @@
-"""The `chatlab` dialect: the seed's shapes, and what hostile frames get (SPEC §7; HOSTILE A01-A06, A30, A47)."""
+"""The `chatlab` dialect: the seed's shapes, and what hostile frames get (SPEC §7; HOSTILE A01-A06, A30,
+A47)."""
 
 from __future__ import annotations
 
@@ -179,7 +180,11 @@ def test_A05_duplicate_keys_do_no_harm(frame: str) -> None:
 
 
 junk = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | contents,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | contents,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(contents, inner, max_size=3),
     max_leaves=6,
 )
@@ -187,7 +192,7 @@ types = st.sampled_from(["message", "welcome", "ack", "nack", "ping", "pong", "t
 shapes = st.fixed_dictionaries(
     {},
     optional={"type": types | junk}
-    | {name: junk for name in ("id", "client_id", "text", "data", "cursor", "status", "sender", "posted_at")},
+    | dict.fromkeys(("id", "client_id", "text", "data", "cursor", "status", "sender", "posted_at"), junk),
 )
 
 

@@ -107,16 +107,16 @@ def test_the_seeds_ten_attempts_take_182_seconds() -> None:
 # and the 99th percentile of the return in seconds, attempts each, the standard deviation of the 13th delay.
 HERDS = {
     "seed": (6.4, 2.55, 3.65, 6.0, 0),
-    # The peer takes the sign of its deviation from a digit of its size, which makes the mean delay 2.5 % longer
-    # and the median about 0.1 s later than our uniform ±50 % does: 2.16.
+    # The peer takes the sign of its deviation from a digit of its size, which makes the mean delay 2.5 %
+    # longer and the median about 0.1 s later than our uniform ±50 % does: 2.16.
     "socket.io": (3.4, 2.25, 4.90, 14.1, 0),
     "python-socketio": (4.2, 2.06, 4.93, 14.0, 0.29),
     "websockets": (2.4, 27.5, 29.9, 7.0, 0),
     "Centrifugo": (1.2, 5.9, 18.5, 10.6, 5.8),
     "Ably": (1.7, 20.9, 27.1, 4.0, 1.7),
     "Phoenix": (100, 4.3, 4.3, 21, 0),
-    # Nine, where the figure has ten: the tenth is an attempt at once, which by its source partysocket makes on
-    # its first connection, not after a loss.
+    # Nine, where the figure has ten: the tenth is an attempt at once, which by its source partysocket makes
+    # on its first connection, not after a loss.
     "partysocket": (100, 7.1, 7.1, 9, 0),
     "ActionCable": (1.7, 11.7, 15.4, 6.7, 1.05),
     "full jitter": (0.8, 9.0, 27.2, 8.6, 8.7),

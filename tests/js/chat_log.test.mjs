@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import view, { linked, shortened, typingText } from "../../chatlab/widgets/static/chat_log.js";
 import { REACH, WINDOW } from "../../chatlab/widgets/static/feed.js";
-import { layOut, mount, press, range, scrollTo } from "./fake-model.mjs";
+import { layOut, mount, press, range, readAt, scrollTo } from "./fake-model.mjs";
 
 const message = (n, fields = {}) => ({ id: `m${n}`, n, at: 1_700_000_000_000 + n, sender: "ada", text: `text ${n}`, own: false, state: "", kind: "message", ...fields });
 const ids = (page) => page.$$(".cl-message").map((node) => node.dataset.id);
@@ -16,10 +16,7 @@ function chat(rows = []) {
 }
 
 /** Somebody reads further up. */
-function readAbove(page) {
-  layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
-  scrollTo(page, page.log, 400);
-}
+const readAbove = (page) => readAt(page, page.log, 400);
 
 test("asks for what there is, and shows it in order without reading it aloud", () => {
   const page = mount(view);
@@ -82,9 +79,9 @@ test("A74, A75: what hides is shown, names are isolated, texts find their own di
   const page = chat([message(0, { sender: "a\u202eb\nc", text: "x\u001b[0m" })]);
   const sender = page.$(".cl-sender");
   assert.equal(sender.tagName, "BDI");
-  assert.equal(sender.textContent, "a\u27e8RLO\u27e9b\u240ac");
+  assert.equal(sender.textContent, "a\u27e8RLO\u27e9b\u21b5c");
   assert.equal(sender.title, sender.textContent);
-  assert.equal(page.$(".cl-text").textContent, "x\u241b[0m");
+  assert.equal(page.$(".cl-text").textContent, "x\u27e8ESC\u27e9[0m");
   assert.equal(page.$(".cl-text").getAttribute("dir"), "auto");
 });
 
@@ -140,8 +137,7 @@ test("earlier rows are loaded at the top, once at a time, and asked for by butto
   const page = chat(range(10, (n) => message(100 + n)));
   const button = page.$(".cl-earlier");
   assert.equal(button.hidden, false);
-  layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
-  scrollTo(page, page.log, 0);
+  readAt(page, page.log, 0);
   scrollTo(page, page.log, 1);
   button.click();
   assert.deepEqual(page.model.asked("before").map(({ id }) => id), ["m100"]);
@@ -186,6 +182,26 @@ test("follows the tail at the end; further up it marks what is unread and offers
   assert.equal(jump.hidden, true);
   page.feed.news([message(5)]);
   assert.equal(page.$(".cl-unread"), null);
+});
+
+test("a late font doesn't move the log from its tail, a reader does", () => {
+  const page = chat([message(0)]);
+  layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
+  scrollTo(page, page.log, 880);
+  assert.equal(page.log.scrollTop, 1_000);
+  scrollTo(page, page.log, 880);
+  assert.equal(page.$(".cl-jump").hidden, false);
+});
+
+test("who expands the last message stays with it", () => {
+  const page = chat([message(0, { text: "word ".repeat(1_000) })]);
+  layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
+  scrollTo(page, page.log, 900);
+  layOut(page.log, { scrollHeight: 5_000, clientHeight: 100 });
+  page.$("[data-action=more]").click();
+  page.feed.news([message(1)]);
+  assert.equal(page.log.scrollTop, 1_000);
+  assert.equal(page.$(".cl-jump").textContent, "1 new \u2013 jump to latest");
 });
 
 test("asks for what it missed, and again when no answer comes", (t) => {

@@ -133,6 +133,13 @@ export function scrollTo(page, node, top) {
   node.dispatchEvent(new page.window.Event("scroll"));
 }
 
+/** Lays a scroller out, and has somebody read further up in it. */
+export function readAt(page, scroller, top) {
+  layOut(scroller, { scrollHeight: 1_000, clientHeight: 100 });
+  scrollTo(page, scroller, 900);
+  scrollTo(page, scroller, top);
+}
+
 export function range(length, make) {
   return Array.from({ length }, (_, index) => make(index));
 }

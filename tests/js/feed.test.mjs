@@ -34,9 +34,9 @@ test("what came while an answer was on its way counts", () => {
 });
 
 test("A75: control characters, ANSI escapes and NUL become visible", () => {
-  assert.equal(visible("a\u001b[31mred\u0000\u007f\u009b\rb"), "a\u241b[31mred\u2400\u2421\u27e8U+009B\u27e9\u240db");
+  assert.equal(visible("a\u001b[31mred\u0000\u007f\u009b\rb"), "a\u27e8ESC\u27e9[31mred\u27e8NUL\u27e9\u27e8DEL\u27e9\u27e8U+009B\u27e9\u27e8CR\u27e9b");
   assert.equal(visible("one\r\ntwo\n\tthree"), "one\ntwo\n\tthree");
-  assert.equal(visibleLine("a\nb\tc\u2028d"), "a\u240ab\u2409c\u240ad");
+  assert.equal(visibleLine("a\nb\tc\u2028d"), "a\u21b5b c\u21b5d");
   assert.equal(visible(undefined), "");
 });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import view, { passes, prettyJson, sizeText } from "../../chatlab/widgets/static/frame_log.js";
 import { WINDOW } from "../../chatlab/widgets/static/feed.js";
-import { layOut, mount, range, scrollTo } from "./fake-model.mjs";
+import { mount, range, readAt } from "./fake-model.mjs";
 
 const frame = (n, fields = {}) => ({ id: `f${n}`, n, at: 1_700_000_000_000 + n, direction: "down", size: 12, kind: "message", text: `{"n":${n}}`, ...fields });
 const shown = (page) => page.$$(".cl-row").filter((row) => !row.hidden).map((row) => row.dataset.id);
@@ -63,6 +63,11 @@ test("filters by direction, kind and text of the whole payload, old rows and new
   assert.equal(page.model.sent.length, 1); // a filter is the view's own affair
 });
 
+test("one frame is one frame", () => {
+  const page = frames([frame(0)]);
+  assert.equal(page.$(".cl-count").textContent, "1 frame");
+});
+
 test("the kinds to choose from are those that came", () => {
   const page = frames([frame(0), frame(1, { kind: "<b>" }), frame(2)]);
   assert.deepEqual([...page.$('[aria-label="Kind"]').options].map((option) => option.textContent), ["All kinds", "message", "<b>"]);
@@ -71,8 +76,7 @@ test("the kinds to choose from are those that came", () => {
 test("a filtered frame is not news", () => {
   const page = frames([frame(0)]);
   const scroller = page.$(".cl-scroll");
-  layOut(scroller, { scrollHeight: 1_000, clientHeight: 100 });
-  scrollTo(page, scroller, 400);
+  readAt(page, scroller, 400);
   page.feed.news([frame(1, { kind: "ping" })]);
   assert.equal(page.$(".cl-jump").textContent, "Jump to latest");
   page.feed.news([frame(2)]);
@@ -126,8 +130,8 @@ test("A72, A75: payloads are text with control characters visible", () => {
   page.$(".cl-expand").click();
   assert.equal(page.$("img"), null);
   assert.equal(page.$("script"), null);
-  assert.equal(page.$("pre").textContent, "<img src=x onerror=alert(1)>\u241b\u27e8RLO\u27e9");
-  assert.equal(page.$("bdi").textContent, "<img src=x onerror=alert(1)>\u241b\u27e8RLO\u27e9");
+  assert.equal(page.$("pre").textContent, "<img src=x onerror=alert(1)>\u27e8ESC\u27e9\u27e8RLO\u27e9");
+  assert.equal(page.$("bdi").textContent, "<img src=x onerror=alert(1)>\u27e8ESC\u27e9\u27e8RLO\u27e9");
 });
 
 test("sizes are readable, and none is no size", () => {

@@ -1,9 +1,11 @@
-"""A thousand messages each way while the network and the server break: what was lost, doubled or misplaced?"""
+"""A thousand messages each way while the network and the server break: what was lost, doubled or
+misplaced?"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -108,7 +110,7 @@ def faults_of(sent: list[str], received: list[str]) -> dict[str, list[str]]:
     return {
         "lost": [text for text in sent if not counts[text]],
         "duplicated": [text for text, count in counts.items() if count > 1],
-        "out of order": [sent[b] for a, b in zip(order, order[1:], strict=False) if b < a],
+        "out of order": [sent[b] for a, b in itertools.pairwise(order) if b < a],
         "unknown": [text for text in counts if text not in places],
     }
 
@@ -116,7 +118,8 @@ def faults_of(sent: list[str], received: list[str]) -> dict[str, list[str]]:
 async def exchange(
     stage: Scene, make: MakeTransport, trouble: Trouble | None, *, messages: int = 1000, rate: float = 250.0
 ) -> Outcome:
-    """Let ada and bob send `messages` each at `rate` a second, both through the proxy, while there is `trouble`."""
+    """Let ada and bob send `messages` each at `rate` a second, both through the proxy, while there is
+    `trouble`."""
     names = ("ada", "bob")
     people = {name: make(stage.proxy.rebase(stage.server.url), name) for name in names}
     readers = {name: _Reader(people[{"ada": "bob", "bob": "ada"}[name]], name) for name in names}
@@ -163,7 +166,9 @@ async def server_log(url: str) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         while True:
-            query = {"room": "lobby", "limit": "200"} | ({"after": messages[-1]["id"]} if messages else {"history": "10000"})
+            query = {"room": "lobby", "limit": "200"} | (
+                {"after": messages[-1]["id"]} if messages else {"history": "10000"}
+            )
             page = (await client.get("/messages", params=query)).raise_for_status().json()
             if not page:
                 return messages
@@ -173,7 +178,7 @@ async def server_log(url: str) -> list[dict[str, Any]]:
 async def until(condition: Callable[[], bool], timeout: float) -> None:
     """Wait until the condition holds, or for so many seconds."""
     deadline = time.monotonic() + timeout
-    while not condition() and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - it has no event
         await asyncio.sleep(0.01)
 
 
@@ -205,7 +210,8 @@ async def black_hole(stage: Scene) -> None:
 
 
 async def lost_answers(stage: Scene) -> None:
-    """What clients send arrives, what the server answers does not; then the connection breaks. Three times."""
+    """What clients send arrives, what the server answers does not; then the connection breaks. Three
+    times."""
     for _ in range(3):
         await asyncio.sleep(0.7)
         stage.proxy.set("down", silent=True)

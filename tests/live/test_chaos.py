@@ -1,4 +1,5 @@
-"""SPEC §1, delivery ledger; HOSTILE A66, A83: nothing lost, doubled or misplaced, whatever the connection did."""
+"""SPEC §1, delivery ledger; HOSTILE A66, A83: nothing lost, doubled or misplaced, whatever the connection
+did."""
 
 from __future__ import annotations
 
@@ -34,9 +35,12 @@ TRANSPORTS: dict[str, MakeTransport] = {"websocket": websocket}
 
 @pytest.mark.parametrize("trouble", [None, *TROUBLES])
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_nothing_is_lost_doubled_or_misplaced(transport: str, trouble: str | None, tmp_path: Path) -> None:
+async def test_nothing_is_lost_doubled_or_misplaced(
+    transport: str, trouble: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with scene(tmp_path / "chat.db") as stage:
         outcome = await exchange(stage, TRANSPORTS[transport], TROUBLES[trouble] if trouble else None)
-    print(f"\n{transport}, {trouble or 'no trouble'}: {outcome.seconds:.2f} s for 2 × 1,000 messages at 250/s")
+    with capsys.disabled():
+        print(f"\n{transport}, {trouble or 'no trouble'}: {outcome.seconds:.2f} s for 2 × 1,000 messages")
     assert outcome.faults == {}
     assert outcome.states == Counter({DeliveryState.ACKED: 2000})

@@ -1,6 +1,7 @@
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,9 @@ from chatlab.messages import ChatMessage
 AT = datetime(2026, 11, 23, 12, 0, 0, 123456, UTC)
 
 
-def posted(number: int, **fields: object) -> ChatMessage:
-    return ChatMessage(**{"id": f"e1-{number}", "sender": "ada", "text": f"m{number}", "posted_at": AT, **fields})  # type: ignore[arg-type]
+def posted(number: int, **fields: Any) -> ChatMessage:
+    given: dict[str, Any] = {"sender": "ada", "text": f"m{number}", "posted_at": AT} | fields
+    return ChatMessage(id=f"e1-{number}", **given)
 
 
 def open_again(path: Path) -> Store:

@@ -17,33 +17,31 @@ from chatlab.sim.environment import LadderEnvironment
 
 Later = Callable[[float, Callable[[Any], object], Any], object]
 
-WIDTHS = [inf, 10.0, 1e-3, 1e-9, 1e-300]
+WIDTHS = [inf, 10.0, 1e-3, 1e-9, 5e-324]
 
 
 class Watched(LadderEnvironment):
-    """Counts how often the queue was rebuilt."""
+    """Counts how often the queue was rebuilt, and the entries moved."""
 
-    moves = 0
+    moves = moved = 0
 
     def _retune(self) -> bool:
         moved = super()._retune()
         self.moves += moved
+        self.moved += moved * self.pending
         return moved
+
+
+def make_restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the queue limits that even small models exceed all the time."""
+    for name, value in {"WANTED": 4, "FEWEST": 3, "MOST": 8, "SAMPLE": 3, "HEAD": 8, "OVERFLOW": 6}.items():
+        monkeypatch.setattr(ladder, f"_{name}", value)
 
 
 @pytest.fixture(params=["as it is", "restless"])
 def tuning(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Once with the real limits, once with ones that even small models exceed all the time."""
     if request.param == "restless":
-        for name, value in {
-            "WANTED": 4,
-            "FEWEST": 3,
-            "MOST": 8,
-            "SAMPLE": 3,
-            "HEAD": 8,
-            "OVERFLOW": 6,
-        }.items():
-            monkeypatch.setattr(ladder, f"_{name}", value)
+        make_restless(monkeypatch)
     return str(request.param)
 
 
@@ -205,6 +203,7 @@ DELAYS: dict[str, Callable[[Random], float]] = {
     "time-outs": lambda random: random.choice([0.05 * random.random(), 1e9]),
     "whole numbers": lambda random: random.randint(0, 10_000),
     "beyond floats": lambda random: random.choice([1, 10**18 + random.randint(0, 99), 10**400]),
+    "far beyond floats": lambda random: 10**400 + random.randint(0, 999),
     "subnormal": lambda random: 5e-324 * random.randint(0, 9),
 }
 
@@ -249,7 +248,7 @@ def test_every_load_keeps_the_order(
         return drawn if initial_time == 0 or drawn < 1e300 else 1e300  # 10**400 and a float have no sum
 
     expected = rearm(simpy.Environment(initial_time), exact, count)
-    for width in (inf, 1e-3, 1e-300):
+    for width in (inf, 1e-3, 5e-324):
         assert rearm(LadderEnvironment(initial_time, bucket_width=width), exact, count) == expected
 
 
@@ -277,23 +276,51 @@ def test_nothing_is_moved_in_vain(load: str, count: int) -> None:
     assert env.moves == 0
 
 
-def test_moving_is_earned_by_insertions() -> None:
+def test_a_few_far_time_outs_do_not_widen_the_buckets() -> None:
     env = Watched(bucket_width=1e-9)
-    random = Random(3)
-    moved = 0
+    for _ in range(10):
+        env.call_later(1e9, int)
+    random = Random(1)
 
-    def fire(scale: float) -> None:
-        if random.random() < 0.98:
-            env.call_later(random.random() * scale, fire, random.choice([scale, scale * 3, scale / 3]))
+    def fire() -> None:
+        env.call_later(random.random(), fire)
 
-    for _ in range(1000):
-        env.call_later(random.random(), fire, 1.0)
-    while env.pending:
-        pending, moves = env.pending, env.moves
+    for _ in range(2000):
+        fire()
+    env.run(until=2.0)
+    assert env.moves == 1
+    assert 0.01 < 1 / env._rate < 0.5
+
+
+def test_a_start_of_all_at_once_already_tells_the_width() -> None:
+    def live(env: simpy.Environment, random: Random) -> ProcessGenerator:
+        while True:
+            yield env.timeout(30 * random.random())
+
+    env = Watched()
+    random = Random(1)
+    for _ in range(3000):
+        env.process(live(env, random))
+    while env.peek() == 0:
         env.step()
-        moved += pending * (env.moves - moves)
-    assert env.moves >= 2
-    assert moved <= 2 * next(env._eid)
+    assert env.moves == 1
+    env.run(until=60)
+    assert env.moves == 1
+
+
+def test_moving_is_earned_by_insertions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load whose pace changes for ever, beside many time-outs that would have to move each time."""
+    make_restless(monkeypatch)
+    env = Watched()
+    random = Random(3)
+    for _ in range(2000):
+        env.call_later(1e9, int)
+    for pace in [1e-6, 1.0] * 50:
+        for _ in range(100):
+            env.call_later(random.random() * pace, int)
+        env.run(until=env.now + pace)
+    assert env.moves >= 3
+    assert env.moved <= 2000 + 100 * 100 + env.pending
 
 
 # -- bare callables
@@ -391,7 +418,17 @@ def test_a_call_at_infinity_never_comes_but_a_timeout_does_as_in_simpy(width: fl
     assert env.now == inf
 
 
-@pytest.mark.parametrize("width", [0.0, -1.0, nan, 5e-324])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_ends_of_the_floats(width: float) -> None:
+    env = LadderEnvironment(-1e308, bucket_width=width)
+    log: list[object] = []
+    for time in (1e308, 0.0, -1e308, 5.0, -5.0):
+        env.call_at(time, log.append, time)
+    env.run()
+    assert log == [-1e308, -5.0, 0.0, 5.0, 1e308]
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, nan])
 def test_bucket_width_must_be_positive(width: float) -> None:
     with pytest.raises(ValueError, match="bucket_width must be positive"):
         LadderEnvironment(bucket_width=width)

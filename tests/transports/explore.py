@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
+from types import ModuleType
 
 from chatlab.dialects import find_dialect
 from chatlab.messages import OutgoingMessage
@@ -146,11 +147,19 @@ def diagram(steps: Iterable[Step]) -> str:
 
 def everywhere(steps: list[Step], event: str, effects: str) -> bool:
     """Whether the event can have these effects in every state, and changes none."""
-    loops = {state for state, event_, after, effects_ in steps if (state, event_, effects_) == (after, event, effects)}
+    loops = {
+        state
+        for state, event_, after, effects_ in steps
+        if (state, event_, effects_) == (after, event, effects)
+    }
     return loops == set(STATES[1:])
 
 
-DIAGRAMS = {websocket: lambda: diagram(explore(websocket_machine(), websocket_alphabet))}
+def websocket_diagram() -> str:
+    return diagram(explore(websocket_machine(), websocket_alphabet))
+
+
+DIAGRAMS: dict[ModuleType, Callable[[], str]] = {websocket: websocket_diagram}
 """The modules whose docstrings hold a diagram, and how each is made."""
 
 

@@ -1,7 +1,7 @@
 """The six jitter formulas against SPEC §2's table and the closed forms of the literature.
 
-Every Monte Carlo mean has to lie within five standard errors, computed from the known variance: a right formula
-fails one check in a million, and the seed is fixed.
+Every Monte Carlo mean has to lie within five standard errors, computed from the known variance: a right
+formula fails one check in a million, and the seed is fixed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def config_of(jitter: str = "none", **changes: Any) -> ReconnectConfig:
     return ReconnectConfig(jitter=jitter, **changes)  # type: ignore[arg-type]
 
 
-def spread(config: ReconnectConfig, attempt: int, previous: float = 1.0, floor: float = 0.0) -> tuple[float, float]:
+def spread(
+    config: ReconnectConfig, attempt: int, previous: float = 1.0, floor: float = 0.0
+) -> tuple[float, float]:
     """The least delay, and the least upper bound."""
     low, high = (next_delay(config, attempt, previous, u, floor) for u in (0.0, ALMOST_1))
     return low, high
@@ -117,7 +119,12 @@ def test_large_n(attempt: int) -> None:
         ("equal", 3, 6.0, 4**2 / 12),
         ("full", 3, 4.0, 8**2 / 12),  # FACTS §6: mean c/2, variance c²/12
         ("full", 9, 15.0, 30**2 / 12),
-        ("decorrelated", 3, (1 + 3 * 4) / 2, 11**2 / 12),  # FACTS §6: (base + 3·prev)/2 below the cap; prev = 4
+        (
+            "decorrelated",
+            3,
+            (1 + 3 * 4) / 2,
+            11**2 / 12,
+        ),  # FACTS §6: (base + 3·prev)/2 below the cap; prev = 4
     ],
 )
 def test_FACTS_6_means_and_variances(jitter: str, attempt: int, mean: float, variance: float) -> None:
@@ -188,7 +195,7 @@ def test_a_schedule_takes_the_formulas_place() -> None:
         (10, 30),
     ]
     assert spread(config, 0, floor=7.0) == (7, 7)
-    assert spread(config, 1, floor=7.0) == (7, pytest.approx(10))
+    assert spread(config, 1, floor=7.0) == pytest.approx((7, 10))
 
 
 # SPEC §2: Retry-After is a floor under the delay, with the jitter added on top (A20).
@@ -214,7 +221,9 @@ def test_A20_retry_after_is_a_floor(jitter: str, floor: float, low: float, high:
 
 
 @pytest.mark.parametrize("jitter", JITTERS)
-@given(attempt=st.integers(0, 40), floor=st.floats(0, 600), u=st.floats(0, ALMOST_1), previous=st.floats(1, 30))
+@given(
+    attempt=st.integers(0, 40), floor=st.floats(0, 600), u=st.floats(0, ALMOST_1), previous=st.floats(1, 30)
+)
 def test_A20_no_delay_is_shorter_than_the_floor_and_a_low_floor_changes_nothing(
     jitter: str, attempt: int, floor: float, u: float, previous: float
 ) -> None:
@@ -227,7 +236,16 @@ def test_A20_no_delay_is_shorter_than_the_floor_and_a_low_floor_changes_nothing(
 
 @pytest.mark.parametrize(
     ("retry_after", "delay"),
-    [(None, 1.0), (0.0, 1.0), (-5.0, 1.0), (nan, 1.0), (60.0, 60.0), (600.0, 600.0), (1e9, 600.0), (inf, 600.0)],
+    [
+        (None, 1.0),
+        (0.0, 1.0),
+        (-5.0, 1.0),
+        (nan, 1.0),
+        (60.0, 60.0),
+        (600.0, 600.0),
+        (1e9, 600.0),
+        (inf, 600.0),
+    ],
 )
 def test_A20_retry_after_is_capped_and_junk_ignored(retry_after: float | None, delay: float) -> None:
     assert Backoff(config_of(), fixed(0.0)).next(retry_after) == delay

@@ -1,4 +1,5 @@
-"""The heartbeat of one connection: both of the seed's endings, life, and the round trip (SPEC §2; A27, A28, A30)."""
+"""The heartbeat of one connection: both of the seed's endings, life, and the round trip (SPEC §2; A27, A28,
+A30)."""
 
 from __future__ import annotations
 

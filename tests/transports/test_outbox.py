@@ -145,7 +145,12 @@ def test_bytes() -> None:
 
 
 def test_a_message_larger_than_the_bound_goes_alone() -> None:
-    for overflow, accepted in (("drop-oldest", True), ("drop-newest", True), ("reject", False), ("wait", False)):
+    for overflow, accepted in (
+        ("drop-oldest", True),
+        ("drop-newest", True),
+        ("reject", False),
+        ("wait", False),
+    ):
         outbox = outbox_of("a", max_bytes=3, overflow=overflow)
         assert outbox.accepts(9) == accepted
         taken(outbox)

@@ -1,4 +1,5 @@
-"""The WebSocket machine: every event in every state, then each rule of SPEC §1 and §2 (`A…` are rows of HOSTILE)."""
+"""The WebSocket machine: every event in every state, then each rule of SPEC §1 and §2 (`A…` are rows of
+HOSTILE)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ import msgspec
 import pytest
 
 from chatlab.dialects import find_dialect
-from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
+from chatlab.messages import (
+    ChatEvent,
+    ChatMessage,
+    ConnectionStatus,
+    DeliveryState,
+    OutgoingMessage,
+    StatusChange,
+)
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.transports import websocket
 from chatlab.transports.machine import (
@@ -58,7 +66,11 @@ def frame_of(client_id: str, text: str = "hi") -> str:
 
 
 def status(
-    status: ConnectionStatus, reason: str = "", attempt: int = 0, retry_at: float | None = None, code: int | None = None
+    status: ConnectionStatus,
+    reason: str = "",
+    attempt: int = 0,
+    retry_at: float | None = None,
+    code: int | None = None,
 ) -> Notify:
     return Notify(StatusChange(status, reason, attempt, retry_at, code))
 
@@ -67,7 +79,12 @@ class Chat:
     """A machine and its clock, with short words for what the tests do to it."""
 
     def __init__(
-        self, *, dialect: str = "chatlab", uniform: Callable[[], float] = lambda: 0.0, jitter: str = "none", **settings: Any
+        self,
+        *,
+        dialect: str = "chatlab",
+        uniform: Callable[[], float] = lambda: 0.0,
+        jitter: str = "none",
+        **settings: Any,
     ) -> None:
         reconnect = settings.pop("reconnect", {})
         if isinstance(reconnect, dict):
@@ -82,7 +99,9 @@ class Chat:
     def do(self, event: Event, at: float | None = None) -> list[Effect]:
         self.now = self.now if at is None else at
         effects = list(self.machine.handle(event, self.now))
-        self.link = max([self.link, *(effect.link for effect in effects if isinstance(effect, OpenWebSocket))])
+        self.link = max(
+            [self.link, *(effect.link for effect in effects if isinstance(effect, OpenWebSocket))]
+        )
         return effects
 
     @property
@@ -106,7 +125,9 @@ class Chat:
         self.open()
         return self
 
-    def close(self, failure: Failure | str = "reset", code: int | None = None, at: float | None = None) -> list[Effect]:
+    def close(
+        self, failure: Failure | str = "reset", code: int | None = None, at: float | None = None
+    ) -> list[Effect]:
         if not isinstance(failure, Failure):
             failure = Failure(failure, code)  # type: ignore[arg-type]
         return self.do(Closed(self.link, failure), at)
@@ -216,7 +237,9 @@ EVENTS: dict[str, Event] = {
 }
 YO = ChatMessage("e-1", "bob", "yo")
 DELIVERED: list[Effect] = [Deliver(ChatEvent("message", YO, "bob"))]
-DELIVERED_BYTES: list[Effect] = [Deliver(ChatEvent("message", ChatMessage("e-1", "bob", "yo", data=b"\0"), "bob"))]
+DELIVERED_BYTES: list[Effect] = [
+    Deliver(ChatEvent("message", ChatMessage("e-1", "bob", "yo", data=b"\0"), "bob"))
+]
 SENT_M9: list[Effect] = [Send(1, frame_of("m9")), Settle("m9", SENT)]
 DIAL_1: list[Effect] = [status(CONNECTING), OpenWebSocket(1, FIRST)]
 DIAL_2: list[Effect] = [status(CONNECTING), OpenWebSocket(2, FIRST)]
@@ -230,7 +253,10 @@ TABLE: dict[tuple[str, str], tuple[str, list[Effect]]] = {
     ("connecting", "Disconnect"): ("idle", [Close(1, 1006, "abandoned"), status(DISCONNECTED, GOODBYE)]),
     ("connecting", "Tick"): (
         "waiting",
-        [Close(1, 1006, "connect timeout"), status(RECONNECTING, "timeout: no connection within 10 s", 1, 11.0)],
+        [
+            Close(1, 1006, "connect timeout"),
+            status(RECONNECTING, "timeout: no connection within 10 s", 1, 11.0),
+        ],
     ),
     ("online", "Disconnect"): ("idle", [Close(1), status(DISCONNECTED, GOODBYE)]),
     ("online", "Submit"): ("online", SENT_M9),
@@ -281,7 +307,14 @@ def test_early_ticks_do_nothing(state: str) -> None:
 
 @pytest.mark.parametrize(
     ("state", "deadline"),
-    [("idle", inf), ("failed", inf), ("connecting", 10.0), ("online", 30.0), ("draining", 0.75), ("waiting", 1.0)],
+    [
+        ("idle", inf),
+        ("failed", inf),
+        ("connecting", 10.0),
+        ("online", 30.0),
+        ("draining", 0.75),
+        ("waiting", 1.0),
+    ],
 )
 def test_deadlines(state: str, deadline: float) -> None:
     assert STATES[state]().machine.deadline == deadline
@@ -420,7 +453,9 @@ def test_A17_after_a_stable_connection_a_token_may_be_renewed_again() -> None:
         chat.open()
 
 
-@pytest.mark.parametrize("failure", [Failure("reset"), Failure("timeout"), Failure("http", 403), Failure("close", 1006)])
+@pytest.mark.parametrize(
+    "failure", [Failure("reset"), Failure("timeout"), Failure("http", 403), Failure("close", 1006)]
+)
 def test_other_failures_ask_for_no_new_headers(failure: Failure) -> None:
     chat = renewing()
     chat.connect()
@@ -438,7 +473,7 @@ def test_fixed_headers_cannot_be_renewed() -> None:
 
 def failures_until_error(chat: Chat, close: Callable[[], object]) -> list[float]:
     """The delays of all retries before it gave up."""
-    delays = []
+    delays: list[float] = []
     while True:
         close()
         if chat.machine.status == ERROR:
@@ -482,7 +517,9 @@ def test_without_a_limit_it_tries_for_ever() -> None:
     assert chat.link == 2001
 
 
-@pytest.mark.parametrize(("settings", "reason"), [({"enabled": False}, "0 retries"), ({"max_attempts": 0}, "0 retries")])
+@pytest.mark.parametrize(
+    ("settings", "reason"), [({"enabled": False}, "0 retries"), ({"max_attempts": 0}, "0 retries")]
+)
 def test_reconnect_disabled(settings: dict[str, Any], reason: str) -> None:
     chat = Chat(reconnect=settings).online()
     (change,) = changes(chat.close())
@@ -517,7 +554,9 @@ def test_A26_the_first_delay_and_the_capped_one_are_spread() -> None:
         for chat in chats:
             chat.do(Connect(), 0.0) if not attempt else chat.tick()
             chat.close(at=100.0 * attempt)
-        assert [chat.machine.deadline - chat.now for chat in chats] == pytest.approx([n * most / 10 for n in range(10)])
+        assert [chat.machine.deadline - chat.now for chat in chats] == pytest.approx(
+            [n * most / 10 for n in range(10)]
+        )
 
 
 def test_A22_connect_timeout() -> None:
@@ -525,7 +564,10 @@ def test_A22_connect_timeout() -> None:
     chat.do(Connect(), 100.0)
     assert chat.machine.deadline == 103.0
     assert chat.tick(102.9) == []
-    timeout = [Close(1, 1006, "connect timeout"), status(RECONNECTING, "timeout: no connection within 3 s", 1, 104.0)]
+    timeout = [
+        Close(1, 1006, "connect timeout"),
+        status(RECONNECTING, "timeout: no connection within 3 s", 1, 104.0),
+    ]
     assert chat.tick() == timeout
     assert chat.do(Opened(1)) == [], "too late"
     assert chat.state == "waiting"
@@ -550,7 +592,10 @@ def test_A27_pong_timeout() -> None:
     chat = online()
     assert chat.tick() == [Send(1, PING_1)]
     assert chat.now == 30.0
-    assert chat.tick() == [Close(1, 4000, "Pong timeout"), status(RECONNECTING, "closed 4000: Pong timeout", 1, 41.0, 4000)]
+    assert chat.tick() == [
+        Close(1, 4000, "Pong timeout"),
+        status(RECONNECTING, "closed 4000: Pong timeout", 1, 41.0, 4000),
+    ]
     assert chat.now == 40.0
 
 
@@ -663,7 +708,9 @@ def test_A29_no_heartbeat(settings: HeartbeatConfig) -> None:
         ("ping", 1008, True, False),
     ],
 )
-def test_A29_a_1008_right_after_the_json_ping_names_the_cause(mode: Any, code: int, ping_open: bool, hint: bool) -> None:
+def test_A29_a_1008_right_after_the_json_ping_names_the_cause(
+    mode: Any, code: int, ping_open: bool, hint: bool
+) -> None:
     chat = Chat(heartbeat=HeartbeatConfig(mode=mode)).online()
     if ping_open:
         chat.tick()
@@ -921,7 +968,9 @@ def test_A62_10_000_ids_are_remembered() -> None:
 def test_A63_ids_are_opaque() -> None:
     chat = online()
     ids = ["9", "10", "1", "01", "é", "9" * 20]
-    assert [event.message.id for id in ids for event in delivered(chat.hear(message(id))) if event.message] == ids
+    assert [
+        event.message.id for id in ids for event in delivered(chat.hear(message(id))) if event.message
+    ] == ids
     assert reconnected(chat)["after"] == "9" * 20
 
 
@@ -955,9 +1004,26 @@ def test_other_events_pass() -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    ["hello", "", "null", "3", '"x"', "[]", "{}", '{"type":"message","id":true}', '{"type":"ping","id":1.0}']
-    + ['{"type":"x","a":NaN}', '{"type":"x","a":1e400}', "[" * 100_000, '{"type":"x","a":' + "9" * 5000 + "}"]
-    + ['{"type":"x","a":"\\ud800"}', '{"type":"\ud800"}', b"\xc1", b"", b"\x91" * 100_000],
+    [
+        "hello",
+        "",
+        "null",
+        "3",
+        '"x"',
+        "[]",
+        "{}",
+        '{"type":"message","id":true}',
+        '{"type":"ping","id":1.0}',
+        '{"type":"x","a":NaN}',
+        '{"type":"x","a":1e400}',
+        "[" * 100000,
+        '{"type":"x","a":' + "9" * 5000 + "}",
+        '{"type":"x","a":"\\ud800"}',
+        '{"type":"�"}',
+        b"\xc1",
+        b"",
+        b"\x91" * 100000,
+    ],
     ids=lambda frame: repr(frame)[:24].encode("ascii", "replace").decode(),
 )
 def test_A02_A03_A04_A05_A06_what_makes_no_sense_is_visible_and_harmless(frame: str | bytes) -> None:

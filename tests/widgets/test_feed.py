@@ -8,7 +8,7 @@ from chatlab.widgets import feed
 from chatlab.widgets.feed import PAGE, WINDOW
 from chatlab.widgets.pacing import INTERVAL
 from chatlab.widgets.views import ChatLog
-from tests.widgets.comms import View
+from tests.widgets.comms import PATIENCE, View
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ def test_update_changes_only_what_is_there() -> None:
 def test_a_bad_row_leaves_all_of_them_out() -> None:
     log = ChatLog()
     with pytest.raises(TypeError):
-        log.upsert_many([row(0), {"id": "r1", "text": b"bytes"}])
+        log.upsert_many([row(0), row(1, text=b"bytes")])
     with pytest.raises(KeyError):
         log.upsert({"text": "no id"})
     assert len(log) == 0
@@ -109,9 +109,9 @@ def test_many_threads_may_feed_at_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(entry["n"] for entry in shown.values()) == list(range(4_000))
-    for thread in range(8):
-        own = [entry for entry in log.rows() if entry["id"].startswith(f"{thread}-")]
-        assert [entry["id"] for entry in own] == [f"{thread}-{number}" for number in range(500)]
+    for worker in range(8):
+        own = [entry for entry in log.rows() if entry["id"].startswith(f"{worker}-")]
+        assert [entry["id"] for entry in own] == [f"{worker}-{number}" for number in range(500)]
 
 
 def test_single_upserts_are_gathered_at_the_feeds_pace() -> None:
@@ -230,7 +230,8 @@ def test_a70_the_history_is_bounded_by_rows_and_by_characters() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        None, [], "ready", {}, {"type": "ready"}, {"type": "ready", "request": 1}, {"type": "odd", "request": "a"},
+        None, [], "ready", {}, {"type": "ready"}, {"type": "ready", "request": 1},
+        {"type": "odd", "request": "a"},
         {"type": "ready", "request": "a" * 101}, {"type": "missed", "request": "a", "after": "b"},
         {"type": "before", "request": "a", "id": "nobody"}, {"type": ["ready"], "request": "a"},
     ],
@@ -251,17 +252,22 @@ def test_a73_no_text_is_in_the_saved_state() -> None:
     for word in ("alert(1)", "mallory", "eve is", "text 0"):
         assert word not in state
     assert set(log.keys) <= {
-        "_anywidget_id", "_css", "_dom_classes", "_esm", "_model_module", "_model_module_version", "_model_name",
+        "_anywidget_id", "_css", "_dom_classes", "_esm", "_model_module", "_model_module_version",
+        "_model_name",
         "_view_count", "_view_module", "_view_module_version", "_view_name", "layout", "tabbable", "tooltip",
     }  # fmt: skip
 
 
-def test_a_closed_widget_is_silent(caplog: pytest.LogCaptureFixture) -> None:
-    log, _ = filled(1)
+def test_a_closed_widget_is_silent_and_lets_the_thread_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(feed, "SETTLE", 0.05)
+    log, view = filled(1)
+    messages = log.comm.messages
     log.close()
     log.upsert(row(1))
+    view.say(type="ready", request="late")
     while thread := log.pacer._thread:
-        if log not in log.pacer._due:
-            break
-        thread.join(0.01)
+        thread.join(PATIENCE)
+    assert messages.empty()
     assert caplog.text == ""

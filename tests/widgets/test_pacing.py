@@ -2,6 +2,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -16,11 +17,16 @@ class Bell:
 
     def __init__(self, *wants: float | None) -> None:
         self.next_flush_at = 0.0
+        self.not_before = 0.0
         self.wants = list(wants)
         self.rung = threading.Semaphore(0)
         self.threads: set[str] = set()
+        self.early = False
+        self.started_at = monotonic()
 
     def flush(self) -> float | None:
+        self.early = self.early or monotonic() < self.not_before
+        self.not_before = self.next_flush_at
         self.threads.add(threading.current_thread().name)
         self.rung.release()
         return self.wants.pop(0) if self.wants else None
@@ -70,6 +76,15 @@ def test_many_wakes_are_one_flush(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until_idle(pacer)
     assert rung(bell)
     assert not bell.rung.acquire(blocking=False)
+
+
+def test_a_widget_is_never_flushed_faster_than_its_pace() -> None:
+    pacer, bell = Pacer(), Bell(0.0, 0.0, 0.0, None)
+    pacer.wake(bell)
+    assert all(rung(bell) for _ in range(4))
+    wait_until_idle(pacer)
+    assert not bell.early
+    assert bell.next_flush_at >= 3 * pacing.INTERVAL + bell.started_at
 
 
 def test_an_earlier_wish_wins_over_a_later_one() -> None:

@@ -52,8 +52,8 @@ def test_a75_no_control_character_and_no_override_reaches_a_terminal(text: str) 
 
 
 def test_line_feeds_stay_where_lines_are_wanted() -> None:
-    assert visible("a\r\nb\x1b[0m\u202e") == "a\nb\u241b[0m\u27e8RLO\u27e9"
-    assert visible_line("a\nb") == "a\u240ab"
+    assert visible("a\r\nb\x1b[0m\u202e") == "a\nb\u27e8ESC\u27e9[0m\u27e8RLO\u27e9"
+    assert visible_line("a\nb") == "a\u21b5b"
 
 
 def test_a_time_that_is_none_does_not_break_a_transcript() -> None:

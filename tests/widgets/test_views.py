@@ -60,7 +60,7 @@ def test_a73_where_no_kernel_runs_there_is_an_escaped_transcript(make: Callable[
 def test_a75_a_transcript_has_no_control_characters_and_no_forged_lines() -> None:
     text = chat().transcript()
     assert text.startswith("22:13:20 ")
-    assert text.endswith("\u241b[31m\u240a\u27e8RLO\u27e9red (failed)")
+    assert text.endswith("\u27e8ESC\u27e9[31m\u21b5\u27e8RLO\u27e9red (failed)")
     assert "\n" not in text
 
 

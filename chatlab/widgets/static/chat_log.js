@@ -5,8 +5,7 @@ const COLLAPSED = 1_500; // characters of a message shown before "show more"
 const COLLAPSED_LINES = 24;
 const TYPING_EVERY = 3_000; // milliseconds between two typing notices
 const TYPING_LASTS = 10_000; // milliseconds; a lost "stopped typing" must not stay for ever
-const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`\u2400-\u2426\u27e8\u27e9]+/gi;
-const LINK_SCHEMES = new Set(["http:", "https:", "mailto:"]);
+const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`\u27e8\u27e9]+/gi;
 const STATES = {
   queued: ["\u25f7", "queued"],
   sent: ["\u2713", "sent"],
@@ -23,10 +22,9 @@ export function linked(doc, text) {
   let end = 0;
   for (const match of text.matchAll(LINK)) {
     const address = match[0].replace(/[.,;:!?)\]}]+$/, "");
-    const url = URL.canParse(address) ? new URL(address) : null;
-    if (!url || !LINK_SCHEMES.has(url.protocol)) continue;
+    if (!URL.canParse(address)) continue;
     parts.push(text.slice(end, match.index));
-    parts.push(element(doc, "a", { href: url.href, target: "_blank", rel: "noopener noreferrer" }, address));
+    parts.push(element(doc, "a", { href: new URL(address).href, target: "_blank", rel: "noopener noreferrer" }, address));
     end = match.index + address.length;
   }
   parts.push(text.slice(end));
@@ -188,7 +186,10 @@ function render({ model, el }) {
   scope.listen(scroller, "click", (event) => {
     const action = event.target.closest?.("[data-action]")?.dataset.action;
     const id = event.target.closest?.(".cl-message")?.dataset.id;
-    if (action === "more") list.get(id)?.toggle();
+    if (action === "more") {
+      list.get(id)?.toggle();
+      list.resized();
+    }
     if (action === "retry") model.send({ type: "retry", id });
   });
 

@@ -93,15 +93,15 @@ export function snapshot({ scope, model, type, show }) {
 
 // C0 but tab and line feed, DEL and C1; zero-width space and joiners of words; embeddings, overrides and isolates.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const C0 = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US";
 const ABBREVIATIONS = {
-  0x200b: "ZWSP", 0x2060: "WJ", 0x202a: "LRE", 0x202b: "RLE", 0x202c: "PDF", 0x202d: "LRO", 0x202e: "RLO",
+  ...C0.split(" "),
+  0x7f: "DEL", 0x200b: "ZWSP", 0x2060: "WJ", 0x202a: "LRE", 0x202b: "RLE", 0x202c: "PDF", 0x202d: "LRO", 0x202e: "RLO",
   0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI", 0xfeff: "BOM",
 };
 
 function symbol(character) {
   const code = character.codePointAt(0);
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  if (code === 0x7f) return "\u2421";
   return `\u27e8${ABBREVIATIONS[code] ?? "U+" + code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
 }
 
@@ -116,7 +116,7 @@ export function visible(text) {
 
 /** The same for what fits on one line: names, reasons, labels. */
 export function visibleLine(text) {
-  return visible(text).replace(/[\t\n\u2028\u2029]/g, (c) => (c < " " ? symbol(c) : "\u240a"));
+  return visible(text).replace(/\t/g, " ").replace(/[\n\u2028\u2029]/g, "\u21b5");
 }
 
 /** Local time as HH:MM:SS, with milliseconds where asked. */
@@ -284,6 +284,7 @@ export class TailList {
   #order = []; // entries by row.n
   #unread = 0;
   #pinned = true;
+  #layout = ""; // the sizes when the position was last looked at
   #oldest = 0;
   #busy = false;
 
@@ -371,7 +372,14 @@ export class TailList {
   toEnd() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.#pinned = true;
+    this.#reflowed();
     this.#read();
+  }
+
+  /** To be called when somebody has made a row larger or smaller: what they look at stays. */
+  resized() {
+    this.#reflowed();
+    this.#scrolled();
   }
 
   #add(row) {
@@ -406,10 +414,18 @@ export class TailList {
     this.jump.hidden = true;
   }
 
+  #reflowed() {
+    const before = this.#layout;
+    this.#layout = `${this.scroller.scrollHeight} ${this.scroller.clientHeight}`;
+    return before !== this.#layout;
+  }
+
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    const moved = this.#reflowed() && this.#pinned; // by a theme or font that came late, not by a person
     this.#pinned = scrollHeight - scrollTop - clientHeight < 8;
-    if (this.#pinned) this.#read();
+    if (moved) this.toEnd();
+    else if (this.#pinned) this.#read();
     else this.#leave();
     if (!this.#pinned && scrollTop < 24) this.#loadEarlier();
   }

@@ -152,7 +152,7 @@ function toolbar({ scope, doc, changed }) {
       options(kind, [[name, visibleLine(name)]]);
     },
     count(shown, all) {
-      setText(count, shown === all ? `${all} frames` : `${shown} of ${all} frames`);
+      setText(count, `${shown === all ? "" : `${shown} of `}${all} ${all === 1 ? "frame" : "frames"}`);
     },
   };
 }
@@ -216,6 +216,7 @@ function render({ model, el }) {
     if (!button || !entry) return;
     if (button.dataset.action === "expand") entry.toggle();
     if (button.dataset.action === "raw") entry.toggleRaw();
+    list.resized();
     if (button.dataset.action === "copy") {
       copy(doc, entry.row.text ?? "").then(
         () => setText(button, "Copied"),

@@ -28,12 +28,12 @@ function render({ model, el }) {
   const scope = new Scope();
   mount(el, "cl-status", scope);
   const label = element(doc, "strong");
-  const attempt = element(doc, "span", { class: "cl-detail-text" });
+  const attempt = element(doc, "span", { class: "cl-attempt" });
   const live = element(doc, "span", { class: "cl-live", role: "status", "aria-live": "polite", "aria-atomic": "true" }, label, attempt);
   const countdown = element(doc, "span", { class: "cl-countdown", "aria-hidden": "true" });
   const reason = element(doc, "bdi", { class: "cl-reason" });
   const dot = element(doc, "span", { class: "cl-dot", "aria-hidden": "true" });
-  el.append(element(doc, "div", { class: "cl-badge" }, dot, live, countdown), reason);
+  el.append(element(doc, "div", { class: "cl-badge" }, dot, element(doc, "div", { class: "cl-words" }, live, countdown)), reason);
   el.dataset.status = "disconnected";
   setText(label, LABELS.disconnected);
 

@@ -7,6 +7,7 @@ const BAR = 18; // height of a span
 const TOP = 12; // room for the marks of the first lane
 const AXIS = 20;
 const LETTER = 6.2; // pixels that a letter of a label takes
+const BOLD = 8; // and of a lane's name
 const TICK = 200; // milliseconds between two drawings while time runs
 const CLOSEST = 0.1; // seconds across the whole width
 const STATUSES = ["connected", "connecting", "reconnecting", "disconnected", "error"];
@@ -207,7 +208,7 @@ function render({ model, el }) {
     const time = currently();
     const width = svg.clientWidth || el.clientWidth || 640;
     const longest = Math.max(0, ...lanes.map((lane) => lane.name.length));
-    const left = lanes.length ? Math.min(110, width / 4, longest * LETTER + 14) : 8;
+    const left = lanes.length ? Math.min(110, width / 4, longest * BOLD + 12) : 8;
     const right = width - 10;
     const bottom = TOP + Math.max(1, lanes.length) * LANE - 6;
     const [from, to] = range.resolve(total());
@@ -242,7 +243,7 @@ function render({ model, el }) {
       setText(node.children[0], `${visibleLine(mark.label || mark.kind)} at ${mark.at.toFixed(1)} s`);
     });
     drawNames(lanes.map((lane, index) => ({ lane, y: TOP + index * LANE + BAR / 2 + 4 })), (node, { lane, y }) => {
-      const fits = Math.floor((left - 10) / LETTER);
+      const fits = Math.floor((left - 8) / BOLD);
       const name = visibleLine(lane.name);
       node.setAttribute("x", 2);
       node.setAttribute("y", y);

@@ -1,0 +1,57 @@
+"""What the model says of one person's connection, quickly enough to be redrawn beside the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chatlab.dialects import find_dialect
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.worlds import run
+from chatlab.settings import WebSocketConfig
+from chatlab.sim.faults import ServerDown
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+
+
+def predict(
+    config: WebSocketConfig,
+    outages: Sequence[tuple[float, float | None]],
+    horizon: float,
+    *,
+    latency: float = 0.02,
+    seed: int = 0,
+    sends: Sequence[tuple[float, str]] = (),
+) -> Run:
+    """Return a run of one person, by the config's `sender`, who connects at 0 to a server with these outages.
+
+    Outages are pairs of beginning and end (None: not over yet); `sends` are pairs of time and text. What lies
+    beyond the horizon is left out. Times are seconds since the person asked to connect; `latency` is one way.
+
+    Errors: `SettingsError` when a time makes no sense.
+    """
+    person = config.sender
+    script = [ScriptEntry(at=0.0, person=person, action="connect")]
+    script += [ScriptEntry(at=at, person=person, text=text) for at, text in sends if at < horizon]
+    faults = [
+        ServerDown(at=start, duration=(horizon if end is None else end) - start)
+        for start, end in outages
+        if start < horizon
+    ]
+    scenario = Scenario(
+        name="prediction",
+        duration=horizon,
+        seed=seed,
+        people=PeopleConfig(script=tuple(script)),
+        transport=_for_model(config),
+        network=NetworkConfig(latency=latency),
+        faults=tuple(faults),
+    )
+    return run(scenario, sample=1)
+
+
+def _for_model(config: WebSocketConfig) -> WebSocketSettings:
+    """The model's server speaks `chatlab`; of another dialect only the heartbeat is kept."""
+    settings = WebSocketSettings.of(config)
+    heartbeat = config.heartbeat.replace(mode=config.heartbeat.mode or find_dialect(config.dialect).heartbeat)
+    return settings.replace(dialect="chatlab", heartbeat=heartbeat)

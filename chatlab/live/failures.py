@@ -1,0 +1,95 @@
+"""What a library's exceptions and a server's answers mean to a machine: failures as values.
+
+Their words are bounded and printable. An exception's own may quote a URL or a header, so they are passed on
+only where they can hold no secret.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxyStatus,
+    InvalidStatus,
+    InvalidURI,
+)
+
+from chatlab.transports.machine import Failure
+
+MAX_REASON = 200
+"""Characters of a server's explanation that are kept."""
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for; None where there is none or it makes no sense.
+
+    Source: RFC 9110 §10.2.3.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
+
+
+def printable(text: str, limit: int = MAX_REASON) -> str:
+    """Return a server's words with control characters made visible, and cut at the limit."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
+    return shown + ("…" if len(text) > limit else "")
+
+
+def opening_failure(error: Exception) -> Failure:
+    """Say how an opening handshake failed."""
+    match error:
+        case InvalidStatus() | InvalidProxyStatus():
+            response = error.response
+            body = (response.body or b"")[: 2 * MAX_REASON].decode("utf-8", "replace").strip()
+            reason = printable(body or response.reason_phrase)
+            waits = response.headers.get_all("Retry-After")
+            wait = retry_after(waits[0]) if len(waits) == 1 else None
+            return Failure("http", response.status_code, reason, wait)
+        case InvalidMessage() if isinstance(error.__cause__, EOFError | ConnectionError):
+            return Failure("reset", reason="the connection ended before the server answered")
+        case InvalidHandshake():
+            return Failure("protocol", reason=printable(str(error)))
+        case InvalidURI():
+            return Failure("protocol", reason=f"a WebSocket can't have this address: {printable(error.msg)}")
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
+            return Failure("reset", reason="the connection ended within the TLS handshake")
+        case ssl.SSLError():
+            words = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
+            return Failure("tls", reason=printable(words))
+        case socket.gaierror():
+            return Failure("dns", reason="the host's name can't be resolved")
+        case TimeoutError():
+            return Failure("timeout", reason="the server can't be reached in time")
+        case ConnectionResetError() | BrokenPipeError() | EOFError() | ConnectionClosed():
+            return Failure("reset", reason="the connection was reset")
+        case OSError():
+            return Failure("refused", reason="nobody accepts connections there")
+        case _:
+            return Failure("protocol", reason=f"{type(error).__name__}: {printable(str(error))}")
+
+
+def closing_failure(error: ConnectionClosed) -> Failure:
+    """Say how an open connection ended: by the server's close frame, by our own protest, or by neither.
+
+    Source: RFC 6455 §7.1.5.
+    """
+    if error.rcvd is not None and not (error.sent is not None and error.rcvd_then_sent is False):
+        return Failure("close", error.rcvd.code, printable(error.rcvd.reason))
+    if error.sent is not None:
+        return Failure("close", error.sent.code, printable(error.sent.reason))
+    return Failure("close", 1006, "the connection was lost")

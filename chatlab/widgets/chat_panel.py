@@ -1,0 +1,266 @@
+"""The chat panel: a live conversation with its status, frames and timeline, and what the model predicts of
+it."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar
+from weakref import WeakValueDictionary
+
+import ipywidgets as widgets
+
+from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
+from chatlab.experiment.predict import predict
+from chatlab.live.receipt import Receipt
+from chatlab.live.server import EmbeddedServer
+from chatlab.live.transport import ChatTransport, WebSocketTransport
+from chatlab.luck import Luck
+from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.settings import TransportConfig, WebSocketConfig
+from chatlab.widgets.conversation import Conversation, since
+from chatlab.widgets.settings_form import SettingsForm
+from chatlab.widgets.views import ChatLog, FrameLog, Lane, Mark, Span, StatusBadge, Timeline
+
+_ARTIST = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-timeline")
+HORIZON = 30.0
+"""Seconds that the prediction of an outage looks ahead of what has happened."""
+
+
+class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """A chat console. Without a `config` or a `url` it talks to an embedded server, which it starts.
+
+    A panel made again under the same `name` replaces the old one, so a cell can be run again. `seed` makes
+    the backoff's randomness repeatable; the model's prediction uses the same.
+    """
+
+    _open: ClassVar[WeakValueDictionary[str, ChatPanel]] = WeakValueDictionary()
+
+    def __init__(
+        self,
+        config: TransportConfig | None = None,
+        *,
+        url: str = "",
+        server: EmbeddedServer | None = None,
+        room: str = "lobby",
+        sender: str = "you",
+        name: str = "chat",
+        seed: int | None = None,
+    ) -> None:
+        if (old := ChatPanel._open.pop(name, None)) is not None:
+            old.close()
+        ChatPanel._open[name] = self
+        lonely = server is None and config is None and not url
+        self._folder = tempfile.TemporaryDirectory(prefix="chatlab-") if lonely else None
+        self.server = (
+            server if self._folder is None else EmbeddedServer(db=Path(self._folder.name) / "chat.db")
+        )
+        if self.server is not None:
+            self.server.start_in_background()
+            url = url or self.server.ws_url
+        config = config or WebSocketConfig(url=url, room=room, sender=sender)
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self._uniform = Luck(self.seed).uniform(0, "backoff")
+        self.transport: ChatTransport | None = None
+        self._started_at = time.monotonic()
+        self._connected_at: float | None = None
+        self._guard = threading.RLock()
+        self._redrawing = False
+
+        self.messages = ChatLog()
+        self.frames = FrameLog()
+        self.badge = StatusBadge()
+        self.timeline = Timeline()
+        self.form = SettingsForm(config)
+        self._talk = Conversation(self.messages, self.frames, self.badge, self._redraw)
+        self.messages.on_send(self.send)
+        self.messages.on_retry(self._retry)
+        self.messages.on_typing(self._tell_typing)
+        self._connect_button = _button("Connect", "primary", self.connect)
+        self._disconnect_button = _button("Disconnect", "", self.disconnect)
+        self._server_button = _button("Stop the server", "warning", self._toggle_server)
+        buttons = [self._connect_button, self._disconnect_button]
+        if self.server is not None:
+            buttons.append(self._server_button)
+        settings = widgets.Accordion([self.form.how], titles=["Settings"], selected_index=None)
+        frames = widgets.Accordion([self.frames], titles=["Frames"], selected_index=None)
+        super().__init__(
+            [
+                self.form.where,
+                widgets.HBox(
+                    [*buttons, self.badge], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
+                ),
+                settings,
+                self.messages,
+                self.timeline,
+                frames,
+            ]
+        )
+        self.add_class("chatlab-panel")
+
+    # What buttons, and cells, do
+
+    def connect(self) -> None:
+        """Connect with the settings of the form; what is wrong with them is said in the log."""
+        try:
+            config = self.form.config()
+        except SettingsError as error:
+            self._talk.notice(f"These settings can't be used: {error}")
+            return
+        with self._guard:
+            old = self.transport
+            if old is None or old.config != config:
+                self.transport = self._make_transport(config)
+                if old is not None:
+                    self._take_over(old)
+            transport = self.transport
+            assert transport is not None
+            if transport.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR):
+                self._connected_at = time.monotonic()
+                self._uniform = Luck(self.seed).uniform(0, "backoff")
+            transport.start()
+
+    def _make_transport(self, config: TransportConfig) -> ChatTransport:
+        assert isinstance(config, WebSocketConfig)
+        transport = WebSocketTransport(config, uniform=lambda: self._uniform(), record=self._talk.record)
+        self._talk.follow(transport)
+        return transport
+
+    def _take_over(self, old: ChatTransport) -> None:
+        """The settings have changed: what the old transport has not settled goes out by the new one."""
+        old.stop()
+        for message in old.unsettled():
+            self._submit(message)
+
+    def disconnect(self) -> None:
+        """Disconnect; unsettled messages stay in the outbox."""
+        if self.transport is not None:
+            self.transport.stop()
+
+    def send(self, text: str) -> Receipt | None:
+        """Send a message, or say in the log why it can't be sent."""
+        try:
+            return self._submit(OutgoingMessage(text=text, client_id=secrets.token_hex(8)))
+        except InvalidMessage as error:
+            self._talk.notice(f"Not sent: {error}")
+            return None
+
+    def _submit(self, message: OutgoingMessage) -> Receipt | None:
+        if self.transport is None:
+            self.transport = self._make_transport(self.form.config())
+        try:
+            receipt = self.transport.submit(message)
+        except (InvalidMessage, OutboxFull) as error:
+            self._talk.notice(f"Not sent: {error}")
+            return None
+        self._talk.sent(receipt)
+        return receipt
+
+    def _retry(self, id: str) -> None:
+        text = self._talk.text_of(id)
+        if text is not None:
+            self._submit(OutgoingMessage(text=text, client_id=id))
+
+    def _tell_typing(self) -> None:
+        if self.transport is not None:
+            self.transport.typing()
+
+    def _toggle_server(self) -> None:
+        """Stop the embedded server as a crash would, or start it again with its history."""
+        assert self.server is not None
+        if self.server.running:
+            self.stop_server()
+        else:
+            self.start_server()
+
+    def stop_server(self) -> None:
+        """Kill the embedded server: connections are reset, and new ones refused."""
+        if self.server is not None and self.server.running:
+            self._talk.outages.append((time.monotonic(), None))
+            self._talk.mark("fault", "server down")
+            self.server.stop_in_background(abrupt=True)
+            self._server_button.description = "Start the server"
+            self._redraw()
+
+    def start_server(self) -> None:
+        """Start the embedded server again, on the same port and with the same history."""
+        if self.server is not None and not self.server.running:
+            self.server.start_in_background()
+            down_at, _ = self._talk.outages[-1]
+            self._talk.outages[-1] = (down_at, time.monotonic())
+            self._talk.mark("fault", "server up")
+            self._server_button.description = "Stop the server"
+            self._redraw()
+
+    def close(self) -> None:
+        """Disconnect, stop what was started, and take the views off the page."""
+        if self.transport is not None:
+            self.transport.stop()
+        if self._folder is not None and self.server is not None:
+            self.server.stop_in_background()
+            self._folder.cleanup()
+        for view in (self.messages, self.frames, self.badge, self.timeline):
+            view.close()
+        super().close()
+
+    # The timeline
+
+    def _redraw(self) -> None:
+        """Draw the timeline soon, on a thread where a prediction holds nobody up; many requests make one
+        drawing."""
+        with self._guard:
+            wanted, self._redrawing = not self._redrawing, True
+        if wanted:
+            _ARTIST.submit(self._draw)
+
+    def _draw(self) -> None:
+        """Draw what has happened, and under it what the model makes of the same outages."""
+        with self._guard:
+            self._redrawing = False
+        now = time.monotonic()
+        spans, marks = since(self._started_at, self._talk.spans, self._talk.marks)
+        lanes: list[Lane] = [{"name": "live", "spans": spans, "marks": marks}]
+        if self._connected_at is not None:
+            lanes.append(self._prediction(self._connected_at, now))
+        running = self.transport is not None and self.transport.status not in (
+            ConnectionStatus.DISCONNECTED,
+            ConnectionStatus.ERROR,
+        )
+        self.timeline.show(now - self._started_at, lanes, running=running)
+
+    def _prediction(self, connected_at: float, now: float) -> Lane:
+        """What the model says of this connection, from when it was asked for, given the outages that there
+        were."""
+        assert self.transport is not None
+        assert isinstance(self.transport.config, WebSocketConfig)
+        outages = [
+            (max(0.0, down - connected_at), None if up is None else up - connected_at)
+            for down, up in self._talk.outages
+            if up is None or up > connected_at
+        ]
+        horizon = now - connected_at + HORIZON
+        latency = (self.transport.rtt or 0.001) / 2
+        run = predict(self.transport.config, outages, horizon, latency=latency, seed=self.seed)
+        statuses = run.statuses(self.transport.config.sender)
+        begin = connected_at - self._started_at
+        spans: list[Span] = [
+            {"status": span.status.value, "start": begin + span.start, "end": begin + span.end}
+            for span in statuses
+        ]
+        marks: list[Mark] = [
+            {"kind": "attempt", "label": "attempt", "at": begin + at}
+            for span in statuses
+            for at in span.attempts
+        ]
+        return {"name": "predicted", "spans": spans, "marks": marks}
+
+
+def _button(label: str, style: str, action: Callable[[], object]) -> widgets.Button:
+    button = widgets.Button(description=label, button_style=style, layout=widgets.Layout(width="auto"))
+    button.on_click(lambda _: action())
+    return button

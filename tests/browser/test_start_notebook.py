@@ -1,0 +1,149 @@
+"""The start notebook as a person meets it: chat, kill the server, watch, write on, and lose nothing."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from playwright.sync_api import Locator, Page, expect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.browser.jupyter import Lab, error_outputs, run_all
+
+_NEXT_TRY = re.compile(r"next try in \d+\.\d s")
+
+
+class Listener:
+    """A second client, written without chatlab: it reads what a room says, and comes back when it is cut
+    off."""
+
+    def __init__(self, url: str) -> None:
+        self.texts: list[str] = []
+        self._url = url
+        self._ended = threading.Event()
+        self._cursor: str | None = None
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join(timeout=10)
+
+    def _listen(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._read()
+            except (OSError, ConnectionClosed):
+                self._ended.wait(0.1)
+
+    def _read(self) -> None:
+        place = {"history": "0"} if self._cursor is None else {"after": self._cursor}
+        query = urlencode({"room": "lobby", "sender": "listener", **place})
+        with connect(f"{self._url}?{query}", proxy=None) as connection:
+            while not self._ended.is_set():
+                try:
+                    frame: dict[str, Any] = json.loads(connection.recv(timeout=0.2))
+                except TimeoutError:
+                    continue
+                if frame["type"] == "welcome" and self._cursor is None:
+                    self._cursor = frame["cursor"]
+                if frame["type"] == "message":
+                    self._cursor = frame["id"]
+                    self.texts.append(frame["text"])
+
+
+@contextmanager
+def listening(url: str) -> Iterator[Listener]:
+    listener = Listener(url)
+    try:
+        yield listener
+    finally:
+        listener.end()
+
+
+def own_messages(page: Page) -> Locator:
+    return page.locator(".cl-message.cl-own")
+
+
+def say(page: Page, text: str) -> None:
+    box = page.get_by_label("Message", exact=True)
+    box.fill(text)
+    box.press("Enter")
+
+
+def show_theme(page: Page, theme: str) -> None:
+    page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    light = str("Light" in theme).lower()
+    page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+
+
+def test_a_chat_survives_its_server(page: Page, lab: Lab, screenshots: Path) -> None:
+    run_all(page, lab, "notebooks/00_start.ipynb")
+    assert error_outputs(page) == []
+    expect(page.get_by_text("Three messages, an outage, and nothing lost.").last).to_be_visible()
+    status = page.locator(".cl-status")
+    status.scroll_into_view_if_needed()
+    expect(status).to_contain_text("connected")
+    before = own_messages(page).count()
+
+    with listening(page.get_by_label("URL").input_value()) as listener:
+        say(page, "one")
+        expect(own_messages(page)).to_have_count(before + 1)
+        expect(own_messages(page).last).to_have_attribute("data-state", "acked")
+        page.screenshot(path=screenshots / "connected-light.png")
+
+        page.get_by_role("button", name="Stop the server").click()
+        expect(status).to_contain_text("reconnecting")
+        expect(page.locator(".cl-countdown")).to_have_text(_NEXT_TRY)
+        say(page, "two")
+        say(page, "three")
+        expect(own_messages(page)).to_have_count(before + 3)
+        expect(own_messages(page).last).to_have_attribute("data-state", "queued")
+        page.screenshot(path=screenshots / "reconnecting-light.png")
+        show_theme(page, "JupyterLab Dark")
+        page.screenshot(path=screenshots / "reconnecting-dark.png")
+
+        page.get_by_role("button", name="Start the server").click()
+        expect(status).to_contain_text("connected", timeout=40_000)
+        expect(own_messages(page).last).to_have_attribute("data-state", "acked")
+        page.screenshot(path=screenshots / "recovered-dark.png")
+        show_theme(page, "JupyterLab Light")
+
+        texts = own_messages(page).locator(".cl-text").all_text_contents()
+        assert texts[before:] == ["one", "two", "three"]
+        _until(page, lambda: len(listener.texts) >= 3)
+        assert listener.texts == ["one", "two", "three"]
+
+
+def test_bad_settings_and_markup_are_said_not_suffered(page: Page, lab: Lab, screenshots: Path) -> None:
+    run_all(page, lab, "notebooks/00_start.ipynb")
+    log = page.get_by_role("log")
+    page.get_by_role("button", name="Disconnect").click()
+    expect(page.locator(".cl-status")).to_contain_text("disconnected")
+    address = page.get_by_label("URL")
+    right = address.input_value()
+    address.fill("http//nowhere")
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(log).to_contain_text("WebSocketConfig.url: give a URL that starts with ws:// or wss://")
+    address.fill(right)
+    page.get_by_label("Name", exact=True).fill("<script>document.title = 'owned'</script>")
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(page.locator(".cl-status")).to_contain_text("connected")
+    say(page, "<img src=x onerror=\"document.title = 'owned'\"> </script>")
+    expect(own_messages(page).last).to_have_attribute("data-state", "acked")
+    assert page.title() != "owned"
+    assert log.locator("img, script").count() == 0
+    page.screenshot(path=screenshots / "markup-light.png")
+
+
+def _until(page: Page, condition: Any, seconds: float = 10.0) -> None:
+    for _ in range(int(seconds * 20)):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("what was waited for did not happen")

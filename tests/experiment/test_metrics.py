@@ -1,0 +1,248 @@
+"""The metrics of ledgers written by hand, and against a slow count that reads like their definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.metrics import LATENCY_EDGES, Crowd, latency_histogram, measure, series
+from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
+
+ACKED, SENT, DROPPED = DeliveryState.ACKED, DeliveryState.SENT, DeliveryState.DROPPED
+CONNECTING, CONNECTED, RECONNECTING, ERROR, DISCONNECTED = (
+    ConnectionStatus.CONNECTING,
+    ConnectionStatus.CONNECTED,
+    ConnectionStatus.RECONNECTING,
+    ConnectionStatus.ERROR,
+    ConnectionStatus.DISCONNECTED,
+)
+
+
+class Chat:
+    """Writes a ledger in short."""
+
+    def __init__(self, people: int = 2, rooms: Sequence[int] = (), connected_at: float = 0.0) -> None:
+        self.ledger = Ledger()
+        self.rooms = np.array(rooms or [0] * people)
+        self.quiet = np.zeros(people, dtype=bool)
+        for person in range(people):
+            self.ledger.changed(person, CONNECTED, connected_at)
+
+    def post(self, sender: int, name: str, at: float, acked_at: float | None = None) -> None:
+        self.ledger.accepted(sender, name, at)
+        if acked_at is not None:
+            self.ledger.settled(name, ACKED, acked_at)
+
+    def show(self, reader: int, name: str, place: str, at: float) -> None:
+        self.ledger.delivered(reader, ChatMessage(id=place, client_id=name), at)
+
+    def measure(self, faults: Sequence[tuple[float, float]] = (), duration: float = 100.0) -> dict[str, Any]:
+        return measure(self.ledger, Crowd(self.rooms, self.quiet), duration, faults)
+
+
+def test_an_empty_ledger_measures_nothing() -> None:
+    metrics = measure(Ledger(), Crowd(np.zeros(3, dtype=int), np.zeros(3, dtype=bool)), 10.5, [(1.0, 2.0)])
+    assert {name for name, value in metrics.items() if value} == {"time_disconnected"}
+    assert metrics["time_disconnected"] == 31.5
+
+
+def test_every_message_is_in_one_state() -> None:
+    chat = Chat()
+    for number, state in enumerate(DeliveryState):
+        for copy in range(number + 1):
+            chat.ledger.accepted(0, f"{state}-{copy}", 1.0)
+            chat.ledger.settled(f"{state}-{copy}", state, 2.0)
+    chat.ledger.refused()
+    metrics = chat.measure()
+    names = ("pending", "acked", "dropped", "expired", "failed")
+    assert [metrics[name] for name in names] == [1 + 2, 3, 4, 5, 6]
+    assert metrics["sent"] == sum(metrics[name] for name in names)
+    assert metrics["refused"] == 1
+
+
+def test_latency_runs_from_handing_over_to_showing() -> None:
+    chat = Chat()
+    chat.post(0, "a", 1.0, 1.5)
+    chat.show(0, "a", "1-1", 1.5)
+    chat.show(1, "a", "1-1", 3.5)
+    metrics = chat.measure()
+    assert (metrics["delivered"], metrics["latency_p50"]) == (2, 1.5)
+    assert metrics["latency_p99"] == pytest.approx(0.5 + 0.99 * 2)
+
+
+def test_history_counts_as_delivered_but_has_no_latency() -> None:
+    chat = Chat(people=1)
+    chat.ledger.changed(1, CONNECTED, 50.0)
+    chat.rooms, chat.quiet = np.zeros(2, dtype=int), np.zeros(2, dtype=bool)
+    chat.post(0, "a", 1.0, 1.5)
+    chat.show(0, "a", "1-1", 1.5)
+    chat.show(1, "a", "1-1", 50.5)
+    metrics = chat.measure()
+    assert (metrics["delivered"], metrics["latency_p99"]) == (2, 0.5)
+    histogram = latency_histogram(chat.ledger, Crowd(chat.rooms, chat.quiet))
+    assert sum(histogram) == 1
+    assert LATENCY_EDGES[histogram.index(1)] <= 0.5 < LATENCY_EDGES[histogram.index(1) + 1]
+
+
+def test_a_gap_is_a_loss_and_an_end_is_not() -> None:
+    chat = Chat()
+    chat.post(0, "a", 1.0, 1.5)
+    chat.post(0, "b", 2.0, 2.5)
+    chat.post(0, "c", 3.0, 3.5)
+    for reader, name in [(0, "a"), (0, "b"), (0, "c"), (1, "b")]:
+        chat.show(reader, name, f"1-{'abc'.index(name) + 1}", 4.0)
+    assert chat.measure()["lost"] == 1  # "a" is missing for good; "c" may be on its way
+    chat.quiet[1] = True
+    assert chat.measure()["lost"] == 2  # nothing is on its way
+
+
+def test_a_message_that_was_acked_after_the_next_was_handed_over_may_be_on_its_way() -> None:
+    chat = Chat()
+    chat.post(0, "a", 1.0, 4.0)
+    chat.post(0, "b", 2.0, 5.0)
+    chat.show(1, "b", "1-1", 6.0)
+    assert chat.measure()["lost"] == 0
+    chat.post(0, "c", 4.5, 7.0)
+    chat.show(1, "c", "1-3", 8.0)
+    assert chat.measure()["lost"] == 1
+
+
+def test_nobody_is_owed_what_has_no_ack_or_came_before_him_or_is_not_for_him() -> None:
+    chat = Chat(people=2, rooms=[0, 1], connected_at=5.0)
+    chat.quiet[:] = True
+    chat.post(0, "no ack", 6.0)
+    chat.post(0, "before", 4.0, 6.0)
+    chat.post(0, "another room", 6.0, 7.0)
+    chat.show(0, "another room", "1-1", 7.0)
+    assert chat.measure()["lost"] == 0
+
+
+def test_duplicates_are_not_disorder() -> None:
+    chat = Chat(people=2)
+    for number in range(1, 5):
+        chat.post(0, f"{number}", 1.0, 2.0)
+    for at, number in enumerate([1, 2, 1, 4, 3, 2, 4]):
+        chat.show(1, f"{number}", f"1-{number}", float(at))
+    metrics = chat.measure()
+    assert (metrics["delivered"], metrics["duplicated"], metrics["out_of_order"]) == (4, 3, 1)
+
+
+def test_a_new_log_begins_behind_the_old_one() -> None:
+    chat = Chat(people=1)
+    for at, place in enumerate(["7-1", "7-9", "3-1", "3-2"]):
+        chat.post(0, place, 0.0, 1.0)
+        chat.show(0, place, place, float(at))
+    assert chat.measure()["out_of_order"] == 0
+
+
+def test_recovery_runs_from_the_faults_end() -> None:
+    chat = Chat(people=4)
+    for person, status, at in [
+        (0, RECONNECTING, 10.1),
+        (0, RECONNECTING, 12.0),
+        (0, CONNECTED, 23.0),
+        (1, RECONNECTING, 10.1),
+        (1, CONNECTED, 15.0),
+        (2, RECONNECTING, 10.1),
+        (2, ERROR, 30.0),
+        (3, DISCONNECTED, 11.0),
+        (3, CONNECTING, 12.0),
+        (3, CONNECTED, 13.0),
+        (0, RECONNECTING, 60.5),
+        (0, CONNECTED, 64.0),
+    ]:
+        chat.ledger.changed(person, status, at)
+    metrics = chat.measure([(10.0, 20.0), (60.0, 60.0)])
+    assert metrics["unrecovered"] == 1
+    assert metrics["recovery_p50"] == 3.0  # of 3, 0 and 4
+    assert metrics["recovery_p99"] == pytest.approx(3.98)
+    assert chat.measure([(50.0, 50.0)])["recovery_p50"] == 14.0
+    assert chat.measure()["recovery_p50"] is None
+
+
+def test_time_in_each_status_adds_up() -> None:
+    chat = Chat(people=2, connected_at=10.0)
+    chat.ledger.changed(0, RECONNECTING, 40.0)
+    chat.ledger.changed(0, ERROR, 60.0)
+    metrics = chat.measure()
+    assert {name: value for name, value in metrics.items() if name.startswith("time_")} == {
+        "time_disconnected": 20.0,
+        "time_connecting": 0.0,
+        "time_connected": 120.0,
+        "time_reconnecting": 20.0,
+        "time_error": 40.0,
+    }
+
+
+def test_series_count_each_second() -> None:
+    chat = Chat(people=2, connected_at=0.5)
+    chat.ledger.changed(0, RECONNECTING, 1.2)
+    chat.ledger.changed(0, CONNECTED, 1.4)
+    chat.ledger.changed(1, RECONNECTING, 2.9)
+    for at in (0.1, 0.9, 2.0):
+        chat.ledger.attempted(at)
+    chat.post(0, "a", 1.0, 1.5)
+    chat.show(1, "a", "1-1", 2.5)
+    assert series(chat.ledger, 3.5) == {
+        "attempts": [2, 0, 1, 0],
+        "sent": [0, 1, 0, 0],
+        "delivered": [0, 0, 1, 0],
+        "connected": [2, 2, 1, 1],
+    }
+    assert chat.measure(duration=3.5)["attempts_per_second_max"] == 2
+
+
+posts = st.tuples(st.integers(0, 3), st.integers(0, 20), st.none() | st.integers(0, 5))
+shows = st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(0, 40))
+
+
+@given(
+    posts=st.lists(posts, min_size=1, max_size=8),
+    shows=st.lists(shows, max_size=30),
+    rooms=st.lists(st.integers(0, 1), min_size=4, max_size=4),
+    quiet=st.lists(st.booleans(), min_size=4, max_size=4),
+    connected=st.lists(st.none() | st.integers(0, 20), min_size=4, max_size=4),
+)
+def test_losses_and_order_agree_with_a_slow_count(
+    posts: list[tuple[int, int, int | None]],
+    shows: list[tuple[int, int, int]],
+    rooms: list[int],
+    quiet: list[bool],
+    connected: list[int | None],
+) -> None:
+    chat = Chat(people=0)
+    chat.rooms, chat.quiet = np.array(rooms), np.array(quiet)
+    for person, at in enumerate(connected):
+        if at is not None:
+            chat.ledger.changed(person, CONNECTED, float(at))
+    for number, (sender, at, acked) in enumerate(posts):
+        chat.post(sender, f"{number}", float(at), None if acked is None else float(at + acked))
+    shown: dict[int, list[int]] = {person: [] for person in range(4)}
+    for reader, number, at in shows:
+        if number < len(posts) and rooms[posts[number][0]] == rooms[reader]:
+            chat.show(reader, f"{number}", f"1-{number}", float(at))
+            shown[reader].append(number)
+
+    lost = disorder = 0
+    for reader in range(4):
+        joined = connected[reader]
+        latest = max((posts[number][1] for number in shown[reader]), default=-inf)
+        for number, (sender, at, acked) in enumerate(posts):
+            owed = (
+                rooms[sender] == rooms[reader] and acked is not None and joined is not None and at >= joined
+            )
+            if owed and number not in shown[reader] and (quiet[reader] or at + (acked or 0) < latest):
+                lost += 1
+        once = list(dict.fromkeys(shown[reader]))
+        disorder += sum(number < max(once[:index], default=-1) for index, number in enumerate(once))
+    metrics = chat.measure()
+    assert (metrics["lost"], metrics["out_of_order"]) == (lost, disorder)
+    assert metrics["delivered"] == sum(len(set(numbers)) for numbers in shown.values())
+    assert metrics["duplicated"] == sum(len(numbers) - len(set(numbers)) for numbers in shown.values())

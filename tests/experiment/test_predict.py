@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.predict import predict
+from chatlab.experiment.run import Run
+from chatlab.messages import ConnectionStatus
+from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
+from chatlab.transports.machine import Ping
+
+CONFIG = WebSocketConfig(
+    url="wss://chat.example/ws",
+    room="den",
+    sender="ada",
+    headers={"Authorization": "Bearer secret"},
+    reconnect=ReconnectConfig(jitter="none"),
+)
+D = 0.25
+
+
+def connected(run: Run) -> list[tuple[float, float]]:
+    return [
+        (span.start, span.end) for span in run.statuses("ada") if span.status is ConnectionStatus.CONNECTED
+    ]
+
+
+def test_an_outage_and_one_that_is_not_over() -> None:
+    result = predict(CONFIG, [(10.0, 12.0), (40.0, None)], 60.0, latency=D)
+    # Lost at 10.25; tried at 11.25, in vain until 11.75, and at 13.75.
+    assert connected(result) == [(1.0, 10.25), (14.75, 40.25)]
+    assert result.statuses("ada")[-1].status is ConnectionStatus.RECONNECTING
+
+
+def test_no_outage_is_one_long_connection() -> None:
+    assert connected(predict(CONFIG, [], 60.0, latency=D)) == [(1.0, 60.0)]
+
+
+def test_an_outage_from_the_beginning() -> None:
+    assert connected(predict(CONFIG, [(0.0, 2.0)], 60.0, latency=D)) == [(2 + 2 + 1.0, 60.0)]
+
+
+def test_what_lies_beyond_the_horizon_is_left_out() -> None:
+    result = predict(CONFIG, [(70.0, None)], 60.0, latency=D, sends=[(5.0, "hi"), (65.0, "ho")])
+    assert connected(result) == [(1.0, 60.0)]
+    assert result.metrics["sent"] == result.metrics["acked"] == 1
+
+
+def test_the_seed_decides_the_jitter() -> None:
+    config = CONFIG.replace(reconnect=ReconnectConfig(jitter="full"))
+    outages = [(10.0, 20.0)]
+    first, second, other = (predict(config, outages, 60.0, seed=seed).steps() for seed in (1, 1, 2))
+    assert first == second != other
+
+
+def test_another_dialect_keeps_its_heartbeat() -> None:
+    config = CONFIG.replace(dialect="text", heartbeat=HeartbeatConfig(interval=5.0))
+    pings = [
+        effect
+        for step in predict(config, [], 12.0).steps("ada")
+        for effect in step.effects
+        if isinstance(effect, Ping)
+    ]
+    assert [ping.id for ping in pings] == [1, 2]
+
+
+def test_secrets_stay_out() -> None:
+    assert b"secret" not in predict(CONFIG, [], 10.0).to_json_lines()
+
+
+@pytest.mark.parametrize("outage", [(5.0, 5.0), (5.0, 4.0), (-1.0, 4.0)])
+def test_an_impossible_outage_is_refused(outage: tuple[float, float]) -> None:
+    with pytest.raises(SettingsError, match=r"ServerDown\.(duration|at)"):
+        predict(CONFIG, [outage], 60.0)

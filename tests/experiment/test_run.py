@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.spans import FaultSpan
+from chatlab.experiment.worlds import WORLDS, run
+from chatlab.messages import ConnectionStatus
+from chatlab.settings import ReconnectConfig
+from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown
+from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.server import ServerConfig
+
+SCENARIO = Scenario(
+    name="small <b>",
+    duration=40.0,
+    seed=3,
+    people=PeopleConfig(
+        count=12,
+        rooms=3,
+        send_rate=0.2,
+        arrive_over=2.0,
+        script=(ScriptEntry(at=5.0, person="ada", text="héllo"),),
+    ),
+    transport=WebSocketSettings(reconnect=ReconnectConfig(jitter="full", max_attempts=None)),
+    network=NetworkConfig(latency=LogNormal(median=0.04, p99=0.2), jitter=0.01),
+    server=ServerConfig(accept_rate=20.0, backlog=5, presence=True),
+    faults=(
+        ServerDown(at=10.0, duration=5.0),
+        ConnectionReset(at=20.0, share=0.5),
+        HalfOpen(at=25.0, people=("ada",)),
+        Partition(at=30.0, duration=2.0, share=0.3),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def result() -> Run:
+    return run(SCENARIO)
+
+
+def test_a_run_comes_back_equal(result: Run, tmp_path: Path) -> None:
+    result.save(tmp_path / "run.jsonl")
+    loaded = Run.load(tmp_path / "run.jsonl")
+    assert loaded == result
+    loaded.save(tmp_path / "again.jsonl")
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "run.jsonl").read_bytes()
+
+
+def test_the_same_seed_gives_the_same_bytes(result: Run) -> None:
+    assert run(SCENARIO).to_json_lines() == result.to_json_lines()
+    assert run(SCENARIO.replace(seed=4)).to_json_lines() != result.to_json_lines()
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_another_process_gives_the_same_bytes(result: Run, tmp_path: Path, hash_seed: str) -> None:
+    SCENARIO.save(tmp_path / "scenario.toml")
+    program = (
+        "import sys\n"
+        "from chatlab.experiment.scenario import Scenario\n"
+        "from chatlab.experiment.worlds import run\n"
+        "run(Scenario.load(sys.argv[1])).save(sys.argv[2])\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "scenario.toml", tmp_path / "run.jsonl"],
+        check=True,
+        env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.getcwd()},  # noqa: PTH109
+    )
+    assert (tmp_path / "run.jsonl").read_bytes() == result.to_json_lines()
+
+
+def test_the_sample_does_not_change_the_run(result: Run) -> None:
+    few = run(SCENARIO, sample=2)
+    assert few.people == ["ada", "person-2"]
+    assert few.metrics == result.metrics
+    assert few.steps("ada") == result.steps("ada")
+
+
+def test_steps_and_statuses_by_name(result: Run) -> None:
+    assert result.people == ["ada", *(f"person-{number}" for number in range(2, 13))]
+    assert {step.person for step in result.steps("person-3")} == {"person-3"}
+    assert len(result.steps()) == sum(len(result.steps(person)) for person in result.people)
+    spans = result.statuses("ada")
+    assert spans[0].status is ConnectionStatus.DISCONNECTED
+    assert (spans[0].start, spans[-1].end) == (0.0, 40.0)
+    with pytest.raises(
+        SettingsError, match=r"no steps of 'eve' were recorded; choose one of ada, person-2, .* …"
+    ):
+        result.steps("eve")
+
+
+def test_faults_are_spans(result: Run) -> None:
+    assert result.faults[0] == FaultSpan("server_down", 10.0, 15.0)
+
+
+def test_the_metrics_are_a_tidy_table(result: Run) -> None:
+    table = result.to_frame()
+    assert list(table.columns) == ["scenario", "world", "seed", "metric", "value"]
+    assert len(table) == len(result.metrics)
+    assert set(table["world"]) == {"model"}
+    assert table.set_index("metric")["value"]["sent"] == result.metrics["sent"]
+
+
+def test_what_cannot_be_measured_is_none() -> None:
+    quiet = run(Scenario(duration=5.0))
+    assert quiet.metrics["latency_p50"] is quiet.metrics["recovery_p99"] is None
+    assert quiet.to_frame().set_index("metric")["value"].isna()["latency_p50"]
+    assert "–" in quiet._repr_html_()
+
+
+def test_views_show_figures_and_escape_names(result: Run) -> None:
+    shown = result._repr_html_()
+    assert "small &lt;b&gt;" in shown
+    assert "<b>small <b>" not in shown
+    assert f"{result.metrics['delivered']:,}" in shown
+    assert "12 people, 40 s" in shown
+    assert repr(result).startswith("Run('small <b>', 'model', 12 people, 40 s, sent=")
+
+
+def test_an_unknown_world_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"world: there is no 'mars'; choose one of " + ", ".join(WORLDS)):
+        run(SCENARIO, "mars")
+
+
+def test_the_model_speaks_one_dialect() -> None:
+    with pytest.raises(
+        SettingsError, match=r"transport\.dialect: the model's server speaks 'chatlab', got 'text'"
+    ):
+        run(Scenario(transport=WebSocketSettings(dialect="text")))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}\n", b"hello\n", b"\xff\xfe\n", b'{"chatlab":"run","format":2}\n']
+)
+def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"run\.jsonl: not a run of format 1"):
+        Run.load(path)
+
+
+def test_a_torn_file_is_refused(result: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(result.to_json_lines()[:-20])
+    with pytest.raises(SettingsError, match="not a run"):
+        Run.load(path)

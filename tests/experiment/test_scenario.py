@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.settings import JITTERS, HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
+from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
+from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.server import ServerConfig
+
+DEPLOY = """
+name = "deploy"
+duration = 120.0                 # seconds
+seed = 7
+
+[people]
+count = 1000
+rooms = 50
+send_rate = 0.02                 # messages a second a person, Poisson; or [[people.script]] entries
+arrive_over = 5.0                # first connections spread over so many seconds; 0: all at once
+
+[transport]
+kind = "websocket"
+[transport.reconnect]
+jitter = "full"
+
+[network]
+latency = { median = 0.04, p99 = 0.2 }   # one way, log-normal; or a number
+
+[server]
+accept_rate = 500.0              # connections a second
+backlog = 1000
+
+[[faults]]
+kind = "server_down"
+at = 30.0
+duration = 20.0
+"""
+
+EXPECTED = Scenario(
+    name="deploy",
+    duration=120.0,
+    seed=7,
+    people=PeopleConfig(count=1000, rooms=50, send_rate=0.02, arrive_over=5.0),
+    transport=WebSocketSettings(reconnect=ReconnectConfig(jitter="full")),
+    network=NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)),
+    server=ServerConfig(accept_rate=500.0, backlog=1000),
+    faults=(ServerDown(at=30.0, duration=20.0),),
+)
+
+
+def test_a_scenario_file_reads_as_its_python() -> None:
+    assert Scenario.from_toml(DEPLOY) == EXPECTED
+
+
+def test_files_come_back_equal(tmp_path: Path) -> None:
+    EXPECTED.save(tmp_path / "deploy.toml")
+    assert Scenario.load(tmp_path / "deploy.toml") == EXPECTED
+    assert Scenario.load(str(tmp_path / "deploy.toml")) == EXPECTED
+
+
+def test_what_is_at_its_default_is_not_written() -> None:
+    assert Scenario.from_toml(Scenario().to_toml()) == Scenario()
+    assert Scenario().to_toml() == ""
+    assert "heartbeat" not in EXPECTED.to_toml()
+
+
+times = st.floats(0, 1e6)
+faults = st.one_of(
+    st.builds(ServerDown, at=times, duration=st.floats(0.001, 1e6)),
+    st.builds(ServerRestart, at=times),
+    st.builds(ConnectionReset, at=times, people=st.sampled_from([(), ("ada",), ("ada", "person-2")])),
+    st.builds(HalfOpen, at=times, duration=times, share=st.floats(0, 1)),
+    st.builds(Partition, at=times, duration=st.floats(0.001, 1e6)),
+)
+scenarios = st.builds(
+    Scenario,
+    name=st.text(max_size=20),
+    seed=st.integers(0, 2**63 - 1),
+    duration=st.floats(0.001, 1e6),
+    people=st.builds(
+        PeopleConfig,
+        count=st.integers(2, 9),
+        script=st.just(
+            (
+                ScriptEntry(at=1.0, person="ada", text='"\\\n\t é 🎈'),
+                ScriptEntry(at=2, person="ada", action="connect"),
+            )
+        ),
+    ),
+    transport=st.builds(
+        WebSocketSettings,
+        history=st.none() | st.integers(0, 9),
+        protocols=st.sampled_from([(), ("a", "b")]),
+        failures=st.sampled_from([{}, {"close 4429": "retry", "tls": "stop"}]),
+        reconnect=st.builds(
+            ReconnectConfig,
+            jitter=st.sampled_from(JITTERS),
+            max_attempts=st.none() | st.integers(0, 9),
+            schedule=st.sampled_from([(), ((0.0, 1.0), (2.0, 3.5))]),
+        ),
+        heartbeat=st.builds(HeartbeatConfig, mode=st.sampled_from([None, "json", "ping", "none"])),
+        outbox=st.builds(OutboxConfig, max_age=st.none() | st.floats(0.001, 10)),
+    ),
+    network=st.builds(NetworkConfig, latency=st.just(LogNormal(median=0.1, p99=0.3)) | st.floats(0, 10)),
+    server=st.builds(ServerConfig, accept_rate=st.none() | st.floats(0.001, 100)),
+    faults=st.lists(faults, max_size=4).map(tuple),
+)
+
+
+@given(scenarios)
+def test_every_scenario_survives_toml(scenario: Scenario) -> None:
+    assert Scenario.from_toml(scenario.to_toml()) == scenario
+
+
+def test_a_transport_has_the_configs_own_settings_and_defaults() -> None:
+    """All that a config has, but for what the world gives, with the same types and defaults."""
+
+    def fields(kind: type[msgspec.Struct]) -> dict[str, tuple[object, object]]:
+        return {
+            field.name: (
+                field.type,
+                field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
+            )
+            for field in msgspec.structs.fields(kind)
+        }
+
+    config = fields(WebSocketConfig)
+    given_by_the_world = {"url", "room", "sender", "headers"}
+    assert fields(WebSocketSettings) == {
+        name: of for name, of in config.items() if name not in given_by_the_world
+    }
+
+
+def test_a_transport_becomes_a_config_and_comes_back() -> None:
+    settings = WebSocketSettings(history=None, reconnect=ReconnectConfig(jitter="full"), protocols=("a",))
+    config = settings.config(url="ws://host/chat", room="r", sender="ada")
+    assert (config.url, config.room, config.sender, config.history) == ("ws://host/chat", "r", "ada", None)
+    assert WebSocketSettings.of(config) == settings
+
+
+BAD_TOML = [
+    ('duration = "long"', "duration: expected `float`, got `str`"),
+    ("duration = 0", "duration: expected `float` > 0.0, got 0"),
+    ("seed = -1", "seed: expected `int` >= 0, got -1"),
+    ("people = 3", "people: expected `object`, got `int`"),
+    ("latency = 1", "latency: there is no such setting; choose from name, duration, seed, people,"),
+    ("[people]\ncuont = 3", "people.cuont: there is no such setting; did you mean 'count'?"),
+    ("[people]\ncount = 1.5", "people.count: expected `int`, got `float`"),
+    ("[people]\ncount = 0", "people.count: expected `int` >= 1, got 0"),
+    (
+        "[[people.script]]\nat = 1\nperson = 'a'",
+        "people.script[0]: ScriptEntry: give either a text to send, or",
+    ),
+    ("[transport]\ndialect = 'irc'", "transport: dialect: there is no 'irc'; choose one of chatlab, text"),
+    (
+        "[transport]\nkind = 'websockt'",
+        "transport.kind: choose one of websocket, got 'websockt' (did you mean",
+    ),
+    ("[transport]\nhistory = 'all'", "transport.history: expected `int | null`, got `str`"),
+    (
+        "[transport.reconnect]\njitter = 'ful'",
+        "transport.reconnect.jitter: choose one of decorrelated, equal, full,",
+    ),
+    (
+        "[transport.reconnect]\njiter = 'full'",
+        "transport.reconnect.jiter: there is no such setting; did you mean 'jitter'?",
+    ),
+    (
+        "[transport.reconnect]\nschedule = [[1, 2], [3]]",
+        "transport.reconnect.schedule[1]: expected `array` of length 2, got 1",
+    ),
+    (
+        "[transport.heartbeat]\nmode = 'xml'",
+        "transport.heartbeat.mode: choose one of json, none, ping, got 'xml'",
+    ),
+    ("[transport.failures]\nfoo = 'retry'", "transport.failures: expected `str` matching regex"),
+    (
+        "[network]\nlatency = { median = 0.2, p9 = 1 }",
+        "network.latency.p9: there is no such setting; did you mean 'p99'?",
+    ),
+    ("[network]\nlatency = { median = 0.2 }", "network.latency.p99: it's missing"),
+    (
+        "[network]\nlatency = { median = 2, p99 = 1 }",
+        "network.latency: LogNormal.p99: give at least the median (2), got 1",
+    ),
+    ("[server]\nbacklog = -1", "server.backlog: expected `int` >= 1, got -1"),
+    (
+        "[[faults]]\nat = 1",
+        "faults[0].kind: it's missing; choose one of server_down, server_restart, connection_reset,",
+    ),
+    ("[[faults]]\nkind = 'sever_down'\nat = 1", "got 'sever_down' (did you mean 'server_down'?)"),
+    ("[[faults]]\nkind = 7\nat = 1", "faults[0].kind: choose one of server_down,"),
+    ("[[faults]]\nkind = 'server_down'\nduration = 1", "faults[0].at: it's missing"),
+    ("[[faults]]\nkind = 'half_open'\nat = -1", "faults[0].at: expected `float` >= 0.0, got -1"),
+    ("[[faults]]\nkind = 'half_open'\nat = 1\nshare = 2", "faults[0].share: expected `float` <= 1.0, got 2"),
+    (
+        "[[faults]]\nkind = 'half_open'\nat = 1\npeople = ['bob']",
+        "faults[0].people: choose from person-1, got 'bob'",
+    ),
+    ("duration = ", "not valid TOML:"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_TOML)
+def test_a_bad_file_is_refused_by_field(text: str, message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Scenario.from_toml(text)
+    assert message in str(refused.value)
+
+
+BAD_PYTHON: list[tuple[Callable[[], object], str]] = [
+    (lambda: Scenario(duration="long"), "Scenario.duration: Expected `float`, got `str`"),  # type: ignore[arg-type]
+    (lambda: Scenario(seed=1.5), "Scenario.seed: Expected `int`, got `float`"),  # type: ignore[arg-type]
+    (lambda: Scenario(faults=(3,)), "Scenario.faults: "),  # type: ignore[arg-type]
+    (lambda: ServerDown(at=1.0, duration=0.0), "ServerDown.duration: Expected `float` > 0.0"),
+    (lambda: HalfOpen(at=1.0, share=2.0), "HalfOpen.share: Expected `float` <= 1.0"),
+    (lambda: WebSocketSettings(dialect="irc"), "choose one of chatlab, text"),
+    (lambda: NetworkConfig(latency=-1.0), "NetworkConfig.latency: "),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_PYTHON)
+def test_bad_python_is_refused_by_field(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        make()
+    assert message in str(refused.value)
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text("seed = -1")
+    with pytest.raises(SettingsError, match=r"^bad\.toml: seed: expected"):
+        Scenario.load(path)
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(SettingsError, match=r"^bad\.toml: not UTF-8 text"):
+        Scenario.load(path)
+    with pytest.raises(FileNotFoundError):
+        Scenario.load(tmp_path / "none.toml")
+
+
+def test_none_stands_for_null_only_where_null_may_stand() -> None:
+    read = Scenario.from_toml(
+        '[transport]\nhistory = "none"\n'
+        '[transport.heartbeat]\nmode = "none"\n[transport.reconnect]\njitter = "none"'
+    )
+    assert read.transport.history is None
+    assert read.transport.heartbeat.mode == "none"
+    assert read.transport.reconnect.jitter == "none"

@@ -1,0 +1,244 @@
+"""The live driver: effects in the machine's order, whoever feeds it; one timer; no step lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import pytest
+
+from chatlab.live.driver import CATCH_UP, HELD_UP, LiveDriver
+from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage
+from chatlab.trace import Step
+from chatlab.transports.machine import (
+    Close,
+    Closed,
+    Connect,
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    Failure,
+    OpenWebSocket,
+    Ping,
+    Send,
+    SendBytes,
+    Settle,
+    Submit,
+    Tick,
+    Typing,
+)
+from tests.live.watch import PATIENCE, until
+
+
+class Scripted:
+    """A machine that answers each event with the effects it was given, and wants a tick at `deadline`."""
+
+    rtt = None
+    status = ConnectionStatus.DISCONNECTED
+
+    def __init__(self) -> None:
+        self.deadline = inf
+        self.events: list[tuple[float, Event]] = []
+        self.answers: dict[type, list[Effect]] = {}
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        self.events.append((now, event))
+        if isinstance(event, Tick):
+            self.deadline = inf
+        if isinstance(event, Submit):
+            return [Settle(event.message.client_id, DeliveryState.SENT)]
+        return self.answers.get(type(event), [])
+
+    def accepts(self, message: OutgoingMessage) -> bool:
+        return True
+
+    @property
+    def ticks(self) -> list[float]:
+        return [now for now, event in self.events if isinstance(event, Tick)]
+
+
+class NotedLink:
+    def __init__(self, said: list[Any]) -> None:
+        self.said = said
+        self.ended = asyncio.Event()
+
+    async def run(self) -> None:
+        self.said.append("run")
+        await self.ended.wait()
+
+    def send(self, data: str | bytes) -> None:
+        self.said.append(data)
+
+    def ping(self, number: int) -> None:
+        self.said.append(number)
+
+    def close(self, code: int, reason: str) -> None:
+        self.said.append((code, reason))
+        self.ended.set()
+
+
+class Rig:
+    def __init__(self, record: Any = None) -> None:
+        self.machine = Scripted()
+        self.heard: list[Effect] = []
+        self.said: list[Any] = []
+        self.driver = LiveDriver(
+            self.machine,
+            asyncio.get_running_loop(),
+            open_link=lambda driver, effect: NotedLink(self.said),
+            listen=self.heard.append,
+            record=record,
+        )
+
+
+async def test_effects_reach_their_link_in_order_and_a_closed_one_no_more() -> None:
+    rig = Rig()
+    rig.machine.answers = {
+        Connect: [OpenWebSocket(1), Send(1, "a"), SendBytes(1, b"b"), Ping(1, 3), Send(2, "of no link")],
+        Disconnect: [Close(1, 1000, "bye"), Send(1, "too late"), Ping(1, 4), Close(1, 4000)],
+    }
+    rig.driver.feed(Connect())
+    await until(lambda: "run" in rig.said)
+    rig.driver.feed(Disconnect())
+    await rig.driver.closed()
+    assert rig.said == ["a", b"b", 3, "run", (1000, "bye")]
+
+
+async def test_events_from_threads_keep_their_order() -> None:
+    rig = Rig()
+    threads, each = 4, 250
+
+    def talk(thread: int) -> None:
+        for number in range(each):
+            rig.driver.feed(Submit(OutgoingMessage(text="x", client_id=f"{thread} {number}")))
+
+    workers = [threading.Thread(target=talk, args=(thread,)) for thread in range(threads)]
+    for worker in workers:
+        worker.start()
+    for number in range(each):
+        rig.driver.feed(Submit(OutgoingMessage(text="x", client_id=f"loop {number}")))
+        await asyncio.sleep(0)
+    await until(lambda: len(rig.heard) == (threads + 1) * each)
+    handled = [event.message.client_id for _, event in rig.machine.events if isinstance(event, Submit)]
+    assert [effect.client_id for effect in rig.heard if isinstance(effect, Settle)] == handled
+    for worker in workers:
+        worker.join(PATIENCE)
+
+
+async def test_what_a_callback_feeds_is_carried_out_behind_the_rest() -> None:
+    machine = Scripted()
+    order: list[str] = []
+
+    def listen(effect: Any) -> None:
+        order.append(effect.event.type)
+        if effect.event.type == "first":
+            driver.feed(Typing())
+
+    machine.answers = {
+        Connect: [Deliver(ChatEvent("first")), Deliver(ChatEvent("second"))],
+        Typing: [Deliver(ChatEvent("third"))],
+    }
+    driver = LiveDriver(
+        machine, asyncio.get_running_loop(), open_link=lambda *_: NotedLink([]), listen=listen
+    )
+    driver.feed(Connect())
+    assert order == ["first", "second", "third"]
+
+
+async def test_steps_are_recorded_and_a_recorder_that_raises_does_no_harm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    steps: list[Step] = []
+
+    def record(step: Step) -> None:
+        steps.append(step)
+        raise ValueError("full disk")
+
+    rig = Rig(record)
+    rig.machine.answers = {Connect: [Deliver(ChatEvent("x"))]}
+    before = rig.driver.now()
+    rig.driver.feed(Connect())
+    assert [(step.event, step.effects) for step in steps] == [(Connect(), (Deliver(ChatEvent("x")),))]
+    assert before <= steps[0].at <= rig.driver.now()
+    assert rig.heard == [Deliver(ChatEvent("x"))]
+    assert "full disk" in caplog.text
+
+
+async def test_a_tick_comes_at_the_deadline_and_never_before() -> None:
+    rig = Rig()
+    deadline = rig.machine.deadline = rig.driver.now() + 0.05
+    rig.driver.feed(Typing())
+    await until(lambda: rig.machine.ticks)
+    assert rig.machine.ticks[0] >= deadline
+    assert rig.driver._timer is None
+
+
+async def test_a_deadline_that_comes_nearer_or_goes_away_is_followed() -> None:
+    rig = Rig()
+    rig.machine.deadline = rig.driver.now() + 3600
+    rig.driver.feed(Typing())
+    rig.machine.deadline = rig.driver.now() + 0.02
+    rig.driver.feed(Typing())
+    await until(lambda: rig.machine.ticks)
+    rig.machine.deadline = rig.driver.now() + 0.02
+    rig.driver.feed(Typing())
+    rig.machine.deadline = inf
+    rig.driver.feed(Typing())
+    await until(lambda: rig.driver._timer is None)
+    assert len(rig.machine.ticks) == 1
+
+
+async def test_closed_lets_go_of_a_timer_that_nobody_needs() -> None:
+    rig = Rig()
+    rig.machine.deadline = rig.driver.now() + 3600
+    rig.driver.feed(Typing())
+    rig.machine.deadline = inf
+    await rig.driver.closed()
+    assert rig.driver._timer is None
+
+
+async def test_a_late_timer_lets_the_loop_catch_up_first_but_not_for_ever() -> None:
+    rig = Rig()
+    deadline = rig.machine.deadline = rig.driver.now() + 0.01
+    rig.driver.feed(Typing())
+    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # hold the loop up
+    held_until = rig.driver.now()
+    async with asyncio.timeout(PATIENCE):
+        while not rig.machine.ticks:
+            rig.driver.feed(Typing())  # Which must not put it off
+            await asyncio.sleep(0)
+    assert rig.machine.ticks[0] >= held_until + CATCH_UP * 0.9
+    assert rig.machine.ticks[0] > deadline
+
+
+async def test_what_came_in_while_the_loop_was_held_up_may_move_the_deadline() -> None:
+    rig = Rig()
+    rig.machine.deadline = rig.driver.now() + 0.01
+    rig.driver.feed(Typing())
+    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # hold the loop up
+    await until(lambda: rig.driver._catching_up)
+    later = rig.machine.deadline = rig.driver.now() + 0.2
+    rig.driver.feed(Closed(1, Failure("reset")))
+    await until(lambda: rig.machine.ticks)
+    assert rig.machine.ticks[0] >= later
+
+
+async def test_a_link_that_fails_in_an_unforeseen_way_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(NotedLink):
+        async def run(self) -> None:
+            raise ZeroDivisionError
+
+    machine = Scripted()
+    machine.answers = {Connect: [OpenWebSocket(1)]}
+    loop = asyncio.get_running_loop()
+    driver = LiveDriver(machine, loop, open_link=lambda *_: Broken([]), listen=lambda _: None, person="ada")
+    driver.feed(Connect())
+    await driver.closed()
+    await until(lambda: caplog.records)
+    assert "a link of ada failed in an unforeseen way" in caplog.text
+    assert "ZeroDivisionError" in caplog.text

@@ -1,0 +1,91 @@
+"""Receipts: read on any thread, awaited on any loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chatlab.errors import ChatSendError
+from chatlab.live.receipt import Receipt
+from chatlab.messages import DeliveryState, OutgoingMessage
+from chatlab.transports.machine import Settle
+from tests.live.watch import PATIENCE, until
+
+S = DeliveryState
+
+
+def receipt(acks: bool = True) -> Receipt:
+    return Receipt(OutgoingMessage(text="x", client_id="a"), threading.Lock(), acks=acks)
+
+
+def settle(state: DeliveryState, reason: str = "", status: int | None = None) -> Settle:
+    return Settle("a", state, reason, status)
+
+
+async def test_sent_is_final_only_where_there_are_no_acks() -> None:
+    with_acks, without = receipt(), receipt(acks=False)
+    assert (with_acks.state, with_acks.final, with_acks.client_id) == (S.QUEUED, False, "a")
+    for one in (with_acks, without):
+        one.settle(settle(S.SENT))
+    assert (with_acks.final, without.final) == (False, True)
+    assert await without.settled() is S.SENT
+    assert repr(without) == "Receipt('a', sent)"
+
+
+@pytest.mark.parametrize(
+    ("final", "error"),
+    [
+        (settle(S.ACKED), None),
+        (settle(S.FAILED, "too long", 413), "the server refused the message (413): too long"),
+        (settle(S.FAILED), "the server refused the message (0)"),
+        (settle(S.DROPPED, "full"), "dropped: full"),
+        (settle(S.EXPIRED, "old"), "expired: old"),
+    ],
+)
+async def test_the_final_state_comes_with_its_reason(final: Settle, error: str | None) -> None:
+    one = receipt()
+    waiters = [asyncio.create_task(one.settled()) for _ in range(3)]
+    await asyncio.sleep(0)
+    one.settle(settle(S.SENT))
+    assert not any(waiter.done() for waiter in waiters)
+    one.settle(final)
+    assert await asyncio.wait_for(asyncio.gather(*waiters, one.settled()), PATIENCE) == [final.state] * 4
+    assert (None if one.error is None else str(one.error)) == error
+    assert isinstance(one.error, ChatSendError) == (final.state is S.FAILED)
+
+
+async def test_a_cancelled_waiter_leaves_the_others_waiting() -> None:
+    one = receipt()
+    first, second = asyncio.create_task(one.settled()), asyncio.create_task(one.settled())
+    await until(lambda: len(one._waiters) == 2)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert len(one._waiters) == 1
+    one.settle(settle(S.ACKED))
+    assert await second is S.ACKED
+
+
+async def test_other_loops_and_threads_may_wait() -> None:
+    one = receipt()
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(asyncio.run, one.settled()) for _ in range(4)]
+        await until(lambda: len(one._waiters) == 4)
+        one.settle(settle(S.ACKED))
+        assert [future.result(PATIENCE) for future in futures] == [S.ACKED] * 4
+
+
+def test_a_waiter_whose_loop_has_closed_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    one = receipt()
+
+    async def impatient() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(one.settled(), 0.01)
+
+    asyncio.run(impatient())
+    one.settle(settle(S.ACKED))
+    assert asyncio.run(one.settled()) is S.ACKED
+    assert caplog.records == []

@@ -1,0 +1,264 @@
+"""The WebSocket link's own parts: URLs, headers, and what each way to fail is called."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidHandshake, InvalidURI
+from websockets.frames import Close
+
+from chatlab.live.failures import closing_failure, opening_failure, printable, retry_after
+from chatlab.live.websocket import WebSocketLink, headers_problem, is_loopback, with_query
+from chatlab.settings import WebSocketConfig
+from chatlab.transports.machine import Closed, Event, Failure, Opened, OpenWebSocket, ReceivedBytes
+from tests.live.misbehave import BINARY, CLOSE, CONTINUATION, PING, TEXT, Misbehaving, Peer, frame, friendly
+from tests.live.watch import until
+
+
+@pytest.mark.parametrize(
+    ("url", "query", "expected"),
+    [
+        ("ws://h/ws", {}, "ws://h/ws"),
+        ("ws://h/ws", {"room": "a b&c", "after": "é"}, "ws://h/ws?room=a+b%26c&after=%C3%A9"),
+        ("ws://h/ws?token=x&room=old&room=older", {"room": "new"}, "ws://h/ws?token=x&room=new"),
+        ("ws://h/ws?flag=&a=1", {"b": ""}, "ws://h/ws?flag=&a=1&b="),
+    ],
+)
+def test_the_query_is_added_and_takes_the_place_of_its_own_names(
+    url: str, query: dict[str, str], expected: str
+) -> None:
+    assert with_query(url, query) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "is_own"),
+    [
+        ("ws://localhost/", True),
+        ("ws://127.8.9.1:1/", True),
+        ("ws://[::1]:80/", True),
+        ("wss://LOCALHOST/", True),
+        ("ws://chat.example/", False),
+        ("ws://10.127.0.1/", False),
+    ],
+)
+def test_no_proxy_is_asked_for_this_machine(url: str, is_own: bool) -> None:
+    assert is_loopback(url) is is_own
+
+
+@pytest.mark.parametrize(
+    ("headers", "fine"),
+    [
+        ({}, True),
+        ({"X-Ä": "x"}, False),
+        ({"": "x"}, False),
+        ({"X": ""}, True),
+        ({"X": "\xe9 \t y"}, True),
+        ({"X": "a\nb"}, False),
+        ({"X": "a\x00"}, False),
+        ({"X": "\u2713"}, False),
+        ({"X": 5}, False),
+        ({"X": None}, False),
+        ({5: "x"}, False),
+        ({"X: y\r\nZ": "x"}, False),
+    ],
+)
+def test_headers_are_checked(headers: dict[Any, Any], fine: bool) -> None:
+    assert (headers_problem(headers) == "") is fine
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        (" 120 ", 120.0),
+        ("9" * 5000, 999_999_999_999.0),
+        ("-1", None),
+        ("1.5", None),
+        ("٣", None),
+        ("soon", None),
+        ("", None),
+        ("Sat, 01 Jan 2050 00:01:00 GMT", 60.0),
+        ("Sat, 01 Jan 2050 00:01:00 -0000", 60.0),
+        ("Fri, 31 Dec 2049 23:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Mon, 99 Jan 2030 99:99:99 GMT", None),
+        ("Mon, 01 Jan 2030 00:00:00 +999999999999", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_or_nothing(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, datetime(2050, 1, 1, tzinfo=UTC)) == seconds
+
+
+def test_a_servers_words_are_made_printable_and_cut() -> None:
+    assert printable("a\x00\x1b[1m\r\n\u202e\ud800é✓") == r"a\x00\x1b[1m\r\n\u202e\ud800é✓"
+    assert printable("x" * 201) == "x" * 200 + "…"
+
+
+UNFIT = "a WebSocket can't have this address: no"
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (InvalidHandshake("no\nway"), Failure("protocol", reason=r"no\nway")),
+        (InvalidURI("ws://h/?token=x", "no"), Failure("protocol", reason=UNFIT)),
+        (ssl.SSLEOFError(8, "EOF"), Failure("reset", reason="the connection ended within the TLS handshake")),
+        (ssl.SSLError(1, "WRONG"), Failure("tls", reason=str(ssl.SSLError(1, "WRONG")))),
+        (socket.gaierror(-2, "x"), Failure("dns", reason="the host's name can't be resolved")),
+        (TimeoutError(), Failure("timeout", reason="the server can't be reached in time")),
+        (ConnectionResetError(), Failure("reset", reason="the connection was reset")),
+        (BrokenPipeError(), Failure("reset", reason="the connection was reset")),
+        (ConnectionRefusedError(), Failure("refused", reason="nobody accepts connections there")),
+        (OSError(113, "No route to host"), Failure("refused", reason="nobody accepts connections there")),
+        (ValueError("odd"), Failure("protocol", reason="ValueError: odd")),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_each_way_to_fail_to_open_has_a_name(error: Exception, failure: Failure) -> None:
+    assert opening_failure(error) == failure
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionClosedOK(Close(1000, ""), Close(1000, ""), True), 1000),
+        (ConnectionClosedError(Close(1011, "x"), None, None), 1011),
+        (ConnectionClosedError(None, Close(1009, "x"), None), 1009),
+        (ConnectionClosedError(Close(1000, ""), Close(1009, "x"), False), 1009),
+        (ConnectionClosedError(Close(4400, ""), Close(4400, ""), True), 4400),
+        (ConnectionClosedError(None, None, None), 1006),
+    ],
+)
+def test_who_closed_first_says_how_a_connection_ended(error: Any, code: int) -> None:
+    assert closing_failure(error).code == code
+
+
+class Rig:
+    """A link with a port that only notes."""
+
+    def __init__(self, server: Misbehaving, **settings: Any) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.events: list[Event] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        config = WebSocketConfig(url=server.ws_url, **settings)
+        self.link = WebSocketLink(self, config, OpenWebSocket(1, {"room": "den"}))
+
+    def feed(self, event: Event) -> None:
+        self.events.append(event)
+
+    def spawn(self, work: Any) -> asyncio.Task[None]:
+        self.tasks.append(asyncio.create_task(work))
+        return self.tasks[-1]
+
+    async def done(self) -> None:
+        while not all(task.done() for task in self.tasks):
+            await asyncio.wait(self.tasks)
+
+
+async def test_a_subprotocol_that_was_offered_may_be_chosen() -> None:
+    async def choose(peer: Peer) -> None:
+        request = await peer.upgrade({"Sec-WebSocket-Protocol": "chat.v2"})
+        assert request.headers["sec-websocket-protocol"] == "chat.v1, chat.v2"
+        assert request.query == {"room": "den"}
+        await peer.close(1001)
+
+    async with Misbehaving(choose) as server:
+        rig = Rig(server, protocols=("chat.v1", "chat.v2"))
+        await rig.link.run()
+        assert rig.events[0] == Opened(1, "chat.v2")
+
+
+async def test_frames_go_out_in_order_and_come_in_whole() -> None:
+    got: list[tuple[int, bytes]] = []
+
+    async def echo(peer: Peer) -> None:
+        await peer.upgrade()
+        await peer.send(frame(BINARY, b"a", fin=False) + frame(PING, b"between") + frame(CONTINUATION, b"b"))
+        while len(got) < 4:
+            got.append(await peer.frame())
+        await peer.send(frame(0xA, got[3][1]))
+        await peer.gone()
+
+    async with Misbehaving(echo) as server:
+        rig = Rig(server)
+        task = rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        await until(lambda: got)  # The answer to the server's Ping is the first.
+        rig.link.send("text")
+        rig.link.send(b"bytes")
+        rig.link.ping(7)
+        await until(lambda: len(rig.events) == 3)
+        assert [opcode for opcode, _ in got] == [0xA, TEXT, BINARY, PING]
+        assert rig.events[1] == ReceivedBytes(1, b"ab")
+        assert "Pong" in str(rig.events[2])
+        rig.link.close(1000, "bye")
+        await rig.done()
+        assert task.cancelled() or task.done()
+        assert len(rig.events) == 3
+
+
+async def test_a_link_that_is_closed_before_its_first_turn_opens_nothing() -> None:
+    async with Misbehaving(friendly) as server:
+        rig = Rig(server)
+        task = rig.spawn(rig.link.run())
+        rig.link.close(1006, "abandoned")
+        await asyncio.wait_for(task, 5)
+        assert rig.events == []
+        assert server.accepted == 0
+
+
+@pytest.mark.parametrize("code", [1000, 1006, 4000])
+async def test_close_is_bounded_even_where_nobody_reads(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatlab.live.websocket.CLOSE_TIMEOUT", 0.05)
+
+    async def deaf(peer: Peer) -> None:
+        await peer.upgrade()
+        await asyncio.Event().wait()
+
+    async with Misbehaving(deaf) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        rig.link.send("x" * 20_000_000)
+        rig.link.send("never")
+        await asyncio.sleep(0)
+        rig.link.close(code, "")
+        await asyncio.wait_for(rig.done(), 5)
+        assert rig.events == [Opened(1)]
+
+
+async def test_a_polite_close_says_so() -> None:
+    closes: list[bytes] = []
+
+    async def listen(peer: Peer) -> None:
+        await peer.upgrade()
+        opcode, payload = await peer.frame()
+        assert opcode == CLOSE
+        closes.append(payload)
+        await peer.send(frame(CLOSE, payload))
+
+    async with Misbehaving(listen) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        rig.link.close(1000, "bye")
+        await rig.done()
+        assert closes == [b"\x03\xe8bye"]
+
+
+async def test_a_cancelled_link_tells_that_its_loop_ends() -> None:
+    async with Misbehaving(friendly) as server:
+        rig = Rig(server)
+        task = rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        task.cancel()
+        await rig.done()
+        assert task.cancelled()
+        assert isinstance(rig.events[-1], Closed)
+        assert rig.events[-1].failure.code == 1006

@@ -1,0 +1,110 @@
+"""The driver's timer, on a machine that does nothing but want ticks; the rest is tested by whole runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+import pytest
+
+from chatlab.experiment.ledger import Ledger
+from chatlab.luck import Luck
+from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.sim.driver import Driver
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.latency import NetworkConfig, Paths
+from chatlab.sim.network import Network
+from chatlab.sim.server import Server, ServerConfig
+from chatlab.transports.machine import Connect, Effect, Event, Tick
+
+
+class Alarm:
+    """Wants the ticks that it is set to; each event takes the next setting."""
+
+    def __init__(self, *deadlines: float) -> None:
+        self.status = ConnectionStatus.DISCONNECTED
+        self.rtt: float | None = None
+        self.deadline = inf
+        self.deadlines = list(deadlines)
+        self.seen: list[tuple[float, Event]] = []
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        self.seen.append((now, event))
+        self.deadline = self.deadlines.pop(0) if self.deadlines else inf
+        return []
+
+    def accepts(self, message: OutgoingMessage) -> bool:
+        return True
+
+
+def drive(machine: Alarm) -> tuple[LadderEnvironment, Driver]:
+    environment = LadderEnvironment()
+    network = Network(environment, Server(environment, ServerConfig()))
+    path = Paths(NetworkConfig(), Luck(0)).make(0)
+    return environment, Driver(0, "ada", machine, network, path, Ledger(), [])
+
+
+def test_a_tick_comes_exactly_at_the_deadline() -> None:
+    machine = Alarm(0.1, 0.30000000000000004)
+    environment, driver = drive(machine)
+    driver.connect()
+    environment.run(until=10)
+    assert machine.seen == [(0, Connect()), (0.1, Tick()), (0.30000000000000004, Tick())]
+
+
+def test_a_later_deadline_reuses_the_timer_and_gives_no_tick_too_early() -> None:
+    machine = Alarm(1.0, 5.0)
+    environment, driver = drive(machine)
+    driver.connect()
+    environment.run(until=0.5)
+    pending = environment.pending
+    driver.connect()
+    assert environment.pending == pending
+    environment.run(until=10)
+    assert [at for at, _ in machine.seen] == [0, 0.5, 5.0]
+
+
+def test_an_earlier_deadline_is_met_and_the_old_timer_is_inert() -> None:
+    machine = Alarm(5.0, 1.0, 5.0, 7.0)
+    environment, driver = drive(machine)
+    driver.connect()
+    driver.connect()
+    environment.run(until=10)
+    assert machine.seen[2:] == [(1.0, Tick()), (5.0, Tick()), (7.0, Tick())]
+
+
+def test_an_old_timer_leaves_nothing_behind() -> None:
+    machine = Alarm(5.0, 1.0, 20.0)
+    environment, driver = drive(machine)
+    driver.connect()
+    driver.connect()
+    environment.run(until=4)
+    pending = environment.pending
+    environment.run(until=6)
+    assert environment.pending == pending - 1
+
+
+def test_a_deadline_that_goes_away_gives_no_tick() -> None:
+    machine = Alarm(1.0, inf)
+    environment, driver = drive(machine)
+    driver.connect()
+    driver.disconnect()
+    environment.run(until=10)
+    assert len(machine.seen) == 2
+
+
+def test_a_deadline_in_the_past_is_due_now() -> None:
+    machine = Alarm(inf, 1.0)
+    environment, driver = drive(machine)
+    driver.connect()
+    environment.run(until=3)
+    driver.connect()
+    environment.run(until=4)
+    assert machine.seen[2:] == [(3, Tick())]
+
+
+@pytest.mark.parametrize("attribute", ["anything", "__dict__"])
+def test_drivers_are_slotted(attribute: str) -> None:
+    _, driver = drive(Alarm())
+    with pytest.raises(AttributeError):
+        getattr(driver, attribute)

@@ -1,0 +1,168 @@
+"""What each fault does to people, seen from their traces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.worlds import run
+from chatlab.messages import ConnectionStatus
+from chatlab.settings import HeartbeatConfig, ReconnectConfig
+from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.server import ServerConfig
+from chatlab.transports.machine import Closed, Deliver
+
+D = 0.25
+SURE = ReconnectConfig(jitter="none", max_attempts=None, max_delay=4.0)
+
+
+def happen(*faults: AnyFault, count: int = 2, duration: float = 60.0, **more: Any) -> Run:
+    scenario = Scenario(
+        duration=duration,
+        people=PeopleConfig(count=count, script=more.pop("script", ())),
+        network=NetworkConfig(latency=D),
+        transport=WebSocketSettings(reconnect=SURE, heartbeat=HeartbeatConfig(interval=10.0, timeout=3.0)),
+        faults=faults,
+        **more,
+    )
+    return run(scenario, sample=count)
+
+
+def ends(run: Run, person: str) -> list[tuple[float, str]]:
+    return [
+        (step.at, str(step.event.failure)) for step in run.steps(person) if isinstance(step.event, Closed)
+    ]
+
+
+def connected(run: Run, person: str) -> list[tuple[float, float]]:
+    return [
+        (span.start, span.end) for span in run.statuses(person) if span.status is ConnectionStatus.CONNECTED
+    ]
+
+
+def test_server_down_loses_every_connection_and_refuses_until_it_is_over() -> None:
+    result = happen(ServerDown(at=10.0, duration=5.0))
+    for person in result.people:
+        first, *rest = ends(result, person)
+        assert first == (10 + D, "closed 1006: the connection was lost")
+        assert [why for _, why in rest] == ["refused: nobody accepts connections there"] * 2
+        # Attempts 1 s after the loss, 2 s and 4 s after the refusals; each refusal takes 2D.
+        assert connected(result, person) == [
+            (4 * D, 10 + D),
+            (10 + D + 1 + 2 * D + 2 + 2 * D + 4 + 4 * D, 60.0),
+        ]
+
+
+def test_a_restart_says_so_and_comes_back() -> None:
+    result = happen(ServerRestart(at=10.0, duration=1.0))
+    for person in result.people:
+        assert ends(result, person) == [(10 + D, "closed 1012: service restart")]
+        assert connected(result, person) == [(4 * D, 10 + D), (10 + D + 1 + 4 * D, 60.0)]
+
+
+@pytest.mark.parametrize("kind", [ServerDown, ServerRestart])
+def test_one_of_several_front_ends_takes_only_its_own_people_along(
+    kind: type[ServerDown | ServerRestart],
+) -> None:
+    result = happen(kind(at=10.0, duration=5.0, people=("person-2",)))
+    assert ends(result, "person-1") == []
+    assert len(ends(result, "person-2")) == 3
+    assert len(connected(result, "person-2")) == 2
+
+
+def test_outages_may_overlap() -> None:
+    result = happen(ServerDown(at=10.0, duration=20.0), ServerRestart(at=15.0, duration=1.0))
+    assert connected(result, "person-1")[1][0] > 30
+
+
+def test_a_reset_is_over_at_once() -> None:
+    result = happen(ConnectionReset(at=10.0, people=("person-1",)))
+    assert ends(result, "person-1") == [(10 + D, "closed 1006: the connection was lost")]
+    assert connected(result, "person-1") == [(4 * D, 10 + D), (10 + D + 1 + 4 * D, 60.0)]
+    assert ends(result, "person-2") == []
+
+
+def test_a_half_open_connection_is_found_by_the_heartbeat() -> None:
+    result = happen(HalfOpen(at=15.0, people=("person-1",)))
+    # Connected at 1, pings at 11 and 21; the latter stays unanswered for 3 s.
+    assert connected(result, "person-1") == [(1.0, 24.0), (24 + 1 + 4 * D, 60.0)]
+    assert ends(result, "person-1") == []
+
+
+def test_links_opened_into_a_lasting_silence_are_silent_too() -> None:
+    result = happen(HalfOpen(at=15.0, duration=15.0, people=("person-1",)))
+    # Found at 24, tried in vain from 25 to 35 (the connect timeout), and again 2 s later.
+    assert connected(result, "person-1")[1][0] == 35 + 2 + 4 * D
+
+
+def test_a_short_partition_delays_and_nobody_notices() -> None:
+    script = (ScriptEntry(at=16.0, person="ada", text="hi"), ScriptEntry(at=16.5, person="ada", text="ho"))
+    result = happen(Partition(at=15.0, duration=2.0), script=script)
+    assert result.metrics["attempts"] == 2
+    # The first is sent again after 1 s, in time; the second arrives behind it.
+    shown = [
+        (step.at, effect.event.message.text)
+        for step in result.steps("ada")
+        for effect in step.effects
+        if isinstance(effect, Deliver) and effect.event.message is not None
+    ]
+    assert shown == [(17 + 2 * D, "hi"), (17.5 + 2 * D, "ho")]
+
+
+def test_a_long_partition_is_found_and_survived() -> None:
+    script = (ScriptEntry(at=16.0, person="ada", text="hi"),)
+    result = happen(Partition(at=15.0, duration=20.0), script=script)
+    assert result.metrics["attempts"] == 6
+    assert (result.metrics["delivered"], result.metrics["lost"], result.metrics["duplicated"]) == (2, 0, 0)
+
+
+def test_a_share_of_the_people_is_hit_by_luck() -> None:
+    result = happen(ConnectionReset(at=10.0, share=0.3), count=2_000, duration=12.0)
+    hit = sum(bool(ends(result, person)) for person in result.people)
+    assert abs(hit - 600) < 4 * np.sqrt(2_000 * 0.3 * 0.7)
+    again = happen(HalfOpen(at=5.0), ConnectionReset(at=10.0, share=0.3), count=100, duration=12.0)
+    assert again.metrics["attempts"] == 100
+
+
+@pytest.mark.parametrize(("keep", "resyncs"), [(True, 0), (False, 2)])
+def test_a_restart_without_history_tells_every_reader(keep: bool, resyncs: int) -> None:
+    script = (ScriptEntry(at=5.0, person="ada", text="hi"),)
+    result = happen(ServerRestart(at=10.0), script=script, server=ServerConfig(keep_history=keep))
+    assert result.metrics["resyncs"] == resyncs
+
+
+def test_presence_can_be_told() -> None:
+    def told(run: Run) -> set[str]:
+        return {
+            effect.event.type
+            for step in run.steps()
+            for effect in step.effects
+            if isinstance(effect, Deliver)
+        }
+
+    assert told(happen(ConnectionReset(at=10.0), server=ServerConfig(presence=True))) == {"presence"}
+    assert told(happen(ConnectionReset(at=10.0))) == set()
+
+
+def test_a_stopped_server_forgets_who_was_there() -> None:
+    result = happen(ServerRestart(at=10.0), server=ServerConfig(presence=True))
+    here = [
+        sorted(effect.event.payload["people"])
+        for step in result.steps()
+        for effect in step.effects
+        if isinstance(effect, Deliver) and step.at > 10 and effect.event.payload["state"] == "here"
+    ]
+    assert here == [["person-1"], ["person-1", "person-2"]]
+
+
+def test_faults_know_their_names_and_ends() -> None:
+    assert [(fault.kind, fault.end_at) for fault in (ServerDown(at=1.0, duration=2.0), HalfOpen(at=1.0))] == [
+        ("server_down", 3.0),
+        ("half_open", 1.0),
+    ]

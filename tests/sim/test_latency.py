@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from math import inf, log
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatlab.errors import SettingsError
+from chatlab.luck import Luck
+from chatlab.sim.latency import MAX_RETRANSMIT, LogNormal, NetworkConfig, Path, Paths
+
+times = st.floats(0, 1e4)
+
+
+def constant(delay: float = 0.0) -> Path:
+    return Paths(NetworkConfig(latency=delay), Luck(0)).make(0)
+
+
+def test_constant_latency_is_shared_and_draws_nothing() -> None:
+    paths = Paths(NetworkConfig(latency=0.25), Luck(0))
+    one, other = paths.make(0), paths.make(1)
+    assert one.up() == one.down() == other.connect() == 0.25
+    assert one.up is other.down
+
+
+def test_log_normal_has_the_median_and_percentile_asked_for() -> None:
+    path = Paths(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), Luck(3)).make(0)
+    logs = np.log([path.up() for _ in range(20_000)])
+    sigma = log(0.2 / 0.04) / NormalDist().inv_cdf(0.99)
+    # Four standard errors: one false alarm in 16,000 seeds.
+    assert abs(logs.mean() - log(0.04)) < 4 * sigma / np.sqrt(len(logs))
+    assert abs(logs.std() / sigma - 1) < 4 / np.sqrt(2 * len(logs))
+
+
+def test_jitter_comes_on_top_uniformly() -> None:
+    path = Paths(NetworkConfig(latency=0.1, jitter=0.05), Luck(3)).make(0)
+    drawn = np.array([path.down() for _ in range(10_000)])
+    assert drawn.min() >= 0.1
+    assert drawn.max() < 0.15
+    assert abs(drawn.mean() - 0.125) < 4 * 0.05 / np.sqrt(12 * len(drawn))
+
+
+def test_luck_belongs_to_person_purpose_and_draw() -> None:
+    config = NetworkConfig(latency=0.0, jitter=1.0)
+    path = Paths(config, Luck(5)).make(7)
+    ups = [path.up() for _ in range(3)]
+    luck = Luck(5)
+    later = Paths(config, luck)
+    for other in range(20):
+        later.make(other).up()
+    again = later.make(7)
+    for _ in range(10):
+        again.down(), again.connect()
+    assert [again.up() for _ in range(3)] == ups
+    assert ups == [Luck(5).uniform(7, "up")(), *ups[1:]]
+    assert len({*ups, again.down(), again.connect()}) == 5
+
+
+def test_a_lucky_zero_does_not_break_the_log_normal() -> None:
+    from chatlab.sim.latency import Latency
+
+    latency = Latency(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), lambda: 0.0)
+    assert 0 < latency() < 0.04
+
+
+@given(sent=times, delay=times, last=times)
+def test_nothing_overtakes(sent: float, delay: float, last: float) -> None:
+    assert constant().arrival(sent, delay, last) == max(sent + delay, last)
+
+
+@pytest.mark.parametrize(
+    ("sent", "cut_until", "arrives"),
+    [
+        (5.0, 5.0, 5.5),
+        (0.0, 0.5, 1.5),
+        (0.0, 1.0, 1.5),
+        (0.0, 1.1, 3.5),
+        (0.0, 6.0, 7.5),
+        (2.0, 6.0, 5.0 + 4.5),
+    ],
+)
+def test_what_is_lost_is_sent_again_after_1_3_7_seconds(
+    sent: float, cut_until: float, arrives: float
+) -> None:
+    path = constant()
+    path.cut_until = cut_until
+    assert path.arrival(sent, 0.5, -inf) == arrives
+
+
+@given(sent=times, cut=times)
+def test_what_is_lost_waits_at_most_as_long_again(sent: float, cut: float) -> None:
+    path = constant()
+    path.cut_until = cut
+    waits = path.arrival(sent, 0.0, -inf) - sent
+    if cut <= sent:
+        assert waits == 0
+    else:
+        assert (
+            cut - sent
+            <= waits
+            <= max(1.0, min(2 * (cut - sent) + 1, cut - sent + MAX_RETRANSMIT)) * (1 + 1e-9)
+        )
+
+
+def test_an_endless_cut_lets_nothing_through() -> None:
+    path = constant()
+    path.cut_until = inf
+    assert path.arrival(3.0, 0.1, -inf) == inf
+
+
+def test_percentile_below_the_median_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"LogNormal\.p99: give at least the median \(0\.2\), got 0\.1"):
+        LogNormal(median=0.2, p99=0.1)

@@ -1,0 +1,395 @@
+"""Links on a real server and hub; only the person's end is a bare recorder of events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from chatlab.luck import Luck
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.latency import NetworkConfig, Path, Paths
+from chatlab.sim.network import (
+    GIVE_UP,
+    LOST,
+    REFUSED,
+    REQUEST_SIZE,
+    RESET,
+    RESPONSE_SIZE,
+    Link,
+    Network,
+    frame_size,
+)
+from chatlab.sim.server import Server, ServerConfig
+from chatlab.transports.machine import Closed, Event, Opened, Pong, Received, ReceivedBytes
+
+D = 0.25  # one-way latency; a power of two, so that sums of it are exact
+QUERY = {"room": "lobby", "sender": "ada"}
+
+
+class Watched(Server):
+    """A server that notes when what reaches it."""
+
+    def __init__(self, environment: LadderEnvironment, config: ServerConfig) -> None:
+        super().__init__(environment, config)
+        self.clock = environment
+        self.seen: list[tuple[float, Any]] = []
+
+    def knock(self, link: Link) -> float | None:
+        self.seen.append((self.clock.now, "knock"))
+        return super().knock(link)
+
+    def upgrade(self, link: Link) -> None:
+        self.seen.append((self.clock.now, "upgrade"))
+        super().upgrade(link)
+
+    def receive(self, link: Link, frame: str | bytes) -> None:
+        self.seen.append((self.clock.now, frame))
+        super().receive(link, frame)
+
+    def leave(self, link: Link) -> None:
+        self.seen.append((self.clock.now, "leave"))
+        super().leave(link)
+
+
+class Person:
+    """A person's end that notes when what reaches it."""
+
+    def __init__(self, environment: LadderEnvironment) -> None:
+        self.clock = environment
+        self.seen: list[tuple[float, Event]] = []
+
+    def handle(self, event: Event) -> None:
+        self.seen.append((self.clock.now, event))
+
+    def lose(self, event: Closed) -> None:
+        self.handle(event)
+
+
+class Pair:
+    """One person, one server, one link."""
+
+    def __init__(self, path: Path | None = None, **server: Any) -> None:
+        self.environment = LadderEnvironment()
+        self.server = Watched(self.environment, ServerConfig(**server))
+        self.network = Network(self.environment, self.server)
+        self.path = path or Paths(NetworkConfig(latency=D), Luck(0)).make(0)
+        self.person = Person(self.environment)
+
+    def open(self) -> Link:
+        return self.network.open(self.path, self.person, 1, QUERY)
+
+    def opened(self, until: float = 4.0) -> Link:
+        """Open a link, wait, and forget what came meanwhile."""
+        link = self.open()
+        self.run(until)
+        assert (4 * D, Opened(1)) in self.person.seen
+        self.person.seen.clear()
+        self.server.seen.clear()
+        return link
+
+    def run(self, until: float) -> None:
+        self.environment.run(until=until)
+
+
+def text(number: int, sender: str = "ada") -> str:
+    return f'{{"type":"message","client_id":"{sender}-{number}","text":"{number}"}}'
+
+
+def test_opening_takes_two_round_trips() -> None:
+    pair = Pair()
+    link = pair.open()
+    pair.run(10)
+    assert pair.server.seen == [(D, "knock"), (3 * D, "upgrade")]
+    (at, event), (welcome_at, welcome) = pair.person.seen
+    assert (at, event) == (4 * D, Opened(1))
+    assert welcome_at == 4 * D
+    assert isinstance(welcome, Received)
+    assert "welcome" in welcome.data
+    assert link.quiet
+    assert pair.network.requests == 1
+
+
+def test_a_stopped_server_refuses_after_one_round_trip() -> None:
+    pair = Pair()
+    pair.server.stop()
+    pair.open()
+    pair.run(10)
+    assert pair.person.seen == [(2 * D, Closed(1, REFUSED))]
+    assert pair.network.requests == 0
+
+
+def test_a_full_backlog_refuses_at_once() -> None:
+    pair = Pair(accept_rate=0.5, backlog=1)
+    pair.open()
+    pair.open()
+    pair.run(10)
+    assert pair.person.seen[0] == (2 * D, Closed(1, REFUSED))
+    assert (D + 2.0, "upgrade") in pair.server.seen
+    assert (D + 2.0 + D, Opened(1)) in pair.person.seen
+
+
+def test_messages_take_one_latency_each_way() -> None:
+    pair = Pair()
+    link = pair.opened()
+    link.send(text(1))
+    pair.run(10)
+    assert [at for at, _ in pair.server.seen] == [4 + D]
+    assert [at for at, _ in pair.person.seen] == [4 + 2 * D]
+
+
+def test_binary_frames_stay_binary() -> None:
+    import msgspec
+
+    from chatlab.messages import OutgoingMessage
+
+    pair = Pair()
+    pair.opened().send(msgspec.msgpack.encode(OutgoingMessage(data=b"\x00", client_id="ada-1")))
+    pair.run(10)
+    [(_, event)] = pair.person.seen
+    assert isinstance(event, ReceivedBytes)
+
+
+def test_a_ping_frame_is_answered_by_the_server_itself() -> None:
+    pair = Pair()
+    link = pair.opened()
+    before = pair.network.bytes_up, pair.network.bytes_down
+    link.ping(7)
+    pair.run(10)
+    assert pair.person.seen == [(4 + 2 * D, Pong(1, 7))]
+    assert pair.server.seen == []
+    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (2 + 4 + 1, 2 + 1)
+
+
+@given(seed=st.integers(0, 1000), gaps=st.lists(st.floats(0, 0.3), min_size=20, max_size=60))
+def test_bytes_arrive_in_order_whatever_each_packets_latency(seed: int, gaps: list[float]) -> None:
+    pair = Pair(Paths(NetworkConfig(latency=0.01, jitter=1.0), Luck(seed)).make(0))
+    link = pair.open()
+    pair.run(10)
+    pair.person.seen.clear()
+    pair.server.seen.clear()
+    at = 10.0
+    sent: list[float] = []
+    for number, gap in enumerate(gaps):
+        at += gap
+        sent.append(at)
+        pair.environment.call_at(at, link.send, text(number))
+    pair.run(at + 10)
+    luck = Luck(seed).uniform(0, "up")
+    expected, last = [], 0.0
+    for when in sent:
+        last = max(last, when + (0.01 + luck()))
+        expected.append(last)
+    assert [frame for _, frame in pair.server.seen] == [text(number) for number in range(len(gaps))]
+    assert [when for when, _ in pair.server.seen] == pytest.approx(expected, abs=1e-9)
+    answers = [event.data for _, event in pair.person.seen if isinstance(event, Received)]
+    assert [f'"text":"{number}"' in answer for number, answer in enumerate(answers)] == [True] * len(gaps)
+
+
+def test_head_of_line_blocking_happens() -> None:
+    delays = iter([1.0, 1.0, 1.0, 1.0, 5.0, 1.0])
+    path = Path(lambda: next(delays), lambda: 0.0, lambda: 1.0)
+    pair = Pair(path)
+    link = pair.open()
+    pair.run(10)
+    for number in range(4):
+        link.send(text(number))
+    pair.environment.call_at(11, link.send, text(4))
+    pair.environment.call_at(12, link.send, text(5))
+    pair.run(30)
+    assert [at for at, what in pair.server.seen if what not in ("knock", "upgrade")] == [
+        11,
+        11,
+        11,
+        11,
+        16,
+        16,
+    ]
+
+
+# Ends
+
+
+def test_the_persons_close_frame_reaches_the_server_and_is_answered() -> None:
+    pair = Pair()
+    link = pair.opened()
+    before = pair.network.bytes_up, pair.network.bytes_down
+    link.close(4000, "Pong timeout")
+    pair.run(10)
+    assert pair.server.seen == [(4 + D, "leave")]
+    assert pair.person.seen == []
+    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (6 + 2 + 12, 4)
+
+
+def test_an_abandoned_attempt_is_never_let_in() -> None:
+    pair = Pair()
+    link = pair.open()
+    pair.run(2.5 * D)  # the upgrade request is on its way
+    link.close(1006, "connect timeout")
+    pair.run(10)
+    assert pair.person.seen == []
+    assert pair.server.seen == [(D, "knock"), (3 * D, "upgrade"), (3.5 * D, "leave")]
+    pair = Pair()
+    pair.open().close(1006, "abandoned")
+    pair.run(10)
+    assert pair.server.seen == [(D, "knock"), (D + 0.0, "leave")]
+    assert pair.network.requests == 0
+
+
+def test_a_dying_server_is_noticed_after_one_latency() -> None:
+    pair = Pair()
+    pair.opened()
+    pair.server.stop()
+    pair.run(10)
+    assert pair.person.seen == [(4 + D, Closed(1, LOST))]
+
+
+@pytest.mark.parametrize("code", [None, 1012])
+def test_an_opening_handshake_is_reset_by_a_server_that_stops(code: int | None) -> None:
+    pair = Pair()
+    pair.open()
+    pair.run(3.5 * D - 2 * D)  # the SYN has arrived, the request has not
+    pair.server.stop(code, "service restart")
+    pair.run(10)
+    assert pair.person.seen == [(2.5 * D, Closed(1, RESET))]
+    assert pair.server.seen == [(D, "knock")]
+
+
+def test_a_server_that_takes_its_leave_gives_its_code_and_gets_an_answer() -> None:
+    pair = Pair()
+    link = pair.opened()
+    before = pair.network.bytes_up, pair.network.bytes_down
+    pair.server.stop(1012, "service restart")
+    assert not link.quiet
+    pair.run(10)
+    [(at, event)] = pair.person.seen
+    assert at == 4 + D
+    assert isinstance(event, Closed)
+    assert (event.failure.kind, event.failure.code, event.failure.reason) == (
+        "close",
+        1012,
+        "service restart",
+    )
+    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (6 + 2, 2 + 2 + 15)
+
+
+def test_a_reset_is_seen_by_both_after_one_latency_behind_what_was_sent() -> None:
+    pair = Pair()
+    link = pair.opened()
+    link.send(text(1))
+    link.reset()
+    link.send(text(2))
+    pair.run(10)
+    assert pair.server.seen == [(4 + D, text(1)), (4 + D, "leave")]
+    assert pair.person.seen == [(4 + D, Closed(1, LOST))]
+
+
+def test_a_silent_link_swallows_everything_in_both_directions() -> None:
+    pair = Pair()
+    link = pair.opened()
+    other = Person(pair.environment)
+    second = pair.network.open(
+        Paths(NetworkConfig(latency=D), Luck(0)).make(1), other, 1, QUERY | {"sender": "bob"}
+    )
+    pair.run(6)
+    link.send(text(1))  # on its way when the link goes silent
+    link.silent_at = 6.0
+    pair.server.seen.clear()
+    pair.run(7)
+    link.send(text(2))
+    second.send(text(3, "bob"))
+    link.ping(1)
+    link.reset()
+    pair.run(10)
+    assert not link.quiet
+    assert second.quiet
+    link.close(4000, "Pong timeout")
+    pair.server.stop()
+    pair.run(20)
+    assert pair.person.seen == []
+    assert pair.server.seen == [(7 + D, text(3, "bob"))]
+
+
+def test_a_link_opened_into_silence_is_never_heard_of() -> None:
+    pair = Pair()
+    pair.path.swallowing = 1
+    pair.open()
+    pair.run(100)
+    assert pair.person.seen == pair.server.seen == []
+
+
+def test_the_server_gives_up_a_silent_link_at_last() -> None:
+    pair = Pair()
+    link = pair.opened()
+    link.silent_at = 4.0
+    other = Person(pair.environment)
+    second = pair.network.open(
+        Paths(NetworkConfig(latency=D), Luck(0)).make(1), other, 1, QUERY | {"sender": "bob"}
+    )
+    for at in (GIVE_UP, GIVE_UP + 10, GIVE_UP + 20):
+        pair.environment.call_at(at, second.send, text(int(at), "bob"))
+    pair.run(GIVE_UP + 100)
+    assert [what for at, what in pair.server.seen if at > GIVE_UP].count("leave") == 1
+    assert not link.served
+
+
+def test_a_cut_path_delays_and_loses_nothing() -> None:
+    pair = Pair()
+    link = pair.opened()
+    pair.path.cut_until = 9.0
+    link.send(text(1))
+    pair.run(20)
+    assert [at for at, _ in pair.server.seen] == [4 + 7 + D]  # sent again after 1, 3 and 7 seconds
+    assert len(pair.person.seen) == 1
+
+
+def test_quiet_means_nothing_under_way() -> None:
+    pair = Pair()
+    link = pair.opened()
+    link.send(text(1))
+    pair.run(4 + 1.5 * D)
+    assert not link.quiet
+    pair.run(4 + 2 * D)
+    pair.run(5)
+    assert link.quiet
+
+
+# Bytes
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+@pytest.mark.parametrize("masked", [True, False])
+def test_frame_sizes_are_those_of_the_websockets_library(size: int, *, masked: bool) -> None:
+    real = len(Frame(Opcode.TEXT, b"x" * size).serialize(mask=masked))
+    assert frame_size("x" * size, masked=masked) == frame_size(b"x" * size, masked=masked) == real
+
+
+def test_frames_are_counted_in_bytes_not_characters() -> None:
+    assert frame_size("é" * 63, masked=False) == 126 + 4
+
+
+def test_an_unanswered_handshake_costs_its_request() -> None:
+    pair = Pair()
+    pair.open()
+    pair.run(2.5 * D)
+    assert (pair.network.bytes_up, pair.network.bytes_down) == (
+        REQUEST_SIZE + len("room=lobby&sender=ada"),
+        0,
+    )
+    pair.run(3.5 * D)
+    assert pair.network.bytes_down == RESPONSE_SIZE + frame_size(
+        '{"type":"welcome","cursor":"1-0"}', masked=False
+    )
+
+
+def test_a_refused_name_gets_an_http_status() -> None:
+    pair = Pair()
+    pair.network.open(pair.path, pair.person, 1, {"room": "", "sender": "ada"})
+    pair.run(10)
+    [(at, event)] = pair.person.seen
+    assert at == 4 * D
+    assert isinstance(event, Closed)
+    assert (event.failure.kind, event.failure.code) == ("http", 400)
