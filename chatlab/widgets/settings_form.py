@@ -22,8 +22,8 @@ TRANSPORTS: dict[str, type[TransportConfig]] = {"WebSocket": WebSocketConfig}
 """The settings' class of each transport that a panel offers."""
 
 _SHORT = {"description_width": "auto"}
-_LABEL = {"description_width": "9.5em"}
-_FIELD = widgets.Layout(width="19em")
+_LABEL = {"description_width": "11em"}
+_FIELD = widgets.Layout(width="20.5em")
 
 
 class SettingsForm:
