@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
@@ -40,14 +40,23 @@ class Settings(Struct, frozen=True, kw_only=True):
             try:
                 value = msgspec.convert(getattr(self, field.name), field.type)
             except msgspec.ValidationError as error:
+                wanted = choices_of(field.type)
+                what = f"choose one of {', '.join(wanted)}" if wanted else str(error)
                 raise SettingsError(
-                    f"{type(self).__name__}.{field.name}: {error}, got {getattr(self, field.name)!r}"
+                    f"{type(self).__name__}.{field.name}: {what}, got {getattr(self, field.name)!r}"
                 ) from None
             msgspec.structs.force_setattr(self, field.name, value)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed."""
         return msgspec.structs.replace(self, **changes)
+
+
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """Return the strings that a field may be, where its annotation lists them."""
+    if get_origin(annotation) is Literal:
+        return tuple(map(str, get_args(annotation)))
+    return tuple(choice for part in get_args(annotation) for choice in choices_of(part))
 
 
 class ReconnectConfig(Settings, frozen=True):
