@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
+from chatlab.live.listening import stop_listening
 from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
 
 Direction = Literal["up", "down", "both"]
@@ -117,8 +118,8 @@ class FaultProxy:
     async def refuse(self) -> None:
         """Go down: refuse new connections, and reset those that are open."""
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            await stop_listening(server)
         await self._end(self.reset())
 
     def reset(self) -> Iterable[asyncio.Task[None]]:

@@ -23,6 +23,7 @@ from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.hub import HubConfig
 from chatlab.live.connections import Connections, HttpConnection, Limits, WebSocketConnection
 from chatlab.live.hub_driver import HubDriver
+from chatlab.live.listening import stop_listening
 from chatlab.live.portal import background_portal
 from chatlab.live.service import Guard, Service
 from chatlab.live.store import Store
@@ -128,7 +129,7 @@ class EmbeddedServer:
                 return
             self._check_loop(life)
             self._life = None
-            life.listener.close()
+            await stop_listening(life.listener)
             try:
                 await life.connections.close(abrupt=abrupt)
                 await life.listener.wait_closed()

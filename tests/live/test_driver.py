@@ -202,6 +202,23 @@ async def test_closed_lets_go_of_a_timer_that_nobody_needs() -> None:
     assert rig.driver._timer is None
 
 
+async def test_closed_does_not_wait_for_a_link_that_opens_meanwhile() -> None:
+    rig = Rig()
+    rig.machine.answers = {
+        Connect: [OpenWebSocket(1)],
+        Typing: [OpenWebSocket(2), Close(1)],
+        Disconnect: [Close(2)],
+    }
+    rig.driver.feed(Connect())
+    closed = asyncio.create_task(rig.driver.closed())
+    await asyncio.sleep(0)
+    rig.driver.feed(Typing())
+    await asyncio.wait_for(closed, PATIENCE)
+    rig.driver.feed(Disconnect())
+    await rig.driver.closed()
+    assert rig.driver._links == {}
+
+
 async def test_a_late_timer_lets_the_loop_catch_up_first_but_not_for_ever() -> None:
     rig = Rig()
     deadline = rig.machine.deadline = rig.driver.now() + 0.01
