@@ -45,6 +45,42 @@ def serve(
 
 
 @app.command()
+def chat(
+    url: Annotated[
+        str, typer.Argument(help="http(s)://host:port of a chatlab server, or any ws(s):// address.")
+    ],
+    room: Annotated[str, typer.Option(help="The room to talk in.")] = "lobby",
+    name: Annotated[str, typer.Option(envvar="USER", help="Who you are.")] = "guest",
+    transport: Annotated[str, typer.Option(help="How to connect.")] = "websocket",
+    dialect: Annotated[str, typer.Option(help="How the server spells it: chatlab or text.")] = "chatlab",
+    history: Annotated[int, typer.Option(min=0, help="So many of the latest messages come first.")] = 50,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines in, lines out; as without a terminal.")
+    ] = False,
+) -> None:
+    """Chat in the terminal; in a pipe, every line of the input is sent."""
+    import asyncio
+    import os
+    import sys
+
+    from chatlab.errors import SettingsError
+    from chatlab.terminal.targets import Target
+
+    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    if plain or not terminal:
+        from chatlab.terminal.plain import run_plain as run
+    else:
+        from chatlab.terminal.screen import run_screen as run
+    target = Target(url=url, room=room, name=name, dialect=dialect, history=history)
+    try:
+        code = asyncio.run(run(target, transport))
+    except SettingsError as error:
+        typer.echo(f"chatlab chat: {error}", err=True)
+        code = 1
+    raise typer.Exit(code)
+
+
+@app.command()
 def lab(
     notebook: Annotated[Path, typer.Argument(help="The notebook, or folder, to open.")] = Path(
         "notebooks/00_start.ipynb"
@@ -64,7 +100,11 @@ def lab(
     if not notebook.exists():
         typer.echo(f"chatlab lab: there is no {notebook} here; name a notebook or a folder", err=True)
         raise typer.Exit(1)
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", str(notebook)]
+    folder, page = notebook, "/lab"
+    if not notebook.is_dir():
+        folder, page = notebook.parent, f"/lab/tree/{notebook.name}"
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
+    command += [f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url={page}"]
     try:
         webbrowser.get()
     except webbrowser.Error:

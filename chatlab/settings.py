@@ -152,7 +152,8 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
 class TransportConfig(Settings, frozen=True):
     """What every transport needs to know.
 
-    `history` is how many of the room's latest messages a first connection asks for (None: all). `headers` is
+    `history` is how many of the room's latest messages a first connection asks for (None: all); with `after`,
+    the id of a message that another transport has received, it asks for what came after that. `headers` is
     a mapping, or a function called before each attempt with the failure that a renewed token should mend, or
     None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
     """
@@ -162,6 +163,7 @@ class TransportConfig(Settings, frozen=True):
     sender: Name = "guest"
     dialect: Name = "chatlab"
     history: Count | None = 50
+    after: Annotated[str, Meta(min_length=1)] | None = None
     headers: Any = None
     failures: dict[FailureKey, Verdict] = {}
     reconnect: ReconnectConfig = ReconnectConfig()

@@ -35,7 +35,8 @@ WORLD_URL = "127.0.0.1:8000"
 
 
 class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What a scenario sets of a `TransportConfig`: not URL, room, name and headers, which the world gives."""
+    """What a scenario sets of a `TransportConfig`: not URL, room, name, headers and start, which are
+    the world's."""
 
     dialect: Name = "chatlab"
     history: Count | None = 50

@@ -10,13 +10,13 @@ again."""
 class Cursor:
     """Remembers the id of the last message received, and enough ids to drop a message that comes twice.
 
-    Ids are opaque strings: never compared but for equality.
+    Ids are opaque strings: never compared but for equality. It may begin after a message received elsewhere.
     """
 
     __slots__ = ("_seen", "last_id")
 
-    def __init__(self) -> None:
-        self.last_id: str | None = None
+    def __init__(self, last_id: str | None = None) -> None:
+        self.last_id = last_id
         self._seen: dict[str, None] = {}
 
     def advance(self, id: str) -> bool:

@@ -186,7 +186,7 @@ class WebSocketMachine:
         self._config = config
         self._dialect = dialect
         self._backoff = Backoff(config.reconnect, uniform)
-        self._cursor = Cursor()
+        self._cursor = Cursor(config.after)
         self._outbox = Outbox(config.outbox)
         self._state: Idle | Connecting | Online | Waiting = IDLE
         self._links = 0

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypedDict
 
+from chatlab.text import visible_line
 from chatlab.widgets import assets
 from chatlab.widgets.feed import FeedWidget
 from chatlab.widgets.pacing import Callbacks, Message, SnapshotWidget
-from chatlab.widgets.text import clock, encodable, visible_line
+from chatlab.widgets.text import clock, encodable
 
 MOST_TYPING = 50
 """Names of typing people that a view gets at most."""

@@ -134,7 +134,7 @@ def test_a_transport_has_the_configs_own_settings_and_defaults() -> None:
         }
 
     config = fields(WebSocketConfig)
-    given_by_the_world = {"url", "room", "sender", "headers"}
+    given_by_the_world = {"url", "room", "sender", "headers", "after"}
     assert fields(WebSocketSettings) == {
         name: of for name, of in config.items() if name not in given_by_the_world
     }

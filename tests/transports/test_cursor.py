@@ -12,6 +12,13 @@ def test_A62_a_message_is_new_once() -> None:
     assert cursor.last_id == "3", "what comes again doesn't move it back"
 
 
+def test_a_cursor_can_begin_where_another_stood() -> None:
+    cursor = Cursor("7")
+    assert cursor.last_id == "7"
+    assert cursor.advance("8")
+    assert cursor.last_id == "8"
+
+
 def test_A62_the_last_10_000_ids_are_remembered() -> None:
     assert REMEMBERED_IDS == 10_000
     cursor = Cursor()

@@ -118,6 +118,7 @@ class World:
             utc=lambda: datetime(2026, 11, 23, tzinfo=UTC),
         )
         self.posts: list[ChatMessage] = []  # all that the hub ever kept
+        self.shown: list[ChatMessage] = []
         self.accepted: list[str] = []
         self.ledger: dict[str, DeliveryState] = {}
         self.stands_at: int | None = None  # how many of the posts came before what may be delivered next
@@ -192,6 +193,7 @@ class World:
         assert self.stands_at is not None, "a message before a welcome"
         assert place == self.stands_at, f"{message.id} is not what came next"
         self.stands_at = place + 1
+        self.shown.append(message)
 
     def submit(self, message: OutgoingMessage) -> None:
         fits = self.machine.accepts(message)
@@ -217,6 +219,11 @@ class World:
 
     def hear(self, member: int, frame: str | bytes) -> None:
         self.spread(self.hub.receive(member, frame, self.now))
+
+    def repeat(self, back: int) -> None:
+        """Let the server say again what it has said."""
+        for post in self.shown[-back:]:
+            self.down(self.members, encode_message(post))
 
     def spread(self, outputs: list[Output]) -> None:
         for output in outputs:
@@ -247,6 +254,7 @@ class World:
         machine = self.machine
         if machine.status in (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING):
             assert machine.deadline < inf, "stuck"
+            assert self.wants, "nobody asked it to"
         if machine.status == ConnectionStatus.CONNECTED and self.choices.heartbeat.enabled:
             assert machine.deadline < inf, "deaf"
         assert list(self.ledger.values()).count(QUEUED) <= self.choices.outbox.max_size
@@ -536,16 +544,30 @@ class Story(RuleBasedStateMachine):
     def trouble(self, choice: int) -> None:
         self._one_of(self.world.troubles(), choice)
 
-    @rule(arrived=st.integers(0, 3), words=st.integers(0, 2))
-    def break_and_return(self, arrived: int, words: int) -> None:
-        """Some frames arrive, the network breaks, the person writes on, and the network is back."""
+    @rule(
+        arrived=st.integers(0, 3),
+        words=st.integers(0, 2),
+        how=st.sampled_from(["the network breaks", "the person leaves", "both"]),
+    )
+    def break_and_return(self, arrived: int, words: int, how: str) -> None:
+        """Some frames arrive, the connection ends, the person writes on, and the network is back."""
+        world = self.world
         for choice in range(arrived):
-            self._one_of(self.world.moves(), choice)
-        self._one_of(self.world.troubles(), 0)
+            self._one_of(world.moves(), choice)
+        if how != "the network breaks":
+            self.submit(False, 1)
+            world.do(Disconnect())
+        if how != "the person leaves":
+            self._one_of(world.troubles(), 0)
+        world.tick()
         for _ in range(words):
             self.submit(False, 1)
-        self.world.tick()
-        self._one_of(self.world.moves(), 0)
+        world.do(Connect())
+        self._one_of(world.moves(), 0)
+
+    @rule(back=st.integers(1, 8))
+    def server_repeats(self, back: int) -> None:
+        self.world.repeat(back)
 
     def _one_of(self, moves: list[Move], choice: int) -> None:
         if moves:
@@ -642,7 +664,7 @@ def run_story(world: type[World], examples: int) -> None:
 
 
 def test_websocket() -> None:
-    run_story(WebSocketWorld, 250)
+    run_story(WebSocketWorld, 400)
 
 
 def test_the_hub_speaks_to_the_reader_as_encoded() -> None:

@@ -945,6 +945,15 @@ def test_every_reconnect_asks_for_what_came_after_the_last_message() -> None:
     assert queries(chat.connect()) == [after], "after a disconnect too"
 
 
+def test_a_first_connection_can_resume_where_another_transport_stood() -> None:
+    chat = Chat(after="e-8", history=50)
+    assert queries(chat.connect()) == [{"room": "lobby", "sender": "ada", "after": "e-8"}]
+    chat.open()
+    chat.hear({"type": "welcome", "cursor": "e-8"})
+    chat.hear(message("e-9"))
+    assert reconnected(chat)["after"] == "e-9"
+
+
 def test_A62_what_comes_again_is_not_shown_again_nor_moves_the_cursor_back() -> None:
     chat = online()
     for id in ("e-1", "e-2", "e-1"):

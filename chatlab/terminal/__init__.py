@@ -1,0 +1,1 @@
+"""The chat console in a terminal: `chatlab chat URL`."""

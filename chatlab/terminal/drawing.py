@@ -1,0 +1,143 @@
+"""How lines look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from zlib import crc32
+
+from msgspec.structs import replace
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
+
+from chatlab.messages import ConnectionStatus
+from chatlab.terminal.lines import Line, clock
+from chatlab.terminal.standing import Standing, describe
+from chatlab.text import visible_line
+
+EXCERPT = 60
+"""Characters of a message that are shown again when it's delivered late."""
+NARROWEST = 20
+"""Columns that a text gets at least."""
+WIDEST_NAMES = 16
+"""Columns up to which names are made equally wide."""
+
+_NAMES = ("ansicyan", "ansimagenta", "ansiblue", "ansiyellow", "ansigreen")
+STYLE = Style.from_dict(
+    {
+        "prompt": "bold",
+        "time": "ansibrightblack",
+        "own": "bold",
+        "mark": "ansigreen",
+        "queued": "ansiyellow",
+        "notice": "ansibrightblack",
+        "warning": "ansired",
+        "lost": "ansired",
+        "bottom-toolbar": "noreverse",
+        "bar": "ansibrightblack",
+        "typing": "italic",
+        "connected": "ansigreen",
+        "connecting": "ansiyellow",
+        "reconnecting": "ansiyellow",
+        "disconnected": "ansired",
+        "error": "ansired",
+        **{f"name{number}": colour for number, colour in enumerate(_NAMES)},
+    }
+)
+"""Only the colours that every terminal theme defines; without colour (NO_COLOR) nothing is missing."""
+DOTS = {
+    ConnectionStatus.CONNECTED: "●",
+    ConnectionStatus.CONNECTING: "◌",
+    ConnectionStatus.RECONNECTING: "◌",
+    ConnectionStatus.DISCONNECTED: "○",
+    ConnectionStatus.ERROR: "✗",
+}
+_BULLETS = {"notice": "·", "warning": "!", "answer": "·"}
+
+
+class Artist:
+    """Draws lines for a terminal, with texts beside each other."""
+
+    def __init__(self) -> None:
+        self._names = 0
+
+    def draw(self, lines: Iterable[Line], columns: int) -> StyleAndTextTuples:
+        """Return the lines as they look, each ended by a line feed."""
+        drawn: StyleAndTextTuples = []
+        for line in merged(lines):
+            drawn += self._drawn(line, columns)
+        return drawn
+
+    def _drawn(self, line: Line, columns: int) -> StyleAndTextTuples:
+        head = self._head(line)
+        indent = sum(get_cwidth(text) for _, text in head)
+        style = f"class:{line.kind}" if line.kind in ("notice", "warning") else ""
+        first, *others = wrapped(line.text, columns - indent)
+        drawn: StyleAndTextTuples = [*head, (style, f"{first}\n")]
+        drawn += [(style, f"{' ' * indent}{row}\n") for row in others]
+        if line.kind == "lost":
+            rows = wrapped(f"Not delivered: {line.reason}", columns - indent)
+            drawn += [("class:lost", f"{' ' * indent}{row}\n") for row in rows]
+        return drawn
+
+    def _head(self, line: Line) -> list[tuple[str, str]]:
+        """What stands before a text, and what no text can feign, since all its rows are indented."""
+        if line.kind in _BULLETS:
+            style = line.kind if line.kind == "warning" else "notice"
+            return [(f"class:{style}", f"{_BULLETS[line.kind]}  ")]
+        colour = {"queued": "queued", "failed": "lost"}.get(line.state or "", "mark")
+        mark = (f"class:{colour}", f"{line.mark:2} ")
+        if line.kind not in ("message", "accepted"):
+            return [mark]
+        width = get_cwidth(line.name)
+        self._names = max(self._names, min(width, WIDEST_NAMES))
+        other = f"name{crc32(line.name.encode()) % len(_NAMES)}"
+        name = line.name + " " * (max(0, self._names - width) + 2)
+        whose = "own" if line.kind == "accepted" else other
+        return [mark, ("class:time", f"{clock(line.at)}  "), (f"class:{whose}", name)]
+
+
+def bar(standing: Standing) -> StyleAndTextTuples:
+    """Return the status bar."""
+    status = standing.status
+    drawn: StyleAndTextTuples = [(f"class:{status.value}", f" {DOTS[status]} ")]
+    if standing.typing:
+        who = visible_line(", ".join(standing.typing))
+        drawn.append(("class:typing", f"{who} {'is' if len(standing.typing) == 1 else 'are'} typing… "))
+        drawn.append(("class:bar", "· "))
+    drawn.append(("class:bar", visible_line(describe(standing))))
+    return drawn
+
+
+def merged(lines: Iterable[Line]) -> Sequence[Line]:
+    """Return the lines with each row of deliveries made into one, and that one short."""
+    result: list[Line] = []
+    for kind, group in groupby(lines, lambda line: line.kind):
+        rows = list(group)
+        if kind == "delivered":
+            text = visible_line(rows[0].text)
+            text = text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
+            more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+            rows = [replace(rows[0], text=text + more)]
+        result += rows
+    return result
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the text in rows of at most so many columns, broken at spaces where there are any."""
+    width = max(width, NARROWEST)
+    rows: list[str] = []
+    for paragraph in text.split("\n"):
+        row, columns = "", 0
+        for character in paragraph:
+            wide = get_cwidth(character)
+            if columns + wide > width:
+                head, _, tail = row.rpartition(" ")
+                rows.append(head or row)
+                row = tail if head else ""
+                columns = get_cwidth(row)
+            row += character
+            columns += wide
+        rows.append(row)
+    return rows

@@ -1,0 +1,37 @@
+"""Text that can't deceive who reads it on a terminal, in a log or in a transcript."""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_C0 = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC"
+_ABBREVIATIONS = {
+    **dict(enumerate(f"{_C0} FS GS RS US".split())),
+    **dict(enumerate(("LRE", "RLE", "PDF", "LRO", "RLO"), 0x202A)),
+    **dict(enumerate(("LRI", "RLI", "FSI", "PDI"), 0x2066)),
+    0x7F: "DEL",
+    0x200B: "ZWSP",
+    0x2028: "LS",
+    0x2029: "PS",
+    0x2060: "WJ",
+    0xFEFF: "BOM",
+    **{code: f"U+{code:04X}" for code in (*range(0x80, 0xA0), *range(0x2061, 0x2065))},
+}
+_SYMBOLS = {code: f"\u27e8{name}\u27e9" for code, name in _ABBREVIATIONS.items() if name != "LF"}
+_LINE_END = "\u21b5"
+
+
+def whole(text: str) -> str:
+    """The text without halves of surrogate pairs, so that it can be encoded."""
+    return str(text) if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def visible(text: str) -> str:
+    """The text with control characters and what hides or reorders text made visible; line feeds stay."""
+    return whole(text.replace("\r\n", "\n").translate(_SYMBOLS))
+
+
+def visible_line(text: str) -> str:
+    """The same on one line, so that no line of a transcript can be forged."""
+    return visible(text).replace("\n", _LINE_END)

@@ -1,0 +1,16 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatlab.live.server import EmbeddedServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server on the background thread, whose history outlives it."""
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    yield server
+    if server.running:
+        server.stop_in_background()

@@ -1,0 +1,411 @@
+"""A console and its commands against a real server, through a real proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
+from chatlab.live.server import EmbeddedServer
+from chatlab.messages import ConnectionStatus
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.terminal import targets
+from chatlab.terminal.commands import COMMANDS, CommandError, obey
+from chatlab.terminal.console import Console
+from chatlab.terminal.lines import Line
+from chatlab.terminal.targets import Target
+from tests.live.watch import until
+
+HARM = "\x1b[2J\u202e\x07"
+SHOWN = "⟨ESC⟩[2J⟨RLO⟩⟨BEL⟩"
+QUICK = ReconnectConfig(max_attempts=None, base_delay=0.02, max_delay=0.05, jitter="full")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = targets.TRANSPORTS["websocket"]
+    settings = {"heartbeat": HeartbeatConfig(interval=0.6, timeout=0.5), "reconnect": QUICK}
+    for name in ("websocket", "twin"):
+        monkeypatch.setitem(targets.TRANSPORTS, name, kind._replace(settings=settings))
+
+
+class Talk:
+    """A console, and all that it has shown."""
+
+    def __init__(self, url: str, name: str = "ada", **settings: Any) -> None:
+        self.lines: list[Line] = []
+        self.console = Console(
+            Target(url=url, name=name, **settings),
+            "websocket",
+            self.lines.append,
+            hint="/connect tries again.",
+        )
+
+    def texts(self, kind: str) -> list[str]:
+        return [line.text for line in self.lines if line.kind == kind]
+
+    async def connected(self) -> None:
+        await until(lambda: self.console.transport.status is ConnectionStatus.CONNECTED)
+
+    async def do(self, command: str) -> str:
+        return await obey(self.console, command)
+
+
+@asynccontextmanager
+async def talk(url: str, name: str = "ada", **settings: Any) -> AsyncIterator[Talk]:
+    talk = Talk(url, name, **settings)
+    talk.console.start()
+    try:
+        yield talk
+    finally:
+        await talk.console.leave()
+
+
+@asynccontextmanager
+async def two() -> AsyncIterator[tuple[Talk, Talk, EmbeddedServer]]:
+    """Ada and bob, connected."""
+    async with EmbeddedServer() as server, talk(server.url) as ada, talk(server.url, "bob") as bob:
+        await ada.connected()
+        await bob.connected()
+        yield ada, bob, server
+
+
+async def test_what_one_says_the_other_sees_once() -> None:
+    async with two() as (ada, bob, _):
+        ada.console.submit("hi")
+        await until(lambda: bob.texts("message") == ["hi"])
+        await until(lambda: ada.texts("delivered") == ["hi"])
+        assert ada.texts("message") == [], "its echo is no second message"
+        (accepted,) = (line for line in ada.lines if line.kind == "accepted")
+        assert (accepted.mark, accepted.name) == ("✓", "ada")
+        (delivered,) = (line for line in ada.lines if line.kind == "delivered")
+        assert not delivered.waited
+        assert ada.console.rtt is not None
+        assert bob.lines[-1].name == "ada"
+    assert ada.console.lost == 0
+    assert bob.texts("warning") == ada.texts("warning") == []
+
+
+async def test_own_messages_of_before_are_shown_as_history() -> None:
+    async with two() as (ada, bob, server):
+        ada.console.submit("hi")
+        await until(lambda: bob.texts("message") == ["hi"])
+        async with talk(server.url) as again:
+            await until(lambda: again.texts("message") == ["hi"])
+
+
+async def test_typing_and_presence() -> None:
+    async with two() as (ada, bob, _):
+        ada.console.typing()
+        await until(lambda: bob.console.standing().typing == ("ada",))
+        ada.console.submit("hi")
+        await until(lambda: bob.texts("message") == ["hi"])
+        assert bob.console.standing().typing == ()
+        ada.console.typing()
+        await until(lambda: bob.console.standing().typing == ("ada",))
+        await ada.console.leave()
+        await until(lambda: "ada left." in bob.texts("notice"))
+        assert bob.console.standing().typing == ()
+        assert not any("bob" in text for text in bob.texts("notice")), "one knows about oneself"
+
+
+async def test_A60_a_server_that_is_killed_and_comes_back_loses_nothing(tmp_path: Any) -> None:
+    async with (
+        EmbeddedServer(db=tmp_path / "db") as server,
+        talk(server.url) as ada,
+        talk(server.url, "bob") as bob,
+    ):
+        ada.console.submit("before")
+        await until(lambda: bob.texts("message") == ["before"])
+        await server.stop(abrupt=True)
+        await until(lambda: ada.console.transport.status is ConnectionStatus.RECONNECTING)
+        for n in range(20):
+            ada.console.submit(f"{n}")
+        assert ada.console.standing().outbox == 20
+        assert [line.mark for line in ada.lines if line.kind == "accepted"][-1] == "◷"
+        await server.start()
+        await until(lambda: len(bob.texts("message")) == 21)
+        assert bob.texts("message") == ["before", *(f"{n}" for n in range(20))]
+        await until(lambda: len(ada.texts("delivered")) == 21)
+        assert all(line.waited for line in ada.lines if line.kind == "delivered" and line.text != "before")
+        (warning,) = ada.texts("warning")
+        assert warning.startswith("The connection was lost (")
+        assert any(text.startswith("Connected again after ") for text in ada.texts("notice"))
+
+
+# Commands
+
+
+async def test_drop_resets_the_connection_and_nothing_is_lost_or_shown_twice() -> None:
+    async with two() as (ada, bob, _):
+        bob.console.submit("1")
+        await until(lambda: ada.texts("message") == ["1"])
+        for n in range(2, 5):
+            assert await ada.do("/drop") == "The connection was reset."
+            await until(lambda: ada.console.transport.status is not ConnectionStatus.CONNECTED)
+            bob.console.submit(f"{n}")
+            await ada.connected()
+            await until(lambda: len(ada.texts("message")) == len(bob.texts("accepted")))
+        ada.console.submit("mine")
+        await until(lambda: bob.texts("message") == ["mine"])
+        assert ada.texts("message") == ["1", "2", "3", "4"]
+        assert len(ada.texts("warning")) == 3
+        assert [text for text in ada.texts("notice") if "through a proxy" in text] != []
+
+
+async def test_going_through_the_proxy_shows_no_history_again() -> None:
+    async with two() as (ada, bob, server):
+        for n in range(60):
+            bob.console.submit(f"{n}")
+        await until(lambda: len(ada.texts("message")) == 60)
+        async with talk(server.url, "zoë", history=2) as zoe:
+            await until(lambda: zoe.texts("message") == ["58", "59"])
+            await zoe.do("/latency 0.01")
+            bob.console.submit("new")
+            await until(lambda: zoe.texts("message") == ["58", "59", "new"])
+
+
+async def test_latency_goes_both_ways_and_ends() -> None:
+    async with two() as (ada, _, _):
+        assert await ada.do("/latency 0") == "There is no added latency."
+        assert ada.console.proxy is None, "for nothing no proxy is needed"
+        assert await ada.do("/latency 0.05") == "Everything is 50 ms late, each way."
+        assert ada.console.standing().faults == ("latency 50 ms each way",)
+        ada.console.submit("slow")
+        await until(lambda: "slow" in ada.texts("delivered"))
+        assert ada.console.rtt is not None
+        assert ada.console.rtt >= 0.1
+        assert await ada.do("/ping") == f"The latest round trip took {ada.console.rtt:.2g} s."
+        assert await ada.do("/latency 0") == "There is no added latency."
+        assert ada.console.standing().faults == ()
+
+
+async def test_down_and_up() -> None:
+    async with two() as (ada, bob, _):
+        assert await ada.do("/up") == "Nothing is down or silent."
+        await ada.do("/down")
+        assert ada.console.standing().faults == ("down",)
+        await until(lambda: ada.console.standing().attempt >= 2)
+        standing = ada.console.standing()
+        assert standing.status is ConnectionStatus.RECONNECTING
+        assert "reconnecting" in await ada.do("/status")
+        ada.console.submit("later")
+        with pytest.raises(CommandError, match="no connection to reset"):
+            await ada.do("/drop")
+        assert await ada.do("/up") == "The server is up again."
+        assert await ada.do("/up") == "Nothing is down or silent."
+        await until(lambda: bob.texts("message") == ["later"])
+        await until(lambda: ada.texts("delivered") == ["later"])
+
+
+async def test_silent_is_found_out_by_a_heartbeat() -> None:
+    async with two() as (ada, bob, _):
+        assert "half-open" in await ada.do("/silent")
+        assert ada.console.standing().faults == ("silent",)
+        ada.console.submit("vanishes")
+        await until(lambda: any("timeout" in text for text in ada.texts("warning")))
+        assert "New connections work again" in await ada.do("/up")
+        await until(lambda: bob.texts("message") == ["vanishes"])
+        (delivered,) = (line for line in ada.lines if line.kind == "delivered")
+        assert delivered.waited, "though it was sent at once"
+
+
+async def test_another_transport_takes_over_what_is_unsettled() -> None:
+    async with two() as (ada, bob, _):
+        await ada.do("/down")
+        texts = [f"{n}" for n in range(100)]
+        for text in texts:
+            ada.console.submit(text)
+        with pytest.raises(OutboxFull):
+            ada.console.submit("one too many")
+        assert await ada.do("/transport twin") == "Going on by twin."
+        assert ada.console.standing().kind == "twin"
+        assert ada.console.standing().outbox == 100
+        await ada.do("/up")
+        await until(lambda: bob.texts("message") == texts)
+        await until(lambda: ada.texts("delivered") == texts)
+        assert await ada.do("/transport") == "The transport is twin, of websocket, twin."
+        bob.console.submit("answer")
+        await until(lambda: ada.texts("message") == ["answer"])
+
+
+async def test_more_than_the_outbox_holds_is_taken_over_too() -> None:
+    async with EmbeddedServer() as server, talk(server.url, outbox=OutboxConfig(max_size=3)) as ada:
+        await ada.connected()
+        await ada.do("/silent")
+        for n in range(5):
+            ada.console.submit(f"{n}")  # Sent, and not acknowledged: the outbox stays empty.
+        await ada.do("/transport twin")
+        assert ada.console.standing().outbox == 5
+        await ada.do("/up")
+        await until(lambda: ada.texts("delivered") == ["0", "1", "2", "3", "4"])
+
+
+async def test_a_transport_that_there_is_not_leaves_the_old_one_at_work() -> None:
+    async with two() as (ada, bob, _):
+        with pytest.raises(CommandError, match="there is no 'pigeon'"):
+            await ada.do("/transport pigeon")
+        ada.console.submit("still here")
+        await until(lambda: bob.texts("message") == ["still here"])
+        assert ada.texts("warning") == []
+
+
+async def test_connect_after_it_gave_up() -> None:
+    server = EmbeddedServer()
+    await server.start()
+    async with talk(server.url) as ada:
+        await ada.connected()
+        assert await ada.do("/connect") == "It is connected."
+    never = QUICK.replace(max_attempts=1)
+    targets.TRANSPORTS["websocket"].settings["reconnect"] = never
+    async with talk(server.url) as ada:
+        await ada.connected()
+        await server.stop(abrupt=True)
+        await asyncio.wait_for(ada.console.ended.wait(), 20)
+        ada.console.submit("kept")
+        assert ada.texts("warning")[-1].startswith("Gave up after 1 retry: ")
+        assert ada.texts("warning")[-1].endswith(". /connect tries again.")
+        await server.start()
+        assert await ada.do("/connect") == "Connecting."
+        await until(lambda: ada.texts("delivered") == ["kept"])
+    await server.stop()
+
+
+async def test_faults_need_a_way_without_tls() -> None:
+    async with EmbeddedServer() as server:
+        ada = Talk(server.url.replace("http", "https"))
+        for command in ("/drop", "/down", "/silent", "/latency 1"):
+            with pytest.raises(CommandError, match=r"they need a ws:// or http:// URL"):
+                await ada.do(command)
+        assert ada.console.proxy is None
+        await ada.console.leave()
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("/dorp", "did you mean /drop"),
+        ("/xyzzy", "/help lists the commands"),
+        ("/", "/help lists the commands"),
+        ("/latency", "give seconds from 0"),
+        ("/latency -1", "give seconds from 0"),
+        ("/latency nan", "give seconds from 0"),
+        ("/latency 1e9", "give seconds from 0"),
+        ("/latency soon", "give seconds from 0"),
+        ("/drop it", "/drop takes nothing after it"),
+    ],
+)
+async def test_a_command_that_makes_no_sense_gets_one_clear_line(line: str, answer: str) -> None:
+    ada = Talk("http://127.0.0.1:1")
+    with pytest.raises(CommandError) as error:
+        await ada.do(line)
+    assert answer in str(error.value)
+    assert "\n" not in str(error.value)
+    assert ada.console.proxy is None
+    await ada.console.leave()
+
+
+async def test_help_names_every_command_and_quit_leaves() -> None:
+    ada = Talk("http://127.0.0.1:1")
+    answer = await ada.do("/HELP")
+    assert [row.split()[0] for row in answer.splitlines()] == list(COMMANDS)
+    assert "No round trip" in await ada.do("/ping")
+    with pytest.raises(EOFError):
+        await ada.do("/quit")
+    await ada.console.leave()
+
+
+# What goes wrong
+
+
+async def test_what_was_not_delivered_is_named_on_leaving() -> None:
+    ada = Talk("http://127.0.0.1:1")
+    ada.console.start()
+    ada.console.submit("never")
+    await until(lambda: ada.texts("warning"))
+    assert ada.texts("warning")[0].startswith("Can't connect yet (refused")
+    await ada.console.leave()
+    (lost,) = (line for line in ada.lines if line.kind == "lost")
+    assert (lost.text, lost.reason, lost.mark) == ("never", "no acknowledgement in time", "⚠")
+    assert ada.console.lost == 1
+
+
+async def test_a_message_that_cant_be_one_is_not_accepted() -> None:
+    ada = Talk("http://127.0.0.1:1")
+    with pytest.raises(InvalidMessage):
+        ada.console.submit("x" * 70_000)
+    assert ada.lines == []
+    assert ada.console.standing().outbox == 0
+    await ada.console.leave()
+
+
+@asynccontextmanager
+async def rude_server(*frames: object) -> AsyncIterator[str]:
+    """A server that says all this to everybody, and refuses what it's sent; yields its address."""
+
+    async def speak(connection: ServerConnection) -> None:
+        for frame in frames:
+            await connection.send(frame if isinstance(frame, str) else json.dumps(frame))
+        async for frame in connection:
+            said = json.loads(frame)
+            if said["type"] == "message":
+                nack = {"type": "nack", "client_id": said["client_id"], "status": 413, "reason": HARM}
+                await connection.send(json.dumps(nack))
+
+    async with serve(speak, "127.0.0.1", 0) as server:
+        (listener,) = server.sockets
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+async def test_a_message_that_the_server_refuses_is_shown_with_its_reason() -> None:
+    async with rude_server() as url, talk(url) as ada:
+        await ada.connected()
+        ada.console.submit("too much")
+        await until(lambda: ada.console.lost == 1)
+        (lost,) = (line for line in ada.lines if line.kind == "lost")
+        assert (lost.text, lost.reason) == ("too much", f"the server refused the message (413): {SHOWN}")
+
+
+async def test_a_kind_or_a_dialect_that_there_is_not() -> None:
+    with pytest.raises(SettingsError, match="pigeon"):
+        Console(Target(url="http://h"), "pigeon", print)
+    with pytest.raises(SettingsError, match="klingon"):
+        Talk("http://h", dialect="klingon")
+
+
+async def test_A75_what_the_server_says_is_harmless() -> None:
+    frames = (
+        {"type": "message", "id": "x-1", "sender": HARM, "text": HARM},
+        {"type": "presence", "sender": HARM, "state": "joined"},
+        {"type": "presence", "sender": HARM, "state": [HARM]},
+        {"type": "error", "why": HARM * 999},
+        {"type": "welcome", "cursor": "x-0", "resync": True},
+        {"type": "mystery", "what": HARM},
+        {"type": "typing", "sender": HARM},
+        f"no JSON {HARM}",
+    )
+    async with rude_server(*frames) as url, talk(url) as ada:
+        await until(lambda: any("can't be read" in text for text in ada.texts("warning")))
+        (message,) = (line for line in ada.lines if line.kind == "message")
+        assert (message.text, message.name) == (SHOWN, SHOWN)
+        assert f"{SHOWN} joined." in ada.texts("notice")
+        assert ada.console.standing().typing == (HARM,)
+        assert any(text.startswith("Messages may be missing here") for text in ada.texts("warning"))
+        assert any(text.startswith("The server complains") for text in ada.texts("warning"))
+        assert not {"\x1b", "\u202e", "\x07"} & {*"".join(map(str, ada.lines))}
+        assert max(len(line.text) for line in ada.lines) < 600
+
+
+async def test_nothing_is_left_running() -> None:
+    before = asyncio.all_tasks()
+    async with two() as (ada, bob, _):
+        await ada.do("/latency 0.01")
+        bob.console.submit("hi")
+        await until(lambda: ada.texts("message") == ["hi"])
+    await until(lambda: asyncio.all_tasks() == before)
