@@ -114,7 +114,7 @@ async def test_the_commands() -> None:
         ada.enter("/latency 0")
         ada.enter("/down")
         await ada.sees("The server is down")
-        await ada.shows("attempt 1 of 10 in ")
+        await ada.shows(" of 10 in ")
         ada.enter("waits")
         await ada.sees("ada  waits")
         assert "◷ " in ada.text
