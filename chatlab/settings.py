@@ -208,6 +208,133 @@ class WebSocketConfig(TransportConfig, frozen=True):
         check_url(type(self).__name__, self.url, ("ws", "wss"))
 
 
+class HttpConfig(TransportConfig, frozen=True):
+    """What the transports over HTTP have in common; `url` is the server's root. A request is answered within
+    `request_timeout`."""
+
+    request_timeout: PositiveDuration = 10.0
+
+
+class SSEConfig(HttpConfig, frozen=True):
+    """Settings of the SSE + POST transport.
+
+    The first delay before a reconnection is 3 s until the server says otherwise (`retry:`, taken as at least
+    `min_retry`). A stream without a byte for `idle_timeout` is given up. With `strict_eventsource` every
+    status but 200 is final, as in a browser.
+    """
+
+    reconnect: ReconnectConfig = ReconnectConfig(base_delay=3.0)
+    idle_timeout: PositiveDuration = 45.0
+    strict_eventsource: bool = False
+    max_event_size: Size = 1 << 20
+    min_retry: Duration = 0.1
+
+
+class ShortPollingConfig(HttpConfig, frozen=True):
+    """Settings of the short-polling transport: a request every `interval`, plus U(0, `spread`)."""
+
+    interval: PositiveDuration = 3.0
+    spread: Duration = 0.0
+
+
+class LongPollingConfig(HttpConfig, frozen=True):
+    """Settings of the long-polling transport.
+
+    The server holds a request up to `hold`, the client waits up to `timeout` and asks again at once, but not
+    within `min_gap` of asking before. `error_delay` is the first delay after an error, and takes the place of
+    `reconnect.base_delay`.
+    """
+
+    timeout: PositiveDuration = 30.0
+    hold: PositiveDuration = 25.0
+    error_delay: PositiveDuration = 1.0
+    min_gap: Duration = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        reconnect = self.reconnect.replace(base_delay=self.error_delay)
+        msgspec.structs.force_setattr(self, "reconnect", reconnect)
+
+
+class FallbackConfig(Settings, frozen=True):
+    """Settings of a fallback transport: the best transport first.
+
+    One that can't get a working connection in `attempts_per_transport` tries makes way for the next. A
+    better one is tried again beside the working one every `upgrade_after`. When none works, they are gone
+    through again, as the first one's `reconnect` says; the outbox is also the first one's. All must have the
+    same room, sender and dialect.
+    """
+
+    transports: tuple[Any, ...]
+    attempts_per_transport: Size = 3
+    upgrade_after: PositiveDuration = 60.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.transports or not all(isinstance(config, TransportConfig) for config in self.transports):
+            raise SettingsError(
+                "FallbackConfig.transports: give one config or more, such as "
+                "[WebSocketConfig(…), SSEConfig(…)]"
+            )
+        if len({(config.room, config.sender, config.dialect) for config in self.transports}) > 1:
+            raise SettingsError("FallbackConfig.transports: all must have the same room, sender and dialect")
+
+    @property
+    def first(self) -> TransportConfig:
+        """The best transport's settings."""
+        config: TransportConfig = self.transports[0]
+        return config
+
+    @property
+    def room(self) -> str:
+        """The room of all transports."""
+        return self.first.room
+
+    @property
+    def sender(self) -> str:
+        """The name of all transports."""
+        return self.first.sender
+
+    @property
+    def dialect(self) -> str:
+        """The dialect of all transports."""
+        return self.first.dialect
+
+    @property
+    def history(self) -> int | None:
+        """How many of the latest messages the first transport asks for."""
+        return self.first.history
+
+    @property
+    def after(self) -> str | None:
+        """The message after which all transports begin."""
+        return self.first.after
+
+    @property
+    def connect_timeout(self) -> float:
+        """How long the first transport takes to connect at most."""
+        return self.first.connect_timeout
+
+    @property
+    def outbox(self) -> OutboxConfig:
+        """The one outbox of all transports."""
+        return self.first.outbox
+
+    @property
+    def drain_timeout(self) -> float:
+        """The longest of all transports."""
+        longest: float = max(config.drain_timeout for config in self.transports)
+        return longest
+
+    @property
+    def reconnect(self) -> ReconnectConfig:
+        """How they are gone through again when none works, as attempts of one transport."""
+        return self.first.reconnect
+
+
+AnyConfig = TransportConfig | FallbackConfig
+
+
 def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
     """Check that a URL is absolute, names a host and a sane port, and has one of two schemes.
 

@@ -8,11 +8,15 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.settings import (
+    FallbackConfig,
     HeaderSource,
     HeartbeatConfig,
+    LongPollingConfig,
     OutboxConfig,
     ReconnectConfig,
     Settings,
+    ShortPollingConfig,
+    SSEConfig,
     TransportConfig,
     WebSocketConfig,
     check_url,
@@ -20,6 +24,7 @@ from chatlab.settings import (
 )
 
 URL = "ws://127.0.0.1:8000/ws"
+HTTP_URL = "http://127.0.0.1:8000"
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,21 @@ URL = "ws://127.0.0.1:8000/ws"
             WebSocketConfig(url=URL),
             {"connect_timeout": 10.0, "history": 50, "dialect": "chatlab", "protocols": (), "failures": {}}
             | {"reconnect": ReconnectConfig(), "heartbeat": HeartbeatConfig(), "outbox": OutboxConfig()},
+        ),
+        # SPEC §3 to §6.
+        (
+            SSEConfig(url=HTTP_URL),
+            {"reconnect": ReconnectConfig(base_delay=3.0), "idle_timeout": 45.0, "strict_eventsource": False}
+            | {"max_event_size": 1 << 20, "min_retry": 0.1, "request_timeout": 10.0},
+        ),
+        (ShortPollingConfig(url=HTTP_URL), {"interval": 3.0, "spread": 0.0, "reconnect": ReconnectConfig()}),
+        (
+            LongPollingConfig(url=HTTP_URL),
+            {"timeout": 30.0, "hold": 25.0, "error_delay": 1.0, "min_gap": 0.1},
+        ),
+        (
+            FallbackConfig(transports=(WebSocketConfig(url=URL),)),
+            {"attempts_per_transport": 3, "upgrade_after": 60.0},
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -82,6 +102,29 @@ def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
         (WebSocketConfig, {"url": URL, "failures": {"close 4429": "maybe"}}, "failures"),
         (WebSocketConfig, {"url": URL, "headers": 3}, "headers: give a mapping"),
         (WebSocketConfig, {"url": URL, "heartbeat": {"interval": -1}}, "interval"),
+        (SSEConfig, {"url": URL}, "http:// or https://"),
+        (SSEConfig, {"url": HTTP_URL, "idle_timeout": 0}, "idle_timeout"),
+        (SSEConfig, {"url": HTTP_URL, "min_retry": -1}, "min_retry"),
+        (SSEConfig, {"url": HTTP_URL, "max_event_size": 0}, "max_event_size"),
+        (ShortPollingConfig, {"url": HTTP_URL, "interval": 0}, "interval"),
+        (ShortPollingConfig, {"url": HTTP_URL, "spread": -1}, "spread"),
+        (LongPollingConfig, {"url": HTTP_URL, "hold": 0}, "hold"),
+        (LongPollingConfig, {"url": HTTP_URL, "error_delay": 0}, "error_delay"),
+        (LongPollingConfig, {"url": HTTP_URL, "min_gap": -1}, "min_gap"),
+        (FallbackConfig, {"transports": ()}, "give one config or more"),
+        (FallbackConfig, {"transports": (7,)}, "give one config or more"),
+        (FallbackConfig, {"transports": WebSocketConfig(url=URL)}, "transports"),
+        (
+            FallbackConfig,
+            {"transports": (FallbackConfig(transports=(WebSocketConfig(url=URL),)),)},
+            "one config",
+        ),
+        (
+            FallbackConfig,
+            {"transports": (WebSocketConfig(url=URL),), "attempts_per_transport": 0},
+            "attempts",
+        ),
+        (FallbackConfig, {"transports": (WebSocketConfig(url=URL),), "upgrade_after": 0}, "upgrade_after"),
     ],
 )
 def test_what_is_out_of_range_is_refused_by_name(
@@ -202,3 +245,26 @@ def test_equal_settings_are_equal() -> None:
     assert WebSocketConfig(url=URL, headers={"a": "b"}) == WebSocketConfig(url=URL, headers={"a": "b"})
     assert WebSocketConfig(url=URL, headers={"a": "b"}) != WebSocketConfig(url=URL)
     assert HeaderSource(None) != "none"
+
+
+def test_error_delay_is_long_pollings_first_delay() -> None:
+    config = LongPollingConfig(
+        url=HTTP_URL, error_delay=0.5, reconnect=ReconnectConfig(base_delay=9, max_delay=7)
+    )
+    assert config.reconnect == ReconnectConfig(base_delay=0.5, max_delay=7)
+    assert config.replace(error_delay=2.0).reconnect.base_delay == 2.0
+
+
+def test_a_fallback_is_one_person_in_one_room() -> None:
+    first = WebSocketConfig(url=URL, room="attic", sender="ada", outbox=OutboxConfig(max_size=7))
+    second = SSEConfig(url=HTTP_URL, room="attic", sender="ada")
+    config = FallbackConfig(transports=[first, second])  # type: ignore[arg-type]
+    assert config.transports == (first, second)
+    assert (config.first, config.room, config.sender, config.dialect) == (first, "attic", "ada", "chatlab")
+    assert (config.outbox, config.reconnect) == (first.outbox, first.reconnect)
+    assert (config.history, config.after, config.connect_timeout) == (50, None, 10.0)
+    assert config.drain_timeout == 0.75
+    assert FallbackConfig(transports=(first, second.replace(drain_timeout=2.0))).drain_timeout == 2.0
+    for other in ({"room": "hall"}, {"sender": "bob"}, {"dialect": "text"}):
+        with pytest.raises(SettingsError, match="the same room, sender and dialect"):
+            FallbackConfig(transports=(first, second.replace(**other)))

@@ -8,6 +8,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from chatlab.dialects.base import Answer, Request
 from chatlab.messages import (
     ChatEvent,
     ChatMessage,
@@ -18,6 +19,7 @@ from chatlab.messages import (
 )
 from chatlab.trace import Step, decode_step, decode_steps, encode_steps
 from chatlab.transports.machine import (
+    Answered,
     Close,
     Closed,
     Connect,
@@ -26,6 +28,7 @@ from chatlab.transports.machine import (
     Effect,
     Event,
     Failure,
+    Fetch,
     Notify,
     Opened,
     OpenWebSocket,
@@ -54,6 +57,7 @@ EVENTS: list[Event] = [
     Opened(1, "chat"),
     Received(1, '{"type":"x"}\u2028'),
     ReceivedBytes(1, b"\x80\0"),
+    Answered(1, Answer(200, b"[\xff]", {"chat-cursor": "e-1"})),
     Pong(1, 2),
     Closed(1, UNAUTHORIZED),
     Tick(),
@@ -61,6 +65,10 @@ EVENTS: list[Event] = [
 EFFECTS: list[Effect] = [
     OpenWebSocket(2, {"after": "e-1"}, UNAUTHORIZED),
     OpenWebSocket(3),
+    Fetch(
+        4, "poll", Request("GET", "/messages", {"after": "e-1"}, {"Accept": "text/plain"}), UNAUTHORIZED, 2
+    ),
+    Fetch(5, "post", Request("POST", "/messages", body='{"text":"hé"}')),
     Send(1, "text"),
     SendBytes(1, b"\x80"),
     Ping(1, 4),

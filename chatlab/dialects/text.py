@@ -15,6 +15,7 @@ class TextDialect:
     answers."""
 
     name = "text"
+    http = None
     acks = False
     heartbeat: HeartbeatMode = "ping"
 

@@ -95,6 +95,13 @@ class Backoff:
         self.attempts = 0
         self._previous = self._config.base_delay
 
+    def rebase(self, base_delay: float) -> None:
+        """Take another first delay, in seconds, as the server wishes."""
+        if base_delay != self._config.base_delay:
+            self._config = self._config.replace(base_delay=base_delay)
+            if not self.attempts:
+                self.reset()
+
     def next(self, retry_after: float | None = None) -> float:
         """Count one more attempt, and return its delay in seconds."""
         floor = min(max(retry_after or 0.0, 0.0), self._config.max_retry_after)

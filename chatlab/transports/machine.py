@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from chatlab.dialects.base import Answer, Request
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 
 FailureKind = Literal["close", "http", "refused", "dns", "timeout", "reset", "tls", "protocol"]
@@ -45,7 +46,9 @@ class Connect(Struct, frozen=True, tag=True):
 
 
 class Disconnect(Struct, frozen=True, tag=True):
-    """The application wants to be disconnected, after what can still be sent."""
+    """The application wants to be disconnected: after what can still be sent, or without `drain` at once."""
+
+    drain: bool = True
 
 
 class Submit(Struct, frozen=True, tag=True, gc=False):
@@ -59,7 +62,10 @@ class Typing(Struct, frozen=True, tag=True):
 
 
 class Opened(Struct, frozen=True, tag=True, gc=False):
-    """The link's opening handshake is done; `protocol` is the sub-protocol that the server chose."""
+    """The link is open: its opening handshake is done, or a stream was answered with 200.
+
+    `protocol` is the sub-protocol that the server chose, or the stream's content type.
+    """
 
     link: int
     protocol: str = ""
@@ -77,6 +83,13 @@ class ReceivedBytes(Struct, frozen=True, tag=True, gc=False):
 
     link: int
     data: bytes
+
+
+class Answered(Struct, frozen=True, tag=True, gc=False):
+    """A request has been answered in full; of a stream's refusal only the beginning is told."""
+
+    link: int
+    answer: Answer
 
 
 class Pong(Struct, frozen=True, tag=True, gc=False):
@@ -97,7 +110,19 @@ class Tick(Struct, frozen=True, tag=True):
     """The machine's deadline may have come."""
 
 
-Event = Connect | Disconnect | Submit | Typing | Opened | Received | ReceivedBytes | Pong | Closed | Tick
+Event = (
+    Connect
+    | Disconnect
+    | Submit
+    | Typing
+    | Opened
+    | Received
+    | ReceivedBytes
+    | Answered
+    | Pong
+    | Closed
+    | Tick
+)
 
 
 # Effects: what the driver must now do, in order.
@@ -106,12 +131,29 @@ Event = Connect | Disconnect | Submit | Typing | Opened | Received | ReceivedByt
 class OpenWebSocket(Struct, frozen=True, tag=True, gc=False):
     """Open a WebSocket to the configured URL, with these query parameters added.
 
-    `failure` is the refusal that the next call of the user's `headers` function is told of.
+    `failure` is the refusal that the next call of the user's `headers` function is told of. `transport` is
+    which of a fallback's transports it is for.
     """
 
     link: int
     query: dict[str, str] = {}
     failure: Failure | None = None
+    transport: int = 0
+
+
+class Fetch(Struct, frozen=True, tag=True, gc=False):
+    """Make a request, and report what is `Answered`.
+
+    A `stream` is reported as `Opened` where its status is 200, then as it comes. The driver keeps the answer
+    of a `csrf` request to itself, and adds the token in it to each `post`. `failure` is the refusal that the
+    next call of the user's `headers` function is told of.
+    """
+
+    link: int
+    purpose: Literal["stream", "poll", "post", "csrf"]
+    request: Request
+    failure: Failure | None = None
+    transport: int = 0
 
 
 class Send(Struct, frozen=True, tag=True, gc=False):
@@ -175,7 +217,7 @@ class Refuse(Struct, frozen=True, tag=True, gc=False):
     reason: Literal["full", "duplicate"]
 
 
-Effect = OpenWebSocket | Send | SendBytes | Ping | Close | Deliver | Notify | Settle | Refuse
+Effect = OpenWebSocket | Fetch | Send | SendBytes | Ping | Close | Deliver | Notify | Settle | Refuse
 
 
 class Machine(Protocol):
@@ -198,3 +240,17 @@ class Machine(Protocol):
 
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
+
+
+class Links:
+    """Numbers links. Machines that work for one transport share it, so that no number is used twice."""
+
+    __slots__ = ("_latest",)
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def next(self) -> int:
+        """Return a number that was not used before."""
+        self._latest += 1
+        return self._latest

@@ -57,46 +57,28 @@ from collections.abc import Sequence
 from math import inf
 from typing import assert_never
 
-from chatlab.dialects.base import (
-    Ack,
-    Dialect,
-    Incoming,
-    Nack,
-    ServerPing,
-    ServerPong,
-    Unreadable,
-    Welcome,
-)
-from chatlab.messages import (
-    ChatEvent,
-    ChatMessage,
-    ConnectionStatus,
-    DeliveryState,
-    OutgoingMessage,
-    StatusChange,
-)
+from chatlab.dialects.base import Dialect, ServerPing, ServerPong
+from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import WebSocketConfig
-from chatlab.transports.backoff import Backoff, Uniform
-from chatlab.transports.cursor import Cursor
-from chatlab.transports.failures import judge, unauthorized
+from chatlab.transports.backoff import Uniform
 from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
+    Answered,
     Close,
     Closed,
     Connect,
-    Deliver,
     Disconnect,
     Effect,
     Event,
     Failure,
-    Notify,
+    Links,
     Opened,
     OpenWebSocket,
     Ping,
     Pong,
     Received,
     ReceivedBytes,
-    Refuse,
     Send,
     SendBytes,
     Settle,
@@ -104,7 +86,7 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
-from chatlab.transports.outbox import Outbox
+from chatlab.transports.standing import Standing
 
 PONG_GAP = 0.1
 """Seconds between two answers to a server's pings, so that a flood of them isn't doubled."""
@@ -169,29 +151,23 @@ IDLE = Idle()
 class WebSocketMachine:
     """One person's chat over WebSocket, without sockets or clock. `uniform` is its source of randomness."""
 
-    __slots__ = (
-        "_backoff",
-        "_config",
-        "_cursor",
-        "_dialect",
-        "_links",
-        "_outbox",
-        "_renewed",
-        "_state",
-        "rtt",
-        "status",
-    )
+    __slots__ = ("_config", "_dialect", "_ledger", "_links", "_standing", "_state", "rtt")
 
-    def __init__(self, config: WebSocketConfig, dialect: Dialect, uniform: Uniform) -> None:
+    def __init__(
+        self,
+        config: WebSocketConfig,
+        dialect: Dialect,
+        uniform: Uniform,
+        *,
+        ledger: Ledger | None = None,
+        links: Links | None = None,
+    ) -> None:
         self._config = config
         self._dialect = dialect
-        self._backoff = Backoff(config.reconnect, uniform)
-        self._cursor = Cursor(config.after)
-        self._outbox = Outbox(config.outbox)
+        self._standing = Standing(config, uniform)
+        self._ledger = ledger or Ledger(config, acks=dialect.acks)
         self._state: Idle | Connecting | Online | Waiting = IDLE
-        self._links = 0
-        self._renewed = False
-        self.status = ConnectionStatus.DISCONNECTED
+        self._links = links or Links()
         self.rtt: float | None = None
 
     @property
@@ -200,23 +176,28 @@ class WebSocketMachine:
         return self._state.name
 
     @property
+    def status(self) -> ConnectionStatus:
+        """The transport's status as last notified."""
+        return self._standing.status
+
+    @property
     def queued(self) -> int:
         """How many accepted messages were never sent."""
-        return self._outbox.queued
+        return self._ledger.outbox.queued
 
     @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
-        return len(self._outbox)
+        return len(self._ledger.outbox)
 
     @property
     def deadline(self) -> float:
         """Absolute seconds when it wants a `Tick`; inf: never."""
-        return min(self._state.deadline, self._outbox.deadline)
+        return min(self._state.deadline, self._ledger.outbox.deadline)
 
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
-        return self._outbox.accepts(message.size)
+        return self._ledger.outbox.accepts(message.size)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
@@ -229,7 +210,9 @@ class WebSocketMachine:
             case Tick():
                 self._tick(now, out)
             case Submit():
-                self._submit(event.message, now, out)
+                self._ledger.submit(event.message, now, out)
+                if isinstance(state, Online):
+                    self._flush(state.link, out)
             case Opened():
                 if isinstance(state, Connecting) and event.link == state.link:
                     self._open(state.link, now, out)
@@ -242,11 +225,13 @@ class WebSocketMachine:
             case Connect():
                 self._connect(now, out)
             case Disconnect():
-                self._disconnect(now, out)
+                self._disconnect(event.drain, now, out)
             case Typing():
                 frame = self._dialect.typing()
                 if isinstance(state, Online) and frame is not None:
                     out.append(Send(state.link, frame))
+            case Answered():
+                pass  # A WebSocket makes no requests.
             case unknown:
                 assert_never(unknown)
         return out
@@ -257,31 +242,29 @@ class WebSocketMachine:
         state = self._state
         if isinstance(state, Online):
             state.drain_until = inf
+            self._flush(state.link, out)
         elif isinstance(state, Idle):
-            self._backoff.reset()
-            self._renewed = False
-            self._notify(out, ConnectionStatus.CONNECTING)
+            self._standing.start(out)
             self._dial(now, out)
 
     def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
-        self._links += 1
-        self._state = Connecting(self._links, now + self._config.connect_timeout)
-        out.append(
-            OpenWebSocket(self._links, self._dialect.query(self._config, self._cursor.last_id), failure)
-        )
+        link = self._links.next()
+        self._state = Connecting(link, now + self._config.connect_timeout)
+        query = self._dialect.query(self._config, self._ledger.cursor.last_id)
+        out.append(OpenWebSocket(link, query, failure))
 
     def _open(self, link: int, now: float, out: list[Effect]) -> None:
         settings = self._config.heartbeat
         beats = settings.enabled and self._heartbeat_mode != "none"
         self._state = Online(link, now, Heartbeat(settings, now) if beats else None)
-        self._notify(out, ConnectionStatus.CONNECTED, attempt=self._backoff.attempts)
+        self._standing.connected(out)
         self._flush(link, out)
 
-    def _disconnect(self, now: float, out: list[Effect]) -> None:
+    def _disconnect(self, drain: bool, now: float, out: list[Effect]) -> None:
         state = self._state
         if isinstance(state, Idle):
             return
-        if isinstance(state, Online) and len(self._outbox) and self._config.drain_timeout > 0:
+        if drain and isinstance(state, Online) and self.unsettled and self._config.drain_timeout > 0:
             state.drain_until = min(state.drain_until, now + self._config.drain_timeout)
             return
         if isinstance(state, Connecting):
@@ -293,86 +276,49 @@ class WebSocketMachine:
         state = self._state
         if isinstance(state, Online):
             out.append(Close(state.link, 1000))
-        self._outbox.lose_connection()
+        self._ledger.outbox.lose_connection()
         self._state = IDLE
-        self._notify(out, ConnectionStatus.DISCONNECTED, "asked to disconnect")
+        self._standing.leave(out)
 
     def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
-        """The link is gone: retry, give up or stop, as the failure table has it."""
+        """The link is gone."""
         state = self._state
-        self._outbox.lose_connection()
+        self._state = IDLE
+        self._ledger.outbox.lose_connection()
+        hint = ""
         if isinstance(state, Online):
             if state.drain_until < inf:
-                self._state = IDLE
-                self._notify(out, ConnectionStatus.DISCONNECTED, str(failure), code=failure.code)
+                self._standing.leave(out, str(failure), failure.code)
                 return
             if now - state.opened_at >= self._config.reconnect.stable_after:
-                self._backoff.reset()
-                self._renewed = False
-        if unauthorized(failure) and self._config.headers.renewable and not self._renewed:
-            self._renewed = True
-            self._notify(
-                out,
-                ConnectionStatus.RECONNECTING,
-                f"{failure}; asking for new headers",
-                self._backoff.attempts,
-                code=failure.code,
-            )
+                self._standing.steady()
+            hint = self._hint(failure, state.heartbeat)
+        then = self._standing.fail(failure, now, out, hint)
+        if then.what == "renew":
             self._dial(now, out, failure)
-            return
-        verdict = judge(failure, self._config.failures)
-        reason = str(failure) + self._hint(failure)
-        if verdict == "stop":
-            self._state = IDLE
-            self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=failure.code)
-        elif verdict == "give up" or self._backoff.exhausted:
-            self._state = IDLE
-            if verdict == "retry":
-                attempts = self._backoff.attempts
-                reason = f"gave up after {attempts} {'retry' if attempts == 1 else 'retries'}: {reason}"
-            self._notify(out, ConnectionStatus.ERROR, reason, self._backoff.attempts, code=failure.code)
-        else:
-            retry_at = now + self._backoff.next(failure.retry_after)
-            self._state = Waiting(retry_at)
-            self._notify(
-                out, ConnectionStatus.RECONNECTING, reason, self._backoff.attempts, retry_at, failure.code
-            )
+        elif then.what == "retry":
+            self._state = Waiting(then.at)
 
-    def _hint(self, failure: Failure) -> str:
+    def _hint(self, failure: Failure, heartbeat: Heartbeat | None) -> str:
         """A server that doesn't know JSON heartbeats refuses them as a breach of its policy: say so."""
-        beat = self._state.heartbeat if isinstance(self._state, Online) else None
         refused = failure.kind == "close" and failure.code in (1003, 1007, 1008)
-        if refused and beat is not None and beat.open and self._heartbeat_mode == "json":
+        if refused and heartbeat is not None and heartbeat.open and self._heartbeat_mode == "json":
             return " (right after a heartbeat: try HeartbeatConfig(mode='ping'))"
         return ""
-
-    def _notify(
-        self,
-        out: list[Effect],
-        status: ConnectionStatus,
-        reason: str = "",
-        attempt: int = 0,
-        retry_at: float | None = None,
-        code: int | None = None,
-    ) -> None:
-        self.status = status
-        out.append(Notify(StatusChange(status, reason, attempt, retry_at, code)))
 
     # Time
 
     def _tick(self, now: float, out: list[Effect]) -> None:
-        for client_id in self._outbox.expire(now):
-            reason = f"waited longer than {self._config.outbox.max_age:g} s"
-            out.append(Settle(client_id, DeliveryState.EXPIRED, reason))
+        self._ledger.expire(now, out)
         state = self._state
         if isinstance(state, Online):
-            if now >= state.drain_until or (state.drain_until < inf and not len(self._outbox)):
+            if now >= state.drain_until or (state.drain_until < inf and not self.unsettled):
                 self._leave(out)
             elif state.heartbeat is not None:
                 self._beat(state, state.heartbeat, now, out)
         elif now >= state.deadline:
             if isinstance(state, Waiting):
-                self._notify(out, ConnectionStatus.RECONNECTING, "trying again", self._backoff.attempts)
+                self._standing.retry(out)
                 self._dial(now, out)
             else:
                 out.append(Close(state.link, 1006, "connect timeout"))
@@ -395,31 +341,16 @@ class WebSocketMachine:
             out.append(Close(state.link, 4000, due))
             self._fail(Failure("close", 4000, due), now, out)
 
-    def _alive(self, heartbeat: Heartbeat, ping: int | None, now: float) -> None:
+    def _alive(self, heartbeat: Heartbeat, ping: int, now: float) -> None:
         heartbeat.life()
-        rtt = None if ping is None else heartbeat.pong(ping, now)
+        rtt = heartbeat.pong(ping, now)
         if rtt is not None:
             self.rtt = rtt
 
     # Messages
 
-    def _submit(self, message: OutgoingMessage, now: float, out: list[Effect]) -> None:
-        outbox = self._outbox
-        if message.client_id in outbox:
-            out.append(Refuse(message.client_id, "duplicate"))
-        elif not outbox.accepts(message.size):
-            out.append(Refuse(message.client_id, "full"))
-        else:
-            dropped = outbox.push(message, now)
-            out.extend(
-                Settle(client_id, DeliveryState.DROPPED, "the outbox is full") for client_id in dropped
-            )
-            if isinstance(self._state, Online):
-                self._flush(self._state.link, out)
-
     def _flush(self, link: int, out: list[Effect]) -> None:
-        acks = self._dialect.acks
-        while (message := self._outbox.take(acks)) is not None:
+        while (message := self._ledger.take()) is not None:
             frame = self._dialect.encode(message)
             out.append(Send(link, frame) if isinstance(frame, str) else SendBytes(link, frame))
             out.append(Settle(message.client_id, DeliveryState.SENT))
@@ -428,48 +359,16 @@ class WebSocketMachine:
         if state.heartbeat is not None:
             state.heartbeat.life()
         for item in self._dialect.decode(frame):
-            self._take_in(state, item, now, out)
-        if state.drain_until < inf and not len(self._outbox):
+            match item:
+                case ServerPong():
+                    if state.heartbeat is not None:
+                        self._alive(state.heartbeat, item.id, now)
+                case ServerPing():
+                    if now - state.answered_at >= PONG_GAP:
+                        state.answered_at = now
+                        out.append(Send(state.link, self._dialect.pong(item.id)))
+                case _:
+                    self._ledger.read(item, out)
+        self._flush(state.link, out)
+        if state.drain_until < inf and not self.unsettled:
             self._leave(out)
-
-    def _take_in(self, state: Online, item: Incoming, now: float, out: list[Effect]) -> None:
-        match item:
-            case ChatMessage():
-                if item.client_id and item.sender == self._config.sender:
-                    self._settle(state, item.client_id, Settle(item.client_id, DeliveryState.ACKED), out)
-                if self._cursor.advance(item.id):
-                    out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
-            case ServerPong():
-                if state.heartbeat is not None:
-                    self._alive(state.heartbeat, item.id, now)
-            case ServerPing():
-                if now - state.answered_at >= PONG_GAP:
-                    state.answered_at = now
-                    out.append(Send(state.link, self._dialect.pong(item.id)))
-            case Ack():
-                self._settle(state, item.client_id, Settle(item.client_id, DeliveryState.ACKED), out)
-            case Nack():
-                refused = Settle(item.client_id, DeliveryState.FAILED, item.reason, item.status)
-                self._settle(state, item.client_id, refused, out)
-            case ChatEvent():
-                out.append(Deliver(item))
-            case Unreadable():
-                out.append(Deliver(ChatEvent("unreadable", reason=item.reason, payload=item.excerpt)))
-            case Welcome():
-                if item.resync:
-                    out.append(
-                        Deliver(
-                            ChatEvent(
-                                "resync", reason="the server no longer has what came after the last message"
-                            )
-                        )
-                    )
-                if item.resync or self._cursor.last_id is None:
-                    self._cursor.move(item.cursor)
-            case unknown:
-                assert_never(unknown)
-
-    def _settle(self, state: Online, client_id: str, settle: Settle, out: list[Effect]) -> None:
-        if self._outbox.settle(client_id):
-            out.append(settle)
-            self._flush(state.link, out)

@@ -12,18 +12,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.dialects.base import Ack, Incoming, Nack, ServerPing, ServerPong, Unreadable, Welcome
+from chatlab.dialects.base import (
+    Ack,
+    Answer,
+    Incoming,
+    Nack,
+    Page,
+    ServerPing,
+    ServerPong,
+    Unreadable,
+    Welcome,
+)
 from chatlab.dialects.chatlab import (
     MAX_FRAME_SIZE,
     ChatlabDialect,
     ClientTyping,
     decode_client_frame,
+    decode_posted,
     encode_frame,
     encode_message,
     refused_client_id,
+    stream_event,
 )
 from chatlab.messages import MAX_CONTENT_SIZE, ChatEvent, ChatMessage, OutgoingMessage
-from chatlab.settings import WebSocketConfig
+from chatlab.settings import HttpConfig, WebSocketConfig
 
 DIALECT = ChatlabDialect()
 ONCE = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -231,3 +243,218 @@ def test_whom_to_tell_of_a_refusal(frame: str | bytes, client_id: str | None) ->
 def test_frames_of_the_server_are_json_objects() -> None:
     assert encode_frame(Nack("c1", 422)) == '{"type":"nack","client_id":"c1","status":422}'
     assert encode_frame(Welcome()) == '{"type":"welcome"}'
+
+
+# The server's half over HTTP
+
+
+def test_A51_what_is_posted_is_a_message_or_the_reason_why_not() -> None:
+    assert decode_posted(b'{"text":"hi","client_id":"c1"}') == OutgoingMessage("hi", client_id="c1")
+    body = DIALECT.http.post(HttpConfig(url="http://h/"), OutgoingMessage("hi", client_id="c1")).body
+    assert decode_posted(body.encode()) == OutgoingMessage("hi", client_id="c1")
+    for posted, client_id, status in (
+        (b'{"client_id":"c1"}', "c1", 422),
+        (b'{"text":7,"client_id":"c1"}', "c1", 422),
+        (b'{"text":"\xff","client_id":"c1"}', "c1", 422),
+        (b"[" * 10_000, "", 422),
+        (json.dumps({"text": "a" * 65_537, "client_id": "c1"}).encode(), "c1", 413),
+        (msgspec.json.encode({"data": b"a" * 65_537}), "", 413),
+    ):
+        refused = decode_posted(posted)
+        assert isinstance(refused, Nack)
+        assert (refused.client_id, refused.status, bool(refused.reason)) == (client_id, status, True)
+
+
+def test_A80_a_frame_is_an_event_in_one_line_with_an_id_only_where_it_is_a_message() -> None:
+    message = ChatMessage("e-1", "ada", "a\r\nb\0", "c1", ONCE)
+    event = stream_event(encode_message(message))
+    assert event == ("message", encode_frame(message), "e-1")
+    assert event[1].isprintable()
+    binary = ChatMessage("e-2", "ada", data=b"\r\n")
+    assert stream_event(encode_message(binary)) == ("message", encode_frame(binary), "e-2")
+    assert DIALECT.http.event(*stream_event(encode_message(binary))) == (binary,)
+    assert stream_event('{"type":"pong","id":7}') == ("pong", '{"type":"pong","id":7}', "")
+    assert stream_event('{"type":"welcome","cursor":"e-1"}')[2] == ""
+
+
+# The client's half over HTTP
+
+HTTP = DIALECT.http
+CONFIG = HttpConfig(url="http://h/", room="attic", sender="ada")
+WHO = {"room": "attic", "sender": "ada"}
+
+
+@pytest.mark.parametrize(
+    ("history", "cursor", "query", "last_event_id"),
+    [
+        (50, None, {"history": "50"}, None),
+        (0, None, {"history": "0"}, None),
+        (None, None, {}, None),
+        (50, "e-3", {}, "e-3"),
+        (50, "é", {}, "é"),
+        # A46: what a header can't hold unchanged travels in the query, and what is too long doesn't at all
+        (50, "a\r\nX-Evil: 1", {"after": "a\r\nX-Evil: 1"}, None),
+        (50, "a\0", {"after": "a\0"}, None),
+        (50, " a", {"after": " a"}, None),
+        (50, "a ", {"after": "a "}, None),
+        (50, "e" * 4096, {}, "e" * 4096),
+        (50, "e" * 4097, {}, None),
+        (50, "é" * 2049, {}, None),
+    ],
+)
+def test_A40_A46_a_stream_asks_for_history_first_and_resumes_later(
+    history: int | None, cursor: str | None, query: dict[str, str], last_event_id: str | None
+) -> None:
+    request = HTTP.stream(CONFIG.replace(history=history), cursor)
+    assert (request.method, request.path, request.query) == ("GET", "/stream", WHO | query)
+    assert request.headers.get("Last-Event-ID") == last_event_id
+    assert request.headers["Accept"] == "text/event-stream"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "meaning"),
+    [
+        ("message", '{"type":"message","id":"e-1"}', ChatMessage("e-1")),
+        ("x", '{"type":"message","id":"e-1"}', ChatMessage("e-1")),
+        ("welcome", '{"type":"welcome","cursor":"e-1"}', Welcome("e-1")),
+        ("poll", '{"type":"poll","a":1}', ChatEvent("poll", payload={"a": 1})),
+        # the seed's own shape: the type is the event's
+        ("typing", '{"sender":"bob"}', ChatEvent("typing", sender="bob", payload={"sender": "bob"})),
+        ("typing", '{"sender":7}', ChatEvent("typing", payload={"sender": 7})),
+        ("note", "[1]", ChatEvent("note", payload=[1])),
+        ("note", "plain text", ChatEvent("note", payload="plain text")),
+        ("note", '{"a":NaN}', ChatEvent("note", payload='{"a":NaN}')),
+        # A47
+        ("error", "{}", ChatEvent("error", payload={})),
+        ("connection", '{"change":1}', ChatEvent("server:connection", payload={"change": 1})),
+        ("resync", "", ChatEvent("server:resync", payload="")),
+        ("x", '{"type":"unreadable"}', ChatEvent("server:unreadable", payload={})),
+    ],
+)
+def test_A47_events_of_a_stream(kind: str, data: str, meaning: Incoming) -> None:
+    assert HTTP.event(kind, data, "") == (meaning,)
+
+
+@pytest.mark.parametrize("data", ["", "hello", "null", "{}", '{"type":"message"}', "[" * 10_000])
+@pytest.mark.parametrize("kind", ["message", "ack", "welcome"])
+def test_an_event_of_ours_that_makes_no_sense_is_unreadable(kind: str, data: str) -> None:
+    (item,) = HTTP.event(kind, data, "e-1")
+    assert isinstance(item, Unreadable)
+    assert item.reason
+
+
+def test_A46_an_id_too_long_to_resume_from_is_flagged() -> None:
+    for id, flagged in (("e" * 4096, False), ("e" * 4097, True), ("é" * 2049, True)):
+        items = HTTP.event("message", json.dumps({"type": "message", "id": id}), id)
+        assert items[0] == ChatMessage(id)
+        assert [item.type for item in items[1:] if isinstance(item, ChatEvent)] == ["resync"] * flagged
+
+
+@pytest.mark.parametrize(
+    ("history", "cursor", "query"),
+    [(50, None, {"history": "50"}), (None, None, {}), (50, "a&b", {"after": "a&b"})],
+)
+def test_polls(history: int | None, cursor: str | None, query: dict[str, str]) -> None:
+    config = CONFIG.replace(history=history)
+    common = {"room": "attic", "limit": "200"}
+    short = HTTP.poll(config, cursor, None)
+    assert (short.method, short.path, short.query) == ("GET", "/messages", common | query)
+    for hold, spelt in ((25.0, "25"), (0.0, "0"), (0.5, "0.5")):
+        long = HTTP.poll(config, cursor, hold)
+        assert (long.path, long.query) == ("/messages/poll", common | query | {"hold": spelt})
+
+
+ONE = [{"type": "message", "id": "e-1"}, {"id": "e-2"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "page"),
+    [
+        (Answer(200, json.dumps(ONE).encode()), Page([ChatMessage("e-1"), ChatMessage("e-2")])),
+        (Answer(200, b"[]"), Page([])),
+        (Answer(200, b"[]", {"chat-cursor": "e-0"}), Page((Welcome("e-0"),))),
+        (
+            Answer(200, b'[{"id":"e-1"}]', {"chat-cursor": "e-1", "chat-more": "1"}),
+            Page([ChatMessage("e-1")], True),
+        ),
+        (Answer(410, b"gone", {"chat-cursor": "f-0"}), Page((Welcome("f-0", True),), True)),
+        (Answer(410), Page((Welcome(None, True),), True)),
+        *((Answer(status, b"<html>"), Page(())) for status in (204, 304, 408)),
+        *((Answer(status, b"[]"), None) for status in (201, 302, 400, 401, 404, 429, 500, 504)),
+    ],
+)
+def test_A56_A60_pages(answer: Answer, page: Page | None) -> None:
+    assert HTTP.page(answer) == page
+
+
+def test_A55_a_page_of_good_and_bad_elements() -> None:
+    bad: list[Any] = [
+        7,
+        None,
+        "x",
+        [],
+        {},
+        {"id": 3},
+        {"id": "e-2", "text": []},
+        {"id": "e-3", "type": "poll"},
+    ]
+    page = HTTP.page(Answer(200, json.dumps([{"id": "e-1"}, *bad, {"id": "e-9"}]).encode()))
+    assert page is not None
+    assert [item.id for item in page.items if isinstance(item, ChatMessage)] == ["e-1", "e-9"]
+    unreadable = [item for item in page.items if isinstance(item, Unreadable)]
+    assert [item.id for item in unreadable] == [""] * 6 + ["e-2", "e-3"]
+    assert all(item.reason and item.excerpt for item in unreadable)
+    assert not page.senseless
+    assert not page.resync
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"{}", b"<html>", b'[{"id":"e-1"}', b"\xff", b"[" * 100_000, b"[NaN]"]
+)
+def test_A55_a_page_that_makes_no_sense(body: bytes) -> None:
+    page = HTTP.page(Answer(200, body))
+    assert page is not None
+    assert page.senseless
+    assert not Page(()).senseless
+    assert not Page((Unreadable("", "", "e-1"),)).senseless
+
+
+def test_a_page_may_be_a_resync() -> None:
+    assert Page((ChatMessage("e-1"), Welcome("e-0", resync=True))).resync
+    assert not Page((Welcome("e-0"),)).resync
+
+
+def test_posts() -> None:
+    post = HTTP.post(CONFIG, OutgoingMessage("hé", client_id="c1"))
+    assert (post.method, post.path, post.query) == ("POST", "/messages", WHO)
+    assert post.headers == {"Content-Type": "application/json"}
+    assert json.loads(post.body) == {"type": "message", "text": "hé", "client_id": "c1"}
+    typing = HTTP.post_typing(CONFIG)
+    assert typing is not None
+    assert (typing.method, typing.path, typing.query, typing.body) == ("POST", "/typing", WHO, "{}")
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        *((status, Ack("c1")) for status in (200, 201, 299, 409)),
+        *((status, None) for status in (100, 300, 302, 400, 403, 413, 500)),
+    ],
+)
+def test_A50_A51_what_became_of_a_post(status: int, result: Ack | None) -> None:
+    assert HTTP.posted(Answer(status), "c1") == result
+
+
+def test_A48_tokens() -> None:
+    assert (HTTP.csrf.method, HTTP.csrf.path) == ("GET", "/csrf")
+    assert HTTP.csrf_token(b'{"token":"abc"}') == "abc"
+    for body in (b"", b"{}", b'{"token":7}', b"[" * 100_000, b"\xff"):
+        assert HTTP.csrf_token(body) is None
+    assert HTTP.answer_headers == {"chat-cursor", "chat-more"}
+
+
+@given(st.text(), st.text(), st.binary(), st.integers(100, 599))
+def test_whatever_a_server_says_over_http_is_borne(kind: str, data: str, body: bytes, status: int) -> None:
+    assert HTTP.event(kind, data, "")
+    HTTP.page(Answer(status, body))
+    HTTP.csrf_token(body)

@@ -8,16 +8,27 @@ from __future__ import annotations
 import copy
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cache
 from math import inf
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NamedTuple
 
 from chatlab.dialects import find_dialect
+from chatlab.dialects.base import Answer
 from chatlab.messages import OutgoingMessage
-from chatlab.settings import OutboxConfig, ReconnectConfig, WebSocketConfig
-from chatlab.transports import websocket
+from chatlab.settings import (
+    FallbackConfig,
+    LongPollingConfig,
+    OutboxConfig,
+    ReconnectConfig,
+    SSEConfig,
+    WebSocketConfig,
+)
+from chatlab.transports import fallback, polling, sse, websocket
 from chatlab.transports.machine import (
+    Answered,
     Close,
     Closed,
     Connect,
@@ -26,45 +37,67 @@ from chatlab.transports.machine import (
     Effect,
     Event,
     Failure,
+    Fetch,
     Notify,
     Opened,
     Received,
+    ReceivedBytes,
     Settle,
     Submit,
     Tick,
     Typing,
 )
-from chatlab.transports.websocket import WebSocketMachine
+from chatlab.transports.making import make_machine
 
 WIDTH = 100
-STATES = ["any", "idle", "connecting", "online", "draining", "waiting"]
 BEGIN, END = "<diagram>\n", "</diagram>"
 
 Step = tuple[str, str, str, str]  # state, event, next state, effects
+Alphabet = Callable[[Any], list[tuple[str, Event]]]
 
 
-def websocket_machine() -> WebSocketMachine:
-    """A machine that meets each of its cases within a few events: one retry, one message."""
-    config = WebSocketConfig(
-        url="ws://127.0.0.1/",
-        headers=lambda failure: {},
-        reconnect=ReconnectConfig(max_attempts=1, jitter="none", stable_after=1e9),
-        outbox=OutboxConfig(max_size=1, max_age=1e9),
-        drain_timeout=7.0,
-    )
-    return WebSocketMachine(config, find_dialect("chatlab"), lambda: 0.0)
+class Walk(NamedTuple):
+    """What is explored: a machine, what may happen to it, and what of its memory makes a difference."""
+
+    start: Any
+    alphabet: Alphabet
+    memory: Callable[[Any], object]
+    states: tuple[str, ...]
+    posts: bool = False  # shown what the poster does, which is alike in all states of the receiver
 
 
-def websocket_alphabet(machine: WebSocketMachine) -> list[tuple[str, Event]]:
+COMMON: dict[str, Any] = {
+    "headers": lambda failure: {},
+    "reconnect": ReconnectConfig(max_attempts=1, jitter="none", stable_after=1e9),
+    "outbox": OutboxConfig(max_size=1, max_age=1e9),
+    "drain_timeout": 7.0,
+}
+"""Settings with which a machine meets each of its cases within a few events: one retry, one message."""
+
+WHIMS: list[tuple[str, Event]] = [
+    ("Connect", Connect()),
+    ("Disconnect", Disconnect()),
+    ("Submit", Submit(OutgoingMessage("hi", client_id="a"))),
+    ("Typing", Typing()),
+    ("Tick", Tick()),
+]
+
+
+def machine_of(config: Any) -> Any:
+    return make_machine(config, find_dialect("chatlab"), lambda: 0.0)
+
+
+def http_machine_of(config: Any) -> Any:
+    """A machine that has its CSRF token already, as that halves the walk."""
+    machine = machine_of(config)
+    machine._poster._csrf_held = True
+    return machine
+
+
+def websocket_alphabet(machine: Any) -> list[tuple[str, Event]]:
     """What may happen next, by the names that the diagram uses."""
-    link = machine._links
-    events: list[tuple[str, Event]] = [
-        ("Connect", Connect()),
-        ("Disconnect", Disconnect()),
-        ("Submit", Submit(OutgoingMessage("hi", client_id="a"))),
-        ("Typing", Typing()),
-        ("Tick", Tick()),
-    ]
+    link = machine._links._latest
+    events = list(WHIMS)
     if machine.state == "connecting":
         events.append(("Opened", Opened(link)))
         events.append(("Closed(401)", Closed(link, Failure("http", 401))))
@@ -82,6 +115,98 @@ def websocket_alphabet(machine: WebSocketMachine) -> list[tuple[str, Event]]:
     return events
 
 
+def standing_of(machine: Any) -> tuple[object, ...]:
+    standing = machine._standing
+    return (
+        machine.state,
+        machine.status,
+        standing._renewed,
+        standing.backoff.attempts,
+        machine.queued,
+        machine.unsettled,
+    )
+
+
+def websocket_memory(machine: Any) -> object:
+    beat = getattr(machine._state, "heartbeat", None)
+    return (*standing_of(machine), beat and beat.open)
+
+
+def http_memory(machine: Any) -> object:
+    poster = machine._poster
+    late = getattr(machine._receiver, "_late", False)
+    return *standing_of(machine), poster.link > 0, late
+
+
+def posting_alphabet(machine: Any) -> list[tuple[str, Event]]:
+    """Without typing, refusals and waits of the poster, which are alike in all states."""
+    events = [whim for whim in WHIMS if whim[0] != "Typing"]
+    link = machine._poster.link
+    if link:
+        events.append(("post 201", Answered(link, Answer(201))))
+    return events
+
+
+def sse_alphabet(machine: Any) -> list[tuple[str, Event]]:
+    events = posting_alphabet(machine)
+    link = machine._receiver.link
+    if machine.state == "connecting":
+        events += [
+            ("stream 200", Opened(link, "text/event-stream")),
+            ("stream 200 HTML", Opened(link, "text/html")),
+            ("stream 204", Answered(link, Answer(204))),
+            ("stream 401", Answered(link, Answer(401))),
+            ("stream 503", Answered(link, Answer(503))),
+        ]
+    if machine.state == "online":
+        events.append(("message", ReceivedBytes(link, b'data: {"type":"message","id":"1"}\n\n')))
+    if link:
+        events.append(("Closed(retry)", Closed(link, Failure("reset"))))
+    return events
+
+
+def poll_alphabet(machine: Any) -> list[tuple[str, Event]]:
+    events = posting_alphabet(machine)
+    link = machine._receiver.link
+    if link:
+        events += [
+            ("poll 200", Answered(link, Answer(200, b"[]"))),
+            ("poll 200 in full", Answered(link, Answer(200, b'[{"id":"1"}]', {"chat-more": "1"}))),
+            ("poll 410", Answered(link, Answer(410))),
+            ("poll 401", Answered(link, Answer(401))),
+            ("poll 503", Answered(link, Answer(503))),
+            ("Closed(retry)", Closed(link, Failure("reset"))),
+        ]
+    return events
+
+
+def poll_memory(machine: Any) -> object:
+    return http_memory(machine), machine._ledger.cursor.last_id
+
+
+def fallback_alphabet(machine: Any) -> list[tuple[str, Event]]:
+    events = [whim for whim in WHIMS if whim[0] in ("Connect", "Disconnect", "Tick")]
+    for name, inner in (("", machine._current), ("probe ", machine._probe)):
+        if inner is None:
+            continue
+        webby = hasattr(inner, "_links")
+        link = inner._state.link if webby else inner._receiver.link
+        if inner.state == "connecting":
+            events.append((f"{name}opened", Opened(link, "text/event-stream")))
+        if inner.state == "online":
+            heard = Received(link, '{"type":"pong","id":0}') if webby else ReceivedBytes(link, b":\n")
+            events.append((f"{name}heard", heard))
+        if link:
+            events.append((f"{name}Closed(retry)", Closed(link, Failure("reset"))))
+            events.append((f"{name}Closed(give up)", Closed(link, Failure("tls"))))
+    return events
+
+
+def fallback_memory(machine: Any) -> object:
+    inner = [each and (each.state, each.status) for each in (machine._current, machine._probe)]
+    return machine.state, machine.status, inner, machine._tries, machine._backoff.attempts
+
+
 def shown(effect: Effect) -> str:
     """An effect with the one detail that tells it from others of its kind."""
     name = type(effect).__name__
@@ -94,46 +219,55 @@ def shown(effect: Effect) -> str:
             return f"{name}({code})"
         case Deliver(event):
             return f"{name}({event.type})"
+        case Fetch(purpose=purpose):
+            return f"{name}({purpose})"
         case _:
             return name
 
 
-def explore(
-    start: WebSocketMachine, alphabet: Callable[[WebSocketMachine], Iterable[tuple[str, Event]]]
-) -> list[Step]:
+def posts(effect: Effect, before: Any) -> bool:
+    """Whether an effect is that of the poster."""
+    poster = before._poster
+    match effect:
+        case Fetch(purpose=purpose):
+            return purpose == "post"
+        case Close(link=link):
+            return bool(link == poster.link)
+        case _:
+            return isinstance(effect, Settle)
+
+
+@cache
+def explore(walk: Walk) -> list[Step]:
     """Walk breadth-first through everything the machine can get into; return each kind of step once."""
-    seen = {start.state}
+    start = walk.start()
+    seen = {repr(walk.memory(start))}
     steps: dict[Step, None] = {}
     todo = deque([(start, 0.0)])
     while todo:
         before, now = todo.popleft()
-        for name, event in alphabet(before):
+        for name, event in walk.alphabet(before):
             machine = copy.deepcopy(before)
             at = max(now, machine.deadline) if isinstance(event, Tick) and machine.deadline < inf else now
             effects = machine.handle(event, at)
-            steps[before.state, name, machine.state, ", ".join(map(shown, effects))] = None
-            beat = getattr(machine._state, "heartbeat", None)
-            key = repr(
-                (
-                    machine.state,
-                    machine.status,
-                    machine._renewed,
-                    machine._backoff.attempts,
-                    machine.queued,
-                    machine.unsettled,
-                    beat and beat.open,
-                )
-            )
+            telling = [effect for effect in effects if walk.posts or not posts(effect, before)]
+            steps[before.state, name, machine.state, ", ".join(map(shown, telling))] = None
+            key = repr(walk.memory(machine))
             if key not in seen:
                 seen.add(key)
                 todo.append((machine, at))
     return list(steps)
 
 
-def diagram(steps: Iterable[Step]) -> str:
+def diagram(walk: Walk) -> str:
     """One line a transition. Events that do the same share it, and what does nothing is left out."""
+    steps = explore(walk)
     telling = [step for step in steps if step[0] != step[2] or step[3]]
-    common = {(event, effects) for _, event, _, effects in telling if everywhere(telling, event, effects)}
+    common = {
+        (event, effects)
+        for _, event, _, effects in telling
+        if everywhere(telling, event, effects, walk.states)
+    }
     merged: dict[tuple[str, str, str], dict[str, None]] = {}
     for state, event, after, effects in telling:
         key = ("any", "same", effects) if (event, effects) in common else (state, after, effects)
@@ -142,24 +276,56 @@ def diagram(steps: Iterable[Step]) -> str:
         f"{state} --{' | '.join(events)}--> {after}{': ' + effects if effects else ''}\n"
         for (state, after, effects), events in merged.items()
     ]
-    return "".join(sorted(lines, key=lambda line: STATES.index(line.split(" ", 1)[0])))
+    return "".join(sorted(lines, key=lambda line: ("any", *walk.states).index(line.split(" --", 1)[0])))
 
 
-def everywhere(steps: list[Step], event: str, effects: str) -> bool:
+def everywhere(steps: list[Step], event: str, effects: str, states: tuple[str, ...]) -> bool:
     """Whether the event can have these effects in every state, and changes none."""
     loops = {
         state
         for state, event_, after, effects_ in steps
         if (state, event_, effects_) == (after, event, effects)
     }
-    return loops == set(STATES[1:])
+    return loops == set(states)
 
 
-def websocket_diagram() -> str:
-    return diagram(explore(websocket_machine(), websocket_alphabet))
-
-
-DIAGRAMS: dict[ModuleType, Callable[[], str]] = {websocket: websocket_diagram}
+WALKS: dict[ModuleType, Walk] = {
+    websocket: Walk(
+        lambda: machine_of(WebSocketConfig(url="ws://h/", **COMMON)),
+        websocket_alphabet,
+        websocket_memory,
+        ("idle", "connecting", "online", "draining", "waiting"),
+        posts=True,
+    ),
+    sse: Walk(
+        lambda: http_machine_of(SSEConfig(url="http://h/", **COMMON)),
+        sse_alphabet,
+        http_memory,
+        ("idle", "connecting", "online", "waiting", "draining"),
+    ),
+    polling: Walk(
+        lambda: http_machine_of(LongPollingConfig(url="http://h/", **COMMON)),
+        poll_alphabet,
+        poll_memory,
+        ("idle", "asking", "pausing", "waiting", "draining"),
+    ),
+    fallback: Walk(
+        lambda: machine_of(
+            FallbackConfig(
+                transports=(
+                    WebSocketConfig(url="ws://h/", **COMMON),
+                    SSEConfig(url="http://h/", **COMMON),
+                ),
+                attempts_per_transport=1,
+                upgrade_after=1.0,
+            )
+        ),
+        fallback_alphabet,
+        fallback_memory,
+        ("idle", "trying 1", "working 1", "trying 2", "working 2", "working 2 + probe", "waiting"),
+        posts=True,
+    ),
+}
 """The modules whose docstrings hold a diagram, and how each is made."""
 
 
@@ -170,10 +336,10 @@ def with_diagram(source: str, drawn: str) -> str:
 
 
 if __name__ == "__main__":
-    for module, draw in DIAGRAMS.items():
+    for module, walk in WALKS.items():
         if "--write" in sys.argv[1:]:
             file = Path(str(module.__file__))
             source = file.read_text(encoding="utf-8")
-            file.write_text(with_diagram(source, draw()), encoding="utf-8")
+            file.write_text(with_diagram(source, diagram(walk)), encoding="utf-8")
         else:
-            sys.stdout.write(draw())
+            sys.stdout.write(f"{module.__name__}\n{diagram(walk)}\n")

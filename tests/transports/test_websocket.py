@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from chatlab.dialects import find_dialect
+from chatlab.dialects.base import Answer
 from chatlab.messages import (
     ChatEvent,
     ChatMessage,
@@ -21,8 +22,8 @@ from chatlab.messages import (
     StatusChange,
 )
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
-from chatlab.transports import websocket
 from chatlab.transports.machine import (
+    Answered,
     Close,
     Closed,
     Connect,
@@ -47,7 +48,6 @@ from chatlab.transports.machine import (
     Typing,
 )
 from chatlab.transports.websocket import PONG_GAP, WebSocketMachine
-from tests.transports import explore
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
@@ -221,6 +221,7 @@ STATES: dict[str, Callable[[], Chat]] = {
 EVENTS: dict[str, Event] = {
     "Connect": Connect(),
     "Disconnect": Disconnect(),
+    "Disconnect at once": Disconnect(drain=False),
     "Submit": Submit(outgoing("m9")),
     "Typing": Typing(),
     "Opened": Opened(1),
@@ -229,6 +230,8 @@ EVENTS: dict[str, Event] = {
     "Received stale": Received(0, json.dumps(message("e-1"))),
     "ReceivedBytes": ReceivedBytes(1, msgspec.msgpack.encode(message("e-1", data=b"\0"))),
     "ReceivedBytes stale": ReceivedBytes(0, b"\0"),
+    "Answered": Answered(1, Answer(200)),
+    "Answered stale": Answered(0, Answer(200)),
     "Pong": Pong(1, 1),
     "Pong stale": Pong(0, 1),
     "Closed": Closed(1, Failure("reset")),
@@ -258,7 +261,12 @@ TABLE: dict[tuple[str, str], tuple[str, list[Effect]]] = {
             status(RECONNECTING, "timeout: no connection within 10 s", 1, 11.0),
         ],
     ),
+    ("connecting", "Disconnect at once"): (
+        "idle",
+        [Close(1, 1006, "abandoned"), status(DISCONNECTED, GOODBYE)],
+    ),
     ("online", "Disconnect"): ("idle", [Close(1), status(DISCONNECTED, GOODBYE)]),
+    ("online", "Disconnect at once"): ("idle", [Close(1), status(DISCONNECTED, GOODBYE)]),
     ("online", "Submit"): ("online", SENT_M9),
     ("online", "Typing"): ("online", [Send(1, '{"type":"typing"}')]),
     ("online", "Received"): ("online", DELIVERED),
@@ -266,6 +274,7 @@ TABLE: dict[tuple[str, str], tuple[str, list[Effect]]] = {
     ("online", "Closed"): ("waiting", LOST),
     ("online", "Tick"): ("online", [Send(1, PING_1)]),
     ("draining", "Connect"): ("online", []),
+    ("draining", "Disconnect at once"): ("idle", [Close(1), status(DISCONNECTED, GOODBYE)]),
     ("draining", "Submit"): ("draining", SENT_M9),
     ("draining", "Typing"): ("draining", [Send(1, '{"type":"typing"}')]),
     ("draining", "Received"): ("draining", DELIVERED),
@@ -273,6 +282,7 @@ TABLE: dict[tuple[str, str], tuple[str, list[Effect]]] = {
     ("draining", "Closed"): ("idle", [status(DISCONNECTED, "reset")]),
     ("draining", "Tick"): ("idle", [Close(1), status(DISCONNECTED, GOODBYE)]),
     ("waiting", "Disconnect"): ("idle", [status(DISCONNECTED, GOODBYE)]),
+    ("waiting", "Disconnect at once"): ("idle", [status(DISCONNECTED, GOODBYE)]),
     ("waiting", "Tick"): ("connecting", [status(RECONNECTING, "trying again", 1), OpenWebSocket(2, FIRST)]),
 }
 
@@ -1025,13 +1035,13 @@ def test_other_events_pass() -> None:
         '{"type":"ping","id":1.0}',
         '{"type":"x","a":NaN}',
         '{"type":"x","a":1e400}',
-        "[" * 100000,
+        "[" * 100_000,
         '{"type":"x","a":' + "9" * 5000 + "}",
         '{"type":"x","a":"\\ud800"}',
         '{"type":"\ud800"}',
         b"\xc1",
         b"",
-        b"\x91" * 100000,
+        b"\x91" * 100_000,
     ],
     ids=lambda frame: repr(frame)[:24].encode("ascii", "replace").decode(),
 )
@@ -1152,28 +1162,3 @@ def test_text_dialect() -> None:
     assert chat.do(Disconnect())[0] == Close(1, 1000), "nothing to wait for"
     chat.connect()
     assert sent_ids(chat.open()) == [], "and nothing to resend"
-
-
-# The module's own page.
-
-
-def test_the_docstring_holds_the_diagram_that_exploration_gives() -> None:
-    drawn = explore.DIAGRAMS[websocket]()
-    assert websocket.__doc__ is not None
-    _, _, rest = websocket.__doc__.partition(explore.BEGIN)
-    there, end, _ = rest.partition(explore.END)
-    assert end
-    assert there == drawn, "the diagram is stale: run `python -m tests.transports.explore --write`"
-    assert max(map(len, drawn.splitlines())) <= explore.WIDTH
-    assert len(drawn.splitlines()) <= 35
-
-
-def test_exploration_meets_every_state() -> None:
-    steps = explore.explore(explore.websocket_machine(), explore.websocket_alphabet)
-    assert {state for state, *_ in steps} == set(explore.STATES[1:])
-
-
-def test_a_diagram_is_put_in_the_place_of_the_old_one() -> None:
-    assert explore.with_diagram('"""a\n<diagram>\nold\n</diagram>\nb"""\n', "new\n") == (
-        '"""a\n<diagram>\nnew\n</diagram>\nb"""\n'
-    )

@@ -1,0 +1,215 @@
+"""What the machines over HTTP have in common: a receiver (a stream, or polls) beside a poster.
+
+The receiver decides where the transport stands; the poster sends meanwhile, whatever the receiver does,
+until the transport is disconnected or has given up. To disconnect, the receiver stops at once, and the poster
+when all is sent, or when its time is over: that is the state `draining`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from math import inf
+from typing import Protocol, assert_never
+
+from chatlab.dialects.base import Dialect, HttpDialect
+from chatlab.errors import SettingsError
+from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.settings import HttpConfig
+from chatlab.transports.backoff import Uniform
+from chatlab.transports.ledger import Ledger
+from chatlab.transports.machine import (
+    Answered,
+    Close,
+    Closed,
+    Connect,
+    Disconnect,
+    Effect,
+    Event,
+    Failure,
+    Links,
+    Opened,
+    Pong,
+    Received,
+    ReceivedBytes,
+    Submit,
+    Tick,
+    Typing,
+)
+from chatlab.transports.posting import Poster
+from chatlab.transports.standing import Standing
+
+
+class Receiver(Protocol):
+    """How a transport over HTTP receives. `link` is that of its request under way, or 0."""
+
+    link: int
+    deadline: float
+
+    @property
+    def phase(self) -> str:
+        """The name of its state; `idle` when it isn't trying."""
+
+    def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+        """Make the next request."""
+
+    def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
+        """Take news of its link."""
+
+    def tick(self, now: float, out: list[Effect]) -> None:
+        """The deadline has come."""
+
+    def stop(self) -> None:
+        """Become idle; its link is closed by others."""
+
+
+class HttpMachine(ABC):
+    """One person's chat over HTTP, without sockets or clock; the receiver makes the difference."""
+
+    __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_standing")
+
+    def __init__(
+        self,
+        config: HttpConfig,
+        dialect: Dialect,
+        uniform: Uniform,
+        *,
+        ledger: Ledger | None = None,
+        links: Links | None = None,
+    ) -> None:
+        if dialect.http is None:
+            raise SettingsError(
+                f"dialect: {dialect.name!r} has WebSockets only; choose another for {type(config).__name__}"
+            )
+        links = links or Links()
+        self._config = config
+        self._standing = Standing(config, uniform)
+        self._ledger = ledger or Ledger(config, acks=True)
+        self._poster = Poster(config, dialect.http, uniform, self._ledger, links)
+        self._receiver = self._make_receiver(dialect.http, uniform, links)
+        self._drain_until = inf
+
+    @abstractmethod
+    def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
+        """Return the half that receives."""
+
+    @property
+    def state(self) -> str:
+        """The name of the receiver's state, or `draining`."""
+        return self._receiver.phase if self._drain_until == inf else "draining"
+
+    @property
+    def status(self) -> ConnectionStatus:
+        """The transport's status as last notified."""
+        return self._standing.status
+
+    @property
+    def queued(self) -> int:
+        """How many accepted messages were never sent."""
+        return self._ledger.outbox.queued
+
+    @property
+    def unsettled(self) -> int:
+        """How many accepted messages aren't in a final state."""
+        return len(self._ledger.outbox)
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds that the last message took to be answered."""
+        return self._poster.rtt
+
+    @property
+    def deadline(self) -> float:
+        """Absolute seconds when it wants a `Tick`; inf: never."""
+        return min(
+            self._receiver.deadline, self._poster.deadline, self._drain_until, self._ledger.outbox.deadline
+        )
+
+    def accepts(self, message: OutgoingMessage) -> bool:
+        """Whether the outbox has room for this message, by its overflow policy."""
+        return self._ledger.outbox.accepts(message.size)
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
+        out: list[Effect] = []
+        active = self._active
+        status = self.status
+        match event:
+            case Opened() | ReceivedBytes() | Answered() | Closed():
+                self._take(event, now, out)
+            case Tick():
+                self._tick(now, out)
+            case Submit():
+                self._ledger.submit(event.message, now, out)
+            case Connect():
+                if not active or self._drain_until < inf:
+                    self._drain_until = inf
+                    self._standing.start(out)
+                    self._receiver.dial(now, out)
+            case Disconnect():
+                self._disconnect(event.drain, now, out)
+            case Typing():
+                if self.status is ConnectionStatus.CONNECTED:
+                    self._poster.typing(now, out)
+            case Received() | Pong():
+                pass  # Frames are a WebSocket's.
+            case unknown:
+                assert_never(unknown)
+        if self._active:
+            if status is not ConnectionStatus.CONNECTED and self.status is ConnectionStatus.CONNECTED:
+                self._poster.reached()
+            self._poster.pump(now, out)
+            if self._drain_until < inf and not self.unsettled:
+                self._leave(out)
+        elif active:
+            self._poster.stop(out)
+        return out
+
+    @property
+    def _active(self) -> bool:
+        return self._receiver.phase != "idle" or self._drain_until < inf
+
+    def _take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
+        poster = self._poster
+        if not event.link:
+            pass  # No link has that number; but who has none is at 0.
+        elif event.link == self._receiver.link:
+            self._receiver.take(event, now, out)
+        elif event.link == poster.link:
+            if isinstance(event, Answered):
+                poster.answered(event.answer, now, out)
+            elif isinstance(event, Closed):
+                poster.failed(event.failure, now, out)
+        elif event.link == poster.typing_link and isinstance(event, Answered | Closed):
+            poster.typing_link = 0
+
+    def _tick(self, now: float, out: list[Effect]) -> None:
+        self._ledger.expire(now, out)
+        if now >= self._drain_until:
+            self._leave(out)
+            return
+        if now >= self._receiver.deadline:
+            self._receiver.tick(now, out)
+        self._poster.tick(now, out)
+
+    def _disconnect(self, drain: bool, now: float, out: list[Effect]) -> None:
+        if not self._active:
+            return
+        can_send = self.status is ConnectionStatus.CONNECTED or self._poster.link
+        if drain and can_send and self.unsettled and self._config.drain_timeout > 0:
+            self._stop_receiving(out)
+            self._drain_until = min(self._drain_until, now + self._config.drain_timeout)
+        else:
+            self._leave(out)
+
+    def _stop_receiving(self, out: list[Effect]) -> None:
+        if self._receiver.link:
+            out.append(Close(self._receiver.link, 1000))
+        self._receiver.stop()
+
+    def _leave(self, out: list[Effect]) -> None:
+        """Become idle because the application wants it; what is unsettled stays in the outbox."""
+        self._stop_receiving(out)
+        self._drain_until = inf
+        self._poster.stop(out)
+        self._standing.leave(out)

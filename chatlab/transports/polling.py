@@ -1,0 +1,185 @@
+"""Receiving by polls, one request in flight at a time; short and long polling differ in when they ask.
+
+    idle ──Connect──▶ asking ──an answer──▶ pausing ──its time──▶ asking …
+                        ▲  │ a failure
+                        │  ▼
+                       waiting
+
+A cursor goes along with each request, and only ever moves forward, so nothing that is posted between two
+polls is lost.
+
+State diagram, made by exploring the long-polling machine; what the poster does, alike in all states, is left
+out. The short-polling machine does the same, but that no late answer makes it ask again at once:
+
+<diagram>
+any --Submit--> same: Refuse
+idle --Connect--> asking: Notify(connecting), Fetch(poll)
+asking --Disconnect--> idle: Close(1000), Notify(disconnected)
+asking --Tick--> waiting: Close(1006), Notify(reconnecting)
+asking --poll 200 | poll 200 in full--> pausing: Notify(connected)
+asking --poll 200 in full--> asking: Notify(connected), Deliver(message), Fetch(poll)
+asking --poll 410 | poll 401 | poll 503 | Closed(retry)--> idle: Notify(error)
+asking --poll 401--> asking: Notify(reconnecting), Fetch(poll)
+asking --poll 503 | Closed(retry)--> waiting: Notify(reconnecting)
+asking --Disconnect--> draining: Close(1000)
+asking --Tick--> asking: Close(1006), Fetch(poll)
+asking --poll 200 | poll 200 in full--> pausing
+asking --poll 410--> asking: Deliver(resync), Fetch(poll)
+asking --Tick--> idle: Close(1006), Notify(error)
+asking --poll 200 in full--> asking: Deliver(message), Fetch(poll)
+asking --poll 410--> asking: Notify(connected), Deliver(resync), Fetch(poll)
+pausing --Disconnect--> idle: Notify(disconnected)
+pausing --Tick--> asking: Fetch(poll)
+pausing --Disconnect--> draining
+waiting --Disconnect--> idle: Notify(disconnected)
+waiting --Tick--> asking: Notify(reconnecting), Fetch(poll)
+waiting --Disconnect--> draining
+draining --Connect--> asking: Notify(connecting), Fetch(poll)
+draining --Tick | post 201--> idle: Notify(disconnected)
+</diagram>
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import inf
+from typing import assert_never
+
+from chatlab.dialects.base import HttpDialect, Page
+from chatlab.messages import ConnectionStatus
+from chatlab.settings import HttpConfig
+from chatlab.transports.ledger import Ledger
+from chatlab.transports.machine import (
+    Answered,
+    Close,
+    Closed,
+    Effect,
+    Failure,
+    Fetch,
+    Links,
+    Opened,
+    ReceivedBytes,
+)
+from chatlab.transports.posting import failure_of
+from chatlab.transports.standing import Standing
+
+
+class PollReceiver(ABC):
+    """Receives by polls, one at a time."""
+
+    __slots__ = (
+        "_asked_at",
+        "_config",
+        "_connected_at",
+        "_http",
+        "_ledger",
+        "_links",
+        "_standing",
+        "deadline",
+        "link",
+        "phase",
+    )
+
+    def __init__(
+        self, config: HttpConfig, http: HttpDialect, standing: Standing, ledger: Ledger, links: Links
+    ) -> None:
+        self._config = config
+        self._http = http
+        self._standing = standing
+        self._ledger = ledger
+        self._links = links
+        self._asked_at = 0.0
+        self._connected_at = 0.0
+        self.stop()
+
+    @property
+    def hold(self) -> float | None:
+        """Seconds that the server may hold the next poll; None: it isn't asked to."""
+        return None
+
+    @property
+    @abstractmethod
+    def patience(self) -> float:
+        """Seconds within which an answer must come."""
+
+    @abstractmethod
+    def next_at(self, asked_at: float, now: float) -> float:
+        """When to ask again after an answer."""
+
+    def tolerates_silence(self) -> bool:
+        """Whether it is all right that an answer hasn't come in time."""
+        return False
+
+    def stop(self) -> None:
+        """Become idle."""
+        self.link = 0
+        self.deadline = inf
+        self.phase = "idle"
+
+    def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+        """Ask for what came after the last message received."""
+        self.link = self._links.next()
+        self._asked_at = now
+        self.deadline = now + self.patience
+        self.phase = "asking"
+        request = self._http.poll(self._config, self._ledger.cursor.last_id, self.hold)
+        out.append(Fetch(self.link, "poll", request, failure))
+
+    def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
+        """Take news of the request under way."""
+        match event:
+            case Closed():
+                self._fail(event.failure, now, out)
+            case Answered():
+                cursor = self._ledger.cursor.last_id
+                page = self._http.page(event.answer)
+                # A reader without a cursor can't have one that the server no longer knows.
+                if page is None or (page.resync and cursor is None):
+                    self._fail(failure_of(event.answer), now, out)
+                    return
+                if page.senseless:
+                    self._read(page, out)
+                    self._fail(Failure("reset", reason="the answer makes no sense"), now, out)
+                    return
+                if self._standing.status is not ConnectionStatus.CONNECTED:
+                    self._connected_at = now
+                    self._standing.connected(out)
+                self._read(page, out)
+                self.link = 0
+                if page.more and self._ledger.cursor.last_id != cursor:
+                    self.dial(now, out)
+                else:
+                    self.phase, self.deadline = "pausing", self.next_at(self._asked_at, now)
+            case Opened() | ReceivedBytes():
+                pass  # A poll is answered in one piece.
+            case unknown:
+                assert_never(unknown)
+
+    def _read(self, page: Page, out: list[Effect]) -> None:
+        for item in page.items:
+            self._ledger.read(item, out)
+
+    def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
+        connected = self._standing.status is ConnectionStatus.CONNECTED
+        if connected and now - self._connected_at >= self._config.reconnect.stable_after:
+            self._standing.steady()
+        self.stop()
+        then = self._standing.fail(failure, now, out)
+        if then.what == "renew":
+            self.dial(now, out, failure)
+        elif then.what == "retry":
+            self.phase, self.deadline = "waiting", then.at
+
+    def tick(self, now: float, out: list[Effect]) -> None:
+        """The deadline has come: of a pause, of a wait, or of an answer."""
+        if self.phase == "pausing":
+            self.dial(now, out)
+        elif self.phase == "waiting":
+            self._standing.retry(out)
+            self.dial(now, out)
+        else:
+            out.append(Close(self.link, 1006, "no answer"))
+            if self.tolerates_silence():
+                self.dial(now, out)
+            else:
+                self._fail(Failure("timeout", reason=f"no answer within {self.patience:g} s"), now, out)

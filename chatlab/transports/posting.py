@@ -1,0 +1,221 @@
+"""Sending over HTTP: the outbox by POST, one message at a time.
+
+    idle ──a message──▶ posting ──accepted or refused──▶ idle, and the next
+            ▲              │ no token yet, or 403: get one (once), and post again
+            └──its time────┤ 401: once more with new headers
+                 waiting ◀─┘ the failure table says retry: the same message with the same id, so nothing
+                 overtakes it; without an answer, as soon as the receiver is connected again
+
+A request that never got an answer may have arrived; it's sent again until one comes, and the server drops
+what it has by the id. One that was answered with an error that lasts fails that message alone.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+import msgspec
+
+from chatlab.dialects.base import Answer, HttpDialect, excerpt
+from chatlab.messages import DeliveryState, OutgoingMessage
+from chatlab.settings import HttpConfig
+from chatlab.transports.backoff import Backoff, Uniform
+from chatlab.transports.failures import judge, unauthorized
+from chatlab.transports.ledger import Ledger
+from chatlab.transports.machine import Close, Effect, Failure, Fetch, Links, Settle
+
+
+class Poster:
+    """Sends one transport's outbox. Its `link` is 0 while no request is under way."""
+
+    __slots__ = (
+        "_asked_at",
+        "_backoff",
+        "_client_id",
+        "_config",
+        "_csrf_held",
+        "_csrf_renewed",
+        "_http",
+        "_ledger",
+        "_links",
+        "_message",
+        "_on_token",
+        "_renewed",
+        "_typed_at",
+        "_unanswered",
+        "deadline",
+        "link",
+        "rtt",
+        "typing_link",
+    )
+
+    def __init__(
+        self, config: HttpConfig, http: HttpDialect, uniform: Uniform, ledger: Ledger, links: Links
+    ) -> None:
+        self._config = config
+        self._http = http
+        self._ledger = ledger
+        self._links = links
+        self._backoff = Backoff(config.reconnect, uniform)
+        self._message: OutgoingMessage | None = None  # whose request is under way
+        self._client_id = ""  # of the latest message, which the following are about
+        self._csrf_renewed = False
+        self._renewed = False
+        self._csrf_held = http.csrf is None
+        self._on_token = False
+        self._unanswered = False  # is what it waits for
+        self._asked_at = 0.0
+        self._typed_at = 0.0
+        self.link = 0
+        self.typing_link = 0
+        self.deadline = inf
+        self.rtt: float | None = None
+
+    def pump(self, now: float, out: list[Effect]) -> None:
+        """Send the next message, if there is one and nothing is under way."""
+        if self.link or self.deadline < inf:
+            return
+        message = self._ledger.take()
+        if message is None:
+            return
+        if message.client_id != self._client_id:
+            self._client_id = message.client_id
+            self._afresh()
+        out.append(Settle(message.client_id, DeliveryState.SENT))
+        self._request(message, now, out)
+
+    def _afresh(self) -> None:
+        self._backoff.reset()
+        self._csrf_renewed = self._renewed = False
+
+    def _request(
+        self, message: OutgoingMessage, now: float, out: list[Effect], failure: Failure | None = None
+    ) -> None:
+        self._message = message
+        self.link = self._links.next()
+        self._asked_at = now
+        self.deadline = now + self._config.request_timeout
+        csrf = self._http.csrf
+        self._on_token = csrf is not None and not self._csrf_held
+        if csrf is not None and self._on_token:
+            out.append(Fetch(self.link, "csrf", csrf, failure))
+        else:
+            out.append(Fetch(self.link, "post", self._http.post(self._config, message), failure))
+
+    def answered(self, answer: Answer, now: float, out: list[Effect]) -> None:
+        """The request under way was answered."""
+        message = self._end()
+        if self._on_token:
+            # A server without that page wants no token.
+            if answer.status in (200, 404):
+                self._csrf_held = True
+                self._request(message, now, out)
+            else:
+                self._refused(message, answer, now, out)
+            return
+        self.rtt = now - self._asked_at
+        result = self._http.posted(answer, message.client_id)
+        if result is None:
+            self._refused(message, answer, now, out)
+        else:
+            self._client_id = ""
+            self._ledger.read(result, out)
+
+    def _refused(self, message: OutgoingMessage, answer: Answer, now: float, out: list[Effect]) -> None:
+        """An answer that isn't the dialect's: mend what can be mended, wait, or fail this message."""
+        failure = failure_of(answer)
+        if answer.status == 403 and self._http.csrf is not None and not self._csrf_renewed:
+            self._csrf_held, self._csrf_renewed = False, True
+            self._request(message, now, out)
+        elif unauthorized(failure) and self._config.headers.renewable and not self._renewed:
+            self._renewed = True
+            self._request(message, now, out, failure)
+        elif judge(failure, self._config.failures) == "retry" and not self._backoff.exhausted:
+            self._wait(failure, now, unanswered=False)
+        else:
+            self._give_up(message, failure.reason, answer.status, out)
+
+    def failed(self, failure: Failure, now: float, out: list[Effect]) -> None:
+        """The request under way has got no answer."""
+        message = self._end()
+        if judge(failure, self._config.failures) == "retry":
+            # For as long as the transport lives: the stream or the polls decide when to give up.
+            self._wait(failure, now, unanswered=True)
+        else:
+            self._give_up(message, str(failure), None, out)
+
+    def _give_up(self, message: OutgoingMessage, reason: str, status: int | None, out: list[Effect]) -> None:
+        self._client_id = ""
+        self._ledger.settle(Settle(message.client_id, DeliveryState.FAILED, reason, status), out)
+
+    def _end(self) -> OutgoingMessage:
+        message = self._message
+        assert message is not None
+        self._message, self.link, self.deadline = None, 0, inf
+        return message
+
+    def _wait(self, failure: Failure, now: float, *, unanswered: bool) -> None:
+        """Let nothing go before its time; what is unsettled goes first then, unless it expires meanwhile."""
+        self._unanswered = unanswered
+        self._csrf_renewed = False  # Meanwhile the server may have begun another life, with other tokens.
+        self.deadline = now + self._backoff.next(failure.retry_after)
+        self._ledger.outbox.lose_connection()
+
+    def reached(self) -> None:
+        """The server can be reached again: there is no need to wait for that."""
+        if self._unanswered and not self.link:
+            self.deadline = inf
+
+    def tick(self, now: float, out: list[Effect]) -> None:
+        """The deadline may have come: of an answer, or of a wait."""
+        if now < self.deadline:
+            return
+        if self.link:
+            out.append(Close(self.link, 1006, "no answer"))
+            reason = f"no answer within {self._config.request_timeout:g} s"
+            self.failed(Failure("timeout", reason=reason), now, out)
+        else:
+            self.deadline = inf
+            self.pump(now, out)
+
+    def typing(self, now: float, out: list[Effect]) -> None:
+        """Tell that the person types, if a token is at hand, and an earlier notice has arrived or is lost."""
+        request = self._http.post_typing(self._config)
+        if request is None or not self._csrf_held:
+            return
+        if self.typing_link:
+            if now < self._typed_at + self._config.request_timeout:
+                return
+            self._end_typing(out)
+        self._typed_at = now
+        self.typing_link = self._links.next()
+        out.append(Fetch(self.typing_link, "post", request))
+
+    def _end_typing(self, out: list[Effect]) -> None:
+        if self.typing_link:
+            out.append(Close(self.typing_link, 1006, "abandoned"))
+            self.typing_link = 0
+
+    def stop(self, out: list[Effect]) -> None:
+        """Stop sending; what is under way goes first when it starts again."""
+        self._end_typing(out)
+        if self.link:
+            out.append(Close(self.link, 1006, "abandoned"))
+        self._message, self.link, self.deadline = None, 0, inf
+        self._afresh()
+        self._ledger.outbox.lose_connection()
+
+
+class _Explained(msgspec.Struct):
+    error: str
+
+
+def failure_of(answer: Answer) -> Failure:
+    """Return an answer's status as a failure, with what the server says of it."""
+    try:
+        reason = excerpt(msgspec.json.decode(answer.body, type=_Explained).error)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        reason = excerpt(answer.body.strip())
+    wait = answer.headers.get("retry-after", "")
+    seconds = float(wait) if wait.isascii() and wait.replace(".", "", 1).isdigit() else None
+    return Failure("http", answer.status, reason, seconds)

@@ -1,0 +1,55 @@
+"""The short-polling machine: a request every `interval`.
+
+Source: seed ("Short Polling"). Departs: the seed's `setInterval` overlaps slow answers, duplicates and
+reorders; here a slow answer delays the next request.
+"""
+
+from __future__ import annotations
+
+from chatlab.dialects.base import HttpDialect
+from chatlab.settings import ShortPollingConfig
+from chatlab.transports.backoff import Uniform
+from chatlab.transports.http import HttpMachine, Receiver
+from chatlab.transports.ledger import Ledger
+from chatlab.transports.machine import Links
+from chatlab.transports.polling import PollReceiver
+from chatlab.transports.standing import Standing
+
+
+class ShortPollReceiver(PollReceiver):
+    """Asks every `interval` seconds, plus U(0, `spread`)."""
+
+    __slots__ = ("_uniform",)
+    _config: ShortPollingConfig
+
+    def __init__(
+        self,
+        config: ShortPollingConfig,
+        http: HttpDialect,
+        standing: Standing,
+        ledger: Ledger,
+        links: Links,
+        uniform: Uniform,
+    ) -> None:
+        self._uniform = uniform
+        super().__init__(config, http, standing, ledger, links)
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which an answer must come."""
+        return self._config.request_timeout
+
+    def next_at(self, asked_at: float, now: float) -> float:
+        """When to ask again: an interval after having asked, or at once if the answer took longer."""
+        spread = self._config.spread
+        return max(now, asked_at + self._config.interval + (spread * self._uniform() if spread else 0.0))
+
+
+class ShortPollingMachine(HttpMachine):
+    """One person's chat by short polling, without sockets or clock."""
+
+    __slots__ = ()
+    _config: ShortPollingConfig
+
+    def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
+        return ShortPollReceiver(self._config, http, self._standing, self._ledger, links, uniform)

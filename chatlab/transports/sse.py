@@ -1,0 +1,216 @@
+"""The SSE + POST machine: an event stream that comes back by itself, beside a poster.
+
+    idle ──Connect──▶ connecting ──200, text/event-stream──▶ online
+                          ▲   │ any other end                   │ the stream ends,
+                          │   ▼                                 │ or is silent for `idle_timeout`
+                          └─ waiting ◀──────────────────────────┘
+
+State diagram, made by exploring the machine; what the poster does, alike in all states, is left out:
+
+<diagram>
+any --Submit--> same: Refuse
+idle --Connect--> connecting: Notify(connecting), Fetch(stream)
+connecting --Disconnect--> idle: Close(1000), Notify(disconnected)
+connecting --Tick--> waiting: Close(1006), Notify(reconnecting)
+connecting --stream 200--> online: Notify(connected)
+connecting --stream 200 HTML | Tick--> idle: Close(1006), Notify(error)
+connecting --stream 204--> idle: Notify(disconnected)
+connecting --stream 401--> connecting: Notify(reconnecting), Fetch(stream)
+connecting --stream 503 | Closed(retry)--> waiting: Notify(reconnecting)
+connecting --Disconnect--> draining: Close(1000)
+connecting --stream 401 | stream 503 | Closed(retry)--> idle: Notify(error)
+online --Disconnect--> idle: Close(1000), Notify(disconnected)
+online --Tick--> waiting: Close(1006), Notify(reconnecting)
+online --message--> online: Deliver(message)
+online --Closed(retry)--> waiting: Notify(reconnecting)
+online --Disconnect--> draining: Close(1000)
+online --Tick--> idle: Close(1006), Notify(error)
+online --Closed(retry)--> idle: Notify(error)
+waiting --Disconnect--> idle: Notify(disconnected)
+waiting --Tick--> connecting: Notify(reconnecting), Fetch(stream)
+waiting --Disconnect--> draining
+draining --Connect--> connecting: Notify(connecting), Fetch(stream)
+draining --Tick | post 201--> idle: Notify(disconnected)
+</diagram>
+
+Source: seed ("SSE + POST Pattern"); WHATWG HTML §9.2. Departs: every reconnection, and not only the
+browser's, sends `Last-Event-ID`, and repeated failures back off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import assert_never
+
+from chatlab.dialects.base import Answer, HttpDialect
+from chatlab.errors import EventTooLarge
+from chatlab.messages import ChatEvent
+from chatlab.settings import SSEConfig
+from chatlab.transports.backoff import Uniform
+from chatlab.transports.eventstream import EventStreamParser, StreamEvent
+from chatlab.transports.http import HttpMachine, Receiver
+from chatlab.transports.ledger import Ledger
+from chatlab.transports.machine import (
+    Answered,
+    Close,
+    Closed,
+    Deliver,
+    Effect,
+    Failure,
+    Fetch,
+    Links,
+    Opened,
+    ReceivedBytes,
+)
+from chatlab.transports.posting import failure_of
+from chatlab.transports.standing import Standing
+
+
+class StreamReceiver:
+    """Receives by an event stream."""
+
+    __slots__ = (
+        "_config",
+        "_http",
+        "_ledger",
+        "_links",
+        "_opened_at",
+        "_parser",
+        "_standing",
+        "deadline",
+        "link",
+        "phase",
+    )
+
+    def __init__(
+        self, config: SSEConfig, http: HttpDialect, standing: Standing, ledger: Ledger, links: Links
+    ) -> None:
+        self._config = config
+        self._http = http
+        self._standing = standing
+        self._ledger = ledger
+        self._links = links
+        self._parser: EventStreamParser | None
+        self._opened_at = 0.0
+        self.stop()
+
+    def stop(self) -> None:
+        """Become idle."""
+        self._parser = None
+        self.link = 0
+        self.deadline = inf
+        self.phase = "idle"
+
+    def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+        """Ask for the stream, after the last message received."""
+        self.link = self._links.next()
+        self.deadline = now + self._config.connect_timeout
+        self.phase = "connecting"
+        request = self._http.stream(self._config, self._ledger.cursor.last_id)
+        out.append(Fetch(self.link, "stream", request, failure))
+
+    def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
+        """Take news of the stream."""
+        match event:
+            case ReceivedBytes():
+                if self._parser is not None:
+                    self.deadline = now + self._config.idle_timeout
+                    self._read(self._parser, event.data, now, out)
+            case Opened():
+                if self.phase == "connecting":
+                    self._open(event.protocol, now, out)
+            case Closed():
+                self._fail(event.failure, now, out)
+            case Answered():
+                self._refused(event.answer, now, out)
+            case unknown:
+                assert_never(unknown)
+
+    def _open(self, content_type: str, now: float, out: list[Effect]) -> None:
+        if content_type.partition(";")[0].strip().lower() != "text/event-stream":
+            out.append(Close(self.link, 1006, "wrong content type"))
+            shown = content_type[:80] or "none"
+            self._fail(
+                Failure("protocol", reason=f"the stream's content type is {shown}, not text/event-stream"),
+                now,
+                out,
+            )
+            return
+        config = self._config
+        self._parser = EventStreamParser(
+            config.max_event_size, last_event_id=self._ledger.cursor.last_id or ""
+        )
+        self._opened_at = now
+        self.phase = "online"
+        self.deadline = now + config.idle_timeout
+        self._standing.connected(out)
+
+    def _read(self, parser: EventStreamParser, data: bytes, now: float, out: list[Effect]) -> None:
+        try:
+            events = parser.feed(data)
+        except EventTooLarge as error:
+            self._deliver(error.events, out)
+            out.append(Deliver(ChatEvent("unreadable", reason=str(error))))
+            out.append(Close(self.link, 1006, "event too large"))
+            self._fail(Failure("reset", reason=str(error)), now, out)
+            return
+        self._deliver(events, out)
+        wish = parser.reconnection_time
+        if wish is not None:
+            self._standing.backoff.rebase(
+                min(max(wish, self._config.min_retry), self._config.reconnect.max_delay)
+            )
+
+    def _deliver(self, events: Sequence[StreamEvent], out: list[Effect]) -> None:
+        for event in events:
+            for item in self._http.event(event.type, event.data, event.last_event_id):
+                self._ledger.read(item, out)
+
+    def _refused(self, answer: Answer, now: float, out: list[Effect]) -> None:
+        if answer.status == 204:
+            self.stop()
+            self._standing.leave(out, "the server has no more events (204)", 204)
+            return
+        failure = failure_of(answer)
+        if self._config.strict_eventsource:
+            self.stop()
+            self._standing.give_up(failure, out)
+        else:
+            self._fail(failure, now, out)
+
+    def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
+        if self.phase == "online" and now - self._opened_at >= self._config.reconnect.stable_after:
+            self._standing.steady()
+        self.stop()
+        then = self._standing.fail(failure, now, out)
+        if then.what == "renew":
+            self.dial(now, out, failure)
+        elif then.what == "retry":
+            self.phase, self.deadline = "waiting", then.at
+
+    def tick(self, now: float, out: list[Effect]) -> None:
+        """The deadline has come: of the connection, of silence, or of the wait."""
+        if self.phase == "waiting":
+            self._standing.retry(out)
+            self.dial(now, out)
+            return
+        config = self._config
+        silent = self.phase == "online"
+        reason = (
+            f"nothing for {config.idle_timeout:g} s"
+            if silent
+            else f"no connection within {config.connect_timeout:g} s"
+        )
+        out.append(Close(self.link, 1006, reason))
+        self._fail(Failure("timeout", reason=reason), now, out)
+
+
+class SSEMachine(HttpMachine):
+    """One person's chat over SSE + POST, without sockets or clock."""
+
+    __slots__ = ()
+    _config: SSEConfig
+
+    def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
+        return StreamReceiver(self._config, http, self._standing, self._ledger, links)

@@ -1,0 +1,109 @@
+"""Where a transport stands: its status, its attempts, and what becomes of its failures.
+
+    failure ──▶ a renewed token may mend it        ──▶ renew: once more at once, with new headers
+            ──▶ the table says stop                ──▶ ended, `disconnected`
+            ──▶ the table says give up, or no
+                attempt is left                    ──▶ ended, `error`
+            ──▶ otherwise                          ──▶ retry, at a time that the backoff gives
+
+Attempts start again at 0 once a connection has been stable for `stable_after`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from chatlab.messages import ConnectionStatus, StatusChange
+from chatlab.settings import TransportConfig
+from chatlab.transports.backoff import Backoff, Uniform
+from chatlab.transports.failures import judge, unauthorized
+from chatlab.transports.machine import Effect, Failure, Notify
+
+
+class Next(Struct, frozen=True):
+    """What to do after a failure; `at` is when, for a retry."""
+
+    what: Literal["retry", "renew", "end"]
+    at: float = 0.0
+
+
+RENEW = Next("renew")
+END = Next("end")
+
+
+class Standing:
+    """One transport's status, which it notifies, and its count of attempts."""
+
+    __slots__ = ("_config", "_renewed", "backoff", "status")
+
+    def __init__(self, config: TransportConfig, uniform: Uniform) -> None:
+        self._config = config
+        self._renewed = False
+        self.backoff = Backoff(config.reconnect, uniform)
+        self.status = ConnectionStatus.DISCONNECTED
+
+    def start(self, out: list[Effect]) -> None:
+        """The application wants a connection: begin with the first attempt."""
+        self.steady()
+        self._notify(out, ConnectionStatus.CONNECTING)
+
+    def retry(self, out: list[Effect]) -> None:
+        """The time for the next attempt has come."""
+        self._notify(out, ConnectionStatus.RECONNECTING, "trying again", self.backoff.attempts)
+
+    def connected(self, out: list[Effect]) -> None:
+        """The attempt has succeeded."""
+        self._notify(out, ConnectionStatus.CONNECTED, attempt=self.backoff.attempts)
+
+    def steady(self) -> None:
+        """The connection was stable: forget the attempts before it."""
+        self.backoff.reset()
+        self._renewed = False
+
+    def leave(self, out: list[Effect], reason: str = "asked to disconnect", code: int | None = None) -> None:
+        """The transport is disconnected, as the application wants."""
+        self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=code)
+
+    def fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> Next:
+        """Take in a failure, and say what to do; `hint` is added to the reason that people see."""
+        attempts = self.backoff.attempts
+        if unauthorized(failure) and self._config.headers.renewable and not self._renewed:
+            self._renewed = True
+            reason = f"{failure}; asking for new headers"
+            self._notify(out, ConnectionStatus.RECONNECTING, reason, attempts, code=failure.code)
+            return RENEW
+        verdict = judge(failure, self._config.failures)
+        reason = str(failure) + hint
+        if verdict == "stop":
+            self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=failure.code)
+            return END
+        if verdict == "give up" or self.backoff.exhausted:
+            if verdict == "retry":
+                reason = f"gave up after {attempts} {'retry' if attempts == 1 else 'retries'}: {reason}"
+            self.give_up(failure, out, reason)
+            return END
+        retry_at = now + self.backoff.next(failure.retry_after)
+        self._notify(
+            out, ConnectionStatus.RECONNECTING, reason, self.backoff.attempts, retry_at, failure.code
+        )
+        return Next("retry", retry_at)
+
+    def give_up(self, failure: Failure, out: list[Effect], reason: str = "") -> None:
+        """The transport ends here, whatever the failure table says."""
+        self._notify(
+            out, ConnectionStatus.ERROR, reason or str(failure), self.backoff.attempts, code=failure.code
+        )
+
+    def _notify(
+        self,
+        out: list[Effect],
+        status: ConnectionStatus,
+        reason: str = "",
+        attempt: int = 0,
+        retry_at: float | None = None,
+        code: int | None = None,
+    ) -> None:
+        self.status = status
+        out.append(Notify(StatusChange(status, reason, attempt, retry_at, code)))

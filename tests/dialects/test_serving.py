@@ -1,0 +1,76 @@
+"""What a server answers: the same as the embedded one's own encoders, and readable by the client's half."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatlab.dialects import serving
+from chatlab.dialects.base import Ack, Nack, Welcome
+from chatlab.dialects.chatlab import ChatlabHttp, encode_frame, encode_message
+from chatlab.live import streams
+from chatlab.messages import ChatMessage
+from chatlab.transports.eventstream import EventStreamParser
+from chatlab.transports.posting import failure_of
+
+HTTP = ChatlabHttp()
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def message(number: int, text: str = "hi", data: bytes | None = None) -> ChatMessage:
+    return ChatMessage(
+        id=f"1-{number}", sender="ada", text=text, posted_at=datetime(2000, 1, 1, tzinfo=UTC), data=data
+    )
+
+
+@given(text=texts, data=st.none() | st.binary(max_size=50))
+def test_events_are_those_of_the_embedded_server_and_say_one_thing(text: str, data: bytes | None) -> None:
+    frame = encode_message(message(1, text, data))
+    encoded = serving.encode_event(frame)
+    assert encoded == streams._encoded(frame)
+    [event] = EventStreamParser().feed(encoded)
+    assert (event.type, event.last_event_id) == ("message", "1-1")
+    assert HTTP.event(event.type, event.data, event.last_event_id) == (message(1, text, data),)
+
+
+def test_events_without_an_id_leave_the_readers_cursor_alone() -> None:
+    frame = encode_frame(Welcome(cursor="1-0"))
+    assert serving.encode_event(frame) == streams._encoded(frame)
+    [event] = EventStreamParser(last_event_id="1-7").feed(serving.encode_event(frame))
+    assert event.last_event_id == "1-7"
+    parser = EventStreamParser()
+    assert parser.feed(serving.encode_retry(2.5) + serving.KEEP_ALIVE) == []
+    assert parser.reconnection_time == 2.5
+
+
+@pytest.mark.parametrize(("limit", "count", "more"), [(None, 200, True), (3, 3, True), (999, 200, True)])
+def test_pages_are_bounded_and_say_so(limit: int | None, count: int, more: bool) -> None:
+    messages = [message(number) for number in range(1, 302)]
+    answer = serving.page("1-0", messages, limit)
+    read = HTTP.page(answer)
+    assert read is not None
+    assert (list(read.items), read.more) == (messages[:count], more)
+    assert answer.headers["chat-cursor"] == f"1-{count}"
+    assert serving.page("1-0", messages[:2]).headers == {"chat-cursor": "1-2"}
+    assert serving.page("1-5", []).headers == {"chat-cursor": "1-5"}
+
+
+def test_pages_of_large_messages_end_early_but_never_empty() -> None:
+    messages = [message(number, "x" * 60_000) for number in range(40)]
+    assert len(serving.page_of(messages, 200)) == serving.MAX_PAGE_SIZE // 60_000
+    assert len(serving.page_of([message(1, "x" * (serving.MAX_PAGE_SIZE + 1))], 200)) == 1
+
+
+def test_every_answer_is_read_as_it_is_meant() -> None:
+    gone = HTTP.page(serving.unknown_cursor("2-0"))
+    assert gone is not None
+    assert (gone.items, gone.more) == ((Welcome(cursor="2-0", resync=True),), True)
+    assert HTTP.posted(serving.accepted("a-1", "1-1", new=True), "a-1") == Ack("a-1")
+    assert serving.accepted("a-1", "1-1", new=False).status == 200
+    assert HTTP.csrf_token(serving.token("secret").body) == "secret"
+    failure = failure_of(serving.problem(429, "slow down", 2.0))
+    assert (failure.code, failure.reason, failure.retry_after) == (429, "slow down", 2.0)
+    assert failure_of(serving.refused(Nack("a-1", 413, "too long"))).reason == "too long"

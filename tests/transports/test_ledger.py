@@ -1,0 +1,144 @@
+"""The ledger and the reader's place, whatever carries the messages (SPEC §1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatlab.dialects.base import Ack, Incoming, Nack, ServerPing, ServerPong, Unreadable, Welcome
+from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, OutgoingMessage
+from chatlab.settings import HttpConfig, OutboxConfig
+from chatlab.transports.ledger import Ledger
+from chatlab.transports.machine import Deliver, Effect, Refuse, Settle
+
+QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
+
+
+def ledger(*, acks: bool = True, **outbox: object) -> Ledger:
+    config = HttpConfig(url="http://h", sender="ada", outbox=OutboxConfig(**outbox))  # type: ignore[arg-type]
+    return Ledger(config, acks=acks)
+
+
+def submitted(ledger: Ledger, *ids: str, at: float = 0.0) -> list[Effect]:
+    out: list[Effect] = []
+    for id in ids:
+        ledger.submit(OutgoingMessage("hi", client_id=id), at, out)
+    return out
+
+
+def taken(ledger: Ledger) -> str | None:
+    message = ledger.take()
+    return None if message is None else message.client_id
+
+
+def read(ledger: Ledger, *items: Incoming) -> list[Effect]:
+    out: list[Effect] = []
+    for item in items:
+        ledger.read(item, out)
+    return out
+
+
+def test_messages_are_taken_in_order_and_once() -> None:
+    it = ledger()
+    assert submitted(it, "a", "b") == []
+    assert [taken(it) for _ in range(3)] == ["a", "b", None]
+    assert len(it.outbox) == 2
+
+
+def test_without_acks_a_taken_message_is_forgotten() -> None:
+    it = ledger(acks=False)
+    submitted(it, "a")
+    assert taken(it) == "a"
+    assert len(it.outbox) == 0
+
+
+@pytest.mark.parametrize("take_first", [False, True])
+def test_a_message_that_is_under_way_is_no_second_one(take_first: bool) -> None:
+    it = ledger()
+    submitted(it, "a")
+    if take_first:
+        it.take()
+    assert submitted(it, "a") == [Refuse("a", "duplicate")]
+
+
+def test_A65_one_too_many() -> None:
+    full = "the outbox is full"
+    assert submitted(ledger(max_size=1), "a", "b") == [Settle("a", DROPPED, full)]
+    assert submitted(ledger(max_size=1, overflow="drop-newest"), "a", "b") == [Settle("b", DROPPED, full)]
+    for overflow in ("reject", "wait"):
+        assert submitted(ledger(max_size=1, overflow=overflow), "a", "b") == [Refuse("b", "full")]
+
+
+def test_what_waits_too_long_expires() -> None:
+    it = ledger(max_age=5.0)
+    submitted(it, "a", at=1.0)
+    submitted(it, "b", at=2.0)
+    out: list[Effect] = []
+    it.expire(5.9, out)
+    assert out == []
+    it.expire(7.0, out)
+    assert out == [Settle(id, EXPIRED, "waited longer than 5 s") for id in "ab"]
+
+
+def test_acks_and_refusals_settle_only_what_is_under_way() -> None:
+    it = ledger()
+    submitted(it, "a", "b", "c")
+    it.take(), it.take()
+    assert read(it, Ack("a"), Ack("a"), Ack("ghost")) == [Settle("a", ACKED)]
+    assert read(it, Nack("b", 413, "too large"), Ack("b")) == [Settle("b", FAILED, "too large", 413)]
+    assert read(it, Ack("c"), Nack("c", 422)) == [], "it was never sent"
+
+
+def test_A53_an_own_message_that_comes_back_is_its_ack() -> None:
+    it = ledger()
+    submitted(it, "a")
+    it.take()
+    echo = ChatMessage("e-1", "ada", "hi", "a")
+    assert read(it, ChatMessage("e-0", "bob", "hi", "a")) == [
+        Deliver(ChatEvent("message", ChatMessage("e-0", "bob", "hi", "a"), "bob"))
+    ]
+    assert read(it, echo) == [Settle("a", ACKED), Deliver(ChatEvent("message", echo, "ada"))]
+    assert read(it, echo, Ack("a")) == [], "shown and settled once"
+
+
+def test_A62_what_comes_twice_is_shown_once() -> None:
+    it = ledger()
+    assert len(read(it, ChatMessage("e-1"), ChatMessage("e-2"), ChatMessage("e-1"))) == 2
+    assert it.cursor.last_id == "e-2"
+
+
+def test_A60_a_welcome_moves_who_stands_nowhere_or_must_resync() -> None:
+    it = ledger()
+    assert read(it, Welcome("e-5")) == []
+    assert it.cursor.last_id == "e-5"
+    read(it, Welcome("e-9"))
+    assert it.cursor.last_id == "e-5"
+    (effect,) = read(it, Welcome("f-0", resync=True))
+    assert isinstance(effect, Deliver)
+    assert (effect.event.type, bool(effect.event.reason)) == ("resync", True)
+    assert it.cursor.last_id == "f-0"
+
+
+def test_A55_what_cannot_be_read_is_told_and_passed_over_where_it_has_an_id() -> None:
+    it = ledger()
+    told = Deliver(ChatEvent("unreadable", reason="why", payload="{"))
+    assert read(it, Unreadable("why", "{")) == [told]
+    assert it.cursor.last_id is None
+    assert read(it, Unreadable("why", "{", "e-3")) == [told]
+    assert it.cursor.last_id == "e-3"
+
+
+def test_other_events_pass_and_heartbeats_are_the_connections() -> None:
+    typing = ChatEvent("typing", sender="bob")
+    assert read(ledger(), typing, ServerPing(1), ServerPong(1)) == [Deliver(typing)]
+
+
+def test_a_ledger_without_outbox_reads_at_the_same_place() -> None:
+    it = ledger(acks=False, max_size=3)
+    submitted(it, "a")
+    other = it.without_outbox()
+    assert taken(other) is None
+    assert len(read(other, ChatMessage("e-1"))) == 1
+    assert read(it, ChatMessage("e-1")) == [], "seen there already"
+    other.outbox = it.outbox
+    assert taken(other) == "a"
+    assert len(it.outbox) == 0, "without acks here as there"
