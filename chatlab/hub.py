@@ -1,8 +1,9 @@
 """The server's mind: rooms, their logs, cursors and idempotency. Pure, so that the embedded server and the
 simulated one share it.
 
-A member is one connection, numbered by the server's driver. Each call returns outputs, which the driver
-carries out in order: what is to be kept is kept before anybody hears of it.
+A member is one connection, numbered by the server's driver; who only posts, or reads on request, needn't be
+one. Each call returns outputs, which the driver carries out in order: what is to be kept is kept before
+anybody hears of it.
 
 A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one life of the log: a
 server that has lost its log starts another, and can so tell that a reader's cursor is from a log it no
@@ -32,7 +33,8 @@ from chatlab.settings import Count, PositiveDuration, Settings, Size
 
 
 class Keep(Struct, frozen=True, gc=False):
-    """Write the message to the room's history, before anything that follows."""
+    """Write the message to the room's history, before anything that follows; then whoever waits for the
+    room's next message can read it."""
 
     room: str
     message: ChatMessage
@@ -80,8 +82,8 @@ class HubConfig(Settings, frozen=True):
     """The limits of a server.
 
     `retain` messages a room are kept for readers who come back (and their ids for dropping duplicates). A
-    member may send `rate` frames a second, with bursts of `burst`. Rooms of more than `presence_limit`
-    members don't tell who comes and goes.
+    member may send `rate` frames a second, with bursts of `burst`; so may a sender who is no member, to each
+    room. Rooms of more than `presence_limit` members don't tell who comes and goes.
     """
 
     retain: Size = 10_000
@@ -91,13 +93,18 @@ class HubConfig(Settings, frozen=True):
     max_name_length: Size = 200
 
 
-class Member(Struct):
+class Bucket(Struct):
+    """A token bucket: `tokens` were in it at `filled_at`."""
+
+    tokens: float
+    filled_at: float
+
+
+class Member(Bucket):
     """One connection: whose, where, and its token bucket."""
 
     room: Room
     sender: str
-    tokens: float
-    filled_at: float
 
 
 class Room:
@@ -142,6 +149,8 @@ class Hub:
         self._utc = utc
         self._rooms: dict[str, Room] = {}
         self._members: dict[int, Member] = {}
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._most_buckets = 64
 
     def refusal(self, room: str, sender: str) -> str | None:
         """Return why nobody can join that room by that name, or None."""
@@ -189,7 +198,7 @@ class Hub:
         replay = self.replay(there, after, history)
         out: list[Output] = [Reply((member,), encode_frame(Welcome(cursor=replay.start, resync=replay.gap)))]
         out.extend(Reply((member,), encode_message(message)) for message in replay.messages)
-        entry = Member(there, sender, float(self.config.burst), now)
+        entry = Member(float(self.config.burst), now, there, sender)
         others = tuple(there.members)
         there.members[member] = self._members[member] = entry
         if len(there.members) <= self.config.presence_limit:
@@ -216,7 +225,7 @@ class Hub:
         entry = self._members.get(member)
         if entry is None:
             return []
-        if not self._spend(entry, now):
+        if self._spend(entry, now):
             reason = f"more than {self.config.rate:g} frames a second; slow down and come back"
             return [Expel(member, 1013, reason)]
         match decode_client_frame(frame):
@@ -236,18 +245,58 @@ class Hub:
             case unknown:
                 assert_never(unknown)
 
-    def _spend(self, entry: Member, now: float) -> bool:
-        """Take one token from the member's bucket; return whether there was one."""
-        earned = max(0.0, now - entry.filled_at) * self.config.rate
-        entry.tokens = min(float(self.config.burst), entry.tokens + earned) - 1
-        entry.filled_at = now
-        return entry.tokens >= 0
-
     def _take_message(self, member: int, entry: Member, message: OutgoingMessage) -> list[Output]:
         posted = self.post(entry.room, entry.sender, message)
         if posted is None:
             return [Reply((member,), encode_frame(Ack(message.client_id)))]
-        return [Keep(entry.room.name, posted), Reply(tuple(entry.room.members), encode_message(posted))]
+        return _published(entry.room, posted)
+
+    # Who is no member
+
+    def publish(self, room: str, sender: str, message: OutgoingMessage) -> tuple[str, list[Output]]:
+        """Take a message; return its id in the log, and no outputs when it is there already."""
+        there = self.room(room)
+        posted = self.post(there, sender, message)
+        if posted is None:
+            return there.keys[sender, message.client_id], []
+        return posted.id, _published(there, posted)
+
+    def tell_typing(self, room: str, sender: str) -> list[Output]:
+        """Tell the others in a room that somebody types."""
+        there = self._rooms.get(room)
+        members = there.members if there else {}
+        others = tuple(number for number, member in members.items() if member.sender != sender)
+        return [Reply(others, encode_frame(TypingFrame(sender)))] if others else []
+
+    def read(self, room: str, after: str | None, history: int | None) -> Replay:
+        """Return what a reader is to get, as `replay`; a room that isn't there is empty, and isn't made."""
+        return self.replay(self._rooms.get(room) or Room(room), after, history)
+
+    def delay(self, room: str, sender: str, now: float) -> float:
+        """Count a request of a sender to a room; return the seconds until it may be made, 0 for at once."""
+        bucket = self._buckets.get((room, sender))
+        if bucket is None:
+            if len(self._buckets) >= self._most_buckets:
+                self._forget_full_buckets(now)
+            bucket = self._buckets[room, sender] = Bucket(float(self.config.burst), now)
+        return self._spend(bucket, now)
+
+    def _forget_full_buckets(self, now: float) -> None:
+        """Drop the buckets that are full by now, as new ones are; next when twice as many are left again."""
+        self._buckets = {
+            key: bucket
+            for key, bucket in self._buckets.items()
+            if bucket.tokens + (now - bucket.filled_at) * self.config.rate < self.config.burst
+        }
+        self._most_buckets = max(64, 2 * len(self._buckets))
+
+    def _spend(self, bucket: Bucket, now: float) -> float:
+        """Take one token from a bucket and return 0; or the seconds until there is one."""
+        earned = max(0.0, now - bucket.filled_at) * self.config.rate
+        tokens = min(float(self.config.burst), bucket.tokens + earned)
+        bucket.filled_at = now
+        bucket.tokens = tokens - 1 if tokens >= 1 else tokens
+        return max(0.0, 1 - tokens) / self.config.rate
 
     # Logs
 
@@ -287,3 +336,8 @@ class Hub:
             if epoch == self.epoch and number.isascii() and number.isdigit() and len(number) < 19
             else None
         )
+
+
+def _published(room: Room, message: ChatMessage) -> list[Output]:
+    keep = Keep(room.name, message)
+    return [keep, Reply(tuple(room.members), encode_message(message))] if room.members else [keep]

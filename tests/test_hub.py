@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.errors import SettingsError
-from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
+from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Replay, Reply
 from chatlab.messages import ChatMessage, OutgoingMessage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -224,6 +224,73 @@ def test_A81_who_sends_too_much_is_told_to_come_back_later() -> None:
     ):  # exactly the rate, for longer than the burst lasts; then a clock that steps back
         assert isinstance(hub.receive(BOB, ping, tenths / 10)[0], Reply)
     assert isinstance(hub.receive(BOB, ping, 5.0)[0], Reply)
+
+
+# Who is no member
+
+
+def test_A50_a_post_from_outside_is_in_the_log_once_and_tells_its_id() -> None:
+    hub = hub_of()
+    hub.join(ADA, "lobby", "ada", 0.0)
+    message = OutgoingMessage("hi", client_id="c1")
+    first, outputs = hub.publish("lobby", "bob", message)
+    keep, reply = outputs
+    assert (first, keep) == ("e-1", Keep("lobby", ChatMessage("e-1", "bob", "hi", "c1", NOON)))
+    assert said([reply], ADA) == [posted(1, "bob", "c1")]
+    hub.publish("lobby", "bob", OutgoingMessage("more"))
+    assert hub.publish("lobby", "bob", message) == ("e-1", [])
+    assert hub.publish("lobby", "eve", message)[0] == "e-3"
+    assert hub.publish("attic", "bob", message) == ("e-1", [Keep("attic", hub.room("attic").log[0])])
+    assert said(hub.receive(ADA, text("c1"), 0.0), ADA) == [posted(4, "ada", "c1")]
+    assert hub.publish("lobby", "ada", message) == ("e-4", []), "a member's message is known outside"
+
+
+def test_typing_from_outside_reaches_all_but_the_typist() -> None:
+    hub = hub_of()
+    for member, sender in ((ADA, "ada"), (BOB, "bob"), (EVE, "ada")):
+        hub.join(member, "lobby", sender, 0.0)
+    typing = hub.tell_typing("lobby", "ada")
+    assert said(typing, BOB) == [{"type": "typing", "sender": "ada"}]
+    assert said(typing, ADA) == said(typing, EVE) == []
+    hub.leave(BOB)
+    assert hub.tell_typing("lobby", "ada") == []
+    assert hub.tell_typing("nowhere", "ada") == []
+
+
+def test_A78_reading_a_room_that_is_not_there_makes_none() -> None:
+    hub = filled(3)
+    assert [message.id for message in hub.read("lobby", "e-1", None).messages] == ["e-2", "e-3"]
+    assert hub.read("nowhere", None, None) == Replay("e-0", [])
+    assert hub.read("nowhere", "e-1", None).gap
+    hub.tell_typing("nowhere", "ada")
+    assert list(hub._rooms) == ["lobby"]
+
+
+def test_A52_A81_who_posts_too_much_is_told_how_long_to_wait() -> None:
+    hub = hub_of(rate=2.0, burst=3)
+    assert [hub.delay("lobby", "ada", 10.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 0.5]
+    assert hub.delay("lobby", "ada", 10.25) == 0.25
+    assert hub.delay("lobby", "bob", 10.25) == hub.delay("attic", "ada", 10.25) == 0.0
+    assert hub.delay("lobby", "ada", 10.5) == 0.0, "refusals cost nothing"
+    assert hub.delay("lobby", "ada", 10.5) == 0.5
+    assert hub.delay("lobby", "ada", 5.0) == 0.5, "a clock that steps back"
+    delays = [hub.delay("lobby", "ada", 99.0) for _ in range(4)]
+    assert delays == [0.0, 0.0, 0.0, 0.5], "never more than a burst"
+
+
+def test_A81_the_rates_of_names_that_come_once_are_forgotten() -> None:
+    hub = hub_of(rate=1.0, burst=2)
+    for n in range(10_000):
+        hub.delay("lobby", f"{n}", n / 10)
+        assert len(hub._buckets) <= 64
+    assert [hub.delay("lobby", "9999", 999.9) for _ in range(2)] == [0.0, 1.0], "but not before they are full"
+
+
+def test_A81_rates_that_still_count_are_kept_however_many_there_are() -> None:
+    hub = hub_of(rate=0.001, burst=1)
+    for _ in range(2):
+        delays = {hub.delay("lobby", f"{n}", 0.0) for n in range(500)}
+    assert delays == {1000.0}
 
 
 # Cursors

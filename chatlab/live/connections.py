@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from email.utils import formatdate
 from functools import lru_cache
 from math import inf
 from typing import Any
 
 import h11
+from starlette.types import Receive
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -26,6 +28,8 @@ from chatlab.settings import PositiveDuration, Settings, Size
 _SILENT = logging.getLogger(f"{__name__}.uvicorn")
 _SILENT.setLevel(logging.CRITICAL + 1)  # the service logs its own errors, without queries
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_MAX_UNSENT = 16 * 1024
+"""Bytes that the system may take of a stream beyond what it can send. Source: Linux, tcp(7)."""
 _MAX_REASON = 123
 """Bytes of a close frame's reason. Source: RFC 6455 §5.5."""
 
@@ -36,6 +40,10 @@ class Limits(Settings, frozen=True):
     A request must be there whole within `request_timeout`. `max_backlog` bytes may wait for a reader that
     lags. Close frames must be answered within `close_timeout`. Pings find connections that are dead; with
     `ping_interval` None there are none.
+
+    An event stream gets a comment every `keep_alive`, and is cut off when something waits of which nothing
+    has been read since the last one; its readers are told their `reconnection_time`, unless it's None. A poll
+    is held for `max_hold` at most.
     """
 
     max_connections: Size = 1000
@@ -44,6 +52,9 @@ class Limits(Settings, frozen=True):
     close_timeout: PositiveDuration = 0.5
     ping_interval: PositiveDuration | None = 20.0
     ping_timeout: PositiveDuration = 20.0
+    keep_alive: PositiveDuration = 15.0
+    reconnection_time: PositiveDuration | None = None
+    max_hold: PositiveDuration = 25.0
 
 
 class Connections(ServerState):
@@ -93,15 +104,89 @@ class Connections(ServerState):
 
 
 class HttpConnection(H11Protocol):
-    """An HTTP connection whose requests must arrive in time."""
+    """An HTTP connection whose requests must arrive in time, and whose answers may take theirs.
+
+    The application finds it as `scope["state"]["connection"]`. A request may `wait` in it; one whose answer
+    has begun may write on past ASGI's `send`, which blocks while a reader doesn't read.
+    """
 
     server_state: Connections
 
     def __init__(self, config: Config, server_state: Connections) -> None:
-        super().__init__(config, server_state, {})
+        super().__init__(config, server_state, {"connection": self})
         self.logger = _SILENT
         self.access_log = False
+        self.ending = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._wait_limit: asyncio.Timeout | None = None
+        self._max_waiting = inf
+        self._written = 0
+        self._read = 0
+
+    # What the application says
+
+    async def wait(self, receive: Receive, seconds: float) -> bool:
+        """Wait so long, or until woken; False: the client has gone."""
+        try:
+            async with asyncio.timeout(0 if self.ending else seconds) as self._wait_limit:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return False
+        except TimeoutError:
+            return True
+        finally:
+            self._wait_limit = None
+
+    def wake(self) -> None:
+        """End a wait."""
+        if self._wait_limit and not self._wait_limit.expired():
+            self._wait_limit.reschedule(self.loop.time())
+
+    def write(self, data: bytes) -> bool:
+        """Send a piece of the answer, if still open; False: too much waits for this reader already."""
+        if not self.ending and not self.transport.is_closing():
+            if self.transport.get_write_buffer_size() > self._max_waiting:
+                return False
+            framed = self.conn.send(h11.Data(data=data)) or b""
+            self.transport.write(framed)
+            self._written += len(framed)
+        return True
+
+    def admit(self) -> None:
+        """What was sent up to now was a replay; from now on bound what may wait."""
+        self._max_waiting = self.transport.get_write_buffer_size() + self.server_state.limits.max_backlog
+
+    def watch_reader(self) -> None:
+        """Have the system tell soon what has been read: else it takes megabytes for itself, and in lumps."""
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            own: socket.socket = self.transport.get_extra_info("socket")
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
+
+    def stalled(self) -> bool:
+        """Return whether something waits of which nothing has been read since this was last asked."""
+        waiting = self.transport.get_write_buffer_size()
+        before, self._read = self._read, self._written - waiting
+        return waiting > 0 and self._read <= before
+
+    def close(self, code: int, reason: str) -> None:
+        """End the answer, for which HTTP has no code, and drop the connection if that isn't read soon."""
+        if self.cycle.response_complete:
+            return
+        self.ending = True
+        self.cycle.keep_alive = False
+        self.wake()
+        if self._close_timer is None:
+            self._close_timer = self.loop.call_later(
+                self.server_state.limits.close_timeout, self.transport.abort
+            )
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.ending = True
+        self.wake()
+
+    # What the network says
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -145,6 +230,8 @@ class HttpConnection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop_waiting()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         self._unset_keepalive_if_required()
         self.server_state.lost()
 

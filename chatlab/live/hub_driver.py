@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
 from chatlab.live.store import Store, StoreError
+from chatlab.messages import OutgoingMessage
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,13 @@ class Peer(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame at once, and drop the connection if it isn't answered soon."""
+
+
+class Posted(NamedTuple):
+    """A message is in the log by that id; `new` when it wasn't before."""
+
+    id: str
+    new: bool
 
 
 class HubDriver:
@@ -50,6 +59,7 @@ class HubDriver:
         self._numbers = count(1)
         self._peers: dict[int, Peer] = {}
         self._rooms: dict[int, str] = {}
+        self._waiting: dict[str, dict[int, Callable[[], None]]] = {}
         self.hub = self._restored()
 
     @property
@@ -81,11 +91,42 @@ class HubDriver:
         if self._forget(member) is not None:
             self._perform(self.hub.leave(member))
 
+    def delay(self, room: str, sender: str) -> float:
+        """Count a request of somebody who is no member; return the seconds until it may be made."""
+        return self.hub.delay(room, sender, self._clock())
+
+    def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | None:
+        """Take a message of somebody who is no member; None: it can't be kept, and isn't in the log."""
+        message_id, outputs = self.hub.publish(room, sender, message)
+        return Posted(message_id, new=bool(outputs)) if self._perform(outputs) else None
+
+    def tell_typing(self, room: str, sender: str) -> None:
+        """Tell the others in a room that somebody types."""
+        self._perform(self.hub.tell_typing(room, sender))
+
+    @contextmanager
+    def waiting(self, room: str, wake: Callable[[], None]) -> Iterator[None]:
+        """Have `wake` called, once, when there may be something new to read in a room."""
+        number = next(self._numbers)
+        self._waiting.setdefault(room, {})[number] = wake
+        try:
+            yield
+        finally:
+            waiting = self._waiting.get(room, {})
+            waiting.pop(number, None)
+            if not waiting:
+                self._waiting.pop(room, None)
+
+    def _wake(self, room: str) -> None:
+        for wake in self._waiting.pop(room, {}).values():
+            wake()
+
     def _forget(self, member: int) -> Peer | None:
         self._rooms.pop(member, None)
         return self._peers.pop(member, None)
 
-    def _perform(self, outputs: Iterable[Output]) -> None:
+    def _perform(self, outputs: Iterable[Output]) -> bool:
+        """Carry out what the hub says; False: a message couldn't be kept."""
         pending = deque(outputs)
         while pending:
             match pending.popleft():
@@ -95,7 +136,8 @@ class HubDriver:
                             self._store.keep(room, message)
                     except StoreError as error:
                         self._start_over(error)
-                        return
+                        return False
+                    self._wake(room)
                 case Reply(members, frame):
                     for member in members:
                         peer = self._peers.get(member)
@@ -106,6 +148,7 @@ class HubDriver:
                     if peer:
                         peer.close(code, reason)
                         pending.extend(self.hub.leave(member))
+        return True
 
     def _start_over(self, error: StoreError) -> None:
         """Go back to what the history holds: it lacks a message that the hub mustn't take for kept."""
@@ -116,6 +159,8 @@ class HubDriver:
         for peer in peers:
             peer.close(1011, "the server can't write its history")
         self.hub = self._restored()
+        for room in list(self._waiting):
+            self._wake(room)
 
     def _restored(self) -> Hub:
         hub = Hub(self._config, epoch=self._epoch, utc=self._utc)

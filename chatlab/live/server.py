@@ -22,10 +22,11 @@ from uvicorn import Config
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.hub import HubConfig
 from chatlab.live.connections import Connections, HttpConnection, Limits, WebSocketConnection
+from chatlab.live.guard import Guard
 from chatlab.live.hub_driver import HubDriver
 from chatlab.live.listening import stop_listening
 from chatlab.live.portal import background_portal
-from chatlab.live.service import Guard, Service
+from chatlab.live.service import Service
 from chatlab.live.store import Store
 
 logger = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ class EmbeddedServer:
             driver = HubDriver(self.config, store, epoch=epoch, clock=loop.time, utc=self._utc)
             connections = Connections(self.limits)
             hosts = (*self.allowed_hosts, _bracketed(self.host))
-            app = Guard(Service(driver).app(), connections, hosts, self.allowed_origins)
+            app = Guard(Service(driver, self.limits).app(), connections, hosts, self.allowed_origins)
             listener = await self._listen(loop, self._uvicorn_config(app), connections)
         except BaseException:
             if store:

@@ -1,68 +1,96 @@
-"""What the server offers over HTTP, and to whom.
+"""What the server offers over HTTP.
 
-`GET /ws?room&sender&after|history`            WebSocket; frames as in `chatlab.dialects.chatlab`
-`GET /messages?room&after|history&limit`       JSON list of messages, oldest first
-`GET /healthz`                                 JSON object: `status`, `epoch`, `people`, `rooms`
+`GET /ws?room&sender&after|history`             WebSocket; frames as in `chatlab.dialects.chatlab`
+`GET /stream?room&sender&after|history`         server-sent events: the same frames as JSON
+`GET /messages?room&after|history&limit`        JSON list of messages, oldest first
+`GET /messages/poll?room&after|history&limit&hold`     the same, as soon as there are any
+`GET /csrf`                                     JSON object: the `token` that a POST wants as `X-CSRF-Token`
+`POST /messages?room&sender`                    a message as JSON; 201, or 200 when it is there already
+`POST /typing?room&sender`                      204
+`GET /healthz`                                  JSON object: `status`, `epoch`, `people`, `rooms`
 
 `after` is the id of the last message that the reader has; `history` asks for the latest so many instead;
 neither, for all there are. `/messages` answers with at most `limit` messages (and about 1 MiB of them). Its
-header `Chat-Cursor` is what to give as `after` next time, also when the list is empty. A cursor that the
-server doesn't know is answered with 410: the reader may have missed something (a resync), and asks again
-without `after` for all there are.
+header `Chat-Cursor` is what to give as `after` next time, also when the list is empty; `Chat-More: 1` says
+that there is more already. A cursor that the server doesn't know is answered with 410: the reader may have
+missed something (a resync), and asks again after the `Chat-Cursor` of that answer for all there are.
+
+`/messages/poll` answers at once when there is something new, or no `after`, so that every reader has a cursor
+before it waits. Else it holds the request for up to `hold` seconds (`Limits.max_hold` at most, and where it
+isn't given), and then answers with an empty list, as it does at once when the server stops.
+
+A stream is a member of the room, as a WebSocket is. Its events have the frame's type as `event`, the frame as
+`data`, and a message's id as `id`; `Last-Event-ID` takes the place of `after`. Bytes of a message are base64.
+
+A message is in the history before its POST is answered. `{"type":"ack","client_id":…,"id":…}` tells its id in
+the log: for one with the `client_id` of an earlier one of the same sender, that one's.
 
 Refusals are `{"error": …}` that says what to do: 400 for names and numbers of the wrong shape, 403 for a
-foreign or null `Origin`, 404, 405, 421 for a `Host` that isn't this server (DNS rebinding), 426 for `/ws`
-without a WebSocket, 503 with `Retry-After` when there are too many connections. A WebSocket's handshake is
-refused likewise.
+foreign or null `Origin`, and for a POST from another site or without a token of this life of the server; 404,
+405, 413 for a message above 64 KiB, 415 for one that isn't JSON, 421 for a `Host` that isn't this server (DNS
+rebinding), 422 for JSON that is no message, 426 for `/ws` without a WebSocket, 429 with `Retry-After` for too
+many POSTs of a sender, 503 with `Retry-After` when there are too many connections, or when a message can't be
+kept. The `client_id` of a refused message is told where it can be read. A WebSocket's handshake is refused
+likewise.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from math import ceil
 from typing import cast
-from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+from starlette.types import ExceptionHandler
 from starlette.websockets import WebSocket
-from uvicorn.protocols.utils import ClientDisconnected
 
-from chatlab.live.connections import Connections, WebSocketConnection
+from chatlab.dialects.base import Nack
+from chatlab.dialects.chatlab import Accepted, decode_posted
+from chatlab.hub import Replay
+from chatlab.live.answers import (
+    MAX_PAGE,
+    answer,
+    apologise,
+    body_of,
+    count_of,
+    page_of,
+    parse_query,
+    refuse,
+    seconds_of,
+)
+from chatlab.live.connections import HttpConnection, Limits, WebSocketConnection
+from chatlab.live.csrf import CsrfTokens
+from chatlab.live.guard import RETRY_AFTER
 from chatlab.live.hub_driver import HubDriver
-from chatlab.messages import ChatMessage
-
-logger = logging.getLogger(__name__)
-
-MAX_PAGE = 200
-"""Messages of the largest answer."""
-MAX_PAGE_SIZE = 1024 * 1024
-"""Bytes of content after which an answer gets no further message."""
-RETRY_AFTER = 2
-"""Seconds after which a client may try again when there are too many."""
-
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-PARAMETERS = frozenset({"room", "sender", "after", "history", "limit"})
+from chatlab.live.streams import EventStream
 
 
 class Service:
     """The routes, over one hub."""
 
-    def __init__(self, driver: HubDriver) -> None:
+    def __init__(self, driver: HubDriver, limits: Limits) -> None:
         self._driver = driver
+        self._limits = limits
+        self._tokens = CsrfTokens()
 
     def app(self) -> Starlette:
         """Return the ASGI application, without its `Guard`."""
+        stream, poll = Route("/stream", self.stream), Route("/messages/poll", self.poll)
+        for route in (stream, poll):
+            cast(set[str], route.methods).discard("HEAD")  # which would join a room, or be held, for nothing
         app = Starlette(
             routes=[
                 WebSocketRoute("/ws", self.websocket),
                 Route("/ws", upgrade_required),
-                Route("/messages", self.messages),
+                stream,
+                poll,
+                Route("/messages", self.messages, methods=["GET", "POST"]),
+                Route("/typing", self.typing, methods=["POST"]),
+                Route("/csrf", self.csrf),
                 Route("/healthz", self.healthz),
                 WebSocketRoute("/{path:path}", not_found),
             ],
@@ -71,12 +99,11 @@ class Service:
         app.router.redirect_slashes = False
         return app
 
+    # Members
+
     async def websocket(self, websocket: WebSocket) -> None:
+        room, sender = self._names(websocket)
         query = parse_query(websocket)
-        room, sender = query.get("room", ""), query.get("sender", "")
-        refusal = self._driver.hub.refusal(room, sender)
-        if refusal:
-            raise HTTPException(400, refusal)
         history = count_of(query, "history")
         await websocket.accept()
         connection: WebSocketConnection = websocket.scope["state"]["connection"]
@@ -88,18 +115,87 @@ class Service:
         finally:
             self._driver.leave(member)
 
-    async def messages(self, request: Request) -> Response:
+    async def stream(self, request: Request) -> EventStream:
+        forbid_other_sites(request)
+        room, sender = self._names(request)
         query = parse_query(request)
-        hub, room = self._driver.hub, query.get("room", "")
-        refusal = hub.refusal(room, sender=room)
+        after = request.headers.get("last-event-id") or query.get("after")
+        return EventStream(self._driver, room, sender, after=after, history=count_of(query, "history"))
+
+    # Readers
+
+    async def messages(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await self.post(request)
+        query = parse_query(request)
+        replay = self._driver.hub.read(self._room(request), query.get("after"), count_of(query, "history"))
+        return page_answer(replay, count_of(query, "limit"))
+
+    async def poll(self, request: Request) -> Response:
+        query, room = parse_query(request), self._room(request)
+        after, history, limit = query.get("after"), count_of(query, "history"), count_of(query, "limit")
+        hold, most = seconds_of(query, "hold"), self._limits.max_hold
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + (most if hold is None else min(hold, most))
+        connection: HttpConnection = request.scope["state"]["connection"]
+        there = True
+        while True:
+            replay = self._driver.hub.read(room, after, history)
+            left = deadline - clock()
+            if replay.messages or replay.gap or after is None or left <= 0 or connection.ending or not there:
+                return page_answer(replay, limit)
+            with self._driver.waiting(room, connection.wake):
+                there = await connection.wait(request.receive, left)
+
+    # Who posts
+
+    async def csrf(self, request: Request) -> Response:
+        forbid_other_sites(request)
+        return answer({"token": self._tokens.new()})
+
+    async def post(self, request: Request) -> Response:
+        room, sender = self._poster(request)
+        message = decode_posted(await body_of(request))
+        if isinstance(message, Nack):
+            named = {"client_id": message.client_id} if message.client_id else {}
+            return answer({"error": message.reason, **named}, message.status)
+        posted = self._driver.post(room, sender, message)
+        if posted is None:
+            raise HTTPException(503, "the server can't write its history", {"Retry-After": f"{RETRY_AFTER}"})
+        return answer(Accepted(message.client_id, posted.id), 201 if posted.new else 200)
+
+    async def typing(self, request: Request) -> Response:
+        self._driver.tell_typing(*self._poster(request))
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+    def _poster(self, request: Request) -> tuple[str, str]:
+        """Return the room and the sender of a request that may change something.
+
+        Errors: `HTTPException` 400, 403, 429.
+        """
+        forbid_other_sites(request)
+        if not self._tokens.accepts(request.headers.get("x-csrf-token", "")):
+            raise HTTPException(403, "send the token of GET /csrf as X-CSRF-Token; a restart makes it stale")
+        room, sender = self._names(request)
+        delay = self._driver.delay(room, sender)
+        if delay:
+            raise HTTPException(429, "you post too fast; slow down", {"Retry-After": f"{ceil(delay)}"})
+        return room, sender
+
+    def _names(self, connection: HTTPConnection) -> tuple[str, str]:
+        query = parse_query(connection)
+        room, sender = query.get("room", ""), query.get("sender", "")
+        refusal = self._driver.hub.refusal(room, sender)
         if refusal:
             raise HTTPException(400, refusal)
-        history, limit = count_of(query, "history"), count_of(query, "limit")
-        replay = hub.replay(hub.room(room), query.get("after"), history)
-        if replay.gap:
-            raise HTTPException(410, "the server doesn't have that cursor; ask again without after")
-        page = page_of(replay.messages, MAX_PAGE if limit is None else min(limit, MAX_PAGE))
-        return answer(page, headers={"Chat-Cursor": page[-1].id if page else replay.start})
+        return room, sender
+
+    def _room(self, request: Request) -> str:
+        room = parse_query(request).get("room", "")
+        refusal = self._driver.hub.refusal(room, sender=room)
+        if refusal:
+            raise HTTPException(400, refusal)
+        return room
 
     async def healthz(self, request: Request) -> Response:
         driver = self._driver
@@ -107,77 +203,28 @@ class Service:
         return answer(status)
 
 
-def page_of(messages: Sequence[ChatMessage], limit: int) -> Sequence[ChatMessage]:
-    """Return the first messages, up to both limits; always one if there is any."""
-    size = 0
-    for index, message in enumerate(messages[:limit]):
-        size += len(message.text) + len(message.data or b"")
-        if size > MAX_PAGE_SIZE:
-            return messages[: max(1, index)]
-    return messages[:limit]
+def forbid_other_sites(request: Request) -> None:
+    """Refuse what a page of another site makes a browser do; not every such request has an `Origin`.
 
-
-def parse_query(connection: HTTPConnection) -> dict[str, str]:
-    """Return the parameters that the service knows, percent-decoded. Others, maybe secret, are passed over.
-
-    Errors: `HTTPException` 400.
+    Errors: `HTTPException` 403.
     """
-    try:
-        raw = connection.scope["query_string"].decode("ascii")
-        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=50)
-    except ValueError:
-        raise HTTPException(400, "the query must be percent-encoded UTF-8 with at most 50 fields") from None
-    query: dict[str, str] = {}
-    for name, value in pairs:
-        if name in query:
-            raise HTTPException(400, f"give {name} once")
-        if name in PARAMETERS:
-            query[name] = value
-    return query
+    if request.headers.get("sec-fetch-site", "").lower() == "cross-site":
+        raise HTTPException(403, "pages of other sites may not do this")
 
 
-def count_of(query: Mapping[str, str], name: str) -> int | None:
-    """Return a parameter that is a whole number; None: it isn't given.
+def page_answer(replay: Replay, limit: int | None) -> Response:
+    """Return an answer with what a reader is to get.
 
-    Errors: `HTTPException` 400.
+    Errors: `HTTPException` 410.
     """
-    value = query.get(name)
-    if value is None:
-        return None
-    least = 1 if name == "limit" else 0
-    if not (value.isascii() and value.isdigit() and len(value) <= 9 and int(value) >= least):
-        raise HTTPException(400, f"{name} must be a whole number from {least} to 999999999")
-    return int(value)
-
-
-def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response that nobody keeps."""
-    own = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(msgspec.json.encode(value), status, {**own, **(headers or {})}, "application/json")
-
-
-def problem(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a refusal."""
-    return answer({"error": error}, status, headers)
-
-
-async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | None:
-    """Answer a request, or refuse a WebSocket's handshake, with a problem."""
-    error = exc.detail
-    if exc.status_code == 404:
-        error = "there is nothing here; the server has /ws, /messages and /healthz"
-    elif exc.status_code == 405:
-        error = "only GET is possible here"
-    response = problem(exc.status_code, error, exc.headers)
-    if isinstance(connection, WebSocket):
-        await connection.send_denial_response(response)
-        return None
-    return response
-
-
-async def apologise(request: Request, exc: Exception) -> Response:
-    """Answer a request that met a mistake of ours, which `Guard` logs."""
-    return problem(500, "the server has made a mistake; its log says more")
+    if replay.gap:
+        error = "the server doesn't have that cursor; ask again without after"
+        raise HTTPException(410, error, {"Chat-Cursor": replay.start})
+    page = page_of(replay.messages, MAX_PAGE if limit is None else min(limit, MAX_PAGE))
+    headers = {"Chat-Cursor": page[-1].id if page else replay.start}
+    if len(page) < len(replay.messages):
+        headers["Chat-More"] = "1"
+    return answer(page, headers=headers)
 
 
 async def upgrade_required(request: Request) -> Response:
@@ -187,46 +234,3 @@ async def upgrade_required(request: Request) -> Response:
 
 async def not_found(websocket: WebSocket) -> None:
     raise HTTPException(404)
-
-
-class Guard:
-    """Lets in only who speaks to this server and from where he may, and only so many."""
-
-    def __init__(
-        self, app: ASGIApp, connections: Connections, hosts: Collection[str], origins: Collection[str]
-    ) -> None:
-        self._app = app
-        self._connections = connections
-        self._hosts = LOOPBACK_NAMES | {name.lower() for name in hosts}
-        self._origins = frozenset(origin.lower() for origin in origins)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await (self._refusal(scope) or self._app)(scope, receive, send)
-        except ClientDisconnected:
-            pass
-        except Exception:
-            logger.exception("a request for %r failed", scope["path"])
-            connection = scope["state"].get("connection")
-            if connection:
-                connection.close(1011, "the server has made a mistake")
-
-    def _refusal(self, scope: Scope) -> Response | None:
-        if self._connections.full:
-            headers = {"Retry-After": str(RETRY_AFTER), "Connection": "close"}
-            return problem(503, "the server has too many connections; come back later", headers)
-        headers_of = HTTPConnection(scope).headers
-        host = headers_of.get("host", "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name not in self._hosts and name != _literal(scope):
-            return problem(421, "the Host header isn't a name of this server; see allowed_hosts")
-        origins = [origin.lower() for origin in headers_of.getlist("origin")]
-        if any(origin != f"http://{host}" and origin not in self._origins for origin in origins):
-            return problem(403, "pages of that origin may not talk to this server; see allowed_origins")
-        return None
-
-
-def _literal(scope: Scope) -> str:
-    """Return the address that the connection came in on: literally given, it can't be rebound."""
-    address: str = (scope.get("server") or ("",))[0]
-    return f"[{address}]" if ":" in address else address

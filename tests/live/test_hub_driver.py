@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chatlab.hub import HubConfig
-from chatlab.live.hub_driver import TOO_SLOW, HubDriver
+from chatlab.live.hub_driver import TOO_SLOW, HubDriver, Posted
+from chatlab.messages import OutgoingMessage
 
 
 class Notebook:
@@ -99,3 +100,37 @@ def test_slow_readers_are_expelled_one_by_one_and_the_rest_told() -> None:
     assert ada.texts() == ["one", "two", "three"]
     assert sorted(ada.gone()) == ["bob", "eve"]
     assert lobby.driver.people == 1
+
+
+def test_who_waits_is_woken_once_by_the_next_message_of_the_room() -> None:
+    lobby = Lobby()
+    ada = lobby.join("ada", Notebook())
+    woken: list[str] = []
+    waiting = lobby.driver.waiting
+    with (
+        waiting("lobby", lambda: woken.append("one")),
+        waiting("attic", lambda: woken.append("elsewhere")),
+        waiting("lobby", lambda: woken.append("two")),
+    ):
+        with waiting("lobby", lambda: woken.append("gone")):
+            pass
+        assert not woken
+        lobby.say(ada, "hello")
+        lobby.say(ada, "again")
+        assert woken == ["one", "two"]
+        with waiting("lobby", lambda: woken.append("three")):
+            lobby.driver.post("lobby", "eve", OutgoingMessage("from outside", client_id="c1"))
+            with waiting("lobby", lambda: woken.append("nothing new")):
+                lobby.driver.post("lobby", "eve", OutgoingMessage("from outside", client_id="c1"))
+        assert woken == ["one", "two", "three"]
+    assert not lobby.driver._waiting
+
+
+def test_who_waits_finds_the_message_that_woke_it() -> None:
+    lobby = Lobby()
+    found: list[str] = []
+    with lobby.driver.waiting(
+        "lobby", lambda: found.extend(m.text for m in lobby.driver.hub.read("lobby", None, None).messages)
+    ):
+        assert lobby.driver.post("lobby", "eve", OutgoingMessage("hello")) == Posted("e-1", True)
+    assert found == ["hello"]

@@ -670,7 +670,7 @@ async def test_healthz_tells_who_is_there(server: EmbeddedServer) -> None:
 
 
 async def test_everything_else_is_a_json_error(server: EmbeddedServer) -> None:
-    for path, status in (("/", 404), ("/ws/", 404), ("/messages/poll", 404), ("/%00", 404), ("/ws", 426)):
+    for path, status in (("/", 404), ("/ws/", 404), ("/messages/poll", 400), ("/%00", 404), ("/ws", 426)):
         response = await get(server, path)
         assert (response.status_code, bool(response.json()["error"])) == (status, True)
     async with httpx.AsyncClient() as client:

@@ -1,0 +1,131 @@
+"""What requests to the server say, and how they are answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from chatlab.dialects.chatlab import MAX_FRAME_SIZE
+from chatlab.messages import MAX_CONTENT_SIZE, ChatMessage
+
+MAX_PAGE = 200
+"""Messages of the largest answer."""
+MAX_PAGE_SIZE = 1024 * 1024
+"""Bytes of content after which an answer gets no further message."""
+
+PATHS = ("/ws", "/stream", "/messages", "/messages/poll", "/typing", "/csrf", "/healthz")
+PARAMETERS = frozenset({"room", "sender", "after", "history", "limit", "hold"})
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?(e[-+]?[0-9]{1,2})?")
+
+
+def page_of(messages: Sequence[ChatMessage], limit: int) -> Sequence[ChatMessage]:
+    """Return the first messages, up to both limits; always one if there is any."""
+    size = 0
+    for index, message in enumerate(messages[:limit]):
+        size += len(message.text) + len(message.data or b"")
+        if size > MAX_PAGE_SIZE:
+            return messages[: max(1, index)]
+    return messages[:limit]
+
+
+def parse_query(connection: HTTPConnection) -> dict[str, str]:
+    """Return the parameters that the service knows, percent-decoded. Others, maybe secret, are passed over.
+
+    Errors: `HTTPException` 400.
+    """
+    try:
+        raw = connection.scope["query_string"].decode("ascii")
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError:
+        raise HTTPException(400, "the query must be percent-encoded UTF-8 with at most 50 fields") from None
+    query: dict[str, str] = {}
+    for name, value in pairs:
+        if name in query:
+            raise HTTPException(400, f"give {name} once")
+        if name in PARAMETERS:
+            query[name] = value
+    return query
+
+
+def count_of(query: Mapping[str, str], name: str) -> int | None:
+    """Return a parameter that is a whole number; None: it isn't given.
+
+    Errors: `HTTPException` 400.
+    """
+    value = query.get(name)
+    if value is None:
+        return None
+    least = 1 if name == "limit" else 0
+    if not (value.isascii() and value.isdigit() and len(value) <= 9 and int(value) >= least):
+        raise HTTPException(400, f"{name} must be a whole number from {least} to 999999999")
+    return int(value)
+
+
+def seconds_of(query: Mapping[str, str], name: str) -> float | None:
+    """Return a parameter that is a number of seconds; None: it isn't given.
+
+    Errors: `HTTPException` 400.
+    """
+    value = query.get(name)
+    if value is None:
+        return None
+    if not _SECONDS.fullmatch(value):
+        raise HTTPException(400, f"{name} must be a number of seconds, such as 25 or 0.5")
+    return float(value)
+
+
+async def body_of(request: Request) -> bytes:
+    """Return what was posted as JSON.
+
+    Errors: `HTTPException` 415 when it says that it's something else, 413 when it's larger than any message.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, "post JSON, and say so: Content-Type: application/json")
+    body = bytearray()
+    if int(request.headers.get("content-length", 0)) <= MAX_FRAME_SIZE:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_FRAME_SIZE:
+                break
+        else:
+            return bytes(body)
+    raise HTTPException(413, f"that is too much; a message holds at most {MAX_CONTENT_SIZE:,} bytes")
+
+
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON response that nobody keeps."""
+    own = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(msgspec.json.encode(value), status, {**own, **(headers or {})}, "application/json")
+
+
+def problem(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a refusal."""
+    return answer({"error": error}, status, headers)
+
+
+async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | None:
+    """Answer a request, or refuse a WebSocket's handshake, with a problem."""
+    error = exc.detail
+    if exc.status_code == 404:
+        error = f"there is nothing here; the server has {', '.join(PATHS)}"
+    elif exc.status_code == 405:
+        allowed = set((exc.headers or {})["Allow"].split(", ")) - {"HEAD"}
+        error = f"only {' and '.join(sorted(allowed))} is possible here"
+    response = problem(exc.status_code, error, exc.headers)
+    if isinstance(connection, WebSocket):
+        await connection.send_denial_response(response)
+        return None
+    return response
+
+
+async def apologise(request: Request, exc: Exception) -> Response:
+    """Answer a request that met a mistake of ours, which `Guard` logs."""
+    return problem(500, "the server has made a mistake; its log says more")

@@ -1,0 +1,75 @@
+"""Event streams: a room's frames as server-sent events.
+
+Source: WHATWG HTML §9.2.5 (the format) and §9.2.7 (comments against proxies that time out).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sse_starlette.event import ServerSentEvent
+from starlette.types import Receive, Scope, Send
+
+from chatlab.dialects.chatlab import stream_event
+from chatlab.live.connections import HttpConnection
+from chatlab.live.hub_driver import HubDriver
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+"""Of a stream's answer; the third asks nginx and its like to pass on what they get at once."""
+KEEP_ALIVE = ServerSentEvent(comment="", sep="\n").encode()
+
+
+class EventStream:
+    """An answer that is a member of a room for as long as somebody reads it. The hub's `Peer`."""
+
+    def __init__(
+        self, driver: HubDriver, room: str, sender: str, *, after: str | None, history: int | None
+    ) -> None:
+        self._driver = driver
+        self._room = room
+        self._sender = sender
+        self._after = after
+        self._history = history
+        self._connection: HttpConnection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._connection = connection = scope["state"]["connection"]
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        connection.watch_reader()
+        limits = connection.server_state.limits
+        if limits.reconnection_time is not None:
+            connection.write(ServerSentEvent(retry=round(limits.reconnection_time * 1000), sep="\n").encode())
+        member = self._driver.join(self, self._room, self._sender, after=self._after, history=self._history)
+        try:
+            while await connection.wait(receive, limits.keep_alive) and not connection.ending:
+                if connection.stalled():
+                    connection.close(1013, "")
+                else:
+                    connection.write(KEEP_ALIVE)
+        finally:
+            self._driver.leave(member)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def write(self, frame: str | bytes) -> bool:
+        """Send a frame as an event, if still open; False: too much waits for this reader already."""
+        return self._connection.write(_encoded(frame))
+
+    def admit(self) -> None:
+        """What was sent up to now was a replay; from now on bound what may wait."""
+        self._connection.admit()
+
+    def close(self, code: int, reason: str) -> None:
+        """End the stream, for which it has no code, and drop the connection if that isn't read soon."""
+        self._connection.close(code, reason)
+
+
+@lru_cache(maxsize=4)
+def _encoded(frame: str | bytes) -> bytes:
+    """Return the bytes of a frame's event: the same for all of a room's members, so made once."""
+    kind, data, message_id = stream_event(frame)
+    return ServerSentEvent(data, event=kind, id=message_id or None, sep="\n").encode()
