@@ -21,6 +21,7 @@ from chatlab.transports.machine import (
     Deliver,
     Effect,
     Event,
+    Fetch,
     Machine,
     Notify,
     OpenWebSocket,
@@ -46,21 +47,25 @@ class Link(Protocol):
     async def run(self) -> None:
         """Open, read to the end, and report all of it; never raises but `CancelledError`."""
 
+    def close(self, code: int, reason: str) -> None:
+        """Close in the background, within a bounded time, and report nothing more."""
+
+
+class Connection(Link, Protocol):
+    """A link that carries frames both ways."""
+
     def send(self, data: str | bytes) -> None:
         """Send a text or a binary frame, behind all that was sent before."""
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, and report its Pong."""
 
-    def close(self, code: int, reason: str) -> None:
-        """Close in the background, within a bounded time, and report nothing more."""
-
 
 class LiveDriver:
     """Drives one machine on one asyncio loop.
 
-    `open_link` makes the link of an opening effect; `listen` gets what is for the application, on the loop;
-    `record` gets every step, in order, on whatever thread it happens.
+    `open_link` and `fetch` make the links of the kinds that the machine asks for; `listen` gets what is for
+    the application, on the loop; `record` gets every step, in order, on whatever thread it happens.
     """
 
     def __init__(
@@ -68,7 +73,8 @@ class LiveDriver:
         machine: Machine,
         loop: asyncio.AbstractEventLoop,
         *,
-        open_link: Callable[[LiveDriver, OpenWebSocket], Link],
+        open_link: Callable[[LiveDriver, OpenWebSocket], Connection] | None = None,
+        fetch: Callable[[LiveDriver, Fetch], Link] | None = None,
         listen: Callable[[Deliver | Notify | Settle], None],
         record: Callable[[Step], None] | None = None,
         person: str = "",
@@ -76,6 +82,7 @@ class LiveDriver:
         self.machine = machine
         self.loop = loop
         self._open_link = open_link
+        self._fetch = fetch
         self._listen = listen
         self._record = record
         self._person = person
@@ -84,6 +91,7 @@ class LiveDriver:
         self._woken = False
         self._carrying_out = False
         self._links: dict[int, Link] = {}
+        self._connections: dict[int, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._catching_up = False
@@ -139,25 +147,35 @@ class LiveDriver:
             case Deliver() | Notify() | Settle():
                 self._listen(effect)
             case Send() | SendBytes():
-                if (link := self._links.get(effect.link)) is not None:
-                    link.send(effect.data)
+                if (connection := self._connections.get(effect.link)) is not None:
+                    connection.send(effect.data)
             case OpenWebSocket():
-                link = self._links[effect.link] = self._open_link(self, effect)
-                self.spawn(self._run(effect.link, link))
+                assert self._open_link is not None
+                connection = self._connections[effect.link] = self._open_link(self, effect)
+                self._start(effect.link, connection)
+            case Fetch():
+                assert self._fetch is not None
+                self._start(effect.link, self._fetch(self, effect))
             case Ping():
-                if (link := self._links.get(effect.link)) is not None:
-                    link.ping(effect.id)
+                if (connection := self._connections.get(effect.link)) is not None:
+                    connection.ping(effect.id)
             case Close():
+                self._connections.pop(effect.link, None)
                 if (link := self._links.pop(effect.link, None)) is not None:
                     link.close(effect.code, effect.reason)
             case Refuse():
                 pass  # `feed` has returned it to whoever submitted the message.
+
+    def _start(self, number: int, link: Link) -> None:
+        self._links[number] = link
+        self.spawn(self._run(number, link))
 
     async def _run(self, number: int, link: Link) -> None:
         try:
             await link.run()
         finally:
             self._links.pop(number, None)
+            self._connections.pop(number, None)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to a link, and keep it until it is done."""

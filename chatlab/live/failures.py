@@ -6,11 +6,15 @@ only where they can hold no secret.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
+import zlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import httpx
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -20,10 +24,18 @@ from websockets.exceptions import (
     InvalidURI,
 )
 
-from chatlab.transports.machine import Failure
+from chatlab.transports.machine import Failure, FailureKind
 
 MAX_REASON = 200
 """Characters of a server's explanation that are kept."""
+
+
+class BrokenAnswer(Exception):
+    """An answer over HTTP that can't be used, as a failure."""
+
+    def __init__(self, kind: FailureKind, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = Failure(kind, reason=reason)
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
@@ -66,6 +78,58 @@ def opening_failure(error: Exception) -> Failure:
             return Failure("protocol", reason=printable(str(error)))
         case InvalidURI():
             return Failure("protocol", reason=f"a WebSocket can't have this address: {printable(error.msg)}")
+        case EOFError() | ConnectionClosed():
+            return Failure("reset", reason="the connection was reset")
+        case OSError():
+            return network_failure(error)
+        case _:
+            return Failure("protocol", reason=f"{type(error).__name__}: {printable(str(error))}")
+
+
+def request_failure(error: Exception) -> Failure:
+    """Say why a request got no whole answer."""
+    causes = tuple(_causes(error))
+    broken = [cause for cause in causes if isinstance(cause, OSError)]
+    if broken:
+        return network_failure(broken[-1])
+    match error:
+        case httpx.ProxyError():
+            status = re.match(r"(\d{3})\b", str(error))
+            if status is None:
+                return Failure("refused", reason="the proxy can't be used")
+            return Failure("http", int(status[1]), f"the proxy refuses: {printable(str(error))}")
+        case httpx.RemoteProtocolError() if _ENDED_EARLY.search(str(error)):
+            return Failure("reset", reason="the connection ended before the answer did")
+        case httpx.RemoteProtocolError():
+            return Failure("protocol", reason=printable(str(error)))
+        case httpx.TimeoutException():
+            return Failure("timeout", reason="the server can't be reached in time")
+        case httpx.ConnectError():
+            return Failure("refused", reason="nobody accepts connections there")
+        case httpx.NetworkError():
+            return Failure("reset", reason="the connection was reset")
+        case zlib.error():
+            return Failure("reset", reason="the answer's gzip is broken")
+        case _:
+            # Their words may quote a header's value or the address.
+            return Failure("protocol", reason=f"the request can't be made: {type(error).__name__}")
+
+
+_ENDED_EARLY = re.compile("disconnected|closed connection")
+"""In the words of httpcore and h11, which have no types of their own for it."""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what has led to it, also where a library has hidden that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def network_failure(error: OSError) -> Failure:
+    """Say how a connection couldn't be made, or broke."""
+    match error:
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
             return Failure("reset", reason="the connection ended within the TLS handshake")
         case ssl.SSLError():
@@ -75,12 +139,10 @@ def opening_failure(error: Exception) -> Failure:
             return Failure("dns", reason="the host's name can't be resolved")
         case TimeoutError():
             return Failure("timeout", reason="the server can't be reached in time")
-        case ConnectionResetError() | BrokenPipeError() | EOFError() | ConnectionClosed():
+        case ConnectionResetError() | BrokenPipeError():
             return Failure("reset", reason="the connection was reset")
-        case OSError():
-            return Failure("refused", reason="nobody accepts connections there")
         case _:
-            return Failure("protocol", reason=f"{type(error).__name__}: {printable(str(error))}")
+            return Failure("refused", reason="nobody accepts connections there")
 
 
 def closing_failure(error: ConnectionClosed) -> Failure:

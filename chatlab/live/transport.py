@@ -19,19 +19,20 @@ from typing import Any, Literal, Self, TypeVar
 from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Dialect
 from chatlab.errors import ConnectError, InvalidMessage, OutboxFull
-from chatlab.live.driver import Link, LiveDriver, logger
+from chatlab.live.driver import Connection, Link, LiveDriver, logger
 from chatlab.live.inbox import Inbox
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt
 from chatlab.live.websocket import WebSocketLink
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
-from chatlab.settings import TransportConfig, WebSocketConfig
+from chatlab.settings import AnyConfig, WebSocketConfig
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.machine import (
     Connect,
     Deliver,
     Disconnect,
+    Fetch,
     Machine,
     Notify,
     OpenWebSocket,
@@ -60,13 +61,13 @@ class ChatTransport(ABC):
 
     def __init__(
         self,
-        config: TransportConfig,
+        config: AnyConfig,
         *,
         loop: Literal["own", "current"] = "own",
         uniform: Uniform | None = None,
         record: Callable[[Step], None] | None = None,
     ) -> None:
-        self.config = config
+        self.config: AnyConfig = config
         self._dialect = find_dialect(config.dialect)
         self._machine = self._make_machine(self._dialect, uniform or SystemRandom().random)
         self._own_loop = loop == "own"
@@ -86,9 +87,13 @@ class ChatTransport(ABC):
     def _make_machine(self, dialect: Dialect, uniform: Uniform) -> Machine:
         """Return the machine of this transport."""
 
-    @abstractmethod
-    def _make_link(self, driver: LiveDriver, effect: OpenWebSocket) -> Link:
-        """Return the link that an opening effect asks for."""
+    def _open_link(self, driver: LiveDriver, effect: OpenWebSocket) -> Connection:
+        """Return the connection that this transport's machine asks for."""
+        raise NotImplementedError
+
+    def _fetch(self, driver: LiveDriver, effect: Fetch) -> Link:
+        """Return the request that this transport's machine asks for."""
+        raise NotImplementedError
 
     @property
     def _driver(self) -> LiveDriver:
@@ -98,7 +103,8 @@ class ChatTransport(ABC):
             made = LiveDriver(
                 self._machine,
                 loop,
-                open_link=self._make_link,
+                open_link=self._open_link,
+                fetch=self._fetch,
                 listen=self._listen,
                 record=self._record,
                 person=self.config.sender,
@@ -164,7 +170,7 @@ class ChatTransport(ABC):
         self.stop()
         try:
             async with asyncio.timeout(self.config.drain_timeout + GRACE):
-                await self._reach(lambda change: change.status in _ENDED)
+                await self._reach(lambda change: change.status in ENDED)
         except TimeoutError:
             return  # Somebody has connected again meanwhile.
         await self._driver.closed()
@@ -294,7 +300,7 @@ class ChatTransport(ABC):
                 self._deliver(event)
             case Notify(change):
                 self._change = change
-                ended = change.status in _ENDED
+                ended = change.status in ENDED
                 if not ended:
                     self._inbox.set_open(True)
                 _call(self._status_handlers, change)
@@ -330,12 +336,12 @@ class WebSocketTransport(ChatTransport):
     def _make_machine(self, dialect: Dialect, uniform: Uniform) -> WebSocketMachine:
         return WebSocketMachine(self.config, dialect, uniform)
 
-    def _make_link(self, driver: LiveDriver, effect: OpenWebSocket) -> WebSocketLink:
+    def _open_link(self, driver: LiveDriver, effect: OpenWebSocket) -> WebSocketLink:
         return WebSocketLink(driver, self.config, effect)
 
 
 _UNDER_WAY = (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING)
-_ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
+ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 
 
 class _Turns:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
-import re
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -25,6 +23,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatlab.live.failures import closing_failure, opening_failure, printable
+from chatlab.live.request import MAX_REDIRECTS, Port, is_loopback, user_headers, with_query
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import (
     Closed,
@@ -37,7 +36,6 @@ from chatlab.transports.machine import (
     ReceivedBytes,
 )
 
-MAX_REDIRECTS = 5
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 TLS_RECORDS = frozenset({0x15, 0x16})
 """First bytes of an alert and of a handshake. Source: RFC 8446 §5.1."""
@@ -46,21 +44,6 @@ CLOSE_TIMEOUT = 0.5
 
 _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.setLevel(logging.INFO)  # Below, it would write down requests and frames, and the tokens in them.
-# Source: RFC 9110 §5.6.2, §5.5.
-_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
-
-class Port(Protocol):
-    """What a link needs of its driver."""
-
-    loop: asyncio.AbstractEventLoop
-
-    def feed(self, event: Event) -> object:
-        """Give the machine an event."""
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine that belongs to the link."""
 
 
 class WebSocketLink:
@@ -89,8 +72,9 @@ class WebSocketLink:
 
     async def _work(self) -> None:
         try:
-            headers = await self._headers()
-            if headers is None:
+            headers = await user_headers(self._config, self._effect.failure, latin1=True)
+            if isinstance(headers, Failure):
+                self._report(Closed(self._link, headers))
                 return
             connection = self._connection = await self._open(headers)
         except Exception as error:
@@ -109,21 +93,6 @@ class WebSocketLink:
         finally:
             writer.cancel()
             connection.transport.abort()
-
-    async def _headers(self) -> dict[str, str] | None:
-        """Ask the user's function, whose failure is final: it would only fail again."""
-        try:
-            headers = self._config.headers(self._effect.failure)
-            headers = dict(await headers if inspect.isawaitable(headers) else headers)
-        except Exception as error:
-            # The text of the error may hold a token, so only its kind is told.
-            problem = f"the headers function raised {type(error).__name__}"
-        else:
-            problem = headers_problem(headers)
-            if not problem:
-                return headers
-        self._report(Closed(self._link, Failure("protocol", reason=problem)))
-        return None
 
     async def _open(self, headers: dict[str, str]) -> ClientConnection:
         config = self._config
@@ -254,28 +223,3 @@ class _Connect(connect):
         if (new.secure, new.host, new.port) != (old.secure, old.host, old.port):
             self.additional_headers = None
         return target
-
-
-def headers_problem(headers: Mapping[Any, Any]) -> str:
-    """Say what is wrong with a user's headers, without their values, which may be secret; empty: nothing."""
-    for name, value in headers.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            return "the headers have a name that isn't one"
-        if not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
-            return f"the header {name} needs a value of Latin-1 text without line ends or control characters"
-    return ""
-
-
-def with_query(url: str, query: dict[str, str]) -> str:
-    """Return the URL with the query's parameters in the place of its own ones of those names."""
-    parts = urlsplit(url)
-    own = [
-        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in query
-    ]
-    return urlunsplit(parts._replace(query=urlencode(own + list(query.items()))))
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine, which no proxy should be asked for."""
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -8,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from chatlab.live.fallback import FallbackTransport
+from chatlab.live.http_transport import LongPollingTransport, ShortPollingTransport, SSETransport
 from chatlab.live.transport import ChatTransport, WebSocketTransport
 from chatlab.messages import DeliveryState
-from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
+from chatlab.settings import (
+    FallbackConfig,
+    HeartbeatConfig,
+    LongPollingConfig,
+    OutboxConfig,
+    ReconnectConfig,
+    ShortPollingConfig,
+    SSEConfig,
+    WebSocketConfig,
+)
 from tests.live.chaos import TROUBLES, MakeTransport, exchange, scene
 
 RECONNECT = ReconnectConfig(max_attempts=None, base_delay=0.1, max_delay=1.0, jitter="full")
@@ -30,7 +41,62 @@ def websocket(url: str, sender: str) -> ChatTransport:
     )
 
 
-TRANSPORTS: dict[str, MakeTransport] = {"websocket": websocket}
+def sse(url: str, sender: str) -> ChatTransport:
+    return SSETransport(
+        SSEConfig(
+            url=url,
+            sender=sender,
+            reconnect=RECONNECT,
+            outbox=OUTBOX,
+            connect_timeout=1.0,
+            request_timeout=1.0,
+            idle_timeout=1.0,
+        )
+    )
+
+
+def long_polling(url: str, sender: str) -> ChatTransport:
+    return LongPollingTransport(
+        LongPollingConfig(
+            url=url,
+            sender=sender,
+            reconnect=RECONNECT,
+            outbox=OUTBOX,
+            connect_timeout=1.0,
+            request_timeout=1.0,
+            hold=0.5,
+            timeout=1.0,
+            error_delay=0.1,
+        )
+    )
+
+
+def short_polling(url: str, sender: str) -> ChatTransport:
+    return ShortPollingTransport(
+        ShortPollingConfig(
+            url=url,
+            sender=sender,
+            reconnect=RECONNECT,
+            outbox=OUTBOX,
+            connect_timeout=1.0,
+            request_timeout=1.0,
+            interval=0.2,
+        )
+    )
+
+
+def fallback(url: str, sender: str) -> ChatTransport:
+    transports = tuple(make(url, sender).config for make in (websocket, sse, long_polling, short_polling))
+    return FallbackTransport(FallbackConfig(transports=transports, upgrade_after=1.0))
+
+
+TRANSPORTS: dict[str, MakeTransport] = {
+    "websocket": websocket,
+    "sse": sse,
+    "long polling": long_polling,
+    "short polling": short_polling,
+    "fallback": fallback,
+}
 
 
 @pytest.mark.parametrize("trouble", [None, *TROUBLES])

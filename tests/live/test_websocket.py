@@ -13,62 +13,11 @@ from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, Inv
 from websockets.frames import Close
 
 from chatlab.live.failures import closing_failure, opening_failure, printable, retry_after
-from chatlab.live.websocket import WebSocketLink, headers_problem, is_loopback, with_query
+from chatlab.live.websocket import WebSocketLink
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import Closed, Event, Failure, Opened, OpenWebSocket, ReceivedBytes
 from tests.live.misbehave import BINARY, CLOSE, CONTINUATION, PING, TEXT, Misbehaving, Peer, frame, friendly
 from tests.live.watch import until
-
-
-@pytest.mark.parametrize(
-    ("url", "query", "expected"),
-    [
-        ("ws://h/ws", {}, "ws://h/ws"),
-        ("ws://h/ws", {"room": "a b&c", "after": "é"}, "ws://h/ws?room=a+b%26c&after=%C3%A9"),
-        ("ws://h/ws?token=x&room=old&room=older", {"room": "new"}, "ws://h/ws?token=x&room=new"),
-        ("ws://h/ws?flag=&a=1", {"b": ""}, "ws://h/ws?flag=&a=1&b="),
-    ],
-)
-def test_the_query_is_added_and_takes_the_place_of_its_own_names(
-    url: str, query: dict[str, str], expected: str
-) -> None:
-    assert with_query(url, query) == expected
-
-
-@pytest.mark.parametrize(
-    ("url", "is_own"),
-    [
-        ("ws://localhost/", True),
-        ("ws://127.8.9.1:1/", True),
-        ("ws://[::1]:80/", True),
-        ("wss://LOCALHOST/", True),
-        ("ws://chat.example/", False),
-        ("ws://10.127.0.1/", False),
-    ],
-)
-def test_no_proxy_is_asked_for_this_machine(url: str, is_own: bool) -> None:
-    assert is_loopback(url) is is_own
-
-
-@pytest.mark.parametrize(
-    ("headers", "fine"),
-    [
-        ({}, True),
-        ({"X-Ä": "x"}, False),
-        ({"": "x"}, False),
-        ({"X": ""}, True),
-        ({"X": "\xe9 \t y"}, True),
-        ({"X": "a\nb"}, False),
-        ({"X": "a\x00"}, False),
-        ({"X": "\u2713"}, False),
-        ({"X": 5}, False),
-        ({"X": None}, False),
-        ({5: "x"}, False),
-        ({"X: y\r\nZ": "x"}, False),
-    ],
-)
-def test_headers_are_checked(headers: dict[Any, Any], fine: bool) -> None:
-    assert (headers_problem(headers) == "") is fine
 
 
 @pytest.mark.parametrize(

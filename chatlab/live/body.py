@@ -1,0 +1,97 @@
+"""The body of an HTTP answer: unzipped as it comes, in pieces that are never large.
+
+httpx would unzip whatever has come in one go, so that 64 KiB from the network could make 64 MiB of it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import anyio.lowlevel
+import httpx
+
+from chatlab.live.failures import BrokenAnswer
+
+PIECE = 64 * 1024
+"""Bytes of the largest piece."""
+_GZIP = zlib.MAX_WBITS | 16
+
+
+class Unzipper:
+    """Unzips a stream piece by piece, each as soon as it can be read."""
+
+    def __init__(self) -> None:
+        self._zip = zlib.decompressobj(_GZIP)
+        self._begun = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the stream may end here."""
+        return self._zip.eof or not self._begun
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes unzip to.
+
+        Errors: `zlib.error`.
+        """
+        piece = b""
+        while data or (len(piece) == PIECE and not self._zip.eof):  # A full piece may not have been all.
+            if self._zip.eof:  # Source: RFC 1952 §2.2, a file may have several members.
+                self._zip = zlib.decompressobj(_GZIP)
+            self._begun = True
+            piece = self._zip.decompress(data, PIECE)
+            data = self._zip.unconsumed_tail or self._zip.unused_data
+            if piece:
+                yield piece
+
+
+async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Yield a body in pieces, as they come.
+
+    Errors: `BrokenAnswer`, `zlib.error`, and httpx's.
+    """
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("identity", ""):
+        async for chunk in response.aiter_raw():
+            for start in range(0, len(chunk), PIECE):
+                yield chunk[start : start + PIECE]
+    elif encoding in ("gzip", "x-gzip"):
+        unzipper = Unzipper()
+        async for chunk in response.aiter_raw():
+            for piece in unzipper.feed(chunk):
+                yield piece
+                if len(piece) == PIECE:  # There is more, maybe very much more; others want their turn.
+                    await anyio.lowlevel.checkpoint()
+        if not unzipper.complete:
+            raise BrokenAnswer("reset", "the answer's gzip ended too early")
+    else:
+        raise BrokenAnswer("protocol", "the answer has a content encoding that wasn't asked for")
+
+
+async def whole(response: httpx.Response, limit: int) -> bytes:
+    """Return a whole body.
+
+    Errors: `BrokenAnswer` above the limit, and those of `pieces`.
+    """
+    body = bytearray()
+    async for piece in pieces(response):
+        body += piece
+        if len(body) > limit:
+            raise BrokenAnswer("protocol", f"the server sent an answer above {limit} bytes")
+    return bytes(body)
+
+
+async def beginning(response: httpx.Response, limit: int, seconds: float) -> bytes:
+    """Return at most so many bytes of a body, as far as they come within so many seconds, and unharmed."""
+    body = bytearray()
+    with anyio.move_on_after(seconds):
+        try:
+            async for piece in pieces(response):
+                body += piece
+                if len(body) > limit:
+                    break
+        except (httpx.HTTPError, zlib.error, BrokenAnswer):
+            pass
+    return bytes(body[:limit])

@@ -1,0 +1,213 @@
+"""Requests over HTTP on httpx: what becomes of each `Fetch`, and of each way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from math import ceil
+from typing import Any, NamedTuple
+
+import anyio
+import httpx
+
+from chatlab.dialects.base import Answer, Request
+from chatlab.live.body import beginning, pieces, whole
+from chatlab.live.failures import BrokenAnswer, printable, request_failure, retry_after
+from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, user_headers, with_query
+from chatlab.live.session import HttpSession, origin, unlogged
+from chatlab.settings import HttpConfig
+from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
+
+REDIRECTS: Mapping[str, frozenset[int]] = {
+    "GET": frozenset({301, 302, 303, 307, 308}),
+    "POST": frozenset({307, 308}),
+}
+"""Those after which the same request is made elsewhere; others would make a GET of a POST, and lose it."""
+MAX_BODY = 8 << 20
+"""Bytes of the largest answer."""
+MAX_REFUSAL = 1024
+"""Bytes of a refusal's body that are kept."""
+REFUSAL_TIMEOUT = 1.0
+"""Seconds that a refusal's body may take; its status is known by then."""
+PUBLIC_HEADERS = frozenset({"accept", "cache-control"})
+"""Headers that another origin may see."""
+
+
+class Target(NamedTuple):
+    """Where to send a request, and with which headers; not `own` when it was redirected to another origin."""
+
+    method: str
+    url: httpx.URL
+    headers: Mapping[str, str]
+    own: bool = True
+
+    def redirected(self, response: httpx.Response) -> Target | None:
+        """Return where a response sends this request; None: nowhere, it is an answer.
+
+        Errors: `BrokenAnswer`, where that can't be or mustn't be.
+        """
+        locations = response.headers.get_list("location")
+        if response.status_code not in REDIRECTS[self.method] or len(locations) != 1:
+            return None
+        try:
+            url = self.url.join(locations[0]).copy_with(userinfo=b"", fragment=None)
+        except (httpx.InvalidURL, ValueError):
+            raise BrokenAnswer("protocol", "the server redirects to something that is no address") from None
+        if url.scheme not in ("http", "https") or not url.host:
+            raise BrokenAnswer("protocol", "the server redirects to something that is no web address")
+        if self.url.scheme == "https" and url.scheme == "http":
+            where = printable(url.host)
+            raise BrokenAnswer("protocol", f"the server redirects to an address without TLS, at {where}")
+        if origin(url) == origin(self.url):
+            return self._replace(url=url)
+        if self.method != "GET":
+            return None
+        public = {name: value for name, value in self.headers.items() if name in PUBLIC_HEADERS}
+        return Target(self.method, url, public, own=False)
+
+
+def target_of(
+    config: HttpConfig, request: Request, headers: Mapping[str, str], csrf_token: str
+) -> Target | Failure:
+    """Return where a request goes at first; a `Failure` where it can't be sent."""
+    try:
+        url = httpx.URL(with_query(config.url, request.query, request.path))
+    except (httpx.InvalidURL, ValueError):
+        return Failure("protocol", reason="the address can't be used")
+    merged = {}
+    if url.userinfo:
+        credentials = b64encode(f"{url.username}:{url.password}".encode()).decode()
+        merged["authorization"] = f"Basic {credentials}"
+    for some in (headers, request.headers, {"x-csrf-token": csrf_token} if csrf_token else {}):
+        merged.update((name.lower(), value.strip(" \t")) for name, value in some.items())
+    if problem := headers_problem(merged, latin1=False):
+        return Failure("protocol", reason=problem)
+    return Target(request.method, url.copy_with(userinfo=b""), merged)
+
+
+class HttpLink:
+    """One request, with its redirects, to the end of its answer."""
+
+    def __init__(self, port: Port, session: HttpSession, effect: Fetch) -> None:
+        self._port = port
+        self._session = session
+        self._effect = effect
+        self._link = effect.link
+        self._scope: anyio.CancelScope | None = None
+        self._left = False
+
+    async def run(self) -> None:
+        """Make the request, and report all of its answer."""
+        if self._left:  # Closed before this task had its first turn.
+            return
+        try:
+            # Not the task is cancelled, since httpcore can shield its cleaning up from a scope only.
+            with anyio.CancelScope() as self._scope:
+                try:
+                    end = await self._work()
+                except BrokenAnswer as error:
+                    end = Closed(self._link, error.failure)
+                except Exception as error:
+                    end = Closed(self._link, request_failure(error))
+                self._report(end)
+        except asyncio.CancelledError:
+            self._report(Closed(self._link, Failure("reset", reason="the event loop is being closed")))
+            raise
+
+    def close(self, code: int, reason: str) -> None:
+        """Abandon the request and its connection at once, and report nothing more."""
+        self._left = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def _report(self, event: Event) -> None:
+        if not self._left:
+            self._port.feed(event)
+
+    async def _work(self) -> Answered | Closed:
+        effect, session = self._effect, self._session
+        headers = await user_headers(session.config, effect.failure, latin1=False)
+        if isinstance(headers, Failure):
+            return Closed(self._link, headers)
+        csrf_token = session.csrf_token if effect.purpose == "post" else ""
+        target = target_of(session.config, effect.request, headers, csrf_token)
+        if isinstance(target, Failure):
+            return Closed(self._link, target)
+        for _ in range(1 + MAX_REDIRECTS):
+            async with self._sent(target) as response:
+                further = target.redirected(response)
+                if further is None:
+                    return await self._read(response)
+                await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)  # So that its connection can be kept.
+                target = further
+        raise BrokenAnswer("protocol", f"more than {MAX_REDIRECTS} redirects")
+
+    @asynccontextmanager
+    async def _sent(self, target: Target) -> AsyncIterator[httpx.Response]:
+        """Send the request, and close its response in the end, read or not."""
+        client = self._session.client(self._port)
+        opened: list[Any] = []
+
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                opened.append(info["return_value"])
+
+        request = client.build_request(
+            target.method,
+            target.url,
+            headers=[(name.encode(), value.encode()) for name, value in target.headers.items()],
+            content=self._effect.request.body.encode() if target.method == "POST" else None,
+            extensions={"trace": trace},
+        )
+        if not target.own:
+            request.headers.pop("cookie", None)
+        try:
+            with unlogged():
+                response = await client.send(request, stream=True, follow_redirects=False, auth=None)
+        except BaseException:
+            # httpcore forgets the connection where it is cancelled within the TLS handshake.
+            with anyio.CancelScope(shield=True):
+                for stream in opened:
+                    await stream.aclose()
+            raise
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _read(self, response: httpx.Response) -> Answered | Closed:
+        status = response.status_code
+        if self._effect.purpose == "stream" and status == 200:
+            return await self._stream(response)
+        if 200 <= status < 300:
+            body = await whole(response, MAX_BODY)
+        else:
+            body = await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)
+        if self._effect.purpose == "csrf" and status == 200:
+            return self._take_token(body)
+        return Answered(self._link, Answer(status, body, self._kept_headers(response)))
+
+    async def _stream(self, response: httpx.Response) -> Closed:
+        self._report(Opened(self._link, response.headers.get("content-type", "")))
+        async for piece in pieces(response):
+            self._report(ReceivedBytes(self._link, piece))
+        return Closed(self._link, Failure("reset", reason="the stream ended"))
+
+    def _take_token(self, body: bytes) -> Answered | Closed:
+        """Keep the token where no step, log or `repr` shows it."""
+        token = self._session.dialect.csrf_token(body)
+        if not token or headers_problem({"x": token}, latin1=False):
+            raise BrokenAnswer("protocol", "the server's answer holds no CSRF token")
+        self._session.csrf_token = token
+        return Answered(self._link, Answer(200))
+
+    def _kept_headers(self, response: httpx.Response) -> dict[str, str]:
+        names = self._session.dialect.answer_headers - {"retry-after"} | {"content-type"}
+        kept = {name: response.headers[name] for name in sorted(names) if name in response.headers}
+        waits = response.headers.get_list("retry-after")
+        seconds = retry_after(waits[0]) if len(waits) == 1 else None
+        if seconds is not None:
+            kept["retry-after"] = str(ceil(seconds))  # Never a date: a machine has no calendar.
+        return kept

@@ -1,0 +1,89 @@
+"""The transports by their names, and the address that each takes for one and the same server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from chatlab.errors import SettingsError
+from chatlab.live.fallback import FallbackTransport
+from chatlab.live.http_transport import LongPollingTransport, ShortPollingTransport, SSETransport
+from chatlab.live.transport import ChatTransport, WebSocketTransport
+from chatlab.settings import (
+    AnyConfig,
+    FallbackConfig,
+    LongPollingConfig,
+    ShortPollingConfig,
+    SSEConfig,
+    TransportConfig,
+    WebSocketConfig,
+)
+
+_COUNTERPARTS = {"http": "ws", "https": "wss", "ws": "http", "wss": "https"}
+
+
+class Kind(NamedTuple):
+    """A way to talk: its settings, its transport, how people call it, and its address for a server."""
+
+    config: type[TransportConfig]
+    transport: Callable[..., ChatTransport]
+    title: str
+    address: Callable[[str], str]
+
+
+def websocket_url(url: str) -> str:
+    """Return the URL of a WebSocket: one of its own as it is, or /ws under a server's root."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return url
+    return urlunsplit(parts._replace(scheme=_COUNTERPARTS[parts.scheme], path=parts.path.rstrip("/") + "/ws"))
+
+
+def http_url(url: str) -> str:
+    """Return the URL of a server's root, also where the one of its WebSocket is given."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss"):
+        return url
+    return urlunsplit(parts._replace(scheme=_COUNTERPARTS[parts.scheme], path=parts.path.removesuffix("/ws")))
+
+
+KINDS: dict[str, Kind] = {
+    "websocket": Kind(WebSocketConfig, WebSocketTransport, "WebSocket", websocket_url),
+    "sse": Kind(SSEConfig, SSETransport, "SSE + POST", http_url),
+    "long_polling": Kind(LongPollingConfig, LongPollingTransport, "Long polling", http_url),
+    "short_polling": Kind(ShortPollingConfig, ShortPollingTransport, "Short polling", http_url),
+}
+"""The plain transports, best first; `fallback` is all of them in that order."""
+
+FALLBACK = "fallback"
+TITLES: dict[str, str] = {name: kind.title for name, kind in KINDS.items()} | {FALLBACK: "Fallback"}
+"""What people call the transports."""
+
+
+def kind_of(config: AnyConfig) -> str:
+    """Return the name of the transport that a config is for."""
+    if isinstance(config, FallbackConfig):
+        return FALLBACK
+    return next(name for name, kind in KINDS.items() if isinstance(config, kind.config))
+
+
+def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
+    """Return settings for a transport to a server, whose URL may be its root or its WebSocket's.
+
+    `settings` go to those of the configs that know them. Errors: `SettingsError`.
+    """
+    if kind == FALLBACK:
+        return FallbackConfig(transports=tuple(make_config(name, url, **settings) for name in KINDS))
+    if kind not in KINDS:
+        raise SettingsError(f"transport: there is no {kind!r}; choose one of {', '.join(TITLES)}")
+    config = KINDS[kind].config
+    known = {name: value for name, value in settings.items() if name in config.__struct_fields__}
+    return config(url=KINDS[kind].address(url), **known)
+
+
+def make_transport(config: AnyConfig, **options: Any) -> ChatTransport:
+    """Return the transport for these settings; `options` are those of `ChatTransport`."""
+    if isinstance(config, FallbackConfig):
+        return FallbackTransport(config, **options)
+    return KINDS[kind_of(config)].transport(config, **options)

@@ -1,0 +1,80 @@
+"""What every kind of link needs: its driver, the address, and the headers that the user adds."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from chatlab.settings import TransportConfig
+from chatlab.transports.machine import Event, Failure
+
+MAX_REDIRECTS = 5
+
+# Source: RFC 9110 §5.6.2, §5.5; RFC 3629 §3 (no surrogates in UTF-8).
+_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_LATIN1 = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_UNICODE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
+
+
+class Port(Protocol):
+    """What a link needs of its driver."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def feed(self, event: Event) -> object:
+        """Give the machine an event."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine that belongs to the link."""
+
+
+async def user_headers(
+    config: TransportConfig, failure: Failure | None, *, latin1: bool
+) -> dict[str, str] | Failure:
+    """Return the user's headers for one attempt; a `Failure` where they can't be had, or can't be sent.
+
+    That failure is final: the user's function would only fail again.
+    """
+    try:
+        headers = config.headers(failure)
+        headers = dict(await headers if inspect.isawaitable(headers) else headers)
+    except Exception as error:
+        # The text of the error may hold a token, so only its kind is told.
+        return Failure("protocol", reason=f"the headers function raised {type(error).__name__}")
+    problem = headers_problem(headers, latin1=latin1)
+    return Failure("protocol", reason=problem) if problem else headers
+
+
+def headers_problem(headers: Mapping[Any, Any], *, latin1: bool) -> str:
+    """Say what is wrong with headers, without their values, which may be secret; empty: nothing."""
+    kind, pattern = ("Latin-1 text", _LATIN1) if latin1 else ("text", _UNICODE)
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            return "the headers have a name that isn't one"
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            return f"the header {name} needs a value of {kind} without line ends or control characters"
+    return ""
+
+
+def with_query(url: str, query: Mapping[str, str], path: str = "") -> str:
+    """Return the URL with a path added, and the query's parameters in the place of its own of those names."""
+    parts = urlsplit(url)
+    own = [
+        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in query
+    ]
+    return urlunsplit(
+        parts._replace(
+            path=parts.path.rstrip("/") + path if path else parts.path,
+            query=urlencode(own + list(query.items())),
+        )
+    )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host is this machine, which no proxy should be asked for."""
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")

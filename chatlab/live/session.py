@@ -1,0 +1,122 @@
+"""What the requests of one transport have in common: kept connections, cookies, the CSRF token."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from urllib.request import Request
+
+import httpx
+
+from chatlab.dialects.base import HttpDialect
+from chatlab.live.request import Port, is_loopback
+from chatlab.settings import HttpConfig
+
+KEEP_ALIVE = 4.0
+"""Seconds that an unused connection is kept. Many servers close it after 5, maybe just when it is used."""
+MAX_COOKIES = 50
+MAX_COOKIE_SIZE = 4096
+"""Source: RFC 6265 §6.1, of what browsers should take at least."""
+
+_unlogged = ContextVar("_unlogged", default=False)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep httpx from writing down addresses and headers, and the tokens in them, in this task."""
+    before = _unlogged.set(True)
+    try:
+        yield
+    finally:
+        _unlogged.reset(before)
+
+
+def _may_be_logged(record: logging.LogRecord) -> bool:
+    return not _unlogged.get()
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
+    logging.getLogger(_name).addFilter(_may_be_logged)
+
+
+class HttpSession:
+    """What the requests of one transport share: connections, cookies and the CSRF token."""
+
+    def __init__(self, config: HttpConfig, dialect: HttpDialect) -> None:
+        self.config = config
+        self.dialect = dialect
+        self.csrf_token = ""
+        self._pool: _Pool | None = None
+
+    def client(self, port: Port) -> httpx.AsyncClient:
+        """Return the client on the port's loop."""
+        if self._pool is None or self._pool.loop is not port.loop:
+            self._pool = _Pool(port, self.config.url)
+        return self._pool.client
+
+    def close(self) -> None:
+        """Let go of connections and cookies, in the background. A further request begins anew."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.closing.set()
+
+
+class _Pool:
+    """A client, and the task that closes it: when it is told to, or when its loop is being closed."""
+
+    def __init__(self, port: Port, url: str) -> None:
+        self.loop = port.loop
+        self.client = httpx.AsyncClient(
+            headers={"Accept-Encoding": "gzip"},
+            cookies=CookieJar(_OwnCookies(httpx.URL(url))),
+            verify=ssl.create_default_context() if url.startswith("https") else _shared_tls(),
+            trust_env=not is_loopback(url),
+            timeout=None,  # It is the machine that gives up.
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE
+            ),
+        )
+        self.closing = asyncio.Event()
+        port.spawn(self._keep())
+
+    async def _keep(self) -> None:
+        try:
+            await self.closing.wait()
+        finally:
+            await self.client.aclose()
+
+
+@cache
+def _shared_tls() -> ssl.SSLContext:
+    """What an address without TLS needs only if it redirects; making one takes 50 ms."""
+    return ssl.create_default_context()
+
+
+class _OwnCookies(DefaultCookiePolicy):
+    """Takes a bounded number of cookies, and from the configured origin only: cookies know no ports."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        super().__init__()
+        self._origin = origin(url)
+        self._taken: set[tuple[str, str, str]] = set()
+
+    def set_ok(self, cookie: Cookie, request: Request) -> bool:
+        key = (cookie.domain, cookie.path, cookie.name)
+        room = key in self._taken or len(self._taken) < MAX_COOKIES
+        small = len(cookie.name) + len(cookie.value or "") <= MAX_COOKIE_SIZE
+        ok = room and small and origin(httpx.URL(request.full_url)) == self._origin
+        if ok and super().set_ok(cookie, request):
+            self._taken.add(key)
+            return True
+        return False
+
+
+def origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
+    """Return what must be equal for two addresses to be of one origin. Source: RFC 6454 §4."""
+    return url.scheme, url.raw_host, url.port
