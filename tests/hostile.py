@@ -1,0 +1,248 @@
+"""Which tests bear which row of bad input, hostile servers and broken networks: `docs/hostile.md`.
+
+    python -m tests.hostile            # say what is missing
+    python -m tests.hostile --write    # write the table
+
+A test bears a row when the row's id stands in its name, in the ids or values of its parameters, in its
+docstring or in a comment within it: `test_A37_…`, `A72: …`, `HOSTILE A66`; `A01_to_A06` is all of them. Where
+a module's docstring names a row the whole file is shown, which is too vague to count.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "hostile.md"
+WRITE = "python -m tests.hostile --write"
+
+
+class Row(NamedTuple):
+    """What can go wrong, where, and what comes of it."""
+
+    where: str
+    what: str
+
+
+class Bearer(NamedTuple):
+    """A test, by its file below `tests/` and its name; the whole file where it has none."""
+
+    file: str
+    name: str
+
+
+ROWS: dict[str, Row] = {
+    "A01": Row("WebSocket", "a binary frame that is none: told of, and the connection lives"),
+    "A02": Row("WebSocket", "text that is no JSON: told of by its first characters"),
+    "A03": Row("WebSocket, SSE", "JSON of another shape, or ids of another type: never coerced"),
+    "A04": Row("everywhere", "NaN, infinities and numbers beyond a float are refused"),
+    "A05": Row("everywhere", "repeated keys, endless digits, 100,000 brackets: a bounded error"),
+    "A06": Row("everywhere", "half a surrogate pair never gets further"),
+    "A07": Row("WebSocket", "a text frame that is no UTF-8 ends with 1007"),
+    "A08": Row("WebSocket", "frames and fragments without end end with 1009, in bounded memory"),
+    "A09": Row("WebSocket", "breaches of the framing end with 1002"),
+    "A10": Row("WebSocket", "an extension or sub-protocol nobody offered is final"),
+    "A11": Row("WebSocket", "RST or FIN within a frame: nothing partial, and it resumes from the cursor"),
+    "A12": Row("WebSocket", "1000 from the server is the end, and no error"),
+    "A13": Row("WebSocket", "1001, 1006, 1011, 1012 and 1014 are retried"),
+    "A14": Row("WebSocket", "1013, a busy server, is retried"),
+    "A15": Row("WebSocket", "codes after which the same would happen again are final"),
+    "A16": Row("WebSocket", "1008 is final"),
+    "A17": Row(
+        "WebSocket", "codes from 4000 on, by a table that people can change; 4401 asks for new headers"
+    ),
+    "A18": Row("WebSocket", "malformed close frames; reasons are shown as short printable text"),
+    "A19": Row("all transports", "a refused handshake is final, with its status; 401 asks for new headers"),
+    "A20": Row("all transports", "an overloaded server is retried; Retry-After is a floor, up to a cap"),
+    "A21": Row("all transports", "redirects: at most 5, never out of TLS, no credentials to others"),
+    "A22": Row("all transports", "garbage for an answer is final; silence meets a timeout and is retried"),
+    "A23": Row("all transports", "a certificate that can't be trusted is final, and nothing is sent"),
+    "A24": Row("all transports", "no such name, nobody there: retried, and counted right"),
+    "A25": Row("all transports", "a server that lets in and throws out is backed off from"),
+    "A26": Row("all transports", "a crowd that loses its server comes back spread out"),
+    "A27": Row("WebSocket", "a half-open connection is found within interval + timeout"),
+    "A28": Row("WebSocket", "any frame is a sign of life"),
+    "A29": Row("WebSocket", "servers that take no pings: Ping frames, none, or a named cause"),
+    "A30": Row("WebSocket", "late, early and repeated pongs; pings by the server"),
+    "A31": Row("all transports", "no timer, task or socket outlives its connection"),
+    "A32": Row("all transports", "a clock that jumps, a computer that sleeps: one reconnect"),
+    "A33": Row("SSE", "the grammar of event streams, however the bytes are cut"),
+    "A34": Row("SSE", "204 is the end"),
+    "A35": Row("SSE", "another content type is final, and its body is not read"),
+    "A36": Row("SSE", "UTF-8, whatever the content type says"),
+    "A37": Row("SSE", "events in the body of an error are no events"),
+    "A38": Row("SSE, polling", "a refusal is final"),
+    "A39": Row("SSE, polling", "redirects keep the cursor, and lose the credentials elsewhere"),
+    "A40": Row("SSE, polling", "half an event, half an answer: nothing, and the cursor stays"),
+    "A41": Row("SSE, polling", "lines, events, headers and answers without end, in bounded memory"),
+    "A42": Row("SSE, polling", "gzip: prompt, broken, or a bomb"),
+    "A43": Row("SSE", "a drip of comments is life"),
+    "A44": Row("SSE", "silence is a lost connection"),
+    "A45": Row("SSE", "any `retry:` is clamped; never a hot loop"),
+    "A46": Row("SSE", "odd, huge and smuggling ids"),
+    "A47": Row("SSE", "events named like our own never change the status"),
+    "A48": Row("POST", "a stale CSRF token is renewed once, for the same message"),
+    "A49": Row("POST", "a redirect never makes a GET of a POST"),
+    "A50": Row("POST", "an answer that was lost: sent again with the same id, shown once"),
+    "A51": Row("POST", "a refused message fails alone"),
+    "A52": Row("POST", "Retry-After holds up the queue, in order"),
+    "A53": Row("POST", "one's own message that comes back before the answer is one bubble"),
+    "A54": Row("polling", "a slow answer delays the next poll, and never overlaps it"),
+    "A55": Row("polling", "answers and elements that make no sense spoil no good ones"),
+    "A56": Row("polling", "all the ways to say that nothing is new"),
+    "A57": Row("long polling", "instant answers make no hot loop"),
+    "A58": Row("polling", "what is posted between two polls is not lost"),
+    "A59": Row("polling", "an answer that comes too late is fetched again, and shown once"),
+    "A60": Row("polling", "nothing changed, or a cursor that the server has forgotten"),
+    "A61": Row("polling", "ids with characters that mean something in an address"),
+    "A62": Row("all transports", "a message that comes twice is shown once"),
+    "A63": Row("all transports", "ids are opaque: never compared, counted or converted"),
+    "A64": Row("all transports", "sending without a connection is accepted, in order"),
+    "A65": Row("all transports", "more messages than the outbox holds are all accounted for"),
+    "A66": Row("all transports", "a connection that dies while it sends: the unacknowledged again, in order"),
+    "A67": Row("all transports", "disconnecting in any phase, twice, and from a handler"),
+    "A68": Row("all transports", "connecting twice, after an error, and cancelled"),
+    "A69": Row("all transports", "handlers that raise, are slow, or call back"),
+    "A70": Row("client, panel", "floods of messages and large ones"),
+    "A71": Row("client", "loops and interpreters that end: no noise, and the port is free"),
+    "A72": Row("panel", "markup in anything foreign is text"),
+    "A73": Row("panel", "nothing foreign is in the saved widget state"),
+    "A74": Row("panel", "text that hides, reorders or towers"),
+    "A75": Row("panel, logs", "control characters and ANSI escapes become visible"),
+    "A76": Row("server", "foreign origins are refused"),
+    "A77": Row("server", "hosts that are not this one are refused"),
+    "A78": Row("server", "posts without a token, from elsewhere, or of another type are refused"),
+    "A79": Row("everywhere", "a token is told to the server, and to nobody else"),
+    "A80": Row("server", "line ends in text can't forge events"),
+    "A81": Row("server", "limits on connections, queues, bodies, headers and rates"),
+    "A82": Row("server", "it listens on loopback, and stops with its owner"),
+    "A83": Row("network", "every fault of the proxy, in each direction, on each transport"),
+}
+
+NOT_APPLICABLE: dict[str, str] = {}
+"""Rows that nothing here can meet, and why."""
+
+_ID = re.compile(r"(?<![A-Za-z0-9\\/%#])[Aa](\d\d)(?![0-9A-Za-z])")
+_RANGE = re.compile(r"(?<![A-Za-z0-9])[Aa](\d\d)(?:_to_| to |–|-)[Aa](\d\d)(?![0-9A-Za-z])")
+_JAVASCRIPT_TEST = re.compile(r"\b(?:test|it|describe)\(\s*([\"'`])(.+?)\1")
+
+
+def ids_in(text: str) -> set[str]:
+    """Return the ids of rows in a text."""
+    numbers = {int(number) for number in _ID.findall(text)}
+    for first, last in _RANGE.findall(text):
+        numbers.update(range(int(first), int(last) + 1))
+    return {id for id in (f"A{number:02}" for number in numbers) if id in ROWS}
+
+
+def python_tests(source: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield the tests of a Python module, and the rows that each bears; first the module itself, as "".
+
+    What stands in a constant that a test's decorators name counts as if it stood there.
+    """
+    module = ast.parse(source)
+    lines = source.splitlines()
+    yield "", ids_in(ast.get_docstring(module) or "")
+    named: dict[str, set[str]] = {}
+    for node in module.body:
+        text = "\n".join(lines[_first_line(node) - 1 : node.end_lineno])
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                named[name] = ids_in(text)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name.startswith("test_"):
+                used = {
+                    inner.id
+                    for decorator in node.decorator_list
+                    for inner in ast.walk(decorator)
+                    if isinstance(inner, ast.Name)
+                }
+                yield node.name, ids_in(text).union(*(named.get(name, set()) for name in used))
+            case _:
+                pass
+
+
+def _first_line(node: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def javascript_tests(source: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield the tests of a JavaScript module, and the rows that their names bear."""
+    for _, name in _JAVASCRIPT_TEST.findall(source):
+        yield name, ids_in(name)
+
+
+def bearers(folder: Path = ROOT / "tests") -> dict[str, list[Bearer]]:
+    """Return the tests of each row, in the order of files and lines."""
+    found: dict[str, list[Bearer]] = {id: [] for id in ROWS}
+    for file in sorted([*folder.rglob("test_*.py"), *folder.rglob("*.test.mjs")]):
+        if "node_modules" in file.parts or file.name == "test_hostile.py":
+            continue
+        read = python_tests if file.suffix == ".py" else javascript_tests
+        for name, ids in read(file.read_text(encoding="utf-8")):
+            for id in sorted(ids):
+                found[id].append(Bearer(file.relative_to(folder).as_posix(), name))
+    return found
+
+
+def untested(found: dict[str, list[Bearer]]) -> list[str]:
+    """Return the rows that no test bears, and that aren't excused."""
+    return [
+        id for id, tests in found.items() if not any(test.name for test in tests) and id not in NOT_APPLICABLE
+    ]
+
+
+def page(found: dict[str, list[Bearer]]) -> str:
+    """Return the page that shows which tests bear which row."""
+    lines = [
+        "# Bad input, hostile servers, broken networks",
+        "",
+        "What can go wrong, and the tests that show what comes of it: in the live client, the server and the",
+        "panel, against servers that misbehave byte by byte, a proxy that breaks things, and rude visitors.",
+        f"Made from the tests by `{WRITE}`.",
+        "",
+        "| id | where | what | tests |",
+        "|---|---|---|---|",
+    ]
+    for id, row in ROWS.items():
+        lines.append(f"| {id} | {row.where} | {row.what} | {_cell(id, found[id])} |")
+    return "\n".join([*lines, ""])
+
+
+def _cell(id: str, tests: list[Bearer]) -> str:
+    if not tests:
+        return f"*{NOT_APPLICABLE.get(id, 'none')}*"
+    files: dict[str, list[str]] = {}
+    for test in tests:
+        files.setdefault(test.file, []).append(test.name)
+    return "<br>".join(
+        f"`{file}`: {', '.join(map(_shown, dict.fromkeys(filter(None, names)))) or 'as a whole'}"
+        for file, names in files.items()
+    )
+
+
+def _shown(name: str) -> str:
+    """Return a test's name as words, without the ids that it begins with."""
+    words = re.sub(r"^test_(?:A\d\d_(?:to_)?)*", "", name, flags=re.IGNORECASE).replace("_", " ")
+    words = re.sub(r"^(?:A\d\d[,:]\s*)+", "", words)
+    return words.replace("|", "\\|").replace("<", "&lt;")
+
+
+def main() -> int:
+    """Say what is missing, or write the page."""
+    found = bearers()
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(page(found), encoding="utf-8")
+    missing = untested(found)
+    if missing:
+        sys.stderr.write(f"no test bears {', '.join(missing)}\n")
+    return bool(missing)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
