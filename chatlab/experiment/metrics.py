@@ -27,10 +27,13 @@ _CELLS = 1 << 22
 
 
 class Crowd(Struct, frozen=True):
-    """What the ledger doesn't know: everybody's room, and whose link works and is quiet at the end."""
+    """What the ledger doesn't know: everybody's room, and up to when each has heard of everything.
+
+    What the server had before `heard_until` must have been shown at the end (inf: all of it).
+    """
 
     rooms: Column
-    quiet: Column
+    heard_until: Column
 
 
 def measure(
@@ -44,7 +47,7 @@ def measure(
     - out_of_order: messages shown after one that stands later in the server's log.
     - lost: owed pairs that weren't shown, though the sender has an ack, and that can't be under way any more:
       the reader was shown a message that was handed over after that ack, or has a link at the end that works,
-      with nothing under way.
+      with nothing under way, or was answered a poll that was read after that ack.
     - latency: from handing over to showing, of owed pairs.
     - recovery: from a fault's end (0 if earlier) until people are connected again who lost their connection
       after its beginning, and before the next fault's; *unrecovered* never are.
@@ -134,7 +137,7 @@ class _Deliveries:
         acked = np.flatnonzero(np.isfinite(acked_at))
         latest = np.full(len(self._crowd.rooms), -np.inf)
         np.maximum.at(latest, self._reader, accepted_at[self._message])
-        due_until = np.where(self._crowd.quiet, np.inf, latest)
+        due_until = np.maximum(self._crowd.heard_until, latest)
         room_of = self._crowd.rooms[self._ledger.senders[acked]]
         by_room = np.argsort(room_of, kind="stable")
         lost = 0

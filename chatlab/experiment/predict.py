@@ -6,16 +6,23 @@ from collections.abc import Sequence
 
 from chatlab.dialects import find_dialect
 from chatlab.experiment.run import Run
-from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import (
+    AnyTransport,
+    FallbackSettings,
+    OneTransport,
+    WebSocketSettings,
+    settings_of,
+)
 from chatlab.experiment.worlds import run
-from chatlab.settings import WebSocketConfig
+from chatlab.settings import AnyConfig
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 
 def predict(
-    config: WebSocketConfig,
+    config: AnyConfig,
     outages: Sequence[tuple[float, float | None]],
     horizon: float,
     *,
@@ -50,8 +57,17 @@ def predict(
     return run(scenario, sample=1)
 
 
-def _for_model(config: WebSocketConfig) -> WebSocketSettings:
+def _for_model(config: AnyConfig) -> AnyTransport:
     """The model's server speaks `chatlab`; of another dialect only the heartbeat is kept."""
-    settings = WebSocketSettings.of(config)
-    heartbeat = config.heartbeat.replace(mode=config.heartbeat.mode or find_dialect(config.dialect).heartbeat)
-    return settings.replace(dialect="chatlab", heartbeat=heartbeat)
+    settings = settings_of(config)
+    if isinstance(settings, FallbackSettings):
+        return settings.replace(transports=tuple(map(_in_chatlab, settings.transports)))
+    return _in_chatlab(settings)
+
+
+def _in_chatlab(settings: OneTransport) -> OneTransport:
+    if isinstance(settings, WebSocketSettings):
+        heartbeat = settings.heartbeat
+        mode = heartbeat.mode or find_dialect(settings.dialect).heartbeat
+        settings = settings.replace(heartbeat=heartbeat.replace(mode=mode))
+    return settings.replace(dialect="chatlab")

@@ -5,73 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from msgspec import Meta, field
+from msgspec import Meta
 
-from chatlab.dialects import find_dialect
 from chatlab.errors import SettingsError
 from chatlab.experiment.toml import read_toml, write_toml
-from chatlab.settings import (
-    Count,
-    Duration,
-    FailureKey,
-    HeartbeatConfig,
-    Name,
-    OutboxConfig,
-    PositiveDuration,
-    ReconnectConfig,
-    Settings,
-    Size,
-    TransportConfig,
-    Verdict,
-    WebSocketConfig,
-)
+from chatlab.experiment.transports import AnyTransport, WebSocketSettings
+from chatlab.settings import Count, PositiveDuration, Settings
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
-from chatlab.sim.server import ServerConfig
-
-WORLD_URL = "127.0.0.1:8000"
-"""Host and port where the server of a world without sockets is said to be."""
-
-
-class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What a scenario sets of a `TransportConfig`: not URL, room, name, headers and start, which are
-    the world's."""
-
-    dialect: Name = "chatlab"
-    history: Count | None = 50
-    failures: dict[FailureKey, Verdict] = field(default_factory=dict)
-    reconnect: ReconnectConfig = ReconnectConfig()
-    outbox: OutboxConfig = OutboxConfig()
-    connect_timeout: PositiveDuration = 10.0
-    drain_timeout: Duration = 0.75
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        find_dialect(self.dialect)
-
-    @classmethod
-    def of(cls, config: TransportConfig) -> Self:
-        """Return what a scenario keeps of a transport's config."""
-        return cls(**{name: getattr(config, name) for name in cls.__struct_fields__})
-
-
-class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="websocket"):
-    """What a scenario sets of a `WebSocketConfig`."""
-
-    protocols: tuple[str, ...] = ()
-    heartbeat: HeartbeatConfig = HeartbeatConfig()
-    max_frame_size: Size = 1 << 20
-
-    def config(
-        self, *, url: str = f"ws://{WORLD_URL}/ws", room: str = "lobby", sender: str = "guest"
-    ) -> WebSocketConfig:
-        """Return one person's config."""
-        own = {name: getattr(self, name) for name in self.__struct_fields__}
-        return WebSocketConfig(url=url, room=room, sender=sender, **own)
-
-
-AnyTransport = WebSocketSettings
 
 
 class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -42,6 +42,14 @@ def read_toml(text: str, kind: type[S]) -> S:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"not valid TOML: {error}") from None
+    return from_plain(raw, kind)
+
+
+def from_plain(raw: Any, kind: type[S]) -> S:
+    """Return the settings that TOML's data holds: dicts, lists, strings and numbers.
+
+    Errors: as `read_toml`.
+    """
     try:
         return msgspec.convert(_checked(raw, type_info(kind), ""), kind)
     except msgspec.ValidationError as error:
@@ -50,7 +58,7 @@ def read_toml(text: str, kind: type[S]) -> S:
 
 def write_toml(settings: Settings) -> str:
     """Return the TOML text of the settings; what is at its default is left out."""
-    return msgspec.toml.encode(_plain(settings)).decode()
+    return msgspec.toml.encode(to_plain(settings)).decode()
 
 
 # Reading
@@ -110,7 +118,7 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
     for name, item in value.items():
         where = f"{path}.{name}" if path else name
         if name in fields:
-            checked[name] = _checked(item, fields[name].type, where)
+            checked[name] = _checked(_with_tag(item, fields[name].default), fields[name].type, where)
         elif name == struct.tag_field:
             if item != struct.tag:
                 raise SettingsError(_no_such(where, item, [str(struct.tag)]))
@@ -118,6 +126,15 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
         else:
             raise SettingsError(_unknown(where, name, fields))
     return checked
+
+
+def _with_tag(value: Any, default: Any) -> Any:
+    """Return a table with the default's tag, where there is a default and the table has none."""
+    if isinstance(value, dict) and isinstance(default, Settings):
+        field = default.__struct_config__.tag_field
+        if field is not None and field not in value:
+            return {field: default.__struct_config__.tag, **value}
+    return value
 
 
 def _unknown(where: str, name: str, fields: Iterable[str]) -> str:
@@ -161,7 +178,8 @@ def _at(raw: Any, path: str) -> Any:
 # Writing
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """Return settings as TOML's data, without what is at its default."""
     if isinstance(value, Settings):
         config = value.__struct_config__
         plain = {config.tag_field: config.tag} if config.tag_field else {}
@@ -169,8 +187,8 @@ def _plain(value: Any) -> Any:
             item = getattr(value, field.name)
             default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
             if item != default:
-                plain[field.encode_name] = NONE if item is None else _plain(item)
+                plain[field.encode_name] = NONE if item is None else to_plain(item)
         return plain
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value

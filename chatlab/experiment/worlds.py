@@ -52,7 +52,7 @@ def _run_model(scenario: Scenario, sample: int) -> Run:
         model.run(scenario.duration)
     people = scenario.people
     crowd = Crowd(
-        np.arange(people.count) % people.rooms, np.array([driver.quiet for driver in model.drivers])
+        np.arange(people.count) % people.rooms, np.array([driver.heard_until for driver in model.drivers])
     )
     network = model.network
     windows = sorted((fault.at, fault.end_at) for fault in scenario.faults)
@@ -66,6 +66,7 @@ def _run_model(scenario: Scenario, sample: int) -> Run:
             "bytes_up": network.bytes_up,
             "bytes_down": network.bytes_down,
             "queue_max": model.server.queue.longest,
+            "work_max": model.server.work.longest,
         },
         series(ledger, scenario.duration),
         latency_histogram(ledger, crowd),

@@ -7,15 +7,19 @@ number, its generation, and a timer of an old generation does nothing when it fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Protocol
 
+from chatlab.dialects.base import Answer
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
-from chatlab.sim.latency import Path
+from chatlab.sim.connection import Connection
+from chatlab.sim.http import Exchange, Session
 from chatlab.sim.network import Link, Network
+from chatlab.sim.path import Path, Trouble
 from chatlab.trace import Step
 from chatlab.transports.machine import (
+    Answered,
     Close,
     Closed,
     Connect,
@@ -23,6 +27,7 @@ from chatlab.transports.machine import (
     Disconnect,
     Effect,
     Event,
+    Fetch,
     Machine,
     Notify,
     OpenWebSocket,
@@ -36,6 +41,11 @@ from chatlab.transports.machine import (
 )
 
 CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
+
+
+def is_whole(answer: Answer) -> bool:
+    """Whether a poll's answer told all that there was."""
+    return answer.status == 200 and "chat-more" not in answer.headers
 
 
 class Recorder(Protocol):
@@ -60,11 +70,15 @@ class Recorder(Protocol):
         """A person's transport has notified a status."""
 
     def attempted(self, at: float) -> None:
-        """Somebody tries to connect."""
+        """Somebody tries to connect: opens a WebSocket or a stream, or polls without being connected."""
 
 
 class Driver:
-    """One person's machine, path and links. `steps` is where its steps go, if they are wanted."""
+    """One person's machine, path and links. `steps` is where its steps go, if they are wanted.
+
+    `links` are WebSockets, `exchanges` requests; `read_at` is when the server read the log for the last poll
+    that told the person all there was. Who makes requests needs a `session`.
+    """
 
     __slots__ = (
         "_armed_at",
@@ -75,10 +89,13 @@ class Driver:
         "_network",
         "_recorder",
         "_steps",
+        "exchanges",
         "links",
         "name",
         "path",
         "person",
+        "read_at",
+        "session",
     )
 
     def __init__(
@@ -95,19 +112,42 @@ class Driver:
         self.name = name
         self.path = path
         self.links: dict[int, Link] = {}
+        self.exchanges: dict[int, Exchange] = {}
+        self.read_at = -inf
         self._machine = machine
         self._network = network
         self._environment = network.environment
         self._recorder = recorder
         self._steps = steps
+        self.session: Session | None = None
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
 
     @property
-    def quiet(self) -> bool:
-        """Whether the person is connected by a link that works, and nothing is on its way down."""
-        return any(link.quiet for link in self.links.values())
+    def heard_until(self) -> float:
+        """Whatever the server has had before this time, the person must have been shown; inf: all."""
+        quiet = any(link.quiet for link in self.links.values())
+        quiet = quiet or any(exchange.quiet for exchange in self.exchanges.values())
+        return inf if quiet else self.read_at
+
+    @property
+    def connections(self) -> Iterator[Connection]:
+        """All connections, whether in use or kept for later."""
+        kept = () if self.session is None else self.session.connections
+        return iter([*self.links.values(), *kept])
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Have a further trouble on the path."""
+        self.path.suffer(trouble)
+        for connection in self.connections:
+            connection.adapt()
+
+    def recover(self, trouble: Trouble) -> None:
+        """Be rid of a trouble on the path."""
+        self.path.recover(trouble)
+        for connection in self.connections:
+            connection.adapt()
 
     # What a person does
 
@@ -139,9 +179,12 @@ class Driver:
         now = self._environment.now
         self._carry_out(self._take(event, now), now)
 
-    def lose(self, event: Closed) -> None:
-        """Take the news that a link has ended, or has never come to be."""
-        del self.links[event.link]
+    def lose(self, event: Closed | Answered) -> None:
+        """Take the news that a link has ended, or has never come to be; or that a request is answered."""
+        if self.links.pop(event.link, None) is None:
+            exchange = self.exchanges.pop(event.link)
+            if exchange.purpose == "poll" and isinstance(event, Answered) and is_whole(event.answer):
+                self.read_at = exchange.read_at
         self.handle(event)
 
     # The machine
@@ -170,9 +213,12 @@ class Driver:
                 case OpenWebSocket(link, query):
                     recorder.attempted(now)
                     self.links[link] = self._network.open(self.path, self, link, query)
+                case Fetch():
+                    self._fetch(effect, now)
                 case Close(link, code, reason):
-                    if link in self.links:
-                        self.links.pop(link).close(code, reason)
+                    closing = self.links.pop(link, None) or self.exchanges.pop(link, None)
+                    if closing is not None:
+                        closing.close(code, reason)
                 case Ping(link, id):
                     self.links[link].ping(id)
                 case Refuse():
@@ -180,6 +226,15 @@ class Driver:
         deadline = self._machine.deadline
         if deadline < self._armed_at:
             self._arm(deadline)
+
+    def _fetch(self, effect: Fetch, now: float) -> None:
+        assert self.session is not None
+        purpose = effect.purpose
+        if purpose == "stream" or (
+            purpose == "poll" and self._machine.status is not ConnectionStatus.CONNECTED
+        ):
+            self._recorder.attempted(now)
+        self.exchanges[effect.link] = self.session.fetch(effect.link, purpose, effect.request)
 
     def _arm(self, deadline: float) -> None:
         self._armed_at = deadline

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from chatlab.dialects import find_dialect
-from chatlab.dialects.base import Dialect
+from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
 from chatlab.luck import Luck
-from chatlab.settings import WebSocketConfig
+from chatlab.settings import AnyConfig, FallbackConfig, WebSocketConfig
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver, Recorder
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults import Fault, schedule
-from chatlab.sim.latency import NetworkConfig, Paths
+from chatlab.sim.http import Session
+from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Network
+from chatlab.sim.path import Paths
 from chatlab.sim.people import PeopleConfig, bring
-from chatlab.sim.server import Server, ServerConfig
+from chatlab.sim.server import Server
 from chatlab.trace import Step
-from chatlab.transports.websocket import WebSocketMachine
+from chatlab.transports.making import make_machine
 
 REMEMBERED_FRAMES = 4096
+
+C = TypeVar("C", bound=AnyConfig)
 
 
 class Model:
@@ -35,7 +41,7 @@ class Model:
     def __init__(
         self,
         seed: int,
-        config: WebSocketConfig,
+        config: AnyConfig,
         people: PeopleConfig,
         network: NetworkConfig,
         server: ServerConfig,
@@ -45,20 +51,24 @@ class Model:
     ) -> None:
         luck = Luck(seed)
         self.environment = LadderEnvironment()
-        self.server = Server(self.environment, server)
-        self.network = Network(self.environment, self.server)
+        self.server = Server(self.environment, server, luck)
+        self.network = Network(self.environment, self.server, tls=network.tls)
         self.steps: list[Step] = []
         self.drivers: list[Driver] = []
         paths = Paths(network, luck)
-        dialect = share_decoding(find_dialect(config.dialect))
+        dialect = cast(Dialect, SharedDialect(find_dialect(config.dialect)))
         for person, name in enumerate(people.names):
             own = personal(config, f"room-{people.room(person) + 1}", name)
-            machine = WebSocketMachine(own, dialect, luck.uniform(person, "backoff"))
+            machine = make_machine(own, dialect, luck.uniform(person, "backoff"))
+            path = paths.make(person)
             steps = self.steps if person < sample else None
-            self.drivers.append(
-                Driver(person, name, machine, self.network, paths.make(person), recorder, steps)
-            )
-        schedule(faults, self.drivers, self.server, self.environment, luck)
+            driver = Driver(person, name, machine, self.network, path, recorder, steps)
+            if dialect.http is not None and not isinstance(config, WebSocketConfig):
+                driver.session = Session(
+                    self.network, self.server, path, driver, dialect.http, network.keep_alive
+                )
+            self.drivers.append(driver)
+        schedule(faults, self.drivers, self.server, luck)
         bring(people, self.drivers, self.environment, luck)
 
     def run(self, duration: float) -> None:
@@ -66,17 +76,40 @@ class Model:
         self.environment.run(until=self.environment.now + duration)
 
 
-def personal(config: WebSocketConfig, room: str, sender: str) -> WebSocketConfig:
+def personal(config: C, room: str, sender: str) -> C:
     """Return a copy of the config for one person. It isn't checked again, which takes long."""
     own = copy.copy(config)
-    msgspec.structs.force_setattr(own, "room", room)
-    msgspec.structs.force_setattr(own, "sender", sender)
+    if isinstance(own, FallbackConfig):
+        inner = tuple(personal(transport, room, sender) for transport in own.transports)
+        msgspec.structs.force_setattr(own, "transports", inner)
+    else:
+        msgspec.structs.force_setattr(own, "room", room)
+        msgspec.structs.force_setattr(own, "sender", sender)
     return own
 
 
-def share_decoding(dialect: Dialect) -> Dialect:
-    """Return a dialect that reads a frame once for all its receivers, who so share the message in memory
-    too."""
-    shared = copy.copy(dialect)
-    vars(shared)["decode"] = lru_cache(REMEMBERED_FRAMES)(dialect.decode)
-    return shared
+class SharedDialect:
+    """A dialect that reads a frame, an event or a page once for all its receivers, who so share the messages
+    in memory too."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.decode = lru_cache(REMEMBERED_FRAMES)(dialect.decode)
+        self.http: HttpDialect | None = copy.copy(dialect.http)
+        if dialect.http is not None:
+            vars(self.http)["event"] = lru_cache(REMEMBERED_FRAMES)(dialect.http.event)
+            vars(self.http)["page"] = _sharing_pages(dialect.http)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dialect, name)
+
+
+def _sharing_pages(http: HttpDialect) -> Callable[[Answer], Page | None]:
+    @lru_cache(REMEMBERED_FRAMES)
+    def read(status: int, body: bytes, headers: tuple[tuple[str, str], ...]) -> Page | None:
+        return http.page(Answer(status, body, dict(headers)))
+
+    def page(answer: Answer) -> Page | None:
+        return read(answer.status, answer.body, tuple(answer.headers.items()))
+
+    return page

@@ -1,30 +1,30 @@
-"""A model of TCP and WebSocket between people and one server: opening, order, and every way to end.
+"""WebSockets between people and one server, over modelled connections.
 
-What it keeps of the real thing (d is one-way latency, drawn anew for every packet):
-
-    client ── SYN ──────────▶ server    d: a place in the accept queue, or refused: the client knows after 2d
-           ◀────── SYN-ACK ──
-           ── upgrade ──────▶           3d: the server lets it in
-           ◀────────── 101 ──           4d: the client is connected
-
-In each direction bytes arrive in order: a slow packet holds up what follows (head-of-line blocking).
-Congestion, bandwidth and TLS are not modelled. Bytes are those above TCP, and counted when they are sent.
+    client ── SYN, SYN-ACK ──            2d (4d with TLS): the client may speak
+           ── upgrade ──────▶            3d: the server lets it in
+           ◀────────── 101 ──            4d: the client is connected
 
 Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
 """
 
 from __future__ import annotations
 
-from math import inf
 from typing import Protocol
 from urllib.parse import urlencode
 
+from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.latency import Path
-from chatlab.transports.machine import Closed, Event, Failure, Opened, Pong, Received, ReceivedBytes
-
-GIVE_UP = 924.6
-"""Seconds until a server's TCP gives up a silent link. Source: Linux, `tcp_retries2`."""
+from chatlab.sim.path import NO_TROUBLE, Path
+from chatlab.transports.machine import (
+    Answered,
+    Closed,
+    Event,
+    Failure,
+    Opened,
+    Pong,
+    Received,
+    ReceivedBytes,
+)
 
 REQUEST_SIZE = len(
     "GET /ws? HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -47,20 +47,17 @@ def frame_size(content: str | bytes, *, masked: bool) -> int:
 
 
 class Client(Protocol):
-    """The person's end of a link."""
+    """The person's end of a link or a request."""
 
     def handle(self, event: Event) -> None:
         """Take what has come in."""
 
-    def lose(self, event: Closed) -> None:
-        """Take the news that a link has ended, or has never come to be."""
+    def lose(self, event: Closed | Answered) -> None:
+        """Take the news that a link has ended, or has never come to be; or that a request is answered."""
 
 
-class Host(Protocol):
+class Host(Door, Protocol):
     """The server's end of all links."""
-
-    def knock(self, link: Link) -> float | None:
-        """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
 
     def upgrade(self, link: Link) -> None:
         """Take the upgrade request of an accepted connection."""
@@ -68,19 +65,15 @@ class Host(Protocol):
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Take a frame."""
 
-    def leave(self, link: Link) -> None:
-        """The person's side has gone."""
 
+class Network(Traffic):
+    """All links to one server."""
 
-class Network:
-    """All links to one server, and how many bytes and requests they carried."""
+    __slots__ = ("host",)
 
-    __slots__ = ("bytes_down", "bytes_up", "environment", "host", "requests")
-
-    def __init__(self, environment: LadderEnvironment, host: Host) -> None:
-        self.environment = environment
+    def __init__(self, environment: LadderEnvironment, host: Host, *, tls: bool = False) -> None:
+        super().__init__(environment, tls=tls)
         self.host = host
-        self.bytes_up = self.bytes_down = self.requests = 0
 
     def open(self, path: Path, client: Client, number: int, query: dict[str, str]) -> Link:
         """Begin to open a WebSocket, which is the client's link of that number."""
@@ -89,208 +82,144 @@ class Network:
         return link
 
 
-class Link:
-    """One WebSocket connection, from its first packet on.
+class Link(Connection):
+    """One WebSocket connection, from its first packet on."""
 
-    `served` is True from when the server has taken it in until it lets go. From `silent_at` on everything
-    vanishes, and neither side is told. `member` is the server's number for it.
-    """
-
-    __slots__ = (
-        "_accepted",
-        "_client",
-        "_down_at",
-        "_environment",
-        "_network",
-        "_number",
-        "_opened",
-        "_path",
-        "_up_at",
-        "member",
-        "query",
-        "served",
-        "silent_at",
-    )
+    __slots__ = ("_accepted", "_client", "_host", "_link", "_opened", "query")
 
     def __init__(
         self, network: Network, path: Path, client: Client, number: int, query: dict[str, str]
     ) -> None:
-        self._network = network
-        self._environment = network.environment
-        self._path = path
-        self._client: Client | None = client
-        self._number = number
+        super().__init__(network, network.host, path)
+        self._host = network.host
+        self._client = client
+        self._link = number
         self._accepted = False
         self._opened = False
-        self._up_at = self._down_at = -inf
         self.query = query
-        self.member = 0
-        self.served = False
-        self.silent_at = -inf if path.swallowing else inf
 
     @property
     def quiet(self) -> bool:
         """Whether the link works, and all that the server has sent on it has arrived."""
         now = self._environment.now
-        alive = self._client is not None and self._opened and self.served
+        alive = self.held and self._opened and self.served
         return alive and self._down_at <= now < self.silent_at
-
-    # Packets. Whoever takes one checks for himself whether he is still there.
-
-    def _up(self, delay: float) -> float:
-        """Send a packet to the server; return when it arrives."""
-        self._up_at = at = self._path.arrival(self._environment.now, delay, self._up_at)
-        return at
-
-    def _down(self, delay: float) -> float:
-        """Send a packet to the person; return when it arrives."""
-        self._down_at = at = self._path.arrival(self._environment.now, delay, self._down_at)
-        return at
-
-    @property
-    def _silent(self) -> bool:
-        return self._environment.now >= self.silent_at
 
     # The opening handshake
 
-    def knock(self) -> None:
-        """Send the SYN."""
-        self._environment.call_at(self._up(self._path.connect()), self._take_syn)
+    def _refused(self) -> None:
+        self._end(REFUSED)
 
-    def _take_syn(self) -> None:
+    def _speak(self) -> None:
+        if self.held and not self._silent:
+            self._traffic.requests += 1
+            size = REQUEST_SIZE + len(urlencode(self.query))
+            self._environment.call_at(self._up(self.path.connect(), size), self._take_request)
+
+    def _take_request(self) -> None:
         if self._silent:
             return
-        accepted_at = None if self._path.refusing else self._network.host.knock(self)
-        if accepted_at is None:
-            self._environment.call_at(self._down(self._path.connect()), self._end, REFUSED)
-        else:
-            self.served = True
-            self._environment.call_at(self._down(self._path.connect()), self._request, accepted_at)
-
-    def _request(self, accepted_at: float) -> None:
-        if self._client is not None and not self._silent:
-            network = self._network
-            network.requests += 1
-            network.bytes_up += REQUEST_SIZE + len(urlencode(self.query))
-            self._environment.call_at(self._up(self._path.connect()), self._take_request, accepted_at)
-
-    def _take_request(self, accepted_at: float) -> None:
-        if self._silent:
-            return
-        if accepted_at > self._environment.now:
-            self._environment.call_at(accepted_at, self._take_request, accepted_at)
+        if self._accepted_at > self._environment.now:
+            self._environment.call_at(self._accepted_at, self._take_request)
         elif self.served:
-            self._network.host.upgrade(self)
+            self._host.upgrade(self)
 
     # The person's end
 
     def send(self, frame: str | bytes) -> None:
         """Send a frame to the server."""
-        self._network.bytes_up += frame_size(frame, masked=True)
-        self._environment.call_at(self._up(self._path.up()), self._take_frame, frame)
+        at = self._up(self.path.up(), frame_size(frame, masked=True))
+        self._environment.call_at(at, self._take_frame, frame)
 
     def _take_frame(self, frame: str | bytes) -> None:
         if self.served and not self._silent:
-            self._network.host.receive(self, frame)
+            self._host.receive(self, frame)
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, which the server's WebSocket layer answers by itself (RFC 6455 §5.5.3)."""
-        self._network.bytes_up += frame_size(str(number), masked=True)
-        self._environment.call_at(self._up(self._path.up()), self._take_ping, number)
+        at = self._up(self.path.up(), frame_size(str(number), masked=True))
+        self._environment.call_at(at, self._take_ping, number)
 
     def _take_ping(self, number: int) -> None:
-        if self.served and not self._silent:
-            self._network.bytes_down += frame_size(str(number), masked=False)
-            self._environment.call_at(self._down(self._path.down()), self._take_pong, number)
+        if self.served and not self._silent and not self.path.trouble.mute:
+            at = self._down(self.path.down(), frame_size(str(number), masked=False))
+            self._environment.call_at(at, self._take_pong, number)
 
     def close(self, code: int, reason: str) -> None:
         """End the link from the person's side, who hears no more of it; 1006: without a close frame."""
-        self._client = None
-        if code != 1006:
-            self._network.bytes_up += frame_size("xx" + reason, masked=True)
-        self._environment.call_at(self._up(self._path.up()), self._take_end, code)
+        self.held = False
+        if code == 1006:
+            self.let_go()
+        else:
+            at = self._up(self.path.up(), frame_size("xx" + reason, masked=True))
+            self._environment.call_at(at, self._take_close)
 
-    def _take_end(self, code: int) -> None:
+    def _take_close(self) -> None:
         if self.served and not self._silent:
-            self.served = False
-            if code != 1006:
-                self._network.bytes_down += frame_size("xx", masked=False)
-            self._network.host.leave(self)
+            self._traffic.bytes_down += frame_size("xx", masked=False)
+            self._take_end()
 
     # The server's end
 
     def accept(self) -> None:
         """Answer the upgrade request: the person is let in."""
         self._accepted = True
-        self._network.bytes_down += RESPONSE_SIZE
-        self._environment.call_at(self._down(self._path.connect()), self._open)
+        self._environment.call_at(self._down(self.path.connect(), RESPONSE_SIZE), self._open)
 
-    def refuse(self, status: int, reason: str) -> None:
+    def refuse(self, status: int, reason: str, retry_after: float | None = None) -> None:
         """Answer the upgrade request with an HTTP status."""
         self.served = False
-        self._network.bytes_down += RESPONSE_SIZE + len(reason.encode())
-        self._environment.call_at(
-            self._down(self._path.connect()), self._end, Failure("http", status, reason)
-        )
+        at = self._down(self.path.connect(), RESPONSE_SIZE + len(reason.encode()))
+        self._environment.call_at(at, self._end, Failure("http", status, reason, retry_after))
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of so many bytes, header included, to the person."""
-        network = self._network
-        now = self._environment.now
+        environment, path = self._environment, self.path
+        now = environment.now
         if now > self.silent_at + GIVE_UP:
             self.served = False
-            network.host.leave(self)
+            self._door.leave(self)
             return
-        network.bytes_down += size
-        self._down_at = at = self._path.arrival(now, self._path.down(), self._down_at)
-        self._environment.call_at(at, self._take_reply, frame)
+        if path.trouble is NO_TROUBLE:  # As `_down`, where it is called most.
+            self._traffic.bytes_down += size
+            self._down_at = at = path.arrival(now, path.down(), self._down_at)
+        else:
+            at = self._down(path.down(), size)
+        environment.call_at(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
-        if self._client is not None and not self._silent:
+        if self.held and not self._silent:
             event = (
-                Received(self._number, frame)
-                if isinstance(frame, str)
-                else ReceivedBytes(self._number, frame)
+                Received(self._link, frame) if isinstance(frame, str) else ReceivedBytes(self._link, frame)
             )
             self._client.handle(event)
 
-    def expel(self, code: int, reason: str) -> None:
+    def dismiss(self, code: int, reason: str) -> None:
         """End the link from the server's side with a close frame, if it is open already."""
         if not self._accepted:
             self.abort()
             return
         self.served = False
-        self._network.bytes_down += frame_size("xx" + reason, masked=False)
-        self._environment.call_at(self._down(self._path.down()), self._end, Failure("close", code, reason))
-
-    def abort(self) -> None:
-        """End the link from the server's side without a word, as a process that dies does."""
-        self.served = False
-        self._environment.call_at(self._down(self._path.down()), self._lose)
+        at = self._down(self.path.down(), frame_size("xx" + reason, masked=False))
+        self._environment.call_at(at, self._end, Failure("close", code, reason))
 
     # What becomes of it at the person's end
 
-    def reset(self) -> None:
-        """End the link from the middle: both sides are told that the other has gone."""
-        self._environment.call_at(self._down(self._path.down()), self._lose)
-        self._environment.call_at(self._up(self._path.up()), self._take_end, 1006)
-
     def _open(self) -> None:
-        if self._client is not None and not self._silent:
+        if self.held and not self._silent:
             self._opened = True
-            self._client.handle(Opened(self._number))
+            self._client.handle(Opened(self._link))
 
     def _take_pong(self, number: int) -> None:
-        if self._client is not None and not self._silent:
-            self._client.handle(Pong(self._number, number))
+        if self.held and not self._silent:
+            self._client.handle(Pong(self._link, number))
 
     def _lose(self) -> None:
         self._end(LOST if self._opened else RESET)
 
     def _end(self, failure: Failure) -> None:
-        client = self._client
-        if client is not None and not self._silent:
-            self._client = None
+        if self.held and not self._silent:
+            self.held = False
             if failure.kind == "close" and failure.code != 1006:  # A close frame is answered by one.
-                self._network.bytes_up += frame_size("xx", masked=True)
-            client.lose(Closed(self._number, failure))
+                self._traffic.bytes_up += frame_size("xx", masked=True)
+            self._client.lose(Closed(self._link, failure))

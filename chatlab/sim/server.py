@@ -1,135 +1,175 @@
-"""The simulated server: an accept queue and the members' links around the real `Hub`."""
+"""The simulated server: capacity, and everybody's connections around the real `Hub`."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import log1p
 
+from chatlab.dialects.base import ServerPing
+from chatlab.dialects.chatlab import decode_client_frame
+from chatlab.dialects.serving import problem
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
-from chatlab.settings import PositiveDuration, Settings, Size
+from chatlab.luck import Luck
+from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
+from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.http import Exchange
 from chatlab.sim.network import Link, frame_size
+from chatlab.sim.service import Service
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date on which every simulated run begins."""
-
-
-class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the server can do.
-
-    It accepts `accept_rate` connections a second (None: any number), and lets `backlog` of them wait; one
-    more is refused. Without `keep_history` a restart loses all messages. `presence` tells who comes and goes.
-    """
-
-    accept_rate: PositiveDuration | None = None
-    backlog: Size = 1000
-    keep_history: bool = True
-    presence: bool = False
-
-
-class AcceptQueue:
-    """A bounded queue, served at a constant rate. `longest` is the most that have ever waited in it."""
-
-    __slots__ = ("_backlog", "_interval", "_waiting", "longest")
-
-    def __init__(self, rate: float | None, backlog: int) -> None:
-        self._interval = 0.0 if rate is None else 1 / rate
-        self._backlog = backlog
-        self._waiting: deque[float] = deque()
-        self.longest = 0
-
-    def enter(self, now: float) -> float | None:
-        """Take the last place; return when one is served; None: there is no place."""
-        if not self._interval:
-            return now
-        waiting = self._waiting
-        while waiting and waiting[0] <= now:
-            waiting.popleft()
-        if len(waiting) >= self._backlog:
-            return None
-        served_at = (waiting[-1] if waiting else now) + self._interval
-        waiting.append(served_at)
-        self.longest = max(self.longest, len(waiting))
-        return served_at
-
-    def clear(self) -> None:
-        """Send everybody away."""
-        self._waiting.clear()
+RETRY_AFTER = 2.0
+"""Seconds after which a client may try again when there are too many connections."""
 
 
 class Server:
-    """One server process, which faults can stop and start. It is the `Host` of a `Network`."""
+    """One server process, which faults can stop and start.
 
-    def __init__(self, environment: LadderEnvironment, config: ServerConfig) -> None:
-        self._environment = environment
-        self._config = config
-        self._links: dict[int, Link] = {}
-        self._members = 0
+    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work takes time.
+    """
+
+    def __init__(
+        self, environment: LadderEnvironment, config: ServerConfig, luck: Luck | None = None
+    ) -> None:
+        self.environment = environment
+        self.config = config
+        self.queue = AcceptQueue(config.accept_rate, config.backlog)
+        self.work = WorkQueue()
+        self.loaded = config.service_time > 0
+        self.lives = 1
+        self._uniform = (luck or Luck(0)).uniform(0, "service")
+        self._connections: dict[int, Connection] = {}
+        self._knocks = 0
         self._outages = 0
         self._epoch = 0
-        self._hub = self._new_hub()
-        self.queue = AcceptQueue(config.accept_rate, config.backlog)
+        self._service = Service(self)
+        self.hub = self._new_hub()
 
     def _new_hub(self) -> Hub:
         self._epoch += 1
-        presence = HubConfig().presence_limit if self._config.presence else 0
-        return Hub(HubConfig(presence_limit=presence), epoch=f"{self._epoch}", utc=self._utc)
+        config = self.config
+        presence = HubConfig().presence_limit if config.presence else 0
+        limits = HubConfig(rate=config.rate, burst=config.burst, presence_limit=presence)
+        return Hub(limits, epoch=f"{self._epoch}", utc=self._utc)
 
     def _utc(self) -> datetime:
-        return BEGINNING + timedelta(seconds=self._environment.now)
+        return BEGINNING + timedelta(seconds=self.environment.now)
 
     # Coming and going
 
-    def knock(self, link: Link) -> float | None:
+    def knock(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
-        accepted_at = None if self._outages else self.queue.enter(self._environment.now)
+        accepted_at = None if self._outages else self.queue.enter(self.environment.now)
         if accepted_at is not None:
-            self._members += 1
-            link.member = self._members
-            self._links[link.member] = link
+            self._knocks += 1
+            connection.number = self._knocks
+            self._connections[connection.number] = connection
         return accepted_at
+
+    def leave(self, connection: Connection) -> None:
+        """Let a connection go whose other side has gone."""
+        del self._connections[connection.number]
+        self._service.leave(connection)
+        self.carry_out(self.hub.leave(connection.number))
 
     def upgrade(self, link: Link) -> None:
         """Let an accepted connection in, and bring it up to date."""
+        self._do(link, partial(self._upgrade, link))
+
+    def _upgrade(self, link: Link) -> None:
+        refusal = self._refusal(link)
         query = link.query
         room, sender = query.get("room", ""), query.get("sender", "")
-        refusal = self._hub.refusal(room, sender)
+        if refusal is None and (reason := self.hub.refusal(room, sender)) is not None:
+            refusal = 400, reason, None
         if refusal is not None:
-            del self._links[link.member]
-            link.refuse(400, refusal)
+            del self._connections[link.number]
+            link.refuse(*refusal)
             return
         link.accept()
-        history = int(query["history"]) if "history" in query else None
-        self._carry_out(
-            self._hub.join(
-                link.member, room, sender, self._environment.now, after=query.get("after"), history=history
-            )
-        )
+        self.join(link, room, sender, query.get("after"), query.get("history"))
+
+    def join(
+        self, connection: Connection, room: str, sender: str, after: str | None, history: str | None
+    ) -> None:
+        """Make a connection a member of a room."""
+        latest = None if history is None else int(history)
+        now = self.environment.now
+        self.carry_out(self.hub.join(connection.number, room, sender, now, after=after, history=latest))
+
+    def request(self, exchange: Exchange) -> None:
+        """Take a request."""
+        self._do(exchange.connection, partial(self._request, exchange))
+
+    def _request(self, exchange: Exchange) -> None:
+        if not exchange.awaited:
+            return
+        refusal = self._refusal(exchange.connection)
+        if refusal is None:
+            self._service.serve(exchange)
+        else:
+            exchange.answer(problem(*refusal), last=self._full)
+
+    @property
+    def _full(self) -> bool:
+        most = self.config.max_connections
+        return most is not None and len(self._connections) > most
+
+    def _refusal(self, connection: Connection) -> tuple[int, str, float | None] | None:
+        """Return the status with which each request is refused at present, why, and for how long."""
+        if self._full:
+            return 503, "the server has too many connections; come back later", RETRY_AFTER
+        if (error := connection.path.trouble.error) is not None:
+            return error[0], "a fault of the scenario", error[1]
+        return None
 
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Take a member's frame."""
-        self._carry_out(self._hub.receive(link.member, frame, self._environment.now))
+        if link.path.trouble.mute and isinstance(decode_client_frame(frame), ServerPing):
+            return
+        if self.loaded:
+            self._do(link, partial(self._receive, link, frame))
+        else:
+            self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 
-    def leave(self, link: Link) -> None:
-        """Let a connection go whose other side has gone."""
-        del self._links[link.member]
-        self._carry_out(self._hub.leave(link.member))
+    def _receive(self, link: Link, frame: str | bytes) -> None:
+        self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 
-    def _carry_out(self, outputs: Iterable[Output]) -> None:
-        links = self._links
+    def _do(self, connection: Connection, work: Callable[[], None]) -> None:
+        """Do something for a connection when its turn has come and been done, if it is still there."""
+        if not self.loaded:
+            work()
+            return
+        effort = self.config.service_time
+        if self.config.service == "exponential":
+            effort *= -log1p(-self._uniform())
+        done_at = self.work.enter(self.environment.now, effort + connection.path.trouble.work)
+        self.environment.call_at(done_at, self._finish, (connection, work))
+
+    def _finish(self, job: tuple[Connection, Callable[[], None]]) -> None:
+        connection, work = job
+        if connection.served:
+            work()
+
+    def carry_out(self, outputs: Iterable[Output]) -> None:
+        """Do what the hub wants."""
+        connections = self._connections
         for output in outputs:
             match output:
                 case Reply(members, frame):
                     size = frame_size(frame, masked=False)
                     for member in members:
-                        if (link := links.get(member)) is not None:
-                            link.reply(frame, size)
+                        if (connection := connections.get(member)) is not None:
+                            connection.reply(frame, size)
                 case Expel(member, code, reason):
-                    links.pop(member).expel(code, reason)
-                    self._carry_out(self._hub.leave(member))
-                case Keep():
-                    pass  # The hub's own log is the history: `stop` empties it where a restart is to lose it.
+                    connections.pop(member).dismiss(code, reason)
+                    self.carry_out(self.hub.leave(member))
+                case Keep(room):
+                    # The hub's own log is the history: `stop` empties it where a restart is to lose it.
+                    self._service.wake(room)
 
     # Faults
 
@@ -137,25 +177,32 @@ class Server:
         """Stop serving until as many calls of `start`; connections end by a close code, or without a word."""
         self._outages += 1
         self.queue.clear()
-        links, self._links = self._links, {}
-        for link in links.values():
-            self._hub.leave(link.member)
-            self._dismiss(link, code, reason)
-        if not self._config.keep_history:
-            self._hub = self._new_hub()
+        self.work.clear()
+        if code is not None:
+            self._service.release()
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            self._service.leave(connection)
+            self.hub.leave(connection.number)
+            _dismiss(connection, code, reason)
+        self.lives += 1
+        if not self.config.keep_history:
+            self.hub = self._new_hub()
 
     def start(self) -> None:
         """Serve again."""
         self._outages -= 1
 
-    def drop(self, link: Link, code: int | None = None, reason: str = "") -> None:
+    def drop(self, connection: Connection, code: int | None = None, reason: str = "") -> None:
         """End one connection, as `stop` does all."""
-        if self._links.pop(link.member, None) is not None:
-            self._carry_out(self._hub.leave(link.member))
-            self._dismiss(link, code, reason)
+        if self._connections.pop(connection.number, None) is not None:
+            self._service.leave(connection)
+            self.carry_out(self.hub.leave(connection.number))
+            _dismiss(connection, code, reason)
 
-    def _dismiss(self, link: Link, code: int | None, reason: str) -> None:
-        if code is None:
-            link.abort()
-        else:
-            link.expel(code, reason)
+
+def _dismiss(connection: Connection, code: int | None, reason: str) -> None:
+    if code is None:
+        connection.abort()
+    else:
+        connection.dismiss(code, reason)

@@ -11,14 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatlab.experiment.run import Run
-from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, Jitter, OutboxConfig, ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from chatlab.sim.server import ServerConfig
 from chatlab.trace import Step
 from chatlab.transports.machine import Connect, Deliver, Notify, OpenWebSocket, Settle
 

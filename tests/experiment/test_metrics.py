@@ -44,11 +44,13 @@ class Chat:
         self.ledger.delivered(reader, ChatMessage(id=place, client_id=name), at)
 
     def measure(self, faults: Sequence[tuple[float, float]] = (), duration: float = 100.0) -> dict[str, Any]:
-        return measure(self.ledger, Crowd(self.rooms, self.quiet), duration, faults)
+        return measure(
+            self.ledger, Crowd(self.rooms, np.where(self.quiet, np.inf, -np.inf)), duration, faults
+        )
 
 
 def test_an_empty_ledger_measures_nothing() -> None:
-    metrics = measure(Ledger(), Crowd(np.zeros(3, dtype=int), np.zeros(3, dtype=bool)), 10.5, [(1.0, 2.0)])
+    metrics = measure(Ledger(), Crowd(np.zeros(3, dtype=int), np.full(3, -np.inf)), 10.5, [(1.0, 2.0)])
     assert {name for name, value in metrics.items() if value} == {"time_disconnected"}
     assert metrics["time_disconnected"] == 31.5
 
@@ -86,7 +88,7 @@ def test_history_counts_as_delivered_but_has_no_latency() -> None:
     chat.show(1, "a", "1-1", 50.5)
     metrics = chat.measure()
     assert (metrics["delivered"], metrics["latency_p99"]) == (2, 0.5)
-    histogram = latency_histogram(chat.ledger, Crowd(chat.rooms, chat.quiet))
+    histogram = latency_histogram(chat.ledger, Crowd(chat.rooms, np.where(chat.quiet, np.inf, -np.inf)))
     assert sum(histogram) == 1
     assert LATENCY_EDGES[histogram.index(1)] <= 0.5 < LATENCY_EDGES[histogram.index(1) + 1]
 

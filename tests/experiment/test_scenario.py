@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import WebSocketSettings
 from chatlab.settings import JITTERS, HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from chatlab.sim.server import ServerConfig
 
 DEPLOY = """
 name = "deploy"
@@ -163,7 +164,7 @@ BAD_TOML = [
     ("[transport]\ndialect = 'irc'", "transport: dialect: there is no 'irc'; choose one of chatlab, text"),
     (
         "[transport]\nkind = 'websockt'",
-        "transport.kind: choose one of websocket, got 'websockt' (did you mean",
+        "transport.kind: choose one of websocket, sse, long_polling, short_polling, fallback, got 'websockt'",
     ),
     ("[transport]\nhistory = 'all'", "transport.history: expected `int | null`, got `str`"),
     (
@@ -252,6 +253,7 @@ def test_none_stands_for_null_only_where_null_may_stand() -> None:
         '[transport]\nhistory = "none"\n'
         '[transport.heartbeat]\nmode = "none"\n[transport.reconnect]\njitter = "none"'
     )
+    assert isinstance(read.transport, WebSocketSettings)
     assert read.transport.history is None
     assert read.transport.heartbeat.mode == "none"
     assert read.transport.reconnect.jitter == "none"

@@ -7,14 +7,17 @@ from math import inf
 
 import pytest
 
+from chatlab.dialects.base import Answer
 from chatlab.experiment.ledger import Ledger
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
-from chatlab.sim.driver import Driver
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.driver import Driver, is_whole
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.latency import NetworkConfig, Paths
+from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Network
-from chatlab.sim.server import Server, ServerConfig
+from chatlab.sim.path import Paths
+from chatlab.sim.server import Server
 from chatlab.transports.machine import Connect, Effect, Event, Tick
 
 
@@ -108,3 +111,10 @@ def test_drivers_are_slotted(attribute: str) -> None:
     _, driver = drive(Alarm())
     with pytest.raises(AttributeError):
         getattr(driver, attribute)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "whole"), [(200, {}, True), (200, {"chat-more": "1"}, False), (410, {}, False)]
+)
+def test_only_the_last_page_has_told_everything(status: int, headers: dict[str, str], whole: bool) -> None:
+    assert is_whole(Answer(status, b"[]", headers)) == whole

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from chatlab.experiment.run import Run
-from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from chatlab.sim.server import ServerConfig
 from chatlab.transports.machine import Closed, Deliver
 
 D = 0.25

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from chatlab.errors import SettingsError
 from chatlab.luck import Luck
-from chatlab.sim.latency import MAX_RETRANSMIT, LogNormal, NetworkConfig, Path, Paths
+from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.path import MAX_RETRANSMIT, Path, Paths
 
 times = st.floats(0, 1e4)
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from chatlab.luck import Luck
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.connection import GIVE_UP, Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.latency import NetworkConfig, Path, Paths
+from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import (
-    GIVE_UP,
     LOST,
     REFUSED,
     REQUEST_SIZE,
@@ -23,8 +24,9 @@ from chatlab.sim.network import (
     Network,
     frame_size,
 )
-from chatlab.sim.server import Server, ServerConfig
-from chatlab.transports.machine import Closed, Event, Opened, Pong, Received, ReceivedBytes
+from chatlab.sim.path import Path, Paths
+from chatlab.sim.server import Server
+from chatlab.transports.machine import Answered, Closed, Event, Opened, Pong, Received, ReceivedBytes
 
 D = 0.25  # one-way latency; a power of two, so that sums of it are exact
 QUERY = {"room": "lobby", "sender": "ada"}
@@ -38,9 +40,9 @@ class Watched(Server):
         self.clock = environment
         self.seen: list[tuple[float, Any]] = []
 
-    def knock(self, link: Link) -> float | None:
+    def knock(self, connection: Connection) -> float | None:
         self.seen.append((self.clock.now, "knock"))
-        return super().knock(link)
+        return super().knock(connection)
 
     def upgrade(self, link: Link) -> None:
         self.seen.append((self.clock.now, "upgrade"))
@@ -50,9 +52,9 @@ class Watched(Server):
         self.seen.append((self.clock.now, frame))
         super().receive(link, frame)
 
-    def leave(self, link: Link) -> None:
+    def leave(self, connection: Connection) -> None:
         self.seen.append((self.clock.now, "leave"))
-        super().leave(link)
+        super().leave(connection)
 
 
 class Person:
@@ -65,7 +67,7 @@ class Person:
     def handle(self, event: Event) -> None:
         self.seen.append((self.clock.now, event))
 
-    def lose(self, event: Closed) -> None:
+    def lose(self, event: Closed | Answered) -> None:
         self.handle(event)
 
 
@@ -393,3 +395,66 @@ def test_a_refused_name_gets_an_http_status() -> None:
     assert at == 4 * D
     assert isinstance(event, Closed)
     assert (event.failure.kind, event.failure.code) == ("http", 400)
+
+
+def test_tls_takes_one_more_round_trip() -> None:
+    pair = Pair()
+    pair.network.tls = True
+    pair.open()
+    pair.run(10)
+    assert pair.server.seen == [(D, "knock"), (5 * D, "upgrade")]
+    assert pair.person.seen[0] == (6 * D, Opened(1))
+
+
+def test_tls_waits_until_the_server_has_accepted() -> None:
+    pair = Pair(accept_rate=0.5)
+    pair.network.tls = True
+    pair.open()
+    pair.run(10)
+    assert pair.server.seen == [(D, "knock"), (D + 2.0 + 2 * D, "upgrade")]
+
+
+def test_a_busy_server_takes_frames_one_after_the_other_and_forgets_who_has_gone() -> None:
+    pair = Pair(service_time=0.5)
+    link = pair.open()
+    pair.run(4)
+    assert pair.person.seen[0] == (4 * D + 0.5, Opened(1))
+    pair.person.seen.clear()
+    link.send(text(1))
+    link.send(text(2))
+    pair.run(10)
+    assert [at for at, _ in pair.person.seen] == [4 + 2 * D + 0.5, 4 + 2 * D + 1.0]
+    link.send(text(3))
+    link.close(1006, "gone")
+    other = Pair(service_time=0.5)
+    link = other.open()
+    other.run(4)
+    link.send(text(4))
+    other.run(4 + 1.5 * D)
+    other.server.stop()
+    other.run(10)
+    assert [type(event) for _, event in other.person.seen][2:] == [Closed]
+    pair.run(20)
+    assert len(pair.person.seen) == 2
+
+
+def test_too_many_connections_are_refused_with_a_time_to_come_back() -> None:
+    pair = Pair(max_connections=1)
+    pair.open()
+    pair.run(3)
+    pair.open()
+    pair.run(10)
+    at, event = pair.person.seen[-1]
+    assert at == 3 + 4 * D
+    assert isinstance(event, Closed)
+    assert (event.failure.code, event.failure.retry_after) == (503, 2.0)
+
+
+def test_an_upgrade_that_is_being_worked_on_ends_with_the_server() -> None:
+    pair = Pair(service_time=1.0)
+    pair.open()
+    pair.run(3 * D + 0.5)
+    pair.server.stop()
+    pair.run(10)
+    assert pair.person.seen == [(3 * D + 0.5 + D, Closed(1, RESET))]
+    assert not pair.server.hub.room("lobby").members

@@ -1,0 +1,94 @@
+"""What a server of the `chatlab` dialect answers over HTTP, in every world. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from chatlab.dialects.base import Answer, Nack
+from chatlab.dialects.chatlab import PAGE_LIMIT, Accepted, stream_event
+from chatlab.messages import ChatMessage
+
+MAX_PAGE_SIZE = 1024 * 1024
+"""Bytes of content after which an answer gets no further message."""
+STREAM_TYPE = "text/event-stream; charset=utf-8"
+KEEP_ALIVE = b": \n\n"
+"""The comment that shows a stream's reader that it lives. Source: WHATWG HTML §9.2.7."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """Why a request is refused, in words that say what to do."""
+
+    error: str
+    client_id: str = ""
+
+
+class Token(Struct, frozen=True):
+    """What a POST wants as `X-CSRF-Token`."""
+
+    token: str
+
+
+def encode_event(frame: str | bytes) -> bytes:
+    """Return a server's frame as the bytes of an event. The data is JSON, so it has no line end.
+
+    Source: WHATWG HTML §9.2.5.
+    """
+    kind, data, message_id = stream_event(frame)
+    head = f"id: {message_id}\n" if message_id else ""
+    return f"{head}event: {kind}\ndata: {data}\n\n".encode()
+
+
+def encode_retry(reconnection_time: float) -> bytes:
+    """Return the bytes that tell a stream's reader its reconnection time, in seconds."""
+    return f"retry: {round(reconnection_time * 1000)}\n\n".encode()
+
+
+def page_of(messages: Sequence[ChatMessage], limit: int) -> Sequence[ChatMessage]:
+    """Return the first messages, up to a number and to a size; always one if there is any."""
+    size = 0
+    for index, message in enumerate(messages[:limit]):
+        size += len(message.text) + len(message.data or b"")
+        if size > MAX_PAGE_SIZE:
+            return messages[: max(1, index)]
+    return messages[:limit]
+
+
+def page(start: str, messages: Sequence[ChatMessage], limit: int | None = None) -> Answer:
+    """Answer a poll with the messages after the cursor `start`, or as many of them as a page holds."""
+    there = page_of(messages, PAGE_LIMIT if limit is None else min(limit, PAGE_LIMIT))
+    headers = {"chat-cursor": there[-1].id if there else start}
+    if len(there) < len(messages):
+        headers["chat-more"] = "1"
+    return Answer(200, _encode(there), headers)
+
+
+def unknown_cursor(start: str) -> Answer:
+    """Answer a poll whose cursor the server doesn't have; it has all that comes after `start`."""
+    gone = problem(410, "the server doesn't have that cursor; ask again without after")
+    return Answer(gone.status, gone.body, {"chat-cursor": start})
+
+
+def accepted(client_id: str, id: str, *, new: bool) -> Answer:
+    """Answer the POST of a message that is in the log by that id."""
+    return Answer(201 if new else 200, _encode(Accepted(client_id, id)))
+
+
+def refused(nack: Nack) -> Answer:
+    """Answer the POST of what is no message."""
+    return Answer(nack.status, _encode(Problem(nack.reason, nack.client_id)))
+
+
+def token(value: str) -> Answer:
+    """Answer the request for a CSRF token."""
+    return Answer(200, _encode(Token(value)))
+
+
+def problem(status: int, error: str, retry_after: float | None = None) -> Answer:
+    """Refuse a request; `retry_after` is seconds."""
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    return Answer(status, _encode(Problem(error)), headers)

@@ -1,0 +1,45 @@
+"""A timer of the simulation whose deadline may move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from chatlab.sim.environment import LadderEnvironment
+
+
+class Alarm:
+    """Calls back at its `deadline` (inf: never).
+
+    It has one entry in the environment's queue, which stays where it is when the deadline moves to later.
+    """
+
+    __slots__ = ("_armed_at", "_callback", "_environment", "_generation", "deadline")
+
+    def __init__(self, environment: LadderEnvironment, callback: Callable[[], None]) -> None:
+        self._environment = environment
+        self._callback = callback
+        self._armed_at = inf
+        self._generation = 0
+        self.deadline = inf
+
+    def set(self, deadline: float) -> None:
+        """Move the deadline."""
+        self.deadline = deadline
+        if deadline < self._armed_at:
+            self._arm()
+
+    def _arm(self) -> None:
+        self._armed_at = self.deadline
+        self._generation += 1
+        self._environment.call_at(self.deadline, self._fire, self._generation)
+
+    def _fire(self, generation: int) -> None:
+        if generation != self._generation:
+            return
+        self._armed_at = inf
+        if self.deadline <= self._environment.now:
+            self.deadline = inf
+            self._callback()
+        elif self.deadline < inf:
+            self._arm()

@@ -1,0 +1,211 @@
+"""A model of TCP between a person and the server: opening, order, and every way to end.
+
+What it keeps of the real thing (d is one-way latency, drawn anew for every packet):
+
+    client ── SYN ──────────▶ server    d: a place in the accept queue, or refused: the client knows after 2d
+           ◀────── SYN-ACK ──           2d: the client may speak, or
+           ── ClientHello ──▶           3d: with TLS 1.3, as soon as the server has accepted it,
+           ◀── ServerHello ──           4d: the client may speak
+
+In each direction bytes arrive in order: a slow packet holds up what follows (head-of-line blocking). All
+connections of a person share the bandwidth of the line. Congestion and the bytes of TLS are not modelled.
+Bytes are those above TCP, and counted when they are sent.
+
+Source: RFC 9293 §3.5 (opening), RFC 8446 §2 (TLS 1.3).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import inf
+from typing import Protocol
+
+from chatlab.sim.alarm import Alarm
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.path import NO_TROUBLE, Path
+
+GIVE_UP = 924.6
+"""Seconds until a server's TCP gives up a silent connection. Source: Linux, `tcp_retries2`."""
+
+
+class Door(Protocol):
+    """Where connections come in."""
+
+    def knock(self, connection: Connection) -> float | None:
+        """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
+
+    def leave(self, connection: Connection) -> None:
+        """The person's side has gone."""
+
+
+class Traffic:
+    """How many bytes and requests went over all connections to one server."""
+
+    __slots__ = ("bytes_down", "bytes_up", "environment", "requests", "tls")
+
+    def __init__(self, environment: LadderEnvironment, *, tls: bool = False) -> None:
+        self.environment = environment
+        self.tls = tls
+        self.bytes_up = self.bytes_down = self.requests = 0
+
+
+class Connection(ABC):
+    """One TCP connection, from its first packet on.
+
+    `served` is True from when the server has taken it in until it lets go; `held` while the person's side
+    still has it. From `silent_at` on everything vanishes, and neither side is told. `number` is the server's
+    for it.
+    """
+
+    __slots__ = (
+        "_accepted_at",
+        "_door",
+        "_down_at",
+        "_environment",
+        "_idle",
+        "_traffic",
+        "_up_at",
+        "held",
+        "number",
+        "path",
+        "served",
+        "silent_at",
+    )
+
+    def __init__(self, traffic: Traffic, door: Door, path: Path) -> None:
+        self._traffic = traffic
+        self._environment = traffic.environment
+        self._door = door
+        self._accepted_at = 0.0
+        self._up_at = self._down_at = -inf
+        self._idle: Alarm | None = None
+        self.path = path
+        self.number = 0
+        self.held = True
+        self.served = False
+        self.silent_at = -inf if path.swallowing else inf
+
+    # Packets. Whoever takes one checks for himself whether he is still there.
+
+    def _up(self, delay: float, size: int = 0) -> float:
+        """Send so many bytes to the server; return when they arrive."""
+        self._traffic.bytes_up += size
+        path, now = self.path, self._environment.now
+        if path.trouble is NO_TROUBLE:
+            self._up_at = at = path.arrival(now, delay, self._up_at)
+        else:
+            self._up_at = at = path.troubled_arrival("up", now, delay, size, self._up_at)
+        return at
+
+    def _down(self, delay: float, size: int = 0) -> float:
+        """Send so many bytes to the person; return when they arrive."""
+        self._traffic.bytes_down += size
+        path, now = self.path, self._environment.now
+        if path.trouble is NO_TROUBLE:
+            self._down_at = at = path.arrival(now, delay, self._down_at)
+        else:
+            self._down_at = at = path.troubled_arrival("down", now, delay, size, self._down_at)
+        return at
+
+    @property
+    def _silent(self) -> bool:
+        return self._environment.now >= self.silent_at
+
+    # Opening
+
+    def knock(self) -> None:
+        """Send the SYN."""
+        self._environment.call_at(self._up(self.path.connect()), self._take_syn)
+
+    def _take_syn(self) -> None:
+        if self._silent:
+            return
+        accepted_at = None if self.path.refusing else self._door.knock(self)
+        if accepted_at is None:
+            self._environment.call_at(self._down(self.path.connect()), self._refused)
+            return
+        self.served = True
+        self._accepted_at = accepted_at
+        step = self._greet if self._traffic.tls else self._speak
+        self._environment.call_at(self._down(self.path.connect()), step)
+        self.adapt()
+
+    def _greet(self) -> None:
+        """Send the ClientHello."""
+        if self.held and not self._silent:
+            self._environment.call_at(self._up(self.path.connect()), self._take_greeting)
+
+    def _take_greeting(self) -> None:
+        if self._silent or not self.served:
+            return
+        if self._accepted_at > self._environment.now:
+            self._environment.call_at(self._accepted_at, self._take_greeting)
+        else:
+            self._environment.call_at(self._down(self.path.connect()), self._speak)
+
+    @abstractmethod
+    def _speak(self) -> None:
+        """The connection stands: the person's side may say what it has to say."""
+
+    @abstractmethod
+    def _refused(self) -> None:
+        """Nobody accepts connections there."""
+
+    @abstractmethod
+    def reply(self, frame: str | bytes, size: int) -> None:
+        """Send a member's frame to the person; `size` is its bytes on a WebSocket, header included."""
+
+    # Ends
+
+    @abstractmethod
+    def _lose(self) -> None:
+        """The person's side is told that the server has gone."""
+
+    def let_go(self, size: int = 0) -> None:
+        """End it from the person's side, who hears no more of it, with so many last bytes."""
+        self.held = False
+        self._environment.call_at(self._up(self.path.up(), size), self._take_end)
+
+    def _take_end(self) -> None:
+        if self.served and not self._silent:
+            self.served = False
+            self._door.leave(self)
+
+    def abort(self) -> None:
+        """End it from the server's side without a word, as a process that dies does."""
+        self.served = False
+        self._environment.call_at(self._down(self.path.down()), self._lose)
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """End it from the server's side, as politely as the protocol has it."""
+        self.abort()
+
+    def reset(self) -> None:
+        """End it from the middle: both sides are told that the other has gone."""
+        self._environment.call_at(self._down(self.path.down()), self._lose)
+        self._environment.call_at(self._up(self.path.up()), self._take_end)
+
+    # Proxies
+
+    def adapt(self) -> None:
+        """Take note that the path's troubles have changed."""
+        timeout = self.path.trouble.idle_timeout
+        if timeout < inf:
+            self._idle = self._idle or Alarm(self._environment, self._check_idle)
+            self._idle.set(max(self._environment.now, self._used_at + timeout))
+        elif self._idle is not None:
+            self._idle.set(inf)
+
+    @property
+    def _used_at(self) -> float:
+        """When something last came through, or will."""
+        return max(self._up_at, self._down_at)
+
+    def _check_idle(self) -> None:
+        if not (self.held and self.served):
+            return
+        due_at = self._used_at + self.path.trouble.idle_timeout
+        if due_at > self._environment.now:
+            self.adapt()
+        else:
+            self.reset()

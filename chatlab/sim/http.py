@@ -1,0 +1,391 @@
+"""HTTP between people and one server, over modelled connections.
+
+A person's session keeps connections that have done their duty for a while, and uses them again; one that is
+new takes a round trip to open (two with TLS). An exchange is one request and its answer, or its stream.
+
+Source: RFC 9112 §9.3 (persistence), §7.1 (chunked transfer coding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from http import HTTPStatus
+from math import inf
+from typing import Literal, Protocol
+from urllib.parse import urlencode
+
+from chatlab.dialects.base import Answer, HttpDialect, Request
+from chatlab.dialects.serving import STREAM_TYPE, encode_event
+from chatlab.sim.alarm import Alarm
+from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
+from chatlab.sim.network import REFUSED, RESET, Client
+from chatlab.sim.path import Path
+from chatlab.transports.machine import Answered, Closed, Failure, Opened, ReceivedBytes
+
+Purpose = Literal["stream", "poll", "post", "csrf"]
+
+# What httpx 0.28 and uvicorn with the embedded server's headers send, as read off a socket.
+_REQUEST = (
+    " HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nConnection: keep-alive\r\nUser-Agent: python-httpx/0.28.1\r\n"
+    "Accept-Encoding: gzip\r\n\r\n"
+)
+_ANY = "Accept: */*\r\n"
+_ANSWER = "\r\ndate: Mon, 23 Nov 2026 06:07:08 GMT\r\ncache-control: no-store\r\n\r\n"
+_NOSNIFF = "x-content-type-options: nosniff\r\n"
+_JSON = f"{_NOSNIFF}content-type: application/json\r\n"
+STREAM_HEAD_SIZE = len(
+    f"HTTP/1.1 200 OK{_ANSWER}{_NOSNIFF}content-type: {STREAM_TYPE}\r\nx-accel-buffering: no\r\n"
+    "Transfer-Encoding: chunked\r\n"
+)
+STREAM_END_SIZE = len("0\r\n\r\n")
+
+CUT_SHORT = Failure("reset", reason="the connection ended before the answer did")
+STREAM_ENDED = Failure("reset", reason="the stream ended")
+
+
+def request_size(request: Request) -> int:
+    """Return the bytes of a request, head and body."""
+    query = f"?{urlencode(request.query)}" if request.query else ""
+    size = len(f"{request.method} {request.path}{query}{_REQUEST}")
+    size += 0 if "Accept" in request.headers else len(_ANY)
+    size += _fields_size(request.headers)
+    if request.method == "POST":
+        body = len(request.body.encode())
+        size += len(f"Content-Length: {body}\r\n") + body
+    return size
+
+
+def answer_size(answer: Answer) -> int:
+    """Return the bytes of an answer, head and body."""
+    size = len(f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}{_ANSWER}")
+    size += _fields_size(answer.headers)
+    if answer.status != HTTPStatus.NO_CONTENT:
+        size += len(f"content-length: {len(answer.body)}\r\n{_JSON}") + len(answer.body)
+    return size
+
+
+def chunk_size(data: bytes) -> int:
+    """Return the bytes of a stream's piece with its length."""
+    return len(f"{len(data):x}\r\n\r\n") + len(data)
+
+
+def _fields_size(headers: Mapping[str, str]) -> int:
+    return sum(len(name) + len(value.encode()) + len(": \r\n") for name, value in headers.items())
+
+
+class HttpHost(Door, Protocol):
+    """The server's end of all exchanges."""
+
+    def request(self, exchange: Exchange) -> None:
+        """Take a request."""
+
+
+class Session:
+    """What one person's requests share: connections and the CSRF token."""
+
+    __slots__ = ("_csrf_token", "_dialect", "client", "connections", "host", "keep_alive", "path", "traffic")
+
+    def __init__(
+        self,
+        traffic: Traffic,
+        host: HttpHost,
+        path: Path,
+        client: Client,
+        dialect: HttpDialect,
+        keep_alive: float,
+    ) -> None:
+        self.traffic = traffic
+        self.host = host
+        self.path = path
+        self.client = client
+        self.keep_alive = keep_alive
+        self.connections: list[HttpConnection] = []
+        self._dialect = dialect
+        self._csrf_token = ""
+
+    def fetch(self, number: int, purpose: Purpose, request: Request) -> Exchange:
+        """Make a request, which is the client's link of that number."""
+        if purpose == "post" and self._csrf_token:
+            headers = request.headers | {"x-csrf-token": self._csrf_token}
+            request = Request(request.method, request.path, request.query, headers, request.body)
+        idle = next((connection for connection in self.connections if connection.idle), None)
+        connection = idle or HttpConnection(self)
+        exchange = Exchange(connection, number, purpose, request)
+        connection.use(exchange)
+        if idle is None:
+            self.connections.append(connection)
+            connection.knock()
+        return exchange
+
+    def learn(self, exchange: Exchange, answer: Answer) -> Answer:
+        """Keep to itself what the client isn't to see of an answer."""
+        if exchange.purpose == "csrf" and answer.status == HTTPStatus.OK:
+            self._csrf_token = self._dialect.csrf_token(answer.body) or ""
+            return Answer(answer.status)
+        return answer
+
+
+class HttpConnection(Connection):
+    """One connection of a session, which carries one exchange after the other.
+
+    `exchange` is the person's present one, and `serving` the server's.
+    """
+
+    __slots__ = ("_expiry", "_standing", "alarm", "exchange", "serving", "session")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.traffic, session.host, session.path)
+        self.session = session
+        self._standing = False
+        self._expiry = Alarm(self._environment, self._expire)
+        self.exchange: Exchange | None = None
+        self.serving: Exchange | None = None
+        self.alarm: Alarm | None = None  # the server's
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can take a request."""
+        return self.exchange is None and self._expiry.deadline > self._environment.now
+
+    def use(self, exchange: Exchange) -> None:
+        """Make a request, now or as soon as the connection stands."""
+        self.exchange = exchange
+        self._expiry.set(inf)
+        if self._standing:
+            self._transmit(exchange)
+
+    def _speak(self) -> None:
+        self._standing = True
+        if self.exchange is not None and not self._silent:
+            self._transmit(self.exchange)
+
+    def _transmit(self, exchange: Exchange) -> None:
+        self._traffic.requests += 1
+        at = self._up(self.path.up(), request_size(exchange.request))
+        self._environment.call_at(at, self._take_request, exchange)
+
+    def _take_request(self, exchange: Exchange) -> None:
+        if self._silent or not self.served:
+            return
+        if self._accepted_at > self._environment.now:
+            self._environment.call_at(self._accepted_at, self._take_request, exchange)
+        else:
+            self.serving = exchange
+            self.session.host.request(exchange)
+
+    # The server's end
+
+    @property
+    def buried(self) -> bool:
+        """Whether the server has given up hope that anybody listens, and let go."""
+        if self._environment.now <= self.silent_at + GIVE_UP:
+            return False
+        if self.served:
+            self.served = False
+            self._door.leave(self)
+        return True
+
+    def answer(self, exchange: Exchange, answer: Answer, *, last: bool) -> None:
+        """Send an answer, and close the connection if it's the last."""
+        if not self.served:
+            return
+        self.serving = None
+        exchange.result = answer
+        if last:
+            self.served = False
+            self._door.leave(self)
+        size = answer_size(answer) + (len("connection: close\r\n") if last else 0)
+        at = self._down(self.path.down(), size)
+        self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
+
+    def reply(self, frame: str | bytes, size: int) -> None:
+        """Send a member's frame on the stream."""
+        if self.serving is not None and not self.buried:
+            self.serving.write(_encoded(frame))
+
+    def push(self, exchange: Exchange, event: Opened | ReceivedBytes, size: int) -> None:
+        """Send the beginning or a piece of a stream."""
+        self._environment.call_at(self._down(self.path.down(), size), exchange.take, event)
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """End the stream, if there is one, and then the connection."""
+        if self.serving is not None and self.serving.begun:
+            self._traffic.bytes_down += STREAM_END_SIZE
+        self.abort()
+
+    def abort(self) -> None:
+        self._flush()
+        super().abort()
+
+    def reset(self) -> None:
+        self._flush()
+        super().reset()
+
+    def adapt(self) -> None:
+        super().adapt()
+        if not self.path.trouble.buffer:
+            self._flush()
+
+    def _flush(self) -> None:
+        """What a proxy has held back goes on its way, as it does before an end."""
+        if self.serving is not None:
+            self.serving.flush()
+
+    # The person's end
+
+    def _take_answer(self, exchange: Exchange) -> None:
+        if self.held and not self._silent:
+            self.exchange = None
+            self._expiry.set(self._environment.now + self.session.keep_alive)
+            exchange.conclude()
+
+    def _take_last_answer(self, exchange: Exchange) -> None:
+        if self.held and not self._silent:
+            self.drop()
+            exchange.conclude()
+
+    @property
+    def listening(self) -> bool:
+        """Whether what comes down reaches the person."""
+        return self.held and not self._silent
+
+    @property
+    def clear(self) -> bool:
+        """Whether it works, and nothing is on its way down."""
+        now = self._environment.now
+        return self.held and self.served and self._down_at <= now < self.silent_at
+
+    def _refused(self) -> None:
+        self._fail(REFUSED)
+
+    def _lose(self) -> None:
+        if self.exchange is not None and self.exchange.opened:
+            self._fail(STREAM_ENDED)
+        else:
+            self._fail(CUT_SHORT if self._standing else RESET)
+
+    def _fail(self, failure: Failure) -> None:
+        if self.listening:
+            exchange = self.exchange
+            self.drop()
+            if exchange is not None:
+                self.session.client.lose(Closed(exchange.number, failure))
+
+    def _expire(self) -> None:
+        if self.held and self.exchange is None:
+            self.drop()
+            self.let_go()
+
+    def drop(self) -> None:
+        """The person's side forgets it."""
+        self.held = False
+        self.exchange = None
+        self._expiry.set(inf)
+        self.session.connections.remove(self)
+
+
+class Exchange:
+    """One request and its answer, or its stream.
+
+    `begun` and `opened`: the stream's beginning was sent, and has arrived. `read_at` is when the server has
+    read the log to answer a poll.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_held",
+        "_held_size",
+        "begun",
+        "number",
+        "opened",
+        "purpose",
+        "read_at",
+        "request",
+        "result",
+    )
+
+    def __init__(self, connection: HttpConnection, number: int, purpose: Purpose, request: Request) -> None:
+        self._connection = connection
+        self._held: list[tuple[Opened | ReceivedBytes, int]] = []
+        self._held_size = 0
+        self.number = number
+        self.purpose = purpose
+        self.request = request
+        self.result: Answer | None = None
+        self.begun = False
+        self.opened = False
+        self.read_at = -inf
+
+    # The server's end
+
+    @property
+    def connection(self) -> HttpConnection:
+        """What it goes over."""
+        return self._connection
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the server still owes an answer."""
+        return self._connection.served and self._connection.serving is self
+
+    def answer(self, answer: Answer, *, last: bool = False) -> None:
+        """Send the answer, and with the `last` one close the connection."""
+        if self.awaited and not self._connection.buried:
+            self._connection.answer(self, answer, last=last)
+
+    def begin(self) -> None:
+        """Send the beginning of a stream."""
+        self.begun = True
+        self._push(Opened(self.number, STREAM_TYPE), STREAM_HEAD_SIZE)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the stream."""
+        self._push(ReceivedBytes(self.number, data), chunk_size(data))
+
+    def _push(self, event: Opened | ReceivedBytes, size: int) -> None:
+        buffer = self._connection.path.trouble.buffer
+        if not buffer:
+            self._connection.push(self, event, size)
+            return
+        self._held.append((event, size))
+        self._held_size += size
+        if self._held_size >= buffer:
+            self.flush()
+
+    def flush(self) -> None:
+        """Let through what a proxy has held back."""
+        held, self._held, self._held_size = self._held, [], 0
+        for event, size in held:
+            self._connection.push(self, event, size)
+
+    # The person's end
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is a stream that works, and all of it up to now has arrived."""
+        return self.opened and not self._held and self._connection.clear
+
+    def take(self, event: Opened | ReceivedBytes) -> None:
+        """Take the beginning or a piece of a stream."""
+        connection = self._connection
+        if connection.listening and connection.exchange is self:
+            self.opened = True
+            connection.session.client.handle(event)
+
+    def conclude(self) -> None:
+        """Take the answer."""
+        session = self._connection.session
+        assert self.result is not None
+        session.client.lose(Answered(self.number, session.learn(self, self.result)))
+
+    def close(self, code: int, reason: str) -> None:
+        """Abandon it, and with it the connection: how much of it is under way nobody knows."""
+        self._connection.drop()
+        self._connection.let_go()
+
+
+@lru_cache(maxsize=4)
+def _encoded(frame: str | bytes) -> bytes:
+    """Return the bytes of a frame's event: the same for all of a room's members, so made once."""
+    return encode_event(frame)

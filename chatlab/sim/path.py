@@ -1,0 +1,152 @@
+"""A person's path to the server: its latency, its bandwidth, and what faults do to it."""
+
+from __future__ import annotations
+
+from functools import reduce
+from math import inf
+from operator import or_
+from typing import Literal
+
+from msgspec import Struct
+
+from chatlab.luck import Luck
+from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
+
+RETRANSMIT, MAX_RETRANSMIT = 1.0, 60.0
+"""Seconds until TCP first sends again what nobody acknowledged; doubled each time, up to the second.
+
+Source: RFC 6298 §2.1, §2.5, §5.5.
+"""
+
+
+class Trouble(Struct, frozen=True, eq=False):
+    """What is wrong with a path, or with the server as seen from there.
+
+    Packets take `delays` more, and leave at `bandwidth` bytes a second; a proxy cuts connections that are
+    quiet for `idle_timeout` seconds, and holds back `buffer` bytes of a stream; requests are answered with
+    the status `error`; pings are not answered where the server is `mute`; and each request costs it `work`
+    seconds more.
+    """
+
+    delays: tuple[Delay, ...] = ()
+    bandwidth: float = inf
+    idle_timeout: float = inf
+    buffer: float = 0.0
+    error: tuple[int, float | None] | None = None
+    mute: bool = False
+    work: float = 0.0
+
+    def __or__(self, other: Trouble) -> Trouble:
+        return Trouble(
+            self.delays + other.delays,
+            min(self.bandwidth, other.bandwidth),
+            min(self.idle_timeout, other.idle_timeout),
+            max(self.buffer, other.buffer),
+            other.error or self.error,
+            self.mute or other.mute,
+            self.work + other.work,
+        )
+
+
+NO_TROUBLE = Trouble()
+
+
+class Line:
+    """One direction of a person's line, which bytes leave one after the other."""
+
+    __slots__ = ("_free_at",)
+
+    def __init__(self) -> None:
+        self._free_at = -inf
+
+    def leave(self, now: float, size: int, bandwidth: float) -> float:
+        """Return when the last of so many bytes has left."""
+        self._free_at = max(now, self._free_at) + size / bandwidth
+        return self._free_at
+
+
+class Path:
+    """One person's way to the server, and what faults do to it.
+
+    `refusing` counts faults by which the server refuses it, `swallowing` those by which new links are silent;
+    packets sent before `cut_until` have to be sent again after it; `trouble` is all else together.
+    """
+
+    __slots__ = (
+        "_lines",
+        "_troubles",
+        "connect",
+        "cut_until",
+        "down",
+        "refusing",
+        "swallowing",
+        "trouble",
+        "up",
+    )
+
+    def __init__(self, up: Delay, down: Delay, connect: Delay, own: Trouble = NO_TROUBLE) -> None:
+        self.up = up
+        self.down = down
+        self.connect = connect
+        self.refusing = 0
+        self.swallowing = 0
+        self.cut_until = -inf
+        self.trouble = own
+        self._troubles: tuple[Trouble, ...] = (own,)
+        self._lines: dict[str, Line] | None = None
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Have a further trouble."""
+        self._troubles = (*self._troubles, trouble)
+        self.trouble = reduce(or_, self._troubles)
+
+    def recover(self, trouble: Trouble) -> None:
+        """Be rid of a trouble."""
+        self._troubles = tuple(other for other in self._troubles if other is not trouble)
+        self.trouble = reduce(or_, self._troubles)
+
+    def troubled_arrival(
+        self, line: Literal["up", "down"], now: float, delay: float, size: int, last: float
+    ) -> float:
+        """Return when so many bytes arrive, as `arrival`, by the present trouble."""
+        trouble = self.trouble
+        delay += sum(more() for more in trouble.delays)
+        if trouble.bandwidth < inf:
+            if self._lines is None:
+                self._lines = {"up": Line(), "down": Line()}
+            now = self._lines[line].leave(now, size, trouble.bandwidth)
+        return self.arrival(now, delay, last)
+
+    def arrival(self, now: float, delay: float, last: float) -> float:
+        """Return when a packet arrives that is sent now, behind one that arrives at `last`; inf: never."""
+        at = (now if now >= self.cut_until else self._sent_again(now)) + delay
+        return max(last, at)
+
+    def _sent_again(self, now: float) -> float:
+        if self.cut_until == inf:
+            return inf
+        wait = RETRANSMIT
+        while now < self.cut_until:
+            now += wait
+            wait = min(2 * wait, MAX_RETRANSMIT)
+        return now
+
+
+class Paths:
+    """Makes people's paths: with luck of their own, or all with one constant latency."""
+
+    def __init__(self, config: NetworkConfig, luck: Luck) -> None:
+        self._config = config
+        self._luck = luck
+        constant = not config.jitter and not isinstance(config.latency, LogNormal)
+        self._constant = Latency(config, float) if constant else None
+        self._own = NO_TROUBLE if config.bandwidth is None else Trouble(bandwidth=config.bandwidth)
+
+    def make(self, person: int) -> Path:
+        """Return a new path for the person of that number."""
+        return Path(
+            self._delay(person, "up"), self._delay(person, "down"), self._delay(person, "connect"), self._own
+        )
+
+    def _delay(self, person: int, purpose: str) -> Delay:
+        return self._constant or Latency(self._config, self._luck.uniform(person, purpose))

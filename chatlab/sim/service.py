@@ -1,0 +1,216 @@
+"""What the simulated server offers over HTTP: the same as the embedded one.
+
+`GET /csrf`, `POST /messages`, `POST /typing`, `GET /messages`, `GET /messages/poll`, `GET /stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from math import ceil, inf
+from typing import Protocol
+
+from chatlab.dialects import serving
+from chatlab.dialects.base import Answer, Nack, Request
+from chatlab.dialects.chatlab import decode_posted
+from chatlab.hub import Hub, Output, Replay
+from chatlab.sim.alarm import Alarm
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.connection import Connection
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.http import Exchange, HttpConnection
+
+
+class Core(Protocol):
+    """The part of the server that the service needs."""
+
+    @property
+    def environment(self) -> LadderEnvironment:
+        """The clock."""
+
+    @property
+    def config(self) -> ServerConfig:
+        """What the server can do."""
+
+    @property
+    def hub(self) -> Hub:
+        """The rooms."""
+
+    @property
+    def lives(self) -> int:
+        """How often the server has begun to serve; tokens of an earlier life are stale."""
+
+    def join(
+        self, connection: Connection, room: str, sender: str, after: str | None, history: str | None
+    ) -> None:
+        """Make a connection a member of a room."""
+
+    def carry_out(self, outputs: Iterable[Output]) -> None:
+        """Do what the hub wants."""
+
+
+class Service:
+    """The routes over a server's hub, and the polls that are held."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._held: dict[str, dict[int, Exchange]] = {}
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer a request, now or later."""
+        match (exchange.request.method, exchange.request.path):
+            case ("GET", "/messages"):
+                self._read(exchange)
+            case ("GET", "/messages/poll"):
+                self._poll(exchange)
+            case ("POST", "/messages"):
+                exchange.answer(self._post(exchange.request))
+            case ("GET", "/stream"):
+                self._stream(exchange)
+            case ("GET", "/csrf"):
+                exchange.answer(serving.token(self._token))
+            case ("POST", "/typing"):
+                exchange.answer(self._typing(exchange.request))
+            case _:
+                exchange.answer(serving.problem(404, "there is nothing here"))
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection that has gone."""
+        if isinstance(connection, HttpConnection):
+            if connection.alarm is not None:
+                connection.alarm.set(inf)
+            if connection.serving is not None:
+                self._let_go(connection.serving)
+
+    # Who posts
+
+    @property
+    def _token(self) -> str:
+        """As long as the embedded server's: 32 digits of a number, and 64 of its signature."""
+        return f"{self._core.lives:032x}.{'0' * 64}"
+
+    def _post(self, request: Request) -> Answer:
+        room, sender = request.query["room"], request.query["sender"]
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        message = decode_posted(request.body.encode())
+        if isinstance(message, Nack):
+            return serving.refused(message)
+        message_id, outputs = self._core.hub.publish(room, sender, message)
+        self._core.carry_out(outputs)
+        return serving.accepted(message.client_id, message_id, new=bool(outputs))
+
+    def _typing(self, request: Request) -> Answer:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        self._core.carry_out(self._core.hub.tell_typing(request.query["room"], request.query["sender"]))
+        return Answer(204)
+
+    def _refusal(self, request: Request) -> Answer | None:
+        """Return the answer to somebody who may not change anything."""
+        hub, query = self._core.hub, request.query
+        if request.headers.get("x-csrf-token") != self._token:
+            error = "send the token of GET /csrf as X-CSRF-Token; a restart makes it stale"
+            return serving.problem(403, error)
+        if (reason := hub.refusal(query["room"], query["sender"])) is not None:
+            return serving.problem(400, reason)
+        delay = hub.delay(query["room"], query["sender"], self._core.environment.now)
+        return serving.problem(429, "you post too fast; slow down", ceil(delay)) if delay else None
+
+    # Who reads
+
+    def _read(self, exchange: Exchange) -> None:
+        if not self._refuse_room(exchange):
+            self._answer(exchange, self._replay(exchange))
+
+    def _poll(self, exchange: Exchange) -> None:
+        if self._refuse_room(exchange):
+            return
+        query = exchange.request.query
+        replay = self._replay(exchange)
+        most = self._core.config.max_hold
+        hold = min(float(query.get("hold", most)), most)
+        if replay.messages or replay.gap or "after" not in query or hold <= 0:
+            self._answer(exchange, replay)
+            return
+        connection = exchange.connection
+        self._held.setdefault(query["room"], {})[connection.number] = exchange
+        self._alarm(connection).set(self._core.environment.now + hold)
+
+    def _refuse_room(self, exchange: Exchange) -> bool:
+        room = exchange.request.query["room"]
+        reason = self._core.hub.refusal(room, room)
+        if reason is not None:
+            exchange.answer(serving.problem(400, reason))
+        return reason is not None
+
+    def _replay(self, exchange: Exchange) -> Replay:
+        query = exchange.request.query
+        history = int(query["history"]) if "history" in query else None
+        return self._core.hub.read(query["room"], query.get("after"), history)
+
+    def _answer(self, exchange: Exchange, replay: Replay, *, last: bool = False) -> None:
+        limit = exchange.request.query.get("limit")
+        exchange.read_at = self._core.environment.now
+        if replay.gap:
+            exchange.answer(serving.unknown_cursor(replay.start), last=last)
+        else:
+            page = serving.page(replay.start, replay.messages, None if limit is None else int(limit))
+            exchange.answer(page, last=last)
+
+    def wake(self, room: str) -> None:
+        """Answer the polls that are held for news of a room."""
+        for exchange in self._held.pop(room, {}).values():
+            self._alarm(exchange.connection).set(inf)
+            self._answer(exchange, self._replay(exchange))
+
+    def release(self) -> None:
+        """Answer all polls that are held, as the server stops."""
+        for room in list(self._held):
+            for exchange in self._held.pop(room).values():
+                self._answer(exchange, self._replay(exchange), last=True)
+
+    def _let_go(self, exchange: Exchange) -> None:
+        room = exchange.request.query.get("room", "")
+        held = self._held.get(room, {})
+        if held.pop(exchange.connection.number, None) is not None and not held:
+            del self._held[room]
+
+    # Streams
+
+    def _stream(self, exchange: Exchange) -> None:
+        query = exchange.request.query
+        room, sender = query["room"], query["sender"]
+        reason = self._core.hub.refusal(room, sender)
+        if reason is not None:
+            exchange.answer(serving.problem(400, reason))
+            return
+        config = self._core.config
+        exchange.begin()
+        if config.reconnection_time is not None:
+            exchange.write(serving.encode_retry(config.reconnection_time))
+        after = exchange.request.headers.get("Last-Event-ID") or query.get("after")
+        self._core.join(exchange.connection, room, sender, after, query.get("history"))
+        self._alarm(exchange.connection).set(self._core.environment.now + config.keep_alive)
+
+    # What comes later
+
+    def _alarm(self, connection: HttpConnection) -> Alarm:
+        if connection.alarm is None:
+            connection.alarm = Alarm(self._core.environment, partial(self._ring, connection))
+        return connection.alarm
+
+    def _ring(self, connection: HttpConnection) -> None:
+        """The time of a held poll is over, or that of a stream's sign of life has come."""
+        exchange = connection.serving
+        if exchange is None or not exchange.awaited or connection.buried:
+            return
+        if not exchange.begun:
+            self._let_go(exchange)
+            self._answer(exchange, self._replay(exchange))
+            return
+        if not connection.path.trouble.mute:
+            exchange.write(serving.KEEP_ALIVE)
+        self._alarm(connection).set(self._core.environment.now + self._core.config.keep_alive)
