@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from chatlab.experiment.backoff import backoff_delays
     from chatlab.experiment.run import Run
     from chatlab.experiment.scenario import Scenario
+    from chatlab.experiment.sweep import sweep
     from chatlab.experiment.worlds import run
+    from chatlab.live.fallback import FallbackTransport
+    from chatlab.live.http_transport import LongPollingTransport, ShortPollingTransport, SSETransport
     from chatlab.live.receipt import Receipt
     from chatlab.live.server import EmbeddedServer
     from chatlab.live.transport import ChatTransport, WebSocketTransport
@@ -22,7 +25,16 @@ if TYPE_CHECKING:
         OutgoingMessage,
         StatusChange,
     )
-    from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
+    from chatlab.settings import (
+        FallbackConfig,
+        HeartbeatConfig,
+        LongPollingConfig,
+        OutboxConfig,
+        ReconnectConfig,
+        ShortPollingConfig,
+        SSEConfig,
+        WebSocketConfig,
+    )
     from chatlab.transports.eventstream import EventStreamParser
     from chatlab.widgets.chat_panel import ChatPanel
 
@@ -39,21 +51,30 @@ _HOMES = {
     "DeliveryState": "messages",
     "EmbeddedServer": "live.server",
     "EventStreamParser": "transports.eventstream",
+    "FallbackConfig": "settings",
+    "FallbackTransport": "live.fallback",
     "HeartbeatConfig": "settings",
     "InvalidMessage": "errors",
+    "LongPollingConfig": "settings",
+    "LongPollingTransport": "live.http_transport",
     "OutboxConfig": "settings",
     "OutboxFull": "errors",
     "OutgoingMessage": "messages",
     "Receipt": "live.receipt",
     "ReconnectConfig": "settings",
     "Run": "experiment.run",
+    "SSEConfig": "settings",
+    "SSETransport": "live.http_transport",
     "Scenario": "experiment.scenario",
     "SettingsError": "errors",
+    "ShortPollingConfig": "settings",
+    "ShortPollingTransport": "live.http_transport",
     "StatusChange": "messages",
     "WebSocketConfig": "settings",
     "WebSocketTransport": "live.transport",
     "backoff_delays": "experiment.backoff",
     "run": "experiment.worlds",
+    "sweep": "experiment.sweep",
 }
 """The module of each public name, which is loaded when the name is first used."""
 
@@ -68,21 +89,30 @@ __all__ = [
     "DeliveryState",
     "EmbeddedServer",
     "EventStreamParser",
+    "FallbackConfig",
+    "FallbackTransport",
     "HeartbeatConfig",
     "InvalidMessage",
+    "LongPollingConfig",
+    "LongPollingTransport",
     "OutboxConfig",
     "OutboxFull",
     "OutgoingMessage",
     "Receipt",
     "ReconnectConfig",
     "Run",
+    "SSEConfig",
+    "SSETransport",
     "Scenario",
     "SettingsError",
+    "ShortPollingConfig",
+    "ShortPollingTransport",
     "StatusChange",
     "WebSocketConfig",
     "WebSocketTransport",
     "backoff_delays",
     "run",
+    "sweep",
 ]
 
 

@@ -116,7 +116,9 @@ def lab(
 
 @app.command()
 def simulate(
-    scenario: Annotated[Path, typer.Argument(help="A scenario as TOML.")],
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario as TOML, or the name of one that `chatlab scenarios` lists.")
+    ],
     world: Annotated[str, typer.Option(help="The world that it runs in.")] = "model",
     out: Annotated[Path | None, typer.Option(help="Save the run there, as JSON lines.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the recorded people's statuses there.")] = None,
@@ -126,15 +128,15 @@ def simulate(
     from rich.table import Table
 
     from chatlab.errors import SettingsError
-    from chatlab.experiment.scenario import Scenario
+    from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds import run
 
     try:
-        result = run(Scenario.load(scenario), world)
+        result = run(find_scenario(scenario), world)
     except (SettingsError, OSError) as error:
         typer.echo(f"chatlab simulate: {error}", err=True)
         raise typer.Exit(1) from None
-    title = f"{result.scenario.name or scenario.name} in the {world} world"
+    title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left")
     for name, value in result.metrics.items():
         table.add_row(name, "–" if value is None else f"{value:,.6g}")
@@ -148,3 +150,77 @@ def simulate(
         figure = plot_statuses(lanes, faults=result.faults).get_figure(root=True)
         assert figure is not None
         figure.savefig(plot)
+
+
+@app.command()
+def scenarios() -> None:
+    """List the ready-made scenarios, with the question that each one answers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from chatlab.experiment.library import scenario_names, scenario_question
+
+    table = Table("name", "question")
+    for name in scenario_names():
+        table.add_row(name, scenario_question(name))
+    Console().print(table)
+
+
+@app.command()
+def sweep(
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario as TOML, or the name of one that `chatlab scenarios` lists.")
+    ],
+    over: Annotated[
+        list[str],
+        typer.Option(help="A setting and its values, such as people.count=100,1000; give it once or more."),
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Run each setting with the seeds from 0 on.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Run so many at once.")] = 1,
+    world: Annotated[str, typer.Option(help="The world that they run in.")] = "model",
+    metrics: Annotated[
+        str, typer.Option(help="The metrics to print; the table of --out has all.")
+    ] = "sent,lost,latency_p95,recovery_p99,attempts,queue_max",
+    out: Annotated[Path | None, typer.Option(help="Save every run there, as a row of CSV.")] = None,
+) -> None:
+    """Run a scenario with many settings, and print the metrics of each setting, averaged over the seeds."""
+    import warnings
+    from contextlib import nullcontext
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from chatlab.errors import SettingsError
+    from chatlab.experiment.library import find_scenario
+    from chatlab.experiment.sweep import processes as pool
+    from chatlab.experiment.sweep import read_choices
+    from chatlab.experiment.sweep import sweep as run_sweep
+
+    paths: list[str] = []
+    try:
+        choices = dict(map(read_choices, over))
+        paths = list(choices)
+        with (
+            warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # told below
+            pool(processes) if processes > 1 else nullcontext() as executor,
+        ):
+            table = run_sweep(
+                find_scenario(scenario), choices, seeds=range(seeds), executor=executor, world=world
+            )
+        if out is not None:
+            table.to_csv(out, index=False)
+    except (SettingsError, OSError) as error:
+        typer.echo(f"chatlab sweep: {error}", err=True)
+        raise typer.Exit(1) from None
+    shown = [name for name in metrics.split(",") if name in table]
+    printed = Table(*paths, *shown)
+    for setting, runs in table.groupby(paths, sort=False, dropna=False):
+        means = runs[shown].mean()
+        printed.add_row(*map(str, setting), *("–" if value != value else f"{value:,.4g}" for value in means))
+    Console().print(printed)
+    failed = table[table["error"].notna()]
+    for row in failed.to_dict("records"):
+        settings = ", ".join(f"{name}={row[name]}" for name in [*paths, "seed"])
+        typer.echo(f"chatlab sweep: with {settings}: {row['error']}", err=True)
+    if len(failed):
+        raise typer.Exit(1)

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.metrics import LATENCY_EDGES, Value
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
+from chatlab.messages import ConnectionStatus
 from chatlab.trace import Step, decode_steps, encode_steps
+from chatlab.transports.machine import Deliver
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,6 +149,47 @@ class Run(Struct, frozen=True, dict=True):
         table.insert(0, "world", self.world)
         table.insert(0, "scenario", self.scenario.name)
         return table.astype({"value": float})
+
+    def per_second(self) -> pd.DataFrame:
+        """Return the series as a table: a row a second, a column a series; `.to_numpy()` gives an array."""
+        import pandas as pd
+
+        table = pd.DataFrame(self.series)
+        table.index.name = "second"
+        return table
+
+    def latency_shares(self) -> pd.DataFrame:
+        """Return the latency distribution as a tidy table: which share of messages took `seconds` at most.
+
+        It is empty where nothing was delivered.
+        """
+        import pandas as pd
+
+        total = sum(self.latencies)
+        table = pd.DataFrame(
+            {"seconds": LATENCY_EDGES[1:], "share": np.cumsum(self.latencies) / max(total, 1)}
+        )
+        return table if total else table.iloc[:0]
+
+    def people_table(self) -> pd.DataFrame:
+        """Return a row a recorded person: attempts, messages delivered to them, seconds in each status."""
+        import pandas as pd
+
+        rows = []
+        for person, steps in self._steps.items():
+            spans = self.statuses(person)
+            delivered = sum(
+                isinstance(effect, Deliver) and effect.event.message is not None
+                for step in steps
+                for effect in step.effects
+            )
+            times = {
+                f"time_{status}": sum(span.end - span.start for span in spans if span.status is status)
+                for status in ConnectionStatus
+            }
+            attempts = sum(len(span.attempts) for span in spans)
+            rows.append({"person": person, "attempts": attempts, "delivered": delivered} | times)
+        return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
         figures = ", ".join(

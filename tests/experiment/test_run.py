@@ -9,15 +9,16 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
-from chatlab.experiment.scenario import Scenario, WebSocketSettings
+from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan
+from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import WORLDS, run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from chatlab.sim.server import ServerConfig
 
 SCENARIO = Scenario(
     name="small <b>",
@@ -107,6 +108,37 @@ def test_the_metrics_are_a_tidy_table(result: Run) -> None:
     assert len(table) == len(result.metrics)
     assert set(table["world"]) == {"model"}
     assert table.set_index("metric")["value"]["sent"] == result.metrics["sent"]
+
+
+def test_series_are_a_table_of_seconds(result: Run) -> None:
+    table = result.per_second()
+    assert table.index.name == "second"
+    assert {name: table[name].tolist() for name in table} == result.series
+    assert table["attempts"].to_numpy().sum() == result.metrics["attempts"]
+
+
+def test_latencies_are_shares(result: Run) -> None:
+    table = result.latency_shares()
+    assert table["share"].is_monotonic_increasing
+    assert table["share"].iloc[-1] == 1
+    median = result.metrics["latency_p50"] or 0
+    assert (
+        table[table["seconds"] < median]["share"].max()
+        < 0.5
+        <= table[table["seconds"] >= median]["share"].min()
+    )
+    assert run(Scenario(duration=1.0)).latency_shares().empty
+
+
+def test_recorded_people_are_a_table(result: Run) -> None:
+    table = result.people_table()
+    assert table["person"].tolist() == result.people
+    assert table["attempts"].sum() == result.metrics["attempts"]
+    assert table["delivered"].sum() == (result.metrics["delivered"] or 0) + (
+        result.metrics["duplicated"] or 0
+    )
+    for status in ConnectionStatus:
+        assert table[f"time_{status}"].sum() == pytest.approx(result.metrics[f"time_{status}"])
 
 
 def test_what_cannot_be_measured_is_none() -> None:

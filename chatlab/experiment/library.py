@@ -1,0 +1,59 @@
+"""The ready-made scenarios: files in `scenarios/`, each of which begins with the question that it answers."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.resources import files
+from itertools import takewhile
+from pathlib import Path
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.scenario import Scenario
+
+_FOLDER = files("chatlab.experiment") / "scenarios"
+
+
+def scenario_names() -> list[str]:
+    """Return the names of the ready-made scenarios, in the order of the alphabet."""
+    return sorted(
+        file.name.removesuffix(".toml") for file in _FOLDER.iterdir() if file.name.endswith(".toml")
+    )
+
+
+def load_scenario(name: str) -> Scenario:
+    """Return the ready-made scenario of that name.
+
+    Errors: `SettingsError` that lists the names.
+    """
+    return Scenario.from_toml(_text(name))
+
+
+def scenario_question(name: str) -> str:
+    """Return the question that a ready-made scenario answers: the comment at its beginning.
+
+    Errors: `SettingsError` that lists the names.
+    """
+    comment = takewhile(lambda line: line.startswith("# "), _text(name).splitlines())
+    return " ".join(line.removeprefix("# ") for line in comment)
+
+
+def find_scenario(name: str | Path) -> Scenario:
+    """Return the scenario of a TOML file, or where there is no such file, the ready-made one of that name.
+
+    Errors: `SettingsError`, OSError.
+    """
+    path = Path(name)
+    if path.suffix or path.exists():
+        return Scenario.load(path)
+    return load_scenario(str(name))
+
+
+def _text(name: str) -> str:
+    names = scenario_names()
+    if name not in names:
+        close = get_close_matches(name, names, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise SettingsError(
+            f"there is no scenario {name!r}{hint}; choose one of {', '.join(names)}, or a file"
+        )
+    return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")

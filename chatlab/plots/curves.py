@@ -1,0 +1,194 @@
+"""Curves of a crowd: how late messages are, and what every second saw of attempts, requests and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.metrics import LATENCY_EDGES
+from chatlab.experiment.run import Run
+from chatlab.experiment.spans import FaultSpan
+from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes, size, text_width
+
+Runs = Mapping[str, Run] | Run
+"""One run, or several by the names that the plot is to have for them."""
+
+
+def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
+    """Draw which share of the messages was shown within so many seconds (CDF).
+
+    The curve is exact at the edges of the run's histogram, ten a decade. Runs in which nothing was
+    delivered have none.
+
+    Errors: `SettingsError` where there is nothing to draw.
+    """
+    shares = {
+        name: np.cumsum(run.latencies) / sum(run.latencies)
+        for name, run in _named(runs)
+        if any(run.latencies)
+    }
+    if not shares:
+        raise SettingsError("nothing to draw: in none of the runs was a message delivered")
+    ax = new_axes(left=17.0) if ax is None else ax
+    for number, (name, share) in enumerate(shares.items()):
+        style = look(number)
+        ax.plot(
+            LATENCY_EDGES, [0.0, *share], label=name, color=style.colour, linestyle=style.line, linewidth=1.5
+        )
+    begins = [int(np.flatnonzero(share)[0]) for share in shares.values()]
+    ends = [int(np.argmax(share >= 1)) + 1 for share in shares.values()]
+    ax.set_xscale("log")
+    ax.set_xlim(
+        LATENCY_EDGES[max(0, min(begins) - 1)], LATENCY_EDGES[min(max(ends) + 1, len(LATENCY_EDGES) - 1)]
+    )
+    ax.xaxis.set_major_locator(LogLocator(10))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for percentile in (0.5, 0.95, 0.99):
+        ax.axhline(percentile, color=FAINT, linewidth=0.5, zorder=0)
+    _percentile_names(ax)
+    dress(
+        ax,
+        title="How late are messages?",
+        note="share of the messages that were shown within this time",
+        x="from handing over to showing (s), logarithmic",
+        y="messages",
+    )
+    _legend(ax, list(shares), "lower right")
+    return ax
+
+
+def _percentile_names(ax: Axes) -> None:
+    for share, name, above in ((0.5, "median", 2.0), (0.95, "95 %", -8.0)):
+        ax.annotate(
+            name,
+            (1, share),
+            (-2, above),
+            ("axes fraction", "data"),
+            "offset points",
+            ha="right",
+            fontsize=SMALL,
+            color=INK,
+        )
+
+
+def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: Axes | None = None) -> Axes:
+    """Draw how many attempts to connect, and requests, all people made in each second.
+
+    `of` names other series of the runs, such as "sent" or "delivered". One that a run doesn't have, or that
+    is 0 throughout, is left out. Faults are those of the first run.
+
+    Errors: `SettingsError` where there is nothing to draw.
+    """
+    named = _named(runs)
+    there = [series for series in of if any(any(run.series.get(series, ())) for _, run in named)]
+    lines = {
+        _line_name(name, series, len(named), len(there)): run.series[series]
+        for name, run in named
+        for series in there
+        if any(run.series.get(series, ()))
+    }
+    if not lines:
+        known = ", ".join(dict.fromkeys(series for _, run in named for series in run.series))
+        raise SettingsError(
+            f"nothing to draw: the runs have nothing but 0 of {', '.join(of)}; they have {known}"
+        )
+    ax = _draw_series(lines, named[0][1], ax)
+    what = there[0] if len(there) == 1 else "count"
+    dress(ax, title="How hard is the server hit?", note=" ", x="time (s)", y=f"{what} in each second")
+    return ax
+
+
+def plot_queue(runs: Runs, *, ax: Axes | None = None) -> Axes:
+    """Draw how many connections waited at the server's door in each second, over the first run's faults.
+
+    Errors: `SettingsError` where the runs have no such series.
+    """
+    named = _named(runs)
+    lines = {name: run.series["queue"] for name, run in named if "queue" in run.series}
+    if not lines:
+        raise SettingsError("nothing to draw: the runs' series have no 'queue'")
+    ax = _draw_series(lines, named[0][1], ax)
+    dress(ax, title="How long is the queue at the door?", note=" ", x="time (s)", y="connections that wait")
+    return ax
+
+
+def _named(runs: Runs) -> list[tuple[str, Run]]:
+    return list(runs.items()) if isinstance(runs, Mapping) else [(runs.scenario.name or "run", runs)]
+
+
+def _line_name(name: str, series: str, runs: int, of: int) -> str:
+    if runs == 1:
+        return series
+    return name if of == 1 else f"{name}: {series}"
+
+
+def _draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None) -> Axes:
+    """Draw counts of each second as steps, over the first run's faults."""
+    ax = new_axes(left=15.0) if ax is None else ax
+    longest = max(map(len, lines.values()))
+    top = max(map(max, lines.values()))
+    ax.set_xlim(0, longest)
+    ax.set_ylim(0, 1.25 * top or 1.0)
+    _shade(ax, first.faults)
+    for number, (name, counts) in enumerate(lines.items()):
+        style = look(number)
+        ax.step(
+            range(len(counts) + 1),
+            [*counts, counts[-1]],
+            where="post",
+            label=name,
+            color=style.colour,
+            linestyle=style.line,
+            linewidth=1.2,
+            zorder=3 - number / 100,
+        )
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    _legend(ax, list(lines))
+    return ax
+
+
+def _shade(ax: Axes, faults: Iterable[FaultSpan]) -> None:
+    """Draw faults in grey behind everything, and name each one where there is room."""
+    left, right = ax.get_xlim()
+    second = size(ax)[0] / (right - left)
+    free_from = left
+    for fault in sorted(faults, key=lambda fault: fault.start):
+        if fault.end > fault.start:
+            ax.axvspan(
+                fault.start,
+                min(fault.end, right),
+                facecolor="#dedede",
+                edgecolor="none",
+                zorder=0,
+                gid="fault",
+            )
+        ax.axvline(fault.start, color=INK, linewidth=0.8, linestyle=(0, (3, 2)), zorder=0.5, gid="fault")
+        name = fault.kind.replace("_", " ")
+        begin = fault.start + 3 / second
+        length = (text_width(name, SMALL) + 3) / second
+        if begin + length > right:
+            begin = fault.start - length
+        if begin < free_from:
+            continue
+        free_from = begin + length
+        ax.annotate(
+            name, (begin, 1), (0, -9), ("data", "axes fraction"), "offset points", fontsize=SMALL, color=INK
+        )
+
+
+def _legend(ax: Axes, names: Sequence[str], place: str = "") -> None:
+    """Name the lines, above the axes unless a place is given; a single one needs no key."""
+    if len(names) < 2:
+        return
+    keys = [line for line in ax.lines if line.get_label() in names]
+    above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(keys)}
+    where: dict[str, Any] = {"loc": place} if place else above | {"borderaxespad": 0.1, "borderpad": 0.1}
+    ax.legend(handles=keys, fontsize=SMALL, facecolor="white", edgecolor="none", handlelength=3, **where)

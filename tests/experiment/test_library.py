@@ -1,0 +1,179 @@
+"""Each ready-made scenario runs, and what its comment claims is so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from chatlab.cli import app
+from chatlab.errors import SettingsError
+from chatlab.experiment.library import find_scenario, load_scenario, scenario_names, scenario_question
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import SSESettings, TransportSettings, WebSocketSettings
+from chatlab.experiment.worlds import run
+
+CLAIMS = (
+    "deploy",
+    "flaky_mobile",
+    "idle_proxy",
+    "nat_reboot",
+    "retry_storm",
+    "rush_hour",
+    "sse_buffering",
+    "thundering_herd",
+)
+"""The scenarios whose claims are tested below."""
+
+
+def test_they_are_listed_with_their_questions() -> None:
+    names = scenario_names()
+    assert names == sorted(names)
+    assert set(names) == set(CLAIMS)
+    for name in names:
+        assert load_scenario(name).name == name
+        assert scenario_question(name).endswith("?"), name
+    output = CliRunner().invoke(app, ["scenarios"]).stdout
+    assert all(name in output for name in names)
+
+
+def test_a_wrong_name_is_told_with_the_right_ones() -> None:
+    with pytest.raises(
+        SettingsError, match=r"no scenario 'deplyo' \(did you mean 'deploy'\?\); choose one of deploy, "
+    ):
+        load_scenario("deplyo")
+
+
+def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_scenario("deploy") == load_scenario("deploy")
+    Path("deploy").write_text('name = "mine"')
+    assert find_scenario("deploy").name == "mine"
+    with pytest.raises(OSError, match=r"other\.toml"):
+        find_scenario("other.toml")
+
+
+def test_the_command_takes_a_name() -> None:
+    result = CliRunner().invoke(app, ["simulate", "nat_reboot"])
+    assert result.exit_code == 0, result.output
+    assert "nat_reboot in the model world" in result.stdout
+    result = CliRunner().invoke(app, ["simulate", "nat_robot"])
+    assert result.exit_code == 1
+    assert "did you mean 'nat_reboot'?" in result.stderr
+
+
+def with_reconnect(scenario: Scenario, **changes: Any) -> Scenario:
+    transport = scenario.transport
+    assert isinstance(transport, TransportSettings)
+    return scenario.replace(transport=transport.replace(reconnect=transport.reconnect.replace(**changes)))
+
+
+def figure(result: Run, name: str) -> float:
+    value = result.metrics[name]
+    assert value is not None
+    return value
+
+
+def flawless(result: Run) -> bool:
+    """Whether no message was lost, repeated, reordered or given up."""
+    return not any(
+        result.metrics[name] for name in ("lost", "duplicated", "out_of_order", "dropped", "failed")
+    )
+
+
+def test_a_deploy_loses_nothing_and_full_jitter_is_back_sooner() -> None:
+    scenario = load_scenario("deploy")
+    full, none = run(scenario, sample=0), run(with_reconnect(scenario, jitter="none"), sample=0)
+    assert flawless(full)
+    assert full.metrics["unrecovered"] == 0
+    assert figure(full, "recovery_p50") < 3
+    assert figure(full, "recovery_p99") < 15
+    assert figure(none, "recovery_p50") == pytest.approx(10, abs=2)
+    assert figure(none, "recovery_p99") == pytest.approx(27, abs=3)
+
+
+def test_a_flaky_mobile_network_is_late_and_loses_nothing() -> None:
+    result = run(load_scenario("flaky_mobile"), sample=0)
+    assert flawless(result)
+    assert figure(result, "latency_p50") < 0.5
+    assert figure(result, "latency_p99") > 10
+
+
+@pytest.mark.parametrize(("interval", "mean"), [(30.0, 25.0), (10.0, 15.0)])
+def test_a_nat_reboot_is_noticed_within_interval_and_timeout(interval: float, mean: float) -> None:
+    scenario = load_scenario("nat_reboot")
+    assert isinstance(scenario.transport, WebSocketSettings)
+    heartbeat = scenario.transport.heartbeat.replace(interval=interval)
+    count = scenario.people.count
+    result = run(scenario.replace(transport=scenario.transport.replace(heartbeat=heartbeat)), sample=count)
+    assert flawless(result)
+    noticed = np.array(
+        [
+            next(span.end for span in result.statuses(person) if span.status == "connected") - 100.0
+            for person in result.people
+        ]
+    )
+    assert noticed.min() >= heartbeat.timeout - 0.1
+    assert noticed.max() <= interval + heartbeat.timeout + 0.1
+    assert noticed.mean() == pytest.approx(mean, abs=3.3 * interval / np.sqrt(12 * count))
+
+
+def test_a_rush_hour_fills_the_queue_and_a_longer_one_is_no_help() -> None:
+    scenario = load_scenario("rush_hour")
+    short = run(scenario, sample=0)
+    assert short.metrics["queue_max"] == 200
+    connected = np.array(short.series["connected"])
+    # From when the queue has filled up until the rush is over the door lets in what it can.
+    assert np.diff(connected[20:60]) == pytest.approx(40, abs=1)
+    assert connected[100] == 3000
+    long = run(scenario.replace(server=scenario.server.replace(backlog=600)), sample=0)
+    assert long.metrics["queue_max"] == 600
+    stuck = np.array(long.series["connected"])
+    assert stuck[80] == stuck[140] < 3000
+    assert figure(long, "attempts") > figure(short, "attempts")
+
+
+def test_the_seeds_default_leaves_four_in_ten_of_a_herd_outside() -> None:
+    scenario = load_scenario("thundering_herd")
+    default = run(scenario, sample=0)
+    assert 0.35 < 1 - default.series["connected"][-1] / 1000 < 0.45
+    full = run(with_reconnect(scenario, jitter="full"), sample=0)
+    assert full.metrics["unrecovered"] == 0
+    assert full.series["connected"][50 + 60] == 1000
+
+
+@pytest.mark.parametrize(("heartbeat", "cuts"), [({}, 0), ({"interval": 90.0}, 9), ({"enabled": False}, 9)])
+def test_a_heartbeat_keeps_a_quiet_chat_through_an_idle_proxy(heartbeat: dict[str, Any], cuts: int) -> None:
+    scenario = load_scenario("idle_proxy")
+    transport = scenario.transport
+    assert isinstance(transport, WebSocketSettings)
+    transport = transport.replace(heartbeat=transport.heartbeat.replace(**heartbeat))
+    result = run(scenario.replace(transport=transport), sample=0)
+    assert result.metrics["attempts"] == 100 * (1 + cuts)
+
+
+def test_buffering_makes_an_event_stream_a_minute_late() -> None:
+    scenario = load_scenario("sse_buffering")
+    assert isinstance(scenario.transport, SSESettings)
+    held, free = run(scenario, sample=0), run(scenario.replace(faults=()), sample=0)
+    assert flawless(held)
+    assert figure(held, "latency_p50") == pytest.approx(60, abs=10)
+    assert figure(free, "latency_p50") == pytest.approx(0.1, abs=0.05)
+    assert figure(free, "attempts") == 20
+    assert figure(held, "attempts") > 200
+
+
+def test_a_retry_storm_stays_without_backoff() -> None:
+    scenario = load_scenario("retry_storm")
+    storm = run(scenario, sample=0)
+    over = int(scenario.faults[0].end_at)
+    assert storm.series["connected"][over - 11] == 400
+    assert max(storm.series["connected"][over:]) == 0
+    calm = run(with_reconnect(scenario, base_delay=1.0, backoff_multiplier=2.0, jitter="full"), sample=0)
+    assert calm.metrics["unrecovered"] == 0
+    assert figure(calm, "recovery_p99") < 60
+    assert set(calm.series["connected"][over + 65 :]) == {400}
