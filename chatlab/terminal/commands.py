@@ -8,12 +8,12 @@ from math import isfinite
 from typing import NamedTuple
 
 from chatlab.errors import ChatError, SettingsError
+from chatlab.live.kinds import TITLES
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import redacted
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import seconds
 from chatlab.terminal.standing import describe
-from chatlab.terminal.targets import TRANSPORTS
 
 LONGEST_LATENCY = 3600.0
 """Seconds."""
@@ -115,7 +115,7 @@ async def _silent(console: Console, argument: str) -> str:
 
 async def _transport(console: Console, argument: str) -> str:
     if not argument:
-        return f"The transport is {console.kind}, of {', '.join(TRANSPORTS)}."
+        return f"The transport is {console.kind}, of {', '.join(TITLES)}."
     await console.swap(argument)
     return f"Going on by {argument}."
 
@@ -144,7 +144,7 @@ COMMANDS: dict[str, Command] = {
     "/latency": Command("SECONDS", "make everything late, each way; 0 ends it", _latency),
     "/ping": Command("", "tell how long the latest round trip took", _ping),
     "/transport": Command(
-        "NAME", "go on by another transport, with nothing lost", _transport, lambda: TRANSPORTS
+        "NAME", "go on by another transport, with nothing lost", _transport, lambda: TITLES
     ),
     "/connect": Command("", "try again after it gave up", _connect),
     "/status": Command("", "tell how the connection stands", _status),

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chatlab.errors import SettingsError
-from chatlab.live.transport import ChatTransport, WebSocketTransport
-from chatlab.settings import HeartbeatConfig, OutboxConfig, WebSocketConfig, redacted
+from chatlab.live import kinds
+from chatlab.live.kinds import make_config
+from chatlab.live.transport import ChatTransport
+from chatlab.settings import HeartbeatConfig, OutboxConfig, redacted
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
 """More often than the default: whoever looks on wants to see the round trip, and soon that a link is dead."""
 
-_SCHEMES = {"http": "ws", "https": "wss", "ws": "http", "wss": "https"}
+_SCHEMES = ("http", "https", "ws", "wss")
 _SECURE = ("https", "wss")
 
 
@@ -43,35 +44,8 @@ class Target(Struct, frozen=True, kw_only=True):
         return replace(self, url=urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}")))
 
 
-class Kind(NamedTuple):
-    """A way to talk: its settings, its transport, and how a target's URL becomes the one that it takes."""
-
-    config: Callable[..., Any]
-    transport: Callable[..., ChatTransport]
-    address: Callable[[str], str]
-    settings: dict[str, Any]
-
-
-def websocket_url(url: str) -> str:
-    """Return the URL of a WebSocket: one of its own as it is, or /ws under a server's root."""
-    parts = urlsplit(url)
-    if parts.scheme in ("ws", "wss"):
-        return url
-    return urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme], path=parts.path.rstrip("/") + "/ws"))
-
-
-def http_url(url: str) -> str:
-    """Return the URL of a server's root, also where the one of its WebSocket is given."""
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        return url
-    return urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme], path=parts.path.removesuffix("/ws")))
-
-
-TRANSPORTS: dict[str, Kind] = {
-    "websocket": Kind(WebSocketConfig, WebSocketTransport, websocket_url, {"heartbeat": HEARTBEAT}),
-}
-"""The transports that a console can name."""
+SETTINGS: dict[str, Any] = {"heartbeat": HEARTBEAT}
+"""What a console sets otherwise than the defaults, where a transport knows it."""
 
 
 def make_transport(kind: str, target: Target) -> ChatTransport:
@@ -79,21 +53,19 @@ def make_transport(kind: str, target: Target) -> ChatTransport:
 
     Errors: `SettingsError` for a transport that there isn't, or settings that it can't have.
     """
-    found = TRANSPORTS.get(kind)
-    if found is None:
-        raise SettingsError(f"transport: there is no {kind!r}; choose one of {', '.join(TRANSPORTS)}")
     check_scheme(target.url)
-    config = found.config(
-        url=found.address(target.url),
+    config = make_config(
+        kind,
+        target.url,
         room=target.room,
         sender=target.name,
         dialect=target.dialect,
         history=target.history,
         after=target.after,
         outbox=target.outbox,
-        **found.settings,
+        **SETTINGS,
     )
-    return found.transport(config, loop="current")
+    return kinds.make_transport(config, loop="current")
 
 
 def check_scheme(url: str) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -17,13 +18,17 @@ import ipywidgets as widgets
 
 from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
 from chatlab.experiment.predict import predict
+from chatlab.live.fault_proxy import FaultProxy
+from chatlab.live.kinds import make_transport
+from chatlab.live.portal import background_portal
 from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
-from chatlab.live.transport import ChatTransport, WebSocketTransport
+from chatlab.live.transport import ChatTransport
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
-from chatlab.settings import TransportConfig, WebSocketConfig
+from chatlab.settings import AnyConfig, WebSocketConfig
 from chatlab.widgets.conversation import Conversation, since
+from chatlab.widgets.fault_controls import FaultControls
 from chatlab.widgets.settings_form import SettingsForm
 from chatlab.widgets.views import ChatLog, FrameLog, Lane, Mark, Span, StatusBadge, Timeline
 
@@ -43,7 +48,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def __init__(
         self,
-        config: TransportConfig | None = None,
+        config: AnyConfig | None = None,
         *,
         url: str = "",
         server: EmbeddedServer | None = None,
@@ -60,9 +65,12 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.server = (
             server if self._folder is None else EmbeddedServer(db=Path(self._folder.name) / "chat.db")
         )
+        self.proxy: FaultProxy | None = None
         if self.server is not None:
             self.server.start_in_background()
-            url = url or self.server.ws_url
+            self.proxy = FaultProxy(self.server.url)
+            background_portal().call(self.proxy.accept)
+            url = url or self.proxy.rebase(self.server.ws_url)
         config = config or WebSocketConfig(url=url, room=room, sender=sender)
         self.seed = secrets.randbits(32) if seed is None else seed
         self._uniform = Luck(self.seed).uniform(0, "backoff")
@@ -87,6 +95,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         buttons = [self._connect_button, self._disconnect_button]
         if self.server is not None:
             buttons.append(self._server_button)
+        faults = [] if self.proxy is None else [FaultControls(self.proxy, self._note_fault).view]
         settings = widgets.Accordion([self.form.how], titles=["Settings"], selected_index=None)
         frames = widgets.Accordion([self.frames], titles=["Frames"], selected_index=None)
         super().__init__(
@@ -97,6 +106,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 ),
                 settings,
                 self.messages,
+                *faults,
                 self.timeline,
                 frames,
             ]
@@ -125,9 +135,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 self._uniform = Luck(self.seed).uniform(0, "backoff")
             transport.start()
 
-    def _make_transport(self, config: TransportConfig) -> ChatTransport:
-        assert isinstance(config, WebSocketConfig)
-        transport = WebSocketTransport(config, uniform=lambda: self._uniform(), record=self._talk.record)
+    def _make_transport(self, config: AnyConfig) -> ChatTransport:
+        transport = make_transport(config, uniform=lambda: self._uniform(), record=self._talk.record)
         self._talk.follow(transport)
         return transport
 
@@ -170,6 +179,10 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self.transport is not None:
             self.transport.typing()
 
+    def _note_fault(self, fault: str) -> None:
+        self._talk.mark("fault", fault)
+        self._redraw()
+
     def _toggle_server(self) -> None:
         """Stop the embedded server as a crash would, or start it again with its history."""
         assert self.server is not None
@@ -201,6 +214,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Disconnect, stop what was started, and take the views off the page."""
         if self.transport is not None:
             self.transport.stop()
+        if self.proxy is not None:
+            background_portal().call(self.proxy.close)
         if self._folder is not None and self.server is not None:
             self.server.stop_in_background()
             self._folder.cleanup()
@@ -226,7 +241,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         spans, marks = since(self._started_at, self._talk.spans, self._talk.marks)
         lanes: list[Lane] = [{"name": "live", "spans": spans, "marks": marks}]
         if self._connected_at is not None:
-            lanes.append(self._prediction(self._connected_at, now))
+            with suppress(SettingsError):  # What the model can't run has no prediction.
+                lanes.append(self._prediction(self._connected_at, now))
         running = self.transport is not None and self.transport.status not in (
             ConnectionStatus.DISCONNECTED,
             ConnectionStatus.ERROR,
@@ -237,7 +253,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """What the model says of this connection, from when it was asked for, given the outages that there
         were."""
         assert self.transport is not None
-        assert isinstance(self.transport.config, WebSocketConfig)
         outages = [
             (max(0.0, down - connected_at), None if up is None else up - connected_at)
             for down, up in self._talk.outages

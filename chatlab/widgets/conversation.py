@@ -13,10 +13,12 @@ from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.trace import Step
 from chatlab.transports.machine import (
+    Answered,
     Close,
     Closed,
     Effect,
     Event,
+    Fetch,
     Opened,
     OpenWebSocket,
     Ping,
@@ -28,6 +30,7 @@ from chatlab.transports.machine import (
 )
 from chatlab.widgets.views import ChatLog, FrameLog, Mark, Span, StatusBadge
 
+_EVENT = re.compile(rb"^event: ?(.{1,40})$", re.MULTILINE)
 _TYPE = re.compile(r'"type"\s*:\s*"([^"]{1,40})"')
 TYPING_LASTS = 6.0
 """Seconds after which somebody who typed is thought to have stopped."""
@@ -201,7 +204,14 @@ def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
         case Send(data=text):
             return "up", _kind(text), text.encode()
         case ReceivedBytes(data=data):
-            return "down", "binary", data
+            event = _EVENT.search(data, 0, 200)
+            return "down", event[1].decode("utf-8", "replace") if event else "bytes", data
+        case Fetch(purpose=purpose, request=request):
+            query = "&".join(f"{name}={value}" for name, value in request.query.items())
+            line = f"{request.method} {request.path}?{query}\n{request.body}"
+            return "up", purpose, line.strip().encode()
+        case Answered(answer=answer):
+            return "down", str(answer.status), answer.body
         case SendBytes(data=data):
             return "up", "binary", data
         case Ping(id=number):

@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import ipywidgets as widgets
+import msgspec
 
 from chatlab.dialects import DIALECTS
-from chatlab.errors import SettingsError
+from chatlab.live.kinds import KINDS, TITLES, kind_of, make_config
 from chatlab.presets import PRESETS
 from chatlab.settings import (
     JITTERS,
     OVERFLOWS,
+    AnyConfig,
+    FallbackConfig,
     HeartbeatConfig,
+    LongPollingConfig,
+    ShortPollingConfig,
+    SSEConfig,
     TransportConfig,
-    WebSocketConfig,
 )
 
 CUSTOM = "custom"
-TRANSPORTS: dict[str, type[TransportConfig]] = {"WebSocket": WebSocketConfig}
-"""The settings' class of each transport that a panel offers."""
 
 _SHORT = {"description_width": "auto"}
 _LABEL = {"description_width": "11em"}
@@ -32,13 +35,15 @@ class SettingsForm:
     Numbers are free to be wrong here; `config()` says what is wrong with them.
     """
 
-    def __init__(self, config: TransportConfig) -> None:
-        self._base = config
+    def __init__(self, given: AnyConfig) -> None:
+        config = given.first if isinstance(given, FallbackConfig) else given
+        self._kept = {name: getattr(config, name) for name in config.__struct_fields__ if name != "url"}
         self.transport = widgets.Dropdown(
-            options=list(TRANSPORTS),
+            options=[(title, name) for name, title in TITLES.items()],
+            value=kind_of(given),
             description="Transport",
             style=_SHORT,
-            layout=widgets.Layout(width="13em"),
+            layout=widgets.Layout(width="14em"),
         )
         self.url = _text("URL", config.url, "20em")
         self.room = _text("Room", config.room, "11em")
@@ -54,8 +59,11 @@ class SettingsForm:
             "max_attempts": _number(
                 "Attempts (-1: ∞)", -1 if reconnect.max_attempts is None else reconnect.max_attempts
             ),
-            "interval": _seconds("Heartbeat every (s)", heartbeat.interval),
-            "timeout": _seconds("Pong within (s)", heartbeat.timeout),
+            "heartbeat": _seconds("Heartbeat every (s)", heartbeat.interval),
+            "pong": _seconds("Pong within (s)", heartbeat.timeout),
+            "idle_timeout": _seconds("SSE silent for (s)", self._default(SSEConfig, "idle_timeout")),
+            "timeout": _seconds("Long poll waits (s)", self._default(LongPollingConfig, "timeout")),
+            "interval": _seconds("Short poll every (s)", self._default(ShortPollingConfig, "interval")),
             "connect_timeout": _seconds("Connect within (s)", config.connect_timeout),
             "max_size": _number("Outbox holds", outbox.max_size),
         }
@@ -63,26 +71,35 @@ class SettingsForm:
         self.overflow = _choice("When it is full", list(OVERFLOWS), outbox.overflow)
         self._schedule = reconnect.schedule
         self.preset.observe(self._apply_preset, "value")
+        self.transport.observe(self._apply_transport, "value")
         numbers = self.numbers
         self.where = widgets.HBox(
             [self.transport, self.url, self.room, self.sender], layout=widgets.Layout(flex_flow="row wrap")
         )
+        columns = (
+            [self.preset, self.jitter],
+            ["base_delay", "max_delay", "backoff_multiplier", "max_attempts"],
+            [self.dialect, self.overflow],
+            ["max_size", "connect_timeout", "heartbeat", "pong", "idle_timeout", "timeout", "interval"],
+        )
+        fields = [[numbers[field] if isinstance(field, str) else field for field in part] for part in columns]
         self.how = widgets.HBox(
-            [
-                widgets.VBox(
-                    [self.preset, self.jitter]
-                    + [
-                        numbers[name]
-                        for name in ("base_delay", "max_delay", "backoff_multiplier", "max_attempts")
-                    ]
-                ),
-                widgets.VBox(
-                    [self.dialect, self.overflow]
-                    + [numbers[name] for name in ("max_size", "interval", "timeout", "connect_timeout")]
-                ),
-            ],
+            [widgets.VBox(fields[0] + fields[1]), widgets.VBox(fields[2] + fields[3])],
             layout=widgets.Layout(flex_flow="row wrap"),
         )
+
+    def _default(self, config: type[TransportConfig], name: str) -> float:
+        """Return what was given, if that transport was meant, or the default."""
+        defaults = {field.name: field.default for field in msgspec.structs.fields(config)}
+        value: float = self._kept.get(name, defaults[name])
+        return value
+
+    def _apply_transport(self, change: Any) -> None:
+        """Each transport has a first delay of its own: the seed's reconnection times."""
+        kind = KINDS.get(change["new"])
+        if kind is not None and self.preset.value == CUSTOM:
+            defaults = {field.name: field.default for field in msgspec.structs.fields(kind.config)}
+            self.numbers["base_delay"].value = defaults["reconnect"].base_delay
 
     def _apply_preset(self, change: Any) -> None:
         if change["new"] == CUSTOM:
@@ -95,23 +112,19 @@ class SettingsForm:
         self.numbers["max_attempts"].value = -1 if reconnect.max_attempts is None else reconnect.max_attempts
         self._schedule = reconnect.schedule
 
-    def config(self) -> TransportConfig:
+    def config(self) -> AnyConfig:
         """Return the settings as they stand in the form.
 
         Errors: `SettingsError` naming the field and what it may be.
         """
         values = {name: field.value for name, field in self.numbers.items()}
         attempts = values["max_attempts"]
-        base = self._base
-        if not isinstance(base, WebSocketConfig):
-            raise SettingsError(f"transport: the form can't hold a {type(base).__name__}")
-        return base.replace(
-            url=self.url.value.strip(),
-            room=self.room.value.strip(),
-            sender=self.sender.value.strip(),
-            dialect=self.dialect.value,
-            connect_timeout=values["connect_timeout"],
-            reconnect=base.reconnect.replace(
+        kept = self._kept
+        shown = {
+            "room": self.room.value.strip(),
+            "sender": self.sender.value.strip(),
+            "dialect": self.dialect.value,
+            "reconnect": kept["reconnect"].replace(
                 base_delay=values["base_delay"],
                 max_delay=values["max_delay"],
                 backoff_multiplier=values["backoff_multiplier"],
@@ -119,9 +132,14 @@ class SettingsForm:
                 jitter=self.jitter.value,
                 schedule=self._schedule,
             ),
-            heartbeat=base.heartbeat.replace(interval=values["interval"], timeout=values["timeout"]),
-            outbox=base.outbox.replace(max_size=values["max_size"], overflow=self.overflow.value),
-        )
+            "error_delay": values["base_delay"],
+            "heartbeat": kept.get("heartbeat", HeartbeatConfig()).replace(
+                interval=values["heartbeat"], timeout=values["pong"]
+            ),
+            "outbox": kept["outbox"].replace(max_size=values["max_size"], overflow=self.overflow.value),
+        }
+        shown |= {name: values[name] for name in ("connect_timeout", "idle_timeout", "timeout", "interval")}
+        return make_config(self.transport.value, self.url.value.strip(), **kept | shown)
 
 
 def _text(label: str, value: str, width: str) -> widgets.Text:

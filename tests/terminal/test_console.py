@@ -29,10 +29,8 @@ QUICK = ReconnectConfig(max_attempts=None, base_delay=0.02, max_delay=0.05, jitt
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = targets.TRANSPORTS["websocket"]
     settings = {"heartbeat": HeartbeatConfig(interval=0.6, timeout=0.5), "reconnect": QUICK}
-    for name in ("websocket", "twin"):
-        monkeypatch.setitem(targets.TRANSPORTS, name, kind._replace(settings=settings))
+    monkeypatch.setattr(targets, "SETTINGS", settings)
 
 
 class Talk:
@@ -224,13 +222,16 @@ async def test_another_transport_takes_over_what_is_unsettled() -> None:
             ada.console.submit(text)
         with pytest.raises(OutboxFull):
             ada.console.submit("one too many")
-        assert await ada.do("/transport twin") == "Going on by twin."
-        assert ada.console.standing().kind == "twin"
+        assert await ada.do("/transport long_polling") == "Going on by long_polling."
+        assert ada.console.standing().kind == "long_polling"
         assert ada.console.standing().outbox == 100
         await ada.do("/up")
         await until(lambda: bob.texts("message") == texts)
         await until(lambda: ada.texts("delivered") == texts)
-        assert await ada.do("/transport") == "The transport is twin, of websocket, twin."
+        assert (
+            await ada.do("/transport")
+            == "The transport is long_polling, of websocket, sse, long_polling, short_polling, fallback."
+        )
         bob.console.submit("answer")
         await until(lambda: ada.texts("message") == ["answer"])
 
@@ -241,7 +242,7 @@ async def test_more_than_the_outbox_holds_is_taken_over_too() -> None:
         await ada.do("/silent")
         for n in range(5):
             ada.console.submit(f"{n}")  # Sent, and not acknowledged: the outbox stays empty.
-        await ada.do("/transport twin")
+        await ada.do("/transport long_polling")
         assert ada.console.standing().outbox == 5
         await ada.do("/up")
         await until(lambda: ada.texts("delivered") == ["0", "1", "2", "3", "4"])
@@ -263,7 +264,7 @@ async def test_connect_after_it_gave_up() -> None:
         await ada.connected()
         assert await ada.do("/connect") == "It is connected."
     never = QUICK.replace(max_attempts=1)
-    targets.TRANSPORTS["websocket"].settings["reconnect"] = never
+    targets.SETTINGS["reconnect"] = never
     async with talk(server.url) as ada:
         await ada.connected()
         await server.stop(abrupt=True)

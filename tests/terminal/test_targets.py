@@ -1,7 +1,8 @@
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.terminal.targets import TRANSPORTS, Target, check_scheme, http_url, make_transport, websocket_url
+from chatlab.live.kinds import TITLES, http_url, websocket_url
+from chatlab.terminal.targets import Target, check_scheme, make_transport
 
 
 @pytest.mark.parametrize(
@@ -59,10 +60,10 @@ async def test_a_url_that_is_none_is_a_settings_error(url: str, problem: str) ->
 
 
 async def test_every_transport_is_made_with_the_targets_settings() -> None:
-    target = Target(url="http://h", room="r", name="ada", dialect="text", history=3, after="e-7")
-    for kind in TRANSPORTS:
+    target = Target(url="http://h", room="r", name="ada", history=3, after="e-7")
+    for kind in TITLES:
         config = make_transport(kind, target).config
-        assert (config.room, config.sender, config.dialect) == ("r", "ada", "text")
+        assert (config.room, config.sender, config.dialect) == ("r", "ada", "chatlab")
         assert (config.history, config.after, config.outbox.overflow) == (3, "e-7", "reject")
 
 

@@ -43,7 +43,7 @@ export class Scope {
   }
 
   after(milliseconds, callback) {
-    const cancel = this.defer(() => clearTimeout(timer));
+    const cancel = () => {};
     const timer = setTimeout(() => {
       cancel();
       callback();
