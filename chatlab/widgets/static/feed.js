@@ -43,7 +43,7 @@ export class Scope {
   }
 
   after(milliseconds, callback) {
-    const cancel = () => {};
+    const cancel = this.defer(() => clearTimeout(timer));
     const timer = setTimeout(() => {
       cancel();
       callback();
