@@ -7,7 +7,7 @@ from typing import Any
 from comm.base_comm import BaseComm
 
 Message = dict[str, Any]
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds until a condition that never comes fails a test."""
 
 
