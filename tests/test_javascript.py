@@ -9,7 +9,7 @@ HERE = Path(__file__).parent / "js"
 
 
 def run(*arguments: str | Path) -> None:
-    ended = subprocess.run(arguments, cwd=HERE, capture_output=True, text=True, check=False)
+    ended = subprocess.run(arguments, cwd=HERE, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
