@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from playwright.sync_api import Locator, Page, expect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from tests.browser.jupyter import Lab, error_outputs, run_all
@@ -38,7 +38,7 @@ class Listener:
         while not self._ended.is_set():
             try:
                 self._read()
-            except (OSError, ConnectionClosed):
+            except (OSError, WebSocketException):  # Down, or a proxy before it that is up.
                 self._ended.wait(0.1)
 
     def _read(self) -> None:

@@ -735,7 +735,7 @@ class FallbackWorld(World):
         return FallbackConfig(
             transports=(self.websocket(), self.sse(), self.long_polling(), self.short_polling()),
             attempts_per_transport=self.choices.attempts_per_transport,
-            upgrade_after=8.0,
+            upgrade_after=1.0,
         )
 
 
@@ -814,6 +814,19 @@ class Story(RuleBasedStateMachine):
             self.submit(False, 1)
         world.do(Connect())
         self._one_of(world.moves(), 0)
+
+    @rule(times=st.integers(1, 6), words=st.integers(0, 2))
+    def hard_times(self, times: int, words: int) -> None:
+        """Nothing that is tried works, one time after the other; then it does, and then time goes by."""
+        world = self.world
+        world.do(Connect())
+        for _ in range(times):
+            world.break_down()
+            world.tick()
+        self.good_network()
+        for _ in range(words):
+            self.submit(False, 1)
+        world.tick()
 
     @rule(back=st.integers(1, 8))
     def server_repeats(self, back: int) -> None:
@@ -931,7 +944,7 @@ def test_long_polling() -> None:
 
 
 def test_fallback() -> None:
-    run_story(FallbackWorld, 200)
+    run_story(FallbackWorld, 400)
 
 
 def test_the_hub_speaks_to_the_reader_as_encoded() -> None:
