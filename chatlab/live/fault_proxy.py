@@ -112,7 +112,11 @@ class FaultProxy:
     async def accept(self) -> None:
         """Listen (again), on the port of before."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._connected, self.host, self.port, limit=READ_SIZE)
+            # Not yet serving: so nothing is awaited between the socket's making and its having an owner.
+            self._server = await asyncio.start_server(
+                self._connected, self.host, self.port, limit=READ_SIZE, start_serving=False
+            )
+            await self._server.start_serving()
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
