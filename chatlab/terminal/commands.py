@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from difflib import get_close_matches
 from math import isfinite
@@ -46,10 +47,18 @@ async def obey(console: Console, line: str) -> str:
     argument = argument.strip()
     if argument and not command.argument:
         raise CommandError(f"{name} takes nothing after it")
-    try:
-        return await command.run(console, argument)
-    except SettingsError as error:
-        raise CommandError(f"{name}: {error}") from None
+    # Shielded, since a proxy or a transport that is half made would be left behind.
+    return await asyncio.shield(asyncio.ensure_future(_carry_out(command, console, name, argument)))
+
+
+async def _carry_out(command: Command, console: Console, name: str, argument: str) -> str:
+    async with console.busy:  # One after the other, as they were typed.
+        if console.leaving:
+            raise EOFError
+        try:
+            return await command.run(console, argument)
+        except SettingsError as error:
+            raise CommandError(f"{name}: {error}") from None
 
 
 async def _help(console: Console, argument: str) -> str:

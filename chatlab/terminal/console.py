@@ -44,7 +44,8 @@ class Console:
     """One person's conversation. `show` gets every line; `changed` is called when `standing` may have.
 
     `lost` counts the messages that came to nothing, and `ended` is set while the transport has given up or
-    the server has said goodbye; `hint` is what the line that tells so adds.
+    the server has said goodbye; `hint` is what the line that tells so adds. Who calls `swap` or `faulty`
+    holds the lock `busy`, and is not cancelled.
 
     Errors: `SettingsError` for a target or a kind that can't be used.
     """
@@ -64,6 +65,8 @@ class Console:
         self.down = False
         self.lost = 0
         self.ended = asyncio.Event()
+        self.busy = asyncio.Lock()
+        self.leaving = False
         self._show = show
         self._changed = changed
         self._hint = hint
@@ -76,8 +79,6 @@ class Console:
         self._heartbeat_rtt: float | None = None
         self._was_connected = False
         self._down_at: float | None = None
-        self._leaving = False
-        self._swapping = asyncio.Lock()
         self._subscriptions: list[Unsubscribe] = []
         self.transport = make_transport(kind, target)
         self._follow()
@@ -94,8 +95,10 @@ class Console:
         await self._until(lambda: self._was_connected and not self.transport.unsettled())
 
     async def connected(self) -> None:
-        """Wait until it's connected, or has given up."""
-        await self._until(lambda: self.transport.status is ConnectionStatus.CONNECTED or self.ended.is_set())
+        """Wait until it's connected, or won't be."""
+        await self._until(
+            lambda: self.transport.status is ConnectionStatus.CONNECTED or self.ended.is_set() or self.leaving
+        )
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():
@@ -104,8 +107,9 @@ class Console:
 
     async def leave(self) -> None:
         """Send what can still be sent in a moment, disconnect, and name what is left."""
-        async with self._swapping:
-            self._leaving = True
+        self.leaving = True
+        self._news.set()
+        async with self.busy:
             await self.transport.disconnect()
             if self.proxy is not None:
                 await self.proxy.close()
@@ -117,9 +121,8 @@ class Console:
 
         Errors: `SettingsError` where there is no such kind, or it can't reach the target.
         """
-        async with self._swapping:
-            make_transport(kind, self.target)  # What is wrong is said while the old one still works.
-            await self._swap(kind)
+        make_transport(kind, self.target)  # What is wrong is said while the old one still works.
+        await self._swap(kind)
 
     async def _swap(self, kind: str) -> None:
         old = self.transport
@@ -147,18 +150,17 @@ class Console:
 
         Errors: `SettingsError` where there can't be one.
         """
-        async with self._swapping:
-            if self.proxy is not None:
-                return self.proxy
-            if self.target.secure:
-                raise SettingsError(
-                    "faults are made by a proxy, and TLS keeps it out: they need a ws:// or http:// URL"
-                )
-            proxy = self.proxy = FaultProxy(self.target.url)
-            await proxy.accept()
-            self._say(f"From now on through a proxy on {proxy.host}:{proxy.port}, which makes the faults.")
-            was_connected = self.transport.status is ConnectionStatus.CONNECTED
-            await self._swap(self.kind)
+        if self.proxy is not None:
+            return self.proxy
+        if self.target.secure:
+            raise SettingsError(
+                "faults are made by a proxy, and TLS keeps it out: they need a ws:// or http:// URL"
+            )
+        proxy = self.proxy = FaultProxy(self.target.url)
+        await proxy.accept()
+        self._say(f"From now on through a proxy on {proxy.host}:{proxy.port}, which makes the faults.")
+        was_connected = self.transport.status is ConnectionStatus.CONNECTED
+        await self._swap(self.kind)
         if was_connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.transport.config.connect_timeout):
@@ -308,7 +310,7 @@ class Console:
             case ConnectionStatus.ERROR:
                 reason = change.reason
                 self._end(f"G{reason[1:]}." if reason.startswith("gave up") else f"Gave up: {reason}.")
-            case ConnectionStatus.DISCONNECTED if not self._leaving:
+            case ConnectionStatus.DISCONNECTED if not self.leaving:
                 self._end(f"The server has ended the connection: {change.reason}.")
             case _:
                 pass

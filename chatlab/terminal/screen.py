@@ -49,7 +49,6 @@ class Screen:
         self._lines: list[Line] = []
         self._typed_at = -TYPING_GAP
         self._tasks: set[asyncio.Task[None]] = set()
-        self._obeying = asyncio.Lock()
         session: PromptSession[str] = PromptSession(
             [("class:prompt", "› ")],
             style=STYLE,
@@ -84,10 +83,10 @@ class Screen:
         finally:
             for number in signals:
                 self._loop.remove_signal_handler(number)
+            await self._console.leave()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._console.leave()
             self._draw()
         return 1 if self._console.lost else 0
 
@@ -109,13 +108,12 @@ class Screen:
         return False
 
     async def _obey(self, line: str) -> None:
-        async with self._obeying:  # One after the other, as they were typed.
-            try:
-                self._show(Line("answer", await obey(self._console, line)))
-            except EOFError:
-                self._quit()
-            except ChatError as error:
-                self._show(Line("warning", f"{error}."))
+        try:
+            self._show(Line("answer", await obey(self._console, line)))
+        except EOFError:
+            self._quit()
+        except ChatError as error:
+            self._show(Line("warning", f"{error}."))
 
     def _quit(self) -> None:
         app = self._session.app

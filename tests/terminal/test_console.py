@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
+from chatlab.live.kinds import TITLES
 from chatlab.live.server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
@@ -169,6 +171,50 @@ async def test_going_through_the_proxy_shows_no_history_again() -> None:
             await until(lambda: zoe.texts("message") == ["58", "59", "new"])
 
 
+async def test_A62_another_transport_asks_for_all_that_came_meanwhile() -> None:
+    async with two() as (_, bob, server), talk(server.url, "zoë", history=2) as zoe:
+        bob.console.submit("before")
+        await until(lambda: zoe.texts("message") == ["before"])
+        await zoe.do("/down")
+        texts = [f"{n}" for n in range(10)]
+        for text in texts:
+            bob.console.submit(text)
+        await until(lambda: bob.texts("delivered") == ["before", *texts])
+        await zoe.do("/transport sse")
+        await zoe.do("/up")
+        await until(lambda: len(zoe.texts("message")) == 11)
+        assert zoe.texts("message") == ["before", *texts], "though the history would be two"
+
+
+async def test_the_wait_for_a_connection_is_no_round_trip() -> None:
+    targets.SETTINGS["heartbeat"] = HeartbeatConfig(enabled=False)
+    async with two() as (ada, _, _):
+        await ada.do("/down")
+        ada.console.submit("later")
+        await ada.do("/up")
+        await until(lambda: ada.texts("delivered") == ["later"])
+        assert ada.console.rtt is None
+        ada.console.submit("now")
+        await until(lambda: ada.texts("delivered") == ["later", "now"])
+        assert ada.console.rtt is not None
+
+
+async def test_A71_a_command_that_is_under_way_when_one_leaves_is_not_left_half_done() -> None:
+    async with two() as (ada, _, _):
+        command = asyncio.create_task(ada.do("/latency 0.01"))
+        while ada.console.proxy is None:  # noqa: ASYNC110  # to be there in the middle of it
+            await asyncio.sleep(0)
+        command.cancel()
+        late = asyncio.create_task(ada.do("/down"))
+        await ada.console.leave()
+        assert any("through a proxy" in text for text in ada.texts("notice"))
+        with pytest.raises(EOFError):
+            await late
+        (port,) = re.findall(r"proxy on 127\.0\.0\.1:(\d+)", "".join(ada.texts("notice")))
+        assert f":{port}/" in repr(ada.console.transport.config), "and it leads through the proxy"
+        assert ada.console.standing().status is ConnectionStatus.DISCONNECTED
+
+
 async def test_latency_goes_both_ways_and_ends() -> None:
     async with two() as (ada, _, _):
         assert await ada.do("/latency 0") == "There is no added latency."
@@ -209,7 +255,7 @@ async def test_silent_is_found_out_by_a_heartbeat() -> None:
         ada.console.submit("vanishes")
         await until(lambda: any("timeout" in text for text in ada.texts("warning")))
         assert "New connections work again" in await ada.do("/up")
-        await until(lambda: bob.texts("message") == ["vanishes"])
+        await until(lambda: bob.texts("message") == ada.texts("delivered") == ["vanishes"])
         (delivered,) = (line for line in ada.lines if line.kind == "delivered")
         assert delivered.waited, "though it was sent at once"
 
@@ -234,6 +280,22 @@ async def test_another_transport_takes_over_what_is_unsettled() -> None:
         )
         bob.console.submit("answer")
         await until(lambda: ada.texts("message") == ["answer"])
+
+
+async def test_a_conversation_goes_on_by_every_transport_in_turn_and_faults_hit_each() -> None:
+    async with two() as (ada, bob, _):
+        expected = []
+        for kind in (*TITLES, "websocket"):
+            await ada.do(f"/transport {kind}")
+            await ada.do("/down")
+            for sender, text in ((ada, f"up {kind}"), (bob, f"down {kind}")):
+                sender.console.submit(text)
+                expected.append(text)
+            await ada.do("/up")
+            await until(lambda: len(ada.texts("message")) + len(bob.texts("message")) == len(expected))
+        assert sorted(ada.texts("message") + bob.texts("message")) == sorted(expected)
+        assert ada.texts("message") == [text for text in expected if text.startswith("down")]
+        assert bob.texts("message") == [text for text in expected if text.startswith("up")]
 
 
 async def test_more_than_the_outbox_holds_is_taken_over_too() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -148,15 +147,25 @@ def test_a_signal_makes_it_leave(server: EmbeddedServer, number: signal.Signals)
 
 
 def test_whoever_reads_its_output_may_go(server: EmbeddedServer) -> None:
-    run(server.url, "--name", "ada", given="".join(f"{n}\n" for n in range(40)))
-    pipeline = f"{sys.executable} -m chatlab chat {server.url} --name bob | head -n 1"
-    done = subprocess.run(
-        ["bash", "-c", f"sleep {PATIENCE * 2} | ({pipeline}; kill 0)"],
-        capture_output=True, text=True, timeout=PATIENCE, check=False, start_new_session=True,
-    )  # fmt: skip
-    assert said(done.stdout) == ["ada: 0"]
-    assert "Broken" not in done.stderr
-    assert "Traceback" not in done.stderr
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command(server.url, "--name", "bob"),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        encoding="utf-8",
+    ) as bob:
+        assert bob.stdin is not None
+        assert bob.stdout is not None
+        assert bob.stderr is not None
+        run(server.url, "--name", "ada", given="first")
+        assert "ada: first" in bob.stdout.readline()
+        bob.stdout.close()
+        run(server.url, "--name", "ada", given="second")
+        assert bob.wait(PATIENCE) == 0, "though its input goes on"
+        assert "Broken" not in (told := bob.stderr.read())
+        assert "Traceback" not in told
 
 
 def test_the_text_dialect_talks_to_an_echo_server_without_acks() -> None:

@@ -20,6 +20,7 @@ from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from chatlab.errors import SettingsError
+from chatlab.live.kinds import TITLES
 from chatlab.live.server import EmbeddedServer
 from chatlab.settings import OutboxConfig
 from chatlab.terminal.screen import CommandCompleter, run_screen
@@ -201,7 +202,8 @@ def completions(text: str) -> list[str]:
 def test_commands_and_their_values_are_completed() -> None:
     assert completions("/d") == ["/drop", "/down"]
     assert completions("/LAT") == ["/latency"]
-    assert completions("/transport ") == completions("/transport w") == ["websocket"]
+    assert completions("/transport ") == list(TITLES)
+    assert completions("/transport w") == ["websocket"]
     assert completions("/transport x") == completions("/nonsense ") == []
     assert completions("hello /d") == completions("") == []
 
