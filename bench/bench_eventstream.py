@@ -40,7 +40,8 @@ class Ours:
 
     def events(self, chunks: Iterable[bytes]) -> Iterator[Any]:
         for chunk in chunks:
-            yield from self._parser.feed(chunk)
+            if events := self._parser.feed(chunk):
+                yield from events
 
     def read(self, stream: bytes) -> Read:
         events = [(event.type, event.data, event.last_event_id) for event in self.events([stream])]

@@ -1,4 +1,4 @@
-"""The event-stream parser against the standard: its rules as a table, and its algorithm read literally."""
+"""HOSTILE A33: the event-stream parser against the standard, by a table of its rules and by its algorithm."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ CASES = [
     case("5 line ends CRLF then LF", b"data: a\r\n\n", "a"),
     case("5 CRLF is one line end", b"data: a\r\ndata: b\r\n\r\n", "a\nb"),
     case("5 CR CR is two", b"data: a\r\rdata: b\r\r", "a", "b"),
+    case("5 CR, then a line that LF ends", b"data: a\rx\n\rdata: b\n\n", "a", "b"),
     case("5 LF CR is two", b"data: a\n\rdata: b\n\r", "a", "b"),
     case("5 CR CR LF is two", b"data: a\r\r\ndata: b\r\r\n", "a", "b"),
     case("5 all three in one event", b"data: a\ndata: b\rdata: c\r\ndata: d\n\n", "a\nb\nc\nd"),
@@ -304,7 +305,7 @@ def chunkings(stream: bytes) -> Iterator[list[bytes]]:
 
 
 @pytest.mark.parametrize("expected", CASES, ids=lambda case: case.rule)
-def test_standard(expected: Case) -> None:
+def test_A33_the_standard_whatever_the_chunks(expected: Case) -> None:
     for chunks in chunkings(expected.stream):
         outcome = parse(chunks)
         assert outcome == Outcome(list(expected.events), expected.retry, expected.last_id), chunks
@@ -526,7 +527,7 @@ def test_a_feed_that_fails_hands_over_what_came_before_and_closes_the_parser() -
     with pytest.raises(EventTooLarge) as first:
         parser.feed(b"retry: 5\nid: 1\ndata: a\n\n" + b"data: " + b"x" * LIMIT + b"\n\nid: 2\ndata: b\n\n")
     assert list(first.value.events) == [StreamEvent(type="message", data="a", last_event_id="1")]
-    for chunk in (b"", b"\n\n", b"data: c\n\n"):
+    for chunk in (b"", b"x", b"\n\n", b"data: c\n\n"):
         with pytest.raises(EventTooLarge) as again:
             parser.feed(chunk)
         assert str(again.value) == str(first.value)
