@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from chatlab.errors import SettingsError
 from chatlab.settings import ReconnectConfig
-from chatlab.transports.backoff import exponential
+from chatlab.transports.backoff import terms
 
 Floats = NDArray[np.float64]
 
@@ -112,25 +112,10 @@ def _columns(config: ReconnectConfig, samples: int, seed: int) -> Iterator[Float
 
 
 def _delays(config: ReconnectConfig, attempt: int, previous: Floats, u: Floats) -> Floats:
-    """The formulas of `transports.backoff.next_delay` for many clients, to the last bit."""
-    if config.schedule:
-        low, high = config.schedule[min(attempt, len(config.schedule) - 1)]
-        return np.minimum(low + u * (high - low), config.max_delay)
-    capped = min(exponential(config, attempt), config.max_delay)
-    match config.jitter:
-        case "none":
-            return np.full_like(u, capped)
-        case "proportional":
-            return capped + u * (0.1 * capped)
-        case "equal":
-            return capped / 2 + u * (capped / 2)
-        case "full":
-            return u * capped
-        case "seed":
-            return np.minimum(capped + u * (0.1 * capped), config.max_delay)
-        case "decorrelated":
-            low = min(config.base_delay, config.max_delay)
-            return np.minimum(low + u * np.maximum(0.0, 3 * previous - low), config.max_delay)
+    """What `transports.backoff.next_delay` says for each of many clients, to the last bit."""
+    formula = terms(config, attempt)
+    spread = np.maximum(0.0, formula.spread + formula.growth * previous)
+    return np.minimum(formula.fixed + u * spread, formula.limit)
 
 
 def _check(name: str, value: object, least: int) -> None:

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from math import inf
 from typing import assert_never
 
+from msgspec import Struct
+
 from chatlab.settings import ReconnectConfig
 
 Uniform = Callable[[], float]
@@ -34,42 +36,54 @@ def exponential(config: ReconnectConfig, attempt: int) -> float:
         return inf if config.base_delay else 0.0
 
 
+class Terms(Struct, frozen=True, gc=False):
+    """What a retry's delay is made of: `min(fixed + u · max(0, spread + growth · previous), limit)` for a
+    draw `u` uniform in [0, 1), where `previous` is the delay before; all but `growth` are seconds."""
+
+    fixed: float
+    spread: float
+    limit: float = inf
+    growth: float = 0.0
+
+
+def terms(config: ReconnectConfig, attempt: int) -> Terms:
+    """Return the formula of retry `attempt` (first: 0)."""
+    most = config.max_delay
+    if config.schedule:
+        low, high = config.schedule[min(attempt, len(config.schedule) - 1)]
+        return Terms(low, high - low, most)
+    capped = min(exponential(config, attempt), most)
+    match config.jitter:
+        case "none":
+            return Terms(capped, 0.0)
+        case "proportional":
+            return Terms(capped, 0.1 * capped)
+        case "equal":
+            return Terms(capped / 2, capped / 2)
+        case "full":
+            return Terms(0.0, capped)
+        case "seed":
+            # Beyond the cap the formula's value is the cap whatever the draw; so the capped parts may be
+            # used for it.
+            return Terms(capped, 0.1 * capped, most)
+        case "decorrelated":
+            low = min(config.base_delay, most)
+            return Terms(low, -low, most, growth=3.0)
+        case unknown:
+            assert_never(unknown)
+
+
 def next_delay(config: ReconnectConfig, attempt: int, previous: float, u: float, floor: float = 0.0) -> float:
     """Return the delay in seconds before retry `attempt` (first: 0), for one uniform draw `u` in [0, 1).
 
     `previous` is the delay before (used by `decorrelated`). A `floor` (a server's Retry-After) above the
     formula's fixed part takes its place, uncapped, so that the spread comes on top of it.
     """
-    if config.schedule:
-        low, high = config.schedule[min(attempt, len(config.schedule) - 1)]
-        return _spread(low, high - low, config.max_delay, u, floor)
-    raw = exponential(config, attempt)
-    capped = min(raw, config.max_delay)
-    limit = inf
-    match config.jitter:
-        case "none":
-            fixed, spread = capped, 0.0
-        case "proportional":
-            fixed, spread = capped, 0.1 * capped
-        case "equal":
-            fixed, spread = capped / 2, capped / 2
-        case "full":
-            fixed, spread = 0.0, capped
-        case "seed":
-            # Beyond the cap the formula's value is the cap whatever the draw; so the capped parts may be
-            # used for it.
-            fixed, spread, limit = capped, 0.1 * capped, config.max_delay
-        case "decorrelated":
-            low = min(config.base_delay, config.max_delay)
-            fixed, spread, limit = low, max(0.0, 3 * previous - low), config.max_delay
-        case unknown:
-            assert_never(unknown)
-    return _spread(fixed, spread, limit, u, floor)
-
-
-def _spread(fixed: float, spread: float, limit: float, u: float, floor: float) -> float:
-    """A floor above the fixed part takes its place, and isn't cut by the limit."""
-    return floor + u * min(spread, limit) if floor > fixed else min(fixed + u * spread, limit)
+    formula = terms(config, attempt)
+    spread = max(0.0, formula.spread + formula.growth * previous)
+    if floor > formula.fixed:
+        return floor + u * min(spread, formula.limit)
+    return min(formula.fixed + u * spread, formula.limit)
 
 
 class Backoff:
