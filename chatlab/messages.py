@@ -12,6 +12,8 @@ from chatlab.errors import InvalidMessage
 
 MAX_CONTENT_SIZE = 64 * 1024
 """Most bytes that a message may hold, as UTF-8 text or as data."""
+MAX_CLIENT_ID_SIZE = 255
+"""Most bytes of a `client_id`: servers keep it for as long as the message, to know it again."""
 
 
 class ConnectionStatus(StrEnum):
@@ -43,7 +45,8 @@ class DeliveryState(StrEnum):
 class OutgoingMessage(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="message"):
     """A message to send: text, or bytes in `data`; each at most 64 KiB.
 
-    `client_id` identifies it at the server across resends; a transport makes one where it's empty.
+    `client_id` identifies it at the server across resends, and has 255 bytes at most; a transport makes one
+    where it's empty.
 
     Errors: `InvalidMessage` when it's too large, has neither text nor data, or isn't valid Unicode.
     """
@@ -54,7 +57,12 @@ class OutgoingMessage(Struct, frozen=True, omit_defaults=True, tag_field="type",
 
     def __post_init__(self) -> None:
         size = _utf8_size("text", self.text)
-        _utf8_size("client_id", self.client_id)
+        id_size = _utf8_size("client_id", self.client_id)
+        if id_size > MAX_CLIENT_ID_SIZE:
+            raise InvalidMessage(
+                f"the client_id has {id_size:,} bytes; it may have at most {MAX_CLIENT_ID_SIZE}, "
+                "so choose a shorter one, or leave it empty"
+            )
         for what, size_ in (("text", size), ("data", len(self.data or b""))):
             if size_ > MAX_CONTENT_SIZE:
                 raise InvalidMessage(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import product
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
-from chatlab.luck import DRAWS, PEOPLE, Luck
+from chatlab.luck import DRAWS, PEOPLE, TILES, Luck
 
 
 def draws(luck: Luck, person: int, purpose: str, count: int) -> list[float]:
@@ -45,6 +48,35 @@ def test_one_source_draws_on_where_it_stands_and_a_new_one_from_the_start() -> N
     assert draws(luck, 0, "a", DRAWS + 1) == first
 
 
+def test_a_strip_is_a_piece_of_its_tile_and_lives_as_long_as_somebody_is_in_it() -> None:
+    luck = Luck(2)
+    source = luck.uniform(PEOPLE + 3, "a")
+    numbers = [source() for _ in range(2 * DRAWS)]
+    assert numbers == [*luck.tile("a", 1, 0)[3], *luck.tile("a", 1, 1)[3]]
+    held = luck.strip("a", 5, 2)
+    again = weakref.ref(luck.strip("a", 6, 2))
+    luck.strip("a", 7, 2)
+    assert luck.strip("a", 5, 2) is held
+    assert again() is None
+
+
+def test_a_crowd_does_not_draw_a_tile_twice_for_the_same_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, int, int]] = []
+    tile = Luck.tile
+
+    def counting(luck: Luck, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
+        drawn.append((purpose, people, draws))
+        return tile(luck, purpose, people, draws)
+
+    monkeypatch.setattr(Luck, "tile", counting)
+    luck, blocks = Luck(4), 2 * TILES
+    sources = [luck.uniform(person, "a") for person in range(blocks * PEOPLE)]
+    for first in range(PEOPLE):  # People of all blocks by turns, as events come.
+        for source in sources[first::PEOPLE]:
+            source()
+    assert len(drawn) == blocks
+
+
 def test_numbers_are_uniform_in_0_1() -> None:
     """100 tiles: the mean is within 5 standard errors of 1/2, each decile of its expectation."""
     luck = Luck(3)
@@ -62,7 +94,7 @@ def test_forgotten_tiles_come_back_the_same() -> None:
     first = luck.tile("a", 0, 0)
     assert first.shape == (PEOPLE, DRAWS)
     assert luck.tile("a", 0, 0) is first
-    for block in range(1, 4097):
+    for block in range(1, TILES + 1):
         luck.tile("a", 0, block)
     again = luck.tile("a", 0, 0)
     assert again is not first

@@ -24,6 +24,7 @@ def test_limit_is_64_kib() -> None:
         (OutgoingMessage("é" * 32_768), 65_536),
         (OutgoingMessage(data=b"a" * 65_536), 65_536),
         (OutgoingMessage("\0"), 1),
+        (OutgoingMessage("a", client_id="é" * 127 + "i"), 1),
     ],
 )
 def test_legal_messages_know_their_size_in_bytes(message: OutgoingMessage, size: int) -> None:
@@ -39,6 +40,8 @@ def test_legal_messages_know_their_size_in_bytes(message: OutgoingMessage, size:
         ("", None, "", "empty"),
         ("ab\ud800", None, "", "surrogate pair at index 2"),
         ("ok", None, "id\udc00", "client_id has half of a surrogate pair at index 2"),
+        ("ok", None, "i" * 256, "client_id has 256 bytes; it may have at most 255"),
+        ("ok", None, "é" * 128, "client_id has 256 bytes"),
     ],
 )
 def test_illegal_messages_are_refused_when_made(

@@ -268,3 +268,23 @@ def test_a_fallback_is_one_person_in_one_room() -> None:
     for other in ({"room": "hall"}, {"sender": "bob"}, {"dialect": "text"}):
         with pytest.raises(SettingsError, match="the same room, sender and dialect"):
             FallbackConfig(transports=(first, second.replace(**other)))
+
+
+def test_a_dialect_is_a_name_or_one_of_the_users_own_which_prints_nothing_but_its_name() -> None:
+    class Own:
+        name = "own"
+        token = "s3cret"
+
+        def __repr__(self) -> str:
+            return f"Own({self.token})"
+
+    own = Own()
+    config = WebSocketConfig(url=URL, dialect=own)
+    assert (config.dialect, config.dialect_name) == (own, "own")
+    assert WebSocketConfig(url=URL).dialect_name == "chatlab"
+    assert "dialect='own'" in repr(config)
+    assert "s3cret" not in repr(config)
+    assert FallbackConfig(transports=(config, config)).dialect_name == "own"
+    for wrong in (7, "", None, Own.__class__):
+        with pytest.raises(SettingsError, match=r"WebSocketConfig\.dialect: give the name of one"):
+            WebSocketConfig(url=URL, dialect=wrong)

@@ -1,8 +1,10 @@
-"""What a server of the `chatlab` dialect answers over HTTP, in every world. Pure."""
+"""What a server of the `chatlab` dialect answers over HTTP, in every world: pages, events, refusals. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -16,8 +18,23 @@ MAX_PAGE_SIZE = 1024 * 1024
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 KEEP_ALIVE = b": \n\n"
 """The comment that shows a stream's reader that it lives. Source: WHATWG HTML §9.2.7."""
+STALE_TOKEN = "send the token of GET /csrf as X-CSRF-Token; a restart makes it stale"
+TOO_FAST = "you post too fast; slow down"
+TOO_MANY = "the server has too many connections; come back later"
+RETRY_AFTER = 2
+"""Seconds after which a client may come back when there are too many, or a message can't be kept."""
 
 _encode = msgspec.json.Encoder().encode
+_LINE_END = re.compile(r"[\r\n]")
+
+
+class Health(Struct, frozen=True):
+    """How a server is, and for whom."""
+
+    epoch: str
+    people: int
+    rooms: int
+    status: str = "ok"
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
@@ -33,12 +50,14 @@ class Token(Struct, frozen=True):
     token: str
 
 
+@lru_cache(maxsize=4)
 def encode_event(frame: str | bytes) -> bytes:
-    """Return a server's frame as the bytes of an event. The data is JSON, so it has no line end.
+    """Return a server's frame as the bytes of an event: the same for all of a room's members, so made once.
 
+    Nothing in a frame can end a line, and so forge another field: in JSON a line end is only white space.
     Source: WHATWG HTML §9.2.5.
     """
-    kind, data, message_id = stream_event(frame)
+    kind, data, message_id = (_LINE_END.sub("", part) for part in stream_event(frame))
     head = f"id: {message_id}\n" if message_id else ""
     return f"{head}event: {kind}\ndata: {data}\n\n".encode()
 
@@ -86,6 +105,11 @@ def refused(nack: Nack) -> Answer:
 def token(value: str) -> Answer:
     """Answer the request for a CSRF token."""
     return Answer(200, _encode(Token(value)))
+
+
+def health(epoch: str, people: int, rooms: int) -> Answer:
+    """Answer the question whether the server lives."""
+    return Answer(200, _encode(Health(epoch, people, rooms)))
 
 
 def problem(status: int, error: str, retry_after: float | None = None) -> Answer:

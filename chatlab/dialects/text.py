@@ -1,40 +1,65 @@
-"""The `text` dialect: every frame is a message's bare text, as echo servers have it. No acks, ids or
-cursor."""
+"""The `text` dialect: every frame or event is a message's bare text, as echo servers and plain event streams
+have it.
+
+Over HTTP the configured URL itself is the event stream, and takes texts by POST; a dialect made with other
+paths has them elsewhere. A stream's ids are its cursor; a WebSocket has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chatlab.dialects.base import Incoming
+from chatlab.dialects.base import Dialect, HttpDialect, Incoming, Request
+from chatlab.dialects.templates import request_to
 from chatlab.messages import ChatMessage, OutgoingMessage
-from chatlab.settings import HeartbeatMode, TransportConfig
+from chatlab.settings import TransportConfig
+
+SENDER = "server"
+"""Who says what has no sender."""
 
 
-class TextDialect:
+class TextHttp(HttpDialect):
+    """Bare texts as an event stream's data and as the bodies of POSTs."""
+
+    polls = False
+
+    def __init__(self, stream: str, post: str) -> None:
+        self._stream = stream
+        self._post = post
+
+    def stream(self, config: TransportConfig, cursor: str | None) -> Request:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if cursor is not None:
+            headers["Last-Event-ID"] = cursor
+        return request_to("GET", self._stream, headers, channel=config.room, sender=config.sender)
+
+    def event(self, kind: str, data: str, id: str) -> Sequence[Incoming]:
+        return (ChatMessage(id=id, sender=SENDER, text=data),)
+
+    def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
+        text = message.text or (message.data or b"").decode(errors="replace")
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        names = {"channel": config.room, "sender": config.sender, "txn": message.client_id}
+        return request_to("POST", self._post, headers, text, **names)
+
+
+class TextDialect(Dialect):
     """Bare text (or bytes) in, bare text (or bytes) out; heartbeats are Ping frames, which any server
-    answers."""
+    answers. `stream` and `post` are paths with `{channel}` and `{sender}`."""
 
     name = "text"
-    http = None
-    acks = False
-    heartbeat: HeartbeatMode = "ping"
 
-    def query(self, config: TransportConfig, cursor: str | None) -> dict[str, str]:
-        return {}
+    def __init__(self, *, stream: str = "", post: str = "") -> None:
+        self._http = TextHttp(stream, post)
 
-    def encode(self, message: OutgoingMessage) -> str | bytes:
+    @property
+    def http(self) -> HttpDialect:
+        return self._http
+
+    def encode(self, config: TransportConfig, message: OutgoingMessage) -> str | bytes:
         return message.text if message.data is None else message.data
 
     def decode(self, frame: str | bytes) -> Sequence[Incoming]:
         if isinstance(frame, str):
-            return (ChatMessage(id="", sender="server", text=frame),)
-        return (ChatMessage(id="", sender="server", data=frame),)
-
-    def ping(self, id: int) -> str:
-        return f"ping {id}"
-
-    def pong(self, id: int) -> str:
-        return f"pong {id}"
-
-    def typing(self) -> str | None:
-        return None
+            return (ChatMessage(id="", sender=SENDER, text=frame),)
+        return (ChatMessage(id="", sender=SENDER, data=frame),)

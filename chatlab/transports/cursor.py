@@ -2,36 +2,63 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import TypeVar
+
+K = TypeVar("K")
+
 REMEMBERED_IDS = 10_000
-"""So many of the latest ids are remembered to drop duplicates; an older one that comes again is shown
+"""At least so many of the latest ids are remembered to drop duplicates; one that is a tenth older is shown
 again."""
+FORGOTTEN_IDS = REMEMBERED_IDS // 10
+"""So many of the oldest are forgotten together: a dict that loses its first key over and over searches ever
+longer for the next."""
 
 
 class Cursor:
     """Remembers the id of the last message received, and enough ids to drop a message that comes twice.
 
     Ids are opaque strings: never compared but for equality. It may begin after a message received elsewhere.
+    What it remembers is made when first needed: in a crowd many never get a message.
     """
 
-    __slots__ = ("_seen", "last_id")
+    __slots__ = ("_posted", "_seen", "last_id")
 
     def __init__(self, last_id: str | None = None) -> None:
         self.last_id = last_id
-        self._seen: dict[str, None] = {}
+        self._seen: dict[str, None] | None = None
+        self._posted: dict[tuple[str, str], None] | None = None
 
     def advance(self, id: str) -> bool:
         """Note a received message; return whether it is new. A message without an id is always new."""
         if not id:
             return True
         seen = self._seen
-        if id in seen:
+        if seen is None:
+            seen = self._seen = {}
+        if not _note(seen, id):
             return False
-        seen[id] = None
-        if len(seen) > REMEMBERED_IDS:
-            del seen[next(iter(seen))]
         self.last_id = id
         return True
+
+    def first(self, sender: str, client_id: str) -> bool:
+        """Note a message that its sender may have posted more than once; return whether it is new."""
+        posted = self._posted
+        if posted is None:
+            posted = self._posted = {}
+        return _note(posted, (sender, client_id))
 
     def move(self, id: str | None) -> None:
         """Stand where the server says; what was seen stays seen."""
         self.last_id = id
+
+
+def _note(noted: dict[K, None], key: K) -> bool:
+    """Note the latest keys; return whether this one is new."""
+    if key in noted:
+        return False
+    noted[key] = None
+    if len(noted) >= REMEMBERED_IDS + FORGOTTEN_IDS:
+        for old in tuple(islice(noted, FORGOTTEN_IDS)):
+            del noted[old]
+    return True

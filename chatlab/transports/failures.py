@@ -38,6 +38,15 @@ FAILURES: Mapping[str, Verdict] = {
 }
 """Verdicts by `kind code`, or by `kind` for all the other codes of that kind."""
 
+# Ends of connections as every world tells of them, in the same words.
+
+REFUSED = Failure("refused", reason="nobody accepts connections there")
+RESET = Failure("reset", reason="the connection was reset")
+UNANSWERED = Failure("reset", reason="the connection ended before the server answered")
+CUT_SHORT = Failure("reset", reason="the connection ended before the answer did")
+STREAM_ENDED = Failure("reset", reason="the stream ended")
+LOST = Failure("close", 1006, "the connection was lost")
+
 UNAUTHORIZED: Mapping[str, int] = {"http": 401, "close": 4401}
 """Refusals that a renewed token may mend, by kind."""
 

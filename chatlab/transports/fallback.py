@@ -56,6 +56,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from chatlab.dialects.base import Dialect
 from chatlab.messages import ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import FallbackConfig, TransportConfig
 from chatlab.transports.backoff import Backoff, Uniform
@@ -111,13 +112,11 @@ class FallbackMachine:
         "status",
     )
 
-    def __init__(
-        self, config: FallbackConfig, make: MakeMachine, uniform: Uniform, *, acks: bool = True
-    ) -> None:
+    def __init__(self, config: FallbackConfig, make: MakeMachine, uniform: Uniform, dialect: Dialect) -> None:
         self._config = config
         self._make = make
         self._links = Links()
-        self._ledger = Ledger(config.first, acks=acks)
+        self._ledger = Ledger(config.first, dialect, acks=dialect.acks)
         self._backoff = Backoff(config.reconnect, uniform)
         self._current: Machine | None = None
         self._probe: Machine | None = None
@@ -150,12 +149,12 @@ class FallbackMachine:
     @property
     def queued(self) -> int:
         """How many accepted messages were never sent."""
-        return self._ledger.outbox.queued
+        return self._ledger.queued
 
     @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
-        return len(self._ledger.outbox)
+        return self._ledger.unsettled
 
     @property
     def rtt(self) -> float | None:
@@ -165,13 +164,13 @@ class FallbackMachine:
     @property
     def deadline(self) -> float:
         """Absolute seconds when it wants a `Tick`; inf: never."""
-        current = self._ledger.outbox.deadline if self._current is None else self._current.deadline
+        current = self._ledger.deadline if self._current is None else self._current.deadline
         probe = inf if self._probe is None else self._probe.deadline
         return min(current, probe, self._upgrade_at, self._wait_until)
 
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
-        return self._ledger.outbox.accepts(message.size)
+        return self._ledger.accepts(message)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""

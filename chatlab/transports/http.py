@@ -10,10 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import inf
-from typing import Protocol, assert_never
+from typing import ClassVar, Protocol, assert_never
 
 from chatlab.dialects.base import Dialect, HttpDialect
-from chatlab.errors import SettingsError
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import HttpConfig
 from chatlab.transports.backoff import Uniform
@@ -67,6 +66,8 @@ class HttpMachine(ABC):
     """One person's chat over HTTP, without sockets or clock; the receiver makes the difference."""
 
     __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_standing")
+    transport: ClassVar[str]
+    """Its name among a dialect's transports."""
 
     def __init__(
         self,
@@ -77,16 +78,15 @@ class HttpMachine(ABC):
         ledger: Ledger | None = None,
         links: Links | None = None,
     ) -> None:
-        if dialect.http is None:
-            raise SettingsError(
-                f"dialect: {dialect.name!r} has WebSockets only; choose another for {type(config).__name__}"
-            )
+        dialect.require(self.transport)
+        http = dialect.http
+        assert http is not None  # or it had no such transport
         links = links or Links()
         self._config = config
-        self._standing = Standing(config, uniform)
-        self._ledger = ledger or Ledger(config, acks=True)
-        self._poster = Poster(config, dialect.http, uniform, self._ledger, links)
-        self._receiver = self._make_receiver(dialect.http, uniform, links)
+        self._standing = Standing(config, uniform, dialect.failures)
+        self._ledger = ledger or Ledger(config, dialect, acks=True)
+        self._poster = Poster(config, http, uniform, self._ledger, links, dialect.failures)
+        self._receiver = self._make_receiver(http, uniform, links)
         self._drain_until = inf
 
     @abstractmethod
@@ -106,12 +106,12 @@ class HttpMachine(ABC):
     @property
     def queued(self) -> int:
         """How many accepted messages were never sent."""
-        return self._ledger.outbox.queued
+        return self._ledger.queued
 
     @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
-        return len(self._ledger.outbox)
+        return self._ledger.unsettled
 
     @property
     def rtt(self) -> float | None:
@@ -121,13 +121,11 @@ class HttpMachine(ABC):
     @property
     def deadline(self) -> float:
         """Absolute seconds when it wants a `Tick`; inf: never."""
-        return min(
-            self._receiver.deadline, self._poster.deadline, self._drain_until, self._ledger.outbox.deadline
-        )
+        return min(self._receiver.deadline, self._poster.deadline, self._drain_until, self._ledger.deadline)
 
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
-        return self._ledger.outbox.accepts(message.size)
+        return self._ledger.accepts(message)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""

@@ -6,9 +6,19 @@ connection or request carries what is its machine's business.
 
 from __future__ import annotations
 
+from math import inf
 from typing import assert_never
 
-from chatlab.dialects.base import Ack, Incoming, Nack, ServerPing, ServerPong, Unreadable, Welcome
+from chatlab.dialects.base import (
+    Ack,
+    Dialect,
+    Incoming,
+    Nack,
+    ServerPing,
+    ServerPong,
+    Unreadable,
+    Welcome,
+)
 from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, OutgoingMessage
 from chatlab.settings import TransportConfig
 from chatlab.transports.cursor import Cursor
@@ -17,19 +27,54 @@ from chatlab.transports.outbox import Outbox
 
 
 class Ledger:
-    """One person's accepted messages, and what that person has received."""
+    """One person's accepted messages, and what that person has received.
 
-    __slots__ = ("_acks", "_config", "cursor", "outbox")
+    Most people of a crowd only read; so there is an outbox only once there is something to send.
+    """
 
-    def __init__(self, config: TransportConfig, *, acks: bool) -> None:
+    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "cursor")
+
+    def __init__(self, config: TransportConfig, dialect: Dialect, *, acks: bool) -> None:
         self._config = config
+        self._dialect = dialect
         self._acks = acks
-        self.outbox = Outbox(config.outbox)
+        self._notes = dialect.gap is not None or not dialect.idempotent
+        self._outbox: Outbox | None = None
         self.cursor = Cursor(config.after)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be sent, and in flight."""
+        if self._outbox is None:
+            self._outbox = Outbox(self._config.outbox)
+        return self._outbox
+
+    @outbox.setter
+    def outbox(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    @property
+    def queued(self) -> int:
+        """How many accepted messages were never sent."""
+        return 0 if self._outbox is None else self._outbox.queued
+
+    @property
+    def unsettled(self) -> int:
+        """How many accepted messages aren't in a final state."""
+        return 0 if self._outbox is None else len(self._outbox)
+
+    @property
+    def deadline(self) -> float:
+        """When the oldest message that waits for a connection expires; inf: never."""
+        return inf if self._outbox is None else self._outbox.deadline
+
+    def accepts(self, message: OutgoingMessage) -> bool:
+        """Whether the outbox has room for this message, by its overflow policy."""
+        return self._outbox is None or self._outbox.accepts(message.size)
 
     def without_outbox(self) -> Ledger:
         """Return a ledger that reads at the same place, and has nothing to send."""
-        other = Ledger(self._config, acks=self._acks)
+        other = Ledger(self._config, self._dialect, acks=self._acks)
         other.cursor = self.cursor
         return other
 
@@ -47,19 +92,43 @@ class Ledger:
     def take(self) -> OutgoingMessage | None:
         """Return the next message to send, which is in flight from now on; None: there is none, or the
         window is full."""
-        return self.outbox.take(self._acks)
+        return None if self._outbox is None else self._outbox.take(self._acks)
+
+    def lose_connection(self) -> None:
+        """Let what is in flight be sent again, before everything else."""
+        if self._outbox is not None:
+            self._outbox.lose_connection()
 
     def expire(self, now: float, out: list[Effect]) -> None:
         """Let go of what has waited too long for a connection."""
-        expired = self.outbox.expire(now)
+        if self._outbox is None:
+            return
+        expired = self._outbox.expire(now)
         if expired:
             reason = f"waited longer than {self._config.outbox.max_age:g} s"
             out.extend(Settle(id, DeliveryState.EXPIRED, reason) for id in expired)
 
     def settle(self, settle: Settle, out: list[Effect]) -> None:
         """The server has accepted or refused a message; one that isn't under way is no news."""
-        if self.outbox.settle(settle.client_id):
+        if self._outbox is not None and self._outbox.settle(settle.client_id):
             out.append(settle)
+
+    def report_gap(self, out: list[Effect]) -> None:
+        """Something may be missing between what was received and what comes now."""
+        reason = "the server no longer has what came after the last message"
+        out.append(Deliver(ChatEvent("resync", reason=reason)))
+
+    def _note(self, message: ChatMessage, out: list[Effect]) -> bool:
+        """Note a message of a server whose ids tell of gaps, or that keeps what it gets twice; return whether
+        it is new."""
+        cursor, dialect = self.cursor, self._dialect
+        before = cursor.last_id
+        if not cursor.advance(message.id):
+            return False
+        if dialect.gap is not None and before and message.id and dialect.gap(before, message.id):
+            self.report_gap(out)
+        once = dialect.idempotent or not message.client_id
+        return once or cursor.first(message.sender, message.client_id)
 
     def read(self, item: Incoming, out: list[Effect]) -> None:
         """Take in what the server says, but for heartbeats, which are the connection's."""
@@ -67,7 +136,7 @@ class Ledger:
             case ChatMessage():
                 if item.client_id and item.sender == self._config.sender:
                     self.settle(Settle(item.client_id, DeliveryState.ACKED), out)
-                if self.cursor.advance(item.id):
+                if self._note(item, out) if self._notes else self.cursor.advance(item.id):
                     out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
             case Ack():
                 self.settle(Settle(item.client_id, DeliveryState.ACKED), out)
@@ -81,8 +150,7 @@ class Ledger:
                 out.append(Deliver(ChatEvent("unreadable", reason=item.reason, payload=item.excerpt)))
             case Welcome():
                 if item.resync:
-                    reason = "the server no longer has what came after the last message"
-                    out.append(Deliver(ChatEvent("resync", reason=reason)))
+                    self.report_gap(out)
                 if item.resync or self.cursor.last_id is None:
                     self.cursor.move(item.cursor)
             case ServerPing() | ServerPong():

@@ -65,6 +65,7 @@ class LongPollingMachine(HttpMachine):
     """One person's chat by long polling, without sockets or clock."""
 
     __slots__ = ()
+    transport = "long_polling"
     _config: LongPollingConfig
 
     def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:

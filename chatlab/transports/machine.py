@@ -20,6 +20,9 @@ from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, Outgoin
 FailureKind = Literal["close", "http", "refused", "dns", "timeout", "reset", "tls", "protocol"]
 
 
+_SPOKEN = {"close": "closed", "http": "HTTP"}
+
+
 class Failure(Struct, frozen=True, omit_defaults=True):
     """How a connection, a handshake or a request ended.
 
@@ -33,7 +36,7 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     retry_after: float | None = None
 
     def __str__(self) -> str:
-        what = {"close": "closed", "http": "HTTP"}.get(self.kind, self.kind)
+        what = _SPOKEN.get(self.kind, self.kind)
         head = what if self.code is None else f"{what} {self.code}"
         return f"{head}: {self.reason}" if self.reason else head
 
@@ -129,16 +132,20 @@ Event = (
 
 
 class OpenWebSocket(Struct, frozen=True, tag=True, gc=False):
-    """Open a WebSocket to the configured URL, with these query parameters added.
+    """Open a WebSocket to the configured URL, with this path and these query parameters added.
 
-    `failure` is the refusal that the next call of the user's `headers` function is told of. `transport` is
-    which of a fallback's transports it is for.
+    `headers` are added to the user's, `protocols` to those of the settings. `failure` is the refusal that the
+    next call of the user's `headers` function is told of. `transport` is which of a fallback's transports it
+    is for.
     """
 
     link: int
     query: dict[str, str] = {}
     failure: Failure | None = None
     transport: int = 0
+    path: str = ""
+    headers: dict[str, str] = {}
+    protocols: tuple[str, ...] = ()
 
 
 class Fetch(Struct, frozen=True, tag=True, gc=False):

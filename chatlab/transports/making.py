@@ -52,6 +52,6 @@ def make_machine(
 
             for inner in config.transports:
                 make_machine(inner, dialect, uniform)  # So that what can't be made is refused now.
-            return FallbackMachine(config, make, uniform, acks=dialect.acks)
+            return FallbackMachine(config, make, uniform, dialect)
         case _:
             raise SettingsError(f"there is no transport for a {type(config).__name__}")

@@ -100,14 +100,9 @@ class Outbox:
     def take(self, acks: bool) -> OutgoingMessage | None:
         """Return the next message to send, now in flight if acks are to come; None: nothing, or the window
         is full."""
-        if len(self._in_flight) >= self._config.max_in_flight:
+        if not (self._queue or self._resend) or len(self._in_flight) >= self._config.max_in_flight:
             return None
-        if self._resend:
-            entry = self._resend.pop(next(iter(self._resend)))
-        elif self._queue:
-            entry = self._pop_oldest()
-        else:
-            return None
+        entry = self._resend.pop(next(iter(self._resend))) if self._resend else self._pop_oldest()
         if acks:
             self._in_flight[entry.message.client_id] = entry
         return entry.message

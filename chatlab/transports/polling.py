@@ -48,6 +48,7 @@ from typing import assert_never
 from chatlab.dialects.base import HttpDialect, Page
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HttpConfig
+from chatlab.transports.hints import not_there
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
     Answered,
@@ -135,11 +136,12 @@ class PollReceiver(ABC):
                 page = self._http.page(event.answer)
                 # A reader without a cursor can't have one that the server no longer knows.
                 if page is None or (page.resync and cursor is None):
-                    self._fail(failure_of(event.answer), now, out)
+                    self._refused(failure_of(event.answer), now, out)
                     return
                 if page.senseless:
                     self._read(page, out)
-                    self._fail(Failure("reset", reason="the answer makes no sense"), now, out)
+                    hint = f" in the {self._config.dialect_name!r} dialect"
+                    self._fail(Failure("reset", reason="the answer makes no sense"), now, out, hint)
                     return
                 if self._standing.status is not ConnectionStatus.CONNECTED:
                     self._connected_at = now
@@ -156,15 +158,24 @@ class PollReceiver(ABC):
                 assert_never(unknown)
 
     def _read(self, page: Page, out: list[Effect]) -> None:
+        ledger = self._ledger
+        if page.gap and ledger.cursor.last_id is not None:  # Else there is no place to have a gap after.
+            ledger.report_gap(out)
         for item in page.items:
-            self._ledger.read(item, out)
+            ledger.read(item, out)
+        if page.cursor is not None:
+            ledger.cursor.move(page.cursor)
 
-    def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
+    def _refused(self, failure: Failure, now: float, out: list[Effect]) -> None:
+        path = self._http.poll(self._config, None, self.hold).path
+        self._fail(failure, now, out, not_there(failure, self._config, "messages", path))
+
+    def _fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> None:
         connected = self._standing.status is ConnectionStatus.CONNECTED
         if connected and now - self._connected_at >= self._config.reconnect.stable_after:
             self._standing.steady()
         self.stop()
-        then = self._standing.fail(failure, now, out)
+        then = self._standing.fail(failure, now, out, hint)
         if then.what == "renew":
             self.dial(now, out, failure)
         elif then.what == "retry":

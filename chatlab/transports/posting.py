@@ -12,13 +12,14 @@ what it has by the id. One that was answered with an error that lasts fails that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 
 import msgspec
 
 from chatlab.dialects.base import Answer, HttpDialect, excerpt
 from chatlab.messages import DeliveryState, OutgoingMessage
-from chatlab.settings import HttpConfig
+from chatlab.settings import HttpConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.failures import judge, unauthorized
 from chatlab.transports.ledger import Ledger
@@ -35,6 +36,7 @@ class Poster:
         "_config",
         "_csrf_held",
         "_csrf_renewed",
+        "_failures",
         "_http",
         "_ledger",
         "_links",
@@ -50,9 +52,16 @@ class Poster:
     )
 
     def __init__(
-        self, config: HttpConfig, http: HttpDialect, uniform: Uniform, ledger: Ledger, links: Links
+        self,
+        config: HttpConfig,
+        http: HttpDialect,
+        uniform: Uniform,
+        ledger: Ledger,
+        links: Links,
+        failures: Mapping[str, Verdict] | None = None,
     ) -> None:
         self._config = config
+        self._failures = {**failures, **config.failures} if failures else config.failures
         self._http = http
         self._ledger = ledger
         self._links = links
@@ -130,7 +139,7 @@ class Poster:
         elif unauthorized(failure) and self._config.headers.renewable and not self._renewed:
             self._renewed = True
             self._request(message, now, out, failure)
-        elif judge(failure, self._config.failures) == "retry" and not self._backoff.exhausted:
+        elif judge(failure, self._failures) == "retry" and not self._backoff.exhausted:
             self._wait(failure, now, unanswered=False)
         else:
             self._give_up(message, failure.reason, answer.status, out)
@@ -138,7 +147,7 @@ class Poster:
     def failed(self, failure: Failure, now: float, out: list[Effect]) -> None:
         """The request under way has got no answer."""
         message = self._end()
-        if judge(failure, self._config.failures) == "retry":
+        if judge(failure, self._failures) == "retry":
             # For as long as the transport lives: the stream or the polls decide when to give up.
             self._wait(failure, now, unanswered=True)
         else:
@@ -159,7 +168,7 @@ class Poster:
         self._unanswered = unanswered
         self._csrf_renewed = False  # Meanwhile the server may have begun another life, with other tokens.
         self.deadline = now + self._backoff.next(failure.retry_after)
-        self._ledger.outbox.lose_connection()
+        self._ledger.lose_connection()
 
     def reached(self) -> None:
         """The server can be reached again: there is no need to wait for that."""
@@ -203,7 +212,7 @@ class Poster:
             out.append(Close(self.link, 1006, "abandoned"))
         self._message, self.link, self.deadline = None, 0, inf
         self._afresh()
-        self._ledger.outbox.lose_connection()
+        self._ledger.lose_connection()
 
 
 class _Explained(msgspec.Struct):

@@ -49,6 +49,7 @@ class ShortPollingMachine(HttpMachine):
     """One person's chat by short polling, without sockets or clock."""
 
     __slots__ = ()
+    transport = "short_polling"
     _config: ShortPollingConfig
 
     def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:

@@ -49,6 +49,7 @@ from chatlab.messages import ChatEvent
 from chatlab.settings import SSEConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.eventstream import EventStreamParser, StreamEvent
+from chatlab.transports.hints import asked_for, not_there
 from chatlab.transports.http import HttpMachine, Receiver
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
@@ -65,6 +66,8 @@ from chatlab.transports.machine import (
 )
 from chatlab.transports.posting import failure_of
 from chatlab.transports.standing import Standing
+
+STREAM = "an event stream"
 
 
 class StreamReceiver:
@@ -131,11 +134,9 @@ class StreamReceiver:
         if content_type.partition(";")[0].strip().lower() != "text/event-stream":
             out.append(Close(self.link, 1006, "wrong content type"))
             shown = content_type[:80] or "none"
-            self._fail(
-                Failure("protocol", reason=f"the stream's content type is {shown}, not text/event-stream"),
-                now,
-                out,
-            )
+            reason = f"the stream's content type is {shown}, not text/event-stream"
+            hint = f"; {asked_for(self._config, STREAM, self._path)}"
+            self._fail(Failure("protocol", reason=reason), now, out, hint)
             return
         config = self._config
         self._parser = EventStreamParser(
@@ -177,13 +178,18 @@ class StreamReceiver:
             self.stop()
             self._standing.give_up(failure, out)
         else:
-            self._fail(failure, now, out)
+            hint = not_there(failure, self._config, STREAM, self._path)
+            self._fail(failure, now, out, hint)
 
-    def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
+    @property
+    def _path(self) -> str:
+        return self._http.stream(self._config, None).path
+
+    def _fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> None:
         if self.phase == "online" and now - self._opened_at >= self._config.reconnect.stable_after:
             self._standing.steady()
         self.stop()
-        then = self._standing.fail(failure, now, out)
+        then = self._standing.fail(failure, now, out, hint)
         if then.what == "renew":
             self.dial(now, out, failure)
         elif then.what == "retry":
@@ -210,6 +216,7 @@ class SSEMachine(HttpMachine):
     """One person's chat over SSE + POST, without sockets or clock."""
 
     __slots__ = ()
+    transport = "sse"
     _config: SSEConfig
 
     def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:

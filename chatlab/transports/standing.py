@@ -11,12 +11,13 @@ Attempts start again at 0 once a connection has been stable for `stable_after`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
 
 from chatlab.messages import ConnectionStatus, StatusChange
-from chatlab.settings import TransportConfig
+from chatlab.settings import TransportConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.failures import judge, unauthorized
 from chatlab.transports.machine import Effect, Failure, Notify
@@ -34,12 +35,16 @@ END = Next("end")
 
 
 class Standing:
-    """One transport's status, which it notifies, and its count of attempts."""
+    """One transport's status, which it notifies, and its count of attempts. `failures` are the dialect's
+    verdicts; the settings' come first."""
 
-    __slots__ = ("_config", "_renewed", "backoff", "status")
+    __slots__ = ("_config", "_failures", "_renewed", "backoff", "status")
 
-    def __init__(self, config: TransportConfig, uniform: Uniform) -> None:
+    def __init__(
+        self, config: TransportConfig, uniform: Uniform, failures: Mapping[str, Verdict] | None = None
+    ) -> None:
         self._config = config
+        self._failures = {**failures, **config.failures} if failures else config.failures
         self._renewed = False
         self.backoff = Backoff(config.reconnect, uniform)
         self.status = ConnectionStatus.DISCONNECTED
@@ -74,7 +79,7 @@ class Standing:
             reason = f"{failure}; asking for new headers"
             self._notify(out, ConnectionStatus.RECONNECTING, reason, attempts, code=failure.code)
             return RENEW
-        verdict = judge(failure, self._config.failures)
+        verdict = judge(failure, self._failures)
         reason = str(failure) + hint
         if verdict == "stop":
             self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=failure.code)

@@ -57,11 +57,12 @@ from collections.abc import Sequence
 from math import inf
 from typing import assert_never
 
-from chatlab.dialects.base import Dialect, ServerPing, ServerPong
+from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.hints import heartbeat_refused, not_there
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
     Answered,
@@ -104,12 +105,13 @@ class Idle:
 class Connecting:
     """A link is being opened."""
 
-    __slots__ = ("deadline", "link")
+    __slots__ = ("deadline", "link", "opening")
     name = "connecting"
 
-    def __init__(self, link: int, deadline: float) -> None:
+    def __init__(self, link: int, deadline: float, opening: Opening) -> None:
         self.link = link
         self.deadline = deadline
+        self.opening = opening
 
 
 class Online:
@@ -130,8 +132,8 @@ class Online:
 
     @property
     def deadline(self) -> float:
-        beat = self.heartbeat
-        return self.drain_until if beat is None else min(beat.deadline, self.drain_until)
+        until, heartbeat = self.drain_until, self.heartbeat
+        return until if heartbeat is None or until < heartbeat.deadline else heartbeat.deadline
 
 
 class Waiting:
@@ -151,7 +153,17 @@ IDLE = Idle()
 class WebSocketMachine:
     """One person's chat over WebSocket, without sockets or clock. `uniform` is its source of randomness."""
 
-    __slots__ = ("_config", "_dialect", "_ledger", "_links", "_standing", "_state", "rtt")
+    __slots__ = (
+        "_config",
+        "_dialect",
+        "_heartbeat_mode",
+        "_ledger",
+        "_links",
+        "_standing",
+        "_state",
+        "deadline",
+        "rtt",
+    )
 
     def __init__(
         self,
@@ -162,12 +174,15 @@ class WebSocketMachine:
         ledger: Ledger | None = None,
         links: Links | None = None,
     ) -> None:
+        dialect.require("websocket")
         self._config = config
         self._dialect = dialect
-        self._standing = Standing(config, uniform)
-        self._ledger = ledger or Ledger(config, acks=dialect.acks)
+        self._standing = Standing(config, uniform, dialect.failures)
+        self._ledger = ledger or Ledger(config, dialect, acks=dialect.acks)
         self._state: Idle | Connecting | Online | Waiting = IDLE
         self._links = links or Links()
+        self._heartbeat_mode = config.heartbeat.mode or dialect.heartbeat
+        self.deadline = inf
         self.rtt: float | None = None
 
     @property
@@ -183,21 +198,16 @@ class WebSocketMachine:
     @property
     def queued(self) -> int:
         """How many accepted messages were never sent."""
-        return self._ledger.outbox.queued
+        return self._ledger.queued
 
     @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
-        return len(self._ledger.outbox)
-
-    @property
-    def deadline(self) -> float:
-        """Absolute seconds when it wants a `Tick`; inf: never."""
-        return min(self._state.deadline, self._ledger.outbox.deadline)
+        return self._ledger.unsettled
 
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
-        return self._ledger.outbox.accepts(message.size)
+        return self._ledger.accepts(message)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
@@ -209,31 +219,33 @@ class WebSocketMachine:
                     self._receive(state, event.data, now, out)
             case Tick():
                 self._tick(now, out)
+            case Closed():
+                if isinstance(state, Connecting | Online) and event.link == state.link:
+                    self._fail(event.failure, now, out)
             case Submit():
                 self._ledger.submit(event.message, now, out)
                 if isinstance(state, Online):
                     self._flush(state.link, out)
             case Opened():
                 if isinstance(state, Connecting) and event.link == state.link:
-                    self._open(state.link, now, out)
+                    self._open(state, event.protocol, now, out)
             case Pong():
                 if isinstance(state, Online) and event.link == state.link and state.heartbeat is not None:
-                    self._alive(state.heartbeat, event.id, now)
-            case Closed():
-                if isinstance(state, Connecting | Online) and event.link == state.link:
-                    self._fail(event.failure, now, out)
+                    state.heartbeat.life()
+                    self._measure(state.heartbeat, event.id, now)
             case Connect():
                 self._connect(now, out)
             case Disconnect():
                 self._disconnect(event.drain, now, out)
             case Typing():
-                frame = self._dialect.typing()
+                frame = self._dialect.typing(self._config)
                 if isinstance(state, Online) and frame is not None:
                     out.append(Send(state.link, frame))
             case Answered():
                 pass  # A WebSocket makes no requests.
             case unknown:
                 assert_never(unknown)
+        self.deadline = min(self._state.deadline, self._ledger.deadline)
         return out
 
     # Connecting and disconnecting
@@ -249,15 +261,31 @@ class WebSocketMachine:
 
     def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         link = self._links.next()
-        self._state = Connecting(link, now + self._config.connect_timeout)
-        query = self._dialect.query(self._config, self._ledger.cursor.last_id)
-        out.append(OpenWebSocket(link, query, failure))
+        opening = self._dialect.opening(self._config, self._ledger.cursor.last_id)
+        self._state = Connecting(link, now + self._config.connect_timeout, opening)
+        out.append(
+            OpenWebSocket(
+                link,
+                opening.query,
+                failure,
+                path=opening.path,
+                headers=opening.headers,
+                protocols=opening.protocols,
+            )
+        )
 
-    def _open(self, link: int, now: float, out: list[Effect]) -> None:
+    def _open(self, state: Connecting, protocol: str, now: float, out: list[Effect]) -> None:
+        link, opening = state.link, state.opening
+        if opening.protocols and protocol not in opening.protocols:
+            reason = f"the server doesn't speak {' or '.join(opening.protocols)}"
+            out.append(Close(link, 1002, reason))
+            self._fail(Failure("protocol", reason=reason), now, out)
+            return
         settings = self._config.heartbeat
         beats = settings.enabled and self._heartbeat_mode != "none"
         self._state = Online(link, now, Heartbeat(settings, now) if beats else None)
         self._standing.connected(out)
+        out.extend(_frame(link, frame) for frame in opening.frames)
         self._flush(link, out)
 
     def _disconnect(self, drain: bool, now: float, out: list[Effect]) -> None:
@@ -276,7 +304,7 @@ class WebSocketMachine:
         state = self._state
         if isinstance(state, Online):
             out.append(Close(state.link, 1000))
-        self._ledger.outbox.lose_connection()
+        self._ledger.lose_connection()
         self._state = IDLE
         self._standing.leave(out)
 
@@ -284,7 +312,7 @@ class WebSocketMachine:
         """The link is gone."""
         state = self._state
         self._state = IDLE
-        self._ledger.outbox.lose_connection()
+        self._ledger.lose_connection()
         hint = ""
         if isinstance(state, Online):
             if state.drain_until < inf:
@@ -292,19 +320,17 @@ class WebSocketMachine:
                 return
             if now - state.opened_at >= self._config.reconnect.stable_after:
                 self._standing.steady()
-            hint = self._hint(failure, state.heartbeat)
+            beat = state.heartbeat
+            if beat is not None and beat.open and self._heartbeat_mode == "json":
+                hint = heartbeat_refused(failure)
+        else:
+            assert isinstance(state, Connecting)  # No other state has a link to lose.
+            hint = not_there(failure, self._config, "a WebSocket", state.opening.path)
         then = self._standing.fail(failure, now, out, hint)
         if then.what == "renew":
             self._dial(now, out, failure)
         elif then.what == "retry":
             self._state = Waiting(then.at)
-
-    def _hint(self, failure: Failure, heartbeat: Heartbeat | None) -> str:
-        """A server that doesn't know JSON heartbeats refuses them as a breach of its policy: say so."""
-        refused = failure.kind == "close" and failure.code in (1003, 1007, 1008)
-        if refused and heartbeat is not None and heartbeat.open and self._heartbeat_mode == "json":
-            return " (right after a heartbeat: try HeartbeatConfig(mode='ping'))"
-        return ""
 
     # Time
 
@@ -328,10 +354,6 @@ class WebSocketMachine:
                     out,
                 )
 
-    @property
-    def _heartbeat_mode(self) -> str:
-        return self._config.heartbeat.mode or self._dialect.heartbeat
-
     def _beat(self, state: Online, heartbeat: Heartbeat, now: float, out: list[Effect]) -> None:
         due = heartbeat.tick(now)
         if isinstance(due, int):
@@ -341,8 +363,7 @@ class WebSocketMachine:
             out.append(Close(state.link, 4000, due))
             self._fail(Failure("close", 4000, due), now, out)
 
-    def _alive(self, heartbeat: Heartbeat, ping: int, now: float) -> None:
-        heartbeat.life()
+    def _measure(self, heartbeat: Heartbeat, ping: int, now: float) -> None:
         rtt = heartbeat.pong(ping, now)
         if rtt is not None:
             self.rtt = rtt
@@ -351,8 +372,7 @@ class WebSocketMachine:
 
     def _flush(self, link: int, out: list[Effect]) -> None:
         while (message := self._ledger.take()) is not None:
-            frame = self._dialect.encode(message)
-            out.append(Send(link, frame) if isinstance(frame, str) else SendBytes(link, frame))
+            out.append(_frame(link, self._dialect.encode(self._config, message)))
             out.append(Settle(message.client_id, DeliveryState.SENT))
 
     def _receive(self, state: Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
@@ -362,7 +382,7 @@ class WebSocketMachine:
             match item:
                 case ServerPong():
                     if state.heartbeat is not None:
-                        self._alive(state.heartbeat, item.id, now)
+                        self._measure(state.heartbeat, item.id, now)
                 case ServerPing():
                     if now - state.answered_at >= PONG_GAP:
                         state.answered_at = now
@@ -372,3 +392,7 @@ class WebSocketMachine:
         self._flush(state.link, out)
         if state.drain_until < inf and not self.unsettled:
             self._leave(out)
+
+
+def _frame(link: int, frame: str | bytes) -> Send | SendBytes:
+    return Send(link, frame) if isinstance(frame, str) else SendBytes(link, frame)

@@ -1,10 +1,26 @@
-"""Unreadable frames are quoted: printable, and bounded (A02, A75)."""
+"""What dialects have in common. Unreadable frames are quoted: printable, and bounded (A02, A75)."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 import pytest
 
-from chatlab.dialects.base import EXCERPT, REASON, unreadable
+from chatlab.dialects.base import (
+    EXCERPT,
+    REASON,
+    Ack,
+    Answer,
+    Credentials,
+    Dialect,
+    HttpDialect,
+    Opening,
+    unreadable,
+)
+from chatlab.errors import SettingsError
+from chatlab.messages import OutgoingMessage
+from chatlab.settings import WebSocketConfig
 
 
 @pytest.mark.parametrize(
@@ -31,3 +47,63 @@ def test_reason_is_bounded_and_printable_too() -> None:
     assert unreadable("why", "").reason == "why"
     assert unreadable("Invalid value '\n\x1b'", "").reason == "Invalid value '\\n\\x1b'"
     assert unreadable("a" * 100_000, "").reason == "a" * REASON + "…"
+
+
+class Telegraph(Dialect):
+    name = "telegraph"
+
+
+CONFIG = WebSocketConfig(url="ws://h/")
+
+
+def test_a_dialect_says_only_what_is_different() -> None:
+    plain = Telegraph()
+    assert (plain.transports, plain.http) == (("websocket",), None)
+    assert (plain.acks, plain.idempotent, plain.heartbeat, plain.gap) == (False, True, "ping", None)
+    assert plain.failures == {}
+    assert plain.opening(CONFIG, "7") == Opening()
+    assert plain.typing(CONFIG) is None
+    assert json.loads(plain.ping(3)) == {"type": "ping", "id": 3}
+    assert json.loads(plain.pong(3)) == {"type": "pong", "id": 3}
+    assert repr(plain) == "<dialect telegraph>"
+
+
+def test_over_http_any_2xx_accepts_and_nothing_else_is_there() -> None:
+    http = HttpDialect()
+    assert [http.posted(Answer(status), "c1") for status in (200, 299, 199, 300)] == [
+        Ack("c1"),
+        Ack("c1"),
+        None,
+        None,
+    ]
+    assert (http.csrf, http.csrf_token(b"{}"), http.csrf_header) == (None, None, "X-CSRF-Token")
+    assert http.post_typing(CONFIG) is None
+
+
+MISSING: dict[str, Callable[[], object]] = {
+    "encode": lambda: Telegraph().encode(CONFIG, OutgoingMessage("x")),
+    "decode": lambda: Telegraph().decode("x"),
+    "stream": lambda: HttpDialect().stream(CONFIG, None),
+    "event": lambda: HttpDialect().event("message", "x", ""),
+    "poll": lambda: HttpDialect().poll(CONFIG, None, None),
+    "page": lambda: HttpDialect().page(Answer(200)),
+    "post": lambda: HttpDialect().post(CONFIG, OutgoingMessage("x")),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_a_dialect_claims_and_lacks_is_said(name: str) -> None:
+    with pytest.raises(NotImplementedError):
+        MISSING[name]()
+
+
+def test_a_transport_that_it_has_not_is_refused() -> None:
+    Telegraph().require("websocket")
+    with pytest.raises(SettingsError, match="'telegraph' has no sse; choose one of websocket"):
+        Telegraph().require("sse")
+
+
+def test_credentials_go_as_headers_and_are_never_printed() -> None:
+    credentials = Telegraph().credentials({"Authorization": "Bearer secret"})
+    assert credentials == Credentials({"Authorization": "Bearer secret"})
+    assert "secret" not in repr(credentials) + str(credentials) + f"{credentials}"

@@ -4,6 +4,7 @@ A47)."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from chatlab.dialects.base import (
     Answer,
     Incoming,
     Nack,
+    Opening,
     Page,
     ServerPing,
     ServerPong,
@@ -31,6 +33,7 @@ from chatlab.dialects.chatlab import (
     decode_posted,
     encode_frame,
     encode_message,
+    refusal_of,
     refused_client_id,
     stream_event,
 )
@@ -38,6 +41,7 @@ from chatlab.messages import MAX_CONTENT_SIZE, ChatEvent, ChatMessage, OutgoingM
 from chatlab.settings import HttpConfig, WebSocketConfig
 
 DIALECT = ChatlabDialect()
+SOCKET = WebSocketConfig(url="ws://h/")
 ONCE = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 contents = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
@@ -61,19 +65,19 @@ def test_query_asks_for_history_first_and_for_what_came_after_later(
     history: int | None, cursor: str | None, query: dict[str, str]
 ) -> None:
     config = WebSocketConfig(url="ws://h/", room="attic", sender="ada", history=history)
-    assert DIALECT.query(config, cursor) == {"room": "attic", "sender": "ada"} | query
+    assert DIALECT.opening(config, cursor) == Opening(query={"room": "attic", "sender": "ada"} | query)
 
 
 def test_client_frames() -> None:
     frames: list[tuple[str, dict[str, Any], Any]] = [
         (
-            DIALECT.encode(OutgoingMessage("hé", client_id="c1")),  # type: ignore[list-item]
+            DIALECT.encode(SOCKET, OutgoingMessage("hé", client_id="c1")),  # type: ignore[list-item]
             {"type": "message", "text": "hé", "client_id": "c1"},
             OutgoingMessage("hé", client_id="c1"),
         ),
         (DIALECT.ping(3), {"type": "ping", "id": 3}, ServerPing(3)),
         (DIALECT.pong(3), {"type": "pong", "id": 3}, ServerPong(3)),
-        (DIALECT.typing() or "", {"type": "typing"}, ClientTyping()),
+        (DIALECT.typing(SOCKET) or "", {"type": "typing"}, ClientTyping()),
     ]
     for frame, plain, meaning in frames:
         assert json.loads(frame) == plain
@@ -81,7 +85,7 @@ def test_client_frames() -> None:
 
 
 def test_A01_bytes_travel_as_messagepack_of_the_same_shape() -> None:
-    frame = DIALECT.encode(OutgoingMessage(data=b"\0\xff", client_id="c1"))
+    frame = DIALECT.encode(SOCKET, OutgoingMessage(data=b"\0\xff", client_id="c1"))
     assert isinstance(frame, bytes)
     assert msgspec.msgpack.decode(frame) == {"type": "message", "data": b"\0\xff", "client_id": "c1"}
     assert decode_client_frame(frame) == OutgoingMessage(data=b"\0\xff", client_id="c1")
@@ -90,7 +94,7 @@ def test_A01_bytes_travel_as_messagepack_of_the_same_shape() -> None:
 @given(contents.filter(bool), contents, st.none() | st.binary(max_size=50))
 def test_what_a_client_sends_a_server_reads_and_back(text: str, client_id: str, data: bytes | None) -> None:
     sent = OutgoingMessage(text, data, client_id)
-    assert decode_client_frame(DIALECT.encode(sent)) == sent
+    assert decode_client_frame(DIALECT.encode(SOCKET, sent)) == sent
     posted = ChatMessage("e-1", "ada", text, client_id, ONCE, data)
     assert DIALECT.decode(encode_message(posted)) == (posted,)
 
@@ -238,6 +242,27 @@ def test_any_bytes_do_no_harm(frame: bytes) -> None:
 )
 def test_whom_to_tell_of_a_refusal(frame: str | bytes, client_id: str | None) -> None:
     assert refused_client_id(frame) == client_id
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        ({"text": "a" * 65_537}, 413),
+        ({"text": "é" * 32_769}, 413),
+        ({"data": b"a" * 65_537}, 413),
+        ({"text": "a", "client_id": "c" * 256}, 422),
+        ({"text": 3}, 422),
+        ({}, 422),
+    ],
+)
+@pytest.mark.parametrize("encode", [lambda it: msgspec.json.encode(it).decode(), msgspec.msgpack.encode])
+def test_A51_a_refusal_says_whether_the_message_is_too_large(
+    content: dict[str, Any], status: int, encode: Callable[[Any], str | bytes]
+) -> None:
+    frame = encode({"type": "message", "client_id": "c1"} | content)
+    assert isinstance(decode_client_frame(frame), Unreadable)
+    assert refusal_of(frame, "no") == Nack(content.get("client_id", "c1"), status, "no")
+    assert refusal_of(encode(content | {"client_id": ""}), "no") is None
 
 
 def test_frames_of_the_server_are_json_objects() -> None:

@@ -1,17 +1,18 @@
-"""What a server answers: the same as the embedded one's own encoders, and readable by the client's half."""
+"""What a server answers: readable by the client's half, and its events as another encoder writes them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sse_starlette.event import ServerSentEvent
 
 from chatlab.dialects import serving
 from chatlab.dialects.base import Ack, Nack, Welcome
 from chatlab.dialects.chatlab import ChatlabHttp, encode_frame, encode_message
-from chatlab.live import streams
 from chatlab.messages import ChatMessage
 from chatlab.transports.eventstream import EventStreamParser
 from chatlab.transports.posting import failure_of
@@ -27,10 +28,11 @@ def message(number: int, text: str = "hi", data: bytes | None = None) -> ChatMes
 
 
 @given(text=texts, data=st.none() | st.binary(max_size=50))
-def test_events_are_those_of_the_embedded_server_and_say_one_thing(text: str, data: bytes | None) -> None:
+def test_events_are_those_of_another_encoder_and_say_one_thing(text: str, data: bytes | None) -> None:
     frame = encode_message(message(1, text, data))
     encoded = serving.encode_event(frame)
-    assert encoded == streams._encoded(frame)
+    content = encode_frame(message(1, text, data))
+    assert encoded == ServerSentEvent(content, event="message", id="1-1", sep="\n").encode()
     [event] = EventStreamParser().feed(encoded)
     assert (event.type, event.last_event_id) == ("message", "1-1")
     assert HTTP.event(event.type, event.data, event.last_event_id) == (message(1, text, data),)
@@ -38,12 +40,25 @@ def test_events_are_those_of_the_embedded_server_and_say_one_thing(text: str, da
 
 def test_events_without_an_id_leave_the_readers_cursor_alone() -> None:
     frame = encode_frame(Welcome(cursor="1-0"))
-    assert serving.encode_event(frame) == streams._encoded(frame)
+    assert serving.encode_event(frame) == ServerSentEvent(frame, event="welcome", sep="\n").encode()
     [event] = EventStreamParser(last_event_id="1-7").feed(serving.encode_event(frame))
     assert event.last_event_id == "1-7"
     parser = EventStreamParser()
     assert parser.feed(serving.encode_retry(2.5) + serving.KEEP_ALIVE) == []
     assert parser.reconnection_time == 2.5
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\n"])
+def test_A80_no_line_end_in_a_frame_forges_a_field(end: str) -> None:
+    """Neither escaped in a type or an id, nor as white space between the frame's tokens."""
+    odd = msgspec.json.encode({"type": f"odd{end}id: 9", "n": 1}).decode()
+    [event] = EventStreamParser(last_event_id="1-7").feed(serving.encode_event(odd))
+    assert (event.type, event.last_event_id, event.data) == ("oddid: 9", "1-7", odd)
+    [event] = EventStreamParser().feed(serving.encode_event(encode_frame(ChatMessage(id=f"1{end}data: x"))))
+    assert (event.last_event_id, msgspec.json.decode(event.data)["id"]) == ("1data: x", f"1{end}data: x")
+    spaced = f'{{"type":{end}"pong",{end}"id":7{end}}}'
+    [event] = EventStreamParser().feed(serving.encode_event(spaced))
+    assert msgspec.json.decode(event.data) == {"type": "pong", "id": 7}
 
 
 @pytest.mark.parametrize(("limit", "count", "more"), [(None, 200, True), (3, 3, True), (999, 200, True)])
@@ -71,6 +86,12 @@ def test_every_answer_is_read_as_it_is_meant() -> None:
     assert HTTP.posted(serving.accepted("a-1", "1-1", new=True), "a-1") == Ack("a-1")
     assert serving.accepted("a-1", "1-1", new=False).status == 200
     assert HTTP.csrf_token(serving.token("secret").body) == "secret"
+    assert msgspec.json.decode(serving.health("1", 2, 3).body) == {
+        "status": "ok",
+        "epoch": "1",
+        "people": 2,
+        "rooms": 3,
+    }
     failure = failure_of(serving.problem(429, "slow down", 2.0))
     assert (failure.code, failure.reason, failure.retry_after) == (429, "slow down", 2.0)
     assert failure_of(serving.refused(Nack("a-1", 413, "too long"))).reason == "too long"

@@ -56,7 +56,7 @@ class Chat:
     """A machine of any kind. Every link that it opens must be closed, or end, before it comes to rest."""
 
     def __init__(self, config: Any, *, uniform: Callable[[], float] = lambda: 0.0) -> None:
-        self.machine: Any = make_machine(config, find_dialect("chatlab"), uniform)
+        self.machine: Any = make_machine(config, find_dialect(config.dialect), uniform)
         self.now = 0.0
         self.open: dict[int, Fetch | OpenWebSocket] = {}
         self.latest = 0

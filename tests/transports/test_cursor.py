@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatlab.transports.cursor import REMEMBERED_IDS, Cursor
+from chatlab.transports.cursor import FORGOTTEN_IDS, REMEMBERED_IDS, Cursor
 
 
 def test_A62_a_message_is_new_once() -> None:
@@ -22,13 +22,16 @@ def test_a_cursor_can_begin_where_another_stood() -> None:
 def test_A62_the_last_10_000_ids_are_remembered() -> None:
     assert REMEMBERED_IDS == 10_000
     cursor = Cursor()
-    for n in range(10_000):
+    for n in range(10_999):
         cursor.advance(f"{n}")
     assert not cursor.advance("0")
-    assert cursor.advance("10000")
-    assert not cursor.advance("1")
-    assert cursor.advance("0"), "and no more, so that memory is bounded"
-    assert len(cursor._seen) == 10_000
+    assert cursor.advance("10999")
+    assert not cursor.advance("1000")
+    assert cursor.advance("999"), "and not many more, so that memory is bounded"
+    for n in range(50_000):
+        cursor.advance(f"later {n}")
+        assert cursor._seen is not None
+        assert len(cursor._seen) < 11_000
 
 
 def test_A63_ids_are_opaque() -> None:
@@ -55,3 +58,15 @@ def test_a_moved_cursor_still_knows_what_it_saw() -> None:
     assert cursor.last_id == "f-0"
     cursor.move(None)
     assert cursor.last_id is None
+
+
+def test_a_message_that_was_posted_twice_is_new_once_by_sender_and_client_id() -> None:
+    cursor = Cursor("7")
+    assert [cursor.first(*who) for who in (("ada", "1"), ("bob", "1"), ("ada", "1"))] == [True, True, False]
+    assert cursor.last_id == "7"
+    for n in range(REMEMBERED_IDS - 2):
+        cursor.first("eve", f"{n}")
+    assert not cursor.first("ada", "1")
+    for n in range(FORGOTTEN_IDS):
+        cursor.first("joe", f"{n}")
+    assert cursor.first("ada", "1"), "and not many more, so that memory is bounded"

@@ -158,9 +158,8 @@ def test_one_that_gives_up_makes_way_at_once() -> None:
     chat = fallback()
     chat.connect()
     effects = fail(chat, Failure("http", 404))
-    assert effects[:1] == [
-        status(RECONNECTING, "WebSocket doesn't work (HTTP 404); trying SSE", 1, None, 404)
-    ]
+    why = "HTTP 404; the 'chatlab' dialect asks for a WebSocket: try another dialect or address"
+    assert effects[:1] == [status(RECONNECTING, f"WebSocket doesn't work ({why}); trying SSE", 1, None, 404)]
     assert fetched(effects) == ["stream"]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from chatlab.dialects.base import Ack, Incoming, Nack, ServerPing, ServerPong, Unreadable, Welcome
+from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, OutgoingMessage
 from chatlab.settings import HttpConfig, OutboxConfig
 from chatlab.transports.ledger import Ledger
@@ -15,7 +18,7 @@ QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
 
 def ledger(*, acks: bool = True, **outbox: object) -> Ledger:
     config = HttpConfig(url="http://h", sender="ada", outbox=OutboxConfig(**outbox))  # type: ignore[arg-type]
-    return Ledger(config, acks=acks)
+    return Ledger(config, ChatlabDialect(), acks=acks)
 
 
 def submitted(ledger: Ledger, *ids: str, at: float = 0.0) -> list[Effect]:
@@ -130,6 +133,20 @@ def test_A55_what_cannot_be_read_is_told_and_passed_over_where_it_has_an_id() ->
 def test_other_events_pass_and_heartbeats_are_the_connections() -> None:
     typing = ChatEvent("typing", sender="bob")
     assert read(ledger(), typing, ServerPing(1), ServerPong(1)) == [Deliver(typing)]
+
+
+def test_who_has_nothing_to_send_has_no_outbox_and_all_is_as_if_there_were_an_empty_one() -> None:
+    it = ledger(max_size=1, overflow="reject", max_age=5.0)
+    out: list[Effect] = []
+    assert (it.queued, it.unsettled, it.deadline, it.take()) == (0, 0, inf, None)
+    assert it.accepts(OutgoingMessage("a", client_id="a"))
+    it.expire(100.0, out)
+    it.settle(Settle("a", DeliveryState.ACKED), out)
+    it.lose_connection()
+    assert out == []
+    it.submit(OutgoingMessage("a", client_id="a"), 3.0, out)
+    assert (it.queued, it.unsettled, it.deadline) == (1, 1, 8.0)
+    assert not it.accepts(OutgoingMessage("b", client_id="b"))
 
 
 def test_a_ledger_without_outbox_reads_at_the_same_place() -> None:

@@ -27,6 +27,7 @@ from chatlab.transports.websocket import WebSocketMachine
 CHATLAB, TEXT = find_dialect("chatlab"), find_dialect("text")
 WEBSOCKET = WebSocketConfig(url="ws://h")
 SSE = SSEConfig(url="http://h")
+LONG = LongPollingConfig(url="http://h")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_each_has_its_machine(config: AnyConfig, kind: type) -> None:
     "config", [WEBSOCKET, SSE, LongPollingConfig(url="http://h"), ShortPollingConfig(url="http://h")]
 )
 def test_a_shared_ledger_and_shared_links_are_used(config: TransportConfig) -> None:
-    links, ledger = Links(), Ledger(config, acks=True)
+    links, ledger = Links(), Ledger(config, CHATLAB, acks=True)
     ledger.cursor.move("e-7")
     links.next()
     machine = make_machine(config, CHATLAB, lambda: 0.0, ledger=ledger, links=links)
@@ -61,8 +62,8 @@ def test_a_shared_ledger_and_shared_links_are_used(config: TransportConfig) -> N
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (SSE, "'text' has WebSockets only; choose another for SSEConfig"),
-        (FallbackConfig(transports=(WEBSOCKET, SSE)), "'text' has WebSockets only"),
+        (LONG, "'text' has no long_polling; choose one of websocket, sse"),
+        (FallbackConfig(transports=(WEBSOCKET, LONG)), "'text' has no long_polling"),
         (TransportConfig(url="http://h"), "no transport for a TransportConfig"),
         (
             FallbackConfig(transports=(WEBSOCKET, TransportConfig(url="http://h"))),

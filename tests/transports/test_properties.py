@@ -855,7 +855,10 @@ class Story(RuleBasedStateMachine):
     def bob_speaks(self, count: int) -> None:
         world = self.world
         for _ in range(count):
-            frame = find_dialect("chatlab").encode(OutgoingMessage("yo", client_id=f"b{len(world.posts)}"))
+            frame = find_dialect("chatlab").encode(
+                WebSocketConfig(url="ws://h/", sender="bob"),
+                OutgoingMessage("yo", client_id=f"b{len(world.posts)}"),
+            )
             world.hear(BOB, frame)
 
     @rule(event=st.sampled_from([Connect(), Disconnect(), Typing()]))

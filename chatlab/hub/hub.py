@@ -1,81 +1,24 @@
-"""The server's mind: rooms, their logs, cursors and idempotency. Pure, so that the embedded server and the
-simulated one share it.
-
-A member is one connection, numbered by the server's driver; who only posts, or reads on request, needn't be
-one. Each call returns outputs, which the driver carries out in order: what is to be kept is kept before
-anybody hears of it.
-
-A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one life of the log: a
-server that has lost its log starts another, and can so tell that a reader's cursor is from a log it no
-longer has.
-"""
+"""The hub itself: what comes of each frame and each request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Literal, assert_never
+from typing import assert_never
 
-from msgspec import Struct
-
-from chatlab.dialects.base import Ack, Nack, ServerPing, ServerPong, Unreadable, Welcome
+from chatlab.dialects.base import Ack, ServerPing, ServerPong, Unreadable, Welcome
 from chatlab.dialects.chatlab import (
     ClientTyping,
     decode_client_frame,
     encode_frame,
     encode_message,
-    refused_client_id,
+    refusal_of,
 )
+from chatlab.hub.outputs import ErrorFrame, Expel, Keep, Output, PresenceFrame, Reply, TypingFrame
+from chatlab.hub.rate import Buckets
+from chatlab.hub.room import Member, Replay, Room
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import Count, PositiveDuration, Settings, Size
-
-# Outputs: what the server's driver must now do, in order.
-
-
-class Keep(Struct, frozen=True, gc=False):
-    """Write the message to the room's history, before anything that follows; then whoever waits for the
-    room's next message can read it."""
-
-    room: str
-    message: ChatMessage
-
-
-class Reply(Struct, frozen=True, gc=False):
-    """Send a frame to these members."""
-
-    members: Sequence[int]
-    frame: str | bytes
-
-
-class Expel(Struct, frozen=True, gc=False):
-    """Close a member's connection."""
-
-    member: int
-    code: int
-    reason: str
-
-
-Output = Keep | Reply | Expel
-
-
-class PresenceFrame(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="presence"):
-    """Somebody `joined` or `left`; or, to a newcomer, the people who are `here`."""
-
-    state: Literal["joined", "left", "here"]
-    sender: str = ""
-    people: list[str] = []
-
-
-class TypingFrame(Struct, frozen=True, tag_field="type", tag="typing"):
-    """Somebody types."""
-
-    sender: str
-
-
-class ErrorFrame(Struct, frozen=True, tag_field="type", tag="error"):
-    """What a client sent makes no sense."""
-
-    reason: str
 
 
 class HubConfig(Settings, frozen=True):
@@ -93,53 +36,6 @@ class HubConfig(Settings, frozen=True):
     max_name_length: Size = 200
 
 
-class Bucket(Struct):
-    """A token bucket: `tokens` were in it at `filled_at`."""
-
-    tokens: float
-    filled_at: float
-
-
-class Member(Bucket):
-    """One connection: whose, where, and its token bucket."""
-
-    room: Room
-    sender: str
-
-
-class Room:
-    """A room's members, and the end of its log."""
-
-    __slots__ = ("count", "keys", "log", "members", "name")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.count = 0
-        self.log: list[ChatMessage] = []
-        self.keys: dict[tuple[str, str], str] = {}
-        self.members: dict[int, Member] = {}
-
-    def append(self, message: ChatMessage, retain: int) -> None:
-        """Add a message as the latest, and forget what is beyond `retain`, some at a time."""
-        self.count += 1
-        self.log.append(message)
-        if message.client_id:
-            self.keys[message.sender, message.client_id] = message.id
-        if len(self.log) > retain + retain // 4:
-            for old in self.log[:-retain]:
-                self.keys.pop((old.sender, old.client_id), None)
-            del self.log[:-retain]
-
-
-class Replay(Struct, frozen=True):
-    """What a reader gets on coming (back): `start` is the cursor before `messages`; `gap` when some may be
-    missing."""
-
-    start: str
-    messages: Sequence[ChatMessage]
-    gap: bool = False
-
-
 class Hub:
     """All rooms of a server. `utc` stamps messages; `now` of its methods is seconds on any steady clock."""
 
@@ -149,8 +45,7 @@ class Hub:
         self._utc = utc
         self._rooms: dict[str, Room] = {}
         self._members: dict[int, Member] = {}
-        self._buckets: dict[tuple[str, str], Bucket] = {}
-        self._most_buckets = 64
+        self._buckets = Buckets(config.rate, config.burst)
 
     def refusal(self, room: str, sender: str) -> str | None:
         """Return why nobody can join that room by that name, or None."""
@@ -195,7 +90,7 @@ class Hub:
         """Let a connection in, and bring it up to date: after its cursor, or with the latest `history`
         messages (None: all)."""
         there = self.room(room)
-        replay = self.replay(there, after, history)
+        replay = there.replay(self.epoch, after, history)
         out: list[Output] = [Reply((member,), encode_frame(Welcome(cursor=replay.start, resync=replay.gap)))]
         out.extend(Reply((member,), encode_message(message)) for message in replay.messages)
         entry = Member(float(self.config.burst), now, there, sender)
@@ -225,7 +120,7 @@ class Hub:
         entry = self._members.get(member)
         if entry is None:
             return []
-        if self._spend(entry, now):
+        if entry.spend(self.config.rate, self.config.burst, now):
             reason = f"more than {self.config.rate:g} frames a second; slow down and come back"
             return [Expel(member, 1013, reason)]
         match decode_client_frame(frame):
@@ -237,9 +132,7 @@ class Hub:
                 others = tuple(other for other in entry.room.members if other != member)
                 return [Reply(others, encode_frame(TypingFrame(entry.sender)))] if others else []
             case Unreadable(reason=reason):
-                client_id = refused_client_id(frame)
-                refusal = ErrorFrame(reason) if client_id is None else Nack(client_id, 422, reason)
-                return [Reply((member,), encode_frame(refusal))]
+                return [Reply((member,), encode_frame(refusal_of(frame, reason) or ErrorFrame(reason)))]
             case ServerPong():
                 return []
             case unknown:
@@ -269,34 +162,13 @@ class Hub:
         return [Reply(others, encode_frame(TypingFrame(sender)))] if others else []
 
     def read(self, room: str, after: str | None, history: int | None) -> Replay:
-        """Return what a reader is to get, as `replay`; a room that isn't there is empty, and isn't made."""
-        return self.replay(self._rooms.get(room) or Room(room), after, history)
+        """Return what a reader is to get; a room that isn't there is empty, and isn't made."""
+        there = self._rooms.get(room) or Room(room)
+        return there.replay(self.epoch, after, history)
 
     def delay(self, room: str, sender: str, now: float) -> float:
         """Count a request of a sender to a room; return the seconds until it may be made, 0 for at once."""
-        bucket = self._buckets.get((room, sender))
-        if bucket is None:
-            if len(self._buckets) >= self._most_buckets:
-                self._forget_full_buckets(now)
-            bucket = self._buckets[room, sender] = Bucket(float(self.config.burst), now)
-        return self._spend(bucket, now)
-
-    def _forget_full_buckets(self, now: float) -> None:
-        """Drop the buckets that are full by now, as new ones are; next when twice as many are left again."""
-        self._buckets = {
-            key: bucket
-            for key, bucket in self._buckets.items()
-            if bucket.tokens + (now - bucket.filled_at) * self.config.rate < self.config.burst
-        }
-        self._most_buckets = max(64, 2 * len(self._buckets))
-
-    def _spend(self, bucket: Bucket, now: float) -> float:
-        """Take one token from a bucket and return 0; or the seconds until there is one."""
-        earned = max(0.0, now - bucket.filled_at) * self.config.rate
-        tokens = min(float(self.config.burst), bucket.tokens + earned)
-        bucket.filled_at = now
-        bucket.tokens = tokens - 1 if tokens >= 1 else tokens
-        return max(0.0, 1 - tokens) / self.config.rate
+        return self._buckets.spend(room, sender, now)
 
     # Logs
 
@@ -314,28 +186,6 @@ class Hub:
         )
         room.append(posted, self.config.retain)
         return posted
-
-    def replay(self, room: Room, after: str | None, history: int | None) -> Replay:
-        """Return what a reader is to get: what came after its cursor, or the latest `history` messages
-        (None: all)."""
-        log = room.log
-        first = room.count - len(log)
-        if after is None:
-            skip = max(0, len(log) - history) if history is not None else 0
-            return Replay(f"{self.epoch}-{first + skip}", log[skip:])
-        seen = self._position(after)
-        if seen is None or not first <= seen <= room.count:
-            return Replay(f"{self.epoch}-{first}", log[:], gap=True)
-        return Replay(after, log[seen - first :])
-
-    def _position(self, cursor: str) -> int | None:
-        """Return how many messages of this epoch a cursor has behind it; None: it isn't of this epoch."""
-        epoch, _, number = cursor.rpartition("-")
-        return (
-            int(number)
-            if epoch == self.epoch and number.isascii() and number.isdigit() and len(number) < 19
-            else None
-        )
 
 
 def _published(room: Room, message: ChatMessage) -> list[Output]:

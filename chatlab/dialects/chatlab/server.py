@@ -1,0 +1,106 @@
+"""The server's half: what clients say, and what is answered over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chatlab.dialects.base import Nack, Unreadable, unreadable
+from chatlab.dialects.chatlab.frames import UNREADABLE, ClientFrame, encode_frame, why
+from chatlab.messages import MAX_CONTENT_SIZE, ChatMessage, OutgoingMessage
+
+_decode_client_json = msgspec.json.Decoder(ClientFrame).decode
+_decode_client_msgpack = msgspec.msgpack.Decoder(ClientFrame).decode
+
+
+def decode_client_frame(frame: str | bytes) -> ClientFrame | Unreadable:
+    """The server's half: return what a client's frame says."""
+    try:
+        decoded: ClientFrame = (
+            _decode_client_json(frame) if isinstance(frame, str) else _decode_client_msgpack(frame)
+        )
+        return decoded
+    except UNREADABLE as error:
+        return unreadable(why(error), frame)
+
+
+class _Refused(Struct):
+    client_id: str = ""
+
+
+def refused_client_id(frame: str | bytes) -> str | None:
+    """Return the client id of a frame that is no legal message, if it has one: so that its sender can be
+    told."""
+    try:
+        refused = (
+            msgspec.json.decode(frame, type=_Refused)
+            if isinstance(frame, str)
+            else msgspec.msgpack.decode(frame, type=_Refused)
+        )
+        return refused.client_id or None
+    except UNREADABLE:
+        return None
+
+
+def refusal_of(frame: str | bytes, reason: str) -> Nack | None:
+    """Return what to tell the sender of a frame that is no legal message: 413 when it is too large, else 422;
+    None: it names no message."""
+    client_id = refused_client_id(frame)
+    if client_id is None:
+        return None
+    decode = _decode_content if isinstance(frame, str) else _decode_content_msgpack
+    return Nack(client_id, 413 if _is_too_large(frame, decode) else 422, reason)
+
+
+class Accepted(Struct, frozen=True, tag_field="type", tag="ack"):
+    """The answer to a posted message: it is in the log by that id."""
+
+    client_id: str
+    id: str
+
+
+class _Content(Struct):
+    text: str = ""
+    data: bytes | None = None
+
+
+class _Head(Struct):
+    type: str
+    id: str | int = ""
+
+
+_decode_posted = msgspec.json.Decoder(OutgoingMessage).decode
+_decode_content = msgspec.json.Decoder(_Content).decode
+_decode_content_msgpack = msgspec.msgpack.Decoder(_Content).decode
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_message = msgspec.msgpack.Decoder(ChatMessage).decode
+
+
+def decode_posted(body: bytes) -> OutgoingMessage | Nack:
+    """Return the message that was posted, or why it is none: 413 when it is too large, else 422."""
+    try:
+        return _decode_posted(body)
+    except UNREADABLE as error:
+        status = 413 if _is_too_large(body, _decode_content) else 422
+        client_id = refused_client_id(body.decode(errors="replace")) or ""
+        return Nack(client_id, status, unreadable(why(error), body).reason)
+
+
+def _is_too_large(message: str | bytes, decode: Callable[[Any], _Content]) -> bool:
+    try:
+        content = decode(message)
+        return max(len(content.text.encode()), len(content.data or b"")) > MAX_CONTENT_SIZE
+    except UNREADABLE:
+        return False
+
+
+def stream_event(frame: str | bytes) -> tuple[str, str, str]:
+    """Return a server's frame as an event of a stream: its type, data and id, which only messages have."""
+    if isinstance(frame, bytes):
+        message = _decode_message(frame)
+        return "message", encode_frame(message), message.id
+    head = _decode_head(frame)
+    return head.type, frame, f"{head.id}" if head.type == "message" else ""

@@ -1,0 +1,196 @@
+"""The `matrix` dialect: one room of a Matrix homeserver, by long or short polling of /sync.
+
+    poll    GET /_matrix/client/v3/sync?since=…&timeout=…&filter=…
+            the filter lets only this room's messages and typing through; `next_batch` is the cursor
+    send    PUT /_matrix/client/v3/rooms/{room}/send/m.room.message/{txn}
+            the server keeps one message for a transaction id that comes again from the same device
+    typing  PUT /_matrix/client/v3/rooms/{room}/typing/{user}
+
+`room` is the id (`!…`) of a room that the account has joined; `sender` is the account's user id (`@ada:b`).
+The token goes into `headers` (`Authorization: Bearer …`); `chatlab.live.matrix_login` gets one by password.
+
+A sync whose timeline is `limited` leaves messages out, more than `MAX_TIMELINE` having come: that is a gap. A
+message of bytes has them in the key `chatlab.data` of its content, as base64.
+
+Source: Matrix specification v1.11, client-server API, "Syncing" and "Transaction identifiers"; tried out on
+synapse 1.163.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from chatlab.dialects.base import Answer, Dialect, HttpDialect, Incoming, Page, Request, unreadable
+from chatlab.dialects.bodies import read_each
+from chatlab.dialects.templates import request_to
+from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
+from chatlab.settings import TransportConfig
+
+API = "/_matrix/client/v3"
+MAX_TIMELINE = 100
+"""Messages that a sync brings at most; servers allow no more."""
+TYPING_TIME = 5000
+"""Milliseconds for which a notice of typing holds."""
+
+_encode = msgspec.json.Encoder().encode
+_JSON = {"Content-Type": "application/json"}
+_PEOPLE = "m.typing"
+
+
+class _Text(Struct, omit_defaults=True, tag_field="msgtype", tag="m.text"):
+    body: str
+    data: bytes | None = field(default=None, name="chatlab.data")
+
+
+class _Content(Struct):
+    body: str = ""
+    data: bytes | None = field(default=None, name="chatlab.data")
+    user_ids: list[str] = []
+
+
+class _Unsigned(Struct):
+    transaction_id: str = ""
+
+
+class _Event(Struct):
+    type: str
+    content: _Content
+    event_id: str = ""
+    sender: str = ""
+    origin_server_ts: int = 0
+    unsigned: _Unsigned = field(default_factory=_Unsigned)
+
+
+class _Events(Struct):
+    events: list[Raw] = []
+    limited: bool = False
+
+
+class _Room(Struct):
+    timeline: _Events = field(default_factory=_Events)
+    ephemeral: _Events = field(default_factory=_Events)
+
+
+class _Rooms(Struct):
+    join: dict[str, _Room] = {}
+
+
+class _Sync(Struct):
+    next_batch: str
+    rooms: _Rooms = field(default_factory=_Rooms)
+
+
+class _Token(Struct):
+    access_token: str
+
+
+_decode_sync = msgspec.json.Decoder(_Sync).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+class MatrixHttp(HttpDialect):
+    """One room, by polls of /sync."""
+
+    streams = False
+
+    def poll(self, config: TransportConfig, cursor: str | None, hold: float | None) -> Request:
+        first = MAX_TIMELINE if config.history is None else min(config.history, MAX_TIMELINE)
+        return request_to(
+            "GET",
+            f"{API}/sync?since={{since}}&timeout={{timeout}}&filter={{filter}}",
+            since=cursor,
+            timeout=f"{(hold or 0.0) * 1000:.0f}",
+            filter=_filter(config.room, first if cursor is None else MAX_TIMELINE),
+        )
+
+    def page(self, answer: Answer) -> Page | None:
+        if answer.status != 200:
+            return None
+        try:
+            sync = _decode_sync(answer.body)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            return Page((unreadable(str(error), answer.body),))
+        items: list[Incoming] = []
+        rooms = sync.rooms.join.values()
+        for room in rooms:
+            events = [*room.timeline.events, *room.ephemeral.events]
+            items += read_each([bytes(event) for event in events], _read)
+        return Page(items, cursor=sync.next_batch, gap=any(room.timeline.limited for room in rooms))
+
+    def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
+        data = message.data
+        body = message.text or f"({len(data or b'')} bytes)"
+        where = {"room": config.room, "txn": message.client_id}
+        path = f"{API}/rooms/{{room}}/send/m.room.message/{{txn}}"
+        return request_to("PUT", path, _JSON, _encode(_Text(body, data)).decode(), **where)
+
+    def post_typing(self, config: TransportConfig) -> Request:
+        body = _encode({"typing": True, "timeout": TYPING_TIME}).decode()
+        where = {"room": config.room, "user": config.sender}
+        return request_to("PUT", f"{API}/rooms/{{room}}/typing/{{user}}", _JSON, body, **where)
+
+
+class MatrixDialect(Dialect):
+    """One room of a homeserver."""
+
+    name = "matrix"
+    websocket = False
+    acks = True
+
+    def __init__(self) -> None:
+        self._http = MatrixHttp()
+
+    @property
+    def http(self) -> HttpDialect:
+        return self._http
+
+
+def login(user: str, password: str, device: str) -> Request:
+    """Return the request that gets a token for a password. `device` names whose transaction ids count as
+    one's own."""
+    body = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": user},
+        "password": password,
+        "device_id": device,
+    }
+    return request_to("POST", f"{API}/login", _JSON, _encode(body).decode())
+
+
+def token_of(body: bytes) -> str | None:
+    """Return the token in a login's answer; None: there is none."""
+    try:
+        return msgspec.json.decode(body, type=_Token).access_token
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def _filter(room: str, limit: int) -> str:
+    nothing: dict[str, Sequence[str]] = {"types": []}
+    only = {
+        "rooms": [room],
+        "timeline": {"limit": limit, "types": ["m.room.message"]},
+        "ephemeral": {"types": [_PEOPLE]},
+        "state": nothing,
+        "account_data": nothing,
+    }
+    return _encode({"room": only, "presence": nothing, "account_data": nothing}).decode()
+
+
+def _read(piece: bytes) -> Incoming:
+    event = _decode_event(piece)
+    content = event.content
+    if event.type == _PEOPLE:
+        return ChatEvent("typing", sender=", ".join(content.user_ids), payload=content.user_ids)
+    return ChatMessage(
+        event.event_id,
+        event.sender,
+        "" if content.data is not None else content.body,
+        event.unsigned.transaction_id,
+        datetime.fromtimestamp(event.origin_server_ts / 1000, UTC),
+        content.data,
+    )

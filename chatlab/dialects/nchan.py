@@ -1,0 +1,237 @@
+"""The `nchan` dialect: channels of the nginx module nchan, by WebSocket, SSE, long and interval polling.
+
+nchan passes on what is published as it is, so the messages are ours: `{"type":"message","sender":…,"text":…,
+"client_id":…}`, with bytes as base64; whatever else is published there is a message of bare text. Where a
+reader stands is nchan's message id, `T:G`, seconds since 1970 and a number within that second, alike in all
+transports:
+
+    WebSocket   GET /ws/{channel}    sub-protocol ws+meta.nchan: each frame begins with `id: T:G` and an empty
+                                     line; `?last_event_id=` on opening. A location with nchan_pubsub
+    SSE         GET /sub/{channel}   the events' ids, and `Last-Event-ID`
+    long poll   GET /sub/{channel}   `Last-Modified` is T and `Etag` G, asked for with If-Modified-Since and
+                                     If-None-Match; one message, or a multipart batch whose headers are its
+                                     last message's; 304 and 408 mean nothing new
+    short poll  GET /poll/{channel}  the same, from a location with nchan_subscriber intervalpoll
+    send        POST /pub/{channel}  201 and 202 mean accepted; or a frame on the WebSocket
+
+nchan knows no client ids: what is published twice, since no answer came, is dropped by the readers. It says
+nothing when what came after a cursor has left the channel's buffer, but G counts from 0 in each second, so a
+hole within a second shows (`missed`); whole seconds that are missing don't. Without a cursor,
+`nchan_subscriber_first_message` decides what comes first; only `history=None`, all there is, is asked for.
+
+Source: nchan's README (1.3); tried out on 1.3.6. Its `nchan_longpoll_multipart_response` must not be set for
+interval polls: they are then answered with 304 and the newest cursor, without the messages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from types import MappingProxyType
+
+import msgspec
+from msgspec import Struct
+
+from chatlab.dialects.base import (
+    Answer,
+    Dialect,
+    HttpDialect,
+    Incoming,
+    Opening,
+    Page,
+    Request,
+    Unreadable,
+    Welcome,
+    unreadable,
+)
+from chatlab.dialects.bodies import parts_of
+from chatlab.dialects.templates import expand, request_to
+from chatlab.messages import ChatMessage, OutgoingMessage
+from chatlab.settings import TransportConfig, Verdict
+
+PROTOCOL = "ws+meta.nchan"
+OLDEST = "1:0"
+"""An id before all others: what comes after it is all that there is."""
+
+_NOTHING_NEW = frozenset({204, 304, 408})
+_ACCEPTED = frozenset({200, 201, 202})
+_ID = re.compile(r"(\d{1,11}):(\d{1,9})", re.ASCII)
+_META_ID = re.compile(rb"id: ([!-~]+)(?:\n|$)")
+
+
+class Envelope(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="message"):
+    """A message as it is published."""
+
+    sender: str
+    text: str = ""
+    client_id: str = ""
+    data: bytes | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Envelope).decode
+
+
+class NchanHttp(HttpDialect):
+    """SSE, long polling, interval polling, and publishing by POST."""
+
+    answer_headers = frozenset({"content-type", "etag", "last-modified"})
+
+    def __init__(self, subscribe: str, poll: str, publish: str) -> None:
+        self._subscribe = subscribe
+        self._poll = poll
+        self._publish = publish
+
+    def stream(self, config: TransportConfig, cursor: str | None) -> Request:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if (place := cursor or _first(config)) is not None:
+            headers["Last-Event-ID"] = place
+        return request_to("GET", self._subscribe, headers, channel=config.room)
+
+    def event(self, kind: str, data: str, id: str) -> Sequence[Incoming]:
+        return (_read(id, data.encode()),)
+
+    def poll(self, config: TransportConfig, cursor: str | None, hold: float | None) -> Request:
+        # How long a location holds a request is in its server's settings; what must be answered at once goes
+        # to another.
+        template = self._subscribe if hold else self._poll
+        place = cursor or _first(config)
+        headers = {} if place is None else _validators(place)
+        return request_to("GET", template, headers, channel=config.room)
+
+    def page(self, answer: Answer) -> Page | None:
+        headers = answer.headers
+        last = _id_of(headers)
+        if answer.status in _NOTHING_NEW:
+            return Page((Welcome(cursor=last),) if last else ())
+        if answer.status != 200:
+            return None
+        if not last:
+            return Page((unreadable("the answer has no Last-Modified and Etag", answer.body),))
+        kind = headers.get("content-type", "")
+        if not kind.lower().startswith("multipart/mixed"):
+            return Page((_read(last, answer.body),), more=True)
+        parts = parts_of(answer.body, kind)
+        if isinstance(parts, Unreadable):
+            return Page((parts,))
+        ids = _ids_up_to(last, len(parts))
+        items = [_read(id, part.content) for id, part in zip(ids, parts, strict=True)]
+        return Page(items, more=True)
+
+    def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
+        body = _envelope(config.sender, message)
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return request_to("POST", self._publish, headers, body, channel=config.room)
+
+
+class NchanDialect(Dialect):
+    """A channel of nchan. The paths are those of the server's locations, with `{channel}` for the room: that
+    of the WebSocket is added to its own URL, the others to the server's root."""
+
+    name = "nchan"
+    acks = True
+    idempotent = False
+    heartbeat = "ping"  # A text frame would be published, or refused with 1008.
+    failures: Mapping[str, Verdict] = MappingProxyType({"close 1000": "retry"})  # An idle end, with "408".
+
+    def __init__(
+        self,
+        *,
+        socket: str = "/{channel}",
+        subscribe: str = "/sub/{channel}",
+        poll: str = "/poll/{channel}",
+        publish: str = "/pub/{channel}",
+    ) -> None:
+        self._socket = socket
+        self._http = NchanHttp(subscribe, poll, publish)
+        self.gap = missed
+
+    @property
+    def http(self) -> HttpDialect:
+        return self._http
+
+    def opening(self, config: TransportConfig, cursor: str | None) -> Opening:
+        place = cursor or _first(config)
+        query = {} if place is None else {"last_event_id": place}
+        return Opening(expand(self._socket, channel=config.room), query, protocols=(PROTOCOL,))
+
+    def encode(self, config: TransportConfig, message: OutgoingMessage) -> str:
+        return _envelope(config.sender, message)
+
+    def decode(self, frame: str | bytes) -> Sequence[Incoming]:
+        whole = frame.encode(errors="replace") if isinstance(frame, str) else frame
+        head, _, content = whole.partition(b"\n\n")
+        id = _META_ID.match(head)
+        if id is None:
+            return (unreadable("the frame doesn't begin with a message id", frame),)
+        return (_read(id[1].decode(), content),)
+
+
+def missed(before: str, after: str) -> bool:
+    """Tell whether a message is certainly missing between two of one channel: the numbers within a second
+    show a hole."""
+    earlier, later = _ID.fullmatch(before), _ID.fullmatch(after)
+    if earlier is None or later is None:
+        return False
+    then, now = int(earlier[1]), int(later[1])
+    return now >= then and int(later[2]) > (int(earlier[2]) + 1 if now == then else 0)
+
+
+def _first(config: TransportConfig) -> str | None:
+    """Return the cursor of a first connection."""
+    return OLDEST if config.history is None else None
+
+
+def _validators(cursor: str) -> dict[str, str]:
+    """Return the headers that ask for what comes after a cursor."""
+    seconds, _, number = cursor.partition(":")
+    posted_at = _time(seconds)
+    if posted_at is None:
+        return {"Last-Event-ID": cursor}
+    return {"If-Modified-Since": format_datetime(posted_at, usegmt=True), "If-None-Match": number}
+
+
+def _id_of(headers: Mapping[str, str]) -> str:
+    """Return the message id in an answer's headers; empty: there is none."""
+    try:
+        modified = parsedate_to_datetime(headers["last-modified"])
+        return f"{int(modified.timestamp())}:{headers['etag'].strip(chr(34))}"
+    except (KeyError, ValueError, OverflowError):
+        return ""
+
+
+def _ids_up_to(last: str, count: int) -> list[str]:
+    """Return the ids of a batch whose last is known. Those of earlier seconds aren't: they stay empty."""
+    seconds, _, number = last.partition(":")
+    if not number.isdecimal():
+        return [""] * (count - 1) + [last]
+    first = int(number) - count + 1
+    return [f"{seconds}:{index}" if index >= 0 else "" for index in range(first, first + count)]
+
+
+def _time(seconds: str) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _envelope(sender: str, message: OutgoingMessage) -> str:
+    return _encode(Envelope(sender, message.text, message.client_id, message.data)).decode()
+
+
+def _read(id: str, content: bytes) -> ChatMessage:
+    """Return what was published: a message of ours, or whatever else as bare text or bytes."""
+    posted_at = _time(id.partition(":")[0])
+    try:
+        ours = _decode(content)
+        if ours.text or ours.data is not None:
+            return ChatMessage(id, ours.sender, ours.text, ours.client_id, posted_at, ours.data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    try:
+        return ChatMessage(id, text=content.decode(), posted_at=posted_at)
+    except UnicodeDecodeError:
+        return ChatMessage(id, data=content, posted_at=posted_at)

@@ -1,0 +1,96 @@
+"""Settings of a transport that falls back from one kind to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chatlab.errors import SettingsError
+from chatlab.settings.base import PositiveDuration, Settings, Size
+from chatlab.settings.parts import OutboxConfig, ReconnectConfig
+from chatlab.settings.transports import TransportConfig
+
+
+class FallbackConfig(Settings, frozen=True):
+    """Settings of a fallback transport: the best transport first.
+
+    One that can't get a working connection in `attempts_per_transport` tries makes way for the next. A
+    better one is tried again beside the working one every `upgrade_after`. When none works, they are gone
+    through again, as the first one's `reconnect` says; the outbox is also the first one's. All must have the
+    same room, sender and dialect.
+    """
+
+    transports: tuple[Any, ...]
+    attempts_per_transport: Size = 3
+    upgrade_after: PositiveDuration = 60.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.transports or not all(isinstance(config, TransportConfig) for config in self.transports):
+            raise SettingsError(
+                "FallbackConfig.transports: give one config or more, such as "
+                "[WebSocketConfig(…), SSEConfig(…)]"
+            )
+        first = self.first
+        same = (first.room, first.sender, first.dialect)
+        if any((config.room, config.sender, config.dialect) != same for config in self.transports):
+            raise SettingsError("FallbackConfig.transports: all must have the same room, sender and dialect")
+
+    @property
+    def first(self) -> TransportConfig:
+        """The best transport's settings."""
+        config: TransportConfig = self.transports[0]
+        return config
+
+    @property
+    def room(self) -> str:
+        """The room of all transports."""
+        return self.first.room
+
+    @property
+    def sender(self) -> str:
+        """The name of all transports."""
+        return self.first.sender
+
+    @property
+    def dialect(self) -> Any:
+        """The dialect of all transports."""
+        return self.first.dialect
+
+    @property
+    def dialect_name(self) -> str:
+        """What the dialect of all transports is called."""
+        return self.first.dialect_name
+
+    @property
+    def history(self) -> int | None:
+        """How many of the latest messages the first transport asks for."""
+        return self.first.history
+
+    @property
+    def after(self) -> str | None:
+        """The message after which all transports begin."""
+        return self.first.after
+
+    @property
+    def connect_timeout(self) -> float:
+        """How long the first transport takes to connect at most."""
+        return self.first.connect_timeout
+
+    @property
+    def outbox(self) -> OutboxConfig:
+        """The one outbox of all transports."""
+        return self.first.outbox
+
+    @property
+    def drain_timeout(self) -> float:
+        """The longest of all transports."""
+        longest: float = max(config.drain_timeout for config in self.transports)
+        return longest
+
+    @property
+    def reconnect(self) -> ReconnectConfig:
+        """How they are gone through again when none works, as attempts of one transport."""
+        return self.first.reconnect
+
+
+AnyConfig = TransportConfig | FallbackConfig

@@ -1,0 +1,135 @@
+"""Settings of each kind of transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from chatlab.errors import SettingsError
+from chatlab.settings.base import Count, Duration, FailureKey, Name, PositiveDuration, Settings, Size, Verdict
+from chatlab.settings.headers import HeaderSource
+from chatlab.settings.parts import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.settings.urls import check_url, redacted
+
+
+class TransportConfig(Settings, frozen=True):
+    """What every transport needs to know.
+
+    `history` is how many of the room's latest messages a first connection asks for (None: all); with `after`,
+    the id of a message that another transport has received, it asks for what came after that. `headers` is
+    a mapping, or a function called before each attempt with the failure that a renewed token should mend, or
+    None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
+    `dialect` is the name of one, or a `Dialect` of the user's own.
+    """
+
+    url: str
+    room: Name = "lobby"
+    sender: Name = "guest"
+    dialect: Any = "chatlab"
+    history: Count | None = 50
+    after: Annotated[str, Meta(min_length=1)] | None = None
+    headers: Any = None
+    failures: dict[FailureKey, Verdict] = msgspec.field(default_factory=dict)
+    reconnect: ReconnectConfig = ReconnectConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    connect_timeout: PositiveDuration = 10.0
+    drain_timeout: Duration = 0.75
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        headers = self.headers
+        if not (isinstance(headers, HeaderSource | Mapping) or callable(headers) or headers is None):
+            raise SettingsError(
+                f"{type(self).__name__}.headers: give a mapping of names to values, or a function that "
+                "returns one"
+            )
+        if not isinstance(headers, HeaderSource):
+            msgspec.structs.force_setattr(self, "headers", HeaderSource(headers))
+        if not isinstance(name := getattr(self.dialect, "name", self.dialect), str) or not name:
+            raise SettingsError(
+                f"{type(self).__name__}.dialect: give the name of one, or a Dialect that has a name, got a "
+                f"{type(self.dialect).__name__}"
+            )
+        self._check_url()
+
+    @property
+    def dialect_name(self) -> str:
+        """What the dialect is called."""
+        name: str = getattr(self.dialect, "name", self.dialect)
+        return name
+
+    def _check_url(self) -> None:
+        check_url(type(self).__name__, self.url, ("http", "https"))
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return names and values to print, without the secrets that a URL may hold."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown = {"url": redacted(self.url), "dialect": self.dialect_name}
+        return list((values | shown).items())
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+        )
+
+
+class WebSocketConfig(TransportConfig, frozen=True):
+    """Settings of a WebSocket transport; `url` starts with ws:// or wss://."""
+
+    protocols: tuple[str, ...] = ()
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
+    max_frame_size: Size = 1 << 20
+
+    def _check_url(self) -> None:
+        check_url(type(self).__name__, self.url, ("ws", "wss"))
+
+
+class HttpConfig(TransportConfig, frozen=True):
+    """What the transports over HTTP have in common; `url` is the server's root. A request is answered within
+    `request_timeout`."""
+
+    request_timeout: PositiveDuration = 10.0
+
+
+class SSEConfig(HttpConfig, frozen=True):
+    """Settings of the SSE + POST transport.
+
+    The first delay before a reconnection is 3 s until the server says otherwise (`retry:`, taken as at least
+    `min_retry`). A stream without a byte for `idle_timeout` is given up. With `strict_eventsource` every
+    status but 200 is final, as in a browser.
+    """
+
+    reconnect: ReconnectConfig = ReconnectConfig(base_delay=3.0)
+    idle_timeout: PositiveDuration = 45.0
+    strict_eventsource: bool = False
+    max_event_size: Size = 1 << 20
+    min_retry: Duration = 0.1
+
+
+class ShortPollingConfig(HttpConfig, frozen=True):
+    """Settings of the short-polling transport: a request every `interval`, plus U(0, `spread`)."""
+
+    interval: PositiveDuration = 3.0
+    spread: Duration = 0.0
+
+
+class LongPollingConfig(HttpConfig, frozen=True):
+    """Settings of the long-polling transport.
+
+    The server holds a request up to `hold`, the client waits up to `timeout` and asks again at once, but not
+    within `min_gap` of asking before. `error_delay` is the first delay after an error, and takes the place of
+    `reconnect.base_delay`.
+    """
+
+    timeout: PositiveDuration = 30.0
+    hold: PositiveDuration = 25.0
+    error_delay: PositiveDuration = 1.0
+    min_gap: Duration = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        reconnect = self.reconnect.replace(base_delay=self.error_delay)
+        msgspec.structs.force_setattr(self, "reconnect", reconnect)
