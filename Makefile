@@ -7,7 +7,7 @@ SCRATCH := build/test
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help lab test lint pure unit notebooks browser bench clean
+.PHONY: help lab test lint pure unit notebooks browser interop bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,12 +44,15 @@ notebooks: .venv/.test ## every notebook from top to bottom
 browser: .venv/.test ## the tests in a real browser
 	$(BIN)/python -m pytest tests/browser
 
+interop: build/synapse/.installed .venv/.test ## the tests against a Matrix homeserver, which is large to install
+	CHATLAB_SYNAPSE=$(abspath build/synapse/bin/python) $(BIN)/python -m pytest tests/interop
+
 bench: .venv/.bench ## measure, and write the tables in docs/
 	$(BIN)/python -m bench
 
 clean: ## remove everything that make and the tools made
 	rm -rf .venv build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf tests/js/node_modules
+	rm -rf tests/js/node_modules tests/interop/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.lab .venv/.test: .venv/.%: pyproject.toml constraints.txt | $(BIN)/pip
@@ -58,6 +61,11 @@ clean: ## remove everything that make and the tools made
 
 .venv/.bench: bench/requirements.txt .venv/.test
 	$(BIN)/pip install --quiet --constraint constraints.txt --requirement bench/requirements.txt
+	@touch $@
+
+build/synapse/.installed: tests/interop/requirements.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement tests/interop/requirements.txt
 	@touch $@
 
 $(BIN)/pip:

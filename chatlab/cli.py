@@ -52,7 +52,9 @@ def chat(
     room: Annotated[str, typer.Option(help="The room to talk in.")] = "lobby",
     name: Annotated[str, typer.Option(envvar="USER", help="Who you are.")] = "guest",
     transport: Annotated[str, typer.Option(help="How to connect.")] = "websocket",
-    dialect: Annotated[str, typer.Option(help="How the server spells it: chatlab or text.")] = "chatlab",
+    dialect: Annotated[
+        str, typer.Option(help="How the server spells it: chatlab, text, nchan or matrix.")
+    ] = "chatlab",
     history: Annotated[int, typer.Option(min=0, help="So many of the latest messages come first.")] = 50,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines in, lines out; as without a terminal.")
@@ -119,7 +121,10 @@ def simulate(
     scenario: Annotated[
         str, typer.Argument(help="A scenario as TOML, or the name of one that `chatlab scenarios` lists.")
     ],
-    world: Annotated[str, typer.Option(help="The world that it runs in.")] = "model",
+    world: Annotated[str, typer.Option(help="The world that it runs in: model, wire or live.")] = "model",
+    time_scale: Annotated[
+        float, typer.Option(help="In the live world, so many seconds pass in one of the wall clock.")
+    ] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Save the run there, as JSON lines.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the recorded people's statuses there.")] = None,
 ) -> None:
@@ -132,7 +137,7 @@ def simulate(
     from chatlab.experiment.worlds import run
 
     try:
-        result = run(find_scenario(scenario), world)
+        result = run(find_scenario(scenario), world, time_scale=time_scale)
     except (SettingsError, OSError) as error:
         typer.echo(f"chatlab simulate: {error}", err=True)
         raise typer.Exit(1) from None
@@ -150,6 +155,49 @@ def simulate(
         figure = plot_statuses(lanes, faults=result.faults).get_figure(root=True)
         assert figure is not None
         figure.savefig(plot)
+
+
+@app.command()
+def compare(
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario as TOML, or the name of one that `chatlab scenarios` lists.")
+    ],
+    worlds: Annotated[
+        str, typer.Option(help="The worlds to compare: the first with each other.")
+    ] = "model,wire",
+    time_scale: Annotated[
+        float, typer.Option(help="In the live world, so many seconds pass in one of the wall clock.")
+    ] = 1.0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the last two runs that were compared there, with differences.")
+    ] = None,
+) -> None:
+    """Run a scenario in several worlds; where they disagree, say the first difference and exit with 1."""
+    from chatlab.errors import SettingsError
+    from chatlab.experiment.compare import compare as compare_runs
+    from chatlab.experiment.library import find_scenario
+    from chatlab.experiment.worlds import run
+
+    names = [name.strip() for name in worlds.split(",")]
+    try:
+        if len(names) < 2:
+            raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
+        played = find_scenario(scenario)
+        first, *others = [run(played, name, time_scale=time_scale) for name in names]
+    except (SettingsError, OSError) as error:
+        typer.echo(f"chatlab compare: {error}", err=True)
+        raise typer.Exit(2) from None
+    compared = [compare_runs(first, other) for other in others]
+    for comparison in compared:
+        typer.echo(str(comparison))
+    if plot is not None:
+        from chatlab.plots import plot_comparison
+
+        figure = plot_comparison(first, others[-1]).get_figure(root=True)
+        assert figure is not None
+        figure.savefig(plot)
+    if not all(compared):
+        raise typer.Exit(1)
 
 
 @app.command()

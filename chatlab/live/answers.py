@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
+from chatlab.dialects import serving
+from chatlab.dialects.base import Answer
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
-from chatlab.messages import MAX_CONTENT_SIZE, ChatMessage
-
-MAX_PAGE = 200
-"""Messages of the largest answer."""
-MAX_PAGE_SIZE = 1024 * 1024
-"""Bytes of content after which an answer gets no further message."""
+from chatlab.messages import MAX_CONTENT_SIZE
 
 PATHS = ("/ws", "/stream", "/messages", "/messages/poll", "/typing", "/csrf", "/healthz")
 PARAMETERS = frozenset({"room", "sender", "after", "history", "limit", "hold"})
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?(e[-+]?[0-9]{1,2})?")
-
-
-def page_of(messages: Sequence[ChatMessage], limit: int) -> Sequence[ChatMessage]:
-    """Return the first messages, up to both limits; always one if there is any."""
-    size = 0
-    for index, message in enumerate(messages[:limit]):
-        size += len(message.text) + len(message.data or b"")
-        if size > MAX_PAGE_SIZE:
-            return messages[: max(1, index)]
-    return messages[:limit]
 
 
 def parse_query(connection: HTTPConnection) -> dict[str, str]:
@@ -100,15 +86,17 @@ async def body_of(request: Request) -> bytes:
     raise HTTPException(413, f"that is too much; a message holds at most {MAX_CONTENT_SIZE:,} bytes")
 
 
-def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response that nobody keeps."""
-    own = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(msgspec.json.encode(value), status, {**own, **(headers or {})}, "application/json")
+def response(answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer as JSON that nobody keeps."""
+    own = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    return Response(
+        answer.body, answer.status, {**own, **answer.headers, **(headers or {})}, "application/json"
+    )
 
 
 def problem(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return a refusal."""
-    return answer({"error": error}, status, headers)
+    return response(serving.problem(status, error), headers)
 
 
 async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | None:
@@ -119,11 +107,11 @@ async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | N
     elif exc.status_code == 405:
         allowed = set((exc.headers or {})["Allow"].split(", ")) - {"HEAD"}
         error = f"only {' and '.join(sorted(allowed))} is possible here"
-    response = problem(exc.status_code, error, exc.headers)
+    refusal = problem(exc.status_code, error, exc.headers)
     if isinstance(connection, WebSocket):
-        await connection.send_denial_response(response)
+        await connection.send_denial_response(refusal)
         return None
-    return response
+    return refusal
 
 
 async def apologise(request: Request, exc: Exception) -> Response:

@@ -86,8 +86,10 @@ class LiveDriver:
         self._listen = listen
         self._record = record
         self._person = person
+        self._thread: int | None = None
         self._lock = threading.Lock()
         self._effects: deque[Effect] = deque()
+        self._deadline = inf
         self._woken = False
         self._carrying_out = False
         self._links: dict[int, Link] = {}
@@ -100,15 +102,18 @@ class LiveDriver:
         """Return seconds on the driver's clock, which steps and `retry_at` use."""
         return self.loop.time()
 
-    def feed(self, event: Event) -> Sequence[Effect]:
-        """Give the machine an event, from any thread; return its effects, which are being carried out."""
-        return self._feed(event, 0.0)
+    def feed(self, event: Event, not_before: float = 0.0) -> Sequence[Effect]:
+        """Give the machine an event, from any thread; return its effects, which are being carried out.
 
-    def _feed(self, event: Event, not_before: float) -> Sequence[Effect]:
-        here = _running_loop() is self.loop
+        The event isn't dated before `not_before`, which a clock may round down.
+        """
+        here = self._is_here()
         with self._lock:
-            now = max(self.now(), not_before)
+            now = self.loop.time()
+            if now < not_before:
+                now = not_before
             effects = self.machine.handle(event, now)
+            self._deadline = self.machine.deadline
             self._effects.extend(effects)
             if self._record is not None:
                 self._note(self._record, Step(now, self._person, event, tuple(effects)))
@@ -119,6 +124,12 @@ class LiveDriver:
         elif wake:
             self.loop.call_soon_threadsafe(self._wake)
         return effects
+
+    def _is_here(self) -> bool:
+        """Whether the caller is in the loop's thread. Asyncio is asked once: that costs a system call."""
+        if self._thread is None and _running_loop() is self.loop:
+            self._thread = threading.get_ident()
+        return self._thread == threading.get_ident()
 
     def _note(self, record: Callable[[Step], None], step: Step) -> None:
         try:
@@ -144,7 +155,7 @@ class LiveDriver:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Deliver() | Notify() | Settle():
+            case Settle() | Deliver() | Notify():
                 self._listen(effect)
             case Send() | SendBytes():
                 if (connection := self._connections.get(effect.link)) is not None:
@@ -193,8 +204,7 @@ class LiveDriver:
 
     def _arm(self) -> None:
         """Keep one timer, no later than the machine's deadline; an earlier one is put off when it fires."""
-        with self._lock:
-            deadline = self.machine.deadline
+        deadline = self._deadline
         if self._timer is not None:
             if self._catching_up or self._timer.when() <= deadline:
                 return
@@ -211,10 +221,8 @@ class LiveDriver:
             return
         self._catching_up = False
         self._timer = None
-        with self._lock:
-            due = self.machine.deadline <= armed
-        if due:
-            self._feed(Tick(), armed)  # A loop may fire a timer early by its clock's resolution.
+        if self._deadline <= armed:
+            self.feed(Tick(), armed)  # A loop may fire a timer early by its clock's resolution.
         else:
             self._arm()
 
@@ -222,7 +230,7 @@ class LiveDriver:
         """Wait until the links of now are gone, and let go of the timer."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
-        if self._timer is not None and self.machine.deadline == inf:
+        if self._timer is not None and self._deadline == inf:
             self._timer.cancel()
             self._timer = None
             self._catching_up = False

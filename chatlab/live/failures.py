@@ -24,6 +24,7 @@ from websockets.exceptions import (
     InvalidURI,
 )
 
+from chatlab.transports.failures import CUT_SHORT, LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import Failure, FailureKind
 
 MAX_REASON = 200
@@ -73,13 +74,13 @@ def opening_failure(error: Exception) -> Failure:
             wait = retry_after(waits[0]) if len(waits) == 1 else None
             return Failure("http", response.status_code, reason, wait)
         case InvalidMessage() if isinstance(error.__cause__, EOFError | ConnectionError):
-            return Failure("reset", reason="the connection ended before the server answered")
+            return UNANSWERED
         case InvalidHandshake():
             return Failure("protocol", reason=printable(str(error)))
         case InvalidURI():
             return Failure("protocol", reason=f"a WebSocket can't have this address: {printable(error.msg)}")
         case EOFError() | ConnectionClosed():
-            return Failure("reset", reason="the connection was reset")
+            return RESET
         case OSError():
             return network_failure(error)
         case _:
@@ -99,15 +100,15 @@ def request_failure(error: Exception) -> Failure:
                 return Failure("refused", reason="the proxy can't be used")
             return Failure("http", int(status[1]), f"the proxy refuses: {printable(str(error))}")
         case httpx.RemoteProtocolError() if _ENDED_EARLY.search(str(error)):
-            return Failure("reset", reason="the connection ended before the answer did")
+            return CUT_SHORT
         case httpx.RemoteProtocolError():
             return Failure("protocol", reason=printable(str(error)))
         case httpx.TimeoutException():
             return Failure("timeout", reason="the server can't be reached in time")
         case httpx.ConnectError():
-            return Failure("refused", reason="nobody accepts connections there")
+            return REFUSED
         case httpx.NetworkError():
-            return Failure("reset", reason="the connection was reset")
+            return RESET
         case zlib.error():
             return Failure("reset", reason="the answer's gzip is broken")
         case _:
@@ -140,9 +141,9 @@ def network_failure(error: OSError) -> Failure:
         case TimeoutError():
             return Failure("timeout", reason="the server can't be reached in time")
         case ConnectionResetError() | BrokenPipeError():
-            return Failure("reset", reason="the connection was reset")
+            return RESET
         case _:
-            return Failure("refused", reason="nobody accepts connections there")
+            return REFUSED
 
 
 def closing_failure(error: ConnectionClosed) -> Failure:
@@ -154,4 +155,4 @@ def closing_failure(error: ConnectionClosed) -> Failure:
         return Failure("close", error.rcvd.code, printable(error.rcvd.reason))
     if error.sent is not None:
         return Failure("close", error.sent.code, printable(error.sent.reason))
-    return Failure("close", 1006, "the connection was lost")
+    return LOST

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -56,9 +56,19 @@ class Flow(Settings, frozen=True):
 
 
 class FaultProxy:
-    """Listens on a free loopback port, and passes everything on to `target`, a URL or `(host, port)`."""
+    """Listens on a free loopback port, and passes everything on to `target`, a URL or `(host, port)`.
 
-    def __init__(self, target: str | tuple[str, int], *, port: int = 0, seed: int = 0) -> None:
+    `passing` makes what does so for one connection.
+    """
+
+    def __init__(
+        self,
+        target: str | tuple[str, int],
+        *,
+        port: int = 0,
+        seed: int = 0,
+        passing: Callable[[FaultProxy, asyncio.StreamWriter], ProxiedConnection] | None = None,
+    ) -> None:
         if isinstance(target, str):
             parts = urlsplit(target)
             target = (
@@ -73,8 +83,9 @@ class FaultProxy:
         self.idle_timeout: float | None = None
         self.accepted = 0
         self.random = Random(seed)
+        self._passing = passing or ProxiedConnection
         self._server: asyncio.Server | None = None
-        self._connections: dict[_Connection, asyncio.Task[None]] = {}
+        self._connections: dict[ProxiedConnection, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         await self.accept()
@@ -130,7 +141,7 @@ class FaultProxy:
         """Reset every open connection on both sides (TCP RST), and return the tasks that end with it."""
         tasks = tuple(self._connections.values())
         for connection in tuple(self._connections):
-            connection.reset()
+            connection.abort()
         return tasks
 
     async def close(self) -> None:
@@ -144,7 +155,7 @@ class FaultProxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        connection = _Connection(self, writer)
+        connection = self._passing(self, writer)
         task = asyncio.current_task()
         assert task is not None
         self._connections[connection] = task
@@ -154,52 +165,51 @@ class FaultProxy:
             del self._connections[connection]
 
 
-class _Connection:
-    """One client's connection, and the one to the server that belongs to it."""
+class ProxiedConnection:
+    """One client's connection, and the one to the server that belongs to it.
+
+    `writers` are its ends, the client's first; `pumps` are the tasks that pass bytes on.
+    """
 
     def __init__(self, proxy: FaultProxy, client: asyncio.StreamWriter) -> None:
         self.proxy = proxy
-        self._writers = [client]
+        self.writers = [client]
         self._moved_at = asyncio.get_running_loop().time()
-        self._pumps: list[asyncio.Task[None]] = []
+        self.pumps: list[asyncio.Task[None]] = []
         self._reset = False
 
     async def run(self, reader: asyncio.StreamReader, host: str, port: int) -> None:
-        client = self._writers[0]
+        client = self.writers[0]
         try:
             server_reader, server = await asyncio.open_connection(host, port, limit=READ_SIZE)
         except OSError:
-            self.reset()
+            self.abort()
             return
-        self._writers.append(server)
+        self.writers.append(server)
         if self._reset:  # While it was being opened.
-            self.reset()
+            self.abort()
             return
         loop = asyncio.get_running_loop()
-        self._pumps = [
+        self.pumps = [
             loop.create_task(self._pump("up", reader, server)),
             loop.create_task(self._pump("down", server_reader, client)),
         ]
         watch = loop.create_task(self._watch())
         try:
-            await asyncio.wait(self._pumps)
+            await asyncio.wait(self.pumps)
         finally:
-            for task in (watch, *self._pumps):
+            for task in (watch, *self.pumps):
                 task.cancel()
-            await asyncio.wait((watch, *self._pumps))
-            for writer in self._writers:
+            await asyncio.wait((watch, *self.pumps))
+            for writer in self.writers:
                 writer.close()
 
-    def reset(self) -> None:
+    def abort(self) -> None:
         """End both sides with a TCP RST."""
         self._reset = True
-        for writer in self._writers:
-            peer: socket.socket | None = writer.get_extra_info("socket")
-            if peer is not None and peer.fileno() != -1:
-                with contextlib.suppress(OSError):
-                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
-        for pump in self._pumps:
+        for writer in self.writers:
+            abort(writer)
+        for pump in self.pumps:
             pump.cancel()
 
     async def _watch(self) -> None:
@@ -209,7 +219,7 @@ class _Connection:
             timeout = self.proxy.idle_timeout
             left = 0.05 if timeout is None else self._moved_at + timeout - loop.time()
             if timeout is not None and left <= 0:
-                self.reset()
+                self.abort()
                 return
             await asyncio.sleep(min(left, 0.05))
 
@@ -281,7 +291,7 @@ class _Connection:
                 if (wait := due - loop.time()) > 0:
                     await asyncio.sleep(wait)
                 if piece is None:
-                    self.reset()
+                    self.abort()
                     return
                 if not piece:
                     writer.write_eof()
@@ -289,3 +299,12 @@ class _Connection:
                 self._moved_at = loop.time()
                 writer.write(piece)
                 await writer.drain()
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """End one side of a connection with a TCP RST."""
+    peer: socket.socket | None = writer.get_extra_info("socket")
+    if peer is not None and peer.fileno() != -1:
+        with contextlib.suppress(OSError):
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -10,13 +10,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.utils import ClientDisconnected
 
+from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
 from chatlab.live.answers import problem
 from chatlab.live.connections import Connections
 
 logger = logging.getLogger(__name__)
-
-RETRY_AFTER = 2
-"""Seconds after which a client may try again when there are too many."""
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -46,7 +44,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         if self._connections.full:
             headers = {"Retry-After": str(RETRY_AFTER), "Connection": "close"}
-            return problem(503, "the server has too many connections; come back later", headers)
+            return problem(503, TOO_MANY, headers)
         headers_of = HTTPConnection(scope).headers
         host = headers_of.get("host", "").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host

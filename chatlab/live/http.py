@@ -12,17 +12,19 @@ from typing import Any, NamedTuple
 import anyio
 import httpx
 
-from chatlab.dialects.base import Answer, Request
+from chatlab.dialects.base import Answer, Credentials, Request
 from chatlab.live.body import beginning, pieces, whole
 from chatlab.live.failures import BrokenAnswer, printable, request_failure, retry_after
 from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, user_headers, with_query
 from chatlab.live.session import HttpSession, origin, unlogged
 from chatlab.settings import HttpConfig
+from chatlab.transports.failures import STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
 
 REDIRECTS: Mapping[str, frozenset[int]] = {
     "GET": frozenset({301, 302, 303, 307, 308}),
     "POST": frozenset({307, 308}),
+    "PUT": frozenset({307, 308}),
 }
 """Those after which the same request is made elsewhere; others would make a GET of a POST, and lose it."""
 MAX_BODY = 8 << 20
@@ -69,18 +71,18 @@ class Target(NamedTuple):
 
 
 def target_of(
-    config: HttpConfig, request: Request, headers: Mapping[str, str], csrf_token: str
+    config: HttpConfig, request: Request, credentials: Credentials, csrf: Mapping[str, str]
 ) -> Target | Failure:
     """Return where a request goes at first; a `Failure` where it can't be sent."""
     try:
-        url = httpx.URL(with_query(config.url, request.query, request.path))
+        url = httpx.URL(with_query(config.url, {**request.query, **credentials.query}, request.path))
     except (httpx.InvalidURL, ValueError):
         return Failure("protocol", reason="the address can't be used")
     merged = {}
     if url.userinfo:
-        credentials = b64encode(f"{url.username}:{url.password}".encode()).decode()
-        merged["authorization"] = f"Basic {credentials}"
-    for some in (headers, request.headers, {"x-csrf-token": csrf_token} if csrf_token else {}):
+        basic = b64encode(f"{url.username}:{url.password}".encode()).decode()
+        merged["authorization"] = f"Basic {basic}"
+    for some in (credentials.headers, request.headers, csrf):
         merged.update((name.lower(), value.strip(" \t")) for name, value in some.items())
     if problem := headers_problem(merged, latin1=False):
         return Failure("protocol", reason=problem)
@@ -131,8 +133,9 @@ class HttpLink:
         headers = await user_headers(session.config, effect.failure, latin1=False)
         if isinstance(headers, Failure):
             return Closed(self._link, headers)
-        csrf_token = session.csrf_token if effect.purpose == "post" else ""
-        target = target_of(session.config, effect.request, headers, csrf_token)
+        posts = effect.purpose == "post" and session.csrf_token
+        csrf = {session.dialect.csrf_header: session.csrf_token} if posts else {}
+        target = target_of(session.config, effect.request, session.credentials(headers), csrf)
         if isinstance(target, Failure):
             return Closed(self._link, target)
         for _ in range(1 + MAX_REDIRECTS):
@@ -158,7 +161,7 @@ class HttpLink:
             target.method,
             target.url,
             headers=[(name.encode(), value.encode()) for name, value in target.headers.items()],
-            content=self._effect.request.body.encode() if target.method == "POST" else None,
+            content=self._effect.request.body.encode() if target.method != "GET" else None,
             extensions={"trace": trace},
         )
         if not target.own:
@@ -193,7 +196,7 @@ class HttpLink:
         self._report(Opened(self._link, response.headers.get("content-type", "")))
         async for piece in pieces(response):
             self._report(ReceivedBytes(self._link, piece))
-        return Closed(self._link, Failure("reset", reason="the stream ended"))
+        return Closed(self._link, STREAM_ENDED)
 
     def _take_token(self, body: bytes) -> Answered | Closed:
         """Keep the token where no step, log or `repr` shows it."""

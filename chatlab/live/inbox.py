@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections import deque
 
+from chatlab.live.waiter import Waiter
 from chatlab.messages import ChatEvent
 
 CAPACITY = 10_000
@@ -22,7 +23,7 @@ class Inbox:
         self._overrun = 0
         self._open = True
         self._lock = threading.Lock()
-        self._readers: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+        self._readers: deque[Waiter] = deque()
 
     def put(self, event: ChatEvent) -> None:
         """Add an event, from any thread."""
@@ -31,7 +32,8 @@ class Inbox:
             if len(self._events) > self._capacity:
                 self._events.popleft()
                 self._overrun += 1
-        self._wake_next()
+        if self._readers:
+            self._wake_next()
 
     def set_open(self, more: bool) -> None:
         """Say whether more may come; a reader of a closed and empty inbox is at its end."""
@@ -41,7 +43,7 @@ class Inbox:
             if not more:
                 self._readers.clear()
         for reader in readers:
-            wake(*reader)
+            reader.wake()
 
     async def get(self) -> ChatEvent | None:
         """Return the next event, or None at the end."""
@@ -54,16 +56,15 @@ class Inbox:
                     return self._events.popleft()
                 if not self._open:
                     return None
-                loop = asyncio.get_running_loop()
-                reader = (loop, loop.create_future())
+                reader = Waiter()
                 self._readers.append(reader)
             try:
-                await reader[1]
+                await reader
             except asyncio.CancelledError:
                 self._pass_on(reader)
                 raise
 
-    def _pass_on(self, reader: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:
+    def _pass_on(self, reader: Waiter) -> None:
         """A reader goes away: what it was woken for is another's."""
         with self._lock, contextlib.suppress(ValueError):
             self._readers.remove(reader)
@@ -75,19 +76,5 @@ class Inbox:
         while True:
             with self._lock:
                 reader = self._readers.popleft() if self._readers and self._events else None
-            if reader is None or wake(*reader):
+            if reader is None or reader.wake():
                 return
-
-
-def wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> bool:
-    """Set a future's result, from any thread; return whether its loop still runs."""
-
-    def set_result() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    try:
-        loop.call_soon_threadsafe(set_result)
-    except RuntimeError:  # The loop has closed, and whoever waited is gone.
-        return False
-    return True

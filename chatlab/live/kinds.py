@@ -14,6 +14,7 @@ from chatlab.settings import (
     AnyConfig,
     FallbackConfig,
     LongPollingConfig,
+    Settings,
     ShortPollingConfig,
     SSEConfig,
     TransportConfig,
@@ -74,12 +75,16 @@ def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
     `settings` go to those of the configs that know them. Errors: `SettingsError`.
     """
     if kind == FALLBACK:
-        return FallbackConfig(transports=tuple(make_config(name, url, **settings) for name in KINDS))
+        transports = tuple(make_config(name, url, **settings) for name in KINDS)
+        return FallbackConfig(**_known(FallbackConfig, settings) | {"transports": transports})
     if kind not in KINDS:
         raise SettingsError(f"transport: there is no {kind!r}; choose one of {', '.join(TITLES)}")
     config = KINDS[kind].config
-    known = {name: value for name, value in settings.items() if name in config.__struct_fields__}
-    return config(url=KINDS[kind].address(url), **known)
+    return config(**_known(config, settings) | {"url": KINDS[kind].address(url)})
+
+
+def _known(config: type[Settings], settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name in config.__struct_fields__}
 
 
 def make_transport(config: AnyConfig, **options: Any) -> ChatTransport:

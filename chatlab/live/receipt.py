@@ -1,14 +1,17 @@
-"""Receipts: where a sent message stands in the delivery ledger."""
+"""Receipts: where sent messages stand in the delivery ledger, as the application sees it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 
-from chatlab.errors import ChatError, ChatSendError
-from chatlab.live.inbox import wake
+from chatlab.errors import ChatError, ChatSendError, InvalidMessage
+from chatlab.live.waiter import Waiter
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.transports.machine import Settle
+
+# An enum's attributes and properties cost more than the rest of a change of state together.
+_QUEUED, _SENT = DeliveryState.QUEUED, DeliveryState.SENT
 
 
 class Receipt:
@@ -18,11 +21,11 @@ class Receipt:
 
     def __init__(self, message: OutgoingMessage, lock: threading.Lock, *, acks: bool) -> None:
         self.message = message
-        self.state = DeliveryState.QUEUED
+        self.state = _QUEUED
         self.error: ChatError | None = None
         self._final_sent = not acks
         self._lock = lock
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiters: list[Waiter] = []
 
     @property
     def client_id(self) -> str:
@@ -36,18 +39,17 @@ class Receipt:
 
     def ends(self, state: DeliveryState) -> bool:
         """Whether a state would be its last."""
-        return state.final or (self._final_sent and state is DeliveryState.SENT)
+        return self._final_sent if state is _SENT else state is not _QUEUED
 
     async def settled(self) -> DeliveryState:
         """Wait for the final state and return it; where it isn't `acked` or `sent`, `error` says why."""
-        loop = asyncio.get_running_loop()
-        waiter = (loop, loop.create_future())
         with self._lock:
             if self.final:
                 return self.state
+            waiter = Waiter()
             self._waiters.append(waiter)
         try:
-            await waiter[1]
+            await waiter
         except asyncio.CancelledError:
             with self._lock:
                 self._waiters = [other for other in self._waiters if other is not waiter]
@@ -56,17 +58,60 @@ class Receipt:
 
     def settle(self, settle: Settle) -> None:
         """Take a new state from the machine."""
+        state = settle.state
+        if not self.ends(state):
+            self.state = state
+            return
         with self._lock:
-            self.state = settle.state
-            if settle.state is DeliveryState.FAILED:
+            if state is DeliveryState.FAILED:
                 self.error = ChatSendError(settle.status or 0, settle.reason)
-            elif settle.state in (DeliveryState.DROPPED, DeliveryState.EXPIRED):
-                self.error = ChatError(f"{settle.state}: {settle.reason}")
-            waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-            if self.final:
-                waiters, self._waiters = self._waiters, waiters
+            elif state in (DeliveryState.DROPPED, DeliveryState.EXPIRED):
+                self.error = ChatError(f"{state}: {settle.reason}")
+            self.state = state
+            waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            wake(*waiter)
+            waiter.wake()
 
     def __repr__(self) -> str:
         return f"Receipt({self.client_id!r}, {self.state.value})"
+
+
+class Receipts:
+    """The receipts of all messages that aren't in a final state, in the order of their acceptance."""
+
+    def __init__(self, *, acks: bool) -> None:
+        self._acks = acks
+        self._lock = threading.Lock()
+        self._unsettled: dict[str, Receipt] = {}
+
+    def __len__(self) -> int:
+        return len(self._unsettled)
+
+    def new(self, message: OutgoingMessage) -> Receipt:
+        """Return a receipt for a message that is about to be handed over.
+
+        Errors: `InvalidMessage` where a message of that client id is still unsettled.
+        """
+        receipt = Receipt(message, self._lock, acks=self._acks)
+        if self._unsettled.setdefault(message.client_id, receipt) is not receipt:
+            raise InvalidMessage(
+                f"a message with client_id {message.client_id!r} is still on its way; give each its own"
+            )
+        return receipt
+
+    def withdraw(self, receipt: Receipt) -> None:
+        """Forget a receipt: its message wasn't accepted."""
+        del self._unsettled[receipt.client_id]
+
+    def settle(self, settle: Settle) -> Receipt | None:
+        """Take a message's new state from the machine, and return its receipt, if anybody has one."""
+        receipt = self._unsettled.get(settle.client_id)
+        if receipt is not None:
+            if receipt.ends(settle.state):  # First: whoever waits for it may send the same id again.
+                del self._unsettled[settle.client_id]
+            receipt.settle(settle)
+        return receipt
+
+    def messages(self) -> list[OutgoingMessage]:
+        """Return the messages."""
+        return [receipt.message for receipt in tuple(self._unsettled.values())]

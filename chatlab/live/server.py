@@ -17,17 +17,20 @@ from os import PathLike
 from types import FrameType, TracebackType
 from typing import NamedTuple, Self
 
+from starlette.types import ASGIApp
 from uvicorn import Config
 
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.hub import HubConfig
-from chatlab.live.connections import Connections, HttpConnection, Limits, WebSocketConnection
+from chatlab.live.connections import Connections, Limits
 from chatlab.live.guard import Guard
+from chatlab.live.http_connection import HttpConnection
 from chatlab.live.hub_driver import HubDriver
 from chatlab.live.listening import stop_listening
 from chatlab.live.portal import background_portal
 from chatlab.live.service import Service
 from chatlab.live.store import Store
+from chatlab.live.websocket_connection import WebSocketConnection
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +60,8 @@ class EmbeddedServer:
 
     `port` 0 takes a free port at the first start, and keeps it when the server is stopped and started again.
     It listens on loopback unless `host` says otherwise, and answers to loopback names, to `host` and to
-    `allowed_hosts`; pages of other origins than its own and `allowed_origins` are refused.
+    `allowed_hosts`; pages of other origins than its own and `allowed_origins` are refused. `around` may
+    put an ASGI application around its own, behind its guard.
 
     Errors: `OSError` from `start` when the port is in use; `StoreError` when the history can't be opened.
     """
@@ -74,6 +78,7 @@ class EmbeddedServer:
         allowed_origins: Collection[str] = (),
         utc: Callable[[], datetime] = utc_now,
         new_epoch: Callable[[], str] = random_epoch,
+        around: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         self.db = db
         self.host = host
@@ -84,6 +89,7 @@ class EmbeddedServer:
         self.allowed_origins = allowed_origins
         self._utc = utc
         self._new_epoch = new_epoch
+        self._around = around
         self._life: _Life | None = None
         self._changing = asyncio.Lock()
 
@@ -138,6 +144,11 @@ class EmbeddedServer:
                 if life.store:
                     life.store.close()
 
+    def end(self, client: tuple[str, int], *, abrupt: bool = False) -> None:
+        """End the connection that comes from this address, as `stop` does all; there may be none."""
+        if self._life is not None:
+            self._life.connections.end(client, abrupt=abrupt)
+
     def start_in_background(self) -> None:
         """Start it on the background thread, from any other; it stops with the interpreter at the latest."""
         background_portal().call(self.start)
@@ -168,8 +179,11 @@ class EmbeddedServer:
             driver = HubDriver(self.config, store, epoch=epoch, clock=loop.time, utc=self._utc)
             connections = Connections(self.limits)
             hosts = (*self.allowed_hosts, _bracketed(self.host))
-            app = Guard(Service(driver, self.limits).app(), connections, hosts, self.allowed_origins)
-            listener = await self._listen(loop, self._uvicorn_config(app), connections)
+            app: ASGIApp = Service(driver, self.limits).app()
+            if self._around:
+                app = self._around(app)
+            guard = Guard(app, connections, hosts, self.allowed_origins)
+            listener = await self._listen(loop, self._uvicorn_config(guard), connections)
         except BaseException:
             if store:
                 store.close()

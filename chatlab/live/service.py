@@ -48,25 +48,25 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ExceptionHandler
 from starlette.websockets import WebSocket
 
+from chatlab.dialects import serving
 from chatlab.dialects.base import Nack
-from chatlab.dialects.chatlab import Accepted, decode_posted
+from chatlab.dialects.chatlab import decode_posted
 from chatlab.hub import Replay
 from chatlab.live.answers import (
-    MAX_PAGE,
-    answer,
     apologise,
     body_of,
     count_of,
-    page_of,
     parse_query,
     refuse,
+    response,
     seconds_of,
 )
-from chatlab.live.connections import HttpConnection, Limits, WebSocketConnection
+from chatlab.live.connections import Limits
 from chatlab.live.csrf import CsrfTokens
-from chatlab.live.guard import RETRY_AFTER
+from chatlab.live.http_connection import HttpConnection
 from chatlab.live.hub_driver import HubDriver
 from chatlab.live.streams import EventStream
+from chatlab.live.websocket_connection import WebSocketConnection
 
 
 class Service:
@@ -151,18 +151,19 @@ class Service:
 
     async def csrf(self, request: Request) -> Response:
         forbid_other_sites(request)
-        return answer({"token": self._tokens.new()})
+        return response(serving.token(self._tokens.new()))
 
     async def post(self, request: Request) -> Response:
         room, sender = self._poster(request)
         message = decode_posted(await body_of(request))
         if isinstance(message, Nack):
-            named = {"client_id": message.client_id} if message.client_id else {}
-            return answer({"error": message.reason, **named}, message.status)
+            return response(serving.refused(message))
         posted = self._driver.post(room, sender, message)
         if posted is None:
-            raise HTTPException(503, "the server can't write its history", {"Retry-After": f"{RETRY_AFTER}"})
-        return answer(Accepted(message.client_id, posted.id), 201 if posted.new else 200)
+            raise HTTPException(
+                503, "the server can't write its history", {"Retry-After": f"{serving.RETRY_AFTER}"}
+            )
+        return response(serving.accepted(message.client_id, posted.id, new=posted.new))
 
     async def typing(self, request: Request) -> Response:
         self._driver.tell_typing(*self._poster(request))
@@ -175,11 +176,11 @@ class Service:
         """
         forbid_other_sites(request)
         if not self._tokens.accepts(request.headers.get("x-csrf-token", "")):
-            raise HTTPException(403, "send the token of GET /csrf as X-CSRF-Token; a restart makes it stale")
+            raise HTTPException(403, serving.STALE_TOKEN)
         room, sender = self._names(request)
         delay = self._driver.delay(room, sender)
         if delay:
-            raise HTTPException(429, "you post too fast; slow down", {"Retry-After": f"{ceil(delay)}"})
+            raise HTTPException(429, serving.TOO_FAST, {"Retry-After": f"{ceil(delay)}"})
         return room, sender
 
     def _names(self, connection: HTTPConnection) -> tuple[str, str]:
@@ -199,8 +200,7 @@ class Service:
 
     async def healthz(self, request: Request) -> Response:
         driver = self._driver
-        status = {"status": "ok", "epoch": driver.hub.epoch, "people": driver.people, "rooms": driver.rooms}
-        return answer(status)
+        return response(serving.health(driver.hub.epoch, driver.people, driver.rooms))
 
 
 def forbid_other_sites(request: Request) -> None:
@@ -213,18 +213,10 @@ def forbid_other_sites(request: Request) -> None:
 
 
 def page_answer(replay: Replay, limit: int | None) -> Response:
-    """Return an answer with what a reader is to get.
-
-    Errors: `HTTPException` 410.
-    """
+    """Return an answer with what a reader is to get."""
     if replay.gap:
-        error = "the server doesn't have that cursor; ask again without after"
-        raise HTTPException(410, error, {"Chat-Cursor": replay.start})
-    page = page_of(replay.messages, MAX_PAGE if limit is None else min(limit, MAX_PAGE))
-    headers = {"Chat-Cursor": page[-1].id if page else replay.start}
-    if len(page) < len(replay.messages):
-        headers["Chat-More"] = "1"
-    return answer(page, headers=headers)
+        return response(serving.unknown_cursor(replay.start))
+    return response(serving.page(replay.start, replay.messages, limit))
 
 
 async def upgrade_required(request: Request) -> Response:

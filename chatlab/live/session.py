@@ -14,7 +14,7 @@ from urllib.request import Request
 
 import httpx
 
-from chatlab.dialects.base import HttpDialect
+from chatlab.dialects.base import Dialect
 from chatlab.live.request import Port, is_loopback
 from chatlab.settings import HttpConfig
 
@@ -48,9 +48,11 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 class HttpSession:
     """What the requests of one transport share: connections, cookies and the CSRF token."""
 
-    def __init__(self, config: HttpConfig, dialect: HttpDialect) -> None:
+    def __init__(self, config: HttpConfig, dialect: Dialect) -> None:
+        assert dialect.http is not None  # The machine has seen to that.
         self.config = config
-        self.dialect = dialect
+        self.dialect = dialect.http
+        self.credentials = dialect.credentials
         self.csrf_token = ""
         self._pool: _Pool | None = None
 
@@ -75,7 +77,7 @@ class _Pool:
         self.client = httpx.AsyncClient(
             headers={"Accept-Encoding": "gzip"},
             cookies=CookieJar(_OwnCookies(httpx.URL(url))),
-            verify=ssl.create_default_context() if url.startswith("https") else _shared_tls(),
+            verify=ssl.create_default_context() if url.startswith("https") else shared_tls(),
             trust_env=not is_loopback(url),
             timeout=None,  # It is the machine that gives up.
             limits=httpx.Limits(
@@ -93,7 +95,7 @@ class _Pool:
 
 
 @cache
-def _shared_tls() -> ssl.SSLContext:
+def shared_tls() -> ssl.SSLContext:
     """What an address without TLS needs only if it redirects; making one takes 50 ms."""
     return ssl.create_default_context()
 

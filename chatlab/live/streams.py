@@ -11,17 +11,17 @@ from sse_starlette.event import ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from chatlab.dialects.chatlab import stream_event
-from chatlab.live.connections import HttpConnection
+from chatlab.dialects.serving import KEEP_ALIVE, STREAM_TYPE
+from chatlab.live.http_connection import HttpConnection
 from chatlab.live.hub_driver import HubDriver
 
 HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"content-type", STREAM_TYPE.encode()),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
 """Of a stream's answer; the third asks nginx and its like to pass on what they get at once."""
-KEEP_ALIVE = ServerSentEvent(comment="", sep="\n").encode()
 
 
 class EventStream:
@@ -49,7 +49,7 @@ class EventStream:
             while await connection.wait(receive, limits.keep_alive) and not connection.ending:
                 if connection.stalled():
                     connection.close(1013, "")
-                else:
+                elif not connection.mute():
                     connection.write(KEEP_ALIVE)
         finally:
             self._driver.leave(member)

@@ -10,48 +10,35 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from itertools import count
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from chatlab.dialects import find_dialect
-from chatlab.dialects.base import Dialect
-from chatlab.errors import ConnectError, InvalidMessage, OutboxFull
-from chatlab.live.driver import Connection, Link, LiveDriver, logger
+from chatlab.errors import ConnectError, OutboxFull
+from chatlab.live.dialer import Dialer
+from chatlab.live.driver import LiveDriver
 from chatlab.live.inbox import Inbox
 from chatlab.live.portal import background_loop
-from chatlab.live.receipt import Receipt
-from chatlab.live.websocket import WebSocketLink
+from chatlab.live.receipt import Receipt, Receipts
+from chatlab.live.subscribers import Subscribers, Unsubscribe
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
-from chatlab.settings import AnyConfig, WebSocketConfig
+from chatlab.settings import AnyConfig, HttpConfig, WebSocketConfig
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
-from chatlab.transports.machine import (
-    Connect,
-    Deliver,
-    Disconnect,
-    Fetch,
-    Machine,
-    Notify,
-    OpenWebSocket,
-    Refuse,
-    Settle,
-    Submit,
-    Typing,
-)
-from chatlab.transports.websocket import WebSocketMachine
+from chatlab.transports.machine import Connect, Deliver, Disconnect, Notify, Refuse, Settle, Submit, Typing
+from chatlab.transports.making import make_machine
 
-T = TypeVar("T")
 Result = TypeVar("Result")
-Unsubscribe = Callable[[], None]
 
+_UNIFORM = SystemRandom().random
 GRACE = 1.0
 """Seconds beyond `drain_timeout` after which a `disconnect` was overtaken by another `connect`."""
 
 
-class ChatTransport(ABC):
+class ChatTransport:
     """A chat connection that keeps itself alive, and loses nothing that it has accepted.
 
     Handlers run in the transport's thread, in the order of events, and should be quick: a slow one keeps the
@@ -68,32 +55,22 @@ class ChatTransport(ABC):
         record: Callable[[Step], None] | None = None,
     ) -> None:
         self.config: AnyConfig = config
-        self._dialect = find_dialect(config.dialect)
-        self._machine = self._make_machine(self._dialect, uniform or SystemRandom().random)
+        dialect = find_dialect(config.dialect)
+        self._machine = make_machine(config, dialect, uniform or _UNIFORM)
+        self._dialer = Dialer(config, dialect)
         self._own_loop = loop == "own"
         self._record = record
         self._lock = threading.Lock()
         self._running: LiveDriver | None = None
         self._inbox = Inbox()
-        self._receipts: dict[str, Receipt] = {}
-        self._event_handlers: list[Callable[[ChatEvent], object]] = []
-        self._status_handlers: list[Callable[[StatusChange], object]] = []
-        self._receipt_handlers: list[Callable[[Receipt], object]] = []
+        self._receipts = Receipts(acks=dialect.acks or isinstance(config, HttpConfig))  # An answer is one.
+        self._ids = (secrets.token_hex(8), count(1))
+        self._events: Subscribers[ChatEvent] = Subscribers()
+        self._changes: Subscribers[StatusChange] = Subscribers()
+        self._settled: Subscribers[Receipt] = Subscribers()
         self._change = StatusChange(ConnectionStatus.DISCONNECTED)
         self._waiters: list[tuple[Callable[[StatusChange], bool], asyncio.Future[StatusChange]]] = []
         self._sending = _Turns()
-
-    @abstractmethod
-    def _make_machine(self, dialect: Dialect, uniform: Uniform) -> Machine:
-        """Return the machine of this transport."""
-
-    def _open_link(self, driver: LiveDriver, effect: OpenWebSocket) -> Connection:
-        """Return the connection that this transport's machine asks for."""
-        raise NotImplementedError
-
-    def _fetch(self, driver: LiveDriver, effect: Fetch) -> Link:
-        """Return the request that this transport's machine asks for."""
-        raise NotImplementedError
 
     @property
     def _driver(self) -> LiveDriver:
@@ -103,8 +80,8 @@ class ChatTransport(ABC):
             made = LiveDriver(
                 self._machine,
                 loop,
-                open_link=self._open_link,
-                fetch=self._fetch,
+                open_link=self._dialer.open,
+                fetch=self._dialer.fetch,
                 listen=self._listen,
                 record=self._record,
                 person=self.config.sender,
@@ -239,31 +216,27 @@ class ChatTransport(ABC):
         Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`.
         """
         if isinstance(message, str):
-            message = OutgoingMessage(text=message)
-        if not message.client_id:
-            message = OutgoingMessage(text=message.text, data=message.data, client_id=secrets.token_hex(8))
-        receipt = Receipt(message, self._lock, acks=self._dialect.acks)
+            message = OutgoingMessage(text=message, client_id=self._new_id())
+        elif not message.client_id:
+            message = OutgoingMessage(text=message.text, data=message.data, client_id=self._new_id())
         driver = self._driver
-        with self._lock:
-            unsettled = self._receipts.setdefault(message.client_id, receipt)
-        if unsettled is not receipt:
-            raise InvalidMessage(
-                f"a message with client_id {message.client_id!r} is still on its way; give each its own"
-            )
+        receipt = self._receipts.new(message)
         for effect in driver.feed(Submit(message)):
             if isinstance(effect, Refuse):
-                with self._lock:
-                    del self._receipts[message.client_id]
+                self._receipts.withdraw(receipt)
                 raise OutboxFull(
                     f"the outbox is full ({self.config.outbox.max_size} messages); "
                     "wait, or choose another overflow policy"
                 )
         return receipt
 
+    def _new_id(self) -> str:
+        mine, numbers = self._ids
+        return f"{mine}-{next(numbers)}"
+
     def unsettled(self) -> list[OutgoingMessage]:
         """Return the accepted messages that aren't in a final state, in the order of their acceptance."""
-        with self._lock:
-            return [receipt.message for receipt in self._receipts.values()]
+        return self._receipts.messages()
 
     def typing(self) -> None:
         """Tell the room that the person types, if connected; from any thread."""
@@ -273,15 +246,15 @@ class ChatTransport(ABC):
 
     def on_message(self, handler: Callable[[ChatEvent], object]) -> Unsubscribe:
         """Call the handler with every event; return what unsubscribes it."""
-        return _subscribe(self._event_handlers, handler)
+        return self._events.add(handler)
 
     def on_status_change(self, handler: Callable[[StatusChange], object]) -> Unsubscribe:
         """Call the handler with every change of status; return what unsubscribes it."""
-        return _subscribe(self._status_handlers, handler)
+        return self._changes.add(handler)
 
     def on_receipt(self, handler: Callable[[Receipt], object]) -> Unsubscribe:
         """Call the handler with a receipt whenever its state changes; return what unsubscribes it."""
-        return _subscribe(self._receipt_handlers, handler)
+        return self._settled.add(handler)
 
     def __aiter__(self) -> Self:
         return self
@@ -296,48 +269,40 @@ class ChatTransport(ABC):
 
     def _listen(self, effect: Deliver | Notify | Settle) -> None:
         match effect:
-            case Deliver(event):
-                self._deliver(event)
-            case Notify(change):
-                self._change = change
-                ended = change.status in ENDED
-                if not ended:
-                    self._inbox.set_open(True)
-                _call(self._status_handlers, change)
-                self._deliver(ChatEvent("connection", reason=change.reason, change=change))
-                for wanted, reached in self._waiters:
-                    if wanted(change) and not reached.done():
-                        reached.set_result(change)
-                if ended:  # Last, so that readers get this event too.
-                    self._inbox.set_open(False)
             case Settle():
-                self._settle(effect)
+                receipt = self._receipts.settle(effect)
+                if receipt is not None:
+                    self._settled.tell(receipt)
+                self._sending.room.set()
+            case Deliver():
+                self._deliver(effect.event)
+            case Notify():
+                self._notify(effect.change)
 
     def _deliver(self, event: ChatEvent) -> None:
         self._inbox.put(event)
-        _call(self._event_handlers, event)
+        self._events.tell(event)
 
-    def _settle(self, settle: Settle) -> None:
-        receipt = self._receipts.get(settle.client_id)
-        if receipt is not None:
-            if receipt.ends(settle.state):  # First: whoever waits for it may send the same id again.
-                with self._lock:
-                    del self._receipts[settle.client_id]
-            receipt.settle(settle)
-            _call(self._receipt_handlers, receipt)
-        self._sending.room.set()
+    def _notify(self, change: StatusChange) -> None:
+        self._change = change
+        ended = change.status in ENDED
+        if ended:
+            self._dialer.hang_up()
+        else:
+            self._inbox.set_open(True)
+        self._changes.tell(change)
+        self._deliver(ChatEvent("connection", reason=change.reason, change=change))
+        for wanted, reached in self._waiters:
+            if wanted(change) and not reached.done():
+                reached.set_result(change)
+        if ended:  # Last, so that readers get this event too.
+            self._inbox.set_open(False)
 
 
 class WebSocketTransport(ChatTransport):
     """Chat over WebSocket. Source: seed ("WebSocket Implementation"); RFC 6455."""
 
     config: WebSocketConfig
-
-    def _make_machine(self, dialect: Dialect, uniform: Uniform) -> WebSocketMachine:
-        return WebSocketMachine(self.config, dialect, uniform)
-
-    def _open_link(self, driver: LiveDriver, effect: OpenWebSocket) -> WebSocketLink:
-        return WebSocketLink(driver, self.config, effect)
 
 
 _UNDER_WAY = (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING)
@@ -350,24 +315,3 @@ class _Turns:
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
         self.room = asyncio.Event()
-
-
-def _subscribe(handlers: list[Callable[[T], object]], handler: Callable[[T], object]) -> Unsubscribe:
-    def entry(value: T) -> object:  # Its own, since the same handler may be there twice.
-        return handler(value)
-
-    handlers.append(entry)
-
-    def unsubscribe() -> None:
-        if entry in handlers:
-            handlers.remove(entry)
-
-    return unsubscribe
-
-
-def _call(handlers: list[Callable[[T], object]], value: T) -> None:
-    for handler in tuple(handlers):
-        try:
-            handler(value)
-        except Exception:
-            logger.exception("a handler of chat events raised; it is kept, and the transport goes on")

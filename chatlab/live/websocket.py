@@ -22,6 +22,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from chatlab.dialects.base import Credentials
 from chatlab.live.failures import closing_failure, opening_failure, printable
 from chatlab.live.request import MAX_REDIRECTS, Port, is_loopback, user_headers, with_query
 from chatlab.settings import WebSocketConfig
@@ -49,13 +50,19 @@ _library_log.setLevel(logging.INFO)  # Below, it would write down requests and f
 class WebSocketLink:
     """One WebSocket connection, from its opening handshake to its end."""
 
-    def __init__(self, port: Port, config: WebSocketConfig, effect: OpenWebSocket) -> None:
+    def __init__(
+        self,
+        port: Port,
+        config: WebSocketConfig,
+        effect: OpenWebSocket,
+        credentials: Callable[[dict[str, str]], Credentials] = Credentials,
+    ) -> None:
         self._port = port
         self._config = config
+        self._credentials = credentials
         self._effect = effect
         self._link = effect.link
-        self._frames: asyncio.Queue[str | bytes | int] = asyncio.Queue()
-        self._connection: ClientConnection | None = None
+        self._connection: _Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._left = False
 
@@ -76,11 +83,13 @@ class WebSocketLink:
             if isinstance(headers, Failure):
                 self._report(Closed(self._link, headers))
                 return
-            connection = self._connection = await self._open(headers)
+            credentials = self._credentials(headers)
+            connection = self._connection = await self._open(credentials)
+            for frame in credentials.frames:
+                await connection.send(frame)
         except Exception as error:
             self._report(Closed(self._link, opening_failure(error)))
             return
-        writer = self._port.spawn(self._write(connection))
         try:
             self._report(Opened(self._link, connection.subprotocol or ""))
             while True:
@@ -91,16 +100,16 @@ class WebSocketLink:
         except ConnectionClosed as error:
             self._report(Closed(self._link, closing_failure(error)))
         finally:
-            writer.cancel()
             connection.transport.abort()
 
-    async def _open(self, headers: dict[str, str]) -> ClientConnection:
-        config = self._config
-        url = with_query(config.url, self._effect.query)
-        return await _Connect(
+    async def _open(self, credentials: Credentials) -> _Connection:
+        config, effect = self._config, self._effect
+        url = with_query(config.url, {**effect.query, **credentials.query}, effect.path)
+        protocols = (*effect.protocols, *config.protocols)
+        connection = await _Connect(
             url,
-            subprotocols=[Subprotocol(protocol) for protocol in config.protocols] or None,
-            additional_headers=headers,
+            subprotocols=[Subprotocol(protocol) for protocol in protocols] or None,
+            additional_headers={**credentials.headers, **effect.headers},
             compression=None,
             proxy=None if is_loopback(url) else True,
             open_timeout=None,
@@ -110,36 +119,27 @@ class WebSocketLink:
             logger=_library_log,
             create_connection=_Connection,
         ).connect()
+        assert isinstance(connection, _Connection)
+        return connection
 
     def _report(self, event: Event) -> None:
         if not self._left:
             self._port.feed(event)
 
-    async def _write(self, connection: ClientConnection) -> None:
-        """Send in order; a broken connection is the reader's to report."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                item = await self._frames.get()
-                if isinstance(item, int):
-                    answered = await connection.ping(str(item))
-                    asyncio.ensure_future(answered).add_done_callback(self._pong(item))
-                else:
-                    await connection.send(item)
-
-    def _pong(self, number: int) -> Callable[[asyncio.Future[float]], None]:
-        def answered(waiter: asyncio.Future[float]) -> None:
-            if not waiter.cancelled() and waiter.exception() is None:
-                self._report(Pong(self._link, number))
-
-        return answered
-
     def send(self, data: str | bytes) -> None:
-        """Send a frame, behind all that was sent before."""
-        self._frames.put_nowait(data)
+        """Send a frame, behind all that was sent before; a broken connection is the reader's to report."""
+        if self._connection is not None:
+            self._connection.push(data)
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, and report its Pong."""
-        self._frames.put_nowait(number)
+        if self._connection is not None:
+            self._port.spawn(self._ping(self._connection, number))
+
+    async def _ping(self, connection: ClientConnection, number: int) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await (await connection.ping(str(number)))
+            self._report(Pong(self._link, number))
 
     def close(self, code: int, reason: str) -> None:
         """Close in the background, within a bounded time, and report nothing more."""
@@ -164,9 +164,12 @@ class WebSocketLink:
 
 
 class _Connection(ClientConnection):
-    """A connection that also bounds the end that it leaves to the server, and knows what can't be HTTP."""
+    """A connection that also writes bursts as one, bounds the end that it leaves to the server, and knows
+    what can't be HTTP.
+    """
 
     _head = b""
+    _corked = False
     _end: asyncio.TimerHandle | None = None
 
     async def handshake(self, *args: Any, **options: Any) -> None:
@@ -179,9 +182,34 @@ class _Connection(ClientConnection):
             what = "TLS: try wss:// in the URL" if tls else "something else than HTTP"
             raise InvalidHandshake(f"the server speaks {what}") from error
 
+    def push(self, frame: str | bytes) -> None:
+        """Send a frame, without waiting: the first of a turn of the loop at once, the others as one write.
+
+        One that can't be sent any more is dropped, since the reader reports how the connection ended.
+        """
+        if self.protocol.state is not State.OPEN:
+            return
+        if isinstance(frame, str):
+            self.protocol.send_text(frame.encode())
+        else:
+            self.protocol.send_binary(frame)
+        if not self._corked:
+            self._corked = True
+            self.loop.call_soon(self._uncork)
+            self.send_data()
+
+    def _uncork(self) -> None:
+        self._corked = False
+        self._flush()
+
+    def _flush(self) -> None:
+        if frames := self.protocol.data_to_send():
+            self.transport.write(b"".join(frames))
+
     def data_received(self, data: bytes) -> None:
         if self.response is None:
             self._head = (self._head + data)[:5]
+        self._flush()  # The library would write frame by frame.
         super().data_received(data)
         if self._end is None and self.protocol.state is State.CLOSING:
             self._end = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)

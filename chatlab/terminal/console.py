@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from chatlab.errors import ChatError, OutboxFull, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.receipt import Receipt
-from chatlab.live.transport import Unsubscribe
+from chatlab.live.subscribers import Unsubscribe
 from chatlab.messages import (
     ChatEvent,
     ChatMessage,

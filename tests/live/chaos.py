@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,27 @@ from typing import Any
 import httpx
 
 from chatlab.live.fault_proxy import FaultProxy
+from chatlab.live.kinds import TITLES, make_config, make_transport
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, DeliveryState, OutgoingMessage
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 
 Trouble = Callable[["Scene"], Awaitable[None]]
-MakeTransport = Callable[[str, str], ChatTransport]
-"""Makes a transport from a server's address (http://host:port) and a sender's name."""
+SETTINGS: dict[str, Any] = {
+    "reconnect": ReconnectConfig(max_attempts=None, base_delay=0.1, max_delay=1.0, jitter="full"),
+    "outbox": OutboxConfig(max_size=5000, max_in_flight=500),
+    "connect_timeout": 1.0,
+    "request_timeout": 1.0,
+    "heartbeat": HeartbeatConfig(interval=0.5, timeout=0.4),
+    "idle_timeout": 1.0,
+    "hold": 0.5,
+    "timeout": 1.0,
+    "error_delay": 0.1,
+    "interval": 0.2,
+    "upgrade_after": 1.0,
+}
+"""Those of all transports: who soon finds out what is wrong, and never gives up."""
 
 
 class ServerProcess:
@@ -63,17 +77,35 @@ class ServerProcess:
 
 @dataclass
 class Scene:
+    """A server behind a proxy; `outage` is for how many seconds nothing could get through."""
+
     server: ServerProcess
     proxy: FaultProxy
+    outage: float = 0.0
+
+    @contextlib.contextmanager
+    def out(self) -> Iterator[None]:
+        """Count the time within as outage."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.outage += time.monotonic() - start
 
 
 @dataclass
 class Outcome:
-    """What came of it: `seconds` until everything was settled and read by both sides."""
+    """What came of it: `seconds` until everything was settled and read by both sides, and of them `outage`,
+    while nobody could have."""
 
     seconds: float
+    outage: float
     states: Counter[DeliveryState]
     faults: dict[str, list[str]] = field(default_factory=dict)
+
+
+Table = dict[tuple[str, str], Outcome]
+"""What came of each kind of transport in each trouble."""
 
 
 @contextlib.asynccontextmanager
@@ -116,12 +148,13 @@ def faults_of(sent: list[str], received: list[str]) -> dict[str, list[str]]:
 
 
 async def exchange(
-    stage: Scene, make: MakeTransport, trouble: Trouble | None, *, messages: int = 1000, rate: float = 250.0
+    stage: Scene, kind: str, trouble: str, *, messages: int = 1000, rate: float = 250.0
 ) -> Outcome:
-    """Let ada and bob send `messages` each at `rate` a second, both through the proxy, while there is
-    `trouble`."""
+    """Let ada and bob send `messages` each at `rate` a second by one kind of transport, both through the
+    proxy, while there is `trouble`."""
     names = ("ada", "bob")
-    people = {name: make(stage.proxy.rebase(stage.server.url), name) for name in names}
+    url = stage.proxy.rebase(stage.server.url)
+    people = {name: make_transport(make_config(kind, url, sender=name, **SETTINGS)) for name in names}
     readers = {name: _Reader(people[{"ada": "bob", "bob": "ada"}[name]], name) for name in names}
     receipts: dict[str, list[Receipt]] = {name: [] for name in names}
 
@@ -135,7 +168,7 @@ async def exchange(
     for person in people.values():
         await person.connect()
     started = time.monotonic()
-    mischief = asyncio.ensure_future(trouble(stage)) if trouble is not None else None
+    mischief = asyncio.ensure_future(TROUBLES[trouble](stage)) if trouble != CALM else None
     try:
         await asyncio.gather(*(talk(name, started) for name in names))
         if mischief is not None:
@@ -150,7 +183,8 @@ async def exchange(
         if mischief is not None:
             mischief.cancel()
         await asyncio.gather(*(person.disconnect() for person in people.values()))
-    outcome = Outcome(seconds, Counter(receipt.state for name in names for receipt in receipts[name]))
+    states = Counter(receipt.state for name in names for receipt in receipts[name])
+    outcome = Outcome(seconds, stage.outage, states)
     log = await server_log(stage.server.url)
     for name in names:
         at_server = [message["text"] for message in log if message["sender"] == name]
@@ -189,9 +223,10 @@ async def server_killed(stage: Scene) -> None:
     """SIGKILL after 1 s, back 1 s later, and once more."""
     for _ in range(2):
         await asyncio.sleep(1.0)
-        await stage.server.kill()
-        await asyncio.sleep(1.0)
-        await stage.server.start()
+        with stage.out():
+            await stage.server.kill()
+            await asyncio.sleep(1.0)
+            await stage.server.start()
 
 
 async def resets(stage: Scene) -> None:
@@ -204,9 +239,10 @@ async def resets(stage: Scene) -> None:
 async def black_hole(stage: Scene) -> None:
     """For 5 s packets vanish both ways; connections of that time never recover."""
     await asyncio.sleep(1.0)
-    stage.proxy.set(silent=True)
-    await asyncio.sleep(5.0)
-    stage.proxy.heal()
+    with stage.out():
+        stage.proxy.set(silent=True)
+        await asyncio.sleep(5.0)
+        stage.proxy.heal()
 
 
 async def lost_answers(stage: Scene) -> None:
@@ -214,10 +250,11 @@ async def lost_answers(stage: Scene) -> None:
     times."""
     for _ in range(3):
         await asyncio.sleep(0.7)
-        stage.proxy.set("down", silent=True)
-        await asyncio.sleep(0.3)
-        stage.proxy.reset()
-        stage.proxy.heal()
+        with stage.out():
+            stage.proxy.set("down", silent=True)
+            await asyncio.sleep(0.3)
+            stage.proxy.reset()
+            stage.proxy.heal()
 
 
 TROUBLES: dict[str, Trouble] = {
@@ -226,3 +263,24 @@ TROUBLES: dict[str, Trouble] = {
     "black hole": black_hole,
     "lost answers": lost_answers,
 }
+CALM = "no trouble"
+
+
+def markdown(table: Mapping[tuple[str, str], Outcome]) -> str:
+    """Return a table of seconds, and of their ratio to those without trouble, the outage taken off."""
+    troubles = list(dict.fromkeys(trouble for _, trouble in table))
+    lines = [f"| transport | {' | '.join(troubles)} |", f"|---{'|---' * len(troubles)}|"]
+    for kind in dict.fromkeys(kind for kind, _ in table):
+        cells = (_cell(table.get((kind, trouble)), table.get((kind, CALM))) for trouble in troubles)
+        lines.append(f"| {TITLES[kind]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(outcome: Outcome | None, calm: Outcome | None) -> str:
+    if outcome is None:
+        return ""
+    seconds = f"{outcome.seconds:.1f} s"
+    if calm is None or calm is outcome:
+        return seconds
+    outage = f", {outcome.outage:.1f} s of them out" if outcome.outage else ""
+    return f"**{(outcome.seconds - outcome.outage) / calm.seconds:.2f}** ({seconds}{outage})"

@@ -119,11 +119,15 @@ class Peer:
     async def upgrade(self, headers: Headers = (), *, accept: str | None = None) -> Request:
         """Read the opening handshake and answer it, with a wrong `accept` if one is given."""
         request = await self.request()
+        await self.switch(request, headers, accept=accept)
+        return request
+
+    async def switch(self, request: Request, headers: Headers = (), *, accept: str | None = None) -> None:
+        """Answer an opening handshake, as `upgrade` does."""
         if accept is None:
             accept = accept_key(request.headers["sec-websocket-key"])
         own = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept}
         await self.begin(101, (*own.items(), *(headers.items() if isinstance(headers, Mapping) else headers)))
-        return request
 
     async def say(self, **content: Any) -> None:
         """Send a text frame of JSON."""

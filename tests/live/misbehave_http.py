@@ -5,30 +5,21 @@
         with talking("sse", server.url) as (transport, watch):
 
 A `Route` answers one request. Each purpose (`receive`, `post`, `csrf`, `typing`) has its list of routes: each
-request gets the next one, and the last one gets all further ones. What a route says, it says to event streams
-and to polls alike, each in its own shape.
+request gets the next one, and the last one gets all further ones. What a route says, it says to WebSockets,
+event streams and polls alike, each in its own shape.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 from typing import Any, Literal, NoReturn
 
-from chatlab.live.http_transport import (
-    HttpTransport,
-    LongPollingTransport,
-    ShortPollingTransport,
-    SSETransport,
-)
-from chatlab.settings import LongPollingConfig, ShortPollingConfig, SSEConfig
 from chatlab.trace import Step
 from chatlab.transports.machine import Notify
 from tests.live.misbehave import Peer, Request
-from tests.live.watch import QUICK, Watch
 
 Purpose = Literal["receive", "post", "csrf", "typing"]
 Route = Callable[[Peer, Request], Awaitable[None]]
@@ -36,28 +27,6 @@ Route = Callable[[Peer, Request], Awaitable[None]]
 EVENT_STREAM = ("Content-Type", "text/event-stream")
 JSON = ("Content-Type", "application/json")
 CHUNKED = ("Transfer-Encoding", "chunked")
-KINDS: dict[str, Callable[..., HttpTransport]] = {
-    "sse": lambda options, **settings: SSETransport(SSEConfig(**settings), **options),
-    "long polling": lambda options, **settings: LongPollingTransport(
-        LongPollingConfig(**{"error_delay": 0.01, "min_gap": 0.02} | settings), **options
-    ),
-    "short polling": lambda options, **settings: ShortPollingTransport(
-        ShortPollingConfig(**{"interval": 0.02} | settings), **options
-    ),
-}
-
-
-@contextmanager
-def talking(
-    kind: str, url: str, sender: str = "ada", **settings: Any
-) -> Iterator[tuple[HttpTransport, Watch]]:
-    """Make a transport that is quick to try again, and watch it; it is disconnected in the end."""
-    options = {key: settings.pop(key) for key in ("loop", "record", "uniform") if key in settings}
-    transport = KINDS[kind](options, **{"url": url, "sender": sender, "reconnect": QUICK} | settings)
-    try:
-        yield transport, Watch(transport)
-    finally:
-        transport.stop()
 
 
 class Site:
@@ -170,10 +139,19 @@ def respond(status: int, *headers: tuple[str, str], body: bytes = b"") -> Route:
 
 
 def says(*messages: dict[str, Any], then: Literal["stay", "leave", "reset"] = "stay") -> Route:
-    """Hand over these messages: as events of a stream, and then stay, leave or reset; or as a page."""
+    """Hand over these messages: as frames or events, and then stay, leave or reset; or as a page."""
 
     async def route(peer: Peer, request: Request) -> None:
-        if request.path == "/stream":
+        if request.path == "/ws":
+            await peer.switch(request)
+            for content in ({"type": "welcome"}, *messages):
+                await peer.say(**content)
+            if then == "stay":
+                await peer.chat()
+            elif then == "reset":
+                peer.reset()
+            leave()
+        elif request.path == "/stream":
             await stream(b"".join(map(event, messages)), then=then)(peer, request)
         else:
             await peer.respond(200, (JSON,), json.dumps(messages).encode())

@@ -109,6 +109,16 @@ async def test_effects_reach_their_link_in_order_and_a_closed_one_no_more() -> N
     assert rig.said == ["a", b"b", 3, "run", (1000, "bye")]
 
 
+async def test_an_event_is_dated_no_earlier_than_what_it_follows() -> None:
+    rig = Rig()
+    later = rig.driver.now() + 60
+    rig.driver.feed(Typing(), later)
+    rig.driver.feed(Typing())
+    (first, _), (second, _) = rig.machine.events
+    assert first == later
+    assert second < later
+
+
 async def test_events_from_threads_keep_their_order() -> None:
     rig = Rig()
     threads, each = 4, 250
@@ -198,6 +208,8 @@ async def test_closed_lets_go_of_a_timer_that_nobody_needs() -> None:
     rig.machine.deadline = rig.driver.now() + 3600
     rig.driver.feed(Typing())
     rig.machine.deadline = inf
+    rig.driver.feed(Typing())
+    assert rig.driver._timer is not None
     await rig.driver.closed()
     assert rig.driver._timer is None
 

@@ -26,7 +26,6 @@ from chatlab.transports.machine import Fetch
 from tests.live.misbehave import Misbehaving, Peer, Request, silence
 from tests.live.misbehave_http import (
     JSON,
-    KINDS,
     Route,
     Site,
     accept,
@@ -40,9 +39,8 @@ from tests.live.misbehave_http import (
     raw,
     respond,
     says,
-    talking,
 )
-from tests.live.watch import PERSISTENT, QUICK, until
+from tests.live.watch import OVER_HTTP, PERSISTENT, QUICK, talking, until
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 ACKED, FAILED, SENT, DROPPED = (
@@ -55,7 +53,7 @@ SECRET = "s3cr3t-t0ken"
 ONE, TWO, THREE = message("1"), message("2"), message("3")
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=OVER_HTTP)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -140,7 +138,7 @@ async def test_A22_garbage_is_final(kind: str, data: bytes) -> None:
 async def test_A22_no_answer_is_tried_again(kind: str, answer: Route) -> None:
     site = Site(receive=[answer, answer, says(ONE)])
     patience: dict[str, Any] = {"request_timeout": 0.15, "connect_timeout": 0.15}
-    patience |= {"timeout": 0.15} if kind == "long polling" else {}
+    patience |= {"timeout": 0.15} if kind == "long_polling" else {}
     async with Misbehaving(site) as server:
         with talking(kind, server.url, **patience) as (transport, watch):
             await transport.connect()
@@ -233,7 +231,7 @@ async def test_A24_an_unknown_name_is_retried(kind: str) -> None:
 async def test_A26_a_crowd_that_loses_its_server_at_once_comes_back_spread_out(kind: str) -> None:
     """Full jitter spreads the first delays of forty people, also where the server says when to come back."""
     reconnect = QUICK.replace(jitter="full", base_delay=10.0, max_delay=10.0)
-    settings: dict[str, Any] = {"error_delay": 10.0} if kind == "long polling" else {}
+    settings: dict[str, Any] = {"error_delay": 10.0} if kind == "long_polling" else {}
     steps: list[Step] = []
     async with Misbehaving(Site(receive=[respond(503, ("Retry-After", "20"))])) as server:
         for _ in range(40):
@@ -402,8 +400,8 @@ async def test_A50_a_post_without_an_answer_is_sent_again_with_the_same_id(
     ("kind", "status"),
     [
         *(("sse", status) for status in (400, 404, 405, 410, 411, 413, 415, 422, 451)),
-        ("long polling", 413),
-        ("short polling", 422),
+        ("long_polling", 413),
+        ("short_polling", 422),
     ],
     indirect=["kind"],
 )
@@ -424,7 +422,7 @@ async def test_A51_a_message_that_is_refused_fails_for_good_and_the_next_goes_on
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [("sse", 503), ("long polling", 429), ("short polling", 429)], indirect=["kind"]
+    ("kind", "status"), [("sse", 503), ("long_polling", 429), ("short_polling", 429)], indirect=["kind"]
 )
 async def test_A52_retry_after_holds_up_the_whole_queue_in_order(kind: str, status: int) -> None:
     site = Site(post=[accept, respond(status, ("Retry-After", "1")), accept])

@@ -29,15 +29,14 @@ from tests.live.misbehave_http import (
     raw,
     respond,
     says,
-    talking,
 )
-from tests.live.watch import PERSISTENT, QUICK, until
+from tests.live.watch import PERSISTENT, QUICK, talking, until
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 ONE, TWO, THREE = message("1"), message("2"), message("3")
 
 
-@pytest.fixture(params=["long polling", "short polling"])
+@pytest.fixture(params=["long_polling", "short_polling"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -131,7 +130,7 @@ async def test_A55_what_stays_senseless_is_not_fetched_in_a_hot_loop() -> None:
     counts = await asyncio.gather(
         *(
             asked_in_a_second(kind, page(body), **patient | {name: 0.1})
-            for kind, name in (("long polling", "min_gap"), ("short polling", "interval"))
+            for kind, name in (("long_polling", "min_gap"), ("short_polling", "interval"))
             for body in (b"{}", b'[{"type":"message","id":true}]')
         )
     )
@@ -169,10 +168,10 @@ async def test_A56_A57_instant_answers_make_no_hot_loop() -> None:
     assert LongPollingConfig(url="http://127.0.0.1").min_gap == 0.1
     full = page(json.dumps([ONE, TWO]).encode(), JSON, ("Chat-More", "1"))
     counts = await asyncio.gather(
-        asked_in_a_second("long polling", says(), min_gap=0.1),
-        asked_in_a_second("long polling", respond(204), min_gap=0.1),
-        asked_in_a_second("long polling", full, min_gap=0.1),
-        asked_in_a_second("short polling", full, interval=0.1),
+        asked_in_a_second("long_polling", says(), min_gap=0.1),
+        asked_in_a_second("long_polling", respond(204), min_gap=0.1),
+        asked_in_a_second("long_polling", full, min_gap=0.1),
+        asked_in_a_second("short_polling", full, interval=0.1),
     )
     assert all(5 <= count <= 13 for count in counts)
 
@@ -195,16 +194,16 @@ async def test_A59_an_answer_that_comes_too_late_is_fetched_again_and_shown_once
         await peer.gone()
         leave()
 
-    patience: dict[str, Any] = {"timeout": 0.15} if kind == "long polling" else {"request_timeout": 0.15}
+    patience: dict[str, Any] = {"timeout": 0.15} if kind == "long_polling" else {"request_timeout": 0.15}
     site, texts, watch = await heard(kind, says(ONE), late, says(TWO, THREE), count=3, **patience)
     assert texts == ["1", "2", "3"]
     assert site.cursors[:4] == [None, "1", "1", "3"]
-    assert (RECONNECTING in watch.statuses) is (kind == "short polling")  # For long polls it's an idle end.
+    assert (RECONNECTING in watch.statuses) is (kind == "short_polling")  # For long polls it's an idle end.
 
 
 @pytest.mark.parametrize("answer", [never, hang_up], ids=["silence", "hangs up"])
 async def test_A59_no_answer_is_asked_for_again(kind: str, answer: Route) -> None:
-    patience: dict[str, Any] = {"timeout": 0.15} if kind == "long polling" else {"request_timeout": 0.15}
+    patience: dict[str, Any] = {"timeout": 0.15} if kind == "long_polling" else {"request_timeout": 0.15}
     site, texts, _ = await heard(kind, says(ONE), answer, answer, says(TWO), count=2, **patience)
     assert texts == ["1", "2"]
     assert site.cursors[:4] == [None, "1", "1", "1"]
@@ -294,7 +293,7 @@ async def test_A38_a_refusal_is_final(kind: str, status: int) -> None:
         with talking(kind, server.url) as (transport, _):
             with pytest.raises(ConnectError) as caught:
                 await transport.connect()
-            assert str(caught.value) == f"HTTP {status}: no"
+            assert str(caught.value).startswith(f"HTTP {status}: no")
             await asyncio.sleep(0)
             assert len(site.asked["receive"]) == 1
 

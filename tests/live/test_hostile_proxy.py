@@ -6,17 +6,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
+from typing import Any
 
 import pytest
 
 from chatlab.hub import HubConfig
 from chatlab.live.fault_proxy import Direction, FaultProxy
 from chatlab.live.server import EmbeddedServer
-from chatlab.live.transport import ChatTransport, WebSocketTransport
 from chatlab.messages import DeliveryState
-from chatlab.settings import HeartbeatConfig, OutboxConfig, WebSocketConfig
-from tests.live.misbehave_http import KINDS
-from tests.live.watch import PERSISTENT, Watch, until
+from chatlab.settings import HeartbeatConfig, OutboxConfig
+from tests.live.watch import ALL, PERSISTENT, Watch, transport_of, until
 
 MESSAGES = 15
 TROUBLE = 0.5
@@ -81,31 +80,28 @@ FLOWS: dict[str, Fault] = {
 WHOLE: dict[str, Fault] = {"idle timeout": idle, "reset_peer": resets, "down": down}
 
 
-def make(kind: str, url: str, sender: str) -> ChatTransport:
-    """Return a transport that soon gives up waiting, and never gives up trying."""
-    common = {
-        "room": kind.replace(" ", "-"),
-        "sender": sender,
-        "reconnect": PERSISTENT,
-        "outbox": OutboxConfig(max_size=1000),
-        "connect_timeout": 0.5,
-    }
-    if kind == "websocket":
-        beat = HeartbeatConfig(interval=0.2, timeout=0.15)
-        ws_url = url.replace("http", "ws", 1) + "/ws"
-        return WebSocketTransport(WebSocketConfig(url=ws_url, heartbeat=beat, **common))  # type: ignore[arg-type]
-    own: dict[str, dict[str, float]] = {
-        "sse": {"idle_timeout": 0.4},
-        "long polling": {"hold": 0.2, "timeout": 0.5},
-        "short polling": {"interval": 0.05},
-    }
-    return KINDS[kind]({}, url=url, request_timeout=0.4, **common | own[kind])
+PATIENT: dict[str, Any] = {
+    "reconnect": PERSISTENT,
+    "outbox": OutboxConfig(max_size=1000),
+    "connect_timeout": 0.5,
+    "request_timeout": 0.4,
+    "heartbeat": HeartbeatConfig(interval=0.2, timeout=0.15),
+    "idle_timeout": 0.4,
+    "hold": 0.2,
+    "timeout": 0.5,
+    "interval": 0.05,
+    "upgrade_after": 0.2,
+}
+"""Those of a transport that soon gives up waiting, and never gives up trying."""
 
 
 async def talk(kind: str, server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
     """Ada is behind the proxy, bob isn't; both talk while there is trouble."""
     async with FaultProxy(server.url) as proxy:
-        ada, bob = make(kind, proxy.rebase(server.url), "ada"), make(kind, server.url, "bob")
+        ada, bob = (
+            transport_of(kind, url, sender=sender, room=kind, **PATIENT)
+            for url, sender in ((proxy.rebase(server.url), "ada"), (server.url, "bob"))
+        )
         people = {"ada": (ada, Watch(ada)), "bob": (bob, Watch(bob))}
         await asyncio.gather(ada.connect(), bob.connect())
         try:
@@ -143,7 +139,7 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 async def everybody(server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
     """Let all transports meet the fault at the same time, each in a room and behind a proxy of its own."""
     async with asyncio.TaskGroup() as group:
-        for kind in ("websocket", *KINDS):
+        for kind in ALL:
             group.create_task(talk(kind, server, fault, direction))
 
 

@@ -29,9 +29,8 @@ from tests.live.misbehave_http import (
     respond,
     says,
     stream,
-    talking,
 )
-from tests.live.watch import PERSISTENT, QUICK, until
+from tests.live.watch import PERSISTENT, QUICK, talking, until
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 GZIPPED = ("Content-Encoding", "gzip")

@@ -44,7 +44,7 @@ class Line:
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.loop = asyncio.get_running_loop()
-        self.session = HttpSession(HttpConfig(url=url, **settings), ChatlabDialect().http)
+        self.session = HttpSession(HttpConfig(url=url, **settings), ChatlabDialect())
         self.events: list[Event] = []
         self.tasks: set[asyncio.Task[None]] = set()
 

@@ -5,54 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from chatlab.dialects.chatlab import PAGE_LIMIT
+from chatlab.dialects.base import Dialect
+from chatlab.dialects.chatlab import PAGE_LIMIT, ChatlabDialect
 from chatlab.errors import ConnectError, SettingsError
 from chatlab.hub import HubConfig
 from chatlab.live.fault_proxy import FaultProxy
-from chatlab.live.http_transport import (
-    HttpTransport,
-    LongPollingTransport,
-    ShortPollingTransport,
-    SSETransport,
-)
 from chatlab.live.server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
-from chatlab.settings import LongPollingConfig, OutboxConfig, ShortPollingConfig, SSEConfig
+from chatlab.settings import OutboxConfig
 from chatlab.trace import Step
 from tests.live.misbehave import Misbehaving, Peer
-from tests.live.watch import PERSISTENT, QUICK, Watch, until
+from tests.live.watch import OVER_HTTP, PERSISTENT, talking, transport_of, until
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 ACKED = DeliveryState.ACKED
 UNLIMITED = HubConfig(rate=1e6, burst=1_000_000)
-KINDS: dict[str, Callable[..., HttpTransport]] = {
-    "sse": lambda options, **settings: SSETransport(SSEConfig(**settings), **options),
-    "long polling": lambda options, **settings: LongPollingTransport(
-        LongPollingConfig(**{"error_delay": 0.01, "min_gap": 0.01} | settings), **options
-    ),
-    "short polling": lambda options, **settings: ShortPollingTransport(
-        ShortPollingConfig(**{"interval": 0.02} | settings), **options
-    ),
-}
-
-
-@contextmanager
-def talking(
-    kind: str, url: str, sender: str = "ada", **settings: Any
-) -> Iterator[tuple[HttpTransport, Watch]]:
-    """Make a transport that is quick to try again, and watch it; it is disconnected in the end."""
-    options = {key: settings.pop(key) for key in ("loop", "record", "uniform") if key in settings}
-    transport = KINDS[kind](options, **{"url": url, "sender": sender, "reconnect": QUICK} | settings)
-    try:
-        yield transport, Watch(transport)
-    finally:
-        transport.stop()
 
 
 @pytest.fixture
@@ -67,7 +39,7 @@ async def proxy(server: EmbeddedServer) -> AsyncIterator[FaultProxy]:
         yield proxy
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=OVER_HTTP)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -195,11 +167,7 @@ async def test_a_post_that_fails_leaves_the_receiving_alone(kind: str) -> None:
                 await peer.respond(200, (("Content-Type", "application/json"),), b"[]")
 
     async with Misbehaving(picky) as server:
-        with (
-            talking(kind, server.url, hold=1.0, timeout=2.0)
-            if kind == "long polling"
-            else talking(kind, server.url) as (ada, watch)
-        ):
+        with talking(kind, server.url) as (ada, watch):
             async with ada:
                 first, second = await ada.send("that"), await ada.send("this")
                 assert await first.settled() is DeliveryState.FAILED
@@ -215,12 +183,12 @@ async def test_A48_a_stale_csrf_token_is_renewed(kind: str, tmp_path: Any) -> No
     with talking(kind, server.url, reconnect=PERSISTENT, record=steps.append) as (ada, watch):
         async with ada:
             assert await (await ada.send("before")).settled() is ACKED
-            stale = ada._session.csrf_token
+            stale = ada._dialer.session().csrf_token
             await server.stop()
             await server.start()
             assert await (await ada.send("after")).settled() is ACKED
             await until(lambda: watch.texts == ["before", "after"])
-            renewed = ada._session.csrf_token
+            renewed = ada._dialer.session().csrf_token
         assert stale != renewed
         assert stale not in repr(steps)
         assert renewed not in repr(steps)
@@ -338,8 +306,19 @@ async def test_A19_a_401_asks_once_for_new_headers(kind: str) -> None:
 
 
 def test_a_dialect_without_http_is_refused(kind: str) -> None:
-    with pytest.raises(SettingsError, match="WebSockets only"):
-        KINDS[kind]({}, url="http://127.0.0.1:1", dialect="text")
+    class Telegraph(Dialect):
+        name = "telegraph"
+
+    with pytest.raises(SettingsError, match=r"'telegraph' has no .*; choose one of websocket"):
+        transport_of(kind, "http://127.0.0.1:1", dialect=Telegraph())
+
+
+async def test_an_answer_is_an_ack_also_in_a_dialect_without_acks(kind: str) -> None:
+    class Mute(ChatlabDialect):
+        acks = False
+
+    transport = transport_of(kind, "http://127.0.0.1:1", dialect=Mute(), loop="current")
+    assert not transport.submit("x").ends(DeliveryState.SENT)
 
 
 async def test_a_transport_goes_on_upon_another_loop(kind: str) -> None:
@@ -367,7 +346,7 @@ async def test_a_loop_that_ends_before_disconnect_leaves_no_noise(kind: str) -> 
     try:
 
         async def forgetful() -> None:
-            transport = KINDS[kind]({"loop": "current"}, url=server.url)
+            transport = transport_of(kind, server.url, loop="current")
             await transport.connect()
             await (await transport.send("hello")).settled()
 

@@ -90,11 +90,12 @@ async def test_a_cancelled_reader_takes_nothing_with_it() -> None:
 
 async def test_a_reader_that_is_cancelled_when_already_woken_passes_it_on() -> None:
     inbox = Inbox()
-    readers = [asyncio.create_task(payload(inbox)) for _ in range(2)]
+    readers = [asyncio.create_task(inbox.get()) for _ in range(2)]
     await until(lambda: waiting(inbox) == 2)
-    inbox.put(event(1))  # Wakes the first one, in the next turn of the loop
+    inbox.put(event(1))  # Wakes the first one, which runs in the next turn of the loop.
     readers[0].cancel()
-    assert await readers[1] == 1
+    assert await asyncio.wait_for(readers[1], PATIENCE) == event(1)
+    assert readers[0].cancelled()
 
 
 def test_a_reader_whose_loop_has_closed_does_not_swallow_the_wake_of_another() -> None:

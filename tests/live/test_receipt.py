@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chatlab.errors import ChatSendError
-from chatlab.live.receipt import Receipt
+from chatlab.errors import ChatSendError, InvalidMessage
+from chatlab.live.receipt import Receipt, Receipts
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.transports.machine import Settle
 from tests.live.watch import PATIENCE, until
@@ -89,3 +89,33 @@ def test_a_waiter_whose_loop_has_closed_does_no_harm(caplog: pytest.LogCaptureFi
     one.settle(settle(S.ACKED))
     assert asyncio.run(one.settled()) is S.ACKED
     assert caplog.records == []
+
+
+def test_a_client_id_is_free_again_once_its_message_is_settled_or_was_not_accepted() -> None:
+    receipts = Receipts(acks=True)
+    first, other = (OutgoingMessage(text="x", client_id=id) for id in "ab")
+    one, two = receipts.new(first), receipts.new(other)
+    with pytest.raises(InvalidMessage, match="'a' is still on its way"):
+        receipts.new(first)
+    assert receipts.messages() == [first, other]
+    receipts.withdraw(two)
+    assert receipts.settle(settle(S.SENT)) is one
+    assert (one.state, receipts.messages()) == (S.SENT, [first])
+    assert receipts.settle(settle(S.ACKED)) is one
+    assert (one.state, len(receipts)) == (S.ACKED, 0)
+    assert receipts.settle(settle(S.ACKED)) is None
+    assert receipts.new(first) is not one
+
+
+async def test_who_waits_for_a_message_may_send_its_id_again_at_once() -> None:
+    receipts = Receipts(acks=True)
+    message = OutgoingMessage(text="x", client_id="a")
+
+    async def again() -> Receipt:
+        await receipts.new(message).settled()
+        return receipts.new(message)
+
+    task = asyncio.create_task(again())
+    await until(lambda: len(receipts) == 1)
+    receipts.settle(settle(S.FAILED))
+    assert (await asyncio.wait_for(task, PATIENCE)).state is S.QUEUED

@@ -27,7 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
-from chatlab.hub import Hub, HubConfig
+from chatlab.hub import HubConfig, Room
 from chatlab.live.connections import Limits
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.store import StoreError
@@ -215,7 +215,7 @@ async def test_a_message_that_is_too_large_is_refused_by_its_id(server: Embedded
     async with join(server) as ada:
         await ada.send(type="message", text="x" * 65_537, client_id="c1")
         nack = await ada.until(type="nack")
-        assert (nack["client_id"], nack["status"]) == ("c1", 422)
+        assert (nack["client_id"], nack["status"]) == ("c1", 413)
         assert "65,536" in nack["reason"]
         assert (await ada.post("x" * 65_536))["id"] == f"{server.epoch}-1"
 
@@ -571,7 +571,7 @@ async def test_a79_no_query_is_logged_or_echoed(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Hub, "replay", broken)
+    monkeypatch.setattr(Room, "replay", broken)
     async with raw(server) as (reader, writer):
         writer.write(
             b"GET /messages?room=lobby&token=hunter2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

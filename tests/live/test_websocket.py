@@ -16,7 +16,18 @@ from chatlab.live.failures import closing_failure, opening_failure, printable, r
 from chatlab.live.websocket import WebSocketLink
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import Closed, Event, Failure, Opened, OpenWebSocket, ReceivedBytes
-from tests.live.misbehave import BINARY, CLOSE, CONTINUATION, PING, TEXT, Misbehaving, Peer, frame, friendly
+from tests.live.misbehave import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    TEXT,
+    Misbehaving,
+    Peer,
+    close_frame,
+    frame,
+    friendly,
+)
 from tests.live.watch import until
 
 
@@ -150,6 +161,85 @@ async def test_frames_go_out_in_order_and_come_in_whole() -> None:
         await rig.done()
         assert task.cancelled() or task.done()
         assert len(rig.events) == 3
+
+
+async def test_a_burst_is_two_writes_in_order_and_a_close_comes_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    got: list[tuple[int, bytes]] = []
+
+    async def listen(peer: Peer) -> None:
+        await peer.upgrade()
+        while not got or got[-1][0] != CLOSE:
+            got.append(await peer.frame())
+        await peer.send(frame(CLOSE, got[-1][1]))
+
+    async with Misbehaving(listen) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        writes: list[bytes] = []
+        connection = rig.link._connection
+        assert connection is not None
+        write = connection.transport.write
+
+        def noted(data: bytes) -> None:
+            writes.append(data)
+            write(data)
+
+        monkeypatch.setattr(connection.transport, "write", noted)
+        for number in range(100):
+            rig.link.send(f"{number}")
+        assert len(writes) == 1  # One that comes alone isn't held up.
+        await until(lambda: len(got) == 100)
+        assert len(writes) == 2
+        rig.link.send("100")
+        assert len(writes) == 3
+        for number in range(101, 200):
+            rig.link.send(f"{number}")
+        rig.link.close(1000, "")
+        await rig.done()
+        assert got[:-1] == [(TEXT, b"%d" % number) for number in range(200)]
+
+
+async def test_a_frame_that_comes_too_late_is_dropped_and_the_reader_tells_why() -> None:
+    async with Misbehaving(friendly) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        connection = rig.link._connection
+        assert connection is not None
+        connection.data_received(close_frame(1012))
+        rig.link.send("too late")
+        rig.link.ping(1)
+        await rig.done()
+        assert rig.events[-1] == Closed(1, Failure("close", 1012))
+
+
+async def test_what_waits_goes_before_the_answer_to_what_comes_in() -> None:
+    got: list[tuple[int, bytes]] = []
+
+    async def ping(peer: Peer) -> None:
+        await peer.upgrade()
+        await peer.frame()
+        await peer.send(frame(PING, b"?"))
+        while len(got) < 3:
+            got.append(await peer.frame())
+        await peer.gone()
+
+    async with Misbehaving(ping) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        connection = rig.link._connection
+        assert connection is not None
+        for text in ("first", "second", "third"):
+            rig.link.send(text)
+        connection.data_received(frame(PING, b"!"))  # Within the turn in which the others wait.
+        await until(lambda: len(got) == 3)
+        assert got == [(TEXT, b"second"), (TEXT, b"third"), (0xA, b"!")]
+        rig.link.close(1006, "")
+        await rig.done()
 
 
 async def test_a_link_that_is_closed_before_its_first_turn_opens_nothing() -> None:

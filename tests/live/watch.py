@@ -7,15 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from chatlab.live.kinds import KINDS, TITLES, make_config, make_transport
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport, WebSocketTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, StatusChange
-from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
+from chatlab.settings import FallbackConfig, HeartbeatConfig, HttpConfig, ReconnectConfig
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something has failed."""
 QUICK = ReconnectConfig(max_attempts=3, base_delay=0.01, max_delay=0.02, jitter="none")
 PERSISTENT = ReconnectConfig(max_attempts=None, base_delay=0.01, max_delay=0.05, jitter="full")
+QUICKLY: dict[str, Any] = {
+    "sender": "ada",
+    "reconnect": QUICK,
+    "heartbeat": HeartbeatConfig(enabled=False),
+    "error_delay": 0.01,
+    "min_gap": 0.02,
+    "interval": 0.02,
+}
+OPTIONS = ("loop", "record", "uniform")
+ALL = tuple(TITLES)
+OVER_HTTP = tuple(name for name, kind in KINDS.items() if issubclass(kind.config, HttpConfig))
+KNOWN = frozenset(FallbackConfig.__struct_fields__).union(
+    *(kind.config.__struct_fields__ for kind in KINDS.values())
+)
 
 
 class Watch:
@@ -63,29 +78,48 @@ class Watch:
         await until(lambda: self.statuses.count(ConnectionStatus.CONNECTED) >= times)
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
     """Wait until the condition holds.
 
-    Errors: `TimeoutError` after `PATIENCE`.
+    Errors: `TimeoutError` after `patience` seconds.
     """
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110  # what it waits for may happen in another thread
             await asyncio.sleep(0.002)
 
 
-def websocket(url: str, **settings: Any) -> WebSocketTransport:
-    """Return a transport that is quick to try again, and beats only where asked to."""
-    options = {key: settings.pop(key) for key in ("loop", "record", "uniform") if key in settings}
-    quiet = HeartbeatConfig(enabled=False)
-    defaults: dict[str, Any] = {"sender": "ada", "reconnect": QUICK, "heartbeat": quiet}
-    return WebSocketTransport(WebSocketConfig(url=url, **defaults | settings), **options)
+def transport_of(kind: str, url: str, **settings: Any) -> ChatTransport:
+    """Return a transport that is quick to try again, and beats only where asked to.
+
+    `settings` and options are given by name; what another kind's config knows is passed over.
+    """
+    options = {name: settings.pop(name) for name in OPTIONS if name in settings}
+    assert settings.keys() <= KNOWN, settings.keys() - KNOWN
+    return make_transport(make_config(kind, url, **QUICKLY | settings), **options)
 
 
 @contextmanager
-def watched(url: str, **settings: Any) -> Iterator[tuple[WebSocketTransport, Watch]]:
-    """Make a transport and watch it; whatever a test has left of it is disconnected."""
-    transport = websocket(url, **settings)
+def talking(
+    kind: str, url: str, sender: str = "ada", **settings: Any
+) -> Iterator[tuple[ChatTransport, Watch]]:
+    """Make a transport of that kind and watch it; whatever a test has left of it is disconnected."""
+    transport = transport_of(kind, url, **{"sender": sender} | settings)
     try:
         yield transport, Watch(transport)
     finally:
         transport.stop()
+
+
+def websocket(url: str, **settings: Any) -> WebSocketTransport:
+    """Return a WebSocket transport, as `transport_of` does."""
+    transport = transport_of("websocket", url, **settings)
+    assert isinstance(transport, WebSocketTransport)
+    return transport
+
+
+@contextmanager
+def watched(url: str, **settings: Any) -> Iterator[tuple[WebSocketTransport, Watch]]:
+    """Make a WebSocket transport and watch it, as `talking` does."""
+    with talking("websocket", url, **settings) as (transport, watch):
+        assert isinstance(transport, WebSocketTransport)
+        yield transport, watch

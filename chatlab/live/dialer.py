@@ -1,0 +1,52 @@
+"""Who makes the connections and requests that a machine asks for."""
+
+from __future__ import annotations
+
+from chatlab.dialects.base import Dialect
+from chatlab.live.http import HttpLink
+from chatlab.live.request import Port
+from chatlab.live.session import HttpSession
+from chatlab.live.websocket import WebSocketLink
+from chatlab.settings import AnyConfig, FallbackConfig, HttpConfig, WebSocketConfig
+from chatlab.transports.machine import Fetch, OpenWebSocket
+
+
+class Dialer:
+    """Makes a machine's links, each by the settings of the transport that it's for.
+
+    All requests of a transport share connections, cookies and a CSRF token.
+    """
+
+    def __init__(self, config: AnyConfig, dialect: Dialect) -> None:
+        self._configs = config.transports if isinstance(config, FallbackConfig) else (config,)
+        self._dialect = dialect
+        self._sessions: dict[int, HttpSession] = {}
+
+    def open(self, port: Port, effect: OpenWebSocket) -> WebSocketLink:
+        """Return the connection that the machine asks for."""
+        config = self._configs[effect.transport]
+        assert isinstance(config, WebSocketConfig)
+        return WebSocketLink(port, config, effect, self._dialect.credentials)
+
+    def fetch(self, port: Port, effect: Fetch) -> HttpLink:
+        """Return the request that the machine asks for."""
+        return HttpLink(port, self.session(effect.transport), effect)
+
+    def session(self, transport: int = 0) -> HttpSession:
+        """Return what the requests of one transport share."""
+        session = self._sessions.get(transport)
+        if session is None:
+            config = self._configs[transport]
+            assert isinstance(config, HttpConfig)
+            session = self._sessions[transport] = HttpSession(config, self._dialect)
+        return session
+
+    @property
+    def sessions(self) -> list[HttpSession]:
+        """Those of all transports that have made a request."""
+        return list(self._sessions.values())
+
+    def hang_up(self) -> None:
+        """Let go of kept connections and cookies, in the background; further requests begin anew."""
+        for session in self._sessions.values():
+            session.close()

@@ -1,0 +1,139 @@
+"""The server's end of a WebSocket: uvicorn's protocol with bounds on time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from math import inf
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+
+from chatlab.live.connections import SILENT, Connections, never
+
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_MAX_REASON = 123
+"""Bytes of a close frame's reason. Source: RFC 6455 §5.5."""
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """The server's end of a WebSocket, which a slow or silent peer can't make wait.
+
+    It writes past ASGI's `send`, which blocks while a reader doesn't read. The application finds it as
+    `scope["state"]["connection"]`. While `mute` says so, Pings get no Pongs: a fault that somebody wants to
+    see.
+    """
+
+    mute: Callable[[], bool] = staticmethod(never)
+
+    def __init__(self, config: Config, server_state: Connections, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
+        self.server_state = server_state
+        self.close_timeout = server_state.limits.close_timeout
+        self.logger = SILENT
+        self.conn.logger = SILENT
+        self._max_waiting = inf
+
+    async def run_asgi(self) -> None:
+        self.scope["state"]["connection"] = self
+        await super().run_asgi()
+
+    # What the application says
+
+    @property
+    def open(self) -> bool:
+        """Whether a frame can be sent."""
+        return self.conn.state is State.OPEN and not self.close_sent and not self.transport.is_closing()
+
+    def write(self, frame: str | bytes) -> bool:
+        """Send a frame, if still open; False: too much waits for this reader already."""
+        if self.open:
+            if self.transport.get_write_buffer_size() > self._max_waiting:
+                return False
+            self.transport.write(_serialized(frame))
+        return True
+
+    def admit(self) -> None:
+        """What was sent up to now was a replay; from now on bound what may wait."""
+        self._max_waiting = self.transport.get_write_buffer_size() + self.server_state.limits.max_backlog
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame at once, and drop the connection if it isn't answered soon."""
+        if self.open:
+            self.conn.send_close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
+            self._end(code)
+
+    def shutdown(self) -> None:
+        if self.open:
+            self.close(1012, "service restart")
+        elif not self.close_sent:
+            super().shutdown()
+
+    # What the network says
+
+    def data_received(self, data: bytes) -> None:
+        if self.conn.parser_exc is not None:
+            return  # what follows a frame that failed the connection
+        super().data_received(data)
+        if not self.handshake_initiated:  # the request came whole from the HTTP side, so it is no good
+            self.transport.write(_BAD_REQUEST)
+            self.transport.close()
+        elif self.transport.get_write_buffer_size() > self._max_waiting:  # pings whose pongs nobody reads
+            self.transport.abort()
+
+    def eof_received(self) -> None:
+        self._abort_soon()
+
+    def handle_ping(self) -> None:
+        if self.mute():
+            self.conn.data_to_send()  # the Pong that the protocol has prepared
+        else:
+            super().handle_ping()
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        self._abort_soon()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._abort_soon()
+
+    def handle_parser_exception(self) -> None:
+        # Closed at once, with bytes unread, TCP would reset the connection, and the peer never see why.
+        sent = self.conn.close_sent
+        self._end(sent.code if sent else 1006)
+
+    def _end(self, code: int) -> None:
+        """Write out the close frame, tell the application, and read on until the peer has closed too."""
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
+        for data in self.conn.data_to_send():
+            if data:
+                self.transport.write(data)
+            elif self.transport.can_write_eof():
+                self.transport.write_eof()
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        """Whatever is still to be written or answered must be within `close_timeout`."""
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.server_state.lost()
+
+
+@lru_cache(maxsize=4)
+def _serialized(frame: str | bytes) -> bytes:
+    """Return the bytes of an unmasked frame: the same for all of a room's members, so made once."""
+    if isinstance(frame, str):
+        return Frame(Opcode.TEXT, frame.encode()).serialize(mask=False)
+    return Frame(Opcode.BINARY, frame).serialize(mask=False)

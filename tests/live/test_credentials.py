@@ -1,0 +1,149 @@
+"""A dialect puts tokens where its server wants them, and no step, log or repr shows them (SPEC §1)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from chatlab.dialects.base import Answer, Credentials, Dialect, HttpDialect, Incoming, Opening, Page, Request
+from chatlab.messages import ChatMessage, DeliveryState, OutgoingMessage
+from chatlab.settings import TransportConfig
+from chatlab.trace import Step
+from tests.live.watch import talking, until
+
+TOKEN = "s3cret-t0ken"
+CSRF = "c5rf-t0ken"
+
+
+class GateHttp(HttpDialect):
+    streams = False
+    csrf = Request("GET", "/gate/csrf")
+    csrf_header = "X-Gate"
+
+    def csrf_token(self, body: bytes) -> str:
+        return body.decode()
+
+    def poll(self, config: TransportConfig, cursor: str | None, hold: float | None) -> Request:
+        return Request("GET", "/gate")
+
+    def page(self, answer: Answer) -> Page | None:
+        return Page(()) if answer.status == 200 else None
+
+    def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
+        return Request("PUT", "/gate", body=message.text)
+
+
+class Gate(Dialect):
+    """A gate that wants the token in the query and, on a WebSocket, also as the first frame."""
+
+    name = "gate"
+
+    @property
+    def http(self) -> HttpDialect:
+        return GateHttp()
+
+    def credentials(self, headers: Mapping[str, str]) -> Credentials:
+        token = headers["Authorization"]
+        return Credentials({"X-Kind": "gate"}, {"token": token}, frames=(f"I am {token}",))
+
+    def opening(self, config: TransportConfig, cursor: str | None) -> Opening:
+        return Opening("/gate", {"room": config.room}, {"X-Opening": "yes"}, frames=("hello",))
+
+    def encode(self, config: TransportConfig, message: OutgoingMessage) -> str:
+        return message.text
+
+    def decode(self, frame: str | bytes) -> Sequence[Incoming]:
+        return (ChatMessage("", text=str(frame)),)
+
+
+async def test_on_a_websocket_they_go_first(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[str] = []
+
+    async def gate(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        headers = connection.request.headers
+        seen.append(connection.request.path)
+        seen.append(f"{headers['X-Kind']} {headers['X-Opening']} {headers.get('Authorization')}")
+        async for frame in connection:
+            seen.append(str(frame))
+            await connection.send("heard")
+
+    steps: list[Step] = []
+    async with serve(gate, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        headers = {"Authorization": TOKEN}
+        with (
+            caplog.at_level(logging.DEBUG, logger="chatlab"),
+            talking("websocket", url, dialect=Gate(), headers=headers, record=steps.append) as (ada, watch),
+        ):
+            await ada.connect()
+            await ada.send("hi")
+            await until(lambda: len(watch.texts) == 3)
+            assert seen == [
+                f"/gate?room=lobby&token={TOKEN}",
+                "gate yes None",
+                f"I am {TOKEN}",
+                "hello",
+                "hi",
+            ]
+            await ada.disconnect()
+            assert TOKEN not in repr(steps) + repr(ada.config) + repr(ada) + caplog.text
+
+
+class Keeper(BaseHTTPRequestHandler):
+    server: Door
+
+    def do_GET(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)
+        right = asked.get("token") == [TOKEN] and self.headers["X-Kind"] == "gate"
+        self.answer(200 if right else 401, CSRF if self.path.startswith("/gate/csrf") else "")
+
+    def do_PUT(self) -> None:
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.posted.append((text, self.headers["X-Gate"], self.headers["X-CSRF-Token"]))
+        self.answer(201 if self.headers["X-Gate"] == CSRF else 403, "")
+
+    def answer(self, status: int, body: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+class Door(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Keeper)
+        self.posted: list[tuple[str, str | None, str | None]] = []
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    with Door() as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+async def test_requests_carry_them_and_the_csrf_token_has_the_dialects_header(door: Door) -> None:
+    steps: list[Step] = []
+    url = f"http://127.0.0.1:{door.server_port}"
+    headers = {"Authorization": TOKEN}
+    with talking("short_polling", url, dialect=Gate(), headers=headers, record=steps.append) as (ada, watch):
+        await ada.connect()
+        assert await (await ada.send("hi")).settled() is DeliveryState.ACKED
+        assert door.posted == [("hi", CSRF, None)]
+        await ada.disconnect()
+        assert not watch.of("unreadable")
+    for secret in (TOKEN, CSRF):
+        assert secret not in repr(steps) + repr(ada.config)

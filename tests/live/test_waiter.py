@@ -1,0 +1,65 @@
+"""A waiter: woken from any thread, also when its loop has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from chatlab.live.waiter import Waiter
+from tests.live.watch import PATIENCE
+
+
+async def wait(waiter: Waiter) -> None:
+    await waiter
+
+
+async def test_it_is_woken_on_its_own_thread_and_once_more_does_no_harm() -> None:
+    waiter = Waiter()
+    task = asyncio.create_task(wait(waiter))
+    await asyncio.sleep(0)
+    assert not task.done()
+    assert waiter.wake()
+    assert waiter.wake()
+    await asyncio.wait_for(task, PATIENCE)
+    await waiter
+
+
+async def test_it_is_woken_from_another_thread() -> None:
+    waiter = Waiter()
+    woken: list[bool] = []
+    thread = threading.Thread(target=lambda: woken.extend((waiter.wake(), waiter.wake())))
+    thread.start()
+    await asyncio.wait_for(wait(waiter), PATIENCE)
+    thread.join()
+    assert woken == [True, True]
+
+
+async def test_one_that_was_cancelled_may_still_be_woken() -> None:
+    waiter = Waiter()
+    task = asyncio.create_task(wait(waiter))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert waiter.wake()
+
+
+def test_it_tells_that_its_loop_has_closed() -> None:
+    loop = asyncio.new_event_loop()
+    waiters: list[Waiter] = []
+
+    async def make() -> None:
+        waiters.append(Waiter())
+        await waiters[0]
+
+    task = loop.create_task(make())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(waiters[0].wake()))
+    thread.start()
+    thread.join()
+    assert answers == [False]
+    assert not waiters[0].wake()
+    assert not task.done()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
