@@ -35,55 +35,70 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     presence: bool = False
 
 
-class AcceptQueue:
-    """A bounded queue, served at a constant rate. `longest` is the most that have ever waited in it."""
+class Queue:
+    """What waits for one server, first come first served; each entry is known by when it is done."""
 
-    __slots__ = ("_backlog", "_interval", "_waiting", "longest")
+    __slots__ = ("_ends", "_longest", "_peak")
+
+    def __init__(self) -> None:
+        self._ends: deque[float] = deque()
+        self._longest = self._peak = 0
+
+    @property
+    def longest(self) -> int:
+        """The most that there ever was in it."""
+        return max(self._longest, self._peak)
+
+    def take_peak(self, now: float) -> int:
+        """Return the most that there was in it since the last call."""
+        self._release(now)
+        peak, self._longest, self._peak = self._peak, self.longest, len(self._ends)
+        return peak
+
+    def clear(self) -> None:
+        """Forget everything in it."""
+        self._ends.clear()
+
+    def _release(self, now: float) -> None:
+        """Let go of what is done."""
+        ends = self._ends
+        while ends and ends[0] <= now:
+            ends.popleft()
+
+    def _append(self, now: float, work: float) -> float:
+        """Add what takes so many seconds; return when it is done."""
+        ends = self._ends
+        done_at = (ends[-1] if ends else now) + work
+        ends.append(done_at)
+        if len(ends) > self._peak:
+            self._peak = len(ends)
+        return done_at
+
+
+class AcceptQueue(Queue):
+    """A bounded queue, served at a constant rate."""
+
+    __slots__ = ("_backlog", "_interval")
 
     def __init__(self, rate: float | None, backlog: int) -> None:
+        super().__init__()
         self._interval = 0.0 if rate is None else 1 / rate
         self._backlog = backlog
-        self._waiting: deque[float] = deque()
-        self.longest = 0
 
     def enter(self, now: float) -> float | None:
         """Take the last place; return when one is served; None: there is no place."""
         if not self._interval:
             return now
-        waiting = self._waiting
-        while waiting and waiting[0] <= now:
-            waiting.popleft()
-        if len(waiting) >= self._backlog:
-            return None
-        served_at = (waiting[-1] if waiting else now) + self._interval
-        waiting.append(served_at)
-        self.longest = max(self.longest, len(waiting))
-        return served_at
-
-    def clear(self) -> None:
-        """Send everybody away."""
-        self._waiting.clear()
+        self._release(now)
+        return self._append(now, self._interval) if len(self._ends) < self._backlog else None
 
 
-class WorkQueue:
-    """What one process has to do, one thing after the other. `longest` is the most that there ever was."""
+class WorkQueue(Queue):
+    """What one process has to do, one thing after the other."""
 
-    __slots__ = ("_ends", "longest")
-
-    def __init__(self) -> None:
-        self._ends: deque[float] = deque()
-        self.longest = 0
+    __slots__ = ()
 
     def enter(self, now: float, work: float) -> float:
         """Add something that takes so many seconds; return when it is done."""
-        ends = self._ends
-        while ends and ends[0] <= now:
-            ends.popleft()
-        done_at = (ends[-1] if ends else now) + work
-        ends.append(done_at)
-        self.longest = max(self.longest, len(ends))
-        return done_at
-
-    def clear(self) -> None:
-        """Forget all that is to be done."""
-        self._ends.clear()
+        self._release(now)
+        return self._append(now, work)

@@ -17,11 +17,12 @@ Source: RFC 9293 §3.5 (opening), RFC 8446 §2 (TLS 1.3).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import inf
+from math import inf, nan
 from typing import Protocol
 
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.latency import Delay
 from chatlab.sim.path import NO_TROUBLE, Path
 
 GIVE_UP = 924.6
@@ -61,10 +62,14 @@ class Connection(ABC):
         "_accepted_at",
         "_door",
         "_down_at",
+        "_down_delay",
+        "_down_sent_at",
         "_environment",
         "_idle",
         "_traffic",
         "_up_at",
+        "_up_delay",
+        "_up_sent_at",
         "held",
         "number",
         "path",
@@ -77,7 +82,8 @@ class Connection(ABC):
         self._environment = traffic.environment
         self._door = door
         self._accepted_at = 0.0
-        self._up_at = self._down_at = -inf
+        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = -inf
+        self._up_delay = self._down_delay = nan
         self._idle: Alarm | None = None
         self.path = path
         self.number = 0
@@ -86,25 +92,46 @@ class Connection(ABC):
         self.silent_at = -inf if path.swallowing else inf
 
     # Packets. Whoever takes one checks for himself whether he is still there.
+    # What is sent at one instant goes as one packet, and the end of the bytes goes with the last one.
 
-    def _up(self, delay: float, size: int = 0) -> float:
-        """Send so many bytes to the server; return when they arrive."""
+    def _up(self, size: int = 0, draw: Delay | None = None) -> float:
+        """Send so many bytes to the server; return when they arrive. `draw` gives its delay, if not `up`."""
+        path, now = self.path, self._environment.now
+        if now != self._up_sent_at:
+            self._up_sent_at = now
+            self._up_delay = path.delay(draw or path.up)
+        return self._up_behind(size)
+
+    def _up_behind(self, size: int = 0) -> float:
+        """Send so many bytes, if any, with the delay of those before."""
+        if self._up_delay != self._up_delay:
+            return self._up(size)
         self._traffic.bytes_up += size
         path, now = self.path, self._environment.now
         if path.trouble is NO_TROUBLE:
-            self._up_at = at = path.arrival(now, delay, self._up_at)
+            self._up_at = at = path.arrival(now, self._up_delay, self._up_at)
         else:
-            self._up_at = at = path.troubled_arrival("up", now, delay, size, self._up_at)
+            self._up_at = at = path.troubled_arrival("up", now, self._up_delay, size, self._up_at)
         return at
 
-    def _down(self, delay: float, size: int = 0) -> float:
-        """Send so many bytes to the person; return when they arrive."""
+    def _down(self, size: int = 0, draw: Delay | None = None) -> float:
+        """Send so many bytes to the person; return when they arrive. `draw` as for `_up`."""
+        path, now = self.path, self._environment.now
+        if now != self._down_sent_at:
+            self._down_sent_at = now
+            self._down_delay = path.delay(draw or path.down)
+        return self._down_behind(size)
+
+    def _down_behind(self, size: int = 0) -> float:
+        """Send so many bytes, if any, with the delay of those before."""
+        if self._down_delay != self._down_delay:
+            return self._down(size)
         self._traffic.bytes_down += size
         path, now = self.path, self._environment.now
         if path.trouble is NO_TROUBLE:
-            self._down_at = at = path.arrival(now, delay, self._down_at)
+            self._down_at = at = path.arrival(now, self._down_delay, self._down_at)
         else:
-            self._down_at = at = path.troubled_arrival("down", now, delay, size, self._down_at)
+            self._down_at = at = path.troubled_arrival("down", now, self._down_delay, size, self._down_at)
         return at
 
     @property
@@ -115,25 +142,25 @@ class Connection(ABC):
 
     def knock(self) -> None:
         """Send the SYN."""
-        self._environment.call_at(self._up(self.path.connect()), self._take_syn)
+        self._environment.call_at(self._up(draw=self.path.connect), self._take_syn)
 
     def _take_syn(self) -> None:
         if self._silent:
             return
         accepted_at = None if self.path.refusing else self._door.knock(self)
         if accepted_at is None:
-            self._environment.call_at(self._down(self.path.connect()), self._refused)
+            self._environment.call_at(self._down(draw=self.path.connect), self._refused)
             return
         self.served = True
         self._accepted_at = accepted_at
         step = self._greet if self._traffic.tls else self._speak
-        self._environment.call_at(self._down(self.path.connect()), step)
+        self._environment.call_at(self._down(draw=self.path.connect), step)
         self.adapt()
 
     def _greet(self) -> None:
         """Send the ClientHello."""
         if self.held and not self._silent:
-            self._environment.call_at(self._up(self.path.connect()), self._take_greeting)
+            self._environment.call_at(self._up(draw=self.path.connect), self._take_greeting)
 
     def _take_greeting(self) -> None:
         if self._silent or not self.served:
@@ -141,7 +168,7 @@ class Connection(ABC):
         if self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, self._take_greeting)
         else:
-            self._environment.call_at(self._down(self.path.connect()), self._speak)
+            self._environment.call_at(self._down(draw=self.path.connect), self._speak)
 
     @abstractmethod
     def _speak(self) -> None:
@@ -158,15 +185,21 @@ class Connection(ABC):
     # Ends
 
     @abstractmethod
-    def _lose(self) -> None:
-        """The person's side is told that the server has gone."""
+    def _lose(self, reset: bool) -> None:
+        """The person's side is told that the server has gone: by its end of the bytes, or by a `reset`."""
 
-    def let_go(self, size: int = 0) -> None:
-        """End it from the person's side, who hears no more of it, with so many last bytes."""
+    def let_go(self) -> None:
+        """End it from the person's side, who hears no more of it."""
         self.held = False
-        self._environment.call_at(self._up(self.path.up(), size), self._take_end)
+        self._environment.call_at(self._up_behind(), self._take_end)
 
     def _take_end(self) -> None:
+        if self._accepted_at > self._environment.now:  # What has come before it is still to be read.
+            self._environment.call_at(self._accepted_at, self._take_end)
+        else:
+            self._take_reset()
+
+    def _take_reset(self) -> None:
         if self.served and not self._silent:
             self.served = False
             self._door.leave(self)
@@ -174,7 +207,8 @@ class Connection(ABC):
     def abort(self) -> None:
         """End it from the server's side without a word, as a process that dies does."""
         self.served = False
-        self._environment.call_at(self._down(self.path.down()), self._lose)
+        unaccepted = self._accepted_at > self._environment.now
+        self._environment.call_at(self._down_behind(), self._lose, unaccepted)
 
     def dismiss(self, code: int, reason: str) -> None:
         """End it from the server's side, as politely as the protocol has it."""
@@ -182,8 +216,12 @@ class Connection(ABC):
 
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""
-        self._environment.call_at(self._down(self.path.down()), self._lose)
-        self._environment.call_at(self._up(self.path.up()), self._take_end)
+        self._environment.call_at(self._down_behind(), self._lose, True)
+        self._environment.call_at(self._up_behind(), self._take_reset)
+
+    def silence(self, at: float) -> None:
+        """From then on let everything vanish, and tell neither side."""
+        self.silent_at = min(self.silent_at, at)
 
     # Proxies
 

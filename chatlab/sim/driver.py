@@ -7,8 +7,10 @@ number, its generation, and a timer of an old generation does nothing when it fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from math import inf
+from types import MappingProxyType
 from typing import Protocol
 
 from chatlab.dialects.base import Answer
@@ -41,6 +43,7 @@ from chatlab.transports.machine import (
 )
 
 CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
+_NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
 
 
 def is_whole(answer: Answer) -> bool:
@@ -76,8 +79,8 @@ class Recorder(Protocol):
 class Driver:
     """One person's machine, path and links. `steps` is where its steps go, if they are wanted.
 
-    `links` are WebSockets, `exchanges` requests; `read_at` is when the server read the log for the last poll
-    that told the person all there was. Who makes requests needs a `session`.
+    `links` are its WebSockets: one, but for moments. Each transport of who makes requests has a session.
+    `read_at` is when the server read the log for the last poll that told the person all there was.
     """
 
     __slots__ = (
@@ -85,17 +88,17 @@ class Driver:
         "_environment",
         "_generation",
         "_machine",
+        "_make_session",
         "_messages",
         "_network",
         "_recorder",
+        "_sessions",
         "_steps",
-        "exchanges",
         "links",
         "name",
         "path",
         "person",
         "read_at",
-        "session",
     )
 
     def __init__(
@@ -107,19 +110,20 @@ class Driver:
         path: Path,
         recorder: Recorder,
         steps: list[Step] | None = None,
+        make_session: Callable[[Driver], Session] | None = None,
     ) -> None:
         self.person = person
         self.name = name
         self.path = path
-        self.links: dict[int, Link] = {}
-        self.exchanges: dict[int, Exchange] = {}
+        self.links: tuple[Link, ...] = ()
         self.read_at = -inf
         self._machine = machine
         self._network = network
         self._environment = network.environment
         self._recorder = recorder
         self._steps = steps
-        self.session: Session | None = None
+        self._make_session = make_session
+        self._sessions = _NO_SESSIONS
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -127,27 +131,30 @@ class Driver:
     @property
     def heard_until(self) -> float:
         """Whatever the server has had before this time, the person must have been shown; inf: all."""
-        quiet = any(link.quiet for link in self.links.values())
-        quiet = quiet or any(exchange.quiet for exchange in self.exchanges.values())
+        exchanges = chain.from_iterable(session.exchanges.values() for session in self._sessions.values())
+        quiet = any(link.quiet for link in self.links) or any(exchange.quiet for exchange in exchanges)
         return inf if quiet else self.read_at
 
     @property
     def connections(self) -> Iterator[Connection]:
         """All connections, whether in use or kept for later."""
-        kept = () if self.session is None else self.session.connections
-        return iter([*self.links.values(), *kept])
+        kept = [connection for session in self._sessions.values() for connection in session.connections]
+        return iter([*self.links, *kept])
+
+    def adapt(self) -> None:
+        """Take note that the path has changed."""
+        for connection in self.connections:
+            connection.adapt()
 
     def suffer(self, trouble: Trouble) -> None:
         """Have a further trouble on the path."""
         self.path.suffer(trouble)
-        for connection in self.connections:
-            connection.adapt()
+        self.adapt()
 
     def recover(self, trouble: Trouble) -> None:
         """Be rid of a trouble on the path."""
         self.path.recover(trouble)
-        for connection in self.connections:
-            connection.adapt()
+        self.adapt()
 
     # What a person does
 
@@ -165,81 +172,110 @@ class Driver:
         message = OutgoingMessage(text, client_id=f"{self.name}-{self._messages}")
         event = Submit(message)
         now = self._environment.now
-        effects = self._take(event, now)
+        effects = self._machine.handle(event, now)
+        if self._steps is not None:
+            self._steps.append(Step(now, self.name, event, tuple(effects)))
         if any(type(effect) is Refuse for effect in effects):
             self._recorder.refused()
         else:
             self._recorder.accepted(self.person, message.client_id, now)
         self._carry_out(effects, now)
+        if self._machine.deadline < self._armed_at:
+            self._arm(self._machine.deadline)
 
     # What the network tells
 
     def handle(self, event: Event) -> None:
         """Give the machine an event, and do what it wants."""
         now = self._environment.now
-        self._carry_out(self._take(event, now), now)
+        machine = self._machine
+        effects = machine.handle(event, now)
+        if self._steps is not None:
+            self._steps.append(Step(now, self.name, event, tuple(effects)))
+        if effects:
+            self._carry_out(effects, now)
+        if machine.deadline < self._armed_at:
+            self._arm(machine.deadline)
 
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
-        if self.links.pop(event.link, None) is None:
-            exchange = self.exchanges.pop(event.link)
+        if self._forget_link(event.link) is None:
+            exchange = self._forget_exchange(event.link)
+            assert exchange is not None
             if exchange.purpose == "poll" and isinstance(event, Answered) and is_whole(event.answer):
                 self.read_at = exchange.read_at
         self.handle(event)
 
     # The machine
 
-    def _take(self, event: Event, now: float) -> Sequence[Effect]:
-        effects = self._machine.handle(event, now)
-        if self._steps is not None:
-            self._steps.append(Step(now, self.name, event, tuple(effects)))
-        return effects
-
     def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
         recorder = self._recorder
         for effect in effects:
-            match effect:
-                case Deliver(event):
+            match effect:  # What is most frequent comes first.
+                case Deliver():
+                    event = effect.event
                     if event.message is not None:
                         recorder.delivered(self.person, event.message, now)
                     elif event.type == "resync":
                         recorder.resynced()
-                case Send(link, data) | SendBytes(link, data):
-                    self.links[link].send(data)
-                case Settle(client_id, state):
-                    recorder.settled(client_id, state, now)
-                case Notify(change):
-                    recorder.changed(self.person, change.status, now)
-                case OpenWebSocket(link, query):
+                case Send() | SendBytes():
+                    self._link(effect.link).send(effect.data)
+                case Notify():
+                    recorder.changed(self.person, effect.change.status, now)
+                case OpenWebSocket():
                     recorder.attempted(now)
-                    self.links[link] = self._network.open(self.path, self, link, query)
+                    link = self._network.open(self.path, self, effect.link, effect.query)
+                    self.links = (*self.links, link)
+                case Settle():
+                    recorder.settled(effect.client_id, effect.state, now)
                 case Fetch():
                     self._fetch(effect, now)
-                case Close(link, code, reason):
-                    closing = self.links.pop(link, None) or self.exchanges.pop(link, None)
+                case Close():
+                    closing = self._forget_link(effect.link) or self._forget_exchange(effect.link)
                     if closing is not None:
-                        closing.close(code, reason)
-                case Ping(link, id):
-                    self.links[link].ping(id)
+                        closing.close(effect.code, effect.reason)
+                case Ping():
+                    self._link(effect.link).ping(effect.id)
                 case Refuse():
                     pass  # `submit` has seen to it.
-        deadline = self._machine.deadline
-        if deadline < self._armed_at:
-            self._arm(deadline)
+
+    def _link(self, number: int) -> Link:
+        for link in self.links:
+            if link.link == number:
+                return link
+        raise KeyError(number)
+
+    def _forget_link(self, number: int) -> Link | None:
+        for link in self.links:
+            if link.link == number:
+                self.links = tuple(other for other in self.links if other is not link)
+                return link
+        return None
+
+    def _forget_exchange(self, number: int) -> Exchange | None:
+        for session in self._sessions.values():
+            if number in session.exchanges:
+                return session.exchanges.pop(number)
+        return None
 
     def _fetch(self, effect: Fetch, now: float) -> None:
-        assert self.session is not None
+        session = self._sessions.get(effect.transport)
+        if session is None:
+            assert self._make_session is not None
+            session = self._make_session(self)
+            self._sessions = {**self._sessions, effect.transport: session}
         purpose = effect.purpose
         if purpose == "stream" or (
             purpose == "poll" and self._machine.status is not ConnectionStatus.CONNECTED
         ):
             self._recorder.attempted(now)
-        self.exchanges[effect.link] = self.session.fetch(effect.link, purpose, effect.request)
+        session.fetch(effect.link, purpose, effect.request)
 
     def _arm(self, deadline: float) -> None:
         self._armed_at = deadline
         self._generation += 1
-        self._environment.call_at(max(deadline, self._environment.now), self._fire, self._generation)
+        environment = self._environment
+        environment.call_at(max(deadline, environment.now), self._fire, self._generation)
 
     def _fire(self, generation: int) -> None:
         if generation != self._generation:

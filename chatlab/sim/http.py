@@ -9,7 +9,6 @@ Source: RFC 9112 §9.3 (persistence), §7.1 (chunked transfer coding).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from http import HTTPStatus
 from math import inf
 from typing import Literal, Protocol
@@ -19,8 +18,9 @@ from chatlab.dialects.base import Answer, HttpDialect, Request
 from chatlab.dialects.serving import STREAM_TYPE, encode_event
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
-from chatlab.sim.network import REFUSED, RESET, Client
+from chatlab.sim.network import Client
 from chatlab.sim.path import Path
+from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Failure, Opened, ReceivedBytes
 
 Purpose = Literal["stream", "poll", "post", "csrf"]
@@ -38,10 +38,11 @@ STREAM_HEAD_SIZE = len(
     f"HTTP/1.1 200 OK{_ANSWER}{_NOSNIFF}content-type: {STREAM_TYPE}\r\nx-accel-buffering: no\r\n"
     "Transfer-Encoding: chunked\r\n"
 )
+CLOSING_SIZE = len("connection: close\r\n")
 STREAM_END_SIZE = len("0\r\n\r\n")
 
-CUT_SHORT = Failure("reset", reason="the connection ended before the answer did")
-STREAM_ENDED = Failure("reset", reason="the stream ended")
+SERVER_KEEP_ALIVE = 5.0
+"""Seconds after which the server closes a connection that nobody uses. Source: uvicorn."""
 
 
 def request_size(request: Request) -> int:
@@ -82,9 +83,19 @@ class HttpHost(Door, Protocol):
 
 
 class Session:
-    """What one person's requests share: connections and the CSRF token."""
+    """What one person's requests share: connections and the CSRF token. `exchanges` are those under way."""
 
-    __slots__ = ("_csrf_token", "_dialect", "client", "connections", "host", "keep_alive", "path", "traffic")
+    __slots__ = (
+        "_csrf_token",
+        "_dialect",
+        "client",
+        "connections",
+        "exchanges",
+        "host",
+        "keep_alive",
+        "path",
+        "traffic",
+    )
 
     def __init__(
         self,
@@ -101,6 +112,7 @@ class Session:
         self.client = client
         self.keep_alive = keep_alive
         self.connections: list[HttpConnection] = []
+        self.exchanges: dict[int, Exchange] = {}
         self._dialect = dialect
         self._csrf_token = ""
 
@@ -111,7 +123,7 @@ class Session:
             request = Request(request.method, request.path, request.query, headers, request.body)
         idle = next((connection for connection in self.connections if connection.idle), None)
         connection = idle or HttpConnection(self)
-        exchange = Exchange(connection, number, purpose, request)
+        exchange = self.exchanges[number] = Exchange(connection, number, purpose, request)
         connection.use(exchange)
         if idle is None:
             self.connections.append(connection)
@@ -132,12 +144,23 @@ class HttpConnection(Connection):
     `exchange` is the person's present one, and `serving` the server's.
     """
 
-    __slots__ = ("_expiry", "_standing", "alarm", "exchange", "serving", "session")
+    __slots__ = (
+        "_expiry",
+        "_finished",
+        "_kept_until",
+        "_standing",
+        "alarm",
+        "exchange",
+        "serving",
+        "session",
+    )
 
     def __init__(self, session: Session) -> None:
         super().__init__(session.traffic, session.host, session.path)
         self.session = session
         self._standing = False
+        self._kept_until = inf  # by the server
+        self._finished = False  # the server has ended its stream in good order
         self._expiry = Alarm(self._environment, self._expire)
         self.exchange: Exchange | None = None
         self.serving: Exchange | None = None
@@ -162,8 +185,16 @@ class HttpConnection(Connection):
 
     def _transmit(self, exchange: Exchange) -> None:
         self._traffic.requests += 1
-        at = self._up(self.path.up(), request_size(exchange.request))
-        self._environment.call_at(at, self._take_request, exchange)
+        at = self._up(request_size(exchange.request))
+        if at <= self._kept_until:
+            self._environment.call_at(at, self._take_request, exchange)
+        else:  # Only then does it matter that the server has an end to its patience.
+            self._environment.call_at(max(self._environment.now, self._kept_until), self._close_unused)
+
+    def _close_unused(self) -> None:
+        if self.served:
+            self._door.leave(self)
+            self.abort()
 
     def _take_request(self, exchange: Exchange) -> None:
         if self._silent or not self.served:
@@ -172,6 +203,7 @@ class HttpConnection(Connection):
             self._environment.call_at(self._accepted_at, self._take_request, exchange)
         else:
             self.serving = exchange
+            self._kept_until = inf
             self.session.host.request(exchange)
 
     # The server's end
@@ -191,27 +223,29 @@ class HttpConnection(Connection):
         if not self.served:
             return
         self.serving = None
+        self._kept_until = self._environment.now + SERVER_KEEP_ALIVE
         exchange.result = answer
         if last:
             self.served = False
             self._door.leave(self)
-        size = answer_size(answer) + (len("connection: close\r\n") if last else 0)
-        at = self._down(self.path.down(), size)
+        told = last and answer.status == HTTPStatus.SERVICE_UNAVAILABLE  # Not where it stops.
+        at = self._down(answer_size(answer) + (CLOSING_SIZE if told else 0))
         self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a member's frame on the stream."""
         if self.serving is not None and not self.buried:
-            self.serving.write(_encoded(frame))
+            self.serving.write(encode_event(frame))
 
     def push(self, exchange: Exchange, event: Opened | ReceivedBytes, size: int) -> None:
         """Send the beginning or a piece of a stream."""
-        self._environment.call_at(self._down(self.path.down(), size), exchange.take, event)
+        self._environment.call_at(self._down(size), exchange.take, event)
 
     def dismiss(self, code: int, reason: str) -> None:
         """End the stream, if there is one, and then the connection."""
         if self.serving is not None and self.serving.begun:
-            self._traffic.bytes_down += STREAM_END_SIZE
+            self._finished = True
+            self._down(STREAM_END_SIZE)
         self.abort()
 
     def abort(self) -> None:
@@ -259,11 +293,11 @@ class HttpConnection(Connection):
     def _refused(self) -> None:
         self._fail(REFUSED)
 
-    def _lose(self) -> None:
-        if self.exchange is not None and self.exchange.opened:
-            self._fail(STREAM_ENDED)
+    def _lose(self, reset: bool) -> None:
+        if reset or not self._standing:
+            self._fail(RESET)
         else:
-            self._fail(CUT_SHORT if self._standing else RESET)
+            self._fail(STREAM_ENDED if self._finished else CUT_SHORT)
 
     def _fail(self, failure: Failure) -> None:
         if self.listening:
@@ -383,9 +417,3 @@ class Exchange:
         """Abandon it, and with it the connection: how much of it is under way nobody knows."""
         self._connection.drop()
         self._connection.let_go()
-
-
-@lru_cache(maxsize=4)
-def _encoded(frame: str | bytes) -> bytes:
-    """Return the bytes of a frame's event: the same for all of a room's members, so made once."""
-    return encode_event(frame)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import exp, log
 from statistics import NormalDist
 
 from chatlab.errors import SettingsError
 from chatlab.settings import Duration, PositiveDuration, Settings
 
-_STANDARD = NormalDist()
-_Z99 = _STANDARD.inv_cdf(0.99)
+_quantile = NormalDist().inv_cdf
+_Z99 = _quantile(0.99)
 
 
 class LogNormal(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +26,12 @@ class LogNormal(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise SettingsError(
                 f"LogNormal.p99: give at least the median ({self.median:g}), got {self.p99:g}"
             )
+
+
+@lru_cache
+def _sigma(latency: LogNormal) -> float:
+    """Return the standard deviation of the logarithm, the same object for all people."""
+    return log(latency.p99 / latency.median) / _Z99
 
 
 class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +62,7 @@ class Latency:
         latency = config.latency
         if isinstance(latency, LogNormal):
             self._median = latency.median
-            self._sigma = log(latency.p99 / latency.median) / _Z99
+            self._sigma = _sigma(latency)
         else:
             self._median = latency
             self._sigma = 0.0
@@ -65,5 +72,5 @@ class Latency:
     def __call__(self) -> float:
         delay = self._median
         if self._sigma:
-            delay *= exp(self._sigma * _STANDARD.inv_cdf(self._uniform() or 2**-54))
+            delay *= exp(self._sigma * _quantile(self._uniform() or 2**-54))
         return delay + self._jitter * self._uniform() if self._jitter else delay

@@ -12,18 +12,24 @@ import msgspec
 from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
 from chatlab.luck import Luck
-from chatlab.settings import AnyConfig, FallbackConfig, WebSocketConfig
+from chatlab.settings import AnyConfig, FallbackConfig
+from chatlab.sim.as_written.making import make_as_written
+from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver, Recorder
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults import Fault, schedule
+from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.http import Session
 from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.meter import Meter
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths
 from chatlab.sim.people import PeopleConfig, bring
 from chatlab.sim.server import Server
 from chatlab.trace import Step
+from chatlab.transports.backoff import Uniform
+from chatlab.transports.machine import Machine
 from chatlab.transports.making import make_machine
 
 REMEMBERED_FRAMES = 4096
@@ -38,10 +44,11 @@ class Model:
     `recorder` hears of everybody.
     """
 
+    @rare_garbage()
     def __init__(
         self,
         seed: int,
-        config: AnyConfig,
+        config: AnyConfig | AsWritten,
         people: PeopleConfig,
         network: NetworkConfig,
         server: ServerConfig,
@@ -53,27 +60,39 @@ class Model:
         self.environment = LadderEnvironment()
         self.server = Server(self.environment, server, luck)
         self.network = Network(self.environment, self.server, tls=network.tls)
+        self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
         self.steps: list[Step] = []
         self.drivers: list[Driver] = []
         paths = Paths(network, luck)
         dialect = cast(Dialect, SharedDialect(find_dialect(config.dialect)))
+
+        def make_session(driver: Driver) -> Session:
+            assert dialect.http is not None  # The machine has seen to that.
+            return Session(self.network, self.server, driver.path, driver, dialect.http, network.keep_alive)
+
+        rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
         for person, name in enumerate(people.names):
-            own = personal(config, f"room-{people.room(person) + 1}", name)
-            machine = make_machine(own, dialect, luck.uniform(person, "backoff"))
+            room = rooms[people.room(person)]
+            machine = _make(config, dialect, luck.uniform(person, "backoff"), room, name)
             path = paths.make(person)
             steps = self.steps if person < sample else None
-            driver = Driver(person, name, machine, self.network, path, recorder, steps)
-            if dialect.http is not None and not isinstance(config, WebSocketConfig):
-                driver.session = Session(
-                    self.network, self.server, path, driver, dialect.http, network.keep_alive
-                )
+            driver = Driver(person, name, machine, self.network, path, recorder, steps, make_session)
             self.drivers.append(driver)
-        schedule(faults, self.drivers, self.server, luck)
+        schedule(faults, self.drivers, self.server, luck, self.environment)
         bring(people, self.drivers, self.environment, luck)
 
+    @rare_garbage()
     def run(self, duration: float) -> None:
         """Let so many seconds pass."""
         self.environment.run(until=self.environment.now + duration)
+
+
+def _make(
+    config: AnyConfig | AsWritten, dialect: Dialect, uniform: Uniform, room: str, sender: str
+) -> Machine:
+    if isinstance(config, AsWritten):
+        return make_as_written(config, dialect, uniform, room, sender)
+    return make_machine(personal(config, room, sender), dialect, uniform)
 
 
 def personal(config: C, room: str, sender: str) -> C:
@@ -101,7 +120,8 @@ class SharedDialect:
             vars(self.http)["page"] = _sharing_pages(dialect.http)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._dialect, name)
+        value = vars(self)[name] = getattr(self._dialect, name)  # So that it is found sooner from now on.
+        return value
 
 
 def _sharing_pages(http: HttpDialect) -> Callable[[Answer], Page | None]:

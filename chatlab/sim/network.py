@@ -9,12 +9,15 @@ Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import urlencode
 
 from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import NO_TROUBLE, Path
+from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import (
     Answered,
     Closed,
@@ -28,22 +31,29 @@ from chatlab.transports.machine import (
 
 REQUEST_SIZE = len(
     "GET /ws? HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: 24 characters of base64.\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    "Sec-WebSocket-Key: 24 characters of base64.\r\nSec-WebSocket-Version: 13\r\n"
+    "User-Agent: Python/3.11 websockets/17.4\r\n\r\n"
 )
 RESPONSE_SIZE = len(
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Accept: 28 characters of base64.....\r\n\r\n"
+    "Sec-WebSocket-Accept: 28 characters of base64.....\r\ndate: Mon, 23 Nov 2026 06:07:08 GMT\r\n\r\n"
 )
 
-REFUSED = Failure("refused", reason="nobody accepts connections there")
-RESET = Failure("reset", reason="the connection was reset")
-LOST = Failure("close", 1006, "the connection was lost")
+_GRANTED: dict[str, str] = {}
+_PLAIN = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
 
 
 def frame_size(content: str | bytes, *, masked: bool) -> int:
     """Return the bytes of a WebSocket frame with its header; a client's are masked. Source: RFC 6455 §5.2."""
     size = len(content) if isinstance(content, bytes) or content.isascii() else len(content.encode())
     return size + (2 if size < 126 else 4 if size < 65536 else 10) + 4 * masked
+
+
+def query_size(query: Mapping[str, str]) -> int:
+    """Return the bytes of a query: quickly, where nothing in it has to be escaped."""
+    if query and all(map(_PLAIN, query.values())):
+        return sum(map(len, query)) + sum(map(len, query.values())) + 2 * len(query) - 1
+    return len(urlencode(query))
 
 
 class Client(Protocol):
@@ -83,9 +93,12 @@ class Network(Traffic):
 
 
 class Link(Connection):
-    """One WebSocket connection, from its first packet on."""
+    """One WebSocket connection, from its first packet on.
 
-    __slots__ = ("_accepted", "_client", "_host", "_link", "_opened", "query")
+    `link` is its number at the person's end, and `query` what is asked for, until it's granted.
+    """
+
+    __slots__ = ("_accepted", "_client", "_host", "_opened", "_standing", "link", "query")
 
     def __init__(
         self, network: Network, path: Path, client: Client, number: int, query: dict[str, str]
@@ -93,9 +106,10 @@ class Link(Connection):
         super().__init__(network, network.host, path)
         self._host = network.host
         self._client = client
-        self._link = number
+        self.link = number
         self._accepted = False
         self._opened = False
+        self._standing = False
         self.query = query
 
     @property
@@ -111,38 +125,35 @@ class Link(Connection):
         self._end(REFUSED)
 
     def _speak(self) -> None:
+        self._standing = True
         if self.held and not self._silent:
             self._traffic.requests += 1
-            size = REQUEST_SIZE + len(urlencode(self.query))
-            self._environment.call_at(self._up(self.path.connect(), size), self._take_request)
+            at = self._up(REQUEST_SIZE + query_size(self.query))
+            self._environment.call_at(max(at, self._accepted_at), self._take_request)
 
     def _take_request(self) -> None:
-        if self._silent:
-            return
-        if self._accepted_at > self._environment.now:
-            self._environment.call_at(self._accepted_at, self._take_request)
-        elif self.served:
+        if self.served and not self._silent:
             self._host.upgrade(self)
 
     # The person's end
 
     def send(self, frame: str | bytes) -> None:
         """Send a frame to the server."""
-        at = self._up(self.path.up(), frame_size(frame, masked=True))
+        at = self._up(frame_size(frame, masked=True))
         self._environment.call_at(at, self._take_frame, frame)
 
     def _take_frame(self, frame: str | bytes) -> None:
-        if self.served and not self._silent:
+        if self.served and self._environment.now < self.silent_at:
             self._host.receive(self, frame)
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, which the server's WebSocket layer answers by itself (RFC 6455 §5.5.3)."""
-        at = self._up(self.path.up(), frame_size(str(number), masked=True))
+        at = self._up(frame_size(str(number), masked=True))
         self._environment.call_at(at, self._take_ping, number)
 
     def _take_ping(self, number: int) -> None:
         if self.served and not self._silent and not self.path.trouble.mute:
-            at = self._down(self.path.down(), frame_size(str(number), masked=False))
+            at = self._down(frame_size(str(number), masked=False))
             self._environment.call_at(at, self._take_pong, number)
 
     def close(self, code: int, reason: str) -> None:
@@ -151,12 +162,12 @@ class Link(Connection):
         if code == 1006:
             self.let_go()
         else:
-            at = self._up(self.path.up(), frame_size("xx" + reason, masked=True))
-            self._environment.call_at(at, self._take_close)
+            at = self._up(frame_size("xx" + reason, masked=True))
+            self._environment.call_at(at, self._take_close, reason)
 
-    def _take_close(self) -> None:
+    def _take_close(self, reason: str) -> None:
         if self.served and not self._silent:
-            self._traffic.bytes_down += frame_size("xx", masked=False)
+            self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
             self._take_end()
 
     # The server's end
@@ -164,12 +175,13 @@ class Link(Connection):
     def accept(self) -> None:
         """Answer the upgrade request: the person is let in."""
         self._accepted = True
-        self._environment.call_at(self._down(self.path.connect(), RESPONSE_SIZE), self._open)
+        self.query = _GRANTED
+        self._environment.call_at(self._down(RESPONSE_SIZE), self._open)
 
-    def refuse(self, status: int, reason: str, retry_after: float | None = None) -> None:
-        """Answer the upgrade request with an HTTP status."""
+    def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
+        """Answer the upgrade request with an HTTP status, in so many bytes."""
         self.served = False
-        at = self._down(self.path.connect(), RESPONSE_SIZE + len(reason.encode()))
+        at = self._down(size)
         self._environment.call_at(at, self._end, Failure("http", status, reason, retry_after))
 
     def reply(self, frame: str | bytes, size: int) -> None:
@@ -182,17 +194,20 @@ class Link(Connection):
             return
         if path.trouble is NO_TROUBLE:  # As `_down`, where it is called most.
             self._traffic.bytes_down += size
-            self._down_at = at = path.arrival(now, path.down(), self._down_at)
+            if now != self._down_sent_at:
+                self._down_sent_at = now
+                self._down_delay = path.down()
+            self._down_at = at = path.arrival(now, self._down_delay, self._down_at)
         else:
-            at = self._down(path.down(), size)
+            at = self._down(size)
         environment.call_at(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
-        if self.held and not self._silent:
-            event = (
-                Received(self._link, frame) if isinstance(frame, str) else ReceivedBytes(self._link, frame)
+        if self.held and self._environment.now < self.silent_at:
+            link = self.link
+            self._client.handle(
+                Received(link, frame) if isinstance(frame, str) else ReceivedBytes(link, frame)
             )
-            self._client.handle(event)
 
     def dismiss(self, code: int, reason: str) -> None:
         """End the link from the server's side with a close frame, if it is open already."""
@@ -200,7 +215,7 @@ class Link(Connection):
             self.abort()
             return
         self.served = False
-        at = self._down(self.path.down(), frame_size("xx" + reason, masked=False))
+        at = self._down(frame_size("xx" + reason, masked=False))
         self._environment.call_at(at, self._end, Failure("close", code, reason))
 
     # What becomes of it at the person's end
@@ -208,18 +223,18 @@ class Link(Connection):
     def _open(self) -> None:
         if self.held and not self._silent:
             self._opened = True
-            self._client.handle(Opened(self._link))
+            self._client.handle(Opened(self.link))
 
     def _take_pong(self, number: int) -> None:
         if self.held and not self._silent:
-            self._client.handle(Pong(self._link, number))
+            self._client.handle(Pong(self.link, number))
 
-    def _lose(self) -> None:
-        self._end(LOST if self._opened else RESET)
+    def _lose(self, reset: bool) -> None:
+        self._end(LOST if self._opened else UNANSWERED if self._standing else RESET)
 
     def _end(self, failure: Failure) -> None:
         if self.held and not self._silent:
             self.held = False
-            if failure.kind == "close" and failure.code != 1006:  # A close frame is answered by one.
-                self._traffic.bytes_up += frame_size("xx", masked=True)
-            self._client.lose(Closed(self._link, failure))
+            if failure.kind == "close" and failure.code != 1006:  # A close frame is echoed.
+                self._up(frame_size("xx" + failure.reason, masked=True))
+            self._client.lose(Closed(self.link, failure))

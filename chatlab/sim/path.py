@@ -49,6 +49,7 @@ class Trouble(Struct, frozen=True, eq=False):
 
 
 NO_TROUBLE = Trouble()
+_NO_TROUBLES = (NO_TROUBLE,)
 
 
 class Line:
@@ -92,7 +93,7 @@ class Path:
         self.swallowing = 0
         self.cut_until = -inf
         self.trouble = own
-        self._troubles: tuple[Trouble, ...] = (own,)
+        self._troubles: tuple[Trouble, ...] = (own,) if own is not NO_TROUBLE else _NO_TROUBLES
         self._lines: dict[str, Line] | None = None
 
     def suffer(self, trouble: Trouble) -> None:
@@ -105,12 +106,18 @@ class Path:
         self._troubles = tuple(other for other in self._troubles if other is not trouble)
         self.trouble = reduce(or_, self._troubles)
 
+    def delay(self, draw: Delay) -> float:
+        """Draw a packet's latency, with what present troubles add to it."""
+        delay = draw()
+        for more in self.trouble.delays:
+            delay += more()
+        return delay
+
     def troubled_arrival(
         self, line: Literal["up", "down"], now: float, delay: float, size: int, last: float
     ) -> float:
-        """Return when so many bytes arrive, as `arrival`, by the present trouble."""
+        """Return when so many bytes arrive, as `arrival`, by the present bandwidth."""
         trouble = self.trouble
-        delay += sum(more() for more in trouble.delays)
         if trouble.bandwidth < inf:
             if self._lines is None:
                 self._lines = {"up": Line(), "down": Line()}
@@ -120,7 +127,7 @@ class Path:
     def arrival(self, now: float, delay: float, last: float) -> float:
         """Return when a packet arrives that is sent now, behind one that arrives at `last`; inf: never."""
         at = (now if now >= self.cut_until else self._sent_again(now)) + delay
-        return max(last, at)
+        return max(at, last)
 
     def _sent_again(self, now: float) -> float:
         if self.cut_until == inf:

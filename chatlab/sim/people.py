@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import log1p
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta
 
@@ -12,8 +12,6 @@ from chatlab.errors import SettingsError
 from chatlab.luck import Luck
 from chatlab.messages import MAX_CONTENT_SIZE
 from chatlab.settings import Duration, Name, Settings, Size
-from chatlab.sim.driver import Driver
-from chatlab.sim.environment import LadderEnvironment
 from chatlab.transports.backoff import Uniform
 
 Rate = Annotated[float, Meta(ge=0, le=1e6)]
@@ -82,54 +80,77 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return person % self.rooms
 
 
+class Calendar(Protocol):
+    """A clock that calls: what is due at the same time, in the order in which it was asked for."""
+
+    def call_at(self, time: float, callback: Callable[..., object], /, *arguments: Any) -> object:
+        """Call back at so many seconds since the run began."""
+
+    def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> object:
+        """Call back after so many seconds."""
+
+
+class Participant(Protocol):
+    """What a person can do, in any world. People are numbered from 0."""
+
+    person: int
+    name: str
+
+    def connect(self) -> None:
+        """Want to be connected."""
+
+    def disconnect(self) -> None:
+        """Want to be disconnected."""
+
+    def submit(self, text: str) -> None:
+        """Send a message."""
+
+
 class Sender:
     """Lets one person send at random times, from now on: a Poisson process."""
 
-    __slots__ = ("_driver", "_environment", "_rate", "_text", "_uniform")
+    __slots__ = ("_calendar", "_participant", "_rate", "_text", "_uniform")
 
     def __init__(
-        self, environment: LadderEnvironment, driver: Driver, rate: float, text: str, uniform: Uniform
+        self, calendar: Calendar, participant: Participant, rate: float, text: str, uniform: Uniform
     ) -> None:
-        self._environment = environment
-        self._driver = driver
+        self._calendar = calendar
+        self._participant = participant
         self._rate = rate
         self._text = text
         self._uniform = uniform
 
     def wait(self) -> None:
         """Wait until the next message is to be sent."""
-        self._environment.call_later(-log1p(-self._uniform()) / self._rate, self._send)
+        self._calendar.call_later(-log1p(-self._uniform()) / self._rate, self._send)
 
     def _send(self) -> None:
-        self._driver.submit(self._text)
+        self._participant.submit(self._text)
         self.wait()
 
 
-def bring(
-    people: PeopleConfig, drivers: Sequence[Driver], environment: LadderEnvironment, luck: Luck
-) -> None:
+def bring(people: PeopleConfig, participants: Sequence[Participant], calendar: Calendar, luck: Luck) -> None:
     """Schedule what everybody will do."""
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
-    for driver in drivers:
-        arrive_at = (
-            people.arrive_over * luck.uniform(driver.person, "arrive")() if people.arrive_over else 0.0
-        )
-        if driver.name not in awaited:
-            environment.call_at(arrive_at, driver.connect)
+    for participant in participants:
+        person = participant.person
+        arrive_at = people.arrive_over * luck.uniform(person, "arrive")() if people.arrive_over else 0.0
+        if participant.name not in awaited:
+            calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
-            sender = Sender(environment, driver, people.send_rate, text, luck.uniform(driver.person, "send"))
-            environment.call_at(arrive_at, sender.wait)
-    by_name = {driver.name: driver for driver in drivers}
+            sender = Sender(calendar, participant, people.send_rate, text, luck.uniform(person, "send"))
+            calendar.call_at(arrive_at, sender.wait)
+    by_name = {participant.name: participant for participant in participants}
     for entry in people.script:
-        driver = by_name[entry.person]
+        participant = by_name[entry.person]
         match entry.action:
             case "send":
-                environment.call_at(entry.at, driver.submit, entry.text)
+                calendar.call_at(entry.at, participant.submit, entry.text)
             case "connect":
-                environment.call_at(entry.at, driver.connect)
+                calendar.call_at(entry.at, participant.connect)
             case "disconnect":
-                environment.call_at(entry.at, driver.disconnect)
+                calendar.call_at(entry.at, participant.disconnect)
 
 
 def _first_connecting(script: Iterable[ScriptEntry]) -> list[str]:

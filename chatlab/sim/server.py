@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from math import log1p
+from math import ceil, log1p
 
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
-from chatlab.dialects.serving import problem
+from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
 from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import Exchange
+from chatlab.sim.http import CLOSING_SIZE, Exchange, answer_size
 from chatlab.sim.network import Link, frame_size
+from chatlab.sim.scene import Breakable
 from chatlab.sim.service import Service
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date on which every simulated run begins."""
-RETRY_AFTER = 2.0
-"""Seconds after which a client may try again when there are too many connections."""
 
 
 class Server:
@@ -87,7 +86,10 @@ class Server:
             refusal = 400, reason, None
         if refusal is not None:
             del self._connections[link.number]
-            link.refuse(*refusal)
+            status, reason, retry_after = refusal
+            answer = problem(status, reason, retry_after)
+            wait = None if retry_after is None else float(retry_after)
+            link.refuse(status, answer.body.decode(), wait, answer_size(answer) + CLOSING_SIZE)
             return
         link.accept()
         self.join(link, room, sender, query.get("after"), query.get("history"))
@@ -121,9 +123,10 @@ class Server:
     def _refusal(self, connection: Connection) -> tuple[int, str, float | None] | None:
         """Return the status with which each request is refused at present, why, and for how long."""
         if self._full:
-            return 503, "the server has too many connections; come back later", RETRY_AFTER
+            return 503, TOO_MANY, RETRY_AFTER
         if (error := connection.path.trouble.error) is not None:
-            return error[0], "a fault of the scenario", error[1]
+            status, retry_after = error
+            return status, "a fault of the scenario", None if retry_after is None else ceil(retry_after)
         return None
 
     def receive(self, link: Link, frame: str | bytes) -> None:
@@ -193,12 +196,15 @@ class Server:
         """Serve again."""
         self._outages -= 1
 
-    def drop(self, connection: Connection, code: int | None = None, reason: str = "") -> None:
+    def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
         """End one connection, as `stop` does all."""
-        if self._connections.pop(connection.number, None) is not None:
-            self._service.leave(connection)
-            self.carry_out(self.hub.leave(connection.number))
-            _dismiss(connection, code, reason)
+        if code is not None:
+            self._service.release(connection.number)
+        dropped = self._connections.pop(connection.number, None)
+        if dropped is not None:
+            self._service.leave(dropped)
+            self.carry_out(self.hub.leave(dropped.number))
+            _dismiss(dropped, code, reason)
 
 
 def _dismiss(connection: Connection, code: int | None, reason: str) -> None:

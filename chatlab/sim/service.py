@@ -10,6 +10,8 @@ from functools import partial
 from math import ceil, inf
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from chatlab.dialects import serving
 from chatlab.dialects.base import Answer, Nack, Request
 from chatlab.dialects.chatlab import decode_posted
@@ -19,6 +21,9 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http import Exchange, HttpConnection
+
+NOW = "now"
+"""The cursor of a poll that has none, as the seed's: it is told of what comes while it is held, no more."""
 
 
 class Core(Protocol):
@@ -112,12 +117,11 @@ class Service:
         """Return the answer to somebody who may not change anything."""
         hub, query = self._core.hub, request.query
         if request.headers.get("x-csrf-token") != self._token:
-            error = "send the token of GET /csrf as X-CSRF-Token; a restart makes it stale"
-            return serving.problem(403, error)
+            return serving.problem(403, serving.STALE_TOKEN)
         if (reason := hub.refusal(query["room"], query["sender"])) is not None:
             return serving.problem(400, reason)
         delay = hub.delay(query["room"], query["sender"], self._core.environment.now)
-        return serving.problem(429, "you post too fast; slow down", ceil(delay)) if delay else None
+        return serving.problem(429, serving.TOO_FAST, ceil(delay)) if delay else None
 
     # Who reads
 
@@ -129,6 +133,9 @@ class Service:
         if self._refuse_room(exchange):
             return
         query = exchange.request.query
+        if query.get("after") == NOW:
+            start = self._core.hub.read(query["room"], None, 0).start
+            exchange.request = replace(exchange.request, query=query | {"after": start})
         replay = self._replay(exchange)
         most = self._core.config.max_hold
         hold = min(float(query.get("hold", most)), most)
@@ -161,15 +168,21 @@ class Service:
             exchange.answer(page, last=last)
 
     def wake(self, room: str) -> None:
-        """Answer the polls that are held for news of a room."""
+        """Answer the polls that are held for news of a room, behind the answer to who has posted it."""
+        if room in self._held:
+            self._core.environment.call_later(0, self._answer_held, room)
+
+    def _answer_held(self, room: str) -> None:
         for exchange in self._held.pop(room, {}).values():
             self._alarm(exchange.connection).set(inf)
             self._answer(exchange, self._replay(exchange))
 
-    def release(self) -> None:
-        """Answer all polls that are held, as the server stops."""
-        for room in list(self._held):
-            for exchange in self._held.pop(room).values():
+    def release(self, number: int | None = None) -> None:
+        """Answer all polls that are held, as the server stops; or only the one of that connection."""
+        held = [exchange for room in self._held.values() for exchange in room.values()]
+        for exchange in held:
+            if number in (None, exchange.connection.number):
+                self._let_go(exchange)
                 self._answer(exchange, self._replay(exchange), last=True)
 
     def _let_go(self, exchange: Exchange) -> None:

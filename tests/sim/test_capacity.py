@@ -44,6 +44,15 @@ def test_a_cleared_queue_begins_again() -> None:
     assert queue.enter(0.5) == 1.5
 
 
+def test_a_peak_is_the_most_since_it_was_last_taken() -> None:
+    queue = WorkQueue()
+    for at in (0.0, 0.1, 0.2):
+        queue.enter(at, 1.0)
+    assert [queue.take_peak(0.5), queue.take_peak(1.5), queue.take_peak(1.6), queue.longest] == [3, 3, 2, 3]
+    queue.enter(1.7, 1.0)
+    assert [queue.take_peak(9.0), queue.take_peak(9.5), queue.longest] == [3, 0, 3]
+
+
 @pytest.mark.parametrize("load", [0.5, 0.8])
 def test_waiting_time_is_that_of_an_md1_queue(load: float) -> None:
     """Source: Pollaczek–Khinchine, ρ/(2μ(1 − ρ)). Batch means, four standard errors."""

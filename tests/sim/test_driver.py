@@ -11,14 +11,20 @@ from chatlab.dialects.base import Answer
 from chatlab.experiment.ledger import Ledger
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.settings import AnyConfig, ReconnectConfig, SSEConfig, WebSocketConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver, is_whole
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.faults import ConnectionReset
 from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.model import Model
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths
+from chatlab.sim.people import PeopleConfig
 from chatlab.sim.server import Server
 from chatlab.transports.machine import Connect, Effect, Event, Tick
+
+WEBSOCKET = WebSocketConfig(url="ws://127.0.0.1:8000/ws", reconnect=ReconnectConfig(jitter="none"))
 
 
 class Alarm:
@@ -118,3 +124,26 @@ def test_drivers_are_slotted(attribute: str) -> None:
 )
 def test_only_the_last_page_has_told_everything(status: int, headers: dict[str, str], whole: bool) -> None:
     assert is_whole(Answer(status, b"[]", headers)) == whole
+
+
+def test_links_that_have_ended_are_forgotten() -> None:
+    resets = tuple(ConnectionReset(at=at) for at in (10.0, 20.0, 30.0))
+    model = Model(0, WEBSOCKET, PeopleConfig(), NetworkConfig(), ServerConfig(), resets, Ledger(), 0)
+    model.run(29.0)
+    driver = model.drivers[0]
+    assert [link.quiet for link in driver.links] == [True]
+    model.run(1.5)
+    assert driver.links == ()
+    driver.disconnect()
+    model.run(10.0)
+    assert driver.links == ()
+
+
+@pytest.mark.parametrize("config", [WEBSOCKET, SSEConfig(url="http://127.0.0.1:8000")])
+def test_who_listens_and_has_nothing_under_way_has_heard_everything(config: AnyConfig) -> None:
+    model = Model(0, config, PeopleConfig(), NetworkConfig(latency=1.0), ServerConfig(), (), Ledger(), 0)
+    driver = model.drivers[0]
+    model.run(1.0)
+    assert driver.heard_until == -inf
+    model.run(9.0)
+    assert driver.heard_until == inf

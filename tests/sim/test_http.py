@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,8 +21,6 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import GIVE_UP
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http import (
-    CUT_SHORT,
-    STREAM_ENDED,
     STREAM_HEAD_SIZE,
     Exchange,
     Purpose,
@@ -32,10 +30,11 @@ from chatlab.sim.http import (
     request_size,
 )
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.network import REFUSED, RESET, Network
+from chatlab.sim.network import Network
 from chatlab.sim.path import Paths, Trouble
 from chatlab.sim.server import Server
-from chatlab.transports.machine import Answered, Closed, Event, Opened, ReceivedBytes
+from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED
+from chatlab.transports.machine import Answered, Closed, Event, Failure, Opened, ReceivedBytes
 
 D = 0.25  # one-way latency; a power of two, so that sums of it are exact
 HTTP = ChatlabHttp()
@@ -234,7 +233,7 @@ def test_a_held_poll_is_answered_by_news_or_when_its_time_is_over() -> None:
     poll = world.fetch(held(cursor))
     assert world.run(now + 3.0) == []
     world.fetch(post(), "post")
-    news, accepted = world.run(now + 6.0)
+    accepted, news = world.run(now + 6.0)  # Its sender is answered first.
     assert (news[0], news[1].link) == (now + 3.0 + 4 * D, poll.number)  # the POST needs a new connection
     assert json.loads(news[1].answer.body)[0]["text"] == "hi"
     assert (accepted[0], accepted[1].answer.status) == (now + 3.0 + 4 * D, 201)
@@ -330,7 +329,7 @@ def test_a_proxy_cuts_what_is_idle_and_only_that(keep_alive: float, cut: bool) -
     world.path.suffer(Trouble(idle_timeout=3.0))
     world.fetch(STREAM, "stream")
     last = world.run(20.0)[-1]
-    assert (last == (4 * D + 3.0 + D, Closed(1, STREAM_ENDED))) == cut
+    assert (last == (4 * D + 3.0 + D, Closed(1, RESET))) == cut
     assert isinstance(last[1], Closed) == cut
 
 
@@ -457,3 +456,19 @@ async def test_the_models_server_answers_as_the_embedded_one() -> None:
             assert wire.down - down == answer_size(answer), request
             other = world.answer(in_epoch(modelled, "1"))
             assert gist(answer, epoch) == gist(other, "1"), request
+
+
+@pytest.mark.parametrize(
+    ("end", "failure"),
+    [
+        (lambda world: world.server.stop(), CUT_SHORT),
+        (lambda world: world.server.stop(1012, "service restart"), STREAM_ENDED),
+        (lambda world: world.session.connections[0].reset(), RESET),
+    ],
+)
+def test_a_stream_tells_how_it_ended(end: Callable[[World], None], failure: Failure) -> None:
+    world = World()
+    world.fetch(STREAM, "stream")
+    world.run(3.0)
+    end(world)
+    assert world.run(9.0) == [(3 + D, Closed(1, failure))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -15,17 +16,16 @@ from chatlab.sim.connection import GIVE_UP, Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import (
-    LOST,
-    REFUSED,
     REQUEST_SIZE,
-    RESET,
     RESPONSE_SIZE,
     Link,
     Network,
     frame_size,
+    query_size,
 )
 from chatlab.sim.path import Path, Paths
 from chatlab.sim.server import Server
+from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import Answered, Closed, Event, Opened, Pong, Received, ReceivedBytes
 
 D = 0.25  # one-way latency; a power of two, so that sums of it are exact
@@ -181,9 +181,11 @@ def test_bytes_arrive_in_order_whatever_each_packets_latency(seed: int, gaps: li
         pair.environment.call_at(at, link.send, text(number))
     pair.run(at + 10)
     luck = Luck(seed).uniform(0, "up")
+    delay, before = luck(), 0.0  # of the upgrade request
     expected, last = [], 0.0
     for when in sent:
-        last = max(last, when + (0.01 + luck()))
+        delay, before = (luck() if when != before else delay), when  # at one instant: one packet
+        last = max(last, when + (0.01 + delay))
         expected.append(last)
     assert [frame for _, frame in pair.server.seen] == [text(number) for number in range(len(gaps))]
     assert [when for when, _ in pair.server.seen] == pytest.approx(expected, abs=1e-9)
@@ -192,7 +194,7 @@ def test_bytes_arrive_in_order_whatever_each_packets_latency(seed: int, gaps: li
 
 
 def test_head_of_line_blocking_happens() -> None:
-    delays = iter([1.0, 1.0, 1.0, 1.0, 5.0, 1.0])
+    delays = iter([1.0, 1.0, 5.0, 1.0])  # of the upgrade request, of four frames at once, and of two more
     path = Path(lambda: next(delays), lambda: 0.0, lambda: 1.0)
     pair = Pair(path)
     link = pair.open()
@@ -223,7 +225,7 @@ def test_the_persons_close_frame_reaches_the_server_and_is_answered() -> None:
     pair.run(10)
     assert pair.server.seen == [(4 + D, "leave")]
     assert pair.person.seen == []
-    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (6 + 2 + 12, 4)
+    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (6 + 2 + 12, 4 + 12)
 
 
 def test_an_abandoned_attempt_is_never_let_in() -> None:
@@ -250,13 +252,13 @@ def test_a_dying_server_is_noticed_after_one_latency() -> None:
 
 
 @pytest.mark.parametrize("code", [None, 1012])
-def test_an_opening_handshake_is_reset_by_a_server_that_stops(code: int | None) -> None:
+def test_a_server_that_stops_leaves_an_opening_handshake_unanswered(code: int | None) -> None:
     pair = Pair()
     pair.open()
     pair.run(3.5 * D - 2 * D)  # the SYN has arrived, the request has not
     pair.server.stop(code, "service restart")
     pair.run(10)
-    assert pair.person.seen == [(2.5 * D, Closed(1, RESET))]
+    assert pair.person.seen == [(2.5 * D, Closed(1, UNANSWERED))]
     assert pair.server.seen == [(D, "knock")]
 
 
@@ -275,7 +277,10 @@ def test_a_server_that_takes_its_leave_gives_its_code_and_gets_an_answer() -> No
         1012,
         "service restart",
     )
-    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (6 + 2, 2 + 2 + 15)
+    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (
+        6 + 2 + 15,
+        2 + 2 + 15,
+    )
 
 
 def test_a_reset_is_seen_by_both_after_one_latency_behind_what_was_sent() -> None:
@@ -456,5 +461,37 @@ def test_an_upgrade_that_is_being_worked_on_ends_with_the_server() -> None:
     pair.run(3 * D + 0.5)
     pair.server.stop()
     pair.run(10)
-    assert pair.person.seen == [(3 * D + 0.5 + D, Closed(1, RESET))]
+    assert pair.person.seen == [(3 * D + 0.5 + D, Closed(1, UNANSWERED))]
     assert not pair.server.hub.room("lobby").members
+
+
+@given(query=st.dictionaries(st.sampled_from(["room", "sender", "after"]), st.text(max_size=8)))
+def test_the_size_of_a_query_is_that_of_its_encoding(query: dict[str, str]) -> None:
+    assert query_size(query) == len(urlencode(query))
+
+
+def test_what_was_asked_for_is_forgotten_once_it_is_granted() -> None:
+    pair = Pair()
+    link = pair.open()
+    assert link.query == QUERY
+    pair.run(10)
+    assert not link.query
+
+
+def test_a_reset_before_the_server_has_answered_the_SYN_is_one() -> None:
+    """As the system's own error, not one of the library's."""
+    pair = Pair()
+    link = pair.open()
+    pair.run(0.5 * D)
+    link.reset()
+    pair.run(10)
+    assert pair.person.seen == [(1.5 * D, Closed(1, RESET))]
+
+
+def test_what_was_sent_before_the_server_accepts_is_read_even_if_the_person_has_gone() -> None:
+    pair = Pair(accept_rate=0.5)
+    link = pair.open()
+    pair.run(4 * D)
+    link.close(1006, "connect timeout")
+    pair.run(10)
+    assert pair.server.seen == [(D, "knock"), (D + 2, "upgrade"), (D + 2, "leave")]

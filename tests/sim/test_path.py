@@ -24,7 +24,8 @@ def test_troubles_add_up_and_go_again_in_any_order() -> None:
     there.suffer(other)
     both = there.trouble
     assert (both.bandwidth, both.idle_timeout, both.error, both.work) == (50.0, 9.0, (429, 2.0), 1.0)
-    assert there.troubled_arrival("up", 0.0, 0.25, 100, -inf) == 2.0 + 3.0 + 0.25
+    assert there.delay(lambda: 0.25) == 3.0 + 0.25
+    assert there.troubled_arrival("up", 0.0, 0.25, 100, -inf) == 2.0 + 0.25
     there.recover(one)
     assert (there.trouble.bandwidth, there.trouble.error, there.trouble.work) == (50.0, (429, 2.0), 0.5)
     there.recover(other)

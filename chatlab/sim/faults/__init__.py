@@ -1,0 +1,89 @@
+"""Faults: what goes wrong, when, for how long, and for whom.
+
+To add one: a class with its own tag and `happen`, or `trouble`, beside its kin, and its name in `AnyFault`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from chatlab.luck import Luck
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.faults.base import Fault, Happening, LastingFault
+from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, Partition
+from chatlab.sim.faults.conditions import (
+    Buffering,
+    Condition,
+    HighLatency,
+    HttpError,
+    IdleTimeout,
+    LowBandwidth,
+    NoPong,
+    SlowServer,
+)
+from chatlab.sim.faults.outages import Flapping, Outage, ServerDown, ServerRestart
+from chatlab.sim.scene import Scene, Site, Victim
+
+__all__ = [
+    "AnyFault",
+    "Buffering",
+    "Condition",
+    "ConnectionReset",
+    "Fault",
+    "Flapping",
+    "HalfOpen",
+    "Happening",
+    "HighLatency",
+    "HttpError",
+    "IdleTimeout",
+    "LastingFault",
+    "LowBandwidth",
+    "NoPong",
+    "Outage",
+    "Partition",
+    "ServerDown",
+    "ServerRestart",
+    "SlowServer",
+    "scenes",
+    "schedule",
+]
+
+AnyFault = (
+    ServerDown
+    | ServerRestart
+    | ConnectionReset
+    | HalfOpen
+    | HighLatency
+    | LowBandwidth
+    | IdleTimeout
+    | Buffering
+    | HttpError
+    | NoPong
+    | SlowServer
+    | Flapping
+    | Partition
+)
+
+
+def scenes(faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck: Luck) -> list[Scene]:
+    """Return where each fault happens."""
+    return [
+        Scene(server, fault.hits(people, luck, number), luck, number) for number, fault in enumerate(faults)
+    ]
+
+
+def schedule(
+    faults: Sequence[Fault],
+    people: Sequence[Victim],
+    server: Site,
+    luck: Luck,
+    environment: LadderEnvironment,
+) -> None:
+    """Let the faults happen on SimPy when they are due."""
+    for fault, scene in zip(faults, scenes(faults, people, server, luck), strict=True):
+        environment.call_at(fault.at, partial(_begin, fault, scene, environment))
+
+
+def _begin(fault: Fault, scene: Scene, environment: LadderEnvironment) -> None:
+    environment.process(fault.happen(scene))

@@ -1,0 +1,64 @@
+"""What a fault is: plain data that knows how to happen on any world's `Scene`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Sequence
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta
+
+from chatlab.luck import Luck
+from chatlab.settings import Duration, Name, PositiveDuration, Settings
+from chatlab.sim.scene import Scene, Victim
+
+Happening: TypeAlias = Generator[Any, Any, None]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """Something that goes wrong at `at`, for a `share` of the `people` (none named: of everybody)."""
+
+    at: Duration
+    share: Share = 1.0
+    people: tuple[Name, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What scenarios call it."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def end_at(self) -> float:
+        """When it is over, in seconds since the run began."""
+        return self.at
+
+    @property
+    def general(self) -> bool:
+        """Whether it hits everybody."""
+        return self.share == 1 and not self.people
+
+    def hits(self, people: Sequence[Victim], luck: Luck, number: int) -> list[Victim]:
+        """Return the people whom it hits; `number` is its place among the scenario's faults."""
+        chosen = [victim for victim in people if not self.people or victim.name in self.people]
+        if self.share == 1:
+            return chosen
+        purpose = f"fault-{number}"
+        return [victim for victim in chosen if luck.uniform(victim.person, purpose)() < self.share]
+
+    @abstractmethod
+    def happen(self, scene: Scene) -> Happening:
+        """Let it happen, wait as long as it lasts, and let it be over: a process of SimPy, or one like it.
+
+        What it yields is to be waited for.
+        """
+
+
+class LastingFault(Fault, frozen=True, kw_only=True):
+    """A fault that is over after `duration` seconds."""
+
+    duration: PositiveDuration
+
+    @property
+    def end_at(self) -> float:
+        return self.at + self.duration

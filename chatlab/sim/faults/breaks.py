@@ -1,0 +1,45 @@
+"""Connections break, fall silent, or are cut off for a time."""
+
+from __future__ import annotations
+
+from chatlab.settings import Duration
+from chatlab.sim.faults.base import Fault, Happening, LastingFault
+from chatlab.sim.scene import Scene
+
+
+class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
+    """Something on the way resets the connections: each side is told that the other has gone."""
+
+    def happen(self, scene: Scene) -> Happening:
+        for victim in scene.hit:
+            for connection in victim.connections:
+                connection.reset()
+        yield scene.wait(0.0)
+
+
+class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
+    """The connections go silent for good, untold, and so do those that are opened within `duration`."""
+
+    duration: Duration = 0.0
+
+    @property
+    def end_at(self) -> float:
+        return self.at + self.duration
+
+    def happen(self, scene: Scene) -> Happening:
+        for victim in scene.hit:
+            victim.path.swallowing += 1
+            for connection in victim.connections:
+                connection.silence(self.at)
+        yield scene.wait(self.duration)
+        for victim in scene.hit:
+            victim.path.swallowing -= 1
+
+
+class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
+    """The network drops all packets; TCP sends them again, so they arrive after it if nobody has given up."""
+
+    def happen(self, scene: Scene) -> Happening:
+        for victim in scene.hit:
+            victim.path.cut_until = max(victim.path.cut_until, self.end_at)
+        yield scene.wait(self.duration)

@@ -1,0 +1,99 @@
+"""What is wrong with people's paths, or with the server as seen from there, for a time."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import inf
+from typing import Annotated
+
+from msgspec import Meta
+
+from chatlab.settings import Duration, PositiveDuration, Size
+from chatlab.sim.faults.base import Happening, LastingFault
+from chatlab.sim.latency import Latency, LogNormal, NetworkConfig
+from chatlab.sim.path import Trouble
+from chatlab.sim.scene import Scene
+from chatlab.transports.backoff import Uniform
+
+
+class Condition(LastingFault, frozen=True, kw_only=True):
+    """Something that is wrong with a path for a time."""
+
+    @abstractmethod
+    def trouble(self, uniform: Uniform) -> Trouble:
+        """Return what is wrong with a path, which has luck of its own."""
+
+    def happen(self, scene: Scene) -> Happening:
+        troubles = [self.trouble(scene.luck_of(victim)) for victim in scene.hit]
+        for victim, trouble in zip(scene.hit, troubles, strict=True):
+            victim.suffer(trouble)
+        yield scene.wait(self.duration)
+        for victim, trouble in zip(scene.hit, troubles, strict=True):
+            victim.recover(trouble)
+
+
+class HighLatency(Condition, frozen=True, kw_only=True, tag="latency"):
+    """Each packet takes `latency` more, and up to `jitter` more than that, uniformly."""
+
+    latency: Duration | LogNormal = 1.0
+    jitter: Duration = 0.0
+
+    def trouble(self, uniform: Uniform) -> Trouble:
+        return Trouble(delays=(Latency(NetworkConfig(latency=self.latency, jitter=self.jitter), uniform),))
+
+
+class LowBandwidth(Condition, frozen=True, kw_only=True, tag="bandwidth"):
+    """A person's line carries only `bandwidth` bytes a second in each direction."""
+
+    bandwidth: PositiveDuration
+
+    def trouble(self, uniform: Uniform) -> Trouble:
+        return Trouble(bandwidth=self.bandwidth)
+
+
+class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
+    """A proxy cuts connections through which nothing has come for `timeout` seconds."""
+
+    timeout: PositiveDuration = 60.0
+
+    def trouble(self, uniform: Uniform) -> Trouble:
+        return Trouble(idle_timeout=self.timeout)
+
+
+class Buffering(Condition, frozen=True, kw_only=True, tag="buffering"):
+    """A proxy holds back event streams until there are `size` bytes (None: to their end)."""
+
+    size: Size | None = None
+
+    def trouble(self, uniform: Uniform) -> Trouble:
+        return Trouble(buffer=inf if self.size is None else self.size)
+
+
+class HttpError(Condition, frozen=True, kw_only=True, tag="http_error"):
+    """Requests and opening handshakes are answered with `status`, and `retry_after` (seconds) if given."""
+
+    status: Annotated[int, Meta(ge=400, le=599)] = 503
+    retry_after: Duration | None = None
+
+    def trouble(self, uniform: Uniform) -> Trouble:
+        return Trouble(error=(self.status, self.retry_after))
+
+
+class NoPong(Condition, frozen=True, kw_only=True, tag="no_pong"):
+    """The server doesn't answer pings, and sends no comments on streams."""
+
+    def trouble(self, uniform: Uniform) -> Trouble:
+        return Trouble(mute=True)
+
+
+class SlowServer(Condition, frozen=True, kw_only=True, tag="slow_server"):
+    """Each request or frame keeps the server busy for `service_time` seconds more, one after the other."""
+
+    service_time: PositiveDuration = 1.0
+
+    def trouble(self, uniform: Uniform) -> Trouble:
+        return Trouble(work=self.service_time)
+
+    def happen(self, scene: Scene) -> Happening:
+        scene.server.loaded = True
+        yield from super().happen(scene)

@@ -1,0 +1,80 @@
+"""The server process stops, and starts again."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from chatlab.errors import SettingsError
+from chatlab.settings import PositiveDuration
+from chatlab.sim.faults.base import Happening, LastingFault
+from chatlab.sim.scene import Scene
+
+
+class Outage(LastingFault, frozen=True, kw_only=True):
+    """The server stops, and starts again.
+
+    Where it hits only some, they are those of one of several front ends: the rooms live on.
+    """
+
+    _code: ClassVar[int | None] = None
+    _reason: ClassVar[str] = ""
+
+    def happen(self, scene: Scene) -> Happening:
+        self._stop(scene)
+        yield scene.wait(self.duration)
+        self._start(scene)
+
+    def _stop(self, scene: Scene) -> None:
+        if self.general:
+            scene.server.stop(self._code, self._reason)
+            return
+        for victim in scene.hit:
+            victim.path.refusing += 1
+            victim.adapt()
+            for connection in victim.connections:
+                scene.server.drop(connection, self._code, self._reason)
+
+    def _start(self, scene: Scene) -> None:
+        if self.general:
+            scene.server.start()
+            return
+        for victim in scene.hit:
+            victim.path.refusing -= 1
+            victim.adapt()
+
+
+class ServerDown(Outage, frozen=True, kw_only=True, tag="server_down"):
+    """The server process dies: all connections are lost at once, and new ones are refused."""
+
+
+class ServerRestart(Outage, frozen=True, kw_only=True, tag="server_restart"):
+    """The server takes its leave (1012), answers held polls, and refuses connections until it's back."""
+
+    duration: PositiveDuration = 1.0
+
+    _code: ClassVar[int | None] = 1012
+    _reason: ClassVar[str] = "service restart"
+
+
+class Flapping(Outage, frozen=True, kw_only=True, tag="flapping"):
+    """The server dies every `period` seconds, and is back after `down` seconds."""
+
+    period: PositiveDuration = 10.0
+    down: PositiveDuration = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.down >= self.period:
+            raise SettingsError(
+                f"Flapping.down: give less than the period ({self.period:g}), got {self.down:g}"
+            )
+
+    def happen(self, scene: Scene) -> Happening:
+        begins = self.at
+        while begins < self.end_at:
+            self._stop(scene)
+            yield scene.wait(min(self.down, self.end_at - begins))
+            self._start(scene)
+            begins += self.period
+            if begins < self.end_at:
+                yield scene.wait(begins - scene.now)

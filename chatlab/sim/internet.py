@@ -1,0 +1,236 @@
+"""The simulated internet: who listens where, and which path leads there.
+
+It gives a `VirtualLoop` its connections. Every address leads to this one machine, whose ports have listeners;
+which path a connection takes is told by the host that it is for, so each person may have a host, and with it
+a path, of his own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from itertools import count
+from types import TracebackType
+from typing import Self
+
+from chatlab.sim.capacity import AcceptQueue
+from chatlab.sim.endpoint import Address, Mark
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.path import Path
+from chatlab.sim.tcp import Line, TcpConnection
+from chatlab.sim.virtual_loop import ProtocolFactory
+
+CLIENT_HOST = "10.0.0.1"
+"""Where all connections come from; the port, which is also the connection's number, tells them apart."""
+FIRST_PORT = 8000
+"""The first port for those who take any."""
+
+
+class Internet:
+    """All listeners and connections of a simulation.
+
+    `find_path` gives the path to a host. With `tls` opening a connection takes one more round trip. `queue`
+    is where connections wait to be accepted. `bytes_up` and `bytes_down` count what was sent on all of them.
+    """
+
+    def __init__(
+        self,
+        environment: LadderEnvironment,
+        find_path: Callable[[str], Path],
+        *,
+        tls: bool = False,
+        queue: AcceptQueue | None = None,
+    ) -> None:
+        self.environment = environment
+        self.queue = queue or AcceptQueue(None, 0)
+        self._find_path = find_path
+        self._tls = tls
+        self._listeners: dict[int, Listener] = {}
+        self._connections: dict[int, TcpConnection] = {}
+        self._lines: dict[Path, tuple[Line, Line]] = {}
+        self._numbers = count(49152)  # Source: RFC 6335 §6, the first dynamic port; here they don't run out.
+        self._ended_up = self._ended_down = self._ended_requests = 0
+        self._quiet = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the one real file that it holds."""
+        self._quiet.close()
+
+    # For a loop
+
+    async def connect(
+        self, loop: asyncio.AbstractEventLoop, factory: ProtocolFactory, address: Address
+    ) -> asyncio.Transport:
+        """Connect to an address. Errors: OSError."""
+        path = self._find_path(address[0])
+        number = next(self._numbers)
+        client = (CLIENT_HOST, number)
+        connection = self._connections[number] = TcpConnection(
+            loop,
+            self.environment,
+            path,
+            self._lines.setdefault(path, (Line(), Line())),
+            (client, address),
+            self._find_door,
+            self._forget,
+            number=number,
+            tls=self._tls,
+            quiet=self._quiet.fileno(),
+        )
+        connection.knock()
+        try:
+            await connection.opened
+        except asyncio.CancelledError:
+            connection.abandon()
+            raise
+        connection.client.start(factory())
+        return connection.client
+
+    def listen(self, loop: asyncio.AbstractEventLoop, factory: ProtocolFactory, address: Address) -> Listener:
+        """Accept connections at a port. Errors: OSError where it is taken."""
+        host, port = address
+        port = port or next(free for free in count(FIRST_PORT) if free not in self._listeners)
+        if port in self._listeners:
+            raise OSError(errno.EADDRINUSE, f"port {port} is in use")
+        listener = self._listeners[port] = Listener(self, loop, factory, (host, port))
+        return listener
+
+    def stop_listening(self, port: int) -> None:
+        """Refuse connections at a port from now on."""
+        self._listeners.pop(port, None)
+
+    def _find_door(self, address: Address) -> Listener | None:
+        return self._listeners.get(address[1])
+
+    # What there is
+
+    def connections(self, path: Path | None = None) -> Iterator[TcpConnection]:
+        """Return the connections over a path, or all."""
+        there = list(self._connections.values())
+        return (connection for connection in there if path is None or connection.path is path)
+
+    def find(self, port: int) -> TcpConnection | None:
+        """Return the connection that comes from a client's port."""
+        return self._connections.get(port)
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes that clients have sent."""
+        return self._ended_up + sum(connection.up.size for connection in self._connections.values())
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes that servers have sent."""
+        return self._ended_down + sum(connection.down.size for connection in self._connections.values())
+
+    @property
+    def requests(self) -> int:
+        """Requests that clients have sent."""
+        return self._ended_requests + sum(connection.requests for connection in self._connections.values())
+
+    def _forget(self, connection: TcpConnection) -> None:
+        if self._connections.pop(connection.number, None) is not None:
+            self._ended_up += connection.up.size
+            self._ended_down += connection.down.size
+            self._ended_requests += connection.requests
+
+
+class Listener(asyncio.AbstractServer):
+    """A port on which connections are accepted, each by a protocol of its own."""
+
+    def __init__(
+        self, internet: Internet, loop: asyncio.AbstractEventLoop, factory: ProtocolFactory, address: Address
+    ) -> None:
+        self._internet = internet
+        self._loop = loop
+        self._factory = factory
+        self._context = copy_context()
+        self._waiting: dict[int, TcpConnection] = {}
+        self._open = True
+        self.address = address
+
+    @property
+    def sockets(self) -> tuple[ListeningSocket, ...]:
+        """What it listens on; nothing once it is closed."""
+        return (ListeningSocket(self.address),) if self._open else ()
+
+    # A connection's `Door`
+
+    def admit(self, connection: TcpConnection) -> float | None:
+        """Give a connection a place in the queue; return when it is accepted; None: there is no place."""
+        accepted_at = self._internet.queue.enter(self._internet.environment.now)
+        if accepted_at is not None:
+            self._waiting[connection.number] = connection
+        return accepted_at
+
+    def accept(self, connection: TcpConnection) -> None:
+        """Give the connection's server end a protocol."""
+        self._loop.call_soon(self._accept, connection, context=self._context)
+
+    def _accept(self, connection: TcpConnection) -> None:
+        if self._waiting.pop(connection.number, None) is not None and not connection.server.gone:
+            connection.server.start(self._factory())
+
+    # For those who serve
+
+    def close(self) -> None:
+        """Refuse connections from now on, and reset those that nobody has accepted yet."""
+        if self._open:
+            self._open = False
+            self._internet.stop_listening(self.address[1])
+            self._internet.queue.clear()
+            for connection in self._waiting.values():
+                connection.carry(connection.server, Mark.RST)
+                connection.server.vanish()
+            self._waiting.clear()
+
+    async def wait_closed(self) -> None:
+        """Return: nothing remains to be waited for."""
+
+    async def start_serving(self) -> None:
+        """Return: it does so from the beginning."""
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled."""
+        try:
+            await self._loop.create_future()
+        finally:
+            self.close()
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self._open
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return its loop."""
+        return self._loop
+
+
+class ListeningSocket:
+    """What may be asked of a socket that listens."""
+
+    family = socket.AF_INET
+    type = socket.SOCK_STREAM
+    proto = socket.IPPROTO_TCP
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def fileno(self) -> int:
+        """Return a number that no file has, and that a loop may be told to stop reading from."""
+        return 1 << 30
+
+    def getsockname(self) -> Address:
+        """Return where it listens."""
+        return self._address

@@ -1,0 +1,60 @@
+"""What the server saw in each second: three numbers a second, however many people there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from chatlab.sim.capacity import Queue
+
+SECOND = 1.0
+
+
+class Timeline(Protocol):
+    """A clock that calls."""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+
+    def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> object:
+        """Call back after so many seconds."""
+
+
+class Counting(Protocol):
+    """What counts requests."""
+
+    @property
+    def requests(self) -> int:
+        """All requests since the run began."""
+
+
+class Meter:
+    """Reads counters at the end of each second, from now on: requests, and the most that there was in the
+    queue at the door, and of work to do."""
+
+    __slots__ = ("_counting", "_counts", "_queues", "_requests", "_timeline")
+
+    def __init__(self, timeline: Timeline, counting: Counting, queue: Queue, work: Queue) -> None:
+        self._timeline = timeline
+        self._counting = counting
+        self._queues = {"queue": queue, "work": work}
+        self._requests = counting.requests
+        self._counts: dict[str, list[int]] = {"requests": [], "queue": [], "work": []}
+        timeline.call_later(SECOND, self._tick)
+
+    def _tick(self) -> None:
+        self._read()
+        self._timeline.call_later(SECOND, self._tick)
+
+    def _read(self) -> None:
+        requests = self._counting.requests
+        self._counts["requests"].append(requests - self._requests)
+        self._requests = requests
+        for name, queue in self._queues.items():
+            self._counts[name].append(queue.take_peak(self._timeline.now))
+
+    def close(self) -> dict[str, list[int]]:
+        """Return the counts of each second, the present one included, whether it is over or not."""
+        self._read()
+        return self._counts

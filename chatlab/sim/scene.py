@@ -1,0 +1,101 @@
+"""Where faults happen: what they need of a world's clock, its server, its people and their connections.
+
+Every world that offers these lets the same faults happen, so each means the same in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from chatlab.luck import Luck
+from chatlab.sim.path import Path, Trouble
+from chatlab.transports.backoff import Uniform
+
+
+class Clock(Protocol):
+    """The world's time."""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+
+    def timeout(self, delay: float) -> Any:
+        """Return what a fault yields to wait for so long."""
+
+
+class Breakable(Protocol):
+    """A connection; `number` is the server's for it."""
+
+    number: int
+
+    def reset(self) -> None:
+        """End it from the middle: both sides are told that the other has gone."""
+
+    def silence(self, at: float) -> None:
+        """From then on let everything vanish, and tell neither side."""
+
+
+class Victim(Protocol):
+    """A person whom faults may hit."""
+
+    person: int
+    name: str
+    path: Path
+
+    @property
+    def connections(self) -> Iterable[Breakable]:
+        """All connections, whether in use or kept for later."""
+
+    def adapt(self) -> None:
+        """Take note that the path has changed."""
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Have a further trouble on the path."""
+
+    def recover(self, trouble: Trouble) -> None:
+        """Be rid of a trouble on the path."""
+
+
+class Site(Protocol):
+    """The server. `loaded`: its work takes time."""
+
+    loaded: bool
+
+    @property
+    def environment(self) -> Clock:
+        """The clock."""
+
+    def stop(self, code: int | None = None, reason: str = "") -> None:
+        """Stop serving until as many calls of `start`; connections end by a close code, or without a word."""
+
+    def start(self) -> None:
+        """Serve again."""
+
+    def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
+        """End one connection, as `stop` does all."""
+
+
+class Scene:
+    """Where one fault happens: the server, and whom it hits. `number` is its place in the scenario."""
+
+    __slots__ = ("_luck", "_number", "hit", "server")
+
+    def __init__(self, server: Site, hit: Sequence[Victim], luck: Luck, number: int) -> None:
+        self.server = server
+        self.hit = hit
+        self._luck = luck
+        self._number = number
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self.server.environment.now
+
+    def wait(self, duration: float) -> Any:
+        """Return what a fault yields to wait."""
+        return self.server.environment.timeout(duration)
+
+    def luck_of(self, victim: Victim) -> Uniform:
+        """Return the numbers that the fault draws for one person."""
+        return self._luck.uniform(victim.person, f"fault-{self._number}-packets")

@@ -1,0 +1,296 @@
+"""TCP connections between asyncio protocols on simulated time, byte for byte.
+
+What it keeps of the real thing (d is one-way latency, drawn anew for all that is sent at one instant):
+
+    client ── SYN ──────────▶ server    d: a place in the accept queue, or a reset: refused after 2d
+           ◀────── SYN-ACK ──           2d: connected, or
+           ── ClientHello ──▶           3d: with TLS 1.3, once the server has accepted it,
+           ◀── ServerHello ──           4d: connected
+
+Bytes leave a person's line one after the other, arrive in order, and are counted when they leave. FIN and RST
+queue behind them. Data for an end that has closed is answered with RST, as is closing with data unread. What
+the two systems have no room for waits in the transport, whose protocol is told to pause. A connection may
+fall silent, be reset from the middle, or go through a proxy that cuts it when idle or holds event streams
+back. Congestion and TLS's own bytes aren't simulated: the model has none either.
+
+This is deliberately not the model's `Connection` with bytes in it: only what a path is like is common to
+both, so that each is a check of the other.
+
+Source: RFC 9293 §3.5, §3.6 (opening, closing), §3.10.7.1 (reset by a closed port); RFC 8446 §2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from math import inf
+from typing import Protocol
+
+from chatlab.sim.alarm import Alarm
+from chatlab.sim.endpoint import Address, Endpoint, Mark
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.latency import Delay
+from chatlab.sim.path import Path
+
+GIVE_UP = 924.6
+"""Seconds until a system gives up what nobody acknowledges. Source: Linux, `tcp_retries2`."""
+
+
+def begins_request(item: bytes | Mark | None) -> bool:
+    """Whether a client that begins to send so has another request: HTTP's, or a WebSocket's first."""
+    return isinstance(item, bytes) and item.startswith((b"GET /", b"POST /"))
+
+
+class Line:
+    """One direction of a person's line, which the bytes of all connections leave one after the other."""
+
+    def __init__(self) -> None:
+        self._free_at = -inf
+
+    def leave(self, now: float, size: int, bandwidth: float) -> float:
+        """Return when the last of so many bytes has left."""
+        if bandwidth < inf:
+            self._free_at = now = max(now, self._free_at) + size / bandwidth
+        return now
+
+
+class Lane:
+    """One direction of a connection. `size` is how many bytes have left, `arriving` what arrives last."""
+
+    def __init__(self, environment: LadderEnvironment, path: Path, line: Line, delay: Delay) -> None:
+        self._environment = environment
+        self._path = path
+        self._line = line
+        self._delay = delay
+        self._sent_at = -inf
+        self._latency = 0.0
+        self.size = 0
+        self.arrives_at = -inf
+        self.arriving: list[bytes | Mark] = []
+
+    def send(self, size: int = 0, delay: Delay | None = None) -> float:
+        """Send so many bytes behind all others, and return when they arrive.
+
+        What is sent at one instant takes the same time. An end without bytes takes as long as the last ones.
+        """
+        now, path = self._environment.now, self._path
+        if now != self._sent_at and (size or delay or self._sent_at == -inf):
+            self._sent_at = now
+            self._latency = (delay or self._delay)() + sum(more() for more in path.trouble.delays)
+        left_at = self._line.leave(now, size, path.trouble.bandwidth)
+        self.size += size
+        self.arrives_at = max(self.arrives_at, path.arrival(left_at, self._latency, -inf))
+        return self.arrives_at
+
+
+class Door(Protocol):
+    """Where connections to an address are accepted."""
+
+    def admit(self, connection: TcpConnection) -> float | None:
+        """Give a connection a place in the queue; return when it is accepted; None: nobody listens."""
+
+    def accept(self, connection: TcpConnection) -> None:
+        """Its turn has come: give the connection's server end a protocol."""
+
+
+class TcpConnection:
+    """One connection: its two ends, and what is under way between them.
+
+    `opened` is done when the client's end may speak. `requests` counts what it has asked for. From
+    `silent_at` on everything vanishes, and neither end is told. `on_gone` is called when neither end is there
+    any more.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        environment: LadderEnvironment,
+        path: Path,
+        lines: tuple[Line, Line],
+        ends: tuple[Address, Address],
+        find_door: Callable[[Address], Door | None],
+        on_gone: Callable[[TcpConnection], None],
+        *,
+        number: int,
+        tls: bool,
+        quiet: int,
+    ) -> None:
+        self.number = number
+        self.requests = 0
+        self.path = path
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.silent_at = -inf if path.swallowing else inf
+        self._environment = environment
+        self._find_door = find_door
+        self._on_gone = on_gone
+        self._tls = tls
+        self._accepted_at = inf
+        self._answered = False  # The client has had the SYN-ACK.
+        self._idle = Alarm(environment, self._check_idle)
+        self._streaming = False
+        self._held = bytearray()
+        self.up = Lane(environment, path, lines[0], path.up)
+        self.down = Lane(environment, path, lines[1], path.down)
+        client, server = ends
+        self.client = Endpoint(loop, self, client, server, quiet)
+        self.server = Endpoint(loop, self, server, client, quiet)
+
+    # Opening
+
+    def knock(self) -> None:
+        """Send the SYN."""
+        self._at(self.up.send(delay=self.path.connect), self._take_syn)
+
+    def _take_syn(self) -> None:
+        door = None if self.path.refusing else self._find_door(self.server.address)
+        accepted_at = door.admit(self) if door is not None else None
+        if door is None or accepted_at is None:
+            self.server.vanish()
+            self._at(self.down.send(delay=self.path.connect), self._refuse)
+            return
+        self._accepted_at = accepted_at
+        self._environment.call_at(accepted_at, door.accept, self)
+        self._at(self.down.send(delay=self.path.connect), self._take_syn_ack)
+        self.adapt()
+
+    def _refuse(self) -> None:
+        self._fail(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"))
+
+    def _take_syn_ack(self) -> None:
+        self._answered = True
+        if self.opened.cancelled():
+            self.carry(self.client, Mark.RST)
+        elif self._tls:  # The ClientHello.
+            self._at(self.up.send(delay=self.path.connect), self._take_greeting)
+        else:
+            self._open()
+
+    def _take_greeting(self) -> None:
+        if self._accepted_at > self._environment.now:
+            self._at(self._accepted_at, self._take_greeting)
+        else:
+            self._at(self.down.send(delay=self.path.connect), self._open)
+
+    def _open(self) -> None:
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    def _fail(self, error: OSError) -> None:
+        self.client.vanish()
+        if not self.opened.done():
+            self.opened.set_exception(error)
+
+    def abandon(self) -> None:
+        """Take note that nobody waits for it to open any more."""
+        self.opened.cancel()
+        self.client.vanish()
+        if self._answered:
+            self.carry(self.client, Mark.RST)
+
+    # Under way
+
+    def _at(self, time: float, take: Callable[[], None]) -> None:
+        """Let something arrive, unless the connection is silent by then."""
+        self._environment.call_at(time, self._arrive, take)
+
+    def _arrive(self, take: Callable[[], None]) -> None:
+        if self._environment.now < self.silent_at:
+            take()
+
+    def carry(self, sender: Endpoint, item: bytes | Mark) -> None:
+        """Take bytes, or their end, from one end to the other."""
+        if sender is self.client:
+            self.requests += begins_request(item)
+            self._send(self.up, self.server, item)
+        elif self._holds_back(item):
+            self._held += item if isinstance(item, bytes) else b""
+            if len(self._held) >= self.path.trouble.buffer:
+                self._flush()
+        else:
+            self._flush()
+            self._send(self.down, self.client, item)
+        if self._environment.now >= self.silent_at:
+            self._environment.call_later(GIVE_UP, sender.time_out)
+
+    def _send(self, lane: Lane, end: Endpoint, item: bytes | Mark) -> None:
+        before = lane.arrives_at
+        at = lane.send(len(item) if isinstance(item, bytes) else 0)
+        if at == before and lane.arriving:
+            lane.arriving.append(item)
+        else:
+            lane.arriving = [item]
+            self._environment.call_at(at, self._deliver, (lane, end, lane.arriving))
+
+    def _deliver(self, news: tuple[Lane, Endpoint, list[bytes | Mark]]) -> None:
+        lane, end, items = news
+        if items is lane.arriving:
+            lane.arriving = []
+        if self._environment.now >= self.silent_at:
+            return
+        for item in items:
+            if end is self.client and item is Mark.RST and not self.opened.done():
+                self._fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+            end.take(item)
+
+    # Proxies
+
+    def _holds_back(self, item: bytes | Mark) -> bool:
+        """Whether a proxy keeps this from the client for a while: it is of an event stream."""
+        if isinstance(item, Mark):
+            return False
+        if item.startswith(b"HTTP/1.1 "):
+            self._streaming = b"text/event-stream" in item
+        return self._streaming and bool(self.path.trouble.buffer)
+
+    def _flush(self) -> None:
+        held, self._held = bytes(self._held), bytearray()
+        if held:
+            self._send(self.down, self.client, held)
+
+    def adapt(self) -> None:
+        """Take note that the path's troubles have changed."""
+        trouble = self.path.trouble
+        if not trouble.buffer:
+            self._flush()
+        self._idle.set(max(self._environment.now, self._used_at + trouble.idle_timeout))
+
+    @property
+    def _used_at(self) -> float:
+        """When something last came through, or will."""
+        return max(self.up.arrives_at, self.down.arrives_at)
+
+    def _check_idle(self) -> None:
+        if self.client.gone or self.server.gone:
+            return
+        if self._used_at + self.path.trouble.idle_timeout > self._environment.now:
+            self.adapt()
+        else:
+            self.reset()
+
+    # Ends
+
+    def reset(self) -> None:
+        """End it from the middle: both ends are told that the other has gone."""
+        self._flush()
+        self._send(self.down, self.client, Mark.RST)
+        self._send(self.up, self.server, Mark.RST)
+
+    def silence(self, at: float) -> None:
+        """From then on let everything vanish, and tell neither end."""
+        self.silent_at = min(self.silent_at, at)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is on its way to the client, or has vanished."""
+        return not self._held and self.down.arrives_at <= self._environment.now < self.silent_at
+
+    def other(self, end: Endpoint) -> Endpoint:
+        """Return the end across from this one."""
+        return self.server if end is self.client else self.client
+
+    def lose(self, end: Endpoint) -> None:
+        """Take note that an end is gone."""
+        if self.client.gone and self.server.gone:
+            self._idle.set(inf)
+            self._on_gone(self)
