@@ -33,6 +33,7 @@ class Ledger:
     def __init__(self) -> None:
         self._messages: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
+        self._known_places: dict[str, int] = {}
         self._senders = array("I")
         self._accepted_at = array("d")
         self._acked_at = array("d")
@@ -71,11 +72,18 @@ class Ledger:
 
     def delivered(self, person: int, message: ChatMessage, at: float) -> None:
         """A message was shown to a person."""
-        epoch, _, place = message.id.rpartition("-")
         self._delivered.append(self._messages[message.client_id])
         self._readers.append(person)
         self._delivered_at.append(at)
-        self._places.append((self._epochs.setdefault(epoch, len(self._epochs)) << _EPOCH_BITS) + int(place))
+        place = self._known_places.get(message.id)
+        self._places.append(self._place(message.id) if place is None else place)
+
+    def _place(self, id: str) -> int:
+        """Return the place of an id in the server's log: a number that grows within an epoch, and with it."""
+        epoch, _, number = id.rpartition("-")
+        place = (self._epochs.setdefault(epoch, len(self._epochs)) << _EPOCH_BITS) + int(number)
+        self._known_places[id] = place
+        return place
 
     def resynced(self) -> None:
         """A person was told that messages may be missing."""

@@ -29,11 +29,13 @@ _CELLS = 1 << 22
 class Crowd(Struct, frozen=True):
     """What the ledger doesn't know: everybody's room, and up to when each has heard of everything.
 
-    What the server had before `heard_until` must have been shown at the end (inf: all of it).
+    What the server had before `heard_until` must have been shown at the end (inf: all of it). Without `acks`
+    senders don't hear what became of their messages.
     """
 
     rooms: Column
     heard_until: Column
+    acks: bool = True
 
 
 def measure(
@@ -44,10 +46,12 @@ def measure(
     - sent, acked, dropped, expired, failed: messages that an outbox accepted, and what became of them;
       *pending* are those without a final state, *refused* those that it didn't accept.
     - delivered: (message, reader) pairs that were shown; *duplicated*: times that one was shown again.
-    - out_of_order: messages shown after one that stands later in the server's log.
+    - out_of_order: times that a message was shown, first or again, after one that stands later in the
+      server's log.
     - lost: owed pairs that weren't shown, though the sender has an ack, and that can't be under way any more:
       the reader was shown a message that was handed over after that ack, or has a link at the end that works,
-      with nothing under way, or was answered a poll that was read after that ack.
+      with nothing under way, or was answered a poll that was read after that ack. Without acks a message
+      counts as acknowledged when it, or a later one of the same sender, has come back to its sender.
     - latency: from handing over to showing, of owed pairs.
     - recovery: from a fault's end (0 if earlier) until people are connected again who lost their connection
       after its beginning, and before the next fault's; *unrecovered* never are.
@@ -81,7 +85,11 @@ def measure(
 
 
 def series(ledger: Ledger, duration: float) -> dict[str, list[int]]:
-    """Return counts of each second: attempts, messages sent and delivered, people connected at its end."""
+    """Return counts of each second: attempts, messages sent and delivered, people connected at its end.
+
+    A world that knows its server adds the requests, and the most that there was in the `queue` at the door,
+    and of `work` to do.
+    """
     return {
         "attempts": _per_second(ledger.attempted_at, duration).tolist(),
         "sent": _per_second(ledger.accepted_at, duration).tolist(),
@@ -125,15 +133,17 @@ class _Deliveries:
         return (self._at[self._first] - accepted_at)[owed]
 
     def out_of_order(self) -> int:
-        """Count the deliveries, but repetitions, whose place is before the furthest that was shown."""
-        once = np.sort(self._first)
-        once = once[np.argsort(self._reader[once], kind="stable")]
-        _, rank = np.unique(self._place[once], return_inverse=True)
-        height = self._reader[once] * (len(once) + 1) + rank
-        return int(np.count_nonzero(height < np.maximum.accumulate(height))) if len(once) else 0
+        """Count the deliveries whose place is before the furthest that was shown."""
+        if not len(self._reader):
+            return 0
+        order = np.argsort(self._reader, kind="stable")
+        _, rank = np.unique(self._place[order], return_inverse=True)
+        height = self._reader[order] * (len(order) + 1) + rank
+        return int(np.count_nonzero(height < np.maximum.accumulate(height)))
 
     def lost(self) -> int:
-        accepted_at, acked_at = self._ledger.accepted_at, self._ledger.acked_at
+        accepted_at = self._ledger.accepted_at
+        acked_at = self._ledger.acked_at if self._crowd.acks else self._echoed_at()
         acked = np.flatnonzero(np.isfinite(acked_at))
         latest = np.full(len(self._crowd.rooms), -np.inf)
         np.maximum.at(latest, self._reader, accepted_at[self._message])
@@ -141,7 +151,7 @@ class _Deliveries:
         room_of = self._crowd.rooms[self._ledger.senders[acked]]
         by_room = np.argsort(room_of, kind="stable")
         lost = 0
-        for rows in np.split(by_room, np.flatnonzero(np.diff(room_of[by_room])) + 1):
+        for rows in np.split(by_room, _starts(room_of[by_room])):
             messages = acked[rows]
             readers = np.flatnonzero(self._crowd.rooms == room_of[rows[0]]) if len(rows) else rows
             step = max(1, _CELLS // max(1, len(readers)))
@@ -152,11 +162,27 @@ class _Deliveries:
                 lost += len(due) - int(np.count_nonzero(self._shown(due)))
         return lost
 
+    def _echoed_at(self) -> Column:
+        """Return when each message, or a later one of the same sender, first came back to its sender."""
+        senders = self._ledger.senders
+        echoed_at = np.full(len(senders), np.inf)
+        own = self._reader == senders[self._message]
+        np.minimum.at(echoed_at, self._message[own], self._at[own])
+        by_sender = np.argsort(senders, kind="stable")
+        for messages in np.split(by_sender, _starts(senders[by_sender])):
+            echoed_at[messages] = np.minimum.accumulate(echoed_at[messages][::-1])[::-1]
+        return echoed_at
+
     def _shown(self, keys: Column) -> Column:
         place = np.searchsorted(self.pairs, keys)
         inside = place < len(self.pairs)
         inside[inside] = self.pairs[place[inside]] == keys[inside]
         return inside
+
+
+def _starts(sorted_values: Column) -> Column:
+    """Return where each next value begins."""
+    return np.flatnonzero(np.diff(sorted_values)) + 1
 
 
 def _recovery(ledger: Ledger, faults: Sequence[tuple[float, float]]) -> tuple[Column, int]:

@@ -7,15 +7,9 @@ from collections.abc import Sequence
 from chatlab.dialects import find_dialect
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
-    AnyTransport,
-    FallbackSettings,
-    OneTransport,
-    WebSocketSettings,
-    settings_of,
-)
+from chatlab.experiment.transports import AnyTransport, settings_of
 from chatlab.experiment.worlds import run
-from chatlab.settings import AnyConfig
+from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -59,15 +53,14 @@ def predict(
 
 def _for_model(config: AnyConfig) -> AnyTransport:
     """The model's server speaks `chatlab`; of another dialect only the heartbeat is kept."""
-    settings = settings_of(config)
-    if isinstance(settings, FallbackSettings):
-        return settings.replace(transports=tuple(map(_in_chatlab, settings.transports)))
-    return _in_chatlab(settings)
+    if isinstance(config, FallbackConfig):
+        return settings_of(config.replace(transports=tuple(map(_in_chatlab, config.transports))))
+    return settings_of(_in_chatlab(config))
 
 
-def _in_chatlab(settings: OneTransport) -> OneTransport:
-    if isinstance(settings, WebSocketSettings):
-        heartbeat = settings.heartbeat
-        mode = heartbeat.mode or find_dialect(settings.dialect).heartbeat
-        settings = settings.replace(heartbeat=heartbeat.replace(mode=mode))
-    return settings.replace(dialect="chatlab")
+def _in_chatlab(config: TransportConfig) -> TransportConfig:
+    if isinstance(config, WebSocketConfig):
+        heartbeat = config.heartbeat
+        mode = heartbeat.mode or find_dialect(config.dialect).heartbeat
+        config = config.replace(heartbeat=heartbeat.replace(mode=mode))
+    return config.replace(dialect="chatlab")

@@ -32,7 +32,7 @@ _HIGHLIGHTS = {
     "Latency (s)": ("latency_p50", "latency_p95", "latency_p99"),
     "Recovery (s)": ("recovery_p50", "recovery_p99", "unrecovered"),
     "Attempts": ("attempts", "attempts_per_second_max", "queue_max"),
-    "Traffic": ("requests", "bytes_up", "bytes_down"),
+    "Traffic": ("requests", "requests_per_second_max", "bytes_up", "bytes_down"),
 }
 
 
@@ -46,13 +46,15 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
     metrics: dict[str, Value]
     series: dict[str, list[int]]
     latencies: list[int]
+    time_scale: float = 1.0
 
 
 class Run(Struct, frozen=True, dict=True):
     """What a scenario gave in one world.
 
     `metrics` are everybody's, see `measure`; `series` are counts of each second, `latencies` those in the
-    bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample.
+    bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample. In the live world `time_scale`
+    seconds passed in one of the wall clock.
     """
 
     world: str
@@ -62,6 +64,7 @@ class Run(Struct, frozen=True, dict=True):
     series: dict[str, list[int]]
     latencies: list[int]
     trace: list[Step]
+    time_scale: float = 1.0
 
     @property
     def seed(self) -> int:
@@ -111,7 +114,14 @@ class Run(Struct, frozen=True, dict=True):
     def to_json_lines(self) -> bytes:
         """Return what `save` writes: the same bytes for the same scenario."""
         header = Header(
-            FORMAT, self.world, self.scenario, self.people, self.metrics, self.series, self.latencies
+            FORMAT,
+            self.world,
+            self.scenario,
+            self.people,
+            self.metrics,
+            self.series,
+            self.latencies,
+            self.time_scale,
         )
         return msgspec.json.encode(header) + b"\n" + encode_steps(self.trace)
 
@@ -136,6 +146,7 @@ class Run(Struct, frozen=True, dict=True):
             header.series,
             header.latencies,
             trace,
+            header.time_scale,
         )
 
     # Views

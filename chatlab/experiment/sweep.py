@@ -24,7 +24,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.toml import NONE, from_plain, to_plain
+from chatlab.experiment.toml import NONE, from_plain, to_plain, to_whole
 from chatlab.experiment.worlds import WORLDS, run
 from chatlab.settings import Settings
 
@@ -135,7 +135,7 @@ def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
     if isinstance(choices, Mapping):
         named = [(str(name), _plain(value)) for name, value in choices.items()]
     else:
-        named = [(_label(plain), plain) for plain in map(_plain, choices)]
+        named = [(_label(value), _plain(value)) for value in choices]
     if not named:
         raise SettingsError(f"{path}: give at least one value")
     return named
@@ -145,10 +145,11 @@ def _plain(value: Any) -> Any:
     """Return a value as TOML has it."""
     if isinstance(value, np.generic):
         return value.item()
-    return NONE if value is None else to_plain(value)
+    return NONE if value is None else to_whole(value)
 
 
 def _label(value: Any) -> Any:
+    value = to_plain(value) if isinstance(value, Settings | list | tuple) else _plain(value)
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 

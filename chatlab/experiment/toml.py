@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -118,7 +119,7 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
     for name, item in value.items():
         where = f"{path}.{name}" if path else name
         if name in fields:
-            checked[name] = _checked(_with_tag(item, fields[name].default), fields[name].type, where)
+            checked[name] = _checked(_completed(item, fields[name].default), fields[name].type, where)
         elif name == struct.tag_field:
             if item != struct.tag:
                 raise SettingsError(_no_such(where, item, [str(struct.tag)]))
@@ -128,13 +129,23 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
     return checked
 
 
-def _with_tag(value: Any, default: Any) -> Any:
-    """Return a table with the default's tag, where there is a default and the table has none."""
-    if isinstance(value, dict) and isinstance(default, Settings):
-        field = default.__struct_config__.tag_field
-        if field is not None and field not in value:
-            return {field: default.__struct_config__.tag, **value}
-    return value
+def _completed(value: Any, default: Any, usual: Any = None) -> Any:
+    """Return a table with what it leaves out of the field's default, which it changes rather than replaces.
+
+    Without a tag it has the default's; with another one than the default's it stands for itself. `usual` is
+    what will complete it after this.
+    """
+    if not (isinstance(value, dict) and isinstance(default, Settings)):
+        return value
+    there = to_plain(default, usual)
+    tag = default.__struct_config__.tag_field
+    if tag in value and value[tag] != there[tag]:
+        return value
+    usually = _defaults(type(default))
+    return there | {
+        name: _completed(item, getattr(default, name, None), usually.get(name))
+        for name, item in value.items()
+    }
 
 
 def _unknown(where: str, name: str, fields: Iterable[str]) -> str:
@@ -178,17 +189,46 @@ def _at(raw: Any, path: str) -> Any:
 # Writing
 
 
-def to_plain(value: Any) -> Any:
-    """Return settings as TOML's data, without what is at its default."""
+def to_plain(value: Any, default: Any = None) -> Any:
+    """Return settings as TOML's data, without what is at its default, or as in `default`."""
     if isinstance(value, Settings):
         config = value.__struct_config__
         plain = {config.tag_field: config.tag} if config.tag_field else {}
-        for field in msgspec.structs.fields(type(value)):
-            item = getattr(value, field.name)
-            default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-            if item != default:
-                plain[field.encode_name] = NONE if item is None else to_plain(item)
+        for name, usual in _defaults(type(value)).items():
+            item = getattr(value, name)
+            there = getattr(default, name) if type(default) is type(value) else usual
+            if item != there:
+                plain[name] = NONE if item is None else to_plain(item, there)
         return plain
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return value
+
+
+def to_whole(value: Any) -> Any:
+    """Return settings as TOML's data, with what is at its default, unless that is None: so they stand for
+    themselves wherever they are put."""
+    if isinstance(value, Settings):
+        config = value.__struct_config__
+        whole = {config.tag_field: config.tag} if config.tag_field else {}
+        for name, usual in _defaults(type(value)).items():
+            item = getattr(value, name)
+            if item is not None:
+                whole[name] = to_whole(item)
+            elif usual is not None:
+                whole[name] = NONE
+        return whole
+    if isinstance(value, list | tuple):
+        return [to_whole(item) for item in value]
+    return value
+
+
+@cache
+def _defaults(kind: type[Settings]) -> Mapping[str, Any]:
+    """Return the defaults of a class's fields; `NODEFAULT` where there is none."""
+    return {
+        field.encode_name: field.default
+        if field.default_factory is msgspec.NODEFAULT
+        else field.default_factory()
+        for field in msgspec.structs.fields(kind)
+    }

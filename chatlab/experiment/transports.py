@@ -29,6 +29,7 @@ from chatlab.settings import (
     Verdict,
     WebSocketConfig,
 )
+from chatlab.sim.as_written.settings import AnyAsWritten
 
 WORLD = "127.0.0.1:8000"
 """Host and port where the server of a world without sockets is said to be."""
@@ -164,10 +165,11 @@ class FallbackSettings(
         )
 
 
-AnyTransport = OneTransport | FallbackSettings
+OurTransport = OneTransport | FallbackSettings
+AnyTransport = OurTransport | AnyAsWritten
 
 
-def settings_of(config: AnyConfig) -> AnyTransport:
+def settings_of(config: AnyConfig) -> OurTransport:
     """Return what a scenario keeps of any config.
 
     Errors: `SettingsError` where there are no such transports in scenarios.

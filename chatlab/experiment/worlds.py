@@ -2,87 +2,114 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-import numpy as np
+from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.ledger import Ledger
-from chatlab.experiment.metrics import Crowd, latency_histogram, measure, series
+from chatlab.experiment.outcome import outcome
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
+from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.model import Model
 
-World = Callable[[Scenario, int], Run]
-"""Runs a scenario, and records the steps of so many people."""
+Watch = Callable[[float], object]
+"""Hears how many of a scenario's seconds are over; what it raises ends the run."""
 
+
+class Manner(Struct, frozen=True):
+    """How to run: whose steps to record, how fast, and who watches."""
+
+    sample: int
+    time_scale: float
+    watch: Watch | None
+
+
+World = Callable[[Scenario, Manner], Run]
+"""Runs a scenario in such a manner."""
+
+GLANCES = 1000
+"""How often a watched model is looked at."""
 SAMPLE = 50
 """So many people's steps are recorded unless more are asked for."""
 
 
-def run(scenario: Scenario, world: str = "model", *, sample: int = SAMPLE) -> Run:
+def run(
+    scenario: Scenario,
+    world: str = "model",
+    *,
+    sample: int = SAMPLE,
+    time_scale: float = 1.0,
+    watch: Watch | None = None,
+) -> Run:
     """Run a scenario in a world, and record the steps of the first `sample` people.
+
+    The live world takes `duration / time_scale` seconds; the others don't wait. In the model world `watch` is
+    called a thousand times with how many of the scenario's seconds are over, and may raise to end the run.
 
     Errors: `SettingsError` when there is no such world, or it can't run this scenario.
     """
     if world not in WORLDS:
         raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
-    return WORLDS[world](scenario, sample)
+    if isinstance(scenario.transport, AsWritten) and world != "model":
+        scenario.transport.config()  # which says why there is none
+    return WORLDS[world](scenario, Manner(sample, time_scale, watch))
 
 
-def _run_model(scenario: Scenario, sample: int) -> Run:
-    if scenario.transport.dialect != "chatlab":
+def _run_model(scenario: Scenario, manner: Manner) -> Run:
+    transport = scenario.transport
+    if transport.dialect != "chatlab":
         raise SettingsError(
-            f"transport.dialect: the model's server speaks 'chatlab', got {scenario.transport.dialect!r}"
+            f"transport.dialect: the model's server speaks 'chatlab', got {transport.dialect!r}"
         )
     ledger = Ledger()
     model = Model(
         scenario.seed,
-        scenario.transport.config(),
+        transport if isinstance(transport, AsWritten) else transport.config(),
         scenario.people,
         scenario.network,
         scenario.server,
         scenario.faults,
         ledger,
-        sample,
+        manner.sample,
     )
-    with _frozen_garbage():
+    if manner.watch is None:
         model.run(scenario.duration)
-    people = scenario.people
-    crowd = Crowd(
-        np.arange(people.count) % people.rooms, np.array([driver.heard_until for driver in model.drivers])
-    )
-    network = model.network
-    windows = sorted((fault.at, fault.end_at) for fault in scenario.faults)
-    return Run(
+    else:
+        for glance in range(GLANCES):
+            model.run((glance + 1) * scenario.duration / GLANCES - model.environment.now)
+            manner.watch(model.environment.now)
+    network, server = model.network, model.server
+    return outcome(
         "model",
         scenario,
-        [driver.name for driver in model.drivers[:sample]],
+        [driver.name for driver in model.drivers[: manner.sample]],
+        ledger,
+        [driver.heard_until for driver in model.drivers],
         {
-            **measure(ledger, crowd, scenario.duration, windows),
             "requests": network.requests,
             "bytes_up": network.bytes_up,
             "bytes_down": network.bytes_down,
-            "queue_max": model.server.queue.longest,
-            "work_max": model.server.work.longest,
+            "queue_max": server.queue.longest,
+            "work_max": server.work.longest,
         },
-        series(ledger, scenario.duration),
-        latency_histogram(ledger, crowd),
         model.steps,
+        model.meter.close(),
     )
 
 
-@contextmanager
-def _frozen_garbage() -> Iterator[None]:
-    """Spare the garbage collector the walk over what lives as long as the run: up to 15 % of its time."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+def _run_wire(scenario: Scenario, manner: Manner) -> Run:
+    from chatlab.experiment.wire import run_wire  # The real stacks take long to import.
+
+    return run_wire(scenario, manner.sample)
 
 
-WORLDS: dict[str, World] = {"model": _run_model}
+def _run_live(scenario: Scenario, manner: Manner) -> Run:
+    from chatlab.experiment.live_world import run_live
+
+    return run_live(scenario, manner.sample, manner.time_scale)
+
+
+WORLDS: dict[str, World] = {"model": _run_model, "wire": _run_wire, "live": _run_live}
 """The worlds by their names."""

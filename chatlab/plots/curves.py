@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,17 +106,27 @@ def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: 
     return ax
 
 
-def plot_queue(runs: Runs, *, ax: Axes | None = None) -> Axes:
-    """Draw how many connections waited at the server's door in each second, over the first run's faults.
+_QUEUES = {
+    "queue": ("How long is the queue at the door?", "connections that wait"),
+    "work": ("How far behind is the server?", "requests and frames to work off"),
+}
 
-    Errors: `SettingsError` where the runs have no such series.
+
+def plot_queue(runs: Runs, *, of: Literal["queue", "work"] = "queue", ax: Axes | None = None) -> Axes:
+    """Draw the most connections that waited at the server's door in each second, or the most `work` that it
+    had to do, over the first run's faults.
+
+    Errors: `SettingsError` where there is no such queue, or the runs have no such series.
     """
+    if of not in _QUEUES:
+        raise SettingsError(f"of: choose one of {', '.join(_QUEUES)}, got {of!r}")
     named = _named(runs)
-    lines = {name: run.series["queue"] for name, run in named if "queue" in run.series}
+    lines = {name: run.series[of] for name, run in named if of in run.series}
     if not lines:
-        raise SettingsError("nothing to draw: the runs' series have no 'queue'")
+        raise SettingsError(f"nothing to draw: the runs' series have no {of!r}")
     ax = _draw_series(lines, named[0][1], ax)
-    dress(ax, title="How long is the queue at the door?", note=" ", x="time (s)", y="connections that wait")
+    title, counted = _QUEUES[of]
+    dress(ax, title=title, note=" ", x="time (s)", y=counted)
     return ax
 
 

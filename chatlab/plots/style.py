@@ -101,14 +101,44 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+def figure_of(ax: Axes) -> Figure:
+    """Return the whole figure that the axes are in."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None, "the axes were removed from their figure"
+    return figure
+
+
 def new_axes(
     *, height: float = HEIGHT, left: float = 12.0, right: float = 3.0, top: float = 11.0, bottom: float = 10.0
 ) -> Axes:
     """Return the axes of a new figure; `height` and the margins are millimetres."""
-    figure = Chart(figsize=(WIDTH / _INCH, height / _INCH), dpi=DPI, facecolor="white")
-    return figure.add_axes(
-        (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height)
-    )
+    return new_row(1, height=height, left=left, right=right, top=top, bottom=bottom)[0]
+
+
+def new_row(
+    count: int,
+    *,
+    width: float = WIDTH,
+    height: float = HEIGHT,
+    left: float = 12.0,
+    right: float = 3.0,
+    top: float = 11.0,
+    bottom: float = 10.0,
+) -> list[Axes]:
+    """Return so many axes side by side in a new figure; each has `width`, and margins, in millimetres."""
+    whole = count * width
+    figure = Chart(figsize=(whole / _INCH, height / _INCH), dpi=DPI, facecolor="white")
+    return [
+        figure.add_axes(
+            (
+                (number * width + left) / whole,
+                bottom / height,
+                (width - left - right) / whole,
+                (height - top - bottom) / height,
+            )
+        )
+        for number in range(count)
+    ]
 
 
 def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "") -> None:

@@ -58,7 +58,7 @@ def plot_statuses(
     dress(ax, title="When was the connection up?", x="time (s)")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    _legend(ax, unnamed, attempts=any(span.attempts for span in spans))
+    place_keys(ax, _keys(unnamed, attempts=any(span.attempts for span in spans)))
     return ax
 
 
@@ -134,7 +134,7 @@ def _rows(ax: Axes, faults: Sequence[FaultSpan]) -> list[int]:
     return rows
 
 
-def _legend(ax: Axes, statuses: set[ConnectionStatus], *, attempts: bool) -> None:
+def _keys(statuses: set[ConnectionStatus], *, attempts: bool) -> list[Artist]:
     keys: list[Artist] = [
         Patch(
             facecolor=STATUS_LOOKS[status].fill,
@@ -148,11 +148,17 @@ def _legend(ax: Axes, statuses: set[ConnectionStatus], *, attempts: bool) -> Non
     ]
     if attempts:
         keys.append(Line2D([], [], label="attempt to connect", **ATTEMPT))
+    return keys
+
+
+def place_keys(ax: Axes, keys: Sequence[Artist], *, indent: float = 0.0) -> None:
+    """Put keys below the axes, in the place of those that are there; `indent` is points."""
+    width, height = size(ax)
     if keys:
         ax.legend(
             handles=keys,
             loc="upper left",
-            bbox_to_anchor=(0, -28 / size(ax)[1]),
+            bbox_to_anchor=(indent / width, -28 / height),
             ncols=3,
             fontsize=SMALL,
             frameon=False,

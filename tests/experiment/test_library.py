@@ -24,6 +24,8 @@ CLAIMS = (
     "nat_reboot",
     "retry_storm",
     "rush_hour",
+    "seed_heartbeat",
+    "seed_stream",
     "sse_buffering",
     "thundering_herd",
 )
@@ -135,6 +137,28 @@ def test_a_rush_hour_fills_the_queue_and_a_longer_one_is_no_help() -> None:
     stuck = np.array(long.series["connected"])
     assert stuck[80] == stuck[140] < 3000
     assert figure(long, "attempts") > figure(short, "attempts")
+
+
+def test_the_seeds_heartbeat_never_gets_over_a_stall() -> None:
+    scenario = load_scenario("seed_heartbeat")
+    there = run(scenario, sample=0)
+    assert there.metrics["attempts"] == 20 * scenario.people.count
+    assert figure(there, "lost") > 0
+    ours = run(scenario.replace(transport=WebSocketSettings()), sample=0)
+    assert flawless(ours)
+    assert ours.metrics["attempts"] == 2 * scenario.people.count
+
+
+def test_the_seeds_streams_stay_away_after_a_503() -> None:
+    scenario = load_scenario("seed_stream")
+    there = run(scenario)
+    assert there.series["connected"][-1] == 0
+    assert all(there.statuses(person)[-1].status == "reconnecting" for person in there.people)
+    assert max(np.flatnonzero(there.series["delivered"])) <= 60
+    ours = run(scenario.replace(transport=SSESettings()), sample=0)
+    assert flawless(ours)
+    assert figure(ours, "recovery_p99") < 4
+    assert ours.metrics["delivered"] == figure(ours, "sent") * 10
 
 
 def test_the_seeds_default_leaves_four_in_ten_of_a_herd_outside() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from chatlab.dialects.base import Dialect
 from chatlab.errors import SettingsError
 from chatlab.experiment.predict import predict
 from chatlab.experiment.run import Run
 from chatlab.messages import ConnectionStatus
-from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
+from chatlab.settings import FallbackConfig, HeartbeatConfig, ReconnectConfig, WebSocketConfig
 from chatlab.transports.machine import Ping
 
 CONFIG = WebSocketConfig(
@@ -72,3 +75,17 @@ def test_secrets_stay_out() -> None:
 def test_an_impossible_outage_is_refused(outage: tuple[float, float]) -> None:
     with pytest.raises(SettingsError, match=r"ServerDown\.(duration|at)"):
         predict(CONFIG, [outage], 60.0)
+
+
+def test_a_dialect_of_the_users_own_counts_by_its_heartbeat() -> None:
+    class Own(Dialect):
+        name = "own"
+        heartbeat = "none"
+
+    config = WebSocketConfig(
+        url="ws://h", sender="ada", dialect=Own(), heartbeat=HeartbeatConfig(interval=2.0)
+    )
+    for given in (config, FallbackConfig(transports=(config,))):
+        kept: Any = predict(given, [], 30.0).scenario.transport
+        own = kept.transports[0] if isinstance(given, FallbackConfig) else kept
+        assert (own.dialect, own.heartbeat.mode, own.heartbeat.interval) == ("chatlab", "none", 2.0)

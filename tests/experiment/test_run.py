@@ -114,6 +114,9 @@ def test_series_are_a_table_of_seconds(result: Run) -> None:
     table = result.per_second()
     assert table.index.name == "second"
     assert {name: table[name].tolist() for name in table} == result.series
+    assert sum(result.series["requests"]) == result.metrics["requests"]
+    assert max(result.series["requests"]) == result.metrics["requests_per_second_max"]
+    assert max(result.series["queue"]) == result.metrics["queue_max"] > 0  # type: ignore[operator]
     assert table["attempts"].to_numpy().sum() == result.metrics["attempts"]
 
 

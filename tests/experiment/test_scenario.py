@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,8 +11,16 @@ from hypothesis import strategies as st
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.settings import JITTERS, HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
+from chatlab.experiment.toml import from_plain, read_toml, to_whole, write_toml
+from chatlab.experiment.transports import SSESettings, WebSocketSettings
+from chatlab.settings import (
+    JITTERS,
+    HeartbeatConfig,
+    OutboxConfig,
+    ReconnectConfig,
+    Settings,
+    WebSocketConfig,
+)
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import LogNormal, NetworkConfig
@@ -164,7 +173,7 @@ BAD_TOML = [
     ("[transport]\ndialect = 'irc'", "transport: dialect: there is no 'irc'; choose one of chatlab, text"),
     (
         "[transport]\nkind = 'websockt'",
-        "transport.kind: choose one of websocket, sse, long_polling, short_polling, fallback, got 'websockt'",
+        "transport.kind: choose one of websocket, sse, long_polling, short_polling, fallback, seed_websocket",
     ),
     ("[transport]\nhistory = 'all'", "transport.history: expected `int | null`, got `str`"),
     (
@@ -257,3 +266,58 @@ def test_none_stands_for_null_only_where_null_may_stand() -> None:
     assert read.transport.history is None
     assert read.transport.heartbeat.mode == "none"
     assert read.transport.reconnect.jitter == "none"
+
+
+def test_a_table_changes_what_its_field_is_by_default() -> None:
+    """SSE's first delay is 3 s unless it is said otherwise."""
+    read = Scenario.from_toml('[transport]\nkind = "sse"\n[transport.reconnect]\njitter = "full"')
+    assert isinstance(read.transport, SSESettings)
+    assert read.transport.reconnect == ReconnectConfig(jitter="full", base_delay=3.0)
+    assert read.transport.config().reconnect.base_delay == 3.0
+    assert "base_delay" not in read.to_toml()
+
+
+@pytest.mark.parametrize("kind", [SSESettings, WebSocketSettings])
+@pytest.mark.parametrize("base", [1.0, 3.0, 2.0])
+@pytest.mark.parametrize("attempts", [None, 10, 4])
+def test_settings_of_a_table_survive_whatever_its_field_is_by_default(
+    kind: Any, base: float, attempts: int | None
+) -> None:
+    reconnect = ReconnectConfig(base_delay=base, max_attempts=attempts)
+    scenario = Scenario(transport=kind(reconnect=reconnect))
+    assert Scenario.from_toml(scenario.to_toml()) == scenario
+
+
+class Inner(Settings, frozen=True, kw_only=True):
+    a: int = 1
+    b: int = 1
+
+
+class Outer(Settings, frozen=True, kw_only=True):
+    inner: Inner = Inner(a=2)
+    c: int = 1
+
+
+class Outermost(Settings, frozen=True, kw_only=True):
+    outer: Outer = Outer(inner=Inner(b=3), c=4)
+
+
+@given(a=st.integers(0, 4), b=st.integers(0, 4), c=st.integers(0, 4))
+def test_defaults_of_defaults_are_kept(a: int, b: int, c: int) -> None:
+    settings = Outermost(outer=Outer(inner=Inner(a=a, b=b), c=c))
+    assert read_toml(write_toml(settings), Outermost) == settings
+    assert from_plain(to_whole(settings), Outermost) == settings
+    assert from_plain(to_whole(settings.outer), Outer) == settings.outer
+
+
+def test_a_mode_that_is_not_given_stays_so_though_there_is_one_called_none() -> None:
+    heartbeat = HeartbeatConfig(interval=5.0)
+    assert from_plain(to_whole(heartbeat), HeartbeatConfig) == heartbeat
+    assert heartbeat.mode is None
+
+
+def test_a_table_in_a_default_in_a_default() -> None:
+    changed = Outermost(outer=Outer(inner=Inner(b=9), c=4))
+    assert read_toml("[outer.inner]\nb = 9", Outermost) == changed
+    assert read_toml(write_toml(changed), Outermost) == changed
+    assert write_toml(changed) == "[outer.inner]\nb = 9\n"

@@ -19,8 +19,8 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.sweep import processes, read_choices, run_cell, sweep
-from chatlab.experiment.transports import WebSocketSettings
+from chatlab.experiment.sweep import _cells, processes, read_choices, run_cell, sweep
+from chatlab.experiment.transports import SSESettings, WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.presets import preset
 from chatlab.settings import ReconnectConfig
@@ -47,6 +47,14 @@ def table(**more: Any) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def serial() -> pd.DataFrame:
     return table()
+
+
+def test_settings_in_place_of_others_stand_for_themselves() -> None:
+    """SSE's own first delay is 3 s; that of a `ReconnectConfig` is 1 s, and is what was asked for."""
+    (cell,) = _cells(
+        BASE.replace(transport=SSESettings()), {"transport.reconnect": {"x": ReconnectConfig()}}, [1]
+    )
+    assert cell.scenario.transport == SSESettings(reconnect=ReconnectConfig())
 
 
 def test_a_row_is_a_run(serial: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.reading import read
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import (
@@ -22,8 +22,7 @@ from chatlab.experiment.transports import (
     WebSocketSettings,
 )
 from chatlab.experiment.worlds import run
-from chatlab.luck import Luck
-from chatlab.messages import ChatMessage, ConnectionStatus, OutgoingMessage
+from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
@@ -43,8 +42,7 @@ from chatlab.sim.faults import (
     SlowServer,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
-from chatlab.sim.model import Model
-from chatlab.sim.people import PeopleConfig, ScriptEntry, Sender
+from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Deliver
 
 SURE = ReconnectConfig(jitter="full", max_attempts=None, max_delay=4.0)
@@ -236,55 +234,13 @@ def test_the_same_seed_gives_the_same_bytes(transport: AnyTransport) -> None:
 D = 0.04
 
 
-class Writer:
-    """Writes straight into the server's log, at no cost."""
-
-    person = 1
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self.posted_at: dict[str, float] = {}
-
-    def submit(self, text: str) -> None:
-        client_id = f"w-{len(self.posted_at)}"
-        self.posted_at[client_id] = self._model.environment.now
-        server = self._model.server
-        _, outputs = server.hub.publish("room-1", "writer", OutgoingMessage(text, client_id=client_id))
-        server.carry_out(outputs)
-
-
-class Reader(Ledger):
-    """One person who only reads, what it took, and how long each message."""
-
-    def __init__(self, transport: AnyTransport, rate: float, duration: float, seed: int = 1) -> None:
-        super().__init__()
-        config, server = transport.config(), ServerConfig(max_hold=30.0)
-        model = Model(seed, config, PeopleConfig(), NetworkConfig(latency=D), server, (), self, 0)
-        writer: Any = Writer(model)
-        sender = Sender(model.environment, writer, rate, "x" * 80, Luck(seed).uniform(1, "send"))
-        self.posted_at: dict[str, float] = writer.posted_at
-        self.shown_at: list[float] = []
-        self.latencies: list[float] = []
-        model.environment.call_at(10.0, sender.wait)
-        model.run(9.9)
-        before = model.network.requests, model.network.bytes_up + model.network.bytes_down
-        model.run(duration)
-        self.requests = model.network.requests - before[0]
-        self.bytes = model.network.bytes_up + model.network.bytes_down - before[1]
-        self.messages = len(self.posted_at)
-
-    def delivered(self, person: int, message: ChatMessage, at: float) -> None:
-        self.shown_at.append(at)
-        self.latencies.append(at - self.posted_at[message.client_id])
-
-
 def standard_error(values: Any) -> float:
     return float(np.std(values) / np.sqrt(len(values)))
 
 
 def test_short_polling_waits_half_an_interval_and_half_a_round_trip() -> None:
     interval, rate = 3.0, 0.2
-    reader = Reader(ShortPollingSettings(interval=interval), rate, 40_000.0)
+    reader = read(ShortPollingSettings(interval=interval), rate, 40_000.0, delay=D, seed=1)
     latency = np.array(reader.latencies)
     assert latency.min() >= D
     assert latency.max() <= interval + D
@@ -306,7 +262,7 @@ def test_long_polling_waits_half_a_round_trip_or_for_the_next_poll(
     assert mean * 1000 == pytest.approx(published_ms, abs=0.05)
     assert 1 / (rate * cycle) == pytest.approx(requests, abs=0.0005)
     transport = LongPollingSettings(hold=hold, timeout=35.0, min_gap=0.0)
-    reader = Reader(transport, rate, 10_000 / rate / (4 if rate < 1 else 1))
+    reader = read(transport, rate, 10_000 / rate / (4 if rate < 1 else 1), delay=D, seed=1)
     latency = np.array(reader.latencies)
     assert latency.min() >= D - 1e-9
     assert latency.max() <= 3 * D + 1e-9
@@ -316,7 +272,7 @@ def test_long_polling_waits_half_a_round_trip_or_for_the_next_poll(
 
 @pytest.mark.parametrize("transport", [WebSocketSettings(), SSESettings()], ids=["websocket", "sse"])
 def test_what_is_pushed_takes_half_a_round_trip(transport: AnyTransport) -> None:
-    reader = Reader(transport, 1.0, 1_000.0)
+    reader = read(transport, 1.0, 1_000.0, delay=D, seed=1)
     assert reader.latencies == pytest.approx([D] * len(reader.latencies))
     assert len(reader.latencies) >= reader.messages - 1
     assert reader.requests == 0
@@ -339,7 +295,7 @@ def test_a_delivered_message_costs_about_what_was_measured(
     transport: AnyTransport, rate: float, bytes_of_others: int
 ) -> None:
     """Others measured leaner servers; ours adds an id, a time and headers, at most twice as much."""
-    reader = Reader(transport, rate, 2_000.0)
+    reader = read(transport, rate, 2_000.0, delay=D, seed=1)
     assert bytes_of_others * 0.9 < reader.bytes / reader.messages < 2 * bytes_of_others + 100
 
 

@@ -79,7 +79,7 @@ def test_rates_are_counts_of_each_second(busy: Run) -> None:
     assert ax.get_xlim() == (0, 40)
     assert ax.get_ylim()[1] > max(busy.series["attempts"])
     assert not keys(ax)
-    assert "requests" in keys(plot_rates(replace(busy, series=busy.series | {"requests": [3] * 40})))
+    assert keys(plot_rates(busy)) == ["attempts", "requests"]
 
 
 def test_several_rates_are_named_by_run_and_series(busy: Run, silent: Run) -> None:
@@ -117,6 +117,11 @@ def test_no_words_run_into_others(busy: Run) -> None:
 def test_the_queue_is_drawn_where_a_run_has_it(busy: Run) -> None:
     with pytest.raises(SettingsError, match="the runs' series have no 'queue'"):
         plot_queue(replace(busy, series={"attempts": [1]}))
+    assert curve(plot_queue(busy), "busy")[1][:-1] == busy.series["queue"]
+    ax = plot_queue(replace(busy, series={"work": [2] * 40}), of="work")
+    assert (curve(ax, "busy")[1], ax.get_ylabel()) == ([2] * 41, "requests and frames to work off")
+    with pytest.raises(SettingsError, match="of: choose one of queue, work, got 'tea'"):
+        plot_queue(busy, of="tea")  # type: ignore[arg-type]
     counts = list(range(40))
     ax = plot_queue(replace(busy, series={"queue": counts}))
     assert curve(ax, "busy")[1] == [*counts, 39]

@@ -1,0 +1,178 @@
+"""A retry storm that stays after its cause has gone: a published model, with our backoff in it.
+
+Clients come at random, and each wants one answer. The server takes longer the more it has to do; a client
+that has waited `TIMEOUT` tries again, while the server still works on what it was asked before:
+
+    client ── request, number n ──▶ server, busy for 1 s + 10 ms for each request that it has
+       ▲                                        │
+       │ no answer to n within 3 s: sleeps      ▼
+       └──────────── `next_delay`, request n + 1, unless that was the last ◀── answer n: good, if n is awaited
+
+Source: M. Brooker, "simulator_example", `simple_collapse_sim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil, log1p
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from chatlab.errors import SettingsError
+from chatlab.settings import ReconnectConfig
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.transports.backoff import Uniform, next_delay
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Policy = Literal["no backoff", "backoff and jitter"]
+
+DELAY = 0.1
+"""Mean seconds of a one-way message, exponential."""
+SERVICE, SLOPE = 1.0, 0.01
+"""Seconds of a request, and of each that the server has when it comes, itself included."""
+TIMEOUT, TRIES = 3.0, 3
+"""Seconds that a client waits for an answer, and how often it asks at most."""
+RATE, PEAK = 40.0, 80.0
+"""Clients a second, Poisson, and how many there are in the `SPIKE`."""
+SPIKE = (20.0, 25.0)
+"""When the cause comes and goes, in seconds."""
+DURATION = 80.0
+AFTER = (60.0, 75.0)
+"""When the published figures were taken, in seconds."""
+
+_CONFIG = ReconnectConfig(max_attempts=None, max_delay=1e9)
+POLICIES: Mapping[Policy, ReconnectConfig] = MappingProxyType(
+    {
+        "no backoff": _CONFIG.replace(schedule=((0.0, 0.0),)),
+        "backoff and jitter": _CONFIG.replace(base_delay=20.0, backoff_multiplier=2.0, jitter="full"),
+    }
+)
+"""The settings of each policy that was compared."""
+
+PUBLISHED: Mapping[Policy, float] = MappingProxyType({"no backoff": 8.3, "backoff and jitter": 39.9})
+"""Good answers a second, long after the spike: the mean of `PUBLISHED_RUNS` runs.
+
+Without backoff it is no rate that any run has: a run recovers in full, or not at all.
+"""
+PUBLISHED_RUNS = 10
+STUCK = RATE / 2
+"""Fewer good answers a second than this are called stuck."""
+
+
+class Storm(Struct, frozen=True):
+    """What each second saw: clients that came, requests, and good answers."""
+
+    clients: NDArray[np.int64]
+    requests: NDArray[np.int64]
+    good: NDArray[np.int64]
+
+    def goodput(self, start: float = AFTER[0], end: float = AFTER[1]) -> float:
+        """Return the good answers a second between two whole seconds."""
+        return float(self.good[int(start) : int(end)].mean())
+
+
+class _World:
+    """Clients and one server. All that is random comes from one source, in the order in which it happens."""
+
+    def __init__(self, config: ReconnectConfig, uniform: Uniform) -> None:
+        self.config = config
+        self.uniform = uniform
+        self.environment = LadderEnvironment()
+        self.busy_with = 0
+        seconds = ceil(DURATION)
+        self.storm = Storm(*(np.zeros(seconds, dtype=np.int64) for _ in Storm.__struct_fields__))
+
+    def exponential(self, mean: float) -> float:
+        return -mean * log1p(-self.uniform())
+
+    def count(self, what: NDArray[np.int64]) -> None:
+        what[int(self.environment.now)] += 1
+
+    def arrive(self) -> None:
+        """A client comes, and the next one is on the way."""
+        self.count(self.storm.clients)
+        _Client(self).ask()
+        begin, end = SPIKE
+        rate = PEAK if begin <= self.environment.now <= end else RATE
+        self.environment.call_later(self.exponential(1 / rate), self.arrive)
+
+    def serve(self, request: tuple[_Client, int]) -> None:
+        """The server begins with a request."""
+        self.busy_with += 1
+        self.environment.call_later(SERVICE + SLOPE * self.busy_with, self.finish, request)
+
+    def finish(self, request: tuple[_Client, int]) -> None:
+        """The server has done with a request, and answers."""
+        self.busy_with -= 1
+        client, number = request
+        self.environment.call_later(self.exponential(DELAY), client.hear, number)
+
+
+class _Client:
+    """One client, which waits for the answer to its latest request."""
+
+    def __init__(self, world: _World) -> None:
+        self._world = world
+        self._awaited = 0
+
+    def ask(self) -> None:
+        world = self._world
+        world.count(world.storm.requests)
+        world.environment.call_later(TIMEOUT, self.give_up, self._awaited)
+        world.environment.call_later(world.exponential(DELAY), world.serve, (self, self._awaited))
+
+    def give_up(self, number: int) -> None:
+        if number != self._awaited:
+            return
+        self._awaited += 1
+        if self._awaited < TRIES:
+            world = self._world
+            delay = next_delay(world.config, number, world.config.base_delay, world.uniform())
+            world.environment.call_later(delay, self.ask)
+
+    def hear(self, number: int) -> None:
+        if number == self._awaited:
+            self._awaited = TRIES
+            self._world.count(self._world.storm.good)
+
+
+def collapse(policy: Policy, seed: int = 0) -> Storm:
+    """Let the storm come and go, and return what each second saw.
+
+    Errors: `SettingsError` where there is no such policy.
+    """
+    if policy not in POLICIES:
+        raise SettingsError(f"policy: choose one of {', '.join(POLICIES)}, got {policy!r}")
+    world = _World(POLICIES[policy], np.random.Generator(np.random.Philox(seed)).random)
+    world.environment.call_at(0.0, world.arrive)
+    world.environment.run(until=DURATION)
+    return world.storm
+
+
+def compare_policies(*, repetitions: int = 20, seed: int = 0) -> pd.DataFrame:
+    """Return the means of so many storms with each policy beside the published ones.
+
+    Columns: policy, `goodput` in answers a second and its standard error `goodput_se`, `stuck`, the share of
+    runs that never recovered, and `published`.
+    """
+    import pandas as pd
+
+    rows = []
+    for policy in POLICIES:
+        found = np.array([collapse(policy, seed + number).goodput() for number in range(repetitions)])
+        rows.append(
+            {
+                "policy": policy,
+                "goodput": found.mean(),
+                "goodput_se": found.std(ddof=1) / np.sqrt(len(found)) if len(found) > 1 else np.nan,
+                "stuck": (found < STUCK).mean(),
+                "published": PUBLISHED[policy],
+            }
+        )
+    return pd.DataFrame(rows)

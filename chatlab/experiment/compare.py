@@ -1,0 +1,269 @@
+"""Two runs side by side: whether they are the same, and if not, where they first differ.
+
+Runs in worlds of virtual time are compared step by step, whatever happened and came of it. Where one is live,
+where the system's scheduler has a say, it is the statuses, the attempts to connect, what was shown, and what
+became of messages: each in its order, and at its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
+from html import escape
+from itertools import zip_longest
+from math import inf
+
+from msgspec import Struct
+
+from chatlab.experiment.run import Run
+from chatlab.experiment.words import delivery_words, effect_words, event_words, status_words
+from chatlab.messages import ConnectionStatus
+from chatlab.sim.faults import HighLatency
+from chatlab.sim.latency import LogNormal
+from chatlab.trace import Step
+from chatlab.transports.machine import Deliver, Fetch, Notify, OpenWebSocket, ReceivedBytes, Settle
+
+CLOSE = 1e-3
+"""Seconds that times in worlds of virtual time may differ; packets have the same luck in all of them."""
+LIVE, LIVE_SHARE = 0.05, 0.05
+"""Seconds of the wall clock, and share of the time since the beginning, by which a live one may differ."""
+
+
+class Moment(Struct, frozen=True):
+    """Something that a person's `number`-th step did, from 1, at so many seconds since the run began."""
+
+    number: int
+    at: float
+    text: str
+
+
+class Difference(Struct, frozen=True):
+    """What a person did in one run and not, or not then, in the other: None there."""
+
+    person: str
+    a: Moment | None
+    b: Moment | None
+
+    @property
+    def at(self) -> float:
+        """When it is first seen."""
+        return min(moment.at for moment in (self.a, self.b) if moment is not None)
+
+    @property
+    def number(self) -> int:
+        """In which of the person's steps it is."""
+        moment = self.a or self.b
+        assert moment is not None
+        return moment.number
+
+
+class Tolerance(Struct, frozen=True):
+    """How far two times may be apart: so many seconds, and a share of the later one."""
+
+    seconds: float
+    share: float = 0.0
+
+    def allows(self, a: float, b: float) -> bool:
+        """Whether these two times count as the same."""
+        return abs(a - b) <= self.at(max(a, b))
+
+    def at(self, time: float) -> float:
+        """Return what is allowed at that time, in seconds."""
+        return self.seconds + self.share * time
+
+    def __str__(self) -> str:
+        seconds = f"{_seconds(self.seconds)}"
+        return f"{seconds} + {self.share:.0%}" if self.share else seconds
+
+
+class Comparison(Struct, frozen=True):
+    """Whether two runs, in the worlds of those names, are the same; true where they are.
+
+    `steps` counts what was compared; `apart` is how far the times of the same things are at most, in seconds.
+    """
+
+    worlds: tuple[str, str]
+    people: int
+    steps: int
+    tolerance: Tolerance
+    apart: float
+    differences: tuple[Difference, ...]
+
+    def __bool__(self) -> bool:
+        return not self.differences
+
+    @property
+    def first(self) -> Difference | None:
+        """The first difference."""
+        return self.differences[0] if self.differences else None
+
+    def __str__(self) -> str:
+        return "\n".join([self._verdict, *(f"  {who}: {what}" for who, what in self._sides)])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align:left;vertical-align:top">{escape(who)}</th>'
+            f'<td style="text-align:left">{escape(what)}</td></tr>'
+            for who, what in self._sides
+        )
+        return (
+            '<div style="font-size:var(--jp-ui-font-size1,13px)">'
+            f"<p>{'✓' if self else '✗'} {escape(self._verdict)}</p>"
+            + (f"<table><tbody>{rows}</tbody></table>" if rows else "")
+            + "</div>"
+        )
+
+    @property
+    def _verdict(self) -> str:
+        a, b = self.worlds
+        first = self.first
+        if first is None:
+            people = "1 person" if self.people == 1 else f"{self.people:,} people"
+            return (
+                f"{a} and {b} agree: {people}, {self.steps:,} steps, "
+                f"at most {_seconds(self.apart)} apart (allowed: {self.tolerance})"
+            )
+        more = len(self.differences) - 1
+        further = f", and {more:,} further on" if more else ""
+        return f"{a} and {b} differ, first in step {first.number} of {first.person}{further}"
+
+    @property
+    def _sides(self) -> Iterator[tuple[str, str]]:
+        first = self.first
+        if first is None:
+            return
+        for world, moment in zip(self.worlds, (first.a, first.b), strict=True):
+            yield world, "nothing like it" if moment is None else f"at {moment.at:.3f} s, {moment.text}"
+        if first.a is not None and first.b is not None and first.a.text == first.b.text:
+            allowed = self.tolerance.at(max(first.a.at, first.b.at))
+            yield "apart", f"{_seconds(abs(first.a.at - first.b.at))}, allowed {_seconds(allowed)}"
+
+
+def compare(run_a: Run, run_b: Run) -> Comparison:
+    """Compare two runs person by person, by what was recorded of whom both have recorded."""
+    live = "live" in (run_a.world, run_b.world)
+    tolerance = tolerance_of(run_a, run_b)
+    end = min(run_a.scenario.duration, run_b.scenario.duration)
+    steps, apart = 0, 0.0
+    differences: list[Difference] = []
+    people = [person for person in run_a.people if person in run_b.people]
+    for person in people:
+        a, b = run_a.steps(person), run_b.steps(person)
+        lanes = zip(_lanes(a), _lanes(b), strict=True) if live else [(_whole(a), _whole(b))]
+        for one, other in lanes:
+            for first, second in align(one, other, tolerance):
+                steps += 1
+                if first is not None and second is not None and first.text == second.text:
+                    apart = max(apart, abs(first.at - second.at))
+                    if tolerance.allows(first.at, second.at):
+                        continue
+                difference = Difference(person, first, second)
+                if difference.at + tolerance.at(end) < end:  # Else the other run was over too early.
+                    differences.append(difference)
+    differences.sort(key=lambda difference: difference.at)
+    return Comparison((run_a.world, run_b.world), len(people), steps, tolerance, apart, tuple(differences))
+
+
+def tolerance_of(run_a: Run, run_b: Run) -> Tolerance:
+    """Return how far times in these two runs may be apart."""
+    if "live" in (run_a.world, run_b.world):
+        wall_clock = LIVE * max(run_a.time_scale, run_b.time_scale)
+        return Tolerance(wall_clock + max(_spread(run_a), _spread(run_b)), LIVE_SHARE)
+    return Tolerance(CLOSE)
+
+
+def _spread(run: Run) -> float:
+    """Return by how much random latency differs: what the system cuts otherwise draws other luck."""
+    network = run.scenario.network
+    faults = [fault for fault in run.scenario.faults if isinstance(fault, HighLatency)]
+    spreads = [_of_one(fault.latency, fault.jitter) for fault in faults]
+    return max(_of_one(network.latency, network.jitter), *spreads, 0.0)
+
+
+def _of_one(latency: float | LogNormal, jitter: float) -> float:
+    return jitter + (latency.p99 - latency.median if isinstance(latency, LogNormal) else 0.0)
+
+
+Pair = tuple[Moment | None, Moment | None]
+
+
+def align(a: Sequence[Moment], b: Sequence[Moment], tolerance: Tolerance) -> list[Pair]:
+    """Return what both have, what they have in each other's place, and with None what only one has.
+
+    What may be further apart than `CLOSE` has no order within that tolerance.
+    """
+    matcher = SequenceMatcher(
+        None, [moment.text for moment in a], [moment.text for moment in b], autojunk=False
+    )
+    pairs: list[Pair] = []
+    only_a: list[Moment] = []
+    only_b: list[Moment] = []
+    for tag, a_from, a_to, b_from, b_to in matcher.get_opcodes():
+        if tag == "equal":
+            pairs += zip(a[a_from:a_to], b[b_from:b_to], strict=True)
+        elif tolerance.at(0) > CLOSE:
+            only_a += a[a_from:a_to]
+            only_b += b[b_from:b_to]
+        else:
+            pairs += zip_longest(a[a_from:a_to], b[b_from:b_to])
+    for moment in only_a:
+        swapped = next((other for other in only_b if _same(moment, other, tolerance)), None)
+        pairs.append((moment, swapped))
+        if swapped is not None:
+            only_b.remove(swapped)
+    return pairs + [(None, moment) for moment in only_b]
+
+
+def _same(a: Moment, b: Moment, tolerance: Tolerance) -> bool:
+    return a.text == b.text and tolerance.allows(a.at, b.at)
+
+
+def _whole(steps: Iterable[Step]) -> list[Moment]:
+    """Return every step. Pieces of a body that come at once are one: how it is cut is the system's affair."""
+    moments: list[Moment] = []
+    link, last, body, came_of_it = 0, -inf, b"", list[str]()
+    for number, step in enumerate(steps, 1):
+        event = step.event
+        effects = [effect_words(effect) for effect in step.effects]
+        if not isinstance(event, ReceivedBytes):
+            moments.append(Moment(number, step.at, "; ".join([event_words(event), *effects])))
+            link = 0
+            continue
+        if event.link == link and step.at - last < CLOSE:
+            number, body, came_of_it = moments.pop().number, body + event.data, came_of_it + effects
+        else:
+            link, last, body, came_of_it = event.link, step.at, event.data, effects
+        said = event_words(ReceivedBytes(link, body))
+        moments.append(Moment(number, last, "; ".join([said, *came_of_it])))
+    return moments
+
+
+def _lanes(steps: Iterable[Step]) -> tuple[list[Moment], ...]:
+    """Return the changes of status, the attempts, what was shown, and what became of messages."""
+    statuses, attempts, shown, ledger = lanes = tuple(list[Moment]() for _ in range(4))
+    status = ConnectionStatus.DISCONNECTED
+    for number, step in enumerate(steps, 1):
+        for effect in step.effects:
+            if isinstance(effect, Notify):
+                status = effect.change.status
+        for effect in step.effects:
+            match effect:
+                case Notify(change):
+                    statuses.append(Moment(number, step.at, status_words(change, reason=False)))
+                case OpenWebSocket():
+                    attempts.append(Moment(number, step.at, "tries a WebSocket"))
+                case Fetch(_, purpose) if purpose == "stream" or (
+                    purpose == "poll" and status is not ConnectionStatus.CONNECTED
+                ):
+                    attempts.append(Moment(number, step.at, f"tries a {purpose}"))
+                case Deliver(event):
+                    shown.append(Moment(number, step.at, delivery_words(event)))
+                case Settle():
+                    ledger.append(Moment(number, step.at, effect_words(effect)))
+                case _:
+                    pass
+    return lanes
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.3g} ms" if seconds < 1 else f"{seconds:,.3g} s"

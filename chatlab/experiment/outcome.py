@@ -1,0 +1,44 @@
+"""Makes a run of what a world has recorded: the same figures for every world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.metrics import Crowd, Value, latency_histogram, measure, series
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.sim.as_written.settings import AsWritten
+from chatlab.trace import Step
+
+
+def outcome(
+    world: str,
+    scenario: Scenario,
+    recorded: Sequence[str],
+    ledger: Ledger,
+    heard_until: Sequence[float],
+    traffic: Mapping[str, Value],
+    steps: list[Step],
+    counts: Mapping[str, list[int]] | None = None,
+) -> Run:
+    """Return the run. `recorded` are the people of the `steps`; all else is everybody's. `counts` are what
+    the server saw in each second, see `Meter`."""
+    people = scenario.people
+    transport = scenario.transport
+    acks = transport.acks if isinstance(transport, AsWritten) else True
+    crowd = Crowd(np.arange(people.count) % people.rooms, np.array(heard_until), acks)
+    counts = dict(counts or {})
+    busiest = {"requests_per_second_max": max(counts["requests"])} if counts else {}
+    windows = sorted((fault.at, fault.end_at) for fault in scenario.faults)
+    return Run(
+        world,
+        scenario,
+        list(recorded),
+        {**measure(ledger, crowd, scenario.duration, windows), **traffic, **busiest},
+        series(ledger, scenario.duration) | counts,
+        latency_histogram(ledger, crowd),
+        steps,
+    )

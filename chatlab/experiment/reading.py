@@ -1,0 +1,94 @@
+"""What reading costs: one person, and a writer who puts messages into the server's log at no cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.transports import AnyTransport
+from chatlab.luck import Luck
+from chatlab.messages import ChatMessage, OutgoingMessage
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.model import Model
+from chatlab.sim.people import PeopleConfig, Sender
+
+WARM_UP = 10.0
+"""Seconds that the reader has to connect, which don't count."""
+
+
+class Reading(Struct, frozen=True):
+    """What so many `messages` took.
+
+    `latencies` are seconds from the server's log to the screen; `requests` and `bytes` are the reader's alone.
+    """
+
+    messages: int
+    latencies: list[float]
+    shown_at: list[float]
+    requests: int
+    bytes: int
+
+
+def read(
+    transport: AnyTransport,
+    rate: float,
+    duration: float,
+    *,
+    delay: float = 0.04,
+    size: int = 80,
+    seed: int = 0,
+) -> Reading:
+    """Return what it costs one person to get `rate` messages a second (Poisson) of `size` bytes.
+
+    It takes `duration` seconds, over a network with so many seconds `delay` one way.
+    """
+    diary = _Diary()
+    network, server = NetworkConfig(latency=delay), ServerConfig(max_hold=1e6)
+    model = Model(seed, transport.config(), PeopleConfig(), network, server, (), diary, 0)
+    writer: Any = _Writer(model, diary)
+    sender = Sender(model.environment, writer, rate, "x" * size, Luck(seed).uniform(1, "send"))
+    model.environment.call_at(WARM_UP, sender.wait)
+    model.run(WARM_UP)
+    requests, carried = model.network.requests, model.network.bytes_up + model.network.bytes_down
+    model.run(duration)
+    return Reading(
+        len(diary.posted_at),
+        diary.latencies,
+        diary.shown_at,
+        model.network.requests - requests,
+        model.network.bytes_up + model.network.bytes_down - carried,
+    )
+
+
+class _Writer:
+    """Writes straight into the server's log."""
+
+    person = 1
+
+    def __init__(self, model: Model, diary: _Diary) -> None:
+        self._model = model
+        self._posted_at = diary.posted_at
+
+    def submit(self, text: str) -> None:
+        client_id = f"w-{len(self._posted_at)}"
+        self._posted_at[client_id] = self._model.environment.now
+        server = self._model.server
+        _, outputs = server.hub.publish("room-1", "writer", OutgoingMessage(text, client_id=client_id))
+        server.carry_out(outputs)
+
+
+class _Diary(Ledger):
+    """When each message was posted, and when it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posted_at: dict[str, float] = {}
+        self.shown_at: list[float] = []
+        self.latencies: list[float] = []
+
+    def delivered(self, person: int, message: ChatMessage, at: float) -> None:
+        self.shown_at.append(at)
+        self.latencies.append(at - self.posted_at[message.client_id])

@@ -1,0 +1,172 @@
+"""What the seed's snippets lose: scenarios that show it, beside what the snippets themselves gave.
+
+Each scenario runs with the seed as written, and with ours in its place. Where it isn't known in full how a
+figure was measured, a comment says what was chosen here; there the figures agree in kind and order only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import (
+    LongPollingSettings,
+    OurTransport,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
+from chatlab.experiment.worlds import run
+from chatlab.settings import OutboxConfig, ReconnectConfig
+from chatlab.sim.as_written.settings import SeedLongPolling, SeedShortPolling, SeedSSE, SeedWebSocket
+from chatlab.sim.faults import HttpError, NoPong, ServerDown, ServerRestart
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+
+
+class Shown(Struct, frozen=True):
+    """What a scenario came to: connections that were tried, and messages that were sent, in all; and on
+    average for each reader, messages `lost`, times that one was `shown`, and shown `out_of_order`; and people
+    who were `disconnected` at the end."""
+
+    attempts: int
+    sent: int
+    lost: float
+    shown: float
+    out_of_order: float
+    disconnected: int
+
+    @property
+    def lost_share(self) -> float:
+        """The share of the messages that a reader lost, 0 to 1."""
+        return self.lost / self.sent if self.sent else 0.0
+
+
+class Showcase(Struct, frozen=True):
+    """A fault of the seed: a question, the scenario that answers it, what takes the place of its transport,
+    and what was measured of the snippet, by the fields of `Shown`."""
+
+    question: str
+    scenario: Scenario
+    ours: OurTransport
+    measured: Mapping[str, float] = MappingProxyType({})
+
+
+def _script(texts: int, every: float, *people: str, begin: float = 1.0, gap: float = 0.0) -> PeopleConfig:
+    """People who each send so many texts, `gap` seconds after one another."""
+    script = tuple(
+        ScriptEntry(at=begin + every * number + gap * place, person=person, text=f"{number + 1}")
+        for number in range(texts)
+        for place, person in enumerate(people)
+    )
+    return PeopleConfig(count=len(people), script=script)
+
+
+SHOWCASES: Mapping[str, Showcase] = MappingProxyType(
+    {
+        # The stall: the server answers no ping from 25 s on, and is restarted 2 s after it should have.
+        "heartbeat": Showcase(
+            "A server is stuck once, and restarted. How often do people connect in ten minutes?",
+            Scenario(
+                duration=600.0,
+                people=PeopleConfig(count=1),
+                transport=SeedWebSocket(),
+                faults=(NoPong(at=25.0, duration=7.0), ServerRestart(at=32.0, duration=0.5)),
+            ),
+            WebSocketSettings(),
+            {"attempts": 20},
+        ),
+        # 375 messages are through, one is on its way; a server process that is back after 1 s takes some more
+        # to start, so that the first attempt, after 1.0 to 1.1 s, finds nobody.
+        "queue": Showcase(
+            "The server is killed while 1,000 messages are sent at 250 a second. How many are lost?",
+            Scenario(
+                duration=30.0,
+                people=_script(1000, 1 / 250, "ada"),
+                transport=SeedWebSocket(),
+                network=NetworkConfig(latency=0.001),
+                faults=(ServerDown(at=2.5005, duration=1.5),),
+            ),
+            WebSocketSettings(outbox=OutboxConfig(max_size=1000)),
+            {"lost": 525},
+        ),
+        "long poll": Showcase(
+            "Messages come at random, one a second; a round trip takes 100 ms. How many are lost?",
+            Scenario(
+                duration=1000.0,
+                people=PeopleConfig(count=20, send_rate=0.05),
+                transport=SeedLongPolling(),
+                network=NetworkConfig(latency=0.05),
+            ),
+            LongPollingSettings(),
+            {"lost_share": 0.093},
+        ),
+        # How close in time the threes were isn't known: 60 ms here, so that the second is lost and the third
+        # isn't; at 40 ms both would be.
+        "long poll, threes": Showcase(
+            "300 messages come in threes. How many are lost?",
+            Scenario(
+                duration=290.0,
+                people=_script(100, 2.0, "ada", "bob", "cyd", begin=30.0, gap=0.06),
+                transport=SeedLongPolling(),
+                network=NetworkConfig(latency=0.05),
+            ),
+            LongPollingSettings(),
+            {"lost": 104},
+        ),
+        # How slow the answers were isn't known: a new connection and its answer take 2.4 to 8 s here.
+        "short poll": Showcase(
+            "Answers take longer than the interval. How often are 20 messages shown, and in which order?",
+            Scenario(
+                duration=150.0,
+                people=_script(20, 3.0, "ada", begin=10.0),
+                transport=SeedShortPolling(),
+                network=NetworkConfig(latency=0.6, jitter=1.4, keep_alive=0.0),
+            ),
+            ShortPollingSettings(request_timeout=30.0),
+            {"shown": 46, "out_of_order": 5},
+        ),
+        "stream": Showcase(
+            "A proxy answers 503 while the server is deployed. Who is still away ten minutes later?",
+            Scenario(
+                duration=660.0,
+                people=PeopleConfig(count=100, rooms=10, send_rate=0.01),
+                transport=SeedSSE(),
+                faults=(
+                    ServerRestart(at=60.0, duration=0.5),
+                    HttpError(at=60.0, duration=20.0, status=503),
+                ),
+            ),
+            SSESettings(reconnect=ReconnectConfig(base_delay=3.0, max_attempts=None, jitter="full")),
+        ),
+    }
+)
+"""The seed's faults by name; where nothing is `measured`, the fault follows from the seed's text and the
+standard."""
+
+
+def show(name: str, seed: int = 0, *, ours: bool = False) -> Shown:
+    """Run a showcase with the seed as written, or with ours, and return what it came to."""
+    showcase = SHOWCASES[name]
+    scenario = showcase.scenario.replace(seed=seed)
+    return shown(run(scenario.replace(transport=showcase.ours) if ours else scenario))
+
+
+def shown(result: Run) -> Shown:
+    """Return what a run came to."""
+    metrics, people = result.metrics, result.scenario.people
+    readers = people.count / people.rooms
+    count = {name: int(metrics[name] or 0) for name in ("attempts", "sent", "lost", "out_of_order")}
+    times = int(metrics["delivered"] or 0) + int(metrics["duplicated"] or 0)
+    return Shown(
+        count["attempts"],
+        count["sent"],
+        count["lost"] / readers,
+        times / readers,
+        count["out_of_order"] / readers,
+        people.count - result.series["connected"][-1],
+    )

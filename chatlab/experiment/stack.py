@@ -1,0 +1,484 @@
+"""What the worlds of real parts share: the real transports and the real server around a scenario's people.
+
+A world gives `Lines`, everybody's way to the server, and a running asyncio loop whose `time()` is the seconds
+since the run began. All else is here, and the same in each: who does what when, what goes wrong, and what is
+recorded of it. Faults are those of the model, on paths of the model; how a path's delays, bandwidth and cuts
+come about is the lines' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from pathlib import Path as FilePath
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from anyio import CancelScope
+
+from chatlab.errors import OutboxFull, SettingsError
+from chatlab.experiment.ailing import Address, Ailing
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.metrics import Value
+from chatlab.experiment.outcome import outcome
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.hub import HubConfig
+from chatlab.live.connections import Limits
+from chatlab.live.kinds import KINDS, kind_of, make_transport
+from chatlab.live.server import EmbeddedServer
+from chatlab.luck import Luck
+from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.settings import AnyConfig, FallbackConfig
+from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.capacity import AcceptQueue, ServerConfig
+from chatlab.sim.driver import Recorder, is_whole
+from chatlab.sim.faults import Fault, Happening, Outage, scenes
+from chatlab.sim.meter import Meter
+from chatlab.sim.model import personal
+from chatlab.sim.path import Path, Paths, Trouble
+from chatlab.sim.people import bring
+from chatlab.sim.scene import Breakable, Scene
+from chatlab.sim.server import BEGINNING
+from chatlab.trace import Step
+from chatlab.transports.machine import (
+    Answered,
+    Close,
+    Closed,
+    Deliver,
+    Fetch,
+    Notify,
+    Opened,
+    OpenWebSocket,
+    Refuse,
+    Settle,
+    Submit,
+)
+
+UNBOUNDED = 10_000_000
+"""So many connections, or seconds, that a limit which the model doesn't have is never met."""
+
+
+class Line(Protocol):
+    """One person's way to the server: every packet on it takes what the person's `Path` says.
+
+    Closing and resetting connections, and refusing or swallowing new ones, is the line's; `Path.refusing` and
+    `Path.swallowing` say when.
+    """
+
+    @property
+    def url(self) -> str:
+        """The server's root, as the person's transport is to address it."""
+
+    @property
+    def connections(self) -> Iterable[Breakable]:
+        """All connections."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is on its way to the person, or has vanished."""
+
+    def adapt(self) -> None:
+        """Take note that the path has changed."""
+
+
+class Lines(Protocol):
+    """Everybody's lines, in one world."""
+
+    @property
+    def requests(self) -> int:
+        """Requests that people have sent, opening handshakes of WebSockets included."""
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes above TCP that people have sent."""
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes above TCP that the server has sent."""
+
+    async def lay(self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue) -> Sequence[Line]:
+        """Return a line for each path to a server that listens.
+
+        Every connection has to be accepted by the `queue` when its SYN has arrived, which may refuse it.
+        """
+
+    def client_of(self, connection: Breakable) -> Address:
+        """Return the address that the server sees a connection come from."""
+
+    def path_of(self, client: Address) -> Path | None:
+        """Return the path of the connection that the server sees come from this address."""
+
+    async def begin(self) -> None:
+        """The run begins: the loop's clock goes, from 0."""
+
+    async def close(self) -> None:
+        """End all connections, and leave nothing running."""
+
+
+class Agenda:
+    """Calls on an asyncio loop; what is due at the same time, in the order in which it was asked for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._entries: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._order = count()
+
+    def call_at(self, time: float, callback: Callable[..., object], /, *arguments: Any) -> None:
+        """Call back at so many seconds since the run began."""
+        heappush(self._entries, (time, next(self._order), callback, arguments))
+        # Each has a timer, so that where a loop keeps the order of timers, it is kept among others' as well.
+        self._loop.call_at(time, self._fire, time)
+
+    def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> None:
+        """Call back after so many seconds."""
+        self.call_at(self._loop.time() + delay, callback, *arguments)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self._loop.time()
+
+    def timeout(self, delay: float) -> float:
+        """Return what a fault yields to wait for so long."""
+        return delay
+
+    def let_happen(self, happening: Happening) -> None:
+        """Let a fault happen up to where it waits, and then the rest in its time."""
+        delay = next(happening, None)
+        if delay is not None:
+            self.call_later(delay, self.let_happen, happening)
+
+    def close(self) -> None:
+        """Forget what is still to come."""
+        self._entries.clear()
+
+    def _fire(self, due: float) -> None:
+        if self._entries and self._entries[0][0] <= due:
+            _, _, callback, arguments = heappop(self._entries)
+            callback(*arguments)
+
+
+class Person:
+    """One person with a real transport. What happens to it is recorded as the model's driver does."""
+
+    def __init__(
+        self,
+        person: int,
+        config: AnyConfig,
+        path: Path,
+        line: Line,
+        luck: Luck,
+        recorder: Recorder,
+        steps: list[Step] | None,
+    ) -> None:
+        self.person = person
+        self.name = config.sender
+        self.path = path
+        self.line = line
+        self.read_at = -inf
+        self.failures: list[Exception] = []
+        self.transport = make_transport(
+            config, loop="current", uniform=luck.uniform(person, "backoff"), record=self._record
+        )
+        self._recorder: Recorder | None = recorder
+        self._steps = steps
+        self._messages = 0
+        self._status = ConnectionStatus.DISCONNECTED
+        self._open: set[int] = set()
+        self._polls: dict[int, float] = {}
+
+    # What a person does
+
+    def connect(self) -> None:
+        """Want to be connected."""
+        self.transport.start()
+
+    def disconnect(self) -> None:
+        """Want to be disconnected."""
+        self.transport.stop()
+
+    def submit(self, text: str) -> None:
+        """Send a message."""
+        self._messages += 1
+        with suppress(OutboxFull):  # which is recorded
+            self.transport.submit(OutgoingMessage(text, client_id=f"{self.name}-{self._messages}"))
+
+    # What faults do
+
+    @property
+    def connections(self) -> Iterable[Breakable]:
+        """All connections, whether in use or kept for later."""
+        return tuple(self.line.connections)
+
+    def adapt(self) -> None:
+        """Take note that the path has changed."""
+        self.line.adapt()
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Have a further trouble on the path."""
+        self.path.suffer(trouble)
+        self.line.adapt()
+
+    def recover(self, trouble: Trouble) -> None:
+        """Be rid of a trouble on the path."""
+        self.path.recover(trouble)
+        self.line.adapt()
+
+    # What is known of it
+
+    @property
+    def heard_until(self) -> float:
+        """Whatever the server has had before this time, the person must have been shown; inf: all."""
+        return inf if self._open and self.line.quiet else self.read_at
+
+    def end(self) -> None:
+        """Record no more."""
+        self._recorder = None
+
+    def _record(self, step: Step) -> None:
+        if self._recorder is not None:
+            try:
+                self._note(self._recorder, step)
+            except Exception as error:  # which the transport's driver would only log
+                self.failures.append(error)
+
+    def _note(self, recorder: Recorder, step: Step) -> None:
+        if self._steps is not None:
+            self._steps.append(step)
+        match step.event:
+            case Submit(message):
+                if any(isinstance(effect, Refuse) for effect in step.effects):
+                    recorder.refused()
+                else:
+                    recorder.accepted(self.person, message.client_id, step.at)
+            case Opened(link):
+                self._open.add(link)
+            case Closed(link):
+                self._forget(link)
+            case Answered(link, answer):
+                sent_at = self._polls.get(link)
+                if sent_at is not None and is_whole(answer):
+                    self.read_at = sent_at
+                self._forget(link)
+            case _:
+                pass
+        for effect in step.effects:
+            if isinstance(effect, Notify):
+                self._status = effect.change.status
+        for effect in step.effects:
+            match effect:
+                case Deliver(event):
+                    if event.message is not None:
+                        recorder.delivered(self.person, event.message, step.at)
+                    elif event.type == "resync":
+                        recorder.resynced()
+                case Settle(client_id, state):
+                    recorder.settled(client_id, state, step.at)
+                case Notify(change):
+                    recorder.changed(self.person, change.status, step.at)
+                case OpenWebSocket():
+                    recorder.attempted(step.at)
+                case Fetch(link, purpose):
+                    polls = purpose == "poll"
+                    if polls:
+                        self._polls[link] = step.at
+                    if purpose == "stream" or (polls and self._status is not ConnectionStatus.CONNECTED):
+                        recorder.attempted(step.at)
+                case Close(link):
+                    self._forget(link)
+                case _:
+                    pass
+
+    def _forget(self, link: int) -> None:
+        self._open.discard(link)
+        self._polls.pop(link, None)
+
+
+class ServerSite:
+    """The embedded server, as faults see it."""
+
+    def __init__(self, server: EmbeddedServer, ailing: Ailing, lines: Lines, agenda: Agenda) -> None:
+        self.environment = agenda
+        self._lines = lines
+        self.people: list[Person] = []
+        self._server = server
+        self._ailing = ailing
+        self._outages = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def loaded(self) -> bool:
+        """Whether its work takes time."""
+        return self._ailing.loaded
+
+    @loaded.setter
+    def loaded(self, loaded: bool) -> None:
+        self._ailing.loaded = loaded
+
+    def stop(self, code: int | None = None, reason: str = "") -> None:
+        """Stop serving until as many calls of `start`; connections end by a close code, or without a word."""
+        self._outages += 1
+        if self._outages == 1:
+            self._ailing.work.clear()
+            self._refuse(1)
+            self._do(self._server.stop(abrupt=code is None))
+
+    def start(self) -> None:
+        """Serve again."""
+        self._outages -= 1
+        if self._outages == 0:
+            self._do(self._restart())
+
+    async def _restart(self) -> None:
+        await self._server.start()
+        self._refuse(-1)
+
+    def _refuse(self, change: int) -> None:
+        for person in self.people:
+            person.path.refusing += change
+            person.adapt()
+
+    def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
+        """End one connection, as `stop` does all."""
+        self._server.end(self._lines.client_of(connection), abrupt=code is None)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def close(self) -> None:
+        """End what is still happening, and stop the server. Errors: those of what has happened."""
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.stop(abrupt=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+
+async def run_stack(world: str, scenario: Scenario, sample: int, lines: Lines) -> Run:
+    """Run a scenario on the running loop, over these lines, and record the first `sample` people's steps.
+
+    Errors: `SettingsError` when such a world can't run it.
+    """
+    transport = scenario.transport
+    if isinstance(transport, AsWritten):
+        raise SettingsError("transport: there is no real one as the seed has it; choose the world 'model'")
+    if transport.dialect != "chatlab":
+        raise SettingsError(f"transport.dialect: the server speaks 'chatlab', got {transport.dialect!r}")
+    loop = asyncio.get_running_loop()
+    luck = Luck(scenario.seed)
+    ailing = Ailing(scenario.server, lines.path_of, luck.uniform(0, "service"))
+    with _history(scenario) as db:
+        server = _server(scenario.server, db, ailing, loop)
+        agenda = Agenda(loop)
+        site = ServerSite(server, ailing, lines, agenda)
+        ledger, steps = Ledger(), list[Step]()
+        queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
+        try:
+            await server.start()
+            paths = Paths(scenario.network, luck)
+            own = [paths.make(person) for person in range(scenario.people.count)]
+            laid = await lines.lay(server, own, queue)
+            config = transport.config()
+            for number, name in enumerate(scenario.people.names):
+                room = f"room-{scenario.people.room(number) + 1}"
+                line = laid[number]
+                own_config = addressed(personal(config, room, name), line.url)
+                recorded = steps if number < sample else None
+                site.people.append(Person(number, own_config, own[number], line, luck, ledger, recorded))
+            over: asyncio.Future[list[float]] = loop.create_future()
+            traffic: dict[str, Value] = {}
+            counts: dict[str, list[int]] = {}
+
+            def end() -> None:
+                over.set_result([person.heard_until for person in site.people])
+                for person in site.people:
+                    person.end()
+                traffic.update(requests=lines.requests, bytes_up=lines.bytes_up, bytes_down=lines.bytes_down)
+                traffic.update(queue_max=queue.longest, work_max=ailing.work.longest)
+                counts.update(meter.close())
+
+            agenda.call_at(scenario.duration, end)
+            happening = scenes(scenario.faults, site.people, site, luck)
+            for fault, scene in zip(scenario.faults, happening, strict=True):
+                agenda.call_at(fault.at, _begin, agenda, fault, scene)
+            bring(scenario.people, site.people, agenda, luck)
+            await lines.begin()
+            meter = Meter(agenda, lines, queue, ailing.work)
+            heard_until = await over
+        finally:
+            agenda.close()
+            with CancelScope(shield=True):
+                for person in site.people:
+                    person.end()
+                await asyncio.gather(*(person.transport.disconnect() for person in site.people))
+                await lines.close()
+                await site.close()
+    for person in site.people:
+        if person.failures:
+            raise person.failures[0]
+    return outcome(
+        world,
+        scenario,
+        scenario.people.names[:sample],
+        ledger,
+        heard_until,
+        traffic,
+        steps,
+        counts,
+    )
+
+
+def _begin(agenda: Agenda, fault: Fault, scene: Scene) -> None:
+    agenda.let_happen(fault.happen(scene))
+
+
+def _server(
+    config: ServerConfig, db: FilePath | None, ailing: Ailing, loop: asyncio.AbstractEventLoop
+) -> EmbeddedServer:
+    """Return an embedded server of the model's settings, and without the limits that the model hasn't."""
+    epochs = count(1)
+    return EmbeddedServer(
+        db,
+        config=HubConfig(
+            rate=config.rate,
+            burst=config.burst,
+            presence_limit=HubConfig().presence_limit if config.presence else 0,
+        ),
+        limits=Limits(
+            max_connections=config.max_connections or UNBOUNDED,
+            request_timeout=UNBOUNDED,
+            ping_interval=None,
+            keep_alive=config.keep_alive,
+            reconnection_time=config.reconnection_time,
+            max_hold=config.max_hold,
+        ),
+        utc=lambda: BEGINNING + timedelta(seconds=loop.time()),
+        new_epoch=lambda: f"{next(epochs)}",
+        around=ailing.around,
+    )
+
+
+@contextmanager
+def _history(scenario: Scenario) -> Iterator[FilePath | None]:
+    """Give a file for the history where the server is to outlive itself."""
+    stops = any(isinstance(fault, Outage) and fault.general for fault in scenario.faults)
+    if not (stops and scenario.server.keep_history):
+        yield None
+        return
+    with TemporaryDirectory(prefix="chatlab-") as folder:
+        yield FilePath(folder) / "history.db"
+
+
+def addressed(config: AnyConfig, root: str) -> AnyConfig:
+    """Return a copy of a config for the server with this root URL."""
+    if isinstance(config, FallbackConfig):
+        return config.replace(transports=tuple(addressed(inner, root) for inner in config.transports))
+    return config.replace(url=KINDS[kind_of(config)].address(root))

@@ -1,0 +1,128 @@
+"""Steps in words, by which runs are compared and which a student can read."""
+
+from __future__ import annotations
+
+import re
+
+from chatlab.dialects.base import Request
+from chatlab.messages import ChatEvent, StatusChange
+from chatlab.text import visible_line
+from chatlab.trace import Step
+from chatlab.transports.machine import (
+    Answered,
+    Close,
+    Closed,
+    Connect,
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    Fetch,
+    Notify,
+    Opened,
+    OpenWebSocket,
+    Ping,
+    Pong,
+    Received,
+    ReceivedBytes,
+    Refuse,
+    Send,
+    SendBytes,
+    Settle,
+    Submit,
+    Tick,
+    Typing,
+)
+
+_TIME_OF_DAY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_IGNORED_HEADERS = frozenset({"content-type"})
+
+
+def step_words(step: Step) -> str:
+    """Say what happened in a step, and what came of it. No times are told, of either clock."""
+    return "; ".join([event_words(step.event), *map(effect_words, step.effects)])
+
+
+def event_words(event: Event) -> str:
+    """Say what happened."""
+    match event:
+        case Connect():
+            return "asks to be connected"
+        case Disconnect():
+            return "asks to be disconnected"
+        case Submit(message):
+            return f"sends {message.client_id}: {_quoted(message.text)}"
+        case Typing():
+            return "types"
+        case Opened(link, protocol):
+            return f"link {link} opens{f' ({protocol})' if protocol else ''}"
+        case Received(link, data) | ReceivedBytes(link, data):
+            return f"link {link} receives {_content(data)}"
+        case Answered(link, answer):
+            kept = {
+                name: value for name, value in sorted(answer.headers.items()) if name not in _IGNORED_HEADERS
+            }
+            headers = "".join(f", {name}: {value}" for name, value in kept.items())
+            return f"link {link} is answered {answer.status}{headers} {_content(answer.body)}".rstrip()
+        case Pong(link, id):
+            return f"link {link} brings pong {id}"
+        case Closed(link, failure):
+            return f"link {link} ends ({failure})"
+        case Tick():
+            return "its time has come"
+
+
+def effect_words(effect: Effect) -> str:
+    """Say what came of it."""
+    match effect:
+        case OpenWebSocket(link, query):
+            return f"opens a WebSocket, link {link}{_query(query)}"
+        case Fetch(link, purpose, request):
+            return f"asks for a {purpose}, link {link}: {_request(request)}"
+        case Send(link, data) | SendBytes(link, data):
+            return f"link {link} sends {_content(data)}"
+        case Ping(link, id):
+            return f"link {link} sends ping {id}"
+        case Close(link, code, reason):
+            return f"closes link {link} ({code}{f': {reason}' if reason else ''})"
+        case Deliver(event):
+            return delivery_words(event)
+        case Notify(change):
+            return status_words(change)
+        case Settle(client_id, state, reason):
+            return f"{client_id} is {state}{f' ({reason})' if reason else ''}"
+        case Refuse(client_id, reason):
+            return f"{client_id} is refused ({reason})"
+
+
+def delivery_words(event: ChatEvent) -> str:
+    """Say what is shown."""
+    if event.message is None:
+        return f"is told of {event.type}"
+    return f"shows {event.message.client_id or event.message.id}: {_quoted(event.message.text)}"
+
+
+def status_words(change: StatusChange, *, reason: bool = True) -> str:
+    """Say what the status is now."""
+    attempt = f", attempt {change.attempt}" if change.attempt else ""
+    why = f" ({change.reason})" if reason and change.reason else ""
+    return f"is {change.status}{attempt}{why}"
+
+
+def _quoted(text: str) -> str:
+    shown = visible_line(text)
+    return f"“{shown[:40]}…”" if len(shown) > 40 else f"“{shown}”"
+
+
+def _content(data: str | bytes) -> str:
+    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    return visible_line(_TIME_OF_DAY.sub("…", text))
+
+
+def _query(query: dict[str, str]) -> str:
+    return "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
+
+
+def _request(request: Request) -> str:
+    body = f" {_content(request.body)}" if request.body else ""
+    return f"{request.method} {request.path}{_query(request.query)}{body}"

@@ -1,0 +1,79 @@
+"""The herd that a backoff formula makes: how many come back at once when the server does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.backoff import Herd
+from chatlab.plots.style import FAINT, INK, SMALL, TEXT, dress, look, new_axes, size, text_width, tint
+
+BIN = 0.1
+"""Seconds in which those who come are counted together, for the figure beside each name."""
+BARS = 150
+LANE = 0.78
+"""How high the highest bar of a lane is, where lanes are 1 apart."""
+
+
+def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) -> Axes:
+    """Draw when the people of each herd came back, counted from the server's return.
+
+    Each lane is drawn to its own height, so look at how wide it is: a herd is narrow. The figure at its right
+    is the largest share of the people in any 0.1 s, and those who gave up.
+
+    Errors: `SettingsError` where there is nothing to draw.
+    """
+    named = herds if isinstance(herds, Mapping) else {"": herds}
+    back = {name: herd.returns[np.isfinite(herd.returns)] for name, herd in named.items()}
+    if not any(len(times) for times in back.values()):
+        raise SettingsError("nothing to draw: nobody came back")
+    ax = new_axes(left=_room(named)) if ax is None else ax
+    last = max(float(np.percentile(times, 99.5)) for times in back.values() if len(times))
+    last = max(last, BIN)
+    notes = [_note(herd) for herd in named.values()]
+    room = max(text_width(note, SMALL) for note in notes) + 6
+    ax.set_xlim(0, last * size(ax)[0] / max(size(ax)[0] - room, 1))
+    edges = np.linspace(0, last, BARS + 1)
+    for number, (name, note) in enumerate(zip(named, notes, strict=True)):
+        counts = np.histogram(back[name], edges)[0]
+        style = look(number)
+        heights = LANE * counts / max(int(counts.max()), 1)
+        ax.stairs(
+            heights - number,
+            edges,
+            baseline=-number,
+            fill=True,
+            facecolor=tint(style.colour),
+            edgecolor=style.colour,
+            linewidth=0.7,
+        )
+        ax.axhline(-number, color=FAINT, linewidth=0.5, zorder=0)
+        ax.annotate(note, (last, -number), (4, 2), textcoords="offset points", fontsize=SMALL, color=INK)
+    ax.set_ylim(0.15 - len(named), 1)
+    ax.set_yticks([-number for number in range(len(named))], list(named))
+    dress(
+        ax,
+        title="Who comes back when?",
+        note="right: the most that come in any 0.1 s",
+        x="since the server is back (s)",
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def _note(herd: Herd) -> str:
+    gone = herd.gave_up / len(herd.returns)
+    return f"{_percent(herd.busiest(BIN))}" + (f", {_percent(gone)} gave up" if gone else "")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+
+
+def _room(named: Mapping[str, Herd]) -> float:
+    """Return the millimetres that the lanes' names need."""
+    return max(text_width(name, TEXT) for name in named) * 25.4 / 72 + 5.0

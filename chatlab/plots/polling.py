@@ -1,0 +1,94 @@
+"""Polling: what a message costs against how late it is, by the closed forms and as a run measured it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from chatlab.experiment.closed_forms import Cost, long_poll_cost, push_cost, short_poll_cost
+from chatlab.plots.style import FAINT, INK, SMALL, TEXT, UNDERLAY, dress, look, new_axes
+
+SHORTEST, LONGEST = 0.1, 60.0
+"""Seconds between two short polls, at both ends of the curve."""
+NAMED = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Intervals whose points on the curve have their seconds beside them."""
+
+
+def plot_polling(
+    rate: float,
+    *,
+    interval: float = 3.0,
+    hold: float = 25.0,
+    delay: float = 0.04,
+    measured: Mapping[str, tuple[float, float]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw requests per message against latency: short polling as a curve over its interval, with the chosen
+    one marked, and long polling and a push as points.
+
+    `rate` is the messages a second that a reader gets, `delay` is one way. `measured` are (seconds, requests
+    per message) by name, drawn as crosses.
+
+    Errors: `SettingsError` naming the number that makes no sense.
+    """
+    ax = new_axes(left=16.0) if ax is None else ax
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    curve = [short_poll_cost(rate, each, delay) for each in np.geomspace(SHORTEST, LONGEST, 100)]
+    short, long, push = look(2), look(1), look(0)
+    ax.plot(
+        [cost.latency for cost in curve],
+        [cost.requests for cost in curve],
+        color=short.colour,
+        linestyle=short.line,
+        linewidth=1.5,
+    )
+    floor = min(curve[-1].requests, 0.05) / 2
+    for each in (each for each in NAMED if not 0.6 < each / interval < 1.6):
+        cost = short_poll_cost(rate, each, delay)
+        ax.plot(cost.latency, cost.requests, ".", color=short.colour, markersize=4)
+        _name(ax, f"{each:g} s", cost, (4, 3), short.colour, SMALL)
+    pushed = Cost(floor, push_cost(delay).latency, delay)
+    for name, cost, style in (
+        ("push: none", pushed, push),
+        (f"long poll, {hold:g} s", long_poll_cost(rate, hold, delay), long),
+        (f"short poll, {interval:g} s", short_poll_cost(rate, interval, delay), short),
+    ):
+        ax.plot(cost.latency, cost.requests, style.marker, color=style.colour, markersize=7, zorder=4)
+        _name(ax, name, cost, (8, 4), style.colour, TEXT)
+    for latency, requests in (measured or {}).values():
+        ax.plot(latency, max(requests, floor), "x", color=INK, markersize=8, markeredgewidth=1.3, zorder=5)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(10))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(min(delay or 0.01, curve[0].latency) / 1.6, curve[-1].latency * 3)
+    ax.set_ylim(floor / 1.8, curve[0].requests * 2)
+    ax.grid(visible=True, color=FAINT, linewidth=0.4)
+    ax.set_axisbelow(True)
+    dress(
+        ax,
+        title="What does it cost to be quick?",
+        note="lower left is better" + ("; crosses: as simulated" if measured else ""),
+        x="from the server to the screen (s), logarithmic",
+        y="requests per message",
+    )
+    return ax
+
+
+def _name(ax: Axes, name: str, cost: Cost, offset: tuple[int, int], colour: str, points: float) -> None:
+    bold = "bold" if points == TEXT else "normal"
+    at = (cost.latency, cost.requests)
+    ax.annotate(
+        name,
+        at,
+        offset,
+        textcoords="offset points",
+        fontsize=points,
+        fontweight=bold,
+        color=colour,
+        bbox=UNDERLAY if points == TEXT else None,
+    )

@@ -1,0 +1,88 @@
+"""Transports side by side: how late a message is, and what it costs in requests and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.run import Run
+from chatlab.plots.style import INK, SMALL, TEXT, dress, look, new_row, size, text_width, tint
+
+BAR = 0.62
+"""How thick a bar is, where bars are 1 apart."""
+
+
+def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Draw three bar charts of several runs: median latency (with the 95th percentile as a tick), requests
+    and bytes per delivered message. `axes` are three.
+
+    Errors: `SettingsError` where there is nothing to draw.
+    """
+    delivered = {name: run.metrics["delivered"] or 0 for name, run in runs.items()}
+    if not any(delivered.values()):
+        raise SettingsError("nothing to draw: in none of the runs was a message delivered")
+
+    def each(*metrics: str) -> list[float]:
+        return [
+            sum(run.metrics[metric] or 0 for metric in metrics) / max(delivered[name], 1)
+            for name, run in runs.items()
+        ]
+
+    if axes is None:
+        names = max(text_width(name, TEXT) for name in runs) * 25.4 / 72
+        axes = new_row(3, width=70.0, height=24.0 + 7.0 * len(runs), left=names + 3.0, right=4.0)
+    late = [run.metrics["latency_p50"] or 0.0 for run in runs.values()]
+    latest = [run.metrics["latency_p95"] or 0.0 for run in runs.values()]
+    first, second, third = axes
+    _bars(first, runs, late, lambda value: f"{value:.3g} s", latest)
+    dress(first, title="How late?", note="bar: median, tick: 95 % are earlier", x="seconds")
+    _bars(second, runs, each("requests"), lambda value: f"{value:.2g}")
+    dress(
+        second,
+        title="How many requests?",
+        note="connections that are opened count too",
+        x="per delivered message",
+    )
+    _bars(third, runs, each("bytes_up", "bytes_down"), lambda value: f"{value:,.0f}")
+    dress(third, title="How many bytes?", note="up and down, headers and all", x="per delivered message")
+    for ax in axes:
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+    return axes
+
+
+def _bars(
+    ax: Axes,
+    names: Mapping[str, object],
+    values: Sequence[float],
+    label: Callable[[float], str],
+    ticks: Sequence[float] = (),
+) -> None:
+    ends = [max(pair) for pair in zip(values, ticks or values, strict=True)]
+    labels = [label(value) for value in values]
+    room = max(text_width(text, SMALL) for text in labels) + 8
+    width = size(ax)[0]
+    ax.set_xlim(0, (max(ends) or 1.0) * width / max(width - room, 1))
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_yticks(range(len(names)), list(names))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    for number, (value, end, text) in enumerate(zip(values, ends, labels, strict=True)):
+        style = look(number)
+        ax.barh(
+            number,
+            value,
+            BAR,
+            facecolor=tint(style.colour, 0.35),
+            edgecolor=style.colour,
+            hatch=style.hatch,
+            linewidth=0.8,
+        )
+        if ticks:
+            ax.plot([value, end], [number, number], color=INK, linewidth=0.8)
+            ax.plot(end, number, "|", color=INK, markersize=9, markeredgewidth=1.2)
+        ax.annotate(
+            text, (end, number), (4, 0), textcoords="offset points", va="center", fontsize=SMALL, color=INK
+        )

@@ -1,0 +1,249 @@
+"""Scenarios by which the worlds are compared: `docs/fidelity.md`.
+
+Each case is one thing that may happen, run with every transport. Times are odd on purpose: what happens at
+the very same instant has no order that could agree. `shift` puts all of it off, so that many can run on real
+sockets at once without all doing the same in the same instant.
+
+    python -m tests.experiment.conformance            # say where model and wire differ
+    python -m tests.experiment.conformance --write    # write the table
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from chatlab.experiment.compare import Comparison, compare
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
+from chatlab.experiment.worlds import run
+from chatlab.live.kinds import TITLES
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import (
+    AnyFault,
+    Buffering,
+    ConnectionReset,
+    Flapping,
+    HalfOpen,
+    HighLatency,
+    HttpError,
+    IdleTimeout,
+    LowBandwidth,
+    NoPong,
+    Partition,
+    ServerDown,
+    ServerRestart,
+    SlowServer,
+)
+from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+
+PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
+WRITE = "python -m tests.experiment.conformance --write"
+MARK = "<!-- conformance -->"
+DURATION = 45.0
+SCRIPT = (
+    (0.11, "ada", ""), (0.23, "bob", ""), (0.37, "cleo", ""),
+    (2.13, "ada", "hello"), (4.37, "bob", "hi ada"), (7.19, "cleo", "good morning"),
+    (9.41, "ada", "who is there?"), (10.53, "bob", "me"), (16.83, "cleo", "and me"),
+    (22.57, "ada", "still there?"), (31.29, "bob", "yes"),
+)  # fmt: skip
+"""When each person first connects, and what is said."""
+
+RECONNECT = ReconnectConfig(jitter="full", max_delay=6.0)
+WEBSOCKET = WebSocketSettings(
+    reconnect=RECONNECT, connect_timeout=4.0, heartbeat=HeartbeatConfig(interval=7.0, timeout=3.0)
+)
+SSE = SSESettings(reconnect=RECONNECT, connect_timeout=4.0, request_timeout=6.0, idle_timeout=12.0)
+LONG_POLLING = LongPollingSettings(
+    reconnect=RECONNECT, connect_timeout=4.0, request_timeout=6.0, hold=9.0, timeout=12.0
+)
+SHORT_POLLING = ShortPollingSettings(reconnect=RECONNECT, connect_timeout=4.0, request_timeout=6.0)
+TRANSPORTS: dict[str, AnyTransport] = {
+    "websocket": WEBSOCKET,
+    "sse": SSE,
+    "long_polling": LONG_POLLING,
+    "short_polling": SHORT_POLLING,
+    "fallback": FallbackSettings(
+        transports=(WEBSOCKET, SSE, LONG_POLLING, SHORT_POLLING), attempts_per_transport=2, upgrade_after=15.0
+    ),
+}
+NETWORK = NetworkConfig(latency=0.08)
+SERVER = ServerConfig(keep_alive=5.0)
+
+
+class Case(NamedTuple):
+    """What happens, in words, and what makes it so.
+
+    The seed is one with which not much hangs on a hair: a few milliseconds more, as on real sockets, lead to
+    the same story.
+    """
+
+    what: str
+    faults: tuple[AnyFault, ...] = ()
+    network: NetworkConfig = NETWORK
+    server: ServerConfig = SERVER
+    outbox: OutboxConfig | None = None
+    more: tuple[tuple[float, str, str], ...] = ()
+    seed: int = 5
+
+
+CASES: dict[str, Case] = {
+    "calm": Case("nothing goes wrong"),
+    "server_down": Case(
+        "the server dies, and is back after 6 s", (ServerDown(at=6.31, duration=6.2),), seed=49
+    ),
+    "server_restart": Case("it takes its leave first", (ServerRestart(at=6.31, duration=3.7),), seed=37),
+    "history_lost": Case(
+        "it dies and forgets everything",
+        (ServerDown(at=12.71, duration=2.3),),
+        server=SERVER.replace(keep_history=False),
+        seed=6,
+    ),
+    "connection_reset": Case("all connections are reset", (ConnectionReset(at=6.31),), seed=1),
+    "half_open": Case("connections go silent, untold", (HalfOpen(at=6.31, duration=1.3),)),
+    "latency": Case("half a second more each way", (HighLatency(at=6.31, duration=9.4, latency=0.5),)),
+    "jitter": Case(
+        "log-normal latency, and jitter for a while",
+        (HighLatency(at=6.31, duration=9.3, latency=0.1, jitter=0.2),),
+        NetworkConfig(latency=LogNormal(median=0.05, p99=0.15)),
+    ),
+    "burst": Case(
+        "six messages at once, with much jitter",
+        network=NETWORK.replace(jitter=0.15),
+        more=tuple((8.03 + 0.02 * number, "ada", f"one of six: {number}") for number in range(6)),
+        seed=7,
+    ),
+    "bandwidth": Case("a line of 2 kB/s", (LowBandwidth(at=3.31, duration=14.7, bandwidth=2000.0),)),
+    "idle_timeout": Case(
+        "a proxy cuts what is idle for 4 s", (IdleTimeout(at=0.07, duration=33.1, timeout=4.1),), seed=3
+    ),
+    "buffering": Case("a proxy holds back event streams", (Buffering(at=0.07, duration=14.3),)),
+    "http_error": Case(
+        "503 with Retry-After, and then a reset",
+        (HttpError(at=5.87, duration=6.1, status=503, retry_after=2.0), ConnectionReset(at=6.31)),
+    ),
+    "no_pong": Case("the server shows no sign of life", (NoPong(at=6.31, duration=20.3),)),
+    "slow_server": Case(
+        "each request takes the server 0.2 s", (SlowServer(at=3.31, duration=14.7, service_time=0.2),)
+    ),
+    "flapping": Case(
+        "down for 2.3 s of every 7", (Flapping(at=6.31, duration=20.9, period=7.1, down=2.3),), seed=76
+    ),
+    "partition": Case(
+        "no packet gets through, for some",
+        (Partition(at=6.31, duration=5.3, people=("ada", "cleo")),),
+        seed=1,
+    ),
+    "some_down": Case(
+        "one of two front ends dies, the other restarts",
+        (ServerDown(at=6.31, duration=4.2, people=("ada",)), ServerRestart(at=13.37, people=("bob",))),
+        seed=12,
+    ),
+    "narrow_door": Case(
+        "the server lets in one connection a second, after a crash",
+        (ServerDown(at=6.31, duration=2.2),),
+        server=SERVER.replace(accept_rate=1.1, backlog=2),
+        seed=65,
+    ),
+    "full_outbox": Case(
+        "an outbox of one message while the server is down",
+        (ServerDown(at=6.31, duration=11.9),),
+        outbox=OutboxConfig(max_size=1, max_age=8.0),
+        seed=13,
+    ),
+    "tls": Case("one round trip more to open a connection", network=NETWORK.replace(tls=True)),
+}
+
+
+def scenario(case: str, transport: str, shift: float = 0.0) -> Scenario:
+    """Return the scenario of one case with one transport, all of it so much later."""
+    what, faults, network, server, outbox, more, seed = CASES[case]
+    settings = TRANSPORTS[transport]
+    if outbox is not None:
+        settings = (
+            settings.replace(transports=tuple(inner.replace(outbox=outbox) for inner in settings.transports))
+            if isinstance(settings, FallbackSettings)
+            else settings.replace(outbox=outbox)
+        )
+    script = tuple(
+        ScriptEntry(at=at + shift, person=person, text=text, action="send" if text else "connect")
+        for at, person, text in SCRIPT + more
+    )
+    return Scenario(
+        name=f"{case}, {transport}: {what}",
+        duration=DURATION + shift,
+        seed=seed,
+        people=PeopleConfig(count=3, script=script),
+        transport=settings,
+        network=network,
+        server=server,
+        faults=tuple(fault.replace(at=fault.at + shift) for fault in faults),
+    )
+
+
+# The comparisons, each made once
+
+
+@cache
+def run_of(case: str, transport: str, world: str = "model") -> Run:
+    """Return the case's run in a world of virtual time."""
+    return run(scenario(case, transport), world)
+
+
+@cache
+def comparison(case: str, transport: str) -> Comparison:
+    """Return how model and wire compare."""
+    return compare(run_of(case, transport), run_of(case, transport, "wire"))
+
+
+# The page
+
+
+def table() -> str:
+    """Return the table of all cases: how many steps are the same in model and wire."""
+    lines = [f"| case | what happens | {' | '.join(TITLES.values())} |", "|---" * (2 + len(TITLES)) + "|"]
+    for case, (what, *_) in CASES.items():
+        cells = [_cell(comparison(case, transport)) for transport in TRANSPORTS]
+        lines.append(f"| {case} | {what} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(compared: Comparison) -> str:
+    return f"{compared.steps} ✓" if compared else f"✗ {compared.first}"
+
+
+def with_table(page: str) -> str:
+    """Return the page with the table of now."""
+    before, _, rest = page.partition(MARK)
+    _, _, after = rest.partition(MARK)
+    return f"{before}{MARK}\n\n{table()}\n\n{MARK}{after}"
+
+
+def main() -> int:
+    """Say where model and wire differ, or write the page."""
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    differing = [
+        compared
+        for case in CASES
+        for transport in TRANSPORTS
+        if not (compared := comparison(case, transport))
+    ]
+    sys.stdout.writelines(f"{compared}\n" for compared in differing)
+    return bool(differing)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

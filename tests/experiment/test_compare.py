@@ -1,0 +1,185 @@
+"""Two runs side by side: the same, or the first difference in words."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from typer.testing import CliRunner
+
+from chatlab import compare, run
+from chatlab.cli import app
+from chatlab.experiment.compare import Moment, Tolerance, align
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.sim.faults import ServerDown
+from chatlab.sim.path import Path as Line
+from chatlab.sim.path import Paths
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.trace import Step
+from chatlab.transports.machine import Opened, ReceivedBytes
+
+SCRIPT = (ScriptEntry(at=2.1, person="ada", text="hello"), ScriptEntry(at=9.3, person="bob", text="<b>&"))
+SCENARIO = Scenario(
+    name="small",
+    duration=20.0,
+    people=PeopleConfig(count=2, script=SCRIPT),
+    faults=(ServerDown(at=4.1, duration=2.0),),
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> Run:
+    return run(SCENARIO)
+
+
+def later(result: Run, seconds: float, since: float = 0.0, **changes: object) -> Run:
+    """The same run, but whatever happened after `since` so much later."""
+    trace = [
+        structs.replace(step, at=step.at + seconds) if step.at >= since else step for step in result.trace
+    ]
+    return structs.replace(result, trace=trace, **changes)
+
+
+def test_a_run_is_equal_to_itself(model: Run) -> None:
+    compared = compare(model, run(SCENARIO))
+    assert compared
+    assert compared.first is None
+    assert (compared.people, compared.apart) == (2, 0.0)
+    assert compared.steps == len(model.trace)
+    assert str(compared) == (
+        f"model and model agree: 2 people, {len(model.trace)} steps, at most 0 ms apart (allowed: 1 ms)"
+    )
+    assert "✓ model and model agree" in compared._repr_html_()
+
+
+def test_times_may_differ_by_a_millisecond(model: Run) -> None:
+    assert compare(model, later(model, 0.0009))
+    compared = compare(model, later(model, 0.5, since=4.0, world="wire"))
+    assert not compared
+    first = compared.first
+    assert first is not None
+    assert first.a is not None
+    assert first.b is not None
+    assert (first.person, first.a.text, first.b.at) == ("ada", first.b.text, first.a.at + 0.5)
+    said = str(compared).splitlines()
+    number = [step.at >= 4.0 for step in model.steps("ada")].index(True) + 1
+    further = sum(step.at >= 4.0 for step in model.trace) - 1
+    assert said[0] == f"model and wire differ, first in step {number} of ada, and {further} further on"
+    assert said[1].startswith(
+        f"  model: at {first.a.at:.3f} s, link 1 ends (closed 1006: the connection was lost)"
+    )
+    assert said[3] == "  apart: 500 ms, allowed 1 ms"
+
+
+def test_what_only_one_has_is_told(model: Run) -> None:
+    gone = [step for step in model.trace if not (step.person == "bob" and 9.2 < step.at < 9.4)]
+    assert len(gone) < len(model.trace)
+    compared = compare(model, structs.replace(model, trace=gone, world="wire"))
+    assert "wire: nothing like it" in str(compared)
+    assert "sends bob-1: “<b>&”" in str(compared)
+    shown = compared._repr_html_()
+    assert "✗ model and wire differ" in shown
+    assert "&lt;b&gt;&amp;" in shown
+    assert "<b>&" not in shown
+    other_way = compare(structs.replace(model, trace=gone, world="wire"), model)
+    assert other_way.first is not None
+    assert other_way.first.a is None
+
+
+def test_order_matters(model: Run) -> None:
+    trace = list(model.trace)
+    place = next(
+        number
+        for number, (one, two) in enumerate(pairwise(trace))
+        if one.person == two.person and one.at == two.at and one.event != two.event
+    )
+    trace[place : place + 2] = trace[place + 1], trace[place]
+    assert not compare(model, structs.replace(model, trace=trace))
+
+
+def test_only_who_is_in_both_is_compared(model: Run) -> None:
+    alone = structs.replace(model, people=["bob"], trace=model.steps("bob"))
+    compared = compare(model, alone)
+    assert compared
+    assert compared.people == 1
+    assert "1 person" in str(compared)
+
+
+def test_how_a_body_is_cut_does_not_matter(model: Run) -> None:
+    opened = Step(1.0, "ada", Opened(1), ())
+    whole = [opened, Step(1.2, "ada", ReceivedBytes(1, b"one two"), ())]
+    cut = [
+        opened,
+        Step(1.2, "ada", ReceivedBytes(1, b"one "), ()),
+        Step(1.2, "ada", ReceivedBytes(1, b"two"), ()),
+    ]
+    slow = [*cut[:2], Step(1.4, "ada", ReceivedBytes(1, b"two"), ())]
+    people = ["ada"]
+    one, two, three = (structs.replace(model, people=people, trace=trace) for trace in (whole, cut, slow))
+    assert compare(one, two)
+    assert not compare(one, three)
+
+
+def test_a_live_run_is_compared_by_what_people_see(model: Run) -> None:
+    live = later(model, 0.04, world="live")
+    compared = compare(model, live)
+    assert compared
+    assert str(compared.tolerance) == "50 ms + 5%"
+    late = later(model, 1.2, since=9.0, world="live")
+    assert not compare(model, late)
+    assert compare(model, structs.replace(late, time_scale=20.0))
+    ada = [step for step in model.trace if isinstance(step.event, Opened)]
+    without = [step for step in model.trace if step not in ada]
+    assert not compare(model, structs.replace(model, world="live", trace=without))
+
+
+def test_what_is_closer_than_the_tolerance_has_no_order() -> None:
+    a = [Moment(1, 1.0, "one"), Moment(2, 1.2, "two"), Moment(3, 5.0, "three")]
+    b = [Moment(1, 1.0, "two"), Moment(2, 1.2, "one"), Moment(3, 5.0, "three")]
+    assert all(one and two and one.text == two.text for one, two in align(a, b, Tolerance(0.5)))
+    assert not all(one and two and one.text == two.text for one, two in align(a, b, Tolerance(0.1)))
+    assert not all(one and two and one.text == two.text for one, two in align(a, b, Tolerance(0.001)))
+
+
+def test_a_run_that_is_over_too_early_differs_in_nothing(model: Run) -> None:
+    last = model.steps()[-1]
+    ended = Step(19.9999, "ada", last.event, last.effects)
+    assert compare(model, structs.replace(model, trace=[*model.trace, ended]))
+    assert not compare(model, structs.replace(model, trace=[*model.trace, structs.replace(ended, at=19.9)]))
+
+
+def test_worlds_of_one_scenario_agree() -> None:
+    wire = run(SCENARIO, "wire")
+    assert wire.world == "wire"
+    assert compare(run(SCENARIO), wire), str(compare(run(SCENARIO), wire))
+
+
+def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, plot = tmp_path / "small.toml", tmp_path / "small.png"
+    SCENARIO.save(file)
+    result = CliRunner().invoke(app, ["compare", str(file), "--plot", str(plot)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("model and wire agree: 2 people")
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+    monkeypatch.setattr("chatlab.sim.model.Paths", _ShortPaths)  # those of the model only
+    result = CliRunner().invoke(app, ["compare", str(file), "--worlds", "model, wire"])
+    assert result.exit_code == 1
+    assert "model and wire differ, first in step 2 of ada" in result.stdout
+
+
+class _ShortPaths(Paths):
+    def make(self, person: int) -> Line:
+        return Line(lambda: 0.01, lambda: 0.01, lambda: 0.01)
+
+
+@pytest.mark.parametrize(
+    ("worlds", "reason"), [("model", "give two or more"), ("model,mars", "there is no 'mars'; choose one of")]
+)
+def test_the_command_says_what_it_needs(worlds: str, reason: str) -> None:
+    result = CliRunner().invoke(app, ["compare", "nat_reboot", "--worlds", worlds])
+    assert result.exit_code == 2
+    assert reason in result.stderr

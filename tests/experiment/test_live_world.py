@@ -1,0 +1,133 @@
+"""The world of real sockets: a blocking call anywhere, on a clock that may hurry; leaving nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from chatlab import compare, run
+from chatlab.errors import SettingsError
+from chatlab.experiment.live_world import ScaledLoop, run_live_together
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import SSESettings, WebSocketSettings
+from chatlab.sim.as_written.settings import SeedWebSocket
+from chatlab.sim.faults import AnyFault, Buffering, ServerDown
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.transports.machine import Deliver
+
+HELLO = ScriptEntry(at=2.1, person="ada", text="hello")
+
+
+def scenario(*faults: AnyFault, **changes: object) -> Scenario:
+    small = Scenario(duration=8.0, people=PeopleConfig(count=2, script=(HELLO,)), faults=faults)
+    return small.replace(**changes)
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("chatlab-live")}
+
+
+def test_a_run_is_one_of_its_world_and_leaves_no_thread() -> None:
+    result = run(scenario(), "live", time_scale=8.0)
+    assert (result.world, result.time_scale, result.people) == ("live", 8.0, ["ada", "person-2"])
+    assert (result.metrics["sent"], result.metrics["delivered"], result.metrics["lost"]) == (1, 2, 0)
+    assert result.metrics["bytes_up"]
+    assert result.metrics["requests"] == 2
+    assert all(0 <= step.at < 8.0 for step in result.steps())
+    assert [step.at for step in result.steps()] == sorted(step.at for step in result.steps())
+    assert threads() == set()
+
+
+async def test_it_works_where_a_loop_is_running() -> None:
+    assert asyncio.get_running_loop().is_running()
+    result = run(scenario(), "live", time_scale=8.0)
+    assert result.metrics["delivered"] == 2
+
+
+def test_a_saved_run_keeps_its_time_scale(tmp_path: object) -> None:
+    result = run(scenario(duration=1.0), "live", time_scale=8.0)
+    path = f"{tmp_path}/run.jsonl"
+    result.save(path)
+    assert Run.load(path) == result
+
+
+def test_several_run_at_once_each_with_its_own_server() -> None:
+    both = [scenario(transport=WebSocketSettings()), scenario(transport=SSESettings(), seed=2)]
+    runs = run_live_together(both, sample=1, time_scale=8.0)
+    assert [result.scenario for result in runs] == both
+    assert [result.metrics["delivered"] for result in runs] == [2, 2]
+    assert [result.people for result in runs] == [["ada"], ["ada"]]
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_time_scale_is_a_positive_number(scale: float) -> None:
+    with pytest.raises(SettingsError, match="time_scale: give a number above 0"):
+        run(scenario(), "live", time_scale=scale)
+
+
+@pytest.mark.parametrize("world", ["wire", "live"])
+def test_what_has_no_real_transport_is_refused(world: str) -> None:
+    with pytest.raises(SettingsError, match="runs in the model world only"):
+        run(scenario(transport=SeedWebSocket()), world)
+    with pytest.raises(SettingsError, match="the server speaks 'chatlab', got 'text'"):
+        run(scenario(transport=WebSocketSettings(dialect="text")), world)
+    assert threads() == set()
+
+
+def test_a_proxy_holds_back_streams_only_and_lets_go_when_it_is_over() -> None:
+    played = scenario(Buffering(at=0.05, duration=4.0), transport=SSESettings())
+    live = run(played, "live", time_scale=8.0)
+    shown = [
+        step.at for step in live.steps("person-2") for effect in step.effects if isinstance(effect, Deliver)
+    ]
+    assert len(shown) == 1
+    assert shown[0] > 4.0
+    assert compare(run(played), live), str(compare(run(played), live))
+
+
+def test_a_fault_may_hit_some_only() -> None:
+    live = run(scenario(ServerDown(at=3.1, duration=1.0, people=("ada",))), "live", time_scale=8.0)
+    assert len(live.statuses("ada")) > len(live.statuses("person-2"))
+
+
+def test_a_loop_of_scaled_time_hurries_its_timers_and_stands_until_it_begins() -> None:
+    loop = ScaledLoop(50.0)
+    try:
+        assert loop.time() == 0.0
+
+        async def sleep() -> float:
+            await asyncio.sleep(0)
+            assert loop.time() == 0.0
+            loop.begin()
+            loop.begin()
+            await asyncio.sleep(5.0)
+            return loop.time()
+
+        began_at = time.monotonic()
+        slept = loop.run_until_complete(sleep())
+        assert slept >= 5.0
+        assert 0.1 <= time.monotonic() - began_at < 5.0
+    finally:
+        loop.close()
+
+
+def test_what_a_loop_is_held_up_by_does_not_count() -> None:
+    loop = ScaledLoop(10.0)
+    try:
+
+        async def dawdle() -> tuple[float, float]:
+            loop.begin()
+            await asyncio.sleep(0.1)
+            before = loop.time()
+            time.sleep(0.2)  # noqa: ASYNC251 - 2 s of the loop's
+            await asyncio.sleep(0)
+            return before, loop.time()
+
+        before, after = loop.run_until_complete(dawdle())
+        assert after - before < 1.0
+    finally:
+        loop.close()

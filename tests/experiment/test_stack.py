@@ -1,0 +1,115 @@
+"""What the worlds of real parts share: an agenda with an order, ailments of the real server, failures."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chatlab import compare, run
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.stack import Agenda, addressed
+from chatlab.experiment.transports import FallbackSettings, SSESettings, WebSocketSettings
+from chatlab.settings import FallbackConfig, HeartbeatConfig, OutboxConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import AnyFault, Happening, NoPong, ServerDown, SlowServer
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+
+
+async def test_an_agenda_keeps_the_order_of_what_is_due_at_once() -> None:
+    loop = asyncio.get_running_loop()
+    agenda, calls, done = Agenda(loop), list[str](), loop.create_future()
+    at = agenda.now + 0.01
+    agenda.call_at(at + 0.005, done.set_result, None)
+    for name in "abcdef":
+        agenda.call_at(at, calls.append, name)
+    agenda.call_at(at - 0.005, calls.append, "first")
+    agenda.call_at(at, agenda.call_at, at, calls.append, "from within")
+    await done
+    assert calls == ["first", *"abcdef", "from within"]
+
+
+async def test_a_closed_agenda_calls_nobody() -> None:
+    loop = asyncio.get_running_loop()
+    agenda, calls, done = Agenda(loop), list[str](), loop.create_future()
+    agenda.call_later(0.0, calls.append, "late")
+    agenda.close()
+    agenda.close()
+    loop.call_later(0.01, done.set_result, None)
+    await done
+    assert calls == []
+
+
+async def test_a_fault_happens_at_once_up_to_where_it_waits() -> None:
+    loop = asyncio.get_running_loop()
+    agenda, calls, done = Agenda(loop), list[str](), loop.create_future()
+
+    def happening() -> Happening:
+        calls.append("begins")
+        yield agenda.timeout(0.005)
+        calls.append("ends")
+        done.set_result(None)
+
+    agenda.let_happen(happening())
+    assert calls == ["begins"]
+    await done
+    assert calls == ["begins", "ends"]
+
+
+def test_every_transport_of_a_fallback_is_sent_to_its_address_of_the_server() -> None:
+    config = addressed(FallbackSettings().config(room="r", sender="ada"), "http://127.0.0.1:4321")
+    assert isinstance(config, FallbackConfig)
+    assert [inner.url for inner in config.transports] == [
+        "ws://127.0.0.1:4321/ws",
+        *["http://127.0.0.1:4321"] * 3,
+    ]
+
+
+def scenario(*faults: AnyFault, script: tuple[ScriptEntry, ...] = (), **changes: object) -> Scenario:
+    played = Scenario(duration=30.0, people=PeopleConfig(count=2, script=script), faults=faults)
+    return played.replace(**changes)
+
+
+BEAT = HeartbeatConfig(interval=5.0, timeout=2.0, mode="ping")
+BURST = tuple(
+    ScriptEntry(at=4.01 + 0.01 * number, person=person, text=f"{number}")
+    for number, person in enumerate(["ada", "bob", "ada", "bob", "ada"])
+)
+
+
+@pytest.mark.parametrize(
+    "played",
+    [
+        scenario(NoPong(at=7.3, duration=9.1), transport=WebSocketSettings(heartbeat=BEAT)),
+        scenario(NoPong(at=7.3, duration=20.1), transport=SSESettings(idle_timeout=8.0)),
+        scenario(SlowServer(at=2.3, duration=9.0, service_time=0.3), script=BURST),
+        scenario(script=BURST, server=ServerConfig(service_time=0.1, service="exponential")),
+        scenario(script=BURST, server=ServerConfig(max_connections=1)),
+        scenario(
+            script=BURST, server=ServerConfig(presence=True, reconnection_time=1.5), transport=SSESettings()
+        ),
+        scenario(
+            ServerDown(at=3.3, duration=9.1),
+            script=BURST,
+            transport=WebSocketSettings(outbox=OutboxConfig(max_size=1, overflow="reject")),
+        ),
+        scenario(people=PeopleConfig(count=5, rooms=2, send_rate=0.3, arrive_over=4.0), seed=11),
+    ],
+    ids=["ping frames", "comments", "slow", "at random", "full", "presence", "refused", "a crowd"],
+)
+def test_what_ails_the_real_server_is_what_ails_the_model(played: Scenario) -> None:
+    model, wire = run(played), run(played, "wire")
+    compared = compare(model, wire)
+    assert compared, str(compared)
+    for name in ("sent", "acked", "delivered", "lost", "refused", "attempts", "time_connected", "queue_max"):
+        assert model.metrics[name] == pytest.approx(wire.metrics[name]), name
+
+
+def test_what_fails_while_it_is_recorded_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(ledger: Ledger, at: float) -> None:
+        raise ZeroDivisionError("in the ledger")
+
+    monkeypatch.setattr(Ledger, "attempted", fail)
+    with pytest.raises(ZeroDivisionError, match="in the ledger"):
+        run(scenario(), "wire")

@@ -1,0 +1,34 @@
+"""Running a scenario: in which world, and who watches."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.library import load_scenario
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.worlds import run
+
+
+def test_a_watched_run_is_the_same_run() -> None:
+    scenario = load_scenario("thundering_herd").replace(duration=77.7)
+    seen: list[float] = []
+    watched = run(scenario, watch=seen.append)
+    assert watched.to_json_lines() == run(scenario).to_json_lines()
+    assert len(seen) == 1000
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(77.7)
+
+
+def test_who_watches_may_end_the_run() -> None:
+    def enough(now: float) -> None:
+        if now > 3.0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Scenario(duration=1e6), watch=enough)
+
+
+def test_a_world_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(SettingsError, match="no 'moon'; choose one of model, wire, live"):
+        run(Scenario(), "moon")

@@ -1,0 +1,136 @@
+"""The plots of the explorers: what they draw is what was measured, and what theory says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle, StepPatch
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.backoff import Herd, herd_returns
+from chatlab.experiment.closed_forms import long_poll_cost, short_poll_cost
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import AnyTransport, LongPollingSettings, WebSocketSettings
+from chatlab.experiment.worlds import run
+from chatlab.plots import plot_detection, plot_polling, plot_returns, plot_transports
+from chatlab.plots.style import figure_of, png, size
+from chatlab.presets import PRESETS
+from chatlab.sim.people import PeopleConfig
+
+
+def texts(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def steps(ax: Axes) -> list[StepPatch]:
+    return [patch for patch in ax.patches if isinstance(patch, StepPatch)]
+
+
+def values(patch: StepPatch) -> list[float]:
+    return [float(value) for value in patch.get_data()[0]]
+
+
+def herd(*returns: float) -> Herd:
+    return Herd(np.array(returns), np.ones(len(returns), dtype=np.int64))
+
+
+# Who comes back when?
+
+
+def test_each_herd_has_a_lane_and_its_largest_share() -> None:
+    herds = {name: herd_returns(PRESETS[name].reconnect, 1_000, 60.0) for name in ("Phoenix", "full jitter")}
+    ax = plot_returns(herds)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Phoenix", "full jitter"]
+    spread, share = texts(ax)[-2], herds["full jitter"].busiest()
+    assert "100 %" in texts(ax)
+    assert spread == f"{100 * share:.2g} %"
+    bars = [np.count_nonzero(np.diff(np.asarray(values(patch)) % 1)) for patch in steps(ax)]
+    assert bars[0] < 5 < 100 < bars[1]
+
+
+def test_those_who_gave_up_are_named() -> None:
+    ax = plot_returns(herd(1.0, 2.0, np.inf, np.inf))
+    assert texts(ax)[-2] == "25 %, 50 % gave up"
+
+
+def test_a_herd_of_which_nobody_came_back_is_refused() -> None:
+    with pytest.raises(SettingsError, match="nobody came back"):
+        plot_returns(herd(np.inf))
+
+
+def test_all_come_in_the_instant_of_the_return() -> None:
+    assert np.isfinite(plot_returns(herd(0.0, 0.0)).get_xlim()[1])
+
+
+# How soon is a dead connection noticed?
+
+
+def test_bars_are_shares_and_the_outline_is_the_closed_form() -> None:
+    ax = plot_detection(np.linspace(10.01, 39.99, 600).tolist(), 30.0, 10.0)
+    assert values(steps(ax)[0]) == pytest.approx([0.05] * 20)
+    outline = ax.lines[0]
+    assert list(np.asarray(outline.get_xdata())) == [10.0, 10.0, 40.0, 40.0]
+    assert max(np.asarray(outline.get_ydata())) == pytest.approx(0.05)
+    assert "mean 25 s" in texts(ax)
+    with pytest.raises(SettingsError, match="nobody noticed"):
+        plot_detection([], 30.0, 10.0)
+
+
+# What does it cost to be quick?
+
+
+def test_the_marks_lie_where_the_closed_forms_say() -> None:
+    ax = plot_polling(0.2, interval=5.0, hold=20.0, delay=0.05, measured={"short": (2.5, 1.1)})
+    marks = {
+        (float(np.asarray(line.get_xdata())[0]), float(np.asarray(line.get_ydata())[0]))
+        for line in ax.lines
+        if len(np.asarray(line.get_xdata())) == 1
+    }
+    short, long = short_poll_cost(0.2, 5.0, 0.05), long_poll_cost(0.2, 20.0, 0.05)
+    assert {(short.latency, short.requests), (long.latency, long.requests), (2.5, 1.1)} <= marks
+    assert {"short poll, 5 s", "long poll, 20 s", "push: none", "0.3 s"} <= set(texts(ax))
+    assert "crosses" in texts(ax)[-1]
+    assert "crosses" not in texts(plot_polling(0.2))[-1]
+
+
+def test_of_a_rate_that_makes_no_sense_nothing_is_drawn() -> None:
+    with pytest.raises(SettingsError, match="rate"):
+        plot_polling(-1.0)
+
+
+# Transports side by side
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Run]:
+    people = PeopleConfig(count=3, send_rate=0.2)
+    transports: dict[str, AnyTransport] = {"push": WebSocketSettings(), "poll": LongPollingSettings()}
+    return {
+        name: run(Scenario(duration=60.0, people=people, transport=transport), sample=0)
+        for name, transport in transports.items()
+    }
+
+
+def test_bars_are_the_runs_metrics_per_delivered_message(runs: dict[str, Run]) -> None:
+    axes = plot_transports(runs)
+    widths = [
+        [patch.get_width() for patch in ax.patches if isinstance(patch, Rectangle) and patch.get_width() > 0]
+        for ax in axes
+    ]
+    for number, result in enumerate(runs.values()):
+        metrics = {name: value or 0 for name, value in result.metrics.items()}
+        delivered = metrics["delivered"]
+        assert widths[0][number] == pytest.approx(metrics["latency_p50"])
+        assert widths[1][number] == pytest.approx(metrics["requests"] / delivered)
+        assert widths[2][number] == pytest.approx((metrics["bytes_up"] + metrics["bytes_down"]) / delivered)
+    assert [ax.get_title(loc="left") for ax in axes] == ["How late?", "How many requests?", "How many bytes?"]
+    assert len({figure_of(ax) for ax in axes}) == 1
+    assert png(figure_of(axes[0])).startswith(b"\x89PNG")
+    assert size(axes[0])[0] > 50
+
+
+def test_silent_runs_are_refused() -> None:
+    with pytest.raises(SettingsError, match="none of the runs was a message delivered"):
+        plot_transports({"silent": run(Scenario(duration=5.0), sample=0)})
