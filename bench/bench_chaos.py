@@ -1,0 +1,42 @@
+"""How long two conversations take while the network and the server break, over the time when nothing does."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.live.chaos import CALM, TROUBLES, Table, exchange, markdown, scene
+from tests.live.watch import ALL
+
+MESSAGES = 1000
+RATE = 250.0
+
+
+def main() -> str:
+    """Let every transport meet every trouble, and return the page."""
+    table = asyncio.run(_everything())
+    lost = sum(len(culprits) for outcome in table.values() for culprits in outcome.faults.values())
+    return (
+        "# What trouble costs\n\n"
+        f"Two people send {MESSAGES:,} messages each at {RATE:g} a second, through a proxy, to a server in a "
+        "process of its own. In bold: the seconds until all is acknowledged and read, without those of the "
+        f"outage itself, over the seconds without trouble.\n\n{markdown(table)}\n\n"
+        f"Messages lost, doubled or out of order: **{lost}**. {_what_they_do()}\n"
+    )
+
+
+def _what_they_do() -> str:
+    return " ".join(f"{name.capitalize()}: {_first_line(trouble)}" for name, trouble in TROUBLES.items())
+
+
+def _first_line(what: object) -> str:
+    return " ".join((what.__doc__ or "").split())
+
+
+async def _everything() -> Table:
+    table: Table = {}
+    for kind in ALL:
+        for trouble in (CALM, *TROUBLES):
+            with TemporaryDirectory() as folder:
+                async with scene(Path(folder) / "chat.db") as stage:
+                    table[kind, trouble] = await exchange(stage, kind, trouble, messages=MESSAGES, rate=RATE)
+    return table

@@ -1,0 +1,196 @@
+"""The live transports, with their ledger, beside the bare libraries: `python -m bench live`.
+
+Client and server are a process each. Clients of one work take turns, so that what else the machine does
+strikes them alike; of each the best round counts. Peers that are not installed are said to be skipped.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+ROUNDS = 5
+ROOT = Path(__file__).parent.parent
+NEEDS = {"python-socketio": ("socketio", "aiohttp"), "httpx-sse": ("httpx_sse",)}
+CLIENTS, SERVERS = "bench.peers.live_clients", "bench.peers.live_servers"
+
+
+class Work(NamedTuple):
+    """What is measured: so many messages with one server, by clients of which the first is the bare one."""
+
+    title: str
+    kind: str
+    number: int
+    runs: Sequence[tuple[str, str]]
+    """The clients, each with its server."""
+
+
+def against(server: str, *clients: str) -> list[tuple[str, str]]:
+    return [(client, server) for client in clients]
+
+
+OURS = ("chatlab WebSocket", "chatlab WebSocket, own thread")
+PLAIN, EMBEDDED, HTTP = "plain WebSocket", "chatlab", "plain HTTP"
+SOCKETIO = ("python-socketio", "socketio")
+WORKS = (
+    Work("Send and be acknowledged, 64 at once, by a plain server", "rate", 6_000,
+         [*against(PLAIN, "websockets", *OURS), SOCKETIO]),
+    Work("The same, by the embedded server", "rate", 4_000, against(EMBEDDED, "websockets", *OURS)),
+    Work("Send and be acknowledged, one by one, by a plain server", "trips", 2_000,
+         [*against(PLAIN, "websockets", *OURS), SOCKETIO]),
+    Work("POST, one by one, to a plain server", "trips", 1_000,
+         against(HTTP, "httpx", "chatlab POST", "chatlab POST, own thread")),
+    Work("Read what a WebSocket pours out", "receive", 50_000, against(PLAIN, "websockets", *OURS)),
+    Work("Read what an event stream pours out", "receive", 50_000,
+         against(HTTP, "httpx-sse", "chatlab SSE", "chatlab SSE, own thread")),
+)  # fmt: skip
+IDLE = 1_000
+IDLERS = (("websockets", PLAIN), ("chatlab WebSocket", EMBEDDED), SOCKETIO)
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.url = self._line()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def used(self) -> tuple[float, int]:
+        """Return the CPU seconds that it has taken, and its resident bytes."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        seconds, resident = self._line().split()
+        return float(seconds), int(resident)
+
+
+@contextmanager
+def serving(name: str) -> Iterator[Server]:
+    with subprocess.Popen(
+        [sys.executable, "-m", SERVERS, name],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        yield Server(process)
+        process.communicate()  # It ends with its input.
+    if process.returncode:
+        raise RuntimeError(f"the server {name} ended with {process.returncode}")
+
+
+def client(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", CLIENTS, *map(str, arguments)]
+
+
+def measured(work: Work) -> dict[str, dict[str, float]]:
+    """Return each client's best figures, in seconds a message."""
+    best: dict[str, dict[str, float]] = {}
+    for _ in range(ROUNDS):
+        for name, server in filter(installed, work.runs):
+            with serving(server) as served:
+                output = subprocess.run(
+                    client(work.kind, name, served.url, work.number),
+                    cwd=ROOT,
+                    check=True,
+                    text=True,
+                    stdout=subprocess.PIPE,
+                ).stdout
+            figures: dict[str, float] = json.loads(output)
+            before = best.setdefault(name, figures)
+            best[name] = {what: min(before[what], figure) for what, figure in figures.items()}
+    return best
+
+
+def table(work: Work) -> list[str]:
+    """Return the figures of all clients, beside the bare library's."""
+    best = measured(work)
+    bare = next(iter(best.values()))
+    trips = "p50" in bare
+    lines = [
+        f"## {work.title}",
+        "",
+        "| client | messages/s | of the first | CPU µs | of the first |"
+        + (" p50 µs | p99 µs |" if trips else ""),
+        "|---|--:|--:|--:|--:|" + ("--:|--:|" if trips else ""),
+    ]
+    for name, own in best.items():
+        cells = [
+            name,
+            f"{1 / own['wall']:,.0f}",
+            f"{bare['wall'] / own['wall']:.2f}",
+            f"{own['cpu'] * 1e6:,.1f}",
+            f"{own['cpu'] / bare['cpu']:.2f}",
+            *(f"{own[what] * 1e6:,.0f}" for what in ("p50", "p99") if trips),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def idle() -> list[str]:
+    """Return what connections cost on which nothing happens but heartbeats."""
+    lines = [
+        f"## {IDLE:,} idle connections",
+        "",
+        "What each connection takes at both ends in 31 s: one heartbeat of ours and of python-socketio, one "
+        "or two of websockets.",
+        "",
+        "| client and server | client kB | server kB | client CPU µs/s | server CPU µs/s |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, kind in filter(installed, IDLERS):
+        with serving(kind) as server:
+            _, empty = server.used()
+            with subprocess.Popen(
+                client("idle", name, server.url, IDLE), cwd=ROOT, text=True, stdout=subprocess.PIPE
+            ) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                before, resident = server.used()
+                process.stdout.readline()
+                after, _ = server.used()
+                own = json.loads(process.stdout.read())
+        cells = [
+            f"{name}, {kind}",
+            f"{own['bytes'] / 1e3:,.1f}",
+            f"{(resident - empty) / IDLE / 1e3:,.1f}",
+            f"{own['cpu'] * 1e6:,.1f}",
+            f"{(after - before) / own['seconds'] / IDLE * 1e6:,.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def installed(run: tuple[str, str]) -> bool:
+    return all(find_spec(module) for module in NEEDS.get(run[0], ()))
+
+
+def main() -> str:
+    """The tables of rates, round trips and CPU time, and of idle connections."""
+    lines = [
+        "# The live transports beside bare libraries",
+        "",
+        f"Client and server are a process each; best of {ROUNDS} rounds in turn. CPU is the client's, for "
+        "each message. Ours keeps the ledger, the outbox and the cursor; *own thread* is its default, where "
+        "the application runs on another loop than the transport.",
+        "",
+    ]
+    for work in WORKS:
+        lines += table(work)
+    lines += idle()
+    skipped = sorted(name for name in NEEDS if not installed((name, "")))
+    if skipped:
+        lines += ["Not installed, so skipped: " + ", ".join(skipped) + "."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(main())

@@ -1,0 +1,187 @@
+"""What one more message costs in the panel, beside other ways to show a growing log, in a real JupyterLab."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from playwright.sync_api import Page, WebSocket, sync_playwright
+
+from tests.browser.jupyter import Lab, run_all, run_code, serve_lab, write_notebook
+from tests.requirements import find
+
+SIZES = (1_000, 10_000)
+ROUNDS = 15
+BURST = 10_000
+LINE = "a message of about the usual length, number"
+
+SETUP = f"""
+import threading, time
+import ipywidgets
+from chatlab import ChatPanel
+
+LINE = {LINE!r}
+
+class Html(ipywidgets.HTML):
+    def fill(self, n):
+        self.lines = [f"<div>{{LINE}} {{i}}</div>" for i in range(n)]
+        self.value = "".join(self.lines)
+    def add(self, text):
+        self.lines.append(f"<div>{{text}}</div>")
+        self.value = "".join(self.lines)
+
+class Output(ipywidgets.Output):
+    def fill(self, n):
+        self.append_stdout("".join(f"{{LINE}} {{i}}\\n" for i in range(n)))
+    def add(self, text):
+        self.append_stdout(text + "\\n")
+
+class Panel:
+    def __init__(self):
+        self.panel = ChatPanel(url="ws://127.0.0.1:9/ws", name="bench")
+        self.numbers = iter(range(10**9))
+    def _row(self, text):
+        return {{"id": str(next(self.numbers)), "at": time.time() * 1000, "sender": "ada", "text": text}}
+    def fill(self, n):
+        self.panel.messages.upsert_many(self._row(f"{{LINE}} {{i}}") for i in range(n))
+    def add(self, text):
+        self.panel.messages.upsert(self._row(text))
+    def burst(self, n):
+        begin = time.monotonic()
+        for i in range(n):
+            self.add(f"burst {{i}}")
+            if (ahead := begin + i / n - time.monotonic()) > 0.005:
+                time.sleep(ahead)
+    def _ipython_display_(self):
+        self.panel._ipython_display_()
+"""
+
+
+class Way(NamedTuple):
+    """A way to show a log: the class in the notebook, and where the page has its latest line."""
+
+    title: str
+    made: str
+    latest: str
+
+
+WAYS = (
+    Way("`ipywidgets.HTML`, its value rewritten", "Html()", ".widget-html-content > div:last-child"),
+    Way("`ipywidgets.Output.append_stdout`", "Output()", ".jupyter-widgets-output-area pre"),
+    Way("chatlab's panel", "Panel()", ".cl-message:last-child .cl-text"),
+)
+
+
+class Traffic:
+    """The bytes of the comm messages that have come to the page."""
+
+    def __init__(self, page: Page) -> None:
+        self.bytes = 0
+        page.on("websocket", self._follow)
+
+    def _follow(self, socket: WebSocket) -> None:
+        socket.on("framereceived", self._count)
+
+    def _count(self, frame: str | bytes) -> None:
+        payload = frame.encode() if isinstance(frame, str) else frame
+        if b"comm_msg" in payload:
+            self.bytes += len(payload)
+
+
+def main() -> str:
+    """Measure, and return the page."""
+    with TemporaryDirectory() as folder, serve_lab(Path(folder)) as lab, browser_page() as page:
+        traffic = Traffic(page)
+        rows = [f"| {way.title} | {' | '.join(_cells(page, lab, traffic, way))} |" for way in WAYS]
+        burst = _burst(page)
+    head = " | ".join(f"N = {size:,}: kB | ms" for size in SIZES)
+    return (
+        "# What one more message costs in the panel\n\n"
+        "Kilobytes over the comm, and milliseconds from asking the kernel for one more message until the page "
+        f"shows it, when N are there already; medians of {ROUNDS}, in one JupyterLab and one Chromium. All ways "
+        "share the way to the kernel and back, so trust how a row grows from left to right.\n\n"
+        f"| way | {head} |\n|---|{'--:|' * 2 * len(SIZES)}\n" + "\n".join(rows) + "\n\n"
+        f"A burst of {BURST:,} messages, handed over one by one within a second to the panel that holds "
+        f"{SIZES[-1]:,}: **{burst['seen']:,}** of them came to the page, the last one after "
+        f"{burst['seconds']:.1f} s; the page never stood still for longer than {burst['still']:.0f} ms.\n"
+    )
+
+
+@contextmanager
+def browser_page() -> Iterator[Page]:
+    """A page of a browser without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield browser.new_page()
+        browser.close()
+
+
+def _cells(page: Page, lab: Lab, traffic: Traffic, way: Way) -> list[str]:
+    run_all(page, lab, write_notebook(lab, "bench.ipynb", SETUP, f"log = {way.made}\nlog"))
+    cells: list[str] = []
+    there = 0
+    for size in SIZES:
+        run_code(page, f"log.fill({size - there})")
+        there = size
+        _add(page, way, "ready")
+        costs = []
+        for number in range(ROUNDS):
+            page.wait_for_timeout(100)  # let what is left of the round before arrive
+            before = traffic.bytes
+            milliseconds = _add(page, way, f"one more, {size} {number}")
+            page.wait_for_timeout(100)
+            costs.append((traffic.bytes - before, milliseconds))
+        cells += [
+            f"{median(cost[0] for cost in costs) / 1000:,.1f}",
+            f"{median(cost[1] for cost in costs):.0f}",
+        ]
+    return cells
+
+
+def _add(page: Page, way: Way, text: str) -> float:
+    """Add a line, and return the milliseconds until the page shows it."""
+    milliseconds: float = page.evaluate(
+        """async ({ text, latest }) => {
+          const begin = performance.now();
+          const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
+          kernel.requestExecute({ code: `log.add(${JSON.stringify(text)})`, store_history: false });
+          const shown = () => [...document.querySelectorAll(latest)].at(-1)?.textContent.trimEnd().endsWith(text);
+          while (!shown()) await new Promise(requestAnimationFrame);
+          return performance.now() - begin;
+        }""",
+        {"text": text, "latest": way.latest},
+    )
+    return milliseconds
+
+
+def _burst(page: Page) -> dict[str, Any]:
+    """Let a burst come, and return how many messages the page saw, when the last, and its longest pause."""
+    page.wait_for_timeout(5_000)  # what was said before has settled
+    outcome: dict[str, Any] = page.evaluate(
+        """async count => {
+          const seen = new Set();
+          const note = node => {
+            const text = node.querySelector?.(".cl-text")?.textContent;
+            if (text?.startsWith("burst ")) seen.add(text);
+          };
+          const observer = new MutationObserver(records => records.forEach(record => record.addedNodes.forEach(note)));
+          observer.observe(document.querySelector(".cl-scroll"), { childList: true });
+          const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
+          const begin = performance.now();
+          kernel.requestExecute({ code: `log.burst(${count})`, store_history: false });
+          let last = begin, still = 0;
+          while (seen.size < count && last - begin < 60_000) {
+            await new Promise(requestAnimationFrame);
+            still = Math.max(still, performance.now() - last);
+            last = performance.now();
+          }
+          observer.disconnect();
+          return { seen: seen.size, seconds: (last - begin) / 1000, still };
+        }""",
+        BURST,
+    )
+    return outcome

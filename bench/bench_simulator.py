@@ -1,0 +1,288 @@
+"""The model world beside hand-written SimPy, in one run; and how its time and memory grow with the crowd.
+
+    python -m bench.bench_simulator [largest crowd of the growth table]
+
+chatlab does everything: machines, ledgers, cursors, JSON frames, a server with its rooms, all metrics. Its
+peers in `bench/peers/simpy_chat.py` are bare processes of SimPy that live through the same.
+"""
+
+import gc
+import resource
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from time import process_time
+from typing import NamedTuple
+
+import simpy
+
+from bench.peers.simpy_chat import Heartbeats, Herd, Rooms
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import WebSocketSettings
+from chatlab.experiment.worlds import run
+from chatlab.settings import HeartbeatConfig, ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import ConnectionReset
+from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.model import Model
+from chatlab.sim.people import PeopleConfig
+
+PAGE = "simulator.md"
+LARGEST = 100_000
+FEW, MANY = 200, 800
+"""Crowds whose difference tells what one more person costs."""
+
+QUIET = HeartbeatConfig(enabled=False)
+MEDIAN, P99 = 0.04, 0.2
+LATENCY = LogNormal(median=MEDIAN, p99=P99)
+
+
+class Peer(NamedTuple):
+    """A model in bare SimPy: its environment, and what tells how much of it has happened."""
+
+    env: simpy.Environment
+    happened: Callable[[], int]
+
+
+class Load(NamedTuple):
+    """What both live through. `count` tells how much of `what` a run of ours has seen; at `settled` everybody
+    is there."""
+
+    name: str
+    what: str
+    people: int
+    settled: float
+    scenario: Callable[[int], Scenario]
+    count: Callable[[Run], int]
+    peer: Callable[[int], Peer]
+
+
+def herd(people: int) -> Scenario:
+    """Everybody comes within 20 s, is cut off at 30 s, and comes back through a narrow door."""
+    return Scenario(
+        duration=130.0,
+        people=PeopleConfig(count=people, rooms=max(1, people // 10), arrive_over=20.0),
+        transport=WebSocketSettings(
+            heartbeat=QUIET, reconnect=ReconnectConfig(jitter="full", max_attempts=None)
+        ),
+        network=NetworkConfig(latency=0.03),
+        server=ServerConfig(accept_rate=people / 15, backlog=max(1, people // 15)),
+        faults=(ConnectionReset(at=30.0),),
+    )
+
+
+def herd_peer(people: int) -> Peer:
+    model = Herd(
+        people,
+        rate=people / 15,
+        backlog=max(1, people // 15),
+        latency=0.03,
+        arrive_over=20.0,
+        lost_at=30.0,
+    )
+    return Peer(model.env, lambda: model.attempts)
+
+
+def heartbeats(people: int) -> Scenario:
+    """Everybody comes within 30 s, and pings every 30 s, ten times."""
+    return Scenario(
+        duration=330.0,
+        people=PeopleConfig(count=people, rooms=max(1, people // 10), arrive_over=30.0),
+        transport=WebSocketSettings(heartbeat=HeartbeatConfig(interval=30.0, timeout=10.0)),
+        network=NetworkConfig(latency=LATENCY),
+    )
+
+
+def heartbeats_peer(people: int) -> Peer:
+    model = Heartbeats(people, interval=30.0, timeout=10.0, median=MEDIAN, p99=P99, arrive_over=30.0)
+    return Peer(model.env, lambda: model.pongs)
+
+
+def rooms(people: int) -> Scenario:
+    """For a minute everybody in rooms of 50 writes once in ten seconds."""
+    return Scenario(
+        duration=60.0,
+        people=PeopleConfig(count=people, rooms=max(1, people // 50), arrive_over=5.0, send_rate=0.1),
+        transport=WebSocketSettings(heartbeat=QUIET),
+        network=NetworkConfig(latency=LATENCY),
+    )
+
+
+def rooms_peer(people: int) -> Peer:
+    model = Rooms(people, max(1, people // 50), send_rate=0.1, median=MEDIAN, p99=P99, arrive_over=5.0)
+    return Peer(model.env, lambda: len(model.latencies))
+
+
+def _metric(name: str) -> Callable[[Run], int]:
+    return lambda result: int(result.metrics[name] or 0)
+
+
+LOADS = (
+    Load("herd", "attempts", 10_000, 25.0, herd, _metric("attempts"), herd_peer),
+    # Whoever missed a pong would have tried to connect again; each of the others had ten.
+    Load(
+        "heartbeats",
+        "pongs",
+        5_000,
+        300.0,
+        heartbeats,
+        lambda result: 10 * (2 * result.scenario.people.count - _metric("attempts")(result)),
+        heartbeats_peer,
+    ),
+    Load("rooms", "deliveries", 1_000, 10.0, rooms, _metric("delivered"), rooms_peer),
+)
+
+
+class Cost(NamedTuple):
+    """CPU seconds, and how much has happened in them."""
+
+    seconds: float
+    happened: int
+
+
+def cost_of_chatlab(load: Load) -> Cost:
+    scenario = load.scenario(load.people)
+    gc.collect()
+    start = process_time()
+    result = run(scenario, sample=0)
+    return Cost(process_time() - start, load.count(result))
+
+
+def cost_of_peer(load: Load) -> Cost:
+    gc.collect()
+    start = process_time()
+    peer = load.peer(load.people)
+    peer.env.run(load.scenario(load.people).duration)
+    return Cost(process_time() - start, peer.happened())
+
+
+class Footprint(NamedTuple):
+    """Bytes when everybody is there, and entries of the queue until the end."""
+
+    bytes: int
+    entries: int
+
+
+def footprint_of_chatlab(load: Load, people: int) -> Footprint:
+    scenario = load.scenario(people)
+    transport = scenario.transport
+    assert isinstance(transport, WebSocketSettings)
+    tracemalloc.start()
+    model = Model(
+        scenario.seed,
+        transport.config(),
+        scenario.people,
+        scenario.network,
+        scenario.server,
+        scenario.faults,
+        Ledger(),
+        0,
+    )
+    return _footprint(model.environment, load.settled, scenario.duration)
+
+
+def footprint_of_peer(load: Load, people: int) -> Footprint:
+    tracemalloc.start()
+    peer = load.peer(people)
+    return _footprint(peer.env, load.settled, load.scenario(people).duration)
+
+
+def _footprint(env: simpy.Environment, settled: float, duration: float) -> Footprint:
+    env.run(settled)
+    gc.collect()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    env.run(duration)
+    return Footprint(size, next(env._eid))  # SimPy numbers what it schedules, and so do we.
+
+
+def each(footprint: Callable[[Load, int], Footprint], load: Load) -> Footprint:
+    """What one more person costs: bytes, and entries."""
+    few, many = footprint(load, FEW), footprint(load, MANY)
+    return Footprint(*((more - less) // (MANY - FEW) for more, less in zip(many, few, strict=True)))
+
+
+def main(largest: int = LARGEST, repeats: int = 2) -> str:
+    """The tables, as Markdown."""
+    rows = []
+    for load in LOADS:
+        ours, theirs = [], []
+        for _ in range(repeats):  # By turns: what else the machine does hits both.
+            theirs.append(cost_of_peer(load))
+            ours.append(cost_of_chatlab(load))
+        rows += list(_compared(load, min(ours), min(theirs)))
+    return (
+        "### The model world beside bare SimPy\n\n"
+        "CPU seconds in one run, the lesser of two. *entries* are what was scheduled, *bytes* what one more "
+        "person holds when everybody is connected.\n\n"
+        + _table(
+            ["load", "people", "by", "happened", "seconds", "× SimPy", "entries/s", "bytes a person"], rows
+        )
+        + "\n\n### The herd grows\n\n"
+        "Each crowd in a process of its own; memory is the process's peak, without what it had before.\n\n"
+        + _table(["people", "CPU s", "µs a person", "MB", "bytes a person"], _growth(largest))
+    )
+
+
+def _compared(load: Load, ours: Cost, theirs: Cost) -> Iterable[Sequence[str]]:
+    for name, cost, footprint in (
+        ("SimPy", theirs, each(footprint_of_peer, load)),
+        ("chatlab", ours, each(footprint_of_chatlab, load)),
+    ):
+        yield (
+            load.name,
+            f"{load.people:,}",
+            name,
+            f"{cost.happened:,} {load.what}",
+            f"{cost.seconds:.2f}",
+            f"{cost.seconds / theirs.seconds:.2f}",
+            f"{footprint.entries * load.people / cost.seconds:,.0f}",
+            f"{footprint.bytes:,}",
+        )
+
+
+def _growth(largest: int) -> Iterable[Sequence[str]]:
+    people = 1_000
+    while people <= largest:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+            seconds, size = apart.submit(_alone, people).result()
+        yield (
+            f"{people:,}",
+            f"{seconds:.2f}",
+            f"{seconds / people * 1e6:.0f}",
+            f"{size / 1e6:,.0f}",
+            f"{size / people:,.0f}",
+        )
+        people *= 10
+
+
+def _alone(people: int) -> tuple[float, int]:
+    """CPU seconds and bytes of a herd, in a process that has done nothing else yet but a tiny one."""
+    run(herd(10), sample=0)
+    before, start = _peak(), process_time()
+    run(herd(people), sample=0)
+    return process_time() - start, _peak() - before
+
+
+def _peak() -> int:
+    """The most bytes that this process ever had in memory."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Bytes on macOS.
+    # Linux hands the other one, in `rusage`, down from parent to child.
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["--:" if name != "load" else "---" for name in head], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    print(main(*map(int, sys.argv[1:])))
