@@ -1,0 +1,34 @@
+"""Servers that nobody here wrote."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.nginx import Nginx
+from tests.interop.synapse import PYTHON
+
+collect_ignore = [] if PYTHON else ["test_matrix.py"]  # What must be asked for isn't skipped, but left out.
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Iterator[Nginx]:
+    """Start one for all tests; each has channels of its own. It must not have complained in the end."""
+    server = Nginx()
+    try:
+        with server:
+            yield server
+        assert not server.log, server.log
+    finally:
+        shutil.rmtree(server.folder)
+
+
+@pytest.fixture
+def channel() -> str:
+    """A channel that no other test uses."""
+    return f"c{next(_numbers)}"
