@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chatlab.errors import ChatSendError, ConnectError, InvalidMessage, OutboxFull, SettingsError
     from chatlab.experiment.backoff import backoff_delays
+    from chatlab.experiment.compare import compare
     from chatlab.experiment.run import Run
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import sweep
@@ -73,6 +74,7 @@ _HOMES = {
     "WebSocketConfig": "settings",
     "WebSocketTransport": "live.transport",
     "backoff_delays": "experiment.backoff",
+    "compare": "experiment.compare",
     "run": "experiment.worlds",
     "sweep": "experiment.sweep",
 }
@@ -111,6 +113,7 @@ __all__ = [
     "WebSocketConfig",
     "WebSocketTransport",
     "backoff_delays",
+    "compare",
     "run",
     "sweep",
 ]
