@@ -22,7 +22,7 @@ WARM_UP = 10.0
 class Reading(Struct, frozen=True):
     """What so many `messages` took.
 
-    `latencies` are seconds from the server's log to the screen; `requests` and `bytes` are the reader's alone.
+    `latencies` are seconds from the server's log to the screen; `requests` and `bytes` are the reader's.
     """
 
     messages: int

@@ -46,6 +46,10 @@ class Receiver(Protocol):
     deadline: float
 
     @property
+    def rtt(self) -> float | None:
+        """Seconds that its last request took which the server answered at once; None where there was none."""
+
+    @property
     def phase(self) -> str:
         """The name of its state; `idle` when it isn't trying."""
 
@@ -115,8 +119,9 @@ class HttpMachine(ABC):
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that the last message took to be answered."""
-        return self._poster.rtt
+        """Seconds that the last poll took which the server didn't hold; where there is none, the last POST."""
+        measured = self._receiver.rtt
+        return self._poster.rtt if measured is None else measured
 
     @property
     def deadline(self) -> float:

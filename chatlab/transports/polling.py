@@ -76,9 +76,11 @@ class PollReceiver(ABC):
         "_ledger",
         "_links",
         "_standing",
+        "_held",
         "deadline",
         "link",
         "phase",
+        "rtt",
     )
 
     def __init__(
@@ -91,6 +93,8 @@ class PollReceiver(ABC):
         self._links = links
         self._asked_at = 0.0
         self._connected_at = 0.0
+        self._held = False
+        self.rtt: float | None = None
         self.stop()
 
     @property
@@ -123,7 +127,9 @@ class PollReceiver(ABC):
         self._asked_at = now
         self.deadline = now + self.patience
         self.phase = "asking"
-        request = self._http.poll(self._config, self._ledger.cursor.last_id, self.hold)
+        hold = self.hold
+        self._held = bool(hold)
+        request = self._http.poll(self._config, self._ledger.cursor.last_id, hold)
         out.append(Fetch(self.link, "poll", request, failure))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
@@ -132,6 +138,8 @@ class PollReceiver(ABC):
             case Closed():
                 self._fail(event.failure, now, out)
             case Answered():
+                if not self._held:
+                    self.rtt = now - self._asked_at
                 cursor = self._ledger.cursor.last_id
                 page = self._http.page(event.answer)
                 # A reader without a cursor can't have one that the server no longer knows.

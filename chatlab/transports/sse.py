@@ -73,6 +73,7 @@ STREAM = "an event stream"
 class StreamReceiver:
     """Receives by an event stream."""
 
+    rtt = None  # an answer that doesn't end measures no round trip
     __slots__ = (
         "_config",
         "_http",

@@ -250,3 +250,26 @@ def test_a_first_poll_without_an_answer_is_a_failure(kind: Kind) -> None:
     effects = chat.tick()
     assert isinstance(effects[0], Close)
     assert statuses(effects) == [RECONNECTING]
+
+
+def test_a_poll_that_is_not_held_measures_a_round_trip() -> None:
+    chat = dialing(short_polling)
+    assert chat.machine.rtt is None
+    chat.now += 0.25
+    chat.answer("poll", 200, [])
+    assert chat.machine.rtt == 0.25
+    chat.tick()
+    chat.now += 0.5
+    chat.answer("poll", 200, [])
+    assert chat.machine.rtt == 0.5
+
+
+def test_a_poll_that_is_held_measures_nothing() -> None:
+    chat = dialing(long_polling)
+    chat.now += 0.25
+    chat.answer("poll", 200, [])
+    assert chat.machine.rtt == 0.25, "the first one isn't held"
+    chat.tick()
+    chat.now += 20.0
+    chat.answer("poll", 200, [])
+    assert chat.machine.rtt == 0.25
