@@ -16,6 +16,7 @@ from chatlab.experiment.transports import SSESettings, WebSocketSettings
 from chatlab.settings import (
     JITTERS,
     HeartbeatConfig,
+    Name,
     OutboxConfig,
     ReconnectConfig,
     Settings,
@@ -143,11 +144,11 @@ def test_a_transport_has_the_configs_own_settings_and_defaults() -> None:
             for field in msgspec.structs.fields(kind)
         }
 
-    config = fields(WebSocketConfig)
+    config, settings = fields(WebSocketConfig), fields(WebSocketSettings)
+    # A file can only name a dialect, a config may have one of the user's own.
+    assert settings.pop("dialect") == (Name, config.pop("dialect")[1])
     given_by_the_world = {"url", "room", "sender", "headers", "after"}
-    assert fields(WebSocketSettings) == {
-        name: of for name, of in config.items() if name not in given_by_the_world
-    }
+    assert settings == {name: of for name, of in config.items() if name not in given_by_the_world}
 
 
 def test_a_transport_becomes_a_config_and_comes_back() -> None:
@@ -170,7 +171,7 @@ BAD_TOML = [
         "[[people.script]]\nat = 1\nperson = 'a'",
         "people.script[0]: ScriptEntry: give either a text to send, or",
     ),
-    ("[transport]\ndialect = 'irc'", "transport: dialect: there is no 'irc'; choose one of chatlab, text"),
+    ("[transport]\ndialect = 'irc'", "there is no 'irc'; choose one of chatlab, matrix, nchan, text"),
     (
         "[transport]\nkind = 'websockt'",
         "transport.kind: choose one of websocket, sse, long_polling, short_polling, fallback, seed_websocket",
@@ -233,7 +234,7 @@ BAD_PYTHON: list[tuple[Callable[[], object], str]] = [
     (lambda: Scenario(faults=(3,)), "Scenario.faults: "),  # type: ignore[arg-type]
     (lambda: ServerDown(at=1.0, duration=0.0), "ServerDown.duration: Expected `float` > 0.0"),
     (lambda: HalfOpen(at=1.0, share=2.0), "HalfOpen.share: Expected `float` <= 1.0"),
-    (lambda: WebSocketSettings(dialect="irc"), "choose one of chatlab, text"),
+    (lambda: WebSocketSettings(dialect="irc"), "choose one of chatlab, matrix, nchan, text"),
     (lambda: NetworkConfig(latency=-1.0), "NetworkConfig.latency: "),
 ]
 
