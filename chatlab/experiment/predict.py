@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from statistics import median
 
 from chatlab.dialects import find_dialect
 from chatlab.experiment.run import Run
@@ -13,6 +15,31 @@ from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSock
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+
+REMEMBERED = 21
+"""So many of the latest round trips count."""
+MOVED = 0.2
+"""By this share the latency must have changed to be worth another prediction."""
+
+
+class RoundTrips:
+    """The latest round trips of a connection, as its heartbeats or polls have measured them, in seconds."""
+
+    def __init__(self, latency: float) -> None:
+        self.latency = latency
+        """One way: half of the median round trip, or what was given as long as there is none."""
+        self._latest: deque[float] = deque(maxlen=REMEMBERED)
+
+    def note(self, rtt: float | None) -> bool:
+        """Take note of the last one measured, and return whether the latency is another one now."""
+        if rtt is None or (self._latest and rtt == self._latest[-1]):
+            return False
+        self._latest.append(rtt)
+        latency = median(self._latest) / 2
+        if abs(latency - self.latency) <= MOVED * self.latency:
+            return False
+        self.latency = latency
+        return True
 
 
 def predict(

@@ -119,7 +119,7 @@ class HttpMachine(ABC):
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that the last poll took which the server didn't hold; where there is none, the last POST."""
+        """Seconds that the last poll took that the server didn't hold; if there is none, the last POST."""
         measured = self._receiver.rtt
         return self._poster.rtt if measured is None else measured
 

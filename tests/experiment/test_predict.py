@@ -6,7 +6,7 @@ import pytest
 
 from chatlab.dialects.base import Dialect
 from chatlab.errors import SettingsError
-from chatlab.experiment.predict import predict
+from chatlab.experiment.predict import REMEMBERED, RoundTrips, predict
 from chatlab.experiment.run import Run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import FallbackConfig, HeartbeatConfig, ReconnectConfig, WebSocketConfig
@@ -89,3 +89,26 @@ def test_a_dialect_of_the_users_own_counts_by_its_heartbeat() -> None:
         kept: Any = predict(given, [], 30.0).scenario.transport
         own = kept.transports[0] if isinstance(given, FallbackConfig) else kept
         assert (own.dialect, own.heartbeat.mode, own.heartbeat.interval) == ("chatlab", "none", 2.0)
+
+
+def test_the_network_is_half_of_the_median_round_trip() -> None:
+    trips = RoundTrips(0.0005)
+    assert not trips.note(None)
+    assert trips.latency == 0.0005
+    assert trips.note(0.08)
+    assert trips.latency == 0.04
+    assert not trips.note(0.08), "the same one"
+    assert not trips.note(0.09), "not worth another prediction"
+    assert trips.latency == 0.04
+    for rtt in (2.0, 0.081, 0.082):  # one outlier
+        trips.note(rtt)
+    assert trips.latency == 0.04
+
+
+def test_a_network_that_has_changed_is_noticed() -> None:
+    trips = RoundTrips(0.02)
+    moved = [trips.note(0.04 + number / 1e6) for number in range(REMEMBERED)]
+    assert not any(moved)
+    moved = [trips.note(0.4 + number / 1e6) for number in range(REMEMBERED)]
+    assert moved.count(True) == 1
+    assert trips.latency == pytest.approx(0.2, rel=1e-3)
