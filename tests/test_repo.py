@@ -67,7 +67,9 @@ def test_no_file_holds_traces_of_a_machine_or_a_registry() -> None:
 def test_binder_installs_what_the_project_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = (ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
+    extras = project["optional-dependencies"]
+    voila = [line for line in extras["test"] if line.startswith("voila")]
+    wanted = [*project["dependencies"], *extras["lab"], *voila]
     assert [line for line in lines if not line.startswith("#")] == sorted(wanted)
 
 

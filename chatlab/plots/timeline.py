@@ -39,9 +39,11 @@ def plot_statuses(
     if not spans:
         raise SettingsError("nothing to draw: give one lane or more, with a span in it")
     start, end = min(span.start for span in spans), max(span.end for span in spans)
+    names = 0.0
     if ax is None:
-        names = max(text_width(name, TEXT) for name in named) * 25.4 / 72
-        ax = new_axes(height=32.0 + 10.0 * len(named), left=names + 5.0, right=5.0, top=8.0, bottom=18.0)
+        names = max(text_width(name, TEXT) for name in named)
+        left = names * 25.4 / 72 + 5.0
+        ax = new_axes(height=32.0 + 10.0 * len(named), left=left, right=5.0, top=8.0, bottom=18.0)
     ax.set_xlim(start, end if end > start else start + 1)
     shown = [fault for fault in faults if start <= fault.end and fault.start <= end]
     rows = _rows(ax, shown)
@@ -58,7 +60,7 @@ def plot_statuses(
     dress(ax, title="When was the connection up?", x="time (s)")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    place_keys(ax, _keys(unnamed, attempts=any(span.attempts for span in spans)))
+    place_keys(ax, _keys(unnamed, attempts=any(span.attempts for span in spans)), indent=-names)
     return ax
 
 

@@ -6,21 +6,37 @@ import re
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-_IMPORT = re.compile(r'^import \{(?P<names>[^}]*)\} from "\./(?P<file>[\w.]+)";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=const |class |(?:async )?function )", re.MULTILINE)
+_IMPORT = re.compile(r'^import \{(?P<names>[^}]*)\} from "\./(?P<file>\w+)\.js";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:const|class|(?:async )?function) (?P<name>\w+))", re.MULTILINE)
 
 
 def module(name: str) -> str:
-    """A view's source as one ES module: what it imports from a neighbour is put in, in a scope of its own.
+    """A view's source as one ES module: what it imports is put before it, each file in a scope of its own.
 
     A widget's module is loaded from a blob, from which `./feed.js` leads nowhere.
     """
+    neighbours: dict[str, str] = {}
+    main = _joined(Path(name).stem, neighbours)
+    scopes = (f"const {_scope(file)} = (() => {{\n{source}}})();\n" for file, source in neighbours.items())
+    return "".join(scopes) + main
 
-    def inlined(match: re.Match[str]) -> str:
-        neighbour = _EXPORT.sub("", (STATIC / match["file"]).read_text("utf-8"))
-        return f"const {{{match['names']}}} = (() => {{\n{neighbour}\nreturn {{{match['names']}}};\n}})();"
 
-    return _IMPORT.sub(inlined, (STATIC / name).read_text("utf-8"))
+def _joined(file: str, neighbours: dict[str, str]) -> str:
+    """A file's source with its imports taken from scopes, which are added to `neighbours` in their order."""
+
+    def taken(match: re.Match[str]) -> str:
+        neighbour = match["file"]
+        if neighbour not in neighbours:
+            source = _joined(neighbour, neighbours)
+            names = ", ".join(export["name"] for export in _EXPORT.finditer(source))
+            neighbours[neighbour] = f"{_EXPORT.sub('', source)}\nreturn {{ {names} }};\n"
+        return f"const {{{match['names']}}} = {_scope(neighbour)};"
+
+    return _IMPORT.sub(taken, (STATIC / f"{file}.js").read_text("utf-8"))
+
+
+def _scope(file: str) -> str:
+    return f"_{file}"
 
 
 def stylesheet() -> str:

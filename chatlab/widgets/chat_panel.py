@@ -8,8 +8,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -17,7 +15,6 @@ from weakref import WeakValueDictionary
 import ipywidgets as widgets
 
 from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
-from chatlab.experiment.predict import predict
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.kinds import make_transport
 from chatlab.live.portal import background_portal
@@ -27,14 +24,14 @@ from chatlab.live.transport import ChatTransport
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import AnyConfig, WebSocketConfig
-from chatlab.widgets.conversation import Conversation, since
+from chatlab.trace import Step
+from chatlab.widgets.conversation import Conversation
+from chatlab.widgets.course import Course
 from chatlab.widgets.fault_controls import FaultControls
+from chatlab.widgets.fold import Fold
+from chatlab.widgets.keepsake import Keepsake
 from chatlab.widgets.settings_form import SettingsForm
-from chatlab.widgets.views import ChatLog, FrameLog, Lane, Mark, Span, StatusBadge, Timeline
-
-_ARTIST = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-timeline")
-HORIZON = 30.0
-"""Seconds that the prediction of an outage looks ahead of what has happened."""
+from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
 
 
 class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -75,17 +72,17 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.seed = secrets.randbits(32) if seed is None else seed
         self._uniform = Luck(self.seed).uniform(0, "backoff")
         self.transport: ChatTransport | None = None
-        self._started_at = time.monotonic()
-        self._connected_at: float | None = None
         self._guard = threading.RLock()
-        self._redrawing = False
 
         self.messages = ChatLog()
         self.frames = FrameLog()
         self.badge = StatusBadge()
         self.timeline = Timeline()
         self.form = SettingsForm(config)
+        self._course = Course(self.timeline, self.seed)
         self._talk = Conversation(self.messages, self.frames, self.badge, self._redraw)
+        self._keepsake = Keepsake(self.messages.pacer, self.transcript)
+        self.messages.on_change(self._keepsake.changed)
         self.messages.on_send(self.send)
         self.messages.on_retry(self._retry)
         self.messages.on_typing(self._tell_typing)
@@ -96,19 +93,17 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self.server is not None:
             buttons.append(self._server_button)
         faults = [] if self.proxy is None else [FaultControls(self.proxy, self._note_fault).view]
-        settings = widgets.Accordion([self.form.how], titles=["Settings"], selected_index=None)
-        frames = widgets.Accordion([self.frames], titles=["Frames"], selected_index=None)
         super().__init__(
             [
                 self.form.where,
                 widgets.HBox(
                     [*buttons, self.badge], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
                 ),
-                settings,
+                Fold("Settings", self.form.how).view,
                 self.messages,
                 *faults,
                 self.timeline,
-                frames,
+                Fold("Frames", self.frames).view,
             ]
         )
         self.add_class("chatlab-panel")
@@ -131,14 +126,19 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             transport = self.transport
             assert transport is not None
             if transport.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR):
-                self._connected_at = time.monotonic()
+                self._course.connecting()
                 self._uniform = Luck(self.seed).uniform(0, "backoff")
             transport.start()
 
     def _make_transport(self, config: AnyConfig) -> ChatTransport:
-        transport = make_transport(config, uniform=lambda: self._uniform(), record=self._talk.record)
+        transport = make_transport(config, uniform=lambda: self._uniform(), record=self._record)
         self._talk.follow(transport)
         return transport
+
+    def _record(self, step: Step) -> None:
+        self._talk.record(step)
+        if self._talk.transport is not None:
+            self._course.measured(self._talk.transport.rtt, self._talk)
 
     def _take_over(self, old: ChatTransport) -> None:
         """The settings have changed: what the old transport has not settled goes out by the new one."""
@@ -171,9 +171,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         return receipt
 
     def _retry(self, id: str) -> None:
-        text = self._talk.text_of(id)
-        if text is not None:
-            self._submit(OutgoingMessage(text=text, client_id=id))
+        if (message := self._talk.own(id)) is not None:
+            self._submit(message)
 
     def _tell_typing(self) -> None:
         if self.transport is not None:
@@ -210,8 +209,13 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._server_button.description = "Stop the server"
             self._redraw()
 
+    def _redraw(self) -> None:
+        self._course.redraw(self._talk)
+
     def close(self) -> None:
         """Disconnect, stop what was started, and take the views off the page."""
+        if self.comm is None:
+            return
         if self.transport is not None:
             self.transport.stop()
         if self.proxy is not None:
@@ -219,60 +223,50 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self._folder is not None and self.server is not None:
             self.server.stop_in_background()
             self._folder.cleanup()
-        for view in (self.messages, self.frames, self.badge, self.timeline):
-            view.close()
-        super().close()
+        for part in (*_parts(self._server_button), *_parts(self)):
+            # All: a part that is left refers to closed ones, and a page that is loaded again trips over that.
+            widgets.Widget.close(part)
 
-    # The timeline
+    # What stays
 
-    def _redraw(self) -> None:
-        """Draw the timeline soon, on a thread where a prediction holds nobody up; many requests make one
-        drawing."""
-        with self._guard:
-            wanted, self._redrawing = not self._redrawing, True
-        if wanted:
-            _ARTIST.submit(self._draw)
+    def save_transcript(self, path: str | Path) -> None:
+        """Write all messages into a file: JSON lines where its name ends so (`.jsonl`), else text."""
+        self.messages.save(path)
 
-    def _draw(self) -> None:
-        """Draw what has happened, and under it what the model makes of the same outages."""
-        with self._guard:
-            self._redrawing = False
-        now = time.monotonic()
-        spans, marks = since(self._started_at, self._talk.spans, self._talk.marks)
-        lanes: list[Lane] = [{"name": "live", "spans": spans, "marks": marks}]
-        if self._connected_at is not None:
-            with suppress(SettingsError):  # What the model can't run has no prediction.
-                lanes.append(self._prediction(self._connected_at, now))
-        running = self.transport is not None and self.transport.status not in (
-            ConnectionStatus.DISCONNECTED,
-            ConnectionStatus.ERROR,
-        )
-        self.timeline.show(now - self._started_at, lanes, running=running)
+    def save_frames(self, path: str | Path) -> None:
+        """Write all frames into a file, in the same way."""
+        self.frames.save(path)
 
-    def _prediction(self, connected_at: float, now: float) -> Lane:
-        """What the model says of this connection, from when it was asked for, given the outages that there
-        were."""
-        assert self.transport is not None
-        outages = [
-            (max(0.0, down - connected_at), None if up is None else up - connected_at)
-            for down, up in self._talk.outages
-            if up is None or up > connected_at
-        ]
-        horizon = now - connected_at + HORIZON
-        latency = (self.transport.rtt or 0.001) / 2
-        run = predict(self.transport.config, outages, horizon, latency=latency, seed=self.seed)
-        statuses = run.statuses(self.transport.config.sender)
-        begin = connected_at - self._started_at
-        spans: list[Span] = [
-            {"status": span.status.value, "start": begin + span.start, "end": begin + span.end}
-            for span in statuses
-        ]
-        marks: list[Mark] = [
-            {"kind": "attempt", "label": "attempt", "at": begin + at}
-            for span in statuses
-            for at in span.attempts
-        ]
-        return {"name": "predicted", "spans": spans, "marks": marks}
+    def load_transcript(self, path: str | Path) -> int:
+        """Show the messages of a file of JSON lines too; nothing of it is sent. Returns how many there are.
+
+        Errors: `ValueError` naming the first line that is no message; then none is shown.
+        """
+        return self.messages.load(path)
+
+    def load_frames(self, path: str | Path) -> int:
+        """Show the frames of a file of JSON lines too.
+
+        Errors: `ValueError` naming the first line that is no frame; then none is shown.
+        """
+        return self.frames.load(path)
+
+    def transcript(self) -> str:
+        """The status and the latest messages, as plain text that is safe in a terminal."""
+        return f"{self.badge.transcript()}\n{self.messages.transcript()}"
+
+    def _ipython_display_(self) -> None:
+        self._keepsake.show_under(self._repr_mimebundle_())
+
+
+def _parts(widget: widgets.Widget) -> list[widgets.Widget]:
+    """A widget and all that it is made of, the innermost first."""
+    inner = [
+        *getattr(widget, "children", ()),
+        getattr(widget, "style", None),
+        getattr(widget, "layout", None),
+    ]
+    return [part for child in inner if isinstance(child, widgets.Widget) for part in _parts(child)] + [widget]
 
 
 def _button(label: str, style: str, action: Callable[[], object]) -> widgets.Button:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,7 +11,14 @@ from itertools import count
 
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
-from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
+from chatlab.messages import (
+    ChatEvent,
+    ChatMessage,
+    ConnectionStatus,
+    DeliveryState,
+    OutgoingMessage,
+    StatusChange,
+)
 from chatlab.trace import Step
 from chatlab.transports.machine import (
     Answered,
@@ -50,10 +58,11 @@ class Conversation:
         self._frames = frames
         self._badge = badge
         self._changed = changed
+        self._series = secrets.token_hex(4)  # what was loaded from a file has ids of another
         self._numbers = count(1)
         self._epoch = time.time() - time.monotonic()
         self._typing: dict[str, float] = {}
-        self._own: dict[str, str] = {}
+        self._own: dict[str, OutgoingMessage] = {}
         self.transport: ChatTransport | None = None
         self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
         self.marks: deque[Mark] = deque(maxlen=MOST_SPANS)
@@ -68,10 +77,13 @@ class Conversation:
 
     def notice(self, text: str) -> None:
         """Add a line that is no message."""
-        row = f"notice-{next(self._numbers)}"
+        row = self._next_id("notice")
         self._log.upsert(
             {"id": row, "at": time.time() * 1000, "sender": "", "text": text, "own": False, "kind": "notice"}
         )
+
+    def _next_id(self, kind: str) -> str:
+        return f"{kind}-{self._series}-{next(self._numbers)}"
 
     def mark(self, kind: str, label: str) -> None:
         """Note on the timeline that something happens now."""
@@ -84,7 +96,7 @@ class Conversation:
         message = receipt.message
         text = message.text or f"({len(message.data or b''):,} bytes)"
         sender = self.transport.config.sender if self.transport is not None else ""
-        self._own[message.client_id] = text
+        self._own[message.client_id] = message
         self._log.upsert(
             {
                 "id": message.client_id,
@@ -98,8 +110,8 @@ class Conversation:
             }
         )
 
-    def text_of(self, id: str) -> str | None:
-        """Return the text of an own message."""
+    def own(self, id: str) -> OutgoingMessage | None:
+        """Return a message of this panel's own that was not acknowledged."""
         return self._own.get(id)
 
     def _on_receipt(self, receipt: Receipt) -> None:
@@ -131,7 +143,7 @@ class Conversation:
     def _received(self, message: ChatMessage) -> None:
         self._typing.pop(message.sender, None)
         own = self.transport is not None and message.sender == self.transport.config.sender
-        row = message.client_id or message.id or f"received-{next(self._numbers)}"
+        row = message.client_id or message.id or self._next_id("received")
         at = message.posted_at.timestamp() if message.posted_at is not None else time.time()
         text = message.text or f"({len(message.data or b''):,} bytes)"
         if not (own and self._log.update(row, state="acked")):
@@ -185,7 +197,7 @@ class Conversation:
         at = (self._epoch + step.at) * 1000
         self._frames.upsert_many(
             {
-                "id": f"f{next(self._numbers)}",
+                "id": self._next_id("frame"),
                 "at": at,
                 "direction": direction,
                 "kind": kind,

@@ -8,23 +8,29 @@ Rows are dicts, added or changed by their `id`. To its views a feed says, all as
 - the same with `{reply, part, parts, replay}` to the view that asked; there `seq` is up to where the answer
   makes up for what was missed, and `replay` says that it is the latest window and not a continuation.
 - `{type: "mark", epoch, seq}` when all is quiet: the last number, for a view that missed the last message.
+- `{type: "file", reply, part, parts, text}` to the view that asked: a part of the whole history as a file.
 - notes without a number, such as who is typing: only the latest of a type counts.
 
 A view asks `{type: "ready", request}` for the latest window, `{type: "missed", request, after}` for what came
-after a number, and `{type: "before", request, id}` for earlier rows; `request` is any string of its own.
+after a number, `{type: "before", request, id}` for earlier rows, and `{type: "save", request, format}` for
+all as a file, "jsonl" or "txt"; `request` is any string of its own.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
-from chatlab.widgets.pacing import INTERVAL, SETTLE, Message, PacedWidget
-from chatlab.widgets.text import encodable
+import msgspec
+
+from chatlab.widgets.files import Format, json_lines, parts, read_rows
+from chatlab.widgets.pacing import INTERVAL, SETTLE, Callbacks, Message, PacedWidget
+from chatlab.widgets.text import clock, encodable, moment
 
 WINDOW = 500
 """Rows that a view gets at first, and that a comm message holds at most."""
@@ -37,6 +43,12 @@ MESSAGE_CHARS = 250_000
 
 TRANSCRIPT = 200
 """Rows of the transcript that is shown where no kernel runs."""
+
+TRANSCRIPT_LINE = 400
+"""Characters of a row in that transcript."""
+
+MOST_DOWNLOADS = 10
+"""Files that are on their way to views at a time; a view whose file fell out asks again."""
 
 Row = Mapping[str, str | int | float | bool | None]
 
@@ -73,6 +85,9 @@ class FeedWidget(PacedWidget):
     the oldest go first.
     """
 
+    row_type: ClassVar[type[msgspec.Struct]]
+    """What a row in a file may be."""
+
     def __init__(self, *, history: int = 100_000, history_chars: int = 50_000_000, **kwargs: Any) -> None:
         self._history = history
         self._history_chars = history_chars
@@ -87,6 +102,8 @@ class FeedWidget(PacedWidget):
         self._replies: deque[_Reply] = deque(maxlen=1_000)  # a view whose answer fell out asks again
         self._notes: dict[str, Message] = {}
         self._unsent_notes: set[str] = set()
+        self._downloads: deque[Iterator[Message]] = deque(maxlen=MOST_DOWNLOADS)
+        self._on_change = Callbacks[[]]()
         super().__init__(**kwargs)
 
     def __len__(self) -> int:
@@ -108,7 +125,7 @@ class FeedWidget(PacedWidget):
         with self._lock:
             for key, row in cleaned:
                 self._put(key, row)
-        self.pacer.wake(self)
+        self._changed()
 
     def update(self, key: str, /, **changes: str | float | bool | None) -> bool:
         """Changes fields of the row with the id `key`; False, and nothing, when there is no such row."""
@@ -118,8 +135,12 @@ class FeedWidget(PacedWidget):
             if known:
                 self._put(key, cleaned)
         if known:
-            self.pacer.wake(self)
+            self._changed()
         return known
+
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Calls back after every change of rows, on the thread that made it; returns what undoes it."""
+        return self._on_change.add(callback)
 
     def rows(self) -> list[dict[str, Any]]:
         """Copies of all rows in the history, oldest first."""
@@ -135,7 +156,28 @@ class FeedWidget(PacedWidget):
             self._chars = 0
             self._epoch += 1
             self._cleared = True
-        self.pacer.wake(self)
+        self._changed()
+
+    def document(self, kind: Format) -> str:
+        """All rows of the history: as JSON lines, or as text with control characters made visible."""
+        rows = self.rows()
+        if kind == "jsonl":
+            return json_lines(rows)
+        return "".join(f"{self._line(moment(row.get('at') or 0), row)}\n" for row in rows)
+
+    def save(self, path: str | Path) -> None:
+        """Writes all rows into a file: JSON lines where its name ends so (`.jsonl`), else text."""
+        path = Path(path)
+        path.write_text(self.document("jsonl" if path.suffix == ".jsonl" else "txt"), encoding="utf-8")
+
+    def load(self, path: str | Path) -> int:
+        """Adds the rows of a file of JSON lines; returns how many.
+
+        Errors: `ValueError` naming the first line that is no row; then none is added.
+        """
+        rows = read_rows(path, self.row_type)
+        self.upsert_many(rows)
+        return len(rows)
 
     def flush(self) -> float | None:
         """Says the latest notes, what is new, a part of an answer; after a quiet while, where it stands."""
@@ -148,7 +190,10 @@ class FeedWidget(PacedWidget):
                 messages.append(self._news())
             if self._replies:
                 messages.append(self._part(self._replies.popleft()))
-            delay = INTERVAL if self._unsent or self._replies else SETTLE if messages else None
+            if self._downloads:
+                self._download(messages)
+            more = self._unsent or self._replies or self._downloads
+            delay = INTERVAL if more else SETTLE if messages else None
             if not messages:
                 messages.append({"type": "mark", "epoch": self._epoch, "seq": self._seq})
         for message in messages:
@@ -159,10 +204,16 @@ class FeedWidget(PacedWidget):
         """The latest rows, one a line."""
         with self._lock:
             latest = [entry.row for entry in self._latest(TRANSCRIPT)]
-        return "\n".join(self._line(row) for row in latest) or f"{type(self).__name__}: nothing yet"
+        lines = (self._line(clock(row.get("at") or 0), row) for row in latest)
+        cut = (line if len(line) <= TRANSCRIPT_LINE else f"{line[:TRANSCRIPT_LINE]}\u2026" for line in lines)
+        return "\n".join(cut) or f"{type(self).__name__}: nothing yet"
 
-    def _line(self, row: Mapping[str, Any]) -> str:
+    def _line(self, when: str, row: Mapping[str, Any]) -> str:
         raise NotImplementedError
+
+    def _changed(self) -> None:
+        self.pacer.wake(self)
+        self._on_change()
 
     def _note(self, message: Message) -> None:
         """Says something for which only the latest of its `type` counts; views that come later get it too."""
@@ -175,8 +226,13 @@ class FeedWidget(PacedWidget):
         request = message.get("request")
         if not isinstance(request, str) or len(request) > 100:
             return
+        file = None
+        if message.get("type") == "save" and message.get("format") in ("jsonl", "txt"):
+            file = parts(request, self.document(message["format"]))
         with self._lock:
             match message:
+                case {"type": "save"} if file is not None:
+                    self._downloads.append(file)
                 case {"type": "ready"}:
                     self._unsent_notes.update(self._notes)
                     self._reply(request, self._latest(WINDOW), replay=True)
@@ -238,6 +294,12 @@ class FeedWidget(PacedWidget):
             chars += entry.chars
         for part, ids in enumerate(chunks):
             self._replies.append(_Reply(request, self._seq, replay, part, len(chunks), ids))
+
+    def _download(self, messages: list[Message]) -> None:
+        if (part := next(self._downloads[0], None)) is None:
+            self._downloads.popleft()
+        else:
+            messages.append(part)
 
     def _part(self, reply: _Reply) -> Message:
         rows = [self._shown(self._entries[key]) for key in reply.ids if key in self._entries]

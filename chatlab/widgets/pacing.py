@@ -12,6 +12,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import Any, Generic, ParamSpec, Protocol
 
@@ -35,6 +36,8 @@ class Paced(Protocol):
     """What a `Pacer` serves."""
 
     next_flush_at: float
+    context: Context
+    """Where it was made: ipykernel 7.0 sends for a cell, which it knows from the context, or not at all."""
 
     def flush(self) -> float | None:
         """Says one round of messages; returns the seconds until it wants the next one, or None."""
@@ -69,7 +72,7 @@ class Pacer:
         while (widget := self._next()) is not None:
             delay: float | None = None
             try:
-                delay = widget.flush()
+                delay = widget.context.run(widget.flush)
             except Exception:  # the broken comm of one widget must not silence the others
                 _log.exception("a widget couldn't tell its views what is new")
             if delay is not None:
@@ -121,6 +124,7 @@ class PacedWidget(anywidget.AnyWidget):
 
     def __init__(self, **kwargs: Any) -> None:
         self.next_flush_at = 0.0
+        self.context = copy_context()
         super().__init__(**kwargs)
         self.on_msg(self._received)
 

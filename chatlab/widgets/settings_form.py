@@ -26,7 +26,7 @@ CUSTOM = "custom"
 
 _SHORT = {"description_width": "auto"}
 _LABEL = {"description_width": "11em"}
-_FIELD = widgets.Layout(width="20.5em")
+_FIELD = {"width": "20.5em"}
 
 
 class SettingsForm:
@@ -48,7 +48,11 @@ class SettingsForm:
         self.url = _text("URL", config.url, "20em")
         self.room = _text("Room", config.room, "11em")
         self.sender = _text("Name", config.sender, "11em")
-        self.dialect = _choice("Dialect", sorted(DIALECTS), config.dialect)
+        # One of the user's own is chosen by its name too, and is no widget's state.
+        self._dialects: dict[str, Any] = {name: name for name in DIALECTS} | {
+            config.dialect_name: config.dialect
+        }
+        self.dialect = _choice("Dialect", sorted(self._dialects), config.dialect_name)
         self.preset = _choice("Backoff preset", [CUSTOM, *PRESETS], CUSTOM)
         reconnect, outbox = config.reconnect, config.outbox
         heartbeat = getattr(config, "heartbeat", HeartbeatConfig())
@@ -123,7 +127,7 @@ class SettingsForm:
         shown = {
             "room": self.room.value.strip(),
             "sender": self.sender.value.strip(),
-            "dialect": self.dialect.value,
+            "dialect": self._dialects[self.dialect.value],
             "reconnect": kept["reconnect"].replace(
                 base_delay=values["base_delay"],
                 max_delay=values["max_delay"],

@@ -22,6 +22,14 @@ def encodable(value: object) -> str | int | float | bool | None:
     raise TypeError(f"a view shows text, numbers, bools and None, not {type(value).__name__}")
 
 
+def moment(at: float) -> str:
+    """Milliseconds since 1970 as UTC date and time."""
+    try:
+        return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):
+        return "---------- --:--:--"
+
+
 def clock(at: float) -> str:
     """Milliseconds since 1970 as UTC time of day."""
     try:

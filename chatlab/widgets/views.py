@@ -6,17 +6,43 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypedDict
 
+import msgspec
+
 from chatlab.text import visible_line
 from chatlab.widgets import assets
 from chatlab.widgets.feed import FeedWidget
 from chatlab.widgets.pacing import Callbacks, Message, SnapshotWidget
-from chatlab.widgets.text import clock, encodable
+from chatlab.widgets.text import encodable
 
 MOST_TYPING = 50
 """Names of typing people that a view gets at most."""
 
 MOST_IN_LANE = 500
 """Spans, and marks, that a lane of the timeline shows at most: the latest."""
+
+
+class MessageRow(msgspec.Struct):
+    """A row of a `ChatLog` in a file."""
+
+    id: str
+    at: float
+    sender: str = ""
+    text: str = ""
+    own: bool = False
+    state: str = ""
+    reason: str = ""
+    kind: str = "message"
+
+
+class FrameRow(msgspec.Struct):
+    """A row of a `FrameLog` in a file."""
+
+    id: str
+    at: float
+    direction: str = "local"
+    kind: str = ""
+    size: int = 0
+    text: str = ""
 
 
 class ChatLog(FeedWidget):
@@ -27,6 +53,7 @@ class ChatLog(FeedWidget):
     """
 
     _esm = assets.module("chat_log.js")
+    row_type = MessageRow
 
     def __init__(self, **kwargs: Any) -> None:
         self._on_send = Callbacks[[str]]()
@@ -61,10 +88,10 @@ class ChatLog(FeedWidget):
             case _:
                 super()._answer(message)
 
-    def _line(self, row: Mapping[str, Any]) -> str:
+    def _line(self, when: str, row: Mapping[str, Any]) -> str:
         state = f" ({row['state']})" if row.get("state") else ""
         sender, text = visible_line(str(row.get("sender") or "")), visible_line(str(row.get("text") or ""))
-        return f"{clock(row.get('at') or 0)} {sender}: {text}{state}"
+        return f"{when} {sender}: {text}{state}"
 
 
 class FrameLog(FeedWidget):
@@ -75,11 +102,12 @@ class FrameLog(FeedWidget):
     """
 
     _esm = assets.module("frame_log.js")
+    row_type = FrameRow
 
-    def _line(self, row: Mapping[str, Any]) -> str:
+    def _line(self, when: str, row: Mapping[str, Any]) -> str:
         arrow = {"up": "\u2191", "down": "\u2193"}.get(str(row.get("direction")), "\u2022")
         kind, text = visible_line(str(row.get("kind") or "")), visible_line(str(row.get("text") or ""))
-        return f"{clock(row.get('at') or 0)} {arrow} {kind} {row.get('size') or 0} B {text[:200]}"
+        return f"{when} {arrow} {kind} {row.get('size') or 0} B {text}"
 
 
 class StatusBadge(SnapshotWidget):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nbformat
 from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,11 @@ class Lab:
 
     url: str
     root: Path
+
+    @property
+    def data(self) -> Path:
+        """Where it looks for kernels of its own."""
+        return self.root.parent / "data"
 
     def close_notebooks(self) -> None:
         """Shut down every kernel, so that one test leaves nothing running for the next."""
@@ -93,6 +99,33 @@ def run_all(page: Page, lab: Lab, notebook: str, *, timeout: float = 120.0) -> N
             f"() => {CODE_CELLS}.every(cell => cell.model.executionCount !== null"
             " || cell.model.sharedModel.getSource().trim() === '')"
         )
+
+
+def write_notebook(lab: Lab, name: str, *cells: str, kernel: str = "python3") -> str:
+    """Write a notebook of code cells into the server's root, and return its name."""
+    kernelspec = {"name": kernel, "display_name": kernel}  # without it JupyterLab asks which
+    code = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    notebook = nbformat.v4.new_notebook(cells=code, metadata={"kernelspec": kernelspec})
+    nbformat.write(notebook, lab.root / name)
+    return name
+
+
+def run_code(page: Page, code: str) -> None:
+    """Run code in the kernel of the notebook in front, beside its cells; fail with its traceback."""
+    reply: dict[str, Any] = page.evaluate(
+        "async code => (await jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        ".requestExecute({ code, stop_on_error: false }).done).content",
+        code,
+    )
+    assert reply["status"] == "ok", "\n".join(reply.get("traceback", [str(reply)]))
+
+
+def show_theme(page: Page, theme: str) -> None:
+    """Change JupyterLab's theme and wait until it is there."""
+    page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    light = str("Light" in theme).lower()
+    page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+    page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
 
 
 def error_outputs(page: Page) -> list[dict[str, Any]]:

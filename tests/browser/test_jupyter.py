@@ -2,20 +2,9 @@
 
 from pathlib import Path
 
-import nbformat
-from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Page, expect
 
-from tests.browser.jupyter import Lab, error_outputs, run_all
-
-
-def write_notebook(lab: Lab, name: str, *cells: str) -> str:
-    kernelspec = {"name": "python3", "display_name": "Python 3"}  # without it JupyterLab asks which
-    notebook = new_notebook(
-        cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernelspec}
-    )
-    nbformat.write(notebook, lab.root / name)
-    return name
+from tests.browser.jupyter import Lab, error_outputs, run_all, write_notebook
 
 
 def test_a_notebook_runs_to_its_end(page: Page, lab: Lab, screenshots: Path) -> None:

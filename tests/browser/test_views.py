@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.jupyter import Lab, error_outputs, run_all
+from tests.browser.jupyter import Lab, error_outputs, run_all, run_code, write_notebook
 
 SETUP = """
 import time
@@ -44,12 +42,7 @@ display(badge, timeline, frames)
 
 @pytest.fixture
 def log(page: Page, lab: Lab) -> Locator:
-    kernelspec = {"name": "python3", "display_name": "Python 3"}
-    notebook = new_notebook(
-        cells=[new_code_cell(SETUP), new_code_cell(OTHERS)], metadata={"kernelspec": kernelspec}
-    )
-    nbformat.write(notebook, lab.root / "views.ipynb")
-    run_all(page, lab, "views.ipynb")
+    run_all(page, lab, write_notebook(lab, "views.ipynb", SETUP, OTHERS))
     assert error_outputs(page) == []
     return page.get_by_role("log", name="Messages")
 
@@ -96,13 +89,26 @@ def test_earlier_rows_come_in_above_without_moving_what_is_read(page: Page, log:
     assert abs(before["y"] - after["y"]) <= 10  # the button above the rows may go
 
 
-def test_a70_a_burst_arrives_whole_and_the_page_holds_its_window(page: Page, log: Locator) -> None:
+def test_a70_a_burst_arrives_whole_and_the_page_holds_its_window(
+    page: Page, log: Locator, screenshots: Path
+) -> None:
+    log.evaluate(
+        """log => {
+          window.seen = new Set();
+          const note = node => node.dataset?.id && window.seen.add(node.dataset.id);
+          new MutationObserver(records => records.forEach(record => record.addedNodes.forEach(note)))
+            .observe(log, { childList: true });
+        }"""
+    )
     say(page, "burst")
     expect(log.get_by_text("burst 9999", exact=True)).to_be_visible(timeout=30_000)
     expect(log.get_by_text("burst", exact=True)).to_be_visible()
     expect(log.locator(".cl-message")).to_have_count(500)
     texts = log.locator(".cl-text").all_text_contents()
     assert texts == [*(f"burst {number}" for number in range(9_501, 10_000)), "burst"]
+    assert page.evaluate("[...window.seen].filter(id => id.startsWith('r1')).length") == 10_000
+    page.screenshot(path=screenshots / "views-10000.png")
+    run_code(page, "assert len([row for row in log.rows() if row['text'].startswith('burst ')]) == 10_000")
 
 
 def test_typing_in_the_views_never_reaches_the_notebook(page: Page, log: Locator) -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import view, { linked, shortened, typingText } from "../../chatlab/widgets/static/chat_log.js";
-import { REACH, WINDOW } from "../../chatlab/widgets/static/feed.js";
+import { REACH, WINDOW } from "../../chatlab/widgets/static/tail_list.js";
 import { layOut, mount, press, range, readAt, scrollTo } from "./fake-model.mjs";
 
 const message = (n, fields = {}) => ({ id: `m${n}`, n, at: 1_700_000_000_000 + n, sender: "ada", text: `text ${n}`, own: false, state: "", kind: "message", ...fields });

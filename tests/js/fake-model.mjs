@@ -12,7 +12,31 @@ afterEach(async () => {
 
 export class FakeModel {
   sent = [];
+  saves = 0;
+  #state;
   #listeners = new Map();
+
+  constructor(state = {}) {
+    this.#state = { ...state };
+  }
+
+  get(name) {
+    return this.#state[name];
+  }
+
+  set(name, value) {
+    this.#state[name] = value;
+  }
+
+  save_changes() {
+    this.saves += 1;
+  }
+
+  /** A synced trait that Python changes. */
+  change(name, value) {
+    this.#state[name] = value;
+    for (const listener of this.#listeners.get(`change:${name}`) ?? []) listener();
+  }
 
   on(event, listener) {
     if (!this.#listeners.has(event)) this.#listeners.set(event, new Set());
@@ -91,12 +115,12 @@ function countListeners(node, count) {
   return () => Object.assign(prototype, { addEventListener, removeEventListener });
 }
 
-/** Mounts a view in a page of its own. */
-export function mount(view) {
+/** Mounts a view in a page of its own, of a model with such traits. */
+export function mount(view, state = {}) {
   const window = new Window({ url: "http://localhost/" });
   const el = window.document.createElement("div");
   window.document.body.append(el);
-  const model = new FakeModel();
+  const model = new FakeModel(state);
   const page = {
     window,
     el,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import view, { passes, prettyJson, sizeText } from "../../chatlab/widgets/static/frame_log.js";
-import { WINDOW } from "../../chatlab/widgets/static/feed.js";
+import { WINDOW } from "../../chatlab/widgets/static/tail_list.js";
 import { mount, range, readAt } from "./fake-model.mjs";
 
 const frame = (n, fields = {}) => ({ id: `f${n}`, n, at: 1_700_000_000_000 + n, direction: "down", size: 12, kind: "message", text: `{"n":${n}}`, ...fields });

@@ -4,12 +4,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from anywidget import AnyWidget
 
 from chatlab.messages import ConnectionStatus
 from chatlab.widgets import assets, views
+from chatlab.widgets.picture import Picture
+from chatlab.widgets.slider import Slider
 
-VIEWS = [views.ChatLog, views.FrameLog, views.StatusBadge, views.Timeline]
-NAMES = ["chat_log.js", "frame_log.js", "status_badge.js", "timeline.js"]
+VIEWS: list[type[AnyWidget]] = [views.ChatLog, views.FrameLog, views.StatusBadge, views.Timeline]
+NAMES = ["chat_log.js", "frame_log.js", "status_badge.js", "timeline.js", "picture.js", "slider.js"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,10 +35,9 @@ def test_a_module_runs_on_its_own(name: str, tmp_path: Path) -> None:
     assert (ended.stdout, ended.stderr) == ("function\n", "")
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_a73_no_source_can_break_out_of_an_exported_page(view: type) -> None:
-    widget = view()
-    for source in (widget._esm, widget._css):
+@pytest.mark.parametrize("view", [*VIEWS, Picture, Slider])
+def test_a73_no_source_can_break_out_of_an_exported_page(view: type[AnyWidget]) -> None:
+    for source in (view._esm, view._css):
         assert source
         assert not re.search(r"<\s*/?\s*script|<!--", source, re.IGNORECASE)
 

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from time import monotonic
 
@@ -10,6 +11,7 @@ from chatlab.widgets import pacing
 from chatlab.widgets.pacing import Callbacks, Pacer
 
 ROOT = Path(__file__).parents[2]
+CELL: ContextVar[str] = ContextVar("CELL")
 
 
 class Bell:
@@ -17,6 +19,8 @@ class Bell:
 
     def __init__(self, *wants: float | None) -> None:
         self.next_flush_at = 0.0
+        self.context = copy_context()
+        self.cells: list[str] = []
         self.not_before = 0.0
         self.wants = list(wants)
         self.rung = threading.Semaphore(0)
@@ -27,6 +31,7 @@ class Bell:
     def flush(self) -> float | None:
         self.early = self.early or monotonic() < self.not_before
         self.not_before = self.next_flush_at
+        self.cells.append(CELL.get("none"))
         self.threads.add(threading.current_thread().name)
         self.rung.release()
         return self.wants.pop(0) if self.wants else None
@@ -64,6 +69,21 @@ def test_a_widget_is_flushed_again_when_it_wants() -> None:
     assert all(rung(bell) for _ in range(3))
     wait_until_idle(pacer)
     assert not bell.rung.acquire(blocking=False)
+
+
+def test_a_widget_is_flushed_for_the_cell_that_made_it_whoever_wakes_the_thread() -> None:
+    pacer = Pacer()
+    bells = []
+    for cell in ("first", "second"):
+        CELL.set(cell)
+        bells.append(Bell(0.0, None))
+    for bell in bells:
+        waker = threading.Thread(target=pacer.wake, args=[bell])
+        waker.start()
+        waker.join()
+    assert all(rung(bell) for bell in bells * 2)
+    wait_until_idle(pacer)
+    assert [bell.cells for bell in bells] == [["first"] * 2, ["second"] * 2]
 
 
 def test_many_wakes_are_one_flush(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,15 @@
 // The chat: messages with their ledger state, typing, a compose box.
-import { element, Feed, mount, Scope, setText, setTime, TailList, visible, visibleLine } from "./feed.js";
+import { Download } from "./download.js";
+import { Feed } from "./feed.js";
+import { TailList } from "./tail_list.js";
+import { setTime, visible, visibleLine } from "./text.js";
+import { element, mount, Scope, setText } from "./view.js";
 
 const COLLAPSED = 1_500; // characters of a message shown before "show more"
 const COLLAPSED_LINES = 24;
 const TYPING_EVERY = 3_000; // milliseconds between two typing notices
 const TYPING_LASTS = 10_000; // milliseconds; a lost "stopped typing" must not stay for ever
+const REASON = 300; // characters of a reason shown in its row; the mark's tooltip has all of it
 const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`\u27e8\u27e9]+/gi;
 const STATES = {
   queued: ["\u25f7", "queued"],
@@ -70,6 +75,7 @@ function createMessage(doc, first) {
     shown = `${expanded}${whole}`;
     const cut = shortened(whole);
     text.replaceChildren(...linked(doc, cut !== null && !expanded ? `${cut}\u2026` : whole));
+    text.classList.toggle("cl-collapsed", cut !== null && !expanded);
     more.hidden = cut === null;
     setText(more, expanded ? "Show less" : `Show more (${whole.length.toLocaleString("en")} characters)`);
     more.setAttribute("aria-expanded", String(expanded));
@@ -94,7 +100,7 @@ function createMessage(doc, first) {
     setText(glyph, sign);
     setText(state, described);
     trouble.hidden = !lost;
-    setText(reason, lost ? `Not delivered \u2013 ${described}` : "");
+    setText(reason, lost ? `Not delivered \u2013 ${described.length > REASON ? `${described.slice(0, REASON)}\u2026` : described}` : "");
     retry.hidden = !lost;
   }
 
@@ -181,7 +187,9 @@ function render({ model, el }) {
     },
   });
   scroller.append(list.earlier, element(doc, "div", { class: "cl-empty" }, "No messages yet"));
-  el.append(element(doc, "div", { class: "cl-frame" }, scroller, list.jump), typing, compose({ scope, doc, model, announce }), announcer);
+  const download = new Download({ scope, doc, model, name: "chatlab-transcript", what: "messages" });
+  const foot = element(doc, "div", { class: "cl-foot" }, typing, download.node);
+  el.append(element(doc, "div", { class: "cl-frame" }, scroller, list.jump), announcer, foot, compose({ scope, doc, model, announce }));
 
   scope.listen(scroller, "click", (event) => {
     const action = event.target.closest?.("[data-action]")?.dataset.action;
@@ -195,6 +203,7 @@ function render({ model, el }) {
 
   let forget = () => {};
   const notes = {
+    file: (message) => download.take(message),
     typing({ names }) {
       forget();
       setText(typing, typingText(Array.isArray(names) ? names : []));

@@ -1,5 +1,9 @@
 // The frame inspector: what went over the wire, filtered and expanded.
-import { element, Feed, mount, Scope, setText, setTime, TailList, visible, visibleLine } from "./feed.js";
+import { Download } from "./download.js";
+import { Feed } from "./feed.js";
+import { TailList } from "./tail_list.js";
+import { setTime, visible, visibleLine } from "./text.js";
+import { element, mount, Scope, setText } from "./view.js";
 
 const PREVIEW = 200; // characters of a payload shown in its row
 const PRETTY = 300_000; // characters of a payload that is laid out
@@ -197,6 +201,8 @@ function render({ model, el }) {
   list.body = table;
   list.onChange = tally;
   scroller.append(list.earlier, table, element(doc, "div", { class: "cl-empty" }, "No frames yet"));
+  const download = new Download({ scope, doc, model, name: "chatlab-frames", what: "frames" });
+  bar.node.append(download.node);
   el.append(bar.node, element(doc, "div", { class: "cl-frame" }, scroller, list.jump));
 
   function tally() {
@@ -224,7 +230,7 @@ function render({ model, el }) {
       );
     }
   });
-  new Feed({ scope, model, list });
+  new Feed({ scope, model, list, notes: { file: (message) => download.take(message) } });
   return () => scope.end();
 }
 

@@ -1,5 +1,6 @@
 // The connection's status: what it is, why, and when the next attempt comes.
-import { element, mount, Scope, setText, snapshot, visibleLine } from "./feed.js";
+import { visibleLine } from "./text.js";
+import { element, mount, Scope, setText, snapshot } from "./view.js";
 
 const TICK = 100; // milliseconds between two looks at the countdown
 const LABELS = {

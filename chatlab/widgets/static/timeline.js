@@ -1,5 +1,6 @@
 // Statuses over time, a lane for each course of events: what happened, and what the model said would happen.
-import { element, mount, Scope, setText, snapshot, visibleLine } from "./feed.js";
+import { visibleLine } from "./text.js";
+import { element, mount, Scope, setText, snapshot } from "./view.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LANE = 34; // pixels from lane to lane

@@ -1,0 +1,61 @@
+"""How long do clients wait, and do they come back as a herd?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chatlab.experiment.backoff import herd_returns
+from chatlab.plots.backoff import plot_backoff
+from chatlab.plots.herd import plot_returns
+from chatlab.plots.style import figure_of, new_row
+from chatlab.presets import PRESETS
+from chatlab.settings import JITTERS, ReconnectConfig
+from chatlab.widgets.explorers.explorer import Answer, Explorer, choice, choices
+from chatlab.widgets.slider import Slider
+
+OWN = "yours"
+PEOPLE = 10_000
+SAMPLES = 2_000
+
+
+def explore_backoff() -> Explorer:
+    """Return an explorer of backoff formulas: the delay before each retry, and the herd that it makes."""
+    controls = {
+        "systems": choices("Systems", list(PRESETS), ["seed", "full jitter", "socket.io"]),
+        "jitter": choice("Your jitter", list(JITTERS), "proportional"),
+        "base_delay": Slider("Your first delay (s)", 1.0, 0.1, 10.0, "log"),
+        "max_delay": Slider("Your longest delay (s)", 30.0, 1.0, 120.0, "log"),
+        "multiplier": Slider("Your multiplier", 2.0, 1.0, 4.0),
+        "outage": Slider("The server is gone (s)", 60.0, 1.0, 300.0),
+    }
+    return Explorer("How long do clients wait, and do they come back as a herd?", controls, _answer)
+
+
+def _answer(
+    systems: tuple[str, ...],
+    jitter: Any,
+    base_delay: float,
+    max_delay: float,
+    multiplier: float,
+    outage: float,
+) -> Answer:
+    own = ReconnectConfig(
+        base_delay=base_delay,
+        max_delay=max_delay,
+        backoff_multiplier=multiplier,
+        jitter=jitter,
+        max_attempts=None,
+    )
+    configs = {name: PRESETS[name].reconnect for name in systems[:5]} | {OWN: own}
+    herds = {name: herd_returns(config, PEOPLE, outage) for name, config in configs.items()}
+    left, right = new_row(2, left=22.0)
+    plot_backoff(configs, samples=SAMPLES, ax=left)
+    plot_returns(herds, ax=right)
+    busiest = max(herds, key=lambda name: herds[name].busiest())
+    mine = herds[OWN]
+    return Answer(
+        figure_of(left),
+        f"{PEOPLE:,} people lose the server for {outage:.0f} s. With your settings at most "
+        f"{100 * mine.busiest():.3g} % come back in the same tenth of a second; the tightest herd is that of "
+        f"{busiest}, with {100 * herds[busiest].busiest():.3g} %.",
+    )

@@ -1,0 +1,97 @@
+"""How soon is a dead connection noticed, and does a proxy cut a quiet one first?"""
+
+from __future__ import annotations
+
+from chatlab.experiment.closed_forms import false_alarm_after
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.spans import StatusSpan
+from chatlab.experiment.transports import WebSocketSettings
+from chatlab.experiment.worlds import run
+from chatlab.messages import ConnectionStatus
+from chatlab.plots.detection import plot_detection
+from chatlab.plots.style import INK, TITLE, figure_of, new_row
+from chatlab.plots.timeline import plot_statuses
+from chatlab.settings import HeartbeatConfig, ReconnectConfig
+from chatlab.sim.faults import HalfOpen, IdleTimeout
+from chatlab.sim.people import PeopleConfig
+from chatlab.widgets.explorers.explorer import Answer, Explorer
+from chatlab.widgets.slider import Slider
+
+PEOPLE = 200
+QUIET = 300.0
+"""Seconds of a quiet connection behind the proxy."""
+
+
+def explore_heartbeat() -> Explorer:
+    """Return an explorer of heartbeats: silent connections, proxies' idle timeouts, and false alarms."""
+    controls = {
+        "interval": Slider("Heartbeat every (s)", 30.0, 1.0, 120.0),
+        "timeout": Slider("Pong within (s)", 10.0, 1.0, 60.0),
+        "idle": Slider("Proxy cuts after (s)", 60.0, 5.0, 120.0),
+        "loss": Slider("Lost on each way (%)", 1.0, 0.0, 20.0),
+    }
+    return Explorer(
+        "How soon is a dead connection noticed, and does a proxy cut a quiet one first?", controls, _answer
+    )
+
+
+def _answer(interval: float, timeout: float, idle: float, loss: float) -> Answer:
+    heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
+    beating, silent = _transport(heartbeat), _transport(heartbeat.replace(enabled=False))
+    lanes = {"beats": _proxied(beating, idle), "none": _proxied(silent, idle)}
+    left, right = new_row(2, left=14.0, bottom=18.0)
+    plot_detection(_noticed(beating), interval, timeout, ax=left)
+    plot_statuses(lanes, ax=right)
+    title = f"A quiet connection behind a proxy ({idle:.3g} s)"
+    right.set_title(title, loc="left", fontsize=TITLE, fontweight="bold", color=INK)
+    cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["beats"])
+    minutes = f"{QUIET / 60:.0f} minutes"
+    alarm = false_alarm_after(interval, loss / 100)
+    return Answer(
+        figure_of(left),
+        f"A connection that goes silent is noticed after {timeout:.3g} to {interval + timeout:.3g} s. "
+        f"A proxy that cuts after {idle:.3g} s of silence "
+        + (f"cuts a quiet connection {cuts} times in {minutes}" if cuts else "never cuts it")
+        + f", as a heartbeat passes every {interval:.3g} s. "
+        + (
+            f"With {loss:.2g} % lost on each way, a healthy connection is taken for dead about every "
+            f"{_span(alarm)}."
+            if loss
+            else "Nothing is lost, so there are no false alarms."
+        ),
+    )
+
+
+def _transport(heartbeat: HeartbeatConfig) -> WebSocketSettings:
+    return WebSocketSettings(
+        heartbeat=heartbeat, reconnect=ReconnectConfig(max_attempts=None, stable_after=1.0)
+    )
+
+
+def _proxied(transport: WebSocketSettings, idle: float) -> list[StatusSpan]:
+    """Simulate one quiet person behind a proxy that cuts what is idle."""
+    fault = IdleTimeout(at=0.0, duration=QUIET, timeout=idle)
+    result = run(Scenario(duration=QUIET, transport=transport, faults=(fault,)), sample=1)
+    return result.statuses(result.people[0])
+
+
+def _noticed(transport: WebSocketSettings) -> list[float]:
+    """Simulate people whose connections all go silent at once, in whatever phase their heartbeats are."""
+    interval, timeout = transport.heartbeat.interval, transport.heartbeat.timeout
+    silent_at = 2 * interval + 1
+    scenario = Scenario(
+        duration=silent_at + interval + timeout + 1,
+        people=PeopleConfig(count=PEOPLE, arrive_over=interval),
+        transport=transport,
+        faults=(HalfOpen(at=silent_at),),
+    )
+    result = run(scenario, sample=PEOPLE)
+    return [
+        next(span.start for span in result.statuses(person) if span.status is ConnectionStatus.RECONNECTING)
+        - silent_at
+        for person in result.people
+    ]
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.3g} minutes" if seconds < 7200 else f"{seconds / 3600:.3g} hours"

@@ -1,0 +1,173 @@
+"""Everybody loses the server at once. Do they all come back, and when?"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+
+import ipywidgets as widgets
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.backoff import herd_returns
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import WebSocketSettings
+from chatlab.experiment.worlds import run
+from chatlab.plots.curves import plot_queue, plot_rates
+from chatlab.plots.herd import plot_returns
+from chatlab.plots.style import figure_of, new_axes, new_row
+from chatlab.presets import PRESETS
+from chatlab.settings import HeartbeatConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import ServerDown
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.people import PeopleConfig
+from chatlab.widgets.explorers.explorer import Answer, Explorer, choices
+from chatlab.widgets.slider import Slider
+
+ARRIVING, CALM = 30.0, 10.0
+"""Seconds over which everybody comes, and from then until the server goes."""
+AFTER = 180.0
+"""Seconds after the server's return."""
+FORMULA_PEOPLE = 20_000
+"""So many people at most are drawn by the formulas alone, which need no more."""
+
+
+class Stopped(Exception):
+    """The person has stopped the simulation."""
+
+
+class HerdExplorer(Explorer):
+    """Draws the formulas alone at once, and simulates machines, network and the server's door on demand."""
+
+    def __init__(self) -> None:
+        controls = {
+            "systems": choices("Systems", list(PRESETS), ["seed", "full jitter"]),
+            "people": Slider("People", 10_000, 1_000, 100_000, "log"),
+            "outage": Slider("The server is gone (s)", 20.0, 1.0, 120.0),
+            "rate": Slider("It lets in (a second)", 500.0, 50.0, 5_000.0, "log"),
+            "backlog": Slider("At its door wait", 500.0, 10.0, 5_000.0, "log"),
+        }
+        self.simulate_button = widgets.Button(
+            description="Simulate the first system", button_style="primary", layout={"width": "auto"}
+        )
+        self.stop_button = widgets.Button(description="Stop", disabled=True)
+        self.progress = widgets.FloatProgress(min=0.0, max=1.0, description="", layout={"width": "16em"})
+        self._stopping = threading.Event()
+        self._simulation: threading.Thread | None = None
+        self.simulate_button.on_click(lambda _: self.simulate())
+        self.stop_button.on_click(lambda _: self.stop())
+        buttons = widgets.HBox([self.simulate_button, self.stop_button, self.progress])
+        super().__init__(
+            "Everybody loses the server at once. Do they all come back, and when?",
+            controls,
+            _formulas,
+            buttons,
+        )
+
+    def simulate(self) -> None:
+        """Simulate the first chosen system in the background, unless a simulation runs."""
+        if self.simulate_button.disabled:
+            return
+        self.simulate_button.disabled, self.stop_button.disabled = True, False
+        self._stopping.clear()
+        scenario = partial(_scenario, **self.values)
+        self._simulation = threading.Thread(
+            target=self._context.copy().run,
+            args=(self._simulate, scenario),
+            name="chatlab-herd",
+            daemon=True,
+        )
+        self._simulation.start()
+
+    def stop(self) -> None:
+        """Stop a simulation, and forget what it found."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Stop, and take the explorer off the page."""
+        self.stop()
+        super().close()
+
+    def _simulate(self, scenario: Any) -> None:
+        try:
+            made: Scenario = scenario()
+            self.show(_simulated(run(made, sample=0, watch=partial(self._watch, made.duration))))
+        except Stopped:
+            self.say("The simulation was stopped.")
+        except SettingsError as error:
+            self.say(f"These settings can't be used: {error}")
+        finally:
+            self.progress.value = 0.0
+            self.simulate_button.disabled, self.stop_button.disabled = False, True
+
+    def _watch(self, duration: float, now: float) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+        self.progress.value = now / duration
+
+
+def explore_herd() -> HerdExplorer:
+    """Return an explorer of thundering herds, with 1,000 to 100,000 people."""
+    return HerdExplorer()
+
+
+def _formulas(systems: tuple[str, ...], people: float, outage: float, rate: float, backlog: float) -> Answer:
+    if not systems:
+        raise SettingsError("Systems: choose one or more")
+    counted = min(round(people), FORMULA_PEOPLE)
+    herds = {name: herd_returns(PRESETS[name].reconnect, counted, outage) for name in systems}
+    ax = plot_returns(herds, ax=new_axes(left=24.0, height=26.0 + 9.0 * len(herds)))
+    tightest = max(herds, key=lambda name: herds[name].busiest())
+    knocking = 10 * people * herds[tightest].busiest()
+    return Answer(
+        figure_of(ax),
+        f"By the formulas alone, {people:,.0f} people of {tightest} knock with up to {knocking:,.0f} a "
+        f"second; the server lets in {rate:,.0f}, so all of them need {people / rate:,.0f} s at least. "
+        "Simulate to see what becomes of those who find the door shut.",
+    )
+
+
+def _scenario(
+    systems: tuple[str, ...], people: float, outage: float, rate: float, backlog: float
+) -> Scenario:
+    if not systems:
+        raise SettingsError("Systems: choose one or more")
+    count, lost_at = round(people), ARRIVING + CALM + people / rate
+    return Scenario(
+        name=systems[0],
+        duration=lost_at + outage + AFTER + people / rate,
+        people=PeopleConfig(count=count, rooms=max(1, count // 10), arrive_over=ARRIVING + people / rate),
+        transport=WebSocketSettings(
+            reconnect=PRESETS[systems[0]].reconnect, heartbeat=HeartbeatConfig(enabled=False)
+        ),
+        network=NetworkConfig(latency=0.02),
+        server=ServerConfig(accept_rate=rate, backlog=round(backlog)),
+        faults=(ServerDown(at=lost_at, duration=outage),),
+    )
+
+
+def _simulated(result: Run) -> Answer:
+    left, right = new_row(2, left=16.0)
+    plot_rates({"attempts": result}, of=("attempts",), ax=left)
+    plot_queue(result, ax=right)
+    metrics, people = result.metrics, result.scenario.people.count
+    fault = result.scenario.faults[0]
+    connected = result.series["connected"]
+    back = [
+        second for second in range(int(fault.end_at), len(connected)) if connected[second] >= 0.99 * people
+    ]
+    missing = people - connected[-1]
+    return Answer(
+        figure_of(left),
+        f"{people:,} people with {result.scenario.name}: "
+        f"{(metrics['attempts'] or 0) / people - 1:.3g} attempts each to come back, "
+        f"at most {metrics['attempts_per_second_max']:,.0f} in one second; "
+        + (
+            f"99 % are back {back[0] - fault.end_at:.0f} s after the server"
+            if back
+            else "99 % are never back"
+        )
+        + (f", and {missing:,} are not back at the end." if missing else "."),
+    )

@@ -1,0 +1,74 @@
+"""Which transport suits which chat?"""
+
+from __future__ import annotations
+
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import (
+    AnyTransport,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
+from chatlab.experiment.worlds import run
+from chatlab.live.kinds import TITLES
+from chatlab.plots.style import figure_of
+from chatlab.plots.transports import plot_transports
+from chatlab.sim.faults import ServerDown
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.people import PeopleConfig
+from chatlab.widgets.explorers.explorer import Answer, Explorer
+from chatlab.widgets.slider import Slider
+
+MESSAGES = 40
+"""About so many messages are sent in each run."""
+LONGEST = 600.0
+"""Seconds of chat that a run takes at most."""
+
+
+def explore_transports() -> Explorer:
+    """Return an explorer that compares the four transports in one chat: latency, requests and bytes."""
+    controls = {
+        "people": Slider("People in the room", 5, 2, 30, "whole"),
+        "rate": Slider("Messages a minute, each", 6.0, 0.2, 60.0, "log"),
+        "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
+        "interval": Slider("Short poll every (s)", 3.0, 0.2, 30.0, "log"),
+        "outage": Slider("The server is gone (s)", 0.0, 0.0, 60.0),
+    }
+    return Explorer("Which transport suits which chat?", controls, _answer)
+
+
+def _answer(people: float, rate: float, delay: float, interval: float, outage: float) -> Answer:
+    duration = min(max(60.0 * MESSAGES / (rate * people), 60.0), LONGEST) + 2 * outage
+    faults = (ServerDown(at=20.0, duration=outage),) if outage else ()
+    transports: dict[str, AnyTransport] = {
+        "websocket": WebSocketSettings(),
+        "sse": SSESettings(),
+        "long_polling": LongPollingSettings(),
+        "short_polling": ShortPollingSettings(interval=interval),
+    }
+    runs = {
+        TITLES[name]: run(
+            Scenario(
+                duration=duration,
+                people=PeopleConfig(count=round(people), send_rate=rate / 60),
+                network=NetworkConfig(latency=delay),
+                transport=transport,
+                faults=faults,
+            ),
+            sample=0,
+        )
+        for name, transport in transports.items()
+    }
+    axes = plot_transports(runs)
+    lost = sum(result.metrics["lost"] or 0 for result in runs.values())
+    latency = {name: result.metrics["latency_p50"] or 0.0 for name, result in runs.items()}
+    cheapest = min(runs, key=lambda name: runs[name].metrics["requests"] or 0)
+    quickest = min(latency, key=lambda name: latency[name])
+    return Answer(
+        figure_of(axes[0]),
+        f"{people:.0f} people, {duration / 60:.3g} minutes: {quickest} is quickest with "
+        f"{latency[quickest]:.3g} s in the median, {cheapest} makes the fewest requests; "
+        f"{lost:.0f} messages were lost"
+        + (f", though the server was gone for {outage:.0f} s." if outage else "."),
+    )

@@ -1,0 +1,43 @@
+"""A plot in a notebook: a PNG, with a text that says the same."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import anywidget
+import traitlets
+from matplotlib.figure import Figure
+
+from chatlab.plots.style import png
+from chatlab.widgets import assets
+
+MILLIMETRE = 5.0
+"""Pixels of the page that a millimetre of a figure takes at most."""
+
+
+class Picture(anywidget.AnyWidget):
+    """Shows a figure as wide as the cell allows, up to its own size, and `alt` to those who don't see it."""
+
+    _esm = assets.module("picture.js")
+    _css = assets.stylesheet()
+
+    png = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+
+    def show(self, figure: Figure, alt: str) -> None:
+        """Show a figure, and say in `alt` what one sees in it; from any thread."""
+        image = png(figure)
+        with self.hold_sync():
+            self.width = round(figure.get_figwidth() * 25.4 * MILLIMETRE)
+            self.alt = alt
+            self.png = image
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle: tuple[dict[str, Any], dict[str, Any]] | None = super()._repr_mimebundle_(**kwargs)
+        if bundle is not None:
+            bundle[0]["text/plain"] = self.alt
+            if self.png:
+                bundle[0]["image/png"] = base64.b64encode(self.png).decode("ascii")
+        return bundle

@@ -1,0 +1,34 @@
+"""A slider that has a name for those who don't see it, which ipywidgets' sliders lack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anywidget
+import traitlets
+
+from chatlab.errors import SettingsError
+from chatlab.widgets import assets
+
+
+class Slider(anywidget.AnyWidget):
+    """A number between `low` and `high`, by equal steps, by equal ratios (`log`) or of `whole` ones."""
+
+    _esm = assets.module("slider.js")
+    _css = assets.stylesheet()
+
+    label = traitlets.Unicode().tag(sync=True)
+    low = traitlets.Float().tag(sync=True)
+    high = traitlets.Float().tag(sync=True)
+    scale = traitlets.Enum(["linear", "log", "whole"], "linear").tag(sync=True)
+    value = traitlets.Float().tag(sync=True)
+
+    def __init__(self, label: str, value: float, low: float, high: float, scale: str = "linear") -> None:
+        """Errors: `SettingsError` where there is nothing between the ends."""
+        if not low < high or (scale == "log" and low <= 0):
+            raise SettingsError(f"{label}: give ends with low < high, got {low!r} and {high!r}")
+        super().__init__(label=label, low=low, high=high, scale=scale, value=value)
+
+    @traitlets.validate("value")
+    def _between(self, proposal: Any) -> float:
+        return float(min(max(proposal["value"], self.low), self.high))

@@ -1,0 +1,190 @@
+// A list that follows its tail, and stays where somebody reads.
+import { element, setText } from "./view.js";
+
+export const WINDOW = 500; // rows kept in the page while it follows the tail
+export const REACH = 5_000; // rows kept at most while somebody reads further up
+
+/**
+ * The latest rows in the order of their `n`, in an element that scrolls. It follows the tail while that is in view;
+ * else it stays where it is, marks the first unread row and offers to jump. `create(row)` makes `{ node, update(row) }`;
+ * `counts(row)`: whether an arriving row is news for the reader.
+ */
+export class TailList {
+  onEarlier = () => {};
+  onChange = () => {}; // rows came or went
+  #doc;
+  #create;
+  #counts;
+  #entries = new Map(); // id -> { row, node, update }
+  #order = []; // entries by row.n
+  #unread = 0;
+  #pinned = true;
+  #layout = ""; // the sizes when the position was last looked at
+  #oldest = 0;
+  #busy = false;
+
+  constructor({ scope, doc, scroller, create, counts = () => true, marker, noun = "message" }) {
+    this.#doc = doc;
+    this.#create = create;
+    this.#counts = counts;
+    this.scroller = scroller;
+    this.body = scroller; // a view with a table head sets another
+    this.noun = noun;
+    this.marker = marker ?? element(doc, "div", { class: "cl-unread", role: "separator" }, element(doc, "span", {}, "New"));
+    this.earlier = element(doc, "button", { type: "button", class: "cl-link cl-earlier", hidden: true }, `Show earlier ${noun}s`);
+    this.jump = element(doc, "button", { type: "button", class: "cl-jump", hidden: true });
+    scope.listen(scroller, "scroll", () => this.#scrolled());
+    scope.listen(this.earlier, "click", () => this.#loadEarlier());
+    scope.listen(this.jump, "click", () => {
+      this.toEnd();
+      scroller.focus({ preventScroll: true });
+    });
+    scope.resized(scroller, () => this.#pinned && this.toEnd());
+  }
+
+  get size() {
+    return this.#order.length;
+  }
+
+  get unread() {
+    return this.#unread;
+  }
+
+  entries() {
+    return this.#order.values();
+  }
+
+  get(id) {
+    return this.#entries.get(id);
+  }
+
+  /** While busy, what arrives is history and not news: neither counted as unread nor read aloud. */
+  busy(busy) {
+    this.#busy = busy;
+    this.scroller.setAttribute("aria-busy", String(busy));
+    if (this.scroller.getAttribute("role") === "log") this.scroller.setAttribute("aria-live", busy ? "off" : "polite");
+  }
+
+  /**
+   * Adds and updates rows; `oldest` is the `n` of the first row that Python still has. Rows from before the window are
+   * taken only when they `extend` it without a gap.
+   */
+  show(rows, oldest = 0, extend = false) {
+    this.#oldest = oldest;
+    const last = this.#order.at(-1)?.row.n ?? -1;
+    const first = extend ? -1 : (this.#order[0]?.row.n ?? -1);
+    const keep = this.#anchor();
+    const news = [];
+    for (const row of rows) {
+      const entry = this.#entries.get(row.id);
+      if (entry) {
+        entry.row = row;
+        entry.update(row);
+      } else if (row.n > first) {
+        const added = this.#add(row);
+        if (row.n > last && !this.#busy && this.#counts(row)) news.push(added);
+      }
+    }
+    this.#markUnread(news);
+    while (this.#order.length > (this.#pinned ? WINDOW : REACH)) this.#forget(this.#order.shift());
+    this.earlier.hidden = !this.#order.length || this.#order[0].row.n <= this.#oldest;
+    if (this.#pinned) this.toEnd();
+    else keep();
+    this.onChange();
+  }
+
+  clear() {
+    for (const entry of this.#order) entry.node.remove();
+    this.#order = [];
+    this.#entries.clear();
+    this.#read();
+    this.marker.remove();
+    this.earlier.hidden = true;
+    this.#pinned = true;
+    this.onChange();
+  }
+
+  toEnd() {
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#pinned = true;
+    this.#reflowed();
+    this.#read();
+  }
+
+  /** To be called when somebody has made a row larger or smaller: what they look at stays. */
+  resized() {
+    this.#reflowed();
+    this.#scrolled();
+  }
+
+  #add(row) {
+    const entry = { row, ...this.#create(row) };
+    let place = this.#order.length;
+    while (place > 0 && this.#order[place - 1].row.n > row.n) place -= 1;
+    const next = this.#order[place]?.node;
+    if (next) next.before(entry.node);
+    else this.body.append(entry.node);
+    this.#order.splice(place, 0, entry);
+    this.#entries.set(row.id, entry);
+    return entry;
+  }
+
+  #forget(entry) {
+    entry.node.remove();
+    this.#entries.delete(entry.row.id);
+  }
+
+  #markUnread(news) {
+    if (!news.length) return;
+    const away = !this.#pinned || this.#doc.hidden;
+    if (!away) this.marker.remove();
+    else if (!this.#unread && !(this.#doc.hidden && this.marker.isConnected)) news[0].node.before(this.marker);
+    if (this.#pinned) return;
+    this.#unread += news.length;
+    this.#leave();
+  }
+
+  #read() {
+    this.#unread = 0;
+    this.jump.hidden = true;
+  }
+
+  #reflowed() {
+    const before = this.#layout;
+    this.#layout = `${this.scroller.scrollHeight} ${this.scroller.clientHeight}`;
+    return before !== this.#layout;
+  }
+
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    const moved = this.#reflowed() && this.#pinned; // by a theme or font that came late, not by a person
+    this.#pinned = scrollHeight - scrollTop - clientHeight < 8;
+    if (moved) this.toEnd();
+    else if (this.#pinned) this.#read();
+    else this.#leave();
+    if (!this.#pinned && scrollTop < 24) this.#loadEarlier();
+  }
+
+  #leave() {
+    this.#pinned = false;
+    this.jump.hidden = false;
+    setText(this.jump, this.#unread ? `${this.#unread} new \u2013 jump to latest` : "Jump to latest");
+  }
+
+  #loadEarlier() {
+    if (this.earlier.hidden || this.#order.length >= REACH) return;
+    this.#leave();
+    this.onEarlier(this.#order[0].row.id);
+  }
+
+  /** Remembers the row at the top of what is in view; the returned function brings it back there. */
+  #anchor() {
+    if (this.#pinned) return () => {};
+    const top = this.scroller.getBoundingClientRect().top;
+    const entry = this.#order.find(({ node }) => node.getBoundingClientRect().bottom > top);
+    const before = entry?.node.getBoundingClientRect().top;
+    return () => {
+      if (entry?.node.isConnected) this.scroller.scrollTop += entry.node.getBoundingClientRect().top - before;
+    };
+  }
+}

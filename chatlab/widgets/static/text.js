@@ -1,0 +1,48 @@
+// Text that can't deceive, and times.
+import { setText } from "./view.js";
+
+// C0 but tab and line feed, DEL and C1; zero-width space and joiners of words; embeddings, overrides and isolates.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const C0 = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US";
+const ABBREVIATIONS = {
+  ...C0.split(" "),
+  0x7f: "DEL", 0x200b: "ZWSP", 0x2060: "WJ", 0x202a: "LRE", 0x202b: "RLE", 0x202c: "PDF", 0x202d: "LRO", 0x202e: "RLO",
+  0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI", 0xfeff: "BOM",
+};
+
+function symbol(character) {
+  const code = character.codePointAt(0);
+  return `\u27e8${ABBREVIATIONS[code] ?? "U+" + code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
+}
+
+/** The text with what hides or reorders made visible, and towers of combining marks capped at eight. */
+export function visible(text) {
+  return String(text ?? "")
+    .replace(/\r\n/g, "\n")
+    .replace(HIDDEN, symbol)
+    .replace(/\p{Surrogate}/gu, "\ufffd")
+    .replace(/(\p{M}{8})\p{M}+/gu, "$1");
+}
+
+/** The same for what fits on one line: names, reasons, labels. */
+export function visibleLine(text) {
+  return visible(text).replace(/\t/g, " ").replace(/[\n\u2028\u2029]/g, "\u21b5");
+}
+
+/** Local time as HH:MM:SS, with milliseconds where asked. */
+export function clock(at, milliseconds = false) {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return "--:--:--";
+  const pad = (number, width = 2) => String(number).padStart(width, "0");
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => pad(part)).join(":");
+  return milliseconds ? `${time}.${pad(date.getMilliseconds(), 3)}` : time;
+}
+
+/** A `<time>` to fill with `setTime`. */
+export function setTime(node, at, milliseconds = false) {
+  const date = new Date(at);
+  const iso = Number.isNaN(date.getTime()) ? "" : date.toISOString();
+  node.setAttribute("datetime", iso);
+  node.title = iso;
+  setText(node, clock(at, milliseconds));
+}

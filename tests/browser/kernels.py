@@ -1,0 +1,50 @@
+"""The kernels that the panel must work in: the installed ipykernel, and one that is fetched when wanted.
+
+ipykernel 7.0 hands widgets' messages over in threads of their own, and later ones on the main thread.
+"""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+
+from tests.browser.jupyter import ROOT, Lab
+
+INSTALLED = "python3"
+OLD = "ipykernel-7.0.1"
+KERNELS = (INSTALLED, OLD)
+
+
+def provide(lab: Lab, kernel: str) -> None:
+    """Let the server know the kernel; an old one shares everything but ipykernel with the installed one."""
+    if kernel == INSTALLED:
+        return
+    folder = ROOT / "build" / kernel
+    if not (folder / "ipykernel").exists():
+        requirement = kernel.replace("-", "==")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        ended = subprocess.run(
+            [*command, requirement], capture_output=True, text=True, check=False, timeout=300
+        )
+        assert ended.returncode == 0, ended.stderr
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": kernel,
+        "language": "python",
+        "env": {"PYTHONPATH": f"{folder}:{ROOT}"},
+    }
+    file = lab.data / "kernels" / kernel / "kernel.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(spec), encoding="utf-8")
+
+
+def copy_for(lab: Lab, notebook: str, kernel: str) -> str:
+    """Copy one of the server's notebooks so that it runs on that kernel, and return the copy's name."""
+    provide(lab, kernel)
+    file = lab.root / notebook
+    copy = nbformat.read(file, as_version=4)
+    copy.metadata.kernelspec = {"name": kernel, "display_name": kernel}
+    target = file.with_stem(f"{file.stem}-{kernel}")
+    nbformat.write(copy, target)
+    return str(target.relative_to(lab.root))

@@ -1,0 +1,327 @@
+"""Two chat panels in one notebook, as people use them; one page for all, on both kinds of kernel."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.axe import violations
+from tests.browser.jupyter import Lab, error_outputs, run_all, run_code, show_theme, write_notebook
+from tests.browser.kernels import KERNELS, OLD, provide
+
+NOTEBOOK = "panel.ipynb"
+CELLS = (
+    "from chatlab import ChatPanel\nada = ChatPanel(sender='ada', name='ada', seed=7)\nada",
+    "bob = ChatPanel(url=ada.server.ws_url, sender='bob', name='bob')\nbob",
+    "ada.connect()\nbob.connect()\nimport ipykernel\nipykernel.__version__",
+)
+EVIL = "</script><script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def kernel(request: pytest.FixtureRequest, lab_server: Lab) -> str:
+    name: str = request.param
+    provide(lab_server, name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def notebook(
+    browser: Browser, browser_context_args: dict[str, Any], lab_server: Lab, kernel: str
+) -> Iterator[Page]:
+    """The notebook in front, run; its two panels are connected."""
+    context = browser.new_context(**browser_context_args)
+    page = context.new_page()
+    page.set_viewport_size({"width": 1300, "height": 2600})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(f"{error.message}\n{error.stack or ''}"))
+    run_all(page, lab_server, write_notebook(lab_server, NOTEBOOK, *CELLS, kernel=kernel))
+    assert error_outputs(page) == []
+    yield page
+    context.close()
+    lab_server.close_notebooks()
+    assert errors == []
+
+
+def panel(page: Page, name: str) -> Locator:
+    return page.locator(".chatlab-panel").nth(("ada", "bob").index(name))
+
+
+def log(page: Page, name: str) -> Locator:
+    return panel(page, name).get_by_role("log")
+
+
+def say(page: Page, name: str, text: str) -> None:
+    box = panel(page, name).get_by_label("Message", exact=True)
+    box.fill(text)
+    box.press("Enter")
+
+
+def message(page: Page, name: str, text: str) -> Locator:
+    return log(page, name).locator(".cl-message").filter(has_text=text).last
+
+
+def save(page: Page) -> None:
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+
+
+def open_frames(page: Page, name: str) -> Locator:
+    place = panel(page, name)
+    place.get_by_role("button", name="▸ Frames").click()
+    frames = place.locator(".cl-frames")
+    expect(frames).to_be_visible()
+    return frames
+
+
+def test_the_kernel_is_the_one_that_is_meant(notebook: Page, kernel: str) -> None:
+    version = notebook.locator(".jp-OutputArea-executeResult").last
+    expect(version).to_contain_text("7.0.1" if kernel == OLD else re.compile(r"7\.([4-9]|\d\d)"))
+
+
+def test_two_panels_talk_to_each_other(notebook: Page) -> None:
+    for name in ("ada", "bob"):
+        expect(panel(notebook, name).locator(".cl-status")).to_have_attribute("data-status", "connected")
+    panel(notebook, "bob").get_by_label("Message", exact=True).press_sequentially("Hel")
+    expect(panel(notebook, "ada").locator(".cl-typing")).to_have_text("bob is typing…")
+    say(notebook, "bob", "Hello Ada")
+    heard = message(notebook, "ada", "Hello Ada")
+    expect(heard.locator(".cl-sender")).to_have_text("bob")
+    expect(heard.locator("time")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    expect(message(notebook, "bob", "Hello Ada")).to_have_attribute("data-state", "acked")
+    expect(panel(notebook, "ada").locator(".cl-typing")).to_have_text("")
+    say(notebook, "ada", "Hello Bob")
+    expect(message(notebook, "bob", "Hello Bob").locator(".cl-sender")).to_have_text("ada")
+
+
+def test_frames_are_filtered_expanded_and_saved(notebook: Page, tmp_path: Path) -> None:
+    frames = open_frames(notebook, "ada")
+    rows = frames.locator(".cl-row:not([hidden])")
+    frames.get_by_label("Filter content").fill("hello bob")
+    expect(rows.filter(has_text="Hello Bob").first).to_be_visible()
+    expect(rows.filter(has_text="Hello Ada")).to_have_count(0)
+    frames.get_by_label("Direction").select_option("up")
+    expect(rows).to_have_count(1)
+    rows.get_by_role("button").first.press("Enter")
+    expect(frames.locator("pre")).to_contain_text('"text": "Hello Bob"')
+    frames.get_by_role("button", name="Raw").click()
+    expect(frames.locator("pre")).to_contain_text('"text":"Hello Bob"')
+    with notebook.expect_download() as saved:
+        frames.get_by_role("button", name="Save all frames as JSON lines").click()
+    file = tmp_path / saved.value.suggested_filename
+    saved.value.save_as(file)
+    kept = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert file.name == "chatlab-frames.jsonl"
+    assert any("Hello Bob" in row["text"] and row["direction"] == "up" for row in kept)
+    with notebook.expect_download() as saved:
+        panel(notebook, "ada").get_by_role("button", name="Save all messages as text").click()
+    saved.value.save_as(tmp_path / "transcript.txt")
+    text = (tmp_path / "transcript.txt").read_text("utf-8")
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ada: Hello Bob \(acked\)$", text, re.MULTILINE)
+
+    run_code(notebook, f"bob.load_frames({str(file)!r})")
+    loaded = open_frames(notebook, "bob")
+    loaded.get_by_label("Direction").select_option("up")
+    loaded.get_by_label("Filter content").fill("hello bob")
+    expect(loaded.locator(".cl-row:not([hidden])")).to_have_count(1)
+
+
+def test_what_was_dropped_or_expired_is_marked_and_sent_again(notebook: Page, screenshots: Path) -> None:
+    place = panel(notebook, "bob")
+    run_code(
+        notebook,
+        "from chatlab import OutboxConfig, ReconnectConfig\n"
+        "config = bob.form.config().replace(outbox=OutboxConfig(max_size=2, max_age=1.0),\n"
+        "    reconnect=ReconnectConfig(max_attempts=None, base_delay=0.2, max_delay=0.2))\n"
+        "small = ChatPanel(config, name='bob')\n"
+        "bob = small\n",
+    )
+    expect(notebook.locator(".chatlab-panel")).to_have_count(1)  # the new one is not shown yet
+    notebook.evaluate("() => { jupyterapp.shell.currentWidget.content.activeCellIndex = 1 }")
+    notebook.evaluate(
+        "() => jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource('bob')"
+    )
+    notebook.evaluate("() => jupyterapp.commands.execute('notebook:run-cell')")
+    expect(notebook.locator(".chatlab-panel")).to_have_count(2)
+    place.get_by_role("button", name="Connect", exact=True).click()
+    expect(place.locator(".cl-status")).to_have_attribute("data-status", "connected")
+
+    panel(notebook, "ada").get_by_role("button", name="Stop the server").click()
+    expect(place.locator(".cl-status")).to_have_attribute("data-status", "reconnecting")
+    for text in ("first", "second", "third"):
+        say(notebook, "bob", text)
+    dropped = message(notebook, "bob", "first")
+    expect(dropped).to_have_attribute("data-state", "dropped")
+    expect(dropped.locator(".cl-mark")).to_have_attribute("title", re.compile("outbox is full"))
+    expired = message(notebook, "bob", "third")
+    expect(expired).to_have_attribute("data-state", "expired", timeout=15_000)
+    notebook.screenshot(path=screenshots / "panel-not-delivered.png")
+    panel(notebook, "ada").get_by_role("button", name="Start the server").click()
+    expect(place.locator(".cl-status")).to_have_attribute("data-status", "connected", timeout=20_000)
+    for row in (dropped, expired):
+        row.get_by_role("button", name="Retry").click()
+        expect(row).to_have_attribute("data-state", "acked")
+    expect(message(notebook, "ada", "third")).to_be_visible(timeout=20_000)
+
+
+def test_a74_hostile_names_and_texts_leave_the_layout_whole(notebook: Page, screenshots: Path) -> None:
+    long = "N" * 200
+    texts = {
+        "plain": "before",
+        long: "a name of 200 characters",
+        "\u202egnp.exe": "\u202eRTL override",
+        "zalgo": "Z" + "\u0301" * 5_000,
+        "large": "W" * 65_000,
+        EVIL[:60]: EVIL,
+    }
+    run_code(
+        notebook,
+        "import time\n"
+        "now = time.time() * 1000\n"
+        f"for n, (sender, text) in enumerate({texts!r}.items()):\n"
+        "    bob.messages.upsert({'id': f'evil-{n}', 'at': now, 'sender': sender, 'text': text})\n"
+        "bob.messages.upsert({'id': 'evil-failed', 'at': now, 'sender': 'you', 'own': True,"
+        f" 'text': 'refused', 'state': 'failed', 'reason': {EVIL!r} + 'r' * 3000}})\n",
+    )
+    place = panel(notebook, "bob")
+    expect(message(notebook, "bob", "refused")).to_be_visible()
+    for width in (1300, 800):
+        notebook.set_viewport_size({"width": width, "height": 2600})
+        _nothing_sticks_out(place)
+        for row in log(notebook, "bob").locator(".cl-message").all()[-7:-2]:
+            box = row.bounding_box()
+            assert box is not None
+            assert box["height"] < (560 if "large" in row.inner_text() else 150), row.inner_text()[:80]
+        for theme in ("Dark", "Light"):
+            show_theme(notebook, f"JupyterLab {theme}")
+            notebook.screenshot(path=screenshots / f"panel-{width}-{theme.lower()}.png")
+    notebook.set_viewport_size({"width": 1300, "height": 2600})
+    assert notebook.evaluate("window.evil") is None
+    assert log(notebook, "bob").locator("img, script").count() == 0
+
+
+def _nothing_sticks_out(place: Locator) -> None:
+    """No element is wider than the panel, but what scrolls in itself."""
+    wide: list[str] = place.evaluate(
+        """panel => {
+          const right = panel.getBoundingClientRect().right + 1;
+          return [...panel.querySelectorAll("*")].filter(node => node.getBoundingClientRect().right > right
+            && node.getClientRects().length && !node.closest(".cl-sr") && !node.closest("pre, svg"))
+            .map(node => node.outerHTML.slice(0, 120));
+        }"""
+    )
+    assert wide == []
+
+
+def test_the_timeline_zooms_and_pans_by_keyboard_and_has_a_prediction(notebook: Page) -> None:
+    drawing = panel(notebook, "ada").locator(".cl-drawing")
+    expect(drawing).to_have_attribute("aria-label", re.compile(r"live: connected .*predicted: "))
+    expect(drawing.locator("[data-kind=fault]").first).to_be_attached()
+    ticks = drawing.locator(".cl-grid text")
+    first = ticks.first.text_content()
+    for _ in range(3):
+        panel(notebook, "ada").get_by_role("button", name="Zoom in").click()
+    expect(ticks.first).not_to_have_text(first or "")
+    zoomed = ticks.first.text_content()
+    for _ in range(8):
+        drawing.press("ArrowLeft")
+    expect(ticks.first).not_to_have_text(zoomed or "")
+    panel(notebook, "ada").get_by_role("button", name="Show everything").click()
+    expect(ticks.first).to_have_text(first or "")
+
+
+@pytest.mark.requires("node")
+def test_axe_finds_nothing_in_light_or_dark(notebook: Page) -> None:
+    place = panel(notebook, "ada")
+    place.evaluate("element => { element.id = 'looked-at' }")
+    place.get_by_role("button", name="▸ Settings").click()
+    for theme in ("Dark", "Light"):
+        show_theme(notebook, f"JupyterLab {theme}")
+        assert violations(notebook, "#looked-at") == []
+
+
+def test_the_keyboard_goes_through_the_panel_in_the_order_of_the_page(notebook: Page) -> None:
+    place = panel(notebook, "ada")
+    place.get_by_label("Transport").focus()
+    names = []
+    for _ in range(40):
+        names.append(
+            notebook.evaluate(
+                "() => (document.activeElement.ariaLabel || document.activeElement.innerText || "
+                "document.activeElement.labels?.[0]?.innerText || '').slice(0, 24).trim()"
+            )
+        )
+        notebook.keyboard.press("Tab")
+    wanted = ["URL", "Room", "Name", "Connect", "Disconnect", "Stop the server", "▾ Settings", "Messages"]
+    wanted += ["Message", "Send"]
+    assert [name for name in names if name in wanted] == wanted, names
+
+
+def test_a_second_tab_shows_the_same_and_both_may_write(notebook: Page, lab_server: Lab) -> None:
+    save(notebook)
+    tab = notebook.context.new_page()
+    tab.set_viewport_size({"width": 1300, "height": 2600})
+    tab.goto(f"{lab_server.url}/lab/workspaces/second/tree/{NOTEBOOK}")
+    expect(message(tab, "ada", "Hello Ada")).to_be_visible(timeout=60_000)
+    say(tab, "ada", "from the second tab")
+    expect(message(notebook, "ada", "from the second tab")).to_have_attribute("data-state", "acked")
+    say(notebook, "ada", "from the first tab")
+    expect(message(tab, "ada", "from the first tab")).to_have_attribute("data-state", "acked")
+    tab.close()
+
+
+def test_a_saved_notebook_has_a_transcript_and_its_export_runs_nothing(
+    notebook: Page, lab_server: Lab, tmp_path: Path
+) -> None:
+    say(notebook, "ada", EVIL)
+    expect(message(notebook, "ada", "window.evil")).to_have_attribute("data-state", "acked")
+    kept = notebook.locator(".chatlab-transcript").first
+    expect(kept).to_contain_text("window.evil")
+    expect(kept).to_be_hidden()
+    saved = lab_server.root / NOTEBOOK
+    save(notebook)
+    assert "window.evil" in saved.read_text("utf-8")
+
+    page = notebook.context.new_page()
+    page.route(re.compile("^https?:"), lambda route: route.abort())  # what an export takes from elsewhere
+    exported = tmp_path / "panel.html"
+    exported.write_text(_export(saved), "utf-8")
+    page.goto(exported.as_uri())
+    expect(page.locator(".chatlab-transcript").first).to_contain_text("ada: " + EVIL)
+    expect(page.locator(".chatlab-transcript").first).to_be_visible()
+    assert page.evaluate("window.evil") is None
+    assert page.locator("img[src=x]").count() == 0
+    page.close()
+
+
+def _export(notebook: Path) -> str:
+    from nbconvert import HTMLExporter  # takes a second to import
+
+    page: str
+    page, _ = HTMLExporter(template_name="lab").from_filename(str(notebook))
+    return page
+
+
+def test_running_the_cell_again_replaces_the_panel(notebook: Page) -> None:
+    notebook.evaluate("() => { jupyterapp.shell.currentWidget.content.activeCellIndex = 0 }")
+    notebook.evaluate("() => jupyterapp.commands.execute('notebook:run-cell')")
+    expect(panel(notebook, "ada").locator(".cl-status")).to_have_attribute("data-status", "disconnected")
+    expect(notebook.locator(".chatlab-panel")).to_have_count(2)
+    expect(log(notebook, "ada").locator(".cl-message")).to_have_count(0)
+    panel(notebook, "ada").get_by_role("button", name="Connect", exact=True).click()
+    expect(panel(notebook, "ada").locator(".cl-status")).to_have_attribute("data-status", "connected")
+    run_code(notebook, "import gc; assert len([p for p in ChatPanel._open.values()]) == 2")
+
+
+def test_a_reload_brings_everything_back(notebook: Page) -> None:
+    say(notebook, "ada", "still here?")
+    expect(message(notebook, "ada", "still here?")).to_have_attribute("data-state", "acked")
+    save(notebook)
+    notebook.reload()
+    expect(message(notebook, "ada", "still here?")).to_have_attribute("data-state", "acked", timeout=60_000)
+    expect(panel(notebook, "ada").locator(".cl-status")).to_have_attribute("data-status", "connected")
+    say(notebook, "ada", "yes")
+    expect(message(notebook, "ada", "yes")).to_have_attribute("data-state", "acked")

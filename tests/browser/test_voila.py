@@ -1,0 +1,19 @@
+"""The start notebook without its code, as Voilà shows it."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.jupyter import Lab
+
+
+def test_the_start_notebooks_panel_works_under_voila(page: Page, lab: Lab) -> None:
+    page.goto(f"{lab.url}/voila/render/notebooks/00_start.ipynb", timeout=120_000)
+    panel = page.locator(".chatlab-panel")
+    expect(panel.locator(".cl-status")).to_have_attribute("data-status", "connected", timeout=60_000)
+    expect(panel.locator(".cl-message.cl-own")).to_have_count(3)
+    box = panel.get_by_label("Message", exact=True)
+    box.fill("without any code")
+    box.press("Enter")
+    expect(panel.locator(".cl-message.cl-own").last).to_have_attribute("data-state", "acked")
+    expect(page.locator(".chatlab-transcript")).to_be_hidden()
+    expect(page.get_by_text("Three messages, an outage, and nothing lost.").last).to_be_visible()
+    assert page.locator(".jp-CodeMirrorEditor, .jp-InputArea-editor").count() == 0

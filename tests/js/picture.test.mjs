@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import view from "../../chatlab/widgets/static/picture.js";
+import { mount } from "./fake-model.mjs";
+
+const PNG = new DataView(new Uint8Array([0x89, 0x50, 0x4e, 0x47]).buffer);
+
+test("shows nothing until there is a picture, then that and its text", () => {
+  const page = mount(view, { png: new DataView(new ArrayBuffer(0)), alt: "", width: 0 });
+  const image = page.$("img");
+  assert.equal(image.hidden, true);
+  page.model.change("alt", "<b>5 %</b> come back at once");
+  page.model.change("width", 500);
+  page.model.change("png", PNG);
+  assert.equal(image.hidden, false);
+  assert.match(image.src, /^blob:/);
+  assert.equal(image.alt, "<b>5 %</b> come back at once");
+  assert.equal(image.style.maxWidth, "500px");
+  assert.equal(page.$("b"), null);
+});
+
+test("forgets the last picture when the next one comes, and all at the end", (t) => {
+  const revoked = t.mock.method(URL, "revokeObjectURL");
+  const page = mount(view, { png: PNG, alt: "one", width: 500 });
+  const first = page.$("img").src;
+  page.model.change("png", PNG);
+  assert.deepEqual(revoked.mock.calls.map((call) => call.arguments[0]), [first]);
+  page.end();
+  assert.equal(revoked.mock.callCount(), 2);
+  assert.equal(page.model.listening, 0);
+});

@@ -1,0 +1,21 @@
+"""The JavaScript packages that tests need: what tests/js/package.json pins, installed when it has changed."""
+
+import subprocess
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "js"
+MODULES = FOLDER / "node_modules"
+
+
+def run(*arguments: str | Path) -> None:
+    """Run a command in tests/js; what it printed is the error when it fails."""
+    ended = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def install() -> None:
+    """Install the packages, unless that has been done since package.json changed."""
+    installed = MODULES / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (FOLDER / "package.json").stat().st_mtime:
+        run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund")
+        installed.touch()

@@ -1,0 +1,155 @@
+"""The panel without a page: what it leaves, saves, sends again and shows where no kernel runs."""
+
+import html
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+from chatlab import ChatPanel, OutboxConfig, WebSocketConfig
+from chatlab.live.server import EmbeddedServer
+from chatlab.widgets import keepsake
+from chatlab.widgets.fold import Fold
+from tests.widgets.comms import PATIENCE, View
+
+NOWHERE = "ws://127.0.0.1:9/ws"
+
+
+@pytest.fixture
+def panel() -> Iterator[ChatPanel]:
+    """A panel that is not connected, and whose outbox holds one message."""
+    config = WebSocketConfig(url=NOWHERE, room="lobby", sender="ada", outbox=OutboxConfig(max_size=1))
+    panel = ChatPanel(config, name="test")
+    yield panel
+    panel.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def states(panel: ChatPanel) -> dict[str, str]:
+    return {row["text"]: row["state"] for row in panel.messages.rows() if row.get("own")}
+
+
+def test_a_closed_panel_leaves_no_widget(panel: ChatPanel) -> None:
+    before = set(_instances)
+    other = ChatPanel(url=NOWHERE, name="another")
+    assert len(set(_instances) - before) > 50
+    other.close()
+    assert set(_instances) == before
+
+
+def test_a_panel_of_the_same_name_replaces_the_old_one(panel: ChatPanel) -> None:
+    again = ChatPanel(url=NOWHERE, name="test")
+    assert panel.comm is None
+    assert panel.badge.comm is None
+    assert again.comm is not None
+    again.close()
+
+
+def test_transcript_and_frames_are_saved_and_loaded_into_another_panel(
+    panel: ChatPanel, tmp_path: Path
+) -> None:
+    panel.send("hello")
+    panel.frames.upsert({"id": "frame", "at": 1.0, "text": "payload"})
+    panel.save_transcript(tmp_path / "talk.jsonl")
+    panel.save_frames(tmp_path / "frames.jsonl")
+    other = ChatPanel(url=NOWHERE, name="other")
+    assert (other.load_transcript(tmp_path / "talk.jsonl"), other.load_frames(tmp_path / "frames.jsonl")) == (
+        1,
+        1,
+    )
+    assert states(other) == {"hello": "queued"}
+    assert [row["text"] for row in other.frames.rows()] == ["payload"]
+    assert other.transport is None  # nothing of it is sent
+    other.close()
+
+
+def test_frames_of_two_panels_have_ids_of_their_own(tmp_path: Path) -> None:
+    panels = [ChatPanel(url=NOWHERE, name=name) for name in ("one", "two")]
+    for panel in panels:
+        panel.connect()
+        until(panel.frames.rows)
+        panel.disconnect()
+    panels[0].save_frames(tmp_path / "frames.jsonl")
+    before, saved = len(panels[1].frames), len(panels[0].frames)
+    panels[1].load_frames(tmp_path / "frames.jsonl")
+    assert len(panels[1].frames) == before + saved
+    for panel in panels:
+        panel.close()
+
+
+def test_a_dropped_message_is_sent_again_under_its_id_with_what_it_held(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    config = WebSocketConfig(url=server.ws_url, room="lobby", sender="ada")
+    panel = ChatPanel(config.replace(outbox=OutboxConfig(max_size=1)), name="again")
+    assert panel.send("first")
+    assert panel.send("second")
+    until(lambda: states(panel)["first"] == "dropped")
+    panel.connect()
+    until(lambda: states(panel)["second"] == "acked")
+    dropped = next(row for row in panel.messages.rows() if row["text"] == "first")
+    View(panel.messages).say(type="retry", id=dropped["id"])
+    until(lambda: states(panel)["first"] == "acked")
+    panel.close()
+    server.stop_in_background()
+
+
+class Output:
+    """What the keepsake puts into a notebook."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[tuple[dict[str, Any], str]] = []
+        monkeypatch.setattr(keepsake, "EVERY", 0.0)
+        monkeypatch.setattr(keepsake, "_display", self)
+        monkeypatch.setattr(keepsake, "_update_display", self)
+
+    def __call__(self, bundle: dict[str, Any], *, raw: bool, display_id: str = "") -> None:
+        assert raw
+        self.shown.append((bundle, display_id))
+
+
+def test_a72_what_stays_in_the_notebook_follows_the_talk_and_is_plain_text(
+    panel: ChatPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = Output(monkeypatch)
+    panel._talk.notice("not shown yet")
+    assert output.shown == []
+    panel._ipython_display_()
+    (widget, _), (text, display_id) = output.shown
+    assert widget["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
+    assert "not shown yet" in widget["text/plain"]
+    assert "text/html" not in widget  # else a code host shows it twice
+    evil = "</pre></script><script>alert(1)</script>\u202e"
+    panel._talk.notice(evil)
+    until(lambda: len(output.shown) == 3)
+    latest, same_id = output.shown[-1]
+    assert (same_id, text["text/html"].count("<")) == (display_id, 2)
+    assert latest["text/html"].count("<") == 2
+    assert html.escape("</script><script>alert(1)</script>⟨RLO⟩") in latest["text/html"]
+
+
+def test_a_large_message_is_cut_in_the_notebook(panel: ChatPanel) -> None:
+    panel.messages.upsert({"id": "large", "at": 0.0, "text": "x" * 64_000})
+    assert len(panel.transcript()) < 1_000
+    assert len(panel.messages.document("txt")) > 64_000
+
+
+def test_a_fold_is_a_button_that_shows_and_hides() -> None:
+    inside = ipywidgets.Label("inside")
+    fold = Fold("Settings", inside)
+    box = fold.view.children[1]
+    assert (fold.button.description, box.layout.display, box.children) == ("▸ Settings", "none", (inside,))
+    fold.button.value = True
+    assert (fold.button.description, box.layout.display) == ("▾ Settings", None)
+    fold.button.value = False
+    assert box.layout.display == "none"

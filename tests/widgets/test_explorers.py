@@ -1,0 +1,216 @@
+"""The explorers, without a page: a control that changes changes the plot, and wrong settings are said."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chatlab.errors import SettingsError
+from chatlab.plots.style import figure_of, new_axes
+from chatlab.widgets.explorers import (
+    Explorer,
+    explore_backoff,
+    explore_heartbeat,
+    explore_herd,
+    explore_polling,
+    explore_transports,
+)
+from chatlab.widgets.explorers.explorer import Answer
+from chatlab.widgets.picture import Picture
+from chatlab.widgets.slider import Slider
+from tests.widgets.comms import PATIENCE
+
+EXPLORERS = [explore_backoff, explore_heartbeat, explore_herd, explore_polling, explore_transports]
+
+
+def answered(explorer: Explorer) -> Explorer:
+    assert explorer.wait(PATIENCE)
+    return explorer
+
+
+@pytest.mark.parametrize("make", EXPLORERS)
+def test_each_states_its_question_and_answers_it_in_a_plot_and_in_words(make: Callable[[], Explorer]) -> None:
+    explorer = answered(make())
+    assert explorer.question.endswith("?")
+    assert explorer.picture.png.startswith(b"\x89PNG")
+    assert explorer.picture.alt
+    assert not explorer.words.value.startswith(("These settings", "This couldn't"))
+
+
+@pytest.mark.parametrize(
+    ("make", "control", "value"),
+    [
+        (explore_backoff, "outage", 10.0),
+        (explore_heartbeat, "interval", 90.0),
+        (explore_herd, "systems", ("Phoenix",)),
+        (explore_polling, "interval", 10.0),
+        (explore_transports, "outage", 20.0),
+    ],
+    ids=["backoff", "heartbeat", "herd", "polling", "transports"],
+)
+def test_a_control_changes_the_plot(make: Callable[[], Explorer], control: str, value: Any) -> None:
+    explorer = answered(make())
+    picture, words = explorer.picture.png, explorer.picture.alt
+    explorer.controls[control].value = value
+    answered(explorer)
+    assert explorer.picture.png != picture
+    assert explorer.picture.alt != words
+
+
+def test_a_heartbeat_slower_than_the_proxy_is_seen_to_be_cut() -> None:
+    explorer = answered(explore_heartbeat())
+    assert "never cuts it" in explorer.picture.alt
+    explorer.controls["interval"].value = 100.0
+    assert "cuts a quiet connection 4 times" in answered(explorer).picture.alt
+
+
+@pytest.mark.parametrize("make", EXPLORERS)
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_the_ends_of_every_slider_have_a_plot(make: Callable[[], Explorer], end: str) -> None:
+    explorer = answered(make())
+    for control in explorer.controls.values():
+        if isinstance(control, Slider):
+            control.value = getattr(control, end)
+    words = answered(explorer).words.value
+    assert not words.startswith(("These settings", "This couldn't")), words
+
+
+class Slow:
+    """An answer that waits until it may go on, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.begun = threading.Semaphore(0)
+        self.may_go_on = threading.Semaphore(0)
+
+    def __call__(self, number: float) -> Answer:
+        self.asked.append(number)
+        self.begun.release()
+        assert self.may_go_on.acquire(timeout=PATIENCE)
+        if number > 90:
+            raise SettingsError("number: <b>too large</b>")
+        if number < 5:
+            raise ZeroDivisionError("oops")
+        return Answer(figure_of(new_axes()), f"It is {number:g}")
+
+    def explorer(self) -> Explorer:
+        return Explorer("How many?", {"number": Slider("Number", 10.0, 0.0, 100.0)}, self)
+
+
+def test_of_many_changes_only_the_latest_is_drawn() -> None:
+    slow = Slow()
+    explorer = slow.explorer()
+    assert slow.begun.acquire(timeout=PATIENCE)
+    for value in range(20, 60):
+        explorer.controls["number"].value = float(value)
+    assert not explorer.wait(0)
+    slow.may_go_on.release(2)
+    answered(explorer)
+    assert slow.asked == [10.0, 59.0]
+    assert explorer.words.value == explorer.picture.alt == "It is 59"
+
+
+def test_what_is_wrong_is_said_and_the_plot_stays() -> None:
+    slow = Slow()
+    slow.may_go_on.release(4)
+    explorer = answered(slow.explorer())
+    picture = explorer.picture.png
+    explorer.controls["number"].value = 95.0
+    said = answered(explorer).words.value
+    assert said == "These settings can&#x27;t be used: number: &lt;b&gt;too large&lt;/b&gt;"
+    explorer.controls["number"].value = 1.0
+    assert "ZeroDivisionError: oops" in answered(explorer).words.value
+    assert explorer.picture.png == picture
+    explorer.controls["number"].value = 50.0
+    assert answered(explorer).words.value == "It is 50"
+
+
+def test_a_saved_notebook_shows_question_plot_and_words() -> None:
+    bundle = explore_polling()._repr_mimebundle_()
+    assert bundle["text/plain"].startswith("What does it cost to be quick?\nAt 0.2 messages")
+    assert bundle["image/png"].startswith("iVBOR")
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_a_picture_is_an_image_with_a_text() -> None:
+    picture = Picture()
+    bundle = picture._repr_mimebundle_()
+    assert bundle is not None
+    assert "image/png" not in bundle[0]
+    picture.show(figure_of(new_axes()), "a plot")
+    bundle = picture._repr_mimebundle_()
+    assert bundle is not None
+    assert bundle[0]["text/plain"] == "a plot"
+    assert bundle[0]["image/png"].startswith("iVBOR")
+    assert picture.width == 500
+
+
+# The herd's simulation
+
+
+def small_herd() -> Any:
+    explorer = explore_herd()
+    explorer.controls["people"].value = 1_000.0
+    explorer.controls["systems"].value = ("seed", "full jitter")
+    answered(explorer)
+    return explorer
+
+
+def finished(explorer: Any) -> Any:
+    explorer._simulation.join(PATIENCE)
+    assert not explorer._simulation.is_alive()
+    return explorer
+
+
+def test_a_herd_is_simulated_on_demand_with_progress() -> None:
+    explorer = small_herd()
+    seen: list[float] = []
+    explorer.progress.observe(lambda change: seen.append(change["new"]), "value")
+    explorer.simulate_button.click()
+    assert explorer.simulate_button.disabled
+    finished(explorer)
+    assert explorer.words.value.startswith("1,000 people with seed: ")
+    assert seen == [*sorted(seen[:-1]), 0.0]
+    assert len(seen) > 20
+    assert seen[-2] == pytest.approx(1.0)
+    assert not explorer.simulate_button.disabled
+    assert explorer.stop_button.disabled
+
+
+def test_a_simulation_can_be_stopped() -> None:
+    explorer = small_herd()
+    picture = explorer.picture.png
+    explorer.progress.observe(lambda _change: explorer.stop_button.click(), "value")
+    explorer.simulate_button.click()
+    finished(explorer)
+    assert explorer.words.value == "The simulation was stopped."
+    assert explorer.picture.png == picture
+    assert not explorer.simulate_button.disabled
+
+
+def test_without_a_system_there_is_nothing_to_simulate() -> None:
+    explorer = small_herd()
+    explorer.controls["systems"].value = ()
+    assert "choose one or more" in answered(explorer).words.value
+    explorer.simulate()
+    assert "choose one or more" in finished(explorer).words.value
+
+
+# Sliders
+
+
+def test_a_slider_keeps_its_value_between_its_ends() -> None:
+    number = Slider("Number", 10.0, 1.0, 100.0, "log")
+    number.value = 1_000.0
+    assert number.value == 100.0
+    number.value = -1.0
+    assert number.value == 1.0
+
+
+@pytest.mark.parametrize(("low", "high", "scale"), [(1.0, 1.0, "linear"), (0.0, 5.0, "log")])
+def test_a_slider_needs_a_way(low: float, high: float, scale: str) -> None:
+    with pytest.raises(SettingsError, match="Number: give ends"):
+        Slider("Number", 1.0, low, high, scale)

@@ -1,0 +1,102 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatlab.widgets import files
+from chatlab.widgets.feed import FeedWidget
+from chatlab.widgets.views import ChatLog, FrameLog
+from tests.widgets.comms import View
+
+EVIL = "</script>\u202e\u001b[31m\nline two\u2028 \u2713"
+MESSAGE: dict[str, Any] = {
+    "id": "m1", "at": 1_700_000_000_123.0, "sender": "ada", "text": EVIL, "own": True, "state": "failed",
+    "reason": "403", "kind": "message",
+}  # fmt: skip
+FRAME: dict[str, Any] = {
+    "id": "f1", "at": 1_700_000_000_123.0, "direction": "up", "kind": "message", "size": 70_000,
+    "text": "x" * 70_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("log", "row"), [(ChatLog, MESSAGE), (FrameLog, FRAME)])
+def test_what_was_saved_as_json_lines_is_loaded_unchanged(
+    log: type[FeedWidget], row: dict[str, Any], tmp_path: Path
+) -> None:
+    saved, loaded = log(), log()
+    saved.upsert_many([row, row | {"id": "second", "text": ""}])
+    saved.save(tmp_path / "rows.jsonl")
+    assert len((tmp_path / "rows.jsonl").read_bytes().splitlines()) == 2
+    assert loaded.load(tmp_path / "rows.jsonl") == 2
+    assert loaded.rows() == saved.rows()
+
+
+def test_saved_text_is_a_line_a_row_and_safe_in_a_terminal(tmp_path: Path) -> None:
+    messages, frames = ChatLog(), FrameLog()
+    messages.upsert(MESSAGE)
+    frames.upsert(FRAME)
+    messages.save(tmp_path / "messages.txt")
+    frames.save(str(tmp_path / "frames.log"))
+    assert (tmp_path / "messages.txt").read_text("utf-8") == (
+        "2023-11-14 22:13:20 ada: </script>⟨RLO⟩⟨ESC⟩[31m↵line two⟨LS⟩ ✓ (failed)\n"
+    )
+    assert (tmp_path / "frames.log").read_text("utf-8") == (
+        f"2023-11-14 22:13:20 ↑ message 70000 B {'x' * 70_000}\n"
+    )
+
+
+def test_rows_of_an_odd_time_are_saved_too() -> None:
+    log = ChatLog()
+    log.upsert({"id": "1", "at": 1e300, "text": "when?"})
+    assert log.document("txt") == "---------- --:--:-- : when?\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "line 2: Input data was truncated"),
+        ('{"id": "a"}', "line 2: Object missing required field `at`"),
+        ('{"id": 7, "at": 0}', r"line 2: Expected `str`, got `int` - at `\$.id`"),
+        ("[]", "line 2: Expected `object`, got `array`"),
+        ("\udc80", "line 2: "),
+    ],
+)
+def test_a_file_that_is_none_adds_nothing_and_says_where(line: str, complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "broken.jsonl"
+    file.write_bytes(b'{"id": "fine", "at": 1}\n' + line.encode("utf-8", "surrogateescape"))
+    log = ChatLog()
+    with pytest.raises(ValueError, match=complaint):
+        log.load(file)
+    assert log.rows() == []
+
+
+def test_a_view_gets_the_whole_history_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PART_CHARS", 1_000)
+    log = ChatLog()
+    view = View(log)
+    log.upsert_many({"id": f"r{number}", "at": 0.0, "text": f"text {number} ✓"} for number in range(700))
+    request = view.ask("save", format="jsonl")
+    parts = [view.next("file")]
+    while len(parts) < parts[0]["parts"]:
+        parts.append(view.next("file"))
+    assert len(parts) > 10
+    assert {part["reply"] for part in parts} == {request}
+    assert [part["part"] for part in parts] == list(range(len(parts)))
+    assert "".join(part["text"] for part in parts) == log.document("jsonl")
+    assert "text 0 ✓" in parts[0]["text"]
+
+
+def test_an_empty_history_is_a_file_too() -> None:
+    view = View(FrameLog())
+    view.ask("save", format="txt")
+    assert view.next("file")["text"] == ""
+
+
+@pytest.mark.parametrize("wanted", ["exe", None, ["jsonl"]])
+def test_a_format_that_nobody_knows_is_no_file(wanted: object) -> None:
+    log = ChatLog()
+    view = View(log)
+    view.ask("save", format=wanted)
+    log.upsert({"id": "next"})
+    view.rows_until("next")
+    assert all(message["type"] == "rows" for message in view.seen)
