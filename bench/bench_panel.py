@@ -69,7 +69,7 @@ class Way(NamedTuple):
 
 WAYS = (
     Way("`ipywidgets.HTML`, its value rewritten", "Html()", ".widget-html-content > div:last-child"),
-    Way("`ipywidgets.Output.append_stdout`", "Output()", ".jupyter-widgets-output-area pre"),
+    Way("`ipywidgets.Output.append_stdout`", "Output()", ".jp-RenderedText pre"),
     Way("chatlab's panel", "Panel()", ".cl-message:last-child .cl-text"),
 )
 
@@ -99,9 +99,9 @@ def main() -> str:
     head = " | ".join(f"N = {size:,}: kB | ms" for size in SIZES)
     return (
         "# What one more message costs in the panel\n\n"
-        "Kilobytes over the comm, and milliseconds from asking the kernel for one more message until the page "
-        f"shows it, when N are there already; medians of {ROUNDS}, in one JupyterLab and one Chromium. All ways "
-        "share the way to the kernel and back, so trust how a row grows from left to right.\n\n"
+        "Kilobytes over the comm, and milliseconds from asking the kernel for one more message until the "
+        f"page shows it, when N are there already; medians of {ROUNDS}, in one JupyterLab and one Chromium. "
+        "All share the way to the kernel and back, so trust how a row grows from left to right.\n\n"
         f"| way | {head} |\n|---|{'--:|' * 2 * len(SIZES)}\n" + "\n".join(rows) + "\n\n"
         f"A burst of {BURST:,} messages, handed over one by one within a second to the panel that holds "
         f"{SIZES[-1]:,}: **{burst['seen']:,}** of them came to the page, the last one after "
@@ -149,8 +149,11 @@ def _add(page: Page, way: Way, text: str) -> float:
           const begin = performance.now();
           const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
           kernel.requestExecute({ code: `log.add(${JSON.stringify(text)})`, store_history: false });
-          const shown = () => [...document.querySelectorAll(latest)].at(-1)?.textContent.trimEnd().endsWith(text);
-          while (!shown()) await new Promise(requestAnimationFrame);
+          const last = () => [...document.querySelectorAll(latest)].at(-1)?.textContent ?? "";
+          while (!last().trimEnd().endsWith(text)) {
+            if (performance.now() - begin > 30_000) throw new Error(`the page shows ${last().slice(-100)}`);
+            await new Promise(requestAnimationFrame);
+          }
           return performance.now() - begin;
         }""",
         {"text": text, "latest": way.latest},
@@ -168,7 +171,8 @@ def _burst(page: Page) -> dict[str, Any]:
             const text = node.querySelector?.(".cl-text")?.textContent;
             if (text?.startsWith("burst ")) seen.add(text);
           };
-          const observer = new MutationObserver(records => records.forEach(record => record.addedNodes.forEach(note)));
+          const look = records => records.forEach(record => record.addedNodes.forEach(note));
+          const observer = new MutationObserver(look);
           observer.observe(document.querySelector(".cl-scroll"), { childList: true });
           const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
           const begin = performance.now();

@@ -15,7 +15,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def chatlab() -> None:
-    """A chat console and chat-network simulator."""
+    """A chat console and chat-network simulator, in which both drive the same transports.
+
+    To begin: `chatlab lab` opens the notebooks, `chatlab simulate deploy` runs a scenario.
+    """
 
 
 @app.command()
@@ -51,7 +54,9 @@ def chat(
     ],
     room: Annotated[str, typer.Option(help="The room to talk in.")] = "lobby",
     name: Annotated[str, typer.Option(envvar="USER", help="Who you are.")] = "guest",
-    transport: Annotated[str, typer.Option(help="How to connect.")] = "websocket",
+    transport: Annotated[
+        str, typer.Option(help="websocket, sse, long_polling, short_polling, or fallback: what works best.")
+    ] = "websocket",
     dialect: Annotated[
         str, typer.Option(help="How the server spells it: chatlab, text, nchan or matrix.")
     ] = "chatlab",
@@ -225,9 +230,13 @@ def sweep(
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Run each setting with the seeds from 0 on.")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Run so many at once.")] = 1,
-    world: Annotated[str, typer.Option(help="The world that they run in.")] = "model",
+    world: Annotated[str, typer.Option(help="The world that they run in: model, wire or live.")] = "model",
     metrics: Annotated[
-        str, typer.Option(help="The metrics to print; the table of --out has all.")
+        str,
+        typer.Option(
+            help="The metrics to print, with commas between; the table of --out has all.",
+            show_default="sent, lost, latency_p95, recovery_p99, attempts, queue_max",
+        ),
     ] = "sent,lost,latency_p95,recovery_p99,attempts,queue_max",
     out: Annotated[Path | None, typer.Option(help="Save every run there, as a row of CSV.")] = None,
 ) -> None:

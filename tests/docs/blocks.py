@@ -1,0 +1,59 @@
+"""The code blocks of README and docs, and how each kind of them is tried."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FENCE = re.compile(r"^(`{3,})(\S*)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A code block, with its language and the line on which it begins."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks(page: str) -> list[Block]:
+    """Return a page's code blocks."""
+    return [
+        Block(match[2], match[3], page.count("\n", 0, match.start()) + 1) for match in _FENCE.finditer(page)
+    ]
+
+
+def without_blocks(page: str) -> str:
+    """Return a page's text without its code."""
+    return _FENCE.sub("", page)
+
+
+def run_python(block: Block, names: dict[str, Any], filename: str) -> None:
+    """Run a block as a notebook's cell, where `await` may stand outside of functions, in these names."""
+    code = compile(
+        "\n" * block.line + block.text,
+        filename,
+        "exec",
+        flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        dont_inherit=True,
+    )
+    if code.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(eval(code, names))
+    else:
+        exec(code, names)
+
+
+def commands(block: Block) -> Iterator[list[str]]:
+    """Yield the words of each command of a shell block, without pipes into it and comments."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line.rpartition(" | ")[2], comments=True)
+        if words:
+            yield words

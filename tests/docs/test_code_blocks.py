@@ -1,0 +1,137 @@
+"""Every code block of README and docs is run, or read where it would serve or chat for ever."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import typer.main
+from typer.testing import CliRunner
+
+from chatlab import Scenario
+from chatlab.cli import app
+from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands, run_python
+
+LANGUAGES = {"python", "py", "toml", "sh", "text", "nginx", ""}
+"""`py` is Python that needs a server of the reader's own, and is only compiled."""
+
+OWN_TEST = {"dialects.md"}
+"""Pages whose Python is one program, with a test of its own that compares what it prints."""
+
+SMALLER = {
+    "count = 1000\nrooms = 50": "count = 40\nrooms = 4",
+    '"people.count": [500, 1000]': '"people.count": [20, 40]',
+    "range(5)": "range(2)",
+    "people.count=500,1000": "people.count=20,40",
+    "--seeds 5": "--seeds 2",
+}
+"""What a page does with a crowd is done here with a few, to save time."""
+
+DEPLOY = """\
+duration = 20.0
+[people]
+count = 3
+send_rate = 0.1
+[[faults]]
+kind = "server_down"
+at = 5.03
+duration = 3.0
+"""
+"""The deploy.toml of pages that don't show theirs."""
+
+QUICK = {"simulate", "sweep", "compare", "scenarios"}
+"""The commands that end by themselves."""
+
+
+def smaller(block: Block) -> Block:
+    text = block.text
+    for much, little in SMALLER.items():
+        text = text.replace(much, little)
+    return block._replace(text=text)
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: page.name)
+def guide(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page, tried in a folder that has the files it shows."""
+    path: Path = request.param
+    (tmp_path / "deploy.toml").write_text(DEPLOY, encoding="utf-8")
+    for block in blocks(path.read_text(encoding="utf-8")):
+        if block.language == "toml" and (name := re.match(r"# (\S+\.toml)\n", block.text)):
+            (tmp_path / name[1]).write_text(smaller(block).text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+def test_its_languages_are_tried(guide: Path) -> None:
+    assert {block.language for block in blocks(guide.read_text(encoding="utf-8"))} <= LANGUAGES
+
+
+def test_its_scenarios_are_read(guide: Path) -> None:
+    for block in blocks(guide.read_text(encoding="utf-8")):
+        if block.language == "toml":
+            Scenario.from_toml(block.text)
+
+
+def test_its_python_runs(guide: Path) -> None:
+    names: dict[str, Any] = {"__name__": "__page__"}
+    for block in blocks(guide.read_text(encoding="utf-8")):
+        if block.language == "py" or (block.language == "python" and guide.name in OWN_TEST):
+            compile(block.text, guide.name, "exec")
+        elif block.language == "python":
+            run_python(smaller(block), names, guide.name)
+
+
+def test_its_commands_run(guide: Path) -> None:
+    for block in blocks(guide.read_text(encoding="utf-8")):
+        if block.language == "sh":
+            for words in commands(smaller(block)):
+                try_command(words)
+
+
+def try_command(words: list[str]) -> None:
+    """Run a command, or where it lasts or changes this machine, have it read."""
+    match words:
+        case ["chatlab", command, *rest] if command in QUICK:
+            ended = CliRunner().invoke(app, [command, *rest])
+            assert ended.exit_code == 0, ended.output
+        case ["chatlab", command, *rest]:
+            group = typer.main.get_group(app)
+            found = group.get_command(typer.Context(group), command)
+            assert found is not None
+            found.make_context(command, [*rest])
+        case ["make", target]:
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        case ["python", "-m", module, *_]:
+            subprocess.run(
+                [sys.executable, "-c", f"import importlib.util as u; assert u.find_spec({module!r})"],
+                cwd=ROOT,
+                check=True,
+            )
+        case _:
+            raise AssertionError(f"nobody knows how to try {words}")
+
+
+def test_what_is_made_smaller_is_on_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [much for much in SMALLER if much not in text] == []
+
+
+def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
+    python, shell = blocks(
+        "```python\nimport asyncio\nawait asyncio.sleep(0)\nx = 1 / 0\n```\n"
+        "```sh\nchatlab serve --prot 1\n```\n"
+    )
+    with pytest.raises(ZeroDivisionError):
+        run_python(python, {}, "page")
+    (words,) = commands(shell)
+    with pytest.raises(Exception, match="No such option"):
+        try_command(words)
+    with pytest.raises(AssertionError, match="No such file"):
+        try_command(["chatlab", "simulate", str(tmp_path / "none.toml")])
+    with pytest.raises(AssertionError, match="nobody knows"):
+        try_command(["curl"])

@@ -1,0 +1,74 @@
+"""Links of README, docs and notebooks lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import PAGES, ROOT, without_blocks
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+OTHERS = [ROOT / "CHANGELOG.md", ROOT / "bench" / "README.md"]
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
+NAMED = re.compile(r"`((?:chatlab|docs|notebooks|bench|tests|binder)/[a-z\d_./-]*\w\.\w+)`")
+ANCHOR = re.compile(r"<a id=\"([^\"]+)\">")
+
+
+def text_of(path: Path) -> str:
+    """Return a page's prose, or that of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return without_blocks(text)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the places in a page that can be linked to, as code hosts name its headings."""
+    text = text_of(path)
+    found = set(ANCHOR.findall(text))
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        bare = re.sub(r"[^\w\- ]", "", heading.lower())
+        found.add(bare.strip().replace(" ", "-"))
+    return found
+
+
+def broken(path: Path) -> list[str]:
+    """Return the links of a page that lead nowhere, and the files that it names and that aren't there."""
+    text = text_of(path)
+    lost = []
+    for match in LINK.finditer(text):
+        target = match[1] or match[2]
+        if re.match(r"https?:|mailto:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name) if name else path
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            lost.append(target)
+    return lost + [name for name in NAMED.findall(text) if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, *OTHERS, *NOTEBOOKS], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_its_links_lead_somewhere(path: Path) -> None:
+    assert broken(path) == []
+
+
+def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "b.md").write_text('# A heading, `with` code\n<a id="here"></a>\n', encoding="utf-8")
+    page = tmp_path / "a.md"
+    page.write_text(
+        "[1](b.md) [2](b.md#a-heading-with-code) [3](b.md#here) [4](https://x.example) ![5](c.png)\n"
+        "[6](b.md#there) [7](d.md) `chatlab/none.py` `chatlab/cli.py`\n```\n[8](e.md)\n```\n",
+        encoding="utf-8",
+    )
+    assert broken(page) == ["c.png", "b.md#there", "d.md", "chatlab/none.py"]
+
+
+def test_the_readme_lists_every_notebook() -> None:
+    text = text_of(ROOT / "README.md")
+    assert [path.name for path in NOTEBOOKS if f"(notebooks/{path.name})" not in text] == []
