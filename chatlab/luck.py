@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +18,10 @@ STRIP = 8
 """Draws of a strip: what is kept of a tile for as long as anybody in it is at these draws."""
 TILES = 8
 """So many of the latest tiles are kept."""
+MOODS = 1 << 16
+"""Of so many of the latest tiles is known who draws nothing but small numbers."""
+FAR = 8
+"""So many tiles are looked ahead."""
 
 
 _NO_STRIP = array("d")
@@ -32,6 +35,7 @@ class Luck:
         self._tiles: dict[tuple[str, int, int], NDArray[np.float64]] = {}
         self._strips: WeakValueDictionary[tuple[str, int, int], array[float]] = WeakValueDictionary()
         self._latest = array("d")
+        self._calm: dict[tuple[str, int, int, float], bytes] = {}
 
     def tile(self, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
         """Return the numbers of the given block of people and block of draws, shape `(PEOPLE, DRAWS)`,
@@ -59,7 +63,17 @@ class Luck:
             strip = self._strips[key] = self._latest = array("d", columns.tobytes())
         return strip
 
-    def uniform(self, person: int, purpose: str) -> Callable[[], float]:
+    def calm(self, purpose: str, people: int, draws: int, limit: float) -> bytes:
+        """Return of each person of a tile whether all of the tile's draws are below the limit."""
+        key = (purpose, people, draws, limit)
+        calm = self._calm.get(key)
+        if calm is None:
+            calm = self._calm[key] = (self.tile(purpose, people, draws) < limit).all(axis=1).tobytes()
+            if len(self._calm) > MOODS:
+                del self._calm[next(iter(self._calm))]
+        return calm
+
+    def uniform(self, person: int, purpose: str) -> Stream:
         """Return the person's source of numbers for that purpose, uniform in [0, 1)."""
         return Stream(self, person, purpose)
 
@@ -83,3 +97,20 @@ class Stream:
         if not place:
             self._strip = self._luck.strip(self._purpose, self._person // PEOPLE, draw // STRIP)
         return self._strip[self._person % PEOPLE * STRIP + place]
+
+    def below(self, limit: float, wanted: float) -> int:
+        """Return how many of the next draws are sure to be below the limit: not all that are, and hardly more
+        than are `wanted`."""
+        draw = self._draw
+        block, person = self._person // PEOPLE, self._person % PEOPLE
+        tile = draw // DRAWS
+        end = min(tile + FAR, (draw + wanted) / DRAWS)
+        while tile < end and self._luck.calm(self._purpose, block, tile, limit)[person]:
+            tile += 1
+        return max(0, tile * DRAWS - draw)
+
+    def skip(self, draws: int) -> None:
+        """Go on behind so many further draws."""
+        self._draw = draw = self._draw + draws
+        if draw % STRIP:
+            self._strip = self._luck.strip(self._purpose, self._person // PEOPLE, draw // STRIP)

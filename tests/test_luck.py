@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chatlab.luck import DRAWS, PEOPLE, TILES, Luck
+from chatlab.luck import DRAWS, FAR, PEOPLE, STRIP, TILES, Luck
 
 
 def draws(luck: Luck, person: int, purpose: str, count: int) -> list[float]:
@@ -99,3 +99,45 @@ def test_forgotten_tiles_come_back_the_same() -> None:
     again = luck.tile("a", 0, 0)
     assert again is not first
     assert np.array_equal(again, first)
+
+
+def test_draws_can_be_passed_over() -> None:
+    for skipped in (0, 1, STRIP - 1, STRIP, STRIP + 3, 3 * DRAWS + 5):
+        plain, quick = Luck(3).uniform(70, "up"), Luck(3).uniform(70, "up")
+        assert plain() == quick()
+        for _ in range(skipped):
+            plain()
+        quick.skip(skipped)
+        assert [quick() for _ in range(2 * STRIP)] == [plain() for _ in range(2 * STRIP)]
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.9, 0.98, 0.999, 1.0])
+@pytest.mark.parametrize("drawn", [0, 1, DRAWS - 1, DRAWS, 200])
+def test_what_is_said_to_be_below_a_limit_is(drawn: int, limit: float) -> None:
+    for person in range(0, 200, 7):
+        source = Luck(5).uniform(person, "down")
+        source.skip(drawn)
+        sure = source.below(limit, 1000)
+        assert all(source() < limit for _ in range(sure))
+        if limit == 1.0:
+            assert sure == FAR * DRAWS - drawn % DRAWS
+        if limit == 0.0:
+            assert sure == 0
+
+
+def test_no_farther_is_looked_than_is_wanted() -> None:
+    luck = Luck(5)
+    assert luck.uniform(0, "down").below(1.0, 1) == DRAWS
+    assert luck.uniform(0, "down").below(1.0, 1.5 * DRAWS) == 2 * DRAWS
+    assert len(luck._calm) == 2
+
+
+def test_of_a_long_run_only_the_latest_tiles_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatlab.luck.MOODS", 4)
+    luck = Luck(5)
+    first = luck.calm("down", 0, 0, 0.99)
+    assert len(first) == PEOPLE
+    for draws in range(1, 8):
+        luck.calm("down", 0, draws, 0.99)
+    assert len(luck._calm) == 4
+    assert luck.calm("down", 0, 0, 0.99) == first

@@ -144,10 +144,6 @@ class Agenda:
         """Seconds since the run began."""
         return self._loop.time()
 
-    def timeout(self, delay: float) -> float:
-        """Return what a fault yields to wait for so long."""
-        return delay
-
     def let_happen(self, happening: Happening) -> None:
         """Let a fault happen up to where it waits, and then the rest in its time."""
         delay = next(happening, None)
@@ -181,7 +177,7 @@ class Person:
         self.name = config.sender
         self.path = path
         self.line = line
-        self.read_at = -inf
+        self.read_at = self.acts_at = -inf
         self.failures: list[Exception] = []
         self.transport = make_transport(
             config, loop="current", uniform=luck.uniform(person, "backoff"), record=self._record
@@ -411,7 +407,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: Lines) -
                 agenda.call_at(fault.at, _begin, agenda, fault, scene)
             bring(scenario.people, site.people, agenda, luck)
             await lines.begin()
-            meter = Meter(agenda, lines, queue, ailing.work)
+            meter = Meter(agenda, queue, ailing.work, lines)
             heard_until = await over
         finally:
             agenda.close()

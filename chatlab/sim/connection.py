@@ -17,7 +17,8 @@ Source: RFC 9293 §3.5 (opening), RFC 8446 §2 (TLS 1.3).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import inf, nan
+from collections.abc import Callable
+from math import ceil, inf, nan
 from typing import Protocol
 
 from chatlab.sim.alarm import Alarm
@@ -40,14 +41,35 @@ class Door(Protocol):
 
 
 class Traffic:
-    """How many bytes and requests went over all connections to one server."""
+    """How many bytes and requests went over all connections to one server.
 
-    __slots__ = ("bytes_down", "bytes_up", "environment", "requests", "tls")
+    Requests are counted by the second in which they were sent, as people may be ahead of the clock.
+    """
+
+    __slots__ = ("_asked", "bytes_down", "bytes_up", "environment", "tls")
 
     def __init__(self, environment: LadderEnvironment, *, tls: bool = False) -> None:
         self.environment = environment
         self.tls = tls
-        self.bytes_up = self.bytes_down = self.requests = 0
+        self.bytes_up = self.bytes_down = 0
+        self._asked: list[int] = []
+
+    def ask(self) -> None:
+        """Count a request that is sent now."""
+        second = int(self.environment.now)
+        missing = second - len(self._asked) + 1
+        if missing > 0:
+            self._asked += [0] * missing
+        self._asked[second] += 1
+
+    @property
+    def requests(self) -> int:
+        """All requests."""
+        return sum(self._asked)
+
+    def asked(self, duration: float) -> list[int]:
+        """Return the requests of each of so many seconds."""
+        return self._asked + [0] * (ceil(duration) - len(self._asked))
 
 
 class Connection(ABC):
@@ -138,6 +160,10 @@ class Connection(ABC):
     def _silent(self) -> bool:
         return self._environment.now >= self.silent_at
 
+    def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
+        """Let the person's side take something at that time."""
+        self._environment.call_at(at, take, *news)
+
     # Opening
 
     def knock(self) -> None:
@@ -149,12 +175,12 @@ class Connection(ABC):
             return
         accepted_at = None if self.path.refusing else self._door.knock(self)
         if accepted_at is None:
-            self._environment.call_at(self._down(draw=self.path.connect), self._refused)
+            self._tell(self._down(draw=self.path.connect), self._refused)
             return
         self.served = True
         self._accepted_at = accepted_at
         step = self._greet if self._traffic.tls else self._speak
-        self._environment.call_at(self._down(draw=self.path.connect), step)
+        self._tell(self._down(draw=self.path.connect), step)
         self.adapt()
 
     def _greet(self) -> None:
@@ -168,7 +194,7 @@ class Connection(ABC):
         if self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, self._take_greeting)
         else:
-            self._environment.call_at(self._down(draw=self.path.connect), self._speak)
+            self._tell(self._down(draw=self.path.connect), self._speak)
 
     @abstractmethod
     def _speak(self) -> None:
@@ -208,7 +234,7 @@ class Connection(ABC):
         """End it from the server's side without a word, as a process that dies does."""
         self.served = False
         unaccepted = self._accepted_at > self._environment.now
-        self._environment.call_at(self._down_behind(), self._lose, unaccepted)
+        self._tell(self._down_behind(), self._lose, unaccepted)
 
     def dismiss(self, code: int, reason: str) -> None:
         """End it from the server's side, as politely as the protocol has it."""
@@ -216,7 +242,7 @@ class Connection(ABC):
 
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""
-        self._environment.call_at(self._down_behind(), self._lose, True)
+        self._tell(self._down_behind(), self._lose, True)
         self._environment.call_at(self._up_behind(), self._take_reset)
 
     def silence(self, at: float) -> None:

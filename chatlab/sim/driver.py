@@ -18,7 +18,8 @@ from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, Outgo
 from chatlab.sim.connection import Connection
 from chatlab.sim.http import Exchange, Session
 from chatlab.sim.network import Link, Network
-from chatlab.sim.path import Path, Trouble
+from chatlab.sim.path import NO_TROUBLE, Path, Trouble
+from chatlab.sim.rest import Rest
 from chatlab.trace import Step
 from chatlab.transports.machine import (
     Answered,
@@ -41,6 +42,7 @@ from chatlab.transports.machine import (
     Submit,
     Tick,
 )
+from chatlab.transports.websocket import WebSocketMachine
 
 CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
 _NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
@@ -80,10 +82,12 @@ class Driver:
     """One person's machine, path and links. `steps` is where its steps go, if they are wanted.
 
     `links` are its WebSockets: one, but for moments. Each transport of who makes requests has a session.
-    `read_at` is when the server read the log for the last poll that told the person all there was.
+    `read_at` is when the server read the log for the last poll that told the person all there was. `acts_at`
+    is when the person will next do something of their own; -inf: at any time.
     """
 
     __slots__ = (
+        "_abandoned",
         "_armed_at",
         "_environment",
         "_generation",
@@ -92,8 +96,11 @@ class Driver:
         "_messages",
         "_network",
         "_recorder",
+        "_rest",
+        "_resting",
         "_sessions",
         "_steps",
+        "acts_at",
         "links",
         "name",
         "path",
@@ -111,12 +118,13 @@ class Driver:
         recorder: Recorder,
         steps: list[Step] | None = None,
         make_session: Callable[[Driver], Session] | None = None,
+        rest: Rest | None = None,
     ) -> None:
         self.person = person
         self.name = name
         self.path = path
         self.links: tuple[Link, ...] = ()
-        self.read_at = -inf
+        self.read_at = self.acts_at = -inf
         self._machine = machine
         self._network = network
         self._environment = network.environment
@@ -124,6 +132,9 @@ class Driver:
         self._steps = steps
         self._make_session = make_session
         self._sessions = _NO_SESSIONS
+        self._rest = rest if steps is None else None
+        self._resting = False
+        self._abandoned = False  # a link, which may still have packets on the path, and draw its luck
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -168,6 +179,7 @@ class Driver:
 
     def submit(self, text: str) -> None:
         """Send a message."""
+        self.wake()
         self._messages += 1
         message = OutgoingMessage(text, client_id=f"{self.name}-{self._messages}")
         event = Submit(message)
@@ -187,6 +199,8 @@ class Driver:
 
     def handle(self, event: Event) -> None:
         """Give the machine an event, and do what it wants."""
+        if self._resting:
+            self.wake()
         now = self._environment.now
         machine = self._machine
         effects = machine.handle(event, now)
@@ -199,12 +213,33 @@ class Driver:
 
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
+        self.wake()
         if self._forget_link(event.link) is None:
             exchange = self._forget_exchange(event.link)
             assert exchange is not None
             if exchange.purpose == "poll" and isinstance(event, Answered) and is_whole(event.answer):
                 self.read_at = exchange.read_at
         self.handle(event)
+
+    def undisturbed(self, at: float) -> bool:
+        """Whether nothing can come to the person up to and at that time but by the one link.
+
+        Then what comes by it needn't wait for its turn among all else that happens.
+        """
+        return (
+            at < self._machine.deadline
+            and len(self.links) == 1
+            and self.path.trouble is NO_TROUBLE
+            and self._foresees(at)
+        )
+
+    def _foresees(self, at: float) -> bool:
+        """Whether no fault, nor the end of the run, nor the person's own will comes before that time."""
+        environment = self._environment
+        horizon = environment.horizon
+        if horizon < environment.now:
+            horizon = environment.look_ahead()
+        return at < horizon and at < self.acts_at and not (self._abandoned or self._sessions)
 
     # The machine
 
@@ -233,6 +268,7 @@ class Driver:
                 case Close():
                     closing = self._forget_link(effect.link) or self._forget_exchange(effect.link)
                     if closing is not None:
+                        self._abandoned = True
                         closing.close(effect.code, effect.reason)
                 case Ping():
                     self._link(effect.link).ping(effect.id)
@@ -272,17 +308,51 @@ class Driver:
         session.fetch(effect.link, purpose, effect.request)
 
     def _arm(self, deadline: float) -> None:
+        environment = self._environment
+        deadline = max(deadline, environment.now)
+        if not self.links and self._foresees(deadline):
+            environment.as_if(deadline, self.handle, TICK)
+            return
         self._armed_at = deadline
         self._generation += 1
-        environment = self._environment
-        environment.call_at(max(deadline, environment.now), self._fire, self._generation)
+        environment.call_at(deadline, self._fire, self._generation)
 
     def _fire(self, generation: int) -> None:
         if generation != self._generation:
             return
         self._armed_at = inf
+        self._settle()
         deadline = self._machine.deadline
         if deadline <= self._environment.now:
             self.handle(TICK)
         elif deadline < inf:
+            self._lie_down(deadline)
+
+    # Rest
+
+    def _lie_down(self, deadline: float) -> None:
+        """Rest, if the machine wants nothing but heartbeats; else wait for its deadline."""
+        machine = self._machine
+        if self._rest is not None and len(self.links) == 1 and isinstance(machine, WebSocketMachine):
+            beats = self._rest.beats(machine, self.links[0])
+            if beats:
+                self._resting = True
+                deadline = self._rest.wake_at(machine, beats)
+        if deadline < inf:
             self._arm(deadline)
+
+    def wake(self) -> None:
+        """Be no longer at rest: something is coming up."""
+        if self._resting:
+            self._settle()
+            if self._machine.deadline < self._armed_at:
+                self._arm(self._machine.deadline)
+
+    def _settle(self) -> None:
+        """Make good for all heartbeats that are owed."""
+        if self._resting:
+            self._resting = False
+            machine = self._machine
+            assert self._rest is not None
+            assert isinstance(machine, WebSocketMachine)
+            self._rest.settle(machine, self.links[0], self._environment.now)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import exp, log
+from math import exp, inf, log
 from statistics import NormalDist
 
 from chatlab.errors import SettingsError
+from chatlab.luck import Stream
 from chatlab.settings import Duration, PositiveDuration, Settings
 
 _quantile = NormalDist().inv_cdf
@@ -32,6 +33,12 @@ class LogNormal(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def _sigma(latency: LogNormal) -> float:
     """Return the standard deviation of the logarithm, the same object for all people."""
     return log(latency.p99 / latency.median) / _Z99
+
+
+@lru_cache
+def _share(ratio: float, sigma: float) -> float:
+    """Return which share of latencies is below so many times the median, or a little less, to be sure."""
+    return NormalDist().cdf(log(ratio) / sigma) * (1 - 1e-9)
 
 
 class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +75,24 @@ class Latency:
             self._sigma = 0.0
         self._jitter = config.jitter
         self._uniform = uniform
+
+    def within(self, seconds: float, wanted: float) -> float:
+        """Return how many of the next packets are sure to take less than that: not all that will, and hardly
+        more than are `wanted`; inf: all of them."""
+        most = seconds - self._jitter
+        if not self._sigma:
+            return inf if self._median < most else 0
+        if most <= 0 or not isinstance(self._uniform, Stream):
+            return 0
+        draws = 2 if self._jitter else 1  # a packet
+        return self._uniform.below(_share(most / self._median, self._sigma), draws * wanted) // draws
+
+    def skip(self, packets: int) -> None:
+        """Go on behind so many further packets."""
+        draws = packets * (bool(self._sigma) + bool(self._jitter))
+        if draws:
+            assert isinstance(self._uniform, Stream)
+            self._uniform.skip(draws)
 
     def __call__(self) -> float:
         delay = self._median

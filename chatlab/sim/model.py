@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
 from chatlab.luck import Luck
-from chatlab.settings import AnyConfig, FallbackConfig
+from chatlab.settings import AnyConfig, FallbackConfig, WebSocketConfig
 from chatlab.sim.as_written.making import make_as_written
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
@@ -26,6 +27,7 @@ from chatlab.sim.meter import Meter
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths
 from chatlab.sim.people import PeopleConfig, bring
+from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
@@ -60,7 +62,7 @@ class Model:
         self.environment = LadderEnvironment()
         self.server = Server(self.environment, server, luck)
         self.network = Network(self.environment, self.server, tls=network.tls)
-        self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
+        self.meter = Meter(self.environment, self.server.queue, self.server.work)
         self.steps: list[Step] = []
         self.drivers: list[Driver] = []
         paths = Paths(network, luck)
@@ -70,13 +72,14 @@ class Model:
             assert dialect.http is not None  # The machine has seen to that.
             return Session(self.network, self.server, driver.path, driver, dialect.http, network.keep_alive)
 
+        rest = Rest(self.server, config.heartbeat) if isinstance(config, WebSocketConfig) else None
         rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
         for person, name in enumerate(people.names):
             room = rooms[people.room(person)]
             machine = _make(config, dialect, luck.uniform(person, "backoff"), room, name)
             path = paths.make(person)
             steps = self.steps if person < sample else None
-            driver = Driver(person, name, machine, self.network, path, recorder, steps, make_session)
+            driver = Driver(person, name, machine, self.network, path, recorder, steps, make_session, rest)
             self.drivers.append(driver)
         schedule(faults, self.drivers, self.server, luck, self.environment)
         bring(people, self.drivers, self.environment, luck)
@@ -85,6 +88,11 @@ class Model:
     def run(self, duration: float) -> None:
         """Let so many seconds pass."""
         self.environment.run(until=self.environment.now + duration)
+        for driver in self.drivers:
+            driver.wake()
+        self.steps.sort(
+            key=attrgetter("at")
+        )  # Some were ahead of others. Each one's own stay in their order.
 
 
 def _make(

@@ -10,7 +10,8 @@ Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -24,9 +25,11 @@ from chatlab.transports.machine import (
     Event,
     Failure,
     Opened,
+    Ping,
     Pong,
     Received,
     ReceivedBytes,
+    Send,
 )
 
 REQUEST_SIZE = len(
@@ -65,6 +68,12 @@ class Client(Protocol):
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
 
+    def wake(self) -> None:
+        """Be no longer at rest: something is coming up."""
+
+    def undisturbed(self, at: float) -> bool:
+        """Whether nothing can come to the person up to and at that time but by the one link."""
+
 
 class Host(Door, Protocol):
     """The server's end of all links."""
@@ -98,7 +107,7 @@ class Link(Connection):
     `link` is its number at the person's end, and `query` what is asked for, until it's granted.
     """
 
-    __slots__ = ("_accepted", "_client", "_host", "_opened", "_standing", "link", "query")
+    __slots__ = ("_accepted", "_client", "_host", "_opened", "_standing", "_told_at", "link", "query")
 
     def __init__(
         self, network: Network, path: Path, client: Client, number: int, query: dict[str, str]
@@ -110,6 +119,7 @@ class Link(Connection):
         self._accepted = False
         self._opened = False
         self._standing = False
+        self._told_at = -inf
         self.query = query
 
     @property
@@ -119,6 +129,56 @@ class Link(Connection):
         alive = self.held and self._opened and self.served
         return alive and self._down_at <= now < self.silent_at
 
+    def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
+        """Let the person's side take something at that time: ahead of it, if that comes to the same."""
+        environment = self._environment
+        if environment.now > self._told_at and self._client.undisturbed(at):
+            environment.as_if(at, take, *news)
+        else:
+            self._told_at = at
+            environment.call_at(at, take, *news)
+
+    # Heartbeats of who is at rest, see `chatlab.sim.rest`
+
+    @property
+    def calm(self) -> bool:
+        """Whether the link works, nothing is under way on it, and nothing is wrong with the path."""
+        path, now = self.path, self._environment.now
+        return (
+            self.quiet
+            and self._up_at <= now
+            and self.silent_at == inf
+            and path.trouble is NO_TROUBLE
+            and path.cut_until <= now
+        )
+
+    def count(self, up: int, down: int) -> None:
+        """Count so many bytes each way."""
+        self._traffic.bytes_up += up
+        self._traffic.bytes_down += down
+
+    def send_at(self, at: float, size: int) -> float:
+        """Send so many bytes at a time that has passed; return when they arrive."""
+        return self._environment.as_if(at, self._up, size)
+
+    def reply_at(self, at: float, size: int) -> float:
+        """Send so many bytes to the person at a time that has passed; return when they arrive."""
+        return self._environment.as_if(at, self._down, size)
+
+    def arrive(self, at: float, ping: Ping | Send) -> None:
+        """Let a heartbeat that is under way arrive at the server."""
+        if isinstance(ping, Ping):
+            self._environment.call_at(at, self._take_ping, ping.id)
+        else:
+            self._environment.call_at(at, self._take_frame, ping.data)
+
+    def come_back(self, at: float, pong: Pong | Received) -> None:
+        """Let the answer to a heartbeat that is under way arrive."""
+        if isinstance(pong, Pong):
+            self._tell(at, self._take_pong, pong.id)
+        else:
+            self._tell(at, self._take_reply, pong.data)
+
     # The opening handshake
 
     def _refused(self) -> None:
@@ -127,7 +187,7 @@ class Link(Connection):
     def _speak(self) -> None:
         self._standing = True
         if self.held and not self._silent:
-            self._traffic.requests += 1
+            self._traffic.ask()
             at = self._up(REQUEST_SIZE + query_size(self.query))
             self._environment.call_at(max(at, self._accepted_at), self._take_request)
 
@@ -154,7 +214,7 @@ class Link(Connection):
     def _take_ping(self, number: int) -> None:
         if self.served and not self._silent and not self.path.trouble.mute:
             at = self._down(frame_size(str(number), masked=False))
-            self._environment.call_at(at, self._take_pong, number)
+            self._tell(at, self._take_pong, number)
 
     def close(self, code: int, reason: str) -> None:
         """End the link from the person's side, who hears no more of it; 1006: without a close frame."""
@@ -176,17 +236,18 @@ class Link(Connection):
         """Answer the upgrade request: the person is let in."""
         self._accepted = True
         self.query = _GRANTED
-        self._environment.call_at(self._down(RESPONSE_SIZE), self._open)
+        self._tell(self._down(RESPONSE_SIZE), self._open)
 
     def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
         """Answer the upgrade request with an HTTP status, in so many bytes."""
         self.served = False
         at = self._down(size)
-        self._environment.call_at(at, self._end, Failure("http", status, reason, retry_after))
+        self._tell(at, self._end, Failure("http", status, reason, retry_after))
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of so many bytes, header included, to the person."""
         environment, path = self._environment, self.path
+        self._client.wake()
         now = environment.now
         if now > self.silent_at + GIVE_UP:
             self.served = False
@@ -200,7 +261,7 @@ class Link(Connection):
             self._down_at = at = path.arrival(now, self._down_delay, self._down_at)
         else:
             at = self._down(size)
-        environment.call_at(at, self._take_reply, frame)
+        self._tell(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
         if self.held and self._environment.now < self.silent_at:
@@ -214,9 +275,10 @@ class Link(Connection):
         if not self._accepted:
             self.abort()
             return
+        self._client.wake()
         self.served = False
         at = self._down(frame_size("xx" + reason, masked=False))
-        self._environment.call_at(at, self._end, Failure("close", code, reason))
+        self._tell(at, self._end, Failure("close", code, reason))
 
     # What becomes of it at the person's end
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import log1p
+from math import inf, log1p
 from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta
@@ -83,6 +83,10 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Calendar(Protocol):
     """A clock that calls: what is due at the same time, in the order in which it was asked for."""
 
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+
     def call_at(self, time: float, callback: Callable[..., object], /, *arguments: Any) -> object:
         """Call back at so many seconds since the run began."""
 
@@ -91,10 +95,15 @@ class Calendar(Protocol):
 
 
 class Participant(Protocol):
-    """What a person can do, in any world. People are numbered from 0."""
+    """What a person can do, in any world. People are numbered from 0.
+
+    `acts_at` is when the person will next do something, in seconds since the run began; inf: never, -inf: at
+    any time.
+    """
 
     person: int
     name: str
+    acts_at: float
 
     def connect(self) -> None:
         """Want to be connected."""
@@ -122,7 +131,10 @@ class Sender:
 
     def wait(self) -> None:
         """Wait until the next message is to be sent."""
-        self._calendar.call_later(-log1p(-self._uniform()) / self._rate, self._send)
+        wait = -log1p(-self._uniform()) / self._rate
+        if self._participant.acts_at != -inf:
+            self._participant.acts_at = self._calendar.now + wait
+        self._calendar.call_later(wait, self._send)
 
     def _send(self) -> None:
         self._participant.submit(self._text)
@@ -133,14 +145,18 @@ def bring(people: PeopleConfig, participants: Sequence[Participant], calendar: C
     """Schedule what everybody will do."""
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
+    scripted = set(people.scripted)
     for participant in participants:
         person = participant.person
+        if participant.name not in scripted:
+            participant.acts_at = inf
         arrive_at = people.arrive_over * luck.uniform(person, "arrive")() if people.arrive_over else 0.0
         if participant.name not in awaited:
             calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
             sender = Sender(calendar, participant, people.send_rate, text, luck.uniform(person, "send"))
             calendar.call_at(arrive_at, sender.wait)
+            participant.acts_at = min(participant.acts_at, arrive_at)
     by_name = {participant.name: participant for participant in participants}
     for entry in people.script:
         participant = by_name[entry.person]

@@ -6,7 +6,7 @@ Every world that offers these lets the same faults happen, so each means the sam
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from chatlab.luck import Luck
 from chatlab.sim.path import Path, Trouble
@@ -19,9 +19,6 @@ class Clock(Protocol):
     @property
     def now(self) -> float:
         """Seconds since the run began."""
-
-    def timeout(self, delay: float) -> Any:
-        """Return what a fault yields to wait for so long."""
 
 
 class Breakable(Protocol):
@@ -91,10 +88,6 @@ class Scene:
     def now(self) -> float:
         """Seconds since the run began."""
         return self.server.environment.now
-
-    def wait(self, duration: float) -> Any:
-        """Return what a fault yields to wait."""
-        return self.server.environment.timeout(duration)
 
     def luck_of(self, victim: Victim) -> Uniform:
         """Return the numbers that the fault draws for one person."""

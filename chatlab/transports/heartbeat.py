@@ -52,6 +52,27 @@ class Heartbeat:
         """Whether a ping is unanswered."""
         return self._due_at < inf
 
+    def skip(self, beats: int) -> None:
+        """Be as after so many further beats, each answered before the next one."""
+        for _ in range(beats):  # As `tick` adds them up; a product would be rounded elsewhere.
+            self._beat_at += self._config.interval
+        self._ping += beats
+        self._sent_at = -inf
+        self.deadline = self._beat_at
+
+    def due(self, now: float) -> int:
+        """Return how many beats lie before `now`."""
+        beats, at = 0, self._beat_at
+        while at < now:
+            at += self._config.interval
+            beats += 1
+        return beats
+
+    @property
+    def latest(self) -> int:
+        """The number of the latest ping; 0: there was none."""
+        return self._ping
+
     def life(self) -> None:
         """Something has come in, so the connection lives."""
         self._due_at = inf

@@ -209,6 +209,29 @@ class WebSocketMachine:
         """Whether the outbox has room for this message, by its overflow policy."""
         return self._ledger.accepts(message)
 
+    @property
+    def resting(self) -> Heartbeat | None:
+        """The heartbeat of an open link, if all pings are answered, and the next is all that is to come."""
+        state = self._state
+        if not isinstance(state, Online) or state.drain_until < inf or self._ledger.deadline < inf:
+            return None
+        return None if state.heartbeat is None or state.heartbeat.open else state.heartbeat
+
+    def skip_beats(self, beats: int) -> None:
+        """Be as after so many heartbeats of a `resting` machine, each answered before the next one.
+
+        All of it is the same but for the last round trip, which stays that of the last that wasn't skipped.
+        """
+        heartbeat = self.resting
+        assert heartbeat is not None
+        heartbeat.skip(beats)
+        self.deadline = heartbeat.deadline
+
+    def beat(self, id: int) -> Ping | Send:
+        """Return what asks for a sign of life for the `id`th time."""
+        link = self._state.link
+        return Ping(link, id) if self._heartbeat_mode == "ping" else Send(link, self._dialect.ping(id))
+
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
         out: list[Effect] = []
@@ -357,8 +380,7 @@ class WebSocketMachine:
     def _beat(self, state: Online, heartbeat: Heartbeat, now: float, out: list[Effect]) -> None:
         due = heartbeat.tick(now)
         if isinstance(due, int):
-            ping = self._heartbeat_mode == "ping"
-            out.append(Ping(state.link, due) if ping else Send(state.link, self._dialect.ping(due)))
+            out.append(self.beat(due))
         elif due is not None:
             out.append(Close(state.link, 4000, due))
             self._fail(Failure("close", 4000, due), now, out)

@@ -47,7 +47,7 @@ async def test_a_fault_happens_at_once_up_to_where_it_waits() -> None:
 
     def happening() -> Happening:
         calls.append("begins")
-        yield agenda.timeout(0.005)
+        yield 0.005
         calls.append("ends")
         done.set_result(None)
 

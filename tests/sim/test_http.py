@@ -70,6 +70,12 @@ class World:
     def lose(self, event: Closed | Answered) -> None:
         self.handle(event)
 
+    def wake(self) -> None:
+        """Is never at rest."""
+
+    def undisturbed(self, at: float) -> bool:
+        return False
+
     def fetch(self, request: Request, purpose: Purpose = "poll") -> Exchange:
         self.latest += 1
         return self.session.fetch(self.latest, purpose, request)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatlab.errors import SettingsError
 from chatlab.luck import Luck
-from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.latency import Latency, LogNormal, NetworkConfig
 from chatlab.sim.path import MAX_RETRANSMIT, Path, Paths
 
 times = st.floats(0, 1e4)
@@ -115,3 +115,31 @@ def test_an_endless_cut_lets_nothing_through() -> None:
 def test_percentile_below_the_median_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"LogNormal\.p99: give at least the median \(0\.2\), got 0\.1"):
         LogNormal(median=0.2, p99=0.1)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        NetworkConfig(latency=0.04),
+        NetworkConfig(latency=0.04, jitter=0.3),
+        NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)),
+        NetworkConfig(latency=LogNormal(median=0.04, p99=0.2), jitter=0.1),
+    ],
+    ids=["constant", "jitter", "log-normal", "both"],
+)
+@pytest.mark.parametrize("seconds", [0.04, 0.1, 0.34, 0.5, 5.0])
+def test_packets_that_are_said_to_be_quick_are_and_can_be_passed_over(
+    network: NetworkConfig, seconds: float
+) -> None:
+    for person in range(0, 64, 5):
+        plain, quick = Paths(network, Luck(1)).make(person).up, Paths(network, Luck(1)).make(person).up
+        assert isinstance(plain, Latency)
+        assert isinstance(quick, Latency)
+        sure = min(quick.within(seconds, 200), 200)
+        assert all(plain() < seconds for _ in range(int(sure)))
+        quick.skip(int(sure))
+        assert [quick() for _ in range(20)] == [plain() for _ in range(20)]
+
+
+def test_who_draws_luck_of_an_unknown_kind_promises_nothing() -> None:
+    assert Latency(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), lambda: 0.5).within(9.0, 1) == 0

@@ -70,6 +70,12 @@ class Person:
     def lose(self, event: Closed | Answered) -> None:
         self.handle(event)
 
+    def wake(self) -> None:
+        """Is never at rest."""
+
+    def undisturbed(self, at: float) -> bool:
+        return False
+
 
 class Pair:
     """One person, one server, one link."""

@@ -109,3 +109,28 @@ def test_FACTS_6_a_silent_drop_is_noticed_between_timeout_and_interval_plus_time
     assert timeout <= min(delays) < timeout + 0.1
     assert interval + timeout - 0.1 < max(delays) <= interval + timeout
     assert fmean(delays) == pytest.approx(interval / 2 + timeout)
+
+
+@pytest.mark.parametrize("opened_at", [0.0, 0.1, 1234.56789])
+@pytest.mark.parametrize("beats", [0, 1, 2, 1000])
+def test_skipped_beats_are_as_answered_ones(beats: int, opened_at: float) -> None:
+    skipped, lived = (heartbeat(interval=0.7, timeout=0.3, opened_at=opened_at) for _ in range(2))
+    for beat in (skipped, lived):
+        assert beat.tick(beat.deadline) == 1
+        beat.life()
+        assert beat.pong(1, opened_at + 0.8) is not None
+    until = lived.deadline + (beats - 0.5) * 0.7
+    assert skipped.due(until) == beats
+    for id in range(2, beats + 2):
+        assert lived.tick(lived.deadline) == id
+        lived.life()
+        lived.pong(id, lived.deadline - 0.5)
+    skipped.skip(beats)
+    assert (skipped.deadline, skipped.latest, skipped.open) == (lived.deadline, lived.latest, lived.open)
+    assert skipped.pong(skipped.latest, until) == lived.pong(lived.latest, until) is None
+    assert skipped.tick(skipped.deadline) == lived.tick(lived.deadline) == beats + 2
+
+
+def test_a_beat_that_is_due_just_now_is_still_to_come() -> None:
+    beat = heartbeat()
+    assert [beat.due(at) for at in (29.0, 30.0, 30.1, 60.0, 60.1)] == [0, 0, 1, 1, 2]

@@ -6,9 +6,9 @@ To add one: a class with its own tag and `happen`, or `trouble`, beside its kin,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from chatlab.luck import Luck
+from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults.base import Fault, Happening, LastingFault
 from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, Partition
@@ -75,15 +75,23 @@ def scenes(faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck
 
 def schedule(
     faults: Sequence[Fault],
-    people: Sequence[Victim],
+    people: Sequence[Driver],
     server: Site,
     luck: Luck,
     environment: LadderEnvironment,
 ) -> None:
     """Let the faults happen on SimPy when they are due."""
+
+    def go_on(happening: Happening) -> None:
+        for person in people:
+            person.wake()
+        wait = next(happening, None)
+        if wait is not None:
+            appoint(environment.now + wait, happening)
+
+    def appoint(time: float, happening: Happening) -> None:
+        environment.appoint(time)
+        environment.call_at(time, go_on, happening)
+
     for fault, scene in zip(faults, scenes(faults, people, server, luck), strict=True):
-        environment.call_at(fault.at, partial(_begin, fault, scene, environment))
-
-
-def _begin(fault: Fault, scene: Scene, environment: LadderEnvironment) -> None:
-    environment.process(fault.happen(scene))
+        appoint(fault.at, fault.happen(scene))

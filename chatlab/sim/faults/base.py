@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
@@ -12,7 +12,8 @@ from chatlab.luck import Luck
 from chatlab.settings import Duration, Name, PositiveDuration, Settings
 from chatlab.sim.scene import Scene, Victim
 
-Happening: TypeAlias = Generator[Any, Any, None]
+Happening: TypeAlias = Generator[float, None, None]
+"""A fault under way: it yields for how many seconds to wait until it goes on."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -48,10 +49,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @abstractmethod
     def happen(self, scene: Scene) -> Happening:
-        """Let it happen, wait as long as it lasts, and let it be over: a process of SimPy, or one like it.
-
-        What it yields is to be waited for.
-        """
+        """Let it happen, wait as long as it lasts, and let it be over."""
 
 
 class LastingFault(Fault, frozen=True, kw_only=True):

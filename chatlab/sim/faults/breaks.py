@@ -14,7 +14,7 @@ class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
         for victim in scene.hit:
             for connection in victim.connections:
                 connection.reset()
-        yield scene.wait(0.0)
+        yield 0.0
 
 
 class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
@@ -31,7 +31,7 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
             victim.path.swallowing += 1
             for connection in victim.connections:
                 connection.silence(self.at)
-        yield scene.wait(self.duration)
+        yield self.duration
         for victim in scene.hit:
             victim.path.swallowing -= 1
 
@@ -42,4 +42,4 @@ class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
     def happen(self, scene: Scene) -> Happening:
         for victim in scene.hit:
             victim.path.cut_until = max(victim.path.cut_until, self.end_at)
-        yield scene.wait(self.duration)
+        yield self.duration

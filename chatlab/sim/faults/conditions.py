@@ -27,7 +27,7 @@ class Condition(LastingFault, frozen=True, kw_only=True):
         troubles = [self.trouble(scene.luck_of(victim)) for victim in scene.hit]
         for victim, trouble in zip(scene.hit, troubles, strict=True):
             victim.suffer(trouble)
-        yield scene.wait(self.duration)
+        yield self.duration
         for victim, trouble in zip(scene.hit, troubles, strict=True):
             victim.recover(trouble)
 

@@ -21,7 +21,7 @@ class Outage(LastingFault, frozen=True, kw_only=True):
 
     def happen(self, scene: Scene) -> Happening:
         self._stop(scene)
-        yield scene.wait(self.duration)
+        yield self.duration
         self._start(scene)
 
     def _stop(self, scene: Scene) -> None:
@@ -73,8 +73,8 @@ class Flapping(Outage, frozen=True, kw_only=True, tag="flapping"):
         begins = self.at
         while begins < self.end_at:
             self._stop(scene)
-            yield scene.wait(min(self.down, self.end_at - begins))
+            yield min(self.down, self.end_at - begins)
             self._start(scene)
             begins += self.period
             if begins < self.end_at:
-                yield scene.wait(begins - scene.now)
+                yield begins - scene.now

@@ -1,0 +1,129 @@
+"""People at rest: connected, and all that is to come by themselves is one heartbeat after the other.
+
+Most of a quiet day consists of pings and pongs that change nothing. They needn't happen one by one, as long
+as nobody looks: a person at rest *owes* them, and makes good for them as soon as anything else comes up.
+
+    at rest     a timer has fired with nothing to do; no fault, no packet under way, no message unsettled, and
+                the next so many round trips are sure to be shorter than the heartbeat's timeout
+    woken       by the end of those, by anything that reaches the person or their link, by what they do
+                themselves, by a fault, and by the end of the run
+    settling    all beats before now but the last two are only counted: pings, bytes, and draws of luck; those
+                two really take place, at their own times, as they may still be under way
+
+What the machine is like after many beats it says itself (`WebSocketMachine.skip_beats`). So all figures are
+the same as without rest, to the last bit. Who is recorded never rests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chatlab.dialects.base import ServerPong
+from chatlab.dialects.chatlab import encode_frame
+from chatlab.hub import Reply
+from chatlab.settings import HeartbeatConfig
+from chatlab.sim.latency import Latency
+from chatlab.sim.network import Link, frame_size
+from chatlab.sim.server import Server
+from chatlab.transports.machine import Ping, Pong, Received, Send, Tick
+from chatlab.transports.websocket import WebSocketMachine
+
+TICK = Tick()
+REPLAYED = 2
+"""So many of the beats that are owed take place: one may be under way, and one gave the last round trip."""
+
+
+class Rest:
+    """What all people at rest on one server have in common."""
+
+    __slots__ = ("_possible", "_server", "_settings")
+
+    def __init__(self, server: Server, settings: HeartbeatConfig) -> None:
+        self._server = server
+        self._settings = settings
+        # Each answer comes before the next ping, and each ping finds the server's rate limit untouched.
+        spacing = settings.interval - settings.timeout
+        self._possible = spacing >= 0 and spacing * server.config.rate >= server.config.burst
+
+    def beats(self, machine: WebSocketMachine, link: Link) -> float:
+        """Return how many of the next heartbeats are sure to change nothing; inf: all of them."""
+        up, down = link.path.up, link.path.down
+        if not (self._possible and link.calm and machine.resting and not self._server.loaded):
+            return 0
+        if not (isinstance(up, Latency) and isinstance(down, Latency)):
+            return 0
+        environment, half = self._server.environment, self._settings.timeout / 2
+        wanted = max(0.0, environment.look_ahead() - environment.now) / self._settings.interval + 1
+        return min(up.within(half, wanted), down.within(half, wanted))
+
+    def wake_at(self, machine: WebSocketMachine, beats: float) -> float:
+        """Return when a rest of so many beats is over: between the last of them and the next."""
+        return machine.deadline + (beats - 0.5) * self._settings.interval
+
+    def settle(self, machine: WebSocketMachine, link: Link, now: float) -> None:
+        """Make good for all beats before `now`."""
+        heartbeat = machine.resting
+        assert heartbeat is not None
+        owed = heartbeat.due(now)
+        if owed > REPLAYED:
+            self._skip(machine, link, heartbeat.latest + 1, owed - REPLAYED)
+        for _ in range(min(owed, REPLAYED)):
+            self._replay(machine, link, now)
+
+    def _skip(self, machine: WebSocketMachine, link: Link, first: int, beats: int) -> None:
+        """Count so many beats, the first of which has that number."""
+        path = link.path
+        assert isinstance(path.up, Latency)
+        assert isinstance(path.down, Latency)
+        path.up.skip(beats)
+        path.down.skip(beats)
+        link.count(
+            up=_sum(lambda id: _ping_size(machine.beat(id)), first, beats),
+            down=_sum(lambda id: _pong_size(machine.beat(id), id), first, beats),
+        )
+        machine.skip_beats(beats)
+
+    def _replay(self, machine: WebSocketMachine, link: Link, now: float) -> None:
+        """Let the next beat take place, as far as it comes before `now`; the rest of it in its time."""
+        at = machine.deadline
+        (ping,) = machine.handle(TICK, at)
+        assert isinstance(ping, Ping | Send)
+        arrives_at = link.send_at(at, _ping_size(ping))
+        if arrives_at >= now:
+            link.arrive(arrives_at, ping)
+            return
+        pong: Pong | Received
+        if isinstance(ping, Ping):
+            pong = Pong(link.link, ping.id)
+            size = frame_size(str(ping.id), masked=False)
+        else:
+            (reply,) = self._server.hub.receive(link.number, ping.data, arrives_at)
+            assert isinstance(reply, Reply)
+            assert isinstance(reply.frame, str)
+            pong = Received(link.link, reply.frame)
+            size = frame_size(reply.frame, masked=False)
+        heard_at = link.reply_at(arrives_at, size)
+        if heard_at >= now:
+            link.come_back(heard_at, pong)
+        else:
+            machine.handle(pong, heard_at)
+
+
+def _ping_size(ping: Ping | Send) -> int:
+    return frame_size(str(ping.id) if isinstance(ping, Ping) else ping.data, masked=True)
+
+
+def _pong_size(ping: Ping | Send, id: int) -> int:
+    pong = str(id) if isinstance(ping, Ping) else encode_frame(ServerPong(id))
+    return frame_size(pong, masked=False)
+
+
+def _sum(size: Callable[[int], int], first: int, count: int) -> int:
+    """Return the sizes of so many frames whose numbers begin with `first`: those with as many digits are of
+    one size."""
+    total, end = 0, first + count
+    while first < end:
+        after = min(end, 10 ** len(str(first)))
+        total += (after - first) * size(first)
+        first = after
+    return total

@@ -1,0 +1,226 @@
+"""Running ahead and resting save work, and change nothing: each scenario is run with and without them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import WebSocketSettings
+from chatlab.experiment.worlds import run
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.faults import (
+    AnyFault,
+    ConnectionReset,
+    Flapping,
+    HalfOpen,
+    HighLatency,
+    HttpError,
+    IdleTimeout,
+    LowBandwidth,
+    NoPong,
+    Partition,
+    ServerDown,
+    ServerRestart,
+    SlowServer,
+)
+from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.network import Link
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.rest import Rest
+
+FAULTS: dict[str, tuple[AnyFault, ...]] = {
+    "calm": (),
+    "server_down": (ServerDown(at=20.31, duration=6.2),),
+    "server_down_for_some": (ServerDown(at=20.31, duration=6.2, share=0.5),),
+    "server_restart": (ServerRestart(at=20.31, duration=3.7),),
+    "connection_reset": (ConnectionReset(at=20.31), ConnectionReset(at=35.0, share=0.5)),
+    "half_open": (HalfOpen(at=20.31, duration=3.3, share=0.7),),
+    "latency": (HighLatency(at=20.31, duration=9.4, latency=0.5, jitter=0.3),),
+    "bandwidth": (LowBandwidth(at=20.31, duration=9.4, bandwidth=300.0),),
+    "idle_timeout": (IdleTimeout(at=20.31, duration=20.0, timeout=4.1),),
+    "http_error": (HttpError(at=20.31, duration=9.0, retry_after=2.0), ConnectionReset(at=20.5)),
+    "no_pong": (NoPong(at=20.31, duration=12.0),),
+    "slow_server": (SlowServer(at=20.31, duration=9.0, service_time=0.05),),
+    "flapping": (Flapping(at=20.31, duration=20.0, period=7.0, down=2.3),),
+    "partition": (Partition(at=20.31, duration=8.0, share=0.5),),
+}
+NETWORKS = {
+    "constant": NetworkConfig(latency=0.08),
+    "log-normal": NetworkConfig(latency=LogNormal(median=0.05, p99=0.3)),
+    "jitter": NetworkConfig(latency=0.05, jitter=0.04, tls=True),
+    "heavy tail": NetworkConfig(latency=LogNormal(median=0.2, p99=1.5), jitter=0.1),
+}
+HEARTBEATS = {
+    "json": HeartbeatConfig(interval=5.0, timeout=2.5),
+    "ping": HeartbeatConfig(interval=4.0, timeout=1.9, mode="ping"),
+    "long timeout": HeartbeatConfig(interval=3.0, timeout=5.0),
+    "none": HeartbeatConfig(enabled=False),
+}
+SERVER, OUTBOX = ServerConfig(), OutboxConfig()
+RECONNECT = ReconnectConfig(jitter="full", max_delay=6.0)
+
+
+def crowd(
+    faults: tuple[AnyFault, ...] = (),
+    network: NetworkConfig = NETWORKS["log-normal"],
+    heartbeat: HeartbeatConfig = HEARTBEATS["json"],
+    *,
+    rate: float = 0.05,
+    seed: int = 1,
+    duration: float = 60.3,
+    server: ServerConfig = SERVER,
+    script: tuple[ScriptEntry, ...] = (),
+    outbox: OutboxConfig = OUTBOX,
+) -> Scenario:
+    return Scenario(
+        seed=seed,
+        duration=duration,
+        people=PeopleConfig(count=12, rooms=2, send_rate=rate, arrive_over=3.0, script=script),
+        transport=WebSocketSettings(
+            reconnect=RECONNECT, heartbeat=heartbeat, connect_timeout=4.0, outbox=outbox
+        ),
+        network=network,
+        server=server,
+        faults=faults,
+    )
+
+
+@pytest.fixture
+def step_by_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario, int], Run]:
+    """Runs a scenario in which nobody runs ahead or rests."""
+
+    def plainly(scenario: Scenario, sample: int = 0) -> Run:
+        with monkeypatch.context() as patch:
+            patch.setattr(LadderEnvironment, "look_ahead", lambda self: float("-inf"))
+            patch.setattr(Rest, "beats", lambda *_: 0)
+            return run(scenario, sample=sample)
+
+    return plainly
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts what was not scheduled: news taken ahead of their time, and heartbeats only counted."""
+    counts: Counter[str] = Counter()
+    as_if, skip = LadderEnvironment.as_if, Rest._skip
+
+    def counting_as_if(self: LadderEnvironment, time: float, callback: Any, /, *arguments: Any) -> Any:
+        counts["ahead"] += time > self.now
+        return as_if(self, time, callback, *arguments)
+
+    def counting_skip(self: Rest, machine: Any, link: Link, first: int, beats: int) -> None:
+        counts["beats"] += beats
+        skip(self, machine, link, first, beats)
+
+    monkeypatch.setattr(LadderEnvironment, "as_if", counting_as_if)
+    monkeypatch.setattr(Rest, "_skip", counting_skip)
+    return counts
+
+
+def figures(result: Run) -> tuple[object, ...]:
+    return result.metrics, result.series, result.latencies
+
+
+def assert_the_same(quick: Run, slow: Run) -> None:
+    assert quick.metrics == slow.metrics
+    assert quick.series == slow.series
+    assert quick.latencies == slow.latencies
+    for person in quick.people:
+        assert quick.steps(person) == slow.steps(person)
+
+
+@pytest.mark.parametrize("heartbeat", HEARTBEATS)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_it_changes_nothing(
+    fault: str, network: str, heartbeat: str, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    scenario = crowd(FAULTS[fault], NETWORKS[network], HEARTBEATS[heartbeat])
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=12), slow)  # Who is recorded doesn't rest.
+    assert_the_same(run(scenario, sample=4), slow)
+    assert_the_same(run(scenario, sample=0), slow)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_it_changes_nothing_whatever_the_luck(
+    rate: float, seed: int, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    faults = (ServerDown(at=20.31, duration=6.2, share=0.6), Partition(at=30.7, duration=5.0, share=0.5))
+    scenario = crowd(
+        faults, rate=rate, seed=seed, server=ServerConfig(accept_rate=1.5, backlog=3, presence=True)
+    )
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        crowd(script=(ScriptEntry(at=9.3, person="ada", action="disconnect"),)),
+        crowd(script=(ScriptEntry(at=25.0, person="person-3", text="hello"),), rate=0.0),
+        crowd(FAULTS["server_down"], outbox=OutboxConfig(max_size=1, max_age=2.0), rate=1.0),
+        crowd(server=ServerConfig(max_connections=8)),
+        crowd(server=ServerConfig(service_time=0.02, service="exponential")),
+        crowd(server=ServerConfig(rate=1.0, burst=2), rate=0.7),  # Too many frames: some are expelled.
+        crowd(FAULTS["server_down"], server=ServerConfig(keep_history=False)),
+    ],
+    ids=["leaves", "says", "ages", "full", "busy", "expelled", "forgets"],
+)
+def test_it_changes_nothing_for_special_people_and_servers(
+    scenario: Scenario, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=12), slow)
+    assert_the_same(run(scenario, sample=0), slow)
+
+
+def test_most_news_are_taken_ahead_and_most_heartbeats_only_counted(saved: Counter[str]) -> None:
+    run(crowd(duration=600.0, rate=0.0), sample=0)
+    assert 0.9 * 12 * 600 / 5 < saved["beats"] < 12 * 600 / 5
+    saved.clear()
+    result = run(crowd(duration=600.0, rate=0.2), sample=0)
+    assert saved["ahead"] > 0.9 * (result.metrics["delivered"] or 0)
+
+
+def test_where_a_round_trip_may_take_too_long_heartbeats_take_place(saved: Counter[str]) -> None:
+    run(crowd(network=NETWORKS["heavy tail"], duration=600.0, rate=0.0), sample=0)
+    assert saved["beats"] < 0.1 * 12 * 600 / 5
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "server"),
+    [
+        (HEARTBEATS["long timeout"], ServerConfig()),
+        (HEARTBEATS["json"], ServerConfig(rate=1.0)),
+        (HEARTBEATS["json"], ServerConfig(service_time=0.01)),
+    ],
+    ids=["pings overlap", "the rate limit is felt", "work takes time"],
+)
+def test_nobody_rests_where_heartbeats_may_matter(
+    heartbeat: HeartbeatConfig, server: ServerConfig, saved: Counter[str]
+) -> None:
+    run(crowd(heartbeat=heartbeat, server=server, duration=300.0, rate=0.0), sample=0)
+    assert saved["beats"] == 0
+
+
+def test_who_is_recorded_has_every_heartbeat_among_the_steps(saved: Counter[str]) -> None:
+    result = run(crowd(network=NETWORKS["constant"], duration=301.0, rate=0.0), sample=12)
+    assert saved["beats"] == 0
+    ticks = Counter(step.person for step in result.trace if type(step.event).__name__ == "Tick")
+    assert set(ticks.values()) <= {59, 60}
+
+
+def test_a_run_that_is_watched_in_pieces_is_the_same() -> None:
+    scenario = crowd(FAULTS["server_down"])
+    seen: list[float] = []
+    watched = run(scenario, sample=0, watch=seen.append)
+    assert len(seen) == 1000
+    assert figures(watched) == figures(run(scenario, sample=0))
