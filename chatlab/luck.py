@@ -81,27 +81,38 @@ class Luck:
 class Stream:
     """One person's numbers for one purpose, drawn in order."""
 
-    __slots__ = ("_draw", "_luck", "_person", "_purpose", "_strip")
+    __slots__ = ("_end", "_luck", "_next", "_number", "_person", "_purpose", "_strip")
 
     def __init__(self, luck: Luck, person: int, purpose: str) -> None:
         self._luck = luck
         self._person = person
         self._purpose = purpose
-        self._draw = 0
+        # The next number is in this strip, at this place, if that isn't already the end of the person's part.
+        self._number = -1
         self._strip = _NO_STRIP
+        self._next = self._end = (person % PEOPLE + 1) * STRIP
 
     def __call__(self) -> float:
-        draw = self._draw
-        self._draw = draw + 1
-        place = draw % STRIP
-        if not place:
-            self._strip = self._luck.strip(self._purpose, self._person // PEOPLE, draw // STRIP)
-        return self._strip[self._person % PEOPLE * STRIP + place]
+        place = self._next
+        if place == self._end:
+            self._turn_to(self._number + 1)
+            place -= STRIP
+        self._next = place + 1
+        return self._strip[place]
+
+    def _turn_to(self, number: int) -> None:
+        self._number = number
+        self._strip = self._luck.strip(self._purpose, self._person // PEOPLE, number)
+
+    @property
+    def drawn(self) -> int:
+        """How many numbers were drawn."""
+        return (self._number + 1) * STRIP - (self._end - self._next)
 
     def below(self, limit: float, wanted: float) -> int:
         """Return how many of the next draws are sure to be below the limit: not all that are, and hardly more
         than are `wanted`."""
-        draw = self._draw
+        draw = self.drawn
         block, person = self._person // PEOPLE, self._person % PEOPLE
         tile = draw // DRAWS
         end = min(tile + FAR, (draw + wanted) / DRAWS)
@@ -111,6 +122,9 @@ class Stream:
 
     def skip(self, draws: int) -> None:
         """Go on behind so many further draws."""
-        self._draw = draw = self._draw + draws
-        if draw % STRIP:
-            self._strip = self._luck.strip(self._purpose, self._person // PEOPLE, draw // STRIP)
+        number, place = divmod(self.drawn + draws, STRIP)
+        if not place:
+            self._number = number - 1  # and its strip is no longer needed.
+        elif number != self._number:
+            self._turn_to(number)
+        self._next = self._end - STRIP + (place or STRIP)

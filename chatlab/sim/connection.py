@@ -121,6 +121,11 @@ class Connection(ABC):
         path, now = self.path, self._environment.now
         if now != self._up_sent_at:
             self._up_sent_at = now
+            if path.trouble is NO_TROUBLE and now >= path.cut_until:  # As below, but quicker.
+                self._traffic.bytes_up += size
+                self._up_delay = delay = (draw or path.up)()
+                self._up_at = at = max(now + delay, self._up_at)
+                return at
             self._up_delay = path.delay(draw or path.up)
         return self._up_behind(size)
 
@@ -141,6 +146,11 @@ class Connection(ABC):
         path, now = self.path, self._environment.now
         if now != self._down_sent_at:
             self._down_sent_at = now
+            if path.trouble is NO_TROUBLE and now >= path.cut_until:  # As below, but quicker.
+                self._traffic.bytes_down += size
+                self._down_delay = delay = (draw or path.down)()
+                self._down_at = at = max(now + delay, self._down_at)
+                return at
             self._down_delay = path.delay(draw or path.down)
         return self._down_behind(size)
 

@@ -97,7 +97,6 @@ class Driver:
         "_network",
         "_recorder",
         "_rest",
-        "_resting",
         "_sessions",
         "_steps",
         "acts_at",
@@ -106,6 +105,7 @@ class Driver:
         "path",
         "person",
         "read_at",
+        "resting",
     )
 
     def __init__(
@@ -133,7 +133,7 @@ class Driver:
         self._make_session = make_session
         self._sessions = _NO_SESSIONS
         self._rest = rest if steps is None else None
-        self._resting = False
+        self.resting = False
         self._abandoned = False  # a link, which may still have packets on the path, and draw its luck
         self._messages = 0
         self._armed_at = inf
@@ -179,7 +179,8 @@ class Driver:
 
     def submit(self, text: str) -> None:
         """Send a message."""
-        self.wake()
+        if self.resting:
+            self.wake()
         self._messages += 1
         message = OutgoingMessage(text, client_id=f"{self.name}-{self._messages}")
         event = Submit(message)
@@ -199,7 +200,7 @@ class Driver:
 
     def handle(self, event: Event) -> None:
         """Give the machine an event, and do what it wants."""
-        if self._resting:
+        if self.resting:
             self.wake()
         now = self._environment.now
         machine = self._machine
@@ -213,7 +214,8 @@ class Driver:
 
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
-        self.wake()
+        if self.resting:
+            self.wake()
         if self._forget_link(event.link) is None:
             exchange = self._forget_exchange(event.link)
             assert exchange is not None
@@ -336,22 +338,22 @@ class Driver:
         if self._rest is not None and len(self.links) == 1 and isinstance(machine, WebSocketMachine):
             beats = self._rest.beats(machine, self.links[0])
             if beats:
-                self._resting = True
+                self.resting = True
                 deadline = self._rest.wake_at(machine, beats)
         if deadline < inf:
             self._arm(deadline)
 
     def wake(self) -> None:
         """Be no longer at rest: something is coming up."""
-        if self._resting:
+        if self.resting:
             self._settle()
             if self._machine.deadline < self._armed_at:
                 self._arm(self._machine.deadline)
 
     def _settle(self) -> None:
         """Make good for all heartbeats that are owed."""
-        if self._resting:
-            self._resting = False
+        if self.resting:
+            self.resting = False
             machine = self._machine
             assert self._rest is not None
             assert isinstance(machine, WebSocketMachine)

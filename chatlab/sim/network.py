@@ -60,7 +60,9 @@ def query_size(query: Mapping[str, str]) -> int:
 
 
 class Client(Protocol):
-    """The person's end of a link or a request."""
+    """The person's end of a link or a request; `resting`: to be woken before anything comes up."""
+
+    resting: bool
 
     def handle(self, event: Event) -> None:
         """Take what has come in."""
@@ -246,22 +248,13 @@ class Link(Connection):
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of so many bytes, header included, to the person."""
-        environment, path = self._environment, self.path
-        self._client.wake()
-        now = environment.now
-        if now > self.silent_at + GIVE_UP:
+        if self._client.resting:
+            self._client.wake()
+        if self._environment.now > self.silent_at + GIVE_UP:
             self.served = False
             self._door.leave(self)
-            return
-        if path.trouble is NO_TROUBLE:  # As `_down`, where it is called most.
-            self._traffic.bytes_down += size
-            if now != self._down_sent_at:
-                self._down_sent_at = now
-                self._down_delay = path.down()
-            self._down_at = at = path.arrival(now, self._down_delay, self._down_at)
         else:
-            at = self._down(size)
-        self._tell(at, self._take_reply, frame)
+            self._tell(self._down(size), self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
         if self.held and self._environment.now < self.silent_at:
@@ -275,7 +268,8 @@ class Link(Connection):
         if not self._accepted:
             self.abort()
             return
-        self._client.wake()
+        if self._client.resting:
+            self._client.wake()
         self.served = False
         at = self._down(frame_size("xx" + reason, masked=False))
         self._tell(at, self._end, Failure("close", code, reason))

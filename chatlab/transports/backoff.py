@@ -17,6 +17,7 @@ Jitter".
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import inf
 from typing import assert_never
 
@@ -26,6 +27,9 @@ from chatlab.settings import ReconnectConfig
 
 Uniform = Callable[[], float]
 """A source of random numbers, uniform in [0, 1)."""
+
+REMEMBERED_FORMULAS = 64
+"""So many retries' formulas are worked out once for all."""
 
 
 def exponential(config: ReconnectConfig, attempt: int) -> float:
@@ -79,20 +83,31 @@ def next_delay(config: ReconnectConfig, attempt: int, previous: float, u: float,
     `previous` is the delay before (used by `decorrelated`). A `floor` (a server's Retry-After) above the
     formula's fixed part takes its place, uncapped, so that the spread comes on top of it.
     """
-    formula = terms(config, attempt)
+    return _delay(terms(config, attempt), previous, u, floor)
+
+
+def _delay(formula: Terms, previous: float, u: float, floor: float) -> float:
     spread = max(0.0, formula.spread + formula.growth * previous)
     if floor > formula.fixed:
         return floor + u * min(spread, formula.limit)
     return min(formula.fixed + u * spread, formula.limit)
 
 
+@lru_cache
+def _formulas(config: ReconnectConfig) -> list[Terms]:
+    """Return the formulas of the first retries, for all who have these settings; it is filled as they are
+    asked for."""
+    return []
+
+
 class Backoff:
     """Counts the attempts since the last stable connection, and says when to try again."""
 
-    __slots__ = ("_config", "_previous", "_uniform", "attempts")
+    __slots__ = ("_config", "_formulas", "_previous", "_uniform", "attempts")
 
     def __init__(self, config: ReconnectConfig, uniform: Uniform) -> None:
         self._config = config
+        self._formulas = _formulas(config)
         self._uniform = uniform
         self.reset()
 
@@ -113,13 +128,24 @@ class Backoff:
         """Take another first delay, in seconds, as the server wishes."""
         if base_delay != self._config.base_delay:
             self._config = self._config.replace(base_delay=base_delay)
+            self._formulas = _formulas(self._config)
             if not self.attempts:
                 self.reset()
 
     def next(self, retry_after: float | None = None) -> float:
         """Count one more attempt, and return its delay in seconds."""
-        floor = min(max(retry_after or 0.0, 0.0), self._config.max_retry_after)
-        delay = next_delay(self._config, self.attempts, self._previous, self._uniform(), floor)
-        self.attempts += 1
-        self._previous = min(delay, self._config.max_delay)
+        config, attempt = self._config, self.attempts
+        floor = min(max(retry_after, 0.0), config.max_retry_after) if retry_after else 0.0
+        delay = _delay(self._formula(attempt), self._previous, self._uniform(), floor)
+        self.attempts = attempt + 1
+        self._previous = min(delay, config.max_delay)
         return delay
+
+    def _formula(self, attempt: int) -> Terms:
+        formulas = self._formulas
+        if attempt < len(formulas):
+            return formulas[attempt]
+        formula = terms(self._config, attempt)
+        if attempt == len(formulas) < REMEMBERED_FORMULAS:
+            formulas.append(formula)
+        return formula

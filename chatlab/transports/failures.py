@@ -6,9 +6,10 @@ Source: RFC 6455 §7.4.1 and the IANA registry of close codes; RFC 9110 §15.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from chatlab.settings import Verdict
-from chatlab.transports.machine import Failure
+from chatlab.transports.machine import Failure, FailureKind
 
 FAILURES: Mapping[str, Verdict] = {
     "refused": "retry",
@@ -58,7 +59,12 @@ def unauthorized(failure: Failure) -> bool:
 
 def judge(failure: Failure, overrides: Mapping[str, Verdict]) -> Verdict:
     """Return the verdict on a failure: the user's before ours, the exact code's before its kind's."""
-    exact = failure.kind if failure.code is None else f"{failure.kind} {failure.code}"
-    return (
-        overrides.get(exact) or FAILURES.get(exact) or overrides.get(failure.kind) or FAILURES[failure.kind]
-    )
+    kind, exact = failure.kind, _exact(failure.kind, failure.code)
+    if not overrides:
+        return FAILURES.get(exact) or FAILURES[kind]
+    return overrides.get(exact) or FAILURES.get(exact) or overrides.get(kind) or FAILURES[kind]
+
+
+@lru_cache
+def _exact(kind: FailureKind, code: int | None) -> str:
+    return kind if code is None else f"{kind} {code}"

@@ -29,15 +29,17 @@ from chatlab.transports.outbox import Outbox
 class Ledger:
     """One person's accepted messages, and what that person has received.
 
-    Most people of a crowd only read; so there is an outbox only once there is something to send.
+    Most people of a crowd only read; so there is an outbox only once there is something to send. Where nothing
+    `ages`, there is no `deadline`.
     """
 
-    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "cursor")
+    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "ages", "cursor")
 
     def __init__(self, config: TransportConfig, dialect: Dialect, *, acks: bool) -> None:
         self._config = config
         self._dialect = dialect
         self._acks = acks
+        self.ages = config.outbox.max_age is not None
         self._notes = dialect.gap is not None or not dialect.idempotent
         self._outbox: Outbox | None = None
         self.cursor = Cursor(config.after)

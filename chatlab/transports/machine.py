@@ -10,6 +10,7 @@ driver may report late without harm.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -36,9 +37,14 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     retry_after: float | None = None
 
     def __str__(self) -> str:
-        what = _SPOKEN.get(self.kind, self.kind)
-        head = what if self.code is None else f"{what} {self.code}"
-        return f"{head}: {self.reason}" if self.reason else head
+        return _spoken(self.kind, self.code, self.reason)
+
+
+@lru_cache(256)
+def _spoken(kind: FailureKind, code: int | None, reason: str) -> str:
+    what = _SPOKEN.get(kind, kind)
+    head = what if code is None else f"{what} {code}"
+    return f"{head}: {reason}" if reason else head
 
 
 # Events: what happened.

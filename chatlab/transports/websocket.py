@@ -268,7 +268,8 @@ class WebSocketMachine:
                 pass  # A WebSocket makes no requests.
             case unknown:
                 assert_never(unknown)
-        self.deadline = min(self._state.deadline, self._ledger.deadline)
+        deadline = self._state.deadline
+        self.deadline = min(deadline, self._ledger.deadline) if self._ledger.ages else deadline
         return out
 
     # Connecting and disconnecting

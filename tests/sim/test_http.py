@@ -70,6 +70,8 @@ class World:
     def lose(self, event: Closed | Answered) -> None:
         self.handle(event)
 
+    resting = False
+
     def wake(self) -> None:
         """Is never at rest."""
 

@@ -70,6 +70,8 @@ class Person:
     def lose(self, event: Closed | Answered) -> None:
         self.handle(event)
 
+    resting = False
+
     def wake(self) -> None:
         """Is never at rest."""
 
