@@ -13,6 +13,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
@@ -233,7 +234,7 @@ class Dialect:
         """Its part for transports over HTTP; None: it has WebSockets only."""
         return None
 
-    @property
+    @cached_property
     def transports(self) -> tuple[str, ...]:
         """The transports that can speak it, best first."""
         http = self.http

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import assert_never
 
 from chatlab.dialects.base import Ack, ServerPing, ServerPong, Unreadable, Welcome
@@ -91,7 +92,7 @@ class Hub:
         messages (None: all)."""
         there = self.room(room)
         replay = there.replay(self.epoch, after, history)
-        out: list[Output] = [Reply((member,), encode_frame(Welcome(cursor=replay.start, resync=replay.gap)))]
+        out: list[Output] = [Reply((member,), _welcome(replay.start, replay.gap))]
         out.extend(Reply((member,), encode_message(message)) for message in replay.messages)
         entry = Member(float(self.config.burst), now, there, sender)
         others = tuple(there.members)
@@ -191,3 +192,8 @@ class Hub:
 def _published(room: Room, message: ChatMessage) -> list[Output]:
     keep = Keep(room.name, message)
     return [keep, Reply(tuple(room.members), encode_message(message))] if room.members else [keep]
+
+
+@lru_cache
+def _welcome(cursor: str, resync: bool) -> str:
+    return encode_frame(Welcome(cursor=cursor, resync=resync))

@@ -104,14 +104,17 @@ class Connection(ABC):
         self._environment = traffic.environment
         self._door = door
         self._accepted_at = 0.0
-        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = -inf
-        self._up_delay = self._down_delay = nan
+        self._forget_packets()
         self._idle: Alarm | None = None
         self.path = path
         self.number = 0
         self.held = True
         self.served = False
         self.silent_at = -inf if path.swallowing else inf
+
+    def _forget_packets(self) -> None:
+        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = -inf
+        self._up_delay = self._down_delay = nan
 
     # Packets. Whoever takes one checks for himself whether he is still there.
     # What is sent at one instant goes as one packet, and the end of the bytes goes with the last one.

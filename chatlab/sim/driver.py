@@ -232,16 +232,42 @@ class Driver:
             at < self._machine.deadline
             and len(self.links) == 1
             and self.path.trouble is NO_TROUBLE
-            and self._foresees(at)
+            and at < self._horizon
         )
 
-    def _foresees(self, at: float) -> bool:
-        """Whether no fault, nor the end of the run, nor the person's own will comes before that time."""
+    @property
+    def _horizon(self) -> float:
+        """Before that there is no fault, nor the end of the run, nor will the person do anything."""
+        if self._abandoned or self._sessions:
+            return -inf
         environment = self._environment
         horizon = environment.horizon
         if horizon < environment.now:
             horizon = environment.look_ahead()
-        return at < horizon and at < self.acts_at and not (self._abandoned or self._sessions)
+        return min(self.acts_at, horizon)
+
+    def refused(self, link: Link) -> bool:
+        """Take the news that the link is refused, if all that comes of it is another attempt.
+
+        A crowd at a narrow door is refused again and again, and no machine has anything new to say then.
+        """
+        machine = self._machine
+        if self._steps is not None or self.links != (link,) or not isinstance(machine, WebSocketMachine):
+            return False
+        recorder, now, until = self._recorder, self._environment.now, self._horizon
+        at = machine.retry_refused(now, until)
+        if at is None:
+            return False
+        recorder.changed(self.person, ConnectionStatus.RECONNECTING, now)
+        if at < until:
+            recorder.changed(self.person, ConnectionStatus.RECONNECTING, at)
+            recorder.attempted(at)
+            self._environment.as_if(at, link.knock_again, machine.link)
+        else:
+            self.links = ()
+        if machine.deadline < self._armed_at:
+            self._arm(machine.deadline)
+        return True
 
     # The machine
 
@@ -312,7 +338,7 @@ class Driver:
     def _arm(self, deadline: float) -> None:
         environment = self._environment
         deadline = max(deadline, environment.now)
-        if not self.links and self._foresees(deadline):
+        if not self.links and deadline < self._horizon:
             environment.as_if(deadline, self.handle, TICK)
             return
         self._armed_at = deadline

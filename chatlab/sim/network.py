@@ -70,6 +70,9 @@ class Client(Protocol):
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
 
+    def refused(self, link: Link) -> bool:
+        """Take the news that the link is refused, and let it knock again; False: it has to be `lost`."""
+
     def wake(self) -> None:
         """Be no longer at rest: something is coming up."""
 
@@ -184,7 +187,14 @@ class Link(Connection):
     # The opening handshake
 
     def _refused(self) -> None:
-        self._end(REFUSED)
+        if not self.held or self._silent or not self._client.refused(self):
+            self._end(REFUSED)
+
+    def knock_again(self, number: int) -> None:
+        """Be another link, of that number, after this one was refused."""
+        self.link = number
+        self._forget_packets()
+        self.knock()
 
     def _speak(self) -> None:
         self._standing = True

@@ -7,8 +7,8 @@ as nobody looks: a person at rest *owes* them, and makes good for them as soon a
                 the next so many round trips are sure to be shorter than the heartbeat's timeout
     woken       by the end of those, by anything that reaches the person or their link, by what they do
                 themselves, by a fault, and by the end of the run
-    settling    all beats before now but the last two are only counted: pings, bytes, and draws of luck; those
-                two really take place, at their own times, as they may still be under way
+    settling    all beats before now but the last are only counted: pings, bytes, and draws of luck; that one
+                really takes place, at its own time, and the one before it too where it may be under way
 
 What the machine is like after many beats it says itself (`WebSocketMachine.skip_beats`). So all figures are
 the same as without rest, to the last bit. Who is recorded never rests.
@@ -29,8 +29,6 @@ from chatlab.transports.machine import Ping, Pong, Received, Send, Tick
 from chatlab.transports.websocket import WebSocketMachine
 
 TICK = Tick()
-REPLAYED = 2
-"""So many of the beats that are owed take place: one may be under way, and one gave the last round trip."""
 
 
 class Rest:
@@ -65,9 +63,12 @@ class Rest:
         heartbeat = machine.resting
         assert heartbeat is not None
         owed = heartbeat.due(now)
-        if owed > REPLAYED:
-            self._skip(machine, link, heartbeat.latest + 1, owed - REPLAYED)
-        for _ in range(min(owed, REPLAYED)):
+        last_at = machine.deadline + (owed - 1) * self._settings.interval
+        # The last round trip that is over is what the machine has measured.
+        replayed = 1 if now - last_at >= self._settings.timeout else 2
+        if owed > replayed:
+            self._skip(machine, link, heartbeat.latest + 1, owed - replayed)
+        for _ in range(min(owed, replayed)):
             self._replay(machine, link, now)
 
     def _skip(self, machine: WebSocketMachine, link: Link, first: int, beats: int) -> None:

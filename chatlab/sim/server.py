@@ -76,7 +76,10 @@ class Server:
 
     def upgrade(self, link: Link) -> None:
         """Let an accepted connection in, and bring it up to date."""
-        self._do(link, partial(self._upgrade, link))
+        if self.loaded:
+            self._do(link, partial(self._upgrade, link))
+        else:
+            self._upgrade(link)
 
     def _upgrade(self, link: Link) -> None:
         refusal = self._refusal(link)
@@ -104,7 +107,10 @@ class Server:
 
     def request(self, exchange: Exchange) -> None:
         """Take a request."""
-        self._do(exchange.connection, partial(self._request, exchange))
+        if self.loaded:
+            self._do(exchange.connection, partial(self._request, exchange))
+        else:
+            self._request(exchange)
 
     def _request(self, exchange: Exchange) -> None:
         if not exchange.awaited:
@@ -143,9 +149,6 @@ class Server:
 
     def _do(self, connection: Connection, work: Callable[[], None]) -> None:
         """Do something for a connection when its turn has come and been done, if it is still there."""
-        if not self.loaded:
-            work()
-            return
         effort = self.config.service_time
         if self.config.service == "exponential":
             effort *= -log1p(-self._uniform())

@@ -29,8 +29,8 @@ from chatlab.transports.outbox import Outbox
 class Ledger:
     """One person's accepted messages, and what that person has received.
 
-    Most people of a crowd only read; so there is an outbox only once there is something to send. Where nothing
-    `ages`, there is no `deadline`.
+    Most people of a crowd only read; so there is an outbox only once there is something to send. Where
+    nothing `ages`, there is no `deadline`.
     """
 
     __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "ages", "cursor")

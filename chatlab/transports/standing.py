@@ -95,6 +95,16 @@ class Standing:
         )
         return Next("retry", retry_at)
 
+    def retry_quietly(self, failure: Failure, now: float) -> float | None:
+        """Take in a failure that says nothing new, and return when to try again; None: it isn't so."""
+        if (
+            self.status is not ConnectionStatus.RECONNECTING
+            or self.backoff.exhausted
+            or judge(failure, self._failures) != "retry"
+        ):
+            return None
+        return now + self.backoff.next(failure.retry_after)
+
     def give_up(self, failure: Failure, out: list[Effect], reason: str = "") -> None:
         """The transport ends here, whatever the failure table says."""
         self._notify(

@@ -61,6 +61,7 @@ from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
+from chatlab.transports.failures import REFUSED
 from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.hints import heartbeat_refused, not_there
 from chatlab.transports.ledger import Ledger
@@ -208,6 +209,29 @@ class WebSocketMachine:
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
         return self._ledger.accepts(message)
+
+    def retry_refused(self, now: float, until: float) -> float | None:
+        """Be as after the link was refused now, and if the next attempt begins before `until`, as after that.
+
+        Return when it begins; None: nothing was done, as there is more to tell than that it's tried again.
+        """
+        state = self._state
+        if not isinstance(state, Connecting) or self._ledger.ages:
+            return None
+        at = self._standing.retry_quietly(REFUSED, now)
+        if at is None:
+            return None
+        if at < until:
+            self._state = Connecting(self._links.next(), at + self._config.connect_timeout, state.opening)
+        else:
+            self._state = Waiting(at)
+        self.deadline = self._state.deadline
+        return at
+
+    @property
+    def link(self) -> int:
+        """The number of the link; 0: there is none."""
+        return self._state.link
 
     @property
     def resting(self) -> Heartbeat | None:

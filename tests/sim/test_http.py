@@ -78,6 +78,9 @@ class World:
     def undisturbed(self, at: float) -> bool:
         return False
 
+    def refused(self, link: object) -> bool:
+        return False
+
     def fetch(self, request: Request, purpose: Purpose = "poll") -> Exchange:
         self.latest += 1
         return self.session.fetch(self.latest, purpose, request)
