@@ -45,7 +45,7 @@ class Ledger:
         self._changed = array("I")
         self._statuses = bytearray()
         self._changed_at = array("d")
-        self._sorted_changes: tuple[Column, Column, Column] = np.empty(0), np.empty(0), np.empty(0)
+        self._sorted_changes: tuple[Column, Column, Column] | None = None
         self._attempted_at = array("d")
         self.refusals = 0
         self.resyncs = 0
@@ -135,7 +135,7 @@ class Ledger:
     @property
     def changes(self) -> tuple[Column, Column, Column]:
         """Of each change of status, by person and then time: who, to which (an index of `STATUSES`), when."""
-        if len(self._sorted_changes[0]) != len(self._changed):
+        if self._sorted_changes is None or len(self._sorted_changes[0]) != len(self._changed):
             people = np.array(self._changed, dtype=np.int64)
             order = np.argsort(people, kind="stable")
             statuses = np.frombuffer(bytes(self._statuses), dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -67,6 +68,7 @@ class _Writer:
     """Writes straight into the server's log."""
 
     person = 1
+    acts_at = -inf
 
     def __init__(self, model: Model, diary: _Diary) -> None:
         self._model = model
