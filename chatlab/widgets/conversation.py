@@ -39,6 +39,7 @@ from chatlab.transports.machine import (
 from chatlab.widgets.views import ChatLog, FrameLog, Mark, Span, StatusBadge
 
 _EVENT = re.compile(rb"^event: ?(.{1,40})$", re.MULTILINE)
+_COMMENT = re.compile(rb"(?::[^\r\n]*(?:[\r\n]+|$))+")
 _TYPE = re.compile(r'"type"\s*:\s*"([^"]{1,40})"')
 TYPING_LASTS = 6.0
 """Seconds after which somebody who typed is thought to have stopped."""
@@ -216,8 +217,7 @@ def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
         case Send(data=text):
             return "up", _kind(text), text.encode()
         case ReceivedBytes(data=data):
-            event = _EVENT.search(data, 0, 200)
-            return "down", event[1].decode("utf-8", "replace") if event else "bytes", data
+            return "down", _stream_kind(data), data
         case Fetch(purpose=purpose, request=request):
             query = "&".join(f"{name}={value}" for name, value in request.query.items())
             line = f"{request.method} {request.path}?{query}\n{request.body}"
@@ -240,6 +240,13 @@ def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
             return "local", "close", f"{code} {reason}".strip().encode()
         case _:
             return None
+
+
+def _stream_kind(data: bytes) -> str:
+    """Return the name of the first event in a piece of a stream; "comment" where there is nothing else."""
+    if event := _EVENT.search(data, 0, 200):
+        return event[1].decode("utf-8", "replace")
+    return "comment" if _COMMENT.fullmatch(data, 0, 200) else "bytes"
 
 
 def _kind(text: str) -> str:

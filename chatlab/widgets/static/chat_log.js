@@ -3,6 +3,7 @@ import { Download } from "./download.js";
 import { Feed } from "./feed.js";
 import { TailList } from "./tail_list.js";
 import { setTime, visible, visibleLine } from "./text.js";
+import { Upload } from "./upload.js";
 import { element, mount, Scope, setText } from "./view.js";
 
 const COLLAPSED = 1_500; // characters of a message shown before "show more"
@@ -188,7 +189,9 @@ function render({ model, el }) {
   });
   scroller.append(list.earlier, element(doc, "div", { class: "cl-empty" }, "No messages yet"));
   const download = new Download({ scope, doc, model, name: "chatlab-transcript", what: "messages" });
-  const foot = element(doc, "div", { class: "cl-foot" }, typing, download.node);
+  const upload = new Upload({ scope, doc, model, what: "messages", target: scroller });
+  const files = element(doc, "div", { class: "cl-save" }, download.node, upload.node);
+  const foot = element(doc, "div", { class: "cl-foot" }, typing, files);
   el.append(element(doc, "div", { class: "cl-frame" }, scroller, list.jump), announcer, foot, compose({ scope, doc, model, announce }));
 
   scope.listen(scroller, "click", (event) => {
@@ -204,6 +207,7 @@ function render({ model, el }) {
   let forget = () => {};
   const notes = {
     file: (message) => download.take(message),
+    loaded: (message) => upload.take(message),
     typing({ names }) {
       forget();
       setText(typing, typingText(Array.isArray(names) ? names : []));

@@ -104,6 +104,25 @@ export class TailList {
     this.onChange();
   }
 
+  /** Keeps only rows of which `keeps(row)` is true; what somebody looks at stays where it is. */
+  retain(keeps) {
+    const gone = this.#order.filter(({ row }) => !keeps(row));
+    if (!gone.length) return;
+    const keep = this.#anchor();
+    for (const entry of gone) this.#forget(entry);
+    this.#order = this.#order.filter(({ row }) => this.#entries.has(row.id));
+    if (!this.#order.length) return this.clear();
+    if (this.#pinned) this.toEnd();
+    else keep();
+    this.onChange();
+  }
+
+  /** Takes these rows out, where they are shown. */
+  drop(rows) {
+    const ids = new Set(rows.map(({ id }) => id).filter((id) => this.#entries.has(id)));
+    if (ids.size) this.retain(({ id }) => !ids.has(id));
+  }
+
   toEnd() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.#pinned = true;
