@@ -30,7 +30,7 @@ def explore_transports() -> Explorer:
     """Return an explorer that compares the four transports in one chat: latency, requests and bytes."""
     controls = {
         "people": Slider("People in the room", 5, 2, 30, "whole"),
-        "rate": Slider("Messages a minute, each", 6.0, 0.2, 60.0, "log"),
+        "rate": Slider("Each sends (a minute)", 6.0, 0.2, 60.0, "log"),
         "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
         "interval": Slider("Short poll every (s)", 3.0, 0.2, 30.0, "log"),
         "outage": Slider("The server is gone (s)", 0.0, 0.0, 60.0),
