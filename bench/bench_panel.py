@@ -1,4 +1,6 @@
-"""What one more message costs in the panel, beside other ways to show a growing log, in a real JupyterLab."""
+"""What one more message costs in the panel, beside other ways to show a growing log, and how soon an
+explorer's plot follows its slider, in a real JupyterLab.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,17 @@ SIZES = (1_000, 10_000)
 ROUNDS = 15
 BURST = 10_000
 LINE = "a message of about the usual length, number"
+SLIDERS = {
+    "backoff": "Your multiplier",
+    "heartbeat": "Heartbeat every (s)",
+    "herd": "The server is gone (s)",
+    "polling": "Short poll every (s)",
+    "transports": "One way (s)",
+}
+"""An explorer's slider that is moved."""
+MOVES = 25
+DRAG = 2.0
+"""Seconds for which a slider is dragged."""
 
 SETUP = f"""
 import threading, time
@@ -96,6 +109,7 @@ def main() -> str:
         traffic = Traffic(page)
         rows = [f"| {way.title} | {' | '.join(_cells(page, lab, traffic, way))} |" for way in WAYS]
         burst = _burst(page)
+        frames = [f"| {name} | {' | '.join(_frames(page, lab, name))} |" for name in SLIDERS]
     head = " | ".join(f"N = {size:,}: kB | ms" for size in SIZES)
     return (
         "# What one more message costs in the panel\n\n"
@@ -105,7 +119,14 @@ def main() -> str:
         f"| way | {head} |\n|---|{'--:|' * 2 * len(SIZES)}\n" + "\n".join(rows) + "\n\n"
         f"A burst of {BURST:,} messages, handed over one by one within a second to the panel that holds "
         f"{SIZES[-1]:,}: **{burst['seen']:,}** of them came to the page, the last one after "
-        f"{burst['seconds']:.1f} s; the page never stood still for longer than {burst['still']:.0f} ms.\n"
+        f"{burst['seconds']:.1f} s; the page never stood still for longer than {burst['still']:.0f} ms.\n\n"
+        "## How soon an explorer's plot follows its slider\n\n"
+        "Milliseconds from a move of the slider until the page has painted the plot of its new value, median "
+        f"and 90th percentile of {MOVES} moves, one after the other; and plots a second while the slider is "
+        f"dragged for {DRAG:.0f} s, at every frame of the page.\n\n"
+        "| explorer | ms a frame | 90 % within | frames a second, dragged |\n|---|--:|--:|--:|\n"
+        + "\n".join(frames)
+        + "\n"
     )
 
 
@@ -189,3 +210,59 @@ def _burst(page: Page) -> dict[str, Any]:
         BURST,
     )
     return outcome
+
+
+MOVE = """
+const explorer = document.querySelector(".chatlab-explorer");
+const sliders = [...explorer.querySelectorAll("input[type=range]")];
+const slider = sliders.find(e => e.labels[0].innerText.startsWith(label));
+const picture = explorer.querySelector(".cl-picture img");
+let place = Number(slider.value);
+const move = () => {
+  place = place >= Number(slider.max) - 1 ? Number(slider.min) + 1 : place + 1;
+  slider.value = String(place);
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const painted = () => new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
+"""
+
+
+def _frames(page: Page, lab: Lab, name: str) -> list[str]:
+    """Move an explorer's slider, and return what one frame takes, and how many come while it is dragged."""
+    code = f"from chatlab.widgets.explorers import *\nexplore_{name}()"
+    run_all(page, lab, write_notebook(lab, "bench.ipynb", code))
+    page.locator(".chatlab-explorer img").wait_for()
+    arguments = {"label": SLIDERS[name], "moves": MOVES, "seconds": DRAG}
+    times: list[float] = page.evaluate(
+        f"""async ({{ label, moves }}) => {{
+          {MOVE}
+          const times = [];
+          for (let number = -5; number < moves; number += 1) {{
+            const before = picture.src, begin = performance.now();
+            move();
+            while (picture.src === before) await new Promise(resolve => setTimeout(resolve));
+            await picture.decode();
+            await painted();
+            if (number >= 0) times.push(performance.now() - begin);
+          }}
+          return times;
+        }}""",
+        arguments,
+    )
+    rate: float = page.evaluate(
+        f"""async ({{ label, seconds }}) => {{
+          {MOVE}
+          let frames = 0;
+          const observer = new MutationObserver(() => {{ frames += 1; }});
+          observer.observe(picture, {{ attributeFilter: ["src"] }});
+          const begin = performance.now();
+          while (performance.now() - begin < 1000 * seconds) {{
+            move();
+            await painted();
+          }}
+          observer.disconnect();
+          return frames / seconds;
+        }}""",
+        arguments,
+    )
+    return [f"{median(times):.0f}", f"{sorted(times)[int(0.9 * len(times))]:.0f}", f"{rate:.0f}"]

@@ -173,6 +173,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _retry(self, id: str) -> None:
         if (message := self._talk.own(id)) is not None:
             self._submit(message)
+        else:
+            self._talk.notice("Not sent again: that message is from a file. Copy its text to say it anew.")
 
     def _tell_typing(self) -> None:
         if self.transport is not None:

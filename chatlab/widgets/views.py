@@ -166,6 +166,7 @@ class StatusBadge(SnapshotWidget):
 
     def __init__(self, **kwargs: Any) -> None:
         self._retry_at: float | None = None
+        self._waiting = 0
         self._shown: Message = _status("disconnected")
         super().__init__(**kwargs)
 
@@ -178,10 +179,20 @@ class StatusBadge(SnapshotWidget):
         max_attempts: int | None = None,
         retry_in: float | None = None,
         code: int | None = None,
+        at: float | None = None,
+        details: str = "",
     ) -> None:
-        """Shows a status; `retry_in` is the number of seconds until the next attempt. From any thread."""
+        """Shows a status; `retry_in` is the number of seconds until the next attempt. From any thread.
+
+        Since when it is so (`at`, milliseconds since 1970) and `details` are seen when one points at it.
+        """
         self._retry_at = None if retry_in is None else monotonic() + retry_in
-        self._shown = _status(status, reason, attempt, max_attempts, code)
+        self._shown = _status(status, reason, attempt, max_attempts, code, at, details)
+        self._changed()
+
+    def show_waiting(self, messages: int) -> None:
+        """Shows how many messages the outbox holds: queued, or sent and not acknowledged. From any thread."""
+        self._waiting = messages
         self._changed()
 
     def transcript(self) -> str:
@@ -194,7 +205,7 @@ class StatusBadge(SnapshotWidget):
     def _snapshot(self) -> Message:
         retry_at = self._retry_at
         retry_in = None if retry_at is None else max(0.0, retry_at - monotonic())
-        return {"type": "status", **self._shown, "retry_in": retry_in}
+        return {"type": "status", **self._shown, "retry_in": retry_in, "waiting": self._waiting}
 
 
 class Span(TypedDict):
@@ -269,6 +280,8 @@ def _status(
     attempt: int = 0,
     max_attempts: int | None = None,
     code: int | None = None,
+    at: float | None = None,
+    details: str = "",
 ) -> Message:
     fields = {
         "status": str(status),
@@ -276,6 +289,8 @@ def _status(
         "attempt": attempt,
         "max_attempts": max_attempts,
         "code": code,
+        "at": at,
+        "details": details,
     }
     return _encodable(fields)
 

@@ -3,10 +3,12 @@
 from playwright.sync_api import Page, expect
 
 from tests.browser.jupyter import Lab
+from tests.browser.kernels import copy_for
 
 
-def test_the_start_notebooks_panel_works_under_voila(page: Page, lab: Lab) -> None:
-    page.goto(f"{lab.url}/voila/render/notebooks/00_start.ipynb", timeout=120_000)
+def test_the_start_notebooks_panel_works_under_voila(page: Page, lab: Lab, kernel: str) -> None:
+    notebook = copy_for(lab, "notebooks/00_start.ipynb", kernel)
+    page.goto(f"{lab.url}/voila/render/{notebook}", timeout=120_000)
     panel = page.locator(".chatlab-panel")
     expect(panel.locator(".cl-status")).to_have_attribute("data-status", "connected", timeout=60_000)
     expect(panel.locator(".cl-message.cl-own")).to_have_count(3)

@@ -218,7 +218,8 @@ test("laid-out JSON changes nothing but space", () => {
   assert.equal(bare(prettyJson("[".repeat(5_000) + "]".repeat(5_000))).length, 10_000);
 });
 
-test("copies the payload as it was sent", async () => {
+test("copies the payload as it was sent, and says so for a while", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = frames([frame(0, { text: "raw \u001b text" })]);
   const copied = [];
   Object.defineProperty(page.window.navigator, "clipboard", { value: { writeText: async (text) => copied.push(text) } });
@@ -228,6 +229,8 @@ test("copies the payload as it was sent", async () => {
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(copied, ["raw \u001b text"]);
   assert.equal(button.textContent, "Copied");
+  t.mock.timers.tick(2_000);
+  assert.equal(button.textContent, "Copy");
 });
 
 test("A72, A75: payloads are text with control characters visible", () => {

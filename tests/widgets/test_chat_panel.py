@@ -104,6 +104,64 @@ def test_a_dropped_message_is_sent_again_under_its_id_with_what_it_held(tmp_path
     server.stop_in_background()
 
 
+def status(panel: ChatPanel) -> dict[str, Any]:
+    """What the badge says to its views."""
+    return panel.badge._snapshot()
+
+
+def test_the_badge_counts_what_the_outbox_holds(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    panel = ChatPanel(server=server, name="counting")
+    for text in ("one", "two", "three"):
+        panel.send(text)
+    assert status(panel)["waiting"] == 3
+    panel.connect()
+    until(lambda: status(panel)["waiting"] == 0 and status(panel)["status"] == "connected")
+    assert set(states(panel).values()) == {"acked"}
+    panel.close()
+    server.stop_in_background()
+
+
+def test_the_badge_knows_since_when_and_what_connection_it_is(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    panel = ChatPanel(server=server, sender="ada", name="details")
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected")
+    assert abs(status(panel)["at"] / 1000 - time.time()) < PATIENCE
+    assert status(panel)["details"] == f"WebSocket\n{panel.form.url.value}\nroom lobby, as ada"
+    panel.form.transport.value = "fallback"
+    panel.connect()
+    until(lambda: "4 to fall back on" in status(panel)["details"] and status(panel)["status"] == "connected")
+    assert status(panel)["details"].startswith("WebSocket, of 4 to fall back on\n")
+    panel.close()
+    server.stop_in_background()
+
+
+def test_nobody_types_on_a_broken_connection(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    panels = [ChatPanel(server=server, sender=name, name=name) for name in ("ada", "bob")]
+    for panel in panels:
+        panel.connect()
+    until(lambda: all(status(panel)["status"] == "connected" for panel in panels))
+    notes = panels[0].messages._notes
+    panels[1]._tell_typing()
+    until(lambda: notes.get("typing", {}).get("names") == ["bob"])
+    server.stop_in_background(abrupt=True)
+    until(lambda: notes["typing"]["names"] == [])
+    for panel in panels:
+        panel.close()
+
+
+def test_a_message_from_a_file_is_not_sent_again(panel: ChatPanel) -> None:
+    panel.messages.upsert({"id": "loaded", "at": 0.0, "text": "long ago", "own": True, "state": "failed"})
+    View(panel.messages).say(type="retry", id="loaded")
+    assert "is from a file" in panel.messages.rows()[-1]["text"]
+    assert panel.transport is None
+
+
 class Output:
     """What the keepsake puts into a notebook."""
 

@@ -12,6 +12,7 @@ const DEEPEST = 20; // levels of indentation
 const DIRECTIONS = { up: ["\u2191", "up"], down: ["\u2193", "down"], local: ["\u2022", "local"] };
 const HEARTBEATS = new Set(["ping", "pong", "comment"]);
 const NOTHING = "Nothing has gone over the wire yet: connect, and each frame is listed here.";
+const COPIED = 2_000; // milliseconds that a copy is said to have been made
 const PAUSE = 150; // milliseconds without a key until what is typed is looked for
 
 /** JSON with line breaks and nothing else changed: numbers, escapes and repeated keys stay as sent. Null: not JSON. */
@@ -229,9 +230,13 @@ function render({ model, el }) {
     if (button.dataset.action === "raw") entry.toggleRaw();
     list.resized();
     if (button.dataset.action === "copy") {
+      const say = (text) => {
+        setText(button, text);
+        scope.after(COPIED, () => setText(button, "Copy"));
+      };
       copy(doc, entry.row.text ?? "").then(
-        () => setText(button, "Copied"),
-        () => setText(button, "Not allowed"),
+        () => say("Copied"),
+        () => say("Not allowed"),
       );
     }
   });
