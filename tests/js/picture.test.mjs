@@ -29,3 +29,19 @@ test("forgets the last picture when the next one comes, and all at the end", (t)
   assert.equal(revoked.mock.callCount(), 2);
   assert.equal(page.model.listening, 0);
 });
+
+test("the last of many plots is read aloud, the first one isn't", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = mount(view, { png: PNG, alt: "", width: 100 });
+  const said = () => page.$("[role=status]").textContent;
+  page.model.change("alt", "at first");
+  t.mock.timers.tick(5_000);
+  assert.equal(said(), "");
+  page.model.change("alt", "while it moves");
+  t.mock.timers.tick(900);
+  page.model.change("alt", "at last");
+  t.mock.timers.tick(900);
+  assert.equal(said(), "");
+  t.mock.timers.tick(100);
+  assert.equal(said(), "at last");
+});

@@ -14,7 +14,14 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import AnyTransport, LongPollingSettings, WebSocketSettings
 from chatlab.experiment.worlds import run
-from chatlab.plots import plot_alarms, plot_detection, plot_polling, plot_returns, plot_transports
+from chatlab.plots import (
+    plot_alarms,
+    plot_detection,
+    plot_polling,
+    plot_refused,
+    plot_returns,
+    plot_transports,
+)
 from chatlab.plots.style import figure_of, png, size
 from chatlab.presets import PRESETS
 from chatlab.sim.people import PeopleConfig
@@ -53,6 +60,16 @@ def test_each_herd_has_a_lane_and_its_largest_share() -> None:
 def test_those_who_gave_up_are_named() -> None:
     ax = plot_returns(herd(1.0, 2.0, np.inf, np.inf))
     assert texts(ax)[-2] == "25 %, 50 % gave up"
+
+
+def test_who_finds_the_door_shut_is_a_bar_and_a_figure_in_the_lane_of_the_name() -> None:
+    ax = plot_refused({"seed": 0.5, "full jitter": 0.0})
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_width() for bar in bars] == [0.5, 0.0]
+    assert texts(ax)[:2] == ["50 %", "0 %"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["seed", "full jitter"]
+    with pytest.raises(SettingsError, match="nothing to draw"):
+        plot_refused({})
 
 
 def test_a_herd_of_which_nobody_came_back_is_refused() -> None:

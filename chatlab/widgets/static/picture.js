@@ -1,11 +1,14 @@
 // A plot: a PNG with a text that says the same to those who don't see it.
-import { element, mount, Scope } from "./view.js";
+import { element, mount, Scope, setText } from "./view.js";
+
+const QUIET = 1_000; // milliseconds without another plot until its text is read aloud
 
 function render({ model, el }) {
   const scope = new Scope();
   mount(el, "cl-picture", scope);
   const image = element(el.ownerDocument, "img");
-  el.append(image);
+  const said = element(el.ownerDocument, "div", { class: "cl-sr", role: "status" });
+  el.append(image, said);
   let url = null;
 
   function forget() {
@@ -23,13 +26,23 @@ function render({ model, el }) {
     image.style.maxWidth = `${model.get("width")}px`;
   }
 
+  let wait = () => {};
+
   function describe() {
     image.alt = model.get("alt");
   }
 
+  /** A slider that moves makes many plots; what the last one shows is read aloud to those who don't see it. */
+  function tell() {
+    const first = !image.alt;
+    describe();
+    wait();
+    if (!first) wait = scope.after(QUIET, () => setText(said, image.alt));
+  }
+
   scope.defer(forget);
   scope.subscribe(model, "change:png", show);
-  scope.subscribe(model, "change:alt", describe);
+  scope.subscribe(model, "change:alt", tell);
   describe();
   show();
   return () => scope.end();
