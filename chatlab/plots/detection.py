@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.closed_forms import detection_span, false_alarm_after
-from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes, tint
+from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes, steps
 
 BARS = 20
 SHORTEST, LONGEST = 1.0, 120.0
@@ -34,8 +34,7 @@ def plot_detection(
     ax = new_axes(left=14.0) if ax is None else ax
     edges = np.linspace(low, high, BARS + 1)
     shares = np.histogram(np.clip(noticed, low, high), edges)[0] / len(noticed)
-    style = look(2)
-    ax.stairs(shares, edges, fill=True, facecolor=tint(style.colour), edgecolor=style.colour, linewidth=0.7)
+    steps(ax, shares, edges, 2)
     ax.plot(
         [low, low, high, high], [0, 1 / BARS, 1 / BARS, 0], color=INK, linewidth=1.4, linestyle=(0, (4, 2))
     )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.backoff import Herd
-from chatlab.plots.style import FAINT, INK, SMALL, TEXT, dress, look, new_axes, size, text_width, tint
+from chatlab.plots.style import FAINT, INK, SMALL, TEXT, dress, look, new_axes, size, steps, text_width, tint
 
 BIN = 0.1
 """Seconds in which those who come are counted together, for the figure beside each name."""
@@ -39,17 +39,8 @@ def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) ->
     edges = np.linspace(0, last, BARS + 1)
     for number, (name, note) in enumerate(zip(named, notes, strict=True)):
         counts = np.histogram(back[name], edges)[0]
-        style = look(number)
         heights = LANE * counts / max(int(counts.max()), 1)
-        ax.stairs(
-            heights - number,
-            edges,
-            baseline=-number,
-            fill=True,
-            facecolor=tint(style.colour),
-            edgecolor=style.colour,
-            linewidth=0.7,
-        )
+        steps(ax, heights - number, edges, number, baseline=-number)
         ax.axhline(-number, color=FAINT, linewidth=0.5, zorder=0)
         ax.annotate(note, (last, -number), (4, 2), textcoords="offset points", fontsize=SMALL, color=INK)
     ax.set_ylim(0.15 - len(named), 1)

@@ -17,8 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import StepPatch
 from matplotlib.textpath import TextPath
 from msgspec import Struct
+from numpy.typing import ArrayLike
 
 from chatlab.messages import ConnectionStatus
 
@@ -155,6 +157,24 @@ def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "") -> None:
     ax.set_ylabel(y, fontsize=TEXT, color=INK, labelpad=3)
     ax.tick_params(labelsize=TEXT, colors=INK, length=3)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def steps(ax: Axes, values: ArrayLike, edges: ArrayLike, number: int, *, baseline: float = 0.0) -> None:
+    """Fill a histogram in the look of the series with that number; the axes' limits must be set.
+
+    `Axes.stairs` would ask every step for its extent, to guess limits, which takes longer than to draw them.
+    """
+    style = look(number)
+    patch = StepPatch(
+        values,
+        edges,
+        baseline=baseline,
+        fill=True,
+        facecolor=tint(style.colour),
+        edgecolor=style.colour,
+        linewidth=0.7,
+    )
+    ax.add_artist(patch)
 
 
 def size(ax: Axes) -> tuple[float, float]:
