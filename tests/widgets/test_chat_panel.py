@@ -10,7 +10,7 @@ import ipywidgets
 import pytest
 from ipywidgets.widgets.widget import _instances
 
-from chatlab import ChatPanel, OutboxConfig, WebSocketConfig
+from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.live.server import EmbeddedServer
 from chatlab.widgets import keepsake
 from chatlab.widgets.fold import Fold
@@ -116,9 +116,13 @@ def test_the_badge_counts_what_the_outbox_holds(tmp_path: Path) -> None:
     for text in ("one", "two", "three"):
         panel.send(text)
     assert status(panel)["waiting"] == 3
+    assert panel._disconnect_button.disabled
     panel.connect()
     until(lambda: status(panel)["waiting"] == 0 and status(panel)["status"] == "connected")
+    until(lambda: not panel._disconnect_button.disabled)
     assert set(states(panel).values()) == {"acked"}
+    panel.disconnect()
+    until(lambda: panel._disconnect_button.disabled)
     panel.close()
     server.stop_in_background()
 
@@ -135,6 +139,23 @@ def test_the_badge_knows_since_when_and_what_connection_it_is(tmp_path: Path) ->
     panel.connect()
     until(lambda: "4 to fall back on" in status(panel)["details"] and status(panel)["status"] == "connected")
     assert status(panel)["details"].startswith("WebSocket, of 4 to fall back on\n")
+    panel.close()
+    server.stop_in_background()
+
+
+def test_who_asks_to_connect_does_not_wait_for_the_countdown(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    slow = ReconnectConfig(base_delay=3_600.0, max_delay=3_600.0, jitter="none", max_attempts=None)
+    panel = ChatPanel(WebSocketConfig(url=server.ws_url, sender="ada", reconnect=slow), name="patient")
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected")
+    server.stop_in_background(abrupt=True)
+    until(lambda: (status(panel)["retry_in"] or 0) > 3_000)
+    panel.send("kept")
+    server.start_in_background()
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected" and states(panel) == {"kept": "acked"})
     panel.close()
     server.stop_in_background()
 
