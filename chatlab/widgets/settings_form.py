@@ -129,7 +129,8 @@ class SettingsForm:
         self._schedule = schedule
         for field in (self.jitter, *(self.numbers[name] for name in FORMULA)):
             field.disabled = bool(schedule)
-        delays = ", ".join(_row(*row) for row in schedule[:SHOWN]) + (
+        longest = self.numbers["max_delay"].value
+        delays = ", ".join(_row(min(low, longest), min(high, longest)) for low, high in schedule[:SHOWN]) + (
             ", \u2026" if len(schedule) > SHOWN else ""
         )
         self.note.value = html.escape(f"Waits {delays} s. {notes}" if schedule else notes)

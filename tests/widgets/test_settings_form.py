@@ -57,7 +57,7 @@ def test_a_schedules_delays_are_shown_and_custom_gives_the_fields_back() -> None
     form.preset.value = "SignalR"
     assert form.note.value == "Waits 0, 2, 10, 30 s. Gives up after the fourth retry."
     form.preset.value = "socket.io"
-    assert form.note.value.startswith("Waits 0.5\u20131.5, 1\u20133, ")
+    assert form.note.value.startswith("Waits 0.5–1.5, 1–3, 2–5, 4–5, 5 s. ")
     form.preset.value = "custom"
     assert (form.note.value, form.jitter.disabled, form.numbers["base_delay"].disabled) == ("", False, False)
     config = form.config()
