@@ -9,7 +9,7 @@ def sticking_out(place: Locator) -> list[str]:
         """place => {
           const right = place.getBoundingClientRect().right + 1;
           return [...place.querySelectorAll("*")].filter(node => node.getClientRects().length
-            && node.getBoundingClientRect().right > right && !node.closest(".cl-sr, pre, svg"))
+            && node.getBoundingClientRect().right > right && !node.closest(".cl-sr, .cl-paper > *, pre, svg"))
             .map(node => node.outerHTML.slice(0, 120));
         }"""
     )

@@ -232,7 +232,7 @@ def test_who_finds_the_door_shut_when_all_come_at_once() -> None:
 
 
 def test_a_door_that_is_wide_enough_is_never_shut() -> None:
-    evenly = Herd((np.arange(1_000) + 0.5) / 100.0, np.ones(1_000, dtype=np.int64))
+    evenly = Herd(np.linspace(0.005, 9.995, 1_000), np.ones(1_000, dtype=np.int64))
     assert evenly.refused(rate=101.0, backlog=0) == 0.0
     assert evenly.refused(rate=50.0, backlog=0) == pytest.approx(0.5)
     assert evenly.refused(rate=50.0, backlog=100) == pytest.approx(0.4)

@@ -50,7 +50,9 @@ class HerdExplorer(Explorer):
             "backlog": Slider("At its door wait", 500.0, 10.0, 5_000.0, "log"),
         }
         self.simulate_button = widgets.Button(
-            description="Simulate the first system", button_style="primary", layout={"width": "auto"}
+            description="Simulate the first system",
+            button_style="primary",
+            layout={"width": "auto", "flex": "0 0 auto"},
         )
         self.stop_button = widgets.Button(description="Stop", disabled=True)
         self.progress = widgets.FloatProgress(min=0.0, max=1.0, description="", layout={"width": "16em"})
@@ -58,7 +60,10 @@ class HerdExplorer(Explorer):
         self._simulation: threading.Thread | None = None
         self.simulate_button.on_click(lambda _: self.simulate())
         self.stop_button.on_click(lambda _: self.stop())
-        buttons = widgets.HBox([self.simulate_button, self.stop_button, self.progress])
+        buttons = widgets.HBox(
+            [self.simulate_button, self.stop_button, self.progress],
+            layout=widgets.Layout(flex_flow="row wrap"),
+        )
         super().__init__(
             "Everybody loses the server at once. Do they all come back, and when?",
             controls,

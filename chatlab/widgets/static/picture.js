@@ -1,6 +1,7 @@
 // A plot: a PNG with a text that says the same to those who don't see it.
 import { element, mount, Scope, setText } from "./view.js";
 
+const LEGIBLE = 0.6; // of its own width: a smaller plot can't be read
 const QUIET = 1_000; // milliseconds without another plot until its text is read aloud
 
 function render({ model, el }) {
@@ -8,7 +9,8 @@ function render({ model, el }) {
   mount(el, "cl-picture", scope);
   const image = element(el.ownerDocument, "img");
   const said = element(el.ownerDocument, "div", { class: "cl-sr", role: "status" });
-  el.append(image, said);
+  const paper = element(el.ownerDocument, "div", { class: "cl-paper", role: "group", "aria-label": "Plot" }, image);
+  el.append(paper, said);
   let url = null;
 
   function forget() {
@@ -24,6 +26,14 @@ function render({ model, el }) {
     url = URL.createObjectURL(new Blob([png], { type: "image/png" }));
     image.src = url;
     image.style.maxWidth = `${model.get("width")}px`;
+    image.style.minWidth = `${LEGIBLE * model.get("width")}px`;
+    fit();
+  }
+
+  /** A plot that is wider than its cell is scrolled, by key too. */
+  function fit() {
+    if (paper.scrollWidth > paper.clientWidth) paper.setAttribute("tabindex", "0");
+    else paper.removeAttribute("tabindex");
   }
 
   let wait = () => {};
@@ -41,6 +51,7 @@ function render({ model, el }) {
   }
 
   scope.defer(forget);
+  scope.resized(el, fit);
   scope.subscribe(model, "change:png", show);
   scope.subscribe(model, "change:alt", tell);
   describe();
