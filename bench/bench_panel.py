@@ -2,6 +2,7 @@
 explorer's plot follows its slider, in a real JupyterLab.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 from matplotlib.figure import Figure
 nothing = {"x": Slider("Nothing", 1.0, 0.0, 9.0)}
-Explorer("?", nothing, lambda x: Answer(Figure(figsize=(1, 1 + x / 100)), str(x)))
+Explorer("?", nothing, lambda x: Answer(Figure(figsize=(1, 1 + x)), str(x)))
 """
 SLIDERS = {
     "an empty figure: the way there and back": (EMPTY, "Nothing"),
@@ -123,7 +124,8 @@ def main() -> str:
         "# What one more message costs in the panel\n\n"
         "Kilobytes over the comm, and milliseconds from asking the kernel for one more message until the "
         f"page shows it, when N are there already; medians of {ROUNDS}, in one JupyterLab and one Chromium. "
-        "All share the way to the kernel and back, so trust how a row grows from left to right.\n\n"
+        "All share the way to the kernel and back, so trust how a row grows from left to right.\n"
+        f"{os.cpu_count()} processors, on which {os.getloadavg()[1]:.1f} programs ran at a time.\n\n"
         f"| way | {head} |\n|---|{'--:|' * 2 * len(SIZES)}\n" + "\n".join(rows) + "\n\n"
         f"A burst of {BURST:,} messages, handed over one by one within a second to the panel that holds "
         f"{SIZES[-1]:,}: **{burst['seen']:,}** of them came to the page, the last one after "
@@ -250,7 +252,10 @@ def _frames(page: Page, lab: Lab, name: str) -> list[str]:
           for (let number = -{WARM}; number < moves; number += 1) {{
             const before = picture.src, begin = performance.now();
             move();
-            while (picture.src === before) await new Promise(resolve => setTimeout(resolve));
+            while (picture.src === before) {{
+              if (performance.now() - begin > 30_000) throw new Error("the plot doesn't follow its slider");
+              await new Promise(resolve => setTimeout(resolve));
+            }}
             await picture.decode();
             await painted();
             if (number >= 0) times.push(performance.now() - begin);

@@ -296,7 +296,7 @@ def test_what_was_dropped_or_expired_is_marked_and_sent_again(notebook: Page, sc
     run_code(
         notebook,
         "from chatlab import OutboxConfig, ReconnectConfig\n"
-        "config = bob.form.config().replace(outbox=OutboxConfig(max_size=2, max_age=1.0),\n"
+        "config = bob.form.config().replace(outbox=OutboxConfig(max_size=2, max_age=5.0),\n"
         "    reconnect=ReconnectConfig(max_attempts=None, base_delay=0.2, max_delay=0.2))\n"
         "small = ChatPanel(config, name='bob')\n"
         "bob = small\n",
