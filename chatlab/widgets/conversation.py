@@ -41,7 +41,6 @@ from chatlab.transports.machine import (
 from chatlab.widgets.views import ChatLog, FrameLog, Mark, Span, StatusBadge
 
 _EVENT = re.compile(rb"^event: ?(.{1,40})$", re.MULTILINE)
-_COMMENT = re.compile(rb"(?::[^\r\n]*(?:[\r\n]+|$))+")
 _TYPE = re.compile(r'"type"\s*:\s*"([^"]{1,40})"')
 TYPING_LASTS = 6.0
 """Seconds after which somebody who typed is thought to have stopped."""
@@ -274,7 +273,8 @@ def _stream_kind(data: bytes) -> str:
     """Return the name of the first event in a piece of a stream; "comment" where there is nothing else."""
     if event := _EVENT.search(data, 0, 200):
         return event[1].decode("utf-8", "replace")
-    return "comment" if _COMMENT.fullmatch(data, 0, 200) else "bytes"
+    lines = data.splitlines()
+    return "comment" if any(lines) and all(line[:1] in (b"", b":") for line in lines) else "bytes"
 
 
 def _kind(text: str) -> str:

@@ -13,7 +13,9 @@ from ipywidgets.widgets.widget import _instances
 from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.live.server import EmbeddedServer
 from chatlab.widgets import keepsake
+from chatlab.widgets.conversation import _stream_kind
 from chatlab.widgets.fold import Fold
+from chatlab.widgets.views import HEARTBEATS
 from tests.widgets.comms import PATIENCE, View
 
 NOWHERE = "ws://127.0.0.1:9/ws"
@@ -174,6 +176,24 @@ def test_nobody_types_on_a_broken_connection(tmp_path: Path) -> None:
     until(lambda: notes["typing"]["names"] == [])
     for panel in panels:
         panel.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b": \n\n", "comment"),
+        (b": keep-alive\r\n\r\n:\n\n", "comment"),
+        (b":" + b" " * 2_048 + b"\n\n", "comment"),
+        (b":" + b" " * 2_048 + b"\n\ndata: x\n\n", "bytes"),
+        (b": \n\nevent: typing\ndata: {}\n\n", "typing"),
+        (b"data: x\n\n", "bytes"),
+        (b"\n", "bytes"),
+        (b"", "bytes"),
+    ],
+)
+def test_a_streams_comments_are_heartbeats_and_nothing_else_is(data: bytes, kind: str) -> None:
+    assert _stream_kind(data) == kind
+    assert (kind in HEARTBEATS) == (kind == "comment")
 
 
 def test_a_message_from_a_file_is_not_sent_again(panel: ChatPanel) -> None:
