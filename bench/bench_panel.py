@@ -1,5 +1,8 @@
-"""What one more message costs in the panel, beside other ways to show a growing log, in a real JupyterLab."""
+"""What one more message costs in the panel, beside other ways to show a growing log, and how soon an
+explorer's plot follows its slider, in a real JupyterLab.
+"""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,25 @@ SIZES = (1_000, 10_000)
 ROUNDS = 15
 BURST = 10_000
 LINE = "a message of about the usual length, number"
+EMPTY = """
+from chatlab.widgets.explorers.explorer import Answer, Explorer
+from chatlab.widgets.slider import Slider
+from matplotlib.figure import Figure
+nothing = {"x": Slider("Nothing", 1.0, 0.0, 9.0)}
+Explorer("?", nothing, lambda x: Answer(Figure(figsize=(1, 1 + x)), str(x)))
+"""
+SLIDERS = {
+    "an empty figure: the way there and back": (EMPTY, "Nothing"),
+    "backoff": ("explore_backoff()", "Your multiplier"),
+    "heartbeat": ("explore_heartbeat()", "Heartbeat every (s)"),
+    "herd": ("explore_herd()", "The server is gone (s)"),
+    "polling": ("explore_polling()", "Short poll every (s)"),
+    "transports": ("explore_transports()", "One way (s)"),
+}
+"""What makes an explorer, and which of its sliders is moved."""
+MOVES, WARM = 25, 5
+DRAG = 2.0
+"""Seconds for which a slider is dragged."""
 
 SETUP = f"""
 import threading, time
@@ -96,16 +118,25 @@ def main() -> str:
         traffic = Traffic(page)
         rows = [f"| {way.title} | {' | '.join(_cells(page, lab, traffic, way))} |" for way in WAYS]
         burst = _burst(page)
+        frames = [f"| {name} | {' | '.join(_frames(page, lab, name))} |" for name in SLIDERS]
     head = " | ".join(f"N = {size:,}: kB | ms" for size in SIZES)
     return (
         "# What one more message costs in the panel\n\n"
         "Kilobytes over the comm, and milliseconds from asking the kernel for one more message until the "
         f"page shows it, when N are there already; medians of {ROUNDS}, in one JupyterLab and one Chromium. "
-        "All share the way to the kernel and back, so trust how a row grows from left to right.\n\n"
+        "All share the way to the kernel and back, so trust how a row grows from left to right.\n"
+        f"{os.cpu_count()} processors, on which {os.getloadavg()[1]:.1f} programs ran at a time.\n\n"
         f"| way | {head} |\n|---|{'--:|' * 2 * len(SIZES)}\n" + "\n".join(rows) + "\n\n"
         f"A burst of {BURST:,} messages, handed over one by one within a second to the panel that holds "
         f"{SIZES[-1]:,}: **{burst['seen']:,}** of them came to the page, the last one after "
-        f"{burst['seconds']:.1f} s; the page never stood still for longer than {burst['still']:.0f} ms.\n"
+        f"{burst['seconds']:.1f} s; the page never stood still for longer than {burst['still']:.0f} ms.\n\n"
+        "## How soon an explorer's plot follows its slider\n\n"
+        "Milliseconds from a move of the slider until the page has painted the plot of its new value, median "
+        f"and 90th percentile of {MOVES} moves, one after the other; how long the kernel's processor worked "
+        f"for each; and plots a second while the slider is dragged for {DRAG:.0f} s, at every frame of the "
+        "page.\n\n"
+        "| explorer | ms a frame | 90 % within | kernel's CPU, ms | frames a second, dragged |\n"
+        "|---|--:|--:|--:|--:|\n" + "\n".join(frames) + "\n"
     )
 
 
@@ -189,3 +220,76 @@ def _burst(page: Page) -> dict[str, Any]:
         BURST,
     )
     return outcome
+
+
+MOVE = """
+const explorer = document.querySelector(".chatlab-explorer");
+const sliders = [...explorer.querySelectorAll("input[type=range]")];
+const slider = sliders.find(e => e.labels[0].innerText.startsWith(label));
+const picture = explorer.querySelector(".cl-picture img");
+let place = Number(slider.value);
+const move = () => {
+  place = place >= Number(slider.max) - 1 ? Number(slider.min) + 1 : place + 1;
+  slider.value = String(place);
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const painted = () => new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
+"""
+
+
+def _frames(page: Page, lab: Lab, name: str) -> list[str]:
+    """Move an explorer's slider, and return what one frame takes, and how many come while it is dragged."""
+    made, label = SLIDERS[name]
+    cells = ("from chatlab.widgets.explorers import *", made)
+    run_all(page, lab, write_notebook(lab, "bench.ipynb", *cells))
+    page.locator(".chatlab-explorer img").wait_for()
+    arguments = {"label": label, "moves": MOVES, "seconds": DRAG}
+    worked = _worked(page)
+    times: list[float] = page.evaluate(
+        f"""async ({{ label, moves }}) => {{
+          {MOVE}
+          const times = [];
+          for (let number = -{WARM}; number < moves; number += 1) {{
+            const before = picture.src, begin = performance.now();
+            move();
+            while (picture.src === before) {{
+              if (performance.now() - begin > 30_000) throw new Error("the plot doesn't follow its slider");
+              await new Promise(resolve => setTimeout(resolve));
+            }}
+            await picture.decode();
+            await painted();
+            if (number >= 0) times.push(performance.now() - begin);
+          }}
+          return times;
+        }}""",
+        arguments,
+    )
+    worked = (_worked(page) - worked) / (MOVES + WARM)
+    rate: float = page.evaluate(
+        f"""async ({{ label, seconds }}) => {{
+          {MOVE}
+          let frames = 0;
+          const observer = new MutationObserver(() => {{ frames += 1; }});
+          observer.observe(picture, {{ attributeFilter: ["src"] }});
+          const begin = performance.now();
+          while (performance.now() - begin < 1000 * seconds) {{
+            move();
+            await painted();
+          }}
+          observer.disconnect();
+          return frames / seconds;
+        }}""",
+        arguments,
+    )
+    most = sorted(times)[int(0.9 * len(times))]
+    return [f"{median(times):.0f}", f"{most:.0f}", f"{1000 * worked:.0f}", f"{rate:.0f}"]
+
+
+def _worked(page: Page) -> float:
+    """Return the seconds that the kernel's process has worked."""
+    answer: str = page.evaluate(
+        """async () => (await jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({
+          code: "", user_expressions: { worked: "__import__('time').process_time()" } }).done
+        ).content.user_expressions.worked.data["text/plain"]"""
+    )
+    return float(answer)

@@ -71,6 +71,23 @@ class Herd(Struct, frozen=True, eq=False):
         bins = np.unique(np.floor(back / width), return_counts=True)[1]
         return float(bins.max(initial=0) / len(self.returns))
 
+    def refused(self, rate: float, backlog: float, people: int | None = None, width: float = 0.1) -> float:
+        """Return the share of the people, 0 to 1, who find the door shut when they first come back.
+
+        They flow in, counted in bins of `width` seconds, as if the herd were of `people`; the server lets
+        `rate` a second in, and `backlog` may wait. Errors: `SettingsError` where a number is below 0.
+        """
+        if not (rate >= 0 and backlog >= 0 and width > 0):
+            raise SettingsError(f"give a rate, backlog and width from 0 up, got {(rate, backlog, width)!r}")
+        size = len(self.returns) if people is None else people
+        back = np.floor(self.returns[np.isfinite(self.returns)] / width).astype(np.int64)
+        waiting, refused = 0.0, 0.0
+        for coming in (np.bincount(back) * (size / len(self.returns))).tolist():
+            waiting = max(0.0, waiting + coming - rate * width)
+            refused += max(0.0, waiting - backlog)
+            waiting = min(waiting, backlog)
+        return refused / size
+
 
 def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int = 0) -> Herd:
     """Return what becomes of `people` who lose a server at once that is gone for `outage` seconds.

@@ -105,6 +105,12 @@ class ChatTransport:
         return self._change
 
     @property
+    def kind(self) -> str:
+        """The name of the settings in use, such as `WebSocketConfig`; a fallback's changes."""
+        kind: str = getattr(self._machine, "kind", type(self.config).__name__)
+        return kind
+
+    @property
     def rtt(self) -> float | None:
         """Seconds that the last answered heartbeat took to come back."""
         return self._machine.rtt

@@ -9,8 +9,8 @@ from chatlab.plots.collapse import plot_collapse
 from chatlab.plots.comparison import plot_comparison
 from chatlab.plots.contention import plot_contention
 from chatlab.plots.curves import plot_latency, plot_queue, plot_rates
-from chatlab.plots.detection import plot_detection
-from chatlab.plots.herd import plot_returns
+from chatlab.plots.detection import plot_alarms, plot_detection
+from chatlab.plots.herd import plot_refused, plot_returns
 from chatlab.plots.polling import plot_polling
 from chatlab.plots.sequence import plot_sequence
 from chatlab.plots.sweep import plot_cost, plot_sweep
@@ -18,6 +18,7 @@ from chatlab.plots.timeline import plot_statuses
 from chatlab.plots.transports import plot_transports
 
 __all__ = [
+    "plot_alarms",
     "plot_backoff",
     "plot_collapse",
     "plot_comparison",
@@ -28,6 +29,7 @@ __all__ = [
     "plot_polling",
     "plot_queue",
     "plot_rates",
+    "plot_refused",
     "plot_returns",
     "plot_sequence",
     "plot_statuses",

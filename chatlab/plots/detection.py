@@ -1,4 +1,4 @@
-"""How long a dead connection goes unnoticed: what a run measured, beside the closed form."""
+"""How long a dead connection goes unnoticed, and how often a healthy one is taken for dead."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.closed_forms import detection_span
-from chatlab.plots.style import INK, SMALL, dress, look, new_axes, tint
+from chatlab.experiment.closed_forms import detection_span, false_alarm_after
+from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes, steps
 
 BARS = 20
+SHORTEST, LONGEST = 1.0, 120.0
+"""Seconds between heartbeats that are looked at."""
+SPANS = {10.0: "10 s", 60.0: "1 min", 600.0: "10 min", 3_600.0: "1 h", 36_000.0: "10 h", 360_000.0: "100 h"}
 
 
 def plot_detection(
@@ -31,8 +34,7 @@ def plot_detection(
     ax = new_axes(left=14.0) if ax is None else ax
     edges = np.linspace(low, high, BARS + 1)
     shares = np.histogram(np.clip(noticed, low, high), edges)[0] / len(noticed)
-    style = look(2)
-    ax.stairs(shares, edges, fill=True, facecolor=tint(style.colour), edgecolor=style.colour, linewidth=0.7)
+    steps(ax, shares, edges, 2)
     ax.plot(
         [low, low, high, high], [0, 1 / BARS, 1 / BARS, 0], color=INK, linewidth=1.4, linestyle=(0, (4, 2))
     )
@@ -51,5 +53,40 @@ def plot_detection(
         note=f"bars: {len(noticed):,} simulated people; dashed: closed form",
         x="since it went silent (s)",
         y="people",
+    )
+    return ax
+
+
+def plot_alarms(interval: float, loss: float, *, ax: Axes | None = None) -> Axes:
+    """Draw how often a healthy connection is taken for dead, by the closed form, over heartbeats' intervals.
+
+    `loss` is the share of heartbeats that each way loses; the point is at `interval`.
+
+    Errors: `SettingsError` where `loss` is no share.
+    """
+    ax = new_axes(left=14.0) if ax is None else ax
+    intervals = np.geomspace(SHORTEST, LONGEST, 30)
+    style = look(1)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.minorticks_off()
+    if loss:
+        alarms = [false_alarm_after(float(every), loss) for every in intervals]
+        ax.plot(intervals, alarms, color=style.colour, linewidth=1.4)
+        ax.plot([interval], [false_alarm_after(interval, loss)], style.marker, color=style.colour)
+    else:
+        ax.annotate(
+            "never: nothing is lost", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=SMALL
+        )
+    ax.set_xlim(0.8 * SHORTEST, 1.25 * LONGEST)
+    ax.set_ylim(2.0, 2 * max(SPANS))
+    ax.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+    ax.set_yticks(list(SPANS), list(SPANS.values()))
+    ax.grid(color=FAINT, linewidth=0.4)
+    dress(
+        ax,
+        title="How often is there a false alarm?",
+        note=f"mean time between two, {100 * loss:.3g} % lost on each way",
+        x="heartbeat every (s)",
     )
     return ax

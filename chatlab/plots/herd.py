@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.backoff import Herd
-from chatlab.plots.style import FAINT, INK, SMALL, TEXT, dress, look, new_axes, size, text_width, tint
+from chatlab.plots.style import FAINT, INK, SMALL, TEXT, dress, look, new_axes, size, steps, text_width, tint
 
 BIN = 0.1
 """Seconds in which those who come are counted together, for the figure beside each name."""
@@ -39,17 +39,8 @@ def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) ->
     edges = np.linspace(0, last, BARS + 1)
     for number, (name, note) in enumerate(zip(named, notes, strict=True)):
         counts = np.histogram(back[name], edges)[0]
-        style = look(number)
         heights = LANE * counts / max(int(counts.max()), 1)
-        ax.stairs(
-            heights - number,
-            edges,
-            baseline=-number,
-            fill=True,
-            facecolor=tint(style.colour),
-            edgecolor=style.colour,
-            linewidth=0.7,
-        )
+        steps(ax, heights - number, edges, number, baseline=-number)
         ax.axhline(-number, color=FAINT, linewidth=0.5, zorder=0)
         ax.annotate(note, (last, -number), (4, 2), textcoords="offset points", fontsize=SMALL, color=INK)
     ax.set_ylim(0.15 - len(named), 1)
@@ -65,6 +56,47 @@ def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) ->
     return ax
 
 
+def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
+    """Draw which share of each herd finds the door shut, in lanes as those of `plot_returns`.
+
+    Errors: `SettingsError` where there is nothing to draw.
+    """
+    if not shares:
+        raise SettingsError("nothing to draw: give one herd or more")
+    ax = new_axes(left=_room(shares)) if ax is None else ax
+    for number, share in enumerate(shares.values()):
+        style = look(number)
+        ax.barh(
+            -number + LANE / 2,
+            share,
+            LANE * 0.8,
+            facecolor=tint(style.colour),
+            edgecolor=style.colour,
+            hatch=style.hatch,
+        )
+        ax.annotate(
+            _percent(share),
+            (share, -number + LANE / 2),
+            (3, -2.5),
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=INK,
+        )
+    ax.set_xlim(0, 1.12)
+    ax.set_ylim(0.15 - len(shares), 1)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    ax.set_yticks([-number for number in range(len(shares))], list(shares))
+    dress(
+        ax,
+        title="Who finds the door shut?",
+        note="at the first knock, by the formulas alone",
+        x="of all people",
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
 def _note(herd: Herd) -> str:
     gone = herd.gave_up / len(herd.returns)
     return f"{_percent(herd.busiest(BIN))}" + (f", {_percent(gone)} gave up" if gone else "")
@@ -74,6 +106,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
 
 
-def _room(named: Mapping[str, Herd]) -> float:
+def _room(named: Mapping[str, object]) -> float:
     """Return the millimetres that the lanes' names need."""
     return max(text_width(name, TEXT) for name in named) * 25.4 / 72 + 5.0

@@ -8,6 +8,7 @@ Margins are fixed, which is three times as quick as computing them, and keeps th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO
 from types import MappingProxyType
 
@@ -16,8 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import StepPatch
 from matplotlib.textpath import TextPath
 from msgspec import Struct
+from numpy.typing import ArrayLike
 
 from chatlab.messages import ConnectionStatus
 
@@ -97,7 +100,8 @@ class Chart(Figure):
 def png(figure: Figure) -> bytes:
     """Return the figure as a PNG file, as `ipywidgets.Image` and slides want it."""
     file = BytesIO()
-    figure.savefig(file, format="png")
+    # Level 1 takes a third of the time of level 6, for a fifth more bytes.
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
     return file.getvalue()
 
 
@@ -144,13 +148,33 @@ def new_row(
 def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "") -> None:
     """Give the axes their question as title, a note under it, and labels with units."""
     ax.set_facecolor("white")
-    ax.set_title(title, loc="left", fontsize=TITLE, fontweight="bold", color=INK, pad=13 if note else 5)
+    # With a given y matplotlib doesn't measure every label to find a free place for the title.
+    pad = 13 if note else 5
+    ax.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=pad)
     if note:
         ax.annotate(note, (0, 1), (0, 3), "axes fraction", "offset points", fontsize=SMALL, color=INK)
     ax.set_xlabel(x, fontsize=TEXT, color=INK, labelpad=2)
     ax.set_ylabel(y, fontsize=TEXT, color=INK, labelpad=3)
     ax.tick_params(labelsize=TEXT, colors=INK, length=3)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def steps(ax: Axes, values: ArrayLike, edges: ArrayLike, number: int, *, baseline: float = 0.0) -> None:
+    """Fill a histogram in the look of the series with that number; the axes' limits must be set.
+
+    `Axes.stairs` would ask every step for its extent, to guess limits, which takes longer than to draw them.
+    """
+    style = look(number)
+    patch = StepPatch(
+        values,
+        edges,
+        baseline=baseline,
+        fill=True,
+        facecolor=tint(style.colour),
+        edgecolor=style.colour,
+        linewidth=0.7,
+    )
+    ax.add_artist(patch)
 
 
 def size(ax: Axes) -> tuple[float, float]:
@@ -160,6 +184,7 @@ def size(ax: Axes) -> tuple[float, float]:
     return float(box.width * width * 72), float(box.height * height * 72)
 
 
+@lru_cache(maxsize=1_000)
 def text_width(text: str, points: float, *, bold: bool = False) -> float:
     """Return how wide a line of text is, in points."""
     font = FontProperties(weight="bold" if bold else "normal")

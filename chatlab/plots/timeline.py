@@ -17,6 +17,8 @@ from chatlab.plots.style import INK, SMALL, STATUS_LOOKS, TEXT, UNDERLAY, dress,
 
 LANE = 0.5
 """How thick a lane is, where lanes are 1 apart."""
+KEYS = 200.0
+"""Points below which a row holds no three keys."""
 ROW = 1.35 * SMALL
 """Points from one row of fault names to the next."""
 ATTEMPT: Mapping[str, Any] = {"linestyle": "none", "marker": "v", "markersize": 4.5, "color": INK}
@@ -161,7 +163,7 @@ def place_keys(ax: Axes, keys: Sequence[Artist], *, indent: float = 0.0) -> None
             handles=keys,
             loc="upper left",
             bbox_to_anchor=(indent / width, -28 / height),
-            ncols=3,
+            ncols=3 if width > KEYS else 2,
             fontsize=SMALL,
             frameon=False,
             borderaxespad=0,

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -32,6 +33,9 @@ from chatlab.widgets.fold import Fold
 from chatlab.widgets.keepsake import Keepsake
 from chatlab.widgets.settings_form import SettingsForm
 from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
+
+RESTING = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
+"""Statuses in which a transport does nothing until it is asked to connect."""
 
 
 class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -73,6 +77,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._uniform = Luck(self.seed).uniform(0, "backoff")
         self.transport: ChatTransport | None = None
         self._guard = threading.RLock()
+        self._context = copy_context()  # in which ipykernel 7.0 finds the cell that it sends for
 
         self.messages = ChatLog()
         self.frames = FrameLog()
@@ -80,7 +85,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.timeline = Timeline()
         self.form = SettingsForm(config)
         self._course = Course(self.timeline, self.seed)
-        self._talk = Conversation(self.messages, self.frames, self.badge, self._redraw)
+        self._talk = Conversation(self.messages, self.frames, self.badge, self._on_status)
         self._keepsake = Keepsake(self.messages.pacer, self.transcript)
         self.messages.on_change(self._keepsake.changed)
         self.messages.on_send(self.send)
@@ -88,6 +93,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.messages.on_typing(self._tell_typing)
         self._connect_button = _button("Connect", "primary", self.connect)
         self._disconnect_button = _button("Disconnect", "", self.disconnect)
+        self._disconnect_button.disabled = True
         self._server_button = _button("Stop the server", "warning", self._toggle_server)
         buttons = [self._connect_button, self._disconnect_button]
         if self.server is not None:
@@ -111,7 +117,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     # What buttons, and cells, do
 
     def connect(self) -> None:
-        """Connect with the settings of the form; what is wrong with them is said in the log."""
+        """Connect with the settings of the form, at once; what is wrong with them is said in the log."""
         try:
             config = self.form.config()
         except SettingsError as error:
@@ -125,7 +131,9 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                     self._take_over(old)
             transport = self.transport
             assert transport is not None
-            if transport.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR):
+            if transport.last_change.retry_at is not None:
+                transport.stop()  # and start again: who asks doesn't want to wait for the countdown
+            if transport.status in RESTING:
                 self._course.connecting()
                 self._uniform = Luck(self.seed).uniform(0, "backoff")
             transport.start()
@@ -173,6 +181,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _retry(self, id: str) -> None:
         if (message := self._talk.own(id)) is not None:
             self._submit(message)
+        else:
+            self._talk.notice("Not sent again: that message is from a file. Copy its text to say it anew.")
 
     def _tell_typing(self) -> None:
         if self.transport is not None:
@@ -208,6 +218,11 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._talk.mark("fault", "server up")
             self._server_button.description = "Stop the server"
             self._redraw()
+
+    def _on_status(self) -> None:
+        self._redraw()
+        resting = self.transport is None or self.transport.status in RESTING
+        self._context.copy().run(setattr, self._disconnect_button, "disabled", resting)
 
     def _redraw(self) -> None:
         self._course.redraw(self._talk)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from chatlab.live.kinds import KINDS
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import (
@@ -19,6 +20,7 @@ from chatlab.messages import (
     OutgoingMessage,
     StatusChange,
 )
+from chatlab.settings import FallbackConfig
 from chatlab.trace import Step
 from chatlab.transports.machine import (
     Answered,
@@ -63,6 +65,7 @@ class Conversation:
         self._epoch = time.time() - time.monotonic()
         self._typing: dict[str, float] = {}
         self._own: dict[str, OutgoingMessage] = {}
+        self._waiting: set[str] = set()
         self.transport: ChatTransport | None = None
         self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
         self.marks: deque[Mark] = deque(maxlen=MOST_SPANS)
@@ -97,6 +100,7 @@ class Conversation:
         text = message.text or f"({len(message.data or b''):,} bytes)"
         sender = self.transport.config.sender if self.transport is not None else ""
         self._own[message.client_id] = message
+        self._count(receipt)
         self._log.upsert(
             {
                 "id": message.client_id,
@@ -114,7 +118,16 @@ class Conversation:
         """Return a message of this panel's own that was not acknowledged."""
         return self._own.get(id)
 
+    def _count(self, receipt: Receipt) -> None:
+        """Keep count of what is in the outbox."""
+        if receipt.state in (DeliveryState.QUEUED, DeliveryState.SENT):
+            self._waiting.add(receipt.client_id)
+        else:
+            self._waiting.discard(receipt.client_id)
+        self._badge.show_waiting(len(self._waiting))
+
     def _on_receipt(self, receipt: Receipt) -> None:
+        self._count(receipt)
         self._log.update(receipt.client_id, state=receipt.state.value, reason=str(receipt.error or ""))
         if receipt.state is DeliveryState.ACKED:
             self._own.pop(receipt.client_id, None)
@@ -186,7 +199,12 @@ class Conversation:
             max_attempts=transport.config.reconnect.max_attempts,
             retry_in=None if change.retry_at is None else change.retry_at - now,
             code=change.code,
+            at=(self._epoch + now) * 1000,
+            details=_details(transport),
         )
+        if change.status is not ConnectionStatus.CONNECTED and self._typing:
+            self._typing = {}  # who is typing can't be known now
+            self._show_typing()
         self._changed()
 
     # Frames
@@ -208,6 +226,16 @@ class Conversation:
         )
 
 
+def _details(transport: ChatTransport) -> str:
+    """Return what a connection is, a line each: the transport in use, the address, room and name."""
+    config = transport.config
+    used = next(kind.title for kind in KINDS.values() if kind.config.__name__ == transport.kind)
+    if isinstance(config, FallbackConfig):
+        used += f", of {len(config.transports)} to fall back on"
+        config = config.first
+    return f"{used}\n{config.url}\nroom {config.room}, as {config.sender}"
+
+
 def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
     """Return the direction, kind and payload of an event or effect that concerns the wire."""
     match thing:
@@ -216,8 +244,7 @@ def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
         case Send(data=text):
             return "up", _kind(text), text.encode()
         case ReceivedBytes(data=data):
-            event = _EVENT.search(data, 0, 200)
-            return "down", event[1].decode("utf-8", "replace") if event else "bytes", data
+            return "down", _stream_kind(data), data
         case Fetch(purpose=purpose, request=request):
             query = "&".join(f"{name}={value}" for name, value in request.query.items())
             line = f"{request.method} {request.path}?{query}\n{request.body}"
@@ -240,6 +267,14 @@ def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
             return "local", "close", f"{code} {reason}".strip().encode()
         case _:
             return None
+
+
+def _stream_kind(data: bytes) -> str:
+    """Return the name of the first event in a piece of a stream; "comment" where there is nothing else."""
+    if event := _EVENT.search(data, 0, 200):
+        return event[1].decode("utf-8", "replace")
+    lines = data.splitlines()
+    return "comment" if any(lines) and all(line[:1] in (b"", b":") for line in lines) else "bytes"
 
 
 def _kind(text: str) -> str:

@@ -5,30 +5,37 @@ Rows are dicts, added or changed by their `id`. To its views a feed says, all as
 - `{type: "rows", epoch, seq, oldest, rows}` to all views: what is new. `seq` numbers these messages, each row
   carries its place `n`, `oldest` is the first place that Python still has, and another `epoch` means that all
   before was cleared.
-- the same with `{reply, part, parts, replay}` to the view that asked; there `seq` is up to where the answer
-  makes up for what was missed, and `replay` says that it is the latest window and not a continuation.
+- the same with `{reply, part, parts, replay, newest, fitting}` to the view that asked; there `seq` is up to
+  where the answer makes up for what was missed, `replay` says that it is the latest window and not a
+  continuation, `newest` is the last place that the answer knows of, `fitting` and `oldest` count only rows
+  that pass the view's filter.
 - `{type: "mark", epoch, seq}` when all is quiet: the last number, for a view that missed the last message.
 - `{type: "file", reply, part, parts, text}` to the view that asked: a part of the whole history as a file.
+- `{type: "loaded", reply, rows, error}` to the view that sent a file: how many rows it has, or what is wrong.
 - notes without a number, such as who is typing: only the latest of a type counts.
 
 A view asks `{type: "ready", request}` for the latest window, `{type: "missed", request, after}` for what came
-after a number, `{type: "before", request, id}` for earlier rows, and `{type: "save", request, format}` for
-all as a file, "jsonl" or "txt"; `request` is any string of its own.
+after a number, and `{type: "before", request, id}` for earlier rows, each with a `filter` if it wants only
+some; `{type: "save", request, format}` for all as a file, "jsonl" or "txt", and sends one with
+`{type: "load", request, part, parts, text}`; `request` is any string of its own. What is new goes to all
+views, so each of them filters that itself.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import count, islice
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 
-from chatlab.widgets.files import Format, json_lines, parts, read_rows
+from chatlab.widgets.files import Format, Uploads, json_lines, parts, read_rows, rows_of
+from chatlab.widgets.history import Entry, History
 from chatlab.widgets.pacing import INTERVAL, SETTLE, Callbacks, Message, PacedWidget
 from chatlab.widgets.text import clock, encodable, moment
 
@@ -51,21 +58,7 @@ MOST_DOWNLOADS = 10
 """Files that are on their way to views at a time; a view whose file fell out asks again."""
 
 Row = Mapping[str, str | int | float | bool | None]
-
-
-@dataclass(slots=True)
-class _Entry:
-    n: int
-    row: dict[str, Any] = field(default_factory=dict)
-    chars: int = 0
-    seq: int = 0  # of the last message to all views that held it
-
-    def change(self, row: Mapping[str, Any]) -> int:
-        """Returns by how many characters the row has grown."""
-        before = self.chars
-        self.row = {**self.row, **row}
-        self.chars = sum(len(value) for value in self.row.values() if isinstance(value, str))
-        return self.chars - before
+Passes = Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +66,9 @@ class _Reply:
     request: str
     seq: int
     replay: bool
+    newest: int
+    oldest: int
+    fitting: int
     part: int
     parts: int
     ids: list[str]
@@ -89,12 +85,8 @@ class FeedWidget(PacedWidget):
     """What a row in a file may be."""
 
     def __init__(self, *, history: int = 100_000, history_chars: int = 50_000_000, **kwargs: Any) -> None:
-        self._history = history
-        self._history_chars = history_chars
+        self._history = History(history, history_chars)
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._places = count()
-        self._chars = 0
         self._epoch = 0
         self._seq = 0
         self._cleared = False
@@ -103,11 +95,12 @@ class FeedWidget(PacedWidget):
         self._notes: dict[str, Message] = {}
         self._unsent_notes: set[str] = set()
         self._downloads: deque[Iterator[Message]] = deque(maxlen=MOST_DOWNLOADS)
+        self._uploads = Uploads()
         self._on_change = Callbacks[[]]()
         super().__init__(**kwargs)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._history)
 
     def __bool__(self) -> bool:
         return True
@@ -131,7 +124,7 @@ class FeedWidget(PacedWidget):
         """Changes fields of the row with the id `key`; False, and nothing, when there is no such row."""
         cleaned = {name: encodable(value) for name, value in changes.items()}
         with self._lock:
-            known = key in self._entries
+            known = self._history.get(key) is not None
             if known:
                 self._put(key, cleaned)
         if known:
@@ -145,15 +138,14 @@ class FeedWidget(PacedWidget):
     def rows(self) -> list[dict[str, Any]]:
         """Copies of all rows in the history, oldest first."""
         with self._lock:
-            return [dict(entry.row) for entry in self._entries.values()]
+            return [dict(entry.row) for entry in self._history]
 
     def clear(self) -> None:
         """Forgets all rows, here and in the views."""
         with self._lock:
-            self._entries.clear()
+            self._history.clear()
             self._unsent.clear()
             self._replies.clear()
-            self._chars = 0
             self._epoch += 1
             self._cleared = True
         self._changed()
@@ -203,7 +195,7 @@ class FeedWidget(PacedWidget):
     def transcript(self) -> str:
         """The latest rows, one a line."""
         with self._lock:
-            latest = [entry.row for entry in self._latest(TRANSCRIPT)]
+            latest = [entry.row for entry in self._history.latest(TRANSCRIPT)]
         lines = (self._line(clock(row.get("at") or 0), row) for row in latest)
         cut = (line if len(line) <= TRANSCRIPT_LINE else f"{line[:TRANSCRIPT_LINE]}\u2026" for line in lines)
         return "\n".join(cut) or f"{type(self).__name__}: nothing yet"
@@ -222,50 +214,72 @@ class FeedWidget(PacedWidget):
             self._unsent_notes.add(message["type"])
         self.pacer.wake(self)
 
+    def _filter(self, wanted: object) -> Passes | None:
+        """What rows a view wants, of the `filter` in its request; None: all."""
+        return None
+
     def _answer(self, message: Message) -> None:
         request = message.get("request")
         if not isinstance(request, str) or len(request) > 100:
             return
-        file = None
-        if message.get("type") == "save" and message.get("format") in ("jsonl", "txt"):
-            file = parts(request, self.document(message["format"]))
+        match message:
+            case {"type": "save", "format": "jsonl" | "txt" as kind}:
+                self._say_in_parts(parts(request, self.document(kind)))
+            case {"type": "load"}:
+                if (file := self._uploads.take(request, message)) is not None:
+                    self._say_in_parts(iter([self._loaded(request, file)]))
+            case _:
+                self._answer_rows(request, message)
+
+    def _say_in_parts(self, answer: Iterator[Message]) -> None:
         with self._lock:
-            match message:
-                case {"type": "save"} if file is not None:
-                    self._downloads.append(file)
-                case {"type": "ready"}:
+            self._downloads.append(answer)
+        self.pacer.wake(self)
+
+    def _loaded(self, request: str, file: str) -> Message:
+        answer: Message = {"type": "loaded", "reply": request, "rows": 0, "error": ""}
+        try:
+            rows = rows_of(file.encode(), self.row_type)
+        except ValueError as error:
+            return answer | {"error": encodable(str(error))}
+        self.upsert_many(rows)
+        return answer | {"rows": len(rows)}
+
+    def _answer_rows(self, request: str, message: Message) -> None:
+        with self._lock:
+            seq, entries = self._seq, list(self._history)
+        # A filter reads every payload: not while others wait for the lock.
+        passes = self._filter(message.get("filter"))
+        fitting = entries if passes is None else [entry for entry in entries if passes(entry.row)]
+        replay, chosen = True, fitting[-WINDOW:]
+        match message:
+            case {"type": "ready"}:
+                with self._lock:
                     self._unsent_notes.update(self._notes)
-                    self._reply(request, self._latest(WINDOW), replay=True)
-                case {"type": "missed", "after": int(after)}:
-                    missed = [entry for entry in self._entries.values() if entry.seq > after]
-                    replay = len(missed) > 2 * WINDOW
-                    self._reply(request, self._latest(WINDOW) if replay else missed, replay=replay)
-                case {"type": "before", "id": str(key)} if key in self._entries:
-                    later = next(reversed(self._entries.values())).n - self._entries[key].n + 1
-                    page = list(islice(reversed(self._entries.values()), later, later + PAGE))
-                    self._reply(request, page[::-1], replay=False)
-                case _:
-                    return
+            case {"type": "missed", "after": int(after)}:
+                missed = [entry for entry in entries if entry.seq > after]
+                if len(missed) <= 2 * WINDOW:
+                    replay, chosen = False, missed
+            case {"type": "before", "id": str(key)} if (entry := self._history.get(key)) is not None:
+                place = bisect_left(fitting, entry.n, key=lambda entry: entry.n)
+                replay, chosen = False, fitting[max(0, place - PAGE) : place]
+            case _:
+                return
+        newest = entries[-1].n if entries else -1
+        oldest = fitting[0].n if fitting else newest + 1
+        chunks = _chunks(chosen)
+        with self._lock:
+            self._replies.extend(
+                _Reply(request, seq, replay, newest, oldest, len(fitting), part, len(chunks), ids)
+                for part, ids in enumerate(chunks)
+            )
         self.pacer.wake(self)
 
     # Everything below is called with the lock held.
 
     def _put(self, key: str, row: Mapping[str, Any]) -> None:
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._entries[key] = _Entry(next(self._places))
-        self._chars += entry.change({**row, "id": key})
+        self._history.put(key, row)
         self._unsent[key] = None
-        while self._overfull():
-            _, oldest = self._entries.popitem(last=False)
-            self._chars -= oldest.chars
-
-    def _overfull(self) -> bool:
-        rows = len(self._entries)
-        return rows > self._history or (rows > 1 and self._chars > self._history_chars)
-
-    def _latest(self, rows: int) -> list[_Entry]:
-        return list(islice(reversed(self._entries.values()), rows))[::-1]
 
     def _news(self) -> Message:
         self._seq += 1
@@ -273,7 +287,7 @@ class FeedWidget(PacedWidget):
         rows, chars, taken = [], 0, []
         for key in islice(self._unsent, WINDOW):
             taken.append(key)
-            if entry := self._entries.get(key):  # else it has left the history meanwhile
+            if entry := self._history.get(key):  # else it has left the history meanwhile
                 entry.seq = self._seq
                 rows.append(self._shown(entry))
                 chars += entry.chars
@@ -283,18 +297,6 @@ class FeedWidget(PacedWidget):
             del self._unsent[key]
         return self._rows(rows, self._seq)
 
-    def _reply(self, request: str, entries: list[_Entry], *, replay: bool) -> None:
-        chunks: list[list[str]] = [[]]
-        chars = 0
-        for entry in entries:
-            if len(chunks[-1]) >= WINDOW or chars >= MESSAGE_CHARS:
-                chunks.append([])
-                chars = 0
-            chunks[-1].append(entry.row["id"])
-            chars += entry.chars
-        for part, ids in enumerate(chunks):
-            self._replies.append(_Reply(request, self._seq, replay, part, len(chunks), ids))
-
     def _download(self, messages: list[Message]) -> None:
         if (part := next(self._downloads[0], None)) is None:
             self._downloads.popleft()
@@ -302,13 +304,34 @@ class FeedWidget(PacedWidget):
             messages.append(part)
 
     def _part(self, reply: _Reply) -> Message:
-        rows = [self._shown(self._entries[key]) for key in reply.ids if key in self._entries]
-        answer = {"reply": reply.request, "part": reply.part, "parts": reply.parts, "replay": reply.replay}
-        return self._rows(rows, reply.seq) | answer
+        kept = (entry for key in reply.ids if (entry := self._history.get(key)) is not None)
+        answer = self._rows([self._shown(entry) for entry in kept], reply.seq)
+        return answer | {
+            "reply": reply.request,
+            "part": reply.part,
+            "parts": reply.parts,
+            "replay": reply.replay,
+            "newest": reply.newest,
+            "oldest": max(reply.oldest, answer["oldest"]),
+            "fitting": reply.fitting,
+        }
 
     def _rows(self, rows: list[Message], seq: int) -> Message:
-        oldest = next(iter(self._entries.values())).n if self._entries else 0
-        return {"type": "rows", "epoch": self._epoch, "seq": seq, "oldest": oldest, "rows": rows}
+        place = {"epoch": self._epoch, "seq": seq, "oldest": self._history.oldest}
+        return {"type": "rows", **place, "total": len(self._history), "rows": rows}
 
-    def _shown(self, entry: _Entry) -> Message:
+    def _shown(self, entry: Entry) -> Message:
         return {**entry.row, "n": entry.n}
+
+
+def _chunks(entries: Iterable[Entry]) -> list[list[str]]:
+    """The ids of entries, as many together as a comm message holds."""
+    chunks: list[list[str]] = [[]]
+    chars = 0
+    for entry in entries:
+        if len(chunks[-1]) >= WINDOW or chars >= MESSAGE_CHARS:
+            chunks.append([])
+            chars = 0
+        chunks[-1].append(entry.row["id"])
+        chars += entry.chars
+    return chunks

@@ -1,7 +1,8 @@
-"""Rows as files: JSON lines, which can be loaded again, and the way of a file to the page."""
+"""Rows as files: JSON lines, which can be loaded again, and the way of a file to the page and back."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,24 +16,40 @@ Format = Literal["jsonl", "txt"]
 PART_CHARS = 250_000
 """Characters of a file in a comm message at most."""
 
+MOST_UPLOADS = 4
+"""Files that are on their way from views at a time; the oldest is given up for another."""
+
+MOST_PARTS = 1_000
+"""Parts that a file from a view has at most."""
+
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as JSON, one a line."""
     return "".join(f"{msgspec.json.encode(row).decode()}\n" for row in rows)
 
 
-def read_rows(path: str | Path, row_type: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines.
+def rows_of(data: bytes, row_type: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    """The rows of JSON lines.
 
     Errors: `ValueError` naming the first line that is no row.
     """
     rows = []
-    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+    for number, line in enumerate(data.splitlines(), start=1):
+        if not line.strip():
+            continue
         try:
             rows.append(msgspec.structs.asdict(msgspec.json.decode(line, type=row_type)))
         except msgspec.DecodeError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
+            raise ValueError(f"line {number}: {error}") from error
     return rows
+
+
+def read_rows(path: str | Path, row_type: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    """The same of a file, which the error names too."""
+    try:
+        return rows_of(Path(path).read_bytes(), row_type)
+    except ValueError as error:
+        raise ValueError(f"{path}, {error}") from error
 
 
 def parts(request: str, text: str) -> Iterator[Message]:
@@ -41,3 +58,28 @@ def parts(request: str, text: str) -> Iterator[Message]:
     for part in range(count):
         piece = text[part * PART_CHARS : (part + 1) * PART_CHARS]
         yield {"type": "file", "reply": request, "part": part, "parts": count, "text": piece}
+
+
+class Uploads:
+    """Files that views are sending, each in parts."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, dict[int, str]] = OrderedDict()
+
+    def take(self, request: str, message: Message) -> str | None:
+        """A part came; returns the whole file with its last one."""
+        match message:
+            case {"part": int(part), "parts": int(parts), "text": str(text)} if (
+                0 <= part < parts <= MOST_PARTS
+            ):
+                pass
+            case _:
+                return None
+        pieces = self._files.setdefault(request, {})
+        pieces[part] = text[: 2 * PART_CHARS]
+        if len(pieces) == parts:
+            del self._files[request]
+            return "".join(pieces[number] for number in sorted(pieces))
+        while len(self._files) > MOST_UPLOADS:
+            self._files.popitem(last=False)
+        return None

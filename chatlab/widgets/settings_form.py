@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import ipywidgets as widgets
@@ -23,6 +24,10 @@ from chatlab.settings import (
 )
 
 CUSTOM = "custom"
+FORMULA = ("base_delay", "backoff_multiplier")
+"""The numbers of a backoff's formula that a schedule makes idle."""
+SHOWN = 6
+"""Delays of a schedule that are shown."""
 
 _SHORT = {"description_width": "auto"}
 _LABEL = {"description_width": "11em"}
@@ -73,7 +78,9 @@ class SettingsForm:
         }
         self.jitter = _choice("Jitter", list(JITTERS), reconnect.jitter)
         self.overflow = _choice("When it is full", list(OVERFLOWS), outbox.overflow)
-        self._schedule = reconnect.schedule
+        self.note = widgets.HTML()
+        self.note.add_class("chatlab-note")
+        self._follow(reconnect.schedule)
         self.preset.observe(self._apply_preset, "value")
         self.transport.observe(self._apply_transport, "value")
         numbers = self.numbers
@@ -81,7 +88,7 @@ class SettingsForm:
             [self.transport, self.url, self.room, self.sender], layout=widgets.Layout(flex_flow="row wrap")
         )
         columns = (
-            [self.preset, self.jitter],
+            [self.preset, self.note, self.jitter],
             ["base_delay", "max_delay", "backoff_multiplier", "max_attempts"],
             [self.dialect, self.overflow],
             ["max_size", "connect_timeout", "heartbeat", "pong", "idle_timeout", "timeout", "interval"],
@@ -107,14 +114,26 @@ class SettingsForm:
 
     def _apply_preset(self, change: Any) -> None:
         if change["new"] == CUSTOM:
-            self._schedule = ()
+            self._follow(())
             return
-        reconnect = PRESETS[change["new"]].reconnect
+        preset = PRESETS[change["new"]]
+        reconnect = preset.reconnect
         self.jitter.value = reconnect.jitter
         for name in ("base_delay", "max_delay", "backoff_multiplier"):
             self.numbers[name].value = getattr(reconnect, name)
         self.numbers["max_attempts"].value = -1 if reconnect.max_attempts is None else reconnect.max_attempts
-        self._schedule = reconnect.schedule
+        self._follow(reconnect.schedule, preset.notes)
+
+    def _follow(self, schedule: tuple[tuple[float, float], ...], notes: str = "") -> None:
+        """Take a schedule in the formula's place, whose fields then can't be filled in."""
+        self._schedule = schedule
+        for field in (self.jitter, *(self.numbers[name] for name in FORMULA)):
+            field.disabled = bool(schedule)
+        longest = self.numbers["max_delay"].value
+        delays = ", ".join(_row(min(low, longest), min(high, longest)) for low, high in schedule[:SHOWN]) + (
+            ", \u2026" if len(schedule) > SHOWN else ""
+        )
+        self.note.value = html.escape(f"Waits {delays} s. {notes}" if schedule else notes)
 
     def config(self) -> AnyConfig:
         """Return the settings as they stand in the form.
@@ -144,6 +163,10 @@ class SettingsForm:
         }
         shown |= {name: values[name] for name in ("connect_timeout", "idle_timeout", "timeout", "interval")}
         return make_config(self.transport.value, self.url.value.strip(), **kept | shown)
+
+
+def _row(low: float, high: float) -> str:
+    return f"{low:.3g}" if low == high else f"{low:.3g}\u2013{high:.3g}"
 
 
 def _text(label: str, value: str, width: str) -> widgets.Text:

@@ -10,18 +10,24 @@ import msgspec
 
 from chatlab.text import visible_line
 from chatlab.widgets import assets
-from chatlab.widgets.feed import FeedWidget
+from chatlab.widgets.feed import FeedWidget, Passes, Row
 from chatlab.widgets.pacing import Callbacks, Message, SnapshotWidget
 from chatlab.widgets.text import encodable
 
 MOST_TYPING = 50
 """Names of typing people that a view gets at most."""
 
+MOST_KINDS = 100
+"""Kinds of frames that a view offers to choose from at most: the first."""
+
+HEARTBEATS = frozenset({"ping", "pong", "comment"})
+"""Kinds of frames that only say that somebody is there; event streams have comments for that."""
+
 MOST_IN_LANE = 500
 """Spans, and marks, that a lane of the timeline shows at most: the latest."""
 
 
-class MessageRow(msgspec.Struct):
+class MessageRow(msgspec.Struct, forbid_unknown_fields=True):
     """A row of a `ChatLog` in a file."""
 
     id: str
@@ -34,7 +40,7 @@ class MessageRow(msgspec.Struct):
     kind: str = "message"
 
 
-class FrameRow(msgspec.Struct):
+class FrameRow(msgspec.Struct, forbid_unknown_fields=True):
     """A row of a `FrameLog` in a file."""
 
     id: str
@@ -94,6 +100,28 @@ class ChatLog(FeedWidget):
         return f"{when} {sender}: {text}{state}"
 
 
+class FrameFilter(msgspec.Struct):
+    """Which frames a view wants: empty is any; `text` is looked for in the kind and the whole payload.
+
+    The views' own `passes` in frame_log.js decides the same for what is new.
+    """
+
+    direction: str = ""
+    kind: str = ""
+    text: str = ""
+    heartbeats: bool = True
+
+    def passes(self, row: Mapping[str, Any]) -> bool:
+        """Whether a frame is wanted."""
+        kind = row.get("kind") or ""
+        return (
+            (self.heartbeats or kind not in HEARTBEATS)
+            and self.direction in ("", row.get("direction"))
+            and self.kind in ("", kind)
+            and (not self.text or self.text.lower() in f"{kind}\n{row.get('text') or ''}".lower())
+        )
+
+
 class FrameLog(FeedWidget):
     """What went over the wire.
 
@@ -103,6 +131,27 @@ class FrameLog(FeedWidget):
 
     _esm = assets.module("frame_log.js")
     row_type = FrameRow
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._kinds: dict[str, None] = {}
+        super().__init__(**kwargs)
+
+    def upsert_many(self, rows: Iterable[Row]) -> None:
+        """Adds frames, and tells the views of kinds that are new."""
+        rows = list(rows)
+        super().upsert_many(rows)
+        before = len(self._kinds)
+        for row in rows:
+            if (kind := row.get("kind")) and len(self._kinds) < MOST_KINDS:
+                self._kinds[str(encodable(kind))] = None
+        if len(self._kinds) > before:
+            self._note({"type": "kinds", "names": sorted(self._kinds)})
+
+    def _filter(self, wanted: object) -> Passes | None:
+        try:
+            return msgspec.convert(wanted, FrameFilter).passes
+        except msgspec.ValidationError:
+            return None
 
     def _line(self, when: str, row: Mapping[str, Any]) -> str:
         arrow = {"up": "\u2191", "down": "\u2193"}.get(str(row.get("direction")), "\u2022")
@@ -117,6 +166,7 @@ class StatusBadge(SnapshotWidget):
 
     def __init__(self, **kwargs: Any) -> None:
         self._retry_at: float | None = None
+        self._waiting = 0
         self._shown: Message = _status("disconnected")
         super().__init__(**kwargs)
 
@@ -129,10 +179,20 @@ class StatusBadge(SnapshotWidget):
         max_attempts: int | None = None,
         retry_in: float | None = None,
         code: int | None = None,
+        at: float | None = None,
+        details: str = "",
     ) -> None:
-        """Shows a status; `retry_in` is the number of seconds until the next attempt. From any thread."""
+        """Shows a status; `retry_in` is the number of seconds until the next attempt. From any thread.
+
+        Since when it is so (`at`, milliseconds since 1970) and `details` are seen when one points at it.
+        """
         self._retry_at = None if retry_in is None else monotonic() + retry_in
-        self._shown = _status(status, reason, attempt, max_attempts, code)
+        self._shown = _status(status, reason, attempt, max_attempts, code, at, details)
+        self._changed()
+
+    def show_waiting(self, messages: int) -> None:
+        """Shows how many messages the outbox holds: queued, or sent and not acknowledged. From any thread."""
+        self._waiting = messages
         self._changed()
 
     def transcript(self) -> str:
@@ -145,7 +205,7 @@ class StatusBadge(SnapshotWidget):
     def _snapshot(self) -> Message:
         retry_at = self._retry_at
         retry_in = None if retry_at is None else max(0.0, retry_at - monotonic())
-        return {"type": "status", **self._shown, "retry_in": retry_in}
+        return {"type": "status", **self._shown, "retry_in": retry_in, "waiting": self._waiting}
 
 
 class Span(TypedDict):
@@ -220,6 +280,8 @@ def _status(
     attempt: int = 0,
     max_attempts: int | None = None,
     code: int | None = None,
+    at: float | None = None,
+    details: str = "",
 ) -> Message:
     fields = {
         "status": str(status),
@@ -227,6 +289,8 @@ def _status(
         "attempt": attempt,
         "max_attempts": max_attempts,
         "code": code,
+        "at": at,
+        "details": details,
     }
     return _encodable(fields)
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.jupyter import Lab, serve_lab
+from tests.browser.kernels import KERNELS, provide
 from tests.requirements import find
 
 
@@ -45,6 +46,14 @@ def lab(lab_server: Lab) -> Iterator[Lab]:
     """A JupyterLab without a running kernel."""
     yield lab_server
     lab_server.close_notebooks()
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def kernel(request: pytest.FixtureRequest, lab_server: Lab) -> str:
+    """Each of the kernels that the panel must work in, by its name."""
+    name: str = request.param
+    provide(lab_server, name)
+    return name
 
 
 @pytest.fixture(autouse=True)

@@ -3,31 +3,36 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.axe import violations
-from tests.browser.jupyter import Lab, error_outputs, run_all
+from tests.browser.jupyter import Lab, error_outputs, run_all, show_theme, write_notebook
+from tests.browser.layout import sticking_out
 
 EXPLORERS = ("backoff", "heartbeat", "herd", "polling", "transports")
-NOTEBOOK = "explorers.ipynb"
+CELLS = ("from chatlab.widgets.explorers import *", *(f"explore_{name}()" for name in EXPLORERS))
 
 
-@pytest.fixture
-def opened(page: Page, lab: Lab) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def opened(
+    browser: Browser, browser_context_args: dict[str, Any], lab_server: Lab, kernel: str
+) -> Iterator[Page]:
     """A notebook with all explorers, run."""
-    cells = ["from chatlab.widgets.explorers import *", *(f"explore_{name}()" for name in EXPLORERS)]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, lab.root / NOTEBOOK)
+    context = browser.new_context(**browser_context_args)
+    page = context.new_page()
     page.set_viewport_size({"width": 1300, "height": 2600})
-    run_all(page, lab, NOTEBOOK)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(f"{error.message}\n{error.stack or ''}"))
+    run_all(page, lab_server, write_notebook(lab_server, "explorers.ipynb", *CELLS, kernel=kernel))
     assert error_outputs(page) == []
     expect(page.locator(".chatlab-explorer")).to_have_count(len(EXPLORERS))
     yield page
-    (lab.root / NOTEBOOK).unlink()
+    context.close()
+    lab_server.close_notebooks()
+    assert errors == []
 
 
 def explorer(page: Page, name: str) -> Locator:
@@ -46,7 +51,14 @@ def drawn(place: Locator) -> str:
     return image.get_attribute("alt") or ""
 
 
-def test_a_slider_changes_the_plot_by_keyboard(opened: Page, screenshots: Path) -> None:
+def test_each_states_the_question_that_it_answers(opened: Page) -> None:
+    for name in EXPLORERS:
+        question = explorer(opened, name).get_by_role("heading")
+        expect(question).to_contain_text("?")
+        assert drawn(explorer(opened, name))
+
+
+def test_a_slider_changes_the_plot_by_keyboard(opened: Page) -> None:
     place = explorer(opened, "heartbeat")
     assert "never cuts it" in drawn(place)
     thumb = place.get_by_role("slider").first
@@ -55,14 +67,41 @@ def test_a_slider_changes_the_plot_by_keyboard(opened: Page, screenshots: Path) 
     thumb.press("End")
     expect(picture(place)).to_have_attribute("alt", _cut())
     expect(picture(place)).not_to_have_attribute("src", source or "")
+
+
+def test_every_slider_of_every_explorer_changes_its_plot(opened: Page) -> None:
     for name in EXPLORERS:
-        assert drawn(explorer(opened, name))
-    opened.screenshot(path=screenshots / "explorers-light.png", full_page=True)
-    opened.evaluate(
-        "() => jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })"
-    )
-    expect(opened.locator("body")).to_have_attribute("data-jp-theme-light", "false")
-    opened.screenshot(path=screenshots / "explorers-dark.png", full_page=True)
+        place = explorer(opened, name)
+        for thumb in place.get_by_role("slider").all():
+            drawn(place)
+            source = picture(place).get_attribute("src") or ""
+            thumb.press("End" if thumb.evaluate("e => e.value === e.min") else "Home")
+            expect(picture(place)).not_to_have_attribute("src", source, timeout=20_000)
+
+
+def test_plots_are_dark_in_a_dark_theme(opened: Page, screenshots: Path) -> None:
+    lightness = """async image => {
+        const [canvas, context] = [document.createElement("canvas")].map(c => [c, c.getContext("2d")])[0];
+        context.filter = getComputedStyle(image).filter;
+        context.drawImage(image, 0, 0);
+        return context.getImageData(1, 1, 1, 1).data[0];
+    }"""
+    for theme, dark in (("Dark", True), ("Light", False)):
+        show_theme(opened, f"JupyterLab {theme}")
+        for name in EXPLORERS:
+            drawn(explorer(opened, name))
+            assert (picture(explorer(opened, name)).evaluate(lightness) < 60) is dark
+        opened.screenshot(path=screenshots / f"explorers-{theme.lower()}.png", full_page=True)
+
+
+def test_a_narrow_cell_holds_every_explorer(opened: Page, screenshots: Path) -> None:
+    opened.set_viewport_size({"width": 700, "height": 2600})
+    for name in EXPLORERS:
+        place = explorer(opened, name)
+        drawn(place)
+        assert sticking_out(place) == [], name
+    opened.screenshot(path=screenshots / "explorers-narrow.png", full_page=True)
+    opened.set_viewport_size({"width": 1300, "height": 2600})
 
 
 def _cut() -> re.Pattern[str]:

@@ -2,16 +2,20 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from websockets.sync.server import ServerConnection, serve
 
 from tests.browser.axe import violations
 from tests.browser.jupyter import Lab, error_outputs, run_all, run_code, show_theme, write_notebook
-from tests.browser.kernels import KERNELS, OLD, provide
+from tests.browser.kernels import OLD
+from tests.browser.layout import sticking_out
 
 NOTEBOOK = "panel.ipynb"
 CELLS = (
@@ -20,13 +24,6 @@ CELLS = (
     "ada.connect()\nbob.connect()\nimport ipykernel\nipykernel.__version__",
 )
 EVIL = "</script><script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
-
-
-@pytest.fixture(scope="module", params=KERNELS)
-def kernel(request: pytest.FixtureRequest, lab_server: Lab) -> str:
-    name: str = request.param
-    provide(lab_server, name)
-    return name
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +94,9 @@ def test_two_panels_talk_to_each_other(notebook: Page) -> None:
     expect(message(notebook, "bob", "Hello Bob").locator(".cl-sender")).to_have_text("ada")
 
 
-def test_frames_are_filtered_expanded_and_saved(notebook: Page, tmp_path: Path) -> None:
+def test_frames_are_filtered_expanded_saved_and_loaded(notebook: Page, tmp_path: Path) -> None:
     frames = open_frames(notebook, "ada")
-    rows = frames.locator(".cl-row:not([hidden])")
+    rows = frames.locator(".cl-row")
     frames.get_by_label("Filter content").fill("hello bob")
     expect(rows.filter(has_text="Hello Bob").first).to_be_visible()
     expect(rows.filter(has_text="Hello Ada")).to_have_count(0)
@@ -122,11 +119,176 @@ def test_frames_are_filtered_expanded_and_saved(notebook: Page, tmp_path: Path) 
     text = (tmp_path / "transcript.txt").read_text("utf-8")
     assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ada: Hello Bob \(acked\)$", text, re.MULTILINE)
 
-    run_code(notebook, f"bob.load_frames({str(file)!r})")
     loaded = open_frames(notebook, "bob")
+    load(loaded, file)
+    expect(loaded.get_by_text(f"{len(kept)} frames loaded from chatlab-frames.jsonl.")).to_be_visible()
     loaded.get_by_label("Direction").select_option("up")
     loaded.get_by_label("Filter content").fill("hello bob")
-    expect(loaded.locator(".cl-row:not([hidden])")).to_have_count(1)
+    expect(loaded.locator(".cl-row")).to_have_count(1)
+    load(loaded, tmp_path / "transcript.txt")
+    expect(loaded.get_by_text("transcript.txt isn’t what “Save: JSON lines” writes; line 1")).to_be_visible()
+    expect(loaded.locator(".cl-row")).to_have_count(1)
+
+
+def load(place: Locator, file: Path) -> None:
+    """Choose a file by the button of a view."""
+    with place.page.expect_file_chooser() as chooser:
+        place.get_by_role("button", name="Load").click()
+    chooser.value.set_files(file)
+
+
+def test_a_transcript_is_loaded_by_its_button_and_nothing_of_it_is_sent(
+    notebook: Page, tmp_path: Path
+) -> None:
+    file = tmp_path / "old.jsonl"
+    old = {"id": "old", "at": 1e12, "sender": "carol", "text": "Long ago", "own": True, "state": "failed"}
+    file.write_text(json.dumps(old), "utf-8")
+    load(panel(notebook, "bob").locator(".cl-chat"), file)
+    heard = message(notebook, "bob", "Long ago")
+    expect(heard.locator(".cl-day")).to_have_text("2001-09-09")
+    heard.get_by_role("button", name="Retry").click()
+    expect(log(notebook, "bob")).to_contain_text("Not sent again: that message is from a file.")
+    expect(message(notebook, "ada", "Long ago")).to_have_count(0)
+
+
+def test_a_filter_looks_through_the_whole_history_and_the_whole_payload(notebook: Page) -> None:
+    run_code(
+        notebook,
+        "def frame(n, direction='down', kind='ack', text='hay'):\n"
+        "    return dict(id=f'x{n}', at=1e12, direction=direction, kind=kind, size=9, text=text)\n"
+        "bob.frames.clear()\n"
+        "bob.frames.upsert_many([frame(0, 'up', 'rare', 'x' * 70_000 + 'NEEDLE')])\n"
+        "bob.frames.upsert_many(frame(n, kind='ping' if n % 2 else 'ack') for n in range(1, 3_001))\n"
+        "bob.frames.upsert_many([frame(9_999, text='the end')])\n",
+    )
+    frames = panel(notebook, "bob").locator(".cl-frames")
+    rows, count = frames.locator(".cl-row"), frames.locator(".cl-count")
+    frames.get_by_label("Direction").select_option("")
+    frames.get_by_label("Filter content").fill("")
+    expect(rows.last).to_contain_text("the end")
+    expect(count).to_have_text("1,502 of 3,002 frames")  # heartbeats are hidden
+    expect(rows.filter(has_text="ping")).to_have_count(0)
+    frames.get_by_label("Filter content").fill("needle")
+    expect(rows).to_have_count(1)
+    expect(rows).to_have_attribute("data-direction", "up")
+    expect(count).to_have_text("1 of 3,002 frames")
+    frames.get_by_label("Filter content").fill("")
+    frames.get_by_label("Kind").select_option("rare")
+    expect(rows).to_have_count(1)
+    frames.get_by_label("Kind").select_option("")
+    frames.get_by_label("Direction").select_option("up")
+    expect(rows).to_have_count(1)
+    frames.get_by_label("Kind").select_option("ack")
+    expect(frames.get_by_text("None of 3,002 frames passes the filter.")).to_be_visible()
+    frames.get_by_role("button", name="Show all of them").click()
+    expect(count).to_have_text("3,002 frames")
+    frames.get_by_label("Heartbeats").uncheck()
+    expect(count).to_have_text("1,502 of 3,002 frames")
+
+
+def test_a_frame_is_copied_as_it_was_sent(notebook: Page) -> None:
+    notebook.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    frames = panel(notebook, "bob").locator(".cl-frames")
+    frames.locator(".cl-row").last.get_by_role("button").first.click()
+    frames.get_by_role("button", name="Copy").click()
+    expect(frames.get_by_role("button", name="Copied")).to_be_visible()
+    assert notebook.evaluate("navigator.clipboard.readText()") == "the end"
+
+
+def test_every_transport_and_any_server_and_dialect_can_be_chosen(notebook: Page) -> None:
+    place = panel(notebook, "bob")
+    status = place.locator(".cl-status")
+    for title in ("SSE + POST", "Long polling", "Short polling", "Fallback", "WebSocket"):
+        place.get_by_label("Transport").select_option(title)
+        place.get_by_role("button", name="Connect", exact=True).click()
+        in_use = re.compile(f"^connected since .*\n{_first(title)}", re.DOTALL)
+        expect(status).to_have_attribute("title", in_use)
+        say(notebook, "bob", f"by {title}")
+        expect(message(notebook, "bob", f"by {title}")).to_have_attribute("data-state", "acked")
+        expect(message(notebook, "ada", f"by {title}")).to_be_visible()
+
+    before = place.get_by_label("URL").input_value()
+    with echoing() as url:
+        place.get_by_role("button", name="▸ Settings").click()
+        place.get_by_label("Dialect").select_option("text")
+        place.get_by_label("URL").fill(url)
+        place.get_by_role("button", name="Connect", exact=True).click()
+        expect(status).to_have_attribute("title", re.compile("^connected since .*/echo", re.DOTALL))
+        say(notebook, "bob", "is anybody there?")
+        expect(message(notebook, "bob", "echo: is anybody there?")).to_be_visible()
+        place.get_by_label("Dialect").select_option("chatlab")
+        place.get_by_label("URL").fill(before)
+        place.get_by_role("button", name="Connect", exact=True).click()
+        expect(status).to_have_attribute("title", re.compile("^connected since .*/ws", re.DOTALL))
+
+
+@contextmanager
+def echoing() -> Iterator[str]:
+    """A server that knows no dialect of ours, and answers each text with the same; its URL."""
+
+    def echo(connection: ServerConnection) -> None:
+        for text in connection:
+            connection.send(f"echo: {text!s}")
+
+    with serve(echo, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/echo"
+        server.shutdown()
+        thread.join()
+
+
+def _first(title: str) -> str:
+    """What a transport's details begin with: a fallback's with the one in use."""
+    return re.escape("WebSocket, of 4 to fall back on" if title == "Fallback" else title)
+
+
+def test_a_preset_fills_in_another_systems_settings(notebook: Page) -> None:
+    place = panel(notebook, "bob")
+    longest = place.get_by_label("Longest delay (s)")
+    expect(longest).to_have_value("30")
+    place.get_by_label("Backoff preset").select_option("partysocket")
+    expect(longest).to_have_value("10")
+    expect(place.get_by_label("Jitter")).to_have_value("none")
+    place.get_by_label("Backoff preset").select_option("SignalR")
+    expect(place.get_by_text("Waits 0, 2, 10, 30 s. Gives up after the fourth retry.")).to_be_visible()
+    expect(place.get_by_label("Multiplier")).to_be_disabled()
+    place.get_by_label("Backoff preset").select_option("custom")
+    expect(place.get_by_label("Multiplier")).to_be_enabled()
+    place.get_by_role("button", name="▾ Settings").click()
+
+
+def test_faults_are_made_in_the_panel_and_stand_on_the_timeline(notebook: Page) -> None:
+    place = panel(notebook, "ada")
+    status, drawing = place.locator(".cl-status"), place.locator(".cl-drawing")
+    faults = drawing.locator("[data-kind=fault] title")
+    place.get_by_label("The network is").select_option("slow (0.3 s each way)")
+    expect(faults.last).to_have_text(re.compile(r"^slow \(0\.3 s each way\) at \d"))
+    say(notebook, "ada", "slowly")
+    expect(message(notebook, "ada", "slowly")).to_have_attribute("data-state", "acked")
+    place.get_by_label("The network is").select_option("fine")
+    place.get_by_role("button", name="Reset connections").click()
+    expect(faults.last).to_have_text(re.compile(r"^reset at \d"))
+    expect(drawing.locator(".cl-reconnecting title").first).to_be_attached()
+    expect(status).to_have_attribute("data-status", "connected", timeout=20_000)
+
+
+def test_the_status_says_why_which_attempt_when_the_next_one_comes_and_what_waits(notebook: Page) -> None:
+    place = panel(notebook, "ada")
+    status = place.locator(".cl-status")
+    place.get_by_role("button", name="Stop the server").click()
+    expect(status.locator("strong")).to_have_text("reconnecting")
+    say(notebook, "ada", "I can wait")
+    expect(status.locator(".cl-attempt")).to_have_text(re.compile(r"^attempt \d of 10$"))
+    expect(status.locator(".cl-countdown")).to_have_text(re.compile(r"^next try in \d+\.\d s$"))
+    expect(status.locator(".cl-waiting")).to_have_text("1 message waits")
+    expect(status.locator(".cl-reason")).to_contain_text("reset")
+    details = re.compile("reset.*\nreconnecting since .*\nroom lobby, as ada$", re.DOTALL)
+    expect(status).to_have_attribute("title", details)
+    place.get_by_role("button", name="Start the server").click()
+    expect(status).to_have_attribute("data-status", "connected", timeout=40_000)
+    expect(message(notebook, "ada", "I can wait")).to_have_attribute("data-state", "acked")
+    expect(status.locator(".cl-waiting")).to_have_text("")
 
 
 def test_what_was_dropped_or_expired_is_marked_and_sent_again(notebook: Page, screenshots: Path) -> None:
@@ -134,7 +296,7 @@ def test_what_was_dropped_or_expired_is_marked_and_sent_again(notebook: Page, sc
     run_code(
         notebook,
         "from chatlab import OutboxConfig, ReconnectConfig\n"
-        "config = bob.form.config().replace(outbox=OutboxConfig(max_size=2, max_age=1.0),\n"
+        "config = bob.form.config().replace(outbox=OutboxConfig(max_size=2, max_age=5.0),\n"
         "    reconnect=ReconnectConfig(max_attempts=None, base_delay=0.2, max_delay=0.2))\n"
         "small = ChatPanel(config, name='bob')\n"
         "bob = small\n",
@@ -190,7 +352,7 @@ def test_a74_hostile_names_and_texts_leave_the_layout_whole(notebook: Page, scre
     expect(message(notebook, "bob", "refused")).to_be_visible()
     for width in (1300, 800):
         notebook.set_viewport_size({"width": width, "height": 2600})
-        _nothing_sticks_out(place)
+        assert sticking_out(place) == []
         for row in log(notebook, "bob").locator(".cl-message").all()[-7:-2]:
             box = row.bounding_box()
             assert box is not None
@@ -201,19 +363,6 @@ def test_a74_hostile_names_and_texts_leave_the_layout_whole(notebook: Page, scre
     notebook.set_viewport_size({"width": 1300, "height": 2600})
     assert notebook.evaluate("window.evil") is None
     assert log(notebook, "bob").locator("img, script").count() == 0
-
-
-def _nothing_sticks_out(place: Locator) -> None:
-    """No element is wider than the panel, but what scrolls in itself."""
-    wide: list[str] = place.evaluate(
-        """panel => {
-          const right = panel.getBoundingClientRect().right + 1;
-          return [...panel.querySelectorAll("*")].filter(node => node.getBoundingClientRect().right > right
-            && node.getClientRects().length && !node.closest(".cl-sr") && !node.closest("pre, svg"))
-            .map(node => node.outerHTML.slice(0, 120));
-        }"""
-    )
-    assert wide == []
 
 
 def test_the_timeline_zooms_and_pans_by_keyboard_and_has_a_prediction(notebook: Page) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from tests.browser.jupyter import Lab, error_outputs, run_all, show_theme
-from tests.browser.kernels import KERNELS, copy_for
+from tests.browser.kernels import copy_for
 
 _NEXT_TRY = re.compile(r"next try in \d+\.\d s")
 
@@ -78,7 +77,6 @@ def say(page: Page, text: str) -> None:
     box.press("Enter")
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
 def test_a_chat_survives_its_server(page: Page, lab: Lab, kernel: str, screenshots: Path) -> None:
     run_all(page, lab, copy_for(lab, "notebooks/00_start.ipynb", kernel))
     assert error_outputs(page) == []
@@ -117,8 +115,10 @@ def test_a_chat_survives_its_server(page: Page, lab: Lab, kernel: str, screensho
         assert listener.texts == ["one", "two", "three"]
 
 
-def test_bad_settings_and_markup_are_said_not_suffered(page: Page, lab: Lab, screenshots: Path) -> None:
-    run_all(page, lab, "notebooks/00_start.ipynb")
+def test_bad_settings_and_markup_are_said_not_suffered(
+    page: Page, lab: Lab, kernel: str, screenshots: Path
+) -> None:
+    run_all(page, lab, copy_for(lab, "notebooks/00_start.ipynb", kernel))
     log = page.get_by_role("log")
     page.get_by_role("button", name="Disconnect").click()
     expect(page.locator(".cl-status")).to_have_attribute("data-status", "disconnected")

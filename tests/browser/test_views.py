@@ -41,8 +41,8 @@ display(badge, timeline, frames)
 
 
 @pytest.fixture
-def log(page: Page, lab: Lab) -> Locator:
-    run_all(page, lab, write_notebook(lab, "views.ipynb", SETUP, OTHERS))
+def log(page: Page, lab: Lab, kernel: str) -> Locator:
+    run_all(page, lab, write_notebook(lab, "views.ipynb", SETUP, OTHERS, kernel=kernel))
     assert error_outputs(page) == []
     return page.get_by_role("log", name="Messages")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import chatlab
 from chatlab.errors import SettingsError
-from chatlab.experiment.backoff import backoff_delays, herd_returns
+from chatlab.experiment.backoff import Herd, backoff_delays, herd_returns
 from chatlab.presets import PRESETS
 from chatlab.settings import Jitter, ReconnectConfig
 from chatlab.transports.backoff import Backoff
@@ -221,3 +221,25 @@ def test_impossible_herds_are_refused(people: int, outage: float, seed: int, tex
 def test_a_busy_loop_is_refused() -> None:
     with pytest.raises(SettingsError, match="longer base_delay"):
         herd_returns(ReconnectConfig(base_delay=0.0, max_attempts=None), 1, 1.0)
+
+
+def test_who_finds_the_door_shut_when_all_come_at_once() -> None:
+    at_once = Herd(np.zeros(1_000), np.ones(1_000, dtype=np.int64))
+    assert at_once.refused(rate=500.0, backlog=300) == (1_000 - 50 - 300) / 1_000
+    assert at_once.refused(rate=500.0, backlog=1_000) == 0.0
+    assert at_once.refused(rate=0.0, backlog=0) == 1.0
+    assert at_once.refused(rate=500.0, backlog=300, people=10_000) == pytest.approx((10_000 - 350) / 10_000)
+
+
+def test_a_door_that_is_wide_enough_is_never_shut() -> None:
+    evenly = Herd(np.linspace(0.005, 9.995, 1_000), np.ones(1_000, dtype=np.int64))
+    assert evenly.refused(rate=101.0, backlog=0) == 0.0
+    assert evenly.refused(rate=50.0, backlog=0) == pytest.approx(0.5)
+    assert evenly.refused(rate=50.0, backlog=100) == pytest.approx(0.4)
+
+
+def test_who_gave_up_never_knocks() -> None:
+    half = Herd(np.array([0.0, np.inf]), np.ones(2, dtype=np.int64))
+    assert half.refused(rate=0.0, backlog=0) == 0.5
+    with pytest.raises(SettingsError):
+        half.refused(rate=-1.0, backlog=0)

@@ -29,7 +29,66 @@ test("asks for what there is, and shows it in order without reading it aloud", (
   page.feed.news([message(2)]);
   assert.deepEqual(ids(page), ["m0", "m1", "m2"]);
   assert.equal(page.$("time").textContent.length, 8);
-  assert.equal(page.$("time").title, "2023-11-14T22:13:20.000Z");
+  assert.match(page.$("time").title, /^2023-11-1[45] \d\d:\d\d:20\.000 \(22:13:20 UTC\)$/);
+});
+
+test("messages of one person within five minutes stand under one name", () => {
+  const page = chat();
+  const grouped = () => page.$$(".cl-follows").map((node) => node.dataset.id);
+  const at = (minutes) => 1_700_000_000_000 + 60_000 * minutes;
+  page.feed.news([
+    message(1, { at: at(0) }), message(2, { at: at(1) }), message(3, { at: at(2), sender: "bob" }),
+    message(4, { at: at(3), sender: "bob", own: true }), message(5, { at: at(9), sender: "bob", own: true }),
+    message(6, { at: at(9), sender: "bob", own: true, kind: "notice" }), message(7, { at: at(9), sender: "bob", own: true }),
+  ]);
+  assert.deepEqual(grouped(), ["m2"]);
+  page.feed.news([message(8, { at: at(9), sender: "bob", own: true })]);
+  assert.deepEqual(grouped(), ["m2", "m8"]);
+  assert.equal(page.$('[data-id="m2"] .cl-sender').textContent, "ada"); // still there for those who listen
+});
+
+test("earlier messages take the name over, and the first in the page has one", () => {
+  const page = chat(range(WINDOW, (n) => message(n + 1)));
+  assert.equal(page.$('[data-id="m1"]').classList.contains("cl-follows"), false);
+  assert.equal(page.$('[data-id="m2"]').classList.contains("cl-follows"), true);
+  page.feed.news([message(WINDOW + 1)]); // m1 leaves the page
+  assert.equal(page.$('[data-id="m2"]').classList.contains("cl-follows"), false);
+  readAbove(page);
+  page.$(".cl-earlier").click();
+  page.feed.reply("before", [message(1)], { replay: false, oldest: 1 });
+  assert.equal(page.$('[data-id="m2"]').classList.contains("cl-follows"), true);
+});
+
+test("another day has its date above it; today needs none", (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: new Date(2023, 10, 14, 12) });
+  const noon = (day) => new Date(2023, 10, day, 12).getTime();
+  const page = chat([message(0, { at: noon(13) }), message(1, { at: noon(13) + 1 }), message(2, { at: noon(14) })]);
+  assert.deepEqual(page.$$(".cl-day").map((node) => node.hidden || node.textContent), ["2023-11-13", true, "2023-11-14"]);
+  assert.deepEqual(chat([message(0, { at: noon(14) }), message(1, { at: null })]).$$(".cl-day").map((node) => node.hidden), [true, false]);
+});
+
+test("the arrow keys bring back what was said, and leave what is being written", () => {
+  const page = chat();
+  const say = (text) => {
+    page.input.value = text;
+    press(page, page.input, "Enter");
+  };
+  const after = (key) => [press(page, page.input, key).defaultPrevented, page.input.value];
+  assert.deepEqual(after("ArrowUp"), [false, ""]);
+  say("one");
+  say("two\nlines");
+  assert.deepEqual(after("ArrowUp"), [true, "two\nlines"]);
+  assert.deepEqual(after("ArrowUp"), [true, "one"]);
+  assert.deepEqual(after("ArrowUp"), [false, "one"]);
+  assert.deepEqual(after("ArrowDown"), [true, "two\nlines"]);
+  assert.deepEqual(after("ArrowDown"), [true, ""]);
+  assert.deepEqual(after("ArrowDown"), [false, ""]);
+  page.input.value = "three";
+  assert.deepEqual(after("ArrowUp"), [false, "three"]);
+});
+
+test("an empty log says what to do", () => {
+  assert.match(chat().$(".cl-empty").textContent, /^No messages yet\.Connect, then write below\./);
 });
 
 test("an answer in parts is whole when all parts have come", () => {

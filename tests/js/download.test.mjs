@@ -12,7 +12,7 @@ function saving(view) {
     page.files.push({ name: this.getAttribute("download"), url: this.getAttribute("href") });
   };
   page.save = (kind) => {
-    page.$$(".cl-save button").find((button) => button.textContent === kind).click();
+    page.$$(".cl-files button").find((button) => button.textContent === kind).click();
     return page.model.asked("save").at(-1);
   };
   page.part = (request, part, parts, text) => page.model.receive({ type: "file", reply: request.request, part, parts, text });
@@ -60,17 +60,17 @@ test("when no part comes any more, it says so and the next try is free", (t) => 
   t.mock.timers.tick(14_000);
   page.part(request, 0, 2, "a");
   t.mock.timers.tick(14_000);
-  assert.equal(page.$(".cl-save [role=status]").textContent, "");
+  assert.equal(page.$(".cl-files [role=status]").textContent, "");
   t.mock.timers.tick(1_000);
-  assert.match(page.$(".cl-save [role=status]").textContent, /doesn\u2019t answer/);
+  assert.match(page.$(".cl-files [role=status]").textContent, /doesn\u2019t answer/);
   page.part(request, 1, 2, "b");
   assert.equal(page.files.length, 0);
   page.part(page.save("text"), 0, 1, "again");
   assert.equal(page.files.length, 1);
-  assert.equal(page.$(".cl-save [role=status]").textContent, "");
+  assert.equal(page.$(".cl-files [role=status]").textContent, "");
 });
 
 test("the buttons say what they save", () => {
-  const names = mount(frames).$$(".cl-save button").map((button) => button.getAttribute("aria-label"));
+  const names = mount(frames).$$(".cl-save button").slice(0, 2).map((button) => button.getAttribute("aria-label"));
   assert.deepEqual(names, ["Save all frames as text", "Save all frames as JSON lines"]);
 });

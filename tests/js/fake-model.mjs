@@ -70,6 +70,8 @@ export class FakeFeed {
   seq = 0;
   epoch = 0;
   oldest = 0;
+  newest = -1;
+  total = 0;
 
   constructor(model) {
     this.model = model;
@@ -77,7 +79,14 @@ export class FakeFeed {
 
   news(rows) {
     this.seq += 1;
-    this.model.receive({ type: "rows", epoch: this.epoch, seq: this.seq, oldest: this.oldest, rows });
+    this.#know(rows);
+    const { epoch, seq, oldest, total } = this;
+    this.model.receive({ type: "rows", epoch, seq, oldest, total, rows });
+  }
+
+  #know(rows) {
+    this.newest = Math.max(this.newest, ...rows.map(({ n }) => n));
+    this.total = this.newest + 1 - this.oldest;
   }
 
   lose() {
@@ -88,9 +97,11 @@ export class FakeFeed {
     this.model.receive({ type: "mark", epoch: this.epoch, seq: this.seq });
   }
 
-  answer(request, rows, { part = 0, parts = 1, replay = true, seq = this.seq } = {}) {
-    const { epoch, oldest } = this;
-    this.model.receive({ type: "rows", epoch, seq, oldest, rows, reply: request.request, part, parts, replay });
+  answer(request, rows, fields = {}) {
+    this.#know(rows);
+    const { epoch, seq, oldest, newest, total } = this;
+    const own = { reply: request.request, part: 0, parts: 1, replay: true, newest, fitting: rows.length };
+    this.model.receive({ type: "rows", epoch, seq, oldest, total, rows, ...own, ...fields });
   }
 
   /** Answers the latest request of a type. */

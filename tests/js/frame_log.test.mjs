@@ -1,20 +1,46 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import view, { passes, prettyJson, sizeText } from "../../chatlab/widgets/static/frame_log.js";
 import { WINDOW } from "../../chatlab/widgets/static/tail_list.js";
 import { mount, range, readAt } from "./fake-model.mjs";
 
 const frame = (n, fields = {}) => ({ id: `f${n}`, n, at: 1_700_000_000_000 + n, direction: "down", size: 12, kind: "message", text: `{"n":${n}}`, ...fields });
-const shown = (page) => page.$$(".cl-row").filter((row) => !row.hidden).map((row) => row.dataset.id);
+const shown = (page) => page.$$(".cl-row").map((row) => row.dataset.id);
+const table = JSON.parse(readFileSync(new URL("frame-filter.json", import.meta.url)));
 
+/** A page of frames; `pick` and `heartbeats` change its filter, and `python` answers as Python would, from all rows. */
 function frames(rows = []) {
   const page = mount(view);
-  page.feed.reply("ready", rows);
+  const all = new Map();
+  page.python = (type = "ready") => {
+    const asked = page.model.asked(type).at(-1);
+    const fitting = [...all.values()].filter((row) => passes(row, asked.filter));
+    const page_ = type === "before" ? fitting.filter(({ n }) => n < all.get(asked.id).n) : fitting;
+    page.feed.answer(asked, page_, { replay: type === "ready", fitting: fitting.length, oldest: fitting[0]?.n ?? all.size });
+  };
+  page.know = (rows) => rows.forEach((row) => all.set(row.id, row));
+  page.news = (rows) => {
+    page.know(rows);
+    page.feed.news(rows);
+  };
   page.pick = (label, value) => {
     const control = page.$(`[aria-label="${label}"]`);
     control.value = value;
-    control.dispatchEvent(new page.window.Event(label === "Filter content" ? "input" : "change"));
+    control.dispatchEvent(new page.window.Event("change"));
   };
+  page.heartbeats = (wanted) => {
+    const box = page.$("input[type=checkbox]");
+    box.checked = wanted;
+    box.dispatchEvent(new page.window.Event("change"));
+  };
+  page.search = (text) => {
+    const box = page.$('[aria-label="Filter content"]');
+    box.value = text;
+    box.dispatchEvent(new page.window.Event("input"));
+  };
+  page.know(rows);
+  page.python();
   return page;
 }
 
@@ -35,32 +61,105 @@ test("a row has time, direction, kind, size and the start of its payload", () =>
   assert.equal(page.$('[data-id="f0"] .cl-payload').textContent, "(empty)");
 });
 
+for (const { filter, passing } of table.filters) {
+  test(`a view decides as Python does: ${JSON.stringify(filter)}`, () => {
+    const wanted = { direction: "", kind: "", text: "", heartbeats: true, ...filter };
+    assert.deepEqual(table.frames.filter((row) => passes(row, wanted)).map(({ id }) => id), passing);
+  });
+}
+
 test("heartbeats are hidden unless wanted", () => {
   const page = frames(mixed());
+  assert.equal(page.model.asked("ready")[0].filter.heartbeats, false);
   assert.deepEqual(shown(page), ["f0", "f1", "f4"]);
   assert.equal(page.$(".cl-count").textContent, "3 of 5 frames");
-  const box = page.$("input[type=checkbox]");
-  box.checked = true;
-  box.dispatchEvent(new page.window.Event("change"));
+  page.heartbeats(true);
+  page.python();
   assert.deepEqual(shown(page), ["f0", "f1", "f2", "f3", "f4"]);
   assert.equal(page.$(".cl-count").textContent, "5 frames");
 });
 
-test("filters by direction, kind and text of the whole payload, old rows and new", () => {
-  const page = frames(mixed());
+test("a filter asks Python, which has the frames that the page has not", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = frames(range(600, (n) => frame(n, n % 100 ? {} : { direction: "up", text: "a needle" })).slice(100));
+  page.know(range(100, (n) => frame(n, n ? {} : { text: "the first needle" })));
   page.pick("Direction", "up");
-  assert.deepEqual(shown(page), ["f1"]);
+  assert.deepEqual(page.model.asked("ready").at(-1).filter, { direction: "up", kind: "", text: "", heartbeats: false });
+  assert.deepEqual(shown(page), ["f100", "f200", "f300", "f400", "f500"]);
+  assert.equal(page.$(".cl-scroll").getAttribute("aria-busy"), "true");
+  page.python();
+  assert.equal(page.$(".cl-scroll").getAttribute("aria-busy"), "false");
   page.pick("Direction", "");
-  page.pick("Kind", "ack");
+  page.search("NEED");
+  page.search("NEEDLE");
+  assert.equal(page.model.asked("ready").length, 3);
+  t.mock.timers.tick(150);
+  assert.equal(page.model.asked("ready").at(-1).filter.text, "NEEDLE");
+  assert.equal(page.model.asked("ready").length, 4); // one for both keys
+  page.python();
+  assert.deepEqual(shown(page), ["f0", "f100", "f200", "f300", "f400", "f500"]);
+  assert.equal(page.$(".cl-count").textContent, "6 of 600 frames");
+});
+
+test("what is new passes the filter or stays out, and what changes comes or goes", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = frames(mixed());
+  page.search("needle");
+  t.mock.timers.tick(150);
+  page.python();
   assert.deepEqual(shown(page), ["f4"]);
-  page.pick("Kind", "");
-  page.pick("Filter content", "NEEDLE");
-  assert.deepEqual(shown(page), ["f4"]);
-  page.feed.news([frame(5, { text: "another needle" }), frame(6)]);
+  page.news([frame(5, { text: "another needle" }), frame(6)]);
   assert.deepEqual(shown(page), ["f4", "f5"]);
-  page.feed.news([frame(6, { text: "changed: needle" })]);
-  assert.deepEqual(shown(page), ["f4", "f5", "f6"]);
-  assert.equal(page.model.sent.length, 1); // a filter is the view's own affair
+  assert.equal(page.$(".cl-count").textContent, "2 of 7 frames");
+  page.news([frame(6, { text: "changed: needle" }), frame(5, { text: "no more" })]);
+  assert.deepEqual(shown(page), ["f4", "f6"]);
+});
+
+test("A70: what comes between a question and its answer stays, and is counted once", () => {
+  const page = frames(mixed());
+  page.pick("Direction", "down");
+  const { seq } = page.feed; // that of the answer, which is made before the next frame and comes after it
+  page.feed.news([frame(5)]);
+  page.feed.answer(page.model.asked("ready").at(-1), [frame(4, { kind: "ack" })], { seq, newest: 4, total: 6, fitting: 1 });
+  assert.deepEqual(shown(page), ["f4", "f5"]);
+  assert.equal(page.$(".cl-count").textContent, "2 of 6 frames");
+});
+
+test("earlier frames that pass are offered as long as there are any", () => {
+  const page = frames();
+  page.know(range(20, (n) => frame(n, n > 4 && n < 8 ? { direction: "up" } : {})));
+  page.pick("Direction", "up");
+  page.feed.answer(page.model.asked("ready").at(-1), [frame(7, { direction: "up" })], { oldest: 5, fitting: 3, newest: 19 });
+  const earlier = page.$(".cl-earlier");
+  assert.equal(earlier.hidden, false);
+  page.news([frame(20)]);
+  assert.equal(earlier.hidden, false);
+  earlier.click();
+  page.python("before");
+  assert.deepEqual(shown(page), ["f5", "f6", "f7"]);
+  assert.equal(earlier.hidden, true);
+  page.news([frame(21, { direction: "up" })]);
+  assert.equal(earlier.hidden, true);
+});
+
+test("an empty list says why, and offers all frames", () => {
+  const page = frames();
+  const empty = page.$(".cl-empty");
+  assert.match(empty.textContent, /^Nothing has gone over the wire yet/);
+  assert.equal(empty.querySelector("button").hidden, true);
+  page.news(mixed());
+  page.pick("Kind", "nothing like it");
+  page.pick("Direction", "local");
+  page.heartbeats(false);
+  page.news([frame(5, { kind: "ping" })]);
+  const [row] = [...page.$$(".cl-row")];
+  page.news([frame(0, { direction: "up", kind: "open" })]);
+  page.python();
+  assert.equal(row.isConnected, false);
+  assert.match(empty.textContent, /^None of 6 frames passes the filter\./);
+  empty.querySelector("button").click();
+  page.python();
+  assert.equal(page.$$(".cl-row").length, 6);
 });
 
 test("one frame is one frame", () => {
@@ -68,18 +167,24 @@ test("one frame is one frame", () => {
   assert.equal(page.$(".cl-count").textContent, "1 frame");
 });
 
-test("the kinds to choose from are those that came", () => {
-  const page = frames([frame(0), frame(1, { kind: "<b>" }), frame(2)]);
-  assert.deepEqual([...page.$('[aria-label="Kind"]').options].map((option) => option.textContent), ["All kinds", "message", "<b>"]);
+test("the kinds to choose from are those that Python knows, and the choice stays", () => {
+  const page = frames([frame(0)]);
+  const kinds = () => [...page.$('[aria-label="Kind"]').options].map((option) => option.textContent);
+  page.model.receive({ type: "kinds", names: ["<b>", "message"] });
+  assert.deepEqual(kinds(), ["All kinds", "<b>", "message"]);
+  page.pick("Kind", "message");
+  page.model.receive({ type: "kinds", names: ["<b>", "ack", "message"] });
+  assert.deepEqual(kinds(), ["All kinds", "<b>", "ack", "message"]);
+  assert.equal(page.$('[aria-label="Kind"]').value, "message");
 });
 
 test("a filtered frame is not news", () => {
   const page = frames([frame(0)]);
   const scroller = page.$(".cl-scroll");
   readAt(page, scroller, 400);
-  page.feed.news([frame(1, { kind: "ping" })]);
+  page.news([frame(1, { kind: "ping" })]);
   assert.equal(page.$(".cl-jump").textContent, "Jump to latest");
-  page.feed.news([frame(2)]);
+  page.news([frame(2)]);
   assert.equal(page.$(".cl-jump").textContent, "1 new \u2013 jump to latest");
   assert.equal(page.$(".cl-unread-row").nextElementSibling.dataset.id, "f2");
 });
@@ -92,7 +197,7 @@ test("expands to laid-out JSON, as sent on demand, and follows changes", () => {
   assert.equal(page.$("pre").textContent, '{\n  "a": [\n    1,\n    2\n  ]\n}');
   page.$("[data-action=raw]").click();
   assert.equal(page.$("pre").textContent, '{"a":[1,2]}');
-  page.feed.news([frame(0, { text: "not JSON" })]);
+  page.news([frame(0, { text: "not JSON" })]);
   assert.equal(page.$("pre").textContent, "not JSON");
   assert.equal(page.$("[data-action=raw]").hidden, true);
   button.click();
@@ -113,7 +218,8 @@ test("laid-out JSON changes nothing but space", () => {
   assert.equal(bare(prettyJson("[".repeat(5_000) + "]".repeat(5_000))).length, 10_000);
 });
 
-test("copies the payload as it was sent", async () => {
+test("copies the payload as it was sent, and says so for a while", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = frames([frame(0, { text: "raw \u001b text" })]);
   const copied = [];
   Object.defineProperty(page.window.navigator, "clipboard", { value: { writeText: async (text) => copied.push(text) } });
@@ -123,6 +229,8 @@ test("copies the payload as it was sent", async () => {
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(copied, ["raw \u001b text"]);
   assert.equal(button.textContent, "Copied");
+  t.mock.timers.tick(2_000);
+  assert.equal(button.textContent, "Copy");
 });
 
 test("A72, A75: payloads are text with control characters visible", () => {
@@ -138,16 +246,12 @@ test("sizes are readable, and none is no size", () => {
   assert.deepEqual([0, 999, 9_999, 10_000, 2_500_000, undefined].map(sizeText), ["0 B", "999 B", "9,999 B", "10.0 kB", "2.5 MB", ""]);
 });
 
-test("a filter needs no payload", () => {
-  assert.equal(passes({ kind: "open", direction: "local" }, { text: "OPEN", heartbeats: false }), true);
-});
-
 test("the page holds a window of 500 rows", () => {
   const page = frames();
   page.feed.news(range(400, (n) => frame(n)));
   page.feed.news(range(400, (n) => frame(400 + n)));
   assert.equal(page.$$(".cl-row").length, WINDOW);
-  assert.equal(page.$(".cl-count").textContent, "500 frames");
+  assert.equal(page.$(".cl-count").textContent, "800 frames");
 });
 
 test("cleaning up leaves no listener, no timer and no node", (t) => {

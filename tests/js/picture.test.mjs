@@ -19,6 +19,20 @@ test("shows nothing until there is a picture, then that and its text", () => {
   assert.equal(page.$("b"), null);
 });
 
+test("a plot stays legible in a narrow cell, and is scrolled there by key too", () => {
+  const page = mount(view, { png: PNG, alt: "one", width: 500 });
+  const paper = page.$(".cl-paper");
+  assert.equal(page.$("img").style.minWidth, "300px");
+  assert.equal(paper.hasAttribute("tabindex"), false);
+  Object.defineProperty(paper, "scrollWidth", { value: 300 });
+  Object.defineProperty(paper, "clientWidth", { configurable: true, value: 200 });
+  page.model.change("png", PNG);
+  assert.equal(paper.getAttribute("tabindex"), "0");
+  Object.defineProperty(paper, "clientWidth", { value: 300 });
+  page.model.change("png", PNG);
+  assert.equal(paper.hasAttribute("tabindex"), false);
+});
+
 test("forgets the last picture when the next one comes, and all at the end", (t) => {
   const revoked = t.mock.method(URL, "revokeObjectURL");
   const page = mount(view, { png: PNG, alt: "one", width: 500 });
@@ -28,4 +42,20 @@ test("forgets the last picture when the next one comes, and all at the end", (t)
   page.end();
   assert.equal(revoked.mock.callCount(), 2);
   assert.equal(page.model.listening, 0);
+});
+
+test("the last of many plots is read aloud, the first one isn't", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = mount(view, { png: PNG, alt: "", width: 100 });
+  const said = () => page.$("[role=status]").textContent;
+  page.model.change("alt", "at first");
+  t.mock.timers.tick(5_000);
+  assert.equal(said(), "");
+  page.model.change("alt", "while it moves");
+  t.mock.timers.tick(900);
+  page.model.change("alt", "at last");
+  t.mock.timers.tick(900);
+  assert.equal(said(), "");
+  t.mock.timers.tick(100);
+  assert.equal(said(), "at last");
 });

@@ -12,7 +12,7 @@ test("asks for the status, and shows it with reason and code", () => {
   assert.equal(page.$("strong").textContent, "gave up");
   assert.equal(page.el.dataset.status, "error");
   assert.equal(page.$(".cl-reason").textContent, "403 <b>Forbidden</b>\u27e8RLO\u27e9");
-  assert.equal(page.el.title, "403 <b>Forbidden</b>\u27e8RLO\u27e9 \u2013 code 1008");
+  assert.equal(page.el.title, "403 <b>Forbidden</b>\u27e8RLO\u27e9\ncode 1008");
   assert.equal(page.$("b"), null);
 });
 
@@ -30,6 +30,32 @@ test("counts down to the next try by itself, and then says that it tries", (t) =
   assert.equal(countdown.textContent, "trying\u2026");
   page.model.receive(status({}));
   assert.equal(countdown.textContent, "");
+});
+
+test("details on hover: the reason, the code, since when, and what connection it is", () => {
+  const page = mount(view);
+  page.model.receive(status({ at: new Date(2023, 10, 14, 9, 8, 7).getTime(), details: "WebSocket\nws://x/ws\u202e" }));
+  assert.equal(page.el.title, "connected since 09:08:07\nWebSocket\nws://x/ws\u27e8RLO\u27e9");
+});
+
+test("the outbox's depth is shown; what is acknowledged at once doesn't flicker", (t) => {
+  t.mock.timers.enable({ apis: ["Date", "setInterval", "setTimeout"] });
+  const page = mount(view);
+  const waiting = () => page.$(".cl-waiting").textContent;
+  page.model.receive(status({ waiting: 1 }));
+  assert.equal(waiting(), "");
+  page.model.receive(status({ waiting: 0 }));
+  t.mock.timers.tick(5_000);
+  assert.equal(waiting(), "");
+  page.model.receive(status({ waiting: 2 }));
+  t.mock.timers.tick(5_000);
+  assert.equal(waiting(), "2 messages wait");
+  page.model.receive(status({ status: "reconnecting", waiting: 1_200 }));
+  assert.equal(waiting(), "1,200 messages wait");
+  page.model.receive(status({ waiting: 1 }));
+  assert.equal(waiting(), "1 message waits");
+  page.model.receive(status({ waiting: 0 }));
+  assert.equal(waiting(), "");
 });
 
 test("the countdown isn't read aloud, and nothing else changes while it runs", (t) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import view, { Range, spanText, tickStep, tickText } from "../../chatlab/widgets/static/timeline.js";
-import { mount } from "./fake-model.mjs";
+import { mount, press } from "./fake-model.mjs";
 
 const lanes = () => [
   {
@@ -99,6 +99,43 @@ test("zooms in, pans with the arrow keys, and shows all again", () => {
   fit.click();
   assert.ok(width() <= zoomed);
   assert.equal(page.$(".cl-grid text").textContent, "0 s");
+});
+
+test("zooms by key, and by the wheel with Ctrl around the pointer; without it the page scrolls", () => {
+  const page = mount(view);
+  page.model.receive(timeline());
+  const drawing = page.$(".cl-drawing");
+  const whole = bars(page);
+  const key = (name) => press(page, drawing, name);
+  key("+");
+  assert.equal(page.$("[aria-label='Show everything']").disabled, false);
+  key("-");
+  assert.deepEqual(bars(page), whole);
+  key("+");
+  key("0");
+  assert.deepEqual(bars(page), whole);
+  const wheel = (fields) => {
+    const event = new page.window.Event("wheel", { bubbles: true, cancelable: true });
+    Object.assign(event, { deltaY: -1, offsetX: 630, ...fields }); // at the right end of 640 pixels
+    drawing.dispatchEvent(event);
+    return event.defaultPrevented;
+  };
+  assert.equal(wheel({}), false);
+  assert.deepEqual(bars(page), whole);
+  assert.equal(wheel({ ctrlKey: true }), true);
+  assert.equal(wheel({ ctrlKey: true }), true);
+  const last = page.$$(".cl-drawing .cl-span").at(-1).querySelector("title").textContent;
+  assert.match(last, /predicted/);
+  const ticks = page.$$(".cl-grid text").map((text) => text.textContent);
+  assert.deepEqual([["5 s", "6 s"].includes(ticks[0]), ticks.at(-1)], [true, "10 s"]); // what was under the pointer is still there
+});
+
+test("an empty timeline says what it is for", () => {
+  const page = mount(view);
+  page.model.receive(timeline({ lanes: [{ name: "live", spans: [], marks: [] }] }));
+  assert.match(page.$(".cl-hint").textContent, /statuses, attempts and faults/);
+  page.model.receive(timeline());
+  assert.equal(page.$(".cl-hint").textContent, "");
 });
 
 test("dragging pans by as much as the pointer moved", () => {

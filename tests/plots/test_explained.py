@@ -9,12 +9,19 @@ from matplotlib.patches import Rectangle, StepPatch
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.backoff import Herd, herd_returns
-from chatlab.experiment.closed_forms import long_poll_cost, short_poll_cost
+from chatlab.experiment.closed_forms import false_alarm_after, long_poll_cost, short_poll_cost
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import AnyTransport, LongPollingSettings, WebSocketSettings
 from chatlab.experiment.worlds import run
-from chatlab.plots import plot_detection, plot_polling, plot_returns, plot_transports
+from chatlab.plots import (
+    plot_alarms,
+    plot_detection,
+    plot_polling,
+    plot_refused,
+    plot_returns,
+    plot_transports,
+)
 from chatlab.plots.style import figure_of, png, size
 from chatlab.presets import PRESETS
 from chatlab.sim.people import PeopleConfig
@@ -55,6 +62,16 @@ def test_those_who_gave_up_are_named() -> None:
     assert texts(ax)[-2] == "25 %, 50 % gave up"
 
 
+def test_who_finds_the_door_shut_is_a_bar_and_a_figure_in_the_lane_of_the_name() -> None:
+    ax = plot_refused({"seed": 0.5, "full jitter": 0.0})
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_width() for bar in bars] == [0.5, 0.0]
+    assert texts(ax)[:2] == ["50 %", "0 %"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["seed", "full jitter"]
+    with pytest.raises(SettingsError, match="nothing to draw"):
+        plot_refused({})
+
+
 def test_a_herd_of_which_nobody_came_back_is_refused() -> None:
     with pytest.raises(SettingsError, match="nobody came back"):
         plot_returns(herd(np.inf))
@@ -76,6 +93,26 @@ def test_bars_are_shares_and_the_outline_is_the_closed_form() -> None:
     assert "mean 25 s" in texts(ax)
     with pytest.raises(SettingsError, match="nobody noticed"):
         plot_detection([], 30.0, 10.0)
+
+
+def test_false_alarms_are_rarer_with_slower_heartbeats_and_less_loss() -> None:
+    ax = plot_alarms(30.0, 0.01)
+    curve, point = ax.lines
+    assert np.all(np.diff(np.asarray(curve.get_ydata(), float)) > 0)
+    assert np.asarray(point.get_xydata()).tolist() == [[30.0, false_alarm_after(30.0, 0.01)]]
+    (_, worse) = plot_alarms(30.0, 0.02).lines
+    assert np.asarray(worse.get_ydata(), float)[0] < np.asarray(point.get_ydata(), float)[0]
+    low, high = ax.get_ylim()
+    for loss in (0.001, 0.2):  # the explorer's ends
+        assert low < false_alarm_after(1.0, loss) < false_alarm_after(120.0, loss) < high
+
+
+def test_where_nothing_is_lost_there_is_no_alarm() -> None:
+    ax = plot_alarms(30.0, 0.0)
+    assert list(ax.lines) == []
+    assert texts(ax)[0] == "never: nothing is lost"
+    with pytest.raises(SettingsError):
+        plot_alarms(30.0, 1.5)
 
 
 # What does it cost to be quick?

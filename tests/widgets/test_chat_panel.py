@@ -10,10 +10,12 @@ import ipywidgets
 import pytest
 from ipywidgets.widgets.widget import _instances
 
-from chatlab import ChatPanel, OutboxConfig, WebSocketConfig
+from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.live.server import EmbeddedServer
 from chatlab.widgets import keepsake
+from chatlab.widgets.conversation import _stream_kind
 from chatlab.widgets.fold import Fold
+from chatlab.widgets.views import HEARTBEATS
 from tests.widgets.comms import PATIENCE, View
 
 NOWHERE = "ws://127.0.0.1:9/ws"
@@ -102,6 +104,103 @@ def test_a_dropped_message_is_sent_again_under_its_id_with_what_it_held(tmp_path
     until(lambda: states(panel)["first"] == "acked")
     panel.close()
     server.stop_in_background()
+
+
+def status(panel: ChatPanel) -> dict[str, Any]:
+    """What the badge says to its views."""
+    return panel.badge._snapshot()
+
+
+def test_the_badge_counts_what_the_outbox_holds(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    panel = ChatPanel(server=server, name="counting")
+    for text in ("one", "two", "three"):
+        panel.send(text)
+    assert status(panel)["waiting"] == 3
+    assert panel._disconnect_button.disabled
+    panel.connect()
+    until(lambda: status(panel)["waiting"] == 0 and status(panel)["status"] == "connected")
+    until(lambda: not panel._disconnect_button.disabled)
+    assert set(states(panel).values()) == {"acked"}
+    panel.disconnect()
+    until(lambda: panel._disconnect_button.disabled)
+    panel.close()
+    server.stop_in_background()
+
+
+def test_the_badge_knows_since_when_and_what_connection_it_is(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    panel = ChatPanel(server=server, sender="ada", name="details")
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected")
+    assert abs(status(panel)["at"] / 1000 - time.time()) < PATIENCE
+    assert status(panel)["details"] == f"WebSocket\n{panel.form.url.value}\nroom lobby, as ada"
+    panel.form.transport.value = "fallback"
+    panel.connect()
+    until(lambda: "4 to fall back on" in status(panel)["details"] and status(panel)["status"] == "connected")
+    assert status(panel)["details"].startswith("WebSocket, of 4 to fall back on\n")
+    panel.close()
+    server.stop_in_background()
+
+
+def test_who_asks_to_connect_does_not_wait_for_the_countdown(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    slow = ReconnectConfig(base_delay=3_600.0, max_delay=3_600.0, jitter="none", max_attempts=None)
+    panel = ChatPanel(WebSocketConfig(url=server.ws_url, sender="ada", reconnect=slow), name="patient")
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected")
+    server.stop_in_background(abrupt=True)
+    until(lambda: (status(panel)["retry_in"] or 0) > 3_000)
+    panel.send("kept")
+    server.start_in_background()
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected" and states(panel) == {"kept": "acked"})
+    panel.close()
+    server.stop_in_background()
+
+
+def test_nobody_types_on_a_broken_connection(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    panels = [ChatPanel(server=server, sender=name, name=name) for name in ("ada", "bob")]
+    for panel in panels:
+        panel.connect()
+    until(lambda: all(status(panel)["status"] == "connected" for panel in panels))
+    notes = panels[0].messages._notes
+    panels[1]._tell_typing()
+    until(lambda: notes.get("typing", {}).get("names") == ["bob"])
+    server.stop_in_background(abrupt=True)
+    until(lambda: notes["typing"]["names"] == [])
+    for panel in panels:
+        panel.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b": \n\n", "comment"),
+        (b": keep-alive\r\n\r\n:\n\n", "comment"),
+        (b":" + b" " * 2_048 + b"\n\n", "comment"),
+        (b":" + b" " * 2_048 + b"\n\ndata: x\n\n", "bytes"),
+        (b": \n\nevent: typing\ndata: {}\n\n", "typing"),
+        (b"data: x\n\n", "bytes"),
+        (b"\n", "bytes"),
+        (b"", "bytes"),
+    ],
+)
+def test_a_streams_comments_are_heartbeats_and_nothing_else_is(data: bytes, kind: str) -> None:
+    assert _stream_kind(data) == kind
+    assert (kind in HEARTBEATS) == (kind == "comment")
+
+
+def test_a_message_from_a_file_is_not_sent_again(panel: ChatPanel) -> None:
+    panel.messages.upsert({"id": "loaded", "at": 0.0, "text": "long ago", "own": True, "state": "failed"})
+    View(panel.messages).say(type="retry", id="loaded")
+    assert "is from a file" in panel.messages.rows()[-1]["text"]
+    assert panel.transport is None
 
 
 class Output:

@@ -58,6 +58,7 @@ def test_rows_of_an_odd_time_are_saved_too() -> None:
         ('{"id": "a"}', "line 2: Object missing required field `at`"),
         ('{"id": 7, "at": 0}', r"line 2: Expected `str`, got `int` - at `\$.id`"),
         ("[]", "line 2: Expected `object`, got `array`"),
+        ('{"id": "f", "at": 0, "direction": "up"}', "line 2: Object contains unknown field `direction`"),
         ("\udc80", "line 2: "),
     ],
 )
@@ -84,6 +85,68 @@ def test_a_view_gets_the_whole_history_in_parts(monkeypatch: pytest.MonkeyPatch)
     assert [part["part"] for part in parts] == list(range(len(parts)))
     assert "".join(part["text"] for part in parts) == log.document("jsonl")
     assert "text 0 ✓" in parts[0]["text"]
+
+
+def send(view: View, text: str, length: int = 100) -> str:
+    """Send a file as a view does, in parts, the last one first."""
+    pieces = [text[start : start + length] for start in range(0, max(1, len(text)), length)]
+    request = f"file-{next(view.requests)}"
+    for part in reversed(range(len(pieces))):
+        view.say(type="load", request=request, part=part, parts=len(pieces), text=pieces[part])
+    return request
+
+
+@pytest.mark.parametrize(("log", "row"), [(ChatLog, MESSAGE), (FrameLog, FRAME)])
+def test_a_file_from_a_view_is_loaded_unchanged(log: type[FeedWidget], row: dict[str, Any]) -> None:
+    saved, loaded = log(), log()
+    saved.upsert_many([row, row | {"id": "second", "text": "\u2028 \U0001f600"}])
+    view = View(loaded)
+    request = send(view, saved.document("jsonl") + "\n")
+    assert view.next("loaded") == {"type": "loaded", "reply": request, "rows": 2, "error": ""}
+    assert loaded.rows() == saved.rows()
+
+
+@pytest.mark.parametrize("text", ["not JSON", '{"id": "a", "at": 1}\n{"id": 7}', '{"id": "\ud800", "at": 1}'])
+def test_a_file_from_a_view_that_is_none_is_told_of_and_adds_nothing(text: str) -> None:
+    log = ChatLog()
+    view = View(log)
+    send(view, text)
+    answer = view.next("loaded")
+    assert answer["rows"] == 0
+    assert answer["error"]
+    assert log.rows() == []
+
+
+def test_an_empty_file_from_a_view_has_no_rows() -> None:
+    view = View(ChatLog())
+    send(view, "")
+    assert view.next("loaded")["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"part": 2, "parts": 2, "text": ""}, {"part": -1, "parts": 2, "text": ""},
+        {"part": 0, "parts": 10**9, "text": ""}, {"part": 0, "parts": 1, "text": 7},
+        {"part": "0", "parts": 1}, {},
+    ],
+)  # fmt: skip
+def test_a70_a_part_that_makes_no_sense_is_nothing(part: dict[str, Any]) -> None:
+    log = ChatLog()
+    view = View(log)
+    view.ask("load", **part)
+    request = send(view, '{"id": "a", "at": 1}')
+    assert view.next("loaded")["reply"] == request
+
+
+def test_a70_files_that_never_end_are_given_up() -> None:
+    uploads = files.Uploads()
+    for number in range(100):
+        assert uploads.take(f"{number}", {"part": 0, "parts": 2, "text": "x" * 10_000_000}) is None
+    assert uploads.take("0", {"part": 1, "parts": 2, "text": "y"}) is None
+    whole = uploads.take("99", {"part": 1, "parts": 2, "text": "y"})
+    assert whole is not None
+    assert len(whole) < 1_000_000
 
 
 def test_an_empty_history_is_a_file_too() -> None:

@@ -116,10 +116,14 @@ def test_the_badge_tells_the_status_and_counts_from_when_it_is_asked(monkeypatch
     monkeypatch.setattr(views, "monotonic", lambda: now)
     shown = StatusBadge()
     view = View(shown)
-    shown.show("reconnecting", "reset", attempt=3, max_attempts=10, retry_in=4.0, code=1006)
+    shown.show_waiting(2)
+    assert view.next("status")["waiting"] == 2
+    shown.show(
+        "reconnecting", "reset", attempt=3, max_attempts=10, retry_in=4.0, code=1006, at=7.0, details="as ada"
+    )
     expected = {
         "type": "status", "status": "reconnecting", "reason": "reset", "attempt": 3, "max_attempts": 10,
-        "code": 1006, "retry_in": 4.0,
+        "code": 1006, "retry_in": 4.0, "at": 7.0, "details": "as ada", "waiting": 2,
     }  # fmt: skip
     assert view.next("status") == expected
     now = 103.0

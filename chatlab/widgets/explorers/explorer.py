@@ -55,7 +55,10 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.words = widgets.HTML()
         self.words.add_class("chatlab-words")
         heading = widgets.HTML(f"<h3 class='chatlab-question'>{html.escape(question)}</h3>")
-        fields = widgets.HBox(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        fields = widgets.HBox(
+            list(self.controls.values()),
+            layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"),
+        )
         super().__init__([heading, fields, *more, self.picture, self.words])
         self.add_class("chatlab-explorer")
         for control in self.controls.values():
@@ -119,5 +122,10 @@ def choice(label: str, options: list[str], value: str) -> widgets.Widget:
 def choices(label: str, options: list[str], value: list[str]) -> widgets.Widget:
     """Some of several."""
     return widgets.SelectMultiple(
-        options=options, value=value, rows=6, description=label, style=STYLE, layout=FIELD
+        options=options,
+        value=value,
+        rows=6,
+        description=f"{label} (Ctrl adds)",
+        style=STYLE,
+        layout=FIELD,
     )

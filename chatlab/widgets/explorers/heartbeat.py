@@ -8,7 +8,7 @@ from chatlab.experiment.spans import StatusSpan
 from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.messages import ConnectionStatus
-from chatlab.plots.detection import plot_detection
+from chatlab.plots.detection import plot_alarms, plot_detection
 from chatlab.plots.style import INK, TITLE, figure_of, new_row
 from chatlab.plots.timeline import plot_statuses
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
@@ -39,11 +39,12 @@ def _answer(interval: float, timeout: float, idle: float, loss: float) -> Answer
     heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
     beating, silent = _transport(heartbeat), _transport(heartbeat.replace(enabled=False))
     lanes = {"beats": _proxied(beating, idle), "none": _proxied(silent, idle)}
-    left, right = new_row(2, left=14.0, bottom=18.0)
+    left, middle, right = new_row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
     plot_detection(_noticed(beating), interval, timeout, ax=left)
+    plot_alarms(interval, loss / 100, ax=middle)
     plot_statuses(lanes, ax=right)
-    title = f"A quiet connection behind a proxy ({idle:.3g} s)"
-    right.set_title(title, loc="left", fontsize=TITLE, fontweight="bold", color=INK)
+    title = f"Quiet behind a proxy ({idle:.3g} s)"
+    right.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=13)
     cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["beats"])
     minutes = f"{QUIET / 60:.0f} minutes"
     alarm = false_alarm_after(interval, loss / 100)

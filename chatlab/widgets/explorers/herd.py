@@ -15,8 +15,8 @@ from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.plots.curves import plot_queue, plot_rates
-from chatlab.plots.herd import plot_returns
-from chatlab.plots.style import figure_of, new_axes, new_row
+from chatlab.plots.herd import plot_refused, plot_returns
+from chatlab.plots.style import figure_of, new_row
 from chatlab.presets import PRESETS
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.capacity import ServerConfig
@@ -50,7 +50,9 @@ class HerdExplorer(Explorer):
             "backlog": Slider("At its door wait", 500.0, 10.0, 5_000.0, "log"),
         }
         self.simulate_button = widgets.Button(
-            description="Simulate the first system", button_style="primary", layout={"width": "auto"}
+            description="Simulate the first system",
+            button_style="primary",
+            layout={"width": "auto", "flex": "0 0 auto"},
         )
         self.stop_button = widgets.Button(description="Stop", disabled=True)
         self.progress = widgets.FloatProgress(min=0.0, max=1.0, description="", layout={"width": "16em"})
@@ -58,7 +60,10 @@ class HerdExplorer(Explorer):
         self._simulation: threading.Thread | None = None
         self.simulate_button.on_click(lambda _: self.simulate())
         self.stop_button.on_click(lambda _: self.stop())
-        buttons = widgets.HBox([self.simulate_button, self.stop_button, self.progress])
+        buttons = widgets.HBox(
+            [self.simulate_button, self.stop_button, self.progress],
+            layout=widgets.Layout(flex_flow="row wrap"),
+        )
         super().__init__(
             "Everybody loses the server at once. Do they all come back, and when?",
             controls,
@@ -118,14 +123,17 @@ def _formulas(systems: tuple[str, ...], people: float, outage: float, rate: floa
         raise SettingsError("Systems: choose one or more")
     counted = min(round(people), FORMULA_PEOPLE)
     herds = {name: herd_returns(PRESETS[name].reconnect, counted, outage) for name in systems}
-    ax = plot_returns(herds, ax=new_axes(left=24.0, height=26.0 + 9.0 * len(herds)))
+    refused = {name: herd.refused(rate, backlog, round(people)) for name, herd in herds.items()}
+    left, right = new_row(2, left=24.0, height=26.0 + 9.0 * len(herds))
+    plot_returns(herds, ax=left)
+    plot_refused(refused, ax=right)
     tightest = max(herds, key=lambda name: herds[name].busiest())
     knocking = 10 * people * herds[tightest].busiest()
     return Answer(
-        figure_of(ax),
+        figure_of(left),
         f"By the formulas alone, {people:,.0f} people of {tightest} knock with up to {knocking:,.0f} a "
-        f"second; the server lets in {rate:,.0f}, so all of them need {people / rate:,.0f} s at least. "
-        "Simulate to see what becomes of those who find the door shut.",
+        f"second; the server lets in {rate:,.0f}, so all of them need {people / rate:,.0f} s at least, and "
+        f"{100 * refused[tightest]:.2g} % find the door shut. Simulate to see what becomes of them.",
     )
 
 

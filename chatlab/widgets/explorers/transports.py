@@ -30,7 +30,7 @@ def explore_transports() -> Explorer:
     """Return an explorer that compares the four transports in one chat: latency, requests and bytes."""
     controls = {
         "people": Slider("People in the room", 5, 2, 30, "whole"),
-        "rate": Slider("Messages a minute, each", 6.0, 0.2, 60.0, "log"),
+        "rate": Slider("Messages a minute", 6.0, 0.2, 60.0, "log"),
         "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
         "interval": Slider("Short poll every (s)", 3.0, 0.2, 30.0, "log"),
         "outage": Slider("The server is gone (s)", 0.0, 0.0, 60.0),
@@ -67,7 +67,8 @@ def _answer(people: float, rate: float, delay: float, interval: float, outage: f
     quickest = min(latency, key=lambda name: latency[name])
     return Answer(
         figure_of(axes[0]),
-        f"{people:.0f} people, {duration / 60:.3g} minutes: {quickest} is quickest with "
+        f"{people:.0f} people who send {rate:.3g} a minute each, for {duration / 60:.3g} minutes: "
+        f"{quickest} is quickest with "
         f"{latency[quickest]:.3g} s in the median, {cheapest} makes the fewest requests; "
         f"{lost:.0f} messages were lost"
         + (f", though the server was gone for {outage:.0f} s." if outage else "."),

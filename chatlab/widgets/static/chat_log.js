@@ -2,7 +2,8 @@
 import { Download } from "./download.js";
 import { Feed } from "./feed.js";
 import { TailList } from "./tail_list.js";
-import { setTime, visible, visibleLine } from "./text.js";
+import { day, setTime, visible, visibleLine } from "./text.js";
+import { Upload } from "./upload.js";
 import { element, mount, Scope, setText } from "./view.js";
 
 const COLLAPSED = 1_500; // characters of a message shown before "show more"
@@ -19,6 +20,8 @@ const STATES = {
   expired: ["\u26a0", "expired"],
   failed: ["\u26a0", "failed"],
 };
+const GROUPED = 300_000; // milliseconds within which a person's messages stand under one name
+const RECALLED = 50; // texts of one's own that the arrow keys bring back
 const LOST = new Set(["dropped", "expired", "failed"]);
 
 /** Splits text into text nodes and links; only http, https and mailto become links, and they show where they lead. */
@@ -52,6 +55,8 @@ export function typingText(names) {
   return `${shown.length} people are typing\u2026`;
 }
 
+const EMPTY = ["No messages yet.", "Connect, then write below. What you write before that waits in the outbox, and nothing is lost."];
+
 function createMessage(doc, first) {
   const time = element(doc, "time");
   const sender = element(doc, "bdi", { class: "cl-sender" });
@@ -64,7 +69,8 @@ function createMessage(doc, first) {
   const reason = element(doc, "span");
   const trouble = element(doc, "div", { class: "cl-trouble", hidden: true }, reason, retry);
   const content = element(doc, "div", { class: "cl-content" }, text, more, trouble);
-  const node = element(doc, "div", { class: "cl-message" }, time, sender, content, mark);
+  const date = element(doc, "div", { class: "cl-day", hidden: true });
+  const node = element(doc, "div", { class: "cl-message" }, date, time, sender, content, mark);
   let shown; // the text and whether it is expanded, as last drawn
   let expanded = false;
   let current;
@@ -109,15 +115,36 @@ function createMessage(doc, first) {
     drawText();
   }
 
+  /** Stands under one name with the message above, and under a date where another day has begun. */
+  function follow(above) {
+    const today = day(current.at);
+    const begins = today !== (above ? day(above.at) : day(Date.now()));
+    date.hidden = !begins;
+    setText(date, begins ? today : "");
+    const alike = above && ["sender", "own", "kind"].every((name) => above[name] === current[name]);
+    node.classList.toggle("cl-follows", Boolean(alike && !begins && current.at - above.at < GROUPED));
+  }
+
   update(first);
-  return { node, update, toggle };
+  return { node, update, toggle, follow };
 }
 
 function compose({ scope, doc, model, announce }) {
-  const input = element(doc, "textarea", { rows: 1, "aria-label": "Message", placeholder: "Message", dir: "auto" });
+  const input = element(doc, "textarea", { rows: 1, "aria-label": "Message", placeholder: "Message \u2013 Enter sends, Shift+Enter starts a line", dir: "auto" });
   const button = element(doc, "button", { type: "submit", class: "cl-button cl-primary" }, "Send");
   const form = element(doc, "form", { class: "cl-compose" }, input, button);
   let noticed = -Infinity;
+  const said = []; // by this view, to be brought back
+  let place = 0;
+
+  /** Brings back what was said before or after, unless something else is being written. */
+  function recall(step) {
+    if (input.value !== (said[place] ?? "") || !(place + step in said || place + step === said.length)) return false;
+    place += step;
+    input.value = said[place] ?? "";
+    fit();
+    return true;
+  }
 
   function fit() {
     input.style.height = "auto";
@@ -133,6 +160,9 @@ function compose({ scope, doc, model, announce }) {
       announce(`Not sent: the kernel doesn't answer (${error.message})`);
       return;
     }
+    said.push(text);
+    if (said.length > RECALLED) said.shift();
+    place = said.length;
     input.value = "";
     noticed = -Infinity;
     fit();
@@ -145,6 +175,8 @@ function compose({ scope, doc, model, announce }) {
   });
   scope.listen(input, "keydown", (event) => {
     const composing = event.isComposing || event.keyCode === 229; // an input method's Enter chooses a word
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (step && !composing && recall(step)) event.preventDefault();
     if (event.key !== "Enter" || event.shiftKey || composing) return;
     event.preventDefault();
     submit();
@@ -186,9 +218,11 @@ function render({ model, el }) {
       };
     },
   });
-  scroller.append(list.earlier, element(doc, "div", { class: "cl-empty" }, "No messages yet"));
+  scroller.append(list.earlier, element(doc, "div", { class: "cl-empty" }, ...EMPTY.map((text) => element(doc, "p", {}, text))));
   const download = new Download({ scope, doc, model, name: "chatlab-transcript", what: "messages" });
-  const foot = element(doc, "div", { class: "cl-foot" }, typing, download.node);
+  const upload = new Upload({ scope, doc, model, what: "messages", target: scroller });
+  const files = element(doc, "div", { class: "cl-save" }, download.node, upload.node);
+  const foot = element(doc, "div", { class: "cl-foot" }, typing, files);
   el.append(element(doc, "div", { class: "cl-frame" }, scroller, list.jump), announcer, foot, compose({ scope, doc, model, announce }));
 
   scope.listen(scroller, "click", (event) => {
@@ -204,6 +238,7 @@ function render({ model, el }) {
   let forget = () => {};
   const notes = {
     file: (message) => download.take(message),
+    loaded: (message) => upload.take(message),
     typing({ names }) {
       forget();
       setText(typing, typingText(Array.isArray(names) ? names : []));

@@ -32,7 +32,7 @@ export class Download {
       scope.listen(button, "click", () => this.#ask(format));
       return button;
     });
-    this.node = element(doc, "span", { class: "cl-save" }, this.said, "Save: ", ...buttons);
+    this.node = element(doc, "span", { class: "cl-files" }, this.said, "Save: ", ...buttons);
   }
 
   #ask(format) {

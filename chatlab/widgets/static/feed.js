@@ -40,7 +40,8 @@ export class Sequence {
 
 /**
  * A view's end of a FeedWidget: hands rows to `list`, asks for all when it is mounted and for what it missed,
- * repeats what stays unanswered. `notes` maps the types of unnumbered messages to functions.
+ * repeats what stays unanswered. `notes` maps the types of unnumbered messages to functions. A `filter()` goes with
+ * what is asked for, so that Python looks through the whole history; `passes(row)` says the same of what is new.
  */
 export class Feed {
   #model;
@@ -53,11 +54,20 @@ export class Feed {
   #sync = null; // the request whose answer makes the sequence complete
   #page = null; // the request for earlier rows
   #patience = ASK_AGAIN;
+  #filter;
+  #passes;
+  #oldest = 0; // the first place in Python that passes
+  #counted = -1; // the last place that `fitting` counts
 
-  constructor({ scope, model, list, notes = {} }) {
+  total = 0; // rows in Python
+  fitting = 0; // those of them that pass
+
+  constructor({ scope, model, list, notes = {}, filter = () => undefined, passes = () => true }) {
     this.#scope = scope;
     this.#model = model;
     this.#list = list;
+    this.#filter = filter;
+    this.#passes = passes;
     list.onEarlier = (id) => this.#earlier(id);
     list.busy(true);
     scope.subscribe(model, "msg:custom", (message) => {
@@ -68,18 +78,28 @@ export class Feed {
     this.#synchronise();
   }
 
+  /** The filter has changed: what is in the page goes by it at once, and Python is asked for the rest. */
+  refilter() {
+    this.#page?.cancel();
+    this.#page = null;
+    this.#sync?.cancel();
+    this.#oldest = 0;
+    this.#list.busy(true);
+    this.#list.retain((row) => this.#passes(row));
+    this.#synchronise(true);
+  }
+
   #ask(type, fields) {
     const request = { id: `${this.#view}-${++this.#requests}`, parts: new Set() };
-    this.#model.send({ type, request: request.id, ...fields });
+    this.#model.send({ type, request: request.id, filter: this.#filter(), ...fields });
     return request;
   }
 
-  #synchronise() {
-    const after = this.#sequence.last;
-    this.#sync = after === null ? this.#ask("ready") : this.#ask("missed", { after });
+  #synchronise(afresh = this.#sequence.last === null) {
+    this.#sync = afresh ? this.#ask("ready") : this.#ask("missed", { after: this.#sequence.last });
     this.#sync.cancel = this.#scope.after(this.#patience, () => {
       this.#patience = Math.min(2 * this.#patience, ASK_AGAIN_MAX);
-      this.#synchronise();
+      this.#synchronise(afresh);
     });
   }
 
@@ -105,8 +125,14 @@ export class Feed {
     const request = [this.#sync, this.#page].find((asked) => asked && asked.id === reply);
     if (reply !== undefined && !request) return; // the answer to another view, or a late one
     this.#enter(epoch);
-    if (request && message.replay && request.parts.size === 0) this.#list.clear(); // rows between may be missing
-    this.#list.show(rows, oldest, request !== undefined && (request === this.#page || message.replay));
+    const replay = request !== undefined && message.replay;
+    if (replay && request.parts.size === 0) this.#list.retain((row) => row.n > message.newest); // rows between may be missing
+    this.total = message.total ?? 0;
+    this.#oldest = request ? oldest : Math.max(this.#oldest, oldest);
+    const fitting = rows.filter((row) => this.#passes(row));
+    this.#count(request && message, fitting);
+    this.#list.drop(rows.filter((row) => !this.#passes(row)));
+    this.#list.show(fitting, this.#oldest, replay || (request !== undefined && request === this.#page));
     if (request) this.#answered(request, message);
     else this.#sequence.saw(seq);
     this.#mend();
@@ -124,6 +150,20 @@ export class Feed {
     this.#patience = ASK_AGAIN;
     this.#sequence.reached(seq);
     this.#list.busy(false);
+  }
+
+  #count(answer, rows) {
+    if (answer) {
+      this.fitting = answer.fitting ?? 0;
+      this.#counted = answer.newest ?? -1;
+      rows = [...this.#list.entries()].map(({ row }) => row); // what came while the answer was on its way
+    }
+    for (const { n } of rows) {
+      if (n <= this.#counted) continue;
+      this.fitting += 1;
+      this.#counted = n;
+    }
+    this.fitting = Math.min(this.fitting, this.total);
   }
 
   #mend() {

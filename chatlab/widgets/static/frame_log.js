@@ -3,13 +3,17 @@ import { Download } from "./download.js";
 import { Feed } from "./feed.js";
 import { TailList } from "./tail_list.js";
 import { setTime, visible, visibleLine } from "./text.js";
+import { Upload } from "./upload.js";
 import { element, mount, Scope, setText } from "./view.js";
 
 const PREVIEW = 200; // characters of a payload shown in its row
 const PRETTY = 300_000; // characters of a payload that is laid out
 const DEEPEST = 20; // levels of indentation
 const DIRECTIONS = { up: ["\u2191", "up"], down: ["\u2193", "down"], local: ["\u2022", "local"] };
-const HEARTBEATS = new Set(["ping", "pong"]);
+const HEARTBEATS = new Set(["ping", "pong", "comment"]);
+const NOTHING = "Nothing has gone over the wire yet: connect, and each frame is listed here.";
+const COPIED = 2_000; // milliseconds that a copy is said to have been made
+const PAUSE = 150; // milliseconds without a key until what is typed is looked for
 
 /** JSON with line breaks and nothing else changed: numbers, escapes and repeated keys stay as sent. Null: not JSON. */
 export function prettyJson(text) {
@@ -41,12 +45,12 @@ export function sizeText(bytes) {
   return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-/** Whether a frame passes a filter; the text is looked for in the whole payload and the kind. */
+/** Whether a frame passes a filter, as FrameFilter in views.py decides it; the text is looked for in the whole payload and the kind. */
 export function passes(row, { direction, kind, text, heartbeats }) {
   if (!heartbeats && HEARTBEATS.has(row.kind)) return false;
   if (direction && row.direction !== direction) return false;
   if (kind && row.kind !== kind) return false;
-  return !text || `${row.kind}\n${row.text}`.toLowerCase().includes(text.toLowerCase());
+  return !text || `${row.kind ?? ""}\n${row.text ?? ""}`.toLowerCase().includes(text.toLowerCase());
 }
 
 async function copy(doc, text) {
@@ -142,21 +146,35 @@ function toolbar({ scope, doc, changed }) {
   const node = element(
     doc, "div", { class: "cl-toolbar" }, direction, kind, text, element(doc, "label", {}, heartbeats, "Heartbeats"), count,
   );
-  for (const control of [direction, kind, heartbeats]) scope.listen(control, "change", changed);
-  scope.listen(text, "input", changed);
-  const kinds = new Set();
+  let pause = () => {};
+  const change = () => {
+    pause();
+    changed();
+  };
+  for (const control of [direction, kind, heartbeats]) scope.listen(control, "change", change);
+  scope.listen(text, "input", () => {
+    pause();
+    pause = scope.after(PAUSE, changed);
+  });
   return {
     node,
     get filter() {
       return { direction: direction.value, kind: kind.value, text: text.value, heartbeats: heartbeats.checked };
     },
-    know(name) {
-      if (!name || kinds.has(name) || kinds.size > 50) return;
-      kinds.add(name);
-      options(kind, [[name, visibleLine(name)]]);
+    reset() {
+      for (const control of [direction, kind, text]) control.value = "";
+      heartbeats.checked = true;
+      change();
     },
-    count(shown, all) {
-      setText(count, `${shown === all ? "" : `${shown} of `}${all} ${all === 1 ? "frame" : "frames"}`);
+    know(names) {
+      const chosen = kind.value;
+      kind.replaceChildren();
+      options(kind, [["", "All kinds"], ...names.map((name) => [name, visibleLine(name)])]);
+      kind.value = chosen;
+    },
+    count(fitting, total) {
+      const [some, all] = [fitting, total].map((number) => number.toLocaleString("en"));
+      setText(count, `${fitting === total ? "" : `${some} of `}${all} ${total === 1 ? "frame" : "frames"}`);
     },
   };
 }
@@ -165,7 +183,7 @@ function render({ model, el }) {
   const doc = el.ownerDocument;
   const scope = new Scope();
   mount(el, "cl-frames", scope);
-  const bar = toolbar({ scope, doc, changed: () => apply() });
+  const bar = toolbar({ scope, doc, changed: () => feed.refilter() });
   const columns = ["at", "direction", "kind", "size", "payload"].map((name) => element(doc, "col", { class: `cl-col-${name}` }));
   const head = ["Time", "", "Kind", "Size", "Content"].map((text, index) =>
     index === 1 ? element(doc, "th", { scope: "col" }, element(doc, "span", { class: "cl-sr" }, "Direction")) : element(doc, "th", { scope: "col" }, text),
@@ -184,36 +202,24 @@ function render({ model, el }) {
     scroller,
     marker,
     noun: "frame",
-    counts: (row) => passes(row, bar.filter),
-    create(row) {
-      const frame = createFrame(doc, row);
-      bar.know(row.kind);
-      frame.node.hidden = !passes(row, bar.filter);
-      return {
-        ...frame,
-        update(next) {
-          frame.update(next);
-          frame.node.hidden = !passes(next, bar.filter);
-        },
-      };
-    },
+    create: (row) => createFrame(doc, row),
   });
   list.body = table;
-  list.onChange = tally;
-  scroller.append(list.earlier, table, element(doc, "div", { class: "cl-empty" }, "No frames yet"));
+  list.onChange = () => tell();
+  const why = element(doc, "p");
+  const all = element(doc, "button", { type: "button", class: "cl-link" }, "Show all of them");
+  scope.listen(all, "click", () => bar.reset());
+  scroller.append(list.earlier, table, element(doc, "div", { class: "cl-empty" }, why, all));
   const download = new Download({ scope, doc, model, name: "chatlab-frames", what: "frames" });
-  bar.node.append(download.node);
+  const upload = new Upload({ scope, doc, model, what: "frames", target: scroller });
+  bar.node.append(element(doc, "span", { class: "cl-save" }, download.node, upload.node));
   el.append(bar.node, element(doc, "div", { class: "cl-frame" }, scroller, list.jump));
 
-  function tally() {
-    let shown = 0;
-    for (const { node } of list.entries()) if (!node.hidden) shown += 1;
-    bar.count(shown, list.size);
-  }
-
-  function apply() {
-    for (const { row, node } of list.entries()) node.hidden = !passes(row, bar.filter);
-    tally();
+  function tell() {
+    const { fitting, total } = feed;
+    bar.count(fitting, total);
+    setText(why, total ? `None of ${total.toLocaleString("en")} frames passes the filter.` : NOTHING);
+    all.hidden = !total;
   }
 
   scope.listen(scroller, "click", (event) => {
@@ -224,13 +230,24 @@ function render({ model, el }) {
     if (button.dataset.action === "raw") entry.toggleRaw();
     list.resized();
     if (button.dataset.action === "copy") {
+      const say = (text) => {
+        setText(button, text);
+        scope.after(COPIED, () => setText(button, "Copy"));
+      };
       copy(doc, entry.row.text ?? "").then(
-        () => setText(button, "Copied"),
-        () => setText(button, "Not allowed"),
+        () => say("Copied"),
+        () => say("Not allowed"),
       );
     }
   });
-  new Feed({ scope, model, list, notes: { file: (message) => download.take(message) } });
+  const notes = {
+    file: (message) => download.take(message),
+    loaded: (message) => upload.take(message),
+    kinds: ({ names }) => bar.know(names),
+  };
+  const filter = () => bar.filter;
+  const feed = new Feed({ scope, model, list, notes, filter, passes: (row) => passes(row, bar.filter) });
+  tell();
   return () => scope.end();
 }
 

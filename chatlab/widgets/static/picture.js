@@ -1,11 +1,16 @@
 // A plot: a PNG with a text that says the same to those who don't see it.
-import { element, mount, Scope } from "./view.js";
+import { element, mount, Scope, setText } from "./view.js";
+
+const LEGIBLE = 0.6; // of its own width: a smaller plot can't be read
+const QUIET = 1_000; // milliseconds without another plot until its text is read aloud
 
 function render({ model, el }) {
   const scope = new Scope();
   mount(el, "cl-picture", scope);
   const image = element(el.ownerDocument, "img");
-  el.append(image);
+  const said = element(el.ownerDocument, "div", { class: "cl-sr", role: "status" });
+  const paper = element(el.ownerDocument, "div", { class: "cl-paper", role: "group", "aria-label": "Plot" }, image);
+  el.append(paper, said);
   let url = null;
 
   function forget() {
@@ -21,15 +26,34 @@ function render({ model, el }) {
     url = URL.createObjectURL(new Blob([png], { type: "image/png" }));
     image.src = url;
     image.style.maxWidth = `${model.get("width")}px`;
+    image.style.minWidth = `${LEGIBLE * model.get("width")}px`;
+    fit();
   }
+
+  /** A plot that is wider than its cell is scrolled, by key too. */
+  function fit() {
+    if (paper.scrollWidth > paper.clientWidth) paper.setAttribute("tabindex", "0");
+    else paper.removeAttribute("tabindex");
+  }
+
+  let wait = () => {};
 
   function describe() {
     image.alt = model.get("alt");
   }
 
+  /** A slider that moves makes many plots; what the last one shows is read aloud to those who don't see it. */
+  function tell() {
+    const first = !image.alt;
+    describe();
+    wait();
+    if (!first) wait = scope.after(QUIET, () => setText(said, image.alt));
+  }
+
   scope.defer(forget);
+  scope.resized(el, fit);
   scope.subscribe(model, "change:png", show);
-  scope.subscribe(model, "change:alt", describe);
+  scope.subscribe(model, "change:alt", tell);
   describe();
   show();
   return () => scope.end();

@@ -1,8 +1,9 @@
 // The connection's status: what it is, why, and when the next attempt comes.
-import { visibleLine } from "./text.js";
+import { clock, visible, visibleLine } from "./text.js";
 import { element, mount, Scope, setText, snapshot } from "./view.js";
 
 const TICK = 100; // milliseconds between two looks at the countdown
+const BRIEF = 700; // milliseconds that a message may be on its way without being called waiting
 const LABELS = {
   disconnected: "disconnected",
   connecting: "connecting\u2026",
@@ -24,6 +25,17 @@ export function attemptText({ attempt, max_attempts: most }) {
   return most ? `attempt ${attempt} of ${most}` : `attempt ${attempt}`;
 }
 
+/** How many messages the outbox holds. */
+export function waitingText(waiting) {
+  return waiting ? `${waiting.toLocaleString("en")} ${waiting === 1 ? "message waits" : "messages wait"}` : "";
+}
+
+/** What one sees when pointing at a status, a line each. */
+export function detailsText({ status, reason, code, at, details }) {
+  const since = at == null ? "" : `${LABELS[status] ? `${status} ` : ""}since ${clock(at)}`;
+  return [visibleLine(reason), code == null ? "" : `code ${code}`, since, visible(details)].filter(Boolean).join("\n");
+}
+
 function render({ model, el }) {
   const doc = el.ownerDocument;
   const scope = new Scope();
@@ -32,14 +44,24 @@ function render({ model, el }) {
   const attempt = element(doc, "span", { class: "cl-attempt" });
   const live = element(doc, "span", { class: "cl-live", role: "status", "aria-live": "polite", "aria-atomic": "true" }, label, attempt);
   const countdown = element(doc, "span", { class: "cl-countdown", "aria-hidden": "true" });
+  const waiting = element(doc, "span", { class: "cl-waiting", title: "In the outbox: queued, or sent and not yet acknowledged" });
   const reason = element(doc, "bdi", { class: "cl-reason" });
   const dot = element(doc, "span", { class: "cl-dot", "aria-hidden": "true" });
-  el.append(element(doc, "div", { class: "cl-badge" }, dot, element(doc, "div", { class: "cl-words" }, live, countdown)), reason);
+  el.append(element(doc, "div", { class: "cl-badge" }, dot, element(doc, "div", { class: "cl-words" }, live, countdown, waiting)), reason);
   el.dataset.status = "disconnected";
   setText(label, LABELS.disconnected);
 
   let retryAt = null;
   let stop = null;
+  let later = () => {};
+
+  /** While connected, only what isn't acknowledged at once waits. */
+  function showWaiting({ status, waiting: count }) {
+    later();
+    const say = () => setText(waiting, waitingText(count));
+    if (status !== "connected" || !count || waiting.textContent) say();
+    else later = scope.after(BRIEF, say);
+  }
 
   function tick() {
     if (doc.hidden) return;
@@ -54,15 +76,15 @@ function render({ model, el }) {
   }
 
   function show(message) {
-    const { status, retry_in: retryIn, code } = message;
+    const { status, retry_in: retryIn } = message;
     halt();
     el.dataset.status = status in LABELS ? status : "error";
     setText(label, LABELS[status] ?? visibleLine(status));
     setText(attempt, attemptText(message));
     setText(reason, visibleLine(message.reason));
     setText(countdown, "");
-    const details = [visibleLine(message.reason), code == null ? "" : `code ${code}`].filter(Boolean);
-    el.title = details.join(" \u2013 ");
+    el.title = detailsText(message);
+    showWaiting(message);
     if (retryIn == null) return;
     retryAt = Date.now() + 1_000 * retryIn;
     stop = scope.every(TICK, tick);

@@ -6,8 +6,8 @@ export const REACH = 5_000; // rows kept at most while somebody reads further up
 
 /**
  * The latest rows in the order of their `n`, in an element that scrolls. It follows the tail while that is in view;
- * else it stays where it is, marks the first unread row and offers to jump. `create(row)` makes `{ node, update(row) }`;
- * `counts(row)`: whether an arriving row is news for the reader.
+ * else it stays where it is, marks the first unread row and offers to jump. `create(row)` makes `{ node, update(row) }`, and
+ * `follow(row)` where it wants to know the row above it. `counts(row)`: whether an arriving row is news for the reader.
  */
 export class TailList {
   onEarlier = () => {};
@@ -87,6 +87,7 @@ export class TailList {
     }
     this.#markUnread(news);
     while (this.#order.length > (this.#pinned ? WINDOW : REACH)) this.#forget(this.#order.shift());
+    this.#relate(0);
     this.earlier.hidden = !this.#order.length || this.#order[0].row.n <= this.#oldest;
     if (this.#pinned) this.toEnd();
     else keep();
@@ -104,6 +105,26 @@ export class TailList {
     this.onChange();
   }
 
+  /** Keeps only rows of which `keeps(row)` is true; what somebody looks at stays where it is. */
+  retain(keeps) {
+    const gone = this.#order.filter(({ row }) => !keeps(row));
+    if (!gone.length) return;
+    const keep = this.#anchor();
+    for (const entry of gone) this.#forget(entry);
+    this.#order = this.#order.filter(({ row }) => this.#entries.has(row.id));
+    if (!this.#order.length) return this.clear();
+    this.#order.forEach((_, place) => this.#relate(place));
+    if (this.#pinned) this.toEnd();
+    else keep();
+    this.onChange();
+  }
+
+  /** Takes these rows out, where they are shown. */
+  drop(rows) {
+    const ids = new Set(rows.map(({ id }) => id).filter((id) => this.#entries.has(id)));
+    if (ids.size) this.retain(({ id }) => !ids.has(id));
+  }
+
   toEnd() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.#pinned = true;
@@ -117,6 +138,11 @@ export class TailList {
     this.#scrolled();
   }
 
+  /** Tells a row which one is above it, if it wants to know. */
+  #relate(place) {
+    this.#order[place]?.follow?.(this.#order[place - 1]?.row);
+  }
+
   #add(row) {
     const entry = { row, ...this.#create(row) };
     let place = this.#order.length;
@@ -126,6 +152,8 @@ export class TailList {
     else this.body.append(entry.node);
     this.#order.splice(place, 0, entry);
     this.#entries.set(row.id, entry);
+    this.#relate(place);
+    this.#relate(place + 1);
     return entry;
   }
 

@@ -38,11 +38,18 @@ export function clock(at, milliseconds = false) {
   return milliseconds ? `${time}.${pad(date.getMilliseconds(), 3)}` : time;
 }
 
-/** A `<time>` to fill with `setTime`. */
+/** Local date as YYYY-MM-DD. */
+export function day(at) {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return "";
+  return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+}
+
+/** Fills a `<time>`; its tooltip has the date, and the time in UTC. */
 export function setTime(node, at, milliseconds = false) {
   const date = new Date(at);
   const iso = Number.isNaN(date.getTime()) ? "" : date.toISOString();
   node.setAttribute("datetime", iso);
-  node.title = iso;
+  node.title = iso && `${day(at)} ${clock(at, true)} (${iso.slice(11, 19)} UTC)`;
   setText(node, clock(at, milliseconds));
 }

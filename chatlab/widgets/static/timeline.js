@@ -12,6 +12,7 @@ const BOLD = 8; // and of a lane's name
 const TICK = 200; // milliseconds between two drawings while time runs
 const CLOSEST = 0.1; // seconds across the whole width
 const STATUSES = ["connected", "connecting", "reconnecting", "disconnected", "error"];
+const HINT = "Here statuses, attempts and faults are drawn, and what the model predicts.";
 let drawings = 0;
 
 /** The distance between ticks of an axis: 1, 2 or 5 times a power of ten, then minutes. */
@@ -166,7 +167,8 @@ function render({ model, el }) {
   const spansGroup = shape(doc, "g", {});
   const marksGroup = shape(doc, "g", {});
   inside.append(spansGroup, present, marksGroup);
-  svg.append(defs, grid, inside, names);
+  const hint = textOf(doc, { class: "cl-hint", "text-anchor": "middle" });
+  svg.append(defs, grid, inside, names, hint);
 
   const button = (text, name) => element(doc, "button", { type: "button", class: "cl-button", "aria-label": name, title: name }, text);
   const [closer, wider, fit] = [button("+", "Zoom in"), button("\u2212", "Zoom out"), button("Fit", "Show everything")];
@@ -193,6 +195,7 @@ function render({ model, el }) {
   let shownAt = Date.now();
   let running = false;
   let stop = null;
+  let edges = [0, 1]; // of the drawing in pixels
 
   const currently = () => (running ? now + (Date.now() - shownAt) / 1_000 : now);
 
@@ -209,8 +212,9 @@ function render({ model, el }) {
     const time = currently();
     const width = svg.clientWidth || el.clientWidth || 640;
     const longest = Math.max(0, ...lanes.map((lane) => lane.name.length));
-    const left = lanes.length ? Math.min(110, width / 4, longest * BOLD + 12) : 8;
+    const left = Math.max(16, lanes.length ? Math.min(110, width / 4, longest * BOLD + 12) : 0);
     const right = width - 10;
+    edges = [left, right];
     const bottom = TOP + Math.max(1, lanes.length) * LANE - 6;
     const [from, to] = range.resolve(total());
     const x = (seconds) => left + ((seconds - from) / (to - from)) * (right - left);
@@ -251,6 +255,9 @@ function render({ model, el }) {
       setText(node, name.length > fits ? `${name.slice(0, Math.max(1, fits - 1))}\u2026` : name);
     });
     for (const [name, value] of Object.entries({ x1: x(time), x2: x(time), y1: 4, y2: bottom })) present.setAttribute(name, value);
+    hint.setAttribute("x", (left + right) / 2);
+    hint.setAttribute("y", TOP + BAR / 2 + 4);
+    setText(hint, lanes.some(({ spans }) => spans.length) ? "" : HINT);
     closer.disabled = to - from <= CLOSEST;
     wider.disabled = fit.disabled = range.start === null;
   }
@@ -287,7 +294,15 @@ function render({ model, el }) {
   scope.listen(closer, "click", () => change(() => range.zoom(0.5, total())));
   scope.listen(wider, "click", () => change(() => range.zoom(2, total())));
   scope.listen(fit, "click", () => change(() => range.fit()));
+  scope.listen(svg, "wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // the page scrolls
+    event.preventDefault();
+    const share = (event.offsetX - edges[0]) / (edges[1] - edges[0]);
+    change(() => range.zoom(2 ** (Math.sign(event.deltaY) / 2), total(), Math.min(1, Math.max(0, share))));
+  }, { passive: false });
   scope.listen(svg, "keydown", (event) => {
+    const action = { "+": () => range.zoom(0.5, total()), "-": () => range.zoom(2, total()), 0: () => range.fit() }[event.key];
+    if (action) change(action);
     const [from, to] = range.resolve(total());
     const seconds = { ArrowLeft: from - to, ArrowRight: to - from }[event.key];
     if (seconds === undefined) return;
