@@ -407,7 +407,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: Lines) -
                 agenda.call_at(fault.at, _begin, agenda, fault, scene)
             bring(scenario.people, site.people, agenda, luck)
             await lines.begin()
-            meter = Meter(agenda, queue, ailing.work, lines)
+            meter = Meter(agenda, lines, queue, ailing.work)
             heard_until = await over
         finally:
             agenda.close()

@@ -95,7 +95,7 @@ def _run_model(scenario: Scenario, manner: Manner) -> Run:
             "work_max": server.work.longest,
         },
         model.steps,
-        {"requests": network.asked(scenario.duration), **model.meter.close()},
+        model.meter.close(),
     )
 
 

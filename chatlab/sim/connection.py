@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from math import ceil, inf, nan
+from math import inf, nan
 from typing import Protocol
 
 from chatlab.sim.alarm import Alarm
@@ -41,35 +41,14 @@ class Door(Protocol):
 
 
 class Traffic:
-    """How many bytes and requests went over all connections to one server.
+    """How many bytes and requests went over all connections to one server."""
 
-    Requests are counted by the second in which they were sent, as people may be ahead of the clock.
-    """
-
-    __slots__ = ("_asked", "bytes_down", "bytes_up", "environment", "tls")
+    __slots__ = ("bytes_down", "bytes_up", "environment", "requests", "tls")
 
     def __init__(self, environment: LadderEnvironment, *, tls: bool = False) -> None:
         self.environment = environment
         self.tls = tls
-        self.bytes_up = self.bytes_down = 0
-        self._asked: list[int] = []
-
-    def ask(self) -> None:
-        """Count a request that is sent now."""
-        second = int(self.environment.now)
-        missing = second - len(self._asked) + 1
-        if missing > 0:
-            self._asked += [0] * missing
-        self._asked[second] += 1
-
-    @property
-    def requests(self) -> int:
-        """All requests."""
-        return sum(self._asked)
-
-    def asked(self, duration: float) -> list[int]:
-        """Return the requests of each of so many seconds."""
-        return self._asked + [0] * (ceil(duration) - len(self._asked))
+        self.bytes_up = self.bytes_down = self.requests = 0
 
 
 class Connection(ABC):
@@ -193,8 +172,12 @@ class Connection(ABC):
         self.served = True
         self._accepted_at = accepted_at
         step = self._greet if self._traffic.tls else self._speak
-        self._tell(self._down(draw=self.path.connect), step)
+        self._let_go_on(self._down(draw=self.path.connect), step)
         self.adapt()
+
+    def _let_go_on(self, at: float, step: Callable[[], None]) -> None:
+        """Let the person's side go on at that time."""
+        self._tell(at, step)
 
     def _greet(self) -> None:
         """Send the ClientHello."""
@@ -207,7 +190,7 @@ class Connection(ABC):
         if self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, self._take_greeting)
         else:
-            self._tell(self._down(draw=self.path.connect), self._speak)
+            self._let_go_on(self._down(draw=self.path.connect), self._speak)
 
     @abstractmethod
     def _speak(self) -> None:

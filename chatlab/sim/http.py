@@ -184,7 +184,7 @@ class HttpConnection(Connection):
             self._transmit(self.exchange)
 
     def _transmit(self, exchange: Exchange) -> None:
-        self._traffic.ask()
+        self._traffic.requests += 1
         at = self._up(request_size(exchange.request))
         if at <= self._kept_until:
             self._environment.call_at(at, self._take_request, exchange)

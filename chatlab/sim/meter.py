@@ -1,4 +1,4 @@
-"""What the server saw in each second: two or three numbers a second, however many people there are."""
+"""What the server saw in each second: three numbers a second, however many people there are."""
 
 from __future__ import annotations
 
@@ -30,21 +30,17 @@ class Counting(Protocol):
 
 
 class Meter:
-    """Reads counters at the end of each second, from now on: the most that there was in the queue at the
-    door, and of work to do; and requests, unless they are counted by the second elsewhere."""
+    """Reads counters at the end of each second, from now on: requests, and the most that there was in the
+    queue at the door, and of work to do."""
 
     __slots__ = ("_counting", "_counts", "_queues", "_requests", "_timeline")
 
-    def __init__(
-        self, timeline: Timeline, queue: Queue, work: Queue, counting: Counting | None = None
-    ) -> None:
+    def __init__(self, timeline: Timeline, counting: Counting, queue: Queue, work: Queue) -> None:
         self._timeline = timeline
         self._counting = counting
         self._queues = {"queue": queue, "work": work}
-        self._requests = 0 if counting is None else counting.requests
-        self._counts: dict[str, list[int]] = {"queue": [], "work": []}
-        if counting is not None:
-            self._counts["requests"] = []
+        self._requests = counting.requests
+        self._counts: dict[str, list[int]] = {"requests": [], "queue": [], "work": []}
         timeline.call_later(SECOND, self._tick)
 
     def _tick(self) -> None:
@@ -52,10 +48,9 @@ class Meter:
         self._timeline.call_later(SECOND, self._tick)
 
     def _read(self) -> None:
-        if self._counting is not None:
-            requests = self._counting.requests
-            self._counts["requests"].append(requests - self._requests)
-            self._requests = requests
+        requests = self._counting.requests
+        self._counts["requests"].append(requests - self._requests)
+        self._requests = requests
         for name, queue in self._queues.items():
             self._counts[name].append(queue.take_peak(self._timeline.now))
 

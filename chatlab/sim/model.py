@@ -62,7 +62,7 @@ class Model:
         self.environment = LadderEnvironment()
         self.server = Server(self.environment, server, luck)
         self.network = Network(self.environment, self.server, tls=network.tls)
-        self.meter = Meter(self.environment, self.server.queue, self.server.work)
+        self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
         self.steps: list[Step] = []
         self.drivers: list[Driver] = []
         paths = Paths(network, luck)

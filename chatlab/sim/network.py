@@ -143,6 +143,14 @@ class Link(Connection):
             self._told_at = at
             environment.call_at(at, take, *news)
 
+    def _let_go_on(self, at: float, step: Callable[[], None]) -> None:
+        now = self._environment.now
+        if int(at) == int(now):
+            self._tell(at, step)
+        else:  # Requests are counted second by second, so nobody makes one ahead of the next.
+            self._told_at = at
+            self._environment.call_at(at, step)
+
     # Heartbeats of who is at rest, see `chatlab.sim.rest`
 
     @property
@@ -199,7 +207,7 @@ class Link(Connection):
     def _speak(self) -> None:
         self._standing = True
         if self.held and not self._silent:
-            self._traffic.ask()
+            self._traffic.requests += 1
             at = self._up(REQUEST_SIZE + query_size(self.query))
             self._environment.call_at(max(at, self._accepted_at), self._take_request)
 

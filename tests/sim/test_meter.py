@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from chatlab.sim.capacity import AcceptQueue, WorkQueue
-from chatlab.sim.connection import Traffic
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.meter import Meter
 
@@ -14,7 +13,7 @@ def test_it_reads_at_the_end_of_each_second_and_closes_the_last() -> None:
     environment = LadderEnvironment()
     traffic = SimpleNamespace(requests=5)  # made before
     door, work = AcceptQueue(2.0, 10), WorkQueue()
-    meter = Meter(environment, door, work, traffic)
+    meter = Meter(environment, traffic, door, work)
 
     def arrive() -> None:
         traffic.requests += 1
@@ -25,14 +24,3 @@ def test_it_reads_at_the_end_of_each_second_and_closes_the_last() -> None:
     environment.run(until=3.5)
     # Served at 0.75, 1.25 and 1.75: the queue empties though nobody comes.
     assert meter.close() == {"requests": [3, 0, 0, 1], "queue": [2, 2, 0, 1], "work": [0, 0, 0, 0]}
-
-
-def test_requests_may_be_counted_elsewhere_by_who_is_ahead_of_the_clock() -> None:
-    environment = LadderEnvironment()
-    meter = Meter(environment, AcceptQueue(2.0, 10), WorkQueue())
-    traffic = Traffic(environment)
-    for at in (0.5, 2.25, 2.5):
-        environment.as_if(at, traffic.ask)
-    environment.run(until=3.5)
-    assert meter.close() == {"queue": [0, 0, 0, 0], "work": [0, 0, 0, 0]}
-    assert (traffic.requests, traffic.asked(3.5)) == (3, [1, 0, 2, 0])
