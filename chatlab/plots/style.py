@@ -8,6 +8,7 @@ Margins are fixed, which is three times as quick as computing them, and keeps th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO
 from types import MappingProxyType
 
@@ -97,7 +98,8 @@ class Chart(Figure):
 def png(figure: Figure) -> bytes:
     """Return the figure as a PNG file, as `ipywidgets.Image` and slides want it."""
     file = BytesIO()
-    figure.savefig(file, format="png")
+    # Level 1 takes two thirds of the time of level 6, for a tenth more bytes.
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
     return file.getvalue()
 
 
@@ -144,7 +146,9 @@ def new_row(
 def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "") -> None:
     """Give the axes their question as title, a note under it, and labels with units."""
     ax.set_facecolor("white")
-    ax.set_title(title, loc="left", fontsize=TITLE, fontweight="bold", color=INK, pad=13 if note else 5)
+    # With a given y matplotlib doesn't measure every label to find a free place for the title.
+    pad = 13 if note else 5
+    ax.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=pad)
     if note:
         ax.annotate(note, (0, 1), (0, 3), "axes fraction", "offset points", fontsize=SMALL, color=INK)
     ax.set_xlabel(x, fontsize=TEXT, color=INK, labelpad=2)
@@ -160,10 +164,14 @@ def size(ax: Axes) -> tuple[float, float]:
     return float(box.width * width * 72), float(box.height * height * 72)
 
 
+@lru_cache(maxsize=1_000)
 def text_width(text: str, points: float, *, bold: bool = False) -> float:
     """Return how wide a line of text is, in points."""
-    font = FontProperties(weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text, size=points, prop=font).get_extents().width) if text.strip() else 0.0
+    if not text.strip():
+        return 0.0
+    path = TextPath((0, 0), text, size=points, prop=FontProperties(weight="bold" if bold else "normal"))
+    # A font's curves reach as far as their points; `get_extents` solves for that, and takes far longer.
+    return float(np.ptp(path.vertices[path.codes != TextPath.CLOSEPOLY, 0]))
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
