@@ -13,8 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.report import Figure, Report
-
 ROUNDS = 5
 ROOT = Path(__file__).parent.parent
 NEEDS = {"python-socketio": ("socketio", "aiohttp"), "httpx-sse": ("httpx_sse",)}
@@ -112,23 +110,9 @@ def measured(work: Work) -> dict[str, dict[str, float]]:
     return best
 
 
-def aimed(work: Work, best: dict[str, dict[str, float]]) -> list[Figure]:
-    """Return how ours compares with the bare library and with python-socketio, by messages a second."""
-    bare = next(iter(best))
-    ours = next(name for name, _ in work.runs if name.startswith("chatlab"))
-    of_bare = best[bare]["wall"] / best[ours]["wall"]
-    title = work.title[0].lower() + work.title[1:]
-    figures = [Figure(item=5, what=f"{title}: rate over that of {bare}", reached=of_bare, at_least=0.8)]
-    if other := best.get(SOCKETIO[0]):
-        ahead = other["wall"] / best[ours]["wall"]
-        figures.append(
-            Figure(item=5, what=f"{title}: rate over that of {SOCKETIO[0]}", reached=ahead, at_least=1.0)
-        )
-    return figures
-
-
-def table(work: Work, best: dict[str, dict[str, float]]) -> list[str]:
+def table(work: Work) -> list[str]:
     """Return the figures of all clients, beside the bare library's."""
+    best = measured(work)
     bare = next(iter(best.values()))
     trips = "p50" in bare
     lines = [
@@ -189,7 +173,7 @@ def installed(run: tuple[str, str]) -> bool:
     return all(find_spec(module) for module in NEEDS.get(run[0], ()))
 
 
-def main() -> Report:
+def main() -> str:
     """The tables of rates, round trips and CPU time, and of idle connections."""
     lines = [
         "# The live transports beside bare libraries",
@@ -199,17 +183,14 @@ def main() -> Report:
         "the application runs on another loop than the transport.",
         "",
     ]
-    figures = []
     for work in WORKS:
-        best = measured(work)
-        lines += table(work, best)
-        figures += aimed(work, best)
+        lines += table(work)
     lines += idle()
     skipped = sorted(name for name in NEEDS if not installed((name, "")))
     if skipped:
         lines += ["Not installed, so skipped: " + ", ".join(skipped) + "."]
-    return Report("\n".join(lines).rstrip() + "\n", figures)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(main().page)
+    sys.stdout.write(main())

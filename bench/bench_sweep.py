@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import psutil  # type: ignore[import-untyped]
+
 from bench.report import Figure, Report, table
 from chatlab.experiment.library import load_scenario
 from chatlab.experiment.metrics import Value
@@ -31,17 +33,30 @@ NOTHINGS = 1_000
 SPIN = 3_000_000
 
 
-def swept(executor: Executor | None) -> float:
-    """Return the seconds that the sweep takes."""
-    began = perf_counter()
+class Took(NamedTuple):
+    """Seconds by the clock, and of all processors together."""
+
+    clock: float
+    cpu: float
+
+
+def swept(executor: Executor | None) -> Took:
+    """Return what the sweep takes, on processes that are there."""
+    began, before = perf_counter(), used()
     found = sweep(load_scenario("thundering_herd"), OVER, seeds=SEEDS, executor=executor, progress=False)
     if len(found) != RUNS or found["error"].notna().any():
         raise RuntimeError(f"{len(found)} runs, of which these failed: {found['error'].dropna()}")
-    return perf_counter() - began
+    return Took(perf_counter() - began, used() - before)
 
 
-def spin() -> int:
-    """Do nothing but arithmetic."""
+def used() -> float:
+    """Return the CPU seconds that this process and those which it has started have taken so far."""
+    own = psutil.Process()
+    return sum(sum(process.cpu_times()[:2]) for process in (own, *own.children(recursive=True)))
+
+
+def spin(_number: int) -> int:
+    """Do nothing but arithmetic. Dask would do the same task only once: the number makes it another one."""
     total = 0
     for number in range(SPIN):
         total += number * number
@@ -51,15 +66,15 @@ def spin() -> int:
 def gain(pool: Executor) -> float:
     """Return how much quicker two processes that do nothing but arithmetic are than one after the other."""
     began = perf_counter()
-    for _ in range(WORKERS):
-        pool.submit(spin).result()
+    for number in range(WORKERS):
+        pool.submit(spin, number).result()
     between = perf_counter()
-    for future in [pool.submit(spin) for _ in range(WORKERS)]:
+    for future in [pool.submit(spin, WORKERS + number) for number in range(WORKERS)]:
         future.result()
     return (between - began) / (perf_counter() - between)
 
 
-def echo(_scenario: str, _world: str, figures: dict[str, Value]) -> dict[str, Value]:
+def echo(_number: int, _scenario: str, figures: dict[str, Value]) -> dict[str, Value]:
     """What a task is without its run."""
     return figures
 
@@ -68,7 +83,7 @@ def each(executor: Executor, figures: dict[str, Value]) -> float:
     """Return the seconds that an executor takes for a task which is as large as a run's and does nothing."""
     scenario = load_scenario("thundering_herd").to_toml()
     began = perf_counter()
-    futures = [executor.submit(echo, scenario, "model", figures) for _ in range(NOTHINGS)]
+    futures = [executor.submit(echo, number, scenario, figures) for number in range(NOTHINGS)]
     for future in as_completed(futures):
         future.result()
     return (perf_counter() - began) / NOTHINGS
@@ -109,10 +124,11 @@ def start(name: str) -> float:
 
 
 class Cost(NamedTuple):
-    """What a way to run a sweep took, in seconds: its start, the sweep, and a task that does nothing."""
+    """Seconds of a start, of the sweep after it, by the clock and of all processors, and of an empty task."""
 
     start: float
     sweep: float
+    cpu: float
     task: float
 
 
@@ -120,7 +136,7 @@ def main() -> Report:
     """The table, with the speed-up and what Dask costs over a pool."""
     costs: dict[str, list[Cost]] = {name: [] for name in WAYS if name != "Dask" or find_spec("distributed")}
     figures = run(load_scenario("thundering_herd"), sample=0).metrics
-    serial: list[float] = []
+    serial: list[Took] = []
     gains: list[float] = []
     for _ in range(ROUNDS):  # By turns: what else the machine does hits all.
         for name, found in costs.items():
@@ -129,29 +145,36 @@ def main() -> Report:
             with WAYS[name]() as executor:
                 warmed(executor)
                 gains.append(gain(executor))
-                found.append(Cost(begun, swept(executor), each(executor, figures)))
+                found.append(Cost(begun, *swept(executor), each(executor, figures)))
     least = {name: Cost(*map(min, zip(*found, strict=True))) for name, found in costs.items()}
-    return _told(min(serial), gains, least)
+    return _told(Took(*map(min, zip(*serial, strict=True))), gains, least)
 
 
-def _told(serial: float, gains: list[float], costs: dict[str, Cost]) -> Report:
-    rows = [("one after the other", "–", f"{serial:.2f}", "1.00", "1.00", "–")]
+def _told(serial: Took, gains: list[float], costs: dict[str, Cost]) -> Report:
+    rows = [("one after the other", "–", f"{serial.clock:.2f}", "1.00", "1.00", f"{serial.cpu:.2f}", "–")]
     rows += [
         (
             name,
             f"{cost.start:.2f}",
             f"{cost.sweep:.2f}",
-            f"{serial / cost.sweep:.2f}",
-            f"{serial / (cost.start + cost.sweep):.2f}",
+            f"{serial.clock / cost.sweep:.2f}",
+            f"{serial.clock / (cost.start + cost.sweep):.2f}",
+            f"{cost.cpu:.2f}",
             f"{1e3 * cost.task:.2f}",
         )
         for name, cost in costs.items()
     ]
     pool = costs[POOL]
-    both = serial / (pool.start + pool.sweep)
+    both = serial.clock / (pool.start + pool.sweep)
     figures = [
-        Figure(item=4, what="200 runs: speed-up by two processes", reached=serial / pool.sweep, at_least=1.8),
+        Figure(
+            item=4,
+            what="200 runs: speed-up by two processes",
+            reached=serial.clock / pool.sweep,
+            at_least=1.8,
+        ),
         Figure(item=4, what="the same, with their start", reached=both, at_least=1.8),
+        Figure(item=4, what="200 runs: CPU on two processes over that on one", reached=pool.cpu / serial.cpu),
         Figure(item=4, what="bare arithmetic: speed-up by two processes", reached=max(gains)),
     ]
     if dask := costs.get("Dask"):
@@ -160,13 +183,13 @@ def _told(serial: float, gains: list[float], costs: dict[str, Cost]) -> Report:
             Figure(item=4, what="Dask over a pool: seconds until it has started", reached=later),
             Figure(item=4, what="Dask over a pool: ms a task", reached=more),
         ]
-    head = ["", "start (s)", "sweep (s)", "speed-up", "with the start", "ms a task"]
+    head = ["", "start (s)", "sweep (s)", "speed-up", "with the start", "CPU (s)", "ms a task"]
     return Report(
-        f"{RUNS} runs of a herd, {serial / RUNS * 1e3:.0f} ms each; seconds by the clock, the least of "
-        f"{ROUNDS} rounds in turn. The start is that of a program's first two processes, until each has run "
-        "something; a task is one that does nothing. Two processes that do nothing but arithmetic were "
-        f"meanwhile {min(gains):.2f} to **{max(gains):.2f}** times as quick as one: more than that a sweep "
-        "can't gain.\n\n" + table(head, rows),
+        f"{RUNS} runs of a herd, {serial.cpu / RUNS * 1e3:.0f} ms of CPU each; seconds by the clock, the "
+        f"least of {ROUNDS} rounds in turn. The start is that of a program's first two processes, "
+        "until each has run something; a task is one that does nothing. Two processes that do nothing but "
+        f"arithmetic were meanwhile {min(gains):.2f} to **{max(gains):.2f}** times as quick as one: more "
+        "than that a sweep can't gain.\n\n" + table(head, rows),
         figures,
     )
 
