@@ -47,7 +47,7 @@ browser: .venv/.test ## the tests in a real browser
 interop: build/synapse/.installed .venv/.test ## the tests against a Matrix homeserver, which is large to install
 	CHATLAB_SYNAPSE=$(abspath build/synapse/bin/python) $(BIN)/python -m pytest tests/interop
 
-bench: .venv/.bench ## measure, and write the tables in docs/
+bench: .venv/.bench ## measure, and write docs/performance.md
 	$(BIN)/python -m bench
 
 clean: ## remove everything that make and the tools made

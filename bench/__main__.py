@@ -1,30 +1,67 @@
 """Runs the benchmarks named on the command line, or all of them: `python -m bench [NAME ...]`."""
 
+import signal
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from time import monotonic
 
-HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+from bench.pictures import draw
+from bench.report import PAGE, Report, load, write
+
+LIMIT = 900.0
+"""Seconds that one benchmark may take: who hangs has failed, and the others still get their turn."""
 
 
 def main(names: list[str]) -> None:
-    """Write the page of each `bench/bench_NAME.py` to `docs/bench_NAME.md`, or into the page that it names.
+    """Write what each `bench/bench_NAME.py` found to docs/performance.md, or the page that it names.
 
-    Such a page has a line `<!-- bench NAME -->` before and after what is to be replaced.
+    An error ends this benchmark, and in the end the program.
     """
-    DOCS.mkdir(exist_ok=True)
-    everything = sorted(file.stem.removeprefix("bench_") for file in HERE.glob("bench_*.py"))
-    for name in names or everything:
-        module = import_module(f"bench.bench_{name}")
-        page: str = module.main()
-        print(page, flush=True)
-        target = DOCS / getattr(module, "PAGE", f"bench_{name}.md")
-        if hasattr(module, "PAGE"):
-            mark = f"<!-- bench {name} -->\n"
-            before, _, after = target.read_text(encoding="utf-8").split(mark)
-            page = f"{before}{mark}\n{page.strip()}\n\n{mark}{after}"
-        target.write_text(page, encoding="utf-8")
+    failed = []
+    for name in names or everything():
+        began = monotonic()
+        try:
+            with bounded():
+                module = import_module(f"bench.bench_{name}")
+                found: Report | str = module.main()
+            report = Report(found) if isinstance(found, str) else found
+            print(report.page, flush=True)
+            write(name, report, getattr(module, "PAGE", PAGE))
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+        print(f"{name}: {monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    draw(load())
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def everything() -> list[str]:
+    """Return the names of all benchmarks."""
+    return sorted(file.stem.removeprefix("bench_") for file in Path(__file__).parent.glob("bench_*.py"))
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Have what takes longer than `LIMIT` end in a `TimeoutError`, where the system has alarms."""
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _too_long(_signal: int, _frame: object) -> None:
+    raise TimeoutError(f"no end after {LIMIT:g} s")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import simpy
 
 from bench.peers.simpy_chat import Heartbeats, Herd, Rooms
+from bench.report import Figure, Growth, Report, table
 from chatlab.experiment.ledger import Ledger
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -32,7 +33,6 @@ from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.model import Model
 from chatlab.sim.people import PeopleConfig
 
-PAGE = "simulator.md"
 LARGEST = 100_000
 FEW, MANY = 200, 800
 """Crowds whose difference tells what one more person costs."""
@@ -207,26 +207,29 @@ def each(footprint: Callable[[Load, int], Footprint], load: Load) -> Footprint:
     return Footprint(*((more - less) // (MANY - FEW) for more, less in zip(many, few, strict=True)))
 
 
-def main(largest: int = LARGEST, repeats: int = 2) -> str:
-    """The tables, as Markdown."""
-    rows = []
+def main(largest: int = LARGEST, repeats: int = 2) -> Report:
+    """The tables, with the ratios to bare SimPy and what the crowds cost."""
+    rows, figures = [], []
     for load in LOADS:
         ours, theirs = [], []
         for _ in range(repeats):  # By turns: what else the machine does hits both.
             theirs.append(cost_of_peer(load))
             ours.append(cost_of_chatlab(load))
         rows += list(_compared(load, min(ours), min(theirs)))
-    return (
+        figures += list(_aimed(load, min(ours), min(theirs)))
+    crowds = list(_crowds(largest))
+    page = (
         "### The model world beside bare SimPy\n\n"
         "CPU seconds in one run, the lesser of two. *entries* are what was scheduled, *bytes* what one more "
         "person holds when everybody is connected.\n\n"
-        + _table(
+        + table(
             ["load", "people", "by", "happened", "seconds", "× SimPy", "entries/s", "bytes a person"], rows
         )
         + "\n\n### The herd grows\n\n"
         "Each crowd in a process of its own; memory is the process's peak, without what it had before.\n\n"
-        + _table(["people", "CPU s", "µs a person", "MB", "bytes a person"], _growth(largest))
+        + table(["people", "CPU s", "µs a person", "MB", "bytes a person"], map(_grown, crowds))
     )
+    return Report(page, figures, crowds)
 
 
 def _compared(load: Load, ours: Cost, theirs: Cost) -> Iterable[Sequence[str]]:
@@ -246,19 +249,30 @@ def _compared(load: Load, ours: Cost, theirs: Cost) -> Iterable[Sequence[str]]:
         )
 
 
-def _growth(largest: int) -> Iterable[Sequence[str]]:
+def _aimed(load: Load, ours: Cost, theirs: Cost) -> Iterable[Figure]:
+    what = f"{load.name}: CPU time over bare SimPy's"
+    yield Figure(item=1, what=what, reached=ours.seconds / theirs.seconds, at_most=0.5)
+    size = each(footprint_of_chatlab, load).bytes
+    yield Figure(item=1, what=f"{load.name}: bytes a person", reached=size, at_most=1000)
+
+
+def _crowds(largest: int) -> Iterable[Growth]:
     people = 1_000
     while people <= largest:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
             seconds, size = apart.submit(_alone, people).result()
-        yield (
-            f"{people:,}",
-            f"{seconds:.2f}",
-            f"{seconds / people * 1e6:.0f}",
-            f"{size / 1e6:,.0f}",
-            f"{size / people:,.0f}",
-        )
+        yield Growth(people, seconds, size)
         people *= 10
+
+
+def _grown(crowd: Growth) -> Sequence[str]:
+    return (
+        f"{crowd.people:,}",
+        f"{crowd.seconds:.2f}",
+        f"{crowd.seconds / crowd.people * 1e6:.0f}",
+        f"{crowd.bytes / 1e6:,.0f}",
+        f"{crowd.bytes / crowd.people:,.0f}",
+    )
 
 
 def _alone(people: int) -> tuple[float, int]:
@@ -279,10 +293,5 @@ def _peak() -> int:
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["--:" if name != "load" else "---" for name in head], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 if __name__ == "__main__":
-    print(main(*map(int, sys.argv[1:])))
+    print(main(*map(int, sys.argv[1:])).page)

@@ -7,6 +7,7 @@ run. The table has the order of the settings, whatever the order in which runs f
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
-from tqdm.auto import tqdm
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.metrics import Value
@@ -69,6 +69,8 @@ def sweep(
     Errors: `SettingsError` naming the path and what there is, before anything runs; or the metric that runs
     don't have.
     """
+    from tqdm.auto import tqdm
+
     if world not in WORLDS:
         raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
     cells = _cells(scenario, over, seeds)
@@ -208,8 +210,17 @@ def _pool(executor: Executor | str | None) -> AbstractContextManager[Executor | 
 
 
 def processes(count: int | None = None) -> ProcessPoolExecutor:
-    """Return a pool of so many processes, or one a core. They are spawned: a fork of threads isn't safe."""
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    """Return a pool of so many processes, or one a core.
+
+    A fork of threads isn't safe, so they aren't forked from this process but, on Linux, from one that has
+    loaded the simulator and nothing else: so the next pool is there at once. macOS's own libraries can't be
+    forked, and Windows can't fork at all.
+    """
+    if sys.platform != "linux":
+        return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return ProcessPoolExecutor(count, mp_context=context)
 
 
 def _outcomes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import msgspec
@@ -22,6 +23,8 @@ FailureKey = Annotated[
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
+_fields = cache(msgspec.structs.fields)  # which reads a class's annotations anew each time
+
 JITTERS: tuple[str, ...] = get_args(Jitter)
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 
@@ -33,7 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """
 
     def __post_init__(self) -> None:
-        for field in msgspec.structs.fields(type(self)):
+        for field in _fields(type(self)):
             try:
                 value = msgspec.convert(getattr(self, field.name), field.type)
             except msgspec.ValidationError as error:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -104,6 +105,14 @@ def test_processes_give_the_same_table(serial: pd.DataFrame) -> None:
     with processes(2) as executor:
         assert_frame_equal(table(executor=executor), serial)
     assert_frame_equal(table(executor="processes"), serial)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="new interpreters are started there")
+def test_processes_have_the_simulator_loaded_and_nothing_of_this_one() -> None:
+    with processes(1) as executor:
+        assert executor.submit(eval, "'chatlab.sim.model' in __import__('sys').modules").result()
+        assert not executor.submit(eval, f"{__name__!r} in __import__('sys').modules").result()
+        assert executor.submit(os.getppid).result() != os.getpid()
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.style import (
@@ -90,6 +92,13 @@ def test_text_width_is_that_of_the_drawn_text() -> None:
     drawn = text.get_window_extent().width / ax.figure.dpi * 72
     assert text_width("reconnecting", 8, bold=True) == pytest.approx(drawn, rel=0.05)
     assert text_width("", 8) == 0.0
+
+
+@pytest.mark.parametrize("text", ["1", "ij", "f(x) = µ ± 3", "100 %", "W, …"])
+@pytest.mark.parametrize("weight", ["normal", "bold"])
+def test_text_width_is_that_of_the_curves_at_their_extremes(text: str, weight: str) -> None:
+    outline = TextPath((0, 0), text, size=8, prop=FontProperties(weight=weight))
+    assert text_width(text, 8, bold=weight == "bold") == pytest.approx(outline.get_extents().width, abs=0.01)
 
 
 @given(st.lists(st.floats(-10, 110), max_size=8))

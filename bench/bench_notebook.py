@@ -1,0 +1,205 @@
+"""How long one waits in a notebook: for imports, for the first panel, and for an explorer's plot.
+
+The way from a slider to the page is in `bench_panel.py`; here is what the kernel has to do with it.
+"""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter, thread_time
+from typing import NamedTuple
+
+from playwright.sync_api import Page
+
+from bench.bench_panel import browser_page
+from bench.report import Figure, Report, table
+from chatlab.plots.style import png
+from chatlab.widgets.explorers import (
+    Explorer,
+    explore_backoff,
+    explore_heartbeat,
+    explore_herd,
+    explore_polling,
+    explore_transports,
+)
+from chatlab.widgets.slider import Slider
+from tests.browser.jupyter import ROOT, Lab, open_notebook, serve_lab, write_notebook
+
+STARTS = 21
+PANELS = 5
+FRAMES = 15
+OURS, PEERS = "import chatlab", "import msgspec, simpy"
+IMPORTS = (
+    PEERS,
+    OURS,
+    "from chatlab import OutgoingMessage, WebSocketConfig",
+    "from chatlab import Scenario, run",
+    "from chatlab import WebSocketTransport",
+    "from chatlab import ChatPanel",
+    "import pandas",
+    "import ipywidgets, matplotlib.figure",
+)
+CELLS = {
+    "the panel": ("from chatlab import ChatPanel\nChatPanel()", ".chatlab-panel .cl-scroll"),
+    "a slider of ipywidgets": ("import ipywidgets\nipywidgets.FloatSlider()", ".widget-slider"),
+}
+"""A cell, and what is on the page when it can be used."""
+
+EXPLORERS = {
+    "backoff": explore_backoff,
+    "heartbeat": explore_heartbeat,
+    "herd": explore_herd,
+    "polling": explore_polling,
+    "transports": explore_transports,
+}
+
+
+class Wait(NamedTuple):
+    """Seconds by the clock, and of a processor."""
+
+    clock: float
+    cpu: float
+
+
+def main() -> Report:
+    """The tables of imports, first panels and plots."""
+    imports, figures = _imports()
+    panels, more = _panels()
+    plots, slowest = _plots()
+    return Report(f"{imports}\n\n{panels}\n\n{plots}", [*figures, *more, slowest])
+
+
+# Imports
+
+
+def _imports() -> tuple[str, list[Figure]]:
+    found: dict[str, list[Wait]] = {code: [] for code in ("pass", *IMPORTS)}
+    for _ in range(STARTS):  # By turns: what else the machine does hits all.
+        for code, waits in found.items():
+            waits.append(_started(code))
+    medians = {code: Wait(*map(median, zip(*waits, strict=True))) for code, waits in found.items()}
+    python = medians.pop("pass")
+    each = {code: Wait(wait.clock - python.clock, wait.cpu - python.cpu) for code, wait in medians.items()}
+    peers = each[PEERS]
+    rows = [
+        (
+            f"`{code}`",
+            f"{1e3 * clock:.0f}",
+            f"{clock / peers.clock:.2f}",
+            f"{1e3 * cpu:.0f}",
+            f"{cpu / peers.cpu:.2f}",
+        )
+        for code, (clock, cpu) in each.items()
+    ]
+    page = (
+        "### Imports\n\n"
+        f"Milliseconds in a new interpreter, without the {1e3 * python.clock:.0f} ms of its own; "
+        f"medians of {STARTS} in turn. A name of chatlab's is loaded when it is first used.\n\n"
+        + table(["", "by the clock", "× peers", "CPU", "× peers"], rows)
+    )
+    ratio = each[OURS].clock / peers.clock
+    return page, [
+        Figure(item=8, what="import chatlab, seconds", reached=each[OURS].clock, at_most=0.15),
+        Figure(item=8, what="import chatlab, over msgspec and simpy", reached=ratio, at_most=1.5),
+    ]
+
+
+def _started(code: str) -> Wait:
+    """Start an interpreter that runs some code, and wait for its end."""
+    began, used = perf_counter(), _used()
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    return Wait(perf_counter() - began, _used() - used)
+
+
+def _used() -> float:
+    """Return the CPU seconds of all the processes that were started here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+# The first panel
+
+
+def _panels() -> tuple[str, list[Figure]]:
+    seconds: dict[str, list[float]] = {what: [] for what in CELLS}
+    with TemporaryDirectory() as folder, serve_lab(Path(folder)) as lab, browser_page() as page:
+        for _ in range(PANELS):
+            for what, (code, visible) in CELLS.items():
+                seconds[what].append(_first(page, lab, code, visible))
+                lab.close_notebooks()
+    rows = [
+        (what, f"{1e3 * median(taken):,.0f}", f"{1e3 * min(taken):,.0f} to {1e3 * max(taken):,.0f}")
+        for what, taken in seconds.items()
+    ]
+    page_text = (
+        "### The first panel\n\n"
+        "Milliseconds from running the first cell of a notebook, whose kernel is new, until the page shows "
+        f"what it made, in JupyterLab and Chromium; medians of {PANELS} in turn.\n\n"
+        + table(["", "ms", "from, to"], rows)
+    )
+    first = median(seconds["the panel"])
+    return page_text, [Figure(item=8, what="first panel on screen, seconds", reached=first)]
+
+
+def _first(page: Page, lab: Lab, code: str, visible: str) -> float:
+    """Return the seconds from running a new notebook's only cell until the page shows a place."""
+    open_notebook(page, lab, write_notebook(lab, "bench.ipynb", code))
+    milliseconds: float = page.evaluate(
+        """async visible => {
+          const begin = performance.now();
+          jupyterapp.commands.execute("notebook:run-all-cells");
+          while (!(document.querySelector(visible)?.getBoundingClientRect().height > 0)) {
+            if (performance.now() - begin > 60_000) throw new Error(`there is no ${visible}`);
+            await new Promise(requestAnimationFrame);
+          }
+          await new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
+          return performance.now() - begin;
+        }""",
+        visible,
+    )
+    return milliseconds / 1e3
+
+
+# Plots
+
+
+def _plots() -> tuple[str, Figure]:
+    rows, slowest = [], 0.0
+    for name, make in EXPLORERS.items():
+        explorer = make()
+        explorer.wait()
+        answers, pictures = _frames(explorer)
+        slowest = max(slowest, answers + pictures)
+        rows.append((name, *(f"{1e3 * each:.0f}" for each in (answers, pictures, answers + pictures))))
+    page = (
+        "### From a slider's value to the plot\n\n"
+        "CPU milliseconds in the kernel while an explorer's first slider moves: to simulate and lay out, and "
+        f"to draw the PNG; medians of {FRAMES}.\n\n" + table(["explorer", "answer", "PNG", "together"], rows)
+    )
+    what = "a slider's frame, the kernel's part, slowest explorer, CPU ms"
+    return page, Figure(item=8, what=what, reached=1e3 * slowest, at_most=70)
+
+
+def _frames(explorer: Explorer) -> tuple[float, float]:
+    """Return the CPU seconds of an answer, and of its picture."""
+    name, slider = next(
+        (name, control) for name, control in explorer.controls.items() if isinstance(control, Slider)
+    )
+    answers, pictures = [], []
+    for number in range(FRAMES):
+        value = slider.low + (slider.high - slider.low) * (number + 1) / (FRAMES + 1)
+        values = explorer.values | {name: round(value) if slider.scale == "whole" else value}
+        began = thread_time()
+        figure = explorer._answer(**values).figure
+        between = thread_time()
+        png(figure)
+        answers.append(between - began)
+        pictures.append(thread_time() - between)
+    return median(answers), median(pictures)
+
+
+if __name__ == "__main__":
+    print(main().page)
