@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from playwright.sync_api import Page, WebSocket, sync_playwright
 
+from bench.report import Figure, Report
 from tests.browser.jupyter import Lab, run_all, run_code, serve_lab, write_notebook
 from tests.requirements import find
 
@@ -112,15 +113,17 @@ class Traffic:
             self.bytes += len(payload)
 
 
-def main() -> str:
+def main() -> Report:
     """Measure, and return the page."""
     with TemporaryDirectory() as folder, serve_lab(Path(folder)) as lab, browser_page() as page:
         traffic = Traffic(page)
-        rows = [f"| {way.title} | {' | '.join(_cells(page, lab, traffic, way))} |" for way in WAYS]
+        cells = {way.title: _cells(page, lab, traffic, way) for way in WAYS}
         burst = _burst(page)
-        frames = [f"| {name} | {' | '.join(_frames(page, lab, name))} |" for name in SLIDERS]
+        moved = {name: _frames(page, lab, name) for name in SLIDERS}
+    frames = [f"| {name} | {' | '.join(shown)} |" for name, shown in moved.items()]
+    rows = [f"| {title} | {' | '.join(figures)} |" for title, figures in cells.items()]
     head = " | ".join(f"N = {size:,}: kB | ms" for size in SIZES)
-    return (
+    text = (
         "# What one more message costs in the panel\n\n"
         "Kilobytes over the comm, and milliseconds from asking the kernel for one more message until the "
         f"page shows it, when N are there already; medians of {ROUNDS}, in one JupyterLab and one Chromium. "
@@ -137,6 +140,24 @@ def main() -> str:
         "page.\n\n"
         "| explorer | ms a frame | 90 % within | kernel's CPU, ms | frames a second, dragged |\n"
         "|---|--:|--:|--:|--:|\n" + "\n".join(frames) + "\n"
+    )
+    slowest = max(SLIDERS, key=lambda name: float(moved[name][0]))
+    newest = cells[WAYS[-1].title][-1]
+    return Report(
+        text,
+        [
+            Figure(
+                item=8,
+                what=f"a slider's frame, with the page's part, slowest explorer ({slowest}), ms",
+                reached=float(moved[slowest][0]),
+                at_most=70,
+            ),
+            Figure(
+                item=8,
+                what=f"one more message at {SIZES[-1]:,}, ms",
+                reached=float(newest),
+            ),
+        ],
     )
 
 

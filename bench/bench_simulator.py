@@ -7,20 +7,15 @@ peers in `bench/peers/simpy_chat.py` are bare processes of SimPy that live throu
 """
 
 import gc
-import resource
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 from time import process_time
 from typing import NamedTuple
 
 import simpy
 
 from bench.peers.simpy_chat import Heartbeats, Herd, Rooms
-from bench.report import Figure, Growth, Report, table
+from bench.report import Figure, Report, table
 from chatlab.experiment.ledger import Ledger
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -207,8 +202,8 @@ def each(footprint: Callable[[Load, int], Footprint], load: Load) -> Footprint:
     return Footprint(*((more - less) // (MANY - FEW) for more, less in zip(many, few, strict=True)))
 
 
-def main(largest: int = LARGEST, repeats: int = 2) -> Report:
-    """The tables, with the ratios to bare SimPy and what the crowds cost."""
+def main(repeats: int = 2) -> Report:
+    """The table, with the ratios to bare SimPy."""
     rows, figures = [], []
     for load in LOADS:
         ours, theirs = [], []
@@ -217,7 +212,6 @@ def main(largest: int = LARGEST, repeats: int = 2) -> Report:
             ours.append(cost_of_chatlab(load))
         rows += list(_compared(load, min(ours), min(theirs)))
         figures += list(_aimed(load, min(ours), min(theirs)))
-    crowds = list(_crowds(largest))
     page = (
         "### The model world beside bare SimPy\n\n"
         "CPU seconds in one run, the lesser of two. *entries* are what was scheduled, *bytes* what one more "
@@ -225,11 +219,8 @@ def main(largest: int = LARGEST, repeats: int = 2) -> Report:
         + table(
             ["load", "people", "by", "happened", "seconds", "× SimPy", "entries/s", "bytes a person"], rows
         )
-        + "\n\n### The herd grows\n\n"
-        "Each crowd in a process of its own; memory is the process's peak, without what it had before.\n\n"
-        + table(["people", "CPU s", "µs a person", "MB", "bytes a person"], map(_grown, crowds))
     )
-    return Report(page, figures, crowds)
+    return Report(page, figures)
 
 
 def _compared(load: Load, ours: Cost, theirs: Cost) -> Iterable[Sequence[str]]:
@@ -256,42 +247,5 @@ def _aimed(load: Load, ours: Cost, theirs: Cost) -> Iterable[Figure]:
     yield Figure(item=1, what=f"{load.name}: bytes a person", reached=size, at_most=1000)
 
 
-def _crowds(largest: int) -> Iterable[Growth]:
-    people = 1_000
-    while people <= largest:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
-            seconds, size = apart.submit(_alone, people).result()
-        yield Growth(people, seconds, size)
-        people *= 10
-
-
-def _grown(crowd: Growth) -> Sequence[str]:
-    return (
-        f"{crowd.people:,}",
-        f"{crowd.seconds:.2f}",
-        f"{crowd.seconds / crowd.people * 1e6:.0f}",
-        f"{crowd.bytes / 1e6:,.0f}",
-        f"{crowd.bytes / crowd.people:,.0f}",
-    )
-
-
-def _alone(people: int) -> tuple[float, int]:
-    """CPU seconds and bytes of a herd, in a process that has done nothing else yet but a tiny one."""
-    run(herd(10), sample=0)
-    before, start = _peak(), process_time()
-    run(herd(people), sample=0)
-    return process_time() - start, _peak() - before
-
-
-def _peak() -> int:
-    """The most bytes that this process ever had in memory."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Bytes on macOS.
-    # Linux hands the other one, in `rusage`, down from parent to child.
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
-
-
 if __name__ == "__main__":
-    print(main(*map(int, sys.argv[1:])).page)
+    print(main().page)
