@@ -109,8 +109,8 @@ class Rig:
         config = WebSocketConfig(url=server.ws_url, **settings)
         self.link = WebSocketLink(self, config, OpenWebSocket(1, {"room": "den"}))
 
-    def feed(self, event: Event) -> None:
-        self.events.append(event)
+    def feed(self, *events: Event) -> None:
+        self.events += events
 
     def spawn(self, work: Any) -> asyncio.Task[None]:
         self.tasks.append(asyncio.create_task(work))
