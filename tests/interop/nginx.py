@@ -75,11 +75,9 @@ class Nginx:
             CONFIG.format(module=NCHAN, port=port, connections=self._connections), encoding="utf-8"
         )
         self._log = (self.folder / "log").open("w+b")
-        command = [program, "-p", self.folder, "-c", "nginx.conf", "-e", "stderr"]
-        if (
-            self._nobody
-        ):  # nchan wants nginx's own folders, which root's first start makes, if only for a test.
-            subprocess.run([*command, "-t"], check=True, stdout=self._log, stderr=self._log)
+        command = [str(program), "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]
+        if self._nobody:  # nchan wants nginx's own folders, which root's first start makes.
+            subprocess.run([*command, "-t"], check=True, capture_output=True)
             (self.folder / "nginx.pid").unlink()  # Which would be root's.
         self._process = subprocess.Popen(
             command,
