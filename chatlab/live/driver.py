@@ -162,7 +162,7 @@ class LiveDriver:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Settle() | Deliver() | Notify():
+            case Deliver() | Settle() | Notify():
                 self._listen(effect)
             case Send() | SendBytes():
                 if (connection := self._connections.get(effect.link)) is not None:

@@ -117,10 +117,10 @@ class WebSocketLink:
     def _receive(self, messages: list[str | bytes]) -> None:
         link = self._link
         self._report(
-            *(
+            *[
                 Received(link, message) if isinstance(message, str) else ReceivedBytes(link, message)
                 for message in messages
-            )
+            ]
         )
 
     def _report(self, *events: Event) -> None:

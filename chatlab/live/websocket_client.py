@@ -17,7 +17,7 @@ MAX_FRAGMENTS = 4096
 TLS_RECORDS = frozenset({0x15, 0x16})
 """First bytes of an alert and of a handshake. Source: RFC 8446 §5.1."""
 
-_DATA = frozenset({Opcode.CONT, Opcode.TEXT, Opcode.BINARY})
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
 class WebSocketClient(ClientConnection):
