@@ -16,7 +16,7 @@ from statistics import median
 from typing import NamedTuple
 
 PAGE = "performance.md"
-ROUNDS = 5
+ROUNDS = 3
 ROOT = Path(__file__).parent.parent
 NEEDS = {"python-socketio": ("socketio", "aiohttp"), "httpx-sse": ("httpx_sse",)}
 CLIENTS, SERVERS = "bench.peers.live_clients", "bench.peers.live_servers"

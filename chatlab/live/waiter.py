@@ -6,13 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Generator
 from threading import get_ident
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 
 class Waiter:
     """Somebody who waits on the running loop, by `await`, until woken from any thread."""
 
-    __slots__ = ("_loop", "_thread", "_woken")
+    __slots__ = ("__weakref__", "_loop", "_thread", "_woken")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -41,12 +41,15 @@ class Waiter:
 
 class _Bell:
     """Wakes a loop once for all of its waiters whose time comes before its next turn: that takes a system
-    call, and many messages may be settled together."""
+    call, and many messages may be settled together.
+
+    It doesn't keep them, since they would keep their loop, and so itself, if that ends without an answer.
+    """
 
     __slots__ = ("_rung", "_waiters")
 
     def __init__(self) -> None:
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[ref[Waiter]] = deque()
         self._rung = False
 
     def ring(self, loop: asyncio.AbstractEventLoop, waiter: Waiter) -> None:
@@ -54,7 +57,7 @@ class _Bell:
 
         Errors: `RuntimeError` where the loop has closed.
         """
-        self._waiters.append(waiter)
+        self._waiters.append(ref(waiter))
         if not self._rung or loop.is_closed():
             self._rung = True
             loop.call_soon_threadsafe(self._answer)
@@ -62,7 +65,9 @@ class _Bell:
     def _answer(self) -> None:
         self._rung = False  # First: whoever comes from now on rings again.
         while self._waiters:
-            self._waiters.popleft().wake_here()
+            waiter = self._waiters.popleft()()
+            if waiter is not None:
+                waiter.wake_here()
 
 
 _bells: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = WeakKeyDictionary()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -109,3 +111,22 @@ def test_whoever_is_woken_while_the_loop_answers_is_not_forgotten() -> None:
             thread.join()
 
     asyncio.run(wait_for_all())
+
+
+def test_a_loop_that_closes_without_answering_is_not_kept() -> None:
+    loop = asyncio.new_event_loop()
+    loops = weakref.ref(loop)
+    waiters: list[Waiter] = []
+
+    async def make() -> None:
+        waiters.append(Waiter())
+
+    loop.run_until_complete(make())
+    thread = threading.Thread(target=waiters[0].wake)
+    thread.start()
+    thread.join()
+    loop.close()
+    waiters.clear()
+    del loop
+    gc.collect()
+    assert loops() is None
