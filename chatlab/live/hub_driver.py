@@ -121,7 +121,9 @@ class HubDriver:
     def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | None:
         """Take a message of somebody who is no member; None: it can't be kept, and isn't in the log."""
         message_id, outputs = self.hub.publish(room, sender, message)
-        return Posted(message_id, new=bool(outputs)) if self._perform(outputs) else None
+        kept = self._perform(outputs)
+        self._flush()  # Before whoever has posted is answered.
+        return Posted(message_id, new=bool(outputs)) if kept else None
 
     def tell_typing(self, room: str, sender: str) -> None:
         """Tell the others in a room that somebody types."""

@@ -56,8 +56,10 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def write(self, *frames: str | bytes) -> bool:
-        """Send frames as events, if still open; False: too much waits for this reader already."""
-        return self._connection.write(_encoded(*frames))
+        """Send frames as events, a piece for each as in the model, if still open; False: too much waits for
+        this reader already.
+        """
+        return all(self._connection.write(_encoded(frame)) for frame in frames)
 
     def admit(self) -> None:
         """What was sent up to now was a replay; from now on bound what may wait."""
@@ -69,10 +71,7 @@ class EventStream:
 
 
 @lru_cache(maxsize=4)
-def _encoded(*frames: str | bytes) -> bytes:
-    """Return the bytes of frames' events: the same for all of a room's members, so made once."""
-    events = map(stream_event, frames)
-    return b"".join(
-        ServerSentEvent(data, event=kind, id=message_id or None, sep="\n").encode()
-        for kind, data, message_id in events
-    )
+def _encoded(frame: str | bytes) -> bytes:
+    """Return the bytes of a frame's event: the same for all of a room's members, so made once."""
+    kind, data, message_id = stream_event(frame)
+    return ServerSentEvent(data, event=kind, id=message_id or None, sep="\n").encode()

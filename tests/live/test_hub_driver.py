@@ -147,6 +147,17 @@ def test_a_newcomer_gets_what_was_said_in_the_same_turn_once() -> None:
     assert bob.admitted_after == 3
 
 
+def test_members_get_what_was_posted_before_its_sender_is_answered() -> None:
+    lobby = Lobby(turns=True)
+    ada = Notebook()
+    number = lobby.join("ada", ada)
+    lobby.say(number, "one")
+    assert lobby.driver.post("lobby", "bob", OutgoingMessage("two")) == Posted("e-2", True)
+    assert ada.texts() == ["one", "two"]
+    lobby.end_turn()
+    assert ada.texts() == ["one", "two"]
+
+
 def test_who_is_expelled_in_a_turn_has_got_what_was_said_before() -> None:
     lobby = Lobby(turns=True, rate=1.0, burst=2)
     ada = Notebook()
