@@ -56,8 +56,8 @@ def at_once(work: Callable[[], object]) -> None:
 class HubDriver:
     """A hub with its peers and its history. `clock` is any steady clock in seconds.
 
-    `soon` has something called at the end of the loop's turn: what a room's members get in one turn is then
-    written as one.
+    `soon` has something called at the end of the loop's turn: what a room's members get in one turn is given
+    to each as one. Who has posted is answered behind that.
     """
 
     def __init__(
