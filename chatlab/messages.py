@@ -42,7 +42,7 @@ class DeliveryState(StrEnum):
         return self not in (DeliveryState.QUEUED, DeliveryState.SENT)
 
 
-class OutgoingMessage(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="message"):
+class OutgoingMessage(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="message"):
     """A message to send: text, or bytes in `data`; each at most 64 KiB.
 
     `client_id` identifies it at the server across resends, and has 255 bytes at most; a transport makes one
@@ -87,7 +87,7 @@ def _utf8_size(what: str, text: str) -> int:
         ) from None
 
 
-class ChatMessage(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="message"):
+class ChatMessage(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="message"):
     """A message that a server has accepted: `id` is the server's and the room's cursor, `posted_at` is
     UTC."""
 

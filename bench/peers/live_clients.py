@@ -6,14 +6,14 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from importlib import import_module
 from itertools import count
 from time import perf_counter, process_time
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import msgspec
@@ -23,6 +23,7 @@ from bench.peers.live_measure import used
 from bench.peers.live_servers import TEXT
 from chatlab.live.http_transport import SSETransport
 from chatlab.live.kinds import websocket_url
+from chatlab.live.portal import background_loop
 from chatlab.live.transport import ChatTransport, WebSocketTransport
 from chatlab.messages import ChatEvent, OutgoingMessage
 from chatlab.settings import OutboxConfig, SSEConfig, WebSocketConfig
@@ -140,14 +141,34 @@ async def socketio_sender(url: str) -> AsyncIterator[Send]:
         await client.disconnect()
 
 
+@asynccontextmanager
+async def on_own_thread(url: str, sender: Sender) -> AsyncIterator[Send]:
+    """A bare client on a loop in a thread, as our transports are by default."""
+    loop = background_loop()
+
+    async def there(work: Coroutine[Any, Any, Any]) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+    async with AsyncExitStack() as stack:
+        send = await there(stack.enter_async_context(sender(url)))
+
+        async def send_there(text: str) -> object:
+            return await send(text)
+
+        yield lambda text: there(send_there(text))
+        await there(stack.aclose())
+
+
 SENDERS: dict[str, Sender] = {
     "chatlab WebSocket": partial(chatlab_sender, make=our_websocket, loop="current"),
     "chatlab WebSocket, own thread": partial(chatlab_sender, make=our_websocket, loop="own"),
     "websockets": websockets_sender,
+    "websockets, own thread": partial(on_own_thread, sender=websockets_sender),
     "python-socketio": socketio_sender,
     "chatlab POST": partial(chatlab_sender, make=our_sse, loop="current"),
     "chatlab POST, own thread": partial(chatlab_sender, make=our_sse, loop="own"),
     "httpx": httpx_sender,
+    "httpx, own thread": partial(on_own_thread, sender=httpx_sender),
 }
 
 

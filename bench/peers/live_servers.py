@@ -7,13 +7,14 @@ bytes that it has taken, until its input ends.
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib import import_module
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 from bench.peers.live_measure import used
 from chatlab.hub import HubConfig
@@ -53,6 +54,22 @@ async def plain_websocket() -> AsyncIterator[str]:
                 await connection.send(f'{frame[:-1]},"id":"{number}","sender":"ada"}}')
 
     async with serve(chat, "127.0.0.1", 0, compression=None) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def broadcasting() -> AsyncIterator[str]:
+    """A server that passes every frame on to everybody, and does nothing else."""
+    everybody: set[ServerConnection] = set()
+
+    async def chat(connection: ServerConnection) -> None:
+        everybody.add(connection)
+        with suppress(ConnectionClosed):
+            async for frame in connection:
+                broadcast(everybody, frame)
+        everybody.discard(connection)
+
+    async with serve(chat, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
@@ -140,6 +157,7 @@ async def socketio() -> AsyncIterator[str]:
 
 SERVERS: dict[str, Callable[[], AbstractAsyncContextManager[str]]] = {
     "chatlab": chatlab,
+    "broadcast": broadcasting,
     "plain WebSocket": plain_websocket,
     "plain HTTP": plain_http,
     "socketio": socketio,

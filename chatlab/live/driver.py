@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
+from threading import Lock, get_ident
 from typing import Any, Protocol
 
 from chatlab.trace import Step
@@ -87,7 +87,7 @@ class LiveDriver:
         self._record = record
         self._person = person
         self._thread: int | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._effects: deque[Effect] = deque()
         self._deadline = inf
         self._woken = False
@@ -96,27 +96,33 @@ class LiveDriver:
         self._connections: dict[int, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_at = inf
+        """When the timer fires; inf: there is none."""
         self._catching_up = False
 
     def now(self) -> float:
         """Return seconds on the driver's clock, which steps and `retry_at` use."""
         return self.loop.time()
 
-    def feed(self, event: Event, not_before: float = 0.0) -> Sequence[Effect]:
-        """Give the machine an event, from any thread; return its effects, which are being carried out.
+    def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect]:
+        """Give the machine what has happened, from any thread; return the effects, which are being carried
+        out: those of all events behind each other, as for what has come in one piece.
 
-        The event isn't dated before `not_before`, which a clock may round down.
+        The events aren't dated before `not_before`, which a clock may round down.
         """
-        here = self._is_here()
+        here = get_ident() == self._thread or self._is_here()
+        effects: list[Effect] = []
         with self._lock:
             now = self.loop.time()
             if now < not_before:
                 now = not_before
-            effects = self.machine.handle(event, now)
+            for event in events:
+                caused = self.machine.handle(event, now)
+                effects += caused
+                if self._record is not None:
+                    self._note(self._record, Step(now, self._person, event, tuple(caused)))
             self._deadline = self.machine.deadline
             self._effects.extend(effects)
-            if self._record is not None:
-                self._note(self._record, Step(now, self._person, event, tuple(effects)))
             wake = not here and not self._woken
             self._woken = self._woken or wake
         if here:
@@ -128,8 +134,8 @@ class LiveDriver:
     def _is_here(self) -> bool:
         """Whether the caller is in the loop's thread. Asyncio is asked once: that costs a system call."""
         if self._thread is None and _running_loop() is self.loop:
-            self._thread = threading.get_ident()
-        return self._thread == threading.get_ident()
+            self._thread = get_ident()
+        return self._thread == get_ident()
 
     def _note(self, record: Callable[[Step], None], step: Step) -> None:
         try:
@@ -151,11 +157,12 @@ class LiveDriver:
                 self._perform(self._effects.popleft())
         finally:
             self._carrying_out = False
-        self._arm()
+        if self._deadline < self._armed_at:
+            self._arm()
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Settle() | Deliver() | Notify():
+            case Deliver() | Settle() | Notify():
                 self._listen(effect)
             case Send() | SendBytes():
                 if (connection := self._connections.get(effect.link)) is not None:
@@ -204,14 +211,12 @@ class LiveDriver:
 
     def _arm(self) -> None:
         """Keep one timer, no later than the machine's deadline; an earlier one is put off when it fires."""
-        deadline = self._deadline
+        if self._catching_up or self._armed_at <= self._deadline:
+            return
         if self._timer is not None:
-            if self._catching_up or self._timer.when() <= deadline:
-                return
             self._timer.cancel()
-            self._timer = None
-        if deadline < inf:
-            self._timer = self.loop.call_at(deadline, self._fire, deadline)
+        self._armed_at = self._deadline
+        self._timer = self.loop.call_at(self._armed_at, self._fire, self._armed_at)
 
     def _fire(self, armed: float) -> None:
         if self.now() - armed > HELD_UP and not self._catching_up:
@@ -219,21 +224,24 @@ class LiveDriver:
             self._catching_up = True
             self._timer = self.loop.call_later(CATCH_UP, self._fire, armed)
             return
-        self._catching_up = False
-        self._timer = None
+        self._disarm()
         if self._deadline <= armed:
-            self.feed(Tick(), armed)  # A loop may fire a timer early by its clock's resolution.
+            # A loop may fire a timer early by its clock's resolution.
+            self.feed(Tick(), not_before=armed)
         else:
             self._arm()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._armed_at, self._catching_up = None, inf, False
 
     async def closed(self) -> None:
         """Wait until the links of now are gone, and let go of the timer."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
-        if self._timer is not None and self._deadline == inf:
-            self._timer.cancel()
-            self._timer = None
-            self._catching_up = False
+        if self._deadline == inf:
+            self._disarm()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

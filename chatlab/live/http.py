@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from math import ceil
@@ -12,12 +11,11 @@ from typing import Any, NamedTuple
 import anyio
 import httpx
 
-from chatlab.dialects.base import Answer, Credentials, Request
+from chatlab.dialects.base import Answer, Credentials
 from chatlab.live.body import beginning, pieces, whole
 from chatlab.live.failures import BrokenAnswer, printable, request_failure, retry_after
-from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, user_headers, with_query
+from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, user_headers
 from chatlab.live.session import HttpSession, origin, unlogged
-from chatlab.settings import HttpConfig
 from chatlab.transports.failures import STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
 
@@ -71,22 +69,22 @@ class Target(NamedTuple):
 
 
 def target_of(
-    config: HttpConfig, request: Request, credentials: Credentials, csrf: Mapping[str, str]
+    session: HttpSession, effect: Fetch, credentials: Credentials, csrf: Mapping[str, str]
 ) -> Target | Failure:
     """Return where a request goes at first; a `Failure` where it can't be sent."""
+    request = effect.request
     try:
-        url = httpx.URL(with_query(config.url, {**request.query, **credentials.query}, request.path))
+        address = session.address(effect.purpose, request.path, {**request.query, **credentials.query})
     except (httpx.InvalidURL, ValueError):
         return Failure("protocol", reason="the address can't be used")
     merged = {}
-    if url.userinfo:
-        basic = b64encode(f"{url.username}:{url.password}".encode()).decode()
-        merged["authorization"] = f"Basic {basic}"
+    if address.authorization:
+        merged["authorization"] = address.authorization
     for some in (credentials.headers, request.headers, csrf):
         merged.update((name.lower(), value.strip(" \t")) for name, value in some.items())
     if problem := headers_problem(merged, latin1=False):
         return Failure("protocol", reason=problem)
-    return Target(request.method, url.copy_with(userinfo=b""), merged)
+    return Target(request.method, address.url, merged)
 
 
 class HttpLink:
@@ -135,7 +133,7 @@ class HttpLink:
             return Closed(self._link, headers)
         posts = effect.purpose == "post" and session.csrf_token
         csrf = {session.dialect.csrf_header: session.csrf_token} if posts else {}
-        target = target_of(session.config, effect.request, session.credentials(headers), csrf)
+        target = target_of(session, effect, session.credentials(headers), csrf)
         if isinstance(target, Failure):
             return Closed(self._link, target)
         for _ in range(1 + MAX_REDIRECTS):
@@ -157,15 +155,18 @@ class HttpLink:
             if event == "connection.connect_tcp.complete":
                 opened.append(info["return_value"])
 
-        request = client.build_request(
+        # Not by the client's own method, which would read the address and all headers twice more.
+        request = httpx.Request(
             target.method,
             target.url,
-            headers=[(name.encode(), value.encode()) for name, value in target.headers.items()],
+            headers=[
+                (name.encode(), value.encode())
+                for name, value in {**client.headers, **target.headers}.items()
+            ],
+            cookies=client.cookies.jar if target.own else None,
             content=self._effect.request.body.encode() if target.method != "GET" else None,
             extensions={"trace": trace},
         )
-        if not target.own:
-            request.headers.pop("cookie", None)
         try:
             with unlogged():
                 response = await client.send(request, stream=True, follow_redirects=False, auth=None)

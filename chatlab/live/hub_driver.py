@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
@@ -16,14 +16,16 @@ from chatlab.messages import OutgoingMessage
 
 logger = logging.getLogger(__name__)
 
+MAX_BATCH = 256 * 1024
+"""Characters or bytes of frames that are written as one: so much may wait for a slow reader unasked."""
 TOO_SLOW = "you read too slowly; come back after the last message you have"
 
 
 class Peer(Protocol):
     """The server's end of one member's connection. Nothing here blocks or raises."""
 
-    def write(self, frame: str | bytes) -> bool:
-        """Send a frame, if still open; False: too much waits for this reader already."""
+    def write(self, *frames: str | bytes) -> bool:
+        """Send frames, if still open; False: too much waits for this reader already."""
 
     def admit(self) -> None:
         """What was sent up to now was a replay; from now on bound what may wait."""
@@ -39,8 +41,24 @@ class Posted(NamedTuple):
     new: bool
 
 
+class _Batch(NamedTuple):
+    """Frames that are for the same members."""
+
+    members: Sequence[int]
+    frames: list[str | bytes]
+
+
+def at_once(work: Callable[[], object]) -> None:
+    """Call something now."""
+    work()
+
+
 class HubDriver:
-    """A hub with its peers and its history. `clock` is any steady clock in seconds."""
+    """A hub with its peers and its history. `clock` is any steady clock in seconds.
+
+    `soon` has something called at the end of the loop's turn: what a room's members get in one turn is given
+    to each as one. Who has posted is answered behind that.
+    """
 
     def __init__(
         self,
@@ -50,12 +68,16 @@ class HubDriver:
         epoch: str,
         clock: Callable[[], float],
         utc: Callable[[], datetime],
+        soon: Callable[[Callable[[], object]], object] = at_once,
     ) -> None:
         self._config = config
         self._store = store
         self._epoch = store.epoch if store else epoch
         self._clock = clock
         self._utc = utc
+        self._soon = soon
+        self._batches: list[_Batch] = []
+        self._room_left = 0
         self._numbers = count(1)
         self._peers: dict[int, Peer] = {}
         self._rooms: dict[int, str] = {}
@@ -78,6 +100,7 @@ class HubDriver:
         self._peers[member] = peer
         self._rooms[member] = room
         self._perform(self.hub.join(member, room, sender, self._clock(), after=after, history=history))
+        self._flush()
         peer.admit()
         return member
 
@@ -98,7 +121,9 @@ class HubDriver:
     def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | None:
         """Take a message of somebody who is no member; None: it can't be kept, and isn't in the log."""
         message_id, outputs = self.hub.publish(room, sender, message)
-        return Posted(message_id, new=bool(outputs)) if self._perform(outputs) else None
+        kept = self._perform(outputs)
+        self._flush()  # Before whoever has posted is answered.
+        return Posted(message_id, new=bool(outputs)) if kept else None
 
     def tell_typing(self, room: str, sender: str) -> None:
         """Tell the others in a room that somebody types."""
@@ -139,20 +164,38 @@ class HubDriver:
                         return False
                     self._wake(room)
                 case Reply(members, frame):
-                    for member in members:
-                        peer = self._peers.get(member)
-                        if peer and not peer.write(frame):
-                            pending.append(Expel(member, 1013, TOO_SLOW))
+                    self._reply(members, frame)
                 case Expel(member, code, reason):
+                    self._flush()
                     peer = self._forget(member)
                     if peer:
                         peer.close(code, reason)
                         pending.extend(self.hub.leave(member))
         return True
 
+    def _reply(self, members: Sequence[int], frame: str | bytes) -> None:
+        """Have a frame written, behind all others and at the latest at the end of the loop's turn."""
+        self._room_left -= len(frame)
+        if self._batches and self._room_left >= 0 and self._batches[-1].members == members:
+            self._batches[-1].frames.append(frame)
+            return
+        self._batches.append(_Batch(members, [frame]))
+        self._room_left = MAX_BATCH - len(frame)
+        if len(self._batches) == 1:
+            self._soon(self._flush)
+
+    def _flush(self) -> None:
+        batches, self._batches = self._batches, []
+        for members, frames in batches:
+            for member in members:
+                peer = self._peers.get(member)
+                if peer and not peer.write(*frames):
+                    self._perform((Expel(member, 1013, TOO_SLOW),))
+
     def _start_over(self, error: StoreError) -> None:
         """Go back to what the history holds: it lacks a message that the hub mustn't take for kept."""
         logger.error("%s; everybody has to come back", error)
+        self._flush()
         peers = list(self._peers.values())
         self._peers.clear()
         self._rooms.clear()

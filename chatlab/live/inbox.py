@@ -27,10 +27,11 @@ class Inbox:
 
     def put(self, event: ChatEvent) -> None:
         """Add an event, from any thread."""
+        events = self._events
         with self._lock:
-            self._events.append(event)
-            if len(self._events) > self._capacity:
-                self._events.popleft()
+            events.append(event)
+            if len(events) > self._capacity:
+                events.popleft()
                 self._overrun += 1
         if self._readers:
             self._wake_next()

@@ -25,7 +25,7 @@ class Receipt:
         self.error: ChatError | None = None
         self._final_sent = not acks
         self._lock = lock
-        self._waiters: list[Waiter] = []
+        self._waiters: tuple[Waiter, ...] = ()  # And no list, which most would have for nothing.
 
     @property
     def client_id(self) -> str:
@@ -47,12 +47,12 @@ class Receipt:
             if self.final:
                 return self.state
             waiter = Waiter()
-            self._waiters.append(waiter)
+            self._waiters += (waiter,)
         try:
             await waiter
         except asyncio.CancelledError:
             with self._lock:
-                self._waiters = [other for other in self._waiters if other is not waiter]
+                self._waiters = tuple(other for other in self._waiters if other is not waiter)
             raise
         return self.state
 
@@ -68,7 +68,7 @@ class Receipt:
             elif state in (DeliveryState.DROPPED, DeliveryState.EXPIRED):
                 self.error = ChatError(f"{state}: {settle.reason}")
             self.state = state
-            waiters, self._waiters = self._waiters, []
+            waiters, self._waiters = self._waiters, ()
         for waiter in waiters:
             waiter.wake()
 

@@ -25,8 +25,8 @@ class Port(Protocol):
 
     loop: asyncio.AbstractEventLoop
 
-    def feed(self, event: Event) -> object:
-        """Give the machine an event."""
+    def feed(self, *events: Event) -> object:
+        """Give the machine what has happened."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to the link."""

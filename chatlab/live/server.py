@@ -176,7 +176,9 @@ class EmbeddedServer:
         epoch = self._new_epoch()
         store = None if self.db is None else Store(self.db, epoch)
         try:
-            driver = HubDriver(self.config, store, epoch=epoch, clock=loop.time, utc=self._utc)
+            driver = HubDriver(
+                self.config, store, epoch=epoch, clock=loop.time, utc=self._utc, soon=loop.call_soon
+            )
             connections = Connections(self.limits)
             hosts = (*self.allowed_hosts, _bracketed(self.host))
             app: ASGIApp = Service(driver, self.limits).app()

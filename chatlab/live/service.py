@@ -37,12 +37,13 @@ likewise.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from math import ceil
 from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ExceptionHandler
@@ -102,8 +103,8 @@ class Service:
     # Members
 
     async def websocket(self, websocket: WebSocket) -> None:
-        room, sender = self._names(websocket)
         query = parse_query(websocket)
+        room, sender = self._names(query)
         history = count_of(query, "history")
         await websocket.accept()
         connection: WebSocketConnection = websocket.scope["state"]["connection"]
@@ -117,8 +118,8 @@ class Service:
 
     async def stream(self, request: Request) -> EventStream:
         forbid_other_sites(request)
-        room, sender = self._names(request)
         query = parse_query(request)
+        room, sender = self._names(query)
         after = request.headers.get("last-event-id") or query.get("after")
         return EventStream(self._driver, room, sender, after=after, history=count_of(query, "history"))
 
@@ -128,11 +129,12 @@ class Service:
         if request.method == "POST":
             return await self.post(request)
         query = parse_query(request)
-        replay = self._driver.hub.read(self._room(request), query.get("after"), count_of(query, "history"))
+        replay = self._driver.hub.read(self._room(query), query.get("after"), count_of(query, "history"))
         return page_answer(replay, count_of(query, "limit"))
 
     async def poll(self, request: Request) -> Response:
-        query, room = parse_query(request), self._room(request)
+        query = parse_query(request)
+        room = self._room(query)
         after, history, limit = query.get("after"), count_of(query, "history"), count_of(query, "limit")
         hold, most = seconds_of(query, "hold"), self._limits.max_hold
         clock = asyncio.get_running_loop().time
@@ -177,22 +179,21 @@ class Service:
         forbid_other_sites(request)
         if not self._tokens.accepts(request.headers.get("x-csrf-token", "")):
             raise HTTPException(403, serving.STALE_TOKEN)
-        room, sender = self._names(request)
+        room, sender = self._names(parse_query(request))
         delay = self._driver.delay(room, sender)
         if delay:
             raise HTTPException(429, serving.TOO_FAST, {"Retry-After": f"{ceil(delay)}"})
         return room, sender
 
-    def _names(self, connection: HTTPConnection) -> tuple[str, str]:
-        query = parse_query(connection)
+    def _names(self, query: Mapping[str, str]) -> tuple[str, str]:
         room, sender = query.get("room", ""), query.get("sender", "")
         refusal = self._driver.hub.refusal(room, sender)
         if refusal:
             raise HTTPException(400, refusal)
         return room, sender
 
-    def _room(self, request: Request) -> str:
-        room = parse_query(request).get("room", "")
+    def _room(self, query: Mapping[str, str]) -> str:
+        room = query.get("room", "")
         refusal = self._driver.hub.refusal(room, sender=room)
         if refusal:
             raise HTTPException(400, refusal)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from typing import NamedTuple
 from urllib.request import Request
 
 import httpx
 
 from chatlab.dialects.base import Dialect
-from chatlab.live.request import Port, is_loopback
+from chatlab.live.request import Port, is_loopback, with_query
 from chatlab.settings import HttpConfig
 
 KEEP_ALIVE = 4.0
@@ -45,6 +47,13 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
     logging.getLogger(_name).addFilter(_may_be_logged)
 
 
+class Address(NamedTuple):
+    """A URL, and the `Authorization` that stood in it; empty: none."""
+
+    url: httpx.URL
+    authorization: str
+
+
 class HttpSession:
     """What the requests of one transport share: connections, cookies and the CSRF token."""
 
@@ -55,6 +64,17 @@ class HttpSession:
         self.credentials = dialect.credentials
         self.csrf_token = ""
         self._pool: _Pool | None = None
+        self._addresses: dict[str, tuple[str, dict[str, str], Address]] = {}
+
+    def address(self, purpose: str, path: str, query: dict[str, str]) -> Address:
+        """Return the configured address with a path and a query added; mostly that of the purpose's last one.
+
+        Errors: `httpx.InvalidURL` and `ValueError`, where it is none.
+        """
+        last = self._addresses.get(purpose)
+        if last is None or last[0] != path or last[1] != query:
+            last = self._addresses[purpose] = path, query, _read(with_query(self.config.url, query, path))
+        return last[2]
 
     def client(self, port: Port) -> httpx.AsyncClient:
         """Return the client on the port's loop."""
@@ -67,6 +87,14 @@ class HttpSession:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.closing.set()
+
+
+def _read(address: str) -> Address:
+    url = httpx.URL(address)
+    if not url.userinfo:
+        return Address(url, "")
+    basic = b64encode(f"{url.username}:{url.password}".encode()).decode()
+    return Address(url.copy_with(userinfo=b""), f"Basic {basic}")
 
 
 class _Pool:

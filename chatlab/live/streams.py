@@ -55,9 +55,11 @@ class EventStream:
             self._driver.leave(member)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def write(self, frame: str | bytes) -> bool:
-        """Send a frame as an event, if still open; False: too much waits for this reader already."""
-        return self._connection.write(_encoded(frame))
+    def write(self, *frames: str | bytes) -> bool:
+        """Send frames as events, a piece for each as in the model, if still open; False: too much waits for
+        this reader already.
+        """
+        return all(self._connection.write(_encoded(frame)) for frame in frames)
 
     def admit(self) -> None:
         """What was sent up to now was a replay; from now on bound what may wait."""

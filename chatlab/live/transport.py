@@ -275,13 +275,13 @@ class ChatTransport:
 
     def _listen(self, effect: Deliver | Notify | Settle) -> None:
         match effect:
+            case Deliver():
+                self._deliver(effect.event)
             case Settle():
                 receipt = self._receipts.settle(effect)
                 if receipt is not None:
                     self._settled.tell(receipt)
                 self._sending.room.set()
-            case Deliver():
-                self._deliver(effect.event)
             case Notify():
                 self._notify(effect.change)
 

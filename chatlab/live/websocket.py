@@ -6,25 +6,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urljoin
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
     InvalidStatus,
     InvalidURI,
     SecurityError,
 )
-from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatlab.dialects.base import Credentials
 from chatlab.live.failures import closing_failure, opening_failure, printable
 from chatlab.live.request import MAX_REDIRECTS, Port, is_loopback, user_headers, with_query
+from chatlab.live.websocket_client import WebSocketClient
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import (
     Closed,
@@ -38,8 +35,6 @@ from chatlab.transports.machine import (
 )
 
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
-TLS_RECORDS = frozenset({0x15, 0x16})
-"""First bytes of an alert and of a handshake. Source: RFC 8446 §5.1."""
 CLOSE_TIMEOUT = 0.5
 """Seconds that a closing handshake may take, in the background."""
 
@@ -62,7 +57,7 @@ class WebSocketLink:
         self._credentials = credentials
         self._effect = effect
         self._link = effect.link
-        self._connection: _Connection | None = None
+        self._connection: WebSocketClient | None = None
         self._task: asyncio.Task[None] | None = None
         self._left = False
 
@@ -92,17 +87,14 @@ class WebSocketLink:
             return
         try:
             self._report(Opened(self._link, connection.subprotocol or ""))
-            while True:
-                data = await connection.recv()
-                self._report(
-                    Received(self._link, data) if isinstance(data, str) else ReceivedBytes(self._link, data)
-                )
+            connection.listen(self._receive)
+            await connection.recv()  # Which only tells the end.
         except ConnectionClosed as error:
             self._report(Closed(self._link, closing_failure(error)))
         finally:
             connection.transport.abort()
 
-    async def _open(self, credentials: Credentials) -> _Connection:
+    async def _open(self, credentials: Credentials) -> WebSocketClient:
         config, effect = self._config, self._effect
         url = with_query(config.url, {**effect.query, **credentials.query}, effect.path)
         protocols = (*effect.protocols, *config.protocols)
@@ -117,14 +109,23 @@ class WebSocketLink:
             close_timeout=CLOSE_TIMEOUT,
             max_size=config.max_frame_size,
             logger=_library_log,
-            create_connection=_Connection,
+            create_connection=WebSocketClient,
         ).connect()
-        assert isinstance(connection, _Connection)
+        assert isinstance(connection, WebSocketClient)
         return connection
 
-    def _report(self, event: Event) -> None:
+    def _receive(self, messages: list[str | bytes]) -> None:
+        link = self._link
+        self._report(
+            *[
+                Received(link, message) if isinstance(message, str) else ReceivedBytes(link, message)
+                for message in messages
+            ]
+        )
+
+    def _report(self, *events: Event) -> None:
         if not self._left:
-            self._port.feed(event)
+            self._port.feed(*events)
 
     def send(self, data: str | bytes) -> None:
         """Send a frame, behind all that was sent before; a broken connection is the reader's to report."""
@@ -161,65 +162,6 @@ class WebSocketLink:
             if self._task is not None:
                 self._task.cancel()
             connection.transport.abort()
-
-
-class _Connection(ClientConnection):
-    """A connection that also writes bursts as one, bounds the end that it leaves to the server, and knows
-    what can't be HTTP.
-    """
-
-    _head = b""
-    _corked = False
-    _end: asyncio.TimerHandle | None = None
-
-    async def handshake(self, *args: Any, **options: Any) -> None:
-        try:
-            await super().handshake(*args, **options)
-        except InvalidMessage as error:
-            if b"HTTP/".startswith(self._head):
-                raise
-            tls = self._head[0] in TLS_RECORDS
-            what = "TLS: try wss:// in the URL" if tls else "something else than HTTP"
-            raise InvalidHandshake(f"the server speaks {what}") from error
-
-    def push(self, frame: str | bytes) -> None:
-        """Send a frame, without waiting: the first of a turn of the loop at once, the others as one write.
-
-        One that can't be sent any more is dropped, since the reader reports how the connection ended.
-        """
-        if self.protocol.state is not State.OPEN:
-            return
-        if isinstance(frame, str):
-            self.protocol.send_text(frame.encode())
-        else:
-            self.protocol.send_binary(frame)
-        if not self._corked:
-            self._corked = True
-            self.loop.call_soon(self._uncork)
-            self.send_data()
-
-    def _uncork(self) -> None:
-        self._corked = False
-        self._flush()
-
-    def _flush(self) -> None:
-        if frames := self.protocol.data_to_send():
-            self.transport.write(b"".join(frames))
-
-    def data_received(self, data: bytes) -> None:
-        if self.response is None:
-            self._head = (self._head + data)[:5]
-        self._flush()  # The library would write frame by frame.
-        super().data_received(data)
-        if self._end is None and self.protocol.state is State.CLOSING:
-            self._end = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
-            if self.protocol.close_rcvd is not None and self.protocol.close_sent is not None:
-                self.transport.close()  # All is said. Source: RFC 6455 §7.1.1 ("MAY … at any time").
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._end is not None:
-            self._end.cancel()
-        super().connection_lost(exc)
 
 
 class _Connect(connect):

@@ -48,12 +48,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Whether a frame can be sent."""
         return self.conn.state is State.OPEN and not self.close_sent and not self.transport.is_closing()
 
-    def write(self, frame: str | bytes) -> bool:
-        """Send a frame, if still open; False: too much waits for this reader already."""
+    def write(self, *frames: str | bytes) -> bool:
+        """Send frames, if still open; False: too much waits for this reader already."""
         if self.open:
             if self.transport.get_write_buffer_size() > self._max_waiting:
                 return False
-            self.transport.write(_serialized(frame))
+            self.transport.write(_serialized(*frames))
         return True
 
     def admit(self) -> None:
@@ -132,8 +132,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
 
 @lru_cache(maxsize=4)
-def _serialized(frame: str | bytes) -> bytes:
-    """Return the bytes of an unmasked frame: the same for all of a room's members, so made once."""
-    if isinstance(frame, str):
-        return Frame(Opcode.TEXT, frame.encode()).serialize(mask=False)
-    return Frame(Opcode.BINARY, frame).serialize(mask=False)
+def _serialized(*frames: str | bytes) -> bytes:
+    """Return the bytes of unmasked frames: the same for all of a room's members, so made once."""
+    whole = (
+        Frame(Opcode.TEXT, frame.encode()) if isinstance(frame, str) else Frame(Opcode.BINARY, frame)
+        for frame in frames
+    )
+    return b"".join(frame.serialize(mask=False) for frame in whole)

@@ -23,7 +23,7 @@ daemon off;
 worker_processes 1;
 pid nginx.pid;
 error_log stderr error;
-events {{ worker_connections 256; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp;
@@ -53,9 +53,10 @@ PATIENCE = 10.0
 
 
 class Nginx:
-    """A running nginx. `url` is its root."""
+    """A running nginx, for so many connections. `url` is its root."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 256) -> None:
+        self._connections = connections
         self.folder = Path(tempfile.mkdtemp(prefix="chatlab-nginx-"))
         # Who runs the tests may be root, which nginx needs no rights of.
         self._nobody: dict[str, Any] = {}
@@ -70,10 +71,16 @@ class Nginx:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         (self.folder / "temp").mkdir(mode=0o777)
-        (self.folder / "nginx.conf").write_text(CONFIG.format(module=NCHAN, port=port), encoding="utf-8")
+        (self.folder / "nginx.conf").write_text(
+            CONFIG.format(module=NCHAN, port=port, connections=self._connections), encoding="utf-8"
+        )
         self._log = (self.folder / "log").open("w+b")
+        command = [str(program), "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]
+        if self._nobody:  # nchan wants nginx's own folders, which root's first start makes.
+            subprocess.run([*command, "-t"], check=True, capture_output=True)
+            (self.folder / "nginx.pid").unlink()  # Which would be root's.
         self._process = subprocess.Popen(
-            [program, "-p", self.folder, "-c", "nginx.conf", "-e", "stderr"],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -92,6 +99,11 @@ class Nginx:
                 self.__exit__()
                 raise RuntimeError(f"nginx didn't start: {self.log}")
             time.sleep(0.01)
+
+    @property
+    def pid(self) -> int:
+        """The number of its master process."""
+        return self._process.pid
 
     @property
     def log(self) -> str:

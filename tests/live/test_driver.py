@@ -112,7 +112,7 @@ async def test_effects_reach_their_link_in_order_and_a_closed_one_no_more() -> N
 async def test_an_event_is_dated_no_earlier_than_what_it_follows() -> None:
     rig = Rig()
     later = rig.driver.now() + 60
-    rig.driver.feed(Typing(), later)
+    rig.driver.feed(Typing(), not_before=later)
     rig.driver.feed(Typing())
     (first, _), (second, _) = rig.machine.events
     assert first == later

@@ -48,8 +48,8 @@ class Line:
         self.events: list[Event] = []
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def feed(self, event: Event) -> None:
-        self.events.append(event)
+    def feed(self, *events: Event) -> None:
+        self.events += events
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
@@ -401,9 +401,9 @@ async def test_what_is_closed_in_the_middle_says_nothing_more() -> None:
     script = sends(b"1\r\nx\r\n" * 100, CHUNKED, EVENT_STREAM)
     async with Misbehaving(script) as server, line(server.url) as chat:
 
-        def feed(event: Event) -> None:
-            chat.events.append(event)
-            if isinstance(event, ReceivedBytes):
+        def feed(*events: Event) -> None:
+            chat.events += events
+            if isinstance(events[-1], ReceivedBytes):
                 link.close(1006, "seen enough")
 
         chat.feed = feed  # type: ignore[method-assign]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from chatlab.hub import HubConfig
-from chatlab.live.hub_driver import TOO_SLOW, HubDriver, Posted
+from chatlab.live.hub_driver import MAX_BATCH, TOO_SLOW, HubDriver, Posted, at_once
 from chatlab.messages import OutgoingMessage
 
 
@@ -17,13 +18,15 @@ class Notebook:
     def __init__(self, room: int = 1000) -> None:
         self.room = room
         self.frames: list[dict[str, Any]] = []
+        self.writes: list[int] = []
         self.closed: list[tuple[int, str]] = []
         self.admitted_after = -1
 
-    def write(self, frame: str | bytes) -> bool:
+    def write(self, *frames: str | bytes) -> bool:
         if len(self.frames) >= self.room:
             return False
-        self.frames.append(json.loads(frame))
+        self.frames += map(json.loads, frames)
+        self.writes.append(len(frames))
         return True
 
     def admit(self) -> None:
@@ -40,17 +43,24 @@ class Notebook:
 
 
 class Lobby:
-    """A driver, on a clock that is set by hand."""
+    """A driver, on a clock that is set by hand, and with turns that end by hand if `turns` says so."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *, turns: bool = False, **limits: Any) -> None:
         self.now = 0.0
+        self.soon: list[Callable[[], object]] = []
         self.driver = HubDriver(
             HubConfig(**limits),
             None,
             epoch="e",
             clock=lambda: self.now,
             utc=lambda: datetime(2026, 11, 23, tzinfo=UTC),
+            soon=self.soon.append if turns else at_once,
         )
+
+    def end_turn(self) -> None:
+        soon, self.soon[:] = self.soon[:], []
+        for work in soon:
+            work()
 
     def join(self, sender: str, peer: Notebook) -> int:
         return self.driver.join(peer, "lobby", sender, after=None, history=None)
@@ -100,6 +110,77 @@ def test_slow_readers_are_expelled_one_by_one_and_the_rest_told() -> None:
     assert ada.texts() == ["one", "two", "three"]
     assert sorted(ada.gone()) == ["bob", "eve"]
     assert lobby.driver.people == 1
+
+
+def test_what_a_room_gets_in_a_turn_is_one_write_in_order() -> None:
+    lobby = Lobby(turns=True, presence_limit=0)
+    ada, bob, eve = Notebook(), Notebook(), Notebook()
+    first, second = lobby.join("ada", ada), lobby.join("bob", bob)
+    lobby.driver.join(eve, "attic", "eve", after=None, history=None)
+    lobby.end_turn()
+    before = len(bob.writes)
+    for text in ("one", "two"):
+        lobby.say(first, text)
+    lobby.driver.receive(second, '{"type":"ping","id":7}')
+    for text in ("three", "four"):
+        lobby.say(second, text)
+    assert (ada.texts(), bob.texts(), len(lobby.soon)) == ([], [], 1)
+    lobby.end_turn()
+    assert ada.texts() == bob.texts() == ["one", "two", "three", "four"]
+    assert [frame["type"] for frame in bob.frames[1:]] == ["message", "message", "pong", "message", "message"]
+    assert bob.writes[before:] == [2, 1, 2]
+    assert eve.texts() == []
+    lobby.say(first, "five")
+    lobby.end_turn()
+    assert bob.texts()[-1] == "five"
+
+
+def test_a_newcomer_gets_what_was_said_in_the_same_turn_once() -> None:
+    lobby = Lobby(turns=True)
+    ada, bob = Notebook(), Notebook()
+    first = lobby.join("ada", ada)
+    lobby.say(first, "one")
+    lobby.join("bob", bob)
+    lobby.say(first, "two")
+    lobby.end_turn()
+    assert ada.texts() == bob.texts() == ["one", "two"]
+    assert bob.admitted_after == 3
+
+
+def test_members_get_what_was_posted_before_its_sender_is_answered() -> None:
+    lobby = Lobby(turns=True)
+    ada = Notebook()
+    number = lobby.join("ada", ada)
+    lobby.say(number, "one")
+    assert lobby.driver.post("lobby", "bob", OutgoingMessage("two")) == Posted("e-2", True)
+    assert ada.texts() == ["one", "two"]
+    lobby.end_turn()
+    assert ada.texts() == ["one", "two"]
+
+
+def test_who_is_expelled_in_a_turn_has_got_what_was_said_before() -> None:
+    lobby = Lobby(turns=True, rate=1.0, burst=2)
+    ada = Notebook()
+    number = lobby.join("ada", ada)
+    for text in ("one", "two", "three"):
+        lobby.say(number, text)
+    assert (ada.texts(), [code for code, _ in ada.closed]) == (["one", "two"], [1013])
+    lobby.end_turn()
+    assert ada.texts() == ["one", "two"]
+
+
+def test_slow_readers_are_asked_again_within_a_long_turn() -> None:
+    lobby = Lobby(turns=True, presence_limit=0)
+    ada, bob = Notebook(), Notebook(room=2)
+    number = lobby.join("ada", ada)
+    lobby.join("bob", bob)
+    for _ in range(3):
+        lobby.say(number, "x" * (MAX_BATCH // 5))
+    for _ in range(3):
+        lobby.say(number, "y" * (MAX_BATCH // 5))
+    lobby.end_turn()
+    assert ada.writes[-2:] == [4, 2]
+    assert (len(bob.texts()), bob.closed) == (4, [(1013, TOO_SLOW)])
 
 
 def test_who_waits_is_woken_once_by_the_next_message_of_the_room() -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from typing import Any
+
+import pytest
 
 from chatlab.live.waiter import Waiter
 from tests.live.watch import PATIENCE
@@ -60,6 +65,68 @@ def test_it_tells_that_its_loop_has_closed() -> None:
     thread.start()
     thread.join()
     assert answers == [False]
+    thread = threading.Thread(target=lambda: answers.append(waiters[0].wake()))
+    thread.start()
+    thread.join()
+    assert answers == [False, False]
     assert not waiters[0].wake()
     assert not task.done()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+async def test_all_that_are_woken_within_a_turn_of_the_loop_wake_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    call_soon, calls = loop.call_soon_threadsafe, []
+
+    def noted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return call_soon(*arguments)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", noted)
+    for turn in (1, 2):
+        waiters = [Waiter() for _ in range(100)]
+        thread = threading.Thread(target=lambda waiters=waiters: [waiter.wake() for waiter in waiters])
+        thread.start()
+        thread.join()  # Before the loop has its next turn.
+        assert not any(waiter._woken.done() for waiter in waiters)
+        await asyncio.wait_for(asyncio.gather(*map(wait, waiters)), PATIENCE)
+        assert len(calls) == turn
+
+
+def test_whoever_is_woken_while_the_loop_answers_is_not_forgotten() -> None:
+    """Two threads wake as fast as they can, so that some ring while the bell is answered."""
+
+    async def wait_for_all() -> None:
+        waiters = [Waiter() for _ in range(20_000)]
+        threads = [
+            threading.Thread(target=lambda part=part: [waiter.wake() for waiter in part])
+            for part in (waiters[::2], waiters[1::2])
+        ]
+        for thread in threads:
+            thread.start()
+        await asyncio.wait_for(asyncio.gather(*map(wait, waiters)), PATIENCE)
+        for thread in threads:
+            thread.join()
+
+    asyncio.run(wait_for_all())
+
+
+def test_a_loop_that_closes_without_answering_is_not_kept() -> None:
+    loop = asyncio.new_event_loop()
+    loops = weakref.ref(loop)
+    waiters: list[Waiter] = []
+
+    async def make() -> None:
+        waiters.append(Waiter())
+
+    loop.run_until_complete(make())
+    thread = threading.Thread(target=waiters[0].wake)
+    thread.start()
+    thread.join()
+    loop.close()
+    waiters.clear()
+    del loop
+    gc.collect()
+    assert loops() is None

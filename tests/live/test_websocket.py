@@ -15,7 +15,15 @@ from websockets.frames import Close
 from chatlab.live.failures import closing_failure, opening_failure, printable, retry_after
 from chatlab.live.websocket import WebSocketLink
 from chatlab.settings import WebSocketConfig
-from chatlab.transports.machine import Closed, Event, Failure, Opened, OpenWebSocket, ReceivedBytes
+from chatlab.transports.machine import (
+    Closed,
+    Event,
+    Failure,
+    Opened,
+    OpenWebSocket,
+    Received,
+    ReceivedBytes,
+)
 from tests.live.misbehave import (
     BINARY,
     CLOSE,
@@ -24,6 +32,7 @@ from tests.live.misbehave import (
     TEXT,
     Misbehaving,
     Peer,
+    accept_key,
     close_frame,
     frame,
     friendly,
@@ -109,8 +118,8 @@ class Rig:
         config = WebSocketConfig(url=server.ws_url, **settings)
         self.link = WebSocketLink(self, config, OpenWebSocket(1, {"room": "den"}))
 
-    def feed(self, event: Event) -> None:
-        self.events.append(event)
+    def feed(self, *events: Event) -> None:
+        self.events += events
 
     def spawn(self, work: Any) -> asyncio.Task[None]:
         self.tasks.append(asyncio.create_task(work))
@@ -161,6 +170,99 @@ async def test_frames_go_out_in_order_and_come_in_whole() -> None:
         await rig.done()
         assert task.cancelled() or task.done()
         assert len(rig.events) == 3
+
+
+def switched(request: Any) -> bytes:
+    """The answer to an opening handshake, for those who send more with it."""
+    accept = accept_key(request.headers["sec-websocket-key"])
+    head = f"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n"
+    return f"{head}Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("more", [0, 1, 100])
+async def test_what_comes_with_the_handshake_comes_behind_it_and_in_order(more: int) -> None:
+    async def hasty(peer: Peer) -> None:
+        answer = switched(await peer.request())
+        await peer.send(answer + b"".join(frame(TEXT, b"%d" % number) for number in range(3)))
+        for number in range(3, 3 + more):
+            await peer.send(frame(TEXT, b"%d" % number))
+        await peer.close(1000)
+
+    async with Misbehaving(hasty) as server:
+        rig = Rig(server)
+        await rig.link.run()
+        texts = [Received(1, f"{number}") for number in range(3 + more)]
+        assert rig.events == [Opened(1, ""), *texts, Closed(1, Failure("close", 1000))]
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("pieces", [[b"\xff"], [b"ok \xc3", b"\x28"]], ids=["whole", "in fragments"])
+async def test_nothing_is_taken_behind_a_message_that_is_no_utf8(pieces: list[bytes], early: bool) -> None:
+    """Not even what came in the same piece."""
+    last = len(pieces) - 1
+    broken = b"".join(
+        frame(TEXT if place == 0 else CONTINUATION, piece, fin=place == last)
+        for place, piece in enumerate(pieces)
+    )
+    frames = frame(TEXT, b"good") + broken + frame(TEXT, b"late") + frame(BINARY, b"late", fin=False)
+
+    async def garble(peer: Peer) -> None:
+        answer = switched(await peer.request())
+        if early:
+            await peer.send(answer + frames)
+        else:
+            await peer.send(answer)
+            await peer.send(frames)
+        assert (await peer.frame())[0] == CLOSE
+        await peer.gone()
+
+    async with Misbehaving(garble) as server:
+        rig = Rig(server)
+        await rig.link.run()
+        assert rig.events[:2] == [Opened(1, ""), Received(1, "good")]
+        assert [type(event) for event in rig.events[2:]] == [Closed]
+        assert "1007" in str(rig.events[2])
+
+
+async def test_a_server_is_held_up_while_nobody_listens() -> None:
+    async with Misbehaving(friendly) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        connection = rig.link._connection
+        assert connection is not None
+        connection._take = None
+        connection.data_received(frame(PING, b"?"))
+        assert connection.transport.is_reading()
+        connection.data_received(frame(TEXT, b"a"))
+        assert not connection.transport.is_reading()
+        got: list[str | bytes] = []
+        connection.listen(got.extend)
+        assert (got, connection.transport.is_reading()) == (["a"], True)
+        rig.link.close(1006, "")
+        await rig.done()
+
+
+async def test_what_has_come_at_once_is_told_at_once() -> None:
+    async with Misbehaving(friendly) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        connection = rig.link._connection
+        assert connection is not None
+        told: list[tuple[Event, ...]] = []
+        rig.feed = lambda *events: told.append(events)  # type: ignore[method-assign]
+        frames = [
+            frame(TEXT, b"a"),
+            frame(BINARY, b"b", fin=False),
+            frame(CONTINUATION, b"c"),
+            frame(TEXT, b"d"),
+        ]
+        connection.data_received(b"".join(frames[:2]))
+        connection.data_received(b"".join(frames[2:]))
+        assert told == [(Received(1, "a"),), (ReceivedBytes(1, b"bc"), Received(1, "d"))]
+        rig.link.close(1006, "")
+        await rig.done()
 
 
 async def test_a_burst_is_two_writes_in_order_and_a_close_comes_behind_it(

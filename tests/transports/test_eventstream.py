@@ -449,6 +449,16 @@ def test_streams_longer_than_a_window_are_read_the_same() -> None:
         assert parse(cut(stream, range(size, len(stream), size))).events == expected
 
 
+@pytest.mark.parametrize("ends", [b"", b"\n", b"\n\n", b"\n\ndata: z\n\n"], ids=repr)
+@pytest.mark.parametrize("second", [0, 1, 991, 992, 993, 994, 995, 996, 2_000])
+@pytest.mark.parametrize("first", [0, 1, 991, 992, 993, 994, 995, 996, 2_000])
+def test_long_lines_are_split_as_short_ones_are(first: int, second: int, ends: bytes) -> None:
+    stream = b"data: " + b"x" * first + b"\ndata: " + b"y" * second + ends
+    assert parse([stream]).events == parse(cut(stream, range(len(stream)))).events
+    whole = ["x" * first + "\n" + "y" * second] if ends.startswith(b"\n\n") else []
+    assert [data for _, data, _ in parse([stream]).events] == whole + ["z"] * ends.count(b"z")
+
+
 def test_events_are_dispatched_by_the_byte_that_ends_them() -> None:
     parser = EventStreamParser()
     assert parser.feed(b"data: a\r") == []

@@ -1,0 +1,192 @@
+"""The embedded server's fan-out and held polls, beside peers: `python -m bench server`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+import psutil  # type: ignore[import-untyped]
+
+from bench.bench_live import ROOT, serving
+from bench.report import Figure, Report
+from tests.interop.nginx import Nginx
+from tests.requirements import find
+
+ROUNDS = 3
+SUBSCRIBERS, POLLS = 1_000, 200
+SERVERS = {"websockets": "broadcast", "chatlab": "chatlab"}
+"""What runs as a Python process of its own, and its name in `peers/live_servers.py`."""
+
+
+class Served(Protocol):
+    """A server in processes of its own."""
+
+    url: str
+
+    def used(self) -> tuple[float, int]:
+        """Return the CPU seconds that it has taken, and its resident bytes."""
+
+
+class NginxServed:
+    """nginx, by its master and its one worker."""
+
+    def __init__(self, nginx: Nginx) -> None:
+        self.url = nginx.url
+        self._master = psutil.Process(nginx.pid)
+
+    def used(self) -> tuple[float, int]:
+        processes = [self._master, *self._master.children()]
+        times = [process.cpu_times() for process in processes]
+        resident = sum(process.memory_info().rss for process in processes)
+        return sum(time.user + time.system for time in times), resident
+
+
+@contextmanager
+def served(kind: str) -> Iterator[Served]:
+    if kind == "nchan":
+        with Nginx(connections=2 * SUBSCRIBERS + 100) as nginx:
+            yield NginxServed(nginx)
+    else:
+        with serving(SERVERS[kind]) as server:
+            yield server
+
+
+class Round(NamedTuple):
+    """A part of the work: what the readers tell, the server's CPU seconds, and its resident bytes."""
+
+    told: dict[str, float]
+    cpu: float
+    resident: int
+
+
+def measured(work: str, kind: str, count: int) -> list[Round]:
+    """Let readers work with a fresh server, and return each part of it."""
+    rounds = []
+    command = [sys.executable, "-m", "bench.peers.server_readers", work, kind]
+    with served(kind) as server:
+        cpu, resident = server.used()
+        with subprocess.Popen(
+            [*command, server.url, str(count)],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as readers:
+            assert readers.stdout is not None
+            assert readers.stdin is not None
+            for line in readers.stdout:
+                after, grown = server.used()
+                rounds.append(Round(json.loads(line), after - cpu, grown - resident))
+                cpu, _ = server.used()
+                readers.stdin.write("\n")
+                readers.stdin.flush()
+        if readers.returncode:
+            raise RuntimeError(f"the readers of {kind} ended with {readers.returncode}")
+    return rounds
+
+
+def best(work: str, kinds: list[str], count: int) -> dict[str, list[Round]]:
+    """Return for each server the round in which it took the least CPU; they take turns."""
+    found: dict[str, list[Round]] = {}
+    for _ in range(ROUNDS):
+        for kind in kinds:
+            rounds = measured(work, kind, count)
+            before = found.setdefault(kind, rounds)
+            if sum(each.cpu for each in rounds[1:]) < sum(each.cpu for each in before[1:]):
+                found[kind] = rounds
+    return found
+
+
+def fan_out(kinds: list[str]) -> tuple[list[str], list[Figure]]:
+    lines = [
+        f"Fan-out to {SUBSCRIBERS:,} WebSockets in one room: a message at a time, the next one when all have "
+        "it, then a burst.",
+        "",
+        "| server | kB a reader | until all have it, p50 ms | p99 ms | CPU µs a delivery | "
+        "burst: deliveries/s | CPU µs a delivery |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    each_takes: dict[str, tuple[float, float]] = {}
+    for kind, (opened, alone, burst) in best("fan-out", kinds, SUBSCRIBERS).items():
+        one, many = (SUBSCRIBERS * each.told["messages"] for each in (alone, burst))
+        each_takes[kind] = alone.cpu / one, burst.cpu / many
+        cells = [
+            kind,
+            f"{opened.resident / SUBSCRIBERS / 1e3:,.1f}",
+            f"{alone.told['p50'] * 1e3:,.1f}",
+            f"{alone.told['p99'] * 1e3:,.1f}",
+            f"{alone.cpu / one * 1e6:,.1f}",
+            f"{many / burst.told['seconds']:,.0f}",
+            f"{burst.cpu / many * 1e6:,.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    figures = [
+        Figure(item=7, what=f"{what}: CPU a delivery over that of {kind}", reached=ours / theirs)
+        for kind in kinds
+        if kind != "chatlab"
+        for what, ours, theirs in zip(
+            (f"a message to {SUBSCRIBERS:,} WebSockets", "the same in a burst"),
+            each_takes["chatlab"],
+            each_takes[kind],
+            strict=True,
+        )
+    ]
+    return [*lines, ""], figures
+
+
+def held(kinds: list[str]) -> tuple[list[str], list[Figure]]:
+    lines = [
+        f"{POLLS} long polls held in one room: a message at a time, the next one when all polls have been "
+        "answered and asked again.",
+        "",
+        "| server | kB a poll | until all have it, p50 ms | p99 ms | CPU µs an answer |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    each_takes = {}
+    for kind, (_, opened, alone) in best("held", kinds, POLLS).items():
+        each_takes[kind] = alone.cpu / alone.told["messages"]
+        cells = [
+            kind,
+            f"{opened.resident / POLLS / 1e3:,.1f}",
+            f"{alone.told['p50'] * 1e3:,.1f}",
+            f"{alone.told['p99'] * 1e3:,.1f}",
+            f"{alone.cpu / POLLS / alone.told['messages'] * 1e6:,.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    figures = [
+        Figure(
+            item=7,
+            what=f"a message to {POLLS} held polls: CPU an answer over that of {kind}",
+            reached=each_takes["chatlab"] / each_takes[kind],
+        )
+        for kind in kinds
+        if kind != "chatlab"
+    ]
+    return [*lines, ""], figures
+
+
+def main() -> Report:
+    """The tables of fan-out and of held polls."""
+    others = ["nchan"] if find("nginx") else []
+    delivered, to_websockets = fan_out(["websockets", "chatlab", *others])
+    answered, to_polls = held(["chatlab", *others])
+    lines = [
+        "### The embedded server",
+        "",
+        f"Server and readers are a process each; of {ROUNDS} rounds in turn the one in which the server took "
+        "the least CPU. The readers only count, alike for all. *websockets* passes frames on by the "
+        "library's `broadcast`, without log, room or names; *nchan* is a module of nginx, in C, and shows "
+        "how far away that is.",
+        "",
+        *delivered,
+        *answered,
+    ]
+    if not others:
+        lines.append("nginx with nchan isn't installed, so it was skipped.")
+    return Report("\n".join(lines).rstrip() + "\n", [*to_websockets, *to_polls])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(main().page)
