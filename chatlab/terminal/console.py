@@ -305,7 +305,8 @@ class Console:
             case ConnectionStatus.RECONNECTING:
                 if self._down_at is None:
                     self._down_at = self._loop.time()
-                    what = "The connection was lost" if self._was_connected else "Can't connect yet"
+                    never = f"Can't connect to {redacted(self.target.url)} yet"
+                    what = "The connection was lost" if self._was_connected else never
                     self._say(f"{what} ({change.reason}); trying again.", warning=True)
             case ConnectionStatus.ERROR:
                 reason = change.reason

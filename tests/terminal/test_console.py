@@ -392,7 +392,7 @@ async def test_what_was_not_delivered_is_named_on_leaving() -> None:
     ada.console.start()
     ada.console.submit("never")
     await until(lambda: ada.texts("warning"))
-    assert ada.texts("warning")[0].startswith("Can't connect yet (refused")
+    assert ada.texts("warning")[0].startswith("Can't connect to http://127.0.0.1:1 yet (refused")
     await ada.console.leave()
     (lost,) = (line for line in ada.lines if line.kind == "lost")
     assert (lost.text, lost.reason, lost.mark) == ("never", "no acknowledgement in time", "⚠")

@@ -129,7 +129,7 @@ def test_it_gives_up_where_there_is_no_such_thing(server: EmbeddedServer) -> Non
 def test_what_cant_be_delivered_in_time_is_named() -> None:
     done = run("http://127.0.0.1:1", given="never\n")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Can't connect yet" in done.stderr
+    assert "Can't connect to http://127.0.0.1:1 yet (refused" in done.stderr
     assert "Not delivered (no acknowledgement in time): never" in done.stderr
 
 
