@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from chatlab.cli import app
+from chatlab.dialects import DIALECTS
+from chatlab.live.kinds import TITLES
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
 COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "scenarios")
@@ -49,6 +51,11 @@ def test_each_command_has_help_and_the_first_page_names_it() -> None:
         page = run(name, "--help")
         assert page.exit_code == 0
         assert f"Usage: chatlab {name}" in page.stdout or f"{name} [OPTIONS]" in page.stdout
+
+
+def test_the_help_of_chat_names_every_transport_and_dialect() -> None:
+    page = run("chat", "--help").stdout
+    assert [name for name in [*TITLES, *DIALECTS] if name not in page] == []
 
 
 def test_it_tells_its_version() -> None:

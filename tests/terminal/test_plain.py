@@ -104,7 +104,7 @@ def test_a_line_that_is_no_message_is_told_and_counts(server: EmbeddedServer) ->
         (["localhost:8000"], "such as http://localhost:8000"),
         (["ftp://h"], "http://, https://, ws:// or wss://"),
         (["http://"], "names a host"),
-        (["http://h", "--dialect", "klingon"], "no 'klingon'; choose one of chatlab, matrix, nchan, text"),
+        (["http://h", "--dialect", "klingon"], "no 'klingon'; choose one of chatlab, "),
         (["http://h", "--transport", "pigeon"], "there is no 'pigeon'; choose one of "),
         (["http://h", "--room", ""], "room"),
     ],
