@@ -307,7 +307,9 @@ class Console:
                     self._down_at = self._loop.time()
                     never = f"Can't connect to {redacted(self.target.url)} yet"
                     what = "The connection was lost" if self._was_connected else never
-                    self._say(f"{what} ({change.reason}); trying again.", warning=True)
+                    refused = not self._was_connected and change.reason.startswith("refused")
+                    advice = " `chatlab serve` starts a server." if refused else ""
+                    self._say(f"{what} ({change.reason}); trying again.{advice}", warning=True)
             case ConnectionStatus.ERROR:
                 reason = change.reason
                 self._end(f"G{reason[1:]}." if reason.startswith("gave up") else f"Gave up: {reason}.")
