@@ -148,7 +148,7 @@ async def test_drop_resets_the_connection_and_nothing_is_lost_or_shown_twice() -
         await until(lambda: ada.texts("message") == ["1"])
         for n in range(2, 5):
             assert await ada.do("/drop") == "The connection was reset."
-            await until(lambda: ada.console.transport.status is not ConnectionStatus.CONNECTED)
+            await until(lambda: len(ada.texts("warning")) == len(ada.texts("message")))
             bob.console.submit(f"{n}")
             await ada.connected()
             await until(lambda: len(ada.texts("message")) == len(bob.texts("accepted")))
