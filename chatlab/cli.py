@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chatlab.telling import draw, outlet, picture, telling
+
 if TYPE_CHECKING:
     from chatlab.live.server import EmbeddedServer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"chatlab {version('chatlab')}")
+        raise typer.Exit
+
+
 @app.callback()
-def chatlab() -> None:
+def chatlab(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
     """A chat console and chat-network simulator, in which both drive the same transports.
 
     To begin: `chatlab lab` opens the notebooks, `chatlab simulate deploy` runs a scenario.
@@ -28,11 +42,13 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8000,
     db: Annotated[
-        Path | None, typer.Option(help="A file to keep the history in; without, it ends with the server.")
+        Path | None,
+        typer.Option(callback=outlet, help="A file for the history, which else ends with the server."),
     ] = None,
 ) -> None:
     """Serve chat rooms until interrupted."""
     import asyncio
+    from socket import gaierror
 
     from chatlab.live.server import serve
     from chatlab.live.store import StoreError
@@ -40,11 +56,13 @@ def serve(
     def announce(server: EmbeddedServer) -> None:
         typer.echo(f"chatlab is serving {server.url} (WebSocket: {server.ws_url})")
 
-    try:
-        asyncio.run(serve(host, port, db, announce))
-    except (OSError, StoreError) as error:
-        typer.echo(f"chatlab serve: {getattr(error, 'strerror', None) or error}", err=True)
-        raise typer.Exit(1) from None
+    with telling("serve"):
+        try:
+            asyncio.run(serve(host, port, db, announce))
+        except StoreError as error:
+            raise OSError(str(error)) from None
+        except gaierror as error:
+            raise OSError(f"host {host}: {error.strerror}; give an address of this machine") from None
 
 
 @app.command()
@@ -70,7 +88,6 @@ def chat(
     import os
     import sys
 
-    from chatlab.errors import SettingsError
     from chatlab.terminal.targets import Target
 
     terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -79,11 +96,8 @@ def chat(
     else:
         from chatlab.terminal.screen import run_screen as run
     target = Target(url=url, room=room, name=name, dialect=dialect, history=history)
-    try:
+    with telling("chat"):
         code = asyncio.run(run(target, transport))
-    except SettingsError as error:
-        typer.echo(f"chatlab chat: {error}", err=True)
-        code = 1
     raise typer.Exit(code)
 
 
@@ -130,36 +144,36 @@ def simulate(
     time_scale: Annotated[
         float, typer.Option(help="In the live world, so many seconds pass in one of the wall clock.")
     ] = 1.0,
-    out: Annotated[Path | None, typer.Option(help="Save the run there, as JSON lines.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the recorded people's statuses there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=outlet, help="Save the run there, as JSON lines.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=picture, help="Draw the recorded people's statuses there.")
+    ] = None,
 ) -> None:
     """Run a scenario and print its metrics."""
     from rich.console import Console
     from rich.table import Table
 
-    from chatlab.errors import SettingsError
     from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds import run
 
-    try:
+    with telling("simulate"):
         result = run(find_scenario(scenario), world, time_scale=time_scale)
-    except (SettingsError, OSError) as error:
-        typer.echo(f"chatlab simulate: {error}", err=True)
-        raise typer.Exit(1) from None
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left")
     for name, value in result.metrics.items():
         table.add_row(name, "–" if value is None else f"{value:,.6g}")
     Console().print(table)
     if out is not None:
-        result.save(out)
+        with telling("simulate", file=out):
+            result.save(out)
     if plot is not None:
         from chatlab.plots import plot_statuses
 
         lanes = {name: result.statuses(name) for name in result.people[:12]}
-        figure = plot_statuses(lanes, faults=result.faults).get_figure(root=True)
-        assert figure is not None
-        figure.savefig(plot)
+        with telling("simulate", file=plot):
+            draw(plot_statuses(lanes, faults=result.faults), plot)
 
 
 @app.command()
@@ -174,7 +188,10 @@ def compare(
         float, typer.Option(help="In the live world, so many seconds pass in one of the wall clock.")
     ] = 1.0,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the last two runs that were compared there, with differences.")
+        Path | None,
+        typer.Option(
+            callback=picture, help="Draw the last two runs that were compared there, with differences."
+        ),
     ] = None,
 ) -> None:
     """Run a scenario in several worlds; where they disagree, say the first difference and exit with 1."""
@@ -184,23 +201,19 @@ def compare(
     from chatlab.experiment.worlds import run
 
     names = [name.strip() for name in worlds.split(",")]
-    try:
+    with telling("compare", code=2):
         if len(names) < 2:
             raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
         played = find_scenario(scenario)
         first, *others = [run(played, name, time_scale=time_scale) for name in names]
-    except (SettingsError, OSError) as error:
-        typer.echo(f"chatlab compare: {error}", err=True)
-        raise typer.Exit(2) from None
     compared = [compare_runs(first, other) for other in others]
     for comparison in compared:
         typer.echo(str(comparison))
     if plot is not None:
         from chatlab.plots import plot_comparison
 
-        figure = plot_comparison(first, others[-1]).get_figure(root=True)
-        assert figure is not None
-        figure.savefig(plot)
+        with telling("compare", code=2, file=plot):
+            draw(plot_comparison(first, others[-1]), plot)
     if not all(compared):
         raise typer.Exit(1)
 
@@ -238,7 +251,9 @@ def sweep(
             show_default="sent, lost, latency_p95, recovery_p99, attempts, queue_max",
         ),
     ] = "sent,lost,latency_p95,recovery_p99,attempts,queue_max",
-    out: Annotated[Path | None, typer.Option(help="Save every run there, as a row of CSV.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=outlet, help="Save every run there, as a row of CSV.")
+    ] = None,
 ) -> None:
     """Run a scenario with many settings, and print the metrics of each setting, averaged over the seeds."""
     import warnings
@@ -247,16 +262,17 @@ def sweep(
     from rich.console import Console
     from rich.table import Table
 
-    from chatlab.errors import SettingsError
     from chatlab.experiment.library import find_scenario
+    from chatlab.experiment.scenario import Scenario
+    from chatlab.experiment.sweep import check_metrics, read_all_choices
     from chatlab.experiment.sweep import processes as pool
-    from chatlab.experiment.sweep import read_choices
     from chatlab.experiment.sweep import sweep as run_sweep
+    from chatlab.experiment.worlds import run
 
-    paths: list[str] = []
-    try:
-        choices = dict(map(read_choices, over))
-        paths = list(choices)
+    shown = [name.strip() for name in metrics.split(",")]
+    with telling("sweep"):
+        check_metrics(shown, run(Scenario(duration=1.0)).metrics)
+        choices = read_all_choices(over)
         with (
             warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # told below
             pool(processes) if processes > 1 else nullcontext() as executor,
@@ -264,17 +280,15 @@ def sweep(
             table = run_sweep(
                 find_scenario(scenario), choices, seeds=range(seeds), executor=executor, world=world
             )
-        if out is not None:
-            table.to_csv(out, index=False)
-    except (SettingsError, OSError) as error:
-        typer.echo(f"chatlab sweep: {error}", err=True)
-        raise typer.Exit(1) from None
-    shown = [name for name in metrics.split(",") if name in table]
+    paths = list(choices)
     printed = Table(*paths, *shown)
     for setting, runs in table.groupby(paths, sort=False, dropna=False):
         means = runs[shown].mean()
         printed.add_row(*map(str, setting), *("–" if value != value else f"{value:,.4g}" for value in means))
     Console().print(printed)
+    if out is not None:
+        with telling("sweep", file=out):
+            table.to_csv(out, index=False)
     failed = table[table["error"].notna()]
     for row in failed.to_dict("records"):
         settings = ", ".join(f"{name}={row[name]}" for name in [*paths, "seed"])

@@ -3,9 +3,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"IPython", "ipykernel", "ipywidgets", "anywidget", "matplotlib", "pandas"}
@@ -71,6 +73,19 @@ def test_binder_installs_what_the_project_needs() -> None:
     voila = [line for line in extras["test"] if line.startswith("voila")]
     wanted = [*project["dependencies"], *extras["lab"], *voila]
     assert [line for line in lines if not line.startswith("#")] == sorted(wanted)
+
+
+def test_what_is_pinned_installs_on_the_oldest_python() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    tried = {
+        name: distribution.metadata["Requires-Python"]
+        for distribution in distributions()
+        if pinned.get(name := distribution.name) == distribution.version
+    }
+    assert len(tried) > 50
+    assert {name: wanted for name, wanted in tried.items() if oldest not in SpecifierSet(wanted or "")} == {}
 
 
 def test_constraints_record_no_origin() -> None:

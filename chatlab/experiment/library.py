@@ -40,10 +40,10 @@ def scenario_question(name: str) -> str:
 def find_scenario(name: str | Path) -> Scenario:
     """Return the scenario of a TOML file, or where there is no such file, the ready-made one of that name.
 
-    Errors: `SettingsError`, OSError.
+    Errors: `SettingsError`; OSError where the file can't be read.
     """
     path = Path(name)
-    if path.suffix or path.exists():
+    if path.exists() and not path.is_dir():
         return Scenario.load(path)
     return load_scenario(str(name))
 
@@ -54,6 +54,6 @@ def _text(name: str) -> str:
         close = get_close_matches(name, names, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise SettingsError(
-            f"there is no scenario {name!r}{hint}; choose one of {', '.join(names)}, or a file"
+            f"there is no scenario or file {name!r}{hint}; choose one of {', '.join(names)}, or a file"
         )
     return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")

@@ -24,6 +24,7 @@ from msgspec import structs
 from chatlab.errors import SettingsError
 from chatlab.experiment.ailing import Address
 from chatlab.experiment.loop_time import httpcore_on_loop_time
+from chatlab.experiment.open_files import allow_open_files
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.stack import run_stack
@@ -42,12 +43,17 @@ AT_ONCE = 0.005
 HELD_UP = 0.0005
 """Seconds of the wall clock that a loop may be late for its next round."""
 STREAM = b"text/event-stream"
+FILES = 256
+"""Files that are open anyway, in the server and whatever else this process does."""
+FILES_EACH = 16
+"""Files that a person may have open: a road's, and four a connection, of which there are a few at once."""
 
 
 def run_live(scenario: Scenario, sample: int, time_scale: float = 1.0) -> Run:
     """Run a scenario on real sockets, in `duration / time_scale` seconds, and wait for it, in any thread.
 
-    Errors: `SettingsError` where the time scale is no positive number, or the world can't run the scenario.
+    Errors: `SettingsError` where the time scale is no positive number, the world can't run the scenario, or
+    the system doesn't allow as many sockets.
     """
     return run_live_together([scenario], sample, time_scale)[0]
 
@@ -56,6 +62,8 @@ def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: fl
     """Run scenarios on real sockets all at once, each with a server of its own; as `run_live`."""
     if not 0 < time_scale < inf:
         raise SettingsError(f"time_scale: give a number above 0, got {time_scale!r}")
+    people = sum(scenario.people.count for scenario in scenarios)
+    allow_open_files(FILES + people * FILES_EACH, f"{people:,} people on real sockets")
     with (
         httpcore_on_loop_time(),
         start_blocking_portal(

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
 from itertools import product
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,7 +82,7 @@ def sweep(
     with _pool(executor) as pool, tqdm(total=len(cells), disable=not progress, unit="run") as bar:
         for number, outcome in _outcomes(cells, pool, world, measure):
             if wanted is not None and not isinstance(outcome, str):
-                _check_metrics(wanted, outcome)
+                check_metrics(wanted, outcome)
                 outcome = {name: outcome[name] for name in wanted}
             found[number] = outcome
             bar.update()
@@ -101,6 +102,16 @@ def read_choices(text: str) -> tuple[str, list[Any]]:
     except tomllib.TOMLDecodeError:
         choices = [_read_value(value.strip()) for value in values.split(",")]
     return path.strip(), choices
+
+
+def read_all_choices(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Return what several such texts give. Errors: `SettingsError`, where a path is given twice too."""
+    choices: dict[str, list[Any]] = {}
+    for path, values in map(read_choices, texts):
+        if path in choices:
+            raise SettingsError(f"{path}: give all its values at once, as {path}=1,2")
+        choices[path] = values
+    return choices
 
 
 def _read_value(text: str) -> Any:
@@ -256,10 +267,16 @@ def _outcome(future: Future[Figures | str]) -> Figures | str:
 # What came of it
 
 
-def _check_metrics(wanted: Iterable[str], figures: Figures) -> None:
+def check_metrics(wanted: Iterable[str], figures: Figures) -> None:
+    """Check that a run's figures have all the metrics.
+
+    Errors: `SettingsError` naming one that they don't have, and what there is.
+    """
     for name in wanted:
         if name not in figures:
-            raise SettingsError(f"metrics: there is no {name!r}; choose from {', '.join(figures)}")
+            close = get_close_matches(name, figures, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise SettingsError(f"metrics: there is no {name!r}{hint}; choose from {', '.join(figures)}")
 
 
 def _table(paths: Sequence[str], cells: Sequence[Cell], outcomes: Sequence[Figures | str]) -> pd.DataFrame:

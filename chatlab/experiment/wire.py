@@ -8,23 +8,28 @@ loopback address of his own, by which the simulated internet knows whose path th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from chatlab.experiment.loop_time import httpcore_on_loop_time
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.stack import run_stack
 from chatlab.live.server import EmbeddedServer
+from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.internet import CLIENT_HOST, Internet
-from chatlab.sim.path import Path
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.path import Path, Paths
 from chatlab.sim.scene import Breakable
 from chatlab.sim.tcp import TcpConnection
 from chatlab.sim.virtual_loop import VirtualLoop
+
+Result = TypeVar("Result")
 
 
 def run_wire(scenario: Scenario, sample: int) -> Run:
@@ -32,11 +37,37 @@ def run_wire(scenario: Scenario, sample: int) -> Run:
 
     Errors: `SettingsError` when it can't run this scenario.
     """
+    lines = WireLines(scenario.network.tls)
+    return _on(lines, lambda: run_stack("wire", scenario, sample, lines))
+
+
+def talk_on_wire(
+    talk: Callable[[str, WireLines], Coroutine[Any, Any, Result]], network: NetworkConfig | None = None
+) -> Result:
+    """Return what a client of any kind makes of a fresh server, both in the wire world.
+
+    `talk` is given the server's root URL, and the lines, which count what goes over them. What lives on
+    another loop than `talk` itself isn't in that world: transports want `loop="current"`.
+    """
+    network = NetworkConfig() if network is None else network
+    lines = WireLines(network.tls)
+
+    async def serve_and_talk() -> Result:
+        async with EmbeddedServer() as server:
+            path = Paths(network, Luck(0)).make(0)
+            (line,) = await lines.lay(server, [path], AcceptQueue(None, 1))
+            return await talk(line.url, lines)
+
+    return _on(lines, serve_and_talk)
+
+
+def _on(lines: WireLines, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run a coroutine on the lines' virtual time, and wait for it, in any thread."""
     if not _inside_loop():
-        return _run(scenario, sample)
+        return _run(lines, work)
     # A thread runs one loop at a time, and this one, maybe a notebook's, has its own.
     with ThreadPoolExecutor(1, thread_name_prefix="chatlab-wire") as thread:
-        return thread.submit(_run, scenario, sample).result()
+        return thread.submit(_run, lines, work).result()
 
 
 def _inside_loop() -> bool:
@@ -45,14 +76,13 @@ def _inside_loop() -> bool:
     return False
 
 
-def _run(scenario: Scenario, sample: int) -> Run:
-    lines = WireLines(scenario.network.tls)
+def _run(lines: WireLines, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     with (
         httpcore_on_loop_time(),
         lines.internet,
         asyncio.Runner(loop_factory=lambda: VirtualLoop(lines.environment, lines.internet)) as runner,
     ):
-        return runner.run(run_stack("wire", scenario, sample, lines))
+        return runner.run(work())
 
 
 class WireLine:

@@ -305,8 +305,11 @@ class Console:
             case ConnectionStatus.RECONNECTING:
                 if self._down_at is None:
                     self._down_at = self._loop.time()
-                    what = "The connection was lost" if self._was_connected else "Can't connect yet"
-                    self._say(f"{what} ({change.reason}); trying again.", warning=True)
+                    never = f"Can't connect to {redacted(self.target.url)} yet"
+                    what = "The connection was lost" if self._was_connected else never
+                    refused = not self._was_connected and change.reason.startswith("refused")
+                    advice = " `chatlab serve` starts a server." if refused else ""
+                    self._say(f"{what} ({change.reason}); trying again.{advice}", warning=True)
             case ConnectionStatus.ERROR:
                 reason = change.reason
                 self._end(f"G{reason[1:]}." if reason.startswith("gave up") else f"Gave up: {reason}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -54,17 +55,21 @@ def make_transport(kind: str, target: Target) -> ChatTransport:
     Errors: `SettingsError` for a transport that there isn't, or settings that it can't have.
     """
     check_scheme(target.url)
-    config = make_config(
-        kind,
-        target.url,
-        room=target.room,
-        sender=target.name,
-        dialect=target.dialect,
-        history=target.history,
-        after=target.after,
-        outbox=target.outbox,
-        **SETTINGS,
-    )
+    try:
+        config = make_config(
+            kind,
+            target.url,
+            room=target.room,
+            sender=target.name,
+            dialect=target.dialect,
+            history=target.history,
+            after=target.after,
+            outbox=target.outbox,
+            **SETTINGS,
+        )
+    except SettingsError as error:  # in the words of whoever has typed them
+        told = re.sub(r"^\w+Config\.", "", str(error))
+        raise SettingsError(re.sub(r"^sender:", "name:", told)) from None
     return kinds.make_transport(config, loop="current")
 
 

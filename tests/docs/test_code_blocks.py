@@ -131,7 +131,7 @@ def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     (words,) = commands(shell)
     with pytest.raises(Exception, match="No such option"):
         try_command(words)
-    with pytest.raises(AssertionError, match="No such file"):
+    with pytest.raises(AssertionError, match="there is no scenario or file"):
         try_command(["chatlab", "simulate", str(tmp_path / "none.toml")])
     with pytest.raises(AssertionError, match="nobody knows"):
         try_command(["curl"])

@@ -45,7 +45,8 @@ def test_they_are_listed_with_their_questions() -> None:
 
 def test_a_wrong_name_is_told_with_the_right_ones() -> None:
     with pytest.raises(
-        SettingsError, match=r"no scenario 'deplyo' \(did you mean 'deploy'\?\); choose one of deploy, "
+        SettingsError,
+        match=r"no scenario or file 'deplyo' \(did you mean 'deploy'\?\); choose one of dep",
     ):
         load_scenario("deplyo")
 
@@ -55,7 +56,7 @@ def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert find_scenario("deploy") == load_scenario("deploy")
     Path("deploy").write_text('name = "mine"')
     assert find_scenario("deploy").name == "mine"
-    with pytest.raises(OSError, match=r"other\.toml"):
+    with pytest.raises(SettingsError, match=r"no scenario or file 'other\.toml'"):
         find_scenario("other.toml")
 
 

@@ -99,7 +99,7 @@ BAD = [
     ("[[transport.transports]]\nkind = 'sse'", "transport.transports: there is no such setting"),
     (
         "transport.kind = 'fallback'\n[[transport.transports]]\nkind = 'carrier pigeon'",
-        "transport.transports[0].kind: choose one of websocket, sse, long_polling, short_polling, got",
+        "transport.transports[0].kind: choose one of websocket, sse, ",
     ),
     (
         "transport.kind = 'fallback'\n[[transport.transports]]\nkind = 'sse'\nidle_timeout = -1",

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 
+import httpx
 import pytest
 from httpcore._async import http11
 
@@ -22,7 +23,10 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
+from chatlab.experiment.wire import WireLines, talk_on_wire
 from chatlab.experiment.worlds import run
+from chatlab.live.kinds import make_config, make_transport
+from chatlab.messages import OutgoingMessage
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
@@ -229,3 +233,40 @@ def test_many_people_have_addresses_of_their_own() -> None:
 def test_another_dialect_is_refused() -> None:
     with pytest.raises(SettingsError, match="dialect"):
         run(Scenario(transport=WebSocketSettings(dialect="text")), "wire")
+
+
+# A client of one's own
+
+
+async def _fetch(url: str, lines: WireLines) -> tuple[float, int, int]:
+    async with httpx.AsyncClient(timeout=None) as client:
+        answer = await client.get(f"{url}/healthz")
+    return asyncio.get_running_loop().time(), answer.status_code, lines.bytes_up
+
+
+def test_any_client_can_talk_to_the_server_in_virtual_time() -> None:
+    seconds, status, sent = talk_on_wire(_fetch, NetworkConfig(latency=1.0))
+    assert seconds == 4.0
+    assert status == 200
+    assert sent > len("GET /healthz HTTP/1.1")
+
+
+async def test_it_can_be_asked_where_a_loop_runs() -> None:
+    seconds, *_ = talk_on_wire(_fetch)
+    assert seconds == pytest.approx(4 * 0.04)
+
+
+@pytest.mark.parametrize(("kind", "each"), [("websocket", 1.0), ("sse", 4 / 3)])
+def test_what_a_byte_of_data_costs_on_the_wire(kind: str, each: float) -> None:
+    async def cost(url: str, lines: WireLines) -> list[int]:
+        sizes = []
+        async with make_transport(make_config(kind, url), loop="current") as chat:
+            for size in (300, 300, 3300):
+                before = lines.bytes_up
+                receipt = await chat.send(OutgoingMessage(data=bytes(size)))
+                await receipt.settled()
+                sizes.append(lines.bytes_up - before)
+        return sizes
+
+    _, small, large = talk_on_wire(cost)
+    assert (large - small) / 3000 == pytest.approx(each, abs=0.01)

@@ -1,0 +1,23 @@
+"""How many files, sockets among them, this process may have open at once."""
+
+from __future__ import annotations
+
+import resource
+
+from chatlab.errors import SettingsError
+
+
+def allow_open_files(wanted: int, why: str) -> None:
+    """Let this process have at least so many files open, where it has been allowed fewer.
+
+    Systems allow 1,024 at first, and many more to a process that asks. One that has run out of them can
+    accept no connection, and would try again without end.
+
+    Errors: `SettingsError` where the system allows no process as many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise SettingsError(f"{why} need {wanted:,} open files, and this system allows {hard:,}: try fewer")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,63 @@
+"""How commands tell what is wrong, and where they may write: checked before they work, not after."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from chatlab.errors import SettingsError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@contextmanager
+def telling(command: str, *, code: int = 1, file: Path | None = None) -> Iterator[None]:
+    """End the command with a line that says what is wrong, where the input or the machine is to blame."""
+    try:
+        yield
+    except (SettingsError, OSError) as error:
+        told = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            where = error.filename or file
+            told = (f"{where}: " if where else "") + error.strerror[:1].lower() + error.strerror[1:]
+        typer.echo(f"chatlab {command}: {told}", err=True)
+        raise typer.Exit(code) from None
+
+
+def outlet(path: Path | None) -> Path | None:
+    """Check that a file can be written there, before there is anything to write."""
+    if path is not None:
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {path.parent}; make it, or name another")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise typer.BadParameter(f"{path} can't be written; name another file")
+    return path
+
+
+def picture(path: Path | None) -> Path | None:
+    """Check that a picture of that kind can be written there."""
+    if path is not None:
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        kinds = FigureCanvasBase.get_supported_filetypes()
+        if path.suffix and path.suffix[1:].lower() not in kinds:
+            shown = ", ".join(f".{kind}" for kind in kinds)
+            raise typer.BadParameter(
+                f"there are no pictures of the kind {path.suffix}; choose one of {shown}"
+            )
+    return outlet(path)
+
+
+def draw(axes: Axes, path: Path) -> None:
+    """Save the figure that the axes are in."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.savefig(path)

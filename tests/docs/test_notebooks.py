@@ -1,0 +1,46 @@
+"""Every notebook teaches one thing in the same way, and is kept without outputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.blocks import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def cells(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    path: Path = request.param
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return found
+
+
+def where(cells: list[dict[str, Any]], words: str) -> int:
+    """Return the number of the only cell that has the words."""
+    (number,) = (number for number, cell in enumerate(cells) if words in "".join(cell["source"]))
+    return number
+
+
+def test_it_asks_before_it_shows_and_lets_its_reader_try(cells: list[dict[str, Any]]) -> None:
+    asked = where(cells, "**Predict first")
+    first = next(number for number, cell in enumerate(cells) if cell["cell_type"] == "code")
+    exercise, solution = where(cells, "## Exercise"), where(cells, "<summary>Solution</summary>")
+    answer = where(cells, "answer = None  # ")
+    assert "?" in "".join(cells[asked]["source"])
+    assert asked < first < exercise < answer < solution
+    assert "if answer is not None:" in "".join(cells[answer]["source"])
+
+
+def test_its_last_cell_asserts_what_it_claims(cells: list[dict[str, Any]]) -> None:
+    assert cells[-1]["cell_type"] == "code"
+    assert "\nassert " in "".join(cells[-1]["source"])
+
+
+def test_it_has_no_outputs(cells: list[dict[str, Any]]) -> None:
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["id"] for cell in code if cell["outputs"] or cell["execution_count"] is not None] == []

@@ -1,0 +1,71 @@
+"""Real sockets are counted by the system, which lets a process have few at first."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from chatlab import Scenario, run
+from chatlab.errors import SettingsError
+from chatlab.experiment.open_files import allow_open_files
+from chatlab.sim.people import PeopleConfig
+
+FEW = 256
+CROWD = Scenario(duration=10.0, people=PeopleConfig(count=100, send_rate=0.01, arrive_over=5.0))
+
+
+@pytest.fixture
+def few_allowed() -> Iterator[int]:
+    """Few open files are allowed, though the system would allow more. Returns how many it would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def allowed() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_as_many_as_wanted_are_allowed_and_never_fewer_than_before(few_allowed: int) -> None:
+    allow_open_files(FEW - 1, "people")
+    assert allowed() == FEW
+    allow_open_files(FEW + 1, "people")
+    assert allowed() == FEW + 1
+    allow_open_files(FEW, "people")
+    assert allowed() == FEW + 1
+
+
+def test_a_crowd_on_real_sockets_has_room(few_allowed: int) -> None:
+    live = run(CROWD, "live", time_scale=4)
+    assert allowed() > FEW
+    assert live.metrics["lost"] == 0
+    assert live.series["connected"][-1] == 100
+
+
+def test_more_than_the_system_allows_is_refused(few_allowed: int) -> None:
+    if few_allowed == resource.RLIM_INFINITY:
+        pytest.skip("this system allows any number")
+    with pytest.raises(
+        SettingsError, match=rf"9 people need .*, and this system allows {few_allowed:,}: try"
+    ):
+        allow_open_files(few_allowed + 1, "9 people")
+    assert allowed() == FEW
+
+
+def test_a_crowd_that_has_no_room_is_refused_before_it_begins() -> None:
+    script = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FEW}, {FEW}))\n"
+        "from tests.experiment.test_open_files import CROWD\n"
+        "from chatlab import run\n"
+        "run(CROWD, 'live')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 1
+    assert "SettingsError: 100 people on real sockets need 1," in ended.stderr

@@ -1,0 +1,172 @@
+"""What the commands say to input that is wrong: what, where, and what to do, without a traceback."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from chatlab.cli import app
+from chatlab.dialects import DIALECTS
+from chatlab.live.kinds import TITLES
+
+GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
+COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "scenarios")
+OVER = "--over=people.count=1,2"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with scenarios good and bad."""
+    monkeypatch.chdir(tmp_path)
+    Path("good.toml").write_text(GOOD, encoding="utf-8")
+    Path("typo.toml").write_text("duration = 5.0\npeple = { count = 3 }\n", encoding="utf-8")
+    Path("cut.toml").write_text("duration = 5.0\npeople = {\n", encoding="utf-8")
+    Path("bytes.toml").write_bytes(b"\xff\xfe")
+    Path("folder").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_each_command_has_help_and_the_first_page_names_it() -> None:
+    first = run("--help").stdout
+    for name in COMMANDS:
+        assert re.search(rf"│ {name} ", first)
+        page = run(name, "--help")
+        assert page.exit_code == 0
+        assert f"Usage: chatlab {name}" in page.stdout or f"{name} [OPTIONS]" in page.stdout
+
+
+def test_the_help_of_chat_names_every_transport_and_dialect() -> None:
+    page = run("chat", "--help").stdout
+    assert [name for name in [*TITLES, *DIALECTS] if name not in page] == []
+
+
+def test_it_tells_its_version() -> None:
+    assert run("--version").stdout == f"chatlab {version('chatlab')}\n"
+
+
+@pytest.mark.parametrize("command", [["simulate"], ["compare"], ["sweep", OVER]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("scenario", "told"),
+    [
+        ("none.toml", "there is no scenario or file 'none.toml'; choose one of deploy, "),
+        ("thundering_herd.toml", "(did you mean 'thundering_herd'?)"),
+        ("folder", "there is no scenario or file 'folder'"),
+        ("typo.toml", "typo.toml: peple: there is no such setting; did you mean 'people'?"),
+        ("cut.toml", "cut.toml: not valid TOML: "),
+        ("bytes.toml", "bytes.toml: not UTF-8 text"),
+    ],
+)
+def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: str) -> None:
+    ended = run(*command, scenario)
+    assert ended.exit_code == (2 if command == ["compare"] else 1)
+    assert ended.stderr.startswith(f"chatlab {command[0]}: ")
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["simulate", "good.toml", "--world", "mars"],
+            "world: there is no 'mars'; choose one of model, wire, live",
+        ),
+        (["simulate", "good.toml", "--world=live", "--time-scale=0"], "time_scale: give a number above 0"),
+        (["compare", "good.toml", "--worlds", "model"], "worlds: give two or more, such as model,wire"),
+        (["sweep", "good.toml", "--over", "people.count"], "give a setting and its values, such as people."),
+        (["sweep", "good.toml", "--over=people.cuont=1"], "people.cuont: there is no such setting; did you"),
+        (
+            ["sweep", "good.toml", OVER, OVER],
+            "people.count: give all its values at once, as people.count=1,2",
+        ),
+        (["sweep", "good.toml", OVER, "--metrics=sent,lsot"], "there is no 'lsot' (did you mean 'lost'?)"),
+        (["sweep", "good.toml", OVER, "--metrics="], "metrics: there is no ''"),
+        (["chat", "nonsense"], "give one that starts with http://, https://, ws:// or wss://"),
+        (["chat", "http://127.0.0.1:1", "--name="], "name: Expected `str` of length >= 1"),
+        (["chat", "http://127.0.0.1:1", "--room="], "room: Expected `str` of length >= 1"),
+        (["lab", "none.ipynb"], "there is no none.ipynb here; name a notebook or a folder"),
+        (["serve", "--port=0", "--host=nowhere.invalid"], "host nowhere.invalid: "),
+        (["serve", "--port=0", "--db=good.toml"], "the history in good.toml fails: file is not a database"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_wrong_is_one_line(arguments: list[str], told: str) -> None:
+    ended = run(*arguments)
+    assert ended.exit_code == (2 if arguments[0] == "compare" else 1)
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith(f"chatlab {arguments[0]}: ")]
+    assert told in line
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["simulate", "good.toml", "--out=none/run.jsonl"], "'--out': there is no folder none"),
+        (["simulate", "good.toml", "--out=folder"], "'--out': folder is a folder; name a file in it"),
+        (["simulate", "good.toml", "--plot=none/a.png"], "'--plot': there is no folder none"),
+        (
+            ["simulate", "good.toml", "--plot=a.xyz"],
+            "'--plot': there are no pictures of the kind .xyz; choose one",
+        ),
+        (["compare", "good.toml", "--plot=none/a.png"], "'--plot': there is no folder none"),
+        (
+            ["compare", "good.toml", "--plot=a.xyz"],
+            "'--plot': there are no pictures of the kind .xyz; choose one",
+        ),
+        (["sweep", "good.toml", OVER, "--out=none/a.csv"], "'--out': there is no folder none"),
+        (["serve", "--port=0", "--db=none/chat.db"], "'--db': there is no folder none"),
+        (["serve", "--port=99999"], "'--port': "),
+        (["simulate"], "Missing argument 'scenario'"),
+        (["simulate", "good.toml", "--wrold=live"], "No such option: --wrold"),
+        (["simualte"], "No such command 'simualte'"),
+    ],
+    ids=" ".join,
+)
+def test_what_cant_work_is_refused_before_it_begins(arguments: list[str], told: str) -> None:
+    ended = run(*arguments)
+    assert ended.exit_code == 2
+    assert told in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["simulate", "good.toml"], ["sweep", "good.toml", OVER]])
+def test_a_full_disk_is_told_and_what_was_found_is_printed(arguments: list[str]) -> None:
+    ended = run(*arguments, "--out=/dev/full")
+    assert ended.exit_code == 1
+    assert f"chatlab {arguments[0]}: /dev/full: no space left on device" in ended.stderr
+    assert "sent" in ended.stdout
+
+
+def test_a_port_in_use_is_told(taken: int) -> None:
+    ended = run("serve", f"--port={taken}")
+    assert ended.exit_code == 1
+    assert ended.stderr == (
+        f"chatlab serve: port {taken} of 127.0.0.1 is in use; choose another, or 0 for any that is free\n"
+    )
+
+
+def test_lab_says_how_to_get_jupyterlab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jupyterlab", None)
+    ended = run("lab", "folder")
+    assert ended.exit_code == 1
+    assert ended.stderr == "chatlab lab: JupyterLab is missing; install it with: pip install 'chatlab[lab]'\n"
