@@ -26,8 +26,6 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 LARGEST = 1_000_000
-BASE = 10_000
-"""Growth is reckoned from here on: with fewer people much of the time is the same for any number."""
 DAY, PEOPLE, INTERVAL = 86_400.0, 10_000, 30.0
 NETWORKS: dict[str, float | LogNormal] = {"40 ms, always": 0.04, "log-normal, median 40 ms": LATENCY}
 
@@ -73,11 +71,11 @@ def _aimed(crowds: Sequence[Growth], days: dict[str, Day]) -> Iterable[Figure]:
     herd = f"herd of {most.people:,}"
     yield Figure(item=3, what=f"{herd}: CPU seconds", reached=most.seconds, at_most=60)
     yield Figure(item=3, what=f"{herd}: GB", reached=most.bytes / 1e9, at_most=2)
-    base = next((crowd for crowd in crowds if crowd.people == BASE), crowds[0])
-    if most.people > base.people:
+    for base in crowds[:-1]:
         allowed = most.people * log(most.people) / (base.people * log(base.people))
         what = f"growth from {base.people:,} to {most.people:,} people, over that of n·log n"
-        yield Figure(item=3, what=what, reached=most.seconds / base.seconds / allowed, at_most=1)
+        aim = 1 if base is crowds[0] else None
+        yield Figure(item=3, what=what, reached=most.seconds / base.seconds / allowed, at_most=aim)
     for name, day in days.items():
         what = f"a quiet day of {PEOPLE:,} ({name}): CPU seconds"
         yield Figure(item=3, what=what, reached=day.seconds, at_most=10)

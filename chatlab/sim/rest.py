@@ -64,7 +64,7 @@ class Rest:
         assert heartbeat is not None
         owed = heartbeat.due(now)
         last_at = machine.deadline + (owed - 1) * self._settings.interval
-        # The last round trip that is over is what the machine has measured.
+        # The last packet that came each way has to be real: the end of a connection comes as late as it did.
         replayed = 1 if now - last_at >= self._settings.timeout else 2
         if owed > replayed:
             self._skip(machine, link, heartbeat.latest + 1, owed - replayed)

@@ -65,9 +65,10 @@ def _answer(people: float, rate: float, delay: float, interval: float, outage: f
     latency = {name: result.metrics["latency_p50"] or 0.0 for name, result in runs.items()}
     cheapest = min(runs, key=lambda name: runs[name].metrics["requests"] or 0)
     quickest = min(latency, key=lambda name: latency[name])
+    minutes = "a minute" if duration == 60 else f"{duration / 60:.3g} minutes"
     return Answer(
         figure_of(axes[0]),
-        f"{people:.0f} people who send {rate:.3g} a minute each, for {duration / 60:.3g} minutes: "
+        f"{people:.0f} people who send {rate:.3g} a minute each, for {minutes}: "
         f"{quickest} is quickest with "
         f"{latency[quickest]:.3g} s in the median, {cheapest} makes the fewest requests; "
         f"{lost:.0f} messages were lost"
