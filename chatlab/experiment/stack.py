@@ -37,12 +37,12 @@ from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import AcceptQueue, ServerConfig
-from chatlab.sim.driver import Recorder, is_whole
 from chatlab.sim.faults import Fault, Happening, Outage, scenes
 from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
 from chatlab.sim.path import Path, Paths, Trouble
 from chatlab.sim.people import bring
+from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.sim.scene import Breakable, Scene
 from chatlab.sim.server import BEGINNING
 from chatlab.trace import Step

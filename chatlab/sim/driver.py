@@ -1,5 +1,11 @@
 """Drives one machine on simulated time: does what it wants, and gives it a `Tick` when its deadline has come.
 
+Three things needn't wait for their turn among all that happens, as long as nothing comes between:
+
+- what is sent to the person, and the wait before a further attempt, take place at once (`undisturbed`);
+- who is refused again knocks again without a word to the machine (`refused`);
+- who has only heartbeats to come rests (`chatlab.sim.rest`).
+
 A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
 number, its generation, and a timer of an old generation does nothing when it fires. A deadline that moves to
 *later* (a heartbeat's does with every sign of life) leaves the timer, which is armed again when it fires.
@@ -11,14 +17,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import inf
 from types import MappingProxyType
-from typing import Protocol
 
-from chatlab.dialects.base import Answer
-from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
+from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.sim.connection import Connection
 from chatlab.sim.http import Exchange, Session
 from chatlab.sim.network import Link, Network
 from chatlab.sim.path import NO_TROUBLE, Path, Trouble
+from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.sim.rest import Rest
 from chatlab.trace import Step
 from chatlab.transports.machine import (
@@ -46,36 +51,6 @@ from chatlab.transports.websocket import WebSocketMachine
 
 CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
 _NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
-
-
-def is_whole(answer: Answer) -> bool:
-    """Whether a poll's answer told all that there was."""
-    return answer.status == 200 and "chat-more" not in answer.headers
-
-
-class Recorder(Protocol):
-    """Counts what happens to everybody. People are numbered from 0; `at` is seconds since the run began."""
-
-    def accepted(self, person: int, client_id: str, at: float) -> None:
-        """A person's message was taken into the ledger."""
-
-    def refused(self) -> None:
-        """A person's message was not taken."""
-
-    def settled(self, client_id: str, state: DeliveryState, at: float) -> None:
-        """A message has a new state in the ledger."""
-
-    def delivered(self, person: int, message: ChatMessage, at: float) -> None:
-        """A message was shown to a person."""
-
-    def resynced(self) -> None:
-        """A person was told that messages may be missing."""
-
-    def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
-        """A person's transport has notified a status."""
-
-    def attempted(self, at: float) -> None:
-        """Somebody tries to connect: opens a WebSocket or a stream, or polls without being connected."""
 
 
 class Driver:

@@ -17,7 +17,7 @@ from chatlab.settings import AnyConfig, FallbackConfig, WebSocketConfig
 from chatlab.sim.as_written.making import make_as_written
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.driver import Driver, Recorder
+from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults import Fault, schedule
 from chatlab.sim.garbage import rare_garbage
@@ -27,6 +27,7 @@ from chatlab.sim.meter import Meter
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths
 from chatlab.sim.people import PeopleConfig, bring
+from chatlab.sim.recorder import Recorder
 from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
 from chatlab.trace import Step

@@ -13,7 +13,7 @@ from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import AnyConfig, ReconnectConfig, SSEConfig, WebSocketConfig
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.driver import Driver, is_whole
+from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults import ConnectionReset
 from chatlab.sim.latency import NetworkConfig
@@ -21,6 +21,7 @@ from chatlab.sim.model import Model
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.recorder import is_whole
 from chatlab.sim.server import Server
 from chatlab.transports.machine import Connect, Effect, Event, Tick
 
