@@ -66,7 +66,6 @@ class LadderEnvironment(Environment):
         # run() holds on to these two, so they are only ever changed in place.
         self._ready: list[Entry] = []  # descending
         self._overflow: list[Entry] = []  # heap
-        self._too_late = _OVERFLOW
         self._buckets_sampled = self._entries_sampled = 0
         self._insertions_before_retuning = 0
         self._appointments: list[SimTime] = []  # heap
@@ -104,8 +103,9 @@ class LadderEnvironment(Environment):
             else:
                 bucket.append((time, self._next_insertion(), callback, argument))
         else:
-            heappush(self._overflow, (time, self._next_insertion(), callback, argument))
-            if len(self._overflow) > self._too_late:
+            order = self._next_insertion()
+            heappush(self._overflow, (time, order, callback, argument))
+            if len(self._overflow) > _OVERFLOW and order >= self._insertions_before_retuning:
                 self._retune()
 
     @overload
@@ -165,7 +165,7 @@ class LadderEnvironment(Environment):
                 bucket.append((time, order, None, event))
         else:
             heappush(self._overflow, (time, order, None, event))
-            if len(self._overflow) > self._too_late:
+            if len(self._overflow) > _OVERFLOW:
                 self._retune()
 
     def peek(self) -> SimTime:
@@ -272,7 +272,6 @@ class LadderEnvironment(Environment):
             if not _FEWEST <= self._entries_sampled / _SAMPLE <= _MOST:
                 self._retune()
             self._buckets_sampled = self._entries_sampled = 0
-        self._too_late = _OVERFLOW
         self._current = heappop(self._numbers)
         self._ready.extend(self._buckets.pop(self._current))
         self._ready.sort(reverse=True)
@@ -282,7 +281,6 @@ class LadderEnvironment(Environment):
 
     def _retune(self) -> bool:
         """Choose the bucket width anew and move all entries, unless it is too early or wouldn't help."""
-        self._too_late = 2 * max(_OVERFLOW, len(self._overflow))  # when to ask again, if this is in vain
         insertions = self._next_insertion()  # the number taken is missed by nobody
         if insertions < self._insertions_before_retuning:
             return False
@@ -305,7 +303,6 @@ class LadderEnvironment(Environment):
         self._current = -inf
         self._ready.clear()
         self._overflow.clear()
-        self._too_late = _OVERFLOW
         return True
 
     def _best_rate(self, entries: list[Entry]) -> float:
