@@ -55,8 +55,8 @@ class Connection(ABC):
     """One TCP connection, from its first packet on.
 
     `served` is True from when the server has taken it in until it lets go; `held` while the person's side
-    still has it. From `silent_at` on everything vanishes, and neither side is told. `number` is the server's
-    for it.
+    still has it. From `silent_at` on everything vanishes, and neither side is told. What was reset may still
+    send until `gone_at`. `number` is the server's for it.
     """
 
     __slots__ = (
@@ -71,6 +71,7 @@ class Connection(ABC):
         "_up_at",
         "_up_delay",
         "_up_sent_at",
+        "gone_at",
         "held",
         "number",
         "path",
@@ -85,6 +86,7 @@ class Connection(ABC):
         self._accepted_at = 0.0
         self._forget_packets()
         self._idle: Alarm | None = None
+        self.gone_at = -inf
         self.path = path
         self.number = 0
         self.held = True
@@ -239,7 +241,8 @@ class Connection(ABC):
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""
         self._tell(self._down_behind(), self._lose, True)
-        self._environment.call_at(self._up_behind(), self._take_reset)
+        self.gone_at = self._up_behind()
+        self._environment.call_at(self.gone_at, self._take_reset)
 
     def silence(self, at: float) -> None:
         """From then on let everything vanish, and tell neither side."""

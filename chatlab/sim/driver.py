@@ -66,6 +66,8 @@ class Driver:
         "_armed_at",
         "_environment",
         "_generation",
+        "_gone_at",
+        "_handled_at",
         "_machine",
         "_make_session",
         "_messages",
@@ -109,7 +111,9 @@ class Driver:
         self._sessions = _NO_SESSIONS
         self._rest = rest if steps is None else None
         self.resting = False
-        self._abandoned = False  # a link, which may still have packets on the path, and draw its luck
+        # A former link may still have packets on the path, which draw its luck: until then, or nobody knows.
+        self._gone_at = self._handled_at = -inf
+        self._abandoned = False
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -177,7 +181,7 @@ class Driver:
         """Give the machine an event, and do what it wants."""
         if self.resting:
             self.wake()
-        now = self._environment.now
+        self._handled_at = now = self._environment.now
         machine = self._machine
         effects = machine.handle(event, now)
         if self._steps is not None:
@@ -191,7 +195,10 @@ class Driver:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
         if self.resting:
             self.wake()
-        if self._forget_link(event.link) is None:
+        link = self._forget_link(event.link)
+        if link is not None:
+            self._gone_at = link.gone_at
+        else:
             exchange = self._forget_exchange(event.link)
             assert exchange is not None
             if exchange.purpose == "poll" and isinstance(event, Answered) and is_whole(event.answer):
@@ -213,9 +220,9 @@ class Driver:
     @property
     def _horizon(self) -> float:
         """Before that there is no fault, nor the end of the run, nor will the person do anything."""
-        if self._abandoned or self._sessions:
-            return -inf
         environment = self._environment
+        if self._abandoned or self._sessions or environment.now < self._gone_at:
+            return -inf
         horizon = environment.horizon
         if horizon < environment.now:
             horizon = environment.look_ahead()
@@ -239,6 +246,7 @@ class Driver:
             recorder.attempted(at)
             self._environment.as_if(at, link.knock_again, machine.link)
         else:
+            link.held = False
             self.links = ()
         if machine.deadline < self._armed_at:
             self._arm(machine.deadline)
@@ -325,7 +333,7 @@ class Driver:
             return
         self._armed_at = inf
         self._settle()
-        deadline = self._machine.deadline
+        deadline = max(self._machine.deadline, self._handled_at)  # The machine may be ahead of the clock.
         if deadline <= self._environment.now:
             self.handle(TICK)
         elif deadline < inf:

@@ -195,7 +195,9 @@ class Link(Connection):
     # The opening handshake
 
     def _refused(self) -> None:
-        if not self.held or self._silent or not self._client.refused(self):
+        listens = self.held and not self._silent
+        alone = self._told_at <= self._environment.now  # No other end of it is still to come.
+        if not (listens and alone and self._client.refused(self)):
             self._end(REFUSED)
 
     def knock_again(self, number: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -180,6 +182,91 @@ def test_it_changes_nothing_for_special_people_and_servers(
     slow = step_by_step(scenario, 12)
     assert_the_same(run(scenario, sample=12), slow)
     assert_the_same(run(scenario, sample=0), slow)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("faults", "server", "rate"),
+    [
+        (tuple(ServerDown(at=20.3 + 9.7 * number, duration=0.5) for number in range(4)), SERVER, 0.0),
+        (
+            tuple(ConnectionReset(at=4.3 + 1.1 * number) for number in range(40)),
+            ServerConfig(accept_rate=1.0, backlog=1),
+            0.0,
+        ),
+        (
+            (
+                HighLatency(at=0.0, duration=55.0, latency=0.3, jitter=0.8),
+                *(ConnectionReset(at=10.3 + 6.1 * number) for number in range(7)),
+            ),
+            SERVER,
+            3.0,
+        ),
+    ],
+    ids=["a ping is under way", "a knock is under way", "both ways share their luck"],
+)
+def test_it_changes_nothing_where_packets_take_long(
+    faults: tuple[AnyFault, ...],
+    server: ServerConfig,
+    rate: float,
+    seed: int,
+    step_by_step: Callable[[Scenario, int], Run],
+) -> None:
+    slow = NetworkConfig(latency=LogNormal(median=0.5, p99=1.2))
+    heartbeat = HeartbeatConfig(interval=6.0, timeout=5.0)
+    scenario = crowd(faults, slow, heartbeat, rate=rate, seed=seed, server=server)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+LATENCIES = st.sampled_from(
+    [
+        LogNormal(median=0.05, p99=0.3),
+        LogNormal(median=0.2, p99=3.0),
+        LogNormal(median=0.5, p99=1.2),
+    ]  # No constants: what happens at the very same instant has no order.
+)
+BEGINS, LASTS = st.floats(0.1, 50.0), st.floats(0.3, 20.0)
+TROUBLES = st.one_of(
+    st.builds(ServerDown, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),
+    st.builds(ServerRestart, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),
+    st.builds(ConnectionReset, at=BEGINS, share=st.sampled_from([1.0, 0.5])),
+    st.builds(HalfOpen, at=BEGINS, duration=st.floats(0.0, 5.0), share=st.sampled_from([1.0, 0.5])),
+    st.builds(
+        HighLatency, at=BEGINS, duration=LASTS, latency=st.floats(0.1, 2.0), jitter=st.floats(0.1, 1.0)
+    ),
+    st.builds(IdleTimeout, at=BEGINS, duration=LASTS, timeout=st.floats(1.0, 8.0)),
+    st.builds(HttpError, at=BEGINS, duration=LASTS, retry_after=st.sampled_from([None, 2.0])),
+    st.builds(NoPong, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),
+    st.builds(Partition, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),
+)
+CROWDS = st.builds(
+    crowd,
+    st.lists(TROUBLES, max_size=4).map(tuple),
+    st.builds(NetworkConfig, latency=LATENCIES, jitter=st.sampled_from([0.0, 0.2]), tls=st.booleans()),
+    st.sampled_from([*HEARTBEATS.values(), HeartbeatConfig(interval=13.0, timeout=4.0)]),
+    rate=st.sampled_from([0.0, 0.05, 1.0]),
+    seed=st.integers(0, 1000),
+    server=st.builds(
+        ServerConfig,
+        accept_rate=st.sampled_from([None, 1.0, 5.0]),
+        backlog=st.sampled_from([1, 1000]),
+        max_connections=st.sampled_from([None, 5]),
+        rate=st.sampled_from([500.0, 1.0]),
+        burst=st.sampled_from([1000, 2]),
+        presence=st.booleans(),
+    ),
+    outbox=st.builds(OutboxConfig, max_size=st.sampled_from([1, 100]), max_age=st.sampled_from([None, 3.0])),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(scenario=CROWDS)
+def test_it_changes_nothing_whatever_happens(
+    scenario: Scenario, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=0), slow)
+    assert_the_same(run(scenario, sample=12), slow)
 
 
 def test_most_news_are_taken_ahead_and_most_heartbeats_only_counted(saved: Counter[str]) -> None:
