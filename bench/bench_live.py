@@ -129,7 +129,7 @@ def aims(work: Work, rounds: dict[str, list[Figures]]) -> Iterator[Figure]:
     for peer, at_least in ((bare, 0.8), ("python-socketio", 1.0)):
         if peer in rounds:
             reached = 1 / of_the_first(rounds[peer], rounds[ours], "wall")
-            what = f"{work.title[0].lower()}{work.title[1:]}: rate over that of {peer}"
+            what = f"{work.title}: rate over that of {peer}"
             yield Figure(item=5, what=what, reached=reached, at_least=at_least)
 
 
