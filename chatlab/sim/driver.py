@@ -197,7 +197,7 @@ class Driver:
             self.wake()
         link = self._forget_link(event.link)
         if link is not None:
-            self._gone_at = link.gone_at
+            self._gone_at = max(self._gone_at, link.gone_at)
         else:
             exchange = self._forget_exchange(event.link)
             assert exchange is not None

@@ -71,7 +71,7 @@ class Client(Protocol):
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
 
     def refused(self, link: Link) -> bool:
-        """Take the news that the link is refused, and let it knock again; False: it has to be `lost`."""
+        """Take the news that the link is refused, and let it knock again; False: `lose` is to tell it."""
 
     def wake(self) -> None:
         """Be no longer at rest: something is coming up."""

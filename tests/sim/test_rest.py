@@ -218,6 +218,23 @@ def test_it_changes_nothing_where_packets_take_long(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 4])
+def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
+    seed: int, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    """Who is expelled ahead of time has messages that would have expired before, had they waited then."""
+    slow = NetworkConfig(latency=LogNormal(median=0.5, p99=1.2))
+    scenario = crowd(
+        network=slow,
+        heartbeat=HEARTBEATS["none"],
+        rate=1.0,
+        seed=seed,
+        server=ServerConfig(rate=1.0, burst=2),
+        outbox=OutboxConfig(max_age=3.0),
+    )
+    assert_the_same(run(scenario, sample=12), step_by_step(scenario, 12))
+
+
 LATENCIES = st.sampled_from(
     [
         LogNormal(median=0.05, p99=0.3),
