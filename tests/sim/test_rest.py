@@ -235,6 +235,15 @@ def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
     assert_the_same(run(scenario, sample=12), step_by_step(scenario, 12))
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_nobody_runs_ahead_of_what_the_other_end_of_a_reset_link_still_sends(
+    seed: int, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    resets = tuple(ConnectionReset(at=0.8 + 1.7 * number) for number in range(20))
+    scenario = crowd(resets, NETWORKS["heavy tail"], HEARTBEATS["none"], rate=0.3, seed=seed)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
 LATENCIES = st.sampled_from(
     [
         LogNormal(median=0.05, p99=0.3),
