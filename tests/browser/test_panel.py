@@ -67,8 +67,11 @@ def save(page: Page) -> None:
 
 
 def open_frames(page: Page, name: str) -> Locator:
+    """The frame inspector, opened if it isn't open yet."""
     place = panel(page, name)
-    place.get_by_role("button", name="▸ Frames").click()
+    fold = place.get_by_role("button", name=re.compile("^[▸▾] Frames$"))
+    if (fold.text_content() or "").startswith("▸"):
+        fold.click()
     frames = place.locator(".cl-frames")
     expect(frames).to_be_visible()
     return frames
@@ -161,7 +164,7 @@ def test_a_filter_looks_through_the_whole_history_and_the_whole_payload(notebook
         "bob.frames.upsert_many(frame(n, kind='ping' if n % 2 else 'ack') for n in range(1, 3_001))\n"
         "bob.frames.upsert_many([frame(9_999, text='the end')])\n",
     )
-    frames = panel(notebook, "bob").locator(".cl-frames")
+    frames = open_frames(notebook, "bob")
     rows, count = frames.locator(".cl-row"), frames.locator(".cl-count")
     frames.get_by_label("Direction").select_option("")
     frames.get_by_label("Filter content").fill("")
@@ -188,7 +191,7 @@ def test_a_filter_looks_through_the_whole_history_and_the_whole_payload(notebook
 
 def test_a_frame_is_copied_as_it_was_sent(notebook: Page) -> None:
     notebook.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    frames = panel(notebook, "bob").locator(".cl-frames")
+    frames = open_frames(notebook, "bob")
     frames.locator(".cl-row").last.get_by_role("button").first.click()
     frames.get_by_role("button", name="Copy").click()
     expect(frames.get_by_role("button", name="Copied")).to_be_visible()

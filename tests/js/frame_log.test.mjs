@@ -263,3 +263,33 @@ test("cleaning up leaves no listener, no timer and no node", (t) => {
   t.mock.timers.tick(100_000);
   assert.deepEqual([page.listeners, page.model.listening, page.el.childNodes.length, page.model.sent.length], [0, 0, 0, sent]);
 });
+
+for (const parts of [1, 2]) {
+  test(`an answer in ${parts} parts leaves open what somebody has opened meanwhile, and their focus on it`, () => {
+    const page = frames(mixed());
+    page.pick("Direction", "up");
+    const button = page.$('[data-id="f1"] .cl-expand');
+    button.focus();
+    button.click();
+    const asked = page.model.asked("ready").at(-1);
+    const up = mixed().filter((row) => passes(row, asked.filter));
+    const size = Math.ceil(up.length / parts);
+    for (const part of range(parts, (part) => part)) {
+      page.feed.answer(asked, up.slice(part * size, (part + 1) * size), { part, parts, fitting: up.length, newest: 4 });
+    }
+    assert.equal(page.$('[data-id="f1"] pre').textContent, '{\n  "text": "Hello"\n}');
+    assert.equal(page.window.document.activeElement, page.$('[data-id="f1"] .cl-expand'));
+    assert.deepEqual(shown(page), ["f1"]);
+  });
+}
+
+test("what an answer in parts doesn't bring goes with its last part, whichever comes last", () => {
+  const page = frames(range(3, (n) => frame(n)));
+  page.heartbeats(true);
+  const asked = page.model.asked("ready").at(-1);
+  const known = range(8, (n) => frame(n));
+  page.feed.answer(asked, known.slice(6), { part: 1, parts: 2, fitting: 4, newest: 7, oldest: 4 });
+  page.feed.news([frame(8)]);
+  page.feed.answer(asked, known.slice(4, 6), { part: 0, parts: 2, fitting: 4, newest: 7, oldest: 4 });
+  assert.deepEqual(shown(page), ["f4", "f5", "f6", "f7", "f8"]);
+});

@@ -90,7 +90,7 @@ export class Feed {
   }
 
   #ask(type, fields) {
-    const request = { id: `${this.#view}-${++this.#requests}`, parts: new Set() };
+    const request = { id: `${this.#view}-${++this.#requests}`, parts: new Set(), rows: new Set() };
     this.#model.send({ type, request: request.id, filter: this.#filter(), ...fields });
     return request;
   }
@@ -126,7 +126,7 @@ export class Feed {
     if (reply !== undefined && !request) return; // the answer to another view, or a late one
     this.#enter(epoch);
     const replay = request !== undefined && message.replay;
-    if (replay && request.parts.size === 0) this.#list.retain((row) => row.n > message.newest); // rows between may be missing
+    if (replay) this.#renew(request, message);
     this.total = message.total ?? 0;
     this.#oldest = request ? oldest : Math.max(this.#oldest, oldest);
     const fitting = rows.filter((row) => this.#passes(row));
@@ -136,6 +136,12 @@ export class Feed {
     if (request) this.#answered(request, message);
     else this.#sequence.saw(seq);
     this.#mend();
+  }
+
+  /** Once all of an answer is there, what it doesn't bring goes, or rows between might be missing; what it brings stays as it is. */
+  #renew(request, { part, parts, newest, rows }) {
+    for (const { id } of rows) request.rows.add(id);
+    if (new Set(request.parts).add(part).size === parts) this.#list.retain(({ id, n }) => n > newest || request.rows.has(id));
   }
 
   #answered(request, { part, parts, seq }) {
