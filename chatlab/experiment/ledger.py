@@ -33,7 +33,11 @@ class Ledger:
     def __init__(self) -> None:
         self._messages: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
-        self._known_places: dict[str, int] = {}
+        self._posts: dict[tuple[str, str], int] = {}
+        self._latest: ChatMessage | None = None
+        self._latest_post = 0
+        self._posted = array("I")
+        self._places = array("q")
         self._senders = array("I")
         self._accepted_at = array("d")
         self._acked_at = array("d")
@@ -41,7 +45,6 @@ class Ledger:
         self._delivered = array("I")
         self._readers = array("I")
         self._delivered_at = array("d")
-        self._places = array("q")
         self._changed = array("I")
         self._statuses = bytearray()
         self._changed_at = array("d")
@@ -73,18 +76,26 @@ class Ledger:
 
     def delivered(self, person: int, message: ChatMessage, at: float) -> None:
         """A message was shown to a person."""
-        self._delivered.append(self._messages[message.client_id])
+        if message is not self._latest:  # It is often shown to a whole room, one after the other.
+            self._latest, self._latest_post = message, self._post(message)
+        self._delivered.append(self._latest_post)
         self._readers.append(person)
         self._delivered_at.append(at)
-        place = self._known_places.get(message.id)
-        self._places.append(self._place(message.id) if place is None else place)
+
+    def _post(self, message: ChatMessage) -> int:
+        """Return the number of a message in a log. It may be there twice, if the server forgot it."""
+        key = message.client_id, message.id
+        post = self._posts.get(key)
+        if post is None:
+            post = self._posts[key] = len(self._posts)
+            self._posted.append(self._messages[message.client_id])
+            self._places.append(self._place(message.id))
+        return post
 
     def _place(self, id: str) -> int:
         """Return the place of an id in the server's log: a number that grows within an epoch, and with it."""
         epoch, _, number = id.rpartition("-")
-        place = (self._epochs.setdefault(epoch, len(self._epochs)) << _EPOCH_BITS) + int(number)
-        self._known_places[id] = place
-        return place
+        return (self._epochs.setdefault(epoch, len(self._epochs)) << _EPOCH_BITS) + int(number)
 
     def resynced(self) -> None:
         """A person was told that messages may be missing."""
@@ -125,11 +136,12 @@ class Ledger:
     @property
     def deliveries(self) -> tuple[Column, Column, Column, Column]:
         """Of each delivery: the message, the reader, when, and its place in the server's log."""
+        posts = np.array(self._delivered, dtype=np.int64)
         return (
-            np.array(self._delivered, dtype=np.int64),
+            np.array(self._posted, dtype=np.int64)[posts],
             np.array(self._readers, dtype=np.int64),
             np.array(self._delivered_at),
-            np.array(self._places, dtype=np.int64),
+            np.array(self._places, dtype=np.int64)[posts],
         )
 
     @property

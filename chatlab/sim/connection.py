@@ -132,8 +132,11 @@ class Connection(ABC):
             self._down_sent_at = now
             if path.trouble is NO_TROUBLE and now >= path.cut_until:  # As below, but quicker.
                 self._traffic.bytes_down += size
-                self._down_delay = delay = (draw or path.down)()
-                self._down_at = at = max(now + delay, self._down_at)
+                self._down_delay = delay = path.down() if draw is None else draw()
+                at = now + delay
+                if at < self._down_at:
+                    at = self._down_at
+                self._down_at = at
                 return at
             self._down_delay = path.delay(draw or path.down)
         return self._down_behind(size)

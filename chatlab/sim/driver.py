@@ -1,8 +1,9 @@
 """Drives one machine on simulated time: does what it wants, and gives it a `Tick` when its deadline has come.
 
-Three things needn't wait for their turn among all that happens, as long as nothing comes between:
+Some things needn't wait for their turn among all that happens, as long as nothing comes between:
 
 - what is sent to the person, and the wait before a further attempt, take place at once (`undisturbed`);
+- what others say in the room is shown without an event and its effects (`hear`);
 - who is refused again knocks again without a word to the machine (`refused`);
 - who has only heartbeats to come rests (`chatlab.sim.rest`).
 
@@ -62,7 +63,7 @@ class Driver:
     """
 
     __slots__ = (
-        "_abandoned",
+        "_alone",
         "_armed_at",
         "_environment",
         "_generation",
@@ -113,7 +114,7 @@ class Driver:
         self.resting = False
         # A former link may still have packets on the path, which draw its luck: until then, or nobody knows.
         self._gone_at = self._handled_at = -inf
-        self._abandoned = False
+        self._alone = True  # There was never a link that was given up, nor a request.
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -210,18 +211,37 @@ class Driver:
 
         Then what comes by it needn't wait for its turn among all else that happens.
         """
+        environment = self._environment
         return (
             at < self._machine.deadline
+            and at < self.acts_at
             and len(self.links) == 1
             and self.path.trouble is NO_TROUBLE
-            and at < self._horizon
+            and self._alone
+            and environment.now >= self._gone_at
+            and (at < environment.horizon or at < environment.look_ahead())
         )
+
+    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
+        """Take a frame ahead of the clock, if it is but somebody else's message.
+
+        That is what a crowd gets most, and nothing comes of it but that it is shown.
+        """
+        machine = self._machine
+        if self._steps is not None or not isinstance(machine, WebSocketMachine):
+            return False
+        message = machine.hear(link, frame)
+        if message is None:
+            return False
+        self._handled_at = at
+        self._recorder.delivered(self.person, message, at)
+        return True
 
     @property
     def _horizon(self) -> float:
         """Before that there is no fault, nor the end of the run, nor will the person do anything."""
         environment = self._environment
-        if self._abandoned or self._sessions or environment.now < self._gone_at:
+        if not self._alone or environment.now < self._gone_at:
             return -inf
         horizon = environment.horizon
         if horizon < environment.now:
@@ -279,7 +299,7 @@ class Driver:
                 case Close():
                     closing = self._forget_link(effect.link) or self._forget_exchange(effect.link)
                     if closing is not None:
-                        self._abandoned = True
+                        self._alone = False
                         closing.close(effect.code, effect.reason)
                 case Ping():
                     self._link(effect.link).ping(effect.id)
@@ -311,6 +331,7 @@ class Driver:
             assert self._make_session is not None
             session = self._make_session(self)
             self._sessions = {**self._sessions, effect.transport: session}
+            self._alone = False
         purpose = effect.purpose
         if purpose == "stream" or (
             purpose == "poll" and self._machine.status is not ConnectionStatus.CONNECTED

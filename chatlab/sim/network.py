@@ -79,6 +79,9 @@ class Client(Protocol):
     def undisturbed(self, at: float) -> bool:
         """Whether nothing can come to the person up to and at that time but by the one link."""
 
+    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
+        """Take a frame at that time, if it is but somebody else's message; False: `handle` is to be told."""
+
 
 class Host(Door, Protocol):
     """The server's end of all links."""
@@ -268,13 +271,19 @@ class Link(Connection):
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of so many bytes, header included, to the person."""
-        if self._client.resting:
-            self._client.wake()
-        if self._environment.now > self.silent_at + GIVE_UP:
+        client, now = self._client, self._environment.now
+        if client.resting:
+            client.wake()
+        if now > self.silent_at + GIVE_UP:
             self.served = False
             self._door.leave(self)
-        else:
-            self._tell(self._down(size), self._take_reply, frame)
+            return
+        at = self._down(size)
+        if now <= self._told_at or not client.undisturbed(at):
+            self._told_at = at
+            self._environment.call_at(at, self._take_reply, frame)
+        elif self.held and at < self.silent_at and not client.hear(self.link, frame, at):
+            self._environment.as_if(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
         if self.held and self._environment.now < self.silent_at:

@@ -13,6 +13,7 @@ again."""
 FORGOTTEN_IDS = REMEMBERED_IDS // 10
 """So many of the oldest are forgotten together: a dict that loses its first key over and over searches ever
 longer for the next."""
+_FULL = REMEMBERED_IDS + FORGOTTEN_IDS
 
 
 class Cursor:
@@ -36,8 +37,11 @@ class Cursor:
         seen = self._seen
         if seen is None:
             seen = self._seen = {}
-        if not _note(seen, id):
+        if id in seen:
             return False
+        seen[id] = None
+        if len(seen) >= _FULL:
+            _forget(seen)
         self.last_id = id
         return True
 
@@ -46,19 +50,18 @@ class Cursor:
         posted = self._posted
         if posted is None:
             posted = self._posted = {}
-        return _note(posted, (sender, client_id))
+        if (sender, client_id) in posted:
+            return False
+        posted[sender, client_id] = None
+        if len(posted) >= _FULL:
+            _forget(posted)
+        return True
 
     def move(self, id: str | None) -> None:
         """Stand where the server says; what was seen stays seen."""
         self.last_id = id
 
 
-def _note(noted: dict[K, None], key: K) -> bool:
-    """Note the latest keys; return whether this one is new."""
-    if key in noted:
-        return False
-    noted[key] = None
-    if len(noted) >= REMEMBERED_IDS + FORGOTTEN_IDS:
-        for old in tuple(islice(noted, FORGOTTEN_IDS)):
-            del noted[old]
-    return True
+def _forget(noted: dict[K, None]) -> None:
+    for old in tuple(islice(noted, FORGOTTEN_IDS)):
+        del noted[old]

@@ -132,6 +132,12 @@ class Ledger:
         once = dialect.idempotent or not message.client_id
         return once or cursor.first(message.sender, message.client_id)
 
+    def hear(self, item: Incoming) -> ChatMessage | None:
+        """Take in what is but a new message of somebody else's, and return it; None: nothing was done."""
+        if not isinstance(item, ChatMessage) or self._notes or item.sender == self._config.sender:
+            return None
+        return item if self.cursor.advance(item.id) else None
+
     def read(self, item: Incoming, out: list[Effect]) -> None:
         """Take in what the server says, but for heartbeats, which are the connection's."""
         match item:

@@ -58,7 +58,7 @@ from math import inf
 from typing import assert_never
 
 from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
-from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
+from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.failures import REFUSED
@@ -227,6 +227,21 @@ class WebSocketMachine:
             self._state = Waiting(at)
         self.deadline = self._state.deadline
         return at
+
+    def hear(self, link: int, frame: str | bytes) -> ChatMessage | None:
+        """Take in a frame that is but a new message of somebody else's, and return that message.
+
+        So `handle` need only be told of a frame where this returns None and has done nothing.
+        """
+        state = self._state
+        if not isinstance(state, Online) or link != state.link:
+            return None
+        items = self._dialect.decode(frame)
+        message = self._ledger.hear(items[0]) if len(items) == 1 else None
+        if message is not None and state.heartbeat is not None:
+            state.heartbeat.life()
+            self.deadline = min(state.deadline, self._ledger.deadline)
+        return message
 
     @property
     def link(self) -> int:

@@ -80,6 +80,18 @@ def test_latency_runs_from_handing_over_to_showing() -> None:
     assert metrics["latency_p99"] == pytest.approx(0.5 + 0.99 * 2)
 
 
+def test_ids_are_a_rooms_own_and_a_message_may_be_posted_again() -> None:
+    chat = Chat(people=4, rooms=(0, 0, 1, 1))
+    chat.post(0, "a", 1.0)
+    chat.post(2, "b", 1.0)
+    shown = [(1, "a", "1-1"), (3, "b", "1-1"), (1, "a", "2-1"), (0, "a", "2-1"), (0, "a", "1-1")]
+    for at, (reader, name, place) in enumerate(shown):
+        chat.show(reader, name, place, float(at))
+    messages, readers, times, places = (column.tolist() for column in chat.ledger.deliveries)
+    assert (messages, readers, times) == ([0, 1, 0, 0, 0], [1, 3, 1, 0, 0], [0.0, 1.0, 2.0, 3.0, 4.0])
+    assert places[0] == places[1] == places[4] < places[2] == places[3]
+
+
 def test_history_counts_as_delivered_but_has_no_latency() -> None:
     chat = Chat(people=1)
     chat.ledger.changed(1, CONNECTED, 50.0)

@@ -78,6 +78,9 @@ class World:
     def undisturbed(self, at: float) -> bool:
         return False
 
+    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
+        return False
+
     def refused(self, link: object) -> bool:
         return False
 

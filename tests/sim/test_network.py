@@ -78,6 +78,9 @@ class Person:
     def undisturbed(self, at: float) -> bool:
         return False
 
+    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
+        return False
+
     def refused(self, link: Link) -> bool:
         return False
 

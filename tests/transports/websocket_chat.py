@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from chatlab.dialects import find_dialect
+from chatlab.dialects.base import Dialect
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.settings import ReconnectConfig, WebSocketConfig
 from chatlab.transports.machine import (
@@ -62,7 +63,7 @@ class Chat:
     def __init__(
         self,
         *,
-        dialect: str = "chatlab",
+        dialect: str | Dialect = "chatlab",
         uniform: Callable[[], float] = lambda: 0.0,
         jitter: str = "none",
         **settings: Any,
