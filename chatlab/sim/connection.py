@@ -55,8 +55,8 @@ class Connection(ABC):
     """One TCP connection, from its first packet on.
 
     `served` is True from when the server has taken it in until it lets go; `held` while the person's side
-    still has it. From `silent_at` on everything vanishes, and neither side is told. What was reset may still
-    send until `gone_at`. `number` is the server's for it.
+    still has it. From `silent_at` on everything vanishes, and neither side is told. Of what was reset or
+    given up there may be packets under way until `gone_at`. `number` is the server's for it.
     """
 
     __slots__ = (
@@ -218,7 +218,9 @@ class Connection(ABC):
     def let_go(self) -> None:
         """End it from the person's side, who hears no more of it."""
         self.held = False
-        self._environment.call_at(self._up_behind(), self._take_end)
+        at = self._up_behind()
+        self.gone_at = max(at, self._accepted_at)
+        self._environment.call_at(at, self._take_end)
 
     def _take_end(self) -> None:
         if self._accepted_at > self._environment.now:  # What has come before it is still to be read.

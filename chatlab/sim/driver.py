@@ -63,7 +63,6 @@ class Driver:
     """
 
     __slots__ = (
-        "_alone",
         "_armed_at",
         "_environment",
         "_generation",
@@ -112,9 +111,8 @@ class Driver:
         self._sessions = _NO_SESSIONS
         self._rest = rest if steps is None else None
         self.resting = False
-        # A former link may still have packets on the path, which draw its luck: until then, or nobody knows.
+        # Until then packets of a former link may be under way, and draw the path's luck.
         self._gone_at = self._handled_at = -inf
-        self._alone = True  # There was never a link that was given up, nor a request.
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -217,7 +215,7 @@ class Driver:
             and at < self.acts_at
             and len(self.links) == 1
             and self.path.trouble is NO_TROUBLE
-            and self._alone
+            and not self._sessions
             and environment.now >= self._gone_at
             and (at < environment.horizon or at < environment.look_ahead())
         )
@@ -233,7 +231,6 @@ class Driver:
         message = machine.hear(link, frame)
         if message is None:
             return False
-        self._handled_at = at
         self._recorder.delivered(self.person, message, at)
         return True
 
@@ -241,7 +238,7 @@ class Driver:
     def _horizon(self) -> float:
         """Before that there is no fault, nor the end of the run, nor will the person do anything."""
         environment = self._environment
-        if not self._alone or environment.now < self._gone_at:
+        if self._sessions or environment.now < self._gone_at:
             return -inf
         horizon = environment.horizon
         if horizon < environment.now:
@@ -299,8 +296,9 @@ class Driver:
                 case Close():
                     closing = self._forget_link(effect.link) or self._forget_exchange(effect.link)
                     if closing is not None:
-                        self._alone = False
                         closing.close(effect.code, effect.reason)
+                    if isinstance(closing, Link):
+                        self._gone_at = max(self._gone_at, closing.gone_at)
                 case Ping():
                     self._link(effect.link).ping(effect.id)
                 case Refuse():
@@ -331,7 +329,6 @@ class Driver:
             assert self._make_session is not None
             session = self._make_session(self)
             self._sessions = {**self._sessions, effect.transport: session}
-            self._alone = False
         purpose = effect.purpose
         if purpose == "stream" or (
             purpose == "poll" and self._machine.status is not ConnectionStatus.CONNECTED
@@ -365,7 +362,8 @@ class Driver:
     def _lie_down(self, deadline: float) -> None:
         """Rest, if the machine wants nothing but heartbeats; else wait for its deadline."""
         machine = self._machine
-        if self._rest is not None and len(self.links) == 1 and isinstance(machine, WebSocketMachine):
+        alone = len(self.links) == 1 and self._environment.now >= self._gone_at
+        if self._rest is not None and alone and isinstance(machine, WebSocketMachine):
             beats = self._rest.beats(machine, self.links[0])
             if beats:
                 self.resting = True

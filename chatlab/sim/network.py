@@ -247,8 +247,8 @@ class Link(Connection):
         if code == 1006:
             self.let_go()
         else:
-            at = self._up(frame_size("xx" + reason, masked=True))
-            self._environment.call_at(at, self._take_close, reason)
+            self.gone_at = self._up(frame_size("xx" + reason, masked=True))
+            self._environment.call_at(self.gone_at, self._take_close, reason)
 
     def _take_close(self, reason: str) -> None:
         if self.served and not self._silent:
@@ -282,7 +282,7 @@ class Link(Connection):
         if now <= self._told_at or not client.undisturbed(at):
             self._told_at = at
             self._environment.call_at(at, self._take_reply, frame)
-        elif self.held and at < self.silent_at and not client.hear(self.link, frame, at):
+        elif at < self.silent_at and not client.hear(self.link, frame, at):
             self._environment.as_if(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import WebSocketSettings
+from chatlab.experiment.transports import FallbackSettings, SSESettings, WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
@@ -81,13 +82,14 @@ def crowd(
     server: ServerConfig = SERVER,
     script: tuple[ScriptEntry, ...] = (),
     outbox: OutboxConfig = OUTBOX,
+    connect_timeout: float = 4.0,
 ) -> Scenario:
     return Scenario(
         seed=seed,
         duration=duration,
         people=PeopleConfig(count=12, rooms=2, send_rate=rate, arrive_over=3.0, script=script),
         transport=WebSocketSettings(
-            reconnect=RECONNECT, heartbeat=heartbeat, connect_timeout=4.0, outbox=outbox
+            reconnect=RECONNECT, heartbeat=heartbeat, connect_timeout=connect_timeout, outbox=outbox
         ),
         network=network,
         server=server,
@@ -252,12 +254,54 @@ def test_nobody_runs_ahead_of_what_the_other_end_of_a_reset_link_still_sends(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.parametrize("seed", [516, *range(5)])
+def test_nobody_rests_while_a_link_that_was_given_up_still_closes(
+    seed: int, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    """In a partition its close frame is sent again and again; the answer to it draws the person's luck."""
+    faults = (Partition(at=5.553, duration=12.3), ConnectionReset(at=27.753))
+    heartbeat = HeartbeatConfig(interval=5.0, timeout=1.5, mode="ping")
+    scenario = crowd(faults, heartbeat=heartbeat, seed=seed, rate=0.0)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("accept_rate", [None, 0.7])
+def test_nobody_runs_ahead_of_what_becomes_of_an_attempt_that_was_given_up(
+    accept_rate: float | None, seed: int, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    """Its packets may still be under way, or wait at a narrow door, when the next attempt has begun."""
+    resets = tuple(ConnectionReset(at=4.8 + 7.7 * number) for number in range(6))
+    slow = NetworkConfig(latency=LogNormal(median=0.4, p99=4.0), tls=True)
+    server = ServerConfig(accept_rate=accept_rate)
+    scenario = crowd(resets, slow, rate=0.3, seed=seed, server=server, connect_timeout=2.0)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nobody_runs_ahead_of_requests_beside_a_link(
+    seed: int, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    """A fallback that streams tries a WebSocket again from time to time."""
+    websocket = WebSocketSettings(reconnect=RECONNECT, connect_timeout=1.5)
+    stream = SSESettings(reconnect=RECONNECT)
+    scenario = replace(
+        crowd((ServerDown(at=5.3, duration=3.1),), NETWORKS["heavy tail"], rate=0.5, seed=seed),
+        transport=FallbackSettings(
+            transports=(websocket, stream), attempts_per_transport=1, upgrade_after=2.0
+        ),
+    )
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=0), slow)
+    assert_the_same(run(scenario, sample=12), slow)
+
+
 LATENCIES = st.sampled_from(
     [
         LogNormal(median=0.05, p99=0.3),
         LogNormal(median=0.2, p99=3.0),
         LogNormal(median=0.5, p99=1.2),
-    ]  # No constants: what happens at the very same instant has no order.
+    ]  # No constants: what happens at the very same instant has no order. No proxy is as patient as a beat.
 )
 BEGINS, LASTS = st.floats(0.1, 50.0), st.floats(0.3, 20.0)
 TROUBLES = st.one_of(
@@ -268,7 +312,7 @@ TROUBLES = st.one_of(
     st.builds(
         HighLatency, at=BEGINS, duration=LASTS, latency=st.floats(0.1, 2.0), jitter=st.floats(0.1, 1.0)
     ),
-    st.builds(IdleTimeout, at=BEGINS, duration=LASTS, timeout=st.floats(1.0, 8.0)),
+    st.builds(IdleTimeout, at=BEGINS, duration=LASTS, timeout=st.floats(1.0, 8.0).map(lambda s: s + 0.0037)),
     st.builds(HttpError, at=BEGINS, duration=LASTS, retry_after=st.sampled_from([None, 2.0])),
     st.builds(NoPong, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),
     st.builds(Partition, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),

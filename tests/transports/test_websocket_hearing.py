@@ -20,6 +20,7 @@ OTHERS = json.dumps(message("e-2"))
 
 def waiting_for_a_pong() -> Chat:
     chat = online()
+    chat.hear(message("e-1"))
     chat.tick()
     return chat
 
@@ -58,8 +59,9 @@ MORE_TO_IT: dict[str, Any] = {
 def twins(make: Callable[[], Chat]) -> tuple[Chat, Chat]:
     """Return two who have both seen a first message, if they are online."""
     told, quiet = make(), make()
-    for chat in (told, quiet):
-        chat.hear(message("e-1"))
+    if make is not waiting_for_a_pong:  # Else that would be a sign of life.
+        for chat in (told, quiet):
+            chat.hear(message("e-1"))
     return told, quiet
 
 
