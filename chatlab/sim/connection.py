@@ -22,7 +22,7 @@ from math import inf, nan
 from typing import Protocol
 
 from chatlab.sim.alarm import Alarm
-from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import NO_TROUBLE, Path
 
@@ -86,15 +86,15 @@ class Connection(ABC):
         self._accepted_at = 0.0
         self._forget_packets()
         self._idle: Alarm | None = None
-        self.gone_at = -inf
+        self.gone_at = LONG_AGO
         self.path = path
         self.number = 0
         self.held = True
         self.served = False
-        self.silent_at = -inf if path.swallowing else inf
+        self.silent_at = LONG_AGO if path.swallowing else inf
 
     def _forget_packets(self) -> None:
-        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = -inf
+        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = LONG_AGO
         self._up_delay = self._down_delay = nan
 
     # Packets. Whoever takes one checks for himself whether he is still there.

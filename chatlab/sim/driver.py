@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.sim.connection import Connection
+from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.http import Exchange, Session
 from chatlab.sim.network import Link, Network
 from chatlab.sim.path import NO_TROUBLE, Path, Trouble
@@ -101,7 +102,7 @@ class Driver:
         self.name = name
         self.path = path
         self.links: tuple[Link, ...] = ()
-        self.read_at = self.acts_at = -inf
+        self.read_at = self.acts_at = LONG_AGO
         self._machine = machine
         self._network = network
         self._environment = network.environment
@@ -112,7 +113,7 @@ class Driver:
         self._rest = rest if steps is None else None
         self.resting = False
         # Until then packets of a former link may be under way, and draw the path's luck.
-        self._gone_at = self._handled_at = -inf
+        self._gone_at = self._handled_at = LONG_AGO
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -239,7 +240,7 @@ class Driver:
         """Before that there is no fault, nor the end of the run, nor will the person do anything."""
         environment = self._environment
         if self._sessions or environment.now < self._gone_at:
-            return -inf
+            return LONG_AGO
         horizon = environment.horizon
         if horizon < environment.now:
             horizon = environment.look_ahead()

@@ -41,6 +41,9 @@ _OVERFLOW = 1024  # most late entries before the current bucket is called too wi
 _PRIORITY = 1 << 52  # more insertions than a run can make
 _NOTHING = object()  # the argument of a callback that takes none
 
+LONG_AGO = -inf
+"""Before all time: one number for everybody, where each `-inf` would make another."""
+
 
 class LadderEnvironment(Environment):
     """A `simpy.Environment` on a self-tuning bucket queue, which also runs bare callables.

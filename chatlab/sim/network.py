@@ -16,7 +16,7 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
-from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.path import NO_TROUBLE, Path
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import (
@@ -54,8 +54,9 @@ def frame_size(content: str | bytes, *, masked: bool) -> int:
 
 def query_size(query: Mapping[str, str]) -> int:
     """Return the bytes of a query: quickly, where nothing in it has to be escaped."""
-    if query and all(map(_PLAIN, query.values())):
-        return sum(map(len, query)) + sum(map(len, query.values())) + 2 * len(query) - 1
+    values = "".join(query.values())
+    if query and _PLAIN(values):
+        return len("".join(query)) + len(values) + 2 * len(query) - 1
     return len(urlencode(query))
 
 
@@ -127,7 +128,7 @@ class Link(Connection):
         self._accepted = False
         self._opened = False
         self._standing = False
-        self._told_at = -inf
+        self._told_at = LONG_AGO
         self.query = query
 
     @property

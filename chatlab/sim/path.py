@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from chatlab.luck import Luck
+from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 
 RETRANSMIT, MAX_RETRANSMIT = 1.0, 60.0
@@ -58,7 +59,7 @@ class Line:
     __slots__ = ("_free_at",)
 
     def __init__(self) -> None:
-        self._free_at = -inf
+        self._free_at = LONG_AGO
 
     def leave(self, now: float, size: int, bandwidth: float) -> float:
         """Return when the last of so many bytes has left."""
@@ -91,7 +92,7 @@ class Path:
         self.connect = connect
         self.refusing = 0
         self.swallowing = 0
-        self.cut_until = -inf
+        self.cut_until = LONG_AGO
         self.trouble = own
         self._troubles: tuple[Trouble, ...] = (own,) if own is not NO_TROUBLE else _NO_TROUBLES
         self._lines: dict[str, Line] | None = None

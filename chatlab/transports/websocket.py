@@ -125,7 +125,7 @@ class Online:
         self.opened_at = now
         self.heartbeat = heartbeat
         self.drain_until = inf
-        self.answered_at = -inf
+        self.answered_at = _LONG_AGO
 
     @property
     def name(self) -> str:
@@ -149,6 +149,7 @@ class Waiting:
 
 
 IDLE = Idle()
+_LONG_AGO = -inf  # One number for everybody, where each `-inf` would make another.
 
 
 class WebSocketMachine:
