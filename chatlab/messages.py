@@ -56,19 +56,19 @@ class OutgoingMessage(Struct, frozen=True, gc=False, omit_defaults=True, tag_fie
     client_id: str = ""
 
     def __post_init__(self) -> None:
-        size = _utf8_size("text", self.text)
+        size, data_size = _utf8_size("text", self.text), len(self.data or b"")
         id_size = _utf8_size("client_id", self.client_id)
         if id_size > MAX_CLIENT_ID_SIZE:
             raise InvalidMessage(
                 f"the client_id has {id_size:,} bytes; it may have at most {MAX_CLIENT_ID_SIZE}, "
                 "so choose a shorter one, or leave it empty"
             )
-        for what, size_ in (("text", size), ("data", len(self.data or b""))):
-            if size_ > MAX_CONTENT_SIZE:
-                raise InvalidMessage(
-                    f"the {what} has {size_:,} bytes; a message holds at most {MAX_CONTENT_SIZE:,}, "
-                    "so send it in parts"
-                )
+        if size > MAX_CONTENT_SIZE or data_size > MAX_CONTENT_SIZE:
+            what, too_many = ("text", size) if size > MAX_CONTENT_SIZE else ("data", data_size)
+            raise InvalidMessage(
+                f"the {what} has {too_many:,} bytes; a message holds at most {MAX_CONTENT_SIZE:,}, "
+                "so send it in parts"
+            )
         if not size and self.data is None:
             raise InvalidMessage("the message is empty; give it text or data")
 

@@ -25,7 +25,7 @@ from chatlab.live.http_transport import SSETransport
 from chatlab.live.kinds import websocket_url
 from chatlab.live.portal import background_loop
 from chatlab.live.transport import ChatTransport, WebSocketTransport
-from chatlab.messages import ChatEvent, OutgoingMessage
+from chatlab.messages import ChatEvent
 from chatlab.settings import OutboxConfig, SSEConfig, WebSocketConfig
 
 WINDOW = 64
@@ -50,6 +50,13 @@ class Frame(msgspec.Struct):
     text: str = ""
     client_id: str = ""
     posted_at: datetime | None = None
+
+
+class Post(msgspec.Struct, tag_field="type", tag="message"):
+    """A message as a bare client sends it: of the same shape as ours, but nobody checks its size."""
+
+    text: str
+    client_id: str
 
 
 encode = msgspec.json.Encoder().encode
@@ -103,7 +110,7 @@ async def websockets_sender(url: str) -> AsyncIterator[Send]:
         async def send(text: str) -> None:
             client_id = f"{next(numbers)}"
             acked = waiting[client_id] = asyncio.get_running_loop().create_future()
-            await connection.send(encode(OutgoingMessage(text=text, client_id=client_id)).decode())
+            await connection.send(encode(Post(text=text, client_id=client_id)).decode())
             await acked
 
         reading = asyncio.create_task(read())
@@ -120,7 +127,7 @@ async def httpx_sender(url: str) -> AsyncIterator[Send]:
         headers = {"Content-Type": "application/json", "X-CSRF-Token": token}
 
         async def send(text: str) -> None:
-            content = encode(OutgoingMessage(text=text, client_id=f"{next(numbers)}"))
+            content = encode(Post(text=text, client_id=f"{next(numbers)}"))
             response = await client.post("/messages", params=ADA, headers=headers, content=content)
             response.raise_for_status()
 

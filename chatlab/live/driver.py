@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from threading import Lock, get_ident
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 from chatlab.trace import Step
 from chatlab.transports.machine import (
@@ -111,20 +111,22 @@ class LiveDriver:
         The events aren't dated before `not_before`, which a clock may round down.
         """
         here = get_ident() == self._thread or self._is_here()
+        machine, record = self.machine, self._record
         effects: list[Effect] = []
         with self._lock:
             now = self.loop.time()
             if now < not_before:
                 now = not_before
             for event in events:
-                caused = self.machine.handle(event, now)
+                caused = machine.handle(event, now)
                 effects += caused
-                if self._record is not None:
-                    self._note(self._record, Step(now, self._person, event, tuple(caused)))
-            self._deadline = self.machine.deadline
+                if record is not None:
+                    self._note(record, Step(now, self._person, event, tuple(caused)))
+            self._deadline = machine.deadline
             self._effects.extend(effects)
             wake = not here and not self._woken
-            self._woken = self._woken or wake
+            if wake:
+                self._woken = True
         if here:
             self._carry_out()
         elif wake:
@@ -152,37 +154,41 @@ class LiveDriver:
         if self._carrying_out:  # An application's callback has fed another event: its effects queue behind.
             return
         self._carrying_out = True
+        effects, listen = self._effects, self._listen
         try:
-            while self._effects:
-                self._perform(self._effects.popleft())
+            while effects:
+                effect = effects.popleft()
+                if type(effect) is Settle or type(effect) is Deliver or type(effect) is Notify:
+                    listen(effect)
+                else:
+                    self._perform(effect)
         finally:
             self._carrying_out = False
         if self._deadline < self._armed_at:
             self._arm()
 
-    def _perform(self, effect: Effect) -> None:
-        match effect:
-            case Deliver() | Settle() | Notify():
-                self._listen(effect)
-            case Send() | SendBytes():
-                if (connection := self._connections.get(effect.link)) is not None:
-                    connection.send(effect.data)
-            case OpenWebSocket():
-                assert self._open_link is not None
-                connection = self._connections[effect.link] = self._open_link(self, effect)
-                self._start(effect.link, connection)
-            case Fetch():
-                assert self._fetch is not None
-                self._start(effect.link, self._fetch(self, effect))
-            case Ping():
-                if (connection := self._connections.get(effect.link)) is not None:
-                    connection.ping(effect.id)
-            case Close():
-                self._connections.pop(effect.link, None)
-                if (link := self._links.pop(effect.link, None)) is not None:
-                    link.close(effect.code, effect.reason)
-            case Refuse():
-                pass  # `feed` has returned it to whoever submitted the message.
+    def _perform(self, effect: OpenWebSocket | Fetch | Send | SendBytes | Ping | Close | Refuse) -> None:
+        if type(effect) is Send or type(effect) is SendBytes:
+            if (connection := self._connections.get(effect.link)) is not None:
+                connection.send(effect.data)
+        elif type(effect) is OpenWebSocket:
+            assert self._open_link is not None
+            connection = self._connections[effect.link] = self._open_link(self, effect)
+            self._start(effect.link, connection)
+        elif type(effect) is Fetch:
+            assert self._fetch is not None
+            self._start(effect.link, self._fetch(self, effect))
+        elif type(effect) is Ping:
+            if (connection := self._connections.get(effect.link)) is not None:
+                connection.ping(effect.id)
+        elif type(effect) is Close:
+            self._connections.pop(effect.link, None)
+            if (link := self._links.pop(effect.link, None)) is not None:
+                link.close(effect.code, effect.reason)
+        elif type(effect) is Refuse:
+            pass  # `feed` has returned it to whoever submitted the message.
+        else:
+            assert_never(effect)
 
     def _start(self, number: int, link: Link) -> None:
         self._links[number] = link

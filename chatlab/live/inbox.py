@@ -26,15 +26,18 @@ class Inbox:
         self._readers: deque[Waiter] = deque()
 
     def put(self, event: ChatEvent) -> None:
-        """Add an event, from any thread."""
-        events = self._events
-        with self._lock:
-            events.append(event)
-            if len(events) > self._capacity:
-                events.popleft()
-                self._overrun += 1
+        """Add an event, from any thread: without the lock, as `get` looks for it once more where it waits."""
+        self._events.append(event)
+        if len(self._events) > self._capacity:
+            self._make_room()
         if self._readers:
             self._wake_next()
+
+    def _make_room(self) -> None:
+        with self._lock:
+            while len(self._events) > self._capacity:
+                self._events.popleft()
+                self._overrun += 1
 
     def set_open(self, more: bool) -> None:
         """Say whether more may come; a reader of a closed and empty inbox is at its end."""
@@ -59,8 +62,11 @@ class Inbox:
                     return None
                 reader = Waiter()
                 self._readers.append(reader)
+                if self._events:  # It came meanwhile, to no reader.
+                    self._readers.pop()
+                    continue
             try:
-                await reader
+                await reader.woken
             except asyncio.CancelledError:
                 self._pass_on(reader)
                 raise

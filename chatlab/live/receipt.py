@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
+
+from msgspec import Struct
 
 from chatlab.errors import ChatError, ChatSendError, InvalidMessage
 from chatlab.live.waiter import Waiter
@@ -11,21 +13,18 @@ from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.transports.machine import Settle
 
 # An enum's attributes and properties cost more than the rest of a change of state together.
-_QUEUED, _SENT = DeliveryState.QUEUED, DeliveryState.SENT
+_QUEUED, _SENT, _FAILED = DeliveryState.QUEUED, DeliveryState.SENT, DeliveryState.FAILED
+_DROPPED, _EXPIRED = DeliveryState.DROPPED, DeliveryState.EXPIRED
 
 
-class Receipt:
+class Receipt(Struct, eq=False):
     """An accepted message, and its state. May be read on any thread, and awaited on any loop."""
 
-    __slots__ = ("_final_sent", "_lock", "_waiters", "error", "message", "state")
-
-    def __init__(self, message: OutgoingMessage, lock: threading.Lock, *, acks: bool) -> None:
-        self.message = message
-        self.state = _QUEUED
-        self.error: ChatError | None = None
-        self._final_sent = not acks
-        self._lock = lock
-        self._waiters: tuple[Waiter, ...] = ()  # And no list, which most would have for nothing.
+    message: OutgoingMessage
+    _acks: bool
+    state: DeliveryState = _QUEUED
+    error: ChatError | None = None
+    _waiters: list[Waiter] = []
 
     @property
     def client_id(self) -> str:
@@ -39,21 +38,21 @@ class Receipt:
 
     def ends(self, state: DeliveryState) -> bool:
         """Whether a state would be its last."""
-        return self._final_sent if state is _SENT else state is not _QUEUED
+        return not self._acks if state is _SENT else state is not _QUEUED
 
     async def settled(self) -> DeliveryState:
         """Wait for the final state and return it; where it isn't `acked` or `sent`, `error` says why."""
-        with self._lock:
-            if self.final:
-                return self.state
-            waiter = Waiter()
-            self._waiters += (waiter,)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            with self._lock:
-                self._waiters = tuple(other for other in self._waiters if other is not waiter)
-            raise
+        if self.ends(self.state):
+            return self.state
+        waiter = Waiter()
+        self._waiters.append(waiter)
+        if not self.ends(self.state):  # It may have ended meanwhile, without this waiter.
+            try:
+                await waiter.woken
+            except asyncio.CancelledError:
+                with contextlib.suppress(ValueError):
+                    self._waiters.remove(waiter)
+                raise
         return self.state
 
     def settle(self, settle: Settle) -> None:
@@ -62,15 +61,14 @@ class Receipt:
         if not self.ends(state):
             self.state = state
             return
-        with self._lock:
-            if state is DeliveryState.FAILED:
-                self.error = ChatSendError(settle.status or 0, settle.reason)
-            elif state in (DeliveryState.DROPPED, DeliveryState.EXPIRED):
-                self.error = ChatError(f"{state}: {settle.reason}")
-            self.state = state
-            waiters, self._waiters = self._waiters, ()
-        for waiter in waiters:
+        if state is _FAILED:
+            self.error = ChatSendError(settle.status or 0, settle.reason)
+        elif state is _DROPPED or state is _EXPIRED:
+            self.error = ChatError(f"{state}: {settle.reason}")
+        self.state = state  # First: whoever begins to wait from now on sees it.
+        for waiter in tuple(self._waiters):
             waiter.wake()
+        self._waiters.clear()
 
     def __repr__(self) -> str:
         return f"Receipt({self.client_id!r}, {self.state.value})"
@@ -81,7 +79,6 @@ class Receipts:
 
     def __init__(self, *, acks: bool) -> None:
         self._acks = acks
-        self._lock = threading.Lock()
         self._unsettled: dict[str, Receipt] = {}
 
     def __len__(self) -> int:
@@ -92,7 +89,7 @@ class Receipts:
 
         Errors: `InvalidMessage` where a message of that client id is still unsettled.
         """
-        receipt = Receipt(message, self._lock, acks=self._acks)
+        receipt = Receipt(message, self._acks)
         if self._unsettled.setdefault(message.client_id, receipt) is not receipt:
             raise InvalidMessage(
                 f"a message with client_id {message.client_id!r} is still on its way; give each its own"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from random import SystemRandom
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, assert_never
 
 from chatlab.dialects import find_dialect
 from chatlab.errors import ConnectError, OutboxFull
@@ -70,6 +70,7 @@ class ChatTransport:
         self._settled: Subscribers[Receipt] = Subscribers()
         self._change = StatusChange(ConnectionStatus.DISCONNECTED)
         self._waiters: list[tuple[Callable[[StatusChange], bool], asyncio.Future[StatusChange]]] = []
+        self._waits = config.outbox.overflow == "wait"
         self._sending = _Turns()
 
     @property
@@ -203,9 +204,9 @@ class ChatTransport:
         Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` where a message of that client
         id is still unsettled. The policy `wait` waits for room instead, first come, first served.
         """
-        if self.config.outbox.overflow != "wait":
-            return self.submit(message)
-        return await self._on_loop(lambda: self._send_in_turn(message))
+        if self._waits:
+            return await self._on_loop(lambda: self._send_in_turn(message))
+        return self.submit(message)
 
     async def _send_in_turn(self, message: OutgoingMessage | str) -> Receipt:
         async with self._sending.turn:
@@ -228,7 +229,7 @@ class ChatTransport:
         driver = self._driver
         receipt = self._receipts.new(message)
         for effect in driver.feed(Submit(message)):
-            if isinstance(effect, Refuse):
+            if type(effect) is Refuse:
                 self._receipts.withdraw(receipt)
                 raise OutboxFull(
                     f"the outbox is full ({self.config.outbox.max_size} messages); "
@@ -274,20 +275,19 @@ class ChatTransport:
     # From the driver, on its loop
 
     def _listen(self, effect: Deliver | Notify | Settle) -> None:
-        match effect:
-            case Deliver():
-                self._deliver(effect.event)
-            case Settle():
-                receipt = self._receipts.settle(effect)
-                if receipt is not None:
-                    self._settled.tell(receipt)
+        if type(effect) is Settle:
+            receipt = self._receipts.settle(effect)
+            if receipt is not None:
+                self._settled.tell(receipt)
+            if self._waits:
                 self._sending.room.set()
-            case Notify():
-                self._notify(effect.change)
-
-    def _deliver(self, event: ChatEvent) -> None:
-        self._inbox.put(event)
-        self._events.tell(event)
+        elif type(effect) is Deliver:
+            self._inbox.put(effect.event)
+            self._events.tell(effect.event)
+        elif type(effect) is Notify:
+            self._notify(effect.change)
+        else:
+            assert_never(effect)
 
     def _notify(self, change: StatusChange) -> None:
         self._change = change
@@ -297,7 +297,7 @@ class ChatTransport:
         else:
             self._inbox.set_open(True)
         self._changes.tell(change)
-        self._deliver(ChatEvent("connection", reason=change.reason, change=change))
+        self._listen(Deliver(ChatEvent("connection", reason=change.reason, change=change)))
         for wanted, reached in self._waiters:
             if wanted(change) and not reached.done():
                 reached.set_result(change)

@@ -17,7 +17,9 @@ MAX_FRAGMENTS = 4096
 TLS_RECORDS = frozenset({0x15, 0x16})
 """First bytes of an alert and of a handshake. Source: RFC 8446 §5.1."""
 
-_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+# An enum's attribute takes as long as much else that is done for a frame.
+_OPEN, _BINARY = State.OPEN, Opcode.BINARY
+_DATA = (Opcode.TEXT, _BINARY, Opcode.CONT)
 
 
 class WebSocketClient(ClientConnection):
@@ -29,6 +31,8 @@ class WebSocketClient(ClientConnection):
     """
 
     _head = b""
+    _prompt = True
+    """Whether the next frame goes out at once: it is the first since something came in, or a burst ended."""
     _corked = False
     _end: asyncio.TimerHandle | None = None
     _take: Callable[[list[str | bytes]], object] | None = None
@@ -54,23 +58,28 @@ class WebSocketClient(ClientConnection):
     # What goes out
 
     def push(self, frame: str | bytes) -> None:
-        """Send a frame, without waiting: the first of a turn of the loop at once, the others as one write.
+        """Send a frame, without waiting: the first of a burst at once, the others as one write.
+
+        Where each frame is answered before the next one, all are the first. To ask the loop for its next turn
+        after each would take longer than to write it.
 
         One that can't be sent any more is dropped, since the reader reports how the connection ended.
         """
-        if self.protocol.state is not State.OPEN:
+        if self.protocol.state is not _OPEN:
             return
         if isinstance(frame, str):
             self.protocol.send_text(frame.encode())
         else:
             self.protocol.send_binary(frame)
-        if not self._corked:
+        if self._prompt:
+            self._prompt = False
+            self.send_data()
+        elif not self._corked:
             self._corked = True
             self.loop.call_soon(self._uncork)
-            self.send_data()
 
     def _uncork(self) -> None:
-        self._corked = False
+        self._corked, self._prompt = False, True
         self._flush()
 
     def _flush(self) -> None:
@@ -91,6 +100,7 @@ class WebSocketClient(ClientConnection):
     def data_received(self, data: bytes) -> None:
         if self.response is None:
             self._head = (self._head + data)[:5]
+        self._prompt = True
         self._flush()  # The library would write frame by frame.
         super().data_received(data)
         if self._take is not None:
@@ -121,7 +131,7 @@ class WebSocketClient(ClientConnection):
                 self._assemble(fragments[0].opcode, b"".join(fragment.data for fragment in fragments))
 
     def _assemble(self, kind: Opcode, data: BytesLike) -> None:
-        if kind is Opcode.BINARY:
+        if kind is _BINARY:
             self._messages.append(bytes(data))
             return
         try:
@@ -133,7 +143,7 @@ class WebSocketClient(ClientConnection):
         """Take no further message. Source: RFC 6455 §7.1.7, §8.1."""
         self._failed = True
         self._fragments = []
-        if self.protocol.state is State.OPEN:
+        if self.protocol.state is _OPEN:
             self.protocol.fail(code, reason)
             self._flush()
 

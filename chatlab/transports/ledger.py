@@ -25,6 +25,8 @@ from chatlab.transports.cursor import Cursor
 from chatlab.transports.machine import Deliver, Effect, Refuse, Settle
 from chatlab.transports.outbox import Outbox
 
+_ACKED = DeliveryState.ACKED  # An enum's attribute takes longer than an effect is made in.
+
 
 class Ledger:
     """One person's accepted messages, and what that person has received.
@@ -82,13 +84,12 @@ class Ledger:
 
     def submit(self, message: OutgoingMessage, now: float, out: list[Effect]) -> None:
         """Accept a message, or refuse it."""
-        outbox = self.outbox
+        outbox, size = self.outbox, message.size
         if message.client_id in outbox:
             out.append(Refuse(message.client_id, "duplicate"))
-        elif not outbox.accepts(message.size):
+        elif not outbox.accepts(size):
             out.append(Refuse(message.client_id, "full"))
-        else:
-            dropped = outbox.push(message, now)
+        elif dropped := outbox.push(message, size, now):
             out.extend(Settle(id, DeliveryState.DROPPED, "the outbox is full") for id in dropped)
 
     def take(self) -> OutgoingMessage | None:
@@ -143,11 +144,11 @@ class Ledger:
         match item:
             case ChatMessage():
                 if item.client_id and item.sender == self._config.sender:
-                    self.settle(Settle(item.client_id, DeliveryState.ACKED), out)
+                    self.settle(Settle(item.client_id, _ACKED), out)
                 if self._note(item, out) if self._notes else self.cursor.advance(item.id):
                     out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
             case Ack():
-                self.settle(Settle(item.client_id, DeliveryState.ACKED), out)
+                self.settle(Settle(item.client_id, _ACKED), out)
             case Nack():
                 self.settle(Settle(item.client_id, DeliveryState.FAILED, item.reason, item.status), out)
             case ChatEvent():

@@ -3,6 +3,9 @@
 A driver (on SimPy, on virtual time, or on real sockets) calls `handle` with each event as it happens and
 carries out the effects in order. It owes the machine a `Tick` when `deadline` has come, and nothing else.
 
+Events and effects are told by their type: nothing derives from them, and to ask whether one is an instance
+of another's class goes to msgspec's metaclass each time, which takes as long as to make two.
+
 Links number connections and requests. A machine ignores whatever an abandoned link still says, so a
 driver may report late without harm.
 """
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, final
 
 from msgspec import Struct
 
@@ -50,26 +53,31 @@ def _spoken(kind: FailureKind, code: int | None, reason: str) -> str:
 # Events: what happened.
 
 
+@final
 class Connect(Struct, frozen=True, tag=True):
     """The application wants to be connected."""
 
 
+@final
 class Disconnect(Struct, frozen=True, tag=True):
     """The application wants to be disconnected: after what can still be sent, or without `drain` at once."""
 
     drain: bool = True
 
 
+@final
 class Submit(Struct, frozen=True, tag=True, gc=False):
     """The application hands over a message, which has a `client_id`."""
 
     message: OutgoingMessage
 
 
+@final
 class Typing(Struct, frozen=True, tag=True):
     """The person types; worth telling only while connected."""
 
 
+@final
 class Opened(Struct, frozen=True, tag=True, gc=False):
     """The link is open: its opening handshake is done, or a stream was answered with 200.
 
@@ -80,6 +88,7 @@ class Opened(Struct, frozen=True, tag=True, gc=False):
     protocol: str = ""
 
 
+@final
 class Received(Struct, frozen=True, tag=True, gc=False):
     """A text frame has come in."""
 
@@ -87,6 +96,7 @@ class Received(Struct, frozen=True, tag=True, gc=False):
     data: str
 
 
+@final
 class ReceivedBytes(Struct, frozen=True, tag=True, gc=False):
     """A binary frame, or a piece of a response's body, has come in."""
 
@@ -94,6 +104,7 @@ class ReceivedBytes(Struct, frozen=True, tag=True, gc=False):
     data: bytes
 
 
+@final
 class Answered(Struct, frozen=True, tag=True, gc=False):
     """A request has been answered in full; of a stream's refusal only the beginning is told."""
 
@@ -101,6 +112,7 @@ class Answered(Struct, frozen=True, tag=True, gc=False):
     answer: Answer
 
 
+@final
 class Pong(Struct, frozen=True, tag=True, gc=False):
     """The Pong frame for an earlier `Ping` effect has come in (RFC 6455 §5.5.3)."""
 
@@ -108,6 +120,7 @@ class Pong(Struct, frozen=True, tag=True, gc=False):
     id: int
 
 
+@final
 class Closed(Struct, frozen=True, tag=True, gc=False):
     """The link has ended, or has never come to be."""
 
@@ -115,6 +128,7 @@ class Closed(Struct, frozen=True, tag=True, gc=False):
     failure: Failure
 
 
+@final
 class Tick(Struct, frozen=True, tag=True):
     """The machine's deadline may have come."""
 
@@ -137,6 +151,7 @@ Event = (
 # Effects: what the driver must now do, in order.
 
 
+@final
 class OpenWebSocket(Struct, frozen=True, tag=True, gc=False):
     """Open a WebSocket to the configured URL, with this path and these query parameters added.
 
@@ -154,6 +169,7 @@ class OpenWebSocket(Struct, frozen=True, tag=True, gc=False):
     protocols: tuple[str, ...] = ()
 
 
+@final
 class Fetch(Struct, frozen=True, tag=True, gc=False):
     """Make a request, and report what is `Answered`.
 
@@ -169,6 +185,7 @@ class Fetch(Struct, frozen=True, tag=True, gc=False):
     transport: int = 0
 
 
+@final
 class Send(Struct, frozen=True, tag=True, gc=False):
     """Send a text frame."""
 
@@ -176,6 +193,7 @@ class Send(Struct, frozen=True, tag=True, gc=False):
     data: str
 
 
+@final
 class SendBytes(Struct, frozen=True, tag=True, gc=False):
     """Send a binary frame."""
 
@@ -183,6 +201,7 @@ class SendBytes(Struct, frozen=True, tag=True, gc=False):
     data: bytes
 
 
+@final
 class Ping(Struct, frozen=True, tag=True, gc=False):
     """Send a Ping frame, and report its `Pong` with the same id."""
 
@@ -190,6 +209,7 @@ class Ping(Struct, frozen=True, tag=True, gc=False):
     id: int
 
 
+@final
 class Close(Struct, frozen=True, tag=True, gc=False):
     """Close the link, and don't report its end: the machine has done with it.
 
@@ -202,18 +222,21 @@ class Close(Struct, frozen=True, tag=True, gc=False):
     reason: str = ""
 
 
+@final
 class Deliver(Struct, frozen=True, tag=True, gc=False):
     """Give the application an event."""
 
     event: ChatEvent
 
 
+@final
 class Notify(Struct, frozen=True, tag=True, gc=False):
     """Tell the application of a change of status."""
 
     change: StatusChange
 
 
+@final
 class Settle(Struct, frozen=True, tag=True, gc=False):
     """An accepted message has a new state in the ledger; `status` is the refusing server's HTTP status."""
 
@@ -223,6 +246,7 @@ class Settle(Struct, frozen=True, tag=True, gc=False):
     status: int | None = None
 
 
+@final
 class Refuse(Struct, frozen=True, tag=True, gc=False):
     """A submitted message was not accepted, and isn't in the ledger."""
 

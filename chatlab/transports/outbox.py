@@ -79,16 +79,17 @@ class Outbox:
         limit = self._config.max_bytes
         return len(self._queue) < self._config.max_size and (limit is None or self._bytes + size <= limit)
 
-    def push(self, message: OutgoingMessage, now: float) -> list[str]:
-        """Queue a message that `accepts` has allowed; return the ids that were dropped for it, or its own."""
-        entry = Entry(message, now, message.size)
+    def push(self, message: OutgoingMessage, size: int, now: float) -> list[str]:
+        """Queue a message of so many bytes that `accepts` has allowed; return the ids that were dropped for
+        it, or its own."""
+        entry = Entry(message, now, size)
         dropped = []
-        while self._queue and not self._fits(entry.size):
+        while self._queue and not self._fits(size):
             if self._config.overflow == "drop-newest":
                 return [message.client_id]
             dropped.append(self._pop_oldest().message.client_id)
         self._queue[message.client_id] = entry
-        self._bytes += entry.size
+        self._bytes += size
         return dropped
 
     def _pop_oldest(self) -> Entry:

@@ -90,6 +90,8 @@ from chatlab.transports.machine import (
 )
 from chatlab.transports.standing import Standing
 
+_SENT = DeliveryState.SENT  # An enum's attribute takes longer than an effect is made in.
+
 PONG_GAP = 0.1
 """Seconds between two answers to a server's pings, so that a flood of them isn't doubled."""
 
@@ -276,38 +278,39 @@ class WebSocketMachine:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
         out: list[Effect] = []
         state = self._state
-        match event:
-            case Received() | ReceivedBytes():
-                if isinstance(state, Online) and event.link == state.link:
-                    self._receive(state, event.data, now, out)
-            case Tick():
-                self._tick(now, out)
-            case Closed():
-                if isinstance(state, Connecting | Online) and event.link == state.link:
-                    self._fail(event.failure, now, out)
-            case Submit():
-                self._ledger.submit(event.message, now, out)
-                if isinstance(state, Online):
-                    self._flush(state.link, out)
-            case Opened():
-                if isinstance(state, Connecting) and event.link == state.link:
-                    self._open(state, event.protocol, now, out)
-            case Pong():
-                if isinstance(state, Online) and event.link == state.link and state.heartbeat is not None:
-                    state.heartbeat.life()
-                    self._measure(state.heartbeat, event.id, now)
-            case Connect():
-                self._connect(now, out)
-            case Disconnect():
-                self._disconnect(event.drain, now, out)
-            case Typing():
-                frame = self._dialect.typing(self._config)
-                if isinstance(state, Online) and frame is not None:
-                    out.append(Send(state.link, frame))
-            case Answered():
-                pass  # A WebSocket makes no requests.
-            case unknown:
-                assert_never(unknown)
+        if type(event) is Received or type(event) is ReceivedBytes:
+            if isinstance(state, Online) and event.link == state.link:
+                self._receive(state, event.data, now, out)
+        elif type(event) is Tick:
+            self._tick(now, out)
+        elif type(event) is Submit:
+            self._ledger.submit(event.message, now, out)
+            if isinstance(state, Online):
+                self._flush(state.link, out)
+            if not self._ledger.ages:
+                return out  # No deadline has moved.
+        elif type(event) is Closed:
+            if isinstance(state, Connecting | Online) and event.link == state.link:
+                self._fail(event.failure, now, out)
+        elif type(event) is Opened:
+            if isinstance(state, Connecting) and event.link == state.link:
+                self._open(state, event.protocol, now, out)
+        elif type(event) is Pong:
+            if isinstance(state, Online) and event.link == state.link and state.heartbeat is not None:
+                state.heartbeat.life()
+                self._measure(state.heartbeat, event.id, now)
+        elif type(event) is Connect:
+            self._connect(now, out)
+        elif type(event) is Disconnect:
+            self._disconnect(event.drain, now, out)
+        elif type(event) is Typing:
+            frame = self._dialect.typing(self._config)
+            if isinstance(state, Online) and frame is not None:
+                out.append(Send(state.link, frame))
+        elif type(event) is Answered:
+            pass  # A WebSocket makes no requests.
+        else:
+            assert_never(event)
         deadline = self._state.deadline
         self.deadline = min(deadline, self._ledger.deadline) if self._ledger.ages else deadline
         return out
@@ -436,22 +439,23 @@ class WebSocketMachine:
     def _flush(self, link: int, out: list[Effect]) -> None:
         while (message := self._ledger.take()) is not None:
             out.append(_frame(link, self._dialect.encode(self._config, message)))
-            out.append(Settle(message.client_id, DeliveryState.SENT))
+            out.append(Settle(message.client_id, _SENT))
 
     def _receive(self, state: Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
         if state.heartbeat is not None:
             state.heartbeat.life()
         for item in self._dialect.decode(frame):
-            match item:
-                case ServerPong():
-                    if state.heartbeat is not None:
-                        self._measure(state.heartbeat, item.id, now)
-                case ServerPing():
-                    if now - state.answered_at >= PONG_GAP:
-                        state.answered_at = now
-                        out.append(Send(state.link, self._dialect.pong(item.id)))
-                case _:
-                    self._ledger.read(item, out)
+            if isinstance(item, ChatMessage):  # Looked for first, as it comes most often.
+                self._ledger.read(item, out)
+            elif isinstance(item, ServerPong):
+                if state.heartbeat is not None:
+                    self._measure(state.heartbeat, item.id, now)
+            elif isinstance(item, ServerPing):
+                if now - state.answered_at >= PONG_GAP:
+                    state.answered_at = now
+                    out.append(Send(state.link, self._dialect.pong(item.id)))
+            else:
+                self._ledger.read(item, out)
         self._flush(state.link, out)
         if state.drain_until < inf and not self.unsettled:
             self._leave(out)

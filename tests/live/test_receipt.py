@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -17,8 +17,9 @@ from tests.live.watch import PATIENCE, until
 S = DeliveryState
 
 
-def receipt(acks: bool = True) -> Receipt:
-    return Receipt(OutgoingMessage(text="x", client_id="a"), threading.Lock(), acks=acks)
+def accepted(acks: bool = True) -> tuple[Receipts, Receipt]:
+    receipts = Receipts(acks=acks)
+    return receipts, receipts.new(OutgoingMessage(text="x", client_id="a"))
 
 
 def settle(state: DeliveryState, reason: str = "", status: int | None = None) -> Settle:
@@ -26,10 +27,10 @@ def settle(state: DeliveryState, reason: str = "", status: int | None = None) ->
 
 
 async def test_sent_is_final_only_where_there_are_no_acks() -> None:
-    with_acks, without = receipt(), receipt(acks=False)
+    (some, with_acks), (others, without) = accepted(), accepted(acks=False)
     assert (with_acks.state, with_acks.final, with_acks.client_id) == (S.QUEUED, False, "a")
-    for one in (with_acks, without):
-        one.settle(settle(S.SENT))
+    for receipts in (some, others):
+        receipts.settle(settle(S.SENT))
     assert (with_acks.final, without.final) == (False, True)
     assert await without.settled() is S.SENT
     assert repr(without) == "Receipt('a', sent)"
@@ -46,47 +47,75 @@ async def test_sent_is_final_only_where_there_are_no_acks() -> None:
     ],
 )
 async def test_the_final_state_comes_with_its_reason(final: Settle, error: str | None) -> None:
-    one = receipt()
+    receipts, one = accepted()
     waiters = [asyncio.create_task(one.settled()) for _ in range(3)]
     await asyncio.sleep(0)
-    one.settle(settle(S.SENT))
+    receipts.settle(settle(S.SENT))
     assert not any(waiter.done() for waiter in waiters)
-    one.settle(final)
+    receipts.settle(final)
     assert await asyncio.wait_for(asyncio.gather(*waiters, one.settled()), PATIENCE) == [final.state] * 4
     assert (None if one.error is None else str(one.error)) == error
     assert isinstance(one.error, ChatSendError) == (final.state is S.FAILED)
 
 
 async def test_a_cancelled_waiter_leaves_the_others_waiting() -> None:
-    one = receipt()
+    receipts, one = accepted()
     first, second = asyncio.create_task(one.settled()), asyncio.create_task(one.settled())
     await until(lambda: len(one._waiters) == 2)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     assert len(one._waiters) == 1
-    one.settle(settle(S.ACKED))
+    receipts.settle(settle(S.ACKED))
     assert await second is S.ACKED
 
 
+@pytest.mark.parametrize("wake", [True, False])
+async def test_one_that_ends_just_before_somebody_waits_is_not_waited_for(wake: bool) -> None:
+    receipts, one = accepted()
+
+    class Late(list[Any]):
+        def append(self, waiter: Any) -> None:
+            if wake:
+                super().append(waiter)
+            receipts.settle(settle(S.ACKED))  # On another thread, which may have seen the waiter or not.
+            if not wake:
+                super().append(waiter)
+
+    one._waiters = Late()
+    assert await asyncio.wait_for(one.settled(), PATIENCE) is S.ACKED
+
+
+async def test_who_is_cancelled_when_already_woken_does_no_harm() -> None:
+    receipts, one = accepted()
+    task = asyncio.create_task(one.settled())
+    await until(lambda: len(one._waiters) == 1)
+    receipts.settle(settle(S.ACKED))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert one._waiters == []
+    assert await one.settled() is S.ACKED
+
+
 async def test_other_loops_and_threads_may_wait() -> None:
-    one = receipt()
+    receipts, one = accepted()
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(asyncio.run, one.settled()) for _ in range(4)]
         await until(lambda: len(one._waiters) == 4)
-        one.settle(settle(S.ACKED))
+        receipts.settle(settle(S.ACKED))
         assert [future.result(PATIENCE) for future in futures] == [S.ACKED] * 4
 
 
 def test_a_waiter_whose_loop_has_closed_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
-    one = receipt()
+    receipts, one = accepted()
 
     async def impatient() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(one.settled(), 0.01)
 
     asyncio.run(impatient())
-    one.settle(settle(S.ACKED))
+    receipts.settle(settle(S.ACKED))
     assert asyncio.run(one.settled()) is S.ACKED
     assert caplog.records == []
 

@@ -15,7 +15,7 @@ from tests.live.watch import PATIENCE
 
 
 async def wait(waiter: Waiter) -> None:
-    await waiter
+    await waiter.woken
 
 
 async def test_it_is_woken_on_its_own_thread_and_once_more_does_no_harm() -> None:
@@ -26,7 +26,7 @@ async def test_it_is_woken_on_its_own_thread_and_once_more_does_no_harm() -> Non
     assert waiter.wake()
     assert waiter.wake()
     await asyncio.wait_for(task, PATIENCE)
-    await waiter
+    await waiter.woken
 
 
 async def test_it_is_woken_from_another_thread() -> None:
@@ -55,7 +55,7 @@ def test_it_tells_that_its_loop_has_closed() -> None:
 
     async def make() -> None:
         waiters.append(Waiter())
-        await waiters[0]
+        await waiters[0].woken
 
     task = loop.create_task(make())
     loop.run_until_complete(asyncio.sleep(0))
@@ -90,7 +90,7 @@ async def test_all_that_are_woken_within_a_turn_of_the_loop_wake_it_once(
         thread = threading.Thread(target=lambda waiters=waiters: [waiter.wake() for waiter in waiters])
         thread.start()
         thread.join()  # Before the loop has its next turn.
-        assert not any(waiter._woken.done() for waiter in waiters)
+        assert not any(waiter.woken.done() for waiter in waiters)
         await asyncio.wait_for(asyncio.gather(*map(wait, waiters)), PATIENCE)
         assert len(calls) == turn
 

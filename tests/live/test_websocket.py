@@ -304,6 +304,49 @@ async def test_a_burst_is_two_writes_in_order_and_a_close_comes_behind_it(
         assert got[:-1] == [(TEXT, b"%d" % number) for number in range(200)]
 
 
+async def test_one_frame_after_each_answer_goes_at_once_and_asks_for_no_turn_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    got: list[tuple[int, bytes]] = []
+
+    async def echo(peer: Peer) -> None:
+        await peer.upgrade()
+        while not got or got[-1][0] != CLOSE:
+            got.append(await peer.frame())
+            await peer.send(frame(*got[-1]))
+
+    async with Misbehaving(echo) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        connection = rig.link._connection
+        assert connection is not None
+        asked: list[Any] = []
+        call_soon = connection.loop.call_soon
+
+        def noted(callback: Any, *arguments: Any, **options: Any) -> Any:
+            if getattr(callback, "__self__", None) is connection:
+                asked.append(callback)
+            return call_soon(callback, *arguments, **options)
+
+        monkeypatch.setattr(connection.loop, "call_soon", noted)
+
+        async def echoed(text: str) -> None:
+            rig.link.send(text)
+            assert connection.protocol.data_to_send() == []
+            await until(lambda: rig.events[-1] == Received(1, text))
+
+        for number in range(10):
+            await echoed(f"{number}")
+        assert asked == []
+        rig.link.send("10")
+        rig.link.send("11")
+        assert len(asked) == 1
+        rig.link.close(1000, "")
+        await rig.done()
+        assert [data for kind, data in got if kind == TEXT] == [b"%d" % number for number in range(12)]
+
+
 async def test_a_frame_that_comes_too_late_is_dropped_and_the_reader_tells_why() -> None:
     async with Misbehaving(friendly) as server:
         rig = Rig(server)

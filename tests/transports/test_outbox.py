@@ -20,7 +20,8 @@ def outbox_of(*ids: str, **settings: Any) -> Outbox:
 
 
 def push(outbox: Outbox, id: str, now: float = 0.0, text: str = "x") -> list[str]:
-    return outbox.push(OutgoingMessage(text, client_id=id), now)
+    message = OutgoingMessage(text, client_id=id)
+    return outbox.push(message, message.size, now)
 
 
 def taken(outbox: Outbox, acks: bool = True) -> list[str]:
