@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -32,8 +32,7 @@ def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = No
         ]
 
     if axes is None:
-        names = max(text_width(name, TEXT) for name in runs) * 25.4 / 72
-        axes = new_row(3, width=70.0, height=24.0 + 7.0 * len(runs), left=names + 3.0, right=4.0)
+        axes = new_row(3, **layout(runs))
     late = [run.metrics["latency_p50"] or 0.0 for run in runs.values()]
     latest = [run.metrics["latency_p95"] or 0.0 for run in runs.values()]
     first, second, third = axes
@@ -52,6 +51,12 @@ def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = No
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
     return axes
+
+
+def layout(names: Collection[str]) -> dict[str, float]:
+    """Return the millimetres of each of three charts of runs with those names, as `new_row` takes them."""
+    room = max(text_width(name, TEXT) for name in names) * 25.4 / 72
+    return {"width": 70.0, "height": 24.0 + 7.0 * len(names), "left": room + 3.0, "right": 4.0}
 
 
 def _bars(

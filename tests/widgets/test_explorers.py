@@ -68,6 +68,20 @@ def test_a_heartbeat_slower_than_the_proxy_is_seen_to_be_cut() -> None:
 
 
 @pytest.mark.parametrize("make", EXPLORERS)
+def test_a_plot_bears_no_trace_of_those_before_it(make: Callable[[], Explorer]) -> None:
+    explorer = answered(make())
+    picture, values = explorer.picture.png, explorer.values
+    for end in ("low", "high"):
+        for control in explorer.controls.values():
+            if isinstance(control, Slider):
+                control.value = getattr(control, end)
+        assert answered(explorer).picture.png != picture
+    for name, value in values.items():
+        explorer.controls[name].value = value
+    assert answered(explorer).picture.png == picture
+
+
+@pytest.mark.parametrize("make", EXPLORERS)
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_the_ends_of_every_slider_have_a_plot(make: Callable[[], Explorer], end: str) -> None:
     explorer = answered(make())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from chatlab.experiment.backoff import herd_returns
 from chatlab.plots.backoff import plot_backoff
 from chatlab.plots.herd import plot_returns
-from chatlab.plots.style import figure_of, new_row
+from chatlab.plots.sheet import Sheet
+from chatlab.plots.style import figure_of
 from chatlab.presets import PRESETS
 from chatlab.settings import JITTERS, ReconnectConfig
 from chatlab.widgets.explorers.explorer import Answer, Explorer, choice, choices
@@ -28,10 +30,13 @@ def explore_backoff() -> Explorer:
         "multiplier": Slider("Your multiplier", 2.0, 1.0, 4.0),
         "outage": Slider("The server is gone (s)", 60.0, 1.0, 300.0),
     }
-    return Explorer("How long do clients wait, and do they come back as a herd?", controls, _answer)
+    return Explorer(
+        "How long do clients wait, and do they come back as a herd?", controls, partial(_answer, Sheet())
+    )
 
 
 def _answer(
+    sheet: Sheet,
     systems: tuple[str, ...],
     jitter: Any,
     base_delay: float,
@@ -48,7 +53,7 @@ def _answer(
     )
     configs = {name: PRESETS[name].reconnect for name in systems[:5]} | {OWN: own}
     herds = {name: herd_returns(config, PEOPLE, outage) for name, config in configs.items()}
-    left, right = new_row(2, left=22.0)
+    left, right = sheet.row(2, left=22.0)
     plot_backoff(configs, samples=SAMPLES, ax=left)
     plot_returns(herds, ax=right)
     busiest = max(herds, key=lambda name: herds[name].busiest())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from chatlab.experiment.closed_forms import false_alarm_after
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import StatusSpan
@@ -9,7 +11,8 @@ from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.detection import plot_alarms, plot_detection
-from chatlab.plots.style import INK, TITLE, figure_of, new_row
+from chatlab.plots.sheet import Sheet
+from chatlab.plots.style import INK, TITLE, figure_of
 from chatlab.plots.timeline import plot_statuses
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.faults import HalfOpen, IdleTimeout
@@ -31,15 +34,17 @@ def explore_heartbeat() -> Explorer:
         "loss": Slider("Lost on each way (%)", 1.0, 0.0, 20.0),
     }
     return Explorer(
-        "How soon is a dead connection noticed, and does a proxy cut a quiet one first?", controls, _answer
+        "How soon is a dead connection noticed, and does a proxy cut a quiet one first?",
+        controls,
+        partial(_answer, Sheet()),
     )
 
 
-def _answer(interval: float, timeout: float, idle: float, loss: float) -> Answer:
+def _answer(sheet: Sheet, interval: float, timeout: float, idle: float, loss: float) -> Answer:
     heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
     beating, silent = _transport(heartbeat), _transport(heartbeat.replace(enabled=False))
     lanes = {"beats": _proxied(beating, idle), "none": _proxied(silent, idle)}
-    left, middle, right = new_row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
+    left, middle, right = sheet.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
     plot_detection(_noticed(beating), interval, timeout, ax=left)
     plot_alarms(interval, loss / 100, ax=middle)
     plot_statuses(lanes, ax=right)

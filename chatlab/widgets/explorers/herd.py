@@ -16,6 +16,7 @@ from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.plots.curves import plot_queue, plot_rates
 from chatlab.plots.herd import plot_refused, plot_returns
+from chatlab.plots.sheet import Sheet
 from chatlab.plots.style import figure_of, new_row
 from chatlab.presets import PRESETS
 from chatlab.settings import HeartbeatConfig
@@ -67,7 +68,7 @@ class HerdExplorer(Explorer):
         super().__init__(
             "Everybody loses the server at once. Do they all come back, and when?",
             controls,
-            _formulas,
+            partial(_formulas, Sheet()),
             buttons,
         )
 
@@ -118,13 +119,15 @@ def explore_herd() -> HerdExplorer:
     return HerdExplorer()
 
 
-def _formulas(systems: tuple[str, ...], people: float, outage: float, rate: float, backlog: float) -> Answer:
+def _formulas(
+    sheet: Sheet, systems: tuple[str, ...], people: float, outage: float, rate: float, backlog: float
+) -> Answer:
     if not systems:
         raise SettingsError("Systems: choose one or more")
     counted = min(round(people), FORMULA_PEOPLE)
     herds = {name: herd_returns(PRESETS[name].reconnect, counted, outage) for name in systems}
     refused = {name: herd.refused(rate, backlog, round(people)) for name, herd in herds.items()}
-    left, right = new_row(2, left=24.0, height=26.0 + 9.0 * len(herds))
+    left, right = sheet.row(2, left=24.0, height=26.0 + 9.0 * len(herds))
     plot_returns(herds, ax=left)
     plot_refused(refused, ax=right)
     tightest = max(herds, key=lambda name: herds[name].busiest())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from chatlab.experiment.closed_forms import long_poll_cost, short_poll_cost
 from chatlab.experiment.reading import read
 from chatlab.experiment.transports import AnyTransport, LongPollingSettings, ShortPollingSettings
 from chatlab.plots.polling import plot_polling
-from chatlab.plots.style import figure_of, new_axes
+from chatlab.plots.sheet import Sheet
+from chatlab.plots.style import figure_of
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
@@ -22,10 +25,10 @@ def explore_polling() -> Explorer:
         "hold": Slider("Long poll held (s)", 25.0, 1.0, 120.0, "log"),
         "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
     }
-    return Explorer("What does it cost to be quick?", controls, _answer)
+    return Explorer("What does it cost to be quick?", controls, partial(_answer, Sheet()))
 
 
-def _answer(rate: float, interval: float, hold: float, delay: float) -> Answer:
+def _answer(sheet: Sheet, rate: float, interval: float, hold: float, delay: float) -> Answer:
     measured = {
         "short": _measured(ShortPollingSettings(interval=interval), rate, delay, REQUESTS * interval),
         "long": _measured(
@@ -41,7 +44,7 @@ def _answer(rate: float, interval: float, hold: float, delay: float) -> Answer:
         hold=hold,
         delay=delay,
         measured={name: found for name, found in measured.items() if found is not None},
-        ax=new_axes(left=16.0),
+        ax=sheet.row(left=16.0)[0],
     )
     short, long = short_poll_cost(rate, interval, delay), long_poll_cost(rate, hold, delay)
     return Answer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import (
     AnyTransport,
@@ -12,8 +14,9 @@ from chatlab.experiment.transports import (
 )
 from chatlab.experiment.worlds import run
 from chatlab.live.kinds import TITLES
+from chatlab.plots.sheet import Sheet
 from chatlab.plots.style import figure_of
-from chatlab.plots.transports import plot_transports
+from chatlab.plots.transports import layout, plot_transports
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
@@ -35,10 +38,10 @@ def explore_transports() -> Explorer:
         "interval": Slider("Short poll every (s)", 3.0, 0.2, 30.0, "log"),
         "outage": Slider("The server is gone (s)", 0.0, 0.0, 60.0),
     }
-    return Explorer("Which transport suits which chat?", controls, _answer)
+    return Explorer("Which transport suits which chat?", controls, partial(_answer, Sheet()))
 
 
-def _answer(people: float, rate: float, delay: float, interval: float, outage: float) -> Answer:
+def _answer(sheet: Sheet, people: float, rate: float, delay: float, interval: float, outage: float) -> Answer:
     duration = min(max(60.0 * MESSAGES / (rate * people), 60.0), LONGEST) + 2 * outage
     faults = (ServerDown(at=20.0, duration=outage),) if outage else ()
     transports: dict[str, AnyTransport] = {
@@ -60,7 +63,7 @@ def _answer(people: float, rate: float, delay: float, interval: float, outage: f
         )
         for name, transport in transports.items()
     }
-    axes = plot_transports(runs)
+    axes = plot_transports(runs, axes=sheet.row(3, **layout(runs)))
     lost = sum(result.metrics["lost"] or 0 for result in runs.values())
     latency = {name: result.metrics["latency_p50"] or 0.0 for name, result in runs.items()}
     cheapest = min(runs, key=lambda name: runs[name].metrics["requests"] or 0)

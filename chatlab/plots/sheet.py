@@ -1,0 +1,41 @@
+"""A figure that is drawn on again and again, for a plot that follows a slider.
+
+Much of the work of a small plot is to make its axes, and for each tick two marks, two labels and a line of
+the grid. They are the same from frame to frame, so a sheet keeps them, and takes away only what was drawn.
+"""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from chatlab.plots.lettering import LetteringCanvas
+from chatlab.plots.style import figure_of, new_row
+
+
+class Sheet:
+    """Hands out the same axes each time they are asked for, as if they were new; for one thread at a time.
+
+    They keep their scales, ticks and dress, so draw on them what sets its limits and words each time, as all
+    plots of chatlab do.
+    """
+
+    def __init__(self) -> None:
+        self._layout: tuple[int, dict[str, float]] | None = None
+        self._row: list[Axes] = []
+
+    def row(self, count: int = 1, **layout: float) -> list[Axes]:
+        """Return what `new_row` does, with nothing on it: the row of the last time if it has that layout."""
+        if (count, layout) != self._layout:
+            self._row, self._layout = new_row(count, **layout), (count, layout)
+            LetteringCanvas(figure_of(self._row[0]))
+        for ax in self._row:
+            _wipe(ax)
+        return self._row
+
+
+def _wipe(ax: Axes) -> None:
+    """Take what was drawn away, and leave the axes, their ticks and titles."""
+    for artist in [*ax.lines, *ax.patches, *ax.texts, *ax.collections, *ax.artists]:
+        artist.remove()
+    if legend := ax.get_legend():
+        legend.remove()

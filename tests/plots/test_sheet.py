@@ -1,0 +1,76 @@
+"""A sheet: the same axes each time, and no trace of what was drawn before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from matplotlib.axes import Axes
+
+from chatlab.plots import plot_alarms, plot_backoff, plot_detection, plot_polling
+from chatlab.plots.lettering import LetteringCanvas
+from chatlab.plots.sheet import Sheet
+from chatlab.plots.style import figure_of, new_row, png
+from chatlab.presets import PRESETS
+
+
+def test_axes_are_those_of_the_last_time_and_placed_as_new_ones() -> None:
+    sheet = Sheet()
+    row = sheet.row(2, left=20.0)
+    assert [ax.get_position().bounds for ax in row] == [
+        ax.get_position().bounds for ax in new_row(2, left=20.0)
+    ]
+    assert sheet.row(2, left=20.0) == row
+    assert isinstance(figure_of(row[0]).canvas, LetteringCanvas)
+
+
+@pytest.mark.parametrize(("count", "left"), [(2, 21.0), (1, 20.0)])
+def test_another_layout_has_a_figure_of_its_own(count: int, left: float) -> None:
+    sheet = Sheet()
+    before = figure_of(sheet.row(2, left=20.0)[0])
+    row = sheet.row(count, left=left)
+    assert len(row) == count
+    assert figure_of(row[0]) is not before
+
+
+def test_what_was_drawn_is_gone() -> None:
+    sheet = Sheet()
+    (ax,) = sheet.row()
+    ax.plot([1, 2], label="line")
+    ax.bar([1, 2], [1, 2])
+    ax.text(1, 1, "text")
+    ax.scatter([1], [1])
+    ax.legend()
+    assert sheet.row() == [ax]
+    assert [*ax.lines, *ax.patches, *ax.texts, *ax.collections, *ax.artists] == []
+    assert ax.get_legend() is None
+
+
+PLOTS: dict[str, list[Callable[[Axes], object]]] = {
+    "backoff": [
+        lambda ax: plot_backoff({name: PRESETS[name].reconnect for name in list(PRESETS)[:4]}, ax=ax),
+        lambda ax: plot_backoff(PRESETS["seed"].reconnect, ax=ax, attempts=3),
+    ],
+    "alarms": [lambda ax: plot_alarms(30.0, 0.01, ax=ax), lambda ax: plot_alarms(3.0, 0.0, ax=ax)],
+    "detection": [
+        lambda ax: plot_detection([12.0, 25.0], 30.0, 10.0, ax=ax),
+        lambda ax: plot_detection([1.5], 1.0, 1.0, ax=ax),
+    ],
+    "polling": [
+        lambda ax: plot_polling(0.2, ax=ax),
+        lambda ax: plot_polling(10.0, interval=60.0, delay=0.5, measured={"short": (30.0, 1.0)}, ax=ax),
+    ],
+}
+
+
+@pytest.mark.parametrize("plots", PLOTS.values(), ids=PLOTS)
+def test_a_plot_on_a_used_sheet_is_that_on_a_new_one(plots: list[Callable[[Axes], object]]) -> None:
+    used = Sheet()
+    for plot in [*plots, *reversed(plots)]:
+        new = Sheet()
+        pictures = []
+        for sheet in (used, new):
+            (ax,) = sheet.row()
+            plot(ax)
+            pictures.append(png(figure_of(ax)))
+        assert pictures[0] == pictures[1]
