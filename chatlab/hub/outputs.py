@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, final
 
 from msgspec import Struct
 
 from chatlab.messages import ChatMessage
 
 
+@final
 class Keep(Struct, frozen=True, gc=False):
     """Write the message to the room's history, before anything that follows; then whoever waits for the
     room's next message can read it."""
@@ -18,6 +19,7 @@ class Keep(Struct, frozen=True, gc=False):
     message: ChatMessage
 
 
+@final
 class Reply(Struct, frozen=True, gc=False):
     """Send a frame to these members."""
 
@@ -25,6 +27,7 @@ class Reply(Struct, frozen=True, gc=False):
     frame: str | bytes
 
 
+@final
 class Expel(Struct, frozen=True, gc=False):
     """Close a member's connection."""
 

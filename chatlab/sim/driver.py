@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import inf
 from types import MappingProxyType
+from typing import assert_never
 
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.sim.connection import Connection
@@ -274,36 +275,37 @@ class Driver:
 
     def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
         recorder = self._recorder
-        for effect in effects:
-            match effect:  # What is most frequent comes first.
-                case Deliver():
-                    event = effect.event
-                    if event.message is not None:
-                        recorder.delivered(self.person, event.message, now)
-                    elif event.type == "resync":
-                        recorder.resynced()
-                case Send() | SendBytes():
-                    self._link(effect.link).send(effect.data)
-                case Notify():
-                    recorder.changed(self.person, effect.change.status, now)
-                case OpenWebSocket():
-                    recorder.attempted(now)
-                    link = self._network.open(self.path, self, effect.link, effect.query)
-                    self.links = (*self.links, link)
-                case Settle():
-                    recorder.settled(effect.client_id, effect.state, now)
-                case Fetch():
-                    self._fetch(effect, now)
-                case Close():
-                    closing = self._forget_link(effect.link) or self._forget_exchange(effect.link)
-                    if closing is not None:
-                        closing.close(effect.code, effect.reason)
-                    if isinstance(closing, Link):
-                        self._gone_at = max(self._gone_at, closing.gone_at)
-                case Ping():
-                    self._link(effect.link).ping(effect.id)
-                case Refuse():
-                    pass  # `submit` has seen to it.
+        for effect in effects:  # What is most frequent comes first.
+            if type(effect) is Deliver:
+                event = effect.event
+                if event.message is not None:
+                    recorder.delivered(self.person, event.message, now)
+                elif event.type == "resync":
+                    recorder.resynced()
+            elif type(effect) is Send or type(effect) is SendBytes:
+                self._link(effect.link).send(effect.data)
+            elif type(effect) is Notify:
+                recorder.changed(self.person, effect.change.status, now)
+            elif type(effect) is OpenWebSocket:
+                recorder.attempted(now)
+                link = self._network.open(self.path, self, effect.link, effect.query)
+                self.links = (*self.links, link)
+            elif type(effect) is Settle:
+                recorder.settled(effect.client_id, effect.state, now)
+            elif type(effect) is Fetch:
+                self._fetch(effect, now)
+            elif type(effect) is Close:
+                closing = self._forget_link(effect.link) or self._forget_exchange(effect.link)
+                if closing is not None:
+                    closing.close(effect.code, effect.reason)
+                if isinstance(closing, Link):
+                    self._gone_at = max(self._gone_at, closing.gone_at)
+            elif type(effect) is Ping:
+                self._link(effect.link).ping(effect.id)
+            elif type(effect) is Refuse:
+                pass  # `submit` has seen to it.
+            else:
+                assert_never(effect)
 
     def _link(self, number: int) -> Link:
         for link in self.links:

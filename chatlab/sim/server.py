@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil, log1p
+from typing import assert_never
 
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
@@ -164,18 +165,20 @@ class Server:
         """Do what the hub wants."""
         connections = self._connections
         for output in outputs:
-            match output:
-                case Reply(members, frame):
-                    size = frame_size(frame, masked=False)
-                    for member in members:
-                        if (connection := connections.get(member)) is not None:
-                            connection.reply(frame, size)
-                case Expel(member, code, reason):
-                    connections.pop(member).dismiss(code, reason)
-                    self.carry_out(self.hub.leave(member))
-                case Keep(room):
-                    # The hub's own log is the history: `stop` empties it where a restart is to lose it.
-                    self._service.wake(room)
+            if type(output) is Reply:
+                frame = output.frame
+                size = frame_size(frame, masked=False)
+                for member in output.members:
+                    if (connection := connections.get(member)) is not None:
+                        connection.reply(frame, size)
+            elif type(output) is Keep:
+                # The hub's own log is the history: `stop` empties it where a restart is to lose it.
+                self._service.wake(output.room)
+            elif type(output) is Expel:
+                connections.pop(output.member).dismiss(output.code, output.reason)
+                self.carry_out(self.hub.leave(output.member))
+            else:
+                assert_never(output)
 
     # Faults
 

@@ -149,6 +149,11 @@ class Ledger:
                     out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
             case Ack():
                 self.settle(Settle(item.client_id, _ACKED), out)
+            case Welcome():
+                if item.resync:
+                    self.report_gap(out)
+                if item.resync or self.cursor.last_id is None:
+                    self.cursor.move(item.cursor)
             case Nack():
                 self.settle(Settle(item.client_id, DeliveryState.FAILED, item.reason, item.status), out)
             case ChatEvent():
@@ -157,11 +162,6 @@ class Ledger:
                 if item.id:
                     self.cursor.advance(item.id)
                 out.append(Deliver(ChatEvent("unreadable", reason=item.reason, payload=item.excerpt)))
-            case Welcome():
-                if item.resync:
-                    self.report_gap(out)
-                if item.resync or self.cursor.last_id is None:
-                    self.cursor.move(item.cursor)
             case ServerPing() | ServerPong():
                 pass
             case unknown:
