@@ -52,13 +52,14 @@ def plot_polling(
         ax.plot(cost.latency, cost.requests, ".", color=short.colour, markersize=4)
         _name(ax, f"{each:g} s", cost, (4, 3), short.colour, SMALL)
     pushed = Cost(floor, push_cost(delay).latency, delay)
-    for name, cost, style in (
-        ("push: none", pushed, push),
-        (f"long poll, {hold:g} s", long_poll_cost(rate, hold, delay), long),
-        (f"short poll, {interval:g} s", short_poll_cost(rate, interval, delay), short),
+    polled, held = short_poll_cost(rate, interval, delay), long_poll_cost(rate, hold, delay)
+    for name, cost, style, offset in (
+        ("push: none", pushed, push, (8, 4)),
+        (f"long poll, {hold:g} s", held, long, (8, -14) if _in_the_way(polled, held) else (8, 4)),
+        (f"short poll, {interval:g} s", polled, short, (8, 4) if interval < LONGEST / 4 else (-8, -14)),
     ):
         ax.plot(cost.latency, cost.requests, style.marker, color=style.colour, markersize=7, zorder=4)
-        _name(ax, name, cost, (8, 4), style.colour, TEXT)
+        _name(ax, name, cost, offset, style.colour, TEXT)
     for latency, requests in (measured or {}).values():
         ax.plot(latency, max(requests, floor), "x", color=INK, markersize=8, markeredgewidth=1.3, zorder=5)
     for axis in (ax.xaxis, ax.yaxis):
@@ -66,7 +67,7 @@ def plot_polling(
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.minorticks_off()  # they are half of the work, and the grid has none
     ax.set_xlim(min(delay or 0.01, curve[0].latency) / 1.6, curve[-1].latency * 3)
-    ax.set_ylim(floor / 1.8, curve[0].requests * 2)
+    ax.set_ylim(floor / 1.8, curve[0].requests * 3)
     ax.grid(visible=True, color=FAINT, linewidth=0.4)
     ax.set_axisbelow(True)
     dress(
@@ -79,6 +80,11 @@ def plot_polling(
     return ax
 
 
+def _in_the_way(one: Cost, other: Cost) -> bool:
+    """Whether one stands where the name of the other would be, on its right."""
+    return 1 < one.latency / other.latency < 10 and 1 / 4 < one.requests / other.requests < 4
+
+
 def _name(ax: Axes, name: str, cost: Cost, offset: tuple[int, int], colour: str, points: float) -> None:
     bold = "bold" if points == TEXT else "normal"
     at = (cost.latency, cost.requests)
@@ -87,6 +93,7 @@ def _name(ax: Axes, name: str, cost: Cost, offset: tuple[int, int], colour: str,
         at,
         offset,
         textcoords="offset points",
+        ha="left" if offset[0] > 0 else "right",
         fontsize=points,
         fontweight=bold,
         color=colour,

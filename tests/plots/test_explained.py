@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -130,6 +132,39 @@ def test_the_marks_lie_where_the_closed_forms_say() -> None:
     assert {"short poll, 5 s", "long poll, 20 s", "push: none", "0.3 s"} <= set(texts(ax))
     assert "crosses" in texts(ax)[-1]
     assert "crosses" not in texts(plot_polling(0.2))[-1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"rate": 0.01},
+        {"rate": 10.0},
+        {"interval": 0.1},
+        {"interval": 60.0},
+        {"hold": 1.0},
+        {"hold": 120.0},
+        {"delay": 0.005},
+        {"delay": 0.5},
+    ],
+    ids=str,
+)
+def test_names_stand_apart_from_other_marks_and_within_the_plot(settings: dict[str, Any]) -> None:
+    ax = plot_polling(**{"rate": 0.2, **settings})
+    figure = figure_of(ax)
+    png(figure)
+    names = {
+        text.get_text(): text.get_window_extent() for text in ax.texts if text.get_fontweight() == "bold"
+    }
+    *curve, note = [text.get_window_extent() for text in ax.texts if text.get_fontweight() != "bold"]
+    marks = [line for line in ax.lines if line.get_markersize() == 7]
+    assert len(names) == len(marks) == 3
+    for name, box in names.items():
+        assert box.x1 < figure.bbox.x1, name
+        assert not any(box.overlaps(other) for text, other in names.items() if text != name), name
+        places = [ax.transData.transform(line.get_xydata()[0]) for line in marks]  # type: ignore[index]
+        assert not any(box.padded(2).contains(*place) for place in places), name
+    assert not any(box.overlaps(note) for box in [*curve, *names.values()])
 
 
 def test_of_a_rate_that_makes_no_sense_nothing_is_drawn() -> None:
