@@ -56,9 +56,11 @@ def detection_span(interval: float, timeout: float) -> tuple[float, float]:
     """Return how long after a connection went silent a heartbeat notices it: at least, and at most.
 
     It is spread evenly between the two, as the connection may go silent at any time between two heartbeats.
+    One that is unanswered for `timeout` tells, or when the next is due.
     """
     _check(interval=interval, timeout=timeout)
-    return timeout, interval + timeout
+    wait = min(timeout, interval)
+    return wait, interval + wait
 
 
 def false_alarm_after(interval: float, loss: float, misses: int = 1) -> float:

@@ -24,7 +24,7 @@ def plot_detection(
     """Draw after how many seconds people noticed that their connection had gone silent.
 
     Bars are what was measured, the outline is the closed form: spread evenly from `timeout` to
-    `interval + timeout`.
+    `interval + timeout`, or where `timeout` is the longer one from `interval` to twice that.
 
     Errors: `SettingsError` where nobody noticed anything.
     """

@@ -49,6 +49,7 @@ def test_a_silent_connection_is_noticed_within_interval_and_timeout() -> None:
     low, high = detection_span(30.0, 10.0)
     assert (low, high) == (10.0, 40.0)
     assert (low + high) / 2 == 25.0
+    assert detection_span(5.0, 10.0) == (5.0, 10.0), "as the next heartbeat finds the last unanswered"
 
 
 def test_false_alarms() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatlab.experiment.closed_forms import detection_span
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import WebSocketSettings
@@ -186,12 +187,17 @@ def lost_at(result: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array(list(first.values()))
 
 
-def test_a_half_open_connection_is_found_uniformly_between_timeout_and_interval_plus_timeout() -> None:
-    count, silent_at, interval, timeout = 2_000, 100.0, 30.0, 10.0
+@pytest.mark.parametrize(("interval", "timeout"), [(30.0, 10.0), (10.0, 10.0), (10.0, 25.0)])
+def test_a_half_open_connection_is_found_uniformly_between_timeout_and_interval_plus_timeout(
+    interval: float, timeout: float
+) -> None:
+    count, silent_at = 2_000, 100.0
+    low, high = detection_span(interval, timeout)
     result = run(
         Scenario(
             duration=150.0,
             people=PeopleConfig(count=count, arrive_over=interval),
+            transport=WebSocketSettings(heartbeat=HeartbeatConfig(interval=interval, timeout=timeout)),
             network=NetworkConfig(latency=1e-4),
             faults=(HalfOpen(at=silent_at),),
         ),
@@ -199,12 +205,12 @@ def test_a_half_open_connection_is_found_uniformly_between_timeout_and_interval_
     )
     noticed = np.sort(lost_at(result)) - silent_at
     assert len(noticed) == count
-    assert noticed.min() >= timeout - 4e-4
-    assert noticed.max() <= interval + timeout
+    assert noticed.min() >= low - 4e-4
+    assert noticed.max() <= high
     # Kolmogorov–Smirnov and the mean's standard error, each at 99.9 %.
-    expected = (noticed - timeout) / interval
+    expected = (noticed - low) / interval
     assert np.abs(expected - np.linspace(0, 1, count)).max() < 1.95 / np.sqrt(count)
-    assert abs(noticed.mean() - (interval / 2 + timeout)) < 3.3 * interval / np.sqrt(12 * count)
+    assert abs(noticed.mean() - (low + high) / 2) < 3.3 * interval / np.sqrt(12 * count)
 
 
 def test_attempts_without_jitter_come_when_the_formula_says() -> None:

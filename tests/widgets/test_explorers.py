@@ -67,6 +67,13 @@ def test_a_heartbeat_slower_than_the_proxy_is_seen_to_be_cut() -> None:
     assert "cuts a quiet connection 4 times" in answered(explorer).picture.alt
 
 
+def test_a_pong_is_awaited_no_longer_than_until_the_next_heartbeat() -> None:
+    explorer = answered(explore_heartbeat())
+    assert "noticed after 10 to 40 s" in explorer.picture.alt
+    explorer.controls["interval"].value = 5.0
+    assert "noticed after 5 to 10 s" in answered(explorer).picture.alt
+
+
 @pytest.mark.parametrize("make", EXPLORERS)
 def test_a_plot_bears_no_trace_of_those_before_it(make: Callable[[], Explorer]) -> None:
     explorer = answered(make())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from chatlab.experiment.closed_forms import false_alarm_after
+from chatlab.experiment.closed_forms import detection_span, false_alarm_after
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import StatusSpan
 from chatlab.experiment.transports import WebSocketSettings
@@ -53,9 +53,10 @@ def _answer(sheet: Sheet, interval: float, timeout: float, idle: float, loss: fl
     cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["beats"])
     minutes = f"{QUIET / 60:.0f} minutes"
     alarm = false_alarm_after(interval, loss / 100)
+    soonest, latest = detection_span(interval, timeout)
     return Answer(
         figure_of(left),
-        f"A connection that goes silent is noticed after {timeout:.3g} to {interval + timeout:.3g} s. "
+        f"A connection that goes silent is noticed after {soonest:.3g} to {latest:.3g} s. "
         f"A proxy that cuts after {idle:.3g} s of silence "
         + (f"cuts a quiet connection {cuts} times in {minutes}" if cuts else "never cuts it")
         + f", as a heartbeat passes every {interval:.3g} s. "
