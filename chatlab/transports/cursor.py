@@ -37,11 +37,8 @@ class Cursor:
         seen = self._seen
         if seen is None:
             seen = self._seen = {}
-        if id in seen:
+        if not _note(seen, id):
             return False
-        seen[id] = None
-        if len(seen) >= _FULL:
-            _forget(seen)
         self.last_id = id
         return True
 
@@ -50,18 +47,19 @@ class Cursor:
         posted = self._posted
         if posted is None:
             posted = self._posted = {}
-        if (sender, client_id) in posted:
-            return False
-        posted[sender, client_id] = None
-        if len(posted) >= _FULL:
-            _forget(posted)
-        return True
+        return _note(posted, (sender, client_id))
 
     def move(self, id: str | None) -> None:
         """Stand where the server says; what was seen stays seen."""
         self.last_id = id
 
 
-def _forget(noted: dict[K, None]) -> None:
-    for old in tuple(islice(noted, FORGOTTEN_IDS)):
-        del noted[old]
+def _note(noted: dict[K, None], key: K) -> bool:
+    """Note the latest keys; return whether this one is new."""
+    if key in noted:
+        return False
+    noted[key] = None
+    if len(noted) >= _FULL:
+        for old in tuple(islice(noted, FORGOTTEN_IDS)):
+            del noted[old]
+    return True

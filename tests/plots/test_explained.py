@@ -162,7 +162,7 @@ def test_names_stand_apart_from_other_marks_and_within_the_plot(settings: dict[s
     for name, box in names.items():
         assert box.x1 < figure.bbox.x1, name
         assert not any(box.overlaps(other) for text, other in names.items() if text != name), name
-        places = [ax.transData.transform(line.get_xydata()[0]) for line in marks]  # type: ignore[index]
+        places = [ax.transData.transform(line.get_xydata()[0]) for line in marks]  # type: ignore[index]  # the stubs say ArrayLike
         assert not any(box.padded(2).contains(*place) for place in places), name
     assert not any(box.overlaps(note) for box in [*curve, *names.values()])
 
