@@ -24,15 +24,6 @@ PR_SET_PDEATHSIG = 1
 KERNEL_IS_IDLE = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 CODE_CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
 
-# ipykernel 7 may leave a request unread until the next one comes (its issue 1554), and 7.0.1 did so in one of
-# some forty notebooks. So a next one comes always.
-NEXT_REQUEST = """
-window.knocking ??= setInterval(() => {
-  const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
-  kernel?.requestKernelInfo().catch(() => {});
-}, 2000);
-"""
-
 
 @dataclass(frozen=True)
 class Lab:
@@ -89,7 +80,6 @@ def serve_lab(folder: Path) -> Iterator[Lab]:
 
 def open_notebook(page: Page, lab: Lab, notebook: str) -> None:
     """Open a notebook, named from the server's root, and wait for its idle kernel."""
-    page.add_init_script(NEXT_REQUEST)
     page.goto(f"{lab.url}/lab/tree/{notebook}?reset")
     page.wait_for_function("() => window.jupyterapp", timeout=60_000)
     page.evaluate("async () => { await jupyterapp.restored }")
