@@ -8,11 +8,9 @@ Source: RFC 9112 §9.3 (persistence), §7.1 (chunked transfer coding).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from math import inf
 from typing import Literal, Protocol
-from urllib.parse import urlencode
 
 from chatlab.dialects.base import Answer, HttpDialect, Request
 from chatlab.dialects.serving import STREAM_TYPE, encode_event
@@ -20,59 +18,21 @@ from chatlab.sim.alarm import Alarm
 from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
 from chatlab.sim.network import Client
 from chatlab.sim.path import Path
+from chatlab.sim.sizes import (
+    CLOSING_SIZE,
+    STREAM_END_SIZE,
+    STREAM_HEAD_SIZE,
+    answer_size,
+    chunk_size,
+    request_size,
+)
 from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Failure, Opened, ReceivedBytes
 
 Purpose = Literal["stream", "poll", "post", "csrf"]
 
-# What httpx 0.28 and uvicorn with the embedded server's headers send, as read off a socket.
-_REQUEST = (
-    " HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nConnection: keep-alive\r\nUser-Agent: python-httpx/0.28.1\r\n"
-    "Accept-Encoding: gzip\r\n\r\n"
-)
-_ANY = "Accept: */*\r\n"
-_ANSWER = "\r\ndate: Mon, 23 Nov 2026 06:07:08 GMT\r\ncache-control: no-store\r\n\r\n"
-_NOSNIFF = "x-content-type-options: nosniff\r\n"
-_JSON = f"{_NOSNIFF}content-type: application/json\r\n"
-STREAM_HEAD_SIZE = len(
-    f"HTTP/1.1 200 OK{_ANSWER}{_NOSNIFF}content-type: {STREAM_TYPE}\r\nx-accel-buffering: no\r\n"
-    "Transfer-Encoding: chunked\r\n"
-)
-CLOSING_SIZE = len("connection: close\r\n")
-STREAM_END_SIZE = len("0\r\n\r\n")
-
 SERVER_KEEP_ALIVE = 5.0
 """Seconds after which the server closes a connection that nobody uses. Source: uvicorn."""
-
-
-def request_size(request: Request) -> int:
-    """Return the bytes of a request, head and body."""
-    query = f"?{urlencode(request.query)}" if request.query else ""
-    size = len(f"{request.method} {request.path}{query}{_REQUEST}")
-    size += 0 if "Accept" in request.headers else len(_ANY)
-    size += _fields_size(request.headers)
-    if request.method == "POST":
-        body = len(request.body.encode())
-        size += len(f"Content-Length: {body}\r\n") + body
-    return size
-
-
-def answer_size(answer: Answer) -> int:
-    """Return the bytes of an answer, head and body."""
-    size = len(f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}{_ANSWER}")
-    size += _fields_size(answer.headers)
-    if answer.status != HTTPStatus.NO_CONTENT:
-        size += len(f"content-length: {len(answer.body)}\r\n{_JSON}") + len(answer.body)
-    return size
-
-
-def chunk_size(data: bytes) -> int:
-    """Return the bytes of a stream's piece with its length."""
-    return len(f"{len(data):x}\r\n\r\n") + len(data)
-
-
-def _fields_size(headers: Mapping[str, str]) -> int:
-    return sum(len(name) + len(value.encode()) + len(": \r\n") for name, value in headers.items())
 
 
 class HttpHost(Door, Protocol):

@@ -9,15 +9,14 @@ Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
-from urllib.parse import urlencode
 
 from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.path import NO_TROUBLE, Path
+from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size, query_size
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import (
     Answered,
@@ -32,32 +31,7 @@ from chatlab.transports.machine import (
     Send,
 )
 
-REQUEST_SIZE = len(
-    "GET /ws? HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: 24 characters of base64.\r\nSec-WebSocket-Version: 13\r\n"
-    "User-Agent: Python/3.11 websockets/17.4\r\n\r\n"
-)
-RESPONSE_SIZE = len(
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Accept: 28 characters of base64.....\r\ndate: Mon, 23 Nov 2026 06:07:08 GMT\r\n\r\n"
-)
-
 _GRANTED: dict[str, str] = {}
-_PLAIN = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
-
-
-def frame_size(content: str | bytes, *, masked: bool) -> int:
-    """Return the bytes of a WebSocket frame with its header; a client's are masked. Source: RFC 6455 §5.2."""
-    size = len(content) if isinstance(content, bytes) or content.isascii() else len(content.encode())
-    return size + (2 if size < 126 else 4 if size < 65536 else 10) + 4 * masked
-
-
-def query_size(query: Mapping[str, str]) -> int:
-    """Return the bytes of a query: quickly, where nothing in it has to be escaped."""
-    values = "".join(query.values())
-    if query and _PLAIN(values):
-        return len("".join(query)) + len(values) + 2 * len(query) - 1
-    return len(urlencode(query))
 
 
 class Client(Protocol):
@@ -214,7 +188,7 @@ class Link(Connection):
         self._standing = True
         if self.held and not self._silent:
             self._traffic.requests += 1
-            at = self._up(REQUEST_SIZE + query_size(self.query))
+            at = self._up(UPGRADE_SIZE + query_size(self.query))
             self._environment.call_at(max(at, self._accepted_at), self._take_request)
 
     def _take_request(self) -> None:
@@ -262,7 +236,7 @@ class Link(Connection):
         """Answer the upgrade request: the person is let in."""
         self._accepted = True
         self.query = _GRANTED
-        self._tell(self._down(RESPONSE_SIZE), self._open)
+        self._tell(self._down(UPGRADED_SIZE), self._open)
 
     def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
         """Answer the upgrade request with an HTTP status, in so many bytes."""

@@ -23,8 +23,9 @@ from chatlab.dialects.chatlab import encode_frame
 from chatlab.hub import Reply
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.latency import Latency
-from chatlab.sim.network import Link, frame_size
+from chatlab.sim.network import Link
 from chatlab.sim.server import Server
+from chatlab.sim.sizes import frame_size
 from chatlab.transports.machine import Ping, Pong, Received, Send, Tick
 from chatlab.transports.websocket import WebSocketMachine
 

@@ -16,10 +16,11 @@ from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import CLOSING_SIZE, Exchange, answer_size
-from chatlab.sim.network import Link, frame_size
+from chatlab.sim.http import Exchange
+from chatlab.sim.network import Link
 from chatlab.sim.scene import Breakable
 from chatlab.sim.service import Service
+from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date on which every simulated run begins."""

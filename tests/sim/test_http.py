@@ -20,19 +20,12 @@ from chatlab.settings import ShortPollingConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import GIVE_UP
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import (
-    STREAM_HEAD_SIZE,
-    Exchange,
-    Purpose,
-    Session,
-    answer_size,
-    chunk_size,
-    request_size,
-)
+from chatlab.sim.http import Exchange, Purpose, Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths, Trouble
 from chatlab.sim.server import Server
+from chatlab.sim.sizes import STREAM_HEAD_SIZE, answer_size, chunk_size, request_size
 from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Opened, ReceivedBytes
 

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode
 
 from chatlab.luck import Luck
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import GIVE_UP, Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.network import (
-    REQUEST_SIZE,
-    RESPONSE_SIZE,
-    Link,
-    Network,
-    frame_size,
-    query_size,
-)
+from chatlab.sim.network import Link, Network
 from chatlab.sim.path import Path, Paths
 from chatlab.sim.server import Server
+from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import Answered, Closed, Event, Opened, Pong, Received, ReceivedBytes
 
@@ -381,27 +373,16 @@ def test_quiet_means_nothing_under_way() -> None:
 # Bytes
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
-@pytest.mark.parametrize("masked", [True, False])
-def test_frame_sizes_are_those_of_the_websockets_library(size: int, *, masked: bool) -> None:
-    real = len(Frame(Opcode.TEXT, b"x" * size).serialize(mask=masked))
-    assert frame_size("x" * size, masked=masked) == frame_size(b"x" * size, masked=masked) == real
-
-
-def test_frames_are_counted_in_bytes_not_characters() -> None:
-    assert frame_size("é" * 63, masked=False) == 126 + 4
-
-
 def test_an_unanswered_handshake_costs_its_request() -> None:
     pair = Pair()
     pair.open()
     pair.run(2.5 * D)
     assert (pair.network.bytes_up, pair.network.bytes_down) == (
-        REQUEST_SIZE + len("room=lobby&sender=ada"),
+        UPGRADE_SIZE + len("room=lobby&sender=ada"),
         0,
     )
     pair.run(3.5 * D)
-    assert pair.network.bytes_down == RESPONSE_SIZE + frame_size(
+    assert pair.network.bytes_down == UPGRADED_SIZE + frame_size(
         '{"type":"welcome","cursor":"1-0"}', masked=False
     )
 
@@ -477,11 +458,6 @@ def test_an_upgrade_that_is_being_worked_on_ends_with_the_server() -> None:
     pair.run(10)
     assert pair.person.seen == [(3 * D + 0.5 + D, Closed(1, UNANSWERED))]
     assert not pair.server.hub.room("lobby").members
-
-
-@given(query=st.dictionaries(st.sampled_from(["room", "sender", "after"]), st.text(max_size=8)))
-def test_the_size_of_a_query_is_that_of_its_encoding(query: dict[str, str]) -> None:
-    assert query_size(query) == len(urlencode(query))
 
 
 def test_what_was_asked_for_is_forgotten_once_it_is_granted() -> None:
