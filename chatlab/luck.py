@@ -26,6 +26,9 @@ FAR = 8
 
 _NO_STRIP = array("d")
 
+Place = tuple[int, "array[float]", int]
+"""Where a stream is."""
+
 
 class Luck:
     """All the random numbers of one seed."""
@@ -108,6 +111,15 @@ class Stream:
     def drawn(self) -> int:
         """How many numbers were drawn."""
         return (self._number + 1) * STRIP - (self._end - self._next)
+
+    @property
+    def place(self) -> Place:
+        """Where it is, to be returned to."""
+        return self._number, self._strip, self._next
+
+    @place.setter
+    def place(self, place: Place) -> None:
+        self._number, self._strip, self._next = place
 
     def below(self, limit: float, wanted: float) -> int:
         """Return how many of the next draws are sure to be below the limit: not all that are, and hardly more

@@ -53,14 +53,14 @@ def read(
     sender = Sender(model.environment, writer, rate, "x" * size, Luck(seed).uniform(1, "send"))
     model.environment.call_at(WARM_UP, sender.wait)
     model.run(WARM_UP)
-    requests, carried = model.network.requests, model.network.bytes_up + model.network.bytes_down
+    requests, carried = model.network.requests, model.bytes_up + model.bytes_down
     model.run(duration)
     return Reading(
         len(diary.posted_at),
         diary.latencies,
         diary.shown_at,
         model.network.requests - requests,
-        model.network.bytes_up + model.network.bytes_down - carried,
+        model.bytes_up + model.bytes_down - carried,
     )
 
 

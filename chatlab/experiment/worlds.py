@@ -89,8 +89,8 @@ def _run_model(scenario: Scenario, manner: Manner) -> Run:
         [driver.heard_until for driver in model.drivers],
         {
             "requests": network.requests,
-            "bytes_up": network.bytes_up,
-            "bytes_down": network.bytes_down,
+            "bytes_up": model.bytes_up,
+            "bytes_down": model.bytes_down,
             "queue_max": server.queue.longest,
             "work_max": server.work.longest,
         },

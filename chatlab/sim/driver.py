@@ -238,9 +238,13 @@ class Driver:
 
     @property
     def _horizon(self) -> float:
-        """Before that there is no fault, nor the end of the run, nor will the person do anything."""
+        """Before that there is no fault, nor the end of the run, nor will the person do anything.
+
+        Slow packets draw one luck, whichever way they go, and some may be what the server says to a silent
+        link.
+        """
         environment = self._environment
-        if self._sessions or environment.now < self._gone_at:
+        if self._sessions or environment.now < self._gone_at or self.path.trouble.delays:
             return LONG_AGO
         horizon = environment.horizon
         if horizon < environment.now:
@@ -380,6 +384,22 @@ class Driver:
             self._settle()
             if self._machine.deadline < self._armed_at:
                 self._arm(self._machine.deadline)
+
+    def reckon(self) -> tuple[int, int]:
+        """Return the bytes each way of the heartbeats that are owed.
+
+        Who has one under way is woken, and owes none.
+        """
+        if not self.resting:
+            return 0, 0
+        machine = self._machine
+        assert self._rest is not None
+        assert isinstance(machine, WebSocketMachine)
+        owed = self._rest.owed(machine, self.links[0], self._environment.now)
+        if owed is None:
+            self.wake()
+            return 0, 0
+        return owed
 
     def _settle(self) -> None:
         """Make good for all heartbeats that are owed."""

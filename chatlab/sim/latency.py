@@ -94,6 +94,17 @@ class Latency:
             assert isinstance(self._uniform, Stream)
             self._uniform.skip(draws)
 
+    def ahead(self, packets: int) -> float:
+        """Return how long the packet will take that comes after so many others."""
+        stream = self._uniform
+        if not isinstance(stream, Stream):
+            return self()
+        place = stream.place
+        self.skip(packets)
+        delay = self()
+        stream.place = place
+        return delay
+
     def __call__(self) -> float:
         delay = self._median
         if self._sigma:

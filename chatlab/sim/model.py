@@ -44,7 +44,7 @@ class Model:
     """All simulated parts of one run.
 
     `config` is everybody's, but for room and sender. `steps` are those of the first `sample` people; the
-    `recorder` hears of everybody.
+    `recorder` hears of everybody. `bytes_up` and `bytes_down` are as of the end of the latest `run`.
     """
 
     @rare_garbage()
@@ -66,6 +66,7 @@ class Model:
         self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
         self.steps: list[Step] = []
         self.drivers: list[Driver] = []
+        self.bytes_up = self.bytes_down = 0
         paths = Paths(network, luck)
         dialect = cast(Dialect, SharedDialect(find_dialect(config.dialect)))
 
@@ -89,8 +90,9 @@ class Model:
     def run(self, duration: float) -> None:
         """Let so many seconds pass."""
         self.environment.run(until=self.environment.now + duration)
-        for driver in self.drivers:
-            driver.wake()
+        owed = [driver.reckon() for driver in self.drivers]
+        self.bytes_up = self.network.bytes_up + sum(up for up, _ in owed)
+        self.bytes_down = self.network.bytes_down + sum(down for _, down in owed)
         self.steps.sort(
             key=attrgetter("at")
         )  # Some were ahead of others. Each one's own stay in their order.

@@ -6,9 +6,11 @@ as nobody looks: a person at rest *owes* them, and makes good for them as soon a
     at rest     a timer has fired with nothing to do; no fault, no packet under way, no message unsettled, and
                 the next so many round trips are sure to be shorter than the heartbeat's timeout
     woken       by the end of those, by anything that reaches the person or their link, by what they do
-                themselves, by a fault, and by the end of the run
+                themselves, and by a fault
     settling    all beats before now but the last are only counted: pings, bytes, and draws of luck; that one
                 really takes place, at its own time, and the one before it too where it may be under way
+    looked at   when the run is over: what the beats came to is reckoned, and the person rests on; is the
+                last of them under way, they are woken
 
 What the machine is like after many beats it says itself (`WebSocketMachine.skip_beats`). So all figures are
 the same as without rest, to the last bit. Who is recorded never rests.
@@ -24,6 +26,7 @@ from chatlab.hub import Reply
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.latency import Latency
 from chatlab.sim.network import Link
+from chatlab.sim.path import Path
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import frame_size
 from chatlab.transports.machine import Ping, Pong, Received, Send, Tick
@@ -35,7 +38,7 @@ TICK = Tick()
 class Rest:
     """What all people at rest on one server have in common."""
 
-    __slots__ = ("_possible", "_server", "_settings")
+    __slots__ = ("_bytes", "_possible", "_server", "_settings")
 
     def __init__(self, server: Server, settings: HeartbeatConfig) -> None:
         self._server = server
@@ -43,6 +46,7 @@ class Rest:
         # Each answer comes before the next ping, and each ping finds the server's rate limit untouched.
         spacing = settings.interval - settings.timeout
         self._possible = spacing >= 0 and spacing * server.config.rate >= server.config.burst
+        self._bytes: dict[int, tuple[int, int]] = {}
 
     def beats(self, machine: WebSocketMachine, link: Link) -> float:
         """Return how many of the next heartbeats are sure to change nothing; inf: all of them."""
@@ -59,31 +63,68 @@ class Rest:
         """Return when a rest of so many beats is over: between the last of them and the next."""
         return machine.deadline + (beats - 0.5) * self._settings.interval
 
+    def owed(self, machine: WebSocketMachine, link: Link, now: float) -> tuple[int, int] | None:
+        """Return the bytes each way of all beats before `now`; None: one is under way."""
+        heartbeat = machine.resting
+        assert heartbeat is not None
+        beats = heartbeat.due(now)
+        if beats and not self._over(machine, link.path, beats, now):
+            return None
+        return self._sizes(machine, heartbeat.latest, beats)
+
+    def _over(self, machine: WebSocketMachine, path: Path, beat: int, now: float) -> bool:
+        """Return whether the next beat has been answered by then, or the one after it, and so on."""
+        sent_at = self._beat_at(machine, beat)
+        if now - sent_at >= self._settings.timeout:
+            return True
+        assert isinstance(path.up, Latency)
+        assert isinstance(path.down, Latency)
+        return sent_at + path.up.ahead(beat - 1) + path.down.ahead(beat - 1) < now
+
     def settle(self, machine: WebSocketMachine, link: Link, now: float) -> None:
         """Make good for all beats before `now`."""
         heartbeat = machine.resting
         assert heartbeat is not None
         owed = heartbeat.due(now)
-        last_at = machine.deadline + (owed - 1) * self._settings.interval
         # The last packet that came each way has to be real: the end of a connection comes as late as it did.
-        replayed = 1 if now - last_at >= self._settings.timeout else 2
+        replayed = 1 if now - self._beat_at(machine, owed) >= self._settings.timeout else 2
         if owed > replayed:
-            self._skip(machine, link, heartbeat.latest + 1, owed - replayed)
+            self._skip(machine, link, owed - replayed)
         for _ in range(min(owed, replayed)):
             self._replay(machine, link, now)
 
-    def _skip(self, machine: WebSocketMachine, link: Link, first: int, beats: int) -> None:
-        """Count so many beats, the first of which has that number."""
+    def _beat_at(self, machine: WebSocketMachine, beat: int) -> float:
+        """Return when the next beat is, or the one after it, and so on."""
+        return machine.deadline + (beat - 1) * self._settings.interval
+
+    def _skip(self, machine: WebSocketMachine, link: Link, beats: int) -> None:
+        """Count so many beats."""
         path = link.path
         assert isinstance(path.up, Latency)
         assert isinstance(path.down, Latency)
         path.up.skip(beats)
         path.down.skip(beats)
-        link.count(
-            up=_sum(lambda id: _ping_size(machine.beat(id)), first, beats),
-            down=_sum(lambda id: _pong_size(machine.beat(id), id), first, beats),
-        )
+        heartbeat = machine.resting
+        assert heartbeat is not None
+        link.count(*self._sizes(machine, heartbeat.latest, beats))
         machine.skip_beats(beats)
+
+    def _sizes(self, machine: WebSocketMachine, latest: int, beats: int) -> tuple[int, int]:
+        """Return the bytes each way of so many beats after the latest."""
+        (up, down), (up_before, down_before) = (
+            self._until(machine, latest + beats),
+            self._until(machine, latest),
+        )
+        return up - up_before, down - down_before
+
+    def _until(self, machine: WebSocketMachine, number: int) -> tuple[int, int]:
+        """Return the bytes each way of a link's first so many beats, which are the same for all."""
+        sizes = self._bytes.get(number)
+        if sizes is None:
+            up = _sum(lambda id: _ping_size(machine.beat(id)), number)
+            down = _sum(lambda id: _pong_size(machine.beat(id), id), number)
+            sizes = self._bytes[number] = up, down
+        return sizes
 
     def _replay(self, machine: WebSocketMachine, link: Link, now: float) -> None:
         """Let the next beat take place, as far as it comes before `now`; the rest of it in its time."""
@@ -120,12 +161,11 @@ def _pong_size(ping: Ping | Send, id: int) -> int:
     return frame_size(pong, masked=False)
 
 
-def _sum(size: Callable[[int], int], first: int, count: int) -> int:
-    """Return the sizes of so many frames whose numbers begin with `first`: those with as many digits are of
-    one size."""
-    total, end = 0, first + count
-    while first < end:
-        after = min(end, 10 ** len(str(first)))
+def _sum(size: Callable[[int], int], count: int) -> int:
+    """Return the sizes of frames with the numbers 1 to `count`: those with as many digits are of one size."""
+    total, first = 0, 1
+    while first <= count:
+        after = min(count + 1, 10 * first)
         total += (after - first) * size(first)
-        first = after
+        first *= 10
     return total

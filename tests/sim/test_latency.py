@@ -143,3 +143,15 @@ def test_packets_that_are_said_to_be_quick_are_and_can_be_passed_over(
 
 def test_who_draws_luck_of_an_unknown_kind_promises_nothing() -> None:
     assert Latency(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), lambda: 0.5).within(9.0, 1) == 0
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+@pytest.mark.parametrize("latency", [0.1, LogNormal(median=0.04, p99=0.2)], ids=["constant", "log-normal"])
+@pytest.mark.parametrize("drawn", [0, 3, 8])
+def test_a_look_at_a_later_packet_draws_none(drawn: int, latency: float | LogNormal, jitter: float) -> None:
+    looking, plain = (Paths(NetworkConfig(latency=latency, jitter=jitter), Luck(5)).make(3) for _ in range(2))
+    assert isinstance(looking.up, Latency)
+    for _ in range(drawn):
+        looking.up(), plain.up()
+    seen = [looking.up.ahead(packets) for packets in range(40)]
+    assert seen == [plain.up() for _ in range(40)] == [looking.up() for _ in range(40)]

@@ -115,7 +115,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts what was not scheduled: news taken ahead of their time, messages only heard, and heartbeats only
     counted."""
     counts: Counter[str] = Counter()
-    as_if, hear, skip = LadderEnvironment.as_if, Driver.hear, Rest._skip
+    as_if, hear, sizes = LadderEnvironment.as_if, Driver.hear, Rest._sizes
 
     def counting_as_if(self: LadderEnvironment, time: float, callback: Any, /, *arguments: Any) -> Any:
         counts["ahead"] += time > self.now
@@ -126,13 +126,13 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts["heard"] += heard
         return heard
 
-    def counting_skip(self: Rest, machine: Any, link: Link, first: int, beats: int) -> None:
+    def counting_sizes(self: Rest, machine: Any, latest: int, beats: int) -> tuple[int, int]:
         counts["beats"] += beats
-        skip(self, machine, link, first, beats)
+        return sizes(self, machine, latest, beats)
 
     monkeypatch.setattr(LadderEnvironment, "as_if", counting_as_if)
     monkeypatch.setattr(Driver, "hear", counting_hear)
-    monkeypatch.setattr(Rest, "_skip", counting_skip)
+    monkeypatch.setattr(Rest, "_sizes", counting_sizes)
     return counts
 
 
@@ -278,6 +278,24 @@ def test_nobody_runs_ahead_of_what_becomes_of_an_attempt_that_was_given_up(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.parametrize("seed", [0, 119, *range(1, 5)])
+@pytest.mark.parametrize("jitter", [0.0, 0.2])
+def test_nobody_runs_ahead_of_what_the_server_says_to_a_silent_link(
+    jitter: float, seed: int, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    """It goes on for as long as the server takes the link for alive, and slow packets share one luck."""
+    faults = (
+        HalfOpen(at=9.0),
+        HighLatency(at=6.0, duration=14.0, latency=0.5, jitter=0.25),
+        ServerDown(at=20.0, duration=1.0),
+        Partition(at=1.0, duration=10.0, share=0.5),
+    )
+    network = NetworkConfig(latency=LogNormal(median=0.05, p99=0.3), jitter=jitter)
+    server = ServerConfig(backlog=1, max_connections=5, presence=True)
+    scenario = crowd(faults, network, HEARTBEATS["ping"], rate=0.0, seed=seed, server=server)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_nobody_runs_ahead_of_requests_beside_a_link(
     seed: int, step_by_step: Callable[[Scenario, int], Run]
@@ -345,6 +363,38 @@ def test_it_changes_nothing_whatever_happens(
     slow = step_by_step(scenario, 12)
     assert_the_same(run(scenario, sample=0), slow)
     assert_the_same(run(scenario, sample=12), slow)
+
+
+@pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
+def test_a_run_may_end_at_any_moment_of_a_heartbeat(
+    latency: float | LogNormal, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    network, heartbeat = NetworkConfig(latency=latency), HeartbeatConfig(interval=13.0, timeout=8.0)
+    for tenths in range(520, 650, 3):
+        scenario = crowd(network=network, heartbeat=heartbeat, rate=0.0, duration=tenths / 10)
+        assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize("heartbeat", ["json", "ping"])
+def test_many_heartbeats_come_to_what_each_of_them_does(
+    heartbeat: str, step_by_step: Callable[[Scenario, int], Run]
+) -> None:
+    scenario = crowd(heartbeat=HEARTBEATS[heartbeat], rate=0.0, duration=600.0)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+def test_the_end_of_a_run_wakes_hardly_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[float] = []
+    settle = Rest.settle
+
+    def counting(self: Rest, machine: Any, link: Link, now: float) -> None:
+        woken.append(now)
+        settle(self, machine, link, now)
+
+    monkeypatch.setattr(Rest, "settle", counting)
+    for tenths in range(580, 600):
+        run(crowd(rate=0.0, duration=tenths / 10), sample=0)
+    assert len([at for at in woken if at >= 58.0]) < 0.1 * 20 * 12
 
 
 def test_most_news_are_taken_ahead_and_most_heartbeats_only_counted(saved: Counter[str]) -> None:
