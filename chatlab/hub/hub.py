@@ -95,13 +95,13 @@ class Hub:
         out: list[Output] = [Reply((member,), _welcome(replay.start, replay.gap))]
         out.extend(Reply((member,), encode_message(message)) for message in replay.messages)
         entry = Member(float(self.config.burst), now, there, sender)
-        others = tuple(there.members)
         there.members[member] = self._members[member] = entry
         if len(there.members) <= self.config.presence_limit:
             people = [other.sender for other in there.members.values()]
             out.append(Reply((member,), encode_frame(PresenceFrame("here", people=people))))
-            if others:
-                out.append(Reply(others, encode_frame(PresenceFrame("joined", sender))))
+            if len(people) > 1:
+                *others, _ = there.members
+                out.append(Reply(tuple(others), encode_frame(PresenceFrame("joined", sender))))
         return out
 
     def leave(self, member: int) -> list[Output]:

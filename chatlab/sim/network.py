@@ -254,9 +254,11 @@ class Link(Connection):
             self._door.leave(self)
             return
         at = self._down(size)
-        ahead = self._told_at < now and at < self.silent_at and client.undisturbed(at)
-        if not (ahead and client.hear(self.link, frame, at)):
-            self._tell(at, self._take_reply, frame)
+        if not (self._told_at < now and at < self.silent_at and client.undisturbed(at)):
+            self._told_at = at
+            self._environment.call_at(at, self._take_reply, frame)
+        elif not client.hear(self.link, frame, at):
+            self._environment.as_if(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
         if self.held and self._environment.now < self.silent_at:
