@@ -90,6 +90,16 @@ def test_people_see_each_other_come_and_go_in_their_room_only() -> None:
     assert hub.leave(ADA) == []  # nobody is left to tell
 
 
+def test_a_dissolved_hub_holds_nobody_and_has_forgotten_its_rooms() -> None:
+    hub = hub_of()
+    hub.join(ADA, "lobby", "ada", 0.0)
+    lobby = hub.room("lobby")
+    hub.dissolve()
+    assert not lobby.members
+    assert hub.room("lobby") is not lobby
+    assert hub.leave(ADA) == []
+
+
 def test_crowded_rooms_keep_quiet_about_who_comes_and_goes() -> None:
     hub = hub_of(presence_limit=1)
     assert len(said(hub.join(ADA, "lobby", "ada", 0.0), ADA)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from math import inf
 from typing import Any
 
@@ -48,20 +49,20 @@ def read(
     """
     diary = _Diary()
     network, server = NetworkConfig(latency=delay), ServerConfig(max_hold=1e6)
-    model = Model(seed, transport.config(), PeopleConfig(), network, server, (), diary, 0)
-    writer: Any = _Writer(model, diary)
-    sender = Sender(model.environment, writer, rate, "x" * size, Luck(seed).uniform(1, "send"))
-    model.environment.call_at(WARM_UP, sender.wait)
-    model.run(WARM_UP)
-    requests, carried = model.network.requests, model.bytes_up + model.bytes_down
-    model.run(duration)
-    return Reading(
-        len(diary.posted_at),
-        diary.latencies,
-        diary.shown_at,
-        model.network.requests - requests,
-        model.bytes_up + model.bytes_down - carried,
-    )
+    with closing(Model(seed, transport.config(), PeopleConfig(), network, server, (), diary, 0)) as model:
+        writer: Any = _Writer(model, diary)
+        sender = Sender(model.environment, writer, rate, "x" * size, Luck(seed).uniform(1, "send"))
+        model.environment.call_at(WARM_UP, sender.wait)
+        model.run(WARM_UP)
+        requests, carried = model.network.requests, model.bytes_up + model.bytes_down
+        model.run(duration)
+        return Reading(
+            len(diary.posted_at),
+            diary.latencies,
+            diary.shown_at,
+            model.network.requests - requests,
+            model.bytes_up + model.bytes_down - carried,
+        )
 
 
 class _Writer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 from msgspec import Struct
 
@@ -64,7 +65,30 @@ def _run_model(scenario: Scenario, manner: Manner) -> Run:
             f"transport.dialect: the model's server speaks 'chatlab', got {transport.dialect!r}"
         )
     ledger = Ledger()
-    model = Model(
+    with closing(_model(scenario, ledger, manner.sample)) as model:
+        if manner.watch is None:
+            model.run(scenario.duration)
+        else:
+            for glance in range(GLANCES):
+                model.run((glance + 1) * scenario.duration / GLANCES - model.environment.now)
+                manner.watch(model.environment.now)
+        recorded = [driver.name for driver in model.drivers[: manner.sample]]
+        heard_until = [driver.heard_until for driver in model.drivers]
+        traffic = {
+            "requests": model.network.requests,
+            "bytes_up": model.bytes_up,
+            "bytes_down": model.bytes_down,
+            "queue_max": model.server.queue.longest,
+            "work_max": model.server.work.longest,
+        }
+        steps, counts = model.steps, model.meter.close()
+    del model  # A large crowd has gone before its figures are worked out.
+    return outcome("model", scenario, recorded, ledger, heard_until, traffic, steps, counts)
+
+
+def _model(scenario: Scenario, ledger: Ledger, sample: int) -> Model:
+    transport = scenario.transport
+    return Model(
         scenario.seed,
         transport if isinstance(transport, AsWritten) else transport.config(),
         scenario.people,
@@ -72,30 +96,7 @@ def _run_model(scenario: Scenario, manner: Manner) -> Run:
         scenario.server,
         scenario.faults,
         ledger,
-        manner.sample,
-    )
-    if manner.watch is None:
-        model.run(scenario.duration)
-    else:
-        for glance in range(GLANCES):
-            model.run((glance + 1) * scenario.duration / GLANCES - model.environment.now)
-            manner.watch(model.environment.now)
-    network, server = model.network, model.server
-    return outcome(
-        "model",
-        scenario,
-        [driver.name for driver in model.drivers[: manner.sample]],
-        ledger,
-        [driver.heard_until for driver in model.drivers],
-        {
-            "requests": network.requests,
-            "bytes_up": model.bytes_up,
-            "bytes_down": model.bytes_down,
-            "queue_max": server.queue.longest,
-            "work_max": server.work.longest,
-        },
-        model.steps,
-        model.meter.close(),
+        sample,
     )
 
 

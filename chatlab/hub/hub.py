@@ -104,6 +104,13 @@ class Hub:
                 out.append(Reply(tuple(others), encode_frame(PresenceFrame("joined", sender))))
         return out
 
+    def dissolve(self) -> None:
+        """Let all members go without a word, and forget all rooms."""
+        for room in self._rooms.values():
+            room.members.clear()
+        self._rooms.clear()
+        self._members.clear()
+
     def leave(self, member: int) -> list[Output]:
         """Let a connection go. One that has gone already does no harm."""
         entry = self._members.pop(member, None)

@@ -29,6 +29,11 @@ class Alarm:
         if deadline < self._armed_at:
             self._arm()
 
+    def cancel(self) -> None:
+        """Never call back, and let go of whoever was to be called."""
+        self.deadline = inf
+        self._callback = _nobody
+
     def _arm(self) -> None:
         self._armed_at = self.deadline
         self._generation += 1
@@ -43,3 +48,7 @@ class Alarm:
             self._callback()
         elif self.deadline < inf:
             self._arm()
+
+
+def _nobody() -> None:
+    """Stand in for who is not to be called any longer."""

@@ -253,6 +253,10 @@ class Connection(ABC):
         """From then on let everything vanish, and tell neither side."""
         self.silent_at = min(self.silent_at, at)
 
+    def forget(self) -> None:
+        """Hold on to nobody any longer: the run is over."""
+        self._let_rest()
+
     # Proxies
 
     def adapt(self) -> None:
@@ -261,8 +265,8 @@ class Connection(ABC):
         if timeout < inf:
             self._idle = self._idle or Alarm(self._environment, self._check_idle)
             self._idle.set(max(self._environment.now, self._used_at + timeout))
-        elif self._idle is not None:
-            self._idle.set(inf)
+        else:
+            self._let_rest()
 
     @property
     def _used_at(self) -> float:
@@ -271,9 +275,16 @@ class Connection(ABC):
 
     def _check_idle(self) -> None:
         if not (self.held and self.served):
+            self._let_rest()
             return
         due_at = self._used_at + self.path.trouble.idle_timeout
         if due_at > self._environment.now:
             self.adapt()
         else:
+            self._let_rest()
             self.reset()
+
+    def _let_rest(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None

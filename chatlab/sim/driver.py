@@ -176,6 +176,14 @@ class Driver:
         if self._machine.deadline < self._armed_at:
             self._arm(self._machine.deadline)
 
+    def close(self) -> None:
+        """Let go of all connections: the run is over."""
+        for link in self.links:
+            link.forget()
+        for session in self._sessions.values():
+            session.close()
+        self.links, self._sessions = (), _NO_SESSIONS
+
     # What the network tells
 
     def handle(self, event: Event) -> None:

@@ -121,6 +121,12 @@ class LadderEnvironment(Environment):
         """Call `callback()`, or `callback(argument)`, after `delay` seconds; as `call_at`."""
         self.call_at(self._now + delay, callback, argument)
 
+    def clear(self) -> None:
+        """Forget everything that is scheduled."""
+        for entries in (self._ready, self._overflow, self._numbers, self._appointments):
+            entries.clear()
+        self._buckets.clear()
+
     def as_if(self, time: SimTime, callback: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
         """Call at once, as if it were `time`, and return the result.
 

@@ -20,5 +20,6 @@ def rare_garbage() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # Else all that has come into being meanwhile would be looked at now.
         gc.set_threshold(first, *others)
         gc.unfreeze()

@@ -97,6 +97,13 @@ class Session:
             return Answer(answer.status)
         return answer
 
+    def close(self) -> None:
+        """Forget all connections and exchanges: the run is over."""
+        for connection in self.connections:
+            connection.forget()
+        self.connections.clear()
+        self.exchanges.clear()
+
 
 class HttpConnection(Connection):
     """One connection of a session, which carries one exchange after the other.
@@ -211,6 +218,12 @@ class HttpConnection(Connection):
     def abort(self) -> None:
         self._flush()
         super().abort()
+        self.serving = None
+
+    def _take_reset(self) -> None:
+        super()._take_reset()
+        if not self.served:
+            self.serving = None
 
     def reset(self) -> None:
         self._flush()
@@ -275,8 +288,16 @@ class HttpConnection(Connection):
         """The person's side forgets it."""
         self.held = False
         self.exchange = None
-        self._expiry.set(inf)
+        self._expiry.cancel()
         self.session.connections.remove(self)
+
+    def forget(self) -> None:
+        """Hold on to nobody any longer: the run is over."""
+        super().forget()
+        self._expiry.cancel()
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.exchange = self.serving = None
 
 
 class Exchange:

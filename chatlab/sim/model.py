@@ -97,6 +97,17 @@ class Model:
             key=attrgetter("at")
         )  # Some were ahead of others. Each one's own stay in their order.
 
+    def close(self) -> None:
+        """Let everybody go.
+
+        People, their connections and the server hold one another, and would stay until a look for garbage.
+        """
+        self.environment.clear()
+        for driver in self.drivers:
+            driver.close()
+        self.drivers.clear()
+        self.server.close()
+
 
 def _make(
     config: AnyConfig | AsWritten, dialect: Dialect, uniform: Uniform, room: str, sender: str

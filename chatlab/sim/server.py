@@ -54,10 +54,7 @@ class Server:
         config = self.config
         presence = HubConfig().presence_limit if config.presence else 0
         limits = HubConfig(rate=config.rate, burst=config.burst, presence_limit=presence)
-        return Hub(limits, epoch=f"{self._epoch}", utc=self._utc)
-
-    def _utc(self) -> datetime:
-        return BEGINNING + timedelta(seconds=self.environment.now)
+        return Hub(limits, epoch=f"{self._epoch}", utc=partial(_date, self.environment))
 
     # Coming and going
 
@@ -181,6 +178,14 @@ class Server:
             else:
                 assert_never(output)
 
+    def close(self) -> None:
+        """Let go of everybody: the run is over."""
+        for connection in self._connections.values():
+            connection.forget()
+        self._connections.clear()
+        self._service.close()
+        self.hub.dissolve()
+
     # Faults
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
@@ -212,6 +217,10 @@ class Server:
             self._service.leave(dropped)
             self.carry_out(self.hub.leave(dropped.number))
             _dismiss(dropped, code, reason)
+
+
+def _date(environment: LadderEnvironment) -> datetime:
+    return BEGINNING + timedelta(seconds=environment.now)
 
 
 def _dismiss(connection: Connection, code: int | None, reason: str) -> None:

@@ -61,6 +61,11 @@ class Service:
         self._core = core
         self._held: dict[str, dict[int, Exchange]] = {}
 
+    def close(self) -> None:
+        """Let go of everybody: the run is over."""
+        self._held.clear()
+        del self._core
+
     def serve(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
         match (exchange.request.method, exchange.request.path):
@@ -83,7 +88,7 @@ class Service:
         """Forget a connection that has gone."""
         if isinstance(connection, HttpConnection):
             if connection.alarm is not None:
-                connection.alarm.set(inf)
+                connection.alarm.cancel()
             if connection.serving is not None:
                 self._let_go(connection.serving)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from math import inf
 
 from hypothesis import given
@@ -34,3 +35,19 @@ def test_a_deadline_that_moves_to_later_needs_no_further_entry() -> None:
     for deadline in (5.0, 6.0, 7.0):
         alarm.set(deadline)
     assert environment.pending == 1
+
+
+def test_a_cancelled_alarm_never_rings_and_lets_go_of_who_wanted_it() -> None:
+    class Sleeper:
+        def wake(self) -> None:
+            raise AssertionError
+
+    environment, sleeper = LadderEnvironment(), Sleeper()
+    alarm, watched = Alarm(environment, sleeper.wake), weakref.ref(sleeper)
+    alarm.set(3.0)
+    alarm.cancel()
+    del sleeper
+    assert watched() is None
+    alarm.set(4.0)
+    environment.run()
+    assert environment.now == 4.0

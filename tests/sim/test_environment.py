@@ -702,3 +702,18 @@ def test_there_is_no_horizon_after_a_run_whatever_ends_it(end: str) -> None:
     with pytest.raises((RuntimeError, ZeroDivisionError)):
         env.run(until=5.0)
     assert env.horizon == -inf
+
+
+def test_what_is_cleared_never_happens_whatever_bucket_it_was_in() -> None:
+    environment = LadderEnvironment(bucket_width=1.0)
+    called: list[float] = []
+    for at in (1.0, 5.0, 5.1, 9.0):
+        environment.call_at(at, called.append, at)
+    environment.appoint(7.0)
+    environment.run(until=5.05)
+    environment.call_at(5.06, called.append, 5.06)
+    environment.clear()
+    assert environment.pending == 0
+    environment.call_at(8.0, called.append, 8.0)
+    environment.run()
+    assert called == [1.0, 5.0, 8.0]

@@ -3,10 +3,48 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 
 import pytest
 
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
+from chatlab.experiment.worlds import run
+from chatlab.hub import Hub
+from chatlab.hub.room import Member
+from chatlab.luck import Stream
+from chatlab.sim.alarm import Alarm
+from chatlab.sim.driver import Driver
+from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, IdleTimeout, ServerDown
 from chatlab.sim.garbage import RARELY, rare_garbage
+from chatlab.sim.http import Exchange, HttpConnection, Session
+from chatlab.sim.network import Link
+from chatlab.sim.path import Path
+from chatlab.sim.people import PeopleConfig
+from chatlab.sim.server import Server
+from chatlab.transports.ledger import Ledger
+
+MADE = (
+    Alarm,
+    Driver,
+    Exchange,
+    HttpConnection,
+    Hub,
+    Ledger,
+    Link,
+    Member,
+    Path,
+    Server,
+    Session,
+    Stream,
+)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -32,3 +70,36 @@ def test_who_wants_it_still_seldomer_keeps_that() -> None:
             assert gc.get_threshold() == (10 * RARELY, 7, 8)
     finally:
         gc.set_threshold(*before)
+
+
+TRANSPORTS: dict[str, AnyTransport] = {
+    "websocket": WebSocketSettings(),
+    "sse": SSESettings(),
+    "long polling": LongPollingSettings(),
+    "short polling": ShortPollingSettings(),
+    "fallback": FallbackSettings(),
+}
+TROUBLES = (
+    HalfOpen(at=5.0, duration=9.0, share=0.3),
+    ServerDown(at=8.0, duration=3.0, share=0.5),
+    IdleTimeout(at=15.0, duration=39.0, timeout=3.0, share=0.5),
+    ConnectionReset(at=17.0),
+)
+
+
+@pytest.mark.parametrize("faults", [(), TROUBLES], ids=["calm", "faults"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_whatever_a_run_has_made_goes_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:
+    """Without a look for garbage, which may be long in coming: else a few large runs fill the memory."""
+    people = PeopleConfig(count=20, rooms=2, send_rate=0.05, arrive_over=3.0)
+    scenario = Scenario(duration=60.0, people=people, transport=TRANSPORTS[transport], faults=faults)
+    run(scenario)
+    gc.collect()
+    gc.disable()
+    try:
+        result = run(scenario)
+        left = Counter(type(thing).__name__ for thing in gc.get_objects() if type(thing) in MADE)
+    finally:
+        gc.enable()
+    assert result.metrics["delivered"]
+    assert not left
