@@ -29,6 +29,7 @@ from chatlab.sim.path import NO_TROUBLE, Path, Trouble
 from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.sim.rest import Rest
 from chatlab.trace import Step
+from chatlab.transports.crowd import CrowdWebSocketMachine
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -50,7 +51,6 @@ from chatlab.transports.machine import (
     Submit,
     Tick,
 )
-from chatlab.transports.websocket import WebSocketMachine
 
 CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
 _NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
@@ -236,7 +236,7 @@ class Driver:
         That is what a crowd gets most, and nothing comes of it but that it is shown.
         """
         machine = self._machine
-        if self._steps is not None or not isinstance(machine, WebSocketMachine):
+        if self._steps is not None or not isinstance(machine, CrowdWebSocketMachine):
             return False
         message = machine.hear(link, frame)
         if message is None:
@@ -265,7 +265,7 @@ class Driver:
         A crowd at a narrow door is refused again and again, and no machine has anything new to say then.
         """
         machine = self._machine
-        if self._steps is not None or self.links != (link,) or not isinstance(machine, WebSocketMachine):
+        if self._steps is not None or self.links != (link,) or not isinstance(machine, CrowdWebSocketMachine):
             return False
         recorder, now, until = self._recorder, self._environment.now, self._horizon
         at = machine.retry_refused(now, until)
@@ -378,7 +378,7 @@ class Driver:
         """Rest, if the machine wants nothing but heartbeats; else wait for its deadline."""
         machine = self._machine
         alone = len(self.links) == 1 and self._environment.now >= self._gone_at
-        if self._rest is not None and alone and isinstance(machine, WebSocketMachine):
+        if self._rest is not None and alone and isinstance(machine, CrowdWebSocketMachine):
             beats = self._rest.beats(machine, self.links[0])
             if beats:
                 self.resting = True
@@ -402,7 +402,7 @@ class Driver:
             return 0, 0
         machine = self._machine
         assert self._rest is not None
-        assert isinstance(machine, WebSocketMachine)
+        assert isinstance(machine, CrowdWebSocketMachine)
         owed = self._rest.owed(machine, self.links[0], self._environment.now)
         if owed is None:
             self.wake()
@@ -415,5 +415,5 @@ class Driver:
             self.resting = False
             machine = self._machine
             assert self._rest is not None
-            assert isinstance(machine, WebSocketMachine)
+            assert isinstance(machine, CrowdWebSocketMachine)
             self._rest.settle(machine, self.links[0], self._environment.now)

@@ -32,6 +32,7 @@ from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
+from chatlab.transports.crowd import CrowdWebSocketMachine
 from chatlab.transports.machine import Machine
 from chatlab.transports.making import make_machine
 
@@ -114,7 +115,10 @@ def _make(
 ) -> Machine:
     if isinstance(config, AsWritten):
         return make_as_written(config, dialect, uniform, room, sender)
-    return make_machine(personal(config, room, sender), dialect, uniform)
+    own = personal(config, room, sender)
+    if isinstance(own, WebSocketConfig):
+        return CrowdWebSocketMachine(own, dialect, uniform)
+    return make_machine(own, dialect, uniform)
 
 
 def personal(config: C, room: str, sender: str) -> C:

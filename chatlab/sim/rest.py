@@ -12,8 +12,8 @@ as nobody looks: a person at rest *owes* them, and makes good for them as soon a
     looked at   when the run is over: what the beats came to is reckoned, and the person rests on; is the
                 last of them under way, they are woken
 
-What the machine is like after many beats it says itself (`WebSocketMachine.skip_beats`). So all figures are
-the same as without rest, to the last bit. Who is recorded never rests.
+What the machine is like after many beats it says itself (`CrowdWebSocketMachine.skip_beats`). So all figures
+are the same as without rest, to the last bit. Who is recorded never rests.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from chatlab.sim.network import Link
 from chatlab.sim.path import Path
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import frame_size
+from chatlab.transports.crowd import CrowdWebSocketMachine
 from chatlab.transports.machine import Ping, Pong, Received, Send, Tick
-from chatlab.transports.websocket import WebSocketMachine
 
 TICK = Tick()
 
@@ -48,7 +48,7 @@ class Rest:
         self._possible = spacing >= 0 and spacing * server.config.rate >= server.config.burst
         self._bytes: dict[int, tuple[int, int]] = {}
 
-    def beats(self, machine: WebSocketMachine, link: Link) -> float:
+    def beats(self, machine: CrowdWebSocketMachine, link: Link) -> float:
         """Return how many of the next heartbeats are sure to change nothing; inf: all of them."""
         up, down = link.path.up, link.path.down
         if not (self._possible and link.calm and machine.resting and not self._server.loaded):
@@ -59,11 +59,11 @@ class Rest:
         wanted = max(0.0, environment.look_ahead() - environment.now) / self._settings.interval + 1
         return min(up.within(half, wanted), down.within(half, wanted))
 
-    def wake_at(self, machine: WebSocketMachine, beats: float) -> float:
+    def wake_at(self, machine: CrowdWebSocketMachine, beats: float) -> float:
         """Return when a rest of so many beats is over: between the last of them and the next."""
         return machine.deadline + (beats - 0.5) * self._settings.interval
 
-    def owed(self, machine: WebSocketMachine, link: Link, now: float) -> tuple[int, int] | None:
+    def owed(self, machine: CrowdWebSocketMachine, link: Link, now: float) -> tuple[int, int] | None:
         """Return the bytes each way of all beats before `now`; None: one is under way."""
         heartbeat = machine.resting
         assert heartbeat is not None
@@ -72,7 +72,7 @@ class Rest:
             return None
         return self._sizes(machine, heartbeat.latest, beats)
 
-    def _over(self, machine: WebSocketMachine, path: Path, beat: int, now: float) -> bool:
+    def _over(self, machine: CrowdWebSocketMachine, path: Path, beat: int, now: float) -> bool:
         """Return whether the next beat has been answered by then, or the one after it, and so on."""
         sent_at = self._beat_at(machine, beat)
         if now - sent_at >= self._settings.timeout:
@@ -81,7 +81,7 @@ class Rest:
         assert isinstance(path.down, Latency)
         return sent_at + path.up.ahead(beat - 1) + path.down.ahead(beat - 1) < now
 
-    def settle(self, machine: WebSocketMachine, link: Link, now: float) -> None:
+    def settle(self, machine: CrowdWebSocketMachine, link: Link, now: float) -> None:
         """Make good for all beats before `now`."""
         heartbeat = machine.resting
         assert heartbeat is not None
@@ -93,11 +93,11 @@ class Rest:
         for _ in range(min(owed, replayed)):
             self._replay(machine, link, now)
 
-    def _beat_at(self, machine: WebSocketMachine, beat: int) -> float:
+    def _beat_at(self, machine: CrowdWebSocketMachine, beat: int) -> float:
         """Return when the next beat is, or the one after it, and so on."""
         return machine.deadline + (beat - 1) * self._settings.interval
 
-    def _skip(self, machine: WebSocketMachine, link: Link, beats: int) -> None:
+    def _skip(self, machine: CrowdWebSocketMachine, link: Link, beats: int) -> None:
         """Count so many beats."""
         path = link.path
         assert isinstance(path.up, Latency)
@@ -109,7 +109,7 @@ class Rest:
         link.count(*self._sizes(machine, heartbeat.latest, beats))
         machine.skip_beats(beats)
 
-    def _sizes(self, machine: WebSocketMachine, latest: int, beats: int) -> tuple[int, int]:
+    def _sizes(self, machine: CrowdWebSocketMachine, latest: int, beats: int) -> tuple[int, int]:
         """Return the bytes each way of so many beats after the latest."""
         (up, down), (up_before, down_before) = (
             self._until(machine, latest + beats),
@@ -117,7 +117,7 @@ class Rest:
         )
         return up - up_before, down - down_before
 
-    def _until(self, machine: WebSocketMachine, number: int) -> tuple[int, int]:
+    def _until(self, machine: CrowdWebSocketMachine, number: int) -> tuple[int, int]:
         """Return the bytes each way of a link's first so many beats, which are the same for all."""
         sizes = self._bytes.get(number)
         if sizes is None:
@@ -126,7 +126,7 @@ class Rest:
             sizes = self._bytes[number] = up, down
         return sizes
 
-    def _replay(self, machine: WebSocketMachine, link: Link, now: float) -> None:
+    def _replay(self, machine: CrowdWebSocketMachine, link: Link, now: float) -> None:
         """Let the next beat take place, as far as it comes before `now`; the rest of it in its time."""
         at = machine.deadline
         (ping,) = machine.handle(TICK, at)

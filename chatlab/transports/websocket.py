@@ -61,7 +61,6 @@ from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
-from chatlab.transports.failures import REFUSED
 from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.hints import heartbeat_refused, not_there
 from chatlab.transports.ledger import Ledger
@@ -212,62 +211,6 @@ class WebSocketMachine:
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
         return self._ledger.accepts(message)
-
-    def retry_refused(self, now: float, until: float) -> float | None:
-        """Be as after the link was refused now, and if the next attempt begins before `until`, as after that.
-
-        Return when it begins; None: nothing was done, as there is more to tell than that it's tried again.
-        """
-        state = self._state
-        if not isinstance(state, Connecting) or self._ledger.ages:
-            return None
-        at = self._standing.retry_quietly(REFUSED, now)
-        if at is None:
-            return None
-        if at < until:
-            self._state = Connecting(self._links.next(), at + self._config.connect_timeout, state.opening)
-        else:
-            self._state = Waiting(at)
-        self.deadline = self._state.deadline
-        return at
-
-    def hear(self, link: int, frame: str | bytes) -> ChatMessage | None:
-        """Take in a frame that is but a new message of somebody else's, and return that message.
-
-        So `handle` need only be told of a frame where this returns None and has done nothing.
-        """
-        state = self._state
-        if not isinstance(state, Online) or link != state.link:
-            return None
-        items = self._dialect.decode(frame)
-        message = self._ledger.hear(items[0]) if len(items) == 1 else None
-        if message is not None and state.heartbeat is not None:
-            state.heartbeat.life()
-            self.deadline = min(state.deadline, self._ledger.deadline)
-        return message
-
-    @property
-    def link(self) -> int:
-        """The number of the link; 0: there is none."""
-        return self._state.link
-
-    @property
-    def resting(self) -> Heartbeat | None:
-        """The heartbeat of an open link, if all pings are answered, and the next is all that is to come."""
-        state = self._state
-        if not isinstance(state, Online) or state.drain_until < inf or self._ledger.deadline < inf:
-            return None
-        return None if state.heartbeat is None or state.heartbeat.open else state.heartbeat
-
-    def skip_beats(self, beats: int) -> None:
-        """Be as after so many heartbeats of a `resting` machine, each answered before the next one.
-
-        All of it is the same but for the last round trip, which stays that of the last that wasn't skipped.
-        """
-        heartbeat = self.resting
-        assert heartbeat is not None
-        heartbeat.skip(beats)
-        self.deadline = heartbeat.deadline
 
     def beat(self, id: int) -> Ping | Send:
         """Return what asks for a sign of life for the `id`th time."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chatlab.settings import HeartbeatConfig, OutboxConfig
+from chatlab.settings import HeartbeatConfig
 from chatlab.transports.machine import Close, Disconnect, Ping, Pong, Received, Send, Tick
 from chatlab.transports.websocket import PONG_GAP
 from tests.transports.websocket_chat import (
@@ -166,42 +166,3 @@ def test_A30_a_servers_ping_is_answered_once_and_a_flood_is_not_doubled() -> Non
     answers = [answer for _ in range(1000) for answer in chat.hear({"type": "ping", "id": 6})]
     assert answers == []
     assert frames(chat.hear({"type": "ping", "id": 7}, at=1.0 + PONG_GAP)) == ['{"type":"pong","id":7}']
-
-
-@pytest.mark.parametrize("mode", ["json", "ping"])
-def test_a_resting_machine_can_skip_heartbeats(mode: Any) -> None:
-    settings = HeartbeatConfig(interval=7.0, timeout=3.0, mode=mode)
-    skipped, lived = Chat(heartbeat=settings).online(), Chat(heartbeat=settings).online()
-    for id in range(1, 6):
-        lived.tick()
-        lived.now += 0.5
-        if mode == "ping":
-            lived.do(Pong(1, id))
-        else:
-            lived.hear({"type": "pong", "id": id})
-    assert skipped.machine.resting
-    skipped.machine.skip_beats(5)
-    assert skipped.machine.deadline == lived.machine.deadline == 42.0
-    assert (skipped.machine.rtt, lived.machine.rtt) == (None, 0.5)
-    assert skipped.tick() == lived.tick() == [skipped.machine.beat(6)]
-
-
-def test_who_rests() -> None:
-    chat = Chat()
-    assert chat.machine.resting is None  # idle
-    chat = connecting()
-    assert chat.machine.resting is None
-    chat = online()
-    assert chat.machine.resting
-    chat.tick()
-    assert chat.machine.resting is None  # A ping is open.
-    assert Chat(heartbeat=HeartbeatConfig(enabled=False)).online().machine.resting is None
-    chat = Chat(outbox=OutboxConfig(max_age=60.0, max_in_flight=1)).online()
-    chat.submit("1")
-    assert chat.machine.resting
-    chat.submit("2")  # may expire
-    assert chat.machine.resting is None
-    chat = online()
-    chat.submit("1")
-    chat.do(Disconnect())
-    assert (chat.state, chat.machine.resting) == ("draining", None)

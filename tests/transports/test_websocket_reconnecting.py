@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from chatlab.messages import ConnectionStatus
-from chatlab.settings import OutboxConfig
-from chatlab.transports.failures import REFUSED
 from chatlab.transports.machine import Close, Connect, Disconnect, Failure, Opened, OpenWebSocket
 from tests.transports.websocket_chat import (
     CONNECTED,
@@ -242,47 +240,3 @@ def test_links_are_never_reused() -> None:
         links += [effect.link for effect in chat.tick() if isinstance(effect, OpenWebSocket)]
         chat.do(Disconnect())
     assert links == [1, 2, 3, 4, 5, 6]
-
-
-@pytest.mark.parametrize("jitter", ["seed", "full", "decorrelated", "none"])
-def test_being_refused_again_says_nothing_new(jitter: str) -> None:
-    def luck() -> Callable[[], float]:
-        return iter([0.3, 0.9, 0.2, 0.6, 0.5, 0.1]).__next__
-
-    told, quiet = (Chat(jitter=jitter, uniform=luck(), reconnect={"max_attempts": 5}) for _ in range(2))
-    for chat in (told, quiet):
-        chat.submit("1")
-        chat.connect()
-        assert chat.machine.retry_refused(0.25, inf) is None  # There is something to tell: the first failure.
-        chat.close(REFUSED, at=0.25)
-        chat.tick()
-    for _ in range(3):
-        at = told.now + 0.25
-        told.close(REFUSED, at=at)
-        due = told.machine.deadline
-        told.tick()
-        assert quiet.machine.retry_refused(at, inf) == due
-        assert quiet.machine.link == told.machine.link == told.link
-        assert quiet.machine.deadline == told.machine.deadline
-        assert quiet.machine.status == told.machine.status == RECONNECTING
-    at = told.now + 0.25
-    told.close(REFUSED, at=at)
-    assert quiet.machine.retry_refused(at, until=told.machine.deadline) == told.machine.deadline
-    assert (quiet.state, quiet.machine.deadline) == (told.state, told.machine.deadline)
-    quiet.link = told.link
-    assert quiet.tick() == told.tick()
-    assert quiet.machine.retry_refused(99.0, inf) is None  # That was the last attempt.
-    assert quiet.close(REFUSED, at=99.0) == told.close(REFUSED, at=99.0)
-    assert quiet.state == "idle"
-
-
-def test_what_is_refused_with_more_to_tell_is_told() -> None:
-    assert online().machine.retry_refused(1.0, inf) is None
-    ageing = Chat(outbox=OutboxConfig(max_age=60.0))
-    never = Chat(failures={"refused": "give up"})
-    for chat in (ageing, never):
-        chat.connect()
-        chat.close("reset", at=0.25)
-        chat.tick()
-        assert chat.machine.retry_refused(chat.now, inf) is None
-        assert chat.state == "connecting"

@@ -1,9 +1,10 @@
-"""What a machine hears without events and effects is as if it was told (`WebSocketMachine.hear`)."""
+"""The short cuts of a crowd's machine come to what `handle` does."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,8 +13,18 @@ from chatlab.dialects.base import Incoming
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.messages import ChatEvent, ChatMessage
 from chatlab.settings import HeartbeatConfig, OutboxConfig
-from chatlab.transports.machine import Deliver, Opened, OpenWebSocket
-from tests.transports.websocket_chat import STATES, Chat, delivered, message, online, queries
+from chatlab.transports.failures import REFUSED
+from chatlab.transports.machine import Deliver, Disconnect, Opened, OpenWebSocket, Pong
+from tests.transports.websocket_chat import (
+    RECONNECTING,
+    STATES,
+    Chat,
+    connecting,
+    delivered,
+    message,
+    online,
+    queries,
+)
 
 OTHERS = json.dumps(message("e-2"))
 
@@ -140,3 +151,86 @@ def test_messages_whose_ids_tell_of_gaps_are_more() -> None:
     assert chat.machine.hear(chat.link, frame) is None
     (event,) = delivered(chat.hear(frame))
     assert event.message is not None
+
+
+@pytest.mark.parametrize("jitter", ["seed", "full", "decorrelated", "none"])
+def test_being_refused_again_says_nothing_new(jitter: str) -> None:
+    def luck() -> Callable[[], float]:
+        return iter([0.3, 0.9, 0.2, 0.6, 0.5, 0.1]).__next__
+
+    told, quiet = (Chat(jitter=jitter, uniform=luck(), reconnect={"max_attempts": 5}) for _ in range(2))
+    for chat in (told, quiet):
+        chat.submit("1")
+        chat.connect()
+        assert chat.machine.retry_refused(0.25, inf) is None  # There is something to tell: the first failure.
+        chat.close(REFUSED, at=0.25)
+        chat.tick()
+    for _ in range(3):
+        at = told.now + 0.25
+        told.close(REFUSED, at=at)
+        due = told.machine.deadline
+        told.tick()
+        assert quiet.machine.retry_refused(at, inf) == due
+        assert quiet.machine.link == told.machine.link == told.link
+        assert quiet.machine.deadline == told.machine.deadline
+        assert quiet.machine.status == told.machine.status == RECONNECTING
+    at = told.now + 0.25
+    told.close(REFUSED, at=at)
+    assert quiet.machine.retry_refused(at, until=told.machine.deadline) == told.machine.deadline
+    assert (quiet.state, quiet.machine.deadline) == (told.state, told.machine.deadline)
+    quiet.link = told.link
+    assert quiet.tick() == told.tick()
+    assert quiet.machine.retry_refused(99.0, inf) is None  # That was the last attempt.
+    assert quiet.close(REFUSED, at=99.0) == told.close(REFUSED, at=99.0)
+    assert quiet.state == "idle"
+
+
+def test_what_is_refused_with_more_to_tell_is_told() -> None:
+    assert online().machine.retry_refused(1.0, inf) is None
+    ageing = Chat(outbox=OutboxConfig(max_age=60.0))
+    never = Chat(failures={"refused": "give up"})
+    for chat in (ageing, never):
+        chat.connect()
+        chat.close("reset", at=0.25)
+        chat.tick()
+        assert chat.machine.retry_refused(chat.now, inf) is None
+        assert chat.state == "connecting"
+
+
+@pytest.mark.parametrize("mode", ["json", "ping"])
+def test_a_resting_machine_can_skip_heartbeats(mode: Any) -> None:
+    settings = HeartbeatConfig(interval=7.0, timeout=3.0, mode=mode)
+    skipped, lived = Chat(heartbeat=settings).online(), Chat(heartbeat=settings).online()
+    for id in range(1, 6):
+        lived.tick()
+        lived.now += 0.5
+        if mode == "ping":
+            lived.do(Pong(1, id))
+        else:
+            lived.hear({"type": "pong", "id": id})
+    assert skipped.machine.resting
+    skipped.machine.skip_beats(5)
+    assert skipped.machine.deadline == lived.machine.deadline == 42.0
+    assert (skipped.machine.rtt, lived.machine.rtt) == (None, 0.5)
+    assert skipped.tick() == lived.tick() == [skipped.machine.beat(6)]
+
+
+def test_who_rests() -> None:
+    chat = Chat()
+    assert chat.machine.resting is None  # idle
+    chat = connecting()
+    assert chat.machine.resting is None
+    chat = online()
+    assert chat.machine.resting
+    chat.tick()
+    assert chat.machine.resting is None  # A ping is open.
+    assert Chat(heartbeat=HeartbeatConfig(enabled=False)).online().machine.resting is None
+    chat = Chat(outbox=OutboxConfig(max_age=60.0, max_in_flight=1)).online()
+    chat.submit("1")
+    assert chat.machine.resting
+    chat.submit("2")  # may expire
+    assert chat.machine.resting is None
+    chat = online()
+    chat.submit("1")
+    chat.do(Disconnect())
+    assert (chat.state, chat.machine.resting) == ("draining", None)

@@ -1,0 +1,76 @@
+"""The WebSocket machine of somebody in a crowd, with short cuts for what happens to a crowd most of the time.
+
+A simulation may take them in place of `handle`, where they come to the same: being refused again, a message
+of somebody else's, and heartbeats that are answered.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from chatlab.messages import ChatMessage
+from chatlab.transports.failures import REFUSED
+from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.websocket import Connecting, Online, Waiting, WebSocketMachine
+
+
+class CrowdWebSocketMachine(WebSocketMachine):
+    """A `WebSocketMachine` that needs fewer words."""
+
+    __slots__ = ()
+
+    @property
+    def link(self) -> int:
+        """The number of the link; 0: there is none."""
+        return self._state.link
+
+    def retry_refused(self, now: float, until: float) -> float | None:
+        """Be as after the link was refused now, and if the next attempt begins before `until`, as after that.
+
+        Return when it begins; None: nothing was done, as there is more to tell than that it's tried again.
+        """
+        state = self._state
+        if not isinstance(state, Connecting) or self._ledger.ages:
+            return None
+        at = self._standing.retry_quietly(REFUSED, now)
+        if at is None:
+            return None
+        if at < until:
+            self._state = Connecting(self._links.next(), at + self._config.connect_timeout, state.opening)
+        else:
+            self._state = Waiting(at)
+        self.deadline = self._state.deadline
+        return at
+
+    def hear(self, link: int, frame: str | bytes) -> ChatMessage | None:
+        """Take in a frame that is but a new message of somebody else's, and return that message.
+
+        So `handle` need only be told of a frame where this returns None and has done nothing.
+        """
+        state = self._state
+        if not isinstance(state, Online) or link != state.link:
+            return None
+        items = self._dialect.decode(frame)
+        message = self._ledger.hear(items[0]) if len(items) == 1 else None
+        if message is not None and state.heartbeat is not None:
+            state.heartbeat.life()
+            self.deadline = min(state.deadline, self._ledger.deadline)
+        return message
+
+    @property
+    def resting(self) -> Heartbeat | None:
+        """The heartbeat of an open link, if all pings are answered, and the next is all that is to come."""
+        state = self._state
+        if not isinstance(state, Online) or state.drain_until < inf or self._ledger.deadline < inf:
+            return None
+        return None if state.heartbeat is None or state.heartbeat.open else state.heartbeat
+
+    def skip_beats(self, beats: int) -> None:
+        """Be as after so many heartbeats of a `resting` machine, each answered before the next one.
+
+        All of it is the same but for the last round trip, which stays that of the last that wasn't skipped.
+        """
+        heartbeat = self.resting
+        assert heartbeat is not None
+        heartbeat.skip(beats)
+        self.deadline = heartbeat.deadline
