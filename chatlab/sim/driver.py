@@ -15,7 +15,6 @@ number, its generation, and a timer of an old generation does nothing when it fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 from math import inf
 from types import MappingProxyType
 from typing import assert_never
@@ -122,9 +121,13 @@ class Driver:
     @property
     def heard_until(self) -> float:
         """Whatever the server has had before this time, the person must have been shown; inf: all."""
-        exchanges = chain.from_iterable(session.exchanges.values() for session in self._sessions.values())
-        quiet = any(link.quiet for link in self.links) or any(exchange.quiet for exchange in exchanges)
-        return inf if quiet else self.read_at
+        for link in self.links:
+            if link.quiet:
+                return inf
+        for session in self._sessions.values():
+            if any(exchange.quiet for exchange in session.exchanges.values()):
+                return inf
+        return self.read_at
 
     @property
     def connections(self) -> Iterator[Connection]:

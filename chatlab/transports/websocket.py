@@ -295,7 +295,7 @@ class WebSocketMachine:
         beats = settings.enabled and self._heartbeat_mode != "none"
         self._state = Online(link, now, Heartbeat(settings, now) if beats else None)
         self._standing.connected(out)
-        out.extend(_frame(link, frame) for frame in opening.frames)
+        out += [_frame(link, frame) for frame in opening.frames]
         self._flush(link, out)
 
     def _disconnect(self, drain: bool, now: float, out: list[Effect]) -> None:
