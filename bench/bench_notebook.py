@@ -16,7 +16,7 @@ from playwright.sync_api import Page
 
 from bench.bench_panel import browser_page
 from bench.report import Figure, Report, table
-from chatlab.plots.style import png
+from chatlab.plots.png import png
 from chatlab.widgets.explorers import (
     Explorer,
     explore_backoff,

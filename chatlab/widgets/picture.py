@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 from matplotlib.figure import Figure
 
-from chatlab.plots.style import png
+from chatlab.plots.png import png
 from chatlab.widgets import assets
 
 MILLIMETRE = 5.0

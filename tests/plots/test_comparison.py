@@ -11,7 +11,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.plots import plot_comparison
 from chatlab.plots.comparison import MOST_PEOPLE
-from chatlab.plots.style import png
+from chatlab.plots.png import png
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.people import PeopleConfig
 

@@ -24,7 +24,8 @@ from chatlab.plots import (
     plot_returns,
     plot_transports,
 )
-from chatlab.plots.style import figure_of, png, size
+from chatlab.plots.png import png
+from chatlab.plots.style import figure_of, size
 from chatlab.presets import PRESETS
 from chatlab.sim.people import PeopleConfig
 

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 
 from chatlab.plots import plot_alarms, plot_backoff, plot_detection, plot_polling
 from chatlab.plots.lettering import LetteringCanvas
+from chatlab.plots.png import png
 from chatlab.plots.sheet import Sheet
-from chatlab.plots.style import figure_of, new_row, png
+from chatlab.plots.style import figure_of, new_row
 from chatlab.presets import PRESETS
 
 

@@ -13,6 +13,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 from chatlab.messages import ConnectionStatus
+from chatlab.plots.png import png
 from chatlab.plots.style import (
     LOOKS,
     STATUS_LOOKS,
@@ -20,7 +21,6 @@ from chatlab.plots.style import (
     dress,
     look,
     new_axes,
-    png,
     size,
     spread,
     text_width,
