@@ -18,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
+from chatlab.plots.hatching import Hatching
+
 KEPT = 500
 """Lines of text that a canvas remembers, of some 10 kB each."""
 SUBPIXELS = 64
@@ -40,7 +42,7 @@ class LetteringCanvas(FigureCanvasAgg):
         return made
 
 
-class Lettering(RendererAgg):
+class Lettering(Hatching):
     """Agg's renderer, which draws a line of text that it has drawn before as the image that it became."""
 
     def __init__(self, width: float, height: float, dpi: float) -> None:
