@@ -12,11 +12,12 @@ from matplotlib.ticker import FixedLocator
 from chatlab.errors import SettingsError
 from chatlab.experiment.backoff import Floats, backoff_delays
 from chatlab.plots.style import (
-    FAINT,
     TEXT,
     UNDERLAY,
     Look,
+    bar,
     dress,
+    grid,
     look,
     new_axes,
     size,
@@ -63,8 +64,7 @@ def plot_backoff(
     longest = max(band.shape[1] for band in bands.values())
     ax.set_ylim(0, 1.1 * max(band[2].max() for band in bands.values()) or 1.0)
     ax.xaxis.set_major_locator(FixedLocator(range(1, longest + 1)))
-    ax.yaxis.grid(visible=True, color=FAINT, linewidth=0.4)
-    ax.set_axisbelow(True)
+    grid(ax.yaxis)
     dress(
         ax,
         title="How long until the next attempt?",
@@ -78,16 +78,10 @@ def plot_backoff(
 
 def _draw(ax: Axes, name: str, band: Floats, retries: Floats, width: float, style: Look) -> None:
     low, median, high = band
-    spreads = high > low
-    ax.bar(
-        retries[spreads],
-        (high - low)[spreads],
-        width,
-        low[spreads],
-        facecolor=tint(style.colour),
-        edgecolor=style.colour,
-        linewidth=0.6,
-    )
+    bars = {"facecolor": tint(style.colour), "edgecolor": style.colour, "linewidth": 0.6}
+    for x, bottom, top in zip(retries, low, high, strict=True):
+        if top > bottom:
+            bar(ax, x - width / 2, bottom, width, top - bottom, **bars)
     ax.plot(
         retries,
         median,

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.contention import FORMULAS
-from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes
+from chatlab.plots.style import INK, SMALL, dress, grid, look, new_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def plot_contention(table: pd.DataFrame, *, of: str = "writes", ax: Axes | None 
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axis.set_minor_formatter(NullFormatter())
-    ax.yaxis.grid(visible=True, color=FAINT, linewidth=0.4)
+    grid(ax.yaxis)
     dress(
         ax,
         title="What does it cost to fight for one row?",

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.closed_forms import detection_span, false_alarm_after
-from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes, steps
+from chatlab.plots.style import INK, SMALL, dress, grid, look, new_axes, steps
 
 BARS = 20
 SHORTEST, LONGEST = 1.0, 120.0
@@ -82,7 +82,7 @@ def plot_alarms(interval: float, loss: float, *, ax: Axes | None = None) -> Axes
     ax.set_ylim(2.0, 2 * max(SPANS))
     ax.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     ax.set_yticks(list(SPANS), list(SPANS.values()))
-    ax.grid(color=FAINT, linewidth=0.4)
+    grid(ax.xaxis, ax.yaxis)
     dress(
         ax,
         title="How often is there a false alarm?",

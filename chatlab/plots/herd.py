@@ -9,7 +9,20 @@ from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.backoff import Herd
-from chatlab.plots.style import FAINT, INK, SMALL, TEXT, dress, look, new_axes, size, steps, text_width, tint
+from chatlab.plots.style import (
+    FAINT,
+    INK,
+    SMALL,
+    TEXT,
+    bar,
+    dress,
+    look,
+    new_axes,
+    size,
+    steps,
+    text_width,
+    tint,
+)
 
 BIN = 0.1
 """Seconds in which those who come are counted together, for the figure beside each name."""
@@ -50,9 +63,8 @@ def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) ->
         title="Who comes back when?",
         note="right: the most that come in any 0.1 s",
         x="since the server is back (s)",
+        lanes=True,
     )
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
     return ax
 
 
@@ -66,10 +78,12 @@ def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes
     ax = new_axes(left=_room(shares)) if ax is None else ax
     for number, share in enumerate(shares.values()):
         style = look(number)
-        ax.barh(
-            -number + LANE / 2,
+        bar(
+            ax,
+            0,
+            -number + 0.1 * LANE,
             share,
-            LANE * 0.8,
+            0.8 * LANE,
             facecolor=tint(style.colour),
             edgecolor=style.colour,
             hatch=style.hatch,
@@ -91,9 +105,8 @@ def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes
         title="Who finds the door shut?",
         note="at the first knock, by the formulas alone",
         x="of all people",
+        lanes=True,
     )
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
     return ax
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from chatlab.experiment.closed_forms import Cost, long_poll_cost, push_cost, short_poll_cost
-from chatlab.plots.style import FAINT, INK, SMALL, TEXT, UNDERLAY, dress, look, new_axes
+from chatlab.plots.style import INK, SMALL, TEXT, UNDERLAY, dress, grid, look, new_axes
 
 SHORTEST, LONGEST = 0.1, 60.0
 """Seconds between two short polls, at both ends of the curve."""
@@ -68,8 +68,7 @@ def plot_polling(
     ax.minorticks_off()  # they are half of the work, and the grid has none
     ax.set_xlim(min(delay or 0.01, curve[0].latency) / 1.6, curve[-1].latency * 3)
     ax.set_ylim(floor / 1.8, curve[0].requests * 3)
-    ax.grid(visible=True, color=FAINT, linewidth=0.4)
-    ax.set_axisbelow(True)
+    grid(ax.xaxis, ax.yaxis)
     dress(
         ax,
         title="What does it cost to be quick?",

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import StepPatch
+from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.textpath import TextPath
 from msgspec import Struct
 from numpy.typing import ArrayLike
@@ -137,8 +139,11 @@ def new_row(
     ]
 
 
-def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "") -> None:
-    """Give the axes their question as title, a note under it, and labels with units."""
+def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "", lanes: bool = False) -> None:
+    """Give the axes their question as title, a note under it, and labels with units.
+
+    What stands in `lanes` needs their names at its left, but neither a line nor marks.
+    """
     ax.set_facecolor("white")
     # With a given y matplotlib doesn't measure every label to find a free place for the title.
     pad = 13 if note else 5
@@ -147,8 +152,32 @@ def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "") -> None:
         ax.annotate(note, (0, 1), (0, 3), "axes fraction", "offset points", fontsize=SMALL, color=INK)
     ax.set_xlabel(x, fontsize=TEXT, color=INK, labelpad=2)
     ax.set_ylabel(y, fontsize=TEXT, color=INK, labelpad=3)
-    ax.tick_params(labelsize=TEXT, colors=INK, length=3)
-    ax.spines[["top", "right"]].set_visible(False)
+    _set_ticks(ax.xaxis, length=3)
+    _set_ticks(ax.yaxis, length=0 if lanes else 3)
+    ax.spines[["top", "right", "left"] if lanes else ["top", "right"]].set_visible(False)
+
+
+def _set_ticks(axis: Axis, *, length: float) -> None:
+    wanted: dict[str, Any] = {"length": length, "labelsize": TEXT, "color": INK, "labelcolor": INK}
+    # To set them takes 1 ms where there are some already, as on the axes of a sheet.
+    if not wanted.items() <= axis.get_tick_params().items():
+        axis.set_tick_params(**wanted)
+
+
+def grid(*axes: Axis) -> None:
+    """Draw a faint line at each mark of those axes, behind all else."""
+    for axis in axes:
+        if not axis.get_tick_params()["gridOn"]:
+            axis.grid(visible=True, color=FAINT, linewidth=0.4)
+        axis.axes.set_axisbelow(True)
+
+
+def bar(ax: Axes, x: float, y: float, width: float, height: float, **look: Any) -> None:
+    """Draw an upright rectangle with its lower left corner at (x, y); the axes' limits must be set.
+
+    `Axes.bar` and `Axes.barh` would see what it does to the limits, which takes longer than to draw it.
+    """
+    ax.add_artist(Rectangle((x, y), width, height, **look))
 
 
 def steps(ax: Axes, values: ArrayLike, edges: ArrayLike, number: int, *, baseline: float = 0.0) -> None:

@@ -11,7 +11,19 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chatlab.errors import SettingsError
-from chatlab.plots.style import FAINT, INK, TEXT, UNDERLAY, dress, look, new_axes, size, spread, text_width
+from chatlab.plots.style import (
+    FAINT,
+    INK,
+    TEXT,
+    UNDERLAY,
+    dress,
+    grid,
+    look,
+    new_axes,
+    size,
+    spread,
+    text_width,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +104,7 @@ def plot_cost(
         axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
-    ax.grid(visible=True, color=FAINT, linewidth=0.4)
-    ax.set_axisbelow(True)
+    grid(ax.xaxis, ax.yaxis)
     dress(
         ax,
         title="What does it cost to be quick?",

@@ -13,7 +13,18 @@ from matplotlib.patches import Patch
 from chatlab.errors import SettingsError
 from chatlab.experiment.spans import FaultSpan, StatusSpan
 from chatlab.messages import ConnectionStatus
-from chatlab.plots.style import INK, SMALL, STATUS_LOOKS, TEXT, UNDERLAY, dress, new_axes, size, text_width
+from chatlab.plots.style import (
+    INK,
+    SMALL,
+    STATUS_LOOKS,
+    TEXT,
+    UNDERLAY,
+    bar,
+    dress,
+    new_axes,
+    size,
+    text_width,
+)
 
 LANE = 0.5
 """How thick a lane is, where lanes are 1 apart."""
@@ -59,9 +70,7 @@ def plot_statuses(
     for number, lane in enumerate(named.values()):
         unnamed |= _draw_lane(ax, lane, -number)
     ax.set_yticks([-number for number in range(len(named))], list(named))
-    dress(ax, title="When was the connection up?", x="time (s)")
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
+    dress(ax, title="When was the connection up?", x="time (s)", lanes=True)
     place_keys(ax, _keys(unnamed, attempts=any(span.attempts for span in spans)), indent=-names)
     return ax
 
@@ -74,11 +83,12 @@ def _draw_lane(ax: Axes, lane: Sequence[StatusSpan], y: float) -> set[Connection
         if span.end <= span.start:
             continue
         style = STATUS_LOOKS[span.status]
-        ax.barh(
-            y,
+        bar(
+            ax,
+            span.start,
+            y - LANE / 2,
             span.end - span.start,
             LANE,
-            span.start,
             facecolor=style.fill,
             edgecolor=INK,
             hatch=style.hatch,

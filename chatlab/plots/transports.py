@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
-from chatlab.plots.style import INK, SMALL, TEXT, dress, look, new_row, size, text_width, tint
+from chatlab.plots.style import INK, SMALL, TEXT, bar, dress, look, new_row, size, text_width, tint
 
 BAR = 0.62
 """How thick a bar is, where bars are 1 apart."""
@@ -37,19 +38,12 @@ def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = No
     latest = [run.metrics["latency_p95"] or 0.0 for run in runs.values()]
     first, second, third = axes
     _bars(first, runs, late, lambda value: f"{value:.3g} s", latest)
-    dress(first, title="How late?", note="bar: median, tick: 95 % are earlier", x="seconds")
     _bars(second, runs, each("requests"), lambda value: f"{value:.2g}")
-    dress(
-        second,
-        title="How many requests?",
-        note="connections that are opened count too",
-        x="per delivered message",
-    )
     _bars(third, runs, each("bytes_up", "bytes_down"), lambda value: f"{value:,.0f}")
-    dress(third, title="How many bytes?", note="up and down, headers and all", x="per delivered message")
-    for ax in axes:
-        ax.tick_params(axis="y", length=0)
-        ax.spines["left"].set_visible(False)
+    dress(first, title="How late?", note="bar: median, tick: 95 % are earlier", x="seconds", lanes=True)
+    cost: dict[str, Any] = {"x": "per delivered message", "lanes": True}
+    dress(second, title="How many requests?", note="connections that are opened count too", **cost)
+    dress(third, title="How many bytes?", note="up and down, headers and all", **cost)
     return axes
 
 
@@ -76,8 +70,10 @@ def _bars(
     ax.xaxis.set_major_locator(MaxNLocator(4))
     for number, (value, end, text) in enumerate(zip(values, ends, labels, strict=True)):
         style = look(number)
-        ax.barh(
-            number,
+        bar(
+            ax,
+            0,
+            number - BAR / 2,
             value,
             BAR,
             facecolor=tint(style.colour, 0.35),

@@ -7,18 +7,23 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.png import png
 from chatlab.plots.style import (
+    FAINT,
     LOOKS,
     STATUS_LOOKS,
     Chart,
+    bar,
     dress,
+    grid,
     look,
     new_axes,
     size,
@@ -116,3 +121,44 @@ def test_labels_move_as_little_as_it_takes() -> None:
     assert spread([1.0, 0.0], 10.0, 0.0, 100.0) == [10.0, 0.0]
     assert spread([5.0] * 3, 10.0, 0.0, 10.0) == [0.0, 5.0, 10.0]
     assert spread([], 10.0, 0.0, 100.0) == []
+
+
+def test_dress_sets_ticks_that_are_other_than_ours_and_leaves_those_that_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ax = Figure().subplots()
+    ax.tick_params(labelsize=20, colors="red", length=9)
+    dress(ax, title="Why?", x="time (s)")
+    ours = {"labelsize": 8.0, "color": "#1a1a1a", "labelcolor": "#1a1a1a", "length": 3}
+    for axis in (ax.xaxis, ax.yaxis):
+        assert ours.items() <= axis.get_tick_params().items()
+    monkeypatch.setattr(Axis, "set_tick_params", None)  # which nobody can call
+    dress(ax, title="Why again?", x="time (s)")
+
+
+def test_lanes_have_names_but_neither_a_line_nor_marks() -> None:
+    ax = Figure().subplots()
+    dress(ax, title="Who?", x="time (s)", lanes=True)
+    assert [axis.get_tick_params()["length"] for axis in (ax.xaxis, ax.yaxis)] == [3, 0]
+    assert [name for name in ax.spines if ax.spines[name].get_visible()] == ["bottom"]
+
+
+def test_a_grid_is_faint_and_behind_all_else_and_drawn_where_it_is_asked_for() -> None:
+    ax = Figure().subplots()
+    for _ in range(2):
+        grid(ax.yaxis)
+        assert [axis.get_tick_params()["gridOn"] for axis in (ax.xaxis, ax.yaxis)] == [False, True]
+        assert ax.yaxis.get_gridlines()[0].get_color() == FAINT
+        assert ax.get_axisbelow() is True
+
+
+def test_a_bar_stands_where_it_is_put_and_leaves_the_limits() -> None:
+    ax = new_axes()
+    ax.set(xlim=(0, 10), ylim=(0, 3))
+    bar(ax, 2.0, 1.0, 20.0, 0.5, facecolor="red", hatch="//")
+    (patch,) = ax.patches
+    assert isinstance(patch, Rectangle)
+    assert patch.get_bbox().bounds == (2.0, 1.0, 20.0, 0.5)
+    assert (patch.get_facecolor(), patch.get_hatch()) == ((1, 0, 0, 1), "//")
+    assert patch.get_clip_box() is not None
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 10), (0, 3))
