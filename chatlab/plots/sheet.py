@@ -28,9 +28,23 @@ class Sheet:
         if (count, layout) != self._layout:
             self._row, self._layout = new_row(count, **layout), (count, layout)
             LetteringCanvas(figure_of(self._row[0]))
+        drawn = not figure_of(self._row[0]).stale
         for ax in self._row:
+            if drawn:
+                _pin(ax)
             _wipe(ax)
         return self._row
+
+
+def _pin(ax: Axes) -> None:
+    """Leave the labels where they were drawn: to find the place, matplotlib measures all ticks once more.
+
+    How far the numbers at the left reach may change with them, so a label there goes on following them.
+    """
+    label = ax.xaxis.label
+    ax.xaxis.set_label_coords(*label.get_position(), label.get_transform())
+    if not ax.get_ylabel():
+        ax.yaxis.set_label_coords(0.0, 0.5)
 
 
 def _wipe(ax: Axes) -> None:

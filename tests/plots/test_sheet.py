@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 from matplotlib.axes import Axes
@@ -75,3 +76,37 @@ def test_a_plot_on_a_used_sheet_is_that_on_a_new_one(plots: list[Callable[[Axes]
             plot(ax)
             pictures.append(png(figure_of(ax)))
         assert pictures[0] == pictures[1]
+
+
+def test_a_label_below_stays_and_one_at_the_left_follows_its_numbers() -> None:
+    places = []
+    sheet = Sheet()
+    for top in (1.0, 1e5):
+        (ax,) = sheet.row(left=20.0)
+        ax.set(xlim=(0, 1), ylim=(0, top), xlabel="time (s)", ylabel="people")
+        png(figure_of(ax))
+        places.append([axis.label.get_window_extent().p0.tolist() for axis in (ax.xaxis, ax.yaxis)])
+    assert places[0][0] == places[1][0]
+    assert places[1][1][0] < places[0][1][0] - 10
+
+
+def test_a_sheet_that_was_not_drawn_yet_places_its_labels_when_it_is() -> None:
+    sheet = Sheet()
+    for _ in range(2):
+        (ax,) = sheet.row()
+        ax.set(xlabel="time (s)")
+    png(figure_of(ax))
+    numbers = min(label.get_window_extent().y0 for label in ax.get_xticklabels())
+    assert ax.xaxis.label.get_window_extent().y1 < numbers
+
+
+def test_numbers_at_an_axis_are_measured_once_a_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = Sheet()
+    (ax,) = sheet.row()
+    png(figure_of(ax))
+    (ax,) = sheet.row()
+    number = ax.get_xticklabels()[0]
+    measure = Mock(side_effect=number.get_window_extent)
+    monkeypatch.setattr(number, "get_window_extent", measure)
+    png(figure_of(ax))
+    assert measure.call_count == 1
