@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.ticker import FixedLocator
 
 from chatlab.errors import SettingsError
@@ -29,6 +30,8 @@ from chatlab.settings import ReconnectConfig
 
 PERCENTILES = (10, 50, 90)
 """The lower edge of a band, the line, and the upper edge."""
+GAP = 4.0
+"""Points from the end of a line to the thin one that leads to its name."""
 
 
 def plot_backoff(
@@ -106,15 +109,33 @@ def _name_lines(ax: Axes, bands: Mapping[str, Floats], offsets: Sequence[float],
     ax.set_xlim(left, right)
     top = ax.get_ylim()[1]
     line = 1.2 * TEXT * top / height
-    ends = [float(bands[name][1, -1]) for name in last.values()]
-    places = dict(zip(last, spread(ends, line, 0.8 * line, top - line / 2), strict=True))
+    ends = {number: (longest + offsets[number], float(bands[name][1, -1])) for number, name in last.items()}
+    places = dict(
+        zip(last, spread([y for _, y in ends.values()], line, 0.8 * line, top - line / 2), strict=True)
+    )
+    points = np.array([width / (right - left), height / top])
+    names_at = longest + 0.4 + 14 / points[0]
+    middles = [
+        (names_at + text_width(name, TEXT, bold=True) / 2 / points[0], places[number])
+        for number, name in last.items()
+    ]
+    _draw_leaders(ax, np.array([*ends.values()]), np.array(middles), points, [look(i).colour for i in last])
     for number, (name, band) in enumerate(bands.items()):
         colour = look(number).colour
         text: dict[str, Any] = {"fontsize": TEXT, "fontweight": "bold", "color": colour, "bbox": UNDERLAY}
-        end = (band.shape[1] + offsets[number], band[1, -1])
         if number in places:
-            at = (longest + 0.4 + 14 * (right - left) / width, places[number])
-            leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4}
-            ax.annotate(name, end, at, va="center", arrowprops=leader, **text)
+            ax.text(names_at, places[number], name, va="center", **text)
         else:
+            end = (band.shape[1] + offsets[number], band[1, -1])
             ax.annotate(f"{name} gives up", end, (0, 5), textcoords="offset points", ha="center", **text)
+
+
+def _draw_leaders(ax: Axes, ends: Floats, names: Floats, points: Floats, colours: Sequence[str]) -> None:
+    """Draw a thin line from near each end to the middle of its name, which hides it; a unit is `points`.
+
+    Each could be its name's arrow, but to cut one off at both ends takes longer than to draw all lines.
+    """
+    ways = (names - ends) * points
+    starts = ends + GAP * ways / np.hypot(*ways.T)[:, None] / points
+    lines = np.stack([starts, names], axis=1)
+    ax.add_artist(LineCollection(list(lines), colors=colours, linewidths=0.6, zorder=3, clip_on=False))

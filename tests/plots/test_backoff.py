@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
@@ -82,11 +84,35 @@ def test_names_have_the_colours_of_their_lines() -> None:
 
 def test_settings_that_give_up_say_so() -> None:
     ax = plot_backoff({"SignalR": PRESETS["SignalR"].reconnect, "full": FULL})
-    texts = {text.get_text(): text for text in ax.texts if isinstance(text, Annotation)}
-    assert texts["SignalR gives up"].xy == pytest.approx(
-        (4 - 0.14, 30)
-    )  # half a lane left of the fourth retry
-    assert "full" in texts
+    _, above, beside = ax.texts
+    assert isinstance(above, Annotation)
+    assert above.get_text() == "SignalR gives up"
+    assert above.xy == pytest.approx((4 - 0.14, 30))  # half a lane left of the fourth retry
+    assert beside.get_text() == "full"
+
+
+def test_a_thin_line_leads_from_beside_each_end_to_its_name() -> None:
+    close = {name: FULL.replace(max_delay=delay) for name, delay in (("one", 20.0), ("two", 20.5))}
+    ax = plot_backoff({"SignalR": PRESETS["SignalR"].reconnect, "seed": SEED} | close)
+    boxes = text_boxes(ax)
+    (leaders,) = ax.collections
+    assert isinstance(leaders, LineCollection)
+    lines = [line for line in ax.lines if line.get_label() != "SignalR"]
+    assert len(leaders.get_segments()) == len(lines) == 3
+    colours = to_rgba_array([line.get_color() for line in lines])
+    assert (np.asarray(leaders.get_color()) == colours).all()
+    for line, leader in zip(lines, leaders.get_segments(), strict=True):
+        end = ax.transData.transform([np.asarray(line.get_xydata())[-1]])[0]
+        begin, aim = ax.transData.transform(leader)
+        way = aim - end
+        assert begin == pytest.approx(end + 4 / 72 * ax.figure.dpi * way / np.hypot(*way))
+        box = boxes[str(line.get_label())]
+        assert abs(aim[0] - (box.x0 + box.x1) / 2) < 0.1 * box.width
+        assert box.y0 < aim[1] < box.y1
+    assert abs(way[1]) > 5, "none is at a slant"
+    names = [text for text in ax.texts if text.get_text() in {"seed", *close}]
+    assert all(text.get_bbox_patch() and text.get_zorder() >= leaders.get_zorder() for text in names)
+    assert ax.get_children().index(leaders) < min(ax.get_children().index(text) for text in names)
 
 
 def test_question_units_and_ticks() -> None:
