@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,10 @@ def plot_backoff(
     """
     if isinstance(configs, ReconnectConfig):
         configs = {"schedule" if configs.schedule else configs.jitter: configs}
-    bands: dict[str, Floats] = {
-        name: np.asarray(np.percentile(delays, PERCENTILES, axis=0), dtype=np.float64)
+    bands = {
+        name: band
         for name, config in configs.items()
-        if (delays := backoff_delays(config, samples=samples, seed=seed, attempts=attempts)).size
+        if (band := _band(config, samples, seed, attempts)) is not None
     }
     if not bands:
         raise SettingsError("nothing to draw: give enabled settings with one attempt or more")
@@ -77,6 +78,12 @@ def plot_backoff(
     )
     _name_lines(ax, bands, offsets, longest)
     return ax
+
+
+@lru_cache(32)
+def _band(config: ReconnectConfig, samples: int, seed: int, attempts: int) -> Floats | None:
+    delays = backoff_delays(config, samples=samples, seed=seed, attempts=attempts)
+    return np.asarray(np.percentile(delays, PERCENTILES, axis=0), dtype=np.float64) if delays.size else None
 
 
 def _draw(ax: Axes, name: str, band: Floats, retries: Floats, width: float, style: Look) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.worlds import run
 from chatlab.plots.style import figure_of, new_axes
 from chatlab.widgets.explorers import (
     Explorer,
@@ -97,6 +99,19 @@ def test_the_ends_of_every_slider_have_a_plot(make: Callable[[], Explorer], end:
             control.value = getattr(control, end)
     words = answered(explorer).words.value
     assert not words.startswith(("These settings", "This couldn't")), words
+
+
+def test_what_a_slider_has_nothing_to_do_with_is_not_simulated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer = answered(explore_heartbeat())
+    simulate = Mock(side_effect=run)
+    monkeypatch.setattr("chatlab.widgets.explorers.heartbeat.run", simulate)
+    people = []
+    for name, value in (("loss", 3.21), ("idle", 54.321), ("interval", 43.21)):
+        explorer.controls[name].value = value
+        answered(explorer)
+        people.append(sorted(call.args[0].people.count for call in simulate.call_args_list))
+        simulate.reset_mock()
+    assert people == [[], [1, 1], [1, 200]]
 
 
 class Slow:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from functools import lru_cache, partial
 
 from chatlab.experiment.closed_forms import detection_span, false_alarm_after
 from chatlab.experiment.scenario import Scenario
@@ -42,10 +43,9 @@ def explore_heartbeat() -> Explorer:
 
 def _answer(sheet: Sheet, interval: float, timeout: float, idle: float, loss: float) -> Answer:
     heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
-    beating, silent = _transport(heartbeat), _transport(heartbeat.replace(enabled=False))
-    lanes = {"beats": _proxied(beating, idle), "none": _proxied(silent, idle)}
+    lanes = {"beats": _proxied(heartbeat, idle), "none": _proxied(HeartbeatConfig(enabled=False), idle)}
     left, middle, right = sheet.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
-    plot_detection(_noticed(beating), interval, timeout, ax=left)
+    plot_detection(_noticed(heartbeat), interval, timeout, ax=left)
     plot_alarms(interval, loss / 100, ax=middle)
     plot_statuses(lanes, ax=right)
     title = f"Quiet behind a proxy ({idle:.3g} s)"
@@ -75,21 +75,23 @@ def _transport(heartbeat: HeartbeatConfig) -> WebSocketSettings:
     )
 
 
-def _proxied(transport: WebSocketSettings, idle: float) -> list[StatusSpan]:
+@lru_cache(4)
+def _proxied(heartbeat: HeartbeatConfig, idle: float) -> Sequence[StatusSpan]:
     """Simulate one quiet person behind a proxy that cuts what is idle."""
     fault = IdleTimeout(at=0.0, duration=QUIET, timeout=idle)
-    result = run(Scenario(duration=QUIET, transport=transport, faults=(fault,)), sample=1)
+    result = run(Scenario(duration=QUIET, transport=_transport(heartbeat), faults=(fault,)), sample=1)
     return result.statuses(result.people[0])
 
 
-def _noticed(transport: WebSocketSettings) -> list[float]:
+@lru_cache(4)
+def _noticed(heartbeat: HeartbeatConfig) -> Sequence[float]:
     """Simulate people whose connections all go silent at once, in whatever phase their heartbeats are."""
-    interval, timeout = transport.heartbeat.interval, transport.heartbeat.timeout
+    interval, timeout = heartbeat.interval, heartbeat.timeout
     silent_at = 2 * interval + 1
     scenario = Scenario(
         duration=silent_at + interval + timeout + 1,
         people=PeopleConfig(count=PEOPLE, arrive_over=interval),
-        transport=transport,
+        transport=_transport(heartbeat),
         faults=(HalfOpen(at=silent_at),),
     )
     result = run(scenario, sample=PEOPLE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -33,6 +33,9 @@ AFTER = 180.0
 """Seconds after the server's return."""
 FORMULA_PEOPLE = 20_000
 """So many people at most are drawn by the formulas alone, which need no more."""
+
+_returns = lru_cache(16)(herd_returns)
+"""They stay when the server's sliders move."""
 
 
 class Stopped(Exception):
@@ -125,13 +128,14 @@ def _formulas(
     if not systems:
         raise SettingsError("Systems: choose one or more")
     counted = min(round(people), FORMULA_PEOPLE)
-    herds = {name: herd_returns(PRESETS[name].reconnect, counted, outage) for name in systems}
+    herds = {name: _returns(PRESETS[name].reconnect, counted, outage) for name in systems}
     refused = {name: herd.refused(rate, backlog, round(people)) for name, herd in herds.items()}
     left, right = sheet.row(2, left=24.0, height=26.0 + 9.0 * len(herds))
     plot_returns(herds, ax=left)
     plot_refused(refused, ax=right)
-    tightest = max(herds, key=lambda name: herds[name].busiest())
-    knocking = 10 * people * herds[tightest].busiest()
+    shares = {name: herd.busiest() for name, herd in herds.items()}
+    tightest = max(shares, key=shares.__getitem__)
+    knocking = 10 * people * shares[tightest]
     return Answer(
         figure_of(left),
         f"By the formulas alone, {people:,.0f} people of {tightest} knock with up to {knocking:,.0f} a "
