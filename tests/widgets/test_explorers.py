@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.reading import read
 from chatlab.experiment.worlds import run
 from chatlab.plots.style import figure_of, new_axes
 from chatlab.widgets.explorers import (
@@ -112,6 +113,36 @@ def test_what_a_slider_has_nothing_to_do_with_is_not_simulated_again(monkeypatch
         people.append(sorted(call.args[0].people.count for call in simulate.call_args_list))
         simulate.reset_mock()
     assert people == [[], [1, 1], [1, 200]]
+
+
+def test_transports_without_an_interval_stay_when_that_of_short_polling_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    explorer = answered(explore_transports())
+    simulate = Mock(side_effect=run)
+    monkeypatch.setattr("chatlab.widgets.explorers.transports.run", simulate)
+    simulated = []
+    for name, value in (("interval", 4.321), ("delay", 0.0567)):
+        explorer.controls[name].value = value
+        answered(explorer)
+        simulated.append({type(call.args[0].transport).__name__ for call in simulate.call_args_list})
+        simulate.reset_mock()
+    assert simulated[0] == {"ShortPollingSettings"}
+    assert len(simulated[1]) == 4
+
+
+def test_each_way_of_polling_stays_when_the_other_s_slider_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer = answered(explore_polling())
+    simulate = Mock(side_effect=read)
+    monkeypatch.setattr("chatlab.widgets.explorers.polling.read", simulate)
+    simulated = []
+    for name, value in (("interval", 4.321), ("hold", 32.1), ("rate", 0.321)):
+        explorer.controls[name].value = value
+        answered(explorer)
+        simulated.append([type(call.args[0]).__name__ for call in simulate.call_args_list])
+        simulate.reset_mock()
+    short, long = "ShortPollingSettings", "LongPollingSettings"
+    assert simulated == [[short], [long], [short, long]]
 
 
 class Slow:

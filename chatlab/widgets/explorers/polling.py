@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 from chatlab.experiment.closed_forms import long_poll_cost, short_poll_cost
 from chatlab.experiment.reading import read
@@ -29,15 +29,7 @@ def explore_polling() -> Explorer:
 
 
 def _answer(sheet: Sheet, rate: float, interval: float, hold: float, delay: float) -> Answer:
-    measured = {
-        "short": _measured(ShortPollingSettings(interval=interval), rate, delay, REQUESTS * interval),
-        "long": _measured(
-            LongPollingSettings(hold=hold, timeout=hold + 5, min_gap=0.0),
-            rate,
-            delay,
-            REQUESTS / (rate + 1 / hold),
-        ),
-    }
+    measured = {"short": _short(interval, rate, delay), "long": _long(hold, rate, delay)}
     ax = plot_polling(
         rate,
         interval=interval,
@@ -53,6 +45,17 @@ def _answer(sheet: Sheet, rate: float, interval: float, hold: float, delay: floa
         f"{short.latency:.3g} s in the mean and makes {short.requests:.3g} requests for each; long polling "
         f"takes {long.latency:.3g} s and {long.requests:.3g} requests. Crosses are as simulated.",
     )
+
+
+@lru_cache(4)
+def _short(interval: float, rate: float, delay: float) -> tuple[float, float] | None:
+    return _measured(ShortPollingSettings(interval=interval), rate, delay, REQUESTS * interval)
+
+
+@lru_cache(4)
+def _long(hold: float, rate: float, delay: float) -> tuple[float, float] | None:
+    transport = LongPollingSettings(hold=hold, timeout=hold + 5, min_gap=0.0)
+    return _measured(transport, rate, delay, REQUESTS / (rate + 1 / hold))
 
 
 def _measured(

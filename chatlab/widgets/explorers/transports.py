@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from types import MappingProxyType
 
+from msgspec import Struct
+
+from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import (
     AnyTransport,
@@ -27,6 +32,10 @@ MESSAGES = 40
 """About so many messages are sent in each run."""
 LONGEST = 600.0
 """Seconds of chat that a run takes at most."""
+HELD: Mapping[str, AnyTransport] = MappingProxyType(
+    {"websocket": WebSocketSettings(), "sse": SSESettings(), "long_polling": LongPollingSettings()}
+)
+"""The transports that hold a connection, and so have no interval."""
 
 
 def explore_transports() -> Explorer:
@@ -41,27 +50,35 @@ def explore_transports() -> Explorer:
     return Explorer("Which transport suits which chat?", controls, partial(_answer, Sheet()))
 
 
+class _Chat(Struct, frozen=True):
+    """What all transports have in common."""
+
+    duration: float
+    people: int
+    rate: float
+    delay: float
+    outage: float
+
+
+@lru_cache(8)
+def _run(name: str, chat: _Chat, interval: float = 0.0) -> Run:
+    """Simulate a transport; those that stay when the interval of short polling moves are kept."""
+    transport = ShortPollingSettings(interval=interval) if interval else HELD[name]
+    scenario = Scenario(
+        duration=chat.duration,
+        people=PeopleConfig(count=chat.people, send_rate=chat.rate / 60),
+        network=NetworkConfig(latency=chat.delay),
+        transport=transport,
+        faults=(ServerDown(at=20.0, duration=chat.outage),) if chat.outage else (),
+    )
+    return run(scenario, sample=0)
+
+
 def _answer(sheet: Sheet, people: float, rate: float, delay: float, interval: float, outage: float) -> Answer:
     duration = min(max(60.0 * MESSAGES / (rate * people), 60.0), LONGEST) + 2 * outage
-    faults = (ServerDown(at=20.0, duration=outage),) if outage else ()
-    transports: dict[str, AnyTransport] = {
-        "websocket": WebSocketSettings(),
-        "sse": SSESettings(),
-        "long_polling": LongPollingSettings(),
-        "short_polling": ShortPollingSettings(interval=interval),
-    }
-    runs = {
-        TITLES[name]: run(
-            Scenario(
-                duration=duration,
-                people=PeopleConfig(count=round(people), send_rate=rate / 60),
-                network=NetworkConfig(latency=delay),
-                transport=transport,
-                faults=faults,
-            ),
-            sample=0,
-        )
-        for name, transport in transports.items()
+    chat = _Chat(duration=duration, people=round(people), rate=rate, delay=delay, outage=outage)
+    runs = {TITLES[name]: _run(name, chat) for name in HELD} | {
+        TITLES["short_polling"]: _run("short_polling", chat, interval)
     }
     axes = plot_transports(runs, axes=sheet.row(3, **layout(runs)))
     lost = sum(result.metrics["lost"] or 0 for result in runs.values())
