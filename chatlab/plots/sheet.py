@@ -9,6 +9,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from chatlab.plots.lettering import LetteringCanvas
+from chatlab.plots.replay import Replay
 from chatlab.plots.style import figure_of, new_row
 
 
@@ -28,6 +29,9 @@ class Sheet:
         if (count, layout) != self._layout:
             self._row, self._layout = new_row(count, **layout), (count, layout)
             LetteringCanvas(figure_of(self._row[0]))
+            for ax in self._row:
+                for axis in (ax.xaxis, ax.yaxis):
+                    axis.draw = Replay(axis)  # type: ignore[method-assign]  # there is no other place for it
         drawn = not figure_of(self._row[0]).stale
         for ax in self._row:
             if drawn:

@@ -105,6 +105,7 @@ def test_numbers_at_an_axis_are_measured_once_a_drawing(monkeypatch: pytest.Monk
     (ax,) = sheet.row()
     png(figure_of(ax))
     (ax,) = sheet.row()
+    ax.set_xlim(0, 1.01)
     number = ax.get_xticklabels()[0]
     measure = Mock(side_effect=number.get_window_extent)
     monkeypatch.setattr(number, "get_window_extent", measure)
