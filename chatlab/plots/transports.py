@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -81,9 +82,11 @@ def _bars(
             hatch=style.hatch,
             linewidth=0.8,
         )
-        if ticks:
-            ax.plot([value, end], [number, number], color=INK, linewidth=0.8)
-            ax.plot(end, number, "|", color=INK, markersize=9, markeredgewidth=1.2)
         ax.annotate(
             text, (end, number), (4, 0), textcoords="offset points", va="center", fontsize=SMALL, color=INK
         )
+    if ticks:
+        lanes = np.arange(len(names))
+        gaps = np.full(len(names), np.nan)
+        ax.plot(np.stack([values, ends, gaps], axis=1).ravel(), lanes.repeat(3), color=INK, linewidth=0.8)
+        ax.plot(ends, lanes, "|", color=INK, markersize=9, markeredgewidth=1.2)

@@ -204,6 +204,22 @@ def test_bars_are_the_runs_metrics_per_delivered_message(runs: dict[str, Run]) -
     assert size(axes[0])[0] > 50
 
 
+def test_ticks_are_where_95_percent_are_earlier_at_the_end_of_a_thin_line(runs: dict[str, Run]) -> None:
+    late, requests, _ = plot_transports(runs)
+    thin, ticks = late.lines
+    median, latest = (
+        [result.metrics[metric] or 0.0 for result in runs.values()]
+        for metric in ("latency_p50", "latency_p95")
+    )
+    ends = np.maximum(median, latest)
+    assert np.asarray(ticks.get_xydata()).tolist() == [[end, lane] for lane, end in enumerate(ends)]
+    points = np.asarray(thin.get_xydata()).reshape(2, 3, 2)
+    assert points[:, :2, 0].tolist() == np.stack([median, ends], axis=1).tolist()
+    assert np.isnan(points[:, 2, 0]).all()
+    assert points[:, :2, 1].tolist() == [[0, 0], [1, 1]]
+    assert not requests.lines
+
+
 def test_silent_runs_are_refused() -> None:
     with pytest.raises(SettingsError, match="none of the runs was a message delivered"):
         plot_transports({"silent": run(Scenario(duration=5.0), sample=0)})
