@@ -9,7 +9,7 @@ seen: a letter's edge may differ by a few of 255 where letters touch, or stand a
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil
+from math import ceil, cos, radians, sin
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,8 @@ class Lettering(Hatching):
         """
         column, right = divmod(round(SUBPIXELS * x), SUBPIXELS)
         row, down = divmod(round(SUBPIXELS * y), SUBPIXELS)
-        image, reach = self._drawn(s, prop, angle, ismath, gc.get_rgb(), right, down)
-        self.draw_image(gc, column - reach, int(self.height) - row - reach, image)
+        image, left, above = self._drawn(s, prop, angle, ismath, gc.get_rgb(), right, down)
+        self.draw_image(gc, column + left, int(self.height) - row + above, image)
 
 
 class _Writing:
@@ -79,15 +79,26 @@ class _Writing:
 
     def draw(
         self, text: str, prop: FontProperties, angle: float, ismath: Any, colour: Any, right: int, down: int
-    ) -> tuple[NDArray[np.uint8], int]:
-        """Return the image, its lowest row first, and how far it reaches from the text's anchor to each side.
+    ) -> tuple[NDArray[np.uint8], int, int]:
+        """Return the image, its lowest row first, and how far right of and above the text's anchor it begins.
 
         `right` and `down` are the anchor's place between two pixels.
         """
         width, height, _ = self._ruler.get_text_width_height_descent(text, prop, ismath)
-        reach = ceil(max(width, height)) + EDGE
-        paper = RendererAgg(2 * reach, 2 * reach, self._dpi)
+        along, across = abs(cos(radians(angle))), abs(sin(radians(angle)))
+        x = ceil(width * along + height * across) + EDGE
+        y = ceil(width * across + height * along) + EDGE
+        paper = RendererAgg(2 * x, 2 * y, self._dpi)
         gc = paper.new_gc()
         gc.set_foreground(colour)
-        paper.draw_text(gc, reach + right / SUBPIXELS, reach + down / SUBPIXELS, text, prop, angle, ismath)
-        return np.asarray(paper.buffer_rgba())[::-1].copy(), reach
+        paper.draw_text(gc, x + right / SUBPIXELS, y + down / SUBPIXELS, text, prop, angle, ismath)
+        image = np.asarray(paper.buffer_rgba())[::-1]
+        bottom, top = _extent(image[..., 3].max(axis=1), y)
+        left, end = _extent(image[..., 3].max(axis=0), x)
+        return image[bottom:top, left:end].copy(), left - x, bottom - y
+
+
+def _extent(inked: NDArray[np.uint8], anchor: int) -> tuple[int, int]:
+    """Return from where to where there is ink, or nothing at the anchor where there is none."""
+    places = inked.nonzero()[0]
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (anchor, anchor)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -77,6 +79,23 @@ def test_a_line_that_stays_or_moves_by_whole_pixels_is_written_once(lines: list[
     after = pixels(canvas)
     assert lines == ["stays"]
     assert (np.roll(before, 10, axis=1) == after).all()
+
+
+def test_what_is_kept_of_a_line_is_no_larger_than_its_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure, text = written("a long line")
+    canvas = LetteringCanvas(figure)
+    pixels(canvas)
+    put = Mock()
+    monkeypatch.setattr(canvas.get_renderer(), "draw_image", put)
+    canvas.draw()
+    height, width, _ = put.call_args.args[3].shape
+    box = text.get_window_extent()
+    assert 0.9 * box.width < width <= ceil(box.width) + 2
+    assert 0.5 * box.height < height <= ceil(box.height) + 2
+
+
+def test_nothing_to_be_seen_is_written_too() -> None:
+    assert (pixels(LetteringCanvas(written("unseen", color=(0, 0, 0, 0))[0])) == by_agg(" ")).all()
 
 
 @pytest.mark.parametrize(
