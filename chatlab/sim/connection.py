@@ -255,7 +255,7 @@ class Connection(ABC):
 
     def forget(self) -> None:
         """Hold on to nobody any longer: the run is over."""
-        self._let_rest()
+        self._drop_alarm()
 
     # Proxies
 
@@ -266,7 +266,7 @@ class Connection(ABC):
             self._idle = self._idle or Alarm(self._environment, self._check_idle)
             self._idle.set(max(self._environment.now, self._used_at + timeout))
         else:
-            self._let_rest()
+            self._drop_alarm()
 
     @property
     def _used_at(self) -> float:
@@ -275,16 +275,16 @@ class Connection(ABC):
 
     def _check_idle(self) -> None:
         if not (self.held and self.served):
-            self._let_rest()
+            self._drop_alarm()
             return
         due_at = self._used_at + self.path.trouble.idle_timeout
         if due_at > self._environment.now:
             self.adapt()
         else:
-            self._let_rest()
+            self._drop_alarm()
             self.reset()
 
-    def _let_rest(self) -> None:
+    def _drop_alarm(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
