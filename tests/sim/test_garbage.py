@@ -87,6 +87,11 @@ TROUBLES = (
 )
 
 
+def made() -> Counter[str]:
+    """Count what a run makes, of this one and of whatever else is there."""
+    return Counter(type(thing).__name__ for thing in gc.get_objects() if type(thing) in MADE)
+
+
 @pytest.mark.parametrize("faults", [(), TROUBLES], ids=["calm", "faults"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_whatever_a_run_has_made_goes_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:
@@ -97,8 +102,9 @@ def test_whatever_a_run_has_made_goes_with_it(transport: str, faults: tuple[AnyF
     gc.collect()
     gc.disable()
     try:
+        before = made()
         result = run(scenario)
-        left = Counter(type(thing).__name__ for thing in gc.get_objects() if type(thing) in MADE)
+        left = made() - before
     finally:
         gc.enable()
     assert result.metrics["delivered"]
