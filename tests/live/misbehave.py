@@ -28,6 +28,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from chatlab.live.listening import stop_listening
+
 Script = Callable[["Peer"], Awaitable[None]]
 Headers = Mapping[str, str] | tuple[tuple[str, str], ...]
 
@@ -206,7 +208,7 @@ class Misbehaving:
 
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._server is not None
-        self._server.close()
+        await stop_listening(self._server)
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:

@@ -15,6 +15,7 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.live.fault_proxy import FaultProxy
+from chatlab.live.listening import stop_listening
 from chatlab.live.server import EmbeddedServer
 from chatlab.messages import DeliveryState
 from chatlab.settings import HeartbeatConfig, OutboxConfig
@@ -67,7 +68,7 @@ async def pair(**settings: Any) -> AsyncIterator[Pair]:
         finally:
             for end in (client, server):
                 end.writer.transport.abort()
-            listener.close()
+            await stop_listening(listener)
     assert proxy.connections == 0
 
 

@@ -1,4 +1,4 @@
-"""To stop listening is silent, also when connections come in at that very moment."""
+"""To stop listening is silent and final, also when connections come in at that very moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import socket
 
 import pytest
 
+from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.listening import stop_listening
+from chatlab.live.server import EmbeddedServer
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -39,3 +41,48 @@ async def test_a_connection_that_is_just_being_accepted_does_no_harm(
     await asyncio.sleep(0)
     gc.collect()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def arrive(host: str, port: int) -> list[socket.socket]:
+    """Connect as some clients, whom nobody has accepted yet."""
+    clients = [socket.create_connection((host, port)) for _ in range(3)]
+    for client in clients:
+        client.settimeout(0.5)
+    return clients
+
+
+def ended(client: socket.socket) -> bool:
+    with client:
+        try:
+            return client.recv(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+
+@pytest.mark.parametrize("abrupt", [False, True])
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_server_that_stops_ends_also_those_whom_it_is_accepting(turns: int, abrupt: bool) -> None:
+    server = EmbeddedServer()
+    await server.start()
+    clients = arrive(server.host, server.port)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await server.stop(abrupt=abrupt)
+    assert [ended(client) for client in clients] == [True] * len(clients)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_proxy_that_goes_down_ends_also_those_whom_it_is_accepting(turns: int) -> None:
+    async with EmbeddedServer() as server, FaultProxy(server.url) as proxy:
+        clients = arrive(proxy.host, proxy.port)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await proxy.refuse()
+        assert proxy.connections == 0
+        assert [ended(client) for client in clients] == [True] * len(clients)
+        accepted = proxy.accepted
+        for _ in range(6):
+            await asyncio.sleep(0)
+        assert (proxy.accepted, proxy.connections) == (accepted, 0)
