@@ -13,7 +13,7 @@ import httpx
 
 from chatlab.dialects.base import Answer, Credentials
 from chatlab.live.body import beginning, pieces, whole
-from chatlab.live.failures import BrokenAnswer, printable, request_failure, retry_after
+from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, printable, request_failure, retry_after
 from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, user_headers
 from chatlab.live.session import HttpSession, origin, unlogged
 from chatlab.transports.failures import STREAM_ENDED
@@ -113,7 +113,7 @@ class HttpLink:
                     end = Closed(self._link, request_failure(error))
                 self._report(end)
         except asyncio.CancelledError:
-            self._report(Closed(self._link, Failure("reset", reason="the event loop is being closed")))
+            self._report(Closed(self._link, LOOP_ENDS))
             raise
 
     def close(self, code: int, reason: str) -> None:

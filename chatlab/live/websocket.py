@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatlab.dialects.base import Credentials
-from chatlab.live.failures import closing_failure, opening_failure, printable
+from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure, printable
 from chatlab.live.request import MAX_REDIRECTS, Port, is_loopback, user_headers, with_query
 from chatlab.live.websocket_client import WebSocketClient
 from chatlab.settings import WebSocketConfig
@@ -69,7 +69,7 @@ class WebSocketLink:
         try:
             await self._work()
         except asyncio.CancelledError:
-            self._report(Closed(self._link, Failure("close", 1006, "the event loop is being closed")))
+            self._report(Closed(self._link, LOOP_ENDS))
             raise
 
     async def _work(self) -> None:

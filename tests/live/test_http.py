@@ -24,6 +24,7 @@ import trustme
 from chatlab.dialects.base import Answer, Request
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.live.body import PIECE
+from chatlab.live.failures import LOOP_ENDS
 from chatlab.live.http import MAX_BODY, MAX_REFUSAL, HttpLink
 from chatlab.live.session import MAX_COOKIE_SIZE, MAX_COOKIES, HttpSession
 from chatlab.settings import HttpConfig
@@ -825,7 +826,7 @@ async def test_a_loop_that_ends_ends_the_link_and_the_connections() -> None:
         for task in tuple(chat.tasks):
             task.cancel()  # As `asyncio.run` does.
         await until(lambda: not server.open and not chat.tasks)
-        assert chat.events[-1] == Closed(1, Failure("reset", reason="the event loop is being closed"))
+        assert chat.events[-1] == Closed(1, LOOP_ENDS)
 
 
 async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> None:

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidHandshake, InvalidURI
 from websockets.frames import Close
 
-from chatlab.live.failures import closing_failure, opening_failure, printable, retry_after
+from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure, printable, retry_after
 from chatlab.live.websocket import WebSocketLink
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import (
@@ -445,4 +445,4 @@ async def test_a_cancelled_link_tells_that_its_loop_ends() -> None:
         await rig.done()
         assert task.cancelled()
         assert isinstance(rig.events[-1], Closed)
-        assert rig.events[-1].failure.code == 1006
+        assert rig.events[-1].failure == LOOP_ENDS
