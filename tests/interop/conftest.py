@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -19,13 +18,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def nginx() -> Iterator[Nginx]:
     """Start one for all tests; each has channels of its own. It must not have complained in the end."""
-    server = Nginx()
-    try:
-        with server:
-            yield server
-        assert not server.log, server.log
-    finally:
-        shutil.rmtree(server.folder)
+    with Nginx() as server:
+        yield server
+    assert not server.complaints, server.complaints
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ PATIENCE = 10.0
 
 
 class Nginx:
-    """A running nginx, for so many connections. `url` is its root."""
+    """A running nginx, for so many connections. `url` is its root, `complaints` its log when it has ended."""
 
     def __init__(self, connections: int = 256) -> None:
         self._connections = connections
@@ -63,7 +63,7 @@ class Nginx:
         if os.geteuid() == 0:
             self._nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
             shutil.chown(self.folder, "nobody", "nogroup")
-        self.url = ""
+        self.url = self.complaints = ""
 
     def __enter__(self) -> Self:
         program = find("nginx")
@@ -97,18 +97,13 @@ class Nginx:
                 return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()
-                raise RuntimeError(f"nginx didn't start: {self.log}")
+                raise RuntimeError(f"nginx didn't start: {self.complaints}")
             time.sleep(0.01)
 
     @property
     def pid(self) -> int:
         """The number of its master process."""
         return self._process.pid
-
-    @property
-    def log(self) -> str:
-        """What nginx has complained of."""
-        return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
     def publish(self, channel: str, *bodies: str | bytes, to: str = "pub", **headers: str) -> list[str]:
         """Post to a channel, as anybody can; return the messages' ids."""
@@ -132,3 +127,5 @@ class Nginx:
             self._process.kill()
             self._process.wait()
         self._log.close()
+        self.complaints = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+        shutil.rmtree(self.folder)
