@@ -9,82 +9,44 @@ come about is the lines' business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from heapq import heappop, heappush
 from itertools import count
-from math import inf
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from anyio import CancelScope
 
-from chatlab.errors import OutboxFull, SettingsError
+from chatlab.errors import SettingsError
+from chatlab.experiment.agenda import Agenda
 from chatlab.experiment.ailing import Address, Ailing
 from chatlab.experiment.ledger import Ledger
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.outcome import outcome
+from chatlab.experiment.person import Line, Person
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.hub import HubConfig
 from chatlab.live.connections import Limits
-from chatlab.live.kinds import KINDS, kind_of, make_transport
+from chatlab.live.kinds import KINDS, kind_of
 from chatlab.live.server import EmbeddedServer
 from chatlab.luck import Luck
-from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import AcceptQueue, ServerConfig
-from chatlab.sim.faults import Fault, Happening, Outage, scenes
+from chatlab.sim.faults import Fault, Outage, scenes
 from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
-from chatlab.sim.path import Path, Paths, Trouble
+from chatlab.sim.path import Path, Paths
 from chatlab.sim.people import bring
-from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.sim.scene import Breakable, Scene
 from chatlab.sim.server import BEGINNING
 from chatlab.trace import Step
-from chatlab.transports.machine import (
-    Answered,
-    Close,
-    Closed,
-    Deliver,
-    Fetch,
-    Notify,
-    Opened,
-    OpenWebSocket,
-    Refuse,
-    Settle,
-    Submit,
-)
 
 UNBOUNDED = 10_000_000
 """So many connections, or seconds, that a limit which the model doesn't have is never met."""
-
-
-class Line(Protocol):
-    """One person's way to the server: every packet on it takes what the person's `Path` says.
-
-    Closing and resetting connections, and refusing or swallowing new ones, is the line's; `Path.refusing` and
-    `Path.swallowing` say when.
-    """
-
-    @property
-    def url(self) -> str:
-        """The server's root, as the person's transport is to address it."""
-
-    @property
-    def connections(self) -> Iterable[Breakable]:
-        """All connections."""
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing is on its way to the person, or has vanished."""
-
-    def adapt(self) -> None:
-        """Take note that the path has changed."""
 
 
 class Lines(Protocol):
@@ -119,181 +81,6 @@ class Lines(Protocol):
 
     async def close(self) -> None:
         """End all connections, and leave nothing running."""
-
-
-class Agenda:
-    """Calls on an asyncio loop; what is due at the same time, in the order in which it was asked for."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._entries: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._order = count()
-
-    def call_at(self, time: float, callback: Callable[..., object], /, *arguments: Any) -> None:
-        """Call back at so many seconds since the run began."""
-        heappush(self._entries, (time, next(self._order), callback, arguments))
-        # Each has a timer, so that where a loop keeps the order of timers, it is kept among others' as well.
-        self._loop.call_at(time, self._fire, time)
-
-    def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> None:
-        """Call back after so many seconds."""
-        self.call_at(self._loop.time() + delay, callback, *arguments)
-
-    @property
-    def now(self) -> float:
-        """Seconds since the run began."""
-        return self._loop.time()
-
-    def let_happen(self, happening: Happening) -> None:
-        """Let a fault happen up to where it waits, and then the rest in its time."""
-        delay = next(happening, None)
-        if delay is not None:
-            self.call_later(delay, self.let_happen, happening)
-
-    def close(self) -> None:
-        """Forget what is still to come."""
-        self._entries.clear()
-
-    def _fire(self, due: float) -> None:
-        if self._entries and self._entries[0][0] <= due:
-            _, _, callback, arguments = heappop(self._entries)
-            callback(*arguments)
-
-
-class Person:
-    """One person with a real transport. What happens to it is recorded as the model's driver does."""
-
-    def __init__(
-        self,
-        person: int,
-        config: AnyConfig,
-        path: Path,
-        line: Line,
-        luck: Luck,
-        recorder: Recorder,
-        steps: list[Step] | None,
-    ) -> None:
-        self.person = person
-        self.name = config.sender
-        self.path = path
-        self.line = line
-        self.read_at = self.acts_at = -inf
-        self.failures: list[Exception] = []
-        self.transport = make_transport(
-            config, loop="current", uniform=luck.uniform(person, "backoff"), record=self._record
-        )
-        self._recorder: Recorder | None = recorder
-        self._steps = steps
-        self._messages = 0
-        self._status = ConnectionStatus.DISCONNECTED
-        self._open: set[int] = set()
-        self._polls: dict[int, float] = {}
-
-    # What a person does
-
-    def connect(self) -> None:
-        """Want to be connected."""
-        self.transport.start()
-
-    def disconnect(self) -> None:
-        """Want to be disconnected."""
-        self.transport.stop()
-
-    def submit(self, text: str) -> None:
-        """Send a message."""
-        self._messages += 1
-        with suppress(OutboxFull):  # which is recorded
-            self.transport.submit(OutgoingMessage(text, client_id=f"{self.name}-{self._messages}"))
-
-    # What faults do
-
-    @property
-    def connections(self) -> Iterable[Breakable]:
-        """All connections, whether in use or kept for later."""
-        return tuple(self.line.connections)
-
-    def adapt(self) -> None:
-        """Take note that the path has changed."""
-        self.line.adapt()
-
-    def suffer(self, trouble: Trouble) -> None:
-        """Have a further trouble on the path."""
-        self.path.suffer(trouble)
-        self.line.adapt()
-
-    def recover(self, trouble: Trouble) -> None:
-        """Be rid of a trouble on the path."""
-        self.path.recover(trouble)
-        self.line.adapt()
-
-    # What is known of it
-
-    @property
-    def heard_until(self) -> float:
-        """Whatever the server has had before this time, the person must have been shown; inf: all."""
-        return inf if self._open and self.line.quiet else self.read_at
-
-    def end(self) -> None:
-        """Record no more."""
-        self._recorder = None
-
-    def _record(self, step: Step) -> None:
-        if self._recorder is not None:
-            try:
-                self._note(self._recorder, step)
-            except Exception as error:  # which the transport's driver would only log
-                self.failures.append(error)
-
-    def _note(self, recorder: Recorder, step: Step) -> None:
-        if self._steps is not None:
-            self._steps.append(step)
-        match step.event:
-            case Submit(message):
-                if any(isinstance(effect, Refuse) for effect in step.effects):
-                    recorder.refused()
-                else:
-                    recorder.accepted(self.person, message.client_id, step.at)
-            case Opened(link):
-                self._open.add(link)
-            case Closed(link):
-                self._forget(link)
-            case Answered(link, answer):
-                sent_at = self._polls.get(link)
-                if sent_at is not None and is_whole(answer):
-                    self.read_at = sent_at
-                self._forget(link)
-            case _:
-                pass
-        for effect in step.effects:
-            if isinstance(effect, Notify):
-                self._status = effect.change.status
-        for effect in step.effects:
-            match effect:
-                case Deliver(event):
-                    if event.message is not None:
-                        recorder.delivered(self.person, event.message, step.at)
-                    elif event.type == "resync":
-                        recorder.resynced()
-                case Settle(client_id, state):
-                    recorder.settled(client_id, state, step.at)
-                case Notify(change):
-                    recorder.changed(self.person, change.status, step.at)
-                case OpenWebSocket():
-                    recorder.attempted(step.at)
-                case Fetch(link, purpose):
-                    polls = purpose == "poll"
-                    if polls:
-                        self._polls[link] = step.at
-                    if purpose == "stream" or (polls and self._status is not ConnectionStatus.CONNECTED):
-                        recorder.attempted(step.at)
-                case Close(link):
-                    self._forget(link)
-                case _:
-                    pass
-
-    def _forget(self, link: int) -> None:
-        self._open.discard(link)
-        self._polls.pop(link, None)
 
 
 class ServerSite:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
 from chatlab import compare, run
 from chatlab.errors import SettingsError
-from chatlab.experiment.live_world import ScaledLoop, run_live_together
+from chatlab.experiment.live_world import run_live_together
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import SSESettings, WebSocketSettings
@@ -92,42 +91,3 @@ def test_a_proxy_holds_back_streams_only_and_lets_go_when_it_is_over() -> None:
 def test_a_fault_may_hit_some_only() -> None:
     live = run(scenario(ServerDown(at=3.1, duration=1.0, people=("ada",))), "live", time_scale=8.0)
     assert len(live.statuses("ada")) > len(live.statuses("person-2"))
-
-
-def test_a_loop_of_scaled_time_hurries_its_timers_and_stands_until_it_begins() -> None:
-    loop = ScaledLoop(50.0)
-    try:
-        assert loop.time() == 0.0
-
-        async def sleep() -> float:
-            await asyncio.sleep(0)
-            assert loop.time() == 0.0
-            loop.begin()
-            loop.begin()
-            await asyncio.sleep(5.0)
-            return loop.time()
-
-        began_at = time.monotonic()
-        slept = loop.run_until_complete(sleep())
-        assert slept >= 5.0
-        assert 0.1 <= time.monotonic() - began_at < 5.0
-    finally:
-        loop.close()
-
-
-def test_what_a_loop_is_held_up_by_does_not_count() -> None:
-    loop = ScaledLoop(10.0)
-    try:
-
-        async def dawdle() -> tuple[float, float]:
-            loop.begin()
-            await asyncio.sleep(0.1)
-            before = loop.time()
-            time.sleep(0.2)  # noqa: ASYNC251 - 2 s of the loop's
-            await asyncio.sleep(0)
-            return before, loop.time()
-
-        before, after = loop.run_until_complete(dawdle())
-        assert after - before < 1.0
-    finally:
-        loop.close()

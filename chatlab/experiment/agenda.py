@@ -1,0 +1,50 @@
+"""What is to happen when, on an asyncio loop whose time is the seconds since a run began."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+
+from chatlab.sim.faults import Happening
+
+
+class Agenda:
+    """Calls on an asyncio loop; what is due at the same time, in the order in which it was asked for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._entries: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._order = count()
+
+    def call_at(self, time: float, callback: Callable[..., object], /, *arguments: Any) -> None:
+        """Call back at so many seconds since the run began."""
+        heappush(self._entries, (time, next(self._order), callback, arguments))
+        # Each has a timer, so that where a loop keeps the order of timers, it is kept among others' as well.
+        self._loop.call_at(time, self._fire, time)
+
+    def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> None:
+        """Call back after so many seconds."""
+        self.call_at(self._loop.time() + delay, callback, *arguments)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self._loop.time()
+
+    def let_happen(self, happening: Happening) -> None:
+        """Let a fault happen up to where it waits, and then the rest in its time."""
+        delay = next(happening, None)
+        if delay is not None:
+            self.call_later(delay, self.let_happen, happening)
+
+    def close(self) -> None:
+        """Forget what is still to come."""
+        self._entries.clear()
+
+    def _fire(self, due: float) -> None:
+        if self._entries and self._entries[0][0] <= due:
+            _, _, callback, arguments = heappop(self._entries)
+            callback(*arguments)

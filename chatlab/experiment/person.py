@@ -1,0 +1,190 @@
+"""Somebody with a real transport, and the line on which it reaches the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from math import inf
+from typing import Protocol
+
+from chatlab.errors import OutboxFull
+from chatlab.live.kinds import make_transport
+from chatlab.luck import Luck
+from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.settings import AnyConfig
+from chatlab.sim.path import Path, Trouble
+from chatlab.sim.recorder import Recorder, is_whole
+from chatlab.sim.scene import Breakable
+from chatlab.trace import Step
+from chatlab.transports.machine import (
+    Answered,
+    Close,
+    Closed,
+    Deliver,
+    Fetch,
+    Notify,
+    Opened,
+    OpenWebSocket,
+    Refuse,
+    Settle,
+    Submit,
+)
+
+
+class Line(Protocol):
+    """One person's way to the server: every packet on it takes what the person's `Path` says.
+
+    Closing and resetting connections, and refusing or swallowing new ones, is the line's; `Path.refusing` and
+    `Path.swallowing` say when.
+    """
+
+    @property
+    def url(self) -> str:
+        """The server's root, as the person's transport is to address it."""
+
+    @property
+    def connections(self) -> Iterable[Breakable]:
+        """All connections."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is on its way to the person, or has vanished."""
+
+    def adapt(self) -> None:
+        """Take note that the path has changed."""
+
+
+class Person:
+    """One person with a real transport. What happens to it is recorded as the model's driver does."""
+
+    def __init__(
+        self,
+        person: int,
+        config: AnyConfig,
+        path: Path,
+        line: Line,
+        luck: Luck,
+        recorder: Recorder,
+        steps: list[Step] | None,
+    ) -> None:
+        self.person = person
+        self.name = config.sender
+        self.path = path
+        self.line = line
+        self.read_at = self.acts_at = -inf
+        self.failures: list[Exception] = []
+        self.transport = make_transport(
+            config, loop="current", uniform=luck.uniform(person, "backoff"), record=self._record
+        )
+        self._recorder: Recorder | None = recorder
+        self._steps = steps
+        self._messages = 0
+        self._status = ConnectionStatus.DISCONNECTED
+        self._open: set[int] = set()
+        self._polls: dict[int, float] = {}
+
+    # What a person does
+
+    def connect(self) -> None:
+        """Want to be connected."""
+        self.transport.start()
+
+    def disconnect(self) -> None:
+        """Want to be disconnected."""
+        self.transport.stop()
+
+    def submit(self, text: str) -> None:
+        """Send a message."""
+        self._messages += 1
+        with suppress(OutboxFull):  # which is recorded
+            self.transport.submit(OutgoingMessage(text, client_id=f"{self.name}-{self._messages}"))
+
+    # What faults do
+
+    @property
+    def connections(self) -> Iterable[Breakable]:
+        """All connections, whether in use or kept for later."""
+        return tuple(self.line.connections)
+
+    def adapt(self) -> None:
+        """Take note that the path has changed."""
+        self.line.adapt()
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Have a further trouble on the path."""
+        self.path.suffer(trouble)
+        self.line.adapt()
+
+    def recover(self, trouble: Trouble) -> None:
+        """Be rid of a trouble on the path."""
+        self.path.recover(trouble)
+        self.line.adapt()
+
+    # What is known of it
+
+    @property
+    def heard_until(self) -> float:
+        """Whatever the server has had before this time, the person must have been shown; inf: all."""
+        return inf if self._open and self.line.quiet else self.read_at
+
+    def end(self) -> None:
+        """Record no more."""
+        self._recorder = None
+
+    def _record(self, step: Step) -> None:
+        if self._recorder is not None:
+            try:
+                self._note(self._recorder, step)
+            except Exception as error:  # which the transport's driver would only log
+                self.failures.append(error)
+
+    def _note(self, recorder: Recorder, step: Step) -> None:
+        if self._steps is not None:
+            self._steps.append(step)
+        match step.event:
+            case Submit(message):
+                if any(isinstance(effect, Refuse) for effect in step.effects):
+                    recorder.refused()
+                else:
+                    recorder.accepted(self.person, message.client_id, step.at)
+            case Opened(link):
+                self._open.add(link)
+            case Closed(link):
+                self._forget(link)
+            case Answered(link, answer):
+                sent_at = self._polls.get(link)
+                if sent_at is not None and is_whole(answer):
+                    self.read_at = sent_at
+                self._forget(link)
+            case _:
+                pass
+        for effect in step.effects:
+            if isinstance(effect, Notify):
+                self._status = effect.change.status
+        for effect in step.effects:
+            match effect:
+                case Deliver(event):
+                    if event.message is not None:
+                        recorder.delivered(self.person, event.message, step.at)
+                    elif event.type == "resync":
+                        recorder.resynced()
+                case Settle(client_id, state):
+                    recorder.settled(client_id, state, step.at)
+                case Notify(change):
+                    recorder.changed(self.person, change.status, step.at)
+                case OpenWebSocket():
+                    recorder.attempted(step.at)
+                case Fetch(link, purpose):
+                    polls = purpose == "poll"
+                    if polls:
+                        self._polls[link] = step.at
+                    if purpose == "stream" or (polls and self._status is not ConnectionStatus.CONNECTED):
+                        recorder.attempted(step.at)
+                case Close(link):
+                    self._forget(link)
+                case _:
+                    pass
+
+    def _forget(self, link: int) -> None:
+        self._open.discard(link)
+        self._polls.pop(link, None)
