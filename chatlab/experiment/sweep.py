@@ -6,6 +6,7 @@ run. The table has the order of the settings, whatever the order in which runs f
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 import tomllib
@@ -67,8 +68,8 @@ def sweep(
     one process a core, and wants scripts to call it under `if __name__ == "__main__"`. Without, runs follow
     each other here. A run that fails leaves the others alone, and is told of in a `RuntimeWarning`.
 
-    Errors: `SettingsError` naming the path and what there is, before anything runs; or the metric that runs
-    don't have.
+    Errors: `SettingsError` naming the path and what there is, or a function that other processes can't find,
+    before anything runs; or the metric that runs don't have.
     """
     from tqdm.auto import tqdm
 
@@ -79,6 +80,8 @@ def sweep(
     measure = names if callable(names) else None
     wanted = None if names is None or callable(names) else list(names)
     found: list[Figures | str] = [""] * len(cells)
+    if measure is not None and (executor == "processes" or isinstance(executor, ProcessPoolExecutor)):
+        _check_found_elsewhere(measure)
     with _pool(executor) as pool, tqdm(total=len(cells), disable=not progress, unit="run") as bar:
         for number, outcome in _outcomes(cells, pool, world, measure):
             if wanted is not None and not isinstance(outcome, str):
@@ -232,6 +235,26 @@ def processes(count: int | None = None) -> ProcessPoolExecutor:
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return ProcessPoolExecutor(count, mp_context=context)
+
+
+def _check_found_elsewhere(measure: Measure) -> None:
+    """Check that other processes find the function: they are told but where it is.
+
+    A script's main module they load from its file, but a notebook has none.
+    """
+    try:
+        address = pickle.dumps(measure)
+    except Exception as error:  # each Python has another for it
+        reason = str(error)
+    else:
+        if b"__main__" not in address or hasattr(sys.modules["__main__"], "__file__"):
+            return
+        reason = "it's in no file"
+    name = getattr(measure, "__name__", repr(measure))
+    raise SettingsError(
+        f"metrics: other processes can't find {name} ({reason}); "
+        "define it at the top of a module and import it, or leave out the executor"
+    )
 
 
 def _outcomes(

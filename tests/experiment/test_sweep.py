@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -263,12 +265,46 @@ def test_a_killed_process_is_told_of() -> None:
             assert table(executor=executor)["error"].notna().all()
 
 
+def test_a_function_that_other_processes_cannot_find_is_refused_before_anything_runs() -> None:
+    hint = r"metrics: other processes can't find <lambda> .*; define it at the top of a module"
+    with processes(1) as executor, pytest.raises(SettingsError, match=hint):
+        table(metrics=lambda result: {}, executor=executor)
+
+
+def test_nor_do_they_find_one_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = "def latest(result): return result.metrics"
+    main = ModuleType("__main__")
+    exec(cell, vars(main))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with pytest.raises(SettingsError, match=r"can't find latest \(it's in no file\)"):
+        table(metrics=main.latest, executor="processes")
+    assert not table(metrics=main.latest)["error"].any()
+
+
+def test_they_do_find_one_of_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from chatlab import Scenario, sweep\n"
+        "def latest(result): return {'sent': result.metrics['sent']}\n"
+        "if __name__ == '__main__':\n"
+        "    found = sweep(Scenario(duration=2.0), {'people.count': [2, 3]}, metrics=latest, "
+        "executor='processes', progress=False)\n"
+        "    print(found['error'].isna().all())\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n"
+
+
 def test_what_an_executor_cannot_carry_is_told_of() -> None:
-    with processes(1) as executor, pytest.warns(RuntimeWarning, match="1 of 1 runs failed"):
-        found = sweep(
-            BASE, {"people.count": [2]}, metrics=lambda result: {}, executor=executor, progress=False
-        )
-    assert "pickle" in found["error"][0].lower()
+    class Narrow(ThreadPoolExecutor):
+        def submit(self, *task: Any, **options: Any) -> Future[Any]:
+            lost: Future[Any] = Future()
+            lost.set_exception(pickle.PicklingError("too wide"))
+            return lost
+
+    with Narrow(1) as executor, pytest.warns(RuntimeWarning, match="8 of 8 runs failed"):
+        assert set(table(executor=executor)["error"]) == {"PicklingError: too wide"}
 
 
 def test_there_is_a_bar_unless_told_otherwise(capfd: pytest.CaptureFixture[str]) -> None:
