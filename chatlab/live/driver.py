@@ -39,6 +39,8 @@ HELD_UP = 0.1
 """A timer so many seconds late tells that the loop was held up: by a slow handler, or a computer's sleep."""
 CATCH_UP = 0.05
 """Seconds that what has come in meanwhile is given to be read, before the machine is told how late it is."""
+HOLD_OFF = 1.0
+"""Seconds within which a loop has closed on which all tasks are cancelled."""
 
 
 class Link(Protocol):
@@ -99,6 +101,7 @@ class LiveDriver:
         self._armed_at = inf
         """When the timer fires; inf: there is none."""
         self._catching_up = False
+        self._held_until = -inf
 
     def now(self) -> float:
         """Return seconds on the driver's clock, which steps and `retry_at` use."""
@@ -215,13 +218,23 @@ class LiveDriver:
                 "a link of %s failed in an unforeseen way", self._person or "a transport", exc_info=error
             )
 
+    def hold_off(self) -> None:
+        """Let no deadline come for a while: somebody else has cancelled a task.
+
+        `asyncio.run` does so in the end, and what would be begun now would be left half-way on a closed loop.
+        """
+        self._held_until = self.now() + HOLD_OFF
+        self._disarm()
+        self._arm()
+
     def _arm(self) -> None:
         """Keep one timer, no later than the machine's deadline; an earlier one is put off when it fires."""
-        if self._catching_up or self._armed_at <= self._deadline:
+        due_at = max(self._deadline, self._held_until)
+        if self._catching_up or self._armed_at <= due_at:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._armed_at = self._deadline
+        self._armed_at = due_at
         self._timer = self.loop.call_at(self._armed_at, self._fire, self._armed_at)
 
     def _fire(self, armed: float) -> None:

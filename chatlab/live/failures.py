@@ -30,9 +30,8 @@ from chatlab.transports.machine import Failure, FailureKind
 MAX_REASON = 200
 """Characters of a server's explanation that are kept."""
 
-LOOP_ENDS = Failure("reset", reason="the event loop is being closed", retry_after=1.0)
-"""Who is behind a link has been cancelled, as `asyncio.run` does in the end with all that still runs. By the
-next attempt that loop has closed; an earlier one would be left on it half-way."""
+LOOP_ENDS = Failure("reset", reason="the event loop is being closed")
+"""The end of a link that somebody else has cancelled, as `asyncio.run` does with all that still run."""
 
 
 class BrokenAnswer(Exception):

@@ -31,6 +31,9 @@ class Port(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to the link."""
 
+    def hold_off(self) -> None:
+        """Begin nothing new for a while: such a coroutine was cancelled by somebody else."""
+
 
 async def user_headers(
     config: TransportConfig, failure: Failure | None, *, latin1: bool

@@ -113,11 +113,14 @@ class _Pool:
             ),
         )
         self.closing = asyncio.Event()
-        port.spawn(self._keep())
+        port.spawn(self._keep(port))
 
-    async def _keep(self) -> None:
+    async def _keep(self, port: Port) -> None:
         try:
             await self.closing.wait()
+        except asyncio.CancelledError:
+            port.hold_off()
+            raise
         finally:
             await self.client.aclose()
 

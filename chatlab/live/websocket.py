@@ -69,6 +69,8 @@ class WebSocketLink:
         try:
             await self._work()
         except asyncio.CancelledError:
+            if not self._left:
+                self._port.hold_off()
             self._report(Closed(self._link, LOOP_ENDS))
             raise
 

@@ -257,6 +257,19 @@ async def test_what_came_in_while_the_loop_was_held_up_may_move_the_deadline() -
     assert rig.machine.ticks[0] >= later
 
 
+async def test_no_deadline_comes_while_it_holds_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatlab.live.driver.HOLD_OFF", 0.2)
+    rig = Rig()
+    rig.machine.deadline = rig.driver.now() + 0.01
+    rig.driver.feed(Typing())
+    rig.driver.hold_off()
+    held_until = rig.driver.now() + 0.2
+    rig.machine.deadline = rig.driver.now() + 0.02
+    rig.driver.feed(Typing())
+    await until(lambda: rig.machine.ticks)
+    assert rig.machine.ticks[0] >= held_until - 0.01
+
+
 async def test_a_link_that_fails_in_an_unforeseen_way_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(NotedLink):
         async def run(self) -> None:

@@ -48,6 +48,7 @@ class Line:
         self.session = HttpSession(HttpConfig(url=url, **settings), ChatlabDialect())
         self.events: list[Event] = []
         self.tasks: set[asyncio.Task[None]] = set()
+        self.holds_off = 0
 
     def feed(self, *events: Event) -> None:
         self.events += events
@@ -57,6 +58,9 @@ class Line:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
+
+    def hold_off(self) -> None:
+        self.holds_off += 1
 
     def fetch(
         self, request: Request = GET, purpose: Any = "poll", failure: Failure | None = None
@@ -500,7 +504,7 @@ async def test_A23_tls_is_never_weakened(tmp_path: Path, monkeypatch: pytest.Mon
         await until(lambda: server.open)
         link.close(1006, "no answer to the TLS handshake")
         await until(lambda: not server.open)
-        assert chat.events == []
+        assert (chat.events, chat.holds_off) == ([], 0)
 
 
 async def hung_up_at_once(peer: Peer) -> None:
@@ -813,7 +817,7 @@ async def test_a_closed_link_frees_its_connection_and_says_nothing() -> None:
         await until(lambda: server.open)
         link.close(1006, "no answer")
         await until(lambda: not server.open)
-        assert chat.events == []
+        assert (chat.events, chat.holds_off) == ([], 0)
 
 
 async def test_a_loop_that_ends_ends_the_link_and_the_connections() -> None:
@@ -823,10 +827,12 @@ async def test_a_loop_that_ends_ends_the_link_and_the_connections() -> None:
         chat.fetch()
         chat.fetch()
         await until(lambda: server.open == 2 and len(chat.events) == 2)
-        for task in tuple(chat.tasks):
+        running = tuple(chat.tasks)
+        for task in running:
             task.cancel()  # As `asyncio.run` does.
         await until(lambda: not server.open and not chat.tasks)
         assert chat.events[-1] == Closed(1, LOOP_ENDS)
+        assert chat.holds_off == len(running)  # A request, and who keeps the connections.
 
 
 async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> None:
@@ -847,7 +853,9 @@ async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> 
         async with line(server.url) as chat:
             for purpose in ("stream", "poll") * 100:
                 link = chat.fetch(purpose=purpose)
-                await asyncio.sleep(moments.random() * 0.012)
+                heard = len(chat.events) + moments.randrange(4 if purpose == "stream" else 2)
+                await until(lambda heard=heard: len(chat.events) >= heard)  # type: ignore[misc]
+                await asyncio.sleep(moments.random() * 0.004)
                 link.close(1006, "")
                 told = len(chat.events)
                 await asyncio.sleep(0)

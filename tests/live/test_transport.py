@@ -655,15 +655,26 @@ def test_A71_a_transport_of_the_current_loop_moves_to_the_next_one(
     transport = transport_of(kind, server.url, loop="current", reconnect=at_once, error_delay=1e-6)
     watch = Watch(transport)
 
+    slow: list[asyncio.Future[None]] = []
+
+    async def leave_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+
     async def talk(text: str, leave: bool) -> None:
         await transport.connect()
         assert await (await transport.send(text)).settled() is S.ACKED
         await until(lambda: text in watch.texts)
         if leave:
             await transport.disconnect()
+        else:
+            slow.append(asyncio.ensure_future(leave_slowly()))
+            await asyncio.sleep(0)
 
     try:
-        asyncio.run(talk("one", leave=False))  # Its loop closes under it.
+        asyncio.run(talk("one", leave=False))  # Its loop closes under it, and takes its time.
         gc.collect()
         assert transport.status is not ERROR
         assert watch.statuses.count(RECONNECTING) <= 1  # It hasn't tried again on that loop.

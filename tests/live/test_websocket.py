@@ -115,6 +115,7 @@ class Rig:
         self.loop = asyncio.get_running_loop()
         self.events: list[Event] = []
         self.tasks: list[asyncio.Task[None]] = []
+        self.holds_off = 0
         config = WebSocketConfig(url=server.ws_url, **settings)
         self.link = WebSocketLink(self, config, OpenWebSocket(1, {"room": "den"}))
 
@@ -124,6 +125,9 @@ class Rig:
     def spawn(self, work: Any) -> asyncio.Task[None]:
         self.tasks.append(asyncio.create_task(work))
         return self.tasks[-1]
+
+    def hold_off(self) -> None:
+        self.holds_off += 1
 
     async def done(self) -> None:
         while not all(task.done() for task in self.tasks):
@@ -433,7 +437,7 @@ async def test_a_polite_close_says_so() -> None:
         await until(lambda: rig.events)
         rig.link.close(1000, "bye")
         await rig.done()
-        assert closes == [b"\x03\xe8bye"]
+        assert (closes, rig.holds_off) == ([b"\x03\xe8bye"], 0)
 
 
 async def test_a_cancelled_link_tells_that_its_loop_ends() -> None:
@@ -446,3 +450,4 @@ async def test_a_cancelled_link_tells_that_its_loop_ends() -> None:
         assert task.cancelled()
         assert isinstance(rig.events[-1], Closed)
         assert rig.events[-1].failure == LOOP_ENDS
+        assert rig.holds_off == 1
