@@ -113,8 +113,6 @@ class HttpLink:
                     end = Closed(self._link, request_failure(error))
                 self._report(end)
         except asyncio.CancelledError:
-            if not self._left:
-                self._port.hold_off()
             self._report(Closed(self._link, LOOP_ENDS))
             raise
 
