@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatlab.telling import draw, outlet, picture, telling
+from chatlab.telling import draw, figure, outlet, picture, telling
 
 if TYPE_CHECKING:
     from chatlab.live.server import EmbeddedServer
@@ -48,6 +48,7 @@ def serve(
 ) -> None:
     """Serve chat rooms until interrupted."""
     import asyncio
+    import errno
     from socket import gaierror
 
     from chatlab.live.server import serve
@@ -63,6 +64,10 @@ def serve(
             raise OSError(str(error)) from None
         except gaierror as error:
             raise OSError(f"host {host}: {error.strerror}; give an address of this machine") from None
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            raise OSError(f"host {host} is not an address of this machine; give one that is") from None
 
 
 @app.command()
@@ -161,9 +166,9 @@ def simulate(
     with telling("simulate"):
         result = run(find_scenario(scenario), world, time_scale=time_scale)
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
-    table = Table("metric", "value", title=title, title_justify="left")
+    table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")
     for name, value in result.metrics.items():
-        table.add_row(name, "–" if value is None else f"{value:,.6g}")
+        table.add_row(name, figure(value))
     Console().print(table)
     if out is not None:
         with telling("simulate", file=out):
@@ -248,9 +253,9 @@ def sweep(
         str,
         typer.Option(
             help="The metrics to print, with commas between; the table of --out has all.",
-            show_default="sent, lost, latency_p95, recovery_p99, attempts, queue_max",
+            show_default="sent, lost, latency_p95, recovery_p99, unrecovered, attempts",
         ),
-    ] = "sent,lost,latency_p95,recovery_p99,attempts,queue_max",
+    ] = "sent,lost,latency_p95,recovery_p99,unrecovered,attempts",
     out: Annotated[
         Path | None, typer.Option(callback=outlet, help="Save every run there, as a row of CSV.")
     ] = None,
@@ -281,10 +286,12 @@ def sweep(
                 find_scenario(scenario), choices, seeds=range(seeds), executor=executor, world=world
             )
     paths = list(choices)
-    printed = Table(*paths, *shown)
+    printed = Table(caption="times are in seconds")
+    for name in [*paths, *shown]:
+        printed.add_column(name.replace(".", ".\n").replace("_", "_\n"), overflow="fold")
     for setting, runs in table.groupby(paths, sort=False, dropna=False):
         means = runs[shown].mean()
-        printed.add_row(*map(str, setting), *("–" if value != value else f"{value:,.4g}" for value in means))
+        printed.add_row(*map(str, setting), *map(figure, means))
     Console().print(printed)
     if out is not None:
         with telling("sweep", file=out):

@@ -30,6 +30,13 @@ def telling(command: str, *, code: int = 1, file: Path | None = None) -> Iterato
         raise typer.Exit(code) from None
 
 
+def figure(value: float | None) -> str:
+    """Return a metric as people write it: four digits, but never fewer than are before the point."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"
+
+
 def outlet(path: Path | None) -> Path | None:
     """Check that a file can be written there, before there is anything to write."""
     if path is not None:

@@ -15,14 +15,15 @@ from typer.testing import CliRunner, Result
 from chatlab.cli import app
 from chatlab.dialects import DIALECTS
 from chatlab.live.kinds import TITLES
+from chatlab.telling import figure
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
 COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "scenarios")
 OVER = "--over=people.count=1,2"
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, list(arguments))
+def run(*arguments: str, columns: int = 200) -> Result:
+    return CliRunner(env={"COLUMNS": str(columns), "NO_COLOR": "1"}).invoke(app, list(arguments))
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +106,10 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
         (["chat", "http://127.0.0.1:1", "--room="], "room: Expected `str` of length >= 1"),
         (["lab", "none.ipynb"], "there is no none.ipynb here; name a notebook or a folder"),
         (["serve", "--port=0", "--host=nowhere.invalid"], "host nowhere.invalid: "),
+        (
+            ["serve", "--port=0", "--host=192.0.2.1"],
+            "host 192.0.2.1 is not an address of this machine; give one",
+        ),
         (["serve", "--port=0", "--db=good.toml"], "the history in good.toml fails: file is not a database"),
     ],
     ids=" ".join,
@@ -146,6 +151,43 @@ def test_what_cant_work_is_refused_before_it_begins(arguments: list[str], told: 
     assert ended.exit_code == 2
     assert told in ended.stderr
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "paths", [("transport.reconnect.jitter",), ("transport.reconnect.jitter", "people.count")]
+)
+def test_no_heading_of_a_sweep_is_cut_off_in_a_usual_terminal(paths: tuple[str, ...]) -> None:
+    values = {"transport.reconnect.jitter": "seed,decorrelated", "people.count": "1,2"}
+    over = [f"--over={path}={values[path]}" for path in paths]
+    table = run("sweep", "good.toml", *over, columns=80).stdout
+    assert "…" not in table
+    lines = [line for line in table.partition("┡")[0].splitlines() if "┃" in line]
+    cells = [[cell.strip() for cell in line.split("┃")[1:-1]] for line in lines]
+    headings = ["".join(parts) for parts in zip(*cells, strict=True)]
+    assert headings == [*paths, "sent", "lost", "latency_p95", "recovery_p99", "unrecovered", "attempts"]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0, "0"),
+        (0.116133, "0.1161"),
+        (173.84, "173.8"),
+        (406.0, "406"),
+        (999.99, "1,000"),
+        (10_228.5, "10,228"),
+        (10_629_812, "10,629,812"),
+    ],
+)
+def test_a_figure_is_written_as_people_write_it(value: float | None, written: str) -> None:
+    assert figure(value) == written
+
+
+@pytest.mark.parametrize("arguments", [["simulate", "good.toml"], ["sweep", "good.toml", OVER]])
+def test_a_table_of_metrics_says_the_unit_of_its_times(arguments: list[str]) -> None:
+    assert "times are in seconds" in run(*arguments).stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

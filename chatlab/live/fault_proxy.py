@@ -161,6 +161,8 @@ class FaultProxy:
         self._connections[connection] = task
         try:
             await connection.run(reader, *self._target)
+        except asyncio.CancelledError:
+            pass  # the loop ends, and nobody waits for this task; Python 3.11's streams would report that
         finally:
             del self._connections[connection]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def test_it_asks_before_it_shows_and_lets_its_reader_try(cells: list[dict[str, A
     assert "?" in "".join(cells[asked]["source"])
     assert asked < first < exercise < answer < solution
     assert "if answer is not None:" in "".join(cells[answer]["source"])
+
+
+def test_a_wrong_answer_gets_a_hint(cells: list[dict[str, Any]]) -> None:
+    answer = "".join(cells[where(cells, "answer = None  # ")]["source"])
+    hints = re.findall(r"Not quite([^\"]*)\"", answer)
+    assert hints
+    assert [hint for hint in hints if not re.match(r"[.:] \S", hint)] == []
 
 
 def test_its_last_cell_asserts_what_it_claims(cells: list[dict[str, Any]]) -> None:
