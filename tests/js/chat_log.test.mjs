@@ -335,14 +335,33 @@ test("Enter sends, Shift+Enter and an input method's Enter don't, blank isn't se
 });
 
 test("what can't be handed to the kernel stays in the box", () => {
-  const page = chat();
-  page.model.send = () => {
-    throw new Error("comm closed");
-  };
+  const page = chat([message(0, { state: "failed" })]);
+  page.model.deaf = true;
   page.input.value = "precious";
+  page.input.dispatchEvent(new page.window.Event("input", { bubbles: true }));
   press(page, page.input, "Enter");
   assert.equal(page.input.value, "precious");
-  assert.match(page.$("[role=status]").textContent, /comm closed/);
+  const complaint = page.$(".cl-complaint");
+  assert.equal(complaint.getAttribute("role"), "alert");
+  assert.match(complaint.textContent, /^Not sent: the kernel doesn\u2019t answer/);
+  page.model.deaf = false;
+  press(page, page.input, "Enter");
+  assert.deepEqual([page.input.value, complaint.textContent], ["", ""]);
+  page.model.deaf = true;
+  page.$("[data-action=retry]").click();
+  assert.match(complaint.textContent, /^Not sent/);
+});
+
+test("what a deaf kernel was asked is asked again when it hears", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = chat();
+  page.feed.lose();
+  page.model.deaf = true;
+  page.feed.mark();
+  assert.equal(page.model.asked("missed").length, 0);
+  page.model.deaf = false;
+  t.mock.timers.tick(2_000);
+  assert.equal(page.model.asked("missed").length, 1);
 });
 
 test("keystrokes don't reach JupyterLab's shortcuts", () => {
