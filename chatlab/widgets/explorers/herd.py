@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import lru_cache, partial
 from typing import Any
@@ -26,6 +27,8 @@ from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
 from chatlab.widgets.explorers.explorer import Answer, Explorer, choices
 from chatlab.widgets.slider import Slider
+
+_log = logging.getLogger(__name__)
 
 ARRIVING, CALM = 30.0, 10.0
 """Seconds over which everybody comes, and from then until the server goes."""
@@ -107,6 +110,9 @@ class HerdExplorer(Explorer):
             self.say("The simulation was stopped.")
         except SettingsError as error:
             self.say(f"These settings can't be used: {error}")
+        except Exception as error:
+            _log.exception("a herd couldn't be simulated")
+            self.say(f"This couldn't be simulated: {type(error).__name__}: {error}")
         finally:
             self.progress.value = 0.0
             self.simulate_button.disabled, self.stop_button.disabled = False, True
