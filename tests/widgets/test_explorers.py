@@ -267,6 +267,14 @@ def test_a_herd_is_simulated_on_demand_with_progress() -> None:
     assert explorer.stop_button.disabled
 
 
+def test_a_herd_of_which_half_gives_up_is_not_said_to_be_gone_but_for_a_few() -> None:
+    explorer = small_herd()
+    explorer.controls["systems"].value = ("SignalR",)
+    answered(explorer)
+    explorer.simulate_button.click()
+    assert finished(explorer).words.value.endswith(" in one second; 500 are not back at the end.")
+
+
 def test_why_a_herd_could_not_be_simulated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = small_herd()
     monkeypatch.setattr("chatlab.widgets.explorers.herd.run", Mock(side_effect=MemoryError("too many")))
