@@ -211,9 +211,13 @@ test("who reads further up keeps what is there, within reason", () => {
   readAbove(page);
   for (let start = 10; start < 6_010; start += 500) page.feed.news(range(500, (n) => message(start + n)));
   assert.equal(page.$$(".cl-message").length, REACH);
+  const earlier = page.$(".cl-earlier");
+  assert.deepEqual([earlier.hidden, earlier.disabled], [false, true]);
+  assert.equal(earlier.textContent, "The page holds no more than 5,000: save all messages to read earlier ones");
   page.$(".cl-jump").click();
   page.feed.news([message(6_010)]);
   assert.equal(page.$$(".cl-message").length, WINDOW);
+  assert.deepEqual([earlier.hidden, earlier.disabled, earlier.textContent], [false, false, "Show earlier messages"]);
 });
 
 test("a change of a row that left the window brings no lonely row back", () => {
