@@ -3,6 +3,7 @@
 import html
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,15 @@ def test_a_large_message_is_cut_in_the_notebook(panel: ChatPanel) -> None:
     panel.messages.upsert({"id": "large", "at": 0.0, "text": "x" * 64_000})
     assert len(panel.transcript()) < 1_000
     assert len(panel.messages.document("txt")) > 64_000
+
+
+def test_a_connection_that_closes_at_the_interpreters_end_raises_nothing(
+    panel: ChatPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artist = ThreadPoolExecutor(1)
+    artist.shutdown()
+    monkeypatch.setattr("chatlab.widgets.course._ARTIST", artist)
+    panel._redraw()
 
 
 def test_a_fold_is_a_button_that_shows_and_hides() -> None:
