@@ -412,6 +412,21 @@ def test_the_keyboard_goes_through_the_panel_in_the_order_of_the_page(notebook: 
     assert [name for name in names if name in wanted] == wanted, names
 
 
+def test_tab_stops_at_one_frame_and_the_arrow_keys_go_to_the_others(notebook: Page) -> None:
+    frames = open_frames(notebook, "ada")
+    frames.get_by_label("Direction").select_option("")
+    frames.get_by_label("Filter content").fill("")
+    expand = frames.locator(".cl-expand")
+    expect(expand.filter(has_text="Hello Ada").first).to_be_attached()  # all are there again
+    frames.locator("[aria-expanded=true]").evaluate_all("opened => opened.forEach(one => one.click())")
+    frames.get_by_role("region", name="Frames").press("Tab")
+    expect(expand.last).to_be_focused()
+    notebook.keyboard.press("ArrowUp")
+    expect(expand.nth(-2)).to_be_focused()
+    frames.get_by_role("region", name="Frames").press("Shift+Tab")
+    expect(frames.get_by_role("button", name="Load frames")).to_be_focused()
+
+
 def test_the_ring_of_what_has_the_focus_is_seen_whole(notebook: Page) -> None:
     open_frames(notebook, "ada")
     for width in (1300, 800):

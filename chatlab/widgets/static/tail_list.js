@@ -50,6 +50,10 @@ export class TailList {
     return this.#unread;
   }
 
+  get last() {
+    return this.#order.at(-1);
+  }
+
   entries() {
     return this.#order.values();
   }
