@@ -176,6 +176,14 @@ test("each ledger state has a sign and a word; what was lost says why and can be
   assert.match(page.$$(".cl-trouble")[5].textContent, /Not delivered . failed: the server said 403/);
 });
 
+test("a state that its reason begins with is said once", () => {
+  const page = chat([message(0, { own: true, state: "queued" })]);
+  page.feed.news([message(0, { own: true, state: "dropped", reason: "dropped: the outbox is full" })]);
+  assert.equal(page.$(".cl-trouble span").textContent, "Not delivered \u2013 dropped: the outbox is full");
+  assert.equal(page.$(".cl-mark").title, "dropped: the outbox is full");
+  assert.equal(page.$(".cl-sr[role=status]").textContent, "Message dropped: the outbox is full");
+});
+
 test("a failure is announced once", () => {
   const page = chat([message(0, { own: true, state: "sent" })]);
   const status = page.$("[role=status]");

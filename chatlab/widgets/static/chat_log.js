@@ -48,6 +48,12 @@ export function shortened(text) {
   return cut.replace(/[\ud800-\udbff]$/, "");
 }
 
+/** A state and why it is so, which may begin with the state itself. */
+function because(state, why) {
+  if (!why || why.startsWith(`${state}:`)) return why || state;
+  return `${state}: ${why}`;
+}
+
 export function typingText(names) {
   const shown = names.map((name) => visibleLine(name).slice(0, 40));
   if (!shown.length) return "";
@@ -93,7 +99,7 @@ function createMessage(doc, first) {
     const lost = LOST.has(row.state);
     const why = visibleLine(row.reason);
     const [sign, word] = STATES[row.state] ?? ["", ""];
-    const described = why ? `${word}: ${why}` : word;
+    const described = because(word, why);
     node.dataset.id = row.id;
     node.dataset.kind = row.kind ?? "message";
     node.dataset.state = row.state ?? "";
@@ -211,7 +217,7 @@ function render({ model, el }) {
       return {
         ...message,
         update(next) {
-          if (next.state !== state && LOST.has(next.state)) announce(`Message ${next.state}: ${visibleLine(next.reason)}`);
+          if (next.state !== state && LOST.has(next.state)) announce(`Message ${because(next.state, visibleLine(next.reason))}`);
           state = next.state;
           update(next);
         },
