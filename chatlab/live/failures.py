@@ -136,6 +136,8 @@ def network_failure(error: OSError) -> Failure:
     match error:
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
             return Failure("reset", reason="the connection ended within the TLS handshake")
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):  # OpenSSL's words for an answer without TLS
+            return Failure("tls", reason="the server doesn't speak TLS: try ws:// or http:// in the URL")
         case ssl.SSLError():
             words = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
             return Failure("tls", reason=printable(words))

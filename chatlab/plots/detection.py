@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.closed_forms import detection_span, false_alarm_after
@@ -46,7 +46,7 @@ def plot_detection(
     )
     ax.set_xlim(0, 1.08 * high)
     ax.set_ylim(0, top)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:.3g}%"))
     dress(
         ax,
         title="How soon is a dead connection noticed?",

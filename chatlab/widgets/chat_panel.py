@@ -164,19 +164,22 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         try:
             return self._submit(OutgoingMessage(text=text, client_id=secrets.token_hex(8)))
         except InvalidMessage as error:
-            self._talk.notice(f"Not sent: {error}")
+            self._refuse(error)
             return None
 
     def _submit(self, message: OutgoingMessage) -> Receipt | None:
-        if self.transport is None:
-            self.transport = self._make_transport(self.form.config())
         try:
+            if self.transport is None:
+                self.transport = self._make_transport(self.form.config())
             receipt = self.transport.submit(message)
-        except (InvalidMessage, OutboxFull) as error:
-            self._talk.notice(f"Not sent: {error}")
+        except (InvalidMessage, OutboxFull, SettingsError) as error:
+            self._refuse(error)
             return None
         self._talk.sent(receipt)
         return receipt
+
+    def _refuse(self, error: Exception) -> None:
+        self._talk.notice(f"Not sent: {error}. The up arrow in the empty box brings the text back.")
 
     def _retry(self, id: str) -> None:
         if (message := self._talk.own(id)) is not None:

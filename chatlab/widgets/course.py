@@ -48,7 +48,8 @@ class Course:
         with self._guard:
             wanted, self._redrawing = not self._redrawing, True
         if wanted:
-            _ARTIST.submit(self._draw, talk)
+            with suppress(RuntimeError):  # At the interpreter's end connections close, and nobody looks.
+                _ARTIST.submit(self._draw, talk)
 
     def _draw(self, talk: Conversation) -> None:
         with self._guard:

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import msgspec
 
 from chatlab.dialects import DIALECTS
+from chatlab.errors import SettingsError
 from chatlab.live.kinds import KINDS, TITLES, kind_of, make_config
 from chatlab.presets import PRESETS
 from chatlab.settings import (
@@ -28,6 +29,15 @@ FORMULA = ("base_delay", "backoff_multiplier")
 """The numbers of a backoff's formula that a schedule makes idle."""
 SHOWN = 6
 """Delays of a schedule that are shown."""
+
+HEARTBEAT_FIELDS = {"interval": "heartbeat", "timeout": "pong"}
+"""The form's names for settings whose own are another field's."""
+WANTED = {
+    "Expected `float`": "give a number",
+    "Expected `int`": "give a whole number",
+    "Expected `str`": "give a text",
+}
+"""What the fields of settings may be, in words."""
 
 _SHORT = {"description_width": "auto"}
 _LABEL = {"description_width": "11em"}
@@ -90,8 +100,8 @@ class SettingsForm:
         columns = (
             [self.preset, self.note, self.jitter],
             ["base_delay", "max_delay", "backoff_multiplier", "max_attempts"],
-            [self.dialect, self.overflow],
-            ["max_size", "connect_timeout", "heartbeat", "pong", "idle_timeout", "timeout", "interval"],
+            [self.dialect, "max_size", self.overflow],
+            ["connect_timeout", "heartbeat", "pong", "idle_timeout", "timeout", "interval"],
         )
         fields = [[numbers[field] if isinstance(field, str) else field for field in part] for part in columns]
         self.how = widgets.HBox(
@@ -138,8 +148,26 @@ class SettingsForm:
     def config(self) -> AnyConfig:
         """Return the settings as they stand in the form.
 
-        Errors: `SettingsError` naming the field and what it may be.
+        Errors: `SettingsError` naming the field as the form does, and what it may be.
         """
+        try:
+            return self._read()
+        except SettingsError as error:
+            raise SettingsError(self._in_words(str(error))) from None
+
+    def _in_words(self, error: str) -> str:
+        where, mark, what = error.partition(": ")
+        owner, _, name = where.rpartition(".")
+        if owner == HeartbeatConfig.__name__:
+            name = HEARTBEAT_FIELDS.get(name, name)
+        fields = {**self.numbers, "url": self.url, "room": self.room, "sender": self.sender}
+        if name in fields:
+            where = fields[name].description
+        for expected, wanted in WANTED.items():
+            what = what.replace(expected, wanted)
+        return where + mark + what
+
+    def _read(self) -> AnyConfig:
         values = {name: field.value for name, field in self.numbers.items()}
         attempts = values["max_attempts"]
         kept = self._kept

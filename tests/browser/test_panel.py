@@ -15,7 +15,7 @@ from websockets.sync.server import ServerConnection, serve
 from tests.browser.axe import violations
 from tests.browser.jupyter import Lab, error_outputs, run_all, run_code, show_theme, write_notebook
 from tests.browser.kernels import OLD
-from tests.browser.layout import sticking_out
+from tests.browser.layout import cut_rings, sticking_out
 
 NOTEBOOK = "panel.ipynb"
 CELLS = (
@@ -412,6 +412,29 @@ def test_the_keyboard_goes_through_the_panel_in_the_order_of_the_page(notebook: 
     assert [name for name in names if name in wanted] == wanted, names
 
 
+def test_tab_stops_at_one_frame_and_the_arrow_keys_go_to_the_others(notebook: Page) -> None:
+    frames = open_frames(notebook, "ada")
+    frames.get_by_label("Direction").select_option("")
+    frames.get_by_label("Filter content").fill("")
+    expand = frames.locator(".cl-expand")
+    expect(expand.filter(has_text="Hello Ada").first).to_be_attached()  # all are there again
+    frames.locator("[aria-expanded=true]").evaluate_all("opened => opened.forEach(one => one.click())")
+    frames.get_by_role("region", name="Frames").press("Tab")
+    expect(expand.last).to_be_focused()
+    notebook.keyboard.press("ArrowUp")
+    expect(expand.nth(-2)).to_be_focused()
+    frames.get_by_role("region", name="Frames").press("Shift+Tab")
+    expect(frames.get_by_role("button", name="Load frames")).to_be_focused()
+
+
+def test_the_ring_of_what_has_the_focus_is_seen_whole(notebook: Page) -> None:
+    open_frames(notebook, "ada")
+    for width in (1300, 800):
+        notebook.set_viewport_size({"width": width, "height": 2600})
+        assert cut_rings(panel(notebook, "ada")) == []
+    notebook.set_viewport_size({"width": 1300, "height": 2600})
+
+
 def test_a_second_tab_shows_the_same_and_both_may_write(notebook: Page, lab_server: Lab) -> None:
     save(notebook)
     tab = notebook.context.new_page()
@@ -477,3 +500,22 @@ def test_a_reload_brings_everything_back(notebook: Page) -> None:
     expect(panel(notebook, "ada").locator(".cl-status")).to_have_attribute("data-status", "connected")
     say(notebook, "ada", "yes")
     expect(message(notebook, "ada", "yes")).to_have_attribute("data-state", "acked")
+
+
+def test_a_kernel_that_was_started_again_is_told_of_once_and_what_is_written_stays(
+    notebook: Page, screenshots: Path
+) -> None:
+    notebook.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    place = panel(notebook, "ada")
+    expect(place).to_have_class(re.compile(r"\bjupyter-widgets-disconnected\b"), timeout=60_000)
+    expect(place.locator(".cl-status")).to_be_hidden()
+    said = place.evaluate(
+        "place => [place, ...place.querySelectorAll('.jupyter-widgets-disconnected')]"
+        ".map(part => getComputedStyle(part, '::before')).filter(before => before.display !== 'none')"
+        ".map(before => before.content)"
+    )
+    assert said == ['"The kernel doesn\u2019t answer. If it was started again, run this cell again."']
+    say(notebook, "ada", "precious")
+    expect(place.get_by_role("alert")).to_contain_text("Not sent: the kernel doesn\u2019t answer.")
+    expect(place.get_by_label("Message", exact=True)).to_have_value("precious")
+    notebook.screenshot(path=screenshots / "panel-without-kernel.png")

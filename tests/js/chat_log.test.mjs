@@ -176,6 +176,14 @@ test("each ledger state has a sign and a word; what was lost says why and can be
   assert.match(page.$$(".cl-trouble")[5].textContent, /Not delivered . failed: the server said 403/);
 });
 
+test("a state that its reason begins with is said once", () => {
+  const page = chat([message(0, { own: true, state: "queued" })]);
+  page.feed.news([message(0, { own: true, state: "dropped", reason: "dropped: the outbox is full" })]);
+  assert.equal(page.$(".cl-trouble span").textContent, "Not delivered \u2013 dropped: the outbox is full");
+  assert.equal(page.$(".cl-mark").title, "dropped: the outbox is full");
+  assert.equal(page.$(".cl-sr[role=status]").textContent, "Message dropped: the outbox is full");
+});
+
 test("a failure is announced once", () => {
   const page = chat([message(0, { own: true, state: "sent" })]);
   const status = page.$("[role=status]");
@@ -211,9 +219,13 @@ test("who reads further up keeps what is there, within reason", () => {
   readAbove(page);
   for (let start = 10; start < 6_010; start += 500) page.feed.news(range(500, (n) => message(start + n)));
   assert.equal(page.$$(".cl-message").length, REACH);
+  const earlier = page.$(".cl-earlier");
+  assert.deepEqual([earlier.hidden, earlier.disabled], [false, true]);
+  assert.equal(earlier.textContent, "The page holds no more than 5,000: save all messages to read earlier ones");
   page.$(".cl-jump").click();
   page.feed.news([message(6_010)]);
   assert.equal(page.$$(".cl-message").length, WINDOW);
+  assert.deepEqual([earlier.hidden, earlier.disabled, earlier.textContent], [false, false, "Show earlier messages"]);
 });
 
 test("a change of a row that left the window brings no lonely row back", () => {
@@ -335,14 +347,33 @@ test("Enter sends, Shift+Enter and an input method's Enter don't, blank isn't se
 });
 
 test("what can't be handed to the kernel stays in the box", () => {
-  const page = chat();
-  page.model.send = () => {
-    throw new Error("comm closed");
-  };
+  const page = chat([message(0, { state: "failed" })]);
+  page.model.deaf = true;
   page.input.value = "precious";
+  page.input.dispatchEvent(new page.window.Event("input", { bubbles: true }));
   press(page, page.input, "Enter");
   assert.equal(page.input.value, "precious");
-  assert.match(page.$("[role=status]").textContent, /comm closed/);
+  const complaint = page.$(".cl-complaint");
+  assert.equal(complaint.getAttribute("role"), "alert");
+  assert.match(complaint.textContent, /^Not sent: the kernel doesn\u2019t answer/);
+  page.model.deaf = false;
+  press(page, page.input, "Enter");
+  assert.deepEqual([page.input.value, complaint.textContent], ["", ""]);
+  page.model.deaf = true;
+  page.$("[data-action=retry]").click();
+  assert.match(complaint.textContent, /^Not sent/);
+});
+
+test("what a deaf kernel was asked is asked again when it hears", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = chat();
+  page.feed.lose();
+  page.model.deaf = true;
+  page.feed.mark();
+  assert.equal(page.model.asked("missed").length, 0);
+  page.model.deaf = false;
+  t.mock.timers.tick(2_000);
+  assert.equal(page.model.asked("missed").length, 1);
 });
 
 test("keystrokes don't reach JupyterLab's shortcuts", () => {

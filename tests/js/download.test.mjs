@@ -70,6 +70,16 @@ test("when no part comes any more, it says so and the next try is free", (t) => 
   assert.equal(page.$(".cl-files [role=status]").textContent, "");
 });
 
+test("when Python can't hear, it says so at once", () => {
+  const page = saving(chat);
+  page.model.deaf = true;
+  page.$("[aria-label='Save all messages as text']").click();
+  assert.match(page.$(".cl-files [role=status]").textContent, /doesn\u2019t answer/);
+  page.model.deaf = false;
+  page.part(page.save("text"), 0, 1, "again");
+  assert.equal(page.files.length, 1);
+});
+
 test("the buttons say what they save", () => {
   const names = mount(frames).$$(".cl-save button").slice(0, 2).map((button) => button.getAttribute("aria-label"));
   assert.deepEqual(names, ["Save all frames as text", "Save all frames as JSON lines"]);

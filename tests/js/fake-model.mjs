@@ -47,7 +47,11 @@ export class FakeModel {
     this.#listeners.get(event)?.delete(listener);
   }
 
+  /** Deaf: the kernel was started again, and ipywidgets throws. */
+  deaf = false;
+
   send(content) {
+    if (this.deaf) throw new Error("Cannot send");
     this.sent.push(content);
   }
 

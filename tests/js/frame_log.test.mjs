@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import view, { passes, prettyJson, sizeText } from "../../chatlab/widgets/static/frame_log.js";
 import { WINDOW } from "../../chatlab/widgets/static/tail_list.js";
-import { mount, range, readAt } from "./fake-model.mjs";
+import { mount, press, range, readAt } from "./fake-model.mjs";
 
 const frame = (n, fields = {}) => ({ id: `f${n}`, n, at: 1_700_000_000_000 + n, direction: "down", size: 12, kind: "message", text: `{"n":${n}}`, ...fields });
 const shown = (page) => page.$$(".cl-row").map((row) => row.dataset.id);
@@ -202,6 +202,24 @@ test("expands to laid-out JSON, as sent on demand, and follows changes", () => {
   assert.equal(page.$("[data-action=raw]").hidden, true);
   button.click();
   assert.equal(page.$("pre"), null);
+});
+
+test("Tab stops at the last frame only, and the arrow keys go to the others", () => {
+  const page = frames([frame(0), frame(1)]);
+  const stops = () => page.$$(".cl-expand").map((button) => button.tabIndex);
+  assert.deepEqual(stops(), [-1, 0]);
+  page.feed.news([frame(2)]);
+  assert.deepEqual(stops(), [-1, -1, 0]);
+  const [first, second, third] = page.$$(".cl-expand");
+  const focused = () => page.window.document.activeElement;
+  third.focus();
+  press(page, third, "ArrowUp");
+  assert.equal(focused(), second);
+  press(page, second, "ArrowUp");
+  press(page, first, "ArrowUp");
+  assert.equal(focused(), first);
+  press(page, first, "ArrowDown");
+  assert.equal(focused(), second);
 });
 
 test("laid-out JSON changes nothing but space", () => {

@@ -76,6 +76,13 @@ test("when Python doesn\u2019t answer, it says so", async (t) => {
   assert.equal(page.said(), "Python doesn\u2019t answer.");
 });
 
+test("when Python can\u2019t hear, it says so at once", async () => {
+  const page = loading(chat);
+  page.model.deaf = true;
+  await page.drop(file("x"));
+  assert.equal(page.said(), "Python doesn\u2019t answer.");
+});
+
 test("what is dropped and is no file is left to the page", async () => {
   const page = loading(chat);
   const event = new page.window.Event("drop", { bubbles: true, cancelable: true });

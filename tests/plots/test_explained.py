@@ -98,6 +98,12 @@ def test_bars_are_shares_and_the_outline_is_the_closed_form() -> None:
         plot_detection([], 30.0, 10.0)
 
 
+def test_shares_of_people_are_told_as_high_as_they_stand() -> None:
+    ax = plot_detection([1.25, 1.75], 1.0, 1.0)
+    told = ax.yaxis.get_major_formatter().format_ticks([0.0, 0.025, 0.05, 0.125])
+    assert told == ["0%", "2.5%", "5%", "12.5%"]
+
+
 def test_false_alarms_are_rarer_with_slower_heartbeats_and_less_loss() -> None:
     ax = plot_alarms(30.0, 0.01)
     curve, point = ax.lines

@@ -3,6 +3,7 @@
 import html
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,18 @@ def test_who_asks_to_connect_does_not_wait_for_the_countdown(tmp_path: Path) -> 
     server.stop_in_background()
 
 
+def test_a_text_that_cannot_be_sent_is_told_of_and_not_just_gone(panel: ChatPanel) -> None:
+    panel.form.url.value = "nonsense"
+    assert panel.send("hello") is None
+    panel.form.url.value = NOWHERE
+    assert panel.send("W" * 70_000) is None
+    first, second = (row["text"] for row in panel.messages.rows())
+    assert first.startswith("Not sent: URL: give a URL that starts with ws:// or wss://")
+    assert second.startswith("Not sent: the text has 70,000 bytes")
+    assert first.endswith(" The up arrow in the empty box brings the text back.")
+    assert second.endswith(" The up arrow in the empty box brings the text back.")
+
+
 def test_nobody_types_on_a_broken_connection(tmp_path: Path) -> None:
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()
@@ -241,6 +254,15 @@ def test_a_large_message_is_cut_in_the_notebook(panel: ChatPanel) -> None:
     panel.messages.upsert({"id": "large", "at": 0.0, "text": "x" * 64_000})
     assert len(panel.transcript()) < 1_000
     assert len(panel.messages.document("txt")) > 64_000
+
+
+def test_a_connection_that_closes_at_the_interpreters_end_raises_nothing(
+    panel: ChatPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artist = ThreadPoolExecutor(1)
+    artist.shutdown()
+    monkeypatch.setattr("chatlab.widgets.course._ARTIST", artist)
+    panel._redraw()
 
 
 def test_a_fold_is_a_button_that_shows_and_hides() -> None:

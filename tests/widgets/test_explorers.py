@@ -63,6 +63,26 @@ def test_a_control_changes_the_plot(make: Callable[[], Explorer], control: str, 
     assert explorer.picture.alt != words
 
 
+def test_words_are_whole_sentences_at_the_ends_too() -> None:
+    backoff = answered(explore_backoff())
+    backoff.controls["max_delay"].value = 1.0
+    assert "the tightest herd is yours, with " in answered(backoff).words.value
+    heartbeat = answered(explore_heartbeat())
+    heartbeat.controls["interval"].value = 1.0
+    assert answered(heartbeat).words.value.endswith("taken for dead about every 50.3 s.")
+    words = answered(explore_transports()).words.value
+    assert "for 80 s: WebSocket is quickest with " in words
+    assert words.endswith(" s in the median and makes the fewest requests; no messages were lost.")
+
+
+def test_systems_that_are_not_drawn_are_told_of() -> None:
+    explorer = answered(explore_backoff())
+    assert "are drawn" not in explorer.words.value
+    systems = explorer.controls["systems"]
+    systems.value = systems.options[:7]
+    assert answered(explorer).words.value.endswith(" Of 7 systems, the first 5 are drawn.")
+
+
 def test_a_heartbeat_slower_than_the_proxy_is_seen_to_be_cut() -> None:
     explorer = answered(explore_heartbeat())
     assert "never cuts it" in explorer.picture.alt
@@ -245,6 +265,23 @@ def test_a_herd_is_simulated_on_demand_with_progress() -> None:
     assert seen[-2] == pytest.approx(1.0)
     assert not explorer.simulate_button.disabled
     assert explorer.stop_button.disabled
+
+
+def test_a_herd_of_which_half_gives_up_is_not_said_to_be_gone_but_for_a_few() -> None:
+    explorer = small_herd()
+    explorer.controls["systems"].value = ("SignalR",)
+    answered(explorer)
+    explorer.simulate_button.click()
+    assert finished(explorer).words.value.endswith(" in one second; 500 are not back at the end.")
+
+
+def test_why_a_herd_could_not_be_simulated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer = small_herd()
+    monkeypatch.setattr("chatlab.widgets.explorers.herd.run", Mock(side_effect=MemoryError("too many")))
+    explorer.simulate_button.click()
+    finished(explorer)
+    assert explorer.words.value == "This couldn&#x27;t be simulated: MemoryError: too many"
+    assert not explorer.simulate_button.disabled
 
 
 def test_a_simulation_can_be_stopped() -> None:

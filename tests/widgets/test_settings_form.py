@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from chatlab.dialects import DIALECTS
 from chatlab.dialects.base import Dialect
+from chatlab.errors import SettingsError
 from chatlab.presets import PRESETS
 from chatlab.settings import FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.widgets.settings_form import SettingsForm
@@ -63,3 +66,36 @@ def test_a_schedules_delays_are_shown_and_custom_gives_the_fields_back() -> None
     config = form.config()
     assert isinstance(config, TransportConfig)
     assert config.reconnect.schedule == ()
+
+
+WRONG = {
+    "base_delay": -1.0,
+    "max_delay": -1.0,
+    "backoff_multiplier": 0.5,
+    "max_attempts": -2,
+    "heartbeat": 0.0,
+    "pong": 0.0,
+    "idle_timeout": 0.0,
+    "timeout": 0.0,
+    "interval": 0.0,
+    "connect_timeout": 0.0,
+    "max_size": 0,
+}
+
+
+def test_what_is_wrong_is_named_as_the_field_is_in_the_form() -> None:
+    form = SettingsForm(WebSocketConfig(url="ws://h"))
+    form.transport.value = "fallback"  # which needs all of them
+    assert set(WRONG) == set(form.numbers)
+    for name, wrong in WRONG.items():
+        field = form.numbers[name]
+        right, field.value = field.value, wrong
+        with pytest.raises(SettingsError, match=rf"^{re.escape(field.description)}: give a .*, got {wrong}$"):
+            form.config()
+        field.value = right
+    for text, typed in ((form.url, "foo"), (form.room, " "), (form.sender, "n" * 201)):
+        before, text.value = text.value, typed
+        with pytest.raises(SettingsError, match=rf"^{text.description}: give a .*, got '{typed.strip()}'$"):
+            form.config()
+        text.value = before
+    form.config()

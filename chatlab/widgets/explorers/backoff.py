@@ -16,6 +16,8 @@ from chatlab.widgets.explorers.explorer import Answer, Explorer, choice, choices
 from chatlab.widgets.slider import Slider
 
 OWN = "yours"
+MOST = 5
+"""Systems that are drawn beside one's own: more can't be told apart."""
 PEOPLE = 10_000
 SAMPLES = 2_000
 
@@ -54,7 +56,8 @@ def _answer(
         jitter=jitter,
         max_attempts=None,
     )
-    configs = {name: PRESETS[name].reconnect for name in systems[:5]} | {OWN: own}
+    drawn = systems[:MOST]
+    configs = {name: PRESETS[name].reconnect for name in drawn} | {OWN: own}
     herds = {name: _returns(config, PEOPLE, outage) for name, config in configs.items()}
     left, right = sheet.row(2, left=22.0)
     plot_backoff(configs, samples=SAMPLES, ax=left)
@@ -64,6 +67,7 @@ def _answer(
     return Answer(
         figure_of(left),
         f"{PEOPLE:,} people lose the server for {outage:.0f} s. With your settings at most "
-        f"{100 * shares[OWN]:.3g} % come back in the same tenth of a second; the tightest herd is that of "
-        f"{busiest}, with {100 * shares[busiest]:.3g} %.",
+        f"{100 * shares[OWN]:.3g} % come back in the same tenth of a second; the tightest herd is "
+        f"{busiest if busiest == OWN else f'that of {busiest}'}, with {100 * shares[busiest]:.3g} %."
+        + (f" Of {len(systems)} systems, the first {MOST} are drawn." if drawn != systems else ""),
     )

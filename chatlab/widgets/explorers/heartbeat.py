@@ -103,4 +103,6 @@ def _noticed(heartbeat: HeartbeatConfig) -> Sequence[float]:
 
 
 def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} minutes" if seconds < 7200 else f"{seconds / 3600:.3g} hours"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import lru_cache, partial
 from typing import Any
@@ -26,6 +27,8 @@ from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
 from chatlab.widgets.explorers.explorer import Answer, Explorer, choices
 from chatlab.widgets.slider import Slider
+
+_log = logging.getLogger(__name__)
 
 ARRIVING, CALM = 30.0, 10.0
 """Seconds over which everybody comes, and from then until the server goes."""
@@ -107,6 +110,9 @@ class HerdExplorer(Explorer):
             self.say("The simulation was stopped.")
         except SettingsError as error:
             self.say(f"These settings can't be used: {error}")
+        except Exception as error:
+            _log.exception("a herd couldn't be simulated")
+            self.say(f"This couldn't be simulated: {type(error).__name__}: {error}")
         finally:
             self.progress.value = 0.0
             self.simulate_button.disabled, self.stop_button.disabled = False, True
@@ -179,10 +185,7 @@ def _simulated(result: Run) -> Answer:
         f"{people:,} people with {result.scenario.name}: "
         f"{(metrics['attempts'] or 0) / people - 1:.3g} attempts each to come back, "
         f"at most {metrics['attempts_per_second_max']:,.0f} in one second; "
-        + (
-            f"99 % are back {back[0] - fault.end_at:.0f} s after the server"
-            if back
-            else "99 % are never back"
-        )
-        + (f", and {missing:,} are not back at the end." if missing else "."),
+        + (f"99 % are back {back[0] - fault.end_at:.0f} s after the server" if back else "")
+        + (", and " if back and missing else "")
+        + (f"{missing:,} are not back at the end." if missing or not back else "."),
     )

@@ -85,12 +85,12 @@ def _answer(sheet: Sheet, people: float, rate: float, delay: float, interval: fl
     latency = {name: result.metrics["latency_p50"] or 0.0 for name, result in runs.items()}
     cheapest = min(runs, key=lambda name: runs[name].metrics["requests"] or 0)
     quickest = min(latency, key=lambda name: latency[name])
-    minutes = "a minute" if duration == 60 else f"{duration / 60:.3g} minutes"
     return Answer(
         figure_of(axes[0]),
-        f"{people:.0f} people who send {rate:.3g} a minute each, for {minutes}: "
-        f"{quickest} is quickest with "
-        f"{latency[quickest]:.3g} s in the median, {cheapest} makes the fewest requests; "
-        f"{lost:.0f} messages were lost"
+        f"{people:.0f} people who send {rate:.3g} a minute each, for {duration:.0f} s: "
+        f"{quickest} is quickest with {latency[quickest]:.3g} s in the median"
+        + (" and" if cheapest == quickest else f", {cheapest}")
+        + " makes the fewest requests; "
+        + ("1 message was lost" if lost == 1 else f"{lost or 'no'} messages were lost")
         + (f", though the server was gone for {outage:.0f} s." if outage else "."),
     )

@@ -4,7 +4,7 @@ import { Feed } from "./feed.js";
 import { TailList } from "./tail_list.js";
 import { day, setTime, visible, visibleLine } from "./text.js";
 import { Upload } from "./upload.js";
-import { element, mount, Scope, setText } from "./view.js";
+import { element, mount, Scope, setText, tell } from "./view.js";
 
 const COLLAPSED = 1_500; // characters of a message shown before "show more"
 const COLLAPSED_LINES = 24;
@@ -22,6 +22,7 @@ const STATES = {
 };
 const GROUPED = 300_000; // milliseconds within which a person's messages stand under one name
 const RECALLED = 50; // texts of one's own that the arrow keys bring back
+const UNHEARD = "Not sent: the kernel doesn\u2019t answer. If it was started again, copy your text and run the cell again.";
 const LOST = new Set(["dropped", "expired", "failed"]);
 
 /** Splits text into text nodes and links; only http, https and mailto become links, and they show where they lead. */
@@ -45,6 +46,12 @@ export function shortened(text) {
   if (text.length <= COLLAPSED && lines.length <= COLLAPSED_LINES) return null;
   const cut = lines.slice(0, COLLAPSED_LINES).join("\n").slice(0, COLLAPSED);
   return cut.replace(/[\ud800-\udbff]$/, "");
+}
+
+/** A state and why it is so, which may begin with the state itself. */
+function because(state, why) {
+  if (!why || why.startsWith(`${state}:`)) return why || state;
+  return `${state}: ${why}`;
 }
 
 export function typingText(names) {
@@ -92,7 +99,7 @@ function createMessage(doc, first) {
     const lost = LOST.has(row.state);
     const why = visibleLine(row.reason);
     const [sign, word] = STATES[row.state] ?? ["", ""];
-    const described = why ? `${word}: ${why}` : word;
+    const described = because(word, why);
     node.dataset.id = row.id;
     node.dataset.kind = row.kind ?? "message";
     node.dataset.state = row.state ?? "";
@@ -129,7 +136,7 @@ function createMessage(doc, first) {
   return { node, update, toggle, follow };
 }
 
-function compose({ scope, doc, model, announce }) {
+function compose({ scope, doc, model, complain }) {
   const input = element(doc, "textarea", { rows: 1, "aria-label": "Message", placeholder: "Message \u2013 Enter sends, Shift+Enter starts a line", dir: "auto" });
   const button = element(doc, "button", { type: "submit", class: "cl-button cl-primary" }, "Send");
   const form = element(doc, "form", { class: "cl-compose" }, input, button);
@@ -154,12 +161,9 @@ function compose({ scope, doc, model, announce }) {
   function submit() {
     const text = input.value.trimEnd();
     if (!text.trim()) return;
-    try {
-      model.send({ type: "send", text });
-    } catch (error) {
-      announce(`Not sent: the kernel doesn't answer (${error.message})`);
-      return;
-    }
+    const told = tell(model, { type: "send", text });
+    complain(told ? "" : UNHEARD);
+    if (!told) return;
     said.push(text);
     if (said.length > RECALLED) said.shift();
     place = said.length;
@@ -185,7 +189,7 @@ function compose({ scope, doc, model, announce }) {
     fit();
     if (!input.value.trim() || Date.now() - noticed < TYPING_EVERY) return;
     noticed = Date.now();
-    model.send({ type: "typing" });
+    tell(model, { type: "typing" });
   });
   return form;
 }
@@ -198,6 +202,8 @@ function render({ model, el }) {
   const announcer = element(doc, "div", { class: "cl-sr", role: "status" });
   const typing = element(doc, "div", { class: "cl-typing" });
   const announce = (text) => setText(announcer, text);
+  const complaint = element(doc, "div", { class: "cl-complaint", role: "alert" });
+  const complain = (text) => setText(complaint, text);
 
   const list = new TailList({
     scope,
@@ -211,7 +217,7 @@ function render({ model, el }) {
       return {
         ...message,
         update(next) {
-          if (next.state !== state && LOST.has(next.state)) announce(`Message ${next.state}: ${visibleLine(next.reason)}`);
+          if (next.state !== state && LOST.has(next.state)) announce(`Message ${because(next.state, visibleLine(next.reason))}`);
           state = next.state;
           update(next);
         },
@@ -223,7 +229,7 @@ function render({ model, el }) {
   const upload = new Upload({ scope, doc, model, what: "messages", target: scroller });
   const files = element(doc, "div", { class: "cl-save" }, download.node, upload.node);
   const foot = element(doc, "div", { class: "cl-foot" }, typing, files);
-  el.append(element(doc, "div", { class: "cl-frame" }, scroller, list.jump), announcer, foot, compose({ scope, doc, model, announce }));
+  el.append(element(doc, "div", { class: "cl-frame" }, scroller, list.jump), announcer, foot, complaint, compose({ scope, doc, model, complain }));
 
   scope.listen(scroller, "click", (event) => {
     const action = event.target.closest?.("[data-action]")?.dataset.action;
@@ -232,7 +238,7 @@ function render({ model, el }) {
       list.get(id)?.toggle();
       list.resized();
     }
-    if (action === "retry") model.send({ type: "retry", id });
+    if (action === "retry") complain(tell(model, { type: "retry", id }) ? "" : UNHEARD);
   });
 
   let forget = () => {};

@@ -1,5 +1,5 @@
 // Saves all rows of a feed as a file: Python has them, the page hands them to the person.
-import { element, setText } from "./view.js";
+import { element, setText, tell } from "./view.js";
 
 const PATIENCE = 15_000; // milliseconds without a further part until a file is given up
 const KINDS = { txt: ["text", "text/plain"], jsonl: ["JSON lines", "application/x-ndjson"] };
@@ -41,15 +41,18 @@ export class Download {
     this.#wanted = { id, format, parts: new Map(), giveUp: () => {} };
     this.#wait();
     setText(this.said, "");
-    this.model.send({ type: "save", request: id, format });
+    if (!tell(this.model, { type: "save", request: id, format })) this.#giveUp();
   }
 
   #wait() {
     this.#wanted.giveUp();
-    this.#wanted.giveUp = this.scope.after(PATIENCE, () => {
-      this.#wanted = null;
-      setText(this.said, "Python doesn\u2019t answer. ");
-    });
+    this.#wanted.giveUp = this.scope.after(PATIENCE, () => this.#giveUp());
+  }
+
+  #giveUp() {
+    this.#wanted.giveUp();
+    this.#wanted = null;
+    setText(this.said, "Python doesn\u2019t answer. ");
   }
 
   take({ reply, part, parts, text }) {

@@ -1,4 +1,5 @@
 // A view's end of a FeedWidget: numbered rows from Python, asked for again where some are missing.
+import { tell } from "./view.js";
 
 const ASK_AGAIN = 2_000; // milliseconds until an unanswered request is repeated; doubles up to
 const ASK_AGAIN_MAX = 30_000;
@@ -91,7 +92,7 @@ export class Feed {
 
   #ask(type, fields) {
     const request = { id: `${this.#view}-${++this.#requests}`, parts: new Set(), rows: new Set() };
-    this.#model.send({ type, request: request.id, filter: this.#filter(), ...fields });
+    tell(this.#model, { type, request: request.id, filter: this.#filter(), ...fields });
     return request;
   }
 

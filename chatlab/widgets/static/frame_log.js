@@ -71,7 +71,7 @@ function createFrame(doc, first) {
   const kind = element(doc, "td", { class: "cl-kind" });
   const size = element(doc, "td", { class: "cl-size" });
   const preview = element(doc, "bdi");
-  const expand = element(doc, "button", { type: "button", class: "cl-expand", "data-action": "expand", "aria-expanded": "false" }, preview);
+  const expand = element(doc, "button", { type: "button", class: "cl-expand", tabindex: -1, "data-action": "expand", "aria-expanded": "false" }, preview);
   const main = element(
     doc, "tr", {},
     element(doc, "td", { class: "cl-at" }, time), element(doc, "td", { class: "cl-direction" }, arrow, direction),
@@ -131,7 +131,7 @@ function createFrame(doc, first) {
   }
 
   update(first);
-  return { node, update, toggle, toggleRaw };
+  return { node, expand, update, toggle, toggleRaw };
 }
 
 function toolbar({ scope, doc, changed }) {
@@ -191,7 +191,7 @@ function render({ model, el }) {
   const table = element(
     doc, "table", { "aria-label": "Frames" }, element(doc, "colgroup", {}, ...columns), element(doc, "thead", {}, element(doc, "tr", {}, ...head)),
   );
-  const scroller = element(doc, "div", { class: "cl-scroll", role: "region", tabindex: 0, "aria-label": "Frames" });
+  const scroller = element(doc, "div", { class: "cl-scroll", role: "region", tabindex: 0, "aria-label": "Frames", "aria-description": "Tab goes to the latest frame, the arrow keys to the others" });
   const marker = element(
     doc, "tbody", { class: "cl-unread-row" },
     element(doc, "tr", {}, element(doc, "td", { colspan: 5 }, element(doc, "div", { class: "cl-unread" }, element(doc, "span", {}, "New")))),
@@ -205,7 +205,11 @@ function render({ model, el }) {
     create: (row) => createFrame(doc, row),
   });
   list.body = table;
-  list.onChange = () => tell();
+  list.onChange = () => {
+    offerLast();
+    tell();
+  };
+  let offered; // the frame at which Tab stops
   const why = element(doc, "p");
   const all = element(doc, "button", { type: "button", class: "cl-link" }, "Show all of them");
   scope.listen(all, "click", () => bar.reset());
@@ -214,6 +218,21 @@ function render({ model, el }) {
   const upload = new Upload({ scope, doc, model, what: "frames", target: scroller });
   bar.node.append(element(doc, "span", { class: "cl-save" }, download.node, upload.node));
   el.append(bar.node, element(doc, "div", { class: "cl-frame" }, scroller, list.jump));
+
+  /** Tab stops at the last frame only, or it would stop hundreds of times; the arrow keys go to the others. */
+  function offerLast() {
+    if (list.last === offered) return;
+    if (offered) offered.expand.tabIndex = -1;
+    offered = list.last;
+    if (offered) offered.expand.tabIndex = 0;
+  }
+
+  function step(from, way) {
+    let row = from.closest(".cl-row");
+    do row = row[way];
+    while (row && !row.matches(".cl-row"));
+    row?.querySelector(".cl-expand").focus();
+  }
 
   function tell() {
     const { fitting, total } = feed;
@@ -239,6 +258,12 @@ function render({ model, el }) {
         () => say("Not allowed"),
       );
     }
+  });
+  scope.listen(scroller, "keydown", (event) => {
+    const way = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
+    if (!way || !event.target.matches(".cl-expand")) return;
+    event.preventDefault();
+    step(event.target, way);
   });
   const notes = {
     file: (message) => download.take(message),

@@ -50,6 +50,10 @@ export class TailList {
     return this.#unread;
   }
 
+  get last() {
+    return this.#order.at(-1);
+  }
+
   entries() {
     return this.#order.values();
   }
@@ -88,7 +92,7 @@ export class TailList {
     this.#markUnread(news);
     while (this.#order.length > (this.#pinned ? WINDOW : REACH)) this.#forget(this.#order.shift());
     this.#relate(0);
-    this.earlier.hidden = !this.#order.length || this.#order[0].row.n <= this.#oldest;
+    this.#offerEarlier();
     if (this.#pinned) this.toEnd();
     else keep();
     this.onChange();
@@ -199,8 +203,16 @@ export class TailList {
     setText(this.jump, this.#unread ? `${this.#unread} new \u2013 jump to latest` : "Jump to latest");
   }
 
+  /** Offers earlier rows, or where the page has as many as it can hold, says where else they are. */
+  #offerEarlier() {
+    this.earlier.hidden = !this.#order.length || this.#order[0].row.n <= this.#oldest;
+    this.earlier.disabled = this.#order.length >= REACH;
+    const full = `The page holds no more than ${REACH.toLocaleString("en")}: save all ${this.noun}s to read earlier ones`;
+    setText(this.earlier, this.earlier.disabled ? full : `Show earlier ${this.noun}s`);
+  }
+
   #loadEarlier() {
-    if (this.earlier.hidden || this.#order.length >= REACH) return;
+    if (this.earlier.hidden || this.earlier.disabled) return;
     this.#leave();
     this.onEarlier(this.#order[0].row.id);
   }

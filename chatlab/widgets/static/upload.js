@@ -1,6 +1,6 @@
 // Loads a file of JSON lines into a feed: the person chooses or drops it, Python reads it.
 import { visibleLine } from "./text.js";
-import { element, setText } from "./view.js";
+import { element, setText, tell } from "./view.js";
 
 const PATIENCE = 30_000; // milliseconds until Python must have answered
 const PART = 250_000; // characters that one message to Python carries
@@ -52,14 +52,12 @@ export class Upload {
     this.#wanted?.giveUp();
     if (file.size > LARGEST) return this.#say(`${file.name} is too large: ${LARGEST / 1_000_000} MB at most.`);
     const id = `${this.#view}-load-${++this.#requests}`;
-    const giveUp = this.scope.after(PATIENCE, () => {
-      this.#wanted = null;
-      this.#say("Python doesn\u2019t answer.");
-    });
+    const giveUp = this.scope.after(PATIENCE, () => this.#giveUp());
     this.#wanted = { id, name: file.name, giveUp };
     this.#say(`Loading ${file.name}\u2026`);
     const parts = inParts(await file.text());
-    parts.forEach((text, part) => this.model.send({ type: "load", request: id, part, parts: parts.length, text }));
+    const told = parts.every((text, part) => tell(this.model, { type: "load", request: id, part, parts: parts.length, text }));
+    if (!told && this.#wanted?.id === id) this.#giveUp();
   }
 
   take({ reply, rows, error }) {
@@ -69,6 +67,12 @@ export class Upload {
     this.#wanted = null;
     const count = `${rows.toLocaleString("en")} ${rows === 1 ? this.what.slice(0, -1) : this.what}`;
     this.#say(error ? `${wanted.name} isn\u2019t what \u201cSave: JSON lines\u201d writes; ${error}` : `${count} loaded from ${wanted.name}.`);
+  }
+
+  #giveUp() {
+    this.#wanted.giveUp();
+    this.#wanted = null;
+    this.#say("Python doesn\u2019t answer.");
   }
 
   #say(text) {

@@ -75,10 +75,20 @@ export function mount(el, name, scope) {
   });
 }
 
+/** Says something to Python; false where there is no kernel that could hear it. */
+export function tell(model, message) {
+  try {
+    model.send(message);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Follows a widget that shows one latest state, and asks for it. */
 export function snapshot({ scope, model, type, show }) {
   scope.subscribe(model, "msg:custom", (message) => {
     if (message?.type === type) show(message);
   });
-  model.send({ type: "ready" });
+  tell(model, { type: "ready" });
 }
