@@ -162,7 +162,7 @@ class FaultProxy:
         try:
             await connection.run(reader, *self._target)
         except asyncio.CancelledError:
-            pass  # the loop ends, and nobody waits for this task; Python 3.11's streams would report that
+            connection.abort()  # The loop ends, and nobody waits for this task: Python 3.11 would report it.
         finally:
             del self._connections[connection]
 
