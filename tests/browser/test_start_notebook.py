@@ -126,7 +126,7 @@ def test_bad_settings_and_markup_are_said_not_suffered(
     right = address.input_value()
     address.fill("http//nowhere")
     page.get_by_role("button", name="Connect", exact=True).click()
-    expect(log).to_contain_text("WebSocketConfig.url: give a URL that starts with ws:// or wss://")
+    expect(log).to_contain_text("URL: give a URL that starts with ws:// or wss://")
     address.fill(right)
     page.get_by_label("Name", exact=True).fill("<script>document.title = 'owned'</script>")
     page.get_by_role("button", name="Connect", exact=True).click()
