@@ -48,7 +48,6 @@ def serve(
 ) -> None:
     """Serve chat rooms until interrupted."""
     import asyncio
-    import errno
     from socket import gaierror
 
     from chatlab.live.server import serve
@@ -64,10 +63,6 @@ def serve(
             raise OSError(str(error)) from None
         except gaierror as error:
             raise OSError(f"host {host}: {error.strerror}; give an address of this machine") from None
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:
-                raise
-            raise OSError(f"host {host} is not an address of this machine; give one that is") from None
 
 
 @app.command()

@@ -63,7 +63,8 @@ class EmbeddedServer:
     `allowed_hosts`; pages of other origins than its own and `allowed_origins` are refused. `around` may
     put an ASGI application around its own, behind its guard.
 
-    Errors: `OSError` from `start` when the port is in use; `StoreError` when the history can't be opened.
+    Errors: `OSError` from `start` when the port is in use, or `host` isn't this machine's; `StoreError` when
+    the history can't be opened.
     """
 
     def __init__(
@@ -225,10 +226,14 @@ class EmbeddedServer:
                 backlog=min(self.limits.max_connections, 2048),
             )
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
+            reasons = {
+                errno.EADDRINUSE: f"port {self.port} of {self.host} is in use; "
+                "choose another, or 0 for any that is free",
+                errno.EADDRNOTAVAIL: f"host {self.host} is not an address of this machine; give one that is",
+            }
+            if error.errno not in reasons:
                 raise
-            reason = f"port {self.port} of {self.host} is in use; choose another, or 0 for any that is free"
-            raise OSError(errno.EADDRINUSE, reason) from None
+            raise OSError(error.errno, reasons[error.errno]) from None
 
     def _check_loop(self, life: _Life) -> None:
         if life.loop is not asyncio.get_running_loop():

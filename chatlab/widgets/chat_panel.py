@@ -36,6 +36,8 @@ from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
 
 RESTING = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 """Statuses in which a transport does nothing until it is asked to connect."""
+BRINGS_BACK = ". The up arrow in the empty box brings the text back."
+"""What to do about a text that was refused when it had just been written."""
 
 
 class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -162,24 +164,24 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def send(self, text: str) -> Receipt | None:
         """Send a message, or say in the log why it can't be sent."""
         try:
-            return self._submit(OutgoingMessage(text=text, client_id=secrets.token_hex(8)))
+            return self._submit(OutgoingMessage(text=text, client_id=secrets.token_hex(8)), BRINGS_BACK)
         except InvalidMessage as error:
-            self._refuse(error)
+            self._refuse(error, BRINGS_BACK)
             return None
 
-    def _submit(self, message: OutgoingMessage) -> Receipt | None:
+    def _submit(self, message: OutgoingMessage, hint: str = "") -> Receipt | None:
         try:
             if self.transport is None:
                 self.transport = self._make_transport(self.form.config())
             receipt = self.transport.submit(message)
         except (InvalidMessage, OutboxFull, SettingsError) as error:
-            self._refuse(error)
+            self._refuse(error, hint)
             return None
         self._talk.sent(receipt)
         return receipt
 
-    def _refuse(self, error: Exception) -> None:
-        self._talk.notice(f"Not sent: {error}. The up arrow in the empty box brings the text back.")
+    def _refuse(self, error: Exception, hint: str) -> None:
+        self._talk.notice(f"Not sent: {error}{hint}")
 
     def _retry(self, id: str) -> None:
         if (message := self._talk.own(id)) is not None:

@@ -847,13 +847,15 @@ async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> 
                 await peer.chunk(b"data: 1\n\n")
             await peer.chunk(b"")
 
+    async def until_heard(chat: Line, events: int) -> None:
+        await until(lambda: len(chat.events) >= events)
+
     async with Misbehaving(moody) as server:
         tasks, files = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         async with line(server.url) as chat:
             for purpose in ("stream", "poll") * 100:
                 link = chat.fetch(purpose=purpose)
-                heard = len(chat.events) + moments.randrange(4 if purpose == "stream" else 2)
-                await until(lambda heard=heard: len(chat.events) >= heard)  # type: ignore[misc]
+                await until_heard(chat, len(chat.events) + moments.randrange(4 if purpose == "stream" else 2))
                 await asyncio.sleep(moments.random() * 0.004)
                 link.close(1006, "")
                 told = len(chat.events)

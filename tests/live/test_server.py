@@ -742,6 +742,13 @@ async def test_fifty_starts_and_stops_leave_nothing_behind(tmp_path: Path) -> No
         assert len((await get(server, "/messages?room=lobby")).json()) == 50
 
 
+async def test_a_host_that_is_elsewhere_is_a_clear_error() -> None:
+    with pytest.raises(
+        OSError, match=r"host 192\.0\.2\.1 is not an address of this machine; give one that is"
+    ):
+        await EmbeddedServer(host="192.0.2.1").start()
+
+
 async def test_a_port_in_use_is_a_clear_error(server: EmbeddedServer, tmp_path: Path) -> None:
     second = EmbeddedServer(tmp_path / "chat.db", port=server.port)
     with pytest.raises(OSError, match=f"port {server.port} of 127.0.0.1 is in use"):

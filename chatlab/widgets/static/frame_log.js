@@ -207,7 +207,7 @@ function render({ model, el }) {
   list.body = table;
   list.onChange = () => {
     offerLast();
-    tell();
+    showFitting();
   };
   let offered; // the frame at which Tab stops
   const why = element(doc, "p");
@@ -234,7 +234,7 @@ function render({ model, el }) {
     row?.querySelector(".cl-expand").focus();
   }
 
-  function tell() {
+  function showFitting() {
     const { fitting, total } = feed;
     bar.count(fitting, total);
     setText(why, total ? `None of ${total.toLocaleString("en")} frames passes the filter.` : NOTHING);
@@ -272,7 +272,7 @@ function render({ model, el }) {
   };
   const filter = () => bar.filter;
   const feed = new Feed({ scope, model, list, notes, filter, passes: (row) => passes(row, bar.filter) });
-  tell();
+  showFitting();
   return () => scope.end();
 }
 
