@@ -262,9 +262,10 @@ def sweep(
     from rich.console import Console
     from rich.table import Table
 
+    from chatlab.experiment.cells import read_all_choices
     from chatlab.experiment.library import find_scenario
     from chatlab.experiment.scenario import Scenario
-    from chatlab.experiment.sweep import check_metrics, read_all_choices
+    from chatlab.experiment.sweep import check_metrics
     from chatlab.experiment.sweep import processes as pool
     from chatlab.experiment.sweep import sweep as run_sweep
     from chatlab.experiment.worlds import run

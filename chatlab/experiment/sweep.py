@@ -7,44 +7,28 @@ run. The table has the order of the settings, whatever the order in which runs f
 from __future__ import annotations
 
 import pickle
-import re
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
-from itertools import product
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any, Literal
-
-import msgspec
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.cells import Cell, Choices, cells_of
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.toml import NONE, from_plain, to_plain, to_whole
 from chatlab.experiment.worlds import WORLDS, run
-from chatlab.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Choices = Mapping[str, Any] | Iterable[Any]
-"""The values of a setting, or by the names that the table is to have for them."""
 Measure = Callable[[Run], Mapping[str, Value]]
 """Takes from a run what the table is to have of it."""
 Figures = dict[str, Value]
-
-
-class Cell(msgspec.Struct, frozen=True):
-    """One run of a sweep: the table's name of each swept setting, and the scenario."""
-
-    labels: tuple[Any, ...]
-    scenario: Scenario
 
 
 def sweep(
@@ -75,7 +59,7 @@ def sweep(
 
     if world not in WORLDS:
         raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
-    cells = _cells(scenario, over, seeds)
+    cells = cells_of(scenario, over, seeds)
     names = [metrics] if isinstance(metrics, str) else metrics
     measure = names if callable(names) else None
     wanted = None if names is None or callable(names) else list(names)
@@ -90,112 +74,6 @@ def sweep(
             found[number] = outcome
             bar.update()
     return _table(list(over), cells, found)
-
-
-def read_choices(text: str) -> tuple[str, list[Any]]:
-    """Return the path and the values that a text such as `people.count=100,1000` gives; values are TOML's.
-
-    Strings need quotes only where they hold a comma. Errors: `SettingsError`.
-    """
-    path, equals, values = text.partition("=")
-    if not equals or not path.strip() or not values.strip():
-        raise SettingsError(f"{text!r}: give a setting and its values, such as people.count=100,1000")
-    try:
-        choices: list[Any] = tomllib.loads(f"values = [{values}]")["values"]
-    except tomllib.TOMLDecodeError:
-        choices = [_read_value(value.strip()) for value in values.split(",")]
-    return path.strip(), choices
-
-
-def read_all_choices(texts: Iterable[str]) -> dict[str, list[Any]]:
-    """Return what several such texts give. Errors: `SettingsError`, where a path is given twice too."""
-    choices: dict[str, list[Any]] = {}
-    for path, values in map(read_choices, texts):
-        if path in choices:
-            raise SettingsError(f"{path}: give all its values at once, as {path}=1,2")
-        choices[path] = values
-    return choices
-
-
-def _read_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-# What is to be run
-
-
-def _cells(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[int] | None) -> list[Cell]:
-    if "seed" in over:
-        raise SettingsError("seed: give it as seeds=, not in over=")
-    axes = [_choices(path, choices) for path, choices in over.items()]
-    numbers = [scenario.seed] if seeds is None else [_plain(seed) for seed in seeds]
-    if not numbers:
-        raise SettingsError("seeds: give at least one")
-    cells = []
-    for choice in product(*axes):
-        raw = to_plain(scenario)
-        for path, (_, value) in zip(over, choice, strict=True):
-            _place(raw, scenario, path, value)
-        labels = tuple(label for label, _ in choice)
-        cells += [Cell(labels, from_plain(raw | {"seed": seed}, Scenario)) for seed in numbers]
-    return cells
-
-
-def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
-    """Return the values of one setting with their names in the table."""
-    if isinstance(choices, str) or not isinstance(choices, Iterable):
-        raise SettingsError(f"{path}: give a list of values, got {choices!r}")
-    if isinstance(choices, Mapping):
-        named = [(str(name), _plain(value)) for name, value in choices.items()]
-    else:
-        named = [(_label(value), _plain(value)) for value in choices]
-    if not named:
-        raise SettingsError(f"{path}: give at least one value")
-    return named
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as TOML has it."""
-    if isinstance(value, np.generic):
-        return value.item()
-    return NONE if value is None else to_whole(value)
-
-
-def _label(value: Any) -> Any:
-    value = to_plain(value) if isinstance(value, Settings | list | tuple) else _plain(value)
-    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
-
-
-def _place(raw: Any, settings: Any, path: str, value: Any) -> None:
-    """Put a value where a path such as `faults[0].at` leads. Whether it may be there is checked later."""
-    *parents, last = re.findall(r"[^.\[\]]+", path) or [""]
-    where = ""
-    for key in parents:
-        settings, raw, where = _step(settings, raw, key, where)
-    if isinstance(raw, list):
-        raw[_index(raw, last, where)] = value
-    else:
-        raw[last] = value
-
-
-def _step(settings: Any, raw: Any, key: str, where: str) -> tuple[Any, Any, str]:
-    if isinstance(raw, list):
-        index = _index(raw, key, where)
-        return settings[index] if index < len(settings or ()) else None, raw[index], f"{where}[{index}]"
-    settings = getattr(settings, key, None)
-    if not isinstance(raw.get(key), dict | list):  # it's at its default, and its tag must not get lost
-        raw[key] = to_plain(settings) if isinstance(settings, Settings | tuple) else {}
-    return settings, raw[key], f"{where}.{key}".removeprefix(".")
-
-
-def _index(raw: list[Any], key: str, where: str) -> int:
-    if not key.isdecimal() or int(key) >= len(raw):
-        there = f"from [0] to [{len(raw) - 1}]" if raw else "none: it's empty"
-        raise SettingsError(f"{where}: there is no [{key}]; choose {there}")
-    return int(key)
 
 
 # Running it

@@ -19,10 +19,11 @@ from typer.testing import CliRunner
 
 from chatlab.cli import app
 from chatlab.errors import SettingsError
+from chatlab.experiment.cells import cells_of, read_choices
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.sweep import _cells, processes, read_choices, run_cell, sweep
+from chatlab.experiment.sweep import processes, run_cell, sweep
 from chatlab.experiment.transports import SSESettings, WebSocketSettings
 from chatlab.experiment.worlds import run
 from chatlab.presets import preset
@@ -54,7 +55,7 @@ def serial() -> pd.DataFrame:
 
 def test_settings_in_place_of_others_stand_for_themselves() -> None:
     """SSE's own first delay is 3 s; that of a `ReconnectConfig` is 1 s, and is what was asked for."""
-    (cell,) = _cells(
+    (cell,) = cells_of(
         BASE.replace(transport=SSESettings()), {"transport.reconnect": {"x": ReconnectConfig()}}, [1]
     )
     assert cell.scenario.transport == SSESettings(reconnect=ReconnectConfig())
