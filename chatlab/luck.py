@@ -37,7 +37,7 @@ class Luck:
         self.seed = seed
         self._tiles: dict[tuple[str, int, int], NDArray[np.float64]] = {}
         self._strips: WeakValueDictionary[tuple[str, int, int], array[float]] = WeakValueDictionary()
-        self._latest = array("d")
+        self._latest, self._latest_key = _NO_STRIP, ("", 0, 0)
         self._calm: dict[tuple[str, int, int, float], bytes] = {}
 
     def tile(self, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
@@ -59,11 +59,14 @@ class Luck:
         """Return the numbers of the given block of people and `STRIP` of their draws, a person's one after
         another."""
         key = (purpose, people, number)
+        if key == self._latest_key:
+            return self._latest
         strip = self._strips.get(key)
         if strip is None:
             block, first = divmod(number * STRIP, DRAWS)
             columns = self.tile(purpose, people, block)[:, first : first + STRIP]
-            strip = self._strips[key] = self._latest = array("d", columns.tobytes())
+            strip = self._strips[key] = array("d", columns.tobytes())
+        self._latest, self._latest_key = strip, key
         return strip
 
     def calm(self, purpose: str, people: int, draws: int, limit: float) -> bytes:
@@ -75,6 +78,11 @@ class Luck:
             if len(self._calm) > MOODS:
                 del self._calm[next(iter(self._calm))]
         return calm
+
+    def first(self, purpose: str, count: int) -> list[float]:
+        """Return the first numbers for that purpose of so many people."""
+        blocks = range(-(-count // PEOPLE))
+        return [number for block in blocks for number in self.tile(purpose, block, 0)[:, 0].tolist()][:count]
 
     def uniform(self, person: int, purpose: str) -> Stream:
         """Return the person's source of numbers for that purpose, uniform in [0, 1)."""
@@ -113,6 +121,11 @@ class Stream:
         return (self._number + 1) * STRIP - (self._end - self._next)
 
     @property
+    def strip(self) -> array[float]:
+        """The numbers that it is at, which are made anew if nobody holds on to them."""
+        return self._strip
+
+    @property
     def place(self) -> Place:
         """Where it is, to be returned to."""
         return self._number, self._strip, self._next
@@ -133,10 +146,10 @@ class Stream:
         return max(0, tile * DRAWS - draw)
 
     def skip(self, draws: int) -> None:
-        """Go on behind so many further draws."""
+        """Go on behind so many further draws; fewer than none are put back."""
         number, place = divmod(self.drawn + draws, STRIP)
         if not place:
             self._number = number - 1  # and its strip is no longer needed.
-        elif number != self._number:
+        elif number != self._number or draws < 0:
             self._turn_to(number)
         self._next = self._end - STRIP + (place or STRIP)

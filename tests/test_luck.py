@@ -141,3 +141,36 @@ def test_of_a_long_run_only_the_latest_tiles_are_remembered(monkeypatch: pytest.
         luck.calm("down", 0, draws, 0.99)
     assert len(luck._calm) == 4
     assert luck.calm("down", 0, 0, 0.99) == first
+
+
+def test_draws_can_be_put_back() -> None:
+    for drawn in (1, STRIP - 1, STRIP, STRIP + 1, DRAWS, DRAWS + 1):
+        for back in {1, 2, STRIP, drawn} & set(range(drawn + 1)):
+            plain, other = Luck(3).uniform(70, "up"), Luck(3).uniform(70, "up")
+            numbers = [plain() for _ in range(drawn + STRIP)]
+            for _ in range(drawn):
+                other()
+            other.skip(-back)
+            assert other.drawn == drawn - back
+            other.skip(-1 if other.drawn else 0)  # once more, where a strip may end
+            other.skip(drawn - back - other.drawn)
+            assert [other() for _ in range(back + STRIP)] == numbers[drawn - back :]
+
+
+@pytest.mark.parametrize("count", [0, 1, PEOPLE, 2 * PEOPLE + 3])
+def test_the_first_numbers_of_many_people(count: int) -> None:
+    luck = Luck(3)
+    assert luck.first("arrive", count) == [luck.uniform(person, "arrive")() for person in range(count)]
+
+
+def test_numbers_are_at_hand_for_as_long_as_somebody_holds_on_to_them() -> None:
+    luck = Luck(3)
+    source = luck.uniform(5, "up")
+    source()
+    held = source.strip
+    del source
+    for block in range(20):  # Others take the place of the latest.
+        luck.uniform(block * PEOPLE, "down")()
+    again = luck.uniform(5, "up")
+    again.skip(1)
+    assert again.strip is held

@@ -19,6 +19,7 @@ STATUSES = tuple(ConnectionStatus)
 _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
 _STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
 _ACKED = DeliveryState.ACKED
+_RECONNECTING = _STATUS_NUMBERS[ConnectionStatus.RECONNECTING]
 _EPOCH_BITS = 40
 
 Column = NDArray[Any]
@@ -106,6 +107,17 @@ class Ledger:
         self._changed.append(person)
         self._statuses.append(_STATUS_NUMBERS[status])
         self._changed_at.append(at)
+
+    def tries_again(self, person: int, failed_at: float, at: float) -> None:
+        """A person's transport has notified that it was cut off or refused, and again when it tried again."""
+        changed, statuses, changed_at = self._changed, self._statuses, self._changed_at
+        changed.append(person)
+        changed.append(person)
+        statuses.append(_RECONNECTING)
+        statuses.append(_RECONNECTING)
+        changed_at.append(failed_at)
+        changed_at.append(at)
+        self._attempted_at.append(at)
 
     def attempted(self, at: float) -> None:
         """Somebody tries to connect."""

@@ -66,14 +66,15 @@ def _run_model(scenario: Scenario, manner: Manner) -> Run:
         )
     ledger = Ledger()
     with closing(_model(scenario, ledger, manner.sample)) as model:
-        if manner.watch is None:
-            model.run(scenario.duration)
-        else:
-            for glance in range(GLANCES):
-                model.run((glance + 1) * scenario.duration / GLANCES - model.environment.now)
-                manner.watch(model.environment.now)
-        recorded = [driver.name for driver in model.drivers[: manner.sample]]
-        heard_until = [driver.heard_until for driver in model.drivers]
+        if manner.watch is not None:
+            for glance in range(1, GLANCES):
+                at = glance * scenario.duration / GLANCES
+                model.environment.call_at(at, manner.watch, at)
+        model.run(scenario.duration)
+        if manner.watch is not None:
+            manner.watch(scenario.duration)
+        recorded = [person.name for person in model.everybody[: manner.sample]]
+        heard_until = [person.heard_until for person in model.everybody]
         traffic = {
             "requests": model.network.requests,
             "bytes_up": model.bytes_up,
@@ -97,6 +98,7 @@ def _model(scenario: Scenario, ledger: Ledger, sample: int) -> Model:
         scenario.faults,
         ledger,
         sample,
+        extras=True,
     )
 
 

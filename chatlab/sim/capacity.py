@@ -89,8 +89,10 @@ class AcceptQueue(Queue):
         """Take the last place; return when one is served; None: there is no place."""
         if not self._interval:
             return now
-        self._release(now)
-        return self._append(now, self._interval) if len(self._ends) < self._backlog else None
+        ends = self._ends
+        if ends and ends[0] <= now:
+            self._release(now)
+        return self._append(now, self._interval) if len(ends) < self._backlog else None
 
 
 class WorkQueue(Queue):

@@ -179,6 +179,20 @@ class Driver:
         if self._machine.deadline < self._armed_at:
             self._arm(self._machine.deadline)
 
+    @property
+    def machine(self) -> Machine:
+        """The person's machine."""
+        return self._machine
+
+    def resume(self) -> None:
+        """Go on with a machine and links that have lived before; heartbeats before now are owed."""
+        machine = self._machine
+        if self.links and isinstance(machine, CrowdWebSocketMachine) and machine.resting is not None:
+            self.resting = True
+            self._settle()
+        if machine.deadline < self._armed_at:
+            self._arm(machine.deadline)
+
     def close(self) -> None:
         """Let go of all connections: the run is over."""
         for link in self.links:
@@ -385,7 +399,7 @@ class Driver:
             beats = self._rest.beats(machine, self.links[0])
             if beats:
                 self.resting = True
-                deadline = self._rest.wake_at(machine, beats)
+                deadline = self._rest.wake_at(machine.deadline, beats)
         if deadline < inf:
             self._arm(deadline)
 

@@ -76,6 +76,19 @@ class Latency:
         self._jitter = config.jitter
         self._uniform = uniform
 
+    @property
+    def stream(self) -> Stream:
+        """Its luck, where packets have any."""
+        assert isinstance(self._uniform, Stream)
+        return self._uniform
+
+    def again(self) -> float:
+        """Return how long the latest packet took."""
+        if not self._sigma and not self._jitter:
+            return self._median
+        self.skip(-1)
+        return self()
+
     def within(self, seconds: float, wanted: float) -> float:
         """Return how many of the next packets are sure to take less than that: not all that will, and hardly
         more than are `wanted`; inf: all of them."""
@@ -88,7 +101,7 @@ class Latency:
         return self._uniform.below(_share(most / self._median, self._sigma), draws * wanted) // draws
 
     def skip(self, packets: int) -> None:
-        """Go on behind so many further packets."""
+        """Go on behind so many further packets; fewer than none haven't been sent."""
         draws = packets * (bool(self._sigma) + bool(self._jitter))
         if draws:
             assert isinstance(self._uniform, Stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
@@ -19,14 +19,15 @@ from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.extras import Cast, Extra, are_enough
 from chatlab.sim.faults import Fault, schedule
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.http import Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.meter import Meter
 from chatlab.sim.network import Network
-from chatlab.sim.path import Paths
-from chatlab.sim.people import PeopleConfig, bring
+from chatlab.sim.path import Path, Paths
+from chatlab.sim.people import Names, PeopleConfig, bring
 from chatlab.sim.recorder import Recorder
 from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
@@ -38,6 +39,8 @@ from chatlab.transports.making import make_machine
 
 REMEMBERED_FRAMES = 4096
 
+Person = Driver | Extra
+
 C = TypeVar("C", bound=AnyConfig)
 
 
@@ -45,7 +48,8 @@ class Model:
     """All simulated parts of one run.
 
     `config` is everybody's, but for room and sender. `steps` are those of the first `sample` people; the
-    `recorder` hears of everybody. `bytes_up` and `bytes_down` are as of the end of the latest `run`.
+    `recorder` hears of everybody. `bytes_up` and `bytes_down` are as of the end of the latest `run`. With
+    `extras` nobody else will write, so whose steps nobody wants may be an extra.
     """
 
     @rare_garbage()
@@ -59,6 +63,8 @@ class Model:
         faults: Sequence[Fault],
         recorder: Recorder,
         sample: int,
+        *,
+        extras: bool = False,
     ) -> None:
         luck = Luck(seed)
         self.environment = LadderEnvironment()
@@ -66,7 +72,7 @@ class Model:
         self.network = Network(self.environment, self.server, tls=network.tls)
         self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
         self.steps: list[Step] = []
-        self.drivers: list[Driver] = []
+        self.everybody: list[Person] = []
         self.bytes_up = self.bytes_down = 0
         paths = Paths(network, luck)
         dialect = cast(Dialect, SharedDialect(find_dialect(config.dialect)))
@@ -77,21 +83,32 @@ class Model:
 
         rest = Rest(self.server, config.heartbeat) if isinstance(config, WebSocketConfig) else None
         rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
-        for person, name in enumerate(people.names):
-            room = rooms[people.room(person)]
-            machine = _make(config, dialect, luck.uniform(person, "backoff"), room, name)
-            path = paths.make(person)
+        names = Names(people)
+
+        def make(person: int, path: Path | None = None) -> Driver:
+            name = names[person]
+            machine = _make(
+                config, dialect, luck.uniform(person, "backoff"), rooms[people.room(person)], name
+            )
             steps = self.steps if person < sample else None
-            driver = Driver(person, name, machine, self.network, path, recorder, steps, make_session, rest)
-            self.drivers.append(driver)
-        schedule(faults, self.drivers, self.server, luck, self.environment)
-        bring(people, self.drivers, self.environment, luck)
+            path = path or paths.make(person)
+            return Driver(person, name, machine, self.network, path, recorder, steps, make_session, rest)
+
+        play: Callable[[int], Person] = make
+        if extras and rest is not None and are_enough(people, network, server, faults):
+            company = Cast(make, self.network, self.server, paths, luck, recorder, rest, names, rooms)
+            play = partial(Extra, cast=company)
+        scripted = set(people.scripted)
+        for person, name in enumerate(names):
+            self.everybody.append(make(person) if person < sample or name in scripted else play(person))
+        schedule(faults, self.everybody, self.server, luck, self.environment)
+        bring(people, self.everybody, self.environment, luck)
 
     @rare_garbage()
     def run(self, duration: float) -> None:
         """Let so many seconds pass."""
         self.environment.run(until=self.environment.now + duration)
-        owed = [driver.reckon() for driver in self.drivers]
+        owed = [person.reckon() for person in self.everybody]
         self.bytes_up = self.network.bytes_up + sum(up for up, _ in owed)
         self.bytes_down = self.network.bytes_down + sum(down for _, down in owed)
         self.steps.sort(
@@ -104,9 +121,9 @@ class Model:
         People, their connections and the server hold one another, and would stay until a look for garbage.
         """
         self.environment.clear()
-        for driver in self.drivers:
-            driver.close()
-        self.drivers.clear()
+        for person in self.everybody:
+            person.close()
+        self.everybody.clear()
         self.server.close()
 
 

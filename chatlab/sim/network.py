@@ -15,6 +15,7 @@ from typing import Protocol
 
 from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
+from chatlab.sim.latency import Latency
 from chatlab.sim.path import NO_TROUBLE, Path
 from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size, query_size
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
@@ -169,6 +170,32 @@ class Link(Connection):
             self._tell(at, self._take_pong, pong.id)
         else:
             self._tell(at, self._take_reply, pong.data)
+
+    # Who was an extra, see `chatlab.sim.extra`
+
+    def knocked(self, at: float) -> None:
+        """Be as after a SYN that was sent at that time, and comes in now."""
+        self._environment.as_if(at, self._up, draw=self.path.connect)
+
+    def be_open(self, used_at: float) -> None:
+        """Be open. Something last came through at that time, with the path's latest packets."""
+        self.query = _GRANTED
+        self._accepted = self._opened = self._standing = True
+        self._up_at = self._down_at = used_at
+        up, down = self.path.up, self.path.down
+        assert isinstance(up, Latency)
+        assert isinstance(down, Latency)
+        self._up_delay, self._down_delay = up.again(), down.again()
+
+    def be_ending(self, at: float, failure: Failure) -> None:
+        """Be on the way to its end: the person is told of the failure at that time."""
+        self._told_at = self._down_at = at
+        self._environment.call_at(at, self._end, failure)
+
+    def be_reset(self, at: float) -> None:
+        """Let the server hear at that time that it was reset."""
+        self.gone_at = at
+        self._environment.call_at(at, self._take_reset)
 
     # The opening handshake
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from functools import reduce
 from math import inf
 from operator import or_
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from chatlab.luck import Luck
+from chatlab.luck import Luck, Stream
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 
@@ -140,21 +141,55 @@ class Path:
         return now
 
 
+class Kept(NamedTuple):
+    """What is kept of a path that is put away: how many numbers were drawn for each purpose, and those that
+    each was at, which would else be forgotten, and drawn anew."""
+
+    up: int = 0
+    down: int = 0
+    connect: int = 0
+    up_strip: tuple[()] | array[float] = ()
+    down_strip: tuple[()] | array[float] = ()
+    connect_strip: tuple[()] | array[float] = ()
+
+
+NOTHING_KEPT = Kept()
+
+
 class Paths:
-    """Makes people's paths: with luck of their own, or all with one constant latency."""
+    """Makes people's paths: with luck of their own, or all with one constant latency.
+
+    In the latter case `common` is a path for all to whose own nothing happens.
+    """
 
     def __init__(self, config: NetworkConfig, luck: Luck) -> None:
         self._config = config
         self._luck = luck
         constant = not config.jitter and not isinstance(config.latency, LogNormal)
-        self._constant = Latency(config, float) if constant else None
+        self._constant = always = Latency(config, float) if constant else None
+        self.common = None if always is None else Path(always, always, always)
         self._own = NO_TROUBLE if config.bandwidth is None else Trouble(bandwidth=config.bandwidth)
 
-    def make(self, person: int) -> Path:
-        """Return a new path for the person of that number."""
-        return Path(
-            self._delay(person, "up"), self._delay(person, "down"), self._delay(person, "connect"), self._own
-        )
+    def make(self, person: int, kept: Kept = NOTHING_KEPT) -> Path:
+        """Return a path for the person of that number: a new one, or one that was put away."""
+        up = self._delay(person, "up", kept.up)
+        down = self._delay(person, "down", kept.down)
+        return Path(up, down, self._delay(person, "connect", kept.connect), self._own)
 
-    def _delay(self, person: int, purpose: str) -> Delay:
-        return self._constant or Latency(self._config, self._luck.uniform(person, purpose))
+    def put_away(self, path: Path) -> Kept:
+        """Return what to keep of a path with luck of its own to which nothing has happened."""
+        up, down, connect = _stream(path.up), _stream(path.down), _stream(path.connect)
+        return Kept(up.drawn, down.drawn, connect.drawn, up.strip, down.strip, connect.strip)
+
+    def _delay(self, person: int, purpose: str, drawn: int) -> Delay:
+        if self._constant is not None:
+            return self._constant
+        uniform = self._luck.uniform(person, purpose)
+        if drawn:
+            uniform.skip(drawn)
+        return Latency(self._config, uniform)
+
+
+def _stream(delay: Delay) -> Stream:
+    assert isinstance(delay, Latency)
+    return delay.stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, log1p
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, overload
 
 from msgspec import Meta
 
@@ -66,18 +66,36 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def names(self) -> list[str]:
         """Everybody's name, by their numbers."""
-        names = [f"person-{number}" for number in range(1, self.count + 1)]
-        scripted = self.scripted
-        numbered = set(names).intersection(scripted)
-        free = (number for number, name in enumerate(names) if name not in numbered)
-        for name in scripted:
-            if name not in numbered:
-                names[next(free)] = name
-        return names
+        return list(Names(self))
 
     def room(self, person: int) -> int:
         """The number of a person's room, from 0."""
         return person % self.rooms
+
+
+class Names(Sequence[str]):
+    """Everybody's name by their numbers, made when it is asked for: those of a large crowd take much room."""
+
+    def __init__(self, people: PeopleConfig) -> None:
+        self._numbers = range(people.count)
+        scripted = people.scripted
+        numbered = {f"person-{number + 1}": number for number in self._numbers} if scripted else {}
+        kept = {numbered[name] for name in scripted if name in numbered}
+        free = (number for number in self._numbers if number not in kept)
+        self._others = {next(free): name for name in scripted if name not in numbered}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, person: int) -> str: ...
+    @overload
+    def __getitem__(self, person: slice) -> list[str]: ...
+    def __getitem__(self, person: int | slice) -> str | list[str]:
+        number = self._numbers[person]
+        if isinstance(number, range):
+            return [self[each] for each in number]
+        return self._others.get(number) or f"person-{number + 1}"
 
 
 class Calendar(Protocol):
@@ -102,8 +120,11 @@ class Participant(Protocol):
     """
 
     person: int
-    name: str
     acts_at: float
+
+    @property
+    def name(self) -> str:
+        """The person's name."""
 
     def connect(self) -> None:
         """Want to be connected."""
@@ -146,12 +167,13 @@ def bring(people: PeopleConfig, participants: Sequence[Participant], calendar: C
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
     scripted = set(people.scripted)
+    arrivals = luck.first("arrive", len(participants)) if people.arrive_over else [0.0] * len(participants)
     for participant in participants:
         person = participant.person
-        if participant.name not in scripted:
+        if not scripted or participant.name not in scripted:
             participant.acts_at = inf
-        arrive_at = people.arrive_over * luck.uniform(person, "arrive")() if people.arrive_over else 0.0
-        if participant.name not in awaited:
+        arrive_at = people.arrive_over * arrivals[person]
+        if not awaited or participant.name not in awaited:
             calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
             sender = Sender(calendar, participant, people.send_rate, text, luck.uniform(person, "send"))

@@ -30,6 +30,7 @@ from chatlab.sim.path import Path
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import frame_size
 from chatlab.transports.crowd import CrowdWebSocketMachine
+from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.machine import Ping, Pong, Received, Send, Tick
 
 TICK = Tick()
@@ -50,31 +51,35 @@ class Rest:
 
     def beats(self, machine: CrowdWebSocketMachine, link: Link) -> float:
         """Return how many of the next heartbeats are sure to change nothing; inf: all of them."""
-        up, down = link.path.up, link.path.down
-        if not (self._possible and link.calm and machine.resting and not self._server.loaded):
-            return 0
-        if not (isinstance(up, Latency) and isinstance(down, Latency)):
+        calm = link.calm and machine.resting and not self._server.loaded
+        return self.sure(link.path) if calm else 0
+
+    def sure(self, path: Path) -> float:
+        """Return how many of the next round trips are sure to be short enough; inf: all of them."""
+        up, down = path.up, path.down
+        if not (self._possible and isinstance(up, Latency) and isinstance(down, Latency)):
             return 0
         environment, half = self._server.environment, self._settings.timeout / 2
         wanted = max(0.0, environment.look_ahead() - environment.now) / self._settings.interval + 1
         return min(up.within(half, wanted), down.within(half, wanted))
 
-    def wake_at(self, machine: CrowdWebSocketMachine, beats: float) -> float:
-        """Return when a rest of so many beats is over: between the last of them and the next."""
-        return machine.deadline + (beats - 0.5) * self._settings.interval
+    def wake_at(self, next_at: float, beats: float) -> float:
+        """Return when a rest of so many beats is over, of which the next comes at that time: between the last
+        of them and the one after it."""
+        return next_at + (beats - 0.5) * self._settings.interval
 
     def owed(self, machine: CrowdWebSocketMachine, link: Link, now: float) -> tuple[int, int] | None:
         """Return the bytes each way of all beats before `now`; None: one is under way."""
         heartbeat = machine.resting
         assert heartbeat is not None
         beats = heartbeat.due(now)
-        if beats and not self._over(machine, link.path, beats, now):
+        if beats and not self.over(heartbeat, link.path, beats, now):
             return None
-        return self._sizes(machine, heartbeat.latest, beats)
+        return self.sizes(machine, heartbeat.latest, beats)
 
-    def _over(self, machine: CrowdWebSocketMachine, path: Path, beat: int, now: float) -> bool:
+    def over(self, heartbeat: Heartbeat, path: Path, beat: int, now: float) -> bool:
         """Return whether the next beat has been answered by then, or the one after it, and so on."""
-        sent_at = self._beat_at(machine, beat)
+        sent_at = self._beat_at(heartbeat, beat)
         if now - sent_at >= self._settings.timeout:
             return True
         assert isinstance(path.up, Latency)
@@ -87,15 +92,15 @@ class Rest:
         assert heartbeat is not None
         owed = heartbeat.due(now)
         # The last packet that came each way has to be real: the end of a connection comes as late as it did.
-        replayed = 1 if now - self._beat_at(machine, owed) >= self._settings.timeout else 2
+        replayed = 1 if now - self._beat_at(heartbeat, owed) >= self._settings.timeout else 2
         if owed > replayed:
             self._skip(machine, link, owed - replayed)
         for _ in range(min(owed, replayed)):
             self._replay(machine, link, now)
 
-    def _beat_at(self, machine: CrowdWebSocketMachine, beat: int) -> float:
+    def _beat_at(self, heartbeat: Heartbeat, beat: int) -> float:
         """Return when the next beat is, or the one after it, and so on."""
-        return machine.deadline + (beat - 1) * self._settings.interval
+        return heartbeat.deadline + (beat - 1) * self._settings.interval
 
     def _skip(self, machine: CrowdWebSocketMachine, link: Link, beats: int) -> None:
         """Count so many beats."""
@@ -106,10 +111,10 @@ class Rest:
         path.down.skip(beats)
         heartbeat = machine.resting
         assert heartbeat is not None
-        link.count(*self._sizes(machine, heartbeat.latest, beats))
+        link.count(*self.sizes(machine, heartbeat.latest, beats))
         machine.skip_beats(beats)
 
-    def _sizes(self, machine: CrowdWebSocketMachine, latest: int, beats: int) -> tuple[int, int]:
+    def sizes(self, machine: CrowdWebSocketMachine, latest: int, beats: int) -> tuple[int, int]:
         """Return the bytes each way of so many beats after the latest."""
         (up, down), (up_before, down_before) = (
             self._until(machine, latest + beats),

@@ -37,8 +37,14 @@ class Victim(Protocol):
     """A person whom faults may hit."""
 
     person: int
-    name: str
-    path: Path
+
+    @property
+    def name(self) -> str:
+        """The person's name."""
+
+    @property
+    def path(self) -> Path:
+        """The person's way to the server."""
 
     @property
     def connections(self) -> Iterable[Breakable]:

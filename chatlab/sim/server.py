@@ -14,7 +14,7 @@ from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
 from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
-from chatlab.sim.connection import Connection
+from chatlab.sim.connection import Caller, Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http import Exchange
 from chatlab.sim.network import Link
@@ -42,7 +42,7 @@ class Server:
         self.loaded = config.service_time > 0
         self.lives = 1
         self._uniform = (luck or Luck(0)).uniform(0, "service")
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, Caller] = {}
         self._knocks = 0
         self._outages = 0
         self._epoch = 0
@@ -58,20 +58,28 @@ class Server:
 
     # Coming and going
 
-    def knock(self, connection: Connection) -> float | None:
+    def knock(self, caller: Caller) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
         accepted_at = None if self._outages else self.queue.enter(self.environment.now)
         if accepted_at is not None:
             self._knocks += 1
-            connection.number = self._knocks
-            self._connections[connection.number] = connection
+            caller.number = number = self._knocks
+            self._connections[number] = caller
         return accepted_at
 
-    def leave(self, connection: Connection) -> None:
+    def replace(self, caller: Caller) -> None:
+        """Take another in the place of the caller of that number."""
+        self._connections[caller.number] = caller
+
+    def forget(self, caller: Caller) -> None:
+        """Let a caller go who is in no room."""
+        del self._connections[caller.number]
+
+    def leave(self, caller: Caller) -> None:
         """Let a connection go whose other side has gone."""
-        del self._connections[connection.number]
-        self._service.leave(connection)
-        self.carry_out(self.hub.leave(connection.number))
+        del self._connections[caller.number]
+        self._service.leave(caller)
+        self.carry_out(self.hub.leave(caller.number))
 
     def upgrade(self, link: Link) -> None:
         """Let an accepted connection in, and bring it up to date."""
@@ -223,7 +231,7 @@ def _date(environment: LadderEnvironment) -> datetime:
     return BEGINNING + timedelta(seconds=environment.now)
 
 
-def _dismiss(connection: Connection, code: int | None, reason: str) -> None:
+def _dismiss(connection: Caller, code: int | None, reason: str) -> None:
     if code is None:
         connection.abort()
     else:

@@ -134,18 +134,17 @@ class Backoff:
 
     def next(self, retry_after: float | None = None) -> float:
         """Count one more attempt, and return its delay in seconds."""
-        config, attempt = self._config, self.attempts
+        config, attempt, formulas = self._config, self.attempts, self._formulas
         floor = min(max(retry_after, 0.0), config.max_retry_after) if retry_after else 0.0
-        delay = _delay(self._formula(attempt), self._previous, self._uniform(), floor)
+        formula = formulas[attempt] if attempt < len(formulas) else self._formula(attempt)
+        delay = _delay(formula, self._previous, self._uniform(), floor)
         self.attempts = attempt + 1
         self._previous = min(delay, config.max_delay)
         return delay
 
     def _formula(self, attempt: int) -> Terms:
-        formulas = self._formulas
-        if attempt < len(formulas):
-            return formulas[attempt]
+        """Work out a formula, and remember it for all who have these settings."""
         formula = terms(self._config, attempt)
-        if attempt == len(formulas) < REMEMBERED_FORMULAS:
-            formulas.append(formula)
+        if attempt == len(self._formulas) < REMEMBERED_FORMULAS:
+            self._formulas.append(formula)
         return formula

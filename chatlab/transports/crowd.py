@@ -1,16 +1,20 @@
 """The WebSocket machine of somebody in a crowd, with short cuts for what happens to a crowd most of the time.
 
 A simulation may take them in place of `handle`, where they come to the same: being refused again, a message
-of somebody else's, and heartbeats that are answered.
+of somebody else's, and heartbeats that are answered. Who was an extra so far (`chatlab.sim.extra`) gets a
+machine that stands where its events would have brought it.
 """
 
 from __future__ import annotations
 
 from math import inf
 
-from chatlab.messages import ChatMessage
+from chatlab.messages import ChatMessage, ConnectionStatus
+from chatlab.settings import Verdict, WebSocketConfig
+from chatlab.transports.backoff import Backoff
 from chatlab.transports.failures import REFUSED
 from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.machine import Failure
 from chatlab.transports.websocket import Connecting, Online, Waiting, WebSocketMachine
 
 
@@ -74,3 +78,51 @@ class CrowdWebSocketMachine(WebSocketMachine):
         assert heartbeat is not None
         heartbeat.skip(beats)
         self.deadline = heartbeat.deadline
+
+    # Who was an extra
+
+    @property
+    def config(self) -> WebSocketConfig:
+        """The settings."""
+        return self._config
+
+    def judge(self, failure: Failure) -> Verdict:
+        """Return what the machine's tables say to a failure."""
+        return self._standing.judge(failure)
+
+    @property
+    def beats(self) -> bool:
+        """Whether open links have heartbeats."""
+        return self._config.heartbeat.enabled and self._heartbeat_mode != "none"
+
+    def query(self, cursor: str | None) -> dict[str, str]:
+        """Return what an attempt asks for, by the cursor."""
+        return self._dialect.opening(self._config, cursor).query
+
+    def remember(self, status: ConnectionStatus, backoff: Backoff | None, cursor: str | None) -> None:
+        """Have this status, count of attempts (None: there was no failure) and place in the room."""
+        self._standing.status = status
+        if backoff is not None:
+            self._standing.backoff = backoff
+        self._ledger.cursor.move(cursor)
+
+    def wait_until(self, at: float) -> None:
+        """Be one whose next attempt begins at that time."""
+        self._be(Waiting(at))
+
+    def try_since(self, at: float) -> tuple[int, dict[str, str]]:
+        """Be one whose attempt began at that time; return the link's number, and what was asked for."""
+        opening = self._dialect.opening(self._config, self._ledger.cursor.last_id)
+        link = self._links.next()
+        self._be(Connecting(link, at + self._config.connect_timeout, opening))
+        return link, opening.query
+
+    def be_open_since(self, at: float, heartbeat: Heartbeat | None) -> int:
+        """Be one whose link opened at that time; return the link's number."""
+        link = self._links.next()
+        self._be(Online(link, at, heartbeat))
+        return link
+
+    def _be(self, state: Connecting | Online | Waiting) -> None:
+        self._state = state
+        self.deadline = state.deadline

@@ -71,6 +71,10 @@ class Standing:
         """The transport is disconnected, as the application wants."""
         self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=code)
 
+    def judge(self, failure: Failure) -> Verdict:
+        """Return what the tables say to a failure."""
+        return judge(failure, self._failures)
+
     def fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> Next:
         """Take in a failure, and say what to do; `hint` is added to the reason that people see."""
         attempts = self.backoff.attempts
@@ -79,7 +83,7 @@ class Standing:
             reason = f"{failure}; asking for new headers"
             self._notify(out, ConnectionStatus.RECONNECTING, reason, attempts, code=failure.code)
             return RENEW
-        verdict = judge(failure, self._failures)
+        verdict = self.judge(failure)
         reason = str(failure) + hint
         if verdict == "stop":
             self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=failure.code)
@@ -100,7 +104,7 @@ class Standing:
         if (
             self.status is not ConnectionStatus.RECONNECTING
             or self.backoff.exhausted
-            or judge(failure, self._failures) != "retry"
+            or self.judge(failure) != "retry"
         ):
             return None
         return now + self.backoff.next(failure.retry_after)

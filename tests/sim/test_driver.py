@@ -131,7 +131,8 @@ def test_links_that_have_ended_are_forgotten() -> None:
     resets = tuple(ConnectionReset(at=at) for at in (10.0, 20.0, 30.0))
     model = Model(0, WEBSOCKET, PeopleConfig(), NetworkConfig(), ServerConfig(), resets, Ledger(), 0)
     model.run(29.0)
-    driver = model.drivers[0]
+    driver = model.everybody[0]
+    assert isinstance(driver, Driver)
     assert [link.quiet for link in driver.links] == [True]
     model.run(1.5)
     assert driver.links == ()
@@ -143,7 +144,7 @@ def test_links_that_have_ended_are_forgotten() -> None:
 @pytest.mark.parametrize("config", [WEBSOCKET, SSEConfig(url="http://127.0.0.1:8000")])
 def test_who_listens_and_has_nothing_under_way_has_heard_everything(config: AnyConfig) -> None:
     model = Model(0, config, PeopleConfig(), NetworkConfig(latency=1.0), ServerConfig(), (), Ledger(), 0)
-    driver = model.drivers[0]
+    driver = model.everybody[0]
     model.run(1.0)
     assert driver.heard_until == -inf
     model.run(9.0)

@@ -155,3 +155,36 @@ def test_a_look_at_a_later_packet_draws_none(drawn: int, latency: float | LogNor
         looking.up(), plain.up()
     seen = [looking.up.ahead(packets) for packets in range(40)]
     assert seen == [plain.up() for _ in range(40)] == [looking.up() for _ in range(40)]
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+@pytest.mark.parametrize("latency", [0.1, LogNormal(median=0.04, p99=0.2)], ids=["constant", "log-normal"])
+def test_the_latest_packet_can_be_asked_for_again_and_not_be_sent(
+    latency: float | LogNormal, jitter: float
+) -> None:
+    path = Paths(NetworkConfig(latency=latency, jitter=jitter), Luck(5)).make(3)
+    assert isinstance(path.up, Latency)
+    delays = [path.up() for _ in range(9)]
+    assert path.up.again() == delays[-1]
+    path.up.skip(-4)
+    assert [path.up() for _ in range(4)] == delays[-4:]
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_a_path_that_was_put_away_goes_on_where_it_was(jitter: float) -> None:
+    network = NetworkConfig(latency=LogNormal(median=0.04, p99=0.2), jitter=jitter)
+    paths, plainly = Paths(network, Luck(5)), Paths(network, Luck(5)).make(3)
+    assert paths.common is None
+    path = paths.make(3)
+    for drawn in (3, 8, 1):
+        for delay, plain in zip(
+            (path.up, path.down, path.connect), (plainly.up, plainly.down, plainly.connect), strict=True
+        ):
+            assert [delay() for _ in range(drawn)] == [plain() for _ in range(drawn)]
+        path = paths.make(3, paths.put_away(path))
+
+
+def test_where_packets_always_take_as_long_one_path_does_for_all() -> None:
+    common = Paths(NetworkConfig(latency=0.25), Luck(5)).common
+    assert common is not None
+    assert common.up() == common.down() == common.connect() == 0.25

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,103 +10,46 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import FallbackSettings, SSESettings, WebSocketSettings
 from chatlab.experiment.worlds import run
-from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.settings import HeartbeatConfig, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults import (
     AnyFault,
     ConnectionReset,
-    Flapping,
     HalfOpen,
     HighLatency,
     HttpError,
     IdleTimeout,
-    LowBandwidth,
     NoPong,
     Partition,
     ServerDown,
     ServerRestart,
-    SlowServer,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.network import Link
-from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.people import ScriptEntry
 from chatlab.sim.rest import Rest
-
-FAULTS: dict[str, tuple[AnyFault, ...]] = {
-    "calm": (),
-    "server_down": (ServerDown(at=20.31, duration=6.2),),
-    "server_down_for_some": (ServerDown(at=20.31, duration=6.2, share=0.5),),
-    "server_restart": (ServerRestart(at=20.31, duration=3.7),),
-    "connection_reset": (ConnectionReset(at=20.31), ConnectionReset(at=35.0, share=0.5)),
-    "half_open": (HalfOpen(at=20.31, duration=3.3, share=0.7),),
-    "latency": (HighLatency(at=20.31, duration=9.4, latency=0.5, jitter=0.3),),
-    "bandwidth": (LowBandwidth(at=20.31, duration=9.4, bandwidth=300.0),),
-    "idle_timeout": (IdleTimeout(at=20.31, duration=20.0, timeout=4.1),),
-    "http_error": (HttpError(at=20.31, duration=9.0, retry_after=2.0), ConnectionReset(at=20.5)),
-    "no_pong": (NoPong(at=20.31, duration=12.0),),
-    "slow_server": (SlowServer(at=20.31, duration=9.0, service_time=0.05),),
-    "flapping": (Flapping(at=20.31, duration=20.0, period=7.0, down=2.3),),
-    "partition": (Partition(at=20.31, duration=8.0, share=0.5),),
-}
-NETWORKS = {
-    "constant": NetworkConfig(latency=0.08),
-    "log-normal": NetworkConfig(latency=LogNormal(median=0.05, p99=0.3)),
-    "jitter": NetworkConfig(latency=0.05, jitter=0.04, tls=True),
-    "heavy tail": NetworkConfig(latency=LogNormal(median=0.2, p99=1.5), jitter=0.1),
-}
-HEARTBEATS = {
-    "json": HeartbeatConfig(interval=5.0, timeout=2.5),
-    "ping": HeartbeatConfig(interval=4.0, timeout=1.9, mode="ping"),
-    "long timeout": HeartbeatConfig(interval=3.0, timeout=5.0),
-    "none": HeartbeatConfig(enabled=False),
-}
-SERVER, OUTBOX = ServerConfig(), OutboxConfig()
-RECONNECT = ReconnectConfig(jitter="full", max_delay=6.0)
+from tests.sim.crowds import (
+    FAULTS,
+    HEARTBEATS,
+    NETWORKS,
+    RECONNECT,
+    SERVER,
+    assert_the_same,
+    crowd,
+    figures,
+    step_by_step,
+)
 
 
-def crowd(
-    faults: tuple[AnyFault, ...] = (),
-    network: NetworkConfig = NETWORKS["log-normal"],
-    heartbeat: HeartbeatConfig = HEARTBEATS["json"],
-    *,
-    rate: float = 0.05,
-    seed: int = 1,
-    duration: float = 60.3,
-    server: ServerConfig = SERVER,
-    script: tuple[ScriptEntry, ...] = (),
-    outbox: OutboxConfig = OUTBOX,
-    connect_timeout: float = 4.0,
-) -> Scenario:
-    return Scenario(
-        seed=seed,
-        duration=duration,
-        people=PeopleConfig(count=12, rooms=2, send_rate=rate, arrive_over=3.0, script=script),
-        transport=WebSocketSettings(
-            reconnect=RECONNECT, heartbeat=heartbeat, connect_timeout=connect_timeout, outbox=outbox
-        ),
-        network=network,
-        server=server,
-        faults=faults,
-    )
-
-
-@pytest.fixture
-def step_by_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario, int], Run]:
-    """Runs a scenario in which nobody runs ahead or rests."""
-
-    def plainly(scenario: Scenario, sample: int = 0) -> Run:
-        with monkeypatch.context() as patch:
-            patch.setattr(LadderEnvironment, "look_ahead", lambda self: float("-inf"))
-            patch.setattr(Rest, "beats", lambda *_: 0)
-            return run(scenario, sample=sample)
-
-    return plainly
+@pytest.fixture(autouse=True)
+def nobody_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has everybody a machine of their own; of the others tells `test_extras.py`."""
+    monkeypatch.setattr("chatlab.sim.model.are_enough", lambda *_: False)
 
 
 @pytest.fixture
@@ -115,7 +57,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts what was not scheduled: news taken ahead of their time, messages only heard, and heartbeats only
     counted."""
     counts: Counter[str] = Counter()
-    as_if, hear, sizes = LadderEnvironment.as_if, Driver.hear, Rest._sizes
+    as_if, hear, sizes = LadderEnvironment.as_if, Driver.hear, Rest.sizes
 
     def counting_as_if(self: LadderEnvironment, time: float, callback: Any, /, *arguments: Any) -> Any:
         counts["ahead"] += time > self.now
@@ -132,27 +74,17 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(LadderEnvironment, "as_if", counting_as_if)
     monkeypatch.setattr(Driver, "hear", counting_hear)
-    monkeypatch.setattr(Rest, "_sizes", counting_sizes)
+    monkeypatch.setattr(Rest, "sizes", counting_sizes)
     return counts
-
-
-def figures(result: Run) -> tuple[object, ...]:
-    return result.metrics, result.series, result.latencies
-
-
-def assert_the_same(quick: Run, slow: Run) -> None:
-    assert quick.metrics == slow.metrics
-    assert quick.series == slow.series
-    assert quick.latencies == slow.latencies
-    for person in quick.people:
-        assert quick.steps(person) == slow.steps(person)
 
 
 @pytest.mark.parametrize("heartbeat", HEARTBEATS)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_it_changes_nothing(
-    fault: str, network: str, heartbeat: str, step_by_step: Callable[[Scenario, int], Run]
+    fault: str,
+    network: str,
+    heartbeat: str,
 ) -> None:
     scenario = crowd(FAULTS[fault], NETWORKS[network], HEARTBEATS[heartbeat])
     slow = step_by_step(scenario, 12)
@@ -164,7 +96,8 @@ def test_it_changes_nothing(
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_it_changes_nothing_whatever_the_luck(
-    rate: float, seed: int, step_by_step: Callable[[Scenario, int], Run]
+    rate: float,
+    seed: int,
 ) -> None:
     faults = (ServerDown(at=20.31, duration=6.2, share=0.6), Partition(at=30.7, duration=5.0, share=0.5))
     scenario = crowd(
@@ -187,7 +120,7 @@ def test_it_changes_nothing_whatever_the_luck(
     ids=["leaves", "says", "ages", "full", "busy", "expelled", "forgets"],
 )
 def test_it_changes_nothing_for_special_people_and_servers(
-    scenario: Scenario, step_by_step: Callable[[Scenario, int], Run]
+    scenario: Scenario,
 ) -> None:
     slow = step_by_step(scenario, 12)
     assert_the_same(run(scenario, sample=12), slow)
@@ -220,7 +153,6 @@ def test_it_changes_nothing_where_packets_take_long(
     server: ServerConfig,
     rate: float,
     seed: int,
-    step_by_step: Callable[[Scenario, int], Run],
 ) -> None:
     slow = NetworkConfig(latency=LogNormal(median=0.5, p99=1.2))
     heartbeat = HeartbeatConfig(interval=6.0, timeout=5.0)
@@ -230,7 +162,7 @@ def test_it_changes_nothing_where_packets_take_long(
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 4])
 def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
-    seed: int, step_by_step: Callable[[Scenario, int], Run]
+    seed: int,
 ) -> None:
     """Who is expelled ahead of time has messages that would have expired before, had they waited then."""
     slow = NetworkConfig(latency=LogNormal(median=0.5, p99=1.2))
@@ -247,7 +179,7 @@ def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_nobody_runs_ahead_of_what_the_other_end_of_a_reset_link_still_sends(
-    seed: int, step_by_step: Callable[[Scenario, int], Run]
+    seed: int,
 ) -> None:
     resets = tuple(ConnectionReset(at=0.8 + 1.7 * number) for number in range(20))
     scenario = crowd(resets, NETWORKS["heavy tail"], HEARTBEATS["none"], rate=0.3, seed=seed)
@@ -256,7 +188,7 @@ def test_nobody_runs_ahead_of_what_the_other_end_of_a_reset_link_still_sends(
 
 @pytest.mark.parametrize("seed", [516, *range(5)])
 def test_nobody_rests_while_a_link_that_was_given_up_still_closes(
-    seed: int, step_by_step: Callable[[Scenario, int], Run]
+    seed: int,
 ) -> None:
     """In a partition its close frame is sent again and again; the answer to it draws the person's luck."""
     faults = (Partition(at=5.553, duration=12.3), ConnectionReset(at=27.753))
@@ -268,7 +200,8 @@ def test_nobody_rests_while_a_link_that_was_given_up_still_closes(
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("accept_rate", [None, 0.7])
 def test_nobody_runs_ahead_of_what_becomes_of_an_attempt_that_was_given_up(
-    accept_rate: float | None, seed: int, step_by_step: Callable[[Scenario, int], Run]
+    accept_rate: float | None,
+    seed: int,
 ) -> None:
     """Its packets may still be under way, or wait at a narrow door, when the next attempt has begun."""
     resets = tuple(ConnectionReset(at=4.8 + 7.7 * number) for number in range(6))
@@ -281,7 +214,8 @@ def test_nobody_runs_ahead_of_what_becomes_of_an_attempt_that_was_given_up(
 @pytest.mark.parametrize("seed", [0, 119, *range(1, 5)])
 @pytest.mark.parametrize("jitter", [0.0, 0.2])
 def test_nobody_runs_ahead_of_what_the_server_says_to_a_silent_link(
-    jitter: float, seed: int, step_by_step: Callable[[Scenario, int], Run]
+    jitter: float,
+    seed: int,
 ) -> None:
     """It goes on for as long as the server takes the link for alive, and slow packets share one luck."""
     faults = (
@@ -298,7 +232,7 @@ def test_nobody_runs_ahead_of_what_the_server_says_to_a_silent_link(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nobody_runs_ahead_of_requests_beside_a_link(
-    seed: int, step_by_step: Callable[[Scenario, int], Run]
+    seed: int,
 ) -> None:
     """A fallback that streams tries a WebSocket again from time to time."""
     websocket = WebSocketSettings(reconnect=RECONNECT, connect_timeout=1.5)
@@ -358,7 +292,7 @@ CROWDS = st.builds(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scenario=CROWDS)
 def test_it_changes_nothing_whatever_happens(
-    scenario: Scenario, step_by_step: Callable[[Scenario, int], Run]
+    scenario: Scenario,
 ) -> None:
     slow = step_by_step(scenario, 12)
     assert_the_same(run(scenario, sample=0), slow)
@@ -367,7 +301,7 @@ def test_it_changes_nothing_whatever_happens(
 
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 def test_a_run_may_end_at_any_moment_of_a_heartbeat(
-    latency: float | LogNormal, step_by_step: Callable[[Scenario, int], Run]
+    latency: float | LogNormal,
 ) -> None:
     network, heartbeat = NetworkConfig(latency=latency), HeartbeatConfig(interval=13.0, timeout=8.0)
     for tenths in range(520, 650, 3):
@@ -377,7 +311,7 @@ def test_a_run_may_end_at_any_moment_of_a_heartbeat(
 
 @pytest.mark.parametrize("heartbeat", ["json", "ping"])
 def test_many_heartbeats_come_to_what_each_of_them_does(
-    heartbeat: str, step_by_step: Callable[[Scenario, int], Run]
+    heartbeat: str,
 ) -> None:
     scenario = crowd(heartbeat=HEARTBEATS[heartbeat], rate=0.0, duration=600.0)
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))

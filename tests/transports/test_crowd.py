@@ -13,12 +13,17 @@ from chatlab.dialects.base import Incoming
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.messages import ChatEvent, ChatMessage
 from chatlab.settings import HeartbeatConfig, OutboxConfig
-from chatlab.transports.failures import REFUSED
+from chatlab.transports.backoff import Backoff
+from chatlab.transports.failures import LOST, REFUSED
+from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.machine import Deliver, Disconnect, Opened, OpenWebSocket, Pong
 from tests.transports.websocket_chat import (
+    CONNECTED,
+    FIRST,
     RECONNECTING,
     STATES,
     Chat,
+    changes,
     connecting,
     delivered,
     message,
@@ -234,3 +239,85 @@ def test_who_rests() -> None:
     chat.submit("1")
     chat.do(Disconnect())
     assert (chat.state, chat.machine.resting) == ("draining", None)
+
+
+# Who was an extra
+
+
+def tried(stood: Chat, lived: Chat) -> None:
+    lived.connect()
+    stood.machine.remember(lived.machine.status, None, None)
+    number, query = stood.machine.try_since(0.0)
+    assert (number, query) == (1, FIRST)
+
+
+def open_since(stood: Chat, lived: Chat) -> None:
+    lived.online()
+    stood.machine.remember(CONNECTED, None, None)
+    assert stood.machine.be_open_since(0.0, Heartbeat(HeartbeatConfig(), 0.0)) == 1
+
+
+def open_again(stood: Chat, lived: Chat) -> None:
+    lived.online().hear({"type": "welcome", "cursor": "e-7"})
+    lived.close("reset", at=3.0)
+    lived.tick()
+    lived.open()
+    backoff = Backoff(stood.machine.config.reconnect, lambda: 0.0)
+    backoff.next()
+    stood.machine.remember(CONNECTED, backoff, "e-7")
+    stood.machine.be_open_since(lived.now, Heartbeat(HeartbeatConfig(), lived.now))
+
+
+def waiting_again(stood: Chat, lived: Chat) -> None:
+    lived.connect()
+    backoff = Backoff(stood.machine.config.reconnect, lambda: 0.0)
+    for _ in range(2):
+        lived.close("refused")
+        backoff.next()
+        lived.tick()
+    lived.close("refused")
+    at = lived.now + backoff.next()
+    stood.machine.remember(RECONNECTING, backoff, None)
+    stood.machine.wait_until(at)
+
+
+@pytest.mark.parametrize("life", [tried, open_since, open_again, waiting_again])
+def test_a_machine_can_stand_where_its_events_would_have_brought_it(
+    life: Callable[[Chat, Chat], None],
+) -> None:
+    stood, lived = Chat(), Chat()
+    life(stood, lived)
+    stood.now = lived.now
+    assert (stood.state, stood.machine.status) == (lived.state, lived.machine.status)
+    assert stood.machine.deadline == lived.machine.deadline
+    stood.link, lived.link = stood.machine.link, lived.machine.link
+    for _ in range(3):
+        assert changes(stood.close(REFUSED)) == changes(lived.close(REFUSED))
+        assert stood.state == lived.state == "waiting"
+        assert queries(stood.tick()) == queries(lived.tick())
+        stood.link, lived.link = stood.machine.link, lived.machine.link
+    assert changes(stood.open()) == changes(lived.open())
+    assert stood.machine.deadline == lived.machine.deadline
+
+
+def test_what_a_machine_says_of_its_settings() -> None:
+    chat = Chat(failures={"refused": "stop"})
+    assert chat.machine.config.sender == "ada"
+    assert chat.machine.judge(REFUSED) == "stop"
+    assert chat.machine.judge(LOST) == "retry"
+    assert chat.machine.query(None) == FIRST
+    assert chat.machine.query("e-7")["after"] == "e-7"
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "beats"),
+    [
+        (HeartbeatConfig(), True),
+        (HeartbeatConfig(enabled=False), False),
+        (HeartbeatConfig(mode="none"), False),
+    ],
+)
+def test_whether_links_have_heartbeats(heartbeat: HeartbeatConfig, beats: bool) -> None:
+    chat = Chat(heartbeat=heartbeat)
+    assert chat.machine.beats == beats
+    assert (chat.online().machine.resting is not None) == beats

@@ -6,9 +6,9 @@ To add one: a class with its own tag and `happen`, or `trouble`, beside its kin,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from chatlab.luck import Luck
-from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults.base import Fault, Happening, LastingFault
 from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, Partition
@@ -73,9 +73,16 @@ def scenes(faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck
     ]
 
 
+class Sleeper(Victim, Protocol):
+    """A person who may rest."""
+
+    def wake(self) -> None:
+        """Be no longer at rest: something is coming up."""
+
+
 def schedule(
     faults: Sequence[Fault],
-    people: Sequence[Driver],
+    people: Sequence[Sleeper],
     server: Site,
     luck: Luck,
     environment: LadderEnvironment,

@@ -1,0 +1,150 @@
+"""An extra among the others: as somebody whom faults hit, who is looked at, and who may become real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from chatlab.sim.driver import Driver
+from chatlab.sim.environment import LONG_AGO
+from chatlab.sim.extras.cast import Cast
+from chatlab.sim.extras.life import CONNECTING, STATUSES, Life
+from chatlab.sim.network import Link
+from chatlab.sim.path import Path, Trouble
+from chatlab.sim.scene import Breakable
+from chatlab.transports.crowd import CrowdWebSocketMachine
+
+
+class Extra(Life):
+    """One extra, or who was one. `acts_at` is for who brings people, see `Participant`."""
+
+    __slots__ = ("acts_at",)
+
+    def __init__(self, person: int, cast: Cast) -> None:
+        super().__init__(person, cast)
+        self.acts_at = LONG_AGO
+
+    @property
+    def name(self) -> str:
+        """The person's name."""
+        return self._cast.names[self.person]
+
+    def disconnect(self) -> None:
+        """Want to be disconnected."""
+        self.real.disconnect()
+
+    def submit(self, text: str) -> None:
+        """Send a message."""
+        self.real.submit(text)
+
+    # Becoming real
+
+    def _become_real(self) -> Driver:
+        cast, phase = self._cast, self._phase
+        driver = self._driver = cast.make(self.person, None if cast.paths.common else self._path)
+        driver.acts_at = self.acts_at
+        machine = driver.machine
+        assert isinstance(machine, CrowdWebSocketMachine)
+        first = phase == "trying" and self._backoff is None
+        machine.remember(CONNECTING if first else STATUSES[phase], self._backoff, self._cursor)
+        if phase == "waiting":
+            machine.wait_until(self._at)
+        elif phase == "trying":
+            number, query = machine.try_since(self._at)
+            link = Link(cast.network, driver.path, driver, number, query)
+            link.knocked(self._at)
+            driver.links = (link,)
+        elif phase == "online" or phase == "losing":
+            number = machine.be_open_since(self._at, self._heartbeat)
+            link = Link(cast.network, driver.path, driver, number, {})
+            link.be_open(self._used_at)
+            driver.links = (link,)
+            self._hand_over(link)
+        driver.resume()
+        return driver
+
+    def _hand_over(self, link: Link) -> None:
+        """Give an open link the place at the server, and the news that are under way."""
+        cast, loss, now = self._cast, self._loss, self._cast.environment.now
+        link.served = self.served and (loss is None or now < loss.gone_at)
+        if self.served:
+            link.number = self.number
+            if link.served:
+                cast.server.replace(link)
+                room = cast.room(self.person)
+                cast.server.hub.join(link.number, room, self.name, now, after=self._cursor)
+            else:
+                cast.server.forget(self)
+        if loss is not None:
+            link.be_ending(loss.at, loss.failure)
+            if link.served:
+                link.be_reset(loss.gone_at)
+
+    # As a victim of faults
+
+    @property
+    def path(self) -> Path:
+        """The person's path, to which something is to happen."""
+        return self.real.path
+
+    @property
+    def connections(self) -> Iterator[Breakable]:
+        """The link, if there is one that isn't on its way to the end."""
+        if self._driver is not None:
+            return self._driver.connections
+        there: tuple[Breakable, ...] = (self,) if self._phase == "online" else ()
+        return iter(there)
+
+    def silence(self, at: float) -> None:
+        """From then on let everything vanish, and tell neither side."""
+        for connection in self.real.connections:
+            connection.silence(at)
+
+    def adapt(self) -> None:
+        """Take note that the path has changed."""
+        self.real.adapt()
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Have a trouble on the path."""
+        self.real.suffer(trouble)
+
+    def recover(self, trouble: Trouble) -> None:
+        """Be rid of a trouble on the path."""
+        self.real.recover(trouble)
+
+    def wake(self) -> None:
+        """Be ready for something that may happen now."""
+        if self._driver is not None:
+            self._driver.wake()
+        elif self._phase == "online":
+            if self._catch_up():
+                self._put_path_away()
+            else:
+                self._become_real()
+
+    # As somebody who is looked at
+
+    def reckon(self) -> tuple[int, int]:
+        """Return the bytes each way of the heartbeats that are owed: none, as they are made good for."""
+        self.wake()
+        return (0, 0) if self._driver is None else self._driver.reckon()
+
+    @property
+    def heard_until(self) -> float:
+        """Whatever the server has had before this time, the person must have been shown; inf: all."""
+        if self._driver is not None:
+            return self._driver.heard_until
+        return inf if self._phase == "online" else LONG_AGO
+
+    # As a server's caller
+
+    def reply(self, frame: str | bytes, size: int) -> None:
+        """Get nothing: no extra is in any room."""
+
+    def forget(self) -> None:
+        """Hold on to nobody any longer: the run is over."""
+
+    def close(self) -> None:
+        """Let go of all connections: the run is over."""
+        if self._driver is not None:
+            self._driver.close()

@@ -1,0 +1,406 @@
+"""Extras change nothing: each scenario is run with and without them, and gives the same figures."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.transports import SSESettings
+from chatlab.experiment.worlds import run
+from chatlab.messages import ConnectionStatus, DeliveryState
+from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.driver import Driver
+from chatlab.sim.extras import Extra
+from chatlab.sim.faults import (
+    AnyFault,
+    ConnectionReset,
+    Flapping,
+    HalfOpen,
+    HighLatency,
+    HttpError,
+    IdleTimeout,
+    NoPong,
+    Partition,
+    ServerDown,
+    ServerRestart,
+    SlowServer,
+)
+from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.model import Model
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from tests.sim.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same, crowd, figures, step_by_step
+
+CALM = HEARTBEATS["none"]
+NARROW = ServerConfig(accept_rate=20.0, backlog=10)
+
+
+def silent(*faults: AnyFault, **more: Any) -> Scenario:
+    return crowd(faults, **({"rate": 0.0} | more))
+
+
+def without(scenario: Scenario, sample: int = 0) -> Run:
+    """Run a scenario in which everybody has a machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chatlab.sim.model.are_enough", lambda *_: False)
+        return run(scenario, sample=sample)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts extras, and how many became real in which phase."""
+    counts: Counter[str] = Counter()
+    make, become_real = Extra.__init__, Extra._become_real
+
+    def counting_make(self: Extra, *arguments: Any, **named: Any) -> None:
+        counts["extras"] += 1
+        make(self, *arguments, **named)
+
+    def counting_become_real(self: Extra) -> Driver:
+        counts[self._phase] += 1
+        return become_real(self)
+
+    monkeypatch.setattr(Extra, "__init__", counting_make)
+    monkeypatch.setattr(Extra, "_become_real", counting_become_real)
+    return counts
+
+
+@pytest.mark.parametrize("heartbeat", HEARTBEATS)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_they_change_nothing(fault: str, network: str, heartbeat: str) -> None:
+    scenario = silent(*FAULTS[fault], network=NETWORKS[network], heartbeat=HEARTBEATS[heartbeat])
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=4), slow)
+    assert_the_same(run(scenario, sample=0), slow)
+
+
+@pytest.mark.parametrize("network", ["constant", "log-normal", "jitter"])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        (ConnectionReset(at=10.31),),
+        (ServerDown(at=10.31, duration=4.2), ConnectionReset(at=30.0, share=0.3)),
+        (ServerRestart(at=10.31, duration=2.2),),
+        (Flapping(at=10.31, duration=20.0, period=3.1, down=1.9),),
+        (Flapping(at=10.31, duration=5.0, period=0.05, down=0.02),),
+    ],
+    ids=["reset", "down", "restart", "flapping", "flapping fast"],
+)
+def test_a_herd_at_a_narrow_door_is_the_same(faults: tuple[AnyFault, ...], network: str) -> None:
+    reconnect = ReconnectConfig(jitter="full", max_attempts=None, max_delay=5.0)
+    scenario = silent(
+        *faults,
+        network=NETWORKS[network],
+        heartbeat=CALM,
+        server=NARROW,
+        count=150,
+        arrive_over=8.0,
+        reconnect=reconnect,
+    )
+    quick = run(scenario, sample=0)
+    assert (quick.metrics["attempts"] or 0) > 2.5 * 150
+    assert figures(quick) == figures(without(scenario))
+    assert figures(run(scenario, sample=20)) == figures(quick)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *(
+            {"reconnect": ReconnectConfig(jitter=jitter, max_delay=6.0)}
+            for jitter in ("none", "decorrelated")
+        ),
+        {"reconnect": ReconnectConfig(jitter="full", max_attempts=1)},
+        {"reconnect": ReconnectConfig(jitter="full", enabled=False)},
+        {"reconnect": ReconnectConfig(jitter="full", stable_after=60.0)},
+        {"failures": {"refused": "give up"}},
+        {"failures": {"refused": "stop", "close 1012": "stop"}},
+        {"failures": {"close 1012": "give up"}},
+        {"server": ServerConfig(keep_history=False)},
+        {"history": 7},
+        {"network": NetworkConfig(latency=LogNormal(median=0.2, p99=3.0)), "connect_timeout": 0.9},
+        {"network": NetworkConfig(latency=0.3, tls=True), "server": ServerConfig(accept_rate=1.0)},
+        {"heartbeat": HeartbeatConfig(interval=0.5, timeout=0.3)},
+        {"arrive_over": 0.0},
+        {"rooms": 12},
+    ],
+    ids=str,
+)
+def test_they_are_the_same_whatever_is_set(more: dict[str, Any]) -> None:
+    scenario = silent(
+        ServerRestart(at=10.31, duration=3.2),
+        ConnectionReset(at=30.0),
+        ServerDown(at=40.0, duration=5.0),
+        **more,
+    )
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=0), slow)
+    assert_the_same(run(scenario, sample=5), slow)
+
+
+BEGINS, LASTS = st.floats(0.1, 50.0), st.floats(0.05, 20.0)
+SHARES = st.sampled_from([1.0, 1.0, 0.5])
+TROUBLES = st.one_of(
+    st.builds(ConnectionReset, at=BEGINS, share=SHARES),
+    st.builds(ServerDown, at=BEGINS, duration=LASTS, share=SHARES),
+    st.builds(ServerRestart, at=BEGINS, duration=LASTS, share=SHARES),
+    st.builds(Flapping, at=BEGINS, duration=LASTS, period=st.floats(0.3, 5.0), down=st.floats(0.05, 0.25)),
+    st.builds(HalfOpen, at=BEGINS, duration=st.floats(0.0, 5.0), share=SHARES),
+    st.builds(HighLatency, at=BEGINS, duration=LASTS, latency=st.floats(0.1, 2.0), share=SHARES),
+    st.builds(IdleTimeout, at=BEGINS, duration=LASTS, timeout=st.floats(1.0, 8.0).map(lambda s: s + 0.0037)),
+    st.builds(HttpError, at=BEGINS, duration=LASTS, retry_after=st.sampled_from([None, 2.0])),
+    st.builds(NoPong, at=BEGINS, duration=LASTS, share=SHARES),
+    st.builds(Partition, at=BEGINS, duration=LASTS, share=SHARES),
+)
+CROWDS = st.builds(
+    silent,
+    network=st.builds(
+        NetworkConfig,
+        latency=st.sampled_from(
+            [LogNormal(median=0.05, p99=0.3), LogNormal(median=0.2, p99=3.0), LogNormal(median=0.5, p99=1.2)]
+        ),
+        jitter=st.sampled_from([0.0, 0.2]),
+        tls=st.booleans(),
+    ),
+    heartbeat=st.sampled_from([*HEARTBEATS.values(), HeartbeatConfig(interval=13.0, timeout=4.0)]),
+    seed=st.integers(0, 1000),
+    server=st.builds(
+        ServerConfig,
+        accept_rate=st.sampled_from([None, 1.0, 5.0]),
+        backlog=st.sampled_from([1, 3, 1000]),
+        keep_history=st.booleans(),
+    ),
+    reconnect=st.builds(
+        ReconnectConfig,
+        jitter=st.sampled_from(["full", "equal", "decorrelated", "seed"]),
+        max_delay=st.sampled_from([3.0, 20.0]),
+        max_attempts=st.sampled_from([1, 3, None]),
+    ),
+    connect_timeout=st.sampled_from([1.5, 4.0]),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(scenario=CROWDS, faults=st.lists(TROUBLES, max_size=5))
+def test_they_change_nothing_whatever_happens(scenario: Scenario, faults: list[AnyFault]) -> None:
+    scenario = scenario.replace(faults=tuple(faults))
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=0), slow)
+    assert_the_same(run(scenario, sample=5), slow)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("reset_at", [20.0, 20.1, 20.4, 21.0])
+def test_a_reset_and_a_farewell_that_meet_are_the_same(reset_at: float, seed: int) -> None:
+    """What the server sends before it hears of a reset draws the person's luck."""
+    slow = NetworkConfig(latency=LogNormal(median=0.4, p99=2.0))
+    reset, restart, silence = (
+        ConnectionReset(at=reset_at),
+        ServerRestart(at=20.5, duration=0.3),
+        HalfOpen(at=20.9, share=0.5),
+    )
+    later = ServerRestart(at=21.3, duration=0.3)
+    for faults in (reset, restart, silence), (reset, silence), (reset, silence, later):
+        scenario = silent(*faults, network=slow, heartbeat=CALM, seed=seed, count=40)
+        assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_attempts_that_are_given_up_before_they_arrive_are_the_same(seed: int) -> None:
+    slow = NetworkConfig(latency=LogNormal(median=0.2, p99=3.0))
+    faults = ServerDown(at=10.0, duration=8.0), ServerDown(at=30.0, duration=8.0)
+    scenario = silent(*faults, network=slow, heartbeat=CALM, seed=seed, connect_timeout=0.7)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_farewells_among_heartbeats_are_the_same(seed: int) -> None:
+    slow = NetworkConfig(latency=LogNormal(median=0.4, p99=0.9))
+    faults = tuple(ServerRestart(at=5.3 + 4.1 * number, duration=0.2) for number in range(12))
+    heartbeat = HeartbeatConfig(interval=3.0, timeout=2.5)
+    scenario = silent(*faults, network=slow, heartbeat=heartbeat, seed=seed)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+def test_the_server_holds_everybody_once() -> None:
+    scenario = silent(*(ConnectionReset(at=at) for at in (20.0, 30.0, 40.0)), heartbeat=CALM, count=30)
+    transport = scenario.transport.config()
+    assert isinstance(transport, WebSocketConfig)
+    parts = scenario.people, scenario.network, scenario.server, scenario.faults
+    model = Model(0, transport, *parts, Ledger(), 0, extras=True)
+    for _ in range(5):
+        model.run(12.0)
+        assert len(model.server._connections) == 30
+
+
+@pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
+def test_a_run_may_end_at_any_moment(latency: float | LogNormal) -> None:
+    network, heartbeat = NetworkConfig(latency=latency), HeartbeatConfig(interval=13.0, timeout=8.0)
+    for tenths in range(520, 650, 3):
+        scenario = silent(
+            ConnectionReset(at=50.0), network=network, heartbeat=heartbeat, duration=tenths / 10
+        )
+        assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+# Who is an extra, and for how long
+
+
+def test_in_a_herd_nobody_becomes_real(seen: Counter[str]) -> None:
+    result = run(
+        silent(ConnectionReset(at=20.0), heartbeat=CALM, server=NARROW, count=300, arrive_over=15.0), sample=7
+    )
+    assert seen == {"extras": 293}
+    assert result.metrics["unrecovered"] == 0
+
+
+def test_in_a_calm_day_nobody_becomes_real(seen: Counter[str]) -> None:
+    scenario = silent(duration=3600.0, count=50)
+    result = run(scenario, sample=0)
+    assert seen == {"extras": 50}
+    beats = 50 * 3590 / 5
+    assert (result.metrics["bytes_up"] or 0) > beats * len('{"type":"ping","id":1}')
+    assert figures(result) == figures(without(scenario))
+
+
+def test_whose_pongs_may_come_too_late_becomes_real(seen: Counter[str]) -> None:
+    run(silent(network=NETWORKS["heavy tail"], count=50), sample=0)
+    assert 40 < seen["online"] < seen["extras"] == 50
+
+
+def test_whom_a_fault_hits_becomes_real(seen: Counter[str]) -> None:
+    run(silent(HalfOpen(at=20.0, people=("person-3", "person-9")), heartbeat=CALM), sample=0)
+    assert seen == {"extras": 12, "online": 2}
+
+
+def test_who_waits_when_a_fault_hits_becomes_real(seen: Counter[str]) -> None:
+    reconnect = ReconnectConfig(base_delay=30.0, jitter="none", max_attempts=1)
+    scenario = silent(
+        ConnectionReset(at=20.0, share=0.5),
+        Partition(at=25.0, duration=1.0),
+        HttpError(at=58.0, duration=1.0),
+        heartbeat=CALM,
+        reconnect=reconnect,
+    )
+    run(scenario, sample=0)
+    assert (seen["online"] + seen["waiting"], seen["extras"]) == (12, 12)
+    assert seen["waiting"] > 0
+
+
+def test_who_waits_too_long_at_the_door_becomes_real(seen: Counter[str]) -> None:
+    scenario = silent(heartbeat=CALM, server=ServerConfig(accept_rate=1.0), connect_timeout=3.0)
+    transport = scenario.transport.config()
+    assert isinstance(transport, WebSocketConfig)
+    model = Model(
+        1, transport, scenario.people, scenario.network, scenario.server, (), Ledger(), 0, extras=True
+    )
+    model.run(3.0)
+    statuses = [person.real.machine.status for person in model.everybody if isinstance(person, Extra)]
+    assert 0 < seen["trying"] < 12
+    assert statuses.count(ConnectionStatus.CONNECTING) == seen["trying"] + seen["away"]
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        crowd(rate=0.1),
+        silent(script=(ScriptEntry(at=9.0, person="ada", text="hi"),)),
+        silent(server=ServerConfig(presence=True)),
+        silent(server=ServerConfig(service_time=0.01)),
+        silent(server=ServerConfig(max_connections=5)),
+        silent(network=NetworkConfig(bandwidth=1e4)),
+        silent(SlowServer(at=9.0, duration=2.0)),
+        silent().replace(transport=SSESettings()),
+    ],
+    ids=["they write", "one writes", "presence", "busy", "full", "bandwidth", "slow", "streams"],
+)
+def test_where_more_happens_nobody_is_an_extra(scenario: Scenario, seen: Counter[str]) -> None:
+    run(scenario, sample=0)
+    assert seen == {}
+
+
+def test_who_is_recorded_or_in_the_script_is_no_extra(seen: Counter[str]) -> None:
+    script = (ScriptEntry(at=9.0, person="ada", action="disconnect"),)
+    scenario = silent(ServerDown(at=20.0, duration=3.0), script=script)
+    result = run(scenario, sample=3)
+    assert seen["extras"] == 12 - 3  # Ada is the first.
+    assert_the_same(result, step_by_step(scenario, 3))
+    late = silent(script=(ScriptEntry(at=9.0, person="person-9", action="connect"),))
+    seen.clear()
+    run(late, sample=3)
+    assert seen["extras"] == 12 - 3 - 1
+
+
+def test_a_model_has_extras_only_where_it_is_told_that_nobody_else_writes() -> None:
+    def people(**named: Any) -> list[type]:
+        config = WebSocketConfig(url="ws://127.0.0.1:8000/ws")
+        model = Model(
+            0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), Ledger(), 1, **named
+        )
+        return [type(person) for person in model.everybody]
+
+    assert people() == [Driver] * 3
+    assert people(extras=True) == [Driver, Extra, Extra]
+
+
+def test_who_says_something_nevertheless_is_real_from_then_on() -> None:
+    config, ledger = WebSocketConfig(url="ws://127.0.0.1:8000/ws"), Ledger()
+    model = Model(
+        0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), ledger, 0, extras=True
+    )
+    model.run(10.0)
+    writer, leaver, _ = model.everybody
+    assert isinstance(writer, Extra)
+    writer.submit("hello")
+    leaver.disconnect()
+    model.run(10.0)
+    assert ledger.states.tolist() == [list(DeliveryState).index(DeliveryState.ACKED)]
+    assert [person.heard_until == float("inf") for person in model.everybody] == [True, False, True]
+    _, statuses, _ = ledger.changes
+    assert list(ConnectionStatus).index(ConnectionStatus.DISCONNECTED) in statuses
+    model.close()
+
+
+@pytest.mark.parametrize("faults", [(), (HalfOpen(at=20.0, share=0.5), ServerDown(at=30.0, duration=60.0))])
+def test_a_run_leaves_none_behind(faults: tuple[AnyFault, ...]) -> None:
+    run(silent(*faults), sample=0)
+    gc.collect()
+    gc.disable()
+    try:
+        run(silent(*faults), sample=0)
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Extra | Driver)]
+    finally:
+        gc.enable()
+
+
+# A run that is watched
+
+
+def test_a_run_that_is_watched_is_the_same() -> None:
+    scenario = silent(ServerDown(at=20.31, duration=6.2))
+    times: list[float] = []
+    watched = run(scenario, sample=0, watch=times.append)
+    assert times == [glance * 60.3 / 1000 for glance in range(1, 1000)] + [60.3]
+    assert figures(watched) == figures(run(scenario, sample=0))
+
+
+def test_who_watches_may_end_the_run() -> None:
+    times: list[float] = []
+
+    def watch(now: float) -> None:
+        times.append(now)
+        if now > 30.0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(silent(), sample=0, watch=watch)
+    assert 30.0 < times[-1] < 30.1
