@@ -30,31 +30,13 @@ GIVE_UP = 924.6
 """Seconds until a server's TCP gives up a silent connection. Source: Linux, `tcp_retries2`."""
 
 
-class Caller(Protocol):
-    """The person's end of a connection, as the server sees it; `number` is the server's for it."""
-
-    number: int
-
-    def reply(self, frame: str | bytes, size: int) -> None:
-        """Send a member's frame to the person; `size` is its bytes on a WebSocket, header included."""
-
-    def abort(self) -> None:
-        """End it from the server's side without a word, as a process that dies does."""
-
-    def dismiss(self, code: int, reason: str) -> None:
-        """End it from the server's side, as politely as the protocol has it."""
-
-    def forget(self) -> None:
-        """Hold on to nobody any longer: the run is over."""
-
-
 class Door(Protocol):
     """Where connections come in."""
 
-    def knock(self, caller: Caller) -> float | None:
+    def knock(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
 
-    def leave(self, caller: Caller) -> None:
+    def leave(self, connection: Connection) -> None:
         """The person's side has gone."""
 
 

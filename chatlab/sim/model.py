@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
@@ -19,7 +19,7 @@ from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.extras import Cast, Extra, are_enough
+from chatlab.sim.extras import Cast, Extra, Stage, are_enough
 from chatlab.sim.faults import Fault, schedule
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.http import Session
@@ -27,7 +27,7 @@ from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.meter import Meter
 from chatlab.sim.network import Network
 from chatlab.sim.path import Path, Paths
-from chatlab.sim.people import Names, PeopleConfig, bring
+from chatlab.sim.people import Names, PeopleConfig, arrival_times, bring
 from chatlab.sim.recorder import Recorder
 from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
@@ -94,15 +94,22 @@ class Model:
             path = path or paths.make(person)
             return Driver(person, name, machine, self.network, path, recorder, steps, make_session, rest)
 
-        play: Callable[[int], Person] = make
+        company: Cast | None = None
         if extras and rest is not None and are_enough(people, network, server, faults):
-            company = Cast(make, self.network, self.server, paths, luck, recorder, rest, names, rooms)
-            play = partial(Extra, cast=company)
+            parts = self.network, self.server, paths, luck, recorder, rest, names, rooms
+            company = Cast(Stage(make, *parts))
         scripted = set(people.scripted)
+        drivers: list[Driver] = []
         for person, name in enumerate(names):
-            self.everybody.append(make(person) if person < sample or name in scripted else play(person))
+            if company is None or person < sample or name in scripted:
+                drivers.append(make(person))
+                self.everybody.append(drivers[-1])
+            else:
+                self.everybody.append(company.hire(person))
         schedule(faults, self.everybody, self.server, luck, self.environment)
-        bring(people, self.everybody, self.environment, luck)
+        bring(people, drivers, self.environment, luck)
+        if company is not None:
+            company.bring(arrival_times(people, luck))
 
     @rare_garbage()
     def run(self, duration: float) -> None:

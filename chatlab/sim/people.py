@@ -162,18 +162,25 @@ class Sender:
         self.wait()
 
 
+def arrival_times(people: PeopleConfig, luck: Luck) -> list[float]:
+    """Return when each person first connects, unless the script says so, in seconds since the run began."""
+    if not people.arrive_over:
+        return [0.0] * people.count
+    return [people.arrive_over * share for share in luck.first("arrive", people.count)]
+
+
 def bring(people: PeopleConfig, participants: Sequence[Participant], calendar: Calendar, luck: Luck) -> None:
     """Schedule what everybody will do."""
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
     scripted = set(people.scripted)
-    arrivals = luck.first("arrive", len(participants)) if people.arrive_over else [0.0] * len(participants)
+    arrivals = arrival_times(people, luck)
     for participant in participants:
         person = participant.person
-        if not scripted or participant.name not in scripted:
+        if participant.name not in scripted:
             participant.acts_at = inf
-        arrive_at = people.arrive_over * arrivals[person]
-        if not awaited or participant.name not in awaited:
+        arrive_at = arrivals[person]
+        if participant.name not in awaited:
             calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
             sender = Sender(calendar, participant, people.send_rate, text, luck.uniform(person, "send"))

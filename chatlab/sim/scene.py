@@ -22,9 +22,11 @@ class Clock(Protocol):
 
 
 class Breakable(Protocol):
-    """A connection; `number` is the server's for it."""
+    """A connection."""
 
-    number: int
+    @property
+    def number(self) -> int:
+        """The server's number for it."""
 
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil, log1p
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
@@ -14,7 +14,7 @@ from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
 from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
-from chatlab.sim.connection import Caller, Connection
+from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http import Exchange
 from chatlab.sim.network import Link
@@ -26,10 +26,18 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date on which every simulated run begins."""
 
 
+class Guests(Protocol):
+    """People who are served without a connection object each, see `chatlab.sim.extras`."""
+
+    def dismiss(self, code: int | None, reason: str) -> None:
+        """End their connections, as `Server.stop` does."""
+
+
 class Server:
     """One server process, which faults can stop and start.
 
-    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work takes time.
+    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work takes time. Beside
+    connections it may have `guests`.
     """
 
     def __init__(
@@ -41,8 +49,9 @@ class Server:
         self.work = WorkQueue()
         self.loaded = config.service_time > 0
         self.lives = 1
+        self.guests: Guests | None = None
         self._uniform = (luck or Luck(0)).uniform(0, "service")
-        self._connections: dict[int, Caller] = {}
+        self._connections: dict[int, Connection] = {}
         self._knocks = 0
         self._outages = 0
         self._epoch = 0
@@ -58,28 +67,28 @@ class Server:
 
     # Coming and going
 
-    def knock(self, caller: Caller) -> float | None:
+    def knock(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
-        accepted_at = None if self._outages else self.queue.enter(self.environment.now)
+        accepted_at = self.turn()
         if accepted_at is not None:
-            self._knocks += 1
-            caller.number = number = self._knocks
-            self._connections[number] = caller
+            self.admit(connection)
         return accepted_at
 
-    def replace(self, caller: Caller) -> None:
-        """Take another in the place of the caller of that number."""
-        self._connections[caller.number] = caller
+    def turn(self) -> float | None:
+        """Give somebody a place in the accept queue; return when it is their turn; None: they are refused."""
+        return None if self._outages else self.queue.enter(self.environment.now)
 
-    def forget(self, caller: Caller) -> None:
-        """Let a caller go who is in no room."""
-        del self._connections[caller.number]
+    def admit(self, connection: Connection) -> None:
+        """Have a connection that is accepted, or will be."""
+        self._knocks += 1
+        connection.number = self._knocks
+        self._connections[connection.number] = connection
 
-    def leave(self, caller: Caller) -> None:
+    def leave(self, connection: Connection) -> None:
         """Let a connection go whose other side has gone."""
-        del self._connections[caller.number]
-        self._service.leave(caller)
-        self.carry_out(self.hub.leave(caller.number))
+        del self._connections[connection.number]
+        self._service.leave(connection)
+        self.carry_out(self.hub.leave(connection.number))
 
     def upgrade(self, link: Link) -> None:
         """Let an accepted connection in, and bring it up to date."""
@@ -191,6 +200,7 @@ class Server:
         for connection in self._connections.values():
             connection.forget()
         self._connections.clear()
+        self.guests = None
         self._service.close()
         self.hub.dissolve()
 
@@ -208,6 +218,8 @@ class Server:
             self._service.leave(connection)
             self.hub.leave(connection.number)
             _dismiss(connection, code, reason)
+        if self.guests is not None:
+            self.guests.dismiss(code, reason)
         self.lives += 1
         if not self.config.keep_history:
             self.hub = self._new_hub()
@@ -231,7 +243,7 @@ def _date(environment: LadderEnvironment) -> datetime:
     return BEGINNING + timedelta(seconds=environment.now)
 
 
-def _dismiss(connection: Caller, code: int | None, reason: str) -> None:
+def _dismiss(connection: Connection, code: int | None, reason: str) -> None:
     if code is None:
         connection.abort()
     else:

@@ -18,7 +18,7 @@ from chatlab.dialects.chatlab import decode_posted
 from chatlab.hub import Hub, Output, Replay
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.connection import Caller, Connection
+from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http import Exchange, HttpConnection
 
@@ -84,13 +84,13 @@ class Service:
             case _:
                 exchange.answer(serving.problem(404, "there is nothing here"))
 
-    def leave(self, caller: Caller) -> None:
+    def leave(self, connection: Connection) -> None:
         """Forget a connection that has gone."""
-        if isinstance(caller, HttpConnection):
-            if caller.alarm is not None:
-                caller.alarm.cancel()
-            if caller.serving is not None:
-                self._let_go(caller.serving)
+        if isinstance(connection, HttpConnection):
+            if connection.alarm is not None:
+                connection.alarm.cancel()
+            if connection.serving is not None:
+                self._let_go(connection.serving)
 
     # Who posts
 

@@ -231,17 +231,6 @@ def test_farewells_among_heartbeats_are_the_same(seed: int) -> None:
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
-def test_the_server_holds_everybody_once() -> None:
-    scenario = silent(*(ConnectionReset(at=at) for at in (20.0, 30.0, 40.0)), heartbeat=CALM, count=30)
-    transport = scenario.transport.config()
-    assert isinstance(transport, WebSocketConfig)
-    parts = scenario.people, scenario.network, scenario.server, scenario.faults
-    model = Model(0, transport, *parts, Ledger(), 0, extras=True)
-    for _ in range(5):
-        model.run(12.0)
-        assert len(model.server._connections) == 30
-
-
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 def test_a_run_may_end_at_any_moment(latency: float | LogNormal) -> None:
     network, heartbeat = NetworkConfig(latency=latency), HeartbeatConfig(interval=13.0, timeout=8.0)
@@ -358,10 +347,9 @@ def test_who_says_something_nevertheless_is_real_from_then_on() -> None:
         0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), ledger, 0, extras=True
     )
     model.run(10.0)
-    writer, leaver, _ = model.everybody
-    assert isinstance(writer, Extra)
-    writer.submit("hello")
-    leaver.disconnect()
+    writer, leaver, _ = (person for person in model.everybody if isinstance(person, Extra))
+    writer.real.submit("hello")
+    leaver.real.disconnect()
     model.run(10.0)
     assert ledger.states.tolist() == [list(DeliveryState).index(DeliveryState.ACKED)]
     assert [person.heard_until == float("inf") for person in model.everybody] == [True, False, True]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatlab.luck import Luck
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.connection import GIVE_UP, Caller
+from chatlab.sim.connection import GIVE_UP, Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Link, Network
@@ -32,9 +32,9 @@ class Watched(Server):
         self.clock = environment
         self.seen: list[tuple[float, Any]] = []
 
-    def knock(self, caller: Caller) -> float | None:
+    def knock(self, connection: Connection) -> float | None:
         self.seen.append((self.clock.now, "knock"))
-        return super().knock(caller)
+        return super().knock(connection)
 
     def upgrade(self, link: Link) -> None:
         self.seen.append((self.clock.now, "upgrade"))
@@ -44,9 +44,9 @@ class Watched(Server):
         self.seen.append((self.clock.now, frame))
         super().receive(link, frame)
 
-    def leave(self, caller: Caller) -> None:
+    def leave(self, connection: Connection) -> None:
         self.seen.append((self.clock.now, "leave"))
-        super().leave(caller)
+        super().leave(connection)
 
 
 class Person:

@@ -16,5 +16,6 @@ So all figures are the same as without extras, to the last bit. Who is recorded 
 
 from chatlab.sim.extras.cast import Cast, are_enough
 from chatlab.sim.extras.extra import Extra
+from chatlab.sim.extras.stage import Stage
 
-__all__ = ["Cast", "Extra", "are_enough"]
+__all__ = ["Cast", "Extra", "Stage", "are_enough"]

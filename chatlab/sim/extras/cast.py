@@ -1,29 +1,15 @@
-"""What all extras of a run have in common."""
+"""All extras of a run."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Sequence
-from itertools import cycle
-from operator import add
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
 
-from chatlab.dialects.base import Welcome
-from chatlab.dialects.chatlab import encode_frame
-from chatlab.luck import Luck
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.driver import Driver
+from chatlab.sim.extras.extra import Extra
+from chatlab.sim.extras.stage import Stage
 from chatlab.sim.faults import Fault, SlowServer
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.network import Network
-from chatlab.sim.path import Path, Paths
 from chatlab.sim.people import PeopleConfig
-from chatlab.sim.recorder import Recorder
-from chatlab.sim.rest import Rest
-from chatlab.sim.server import Server
-from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size, query_size
-from chatlab.transports.crowd import CrowdWebSocketMachine
-from chatlab.transports.failures import REFUSED
 
 
 def are_enough(
@@ -36,98 +22,31 @@ def are_enough(
     return silent and plain and not slow
 
 
-class Loser(Protocol):
-    """Who has lost a link, and is about to hear of it."""
-
-    def be_lost(self) -> None:
-        """Be told that the link has ended."""
-
-
-class Greeting(NamedTuple):
-    """How somebody is let in: the bytes of request and answer without the names, the cursor from then on, and
-    whether messages may be missing."""
-
-    asked: int
-    answered: int
-    cursor: str
-    gap: bool
-
-
 class Cast:
-    """What all extras of a run have in common.
+    """All extras of a run, who are the server's guests."""
 
-    `make` makes a person real, with a path if there is one already; `anybody` is a machine as all have it,
-    and `refused` its verdict on being refused.
-    """
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._extras: list[Extra] = []
+        stage.server.guests = self
 
-    def __init__(
-        self,
-        make: Callable[[int, Path | None], Driver],
-        network: Network,
-        server: Server,
-        paths: Paths,
-        luck: Luck,
-        recorder: Recorder,
-        rest: Rest,
-        names: Sequence[str],
-        rooms: Sequence[str],
-    ) -> None:
-        anybody = make(0, None).machine
-        assert isinstance(anybody, CrowdWebSocketMachine)
-        self.anybody = anybody
-        self.config = anybody.config
-        self.connect_timeout = anybody.config.connect_timeout
-        self.refused = anybody.judge(REFUSED)
-        self.make = make
-        self.network = network
-        self.environment = network.environment
-        self.server = server
-        self.paths = paths
-        self.luck = luck
-        self.recorder = recorder
-        self.rest = rest
-        self.names = names
-        self.name_sizes = array("H", map(add, map(len, names), cycle(map(len, rooms))))
-        self._rooms = rooms
-        self._losers: dict[float, list[Loser]] = {}
-        self._greetings: dict[tuple[str, str | None], Greeting] = {}
+    def hire(self, person: int) -> Extra:
+        """Return a new extra."""
+        extra = Extra(person, self._stage)
+        self._extras.append(extra)
+        return extra
 
-    @property
-    def horizon(self) -> float:
-        """Before that there is no fault, nor the end of the run."""
-        environment = self.environment
-        return environment.horizon if environment.horizon >= environment.now else environment.look_ahead()
+    def bring(self, arrivals: Sequence[float]) -> None:
+        """Let everybody arrive at their times."""
+        environment = self._stage.environment
+        environment.call_at(environment.now, self._arrive, arrivals)
 
-    def room(self, person: int) -> str:
-        """Return the name of a person's room."""
-        return self._rooms[person % len(self._rooms)]
+    def _arrive(self, arrivals: Sequence[float]) -> None:
+        horizon = self._stage.horizon  # which isn't known before the run begins.
+        for extra in self._extras:
+            extra.arrive(arrivals[extra.person], horizon)
 
-    def greeting(self, cursor: str | None) -> Greeting:
-        """Return how somebody with that cursor is let in."""
-        hub = self.server.hub
-        greeting = self._greetings.get((hub.epoch, cursor))
-        if greeting is None:
-            query = self.anybody.query(cursor)
-            asked = UPGRADE_SIZE + query_size(query) - len(query["room"]) - len(query["sender"])
-            replay = hub.read("", cursor, self.config.history)  # Nobody has said anything in any room.
-            frame = encode_frame(Welcome(cursor=replay.start, resync=replay.gap))
-            answered = UPGRADED_SIZE + frame_size(frame, masked=False)
-            greeting = Greeting(asked, answered, replay.start, replay.gap)
-            self._greetings[hub.epoch, cursor] = greeting
-        return greeting
-
-    def count_request(self) -> None:
-        """Count a request that is made now."""
-        self.network.requests += 1
-
-    def lose(self, loser: Loser, at: float) -> None:
-        """Tell somebody at that time that the link has ended; all who lose at once are told together."""
-        losers = self._losers.get(at)
-        if losers is None:
-            losers = self._losers[at] = []
-            self.environment.call_at(at, self._tell, at)
-        losers.append(loser)
-
-    def _tell(self, at: float) -> None:
-        for loser in self._losers.pop(at):
-            loser.be_lost()
+    def dismiss(self, code: int | None, reason: str) -> None:
+        """End everybody's link from the server's side: by a close frame, or without a word."""
+        for extra in self._extras:
+            extra.dismiss(code, reason)

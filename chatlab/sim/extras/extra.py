@@ -7,7 +7,6 @@ from math import inf
 
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LONG_AGO
-from chatlab.sim.extras.cast import Cast
 from chatlab.sim.extras.life import CONNECTING, STATUSES, Life
 from chatlab.sim.network import Link
 from chatlab.sim.path import Path, Trouble
@@ -16,33 +15,22 @@ from chatlab.transports.crowd import CrowdWebSocketMachine
 
 
 class Extra(Life):
-    """One extra, or who was one. `acts_at` is for who brings people, see `Participant`."""
+    """One extra, or who was one. The server has no `number` for its link."""
 
-    __slots__ = ("acts_at",)
-
-    def __init__(self, person: int, cast: Cast) -> None:
-        super().__init__(person, cast)
-        self.acts_at = LONG_AGO
+    __slots__ = ()
+    number = 0
 
     @property
     def name(self) -> str:
         """The person's name."""
-        return self._cast.names[self.person]
-
-    def disconnect(self) -> None:
-        """Want to be disconnected."""
-        self.real.disconnect()
-
-    def submit(self, text: str) -> None:
-        """Send a message."""
-        self.real.submit(text)
+        return self._stage.names[self.person]
 
     # Becoming real
 
     def _become_real(self) -> Driver:
-        cast, phase = self._cast, self._phase
-        driver = self._driver = cast.make(self.person, None if cast.paths.common else self._path)
-        driver.acts_at = self.acts_at
+        stage, phase = self._stage, self._phase
+        driver = self._driver = stage.make(self.person, None if stage.paths.common else self._path)
+        driver.acts_at = inf
         machine = driver.machine
         assert isinstance(machine, CrowdWebSocketMachine)
         first = phase == "trying" and self._backoff is None
@@ -51,12 +39,12 @@ class Extra(Life):
             machine.wait_until(self._at)
         elif phase == "trying":
             number, query = machine.try_since(self._at)
-            link = Link(cast.network, driver.path, driver, number, query)
+            link = Link(stage.network, driver.path, driver, number, query)
             link.knocked(self._at)
             driver.links = (link,)
         elif phase == "online" or phase == "losing":
             number = machine.be_open_since(self._at, self._heartbeat)
-            link = Link(cast.network, driver.path, driver, number, {})
+            link = Link(stage.network, driver.path, driver, number, {})
             link.be_open(self._used_at)
             driver.links = (link,)
             self._hand_over(link)
@@ -65,16 +53,11 @@ class Extra(Life):
 
     def _hand_over(self, link: Link) -> None:
         """Give an open link the place at the server, and the news that are under way."""
-        cast, loss, now = self._cast, self._loss, self._cast.environment.now
-        link.served = self.served and (loss is None or now < loss.gone_at)
-        if self.served:
-            link.number = self.number
-            if link.served:
-                cast.server.replace(link)
-                room = cast.room(self.person)
-                cast.server.hub.join(link.number, room, self.name, now, after=self._cursor)
-            else:
-                cast.server.forget(self)
+        stage, loss, now = self._stage, self._loss, self._stage.environment.now
+        link.served = self._served and (loss is None or now < loss.gone_at)
+        if link.served:
+            stage.server.admit(link)
+            stage.server.hub.join(link.number, stage.room(self.person), self.name, now, after=self._cursor)
         if loss is not None:
             link.be_ending(loss.at, loss.failure)
             if link.served:
@@ -135,14 +118,6 @@ class Extra(Life):
         if self._driver is not None:
             return self._driver.heard_until
         return inf if self._phase == "online" else LONG_AGO
-
-    # As a server's caller
-
-    def reply(self, frame: str | bytes, size: int) -> None:
-        """Get nothing: no extra is in any room."""
-
-    def forget(self) -> None:
-        """Hold on to nobody any longer: the run is over."""
 
     def close(self) -> None:
         """Let go of all connections: the run is over."""

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LONG_AGO
-from chatlab.sim.extras.cast import Cast
+from chatlab.sim.extras.stage import Stage
 from chatlab.sim.latency import Delay, Latency
 from chatlab.sim.network import Link
 from chatlab.sim.path import NOTHING_KEPT, Path
@@ -55,15 +55,14 @@ class Loss(NamedTuple):
 class Life(ABC):
     """An extra's phase, and what belongs to it.
 
-    `number` is the server's for the link, and `served` True while the server holds it. `_at` is when the
-    attempt began, when the link opened, or when the next attempt begins. `_used_at` is when something last
-    came through the link, and `_look_at` up to when its heartbeats are sure to be answered in time.
+    `_at` is when the attempt began, when the link opened, or when the next attempt begins; `_served` is True
+    while the server has the link. `_used_at` is when something last came through it, and `_look_at` up to
+    when its heartbeats are sure to be answered in time.
     """
 
     __slots__ = (
         "_at",
         "_backoff",
-        "_cast",
         "_cursor",
         "_driver",
         "_heartbeat",
@@ -71,25 +70,24 @@ class Life(ABC):
         "_look_at",
         "_loss",
         "_phase",
+        "_served",
+        "_stage",
         "_used_at",
         "_way",
-        "number",
         "person",
-        "served",
     )
-    number: int
     _at: float
     _look_at: float
     _used_at: float
 
-    def __init__(self, person: int, cast: Cast) -> None:
+    def __init__(self, person: int, stage: Stage) -> None:
         self.person = person
-        self.served = False
-        self._cast = cast
-        self._way = cast.paths.common
+        self._served = False
+        self._stage = stage
+        self._way = stage.paths.common
         self._kept = NOTHING_KEPT
         self._phase: Phase = "away"
-        self._cursor: str | None = cast.config.after
+        self._cursor: str | None = stage.config.after
         self._backoff: Backoff | None = None
         self._heartbeat: Heartbeat | None = None
         self._loss: Loss | None = None
@@ -104,14 +102,6 @@ class Life(ABC):
     def _become_real(self) -> Driver:
         """Leave the rest of the person's life to a driver."""
 
-    @abstractmethod
-    def reply(self, frame: str | bytes, size: int) -> None:
-        """Get a member's frame, as a `Caller`."""
-
-    @abstractmethod
-    def forget(self) -> None:
-        """Hold on to nobody any longer, as a `Caller`."""
-
     # The path, of which most of the time an extra keeps only how far its luck is drawn: it is large
 
     @property
@@ -119,45 +109,50 @@ class Life(ABC):
         return self._way or self._take_path()
 
     def _take_path(self) -> Path:
-        path = self._way = self._cast.paths.make(self.person, self._kept)
+        path = self._way = self._stage.paths.make(self.person, self._kept)
         return path
 
     def _put_path_away(self) -> None:
-        path, paths = self._way, self._cast.paths
+        path, paths = self._way, self._stage.paths
         if path is not None and paths.common is None:
             self._way, self._kept = None, paths.put_away(path)
 
     # Trying
 
-    def connect(self) -> None:
+    def arrive(self, at: float, horizon: float) -> None:
+        """Want to be connected at that time."""
+        if not self._knock(at, CONNECTING, horizon):
+            self._stage.environment.call_at(at, Life._connect, self)
+
+    def _connect(self) -> None:
         """Want to be connected."""
-        cast = self._cast
-        if self._driver is not None or not self._knock(cast.environment.now, CONNECTING, cast.horizon):
+        stage = self._stage
+        if self._driver is not None or not self._knock(stage.environment.now, CONNECTING, stage.horizon):
             self.real.connect()
 
     def _knock(self, at: float, status: ConnectionStatus, horizon: float) -> bool:
         """Begin an attempt at that time; False, and nothing is done, if something may happen before its SYN
         has arrived."""
-        cast, path = self._cast, self._way or self._take_path()
+        stage, path = self._stage, self._way or self._take_path()
         comes_at = at + path.connect()
-        if comes_at >= horizon or comes_at >= at + cast.connect_timeout:
+        if comes_at >= horizon or comes_at >= at + stage.connect_timeout:
             _put_back(path.connect)
             return False
         self._phase, self._at = "trying", at
-        cast.recorder.changed(self.person, status, at)
-        cast.recorder.attempted(at)
-        cast.environment.call_at(comes_at, Life._come, self)
+        stage.recorder.changed(self.person, status, at)
+        stage.recorder.attempted(at)
+        stage.environment.call_at(comes_at, Life._come, self)
         return True
 
     def _come(self) -> None:
         """The SYN arrives."""
-        cast, path = self._cast, self._way or self._take_path()
-        environment = cast.environment
+        stage, path = self._stage, self._way or self._take_path()
+        environment = stage.environment
         now, horizon = environment.now, environment.horizon
         if horizon < now:
             horizon = environment.look_ahead()
-        until = min(self._at + cast.connect_timeout, horizon)
-        accepted_at = cast.server.knock(self)
+        until = min(self._at + stage.connect_timeout, horizon)
+        accepted_at = stage.server.turn()
         if accepted_at is None:
             told_at = now + path.connect()
             if told_at < until:
@@ -167,13 +162,13 @@ class Life(ABC):
                 self._take_turn(None)
             return
         speaks_at = now + path.connect()
-        if cast.network.tls:
+        if stage.network.tls:
             speaks_at = max(speaks_at + path.connect(), accepted_at) + path.connect()
         open_at = max(speaks_at + path.up(), accepted_at) + path.down()
         if open_at < until:
             self._open(speaks_at, open_at)
         else:
-            _put_back(path.connect, 3 if cast.network.tls else 1)
+            _put_back(path.connect, 3 if stage.network.tls else 1)
             _put_back(path.up)
             _put_back(path.down)
             self._take_turn(accepted_at)
@@ -183,29 +178,28 @@ class Life(ABC):
         _put_back(self._path.connect)
         (link,) = self.real.links
         if accepted_at is not None:
-            link.number = self.number
-            self._cast.server.replace(link)
+            self._stage.server.admit(link)
         link.take_turn(accepted_at)
 
     def _open(self, speaks_at: float, open_at: float) -> None:
         """Be connected at that time, after the upgrade was asked for."""
-        cast = self._cast
-        environment, network = cast.environment, cast.network
+        stage = self._stage
+        environment, network = stage.environment, stage.network
         if int(speaks_at) == int(environment.now):
             network.requests += 1
         else:  # They are counted second by second.
-            environment.call_at(speaks_at, cast.count_request)
-        greeting = cast.greeting(self._cursor)
-        network.bytes_up += greeting.asked + cast.name_sizes[self.person]
+            environment.call_at(speaks_at, stage.count_request)
+        greeting = stage.greeting(self._cursor)
+        network.bytes_up += greeting.asked + stage.name_sizes[self.person]
         network.bytes_down += greeting.answered
         if greeting.gap:
-            cast.recorder.resynced()
-        cast.recorder.changed(self.person, CONNECTED, open_at)
+            stage.recorder.resynced()
+        stage.recorder.changed(self.person, CONNECTED, open_at)
         self._phase, self._at, self._used_at = "online", open_at, open_at
         self._cursor = greeting.cursor
-        self.served = True
-        if cast.anybody.beats:
-            self._heartbeat = Heartbeat(cast.config.heartbeat, open_at)
+        self._served = True
+        if stage.anybody.beats:
+            self._heartbeat = Heartbeat(stage.config.heartbeat, open_at)
             self._lie_down(open_at)
         self._put_path_away()
 
@@ -213,48 +207,48 @@ class Life(ABC):
 
     def _fail(self, failure: Failure, at: float, horizon: float) -> None:
         """Be told of a failure at that time, and try again in due course."""
-        cast = self._cast
+        stage = self._stage
         if self._backoff is None:
-            self._backoff = Backoff(cast.config.reconnect, cast.luck.uniform(self.person, "backoff"))
-        verdict = cast.refused if failure is REFUSED else cast.anybody.judge(failure)
+            self._backoff = Backoff(stage.config.reconnect, stage.luck.uniform(self.person, "backoff"))
+        verdict = stage.refused if failure is REFUSED else stage.anybody.judge(failure)
         if verdict != "retry" or self._backoff.exhausted:
             self._phase = "stopped" if verdict == "stop" else "given up"
-            cast.recorder.changed(self.person, STATUSES[self._phase], at)
+            stage.recorder.changed(self.person, STATUSES[self._phase], at)
             return
         path = self._way or self._take_path()
         self._at = retry_at = at + self._backoff.next()
         comes_at = retry_at + path.connect()
-        if comes_at < horizon and comes_at < retry_at + cast.connect_timeout:  # As `_knock`, but quicker.
+        if comes_at < horizon and comes_at < retry_at + stage.connect_timeout:  # As `_knock`, but quicker.
             self._phase = "trying"
-            cast.recorder.tries_again(self.person, at, retry_at)
-            cast.environment.call_at(comes_at, Life._come, self)
+            stage.recorder.tries_again(self.person, at, retry_at)
+            stage.environment.call_at(comes_at, Life._come, self)
         else:
             self._phase = "waiting"
             _put_back(path.connect)
-            cast.recorder.changed(self.person, RECONNECTING, at)
-            cast.environment.call_at(retry_at, Life._retry, self)
+            stage.recorder.changed(self.person, RECONNECTING, at)
+            stage.environment.call_at(retry_at, Life._retry, self)
 
     def _retry(self) -> None:
         """The time for the next attempt has come."""
-        if self._driver is None and not self._knock(self._at, RECONNECTING, self._cast.horizon):
+        if self._driver is None and not self._knock(self._at, RECONNECTING, self._stage.horizon):
             self._become_real()
 
     # Online
 
     def _lie_down(self, at: float) -> None:
         """Owe heartbeats from then on, for as long as they are sure to be answered in time."""
-        cast, heartbeat = self._cast, self._heartbeat
+        stage, heartbeat = self._stage, self._heartbeat
         assert heartbeat is not None
-        beats = cast.rest.sure(self._path)
-        self._look_at = cast.rest.wake_at(heartbeat.deadline, beats) if beats else at
-        cast.environment.call_at(self._look_at, Life._look, self)
+        beats = stage.rest.sure(self._path)
+        self._look_at = stage.rest.wake_at(heartbeat.deadline, beats) if beats else at
+        stage.environment.call_at(self._look_at, Life._look, self)
 
     def _look(self) -> None:
         """See whether further heartbeats are sure to be answered in time."""
-        now = self._cast.environment.now
+        now = self._stage.environment.now
         if self._phase != "online" or self._look_at != now or self._driver is not None:
             return
-        if self._catch_up() and self._cast.rest.sure(self._path):
+        if self._catch_up() and self._stage.rest.sure(self._path):
             self._lie_down(now)
             self._put_path_away()
         else:
@@ -262,17 +256,17 @@ class Life(ABC):
 
     def _catch_up(self) -> bool:
         """Make good for all heartbeats before now; False, and nothing is done, if one is under way."""
-        cast, heartbeat = self._cast, self._heartbeat
-        now = cast.environment.now
+        stage, heartbeat = self._stage, self._heartbeat
+        now = stage.environment.now
         beats = 0 if heartbeat is None else heartbeat.due(now)
         if heartbeat is None or not beats:
             return True
         path = self._path
-        if not cast.rest.over(heartbeat, path, beats, now):
+        if not stage.rest.over(heartbeat, path, beats, now):
             return False
-        up, down = cast.rest.sizes(cast.anybody, heartbeat.latest, beats)
-        cast.network.bytes_up += up
-        cast.network.bytes_down += down
+        up, down = stage.rest.sizes(stage.anybody, heartbeat.latest, beats)
+        stage.network.bytes_up += up
+        stage.network.bytes_down += down
         for delay in path.up, path.down:
             _put_back(delay, 1 - beats)
         heartbeat.skip(beats - 1)
@@ -282,37 +276,37 @@ class Life(ABC):
 
     # Losing
 
-    def abort(self) -> None:
-        """End the link from the server's side without a word."""
-        self.served = False
-        if self._phase == "online":
-            at = self._cast.environment.now + _again(self._path.down)
-            if self._is_to_beat(at):
+    def dismiss(self, code: int | None, reason: str) -> None:
+        """End the link from the server's side: by a close frame, or without a word."""
+        served, self._served = self._served, False
+        if not served or self._driver is not None:
+            return
+        network, path, now, loss = self._stage.network, self._path, self._stage.environment.now, self._loss
+        size = frame_size("xx" + reason, masked=False)
+        if code is None:
+            at = now + _again(path.down)
+            if loss is not None:
+                pass  # The news that it was reset is under way already.
+            elif self._is_to_beat(at):
                 self._link.abort()
             else:
                 self._lose(Loss(at, LOST))
-
-    def dismiss(self, code: int, reason: str) -> None:
-        """End the link from the server's side with a close frame."""
-        cast, now, served = self._cast, self._cast.environment.now, self.served
-        self.served = False
-        if self._phase == "online":
-            at = now + self._path.down()
+        elif loss is None:
+            at = now + path.down()
             if self._is_to_beat(at):
-                _put_back(self._path.down)
+                _put_back(path.down)
                 self._link.dismiss(code, reason)
-                return
-            self._lose(Loss(at, Failure("close", code, reason)))
-        elif served and self._loss is not None and now < self._loss.gone_at:
-            self._path.down()  # The server hasn't yet heard that the link was reset.
-        else:
-            return
-        cast.network.bytes_down += frame_size("xx" + reason, masked=False)
+            else:
+                network.bytes_down += size
+                self._lose(Loss(at, Failure("close", code, reason)))
+        elif now < loss.gone_at:  # The server hasn't yet heard that it was reset.
+            path.down()
+            network.bytes_down += size
 
     def reset(self) -> None:
         """End the link from the middle."""
         if self._phase == "online":
-            now, path = self._cast.environment.now, self._path
+            now, path = self._stage.environment.now, self._path
             at = now + _again(path.down)
             if self._is_to_beat(at):
                 self._link.reset()
@@ -333,24 +327,23 @@ class Life(ABC):
         """Have the news under way."""
         self._phase = "losing"
         self._loss = loss
-        self._cast.lose(self, loss.at)
+        self._stage.lose(self, loss.at)
 
     def be_lost(self) -> None:
         """Be told that the link has ended."""
-        cast, loss, horizon = self._cast, self._loss, self._cast.horizon
+        stage, loss, horizon = self._stage, self._loss, self._stage.horizon
         if loss is None or self._driver is not None:
             return
-        if self.served:
+        if self._served:
             if loss.gone_at >= horizon:  # The server may say something before it hears that it was reset.
                 self._become_real()
                 return
-            self.served = False
-            cast.server.forget(self)
+            self._served = False
         failure = loss.failure
         if failure is not LOST:  # A close frame is echoed.
-            cast.network.bytes_up += frame_size("xx" + failure.reason, masked=True)
+            stage.network.bytes_up += frame_size("xx" + failure.reason, masked=True)
             self._path.up()
-        if self._backoff is not None and loss.at - self._at >= cast.config.reconnect.stable_after:
+        if self._backoff is not None and loss.at - self._at >= stage.config.reconnect.stable_after:
             self._backoff.reset()
         self._heartbeat = self._loss = None
         self._fail(failure, loss.at, horizon)
