@@ -317,11 +317,12 @@ def test_where_more_happens_nobody_is_an_extra(scenario: Scenario, seen: Counter
     assert seen == {}
 
 
-def test_who_is_recorded_or_in_the_script_is_no_extra(seen: Counter[str]) -> None:
-    script = (ScriptEntry(at=9.0, person="ada", action="disconnect"),)
+@pytest.mark.parametrize("name", ["ada", "Zoë & co", "person-7"])
+def test_who_is_recorded_or_in_the_script_is_no_extra(name: str, seen: Counter[str]) -> None:
+    script = (ScriptEntry(at=9.0, person=name, action="disconnect"),)
     scenario = silent(ServerDown(at=20.0, duration=3.0), script=script)
     result = run(scenario, sample=3)
-    assert seen["extras"] == 12 - 3  # Ada is the first.
+    assert seen["extras"] == 12 - 3 - (name == "person-7")  # The others' place is the first.
     assert_the_same(result, step_by_step(scenario, 3))
     late = silent(script=(ScriptEntry(at=9.0, person="person-9", action="connect"),))
     seen.clear()

@@ -93,8 +93,7 @@ class Stage:
         hub = self.server.hub
         greeting = self._greetings.get((hub.epoch, cursor))
         if greeting is None:
-            query = self.anybody.query(cursor)
-            asked = UPGRADE_SIZE + query_size(query) - len(query["room"]) - len(query["sender"])
+            asked = UPGRADE_SIZE + query_size(self.anybody.query(cursor) | {"room": "", "sender": ""})
             replay = hub.read("", cursor, self.config.history)  # Nobody has said anything in any room.
             frame = encode_frame(Welcome(cursor=replay.start, resync=replay.gap))
             answered = UPGRADED_SIZE + frame_size(frame, masked=False)
