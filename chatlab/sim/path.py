@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from chatlab.luck import Luck, Stream
+from chatlab.luck import Luck
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 
@@ -141,6 +141,15 @@ class Path:
         return now
 
 
+class Way(Path):
+    """A path as `Paths` makes it: what packets take is a matter of luck."""
+
+    __slots__ = ()
+    up: Latency
+    down: Latency
+    connect: Latency
+
+
 class Kept(NamedTuple):
     """What is kept of a path that is put away: how many numbers were drawn for each purpose, and those that
     each was at, which would else be forgotten, and drawn anew."""
@@ -167,29 +176,24 @@ class Paths:
         self._luck = luck
         constant = not config.jitter and not isinstance(config.latency, LogNormal)
         self._constant = always = Latency(config, float) if constant else None
-        self.common = None if always is None else Path(always, always, always)
+        self.common = None if always is None else Way(always, always, always)
         self._own = NO_TROUBLE if config.bandwidth is None else Trouble(bandwidth=config.bandwidth)
 
-    def make(self, person: int, kept: Kept = NOTHING_KEPT) -> Path:
+    def make(self, person: int, kept: Kept = NOTHING_KEPT) -> Way:
         """Return a path for the person of that number: a new one, or one that was put away."""
         up = self._delay(person, "up", kept.up)
         down = self._delay(person, "down", kept.down)
-        return Path(up, down, self._delay(person, "connect", kept.connect), self._own)
+        return Way(up, down, self._delay(person, "connect", kept.connect), self._own)
 
-    def put_away(self, path: Path) -> Kept:
+    def put_away(self, way: Way) -> Kept:
         """Return what to keep of a path with luck of its own to which nothing has happened."""
-        up, down, connect = _stream(path.up), _stream(path.down), _stream(path.connect)
+        up, down, connect = way.up.stream, way.down.stream, way.connect.stream
         return Kept(up.drawn, down.drawn, connect.drawn, up.strip, down.strip, connect.strip)
 
-    def _delay(self, person: int, purpose: str, drawn: int) -> Delay:
+    def _delay(self, person: int, purpose: str, drawn: int) -> Latency:
         if self._constant is not None:
             return self._constant
         uniform = self._luck.uniform(person, purpose)
         if drawn:
             uniform.skip(drawn)
         return Latency(self._config, uniform)
-
-
-def _stream(delay: Delay) -> Stream:
-    assert isinstance(delay, Latency)
-    return delay.stream

@@ -87,10 +87,15 @@ def next_delay(config: ReconnectConfig, attempt: int, previous: float, u: float,
 
 
 def _delay(formula: Terms, previous: float, u: float, floor: float) -> float:
-    spread = max(0.0, formula.spread + formula.growth * previous)
+    spread = formula.spread + formula.growth * previous
+    if spread < 0.0:  # Crowds ask so often that `min` and `max` are felt.
+        spread = 0.0
     if floor > formula.fixed:
         return floor + u * min(spread, formula.limit)
-    return min(formula.fixed + u * spread, formula.limit)
+    delay = formula.fixed + u * spread
+    if delay > formula.limit:
+        delay = formula.limit
+    return delay
 
 
 @lru_cache
@@ -139,7 +144,9 @@ class Backoff:
         formula = formulas[attempt] if attempt < len(formulas) else self._formula(attempt)
         delay = _delay(formula, self._previous, self._uniform(), floor)
         self.attempts = attempt + 1
-        self._previous = min(delay, config.max_delay)
+        self._previous = delay
+        if delay > config.max_delay:
+            self._previous = config.max_delay
         return delay
 
     def _formula(self, attempt: int) -> Terms:

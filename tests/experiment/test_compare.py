@@ -15,8 +15,8 @@ from chatlab.experiment.compare import Moment, Tolerance, align
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.faults import ServerDown
-from chatlab.sim.path import NOTHING_KEPT, Kept, Paths
-from chatlab.sim.path import Path as Line
+from chatlab.sim.latency import Latency, NetworkConfig
+from chatlab.sim.path import NOTHING_KEPT, Kept, Paths, Way
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.trace import Step
 from chatlab.transports.machine import Opened, ReceivedBytes
@@ -172,8 +172,9 @@ def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytes
 
 
 class _ShortPaths(Paths):
-    def make(self, person: int, kept: Kept = NOTHING_KEPT) -> Line:
-        return Line(lambda: 0.01, lambda: 0.01, lambda: 0.01)
+    def make(self, person: int, kept: Kept = NOTHING_KEPT) -> Way:
+        short = Latency(NetworkConfig(latency=0.01), float)
+        return Way(short, short, short)
 
 
 @pytest.mark.parametrize(

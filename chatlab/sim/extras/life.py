@@ -13,15 +13,16 @@ What is done ahead of the clock is done in one go: an attempt is one entry in th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.extras.stage import Stage
-from chatlab.sim.latency import Delay, Latency
 from chatlab.sim.network import Link
-from chatlab.sim.path import NOTHING_KEPT, Path
+from chatlab.sim.path import NOTHING_KEPT, Way
 from chatlab.sim.sizes import frame_size
 from chatlab.transports.backoff import Backoff
 from chatlab.transports.failures import LOST, REFUSED
@@ -44,7 +45,7 @@ STATUSES: dict[Phase, ConnectionStatus] = {
 }
 
 
-class Loss(NamedTuple):
+class Loss(Struct, frozen=True, gc=False):
     """News under way: at `at` the person is told of the failure. A reset reaches the server at `gone_at`."""
 
     at: float
@@ -105,10 +106,10 @@ class Life(ABC):
     # The path, of which most of the time an extra keeps only how far its luck is drawn: it is large
 
     @property
-    def _path(self) -> Path:
+    def _path(self) -> Way:
         return self._way or self._take_path()
 
-    def _take_path(self) -> Path:
+    def _take_path(self) -> Way:
         path = self._way = self._stage.paths.make(self.person, self._kept)
         return path
 
@@ -134,9 +135,9 @@ class Life(ABC):
         """Begin an attempt at that time; False, and nothing is done, if something may happen before its SYN
         has arrived."""
         stage, path = self._stage, self._way or self._take_path()
-        comes_at = at + path.connect()
+        comes_at = at + path.connect.draw()
         if comes_at >= horizon or comes_at >= at + stage.connect_timeout:
-            _put_back(path.connect)
+            path.connect.skip(-1)
             return False
         self._phase, self._at = "trying", at
         stage.recorder.changed(self.person, status, at)
@@ -151,31 +152,36 @@ class Life(ABC):
         now, horizon = environment.now, environment.horizon
         if horizon < now:
             horizon = environment.look_ahead()
-        until = min(self._at + stage.connect_timeout, horizon)
+        until = self._at + stage.connect_timeout
+        if until > horizon:
+            until = horizon
         accepted_at = stage.server.turn()
         if accepted_at is None:
-            told_at = now + path.connect()
+            told_at = now + path.connect.draw()
             if told_at < until:
                 self._fail(REFUSED, told_at, horizon)
             else:
-                _put_back(path.connect)
+                path.connect.skip(-1)
                 self._take_turn(None)
             return
-        speaks_at = now + path.connect()
+        speaks_at = now + path.connect.draw()
         if stage.network.tls:
-            speaks_at = max(speaks_at + path.connect(), accepted_at) + path.connect()
-        open_at = max(speaks_at + path.up(), accepted_at) + path.down()
+            speaks_at = max(speaks_at + path.connect.draw(), accepted_at) + path.connect.draw()
+        asked_at = speaks_at + path.up.draw()
+        if asked_at < accepted_at:
+            asked_at = accepted_at
+        open_at = asked_at + path.down.draw()
         if open_at < until:
             self._open(speaks_at, open_at)
         else:
-            _put_back(path.connect, 3 if stage.network.tls else 1)
-            _put_back(path.up)
-            _put_back(path.down)
+            path.connect.skip(-3 if stage.network.tls else -1)
+            path.up.skip(-1)
+            path.down.skip(-1)
             self._take_turn(accepted_at)
 
     def _take_turn(self, accepted_at: float | None) -> None:
         """Leave it to a link what comes of the SYN."""
-        _put_back(self._path.connect)
+        self._path.connect.skip(-1)
         (link,) = self.real.links
         if accepted_at is not None:
             self._stage.server.admit(link)
@@ -189,16 +195,16 @@ class Life(ABC):
             network.requests += 1
         else:  # They are counted second by second.
             environment.call_at(speaks_at, stage.count_request)
-        greeting = stage.greeting(self._cursor)
-        network.bytes_up += greeting.asked + stage.name_sizes[self.person]
-        network.bytes_down += greeting.answered
-        if greeting.gap:
+        asked, answered, cursor, gap = stage.greeting(self._cursor)
+        network.bytes_up += asked + stage.name_sizes[self.person]
+        network.bytes_down += answered
+        if gap:
             stage.recorder.resynced()
         stage.recorder.changed(self.person, CONNECTED, open_at)
         self._phase, self._at, self._used_at = "online", open_at, open_at
-        self._cursor = greeting.cursor
+        self._cursor = cursor
         self._served = True
-        if stage.anybody.beats:
+        if stage.beats:
             self._heartbeat = Heartbeat(stage.config.heartbeat, open_at)
             self._lie_down(open_at)
         self._put_path_away()
@@ -209,7 +215,7 @@ class Life(ABC):
         """Be told of a failure at that time, and try again in due course."""
         stage = self._stage
         if self._backoff is None:
-            self._backoff = Backoff(stage.config.reconnect, stage.luck.uniform(self.person, "backoff"))
+            self._backoff = Backoff(stage.config.reconnect, stage.luck.uniform(self.person, "backoff").draw)
         verdict = stage.refused if failure is REFUSED else stage.anybody.judge(failure)
         if verdict != "retry" or self._backoff.exhausted:
             self._phase = "stopped" if verdict == "stop" else "given up"
@@ -217,14 +223,14 @@ class Life(ABC):
             return
         path = self._way or self._take_path()
         self._at = retry_at = at + self._backoff.next()
-        comes_at = retry_at + path.connect()
+        comes_at = retry_at + path.connect.draw()
         if comes_at < horizon and comes_at < retry_at + stage.connect_timeout:  # As `_knock`, but quicker.
             self._phase = "trying"
             stage.recorder.tries_again(self.person, at, retry_at)
             stage.environment.call_at(comes_at, Life._come, self)
         else:
             self._phase = "waiting"
-            _put_back(path.connect)
+            path.connect.skip(-1)
             stage.recorder.changed(self.person, RECONNECTING, at)
             stage.environment.call_at(retry_at, Life._retry, self)
 
@@ -268,9 +274,9 @@ class Life(ABC):
         stage.network.bytes_up += up
         stage.network.bytes_down += down
         for delay in path.up, path.down:
-            _put_back(delay, 1 - beats)
+            delay.skip(beats - 1)
         heartbeat.skip(beats - 1)
-        self._used_at = heartbeat.deadline + path.up() + path.down()
+        self._used_at = heartbeat.deadline + path.up.draw() + path.down.draw()
         heartbeat.skip(1)
         return True
 
@@ -284,7 +290,7 @@ class Life(ABC):
         network, path, now, loss = self._stage.network, self._path, self._stage.environment.now, self._loss
         size = frame_size("xx" + reason, masked=False)
         if code is None:
-            at = now + _again(path.down)
+            at = now + path.down.again()
             if loss is not None:
                 pass  # The news that it was reset is under way already.
             elif self._is_to_beat(at):
@@ -292,26 +298,26 @@ class Life(ABC):
             else:
                 self._lose(Loss(at, LOST))
         elif loss is None:
-            at = now + path.down()
+            at = now + path.down.draw()
             if self._is_to_beat(at):
-                _put_back(path.down)
+                path.down.skip(-1)
                 self._link.dismiss(code, reason)
             else:
                 network.bytes_down += size
                 self._lose(Loss(at, Failure("close", code, reason)))
         elif now < loss.gone_at:  # The server hasn't yet heard that it was reset.
-            path.down()
+            path.down.draw()
             network.bytes_down += size
 
     def reset(self) -> None:
         """End the link from the middle."""
         if self._phase == "online":
             now, path = self._stage.environment.now, self._path
-            at = now + _again(path.down)
+            at = now + path.down.again()
             if self._is_to_beat(at):
                 self._link.reset()
             else:
-                self._lose(Loss(at, LOST, now + _again(path.up)))
+                self._lose(Loss(at, LOST, now + path.up.again()))
 
     def _is_to_beat(self, at: float) -> bool:
         """Whether there is to be a heartbeat by then."""
@@ -342,20 +348,8 @@ class Life(ABC):
         failure = loss.failure
         if failure is not LOST:  # A close frame is echoed.
             stage.network.bytes_up += frame_size("xx" + failure.reason, masked=True)
-            self._path.up()
+            self._path.up.draw()
         if self._backoff is not None and loss.at - self._at >= stage.config.reconnect.stable_after:
             self._backoff.reset()
         self._heartbeat = self._loss = None
         self._fail(failure, loss.at, horizon)
-
-
-def _again(delay: Delay) -> float:
-    """Return how long the latest packet took."""
-    assert isinstance(delay, Latency)
-    return delay.again()
-
-
-def _put_back(delay: Delay, packets: int = 1) -> None:
-    """Have so many packets not sent."""
-    assert isinstance(delay, Latency)
-    delay.skip(-packets)
