@@ -241,6 +241,23 @@ def test_a_run_may_end_at_any_moment(latency: float | LogNormal) -> None:
         assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.parametrize("arrive_over", [0.0, 3.0])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        HalfOpen(at=0.0),
+        Partition(at=0.0, duration=1e-9),
+        ServerDown(at=0.0, duration=1e-9, share=0.999),
+        HttpError(at=0.0, duration=1e-300),
+        ConnectionReset(at=0.0),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_a_fault_at_the_very_beginning_is_the_same(fault: AnyFault, arrive_over: float) -> None:
+    scenario = silent(fault, arrive_over=arrive_over)
+    assert figures(run(scenario, sample=0)) == figures(without(scenario))
+
+
 # Who is an extra, and for how long
 
 

@@ -122,8 +122,11 @@ class Life(ABC):
 
     def arrive(self, at: float, horizon: float) -> None:
         """Want to be connected at that time."""
-        if not self._knock(at, CONNECTING, horizon):
-            self._stage.environment.call_at(at, Life._connect, self)
+        environment = self._stage.environment
+        if at <= environment.now:
+            self._connect()
+        elif not self._knock(at, CONNECTING, horizon):
+            environment.call_at(at, Life._connect, self)
 
     def _connect(self) -> None:
         """Want to be connected."""
