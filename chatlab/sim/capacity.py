@@ -90,7 +90,7 @@ class AcceptQueue(Queue):
         if not self._interval:
             return now
         ends = self._ends
-        if ends and ends[0] <= now:
+        if ends and ends[0] <= now:  # Asked here too, as it saves crowds a call.
             self._release(now)
         return self._append(now, self._interval) if len(ends) < self._backlog else None
 

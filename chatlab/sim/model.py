@@ -48,8 +48,8 @@ class Model:
     """All simulated parts of one run.
 
     `config` is everybody's, but for room and sender. `steps` are those of the first `sample` people; the
-    `recorder` hears of everybody. `bytes_up` and `bytes_down` are as of the end of the latest `run`. With
-    `extras` nobody else will write, so whose steps nobody wants may be an extra.
+    `recorder` hears of everybody. `bytes_up` and `bytes_down` are as of the end of the latest `run`.
+    `extras`: nobody else will write, so who isn't recorded may be an extra.
     """
 
     @rare_garbage()

@@ -171,14 +171,14 @@ class Link(Connection):
         else:
             self._tell(at, self._take_reply, pong.data)
 
-    # Who was an extra, see `chatlab.sim.extra`
+    # Who was an extra, see `chatlab.sim.extras`
 
     def knocked(self, at: float) -> None:
         """Be as after a SYN that was sent at that time, and comes in now."""
         self._environment.as_if(at, self._up, draw=self.path.connect)
 
     def be_open(self, used_at: float) -> None:
-        """Be open. Something last came through at that time, with the path's latest packets."""
+        """Be open. Something last came through at that time; the path's latest packets each way were its."""
         self.query = _GRANTED
         self._accepted = self._opened = self._standing = True
         self._up_at = self._down_at = used_at

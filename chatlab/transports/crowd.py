@@ -1,7 +1,7 @@
 """The WebSocket machine of somebody in a crowd, with short cuts for what happens to a crowd most of the time.
 
 A simulation may take them in place of `handle`, where they come to the same: being refused again, a message
-of somebody else's, and heartbeats that are answered. Who was an extra so far (`chatlab.sim.extra`) gets a
+of somebody else's, and heartbeats that are answered. Who was an extra so far (`chatlab.sim.extras`) gets a
 machine that stands where its events would have brought it.
 """
 

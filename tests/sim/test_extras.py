@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -208,8 +210,15 @@ def test_a_reset_and_a_farewell_that_meet_are_the_same(reset_at: float, seed: in
         ServerRestart(at=20.5, duration=0.3),
         HalfOpen(at=20.9, share=0.5),
     )
-    later = ServerRestart(at=21.3, duration=0.3)
-    for faults in (reset, restart, silence), (reset, silence), (reset, silence, later):
+    later, down = ServerRestart(at=21.3, duration=0.3), ServerDown(at=20.3, duration=0.3)
+    mute = NoPong(at=20.45, duration=1.0, share=0.5)
+    for faults in (
+        (reset, restart, silence),
+        (reset, silence),
+        (reset, silence, later),
+        (reset, down),
+        (reset, mute, restart),
+    ):
         scenario = silent(*faults, network=slow, heartbeat=CALM, seed=seed, count=40)
         assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
@@ -222,12 +231,21 @@ def test_attempts_that_are_given_up_before_they_arrive_are_the_same(seed: int) -
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_farewells_among_heartbeats_are_the_same(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "end", [ConnectionReset, partial(ServerDown, duration=0.2), partial(ServerRestart, duration=0.2)]
+)
+def test_ends_among_heartbeats_are_the_same(end: Callable[..., AnyFault], seed: int) -> None:
     slow = NetworkConfig(latency=LogNormal(median=0.4, p99=0.9))
-    faults = tuple(ServerRestart(at=5.3 + 4.1 * number, duration=0.2) for number in range(12))
-    heartbeat = HeartbeatConfig(interval=3.0, timeout=2.5)
-    scenario = silent(*faults, network=slow, heartbeat=heartbeat, seed=seed)
+    scenario = silent(
+        *(end(at=5.3 + 7.3 * number) for number in range(13)),
+        network=slow,
+        heartbeat=HeartbeatConfig(interval=5.0, timeout=2.9),
+        seed=seed,
+        arrive_over=5.0,
+        duration=95.0,
+        reconnect=ReconnectConfig(jitter="full", base_delay=4.0, max_delay=6.0),
+    )
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 

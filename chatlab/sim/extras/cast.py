@@ -15,7 +15,8 @@ from chatlab.sim.people import PeopleConfig
 def are_enough(
     people: PeopleConfig, network: NetworkConfig, server: ServerConfig, faults: Sequence[Fault]
 ) -> bool:
-    """Whether nobody says anything, and the server does nothing but let people in."""
+    """Whether nobody says anything, the server does nothing but let people in, at once when it's their turn,
+    and lines are so wide that bytes take no time."""
     silent = not people.send_rate and all(entry.action != "send" for entry in people.script)
     plain = not server.service_time and server.max_connections is None and not server.presence
     slow = network.bandwidth is not None or any(isinstance(fault, SlowServer) for fault in faults)
@@ -42,7 +43,9 @@ class Cast:
         environment.call_at(environment.now, self._arrive, arrivals)
 
     def _arrive(self, arrivals: Sequence[float]) -> None:
-        horizon = self._stage.horizon  # which isn't known before the run begins.
+        # It isn't known before the run begins. A fault at the very beginning makes it the present, so nobody
+        # whom it has made real knocks as an extra.
+        horizon = self._stage.horizon
         for extra in self._extras:
             extra.arrive(arrivals[extra.person], horizon)
 

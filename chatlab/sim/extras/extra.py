@@ -15,7 +15,7 @@ from chatlab.transports.crowd import CrowdWebSocketMachine
 
 
 class Extra(Life):
-    """One extra, or who was one. The server has no `number` for its link."""
+    """One extra, or who was one. The server, which numbers links from 1, has no `number` for its link."""
 
     __slots__ = ()
     number = 0

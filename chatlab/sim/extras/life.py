@@ -6,6 +6,7 @@
     online   ──▶ losing     reset, or dismissed by the server: the news is under way
     losing   ──▶ waiting    or `stopped`, or `given up`
     waiting  ──▶ trying     when the backoff says so, ahead of the clock where nothing comes between
+    any      ──▶ real       see the package
 
 What is done ahead of the clock is done in one go: an attempt is one entry in the queue, its SYN.
 """
@@ -13,6 +14,8 @@ What is done ahead of the clock is done in one go: an attempt is one entry in th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -36,7 +39,7 @@ CONNECTING, CONNECTED = ConnectionStatus.CONNECTING, ConnectionStatus.CONNECTED
 RECONNECTING = ConnectionStatus.RECONNECTING
 STATUSES: dict[Phase, ConnectionStatus] = {
     "away": ConnectionStatus.DISCONNECTED,
-    "trying": RECONNECTING,
+    "trying": RECONNECTING,  # or connecting, before the first failure
     "online": CONNECTED,
     "losing": CONNECTED,
     "waiting": RECONNECTING,
@@ -56,9 +59,11 @@ class Loss(Struct, frozen=True, gc=False):
 class Life(ABC):
     """An extra's phase, and what belongs to it.
 
-    `_at` is when the attempt began, when the link opened, or when the next attempt begins; `_served` is True
-    while the server has the link. `_used_at` is when something last came through it, and `_look_at` up to
-    when its heartbeats are sure to be answered in time.
+    `_at` is when the attempt began, when the link opened, or when the next attempt begins, ahead of the clock
+    or not. `_served` is True while the server has the link, `_used_at` when something last came through it,
+    and `_look_at` up to when its heartbeats are sure to be answered in time. `_backoff` is None until the
+    first failure, and `_loss` but while losing. `_way` is the path, of which `_kept` is what is left while
+    it is put away, and `_driver` the person once they are real.
     """
 
     __slots__ = (
@@ -149,12 +154,9 @@ class Life(ABC):
         return True
 
     def _come(self) -> None:
-        """The SYN arrives."""
+        """The SYN arrives. Only what comes of it can make real who tries, as nothing may happen before."""
         stage, path = self._stage, self._way or self._take_path()
-        environment = stage.environment
-        now, horizon = environment.now, environment.horizon
-        if horizon < now:
-            horizon = environment.look_ahead()
+        now, horizon = stage.environment.now, stage.environment.horizon  # right since the SYN was sent
         until = self._at + stage.connect_timeout
         if until > horizon:
             until = horizon
@@ -219,7 +221,7 @@ class Life(ABC):
         stage = self._stage
         if self._backoff is None:
             self._backoff = Backoff(stage.config.reconnect, stage.luck.uniform(self.person, "backoff").draw)
-        verdict = stage.refused if failure is REFUSED else stage.anybody.judge(failure)
+        verdict = stage.verdict_if_refused if failure is REFUSED else stage.anybody.judge(failure)
         if verdict != "retry" or self._backoff.exhausted:
             self._phase = "stopped" if verdict == "stop" else "given up"
             stage.recorder.changed(self.person, STATUSES[self._phase], at)
@@ -290,53 +292,38 @@ class Life(ABC):
         served, self._served = self._served, False
         if not served or self._driver is not None:
             return
-        network, path, now, loss = self._stage.network, self._path, self._stage.environment.now, self._loss
-        size = frame_size("xx" + reason, masked=False)
-        if code is None:
-            at = now + path.down.again()
-            if loss is not None:
-                pass  # The news that it was reset is under way already.
-            elif self._is_to_beat(at):
-                self._link.abort()
-            else:
-                self._lose(Loss(at, LOST))
-        elif loss is None:
-            at = now + path.down.draw()
-            if self._is_to_beat(at):
-                path.down.skip(-1)
-                self._link.dismiss(code, reason)
-            else:
-                network.bytes_down += size
-                self._lose(Loss(at, Failure("close", code, reason)))
-        elif now < loss.gone_at:  # The server hasn't yet heard that it was reset.
-            path.down.draw()
-            network.bytes_down += size
+        now, path, loss = self._stage.environment.now, self._path, self._loss
+        if loss is not None:  # The news that it was reset is under way; the server may not have heard of it.
+            if code is not None and now < loss.gone_at:
+                self._take_leave(reason)
+        elif code is None:
+            self._lose(Loss(now + path.down.again(), LOST), Link.abort)
+        else:
+            failure = Failure("close", code, reason)
+            dismiss = partial(Link.dismiss, code=code, reason=reason)
+            if self._lose(Loss(now + path.down.ahead(0), failure), dismiss):
+                self._take_leave(reason)
+
+    def _take_leave(self, reason: str) -> None:
+        """Have the server send a close frame."""
+        self._path.down.draw()
+        self._stage.network.bytes_down += frame_size("xx" + reason, masked=False)
 
     def reset(self) -> None:
         """End the link from the middle."""
         if self._phase == "online":
             now, path = self._stage.environment.now, self._path
-            at = now + path.down.again()
-            if self._is_to_beat(at):
-                self._link.reset()
-            else:
-                self._lose(Loss(at, LOST, now + path.up.again()))
+            self._lose(Loss(now + path.down.again(), LOST, now + path.up.again()), Link.reset)
 
-    def _is_to_beat(self, at: float) -> bool:
-        """Whether there is to be a heartbeat by then."""
-        return self._heartbeat is not None and self._heartbeat.deadline <= at
-
-    @property
-    def _link(self) -> Link:
-        """The link, in place of the extra."""
-        (link,) = self.real.links
-        return link
-
-    def _lose(self, loss: Loss) -> None:
-        """Have the news under way."""
-        self._phase = "losing"
-        self._loss = loss
+    def _lose(self, loss: Loss, end: Callable[[Link], None]) -> bool:
+        """Have the news under way; False: there is to be a heartbeat before, so a link is to `end`."""
+        if self._heartbeat is not None and self._heartbeat.deadline <= loss.at:
+            (link,) = self.real.links
+            end(link)
+            return False
+        self._phase, self._loss = "losing", loss
         self._stage.lose(self, loss.at)
+        return True
 
     def be_lost(self) -> None:
         """Be told that the link has ended."""

@@ -43,7 +43,7 @@ class Stage:
     """What all extras of a run have in common.
 
     `make` makes a person real, with a path if there is one already; `anybody` is a machine as all have it,
-    `refused` its verdict on being refused, and `beats` whether its links have heartbeats.
+    which is asked what all would say. `beats`: open links have heartbeats.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Stage:
         self.anybody = anybody
         self.config = anybody.config
         self.connect_timeout = anybody.config.connect_timeout
-        self.refused = anybody.judge(REFUSED)
+        self.verdict_if_refused = anybody.judge(REFUSED)
         self.beats = anybody.beats
         self.make = make
         self.network = network
