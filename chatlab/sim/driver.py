@@ -420,7 +420,8 @@ class Driver:
         machine = self._machine
         assert self._rest is not None
         assert isinstance(machine, CrowdWebSocketMachine)
-        owed = self._rest.owed(machine, self.links[0], self._environment.now)
+        assert machine.resting is not None
+        owed = self._rest.owed(machine, machine.resting, self.path, self._environment.now)
         if owed is None:
             self.wake()
             return 0, 0

@@ -68,12 +68,12 @@ class Rest:
         of them and the one after it."""
         return next_at + (beats - 0.5) * self._settings.interval
 
-    def owed(self, machine: CrowdWebSocketMachine, link: Link, now: float) -> tuple[int, int] | None:
-        """Return the bytes each way of all beats before `now`; None: one is under way."""
-        heartbeat = machine.resting
-        assert heartbeat is not None
+    def owed(
+        self, machine: CrowdWebSocketMachine, heartbeat: Heartbeat, path: Path, now: float
+    ) -> tuple[int, int] | None:
+        """Return the bytes each way of all beats before `now`, by any machine; None: one is under way."""
         beats = heartbeat.due(now)
-        if beats and not self.over(heartbeat, link.path, beats, now):
+        if beats and not self.over(heartbeat, path, beats, now):
             return None
         return self.sizes(machine, heartbeat.latest, beats)
 

@@ -3,10 +3,12 @@ A30)."""
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, nextafter
 from statistics import fmean
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from chatlab.settings import HeartbeatConfig
 from chatlab.transports.heartbeat import Heartbeat
@@ -134,3 +136,32 @@ def test_skipped_beats_are_as_answered_ones(beats: int, opened_at: float) -> Non
 def test_a_beat_that_is_due_just_now_is_still_to_come() -> None:
     beat = heartbeat()
     assert [beat.due(at) for at in (29.0, 30.0, 30.1, 60.0, 60.1)] == [0, 0, 1, 1, 2]
+
+
+def one_by_one(beat: Heartbeat, interval: float, now: float) -> int:
+    at, beats = beat.deadline, 0
+    while at < now:
+        at += interval
+        beats += 1
+    return beats
+
+
+@given(interval=st.floats(0.01, 100.0), opened_at=st.floats(0.0, 1e5), beats=st.floats(0.0, 3000.0))
+@example(interval=0.1, opened_at=0.0, beats=1000.0)
+@example(interval=30.0, opened_at=1.7, beats=2880.0)
+def test_how_many_beats_are_due_is_told_without_a_look_at_each(
+    interval: float, opened_at: float, beats: float
+) -> None:
+    beat = heartbeat(interval, 1.0, opened_at)
+    now = opened_at + beats * interval
+    for at in (now, nextafter(now, inf), nextafter(now, 0.0)):
+        assert beat.due(at) == one_by_one(beat, interval, at)
+
+
+def test_beats_are_due_where_they_add_up_to_not_where_a_product_is() -> None:
+    """0.1 added 1000 times is 99.9999999999986, and a thousandth part of 100 isn't."""
+    beat, at = heartbeat(0.1, 0.1), 0.1
+    for count in range(1, 2000):
+        assert beat.due(at) == count - 1
+        assert beat.due(nextafter(at, inf)) == count
+        at += 0.1

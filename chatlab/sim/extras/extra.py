@@ -108,9 +108,17 @@ class Extra(Life):
     # As somebody who is looked at
 
     def reckon(self) -> tuple[int, int]:
-        """Return the bytes each way of the heartbeats that are owed: none, as they are made good for."""
-        self.wake()
-        return (0, 0) if self._driver is None else self._driver.reckon()
+        """Return the bytes each way of the heartbeats that are owed.
+
+        Who has one under way is woken, and owes none.
+        """
+        if self._driver is not None:
+            return self._driver.reckon()
+        stage, heartbeat = self._stage, self._heartbeat
+        if heartbeat is None or self._phase != "online":
+            return 0, 0
+        owed = stage.rest.owed(stage.anybody, heartbeat, self._path, stage.environment.now)
+        return owed or self._become_real().reckon()
 
     @property
     def heard_until(self) -> float:
