@@ -143,18 +143,18 @@ def test_of_a_long_run_only_the_latest_tiles_are_remembered(monkeypatch: pytest.
     assert luck.calm("down", 0, 0, 0.99) == first
 
 
-def test_draws_can_be_put_back() -> None:
-    for drawn in (1, STRIP - 1, STRIP, STRIP + 1, DRAWS, DRAWS + 1):
-        for back in {1, 2, STRIP, drawn} & set(range(drawn + 1)):
-            plain, other = Luck(3).uniform(70, "up"), Luck(3).uniform(70, "up")
-            numbers = [plain() for _ in range(drawn + STRIP)]
-            for _ in range(drawn):
-                other()
-            other.skip(-back)
-            assert other.drawn == drawn - back
-            other.skip(-1 if other.drawn else 0)  # once more, where a strip may end
-            other.skip(drawn - back - other.drawn)
-            assert [other() for _ in range(back + STRIP)] == numbers[drawn - back :]
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("drawn", [1, STRIP - 1, STRIP, STRIP + 1, DRAWS, DRAWS + 1])
+def test_draws_can_be_put_back(drawn: int, at_once: bool) -> None:
+    for back in {1, 2, STRIP, drawn} & set(range(drawn + 1)):
+        plain, other = Luck(3).uniform(70, "up"), Luck(3).uniform(70, "up")
+        numbers = [plain() for _ in range(drawn + STRIP)]
+        for _ in range(drawn):
+            other()
+        for draws in [back] if at_once else back * [1]:
+            other.skip(-draws)
+        assert other.drawn == drawn - back
+        assert [other() for _ in range(back + STRIP)] == numbers[drawn - back :]
 
 
 @pytest.mark.parametrize("count", [0, 1, PEOPLE, 2 * PEOPLE + 3])

@@ -271,10 +271,7 @@ class Driver:
         environment = self._environment
         if self._sessions or environment.now < self._gone_at or self.path.trouble.delays:
             return LONG_AGO
-        horizon = environment.horizon
-        if horizon < environment.now:
-            horizon = environment.look_ahead()
-        return min(self.acts_at, horizon)
+        return min(self.acts_at, environment.next_horizon)
 
     def refused(self, link: Link) -> bool:
         """Take the news that the link is refused, if all that comes of it is another attempt.

@@ -155,6 +155,11 @@ class LadderEnvironment(Environment):
         self.horizon = min(self._end, appointments[0]) if appointments else self._end
         return self.horizon
 
+    @property
+    def next_horizon(self) -> SimTime:
+        """The `horizon`, looked for anew if the clock has passed it."""
+        return self.horizon if self.horizon >= self._now else self.look_ahead()
+
     def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: SimTime = 0) -> None:
         """Schedule an event, as SimPy does. Errors: ValueError when the time is NaN."""
         time = self._now + delay

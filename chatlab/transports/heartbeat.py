@@ -19,8 +19,6 @@ from sys import float_info
 
 from chatlab.settings import HeartbeatConfig
 
-EPSILON = float_info.epsilon
-
 
 class Heartbeat:
     """The heartbeat of one connection, which opened at `now`."""
@@ -69,7 +67,7 @@ class Heartbeat:
         beats = max(0.0, (now - at) / interval)
         due = ceil(beats)
         # Added up one by one, as `tick` does, they lie elsewhere than by a product, but by no more than this.
-        error = (due + 2) * EPSILON * (abs(now) / interval + 1)
+        error = (due + 2) * float_info.epsilon * (abs(now) / interval + 1)
         if error < due - beats < 1 - error:
             return due
         due = 0

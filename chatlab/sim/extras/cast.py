@@ -45,7 +45,7 @@ class Cast:
     def _arrive(self, arrivals: Sequence[float]) -> None:
         # It isn't known before the run begins. A fault at the very beginning makes it the present, so nobody
         # whom it has made real knocks as an extra.
-        horizon = self._stage.horizon
+        horizon = self._stage.environment.next_horizon
         for extra in self._extras:
             extra.arrive(arrivals[extra.person], horizon)
 

@@ -136,7 +136,9 @@ class Life(ABC):
     def _connect(self) -> None:
         """Want to be connected."""
         stage = self._stage
-        if self._driver is not None or not self._knock(stage.environment.now, CONNECTING, stage.horizon):
+        if self._driver is not None or not self._knock(
+            stage.environment.now, CONNECTING, stage.environment.next_horizon
+        ):
             self.real.connect()
 
     def _knock(self, at: float, status: ConnectionStatus, horizon: float) -> bool:
@@ -241,7 +243,9 @@ class Life(ABC):
 
     def _retry(self) -> None:
         """The time for the next attempt has come."""
-        if self._driver is None and not self._knock(self._at, RECONNECTING, self._stage.horizon):
+        if self._driver is None and not self._knock(
+            self._at, RECONNECTING, self._stage.environment.next_horizon
+        ):
             self._become_real()
 
     # Online
@@ -327,7 +331,7 @@ class Life(ABC):
 
     def be_lost(self) -> None:
         """Be told that the link has ended."""
-        stage, loss, horizon = self._stage, self._loss, self._stage.horizon
+        stage, loss, horizon = self._stage, self._loss, self._stage.environment.next_horizon
         if loss is None or self._driver is not None:
             return
         if self._served:

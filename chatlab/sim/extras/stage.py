@@ -79,12 +79,6 @@ class Stage:
         self._losing: dict[float, list[Loser]] = {}
         self._greetings: dict[tuple[str, str | None], Greeting] = {}
 
-    @property
-    def horizon(self) -> float:
-        """Before that there is no fault, nor the end of the run."""
-        environment = self.environment
-        return environment.horizon if environment.horizon >= environment.now else environment.look_ahead()
-
     def room(self, person: int) -> str:
         """Return the name of a person's room."""
         return self._rooms[person % len(self._rooms)]
