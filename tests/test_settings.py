@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -18,9 +19,12 @@ from chatlab.settings import (
     ShortPollingConfig,
     SSEConfig,
     TransportConfig,
+    Url,
     WebSocketConfig,
     check_url,
     redacted,
+    scrub,
+    secrets_of,
 )
 
 URL = "ws://127.0.0.1:8000/ws"
@@ -190,20 +194,46 @@ def test_other_transports_take_http() -> None:
 # SPEC §1, "Who may": tokens never appear in a log, repr or error text.
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("ws://h/ws", "ws://h/ws"),
-        ("ws://h/ws?room=a&x", "ws://h/ws?room=a&x"),
-        ("ws://ada:pw@h:1/ws?token=abc&room=a", "ws://***@h:1/ws?token=***&room=a"),
-        ("ws://a@b@h/", "ws://***@h/"),
-        ("ws://h?Access_Token=abc", "ws://h?Access_Token=***"),
-        ("ws://h/?api_key=&session=s", "ws://h/?api_key=&session=***"),
-        ("not a url", "not a url"),
-    ],
-)
-def test_A79_redacted_urls(url: str, shown: str) -> None:
-    assert redacted(url) == shown
+SHOWN = {
+    "ws://h/ws": "ws://h/ws",
+    "ws://h:1/ws?": "ws://h:1/ws?",
+    "ws://h/ws?room=a&x": "ws://h/ws?room=***&***",
+    "ws://ada:pw@h:1/ws?token=abc&room=a": "ws://***@h:1/ws?token=***&room=***",
+    "ws://a@b@h/": "ws://***@h/",
+    "ws://ada@h": "ws://***@h",
+    "ws://h?sig=a%3D&jwt=b=c;d": "ws://h?sig=***&jwt=***",
+    "ws://h/?api_key=&&pwd=s": "ws://h/?api_key=&&pwd=***",
+    "ws://h/#access_token=abc": "ws://h/#***",
+    "ws://u:p@[::1]:80/?a=b#": "ws://***@[::1]:80/?a=***#",
+    "https://h/@ada:b/y": "https://h/@ada:b/y",
+    "not a url": "not a url",
+    # slips, and passwords with characters that should have been percent-encoded
+    "ada:hush@h:9": "***@h:9",
+    "//ada:hush@h:9": "//***@h:9",
+    "http:/ada:hush@h/x": "***@h/x",
+    "http://ada:hush@h:port/": "http://***@h:***/",
+    "http://ada:hu/sh#1@h:9/x?y=1": "http://***@h:9/x?y=***",
+    "http://ada:hu?sh@h/": "http://***@h/",
+    "http://ada:hush": "http://ada:***",
+    "http://[::1/ws": "http://[::1/ws",
+}
+
+
+@pytest.mark.parametrize("url", SHOWN)
+def test_A79_urls_are_shown_without_secrets(url: str) -> None:
+    typed = Url(url)
+    assert redacted(url) == str(typed) == f"{typed}" == f"{typed:s}" == SHOWN[url]
+    assert repr(typed) == repr(SHOWN[url])
+    assert typed == url, "for all else it is the text as it was given"
+    assert type(copy := pickle.loads(pickle.dumps(typed))) is Url
+    assert copy == url
+
+
+def test_A79_what_a_url_hides_is_found_in_a_text() -> None:
+    secrets = secrets_of("ws://ada:hush+1@h/ws?t=a%2Fb+c&x=abc&flag#frag")
+    assert secrets == {"hush+1", "hush 1", "a%2Fb+c", "a/b c", "flag", "frag"}, "no shorter ones"
+    assert scrub("no a/b c, nor a%2Fb+c, is hush", {*secrets, "a/b c, n"}) == "no ***or ***, is hush"
+    assert secrets_of("ws://h/ws") == frozenset()
 
 
 def test_A79_no_secret_in_repr_or_errors() -> None:
@@ -215,6 +245,21 @@ def test_A79_no_secret_in_repr_or_errors() -> None:
     with pytest.raises(SettingsError) as caught:
         WebSocketConfig(url="http://ada:hush@h/?token=hush")
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ws://ada:hush@h:x/", "ws://ada:hush@h:0/", "ws://ada:hu/sh@h/", "ws://ada:hush@[::1/", "ada:hush@h"],
+)
+def test_A79_no_slip_shows_a_secret(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        WebSocketConfig(url=url)
+    assert "hu" not in str(caught.value)
+
+
+def test_A79_a_url_that_is_no_text_is_not_quoted() -> None:
+    with pytest.raises(SettingsError, match=r"WebSocketConfig.url: give a URL as text, got a bytes"):
+        WebSocketConfig(url=b"ws://ada:hush@h/")  # type: ignore[arg-type]
 
 
 def test_headers_come_from_a_mapping_a_function_or_nowhere() -> None:

@@ -29,7 +29,7 @@ from chatlab.settings.transports import (
     TransportConfig,
     WebSocketConfig,
 )
-from chatlab.settings.urls import check_url, redacted
+from chatlab.settings.urls import Url, check_url, parse_problem, redacted, scrub, secrets_of
 
 __all__ = [
     "JITTERS",
@@ -55,9 +55,13 @@ __all__ = [
     "ShortPollingConfig",
     "Size",
     "TransportConfig",
+    "Url",
     "Verdict",
     "WebSocketConfig",
     "check_url",
     "choices_of",
+    "parse_problem",
     "redacted",
+    "scrub",
+    "secrets_of",
 ]

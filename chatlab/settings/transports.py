@@ -12,7 +12,7 @@ from chatlab.errors import SettingsError
 from chatlab.settings.base import Count, Duration, FailureKey, Name, PositiveDuration, Settings, Size, Verdict
 from chatlab.settings.headers import HeaderSource
 from chatlab.settings.parts import HeartbeatConfig, OutboxConfig, ReconnectConfig
-from chatlab.settings.urls import check_url, redacted
+from chatlab.settings.urls import Url, check_url
 
 
 class TransportConfig(Settings, frozen=True):
@@ -22,6 +22,7 @@ class TransportConfig(Settings, frozen=True):
     the id of a message that another transport has received, it asks for what came after that. `headers` is
     a mapping, or a function called before each attempt with the failure that a renewed token should mend, or
     None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
+    `url` is a `Url`: wherever it is shown, `***` stands for its secrets, but not for its path.
     `dialect` is the name of one, or a `Dialect` of the user's own.
     """
 
@@ -39,7 +40,10 @@ class TransportConfig(Settings, frozen=True):
     drain_timeout: Duration = 0.75
 
     def __post_init__(self) -> None:
+        if not isinstance(url := self.url, str):
+            raise SettingsError(f"{type(self).__name__}.url: give a URL as text, got a {type(url).__name__}")
         super().__post_init__()
+        msgspec.structs.force_setattr(self, "url", Url(str.__str__(url)))
         headers = self.headers
         if not (isinstance(headers, HeaderSource | Mapping) or callable(headers) or headers is None):
             raise SettingsError(
@@ -67,8 +71,7 @@ class TransportConfig(Settings, frozen=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return names and values to print, without the secrets that a URL may hold."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
-        shown = {"url": redacted(self.url), "dialect": self.dialect_name}
-        return list((values | shown).items())
+        return list((values | {"dialect": self.dialect_name}).items())
 
     def __repr__(self) -> str:
         return (

@@ -1,10 +1,44 @@
-"""The URLs of settings: whether one can be used, and how it is shown."""
+"""The URLs of settings: whether one can be used, and how it is shown.
+
+A URL may hold secrets: a user and a password, tokens in its query, a fragment. No list of words can tell
+which values are secret, so each is hidden. The path isn't: it is what people look for in a log.
+"""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from collections.abc import Collection
+from urllib.parse import unquote_plus, urlsplit
 
 from chatlab.errors import SettingsError
+
+HIDDEN = "***"
+"""What stands in the place of a secret."""
+MIN_SECRET = 4
+"""Characters of the shortest secret that `scrub` looks for: shorter ones occur in any text."""
+
+_PREFIX = re.compile(r"(?:[A-Za-z][-+.0-9A-Za-z]*:)?//")
+_AUTHORITY = re.compile(r"[^/\\?#]*")
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
+_NO_PORT = re.compile(r"([^:\[\]]*:)[^:\[\]]+")
+
+
+class Url(str):
+    """A URL that shows no secret: `str`, `repr` and `format` hide user, password, query values and fragment.
+
+    For all else it is the text as it was given: equal to it, and parsed, sliced and joined like it.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return redacted(self)
+
+    def __repr__(self) -> str:
+        return repr(redacted(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(redacted(self), spec)
 
 
 def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
@@ -25,26 +59,64 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
         elif not url.isprintable() or " " in url or parts.fragment:
             problem = "has no spaces, control characters or #fragment"
     except ValueError as error:
-        problem = f"is a valid URL ({error})"
+        problem = f"is a valid URL ({parse_problem(error)})"
     if problem:
         raise SettingsError(
             f"{owner}.url: give a URL that {problem}, such as {schemes[0]}://127.0.0.1:8000/, got {shown!r}"
         )
 
 
-_SECRET_WORDS = ("token", "key", "secret", "auth", "pass", "session", "signature", "credential")
+def parse_problem(error: ValueError) -> str:
+    """Return what `urlsplit` says, without what it quotes: that may be a part of a password."""
+    words = str(error).partition(" as ")[0]
+    return words if "'" not in words else "a host or a port that is none"
 
 
 def redacted(url: str) -> str:
-    """Return the URL with user names, passwords and secret-looking query values replaced by `***`."""
-    head, mark, query = url.partition("?")
-    scheme, slashes, rest = head.partition("//")
-    authority, slash, path = rest.partition("/")
-    if "@" in authority:
-        authority = "***@" + authority.rpartition("@")[2]
-    pairs = []
-    for pair in query.split("&"):
-        name, equals, value = pair.partition("=")
-        secret = value and any(word in name.lower() for word in _SECRET_WORDS)
-        pairs.append(name + equals + ("***" if secret else value))
-    return scheme + slashes + authority + slash + path + mark + "&".join(pairs)
+    """Return the URL with `***` for its user and password, each value of its query, and its fragment.
+
+    Where it can't be told what a password is, as in what is no URL, all before the last @ is hidden.
+    """
+    text = str.__str__(url)
+    prefix = found[0] if (found := _PREFIX.match(text)) else ""
+    rest = text[len(prefix) :]
+    host = _authority(rest).rpartition("@")[2]
+    at = rest.rfind("@") if not prefix or not _HOST.fullmatch(host) else _authority(rest).rfind("@")
+    if at >= 0:
+        prefix, rest = f"{prefix}{HIDDEN}@", rest[at + 1 :]
+    host = _authority(rest)
+    password = None if _HOST.fullmatch(host) else _NO_PORT.fullmatch(host)  # as in ws://ada:password
+    shown = password[1] + HIDDEN if password else host
+    rest, sharp, fragment = rest[len(host) :].partition("#")
+    path, mark, query = rest.partition("?")
+    values = "&".join(map(_hide_value, query.split("&")))
+    return f"{prefix}{shown}{path}{mark}{values}{sharp}{HIDDEN if fragment else ''}"
+
+
+def _authority(text: str) -> str:
+    found = _AUTHORITY.match(text)
+    return found[0] if found else ""
+
+
+def _hide_value(pair: str) -> str:
+    """A field without = may be all value."""
+    name, equals, value = pair.partition("=")
+    return f"{name}={HIDDEN if value else ''}" if equals else HIDDEN if pair else ""
+
+
+def secrets_of(url: str) -> frozenset[str]:
+    """Return what a URL hides, as it stands there and decoded, if it is long enough to be looked for."""
+    text = str.__str__(url)
+    rest, _, fragment = text.partition("#")
+    head, _, query = rest.partition("?")
+    user, _, password = _authority(head.partition("//")[2]).rpartition("@")[0].partition(":")
+    fields = [pair.partition("=")[2] if "=" in pair else pair for pair in query.split("&")]
+    raw = {user, password, fragment, *fields}
+    return frozenset(s for s in raw | {unquote_plus(s) for s in raw} if len(s) >= MIN_SECRET)
+
+
+def scrub(text: str, secrets: Collection[str]) -> str:
+    """Return a text with `***` for each secret in it, the longest first: a server's words may quote them."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text

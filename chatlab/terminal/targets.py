@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from chatlab.errors import SettingsError
 from chatlab.live import kinds
 from chatlab.live.kinds import make_config
 from chatlab.live.transport import ChatTransport
-from chatlab.settings import HeartbeatConfig, OutboxConfig, redacted
+from chatlab.settings import HeartbeatConfig, OutboxConfig, Url, parse_problem, redacted
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
 """More often than the default: whoever looks on wants to see the round trip, and soon that a link is dead."""
@@ -32,6 +32,9 @@ class Target(Struct, frozen=True, kw_only=True):
     history: int = 50
     after: str | None = None
     outbox: OutboxConfig = OutboxConfig(overflow="reject")
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "url", Url(str.__str__(self.url)))
 
     @property
     def secure(self) -> bool:
@@ -88,4 +91,4 @@ def check_scheme(url: str) -> None:
     try:
         urlsplit(url)
     except ValueError as error:
-        raise SettingsError(f"url: {error}, got {redacted(url)!r}") from None
+        raise SettingsError(f"url: {parse_problem(error)}, got {redacted(url)!r}") from None
