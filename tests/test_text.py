@@ -1,9 +1,17 @@
 """Text that can't deceive who reads it (HOSTILE A06, A75)."""
 
+import json
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.text import visible, visible_line, whole
+
+HIDDEN = json.loads((Path(__file__).parent / "js" / "hidden.json").read_text(encoding="utf-8"))
+"""What is made visible, by its code point: in `both` languages, and in Python alone."""
+EVERY_CHARACTER = [chr(code) for code in (*range(0x3100), *range(0xD700, 0x10100), *range(0xE0000, 0xE0200))]
+"""All but letters of East Asia and beyond, and emoji."""
 
 
 @given(st.text(st.characters(codec=None)))
@@ -30,3 +38,9 @@ def test_a75_no_control_character_and_no_override_reaches_a_terminal(text: str) 
 def test_line_feeds_stay_where_lines_are_wanted() -> None:
     assert visible("a\r\nb\x1b[0m\u202e") == "a\nb\u27e8ESC\u27e9[0m\u27e8RLO\u27e9"
     assert visible_line("a\nb") == "a\u21b5b"
+
+
+def test_a74_of_all_characters_just_those_of_the_table_are_made_visible() -> None:
+    names = {chr(int(code, 16)): name for code, name in (HIDDEN["both"] | HIDDEN["python"]).items()}
+    wanted = [f"\u27e8{names[each]}\u27e9" if each in names else whole(each) for each in EVERY_CHARACTER]
+    assert visible("|".join(EVERY_CHARACTER)) == "|".join(wanted)

@@ -197,6 +197,24 @@ def test_recovery_runs_from_the_faults_end() -> None:
     assert chat.measure()["recovery_p50"] is None
 
 
+@pytest.mark.parametrize(
+    ("lost_at", "recovery"),
+    [
+        (10.0, 30.0),  # at the instant at which the first fault begins: from that one's end
+        (20.0, 30.0),  # at that at which it ends
+        (39.9, 30.0),
+        (40.0, 9.0),  # at that at which the second begins, which is over after a second
+        (41.0, 9.0),
+        (9.9, None),
+    ],
+)
+def test_a_loss_belongs_to_the_latest_fault_that_has_begun(lost_at: float, recovery: float | None) -> None:
+    chat = Chat(people=1)
+    for status, at in [(CONNECTED, 1.0), (RECONNECTING, lost_at), (CONNECTED, 50.0)]:
+        chat.ledger.changed(0, status, at)
+    assert chat.measure([(10.0, 20.0), (40.0, 41.0)])["recovery_p50"] == recovery
+
+
 def test_time_in_each_status_adds_up() -> None:
     chat = Chat(people=2, connected_at=10.0)
     chat.ledger.changed(0, RECONNECTING, 40.0)

@@ -1,4 +1,7 @@
-from datetime import UTC, datetime, timedelta, timezone
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 from hypothesis import given
@@ -57,6 +60,30 @@ def test_a_time_of_another_day_has_its_date_and_one_that_is_none_does_no_harm() 
     assert clock(earlier) == f"{earlier.astimezone():%Y-%m-%d %H:%M:%S}"
     absurd = datetime.min.replace(tzinfo=timezone(timedelta(hours=23)))  # Before the year 1 in UTC.
     assert clock(absurd) == "--:--:--"
+
+
+class Noon(datetime):
+    """A time of day at which it is another day in the far east, and in the far west."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Noon:
+        return cls(2024, 2, 29, 11, 30, tzinfo=UTC).astimezone(tz)
+
+
+@pytest.mark.parametrize("ahead", [0, 14, -12, 5.5])
+def test_today_is_the_reader_s_day_not_that_in_utc(ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    offset = timedelta(hours=ahead)
+    today = (Noon.now(UTC) + offset).date()
+    monkeypatch.setattr("chatlab.terminal.lines.datetime", Noon)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", f"XXX{-int(ahead)}:{int(abs(ahead) % 1 * 60):02}")  # POSIX counts westwards.
+        time.tzset()
+        for hours in range(-30, 31):
+            at = Noon.now(UTC) + timedelta(hours=hours)
+            local = (at + offset).replace(tzinfo=None)
+            date = "" if local.date() == today else f"{local:%Y-%m-%d} "
+            assert clock(at) == f"{date}{local:%H:%M:%S}"
+    time.tzset()
 
 
 @pytest.mark.parametrize(
