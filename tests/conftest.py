@@ -13,6 +13,8 @@ IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 # Several pytest runs may share this file, so that the last one can tell what all of them skipped.
 SKIPPED_FILE = os.environ.get("CHATLAB_SKIPPED")
 SKIPPED = pytest.StashKey[list[str]]()
+REPEATED = "repeated"
+"""The property by which a test says what it had to do again until it passed."""
 
 # No test asserts speed, on a busy machine least of all.
 settings.register_profile("chatlab", deadline=None, derandomize=IN_CI, print_blob=True)
@@ -50,7 +52,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         file = Path(SKIPPED_FILE)
         skipped = [*(file.read_text(encoding="utf-8").splitlines() if file.exists() else []), *skipped]
         file.write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
-    if skipped:
-        terminalreporter.section("skipped for want of a program")
-        for line in skipped:
+    repeated = [
+        f"{report.nodeid}: {value}"
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == REPEATED
+    ]
+    for title, lines in (("skipped for want of a program", skipped), ("passed on repetition", repeated)):
+        if lines:
+            terminalreporter.section(title)
+        for line in lines:
             terminalreporter.line(line)
