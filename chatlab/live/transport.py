@@ -124,6 +124,17 @@ class ChatTransport:
         room, sender = self.config.room, self.config.sender
         return f"{type(self).__name__}(room={room!r}, sender={sender!r}, {self.status.value})"
 
+    # Where it stands in the room
+
+    @property
+    def cursor(self) -> str | None:
+        """The id after which it asks for more when it connects; None: it asks for the history."""
+        return self._machine.cursor.last_id
+
+    def resume(self, after: str) -> None:
+        """Ask for what came after a message that another transport has received, at the next connection."""
+        self._machine.cursor.move(after)
+
     # Connecting
 
     async def connect(self) -> None:
@@ -217,8 +228,9 @@ class ChatTransport:
                 except OutboxFull:
                     await self._sending.room.wait()
 
-    def submit(self, message: OutgoingMessage | str) -> Receipt:
-        """Hand over a message from any thread, without waiting.
+    def submit(self, message: OutgoingMessage | str, *, again: bool = False) -> Receipt:
+        """Hand over a message from any thread, without waiting. One that another transport may have sent
+        already goes out `again`: before those that were never sent, and however full the outbox is.
 
         Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`.
         """
@@ -228,7 +240,7 @@ class ChatTransport:
             message = OutgoingMessage(text=message.text, data=message.data, client_id=self._new_id())
         driver = self._driver
         receipt = self._receipts.new(message)
-        for effect in driver.feed(Submit(message)):
+        for effect in driver.feed(Submit(message, again)):
             if type(effect) is Refuse:
                 self._receipts.withdraw(receipt)
                 raise OutboxFull(

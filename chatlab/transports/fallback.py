@@ -60,6 +60,7 @@ from chatlab.dialects.base import Dialect
 from chatlab.messages import ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import FallbackConfig, TransportConfig
 from chatlab.transports.backoff import Backoff, Uniform
+from chatlab.transports.cursor import Cursor
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
     Answered,
@@ -147,6 +148,11 @@ class FallbackMachine:
         return type(self._config.transports[self._index]).__name__
 
     @property
+    def cursor(self) -> Cursor:
+        """Where it stands in the room."""
+        return self._ledger.cursor
+
+    @property
     def queued(self) -> int:
         """How many accepted messages were never sent."""
         return self._ledger.queued
@@ -182,7 +188,7 @@ class FallbackMachine:
                 self._tick(now, out)
             case Submit():
                 if self._current is None:
-                    self._ledger.submit(event.message, now, out)
+                    self._ledger.submit(event.message, now, out, again=event.again)
                 else:
                     self._give(self._current, event, now, out)
             case Connect():

@@ -16,6 +16,7 @@ from chatlab.dialects.base import Dialect, HttpDialect
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import HttpConfig
 from chatlab.transports.backoff import Uniform
+from chatlab.transports.cursor import Cursor
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
     Answered,
@@ -108,6 +109,11 @@ class HttpMachine(ABC):
         return self._standing.status
 
     @property
+    def cursor(self) -> Cursor:
+        """Where it stands in the room."""
+        return self._ledger.cursor
+
+    @property
     def queued(self) -> int:
         """How many accepted messages were never sent."""
         return self._ledger.queued
@@ -143,7 +149,7 @@ class HttpMachine(ABC):
             case Tick():
                 self._tick(now, out)
             case Submit():
-                self._ledger.submit(event.message, now, out)
+                self._ledger.submit(event.message, now, out, again=event.again)
             case Connect():
                 if not active or self._drain_until < inf:
                     self._drain_until = inf

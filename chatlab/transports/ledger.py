@@ -82,11 +82,14 @@ class Ledger:
         other.cursor = self.cursor
         return other
 
-    def submit(self, message: OutgoingMessage, now: float, out: list[Effect]) -> None:
-        """Accept a message, or refuse it."""
+    def submit(self, message: OutgoingMessage, now: float, out: list[Effect], *, again: bool = False) -> None:
+        """Accept a message, or refuse it; one that may have been sent already goes out `again`, and is never
+        refused for want of room."""
         outbox, size = self.outbox, message.size
         if message.client_id in outbox:
             out.append(Refuse(message.client_id, "duplicate"))
+        elif again:
+            outbox.put_back(message, size, now)
         elif not outbox.accepts(size):
             out.append(Refuse(message.client_id, "full"))
         elif dropped := outbox.push(message, size, now):

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from chatlab.dialects.base import Answer, Request
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
+from chatlab.transports.cursor import Cursor
 
 FailureKind = Literal["close", "http", "refused", "dns", "timeout", "reset", "tls", "protocol"]
 
@@ -66,10 +67,15 @@ class Disconnect(Struct, frozen=True, tag=True):
 
 
 @final
-class Submit(Struct, frozen=True, tag=True, gc=False):
-    """The application hands over a message, which has a `client_id`."""
+class Submit(Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
+    """The application hands over a message, which has a `client_id`.
+
+    One that another transport may have sent already goes out `again`: under the same id, before those that were
+    never sent, and however full the outbox is.
+    """
 
     message: OutgoingMessage
+    again: bool = False
 
 
 @final
@@ -277,6 +283,14 @@ class Machine(Protocol):
 
     def accepts(self, message: OutgoingMessage) -> bool:
         """Whether the outbox has room for this message, by its overflow policy."""
+
+
+class Reader(Machine, Protocol):
+    """A machine that resumes where its cursor stands."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where it stands in the room."""
 
 
 class Links:

@@ -17,7 +17,7 @@ from chatlab.transports.backoff import Uniform
 from chatlab.transports.fallback import FallbackMachine
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.long_polling import LongPollingMachine
-from chatlab.transports.machine import Links, Machine
+from chatlab.transports.machine import Links, Machine, Reader
 from chatlab.transports.short_polling import ShortPollingMachine
 from chatlab.transports.sse import SSEMachine
 from chatlab.transports.websocket import WebSocketMachine
@@ -30,7 +30,7 @@ def make_machine(
     *,
     ledger: Ledger | None = None,
     links: Links | None = None,
-) -> Machine:
+) -> Reader:
     """Return the machine for these settings.
 
     Errors: `SettingsError` where the dialect can't be spoken over that transport, or there is no such

@@ -92,6 +92,10 @@ class Outbox:
         self._bytes += size
         return dropped
 
+    def put_back(self, message: OutgoingMessage, size: int, now: float) -> None:
+        """Let a message be sent that another outbox has held: behind others like it, before the queue."""
+        self._resend[message.client_id] = Entry(message, now, size)
+
     def _pop_oldest(self) -> Entry:
         queue = self._queue
         entry = queue.pop(next(iter(queue)))

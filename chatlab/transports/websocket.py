@@ -61,6 +61,7 @@ from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
+from chatlab.transports.cursor import Cursor
 from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.hints import heartbeat_refused, not_there
 from chatlab.transports.ledger import Ledger
@@ -199,6 +200,11 @@ class WebSocketMachine:
         return self._standing.status
 
     @property
+    def cursor(self) -> Cursor:
+        """Where it stands in the room."""
+        return self._ledger.cursor
+
+    @property
     def queued(self) -> int:
         """How many accepted messages were never sent."""
         return self._ledger.queued
@@ -227,7 +233,7 @@ class WebSocketMachine:
         elif type(event) is Tick:
             self._tick(now, out)
         elif type(event) is Submit:
-            self._ledger.submit(event.message, now, out)
+            self._ledger.submit(event.message, now, out, again=event.again)
             if isinstance(state, Online):
                 self._flush(state.link, out)
             if not self._ledger.ages:

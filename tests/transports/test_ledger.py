@@ -159,3 +159,13 @@ def test_a_ledger_without_outbox_reads_at_the_same_place() -> None:
     other.outbox = it.outbox
     assert taken(other) == "a"
     assert len(it.outbox) == 0, "without acks here as there"
+
+
+def test_what_goes_out_again_is_neither_refused_nor_drops_another() -> None:
+    it = ledger(max_size=1)
+    assert submitted(it, "b") == []
+    out: list[Effect] = []
+    for id in ("a", "b"):
+        it.submit(OutgoingMessage("hi", client_id=id), 0.0, out, again=True)
+    assert out == [Refuse("b", "duplicate")]
+    assert [taken(it) for _ in range(3)] == ["a", "b", None]

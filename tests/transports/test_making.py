@@ -6,6 +6,7 @@ import pytest
 
 from chatlab.dialects import find_dialect
 from chatlab.errors import SettingsError
+from chatlab.messages import OutgoingMessage
 from chatlab.settings import (
     AnyConfig,
     FallbackConfig,
@@ -18,7 +19,7 @@ from chatlab.settings import (
 from chatlab.transports.fallback import FallbackMachine
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.long_polling import LongPollingMachine
-from chatlab.transports.machine import Connect, Fetch, Links, OpenWebSocket
+from chatlab.transports.machine import Connect, Fetch, Links, OpenWebSocket, Submit
 from chatlab.transports.making import make_machine
 from chatlab.transports.short_polling import ShortPollingMachine
 from chatlab.transports.sse import SSEMachine
@@ -83,3 +84,19 @@ def test_a_fallback_of_websockets_takes_any_dialect() -> None:
 def test_links_are_numbered_from_1() -> None:
     links = Links()
     assert [links.next() for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [WEBSOCKET, SSE, LONG, FallbackConfig(transports=(WEBSOCKET, SSE))],
+    ids=lambda c: type(c).__name__,
+)
+def test_a_machine_goes_on_where_another_one_stood(config: AnyConfig) -> None:
+    machine = make_machine(config, CHATLAB, lambda: 0.0)
+    assert machine.cursor.last_id is None
+    machine.cursor.move("e-7")
+    for id, again in (("new", False), ("old", True)):
+        machine.handle(Submit(OutgoingMessage("hi", client_id=id), again), 0.0)
+    opening, *_ = (e for e in machine.handle(Connect(), 0.0) if isinstance(e, OpenWebSocket | Fetch))
+    assert "e-7" in str(opening)
+    assert "history" not in str(opening)

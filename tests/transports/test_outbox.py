@@ -190,3 +190,15 @@ def test_what_is_in_flight_expires_only_once_it_waits_again() -> None:
     assert outbox.expire(11.0) == ["a", "b"]
     assert taken(outbox) == ["c"]
     assert outbox.deadline == inf
+
+
+# What another outbox has held.
+
+
+def test_A66_what_is_put_back_goes_first_in_order_and_fills_no_place() -> None:
+    outbox = outbox_of("c", "d", max_size=2, overflow="reject")
+    for id in ("a", "b"):
+        outbox.put_back(OutgoingMessage("x", client_id=id), 1, 5.0)
+    assert (len(outbox), outbox.queued, outbox.accepts(1)) == (4, 2, False)
+    assert outbox.settle("a"), "it may have been sent before"
+    assert taken(outbox) == ["b", "c", "d"]
