@@ -122,6 +122,10 @@ ROWS: dict[str, Row] = {
     "A81": Row("server", "limits on connections, queues, bodies, headers and rates"),
     "A82": Row("server", "it listens on loopback, and stops with its owner"),
     "A83": Row("network", "every fault of the proxy, in each direction, on each transport"),
+    "A84": Row("the user's code", "what it raises, were it `SystemExit`, ends nothing that others share"),
+    "A85": Row("the user's code", "a forked process gets threads of its own, or one clear error"),
+    "A86": Row("the user's code", "code that blocks holds up nobody else"),
+    "A87": Row("the user's code", "a function for headers gets the failure only where it asks for it"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -278,6 +279,64 @@ def test_headers_come_from_a_mapping_a_function_or_nowhere() -> None:
     fixed = WebSocketConfig(url=URL, headers={"X-A": "b"}).headers
     assert (fixed(), fixed.renewable) == ({"X-A": "b"}, False)
     assert WebSocketConfig(url=URL).headers() == {}
+
+
+class _Renewing:
+    def __call__(self, failure: object = None) -> dict[str, str]:
+        return {"X": str(failure)}
+
+
+FUNCTIONS: dict[str, tuple[Any, str]] = {
+    "one parameter": (lambda first: {"X": str(first)}, "401"),
+    "failure with a default": (lambda failure=None: {"X": str(failure)}, "401"),
+    "failure by name": (lambda *, failure: {"X": str(failure)}, "401"),
+    "failure behind a default": (lambda token="t", failure=None: {"X": f"{token}{failure}"}, "t401"),
+    "one without a default": (lambda first, token="t": {"X": f"{token}{first}"}, "t401"),
+    "an object": (_Renewing(), "401"),
+    "a partial of the rest": (partial(lambda token, failure: {"X": f"{token}{failure}"}, "t"), "t401"),
+    "a default": (lambda token="t": {"X": token}, "t"),
+    "two defaults": (lambda token="t", other="u": {"X": token + other}, "tu"),
+    "a default by name": (lambda *, token="t": {"X": token}, "t"),
+    "none": (lambda: {"X": "none"}, "none"),
+    "a bound method": ({"X": "kept"}.copy, "kept"),
+    "whatever there may be": (lambda *rest, **named: {"X": f"{rest}{named}"}, "(){}"),
+    "of C, without a signature": (type("Named", (dict,), {}), ""),
+}
+
+
+@pytest.mark.parametrize(("function", "sent"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_A87_a_function_for_headers_gets_the_failure_only_where_it_asks_for_it(
+    function: Any, sent: str
+) -> None:
+    source = HeaderSource(function)
+    assert dict(source("401")).get("X", "") == sent
+    assert source.renewable
+    assert source.calls_plainly
+
+
+@pytest.mark.parametrize("function", [lambda a, b: {}, lambda *, token: {}], ids=["two", "by another name"])
+def test_A87_a_function_for_headers_that_needs_more_is_refused(function: Any) -> None:
+    with pytest.raises(SettingsError, match="with one, `failure`; the given one needs"):
+        WebSocketConfig(url=URL, headers=function)
+
+
+class _Async:
+    async def __call__(self) -> dict[str, str]:
+        return {}
+
+
+async def _headers(token: str = "") -> dict[str, str]:
+    return {}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [_headers, partial(_headers, "t"), _Async(), _Async().__call__],
+    ids=["function", "partial", "object", "method"],
+)
+def test_what_is_async_is_not_called_plainly(function: Any) -> None:
+    assert not HeaderSource(function).calls_plainly
+    assert not HeaderSource({}).calls_plainly
 
 
 def test_a_copy_keeps_its_headers() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from chatlab.live.foreign import Unanswered, call_apart, report, was_cancelled
 from chatlab.settings import TransportConfig
 from chatlab.transports.machine import Event, Failure
 
@@ -40,12 +41,23 @@ async def user_headers(
 ) -> dict[str, str] | Failure:
     """Return the user's headers for one attempt; a `Failure` where they can't be had, or can't be sent.
 
-    That failure is final: the user's function would only fail again.
+    That failure is final: the user's function would only fail again. One that isn't `async` is called on a
+    thread of its own, where it may block.
     """
+    source = config.headers
     try:
-        headers = config.headers(failure)
+        if source.calls_plainly:
+            headers = await call_apart(lambda: source(failure), source)
+        else:
+            headers = source(failure)
         headers = dict(await headers if inspect.isawaitable(headers) else headers)
-    except Exception as error:
+    except Unanswered:
+        return Failure("timeout", reason="the headers function hasn't returned from earlier calls")
+    except BaseException as error:
+        if was_cancelled(error) or isinstance(error, GeneratorExit):
+            raise
+        if not isinstance(error, Exception):
+            report("the headers function", error, asyncio.get_running_loop())
         # The text of the error may hold a token, so only its kind is told.
         return Failure("protocol", reason=f"the headers function raised {type(error).__name__}")
     problem = headers_problem(headers, latin1=latin1)

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
+
+from chatlab.errors import SettingsError
 
 
 class HeaderSource:
-    """Extra request headers, made anew for each attempt where the user gave a function; never printed."""
+    """Extra request headers, made anew for each attempt where the user gave a function; never printed.
 
-    __slots__ = ("_source", "_takes_failure", "renewable")
+    A function gets the failure that a renewed token should mend (or None) in its parameter `failure`, or in
+    the one parameter that has no default. One with neither is called without arguments: in
+    `lambda token=token: …` the default is the user's.
+
+    Errors: `SettingsError` where a function needs more than that.
+    """
+
+    __slots__ = ("_failure", "_source", "renewable")
 
     def __init__(self, source: Mapping[str, str] | Callable[..., Any] | None) -> None:
         self._source = source
         self.renewable = callable(source)
-        self._takes_failure = callable(source) and _takes_argument(source)
+        self._failure = _failure_of(source) if callable(source) else "no"
+
+    @property
+    def calls_plainly(self) -> bool:
+        """Whether making the headers may block: the source is a function, and no coroutine function."""
+        source = self._source
+        return callable(source) and not runs_async(source)
 
     def __call__(self, failure: Any = None) -> Any:
         """Return the headers as a mapping, or what can be awaited for one.
 
         `failure` is the refusal that a renewed token should mend, if any; it is passed on to a function that
-        takes an argument.
+        asks for it.
         """
         source = self._source
         if not callable(source):
             return source or {}
-        return source(failure) if self._takes_failure else source()
+        if self._failure == "by name":
+            return source(failure=failure)
+        return source(failure) if self._failure == "first" else source()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HeaderSource) and self._source == other._source
@@ -37,9 +54,33 @@ class HeaderSource:
         return "HeaderSource(none)" if self._source is None else "HeaderSource(hidden)"
 
 
-def _takes_argument(function: Callable[..., Any]) -> bool:
+def runs_async(function: Any) -> bool:
+    """Whether a call gives a coroutine: of an `async def`, also behind a partial or in an object."""
+    while hasattr(function, "func"):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  # of an object whose class defines it as `async def`
+    )
+
+
+def _failure_of(function: Callable[..., Any]) -> Literal["by name", "first", "no"]:
+    """Return how a function asks for the failure."""
     try:
-        inspect.signature(function).bind(None)
-    except TypeError:
-        return False
-    return True
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # One of C that tells nothing of itself.
+        return "no"
+    if any(one.name == "failure" and one.kind in (_EITHER, _BY_NAME) for one in parameters):
+        return "by name"
+    needed = [one for one in parameters if one.default is one.empty and one.kind not in _REST]
+    if not needed:
+        return "no"
+    if len(needed) > 1 or needed[0].kind is _BY_NAME:
+        raise SettingsError(
+            "headers: give a function without parameters, or with one, `failure`; the given one needs "
+            + " and ".join(one.name for one in needed)
+        )
+    return "first"
+
+
+_EITHER, _BY_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -20,7 +20,8 @@ class TransportConfig(Settings, frozen=True):
 
     `history` is how many of the room's latest messages a first connection asks for (None: all); with `after`,
     the id of a message that another transport has received, it asks for what came after that. `headers` is
-    a mapping, or a function called before each attempt with the failure that a renewed token should mend, or
+    a mapping, or a function called before each attempt, on a thread of its own unless it is `async`. A
+    parameter `failure`, or the one without a default, gets the failure that a renewed token should mend, or
     None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
     `url` is a `Url`: wherever it is shown, `***` stands for its secrets, but not for its path.
     `dialect` is the name of one, or a `Dialect` of the user's own.

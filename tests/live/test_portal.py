@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from chatlab.live.portal import background_loop, background_portal
+import pytest
+
+from chatlab.live.portal import Portal, background_loop, background_portal
+from tests.live.forks import in_a_fork
 
 
 def test_all_threads_get_the_same_portal_and_loop() -> None:
@@ -33,9 +37,58 @@ def test_importing_starts_nothing_and_the_interpreter_ends_in_silence() -> None:
     code = (
         "import asyncio, threading, chatlab.live.portal as p\n"
         "assert threading.active_count() == 1\n"
-        "p.background_portal().start_task_soon(asyncio.sleep, 0)\n"
+        "p.background_portal().call(asyncio.sleep, 0)\n"
         "assert threading.active_count() == 2\n"
     )
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_A84_what_would_end_a_program_is_logged_and_the_loop_goes_on(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    portal = Portal()
+
+    def leave() -> None:
+        raise error("from a callback")
+
+    portal.loop.call_soon_threadsafe(leave)
+    assert await asyncio.to_thread(portal.call, asyncio.sleep, 0, "still there") == "still there"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "from a callback" in caplog.text
+    portal._close()
+    assert portal.loop.is_closed()
+
+
+async def test_A84_a_closed_loop_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatlab.live.portal._portal", None)
+    first = background_portal()
+    first._close()
+    second = background_portal()
+    assert second is not first
+    assert await asyncio.to_thread(second.call, asyncio.sleep, 0, "new") == "new"
+    second._close()
+
+
+async def test_whoever_is_in_the_thread_cannot_wait_for_it() -> None:
+    portal = background_portal()
+
+    async def wait_for_itself() -> None:
+        portal.call(asyncio.sleep, 0)
+
+    with pytest.raises(RuntimeError, match="call it from another one"):
+        await asyncio.to_thread(portal.call, wait_for_itself)
+
+
+def test_A85_a_forked_process_has_a_loop_of_its_own() -> None:
+    parents = background_loop()
+
+    def look() -> str:
+        answer = background_portal().call(asyncio.sleep, 0, "own")
+        return str(answer) if background_loop() is not parents else "shared"
+
+    assert in_a_fork(look) == "own"
+    assert background_loop() is parents
+    assert background_portal().call(asyncio.sleep, 0, "alive") == "alive"

@@ -1,0 +1,93 @@
+"""The user's own code: whatever it raises, and however long it takes, nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from chatlab.errors import ConnectError
+from chatlab.live import foreign
+from chatlab.live.foreign import MAX_CALLS, Unanswered, call_apart
+from chatlab.live.server import EmbeddedServer
+from chatlab.messages import DeliveryState
+from tests.live.watch import OVER_HTTP, PATIENCE, talking, until
+
+ERRORS = {
+    "exit": SystemExit,
+    "interrupt": KeyboardInterrupt,
+    "cancelled": asyncio.CancelledError,
+    "generator": GeneratorExit,
+    "iteration": StopIteration,
+    "error": ValueError,
+}
+every_error = pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+
+
+@every_error
+@pytest.mark.parametrize("kind", ["websocket", *OVER_HTTP])
+@pytest.mark.parametrize("style", ["plain", "async"])
+async def test_A84_whatever_a_function_for_headers_raises_ends_that_transport_only(
+    error: type[BaseException], kind: str, style: str
+) -> None:
+    def plain() -> dict[str, str]:
+        raise error("token")
+
+    async def later() -> dict[str, str]:
+        raise error("token")
+
+    if style == "async" and error in (StopIteration, GeneratorExit):
+        return  # Python makes a RuntimeError of the one; the other ends the coroutine that calls it.
+    headers: Any = plain if style == "plain" else later
+    async with EmbeddedServer() as server:
+        url = server.ws_url if kind == "websocket" else server.url
+        with (
+            talking("websocket", server.ws_url, "bystander") as (bystander, _),
+            talking(kind, url, headers=headers) as (transport, _),
+        ):
+            await bystander.connect()
+            with pytest.raises(ConnectError, match="the headers function raised"):
+                await asyncio.wait_for(transport.connect(), PATIENCE)
+            assert await (await bystander.send("still there")).settled() is DeliveryState.ACKED
+            await bystander.disconnect()
+
+
+async def test_A86_a_function_for_headers_that_blocks_holds_nobody_up() -> None:
+    gate, called = threading.Event(), threading.Event()
+
+    def token() -> dict[str, str]:
+        called.set()
+        gate.wait(PATIENCE)
+        return {"Authorization": "Bearer x"}
+
+    async with EmbeddedServer() as server:
+        with (
+            talking("websocket", server.ws_url, "bystander") as (bystander, _),
+            talking("websocket", server.ws_url, headers=token) as (transport, _),
+        ):
+            await bystander.connect()
+            connecting = asyncio.create_task(transport.connect())
+            await until(called.is_set)
+            assert await (await bystander.send("meanwhile")).settled() is DeliveryState.ACKED
+            assert not connecting.done()
+            gate.set()
+            await connecting
+            await transport.disconnect()
+            await bystander.disconnect()
+
+
+async def test_A86_a_function_that_hangs_takes_a_bounded_number_of_threads() -> None:
+    gate, owner = threading.Event(), object()
+    calls = [asyncio.create_task(call_apart(gate.wait, owner)) for _ in range(MAX_CALLS)]
+    await asyncio.sleep(0)
+    for call in calls[: MAX_CALLS // 2]:
+        call.cancel()  # As a connect timeout does; the thread isn't free thereby.
+    with pytest.raises(Unanswered):
+        await call_apart(gate.wait, owner)
+    assert await call_apart(lambda: "another's", object()) == "another's"
+    gate.set()
+    assert await asyncio.wait_for(calls[-1], PATIENCE) is True
+    await until(lambda: not foreign._under_way)
+    assert await call_apart(lambda: "again", owner) == "again"
