@@ -6,7 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chatlab.errors import ChatSendError, ConnectError, InvalidMessage, OutboxFull, SettingsError
+    from chatlab.errors import (
+        ChatSendError,
+        ConnectError,
+        InvalidMessage,
+        OutboxFull,
+        SettingsError,
+        TryAgain,
+    )
     from chatlab.experiment.backoff import backoff_delays
     from chatlab.experiment.compare import compare
     from chatlab.experiment.run import Run
@@ -68,6 +75,7 @@ _HOMES = {
     "SSETransport": "live.http_transport",
     "Scenario": "experiment.scenario",
     "SettingsError": "errors",
+    "TryAgain": "errors",
     "ShortPollingConfig": "settings",
     "ShortPollingTransport": "live.http_transport",
     "StatusChange": "messages",
@@ -110,6 +118,7 @@ __all__ = [
     "ShortPollingConfig",
     "ShortPollingTransport",
     "StatusChange",
+    "TryAgain",
     "WebSocketConfig",
     "WebSocketTransport",
     "backoff_delays",

@@ -31,6 +31,19 @@ class ChatSendError(ChatError):
         self.reason = reason
 
 
+class TryAgain(ChatError):
+    """Raised by a user's `headers` function: it has failed, but may succeed later.
+
+    The attempt counts as failed and is retried like any other, after `retry_after` seconds at least. `reason`
+    is shown in the transport's status. (Network errors and HTTP statuses such as 503 are retried without.)
+    """
+
+    def __init__(self, reason: str = "", retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
 class OutboxFull(ChatError):
     """The outbox has no room, and its overflow policy is `reject`."""
 

@@ -126,6 +126,7 @@ ROWS: dict[str, Row] = {
     "A85": Row("the user's code", "a forked process gets threads of its own, or one clear error"),
     "A86": Row("the user's code", "code that blocks holds up nobody else"),
     "A87": Row("the user's code", "a function for headers gets the failure only where it asks for it"),
+    "A88": Row("all transports", "a headers function or a login that fails: retried unless it is a mistake"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

@@ -12,6 +12,7 @@ from chatlab.errors import (
     InvalidMessage,
     OutboxFull,
     SettingsError,
+    TryAgain,
 )
 
 
@@ -31,6 +32,16 @@ def test_connect_error_holds_what_decided_it() -> None:
 def test_send_error_holds_the_status(reason: str, text: str) -> None:
     error = ChatSendError(413, reason)
     assert (str(error), error.status, error.reason) == (text, 413, reason)
+
+
+def test_try_again_holds_when() -> None:
+    error = TryAgain("the vault is sealed", 3.0)
+    assert (str(error), error.reason, error.retry_after) == (
+        "the vault is sealed",
+        "the vault is sealed",
+        3.0,
+    )
+    assert (TryAgain().reason, TryAgain().retry_after) == ("", None)
 
 
 def test_event_too_large_keeps_the_events_before_it() -> None:

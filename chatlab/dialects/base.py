@@ -204,6 +204,11 @@ class HttpDialect:
         """Return what became of a sent message; None: it is a failure, which the failure table judges."""
         return Ack(client_id) if 200 <= answer.status < 300 else None
 
+    def retry_after(self, answer: Answer) -> float | None:
+        """Return the seconds that a refusal's body asks to wait, where its server says so there; None: it
+        doesn't. Such a wish counts if there is no `Retry-After` header."""
+        return None
+
     def post_typing(self, config: TransportConfig) -> Request | None:
         """Return the request that tells that the person types; None: there is no such thing."""
         return None

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Incoming, Page, Request, unreadable
 from chatlab.dialects.bodies import read_each
@@ -84,6 +85,10 @@ class _Sync(Struct):
     rooms: _Rooms = field(default_factory=_Rooms)
 
 
+class _Limited(Struct):
+    retry_after_ms: Annotated[float, Meta(ge=0, le=1e12)]
+
+
 class _Token(Struct):
     access_token: str
 
@@ -128,6 +133,9 @@ class MatrixHttp(HttpDialect):
         path = f"{API}/rooms/{{room}}/send/m.room.message/{{txn}}"
         return request_to("PUT", path, _JSON, _encode(_Text(body, data)).decode(), **where)
 
+    def retry_after(self, answer: Answer) -> float | None:
+        return wish_of(answer)
+
     def post_typing(self, config: TransportConfig) -> Request:
         body = _encode({"typing": True, "timeout": TYPING_TIME}).decode()
         where = {"room": config.room, "user": config.sender}
@@ -165,7 +173,18 @@ def token_of(body: bytes) -> str | None:
     """Return the token in a login's answer; None: there is none."""
     try:
         return msgspec.json.decode(body, type=_Token).access_token
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def wish_of(answer: Answer) -> float | None:
+    """Return the seconds that a refusal asks to wait; None: it doesn't.
+
+    Source: Matrix specification v1.9, "Rate limiting"; since v1.10 there is a `Retry-After` header, too.
+    """
+    try:
+        return msgspec.json.decode(answer.body, type=_Limited).retry_after_ms / 1000
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatlab.dialects.base import Dialect
 from chatlab.live.http import HttpLink
-from chatlab.live.request import Port
+from chatlab.live.request import Port, UserHeaders
 from chatlab.live.session import HttpSession
 from chatlab.live.websocket import WebSocketLink
 from chatlab.settings import AnyConfig, FallbackConfig, HttpConfig, WebSocketConfig
@@ -21,12 +21,15 @@ class Dialer:
         self._configs = config.transports if isinstance(config, FallbackConfig) else (config,)
         self._dialect = dialect
         self._sessions: dict[int, HttpSession] = {}
+        self._user_headers = [UserHeaders(config) for config in self._configs]
 
     def open(self, port: Port, effect: OpenWebSocket) -> WebSocketLink:
         """Return the connection that the machine asks for."""
         config = self._configs[effect.transport]
         assert isinstance(config, WebSocketConfig)
-        return WebSocketLink(port, config, effect, self._dialect.credentials)
+        return WebSocketLink(
+            port, config, effect, self._dialect.credentials, self._user_headers[effect.transport]
+        )
 
     def fetch(self, port: Port, effect: Fetch) -> HttpLink:
         """Return the request that the machine asks for."""

@@ -45,19 +45,27 @@ class BrokenAnswer(Exception):
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """Return the seconds that a `Retry-After` header asks for; None where there is none or it makes no sense.
 
-    Source: RFC 9110 §10.2.3.
+    A date is measured from `now`, which should be the answer's own `Date`: the server's clock may be another
+    than ours.
+
+    Source: RFC 9110 §10.2.3, §6.6.1.
     """
     if value is None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
+    at = moment(text)
+    return None if at is None else max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
+
+
+def moment(date: str | None) -> datetime | None:
+    """Return the time that a `Date` header tells; None where there is none or it makes no sense."""
     try:
-        at = parsedate_to_datetime(text)
+        at = parsedate_to_datetime(date.strip()) if date else None
+        return at if at is None or at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
 
 
 def printable(text: str, limit: int = MAX_REASON) -> str:
@@ -73,8 +81,8 @@ def opening_failure(error: Exception) -> Failure:
             response = error.response
             body = (response.body or b"")[: 2 * MAX_REASON].decode("utf-8", "replace").strip()
             reason = printable(body or response.reason_phrase)
-            waits = response.headers.get_all("Retry-After")
-            wait = retry_after(waits[0]) if len(waits) == 1 else None
+            waits, dates = (response.headers.get_all(name) for name in ("Retry-After", "Date"))
+            wait = retry_after(waits[0], moment(dates[0]) if dates else None) if len(waits) == 1 else None
             return Failure("http", response.status_code, reason, wait)
         case InvalidMessage() if isinstance(error.__cause__, EOFError | ConnectionError):
             return UNANSWERED

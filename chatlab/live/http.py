@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import anyio
 import httpx
+from msgspec.structs import replace
 
 from chatlab.dialects.base import Answer, Credentials
 from chatlab.live.body import beginning, pieces, whole
-from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, printable, request_failure, retry_after
-from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, user_headers
+from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, moment, printable, request_failure, retry_after
+from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem
 from chatlab.live.session import HttpSession, origin, unlogged
 from chatlab.transports.failures import STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
@@ -128,7 +129,7 @@ class HttpLink:
 
     async def _work(self) -> Answered | Closed:
         effect, session = self._effect, self._session
-        headers = await user_headers(session.config, effect.failure, latin1=False)
+        headers = await session.user_headers.get(effect.failure, latin1=False)
         if isinstance(headers, Failure):
             return Closed(self._link, headers)
         posts = effect.purpose == "post" and session.csrf_token
@@ -191,7 +192,7 @@ class HttpLink:
             body = await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)
         if self._effect.purpose == "csrf" and status == 200:
             return self._take_token(body)
-        return Answered(self._link, Answer(status, body, self._kept_headers(response)))
+        return Answered(self._link, self._kept(Answer(status, body), response))
 
     async def _stream(self, response: httpx.Response) -> Closed:
         self._report(Opened(self._link, response.headers.get("content-type", "")))
@@ -207,11 +208,15 @@ class HttpLink:
         self._session.csrf_token = token
         return Answered(self._link, Answer(200))
 
-    def _kept_headers(self, response: httpx.Response) -> dict[str, str]:
-        names = self._session.dialect.answer_headers - {"retry-after"} | {"content-type"}
-        kept = {name: response.headers[name] for name in sorted(names) if name in response.headers}
-        waits = response.headers.get_list("retry-after")
-        seconds = retry_after(waits[0]) if len(waits) == 1 else None
+    def _kept(self, answer: Answer, response: httpx.Response) -> Answer:
+        """Return the answer with the headers that a machine may need."""
+        headers, dialect = response.headers, self._session.dialect
+        names = dialect.answer_headers - {"retry-after"} | {"content-type"}
+        kept = {name: headers[name] for name in sorted(names) if name in headers}
+        waits = headers.get_list("retry-after")
+        seconds = retry_after(waits[0], moment(headers.get("date"))) if len(waits) == 1 else None
+        if seconds is None and answer.status >= 400:
+            seconds = dialect.retry_after(answer)
         if seconds is not None:
             kept["retry-after"] = str(ceil(seconds))  # Never a date: a machine has no calendar.
-        return kept
+        return replace(answer, headers=kept)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import secrets
+import zlib
 from typing import Any
 
 import httpx
 
-from chatlab.dialects.matrix import login, token_of
+from chatlab.dialects.base import Answer
+from chatlab.dialects.matrix import login, token_of, wish_of
+from chatlab.errors import TryAgain
+from chatlab.live.body import beginning, whole
+from chatlab.live.failures import BrokenAnswer, moment, printable, retry_after
 from chatlab.live.request import is_loopback, with_query
 from chatlab.live.session import unlogged
+from chatlab.transports.failures import FAILURES
+
+MAX_ANSWER = 64 * 1024
+"""Bytes of the largest answer to a login: a token, and what the server says of itself."""
+TIMEOUT = 10.0
+"""Seconds that each step of a login may take."""
 
 
 class MatrixLogin:
@@ -18,8 +29,10 @@ class MatrixLogin:
 
         LongPollingConfig(url=url, dialect="matrix", room="!…", headers=MatrixLogin(url, "ada", password))
 
-    It stays one device, so that what is sent again is known to the server. Errors: `PermissionError` where
-    the server refuses the password.
+    It stays one device, so that what is sent again is known to the server.
+
+    Errors: `PermissionError` where the server refuses the password, which is final. `TryAgain` where it can't
+    answer now, or something else answers in its place, such as a portal. httpx's where it can't be reached.
     """
 
     def __init__(self, url: str, user: str, password: str, *, device: str = "") -> None:
@@ -29,19 +42,37 @@ class MatrixLogin:
 
     async def __call__(self, failure: Any = None) -> dict[str, str]:
         if failure is not None or not self._headers:
+            self._headers = {}  # Not to be tried again, if no new token can be had now.
             self._headers = {"Authorization": f"Bearer {await self._log_in()}"}
         return self._headers
 
     async def _log_in(self) -> str:
         request = self._request
-        async with httpx.AsyncClient(trust_env=not is_loopback(self._url)) as client:
+        async with httpx.AsyncClient(trust_env=not is_loopback(self._url), timeout=TIMEOUT) as client:
             with unlogged():
-                answer = await client.post(
-                    with_query(self._url, {}, request.path), content=request.body, headers=request.headers
-                )
-        token = token_of(answer.content) if answer.status_code == 200 else None
+                async with client.stream(
+                    request.method,
+                    with_query(self._url, {}, request.path),
+                    content=request.body,
+                    headers={**request.headers, "Accept-Encoding": "gzip"},
+                ) as response:
+                    return await self._read(response)
+
+    async def _read(self, response: httpx.Response) -> str:
+        status = response.status_code
+        if status != 200:
+            answer = Answer(status, await beginning(response, MAX_ANSWER, TIMEOUT))
+            if FAILURES.get(f"http {status}") == "retry" or status < 400:
+                wait = retry_after(response.headers.get("retry-after"), moment(response.headers.get("date")))
+                raise TryAgain(f"the login was answered with HTTP {status}", wait or wish_of(answer))
+            raise PermissionError(f"the server refuses to log in (HTTP {status})")
+        try:
+            token = token_of(await whole(response, MAX_ANSWER))
+        except (BrokenAnswer, zlib.error):
+            token = None
         if token is None:
-            raise PermissionError(f"the server refuses to log in (HTTP {answer.status_code})")
+            kind = printable(response.headers.get("content-type", "no content type"), 60)
+            raise TryAgain(f"the login was answered without a token (HTTP 200, {kind})")
         return token
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from chatlab.live.foreign import Unanswered, call_apart, report, was_cancelled
+from chatlab.live.headers_failures import headers_failure
 from chatlab.settings import TransportConfig
 from chatlab.transports.machine import Event, Failure
 
@@ -41,8 +42,7 @@ async def user_headers(
 ) -> dict[str, str] | Failure:
     """Return the user's headers for one attempt; a `Failure` where they can't be had, or can't be sent.
 
-    That failure is final: the user's function would only fail again. One that isn't `async` is called on a
-    thread of its own, where it may block.
+    A function that isn't `async` is called on a thread of its own, where it may block.
     """
     source = config.headers
     try:
@@ -58,10 +58,27 @@ async def user_headers(
             raise
         if not isinstance(error, Exception):
             report("the headers function", error, asyncio.get_running_loop())
-        # The text of the error may hold a token, so only its kind is told.
-        return Failure("protocol", reason=f"the headers function raised {type(error).__name__}")
+        return headers_failure(error)
     problem = headers_problem(headers, latin1=latin1)
     return Failure("protocol", reason=problem) if problem else headers
+
+
+class UserHeaders:
+    """The user's headers for a transport's attempts.
+
+    A refusal that new headers should mend is told again after the function has failed to get some.
+    """
+
+    def __init__(self, config: TransportConfig) -> None:
+        self._config = config
+        self._refusal: Failure | None = None
+
+    async def get(self, failure: Failure | None, *, latin1: bool) -> dict[str, str] | Failure:
+        """Return the headers for one attempt, as `user_headers` does."""
+        refusal = failure or self._refusal
+        headers = await user_headers(self._config, refusal, latin1=latin1)
+        self._refusal = refusal if isinstance(headers, Failure) else None
+        return headers
 
 
 def headers_problem(headers: Mapping[Any, Any], *, latin1: bool) -> str:

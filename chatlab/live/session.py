@@ -17,7 +17,7 @@ from urllib.request import Request
 import httpx
 
 from chatlab.dialects.base import Dialect
-from chatlab.live.request import Port, is_loopback, with_query
+from chatlab.live.request import Port, UserHeaders, is_loopback, with_query
 from chatlab.settings import HttpConfig
 
 KEEP_ALIVE = 4.0
@@ -60,6 +60,7 @@ class HttpSession:
     def __init__(self, config: HttpConfig, dialect: Dialect) -> None:
         assert dialect.http is not None  # The machine has seen to that.
         self.config = config
+        self.user_headers = UserHeaders(config)
         self.dialect = dialect.http
         self.credentials = dialect.credentials
         self.csrf_token = ""

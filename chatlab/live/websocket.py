@@ -20,7 +20,7 @@ from websockets.uri import parse_uri
 
 from chatlab.dialects.base import Credentials
 from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure, printable
-from chatlab.live.request import MAX_REDIRECTS, Port, is_loopback, user_headers, with_query
+from chatlab.live.request import MAX_REDIRECTS, Port, UserHeaders, is_loopback, with_query
 from chatlab.live.websocket_client import WebSocketClient
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import (
@@ -51,10 +51,12 @@ class WebSocketLink:
         config: WebSocketConfig,
         effect: OpenWebSocket,
         credentials: Callable[[dict[str, str]], Credentials] = Credentials,
+        user_headers: UserHeaders | None = None,
     ) -> None:
         self._port = port
         self._config = config
         self._credentials = credentials
+        self._user_headers = user_headers or UserHeaders(config)
         self._effect = effect
         self._link = effect.link
         self._connection: WebSocketClient | None = None
@@ -76,7 +78,7 @@ class WebSocketLink:
 
     async def _work(self) -> None:
         try:
-            headers = await user_headers(self._config, self._effect.failure, latin1=True)
+            headers = await self._user_headers.get(self._effect.failure, latin1=True)
             if isinstance(headers, Failure):
                 self._report(Closed(self._link, headers))
                 return

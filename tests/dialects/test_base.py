@@ -78,6 +78,7 @@ def test_over_http_any_2xx_accepts_and_nothing_else_is_there() -> None:
     ]
     assert (http.csrf, http.csrf_token(b"{}"), http.csrf_header) == (None, None, "X-CSRF-Token")
     assert http.post_typing(CONFIG) is None
+    assert http.retry_after(Answer(429, b'{"retry_after_ms":1}')) is None
 
 
 MISSING: dict[str, Callable[[], object]] = {

@@ -141,4 +141,21 @@ def test_logging_in() -> None:
     body = json.loads(request.body)
     assert (body["password"], body["device_id"], body["identifier"]["user"]) == ("s3cret", "D1", "ada")
     assert token_of(b'{"access_token":"t","user_id":"@ada:b"}') == "t"
-    assert [token_of(body) for body in (b"", b"{}", b"[]", b"\xff")] == [None] * 4
+    assert [token_of(body) for body in (b"", b"{}", b"[]", b"\xff", b"[" * 100_000)] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (b'{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":4000}', 4.0),
+        (b'{"retry_after_ms":0.5}', 0.0005),
+        (b'{"errcode":"M_LIMIT_EXCEEDED"}', None),
+        (b'{"retry_after_ms":-1}', None),
+        (b'{"retry_after_ms":"4"}', None),
+        (b'{"retry_after_ms":1e999}', None),
+        (b"[" * 100_000, None),
+        (b"<html>", None),
+    ],
+)
+def test_A20_the_body_of_a_refusal_may_ask_to_wait(body: bytes, seconds: float | None) -> None:
+    assert HTTP.retry_after(Answer(429, body)) == seconds

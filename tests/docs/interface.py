@@ -52,7 +52,7 @@ GROUPS: dict[str, list[str]] = {
     "Server and parser": ["EmbeddedServer", "EventStreamParser"],
     "Scenarios and runs": ["Scenario", "Run", "run", "compare", "sweep", "backoff_delays"],
     "The panel": ["ChatPanel"],
-    "Errors": ["ChatSendError", "ConnectError", "InvalidMessage", "OutboxFull", "SettingsError"],
+    "Errors": ["ChatSendError", "ConnectError", "InvalidMessage", "OutboxFull", "SettingsError", "TryAgain"],
 }
 BASES: dict[str, type] = {
     "WebSocketConfig": TransportConfig,

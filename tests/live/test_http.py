@@ -23,6 +23,7 @@ import trustme
 
 from chatlab.dialects.base import Answer, Request
 from chatlab.dialects.chatlab import ChatlabDialect
+from chatlab.dialects.matrix import MatrixHttp
 from chatlab.live.body import PIECE
 from chatlab.live.failures import LOOP_ENDS
 from chatlab.live.http import MAX_BODY, MAX_REFUSAL, HttpLink
@@ -238,6 +239,20 @@ async def test_A20_retry_after_is_told_in_seconds(
     else:
         assert told is not None
         assert least <= int(told) <= most
+
+
+async def test_A20_a_date_counts_from_the_answers_own() -> None:
+    head = (("Date", "Wed, 21 Oct 2015 07:28:00 GMT"), ("Retry-After", "Wed, 21 Oct 2015 07:28:30 GMT"))
+    async with Misbehaving(answers((429, head))) as server, line(server.url) as chat:
+        assert (await chat.answer()).headers["retry-after"] == "30"
+
+
+async def test_A20_a_body_may_ask_to_wait_where_no_header_does() -> None:
+    body = b'{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":4100}'
+    for head, seconds in ((), "5"), ((("Retry-After", "2"),), "2"):
+        async with Misbehaving(answers((429, head), body=body)) as server, line(server.url) as chat:
+            chat.session.dialect = MatrixHttp()
+            assert (await chat.answer()).headers["retry-after"] == seconds
 
 
 # Streams

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import socket
+import tracemalloc
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 
-from chatlab.live.matrix_login import MatrixLogin
+from chatlab.errors import TryAgain
+from chatlab.live.headers_failures import headers_failure
+from chatlab.live.matrix_login import MAX_ANSWER, MatrixLogin
 from chatlab.settings import HttpConfig
 
 
@@ -21,6 +27,8 @@ class Homeserver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Door)
         self.asked: list[dict[str, Any]] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        """What is answered at first, whatever is asked."""
 
     @property
     def url(self) -> str:
@@ -33,6 +41,16 @@ class Door(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         wish = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(wish)
+        if self.server.answers:
+            status, headers, body = self.server.answers.pop(0)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                for _ in range(1 if len(body) < 65536 else 4000):
+                    self.wfile.write(body)
+            return
         right = self.path == "/_matrix/client/v3/login" and wish["password"] == "s3cret"
         answer = {"access_token": f"token-{len(self.server.asked)}"} if right else {"errcode": "M_FORBIDDEN"}
         self.send_response(200 if right else 403)
@@ -72,3 +90,52 @@ async def test_a_wrong_password_is_refused_and_nothing_secret_is_told(
         await login()
     assert homeserver.asked[0]["device_id"] == "D1"
     assert "wr0ng" not in caplog.text + repr(login) + str(error.value)
+
+
+PASSING: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "502": (502, {}, b"<html>bad gateway"),
+    "429 with a header": (429, {"Retry-After": "4"}, b"{}"),
+    "429 as before v1.10": (429, {}, b'{"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 4000}'),
+    "a portal's page": (200, {"Content-Type": "text/html"}, b"<html>log in"),
+    "a portal's redirect": (302, {"Location": "http://portal.test/"}, b""),
+    "an answer without end": (200, {}, b'"' * 65536),
+    "a zip that is none": (200, {"Content-Encoding": "gzip"}, b"no zip"),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+async def test_A88_a_login_that_may_succeed_later(homeserver: Homeserver, name: str) -> None:
+    homeserver.answers.append(PASSING[name])
+    login = MatrixLogin(homeserver.url, "ada", "s3cret")
+    with pytest.raises(TryAgain, match=r"^the login was answered (with HTTP|without a token)") as caught:
+        await login()
+    assert caught.value.retry_after == (4.0 if "429" in name else None)
+    assert await login() == {"Authorization": "Bearer token-2"}
+
+
+async def test_A88_a_token_that_was_refused_is_not_tried_again(homeserver: Homeserver) -> None:
+    login = MatrixLogin(homeserver.url, "ada", "s3cret")
+    await login()
+    homeserver.answers.append(PASSING["502"])
+    with pytest.raises(TryAgain):
+        await login("HTTP 401")
+    assert await login() == {"Authorization": "Bearer token-3"}
+
+
+async def test_A88_an_answer_without_end_is_read_to_a_bound(homeserver: Homeserver) -> None:
+    homeserver.answers.append(PASSING["an answer without end"])
+    tracemalloc.start()
+    try:
+        with pytest.raises(TryAgain):
+            await MatrixLogin(homeserver.url, "ada", "s3cret")()
+        assert tracemalloc.get_traced_memory()[1] < 20 * MAX_ANSWER, "of 262 MB"
+    finally:
+        tracemalloc.stop()
+
+
+async def test_A88_a_homeserver_that_is_down_is_a_failure_that_may_pass(homeserver: Homeserver) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(httpx.TransportError) as caught:
+        await MatrixLogin(url, "ada", "s3cret")()
+    assert headers_failure(caught.value).kind == "refused"

@@ -9,8 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidHandshake, InvalidURI
+from websockets.datastructures import Headers
+from websockets.exceptions import (
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+)
 from websockets.frames import Close
+from websockets.http11 import Response
 
 from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure, printable, retry_after
 from chatlab.live.websocket import WebSocketLink
@@ -62,6 +70,12 @@ from tests.live.watch import until
 )
 def test_retry_after_is_seconds_or_a_date_or_nothing(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, datetime(2050, 1, 1, tzinfo=UTC)) == seconds
+
+
+def test_A20_a_date_counts_from_the_answers_own() -> None:
+    head = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}
+    refusal = opening_failure(InvalidStatus(Response(503, "", Headers(head), b"")))
+    assert refusal == Failure("http", 503, retry_after=30.0)
 
 
 def test_a_servers_words_are_made_printable_and_cut() -> None:

@@ -1,0 +1,110 @@
+"""What an exception of the user's headers function means: a failure that may pass, or a mistake that stays.
+
+A function that asks another server for a token meets the same failures as the transport itself, by whatever
+library. They are retried like the transport's own. What the same call would only meet again is final: a wrong
+type, a missing key, a file that isn't there, a refused password.
+
+The text of such an exception may hold a token, so only its kind is told; `TryAgain` is written to be read.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+
+import httpx
+import msgspec
+
+from chatlab.errors import TryAgain
+from chatlab.live.failures import network_failure, printable, request_failure, retry_after
+from chatlab.transports.failures import FAILURES
+from chatlab.transports.machine import Failure
+
+_LOCAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""`OSError`s that no network causes."""
+_OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+"""`httpx.TransportError`s of who asked, not of the network."""
+_BROKEN_OFF = (EOFError, http.client.HTTPException)
+_NO_JSON = (json.JSONDecodeError, msgspec.DecodeError)
+"""What a portal's page is read as."""
+_OTHERS = frozenset(
+    {
+        "aiohttp.client_exceptions.ClientConnectionError",
+        "aiohttp.client_exceptions.ClientPayloadError",
+        "botocore.exceptions.HTTPClientError",
+        "google.auth.exceptions.TransportError",
+        "httpcore.NetworkError",
+        "httpcore.RemoteProtocolError",
+        "httpcore.TimeoutException",
+        "urllib3.exceptions.HTTPError",
+    }
+)
+"""Exceptions of libraries that aren't ours, and derive from nothing that tells what they are."""
+
+
+def headers_failure(error: BaseException) -> Failure:
+    """Return an exception of the headers function as a failure: of kind `protocol` if it is final."""
+    for cause in _causes(error):
+        if (failure := _passing(cause)) is not None:
+            return failure
+    return _told(Failure("protocol"), error)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, and what it was raised from on purpose."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        group = cause.exceptions if isinstance(cause, BaseExceptionGroup) else ()
+        cause = group[0] if len(group) == 1 else cause.__cause__
+
+
+def _passing(error: BaseException) -> Failure | None:
+    """Return the failure that an exception is, if it says which; None: it doesn't."""
+    if isinstance(error, TryAgain):
+        reason = f"the headers function asks to try again: {printable(error.reason)}"
+        return Failure("timeout", reason=reason.removesuffix(": "), retry_after=error.retry_after)
+    status = _status(error)
+    if status is not None:
+        passes = FAILURES.get(f"http {status}") == "retry"
+        kind = Failure("http", status, retry_after=_wait(error)) if passes else Failure("protocol")
+        return _told(kind, error, f" (HTTP {status})")
+    if isinstance(error, (*_LOCAL, *_OURS)):
+        return _told(Failure("protocol"), error)
+    if isinstance(error, OSError):
+        return _told(network_failure(error), error)
+    if isinstance(error, httpx.TransportError):
+        failure = request_failure(error)
+        return _told(failure if failure.kind != "protocol" else Failure("reset"), error)
+    if isinstance(error, _NO_JSON) and not isinstance(error, msgspec.ValidationError):
+        return _told(Failure("reset"), error)
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    names |= {f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if isinstance(error, _BROKEN_OFF) or names & _OTHERS:
+        return _told(Failure("reset"), error)
+    return None
+
+
+def _told(failure: Failure, error: BaseException, more: str = "") -> Failure:
+    reason = f"the headers function raised {type(error).__name__}{more}"
+    return Failure(failure.kind, failure.code, reason, failure.retry_after)
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status of an exception, by the names that several libraries give it."""
+    response = getattr(error, "response", None)
+    for owner, name in ((response, "status_code"), (error, "status"), (error, "code")):
+        status = getattr(owner, name, None)
+        if isinstance(status, int) and 400 <= status <= 599:
+            return status
+    return None
+
+
+def _wait(error: BaseException) -> float | None:
+    """Return the seconds that an answer asks to wait, if there is one with headers."""
+    headers = getattr(getattr(error, "response", error), "headers", None)
+    try:
+        return retry_after(headers["Retry-After"])  # type: ignore[index]
+    except (KeyError, TypeError, AttributeError):
+        return None
