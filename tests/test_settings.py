@@ -26,6 +26,7 @@ from chatlab.settings import (
     redacted,
     scrub,
     secrets_of,
+    with_secrets,
 )
 
 URL = "ws://127.0.0.1:8000/ws"
@@ -392,3 +393,43 @@ def test_a_dialect_is_a_name_or_one_of_the_users_own_which_prints_nothing_but_it
     for wrong in (7, "", None, Own.__class__):
         with pytest.raises(SettingsError, match=r"WebSocketConfig\.dialect: give the name of one"):
             WebSocketConfig(url=URL, dialect=wrong)
+
+
+KNOWN = "wss://ada:pass@h:1/p?a=1111&b=2222&a=3333&bare#frag"
+
+
+@pytest.mark.parametrize(
+    ("typed", "whole"),
+    [
+        (redacted(KNOWN), KNOWN),
+        (KNOWN, KNOWN),
+        ("ws://other/***", None),
+        ("ws://other/p", "ws://other/p"),
+        ("wss://***@h:1/q?b=***", "wss://ada:pass@h:1/q?b=2222"),
+        ("wss://h:1/p?a=***&a=***", "wss://h:1/p?a=1111&a=3333"),
+        ("wss://h:1/p?***&a=new", "wss://h:1/p?bare&a=new"),
+        ("wss://h:1/p#***", "wss://h:1/p#frag"),
+        ("https://***@h:1/", "https://ada:pass@h:1/"),
+    ],
+)
+def test_hidden_secrets_are_put_back_where_they_were(typed: str, whole: str | None) -> None:
+    assert str.__str__(with_secrets(typed, KNOWN)) == (typed if whole is None else whole)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "ws://***@h:1/p",  # without TLS
+        "wss://***@h:2/p",
+        "wss://***@evil/p",
+        "wss://***@h:1.evil/p",
+        "wss://h:1/p?c=***",
+        "wss://h:1/p?a=***&a=***&a=***",
+        "wss://evil/p#***",
+        "wss://evil/p?***",
+    ],
+)
+def test_a_hidden_secret_goes_to_no_other_place(typed: str) -> None:
+    with pytest.raises(SettingsError, match="stands for a secret of the address before") as caught:
+        with_secrets(typed, KNOWN)
+    assert not {"pass", "1111", "2222", "frag"} & set(str(caught.value).split("'"))

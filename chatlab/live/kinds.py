@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from chatlab.errors import SettingsError
 from chatlab.live.fallback import FallbackTransport
@@ -35,18 +35,26 @@ class Kind(NamedTuple):
 
 def websocket_url(url: str) -> str:
     """Return the URL of a WebSocket: one of its own as it is, or /ws under a server's root."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https"):
         return url
     return urlunsplit(parts._replace(scheme=_COUNTERPARTS[parts.scheme], path=parts.path.rstrip("/") + "/ws"))
 
 
 def http_url(url: str) -> str:
     """Return the URL of a server's root, also where the one of its WebSocket is given."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss"):
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("ws", "wss"):
         return url
     return urlunsplit(parts._replace(scheme=_COUNTERPARTS[parts.scheme], path=parts.path.removesuffix("/ws")))
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return a URL's parts; None if it has none, which the settings report."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 KINDS: dict[str, Kind] = {

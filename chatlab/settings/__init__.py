@@ -29,7 +29,7 @@ from chatlab.settings.transports import (
     TransportConfig,
     WebSocketConfig,
 )
-from chatlab.settings.urls import Url, check_url, parse_problem, redacted, scrub, secrets_of
+from chatlab.settings.urls import Url, check_url, parse_problem, redacted, scrub, secrets_of, with_secrets
 
 __all__ = [
     "JITTERS",
@@ -64,4 +64,5 @@ __all__ = [
     "redacted",
     "scrub",
     "secrets_of",
+    "with_secrets",
 ]

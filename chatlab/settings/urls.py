@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import NamedTuple
 from urllib.parse import unquote_plus, urlsplit
 
 from chatlab.errors import SettingsError
@@ -17,6 +18,7 @@ HIDDEN = "***"
 MIN_SECRET = 4
 """Characters of the shortest secret that `scrub` looks for: shorter ones occur in any text."""
 
+_SECURE = ("https://", "wss://")
 _PREFIX = re.compile(r"(?:[A-Za-z][-+.0-9A-Za-z]*:)?//")
 _AUTHORITY = re.compile(r"[^/\\?#]*")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
@@ -91,6 +93,53 @@ def redacted(url: str) -> str:
     path, mark, query = rest.partition("?")
     values = "&".join(map(_hide_value, query.split("&")))
     return f"{prefix}{shown}{path}{mark}{values}{sharp}{HIDDEN if fragment else ''}"
+
+
+def with_secrets(typed: str, url: str) -> Url:
+    """Return the URL that somebody typed who saw `url` redacted: `***` stands for what is hidden there.
+
+    Errors: `SettingsError` if `***` stands for a secret that `url` doesn't have, or of another address:
+    secrets go along to the same host and port only, and never from TLS to none.
+    """
+    text, known = str.__str__(typed), str.__str__(url)
+    if HIDDEN not in text or text == known:
+        return Url(text)
+    if text == redacted(known):
+        return Url(known)
+    new, old = _split(text), _split(known)
+    to_plain = old.scheme in _SECURE and new.scheme not in _SECURE
+    same = new.host == old.host and not to_plain
+    user = old.user if new.user == f"{HIDDEN}@" and same else new.user
+    values = {
+        field: iter([pair for pair in old.fields if _hide_value(pair) == field]) for field in new.fields
+    }
+    fields = [next(values[field], field) if same and HIDDEN in field else field for field in new.fields]
+    fragment = old.fragment if new.fragment == f"#{HIDDEN}" and same else new.fragment
+    if HIDDEN in user or fragment == f"#{HIDDEN}" or any(_hide_value(f) == f and HIDDEN in f for f in fields):
+        raise SettingsError(
+            f"url: {HIDDEN} stands for a secret of the address before; type it anew for {redacted(text)!r}"
+        )
+    return Url(f"{new.scheme}{user}{new.host}{new.path}{'&'.join(fields)}{fragment}")
+
+
+class _Parts(NamedTuple):
+    """A URL's text in pieces, each with the marks that set it off: together they are the text again."""
+
+    scheme: str
+    user: str
+    host: str
+    path: str
+    fields: list[str]
+    fragment: str
+
+
+def _split(text: str) -> _Parts:
+    scheme = found[0] if (found := _PREFIX.match(text)) else ""
+    authority = _authority(text[len(scheme) :])
+    user, at, host = authority.rpartition("@")
+    rest, sharp, fragment = text[len(scheme) + len(authority) :].partition("#")
+    path, mark, query = rest.partition("?")
+    return _Parts(scheme, user + at, host, path + mark, query.split("&"), sharp + fragment)
 
 
 def _authority(text: str) -> str:

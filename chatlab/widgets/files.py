@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF8
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from chatlab.dialects.base import excerpt
 from chatlab.widgets.pacing import Message
 
 Format = Literal["jsonl", "txt"]
@@ -34,14 +37,36 @@ def rows_of(data: bytes, row_type: type[msgspec.Struct]) -> list[dict[str, Any]]
     Errors: `ValueError` naming the first line that is no row.
     """
     rows = []
-    for number, line in enumerate(data.splitlines(), start=1):
+    for number, line in enumerate(data.removeprefix(BOM_UTF8).splitlines(), start=1):
         if not line.strip():
             continue
         try:
             rows.append(msgspec.structs.asdict(msgspec.json.decode(line, type=row_type)))
-        except msgspec.DecodeError as error:
-            raise ValueError(f"line {number}: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"line {number}: {_in_words(error, row_type)}") from error
     return rows
+
+
+_KINDS = {"str": "a text", "float": "a number", "int": "a whole number", "bool": "true or false"}
+_WRONG_KIND = re.compile(r"Expected `(\w+)`.* - at `\$\.(\w+)`")
+_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+
+
+def _in_words(error: Exception, row_type: type[msgspec.Struct]) -> str:
+    """Say what is wrong with a line, without the words of a parser."""
+    if not isinstance(error, msgspec.ValidationError):
+        return "it is not JSON; was the file saved as text, or cut off?"
+    words = str(error)
+    if (kind := _WRONG_KIND.match(words)) and kind[1] in _KINDS:
+        return f"its `{kind[2]}` must be {_KINDS[kind[1]]}"
+    if field := _FIELD.fullmatch(words):
+        if field[1].startswith("missing"):
+            return f"it has no `{field[2]}`"
+        known = ", ".join(row_type.__struct_fields__)
+        return f"it has a field `{excerpt(field[2])}`; a row has {known}"
+    if out := re.fullmatch(r"Number out of range - at `\$\.(\w+)`", words):
+        return f"its `{out[1]}` is too large a number"
+    return "it is no JSON object"
 
 
 def read_rows(path: str | Path, row_type: type[msgspec.Struct]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import ipywidgets as widgets
@@ -23,6 +24,7 @@ from chatlab.settings import (
     SSEConfig,
     TransportConfig,
 )
+from chatlab.widgets.url_field import UrlField
 
 CUSTOM = "custom"
 FORMULA = ("base_delay", "backoff_multiplier")
@@ -32,12 +34,22 @@ SHOWN = 6
 
 HEARTBEAT_FIELDS = {"interval": "heartbeat", "timeout": "pong"}
 """The form's names for settings whose own are another field's."""
-WANTED = {
-    "Expected `float`": "give a number",
-    "Expected `int`": "give a whole number",
-    "Expected `str`": "give a text",
-}
-"""What the fields of settings may be, in words."""
+WORDS = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"(?<![\d.])(\d+)\.0(?![\d.])", r"\1"),
+        ("Expected `float`", "give a number"),
+        ("Expected `int`", "give a whole number"),
+        ("Expected `str`", "give a text"),
+        (r" > ([-\d.e+]+)", r" above \1"),
+        (r" >= ([-\d.e+]+)", r" of at least \1"),
+        (r" <= ([-\d.e+]+)", r" of at most \1"),
+        (r"length of at least 1\b", "at least one character"),
+        (r"length of at most (\d+)", r"at most \1 characters"),
+        (r"starts with \w+:// or \w+://", "starts with ws://, wss://, http:// or https://"),
+    )
+]
+"""How the messages of settings are put in the form, where each transport takes either address of a server."""
 
 _SHORT = {"description_width": "auto"}
 _LABEL = {"description_width": "11em"}
@@ -60,7 +72,7 @@ class SettingsForm:
             style=_SHORT,
             layout=widgets.Layout(width="14em"),
         )
-        self.url = _text("URL", config.url, "20em")
+        self.url = UrlField("URL", config.url)
         self.room = _text("Room", config.room, "11em")
         self.sender = _text("Name", config.sender, "11em")
         # One of the user's own is chosen by its name too, and is no widget's state.
@@ -163,8 +175,10 @@ class SettingsForm:
         fields = {**self.numbers, "url": self.url, "room": self.room, "sender": self.sender}
         if name in fields:
             where = fields[name].description
-        for expected, wanted in WANTED.items():
-            what = what.replace(expected, wanted)
+        for pattern, words in WORDS:
+            what = pattern.sub(words, what)
+        if name == "max_attempts":
+            what = what.replace("at least 0", "at least 0, or -1 for no limit")
         return where + mark + what
 
     def _read(self) -> AnyConfig:
@@ -190,7 +204,7 @@ class SettingsForm:
             "outbox": kept["outbox"].replace(max_size=values["max_size"], overflow=self.overflow.value),
         }
         shown |= {name: values[name] for name in ("connect_timeout", "idle_timeout", "timeout", "interval")}
-        return make_config(self.transport.value, self.url.value.strip(), **kept | shown)
+        return make_config(self.transport.value, str.__str__(self.url.value).strip(), **kept | shown)
 
 
 def _row(low: float, high: float) -> str:

@@ -10,9 +10,18 @@ from chatlab.messages import ConnectionStatus
 from chatlab.widgets import assets, views
 from chatlab.widgets.picture import Picture
 from chatlab.widgets.slider import Slider
+from chatlab.widgets.url_field import UrlField
 
 VIEWS: list[type[AnyWidget]] = [views.ChatLog, views.FrameLog, views.StatusBadge, views.Timeline]
-NAMES = ["chat_log.js", "frame_log.js", "status_badge.js", "timeline.js", "picture.js", "slider.js"]
+NAMES = [
+    "chat_log.js",
+    "frame_log.js",
+    "status_badge.js",
+    "timeline.js",
+    "picture.js",
+    "slider.js",
+    "url_field.js",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,7 +44,7 @@ def test_a_module_runs_on_its_own(name: str, tmp_path: Path) -> None:
     assert (ended.stdout, ended.stderr) == ("function\n", "")
 
 
-@pytest.mark.parametrize("view", [*VIEWS, Picture, Slider])
+@pytest.mark.parametrize("view", [*VIEWS, Picture, Slider, UrlField])
 def test_a73_no_source_can_break_out_of_an_exported_page(view: type[AnyWidget]) -> None:
     for source in (view._esm, view._css):
         assert source

@@ -169,7 +169,7 @@ def test_a_text_that_cannot_be_sent_is_told_of_and_not_just_gone(panel: ChatPane
     panel.form.url.value = NOWHERE
     assert panel.send("W" * 70_000) is None
     first, second = (row["text"] for row in panel.messages.rows())
-    assert first.startswith("Not sent: URL: give a URL that starts with ws:// or wss://")
+    assert first.startswith("Not sent: URL: give a URL that starts with ws://, wss://, http:// or https://")
     assert second.startswith("Not sent: the text has 70,000 bytes")
     assert first.endswith(" The up arrow in the empty box brings the text back.")
     assert second.endswith(" The up arrow in the empty box brings the text back.")

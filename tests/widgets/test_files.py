@@ -54,11 +54,18 @@ def test_rows_of_an_odd_time_are_saved_too() -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{", "line 2: Input data was truncated"),
-        ('{"id": "a"}', "line 2: Object missing required field `at`"),
-        ('{"id": 7, "at": 0}', r"line 2: Expected `str`, got `int` - at `\$.id`"),
-        ("[]", "line 2: Expected `object`, got `array`"),
-        ('{"id": "f", "at": 0, "direction": "up"}', "line 2: Object contains unknown field `direction`"),
+        ("{", "line 2: it is not JSON; was the file saved as text, or cut off?"),
+        ("\udcff", "line 2: it is not JSON"),
+        ('{"id": "a"}', "line 2: it has no `at`"),
+        ('{"id": 7, "at": 0}', "line 2: its `id` must be a text"),
+        ('{"id": "a", "at": 1e400}', "line 2: its `at` is too large a number"),
+        (
+            '{"id": "a", "at": 0, "evil\\u001b": 1}',
+            r"line 2: it has a field `evil\\x1b`; a row has id, at, sender",
+        ),
+        ("[]", "line 2: it is no JSON object"),
+        ("[" * 100_000, "line 2: it is no JSON object"),
+        ('{"id": "f", "at": 0, "direction": "up"}', "line 2: it has a field `direction`"),
         ("\udc80", "line 2: "),
     ],
 )
@@ -69,6 +76,11 @@ def test_a_file_that_is_none_adds_nothing_and_says_where(line: str, complaint: s
     with pytest.raises(ValueError, match=complaint):
         log.load(file)
     assert log.rows() == []
+
+
+def test_a_byte_order_mark_is_no_row(tmp_path: Path) -> None:
+    (tmp_path / "marked.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "fine", "at": 1}\n')
+    assert ChatLog().load(tmp_path / "marked.jsonl") == 1
 
 
 def test_a_view_gets_the_whole_history_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

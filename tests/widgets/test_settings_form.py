@@ -90,7 +90,9 @@ def test_what_is_wrong_is_named_as_the_field_is_in_the_form() -> None:
     for name, wrong in WRONG.items():
         field = form.numbers[name]
         right, field.value = field.value, wrong
-        with pytest.raises(SettingsError, match=rf"^{re.escape(field.description)}: give a .*, got {wrong}$"):
+        with pytest.raises(
+            SettingsError, match=rf"^{re.escape(field.description)}: give a .*, got {wrong:g}$"
+        ):
             form.config()
         field.value = right
     for text, typed in ((form.url, "foo"), (form.room, " "), (form.sender, "n" * 201)):
@@ -99,3 +101,44 @@ def test_what_is_wrong_is_named_as_the_field_is_in_the_form() -> None:
             form.config()
         text.value = before
     form.config()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "complaint"),
+    [
+        (
+            "max_attempts",
+            -5,
+            "Attempts (-1: ∞): give a whole number of at least 0, or -1 for no limit, got -5",
+        ),
+        ("base_delay", -0.5, "First delay (s): give a number of at least 0, got -0.5"),
+        ("heartbeat", 0.0, "Heartbeat every (s): give a number above 0, got 0"),
+    ],
+)
+def test_a_number_that_cannot_be_is_reported_with_what_can(name: str, wrong: float, complaint: str) -> None:
+    form = SettingsForm(WebSocketConfig(url="ws://h"))
+    form.numbers[name].value = wrong
+    with pytest.raises(SettingsError, match=f"^{re.escape(complaint)}$"):
+        form.config()
+
+
+@pytest.mark.parametrize("kind", ["websocket", "sse", "long_polling", "short_polling", "fallback"])
+@pytest.mark.parametrize(
+    "url", ["ws://[::1/ws", "http://[::1", "http://[v6]/", "//", "", "http://h:99999", "nonsense"]
+)
+def test_an_address_that_is_none_is_reported_for_every_transport(kind: str, url: str) -> None:
+    form = SettingsForm(WebSocketConfig(url="ws://h"))
+    form.transport.value, form.url.value = kind, url
+    with pytest.raises(SettingsError, match=r"^URL: give a URL that "):
+        form.config()
+
+
+@pytest.mark.parametrize("kind", ["websocket", "sse", "fallback"])
+@pytest.mark.parametrize("url", ["ws://h:1/ws", "http://h:1", "wss://h", "https://h"])
+def test_either_address_of_a_server_will_do(kind: str, url: str) -> None:
+    form = SettingsForm(WebSocketConfig(url="ws://h"))
+    form.transport.value, form.url.value = kind, url
+    form.config()
+    form.url.value = "ftp://h"
+    with pytest.raises(SettingsError, match="starts with ws://, wss://, http:// or https://"):
+        form.config()

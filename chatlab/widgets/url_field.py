@@ -1,0 +1,59 @@
+"""A field for a URL, of which the page and a saved notebook see no secret."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import anywidget
+import traitlets
+
+from chatlab.errors import SettingsError
+from chatlab.settings import Url, redacted, with_secrets
+from chatlab.widgets import assets
+from chatlab.widgets.text import encodable
+
+MAX_LENGTH = 8_192
+"""Characters of a URL that a page may send."""
+
+
+class UrlField(anywidget.AnyWidget):
+    """A text field for a URL. `value` is the URL itself and stays in Python; only `shown` is synced.
+
+    Typed text comes as a custom message, which is in no widget's state: `{type: "text", text}` at each
+    change, with `done` when the field is left, which is answered by `{type: "shown", text}`.
+    """
+
+    _esm = assets.module("url_field.js")
+    _css = assets.stylesheet()
+
+    description = traitlets.Unicode().tag(sync=True)
+    shown = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, description: str, value: str) -> None:
+        self._whole = self._typed = Url(str.__str__(value))
+        super().__init__(description=description, shown=redacted(value))
+        self.on_msg(self._received)
+
+    @property
+    def value(self) -> Url:
+        """The URL, with its secrets.
+
+        Errors: `SettingsError` if `***` was left in it for a secret that belongs to another address.
+        """
+        return with_secrets(self._typed, self._whole)
+
+    @value.setter
+    def value(self, url: str) -> None:
+        self._whole = self._typed = Url(str.__str__(url))
+        self.shown = redacted(url)
+
+    def _received(self, _widget: object, content: Any, _buffers: object) -> None:
+        match content:
+            case {"type": "text", "text": str(text)} if len(text) <= MAX_LENGTH:
+                text = str(encodable(text))
+                self._typed, self.shown = Url(text), redacted(text)
+                if content.get("done"):
+                    with suppress(SettingsError):  # What is wrong is reported when `value` is asked for.
+                        self._whole = self.value
+                    self.send({"type": "shown", "text": self.shown})

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import view from "../../chatlab/widgets/static/url_field.js";
+import { mount } from "./fake-model.mjs";
+
+const state = { description: "URL", shown: "ws://***@h/ws" };
+
+function type(page, text) {
+  page.$("input").focus();
+  page.$("input").value = text;
+  page.$("input").dispatchEvent(new page.window.Event("input"));
+}
+
+test("has a name, and shows what Python shows", () => {
+  const page = mount(view, state);
+  assert.equal(page.$("label span").textContent, "URL");
+  assert.equal(page.$("label input").value, "ws://***@h/ws");
+  page.model.change("shown", "ws://other");
+  assert.equal(page.$("input").value, "ws://other");
+  page.end();
+  assert.equal(page.model.listening, 0);
+});
+
+test("what is typed goes to Python, not into the model's state", () => {
+  const page = mount(view, state);
+  type(page, "ws://ada:secret@h");
+  assert.deepEqual(page.model.asked("text"), [{ type: "text", text: "ws://ada:secret@h", done: false }]);
+  assert.equal(page.model.saves, 0);
+  page.model.change("shown", "ws://***@h");
+  assert.equal(page.$("input").value, "ws://ada:secret@h"); // still being typed
+  page.$("input").blur();
+  assert.equal(page.model.asked("text").at(-1).done, true);
+  page.model.receive({ type: "shown", text: "ws://***@h" });
+  assert.equal(page.$("input").value, "ws://***@h");
+});
+
+test("without a kernel the text stays", () => {
+  const page = mount(view, state);
+  page.model.deaf = true;
+  type(page, "ws://h");
+  page.$("input").blur();
+  assert.equal(page.$("input").value, "ws://h");
+});
+
+test("leaving an unchanged field says nothing", () => {
+  const page = mount(view, state);
+  page.$("input").focus();
+  page.$("input").blur();
+  assert.equal(page.model.sent.length, 0);
+});

@@ -1,0 +1,72 @@
+"""A URL's secrets stay in Python: the page sends what is typed, and sees the rest hidden."""
+
+from __future__ import annotations
+
+import json
+
+import ipywidgets
+import pytest
+
+from chatlab.errors import SettingsError
+from chatlab.widgets.url_field import MAX_LENGTH, UrlField
+from tests.widgets.comms import View
+
+URL = "ws://ada:s3cret@h:1/ws?token=s3cret&room=s3cret"
+SHOWN = "ws://***@h:1/ws?token=***&room=***"
+
+
+def state() -> str:
+    return json.dumps(ipywidgets.Widget.get_manager_state(drop_defaults=False), default=str)
+
+
+def test_a79_neither_state_nor_repr_has_a_secret() -> None:
+    field = UrlField("URL", URL)
+    assert str.__str__(field.value) == URL
+    field.value = URL.replace("ada", "bob")
+    View(field).say(type="text", text=URL.replace("ada", "eve"), done=True)
+    assert str.__str__(field.value) == URL.replace("ada", "eve")
+    assert field.shown == SHOWN
+    assert "s3cret" not in state() + repr(field) + str(field)
+
+
+def test_what_is_typed_comes_back_hidden_once_the_field_is_left() -> None:
+    page = View(UrlField("URL", "ws://h"))
+    page.say(type="text", text=URL[:12])
+    page.say(type="text", text=URL, done=True)
+    assert page.next("shown") == {"type": "shown", "text": SHOWN}
+
+
+def test_a_hidden_secret_stays_while_the_rest_is_edited() -> None:
+    field = UrlField("URL", URL)
+    page = View(field)
+    typed = SHOWN.replace("/ws", "/chat")
+    for end in range(len("ws://***@h:1/"), len(typed) + 1):
+        page.say(type="text", text=typed[:end])
+    page.say(type="text", text=typed, done=True)
+    page.say(type="text", text=typed + "&more=1", done=True)
+    assert str.__str__(field.value) == URL.replace("/ws", "/chat") + "&more=1"
+
+
+def test_a79_a_hidden_secret_is_not_sent_to_another_address() -> None:
+    field = UrlField("URL", URL)
+    page = View(field)
+    page.say(type="text", text=SHOWN.replace("h:1", "elsewhere"))
+    with pytest.raises(SettingsError, match="address before"):
+        _ = field.value
+    page.say(type="text", text=SHOWN)
+    assert str.__str__(field.value) == URL
+
+
+@pytest.mark.parametrize("text", [5, None, ["ws://h"], "x" * (MAX_LENGTH + 1)])
+def test_what_no_page_sends_changes_nothing(text: object) -> None:
+    field = UrlField("URL", URL)
+    View(field).say(type="text", text=text)
+    View(field).say(type="else", text="ws://h")
+    field._handle_custom_msg("text", [])
+    assert str.__str__(field.value) == URL
+
+
+def test_halves_of_a_surrogate_pair_can_be_shown() -> None:
+    field = UrlField("URL", URL)
+    View(field).say(type="text", text="ws://h/\ud800")
+    field.shown.encode()
