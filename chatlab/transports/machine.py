@@ -70,8 +70,8 @@ class Disconnect(Struct, frozen=True, tag=True):
 class Submit(Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
     """The application hands over a message, which has a `client_id`.
 
-    One that another transport may have sent already goes out `again`: under the same id, before those that were
-    never sent, and however full the outbox is.
+    One that another transport may have sent already goes out `again`: under the same id, before those
+    that were never sent, and however full the outbox is.
     """
 
     message: OutgoingMessage
