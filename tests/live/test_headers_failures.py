@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.message import Message
 from typing import Any
 
@@ -135,7 +135,8 @@ def test_what_a_failure_says() -> None:
 
 async def test_A88_a_refusal_is_told_again_after_the_function_has_failed() -> None:
     told: list[Any] = []
-    answers = iter([TimeoutError(), TimeoutError(), {"X": "new"}, {"X": "new"}])
+    new = {"X": "new"}
+    answers: Iterator[Exception | dict[str, str]] = iter([TimeoutError(), TimeoutError(), new, new])
 
     def renew(failure: Any) -> dict[str, str]:
         told.append(failure)
