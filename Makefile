@@ -1,7 +1,7 @@
 # Everything lives in .venv, which is made from any Python 3.11 or newer. `make PYTHON=/path/to/python` chooses one.
 
 BIN := .venv/bin
-PURE := messages settings errors text hub trace transports dialects
+PURE := messages settings errors text lazy hub trace transports dialects
 SCRATCH := build/test
 
 .DEFAULT_GOAL := help
