@@ -1,13 +1,12 @@
 # Everything lives in .venv, which is made from any Python 3.11 or newer. `make PYTHON=/path/to/python` chooses one.
 
 BIN := .venv/bin
-PURE := messages settings errors text lazy hub trace transports dialects
-SCRATCH := build/test
+LANES := $(BIN)/python -m tests.lanes
 
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
+.NOTPARALLEL: # `make -j lab test` would start two pips in one .venv; tests.lanes runs at once what can be
 .DELETE_ON_ERROR:
-.PHONY: help lab test lint pure unit notebooks browser interop bench clean
+.PHONY: help lab check test proof lint interop bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,37 +14,20 @@ help: ## list the targets
 lab: .venv/.lab ## open JupyterLab on the notebooks
 	$(BIN)/chatlab lab
 
-test: export CHATLAB_SKIPPED := $(abspath $(SCRATCH)/skipped)
-test: lint pure unit notebooks browser ## every check and test
+check: .venv/.test ## lint, types and the quick tests, for work in progress: about a minute
+	$(LANES) check
 
-lint: .venv/.test ## ruff, mypy and the floors
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+test: .venv/.test ## everything at least once, within five minutes on two cores
+	$(LANES) test
 
-# Each part of floors 0 and 1 is covered to the last branch by its own tests alone.
-pure: .venv/.test ## the pure floors, with their coverage
-	@rm -rf $(SCRATCH) && mkdir -p $(SCRATCH)
-	@set -e; for part in $(PURE); do \
-	    own=tests/$$part; [ -d $$own ] || own=tests/test_$$part.py; \
-	    echo "$$part, covered by $$own"; \
-	    $(BIN)/coverage run --data-file=$(SCRATCH)/$$part -m pytest -q $$own; \
-	    $(BIN)/coverage report --data-file=$(SCRATCH)/$$part --fail-under=100 \
-	        --include="chatlab/$$part.py,chatlab/$$part/*"; \
-	done
+proof: .venv/.test ## the rest: full sizes, chaos, all of the browser, coverage of the pure parts
+	$(LANES) proof
 
-unit: .venv/.test ## the tests that need no browser
-	$(BIN)/python -m pytest tests --ignore=tests/browser $(foreach part,$(PURE),--ignore=tests/$(part) --ignore=tests/test_$(part).py)
-
-notebooks: .venv/.test ## every notebook from top to bottom
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 notebooks
-
-browser: .venv/.test ## the tests in a real browser
-	$(BIN)/python -m pytest tests/browser
+lint: .venv/.test ## ruff, the floors and mypy
+	$(LANES) test lint
 
 interop: build/synapse/.installed .venv/.test ## the tests against a Matrix homeserver, which is large to install
-	CHATLAB_SYNAPSE=$(abspath build/synapse/bin/python) $(BIN)/python -m pytest tests/interop
+	CHATLAB_SYNAPSE=$(abspath build/synapse/bin/python) $(BIN)/python -m pytest tests/interop/test_matrix.py
 
 bench: .venv/.bench ## measure, and write docs/performance.md
 	$(BIN)/python -m bench

@@ -1,37 +1,47 @@
-"""What all tests share: missing programs are skipped and named, or fail under CI; browser tests come last."""
+"""What all tests share: a tier's tests and sizes, missing programs, and browser tests at the end.
+
+A missing program is a skip that names it, or a failure under CI.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from tests.requirements import REQUIREMENTS, find
+from tests.sizes import FULL, TIER, examples
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-# Several pytest runs may share this file, so that the last one can tell what all of them skipped.
-SKIPPED_FILE = os.environ.get("CHATLAB_SKIPPED")
-SKIPPED = pytest.StashKey[list[str]]()
+LEFT_OUT = pytest.StashKey[int]()
 REPEATED = "repeated"
 """The property by which a test says what it had to do again until it passed."""
 
 # No test asserts speed, on a busy machine least of all.
-settings.register_profile("chatlab", deadline=None, derandomize=IN_CI, print_blob=True)
+settings.register_profile(
+    "chatlab", max_examples=examples(100), deadline=None, derandomize=IN_CI, print_blob=True
+)
 settings.load_profile("chatlab")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SKIPPED] = []
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the browser tests and put them last: Playwright leaves a loop that breaks later async tests."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for `proof` only, mark what has a size, and put the browser tests last.
+
+    Playwright leaves a loop that breaks later async tests.
+    """
     for item in items:
         if item.path.is_relative_to(BROWSER_TESTS):
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.requires("chromium"))
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.sized)
+    kept = [item for item in items if FULL or not item.get_closest_marker("proof")]
+    if kept:  # Who names nothing else wants what is for `proof`.
+        config.stash[LEFT_OUT] = len(items) - len(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
@@ -42,24 +52,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             reason = f"{name} is missing: {REQUIREMENTS[name].install}"
             if IN_CI:
                 pytest.fail(reason, pytrace=False)
-            item.config.stash[SKIPPED].append(f"{item.nodeid}: {reason}")
             pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    skipped = config.stash[SKIPPED]
-    if SKIPPED_FILE:
-        file = Path(SKIPPED_FILE)
-        skipped = [*(file.read_text(encoding="utf-8").splitlines() if file.exists() else []), *skipped]
-        file.write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
     repeated = [
         f"{report.nodeid}: {value}"
         for report in terminalreporter.stats.get("passed", [])
         for name, value in report.user_properties
         if name == REPEATED
     ]
-    for title, lines in (("skipped for want of a program", skipped), ("passed on repetition", repeated)):
-        if lines:
-            terminalreporter.section(title)
-        for line in lines:
-            terminalreporter.line(line)
+    if repeated:
+        terminalreporter.section("passed on repetition")
+    for line in repeated:
+        terminalreporter.line(line)
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.line(f"left out in tier {TIER}: {left_out}; CHATLAB_TIER=proof runs them")

@@ -1,5 +1,6 @@
 """The JavaScript packages that tests need: what tests/js/package.json pins, installed when it has changed."""
 
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -14,8 +15,10 @@ def run(*arguments: str | Path) -> None:
 
 
 def install() -> None:
-    """Install the packages, unless that has been done since package.json changed."""
-    installed = MODULES / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (FOLDER / "package.json").stat().st_mtime:
-        run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund")
-        installed.touch()
+    """Install the packages, unless that has been done since package.json changed; one process at a time."""
+    wanted, installed = FOLDER / "package.json", MODULES / ".package-lock.json"
+    with wanted.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+            run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund")
+            installed.touch()

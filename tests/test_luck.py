@@ -48,6 +48,18 @@ def test_one_source_draws_on_where_it_stands_and_a_new_one_from_the_start() -> N
     assert draws(luck, 0, "a", DRAWS + 1) == first
 
 
+@pytest.mark.parametrize("drawn", [0, 1, STRIP - 1, STRIP, 2 * DRAWS + 5])
+def test_a_source_goes_back_to_a_place(drawn: int) -> None:
+    source = Luck(1).uniform(3, "a")
+    for _ in range(drawn):
+        source()
+    place = source.place
+    ahead = [source() for _ in range(DRAWS + STRIP)]
+    source.place = place
+    assert source.drawn == drawn
+    assert [source() for _ in range(DRAWS + STRIP)] == ahead
+
+
 def test_a_strip_is_a_piece_of_its_tile_and_lives_as_long_as_somebody_is_in_it() -> None:
     luck = Luck(2)
     source = luck.uniform(PEOPLE + 3, "a")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.jupyter import Lab, serve_lab
-from tests.browser.kernels import KERNELS, provide
+from tests.browser.kernels import INSTALLED, OLD, provide
 from tests.requirements import find
 
 
@@ -48,7 +48,7 @@ def lab(lab_server: Lab) -> Iterator[Lab]:
     lab_server.close_notebooks()
 
 
-@pytest.fixture(scope="module", params=KERNELS)
+@pytest.fixture(scope="module", params=[INSTALLED, pytest.param(OLD, marks=pytest.mark.proof)])
 def kernel(request: pytest.FixtureRequest, lab_server: Lab) -> str:
     """Each of the kernels that the panel must work in, by its name."""
     name: str = request.param

@@ -14,7 +14,6 @@ from tests.browser.jupyter import ROOT, Lab
 
 INSTALLED = "python3"
 OLD = "ipykernel-7.0.1"
-KERNELS = (INSTALLED, OLD)
 
 
 def provide(lab: Lab, kernel: str) -> None:

@@ -13,6 +13,8 @@ from tests.browser.axe import violations
 from tests.browser.jupyter import Lab, error_outputs, run_all, show_theme, write_notebook
 from tests.browser.layout import sticking_out
 
+pytestmark = pytest.mark.proof
+
 EXPLORERS = ("backoff", "heartbeat", "herd", "polling", "transports")
 CELLS = ("from chatlab.widgets.explorers import *", *(f"explore_{name}()" for name in EXPLORERS))
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.jupyter import Lab, error_outputs, run_all, write_notebook
+
+pytestmark = pytest.mark.proof
 
 
 def test_a_notebook_runs_to_its_end(page: Page, lab: Lab, screenshots: Path) -> None:

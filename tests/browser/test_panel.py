@@ -17,6 +17,8 @@ from tests.browser.jupyter import Lab, error_outputs, run_all, run_code, show_th
 from tests.browser.kernels import OLD
 from tests.browser.layout import cut_rings, sticking_out
 
+pytestmark = pytest.mark.proof
+
 NOTEBOOK = "panel.ipynb"
 CELLS = (
     "from chatlab import ChatPanel\nada = ChatPanel(sender='ada', name='ada', seed=7)\nada",

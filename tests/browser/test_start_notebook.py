@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
@@ -115,6 +116,7 @@ def test_a_chat_survives_its_server(page: Page, lab: Lab, kernel: str, screensho
         assert listener.texts == ["one", "two", "three"]
 
 
+@pytest.mark.proof
 def test_bad_settings_and_markup_are_said_not_suffered(
     page: Page, lab: Lab, kernel: str, screenshots: Path
 ) -> None:

@@ -7,6 +7,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.jupyter import Lab, error_outputs, run_all, run_code, write_notebook
 
+pytestmark = pytest.mark.proof
+
 SETUP = """
 import time
 from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline

@@ -2,10 +2,13 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.jupyter import Lab, write_notebook
 from tests.browser.kernels import copy_for
+
+pytestmark = pytest.mark.proof
 
 
 def test_the_start_notebooks_panel_works_under_voila(page: Page, lab: Lab, kernel: str) -> None:

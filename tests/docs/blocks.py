@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
@@ -38,17 +39,19 @@ def without_blocks(page: str) -> str:
 
 def run_python(block: Block, names: dict[str, Any], filename: str) -> None:
     """Run a block as a notebook's cell, where `await` may stand outside of functions, in these names."""
-    code = compile(
-        "\n" * block.line + block.text,
-        filename,
-        "exec",
-        flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
-        dont_inherit=True,
-    )
+    code = compiled("\n" * block.line + block.text, filename)
     if code.co_flags & inspect.CO_COROUTINE:
         asyncio.run(eval(code, names))
     else:
         exec(code, names)
+
+
+def compiled(source: str | ast.Module | ast.Expression, filename: str) -> CodeType:
+    """Return a cell's code; it makes a coroutine if an `await` stands outside of its functions."""
+    mode = "eval" if isinstance(source, ast.Expression) else "exec"
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code: CodeType = compile(source, filename, mode, flags=flags, dont_inherit=True)
+    return code
 
 
 def commands(block: Block) -> Iterator[list[str]]:

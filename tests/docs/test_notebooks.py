@@ -1,15 +1,22 @@
-"""Every notebook teaches one thing in the same way, and is kept without outputs."""
+"""Every notebook teaches one thing in the same way, runs from top to bottom, and is kept without outputs.
+
+Here a notebook runs as plain code; `make proof` runs each in a kernel.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, compiled
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -52,3 +59,33 @@ def test_its_last_cell_asserts_what_it_claims(cells: list[dict[str, Any]]) -> No
 def test_it_has_no_outputs(cells: list[dict[str, Any]]) -> None:
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert [cell["id"] for cell in code if cell["outputs"] or cell["execution_count"] is not None] == []
+
+
+async def run_cell(source: str, names: dict[str, Any], filename: str) -> Any:
+    """Run a cell, which may await, and return the value of its last expression, if it ends with one."""
+    module = ast.parse(source)
+    parts: list[ast.Module | ast.Expression] = [module]
+    if module.body and isinstance(last := module.body[-1], ast.Expr):
+        module.body.pop()
+        parts.append(ast.Expression(last.value))
+    value = None
+    for part in parts:
+        code = compiled(part, filename)
+        value = eval(code, names)
+        if code.co_flags & inspect.CO_COROUTINE:
+            value = await value
+    return value
+
+
+@pytest.mark.slow
+async def test_it_runs_from_top_to_bottom(
+    cells: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(NOTEBOOKS[0].parent)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    show: Callable[[Any], Any] = DisplayFormatter().format
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            value = await run_cell("".join(cell["source"]), names, f"cell {cell['id']}")
+            if value is not None:
+                show(value)

@@ -47,6 +47,8 @@ def test_model_and_wire_agree_step_by_step(case: str, transport: str) -> None:
     assert compared.steps > 40
 
 
+@pytest.mark.proof
+@pytest.mark.xdist_group("live conformance")  # its runs go on at once, and are made once
 @EVERY_PAIR
 def test_the_live_world_agrees_in_what_people_see(
     case: str, transport: str, lives: dict[Pair, Live], record_property: Callable[[str, object], None]

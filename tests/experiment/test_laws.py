@@ -23,6 +23,7 @@ from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.trace import Step
 from chatlab.transports.machine import Connect, Deliver, Notify, OpenWebSocket, Settle
+from tests.sizes import examples
 
 BUSY, SETTLED = 40.0, 120.0  # faults begin before the first, and all is quiet well before the second
 at = st.floats(0, BUSY)
@@ -83,7 +84,7 @@ def final_states(run: Run) -> Counter[DeliveryState]:
     return Counter(last.values())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10**6), faults=faults, latency=latency, jitter=st.sampled_from([0.0, 0.3]))
 def test_whatever_goes_wrong_every_message_appears_once_and_in_order(
     seed: int, faults: tuple[AnyFault, ...], latency: float | LogNormal, jitter: float
@@ -99,7 +100,7 @@ def test_whatever_goes_wrong_every_message_appears_once_and_in_order(
     assert all(result.statuses(person)[-1].status is ConnectionStatus.CONNECTED for person in result.people)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),
     faults=faults,

@@ -192,6 +192,7 @@ def test_buffering_makes_an_event_stream_a_minute_late() -> None:
     assert figure(held, "attempts") > 200
 
 
+@pytest.mark.proof
 def test_a_retry_storm_stays_without_backoff() -> None:
     scenario = load_scenario("retry_storm")
     storm = run(scenario, sample=0)

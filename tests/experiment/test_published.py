@@ -8,11 +8,12 @@ import pytest
 from chatlab.errors import SettingsError
 from chatlab.experiment.contention import FORMULAS, PUBLISHED, Formula, compare_formulas, contend
 from chatlab.experiment.published import OUTAGES, RUSHES, outage, rush
+from tests.sizes import rows
 
 PEOPLE = 2_000
 
 
-@pytest.mark.parametrize("name", OUTAGES)
+@pytest.mark.parametrize("name", rows(OUTAGES, "partysocket"))
 def test_a_herd_comes_back_from_an_outage_as_published(name: str) -> None:
     """The published run had 10,000 people: of fewer the busiest tenth of a second stands out more."""
     published, found = OUTAGES[name], outage(name, PEOPLE)
@@ -30,7 +31,7 @@ LATER = {"proportional": 30.0}
 """Who comes in waves may need one more of them, by the luck of few people."""
 
 
-@pytest.mark.parametrize("name", RUSHES)
+@pytest.mark.parametrize("name", rows(RUSHES, "proportional"))
 def test_a_herd_gets_through_a_narrow_door_as_published(name: str) -> None:
     """With the door in proportion to the people the published 50,000 are not needed."""
     published, found = RUSHES[name], rush(name)
@@ -42,6 +43,7 @@ def test_a_herd_gets_through_a_narrow_door_as_published(name: str) -> None:
 REPETITIONS = 25
 
 
+@pytest.mark.proof
 def test_contention_costs_what_was_published() -> None:
     table = compare_formulas((10, 50, 100), repetitions=REPETITIONS, seed=1)
     assert len(table) == 15
@@ -53,10 +55,10 @@ def test_contention_costs_what_was_published() -> None:
             # Four standard errors, of both means: the published one is of 200 runs.
             error = row[f"{of}_se"] * np.sqrt(1 + REPETITIONS / 200)
             assert abs(row[of] - row[f"published_{of}"]) < 4 * error
-    for clients, rows in table.groupby("clients"):
+    for clients, found in table.groupby("clients"):
         for of in ("seconds", "writes"):
-            order = rows.sort_values(of)["formula"].tolist()
-            wanted = rows.sort_values(f"published_{of}")["formula"].tolist()
+            order = found.sort_values(of)["formula"].tolist()
+            wanted = found.sort_values(f"published_{of}")["formula"].tolist()
             # Exponential and no backoff are within a standard error of each other there, as published: 1 %.
             if (clients, of) == (10, "writes"):
                 assert set(order[3:]) == set(wanted[3:]) == {"exponential", "no backoff"}

@@ -42,6 +42,7 @@ def test_ours_tells_of_what_its_queue_drops() -> None:
     assert [silent[name] for name in ("dropped", "pending", "acked")] == [0, 1000, 0]
 
 
+@pytest.mark.proof
 def test_a_long_poll_without_a_cursor_loses_what_comes_between_two_polls() -> None:
     shares = [show("long poll", seed).lost_share for seed in range(3)]
     # Each message is lost that comes within a round trip after the one that ended the poll: 1/11 of them.

@@ -44,6 +44,7 @@ from chatlab.sim.faults import (
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Deliver
+from tests.sizes import examples
 
 SURE = ReconnectConfig(jitter="full", max_attempts=None, max_delay=4.0)
 ONE: list[Any] = [
@@ -105,7 +106,7 @@ def shown(run: Run, person: str) -> list[str]:
     ]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),
     transport=st.sampled_from(TRANSPORTS),

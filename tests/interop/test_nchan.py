@@ -160,7 +160,11 @@ async def test_a_cursor_that_has_left_its_buffer_is_a_possible_gap(
 TOLD = [*((kind, "nchan") for kind in ALL), ("long_polling", BATCH)]
 
 
-@pytest.mark.parametrize(("kind", "dialect"), TOLD, ids=[*ALL, "long_polling in batches"])
+@pytest.mark.parametrize(
+    ("kind", "dialect"),
+    [told if told[0] == "websocket" else pytest.param(*told, marks=pytest.mark.proof) for told in TOLD],
+    ids=[*ALL, "long_polling in batches"],
+)
 async def test_nothing_is_lost_doubled_or_misplaced_while_connections_are_reset(
     nginx: Nginx, channel: str, kind: str, dialect: Any
 ) -> None:

@@ -4,8 +4,9 @@ import chat from "../../chatlab/widgets/static/chat_log.js";
 import frames from "../../chatlab/widgets/static/frame_log.js";
 import { mount } from "./fake-model.mjs";
 
-/** A page that keeps the files it is given. */
-function saving(view) {
+/** A page that keeps the files it is given, and whose timers wait to be told. */
+function saving(t, view) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = mount(view);
   page.files = [];
   page.window.HTMLAnchorElement.prototype.click = function () {
@@ -26,8 +27,7 @@ async function contents({ url }) {
 }
 
 test("a file comes in parts, in any order, and is offered once it is whole", async (t) => {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  const page = saving(frames);
+  const page = saving(t, frames);
   const request = page.save("JSON lines");
   assert.equal(request.format, "jsonl");
   page.part(request, 1, 2, '{"id":"f2"}\n');
@@ -42,8 +42,7 @@ test("a file comes in parts, in any order, and is offered once it is whole", asy
 });
 
 test("the transcript is saved as text too, and asking again forgets the first", async (t) => {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  const page = saving(chat);
+  const page = saving(t, chat);
   const first = page.save("text");
   const second = page.save("text");
   assert.notEqual(first.request, second.request);
@@ -54,8 +53,7 @@ test("the transcript is saved as text too, and asking again forgets the first", 
 });
 
 test("when no part comes any more, it says so and the next try is free", (t) => {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  const page = saving(chat);
+  const page = saving(t, chat);
   const request = page.save("text");
   t.mock.timers.tick(14_000);
   page.part(request, 0, 2, "a");
@@ -70,8 +68,8 @@ test("when no part comes any more, it says so and the next try is free", (t) => 
   assert.equal(page.$(".cl-files [role=status]").textContent, "");
 });
 
-test("when Python can't hear, it says so at once", () => {
-  const page = saving(chat);
+test("when Python can't hear, it says so at once", (t) => {
+  const page = saving(t, chat);
   page.model.deaf = true;
   page.$("[aria-label='Save all messages as text']").click();
   assert.match(page.$(".cl-files [role=status]").textContent, /doesn\u2019t answer/);

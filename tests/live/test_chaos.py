@@ -15,6 +15,7 @@ from tests.live.watch import ALL
 MESSAGES = 1000
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("trouble", [CALM, *TROUBLES])
 @pytest.mark.parametrize("kind", ALL)
 async def test_nothing_is_lost_doubled_or_misplaced(

@@ -21,8 +21,9 @@ from chatlab.settings import FallbackConfig
 from tests.live.misbehave import Misbehaving, Peer, Request
 from tests.live.misbehave_http import Site, hang_up, message, respond, says
 from tests.live.watch import OVER_HTTP, PATIENCE, PERSISTENT, QUICKLY, Watch, until
+from tests.sizes import times
 
-TIMES = 1000
+TIMES = times(1000)
 STRIDE = 10
 """So many times a transport comes and goes between two messages."""
 AT_ONCE = 25
@@ -30,7 +31,10 @@ AT_ONCE = 25
 FILES = "/proc/self/fd"
 ACKED = DeliveryState.ACKED
 
-pytestmark = pytest.mark.skipif(not os.path.isdir(FILES), reason=f"counts open files in {FILES}")  # noqa: PTH112
+pytestmark = [
+    pytest.mark.sized,
+    pytest.mark.skipif(not os.path.isdir(FILES), reason=f"counts open files in {FILES}"),  # noqa: PTH112
+]
 
 
 class Held(NamedTuple):

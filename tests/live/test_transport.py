@@ -28,6 +28,7 @@ from chatlab.settings import HeartbeatConfig, OutboxConfig
 from chatlab.transports.machine import Failure
 from tests.live.misbehave import Misbehaving, Peer, close_frame, friendly, silence
 from tests.live.watch import ALL, PATIENCE, PERSISTENT, Watch, transport_of, until, watched, websocket
+from tests.sizes import times
 
 S = DeliveryState
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
@@ -711,6 +712,7 @@ def counts() -> tuple[int, int, int]:
     return await_counts(), threading.active_count(), open_files()
 
 
+@pytest.mark.sized
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files in /proc")  # noqa: PTH112
 async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(server: EmbeddedServer) -> None:
     background_loop()
@@ -718,7 +720,7 @@ async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(server: Emb
     await transport.connect()
     await transport.disconnect()
     before = counts()
-    for _ in range(1000):
+    for _ in range(times(1000)):
         await transport.connect()
         await transport.disconnect()
     await all_quiet(before)
@@ -728,6 +730,7 @@ async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(server: Emb
     assert transport._waiters == []
 
 
+@pytest.mark.sized
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files in /proc")  # noqa: PTH112
 async def test_A31_a_thousand_reconnects_leave_nothing() -> None:
     async def flap(peer: Peer) -> None:
@@ -739,14 +742,15 @@ async def test_A31_a_thousand_reconnects_leave_nothing() -> None:
             peer.reset()
 
     background_loop()
+    reconnects = times(1000)
     async with Misbehaving(flap) as server:
         before = counts()
         reconnect = PERSISTENT.replace(base_delay=0.0, jitter="none")
         with watched(server.ws_url, reconnect=reconnect, heartbeat=HeartbeatConfig()) as (transport, watch):
             transport.start()
-            await until(lambda: server.accepted >= 1000)
+            await until(lambda: server.accepted >= reconnects)
             await transport.disconnect()
-            assert len(watch.waits) >= 900
+            assert len(watch.waits) >= 0.9 * reconnects
         await until(lambda: not server.open)
         await all_quiet(before)
         assert transport._driver._links == {}

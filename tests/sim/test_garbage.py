@@ -30,6 +30,7 @@ from chatlab.sim.path import Path
 from chatlab.sim.people import PeopleConfig
 from chatlab.sim.server import Server
 from chatlab.transports.ledger import Ledger
+from tests.sizes import rows
 
 MADE = (
     Alarm,
@@ -93,7 +94,7 @@ def made() -> Counter[str]:
 
 
 @pytest.mark.parametrize("faults", [(), TROUBLES], ids=["calm", "faults"])
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", rows(TRANSPORTS, "websocket"))
 def test_whatever_a_run_has_made_goes_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:
     """Without a look for garbage, which may be long in coming: else a few large runs fill the memory."""
     people = PeopleConfig(count=20, rooms=2, send_rate=0.05, arrive_over=3.0)

@@ -44,6 +44,7 @@ from tests.sim.crowds import (
     figures,
     step_by_step,
 )
+from tests.sizes import examples, rows
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +80,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.parametrize("heartbeat", HEARTBEATS)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", rows(NETWORKS, next(iter(NETWORKS))))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_it_changes_nothing(
     fault: str,
@@ -289,7 +290,9 @@ CROWDS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(scenario=CROWDS)
 def test_it_changes_nothing_whatever_happens(
     scenario: Scenario,

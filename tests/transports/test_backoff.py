@@ -68,7 +68,8 @@ def test_SPEC_2_bounds(jitter: str, attempt: int, low: float, high: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("previous", "low", "high"), [(1.0, 1, 3), (5.0, 1, 15), (10.0, 1, 30), (20.0, 1, 30), (30.0, 1, 30)]
+    ("previous", "low", "high"),
+    [(0.0, 1, 1), (0.3, 1, 1), (0.4, 1, 1.2), (1.0, 1, 3), (5.0, 1, 15), (10.0, 1, 30), (20.0, 1, 30)],
 )
 def test_SPEC_2_decorrelated_bounds(previous: float, low: float, high: float) -> None:
     assert spread(config_of("decorrelated"), 3, previous) == pytest.approx((low, high))

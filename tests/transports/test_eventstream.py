@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from chatlab.errors import EventTooLarge
 from chatlab.transports.eventstream import EventStreamParser, StreamEvent
+from tests.sizes import examples
 
 BOM = b"\xef\xbb\xbf"
 Dispatched = tuple[str, str, str]  # type, data, last event id
@@ -420,7 +421,7 @@ FRAGMENTS = st.sampled_from([*FIELDS, *SIGNS, *TEXTS]) | st.binary(max_size=3)
 STREAMS = st.lists(FRAGMENTS, max_size=40).map(b"".join)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     stream=STREAMS,
     cuts=st.lists(st.integers(0, 150)),

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, ClassVar
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -77,6 +78,7 @@ from chatlab.transports.machine import (
     Typing,
 )
 from chatlab.transports.making import make_machine
+from tests.sizes import examples
 
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
 LEGAL = {QUEUED: {SENT, DROPPED, EXPIRED}, SENT: {SENT, ACKED, EXPIRED, FAILED}}
@@ -923,29 +925,34 @@ def told(value: Any) -> Any:
     }
 
 
-def run_story(world: type[World], examples: int) -> None:
+def run_story(world: type[World], full: int) -> None:
     story = type(world.__name__, (Story,), {"world_type": world})
     run_state_machine_as_test(
-        story, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
+        story, settings=settings(max_examples=examples(full), stateful_step_count=40, deadline=None)
     )
 
 
+@pytest.mark.sized
 def test_websocket() -> None:
     run_story(WebSocketWorld, 400)
 
 
+@pytest.mark.sized
 def test_sse() -> None:
     run_story(SSEWorld, 150)
 
 
+@pytest.mark.sized
 def test_short_polling() -> None:
     run_story(ShortPollingWorld, 100)
 
 
+@pytest.mark.sized
 def test_long_polling() -> None:
     run_story(LongPollingWorld, 100)
 
 
+@pytest.mark.sized
 def test_fallback() -> None:
     run_story(FallbackWorld, 400)
 

@@ -24,6 +24,7 @@ from chatlab.widgets.explorers import (
 from chatlab.widgets.explorers.explorer import Answer
 from chatlab.widgets.picture import Picture
 from chatlab.widgets.slider import Slider
+from tests.sizes import rows
 from tests.widgets.comms import PATIENCE
 
 EXPLORERS = [explore_backoff, explore_heartbeat, explore_herd, explore_polling, explore_transports]
@@ -97,7 +98,7 @@ def test_a_pong_is_awaited_no_longer_than_until_the_next_heartbeat() -> None:
     assert "noticed after 5 to 10 s" in answered(explorer).picture.alt
 
 
-@pytest.mark.parametrize("make", EXPLORERS)
+@pytest.mark.parametrize("make", rows(EXPLORERS, *EXPLORERS[:-1]))
 def test_a_plot_bears_no_trace_of_those_before_it(make: Callable[[], Explorer]) -> None:
     explorer = answered(make())
     picture, values = explorer.picture.png, explorer.values
@@ -111,7 +112,7 @@ def test_a_plot_bears_no_trace_of_those_before_it(make: Callable[[], Explorer]) 
     assert answered(explorer).picture.png == picture
 
 
-@pytest.mark.parametrize("make", EXPLORERS)
+@pytest.mark.parametrize("make", rows(EXPLORERS, *EXPLORERS[:-1]))
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_the_ends_of_every_slider_have_a_plot(make: Callable[[], Explorer], end: str) -> None:
     explorer = answered(make())
