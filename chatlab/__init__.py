@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chatlab.lazy import lazy_names
 
 if TYPE_CHECKING:
     from chatlab.errors import (
         ChatSendError,
         ConnectError,
+        EventTooLarge,
         InvalidMessage,
         OutboxFull,
         SettingsError,
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from chatlab.experiment.worlds import run
     from chatlab.live.fallback import FallbackTransport
     from chatlab.live.http_transport import LongPollingTransport, ShortPollingTransport, SSETransport
+    from chatlab.live.kinds import make_config, make_transport
+    from chatlab.live.matrix_login import MatrixLogin
     from chatlab.live.receipt import Receipt
     from chatlab.live.server import EmbeddedServer
+    from chatlab.live.store import StoreError
     from chatlab.live.transport import ChatTransport, WebSocketTransport
     from chatlab.messages import (
         ChatEvent,
@@ -43,50 +48,70 @@ if TYPE_CHECKING:
         SSEConfig,
         WebSocketConfig,
     )
-    from chatlab.transports.eventstream import EventStreamParser
+    from chatlab.transports.eventstream import EventStreamParser, StreamEvent
     from chatlab.widgets.chat_panel import ChatPanel
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ChatEvent": "messages",
-    "ChatMessage": "messages",
-    "ChatPanel": "widgets.chat_panel",
-    "ChatSendError": "errors",
-    "ChatTransport": "live.transport",
-    "ConnectError": "errors",
-    "ConnectionStatus": "messages",
-    "DeliveryState": "messages",
-    "EmbeddedServer": "live.server",
-    "EventStreamParser": "transports.eventstream",
-    "FallbackConfig": "settings",
-    "FallbackTransport": "live.fallback",
-    "HeartbeatConfig": "settings",
-    "InvalidMessage": "errors",
-    "LongPollingConfig": "settings",
-    "LongPollingTransport": "live.http_transport",
-    "OutboxConfig": "settings",
-    "OutboxFull": "errors",
-    "OutgoingMessage": "messages",
-    "Receipt": "live.receipt",
-    "ReconnectConfig": "settings",
-    "Run": "experiment.run",
-    "SSEConfig": "settings",
-    "SSETransport": "live.http_transport",
-    "Scenario": "experiment.scenario",
-    "SettingsError": "errors",
-    "TryAgain": "errors",
-    "ShortPollingConfig": "settings",
-    "ShortPollingTransport": "live.http_transport",
-    "StatusChange": "messages",
-    "WebSocketConfig": "settings",
-    "WebSocketTransport": "live.transport",
-    "backoff_delays": "experiment.backoff",
-    "compare": "experiment.compare",
-    "run": "experiment.worlds",
-    "sweep": "experiment.sweep",
+    "errors": (
+        "ChatSendError",
+        "ConnectError",
+        "EventTooLarge",
+        "InvalidMessage",
+        "OutboxFull",
+        "SettingsError",
+        "TryAgain",
+    ),
+    "experiment.backoff": ("backoff_delays",),
+    "experiment.compare": ("compare",),
+    "experiment.run": ("Run",),
+    "experiment.scenario": ("Scenario",),
+    "experiment.sweep": ("sweep",),
+    "experiment.worlds": ("run",),
+    "live.fallback": ("FallbackTransport",),
+    "live.http_transport": (
+        "LongPollingTransport",
+        "SSETransport",
+        "ShortPollingTransport",
+    ),
+    "live.kinds": (
+        "make_config",
+        "make_transport",
+    ),
+    "live.matrix_login": ("MatrixLogin",),
+    "live.receipt": ("Receipt",),
+    "live.server": ("EmbeddedServer",),
+    "live.store": ("StoreError",),
+    "live.transport": (
+        "ChatTransport",
+        "WebSocketTransport",
+    ),
+    "messages": (
+        "ChatEvent",
+        "ChatMessage",
+        "ConnectionStatus",
+        "DeliveryState",
+        "OutgoingMessage",
+        "StatusChange",
+    ),
+    "settings": (
+        "FallbackConfig",
+        "HeartbeatConfig",
+        "LongPollingConfig",
+        "OutboxConfig",
+        "ReconnectConfig",
+        "SSEConfig",
+        "ShortPollingConfig",
+        "WebSocketConfig",
+    ),
+    "transports.eventstream": (
+        "EventStreamParser",
+        "StreamEvent",
+    ),
+    "widgets.chat_panel": ("ChatPanel",),
 }
-"""The module of each public name, which is loaded when the name is first used."""
+"""The names that each module has."""
 
 __all__ = [
     "ChatEvent",
@@ -99,12 +124,14 @@ __all__ = [
     "DeliveryState",
     "EmbeddedServer",
     "EventStreamParser",
+    "EventTooLarge",
     "FallbackConfig",
     "FallbackTransport",
     "HeartbeatConfig",
     "InvalidMessage",
     "LongPollingConfig",
     "LongPollingTransport",
+    "MatrixLogin",
     "OutboxConfig",
     "OutboxFull",
     "OutgoingMessage",
@@ -118,24 +145,17 @@ __all__ = [
     "ShortPollingConfig",
     "ShortPollingTransport",
     "StatusChange",
+    "StoreError",
+    "StreamEvent",
     "TryAgain",
     "WebSocketConfig",
     "WebSocketTransport",
     "backoff_delays",
     "compare",
+    "make_config",
+    "make_transport",
     "run",
     "sweep",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'chatlab' has no attribute {name!r}")
-    value = getattr(import_module(f"chatlab.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -127,6 +127,8 @@ ROWS: dict[str, Row] = {
     "A86": Row("the user's code", "code that blocks holds up nobody else"),
     "A87": Row("the user's code", "a function for headers gets the failure only where it asks for it"),
     "A88": Row("all transports", "a headers function or a login that fails: retried unless it is a mistake"),
+    "A90": Row("POST", "an answer is an ack only if it says so; any other is a failure that may pass"),
+    "A91": Row("all transports", "a captive portal in a server's place costs nothing, and acks nothing"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

@@ -21,7 +21,8 @@ from tests.hostile import (
 
 
 def test_every_row_is_there() -> None:
-    assert list(ROWS) == [f"A{number:02}" for number in range(1, len(ROWS) + 1)]
+    assert list(ROWS)[:83] == [f"A{number:02}" for number in range(1, 84)]
+    assert list(ROWS) == sorted(ROWS)
     assert all(row.where and row.what for row in ROWS.values())
 
 
@@ -44,7 +45,7 @@ def test_the_page_is_up_to_date() -> None:
         ("A01_to_A03", {"A01", "A02", "A03"}),
         ("HOSTILE A66, A83", {"A66", "A83"}),
         ("A10–A12", {"A10", "A11", "A12"}),
-        ("A99x A00 BA12 A123 A12b #A12 %A0 \\xA12", set()),
+        ("A99 A00 BA12 A123 A12b #A12 %A0 \\xA12", set()),
     ],
 )
 def test_ids_are_found_in_text(text: str, ids: set[str]) -> None:

@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
-from chatlab.dialects.base import Dialect
+from chatlab.dialects.base import (
+    Ack,
+    Answer,
+    Credentials,
+    Dialect,
+    HttpDialect,
+    Incoming,
+    Nack,
+    Opening,
+    Page,
+    Request,
+    ServerPing,
+    ServerPong,
+    Unreadable,
+    Welcome,
+    unreadable,
+)
+from chatlab.dialects.bodies import read_lines, read_list, read_one, read_parts
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.dialects.matrix import MatrixDialect
 from chatlab.dialects.nchan import NchanDialect
+from chatlab.dialects.templates import request_to
 from chatlab.dialects.text import TextDialect
 from chatlab.errors import SettingsError
+
+__all__ = [
+    "DIALECTS",
+    "Ack",
+    "Answer",
+    "ChatlabDialect",
+    "Credentials",
+    "Dialect",
+    "HttpDialect",
+    "Incoming",
+    "MatrixDialect",
+    "Nack",
+    "NchanDialect",
+    "Opening",
+    "Page",
+    "Request",
+    "ServerPing",
+    "ServerPong",
+    "TextDialect",
+    "Unreadable",
+    "Welcome",
+    "find_dialect",
+    "read_lines",
+    "read_list",
+    "read_one",
+    "read_parts",
+    "request_to",
+    "unreadable",
+]
 
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect for dialect in (ChatlabDialect(), TextDialect(), NchanDialect(), MatrixDialect())

@@ -115,13 +115,15 @@ class Request(Struct, frozen=True, gc=False):
     body: str = ""
 
 
-class Answer(Struct, frozen=True, gc=False):
+class Answer(Struct, frozen=True, gc=False, omit_defaults=True):
     """What a request got. `headers` have lower-case names, and are those that the dialect asks for,
-    `content-type`, and `retry-after` in seconds, however the server spelt it."""
+    `content-type`, and `retry-after` in seconds, however the server spelt it. `redirected` tells that it
+    comes from another address than the one that was asked."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = {}
+    redirected: bool = False
 
 
 class Page(Struct, frozen=True):
@@ -201,8 +203,12 @@ class HttpDialect:
         raise NotImplementedError
 
     def posted(self, answer: Answer, client_id: str) -> Ack | Nack | None:
-        """Return what became of a sent message; None: it is a failure, which the failure table judges."""
-        return Ack(client_id) if 200 <= answer.status < 300 else None
+        """Return what became of a sent message; None: it is a failure, which the failure table judges.
+
+        An answer is an `Ack` only if it says what no captive portal or proxy would say: by its status alone a
+        server can't be told from them. So by default nothing is.
+        """
+        return None
 
     def retry_after(self, answer: Answer) -> float | None:
         """Return the seconds that a refusal's body asks to wait, where its server says so there; None: it

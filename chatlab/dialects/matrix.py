@@ -25,7 +25,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
-from chatlab.dialects.base import Answer, Dialect, HttpDialect, Incoming, Page, Request, unreadable
+from chatlab.dialects.base import Ack, Answer, Dialect, HttpDialect, Incoming, Page, Request, unreadable
 from chatlab.dialects.bodies import read_each
 from chatlab.dialects.templates import request_to
 from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
@@ -89,11 +89,16 @@ class _Limited(Struct):
     retry_after_ms: Annotated[float, Meta(ge=0, le=1e12)]
 
 
+class _Sent(Struct):
+    event_id: str
+
+
 class _Token(Struct):
     access_token: str
 
 
 _decode_sync = msgspec.json.Decoder(_Sync).decode
+_decode_sent = msgspec.json.Decoder(_Sent).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
@@ -135,6 +140,13 @@ class MatrixHttp(HttpDialect):
 
     def retry_after(self, answer: Answer) -> float | None:
         return wish_of(answer)
+
+    def posted(self, answer: Answer, client_id: str) -> Ack | None:
+        try:
+            sent = _decode_sent(answer.body)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+        return Ack(client_id) if 200 <= answer.status < 300 and sent.event_id else None
 
     def post_typing(self, config: TransportConfig) -> Request:
         body = _encode({"typing": True, "timeout": TYPING_TIME}).decode()

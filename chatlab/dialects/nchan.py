@@ -35,6 +35,7 @@ import msgspec
 from msgspec import Struct
 
 from chatlab.dialects.base import (
+    Ack,
     Answer,
     Dialect,
     HttpDialect,
@@ -56,7 +57,7 @@ OLDEST = "1:0"
 """An id before all others: what comes after it is all that there is."""
 
 _NOTHING_NEW = frozenset({204, 304, 408})
-_ACCEPTED = frozenset({200, 201, 202})
+_ACCEPTED = frozenset({201, 202})
 _ID = re.compile(r"(\d{1,11}):(\d{1,9})", re.ASCII)
 _META_ID = re.compile(rb"id: ([!-~]+)(?:\n|$)")
 
@@ -110,10 +111,12 @@ class NchanHttp(HttpDialect):
             return None
         if not last:
             return Page((unreadable("the answer has no Last-Modified and Etag", answer.body),))
-        kind = headers.get("content-type", "")
-        if not kind.lower().startswith("multipart/mixed"):
+        kind = headers.get("content-type", "").lower()
+        if kind.startswith("text/html") and _ID.fullmatch(last) is None:
+            return Page((unreadable("a page, whose Etag is none of nchan's", answer.body),))
+        if not kind.startswith("multipart/mixed"):
             return Page((_read(last, answer.body),), more=True)
-        parts = parts_of(answer.body, kind)
+        parts = parts_of(answer.body, headers["content-type"])
         if isinstance(parts, Unreadable):
             return Page((parts,))
         ids = _ids_up_to(last, len(parts))
@@ -124,6 +127,9 @@ class NchanHttp(HttpDialect):
         body = _envelope(config.sender, message)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         return request_to("POST", self._publish, headers, body, channel=config.room)
+
+    def posted(self, answer: Answer, client_id: str) -> Ack | None:
+        return Ack(client_id) if answer.status in _ACCEPTED else None
 
 
 class NchanDialect(Dialect):

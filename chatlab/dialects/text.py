@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chatlab.dialects.base import Dialect, HttpDialect, Incoming, Request
+from chatlab.dialects.base import Ack, Answer, Dialect, HttpDialect, Incoming, Request
 from chatlab.dialects.templates import request_to
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import TransportConfig
@@ -41,6 +41,12 @@ class TextHttp(HttpDialect):
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         names = {"channel": config.room, "sender": config.sender, "txn": message.client_id}
         return request_to("POST", self._post, headers, text, **names)
+
+    def posted(self, answer: Answer, client_id: str) -> Ack | None:
+        # A server of bare texts has no words for it; a page, or another address, is certainly not its answer.
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        accepted = 200 <= answer.status < 300 and kind != "text/html" and not answer.redirected
+        return Ack(client_id) if accepted else None
 
 
 class TextDialect(Dialect):

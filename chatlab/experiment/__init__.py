@@ -1,1 +1,89 @@
+"""What scenarios are made of, and what else there is to do with them and their runs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chatlab.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from chatlab.experiment.compare import Comparison, Difference, Tolerance, tolerance_of
+    from chatlab.experiment.library import find_scenario, load_scenario, scenario_names, scenario_question
+    from chatlab.experiment.spans import FaultSpan, StatusSpan
+    from chatlab.experiment.sweep import processes
+    from chatlab.experiment.transports import (
+        FallbackSettings,
+        LongPollingSettings,
+        ShortPollingSettings,
+        SSESettings,
+        WebSocketSettings,
+    )
+    from chatlab.experiment.wire import talk_on_wire
+    from chatlab.sim.capacity import ServerConfig
+    from chatlab.sim.latency import LogNormal, NetworkConfig
+    from chatlab.sim.people import PeopleConfig, ScriptEntry
+
+_HOMES = {
+    "experiment.compare": (
+        "Comparison",
+        "Difference",
+        "Tolerance",
+        "tolerance_of",
+    ),
+    "experiment.library": (
+        "find_scenario",
+        "load_scenario",
+        "scenario_names",
+        "scenario_question",
+    ),
+    "experiment.spans": (
+        "FaultSpan",
+        "StatusSpan",
+    ),
+    "experiment.sweep": ("processes",),
+    "experiment.transports": (
+        "FallbackSettings",
+        "LongPollingSettings",
+        "SSESettings",
+        "ShortPollingSettings",
+        "WebSocketSettings",
+    ),
+    "experiment.wire": ("talk_on_wire",),
+    "sim.capacity": ("ServerConfig",),
+    "sim.latency": (
+        "LogNormal",
+        "NetworkConfig",
+    ),
+    "sim.people": (
+        "PeopleConfig",
+        "ScriptEntry",
+    ),
+}
+"""The names that each module has."""
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "FallbackSettings",
+    "FaultSpan",
+    "LogNormal",
+    "LongPollingSettings",
+    "NetworkConfig",
+    "PeopleConfig",
+    "SSESettings",
+    "ScriptEntry",
+    "ServerConfig",
+    "ShortPollingSettings",
+    "StatusSpan",
+    "Tolerance",
+    "WebSocketSettings",
+    "find_scenario",
+    "load_scenario",
+    "processes",
+    "scenario_names",
+    "scenario_question",
+    "talk_on_wire",
+    "tolerance_of",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -64,7 +64,10 @@ class Herd(Struct, frozen=True, eq=False):
         return int(np.isinf(self.returns).sum())
 
     def busiest(self, width: float = 0.1) -> float:
-        """Return the largest share of the people, 0 to 1, that comes back in one bin of `width` seconds."""
+        """Return the largest share of the people, 0 to 1, that comes back in one bin of `width` seconds.
+
+        Errors: `SettingsError` where `width` isn't above 0.
+        """
         if not width > 0:
             raise SettingsError(f"width: give a number of seconds above 0, got {width!r}")
         back = self.returns[np.isfinite(self.returns)]

@@ -23,7 +23,10 @@ class Cost(Struct, frozen=True):
 
 
 def push_cost(delay: float) -> Cost:
-    """Return the cost of a connection that is open already: WebSocket or an event stream."""
+    """Return the cost of a connection that is open already: WebSocket or an event stream.
+
+    Errors: `SettingsError` for a number below 0.
+    """
     _check(delay=delay)
     return Cost(0.0, delay, delay)
 
@@ -32,6 +35,7 @@ def short_poll_cost(rate: float, interval: float, delay: float) -> Cost:
     """Return the cost of asking every `interval`: latency is U(0, interval) and the way back.
 
     Source: renewal theory; a poll comes every interval, whether something is there or not.
+    Errors: `SettingsError` for a number below 0.
     """
     _check(rate=rate, interval=interval, delay=delay)
     return Cost(_each(1.0, rate * interval), interval / 2 + delay, interval + delay)
@@ -42,6 +46,7 @@ def long_poll_cost(rate: float, hold: float, delay: float) -> Cost:
     those that fall between two polls wait for the next one.
 
     Source: renewal-reward; a cycle is the gap g of a round trip, in which nobody asks, and the time held.
+    Errors: `SettingsError` for a number below 0.
     """
     _check(rate=rate, hold=hold, delay=delay)
     gap = 2 * delay
@@ -57,6 +62,8 @@ def detection_span(interval: float, timeout: float) -> tuple[float, float]:
 
     It is spread evenly between the two, as the connection may go silent at any time between two heartbeats.
     One that is unanswered for `timeout` tells, or when the next is due.
+
+    Errors: `SettingsError` for a number below 0.
     """
     _check(interval=interval, timeout=timeout)
     wait = min(timeout, interval)
@@ -68,6 +75,7 @@ def false_alarm_after(interval: float, loss: float, misses: int = 1) -> float:
     of the heartbeats and `misses` in a row are an alarm.
 
     Source: the mean wait for a run of so many failures in Bernoulli trials, (1 - qᵏ)/((1 - q)·qᵏ).
+    Errors: `SettingsError` for an interval below 0, a loss beyond 0 to 1, or fewer misses than 1.
     """
     _check(interval=interval)
     if not 0 <= loss <= 1 or misses < 1:

@@ -130,6 +130,8 @@ def compare_formulas(
 
     Columns: formula, clients, seconds, writes; `seconds_se` and `writes_se`, the means' standard errors; and
     `published_seconds` and `published_writes`, which are missing where nothing was published.
+
+    Errors: `SettingsError` where there is nobody to take part.
     """
     import pandas as pd
 

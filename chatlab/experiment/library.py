@@ -40,7 +40,7 @@ def scenario_question(name: str) -> str:
 def find_scenario(name: str | Path) -> Scenario:
     """Return the scenario of a TOML file, or where there is no such file, the ready-made one of that name.
 
-    Errors: `SettingsError`; OSError where the file can't be read.
+    Errors: `SettingsError`; `OSError` where the file can't be read.
     """
     path = Path(name)
     if path.exists() and not path.is_dir():

@@ -104,7 +104,10 @@ RUSH_POLICIES: Mapping[str, ReconnectConfig] = MappingProxyType(
 
 
 def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
-    """Let so many people with a preset lose a server for a minute, and return how they came back."""
+    """Let so many people with a preset lose a server for a minute, and return how they came back.
+
+    Errors: `KeyError` for a name that isn't in `OUTAGES`; `SettingsError` as for `Scenario`.
+    """
     reconnect = PRESETS[name].reconnect.replace(max_attempts=None)
     scenario = _herd(
         reconnect,
@@ -125,7 +128,10 @@ def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
 
 
 def rush(name: str, people: int = 1_000, seed: int = 0) -> Rush:
-    """Let so many people lose a server that lets in 4 % of them a second and 1 % wait."""
+    """Let so many people lose a server that lets in 4 % of them a second and 1 % wait.
+
+    Errors: `KeyError` for a name that isn't in `RUSHES`; `SettingsError` as for `Scenario`.
+    """
     lost_at = 60  # long after everybody has come, at a rate that the server can bear
     scenario = _herd(
         RUSH_POLICIES[name],

@@ -108,7 +108,10 @@ class Run(Struct, frozen=True, dict=True):
     # Files
 
     def save(self, path: str | Path) -> None:
-        """Write the run as JSON lines: a header with scenario and metrics, then the steps."""
+        """Write the run as JSON lines: a header with scenario and metrics, then the steps.
+
+        Errors: `OSError` when the file can't be written.
+        """
         Path(path).write_bytes(self.to_json_lines())
 
     def to_json_lines(self) -> bytes:
@@ -129,7 +132,7 @@ class Run(Struct, frozen=True, dict=True):
     def load(cls, path: str | Path) -> Self:
         """Read a saved run.
 
-        Errors: `SettingsError` when it isn't one; OSError.
+        Errors: `SettingsError` when it isn't one; `OSError` when the file can't be read.
         """
         path = Path(path)
         first, *lines = path.read_bytes().splitlines() or [b""]
@@ -183,7 +186,10 @@ class Run(Struct, frozen=True, dict=True):
         return table if total else table.iloc[:0]
 
     def people_table(self) -> pd.DataFrame:
-        """Return a row a recorded person: attempts, messages delivered to them, seconds in each status."""
+        """Return a row a recorded person: attempts, messages delivered to them, seconds in each status.
+
+        Errors: `SettingsError` when nobody was recorded.
+        """
         import pandas as pd
 
         rows = []

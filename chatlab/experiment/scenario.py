@@ -50,7 +50,8 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def load(cls, path: str | Path) -> Self:
         """Read a scenario from a TOML file.
 
-        Errors: `SettingsError` naming the file, the field and what it may be; OSError.
+        Errors: `SettingsError` naming the file, the field and what it may be; `OSError` when the file can't
+        be read.
         """
         path = Path(path)
         try:
@@ -64,11 +65,17 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
-        """Read a scenario from the text of a TOML file."""
+        """Read a scenario from the text of a TOML file.
+
+        Errors: `SettingsError` naming the field and what it may be.
+        """
         return read_toml(text, cls)
 
     def save(self, path: str | Path) -> None:
-        """Write the scenario to a TOML file."""
+        """Write the scenario to a TOML file.
+
+        Errors: `OSError` when the file can't be written.
+        """
         Path(path).write_text(self.to_toml(), encoding="utf-8")
 
     def to_toml(self) -> str:

@@ -150,7 +150,10 @@ standard."""
 
 
 def show(name: str, seed: int = 0, *, ours: bool = False) -> Shown:
-    """Run a showcase with the seed as written, or with ours, and return what it came to."""
+    """Run a showcase with the seed as written, or with ours, and return what it came to.
+
+    Errors: `KeyError` for a name that isn't in `SHOWCASES`; `SettingsError` as for `run`.
+    """
     showcase = SHOWCASES[name]
     scenario = showcase.scenario.replace(seed=seed)
     return shown(run(scenario.replace(transport=showcase.ours) if ours else scenario))

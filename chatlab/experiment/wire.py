@@ -48,6 +48,8 @@ def talk_on_wire(
 
     `talk` is given the server's root URL, and the lines, which count what goes over them. What lives on
     another loop than `talk` itself isn't in that world: transports want `loop="current"`.
+
+    Errors: those of `talk`.
     """
     network = NetworkConfig() if network is None else network
     lines = WireLines(network.tls)

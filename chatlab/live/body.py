@@ -67,7 +67,7 @@ async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
         if not unzipper.complete:
             raise BrokenAnswer("reset", "the answer's gzip ended too early")
     else:
-        raise BrokenAnswer("protocol", "the answer has a content encoding that wasn't asked for")
+        raise BrokenAnswer("answer", "the answer has a content encoding that wasn't asked for")
 
 
 async def whole(response: httpx.Response, limit: int) -> bytes:
@@ -79,7 +79,7 @@ async def whole(response: httpx.Response, limit: int) -> bytes:
     async for piece in pieces(response):
         body += piece
         if len(body) > limit:
-            raise BrokenAnswer("protocol", f"the server sent an answer above {limit} bytes")
+            raise BrokenAnswer("answer", f"the server sent an answer above {limit} bytes")
     return bytes(body)
 
 

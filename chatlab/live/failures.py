@@ -84,6 +84,8 @@ def opening_failure(error: Exception) -> Failure:
             waits, dates = (response.headers.get_all(name) for name in ("Retry-After", "Date"))
             wait = retry_after(waits[0], moment(dates[0]) if dates else None) if len(waits) == 1 else None
             return Failure("http", response.status_code, reason, wait)
+        case BrokenAnswer():
+            return error.failure
         case InvalidMessage() if isinstance(error.__cause__, EOFError | ConnectionError):
             return UNANSWERED
         case InvalidHandshake():
@@ -98,8 +100,8 @@ def opening_failure(error: Exception) -> Failure:
             return Failure("protocol", reason=f"{type(error).__name__}: {printable(str(error))}")
 
 
-def request_failure(error: Exception) -> Failure:
-    """Say why a request got no whole answer."""
+def request_failure(error: Exception, *, posts: bool = False) -> Failure:
+    """Say why a request got no whole answer. What can't be read is no answer to one that `posts`."""
     causes = tuple(_causes(error))
     broken = [cause for cause in causes if isinstance(cause, OSError)]
     if broken:
@@ -113,7 +115,7 @@ def request_failure(error: Exception) -> Failure:
         case httpx.RemoteProtocolError() if _ENDED_EARLY.search(str(error)):
             return CUT_SHORT
         case httpx.RemoteProtocolError():
-            return Failure("protocol", reason=printable(str(error)))
+            return Failure("answer" if posts else "protocol", reason=printable(str(error)))
         case httpx.TimeoutException():
             return Failure("timeout", reason="the server can't be reached in time")
         case httpx.ConnectError():
@@ -121,7 +123,7 @@ def request_failure(error: Exception) -> Failure:
         case httpx.NetworkError():
             return RESET
         case zlib.error():
-            return Failure("reset", reason="the answer's gzip is broken")
+            return Failure("answer" if posts else "reset", reason="the answer's gzip is broken")
         case _:
             # Their words may quote a header's value or the address.
             return Failure("protocol", reason=f"the request can't be made: {type(error).__name__}")

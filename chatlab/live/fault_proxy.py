@@ -121,7 +121,10 @@ class FaultProxy:
         self.idle_timeout = None
 
     async def accept(self) -> None:
-        """Listen (again), on the port of before."""
+        """Listen (again), on the port of before.
+
+        Errors: `OSError` when the port is in use.
+        """
         if self._server is None:
             # Not yet serving: so nothing is awaited between the socket's making and its having an owner.
             self._server = await asyncio.start_server(

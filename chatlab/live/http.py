@@ -55,12 +55,12 @@ class Target(NamedTuple):
         try:
             url = self.url.join(locations[0]).copy_with(userinfo=b"", fragment=None)
         except (httpx.InvalidURL, ValueError):
-            raise BrokenAnswer("protocol", "the server redirects to something that is no address") from None
+            raise BrokenAnswer("answer", "the server redirects to something that is no address") from None
         if url.scheme not in ("http", "https") or not url.host:
-            raise BrokenAnswer("protocol", "the server redirects to something that is no web address")
+            raise BrokenAnswer("answer", "the server redirects to something that is no web address")
         if self.url.scheme == "https" and url.scheme == "http":
             where = printable(url.host)
-            raise BrokenAnswer("protocol", f"the server redirects to an address without TLS, at {where}")
+            raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
         if origin(url) == origin(self.url):
             return self._replace(url=url)
         if self.method != "GET":
@@ -96,6 +96,7 @@ class HttpLink:
         self._session = session
         self._effect = effect
         self._link = effect.link
+        self._posts = effect.purpose in ("post", "csrf")
         self._scope: anyio.CancelScope | None = None
         self._left = False
 
@@ -111,7 +112,7 @@ class HttpLink:
                 except BrokenAnswer as error:
                     end = Closed(self._link, error.failure)
                 except Exception as error:
-                    end = Closed(self._link, request_failure(error))
+                    end = Closed(self._link, request_failure(error, posts=self._posts))
                 self._report(end)
         except asyncio.CancelledError:
             self._report(Closed(self._link, LOOP_ENDS))
@@ -137,14 +138,14 @@ class HttpLink:
         target = target_of(session, effect, session.credentials(headers), csrf)
         if isinstance(target, Failure):
             return Closed(self._link, target)
-        for _ in range(1 + MAX_REDIRECTS):
+        for redirects in range(1 + MAX_REDIRECTS):
             async with self._sent(target) as response:
                 further = target.redirected(response)
                 if further is None:
-                    return await self._read(response)
+                    return await self._read(response, redirected=redirects > 0)
                 await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)  # So that its connection can be kept.
                 target = further
-        raise BrokenAnswer("protocol", f"more than {MAX_REDIRECTS} redirects")
+        raise BrokenAnswer("answer", f"more than {MAX_REDIRECTS} redirects")
 
     @asynccontextmanager
     async def _sent(self, target: Target) -> AsyncIterator[httpx.Response]:
@@ -182,7 +183,7 @@ class HttpLink:
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx.Response) -> Answered | Closed:
+    async def _read(self, response: httpx.Response, *, redirected: bool) -> Answered | Closed:
         status = response.status_code
         if self._effect.purpose == "stream" and status == 200:
             return await self._stream(response)
@@ -192,7 +193,7 @@ class HttpLink:
             body = await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)
         if self._effect.purpose == "csrf" and status == 200:
             return self._take_token(body)
-        return Answered(self._link, self._kept(Answer(status, body), response))
+        return Answered(self._link, self._kept(Answer(status, body, redirected=redirected), response))
 
     async def _stream(self, response: httpx.Response) -> Closed:
         self._report(Opened(self._link, response.headers.get("content-type", "")))
@@ -204,7 +205,7 @@ class HttpLink:
         """Keep the token where no step, log or `repr` shows it."""
         token = self._session.dialect.csrf_token(body)
         if not token or headers_problem({"x": token}, latin1=False):
-            raise BrokenAnswer("protocol", "the server's answer holds no CSRF token")
+            raise BrokenAnswer("answer", "the server's answer holds no CSRF token")
         self._session.csrf_token = token
         return Answered(self._link, Answer(200))
 

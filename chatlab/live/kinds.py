@@ -96,7 +96,10 @@ def _known(config: type[Settings], settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_transport(config: AnyConfig, **options: Any) -> ChatTransport:
-    """Return the transport for these settings; `options` are those of `ChatTransport`."""
+    """Return the transport for these settings; `options` are those of `ChatTransport`.
+
+    Errors: `SettingsError` as for `ChatTransport`.
+    """
     if isinstance(config, FallbackConfig):
         return FallbackTransport(config, **options)
     return KINDS[kind_of(config)].transport(config, **options)

@@ -119,7 +119,11 @@ class EmbeddedServer:
         return self._life.driver.hub.epoch if self._life else ""
 
     async def start(self) -> None:
-        """Listen. Twice is harmless."""
+        """Listen. Twice is harmless.
+
+        Errors: `OSError` when the port is in use, or `host` isn't this machine's; `StoreError` when the
+        history can't be opened; `RuntimeError` when it already runs on another loop.
+        """
         async with self._changing:
             if self._life is None:
                 self._life = await self._begin()
@@ -130,6 +134,8 @@ class EmbeddedServer:
         """Close all connections with 1012, within a second, and free the port. Twice is harmless.
 
         With `abrupt` the connections break without a word, as in a crash.
+
+        Errors: `RuntimeError` when it runs on another loop.
         """
         async with self._changing:
             life = self._life

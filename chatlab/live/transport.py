@@ -44,6 +44,9 @@ class ChatTransport:
     Handlers run in the transport's thread, in the order of events, and should be quick: a slow one keeps the
     loop waiting. One that raises is logged and does no harm.
     `uniform` is the source of randomness of its backoff; `record` gets every step of its machine.
+
+    Errors: `SettingsError` when the dialect can't be spoken over that transport. With `loop="current"`, every
+    method raises `RuntimeError` where no event loop runs.
     """
 
     def __init__(
@@ -212,8 +215,9 @@ class ChatTransport:
     async def send(self, message: OutgoingMessage | str) -> Receipt:
         """Hand over a message, and return once it is accepted: queued or sent.
 
-        Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` where a message of that client
-        id is still unsettled. The policy `wait` waits for room instead, first come, first served.
+        Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` where the message is none, or a
+        message of that client id is still unsettled. The policy `wait` waits for room instead, first come,
+        first served.
         """
         if self._waits:
             return await self._on_loop(lambda: self._send_in_turn(message))

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatlab.dialects.base import Credentials
-from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure, printable
+from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, closing_failure, opening_failure, printable
 from chatlab.live.request import MAX_REDIRECTS, Port, UserHeaders, is_loopback, with_query
 from chatlab.live.websocket_client import WebSocketClient
 from chatlab.settings import WebSocketConfig
@@ -190,10 +190,11 @@ class _Connect(connect):
         except (InvalidURI, ValueError):
             return SecurityError("the server redirects to something that is no WebSocket's address")
         if old.secure and not new.secure:
-            return SecurityError(f"the server redirects to an address without TLS, at {printable(new.host)}")
+            where = printable(new.host)
+            return BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
         self.redirects += 1
         if self.redirects > MAX_REDIRECTS:
-            return SecurityError(f"more than {MAX_REDIRECTS} redirects")
+            return BrokenAnswer("answer", f"more than {MAX_REDIRECTS} redirects")
         if (new.secure, new.host, new.port) != (old.secure, old.host, old.port):
             self.additional_headers = None
         return target

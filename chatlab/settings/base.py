@@ -19,7 +19,7 @@ Overflow = Literal["drop-oldest", "drop-newest", "reject", "wait"]
 HeartbeatMode = Literal["json", "ping", "none"]
 Verdict = Literal["retry", "give up", "stop"]
 FailureKey = Annotated[
-    str, Meta(pattern=r"^((close|http)( \d{3,4})?|refused|dns|timeout|reset|tls|protocol)$")
+    str, Meta(pattern=r"^((close|http|answer)( \d{3,4})?|refused|dns|timeout|reset|tls|protocol)$")
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 

@@ -1,6 +1,7 @@
 """What to do about a failure: retry, give up, or stop. A table of data that settings can override.
 
-Source: RFC 6455 §7.4.1 and the IANA registry of close codes; RFC 9110 §15.
+Source: RFC 6455 §7.4.1 and the IANA registry of close codes; RFC 9110 §15; RFC 6585 §6 (511, a portal that
+says what it is).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from chatlab.settings import Verdict
 from chatlab.transports.machine import Failure, FailureKind
 
 FAILURES: Mapping[str, Verdict] = {
+    "answer": "retry",
     "refused": "retry",
     "dns": "retry",
     "timeout": "retry",
@@ -35,6 +37,7 @@ FAILURES: Mapping[str, Verdict] = {
     "http 502": "retry",
     "http 503": "retry",
     "http 504": "retry",
+    "http 511": "retry",
     "http": "give up",
 }
 """Verdicts by `kind code`, or by `kind` for all the other codes of that kind."""
@@ -55,6 +58,11 @@ UNAUTHORIZED: Mapping[str, int] = {"http": 401, "close": 4401}
 def unauthorized(failure: Failure) -> bool:
     """Whether a renewed token may mend this failure."""
     return failure.code is not None and failure.code == UNAUTHORIZED.get(failure.kind)
+
+
+def is_senseless(status: int | None) -> bool:
+    """Whether a refusal with this status is none that a server can mean: no request here is answered so."""
+    return status is not None and status < 400
 
 
 def judge(failure: Failure, overrides: Mapping[str, Verdict]) -> Verdict:

@@ -22,7 +22,7 @@ from chatlab.dialects.base import Answer, Request
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.transports.cursor import Cursor
 
-FailureKind = Literal["close", "http", "refused", "dns", "timeout", "reset", "tls", "protocol"]
+FailureKind = Literal["close", "http", "answer", "refused", "dns", "timeout", "reset", "tls", "protocol"]
 
 
 _SPOKEN = {"close": "closed", "http": "HTTP"}
@@ -32,7 +32,8 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     """How a connection, a handshake or a request ended.
 
     `kind` says what `code` is: a WebSocket close code (`close`) or an HTTP status (`http`); the others have
-    none. `retry_after` is the server's wish in seconds.
+    none. `answer` is an answer that makes no sense, such as a captive portal's, with its status if one is
+    known. `retry_after` is the server's wish in seconds.
     """
 
     kind: FailureKind
@@ -46,6 +47,9 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 
 @lru_cache(256)
 def _spoken(kind: FailureKind, code: int | None, reason: str) -> str:
+    if kind == "answer":
+        known = ", ".join(part for part in (f"HTTP {code}" if code else "", reason) if part)
+        return f"no answer that makes sense ({known})" if known else "no answer that makes sense"
     what = _SPOKEN.get(kind, kind)
     head = what if code is None else f"{what} {code}"
     return f"{head}: {reason}" if reason else head

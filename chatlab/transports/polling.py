@@ -61,7 +61,7 @@ from chatlab.transports.machine import (
     Opened,
     ReceivedBytes,
 )
-from chatlab.transports.posting import failure_of
+from chatlab.transports.posting import failure_of, senseless
 from chatlab.transports.standing import Standing
 
 
@@ -136,7 +136,7 @@ class PollReceiver(ABC):
         """Take news of the request under way."""
         match event:
             case Closed():
-                self._fail(event.failure, now, out)
+                self._fail(event.failure, now, out, doubtful=True)
             case Answered():
                 if not self._held:
                     self.rtt = now - self._asked_at
@@ -149,7 +149,7 @@ class PollReceiver(ABC):
                 if page.senseless:
                     self._read(page, out)
                     hint = f" in the {self._config.dialect_name!r} dialect"
-                    self._fail(Failure("reset", reason="the answer makes no sense"), now, out, hint)
+                    self._fail(senseless(event.answer), now, out, hint)
                     return
                 if self._standing.status is not ConnectionStatus.CONNECTED:
                     self._connected_at = now
@@ -178,12 +178,14 @@ class PollReceiver(ABC):
         path = self._http.poll(self._config, None, self.hold).path
         self._fail(failure, now, out, not_there(failure, self._config, "messages", path))
 
-    def _fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> None:
+    def _fail(
+        self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, doubtful: bool = False
+    ) -> None:
         connected = self._standing.status is ConnectionStatus.CONNECTED
         if connected and now - self._connected_at >= self._config.reconnect.stable_after:
             self._standing.steady()
         self.stop()
-        then = self._standing.fail(failure, now, out, hint)
+        then = self._standing.fail(failure, now, out, hint, doubtful=doubtful)
         if then.what == "renew":
             self.dial(now, out, failure)
         elif then.what == "retry":

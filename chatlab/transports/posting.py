@@ -4,15 +4,20 @@
             ▲              │ no token yet, or 403: get one (once), and post again
             └──its time────┤ 401: once more with new headers
                  waiting ◀─┘ the failure table says retry: the same message with the same id, so nothing
-                 overtakes it; without an answer, as soon as the receiver is connected again
+                 overtakes it; without an answer that makes sense, as soon as the receiver is connected again
 
 A request that never got an answer may have arrived; it's sent again until one comes, and the server drops
 what it has by the id. One that was answered with an error that lasts fails that message alone.
+
+Only what the dialect takes for an ack is one (`HttpDialect.posted`). Any other answer without an error, such
+as the page of a captive portal, makes no sense: the message goes again, and after `max_attempts` retries it
+fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import unescape
 from math import inf
 
 import msgspec
@@ -21,7 +26,7 @@ from chatlab.dialects.base import Answer, HttpDialect, excerpt
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.settings import HttpConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
-from chatlab.transports.failures import judge, unauthorized
+from chatlab.transports.failures import is_senseless, judge, unauthorized
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Close, Effect, Failure, Fetch, Links, Settle
 
@@ -120,34 +125,36 @@ class Poster:
                 self._csrf_held = True
                 self._request(message, now, out)
             else:
-                self._refused(message, answer, now, out)
+                self._refused(message, failure_of(answer), now, out)
             return
         self.rtt = now - self._asked_at
         result = self._http.posted(answer, message.client_id)
         if result is None:
-            self._refused(message, answer, now, out)
+            self._refused(message, failure_of(answer), now, out)
         else:
             self._client_id = ""
             self._ledger.read(result, out)
 
-    def _refused(self, message: OutgoingMessage, answer: Answer, now: float, out: list[Effect]) -> None:
-        """An answer that isn't the dialect's: mend what can be mended, wait, or fail this message."""
-        failure = failure_of(answer)
-        if answer.status == 403 and self._http.csrf is not None and not self._csrf_renewed:
+    def _refused(self, message: OutgoingMessage, failure: Failure, now: float, out: list[Effect]) -> None:
+        """An answer that is no ack: mend what can be mended, wait, or fail this message."""
+        if failure.code == 403 and self._http.csrf is not None and not self._csrf_renewed:
             self._csrf_held, self._csrf_renewed = False, True
             self._request(message, now, out)
         elif unauthorized(failure) and self._config.headers.renewable and not self._renewed:
             self._renewed = True
             self._request(message, now, out, failure)
         elif judge(failure, self._failures) == "retry" and not self._backoff.exhausted:
-            self._wait(failure, now, unanswered=False)
+            self._wait(failure, now, unanswered=failure.kind == "answer")
         else:
-            self._give_up(message, failure.reason, answer.status, out)
+            reason = failure.reason if failure.kind == "http" else str(failure)
+            self._give_up(message, reason, failure.code, out)
 
     def failed(self, failure: Failure, now: float, out: list[Effect]) -> None:
-        """The request under way has got no answer."""
+        """The request under way has got no answer, or none that could be read."""
         message = self._end()
-        if judge(failure, self._failures) == "retry":
+        if failure.kind == "answer":
+            self._refused(message, failure, now, out)
+        elif judge(failure, self._failures) == "retry":
             # For as long as the transport lives: the stream or the polls decide when to give up.
             self._wait(failure, now, unanswered=True)
         else:
@@ -215,16 +222,46 @@ class Poster:
         self._ledger.lose_connection()
 
 
+_HEAD = 8192
+"""Bytes of a page in which its title is looked for."""
+
+
 class _Explained(msgspec.Struct):
     error: str
 
 
 def failure_of(answer: Answer) -> Failure:
-    """Return an answer's status as a failure, with what the server says of it."""
+    """Return an answer as a failure: its status, with what the server says of it; without an error's status,
+    that it makes no sense."""
+    if is_senseless(answer.status):
+        return senseless(answer)
     try:
         reason = excerpt(msgspec.json.decode(answer.body, type=_Explained).error)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         reason = excerpt(answer.body.strip())
+    return Failure("http", answer.status, reason, _retry_after(answer))
+
+
+def senseless(answer: Answer) -> Failure:
+    """Return what an answer that makes no sense is: its status, its type, and its title or beginning."""
+    kind = excerpt(answer.headers.get("content-type", "").partition(";")[0].strip().lower())
+    words = _title(answer.body) or excerpt(answer.body.strip())
+    reason = ": ".join(part for part in (kind, words) if part)
+    return Failure("answer", answer.status, reason, _retry_after(answer))
+
+
+def _retry_after(answer: Answer) -> float | None:
     wait = answer.headers.get("retry-after", "")
-    seconds = float(wait) if wait.isascii() and wait.replace(".", "", 1).isdigit() else None
-    return Failure("http", answer.status, reason, seconds)
+    return float(wait) if wait.isascii() and wait.replace(".", "", 1).isdigit() else None
+
+
+def _title(page: bytes) -> str:
+    """Return the title of an HTML page, bounded and printable; empty: it has none near its beginning."""
+    head = page[:_HEAD]
+    lower = head.lower()
+    tag = lower.find(b"<title")
+    start = lower.find(b">", tag) + 1
+    end = lower.find(b"</title", start)
+    if tag < 0 or not start or end < 0:
+        return ""
+    return excerpt(" ".join(unescape(head[start:end].decode("utf-8", "replace")).split()))

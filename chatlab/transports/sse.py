@@ -11,7 +11,7 @@ State diagram, made by exploring the machine; what the poster does, alike in all
 any --Submit--> same: Refuse
 idle --Connect--> connecting: Notify(connecting), Fetch(stream)
 connecting --Disconnect--> idle: Close(1000), Notify(disconnected)
-connecting --Tick--> waiting: Close(1006), Notify(reconnecting)
+connecting --Tick | stream 200 HTML--> waiting: Close(1006), Notify(reconnecting)
 connecting --stream 200--> online: Notify(connected)
 connecting --stream 200 HTML | Tick--> idle: Close(1006), Notify(error)
 connecting --stream 204--> idle: Notify(disconnected)
@@ -19,6 +19,7 @@ connecting --stream 401--> connecting: Notify(reconnecting), Fetch(stream)
 connecting --stream 503 | Closed(retry)--> waiting: Notify(reconnecting)
 connecting --Disconnect--> draining: Close(1000)
 connecting --stream 401 | stream 503 | Closed(retry)--> idle: Notify(error)
+connecting --Tick--> idle: Close(1006), Notify(error), Close(1006)
 online --Disconnect--> idle: Close(1000), Notify(disconnected)
 online --Tick--> waiting: Close(1006), Notify(reconnecting)
 online --message--> online: Deliver(message)
@@ -137,7 +138,7 @@ class StreamReceiver:
             shown = content_type[:80] or "none"
             reason = f"the stream's content type is {shown}, not text/event-stream"
             hint = f"; {asked_for(self._config, STREAM, self._path)}"
-            self._fail(Failure("protocol", reason=reason), now, out, hint)
+            self._fail(Failure("answer", 200, reason), now, out, hint)
             return
         config = self._config
         self._parser = EventStreamParser(
@@ -190,7 +191,10 @@ class StreamReceiver:
         if self.phase == "online" and now - self._opened_at >= self._config.reconnect.stable_after:
             self._standing.steady()
         self.stop()
-        then = self._standing.fail(failure, now, out, hint)
+        if failure.kind == "answer" and self._config.strict_eventsource:
+            self._standing.give_up(failure, out, str(failure) + hint)
+            return
+        then = self._standing.fail(failure, now, out, hint, doubtful=True)
         if then.what == "renew":
             self.dial(now, out, failure)
         elif then.what == "retry":

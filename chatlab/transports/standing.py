@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import TransportConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
-from chatlab.transports.failures import judge, unauthorized
+from chatlab.transports.failures import is_senseless, judge, unauthorized
 from chatlab.transports.machine import Effect, Failure, Notify
 
 
@@ -36,9 +37,13 @@ END = Next("end")
 
 class Standing:
     """One transport's status, which it notifies, and its count of attempts. `failures` are the dialect's
-    verdicts; the settings' come first."""
+    verdicts; the settings' come first.
 
-    __slots__ = ("_config", "_failures", "_renewed", "backoff", "status")
+    Once it has been connected, it knows that its server is there. What else answers in the server's place,
+    such as a captive portal, is then a failure that may pass, even if it would be a wrong address at first.
+    """
+
+    __slots__ = ("_config", "_failures", "_met", "_renewed", "backoff", "status")
 
     def __init__(
         self, config: TransportConfig, uniform: Uniform, failures: Mapping[str, Verdict] | None = None
@@ -46,6 +51,7 @@ class Standing:
         self._config = config
         self._failures = {**failures, **config.failures} if failures else config.failures
         self._renewed = False
+        self._met = False
         self.backoff = Backoff(config.reconnect, uniform)
         self.status = ConnectionStatus.DISCONNECTED
 
@@ -60,6 +66,7 @@ class Standing:
 
     def connected(self, out: list[Effect]) -> None:
         """The attempt has succeeded."""
+        self._met = True
         self._notify(out, ConnectionStatus.CONNECTED, attempt=self.backoff.attempts)
 
     def steady(self) -> None:
@@ -75,15 +82,23 @@ class Standing:
         """Return what the tables say to a failure."""
         return judge(failure, self._failures)
 
-    def fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> Next:
-        """Take in a failure, and say what to do; `hint` is added to the reason that people see."""
+    def fail(
+        self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, doubtful: bool = False
+    ) -> Next:
+        """Take in a failure, and say what to do; `hint` is added to the reason that people see.
+
+        With `doubtful`, an answer that makes no sense is final at first: the address may be wrong.
+        """
         attempts = self.backoff.attempts
+        if self._met and failure.kind == "http" and is_senseless(failure.code):
+            failure = replace(failure, kind="answer")
         if unauthorized(failure) and self._config.headers.renewable and not self._renewed:
             self._renewed = True
             reason = f"{failure}; asking for new headers"
             self._notify(out, ConnectionStatus.RECONNECTING, reason, attempts, code=failure.code)
             return RENEW
-        verdict = self.judge(failure)
+        doubtful = failure.kind == "answer" and doubtful and not self._met and "answer" not in self._failures
+        verdict: Verdict = "give up" if doubtful else self.judge(failure)
         reason = str(failure) + hint
         if verdict == "stop":
             self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=failure.code)

@@ -342,7 +342,7 @@ class WebSocketMachine:
         else:
             assert isinstance(state, Connecting)  # No other state has a link to lose.
             hint = not_there(failure, self._config, "a WebSocket", state.opening.path)
-        then = self._standing.fail(failure, now, out, hint)
+        then = self._standing.fail(failure, now, out, hint, doubtful=True)
         if then.what == "renew":
             self._dial(now, out, failure)
         elif then.what == "retry":

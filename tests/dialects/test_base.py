@@ -10,7 +10,6 @@ import pytest
 from chatlab.dialects.base import (
     EXCERPT,
     REASON,
-    Ack,
     Answer,
     Credentials,
     Dialect,
@@ -68,14 +67,9 @@ def test_a_dialect_says_only_what_is_different() -> None:
     assert repr(plain) == "<dialect telegraph>"
 
 
-def test_over_http_any_2xx_accepts_and_nothing_else_is_there() -> None:
+def test_A90_over_http_nothing_is_an_ack_unless_the_dialect_says_so_and_nothing_else_is_there() -> None:
     http = HttpDialect()
-    assert [http.posted(Answer(status), "c1") for status in (200, 299, 199, 300)] == [
-        Ack("c1"),
-        Ack("c1"),
-        None,
-        None,
-    ]
+    assert [http.posted(Answer(status), "c1") for status in (200, 201, 204, 302, 409)] == [None] * 5
     assert (http.csrf, http.csrf_token(b"{}"), http.csrf_header) == (None, None, "X-CSRF-Token")
     assert http.post_typing(CONFIG) is None
     assert http.retry_after(Answer(429, b'{"retry_after_ms":1}')) is None

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatlab.dialects import serving
 from chatlab.dialects.base import (
     Ack,
     Answer,
@@ -467,7 +468,39 @@ def test_posts() -> None:
     ],
 )
 def test_A50_A51_what_became_of_a_post(status: int, result: Ack | None) -> None:
-    assert HTTP.posted(Answer(status), "c1") == result
+    accepted = serving.accepted("c1", "e-1", new=True).body
+    assert HTTP.posted(Answer(status, accepted), "c1") == result
+    assert HTTP.posted(Answer(status, accepted), "c2") is None
+    assert HTTP.posted(Answer(status), "c1") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>log in</html>",
+        b"null",
+        b"[]",
+        b'[{"type":"ack","client_id":"5"}]',
+        b"{}",
+        b'{"client_id":"5"}',
+        b'{"type":"ack"}',
+        b'{"type":"ack","client_id":5}',
+        b'{"type":"ack","client_id":["5"]}',
+        b'{"type":"ACK","client_id":"5"}',
+        b'{"type":"nack","client_id":"5","status":422}',
+        b'{"type":"message","client_id":"5","id":"1"}',
+        b'{"type":"ack","client_id":"5"',
+        b'{"type":"ack","client_id":"5"}{}',
+        b"\xff",
+        b"[" * 100_000,
+        b"\x1f\x8b\x08",
+    ],
+    ids=[f"{number}" for number in range(18)],
+)
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 409])
+def test_A90_only_an_ack_for_this_id_is_one(status: int, body: bytes) -> None:
+    assert HTTP.posted(Answer(status, body, {"content-type": "application/json"}), "5") is None
 
 
 def test_A48_tokens() -> None:

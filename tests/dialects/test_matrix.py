@@ -128,6 +128,33 @@ def test_sending() -> None:
     assert HTTP.posted(Answer(200, b'{"event_id":"$1"}'), "c1") == Ack("c1")
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (204, b""),
+        *(
+            (200, body)
+            for body in (
+                b"<html>",
+                b"{}",
+                b"[]",
+                b'["event_id"]',
+                b'{"event_id":""}',
+                b'{"event_id":7}',
+                b'{"event_id":null}',
+                b"[" * 100_000,
+                b"\xff",
+                b'{"event_id":"\\ud800"}',
+            )
+        ),
+        *((status, b'{"event_id":"$1"}') for status in (302, 403, 409, 500)),
+    ],
+    ids=[f"{number}" for number in range(15)],
+)
+def test_A90_without_an_event_id_nothing_was_sent(status: int, body: bytes) -> None:
+    assert HTTP.posted(Answer(status, body), "c1") is None
+
+
 def test_typing() -> None:
     request = HTTP.post_typing(CONFIG)
     assert request is not None

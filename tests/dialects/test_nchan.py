@@ -96,9 +96,9 @@ def test_what_is_published_is_a_message_of_ours_everywhere() -> None:
 
 @pytest.mark.parametrize(
     ("status", "result"),
-    [(200, Ack("c1")), (201, Ack("c1")), (202, Ack("c1")), (403, None), (413, None), (304, None)],
+    [(201, Ack("c1")), (202, Ack("c1")), *((status, None) for status in (200, 204, 302, 304, 403, 409, 413))],
 )
-def test_what_becomes_of_a_post(status: int, result: Ack | None) -> None:
+def test_A90_what_becomes_of_a_post(status: int, result: Ack | None) -> None:
     assert HTTP.posted(Answer(status), "c1") == result
 
 
@@ -189,6 +189,14 @@ def test_of_a_batch_the_last_id_is_told_and_those_of_its_second_follow(etag: str
     assert page.more
     messages: list[Any] = list(page.items)
     assert [(message.id, message.text) for message in messages] == list(zip(ids, "123", strict=True))
+
+
+@pytest.mark.parametrize(("etag", "senseless"), [("2", False), ('"5f3-abc"', True), ('W/"5f3"', True)])
+def test_A91_a_page_with_validators_of_its_own_is_no_message(etag: str, senseless: bool) -> None:
+    headers = {"last-modified": MODIFIED, "etag": etag, "content-type": "Text/HTML; charset=utf-8"}
+    page = HTTP.page(Answer(200, b"<title>Log in</title>", headers))
+    assert page is not None
+    assert page.senseless is senseless
 
 
 def test_half_a_batch_makes_no_sense() -> None:

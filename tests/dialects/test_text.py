@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chatlab.dialects.base import Ack, Answer, Opening, Request
 from chatlab.dialects.text import TextDialect
 from chatlab.messages import ChatMessage, OutgoingMessage
@@ -45,3 +47,21 @@ def test_texts_are_posted_as_they_are() -> None:
     assert http.post(STREAM, OutgoingMessage(data=b"\xffa", client_id="c1")).body == "\ufffda"
     assert http.posted(Answer(204), "c1") == Ack("c1")
     assert http.posted(Answer(404), "c1") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted"),
+    [
+        (Answer(200, b"ok", {"content-type": "text/plain"}), True),
+        (Answer(202, b"{}", {"content-type": "application/json"}), True),
+        (Answer(200, b"ok", {"content-type": "text/html"}), False),
+        (Answer(201, b"", {"content-type": " Text/HTML ;charset=utf-8"}), False),
+        (Answer(200, b"ok", {"content-type": "text/plain"}, redirected=True), False),
+        (Answer(304), False),
+        (Answer(102), False),
+        (Answer(409), False),
+    ],
+    ids=["text", "JSON", "page", "typed", "elsewhere", "304", "102", "409"],
+)
+def test_A90_a_page_or_another_address_accepts_nothing(answer: Answer, accepted: bool) -> None:
+    assert TextDialect().http.posted(answer, "c1") == (Ack("c1") if accepted else None)

@@ -5,18 +5,24 @@ python -m tests.docs.interface --write
 
 from __future__ import annotations
 
+import ast
 import enum
 import inspect
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from msgspec.inspect import type_info
 
 import chatlab
 from chatlab import ChatTransport, Receipt, Run
 from chatlab.settings import HttpConfig, Settings, TransportConfig
-from tests.docs.tables import first_sentence, prose, settings_table
+from tests.docs.tables import errors, first_sentence, prose, settings_table, words
 
 PAGE = Path(__file__).parents[2] / "docs" / "interface.md"
 WRITE = "python -m tests.docs.interface --write"
@@ -29,6 +35,9 @@ GROUPS: dict[str, list[str]] = {
         "LongPollingTransport",
         "ShortPollingTransport",
         "FallbackTransport",
+        "make_config",
+        "make_transport",
+        "MatrixLogin",
         "Receipt",
     ],
     "Settings": [
@@ -49,11 +58,32 @@ GROUPS: dict[str, list[str]] = {
         "ConnectionStatus",
         "DeliveryState",
     ],
-    "Server and parser": ["EmbeddedServer", "EventStreamParser"],
+    "Server and parser": ["EmbeddedServer", "EventStreamParser", "StreamEvent"],
     "Scenarios and runs": ["Scenario", "Run", "run", "compare", "sweep", "backoff_delays"],
     "The panel": ["ChatPanel"],
-    "Errors": ["ChatSendError", "ConnectError", "InvalidMessage", "OutboxFull", "SettingsError", "TryAgain"],
+    "Errors": [
+        "ChatSendError",
+        "ConnectError",
+        "EventTooLarge",
+        "InvalidMessage",
+        "OutboxFull",
+        "SettingsError",
+        "StoreError",
+        "TryAgain",
+    ],
 }
+"""The names of `chatlab`, by what they are for."""
+FACES: dict[str, str] = {
+    "chatlab.settings": "the types of settings, for settings of your own",
+    "chatlab.faults": "what goes wrong in a scenario, and a proxy that breaks real connections",
+    "chatlab.dialects": "how servers spell a chat, and what a dialect of your own is made from",
+    "chatlab.experiment": "what scenarios are made of, ready-made ones, the wire world",
+    "chatlab.studies": "closed forms, published models and small experiments",
+    "chatlab.transports": "the machines under the transports, their events and effects",
+    "chatlab.plots": "plots, on `ax=` or a new figure",
+    "chatlab.widgets.explorers": "plots that follow sliders",
+}
+"""The other modules that people import from, and what each is for."""
 BASES: dict[str, type] = {
     "WebSocketConfig": TransportConfig,
     "SSEConfig": HttpConfig,
@@ -66,28 +96,103 @@ STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Paramete
 BEGINNING = f"""\
 # The interface
 
-`from chatlab import …` has these names. What is here is kept stable; the rest of the package is free to
-change. A name is loaded when it is first used, so `import chatlab` takes no time, and the panel needs
-ipywidgets only then. Plots are in `chatlab.plots`, explorers with sliders in `chatlab.widgets.explorers`,
-and [scenarios](scenarios.md) have a page of their own.
+What is on this page is kept stable; the rest of the package is free to change.
+Import from these modules, the faces of the package, and from no other:
 
-Durations are seconds. Tables show settings as TOML has them: `"none"` is Python's None, but where it is a
-choice of its own.
+{{faces}}
+
+A name is loaded when it is first used, so `import chatlab` takes no time.
+Only the panel and the explorers need ipywidgets.
+[Scenarios](scenarios.md) and [dialects](dialects.md) have pages of their own.
+
+Durations are seconds.
+Tables show settings as TOML has them: `"none"` is Python's None, but where it is a choice of its own.
+
+*Errors* are the exceptions that a call may raise; a call without that word raises none of its own.
+All settings are checked when they are made: `SettingsError` names the class, the field and what it may be.
 
 This page is made from signatures and docstrings by `{WRITE}`.
 """
 
 
+@cache
 def page() -> str:
     """Return the page."""
-    lines = [BEGINNING]
+    faces = {"chatlab": "transports, settings, messages, server, scenarios, runs and the panel", **FACES}
+    lines = [BEGINNING.format(faces="\n".join(f"- `{face}`: {told}" for face, told in faces.items()))]
     for title, names in GROUPS.items():
         lines += [f"## {title}", ""]
         if title == "Settings":
             lines += _common_settings()
         for name in names:
             lines += _entry(name)
+    for face in FACES:
+        lines += _face(face)
     return "\n".join(lines)
+
+
+def _face(face: str) -> list[str]:
+    """Return the section of a module, a line for each name that `chatlab` doesn't have."""
+    module = import_module(face)
+    too = [f"[{name}](#{name.lower()})" for name in module.__all__ if name in chatlab.__all__]
+    lines = [f"## {face}", "", prose(module), ""]
+    lines += [f"Here too: {', '.join(too)}.", ""] if too else []
+    for name in module.__all__:
+        if name not in chatlab.__all__:
+            lines += _line(module, name)
+    return [*lines, ""]
+
+
+def _line(module: Any, name: str) -> list[str]:
+    """Return what a name is, and under a class its methods."""
+    value = getattr(module, name)
+    if not isinstance(value, type) and not inspect.isfunction(value):
+        return [f"- `{name}`: {_data(module, name, value)}"]
+    made = isinstance(value, type) and (issubclass(value, Settings | enum.Enum) or inspect.isabstract(value))
+    made = made or getattr(value, "_is_protocol", False)
+    lines = [f"- `{name}{'' if made else signature(value)}`: {said(value)}"]
+    below = members(value, value.__mro__[1]) if isinstance(value, type) else []
+    return [*lines, *(f"  {line}" for line in below if line)]
+
+
+def _data(module: Any, name: str, value: Any) -> str:
+    """Say what a name of neither class nor function stands for: by the text under it, or by its type."""
+    told = _text_under(module, name) or _text_under(import_module(_home(module, name)), name)
+    if told:
+        return told
+    if isinstance(value, tuple | dict):
+        return ", ".join(f"`{item}`" for item in value) + "."
+    kinds = [kind.__name__ for kind in get_args(value) if isinstance(kind, type)]
+    if len(kinds) > 1 and len(kinds) == len(get_args(value)):
+        return f"one of {', '.join(f'`{kind}`' for kind in kinds)}."
+    return words(type_info(value), "duration" if "Duration" in name else "") + "."
+
+
+def _home(module: Any, name: str) -> str:
+    """Return the module from which a face has a name."""
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ImportFrom) and node.module and name in [alias.name for alias in node.names]:
+            return node.module
+    return str(module.__name__)
+
+
+def _text_under(module: Any, name: str) -> str:
+    """Return the text under an assignment, its first sentence."""
+    body = ast.parse(inspect.getsource(module)).body
+    for node, text in pairwise(body):
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+        match text:
+            case ast.Expr(value=ast.Constant(value=str(told))) if name in [
+                ast.unparse(each) for each in targets
+            ]:
+                return re.split(r"(?<=\.)\s", " ".join(told.split()), maxsplit=1)[0]
+    return ""
+
+
+def said(described: object) -> str:
+    """Return the first sentence of a docstring, and what it says of errors."""
+    first, raised = first_sentence(described), errors(described)
+    return first if not raised or "Errors:" in first else f"{first} Errors: {raised}"
 
 
 def _entry(name: str) -> list[str]:
@@ -132,11 +237,11 @@ def members(kind: type, beyond: type = object) -> list[str]:
         if name.startswith("_") or hasattr(beyond, name):
             continue
         if isinstance(member, property):
-            told.append(f"- `{name}`: {first_sentence(member)}")
+            told.append(f"- `{name}`: {said(member)}")
         else:
             function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
             waited = "await " if inspect.iscoroutinefunction(function) else ""
-            told.append(f"- `{waited}{name}{signature(function)}`: {first_sentence(function)}")
+            told.append(f"- `{waited}{name}{signature(function)}`: {said(function)}")
     return [*told, ""] if told else []
 
 

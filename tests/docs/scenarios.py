@@ -225,7 +225,7 @@ def _ready_made() -> list[str]:
     return [
         "## Ready-made scenarios",
         "",
-        "`chatlab simulate NAME`, or `load_scenario(NAME)` of `chatlab.experiment.library`:",
+        "`chatlab simulate NAME`, or `load_scenario(NAME)` of `chatlab.experiment`:",
         "",
         "| name | question |",
         "|---|---|",

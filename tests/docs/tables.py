@@ -96,6 +96,12 @@ def first_sentence(described: object) -> str:
     return re.split(r"(?<=\.)\s", prose(described), maxsplit=1)[0]
 
 
+def errors(described: object) -> str:
+    """Return what a docstring says of errors, to the end of its paragraph."""
+    told = re.search(r"\bErrors: (.+)", prose(described))
+    return told[1] if told else ""
+
+
 def settings_table(kind: type, beyond: type | None = None) -> list[str]:
     """Return the table of a class's fields; without those that are the same in the class `beyond`."""
     known = {} if beyond is None else {field.name: repr(field.default) for field in _fields(beyond)}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import inspect
 import re
-from typing import get_args
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -14,12 +18,22 @@ from chatlab import Scenario
 from chatlab.settings import Settings
 from chatlab.sim.faults import AnyFault
 from tests.docs import interface, scenarios
+from tests.docs.raising import raised_by
 from tests.docs.tables import SECONDS, UNITS, fields_in_a_line, settings_table, words
 
 
 def test_the_interface_has_every_public_name_once() -> None:
     names = [name for group in interface.GROUPS.values() for name in group]
     assert sorted(names) == sorted(chatlab.__all__)
+
+
+@pytest.mark.parametrize("face", interface.FACES)
+def test_the_interface_has_every_name_of_a_face_once(face: str) -> None:
+    page = interface.page().partition(f"\n## {face}\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^- `(\w+)", page, re.MULTILINE)
+    too = re.findall(r"\[(\w+)\]\(#", page.partition("\n- ")[0])
+    assert sorted(told + too) == sorted(import_module(face).__all__)
+    assert re.findall(r"^ *- `[^`]+`:? *$", page, re.MULTILINE) == []
 
 
 def test_the_interface_is_up_to_date() -> None:
@@ -29,6 +43,83 @@ def test_the_interface_is_up_to_date() -> None:
 def test_every_public_name_says_what_it_is() -> None:
     entries = re.split(r"^### ", interface.page(), flags=re.MULTILINE)[1:]
     assert [entry for entry in entries if not re.search(r"^[A-Z`].*\.", entry, flags=re.MULTILINE)] == []
+
+
+OWN_POLICIES = {"compare_policies"}
+"""What calls others with values of its own only, which they take."""
+
+
+def public_calls() -> Iterator[tuple[str, Any, type | None]]:
+    """Yield each public function and method, and how a class is made, with its class."""
+    for face in ("chatlab", *interface.FACES):
+        module = import_module(face)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value) and name not in OWN_POLICIES:
+                yield name, value, None
+            elif isinstance(value, type) and not getattr(value, "_is_protocol", False):
+                for called, member in vars(value).items():
+                    function = member.fget if isinstance(member, property) else member
+                    function = getattr(function, "__func__", function)
+                    if inspect.isfunction(function) and (called == "__init__" or not called.startswith("_")):
+                        yield f"{name}.{called}", function, value
+
+
+def test_every_public_call_says_what_it_may_raise() -> None:
+    silent = []
+    for name, function, owner in public_calls():
+        told = inspect.getdoc(owner if name.endswith(".__init__") else function) or ""
+        silent += [
+            f"{name}: {kind.__name__}" for kind in raised_by(function, owner) if kind.__name__ not in told
+        ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"- `await connect\(\)`: .* Errors: `ConnectError` when",
+        r"- `await send\(.*`: .* Errors: `OutboxFull` by",
+        r"- `load\(path.*`: .* Errors: `SettingsError` naming the file",
+        r"- `find_dialect\(.*`: .* Errors: `SettingsError` naming the dialects",
+    ],
+)
+def test_the_interface_says_what_a_call_may_raise(line: str) -> None:
+    assert re.search(rf"^ *{line}", interface.page(), re.MULTILINE)
+
+
+def test_every_exception_that_the_interface_names_can_be_caught() -> None:
+    named = {
+        kind
+        for told in re.findall(r"Errors: (.*)", interface.page())
+        for kind in re.findall(r"\b[A-Z]\w*(?:Error|Full|Large|Message)\b", told)
+    }
+    assert {"ConnectError", "OutboxFull", "SettingsError", "OSError"} <= named
+    assert named - set(chatlab.__all__) - set(vars(builtins)) == set()
+
+
+def looks_up(path: str) -> None:
+    """Look something up, and say nothing of what may happen."""
+    try:
+        checks(-1)
+    except ValueError:
+        raises(path)
+
+
+def checks(number: int) -> None:
+    if number < 0:
+        raise ValueError(number)
+
+
+def raises(path: str) -> None:
+    raise LookupError(path)
+
+
+def test_what_a_callee_raises_is_found_unless_it_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in (checks, raises):
+        monkeypatch.setattr(function, "__module__", "chatlab.example")
+    assert raised_by(looks_up) == {LookupError}
+    assert raised_by(checks) == {ValueError}
 
 
 def test_the_scenario_reference_is_up_to_date() -> None:

@@ -180,12 +180,19 @@ def stream(
     return route
 
 
-async def accept(peer: Peer, request: Request) -> None:
-    """Accept a posted message."""
-    content = json.loads(request.body)
-    peer.server.heard.append(content["text"])
-    answer = {"type": "ack", "client_id": content["client_id"], "id": f"{len(peer.server.heard)}"}
-    await peer.respond(201, (JSON,), json.dumps(answer).encode())
+def accepts(status: int) -> Route:
+    """Accept a posted message with this status."""
+
+    async def route(peer: Peer, request: Request) -> None:
+        content = json.loads(request.body)
+        peer.server.heard.append(content["text"])
+        answer = {"type": "ack", "client_id": content["client_id"], "id": f"{len(peer.server.heard)}"}
+        await peer.respond(status, (JSON,), json.dumps(answer).encode())
+
+    return route
+
+
+accept = accepts(201)
 
 
 async def never(peer: Peer, request: Request) -> None:

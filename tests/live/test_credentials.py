@@ -11,7 +11,17 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from chatlab.dialects.base import Answer, Credentials, Dialect, HttpDialect, Incoming, Opening, Page, Request
+from chatlab.dialects.base import (
+    Ack,
+    Answer,
+    Credentials,
+    Dialect,
+    HttpDialect,
+    Incoming,
+    Opening,
+    Page,
+    Request,
+)
 from chatlab.messages import ChatMessage, DeliveryState, OutgoingMessage
 from chatlab.settings import TransportConfig
 from chatlab.trace import Step
@@ -37,6 +47,9 @@ class GateHttp(HttpDialect):
 
     def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
         return Request("PUT", "/gate", body=message.text)
+
+    def posted(self, answer: Answer, client_id: str) -> Ack | None:
+        return Ack(client_id) if answer.body == b"let in" else None
 
 
 class Gate(Dialect):
@@ -107,7 +120,7 @@ class Keeper(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         text = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.server.posted.append((text, self.headers["X-Gate"], self.headers["X-CSRF-Token"]))
-        self.answer(201 if self.headers["X-Gate"] == CSRF else 403, "")
+        self.answer(*((201, "let in") if self.headers["X-Gate"] == CSRF else (403, "")))
 
     def answer(self, status: int, body: str) -> None:
         self.send_response(status)

@@ -150,16 +150,22 @@ async def test_A56_A83_long_polls_that_a_proxy_cuts_off_make_way_for_short_ones(
 
 
 @pytest.mark.parametrize("kind", PATHS.values())
-async def test_A35_A55_a_captive_portal_that_opens_at_last_has_cost_nothing(kind: str) -> None:
-    """Until somebody has logged in, it answers whatever is asked with a page of its own."""
-    requests = [0]
+async def test_A35_A55_A91_a_captive_portal_that_opens_at_last_has_cost_nothing(kind: str) -> None:
+    """Until somebody has logged in, it answers whatever is asked with a page of its own, also who sends."""
+    requests = Counter[str]()
 
-    async def portal(peer: Peer, request: Request) -> None:
-        requests[0] += 1
-        await (PORTAL if requests[0] <= 9 else opened)(peer, request)
+    def behind(then: Route) -> Route:
+        async def portal(peer: Peer, request: Request) -> None:
+            requests[request.method] += 1
+            await (PORTAL if requests.total() <= 12 or not requests["POST"] else then)(peer, request)
+
+        return portal
 
     opened = paths(**{kind: [says(ONE), says(TWO), says()] if "poll" in kind else [says(ONE, TWO)]})
-    await chats(Site(receive=[portal]), "1", "2")
+    token = respond(404)
+    site = Site(receive=[behind(opened)], post=[behind(accept)], csrf=[token])
+    await chats(site, "1", "2")
+    assert requests["POST"]
 
 
 async def test_A27_A66_a_websocket_that_falls_silent_makes_way_with_cursor_and_outbox() -> None:

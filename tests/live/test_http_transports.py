@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -156,7 +157,9 @@ async def test_a_post_that_fails_leaves_the_receiving_alone(kind: str) -> None:
             request = await peer.request()
             if request.method == "POST":
                 posts.append(1)
-                await peer.respond(422 if len(posts) == 1 else 201, body=b'{"error": "not that"}')
+                ack = {"type": "ack", "client_id": json.loads(request.body)["client_id"]}
+                refusal = 422, (), b'{"error": "not that"}'
+                await peer.respond(*(refusal if len(posts) == 1 else (201, (), json.dumps(ack).encode())))
             elif request.path == "/csrf":
                 await peer.respond(404)
             elif request.path == "/stream":

@@ -121,6 +121,7 @@ def standing_of(machine: Any) -> tuple[object, ...]:
         machine.state,
         machine.status,
         standing._renewed,
+        standing._met,
         standing.backoff.attempts,
         machine.queued,
         machine.unsettled,
@@ -143,7 +144,7 @@ def posting_alphabet(machine: Any) -> list[tuple[str, Event]]:
     events = [whim for whim in WHIMS if whim[0] != "Typing"]
     link = machine._poster.link
     if link:
-        events.append(("post 201", Answered(link, Answer(201))))
+        events.append(("post 201", Answered(link, Answer(201, b'{"type":"ack","client_id":"a"}'))))
     return events
 
 

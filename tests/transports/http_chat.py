@@ -120,6 +120,11 @@ class Chat:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.do(Answered(self.link(purpose), Answer(status, content, named)), at)
 
+    def accept(self, status: int = 201, at: float | None = None) -> list[Effect]:
+        """Let the server say that the message under way is in its log."""
+        ack = {"type": "ack", "client_id": json.loads(self.request("post").body)["client_id"], "id": "e-1"}
+        return self.answer("post", status, ack, at)
+
     def fail(self, purpose: Purpose, failure: Failure | None = None, at: float | None = None) -> list[Effect]:
         return self.do(Closed(self.link(purpose), failure or Failure("reset")), at)
 
@@ -143,7 +148,7 @@ class Chat:
         """Let the poster get its CSRF token, by way of a first message."""
         self.submit("first")
         self.answer("csrf")
-        self.answer("post", 201)
+        self.accept()
         return self
 
 

@@ -206,7 +206,7 @@ def test_only_what_comes_by_the_receiver_shows_that_it_works(purpose: str, works
             chat.submit("a")
             chat.answer("csrf")
             if purpose == "post":
-                chat.answer("post", 201)
+                chat.accept()
     assert chat.machine.state.startswith("working") == works
 
 
@@ -349,12 +349,12 @@ def test_the_outbox_goes_along() -> None:
     effects = fail(chat)
     assert settled(effects) == [("a", SENT)], "resent first"
     assert posted_ids(chat.answer("csrf")) == ["a"]
-    assert posted_ids(chat.answer("post", 201)) == ["b"]
+    assert posted_ids(chat.accept()) == ["b"]
     assert chat.submit("b") == [Refuse("b", "duplicate")]
     post = chat.link("post")
     assert Close(post, 1006, "abandoned") in fail(chat, Failure("tls"))
     assert posted_ids(chat.answer("csrf")) == ["b"], "by the next transport, which needs a token of its own"
-    assert chat.answer("post", 201) == [Settle("b", ACKED)]
+    assert chat.accept() == [Settle("b", ACKED)]
 
 
 def test_the_cursor_goes_along() -> None:
@@ -428,7 +428,7 @@ def test_the_old_one_goes_on_until_the_new_one_works() -> None:
     assert shown_ids(chat.stream(event("e-1"))) == ["e-1"]
     assert posted_ids(chat.submit("a")) == ["a"]
     assert chat.do(Opened(chat.link("websocket"))) == [], "opened, but nothing received"
-    assert posted_ids(chat.answer("post", 201)) == []
+    assert posted_ids(chat.accept()) == []
     assert chat.machine.state == "working 2 + probe"
     effects = chat.hear(WELCOME)
     assert effects[-1] == status(CONNECTED, "back to WebSocket")
@@ -539,7 +539,7 @@ def test_A67_disconnect_while_probing(drain: bool) -> None:
     effects = chat.do(Disconnect(drain))
     if drain:
         assert chat.purposes() == ["post"]
-        effects += chat.answer("post", 201)
+        effects += chat.accept()
     assert effects[-1] == GOODBYE
     assert (chat.open, chat.machine.deadline) == ({}, float("inf"))
 
@@ -551,7 +551,7 @@ def test_a_drain_that_is_called_off_looks_for_better_again() -> None:
     assert chat.machine.deadline == chat.now + 5
     chat.connect()
     chat.do(Opened(chat.link("stream"), "text/event-stream"))
-    chat.answer("post", 201)
+    chat.accept()
     chat.stream(":\n")
     assert chat.machine.deadline == chat.now + 60
     before = chat.machine.deadline

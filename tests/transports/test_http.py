@@ -284,7 +284,7 @@ def test_A64_what_was_sent_before_the_connection_goes_as_soon_as_one_is_wanted(
     effects = chat.connect()
     assert fetched(effects)[-1] == "csrf"
     assert posted_ids(chat.answer("csrf")) == ["a"]
-    assert posted_ids(chat.answer("post", 201)) == ["b"]
+    assert posted_ids(chat.accept()) == ["b"]
 
 
 @kinds
@@ -303,8 +303,8 @@ def test_a_receiver_that_is_down_does_not_stop_posts(kind: Callable[..., Chat]) 
     chat = waiting(kind)
     chat.submit("a", "b")
     assert posted_ids(chat.answer("csrf")) == ["a"]
-    assert posted_ids(chat.answer("post", 201)) == ["b"]
-    assert chat.answer("post", 201) == [Settle("b", ACKED)]
+    assert posted_ids(chat.accept()) == ["b"]
+    assert chat.accept() == [Settle("b", ACKED)]
     assert chat.machine.status is RECONNECTING
 
 
@@ -327,7 +327,7 @@ def test_A66_after_a_break_the_unacked_message_goes_first_with_the_same_id(kind:
     chat.submit("a", "b")
     chat.do(Disconnect(drain=False))
     assert posted_ids(chat.connect()) == ["a"]
-    assert posted_ids(chat.answer("post", 200)) == ["b"]
+    assert posted_ids(chat.accept()) == ["b"]
 
 
 @kinds
@@ -364,9 +364,9 @@ def test_a_drain_sends_what_is_left_and_ends_as_soon_as_it_is_settled(kind: Call
     chat.submit("a", "b")
     assert statuses(chat.disconnect()) == []
     assert chat.machine.state == "draining"
-    effects = chat.answer("post", 201)
+    effects = chat.accept()
     assert (settled(effects), posted_ids(effects)) == ([("a", ACKED), ("b", SENT)], ["b"])
-    assert chat.answer("post", 201) == [Settle("b", ACKED), GOODBYE]
+    assert chat.accept() == [Settle("b", ACKED), GOODBYE]
 
 
 @kinds
@@ -382,7 +382,7 @@ def test_a_drain_is_possible_while_the_receiver_is_down(kind: Callable[..., Chat
     chat = waiting_and_posting(kind)
     chat.disconnect()
     chat.answer("csrf")
-    assert chat.answer("post", 201) == [Settle("m1", ACKED), GOODBYE]
+    assert chat.accept() == [Settle("m1", ACKED), GOODBYE]
 
 
 @kinds
@@ -406,7 +406,7 @@ def test_connect_calls_a_drain_off(kind: Callable[..., Chat]) -> None:
     assert statuses(effects) == [CONNECTING]
     assert len(fetched(effects)) == 1
     chat.answer("csrf")
-    chat.answer("post", 201)
+    chat.accept()
     assert chat.machine.status is CONNECTING
     assert receiver_link(chat)
 

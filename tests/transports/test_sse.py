@@ -13,6 +13,7 @@ from chatlab.transports.machine import (
     Close,
     Closed,
     Deliver,
+    Event,
     Failure,
     Fetch,
     Opened,
@@ -85,8 +86,42 @@ def test_A35_another_type_is_final_and_its_body_is_not_read(content_type: str) -
     assert close == Close(1, 1006, "wrong content type")
     (change,) = changes([notify])
     assert change.status is ERROR
-    assert len(change.reason) < 250
+    assert len(change.reason) < 300
     assert chat.do(ReceivedBytes(1, event("e-1").encode())) == []
+
+
+PORTALS: dict[str, Event] = {
+    "page": Opened(2, "text/html"),
+    "JSON": Opened(2, "application/json"),
+    "no type": Opened(2),
+    "redirect": Answered(2, Answer(302, b"moved", {"content-type": "text/plain"})),
+    "another status": Answered(2, Answer(206)),
+    "out of TLS": Closed(2, Failure("answer", reason="the server redirects to an address without TLS, at h")),
+}
+
+
+@pytest.mark.parametrize("answer", PORTALS.values(), ids=PORTALS)
+def test_A91_what_answers_in_the_place_of_a_stream_that_was_there_passes(answer: Event) -> None:
+    chat = dialing()
+    chat.opened()
+    chat.fail("stream")
+    chat.tick()
+    (change,) = changes(chat.do(answer))
+    assert change.status is RECONNECTING
+    assert change.reason.startswith("no answer that makes sense (")
+    chat.tick()
+    assert chat.opened() == [status(CONNECTED, attempt=2)]
+
+
+@pytest.mark.parametrize("answer", PORTALS.values(), ids=PORTALS)
+def test_A35_A91_but_a_browser_gives_up(answer: Event) -> None:
+    chat = dialing(strict_eventsource=True)
+    chat.opened()
+    chat.fail("stream")
+    chat.tick()
+    assert statuses(chat.do(answer)) == [ERROR]
+    chat = dialing(failures={"answer": "retry"})
+    assert statuses(chat.opened("text/html")) == [RECONNECTING], "whose portal is there from the first"
 
 
 def test_connect_timeout() -> None:
@@ -370,7 +405,7 @@ def test_posts_go_on_over_reconnects() -> None:
     chat = online().held()
     chat.submit("a")
     chat.fail("stream")
-    assert posted_ids([*chat.submit("b"), *chat.answer("post", 201)]) == ["b"]
+    assert posted_ids([*chat.submit("b"), *chat.accept()]) == ["b"]
 
 
 def test_news_of_the_old_stream_is_ignored() -> None:

@@ -43,7 +43,7 @@ RETRIED = [
 ]
 GIVEN_UP = [
     *(("close", code) for code in (1002, 1003, 1007, 1008, 1009, 1010, 4001, 4401, 4403, 4409, 4429, 4999)),
-    *(("http", code) for code in (200, 301, 400, 401, 403, 404, 410, 426, 451)),
+    *(("http", code) for code in (400, 401, 403, 404, 410, 426, 451)),
     *((kind, None) for kind in ("tls", "protocol")),
 ]
 
@@ -58,6 +58,29 @@ def test_A13_A14_A17_A20_A24_retry(state: Callable[[], Chat], kind: Any, code: i
 @pytest.mark.parametrize(("kind", "code"), GIVEN_UP)
 def test_A15_A16_A17_A19_A22_A23_give_up(state: Callable[[], Chat], kind: Any, code: int | None) -> None:
     assert outcome(state(), Failure(kind, code, "why")) == ("idle", ERROR)
+
+
+@pytest.mark.parametrize("code", [200, 204, 301, 302])
+def test_A19_A91_what_is_no_handshake_is_final_only_if_there_never_was_one(code: int) -> None:
+    """At first the address may be wrong; later a captive portal answers in the server's place."""
+    assert outcome(connecting(), Failure("http", code, "why")) == ("idle", ERROR)
+    chat = online()
+    chat.close(Failure("reset"))
+    chat.tick()
+    (change,) = changes(chat.close(Failure("http", code, "why")))
+    assert (chat.state, change.status, change.code) == ("waiting", RECONNECTING, code)
+    assert change.reason == f"no answer that makes sense (HTTP {code}, why)"
+    chat.tick()
+    (notify,) = chat.do(Opened(3))
+    assert changes([notify])[0].status is CONNECTED
+
+
+@pytest.mark.parametrize("verdict", ["retry", "give up"])
+def test_A91_settings_may_decide_otherwise(verdict: Any) -> None:
+    away = Failure("answer", reason="the server redirects to an address without TLS, at h")
+    chat = Chat(failures={"answer": verdict})
+    chat.connect()
+    assert outcome(chat, away) == (("waiting", RECONNECTING) if verdict == "retry" else ("idle", ERROR))
 
 
 def test_A12_1000_from_the_server_is_the_end() -> None:

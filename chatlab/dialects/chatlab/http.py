@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatlab.dialects.base import Ack, Answer, HttpDialect, Incoming, Nack, Page, Request, Welcome, unreadable
+from chatlab.dialects.base import Ack, Answer, HttpDialect, Incoming, Page, Request, Welcome, unreadable
 from chatlab.dialects.chatlab.frames import (
     OWN_TYPES,
     UNREADABLE,
@@ -96,10 +96,14 @@ class ChatlabHttp(HttpDialect):
             "POST", "/messages", query, {"Content-Type": "application/json"}, encode_frame(message)
         )
 
-    def posted(self, answer: Answer, client_id: str) -> Ack | Nack | None:
-        if 200 <= answer.status < 300 or answer.status == 409:
-            return Ack(client_id)
-        return None
+    def posted(self, answer: Answer, client_id: str) -> Ack | None:
+        if not (200 <= answer.status < 300 or answer.status == 409):
+            return None
+        try:
+            frame = decode_server_json(answer.body)
+        except UNREADABLE:
+            return None
+        return frame if isinstance(frame, Ack) and frame.client_id == client_id else None
 
     def post_typing(self, config: TransportConfig) -> Request | None:
         query = {"room": config.room, "sender": config.sender}

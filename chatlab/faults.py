@@ -1,0 +1,89 @@
+"""Faults of scenarios, the base classes of a fault of your own, and a proxy that breaks real connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chatlab.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from chatlab.live.fault_proxy import FaultProxy, Flow
+    from chatlab.sim.faults import (
+        AnyFault,
+        Buffering,
+        Condition,
+        ConnectionReset,
+        Fault,
+        Flapping,
+        HalfOpen,
+        HighLatency,
+        HttpError,
+        IdleTimeout,
+        LastingFault,
+        LowBandwidth,
+        NoPong,
+        Outage,
+        Partition,
+        ServerDown,
+        ServerRestart,
+        SlowServer,
+    )
+    from chatlab.sim.path import Trouble
+    from chatlab.sim.scene import Scene
+
+_HOMES = {
+    "live.fault_proxy": (
+        "FaultProxy",
+        "Flow",
+    ),
+    "sim.faults": (
+        "AnyFault",
+        "Buffering",
+        "Condition",
+        "ConnectionReset",
+        "Fault",
+        "Flapping",
+        "HalfOpen",
+        "HighLatency",
+        "HttpError",
+        "IdleTimeout",
+        "LastingFault",
+        "LowBandwidth",
+        "NoPong",
+        "Outage",
+        "Partition",
+        "ServerDown",
+        "ServerRestart",
+        "SlowServer",
+    ),
+    "sim.path": ("Trouble",),
+    "sim.scene": ("Scene",),
+}
+"""The names that each module has."""
+
+__all__ = [
+    "AnyFault",
+    "Buffering",
+    "Condition",
+    "ConnectionReset",
+    "Fault",
+    "FaultProxy",
+    "Flapping",
+    "Flow",
+    "HalfOpen",
+    "HighLatency",
+    "HttpError",
+    "IdleTimeout",
+    "LastingFault",
+    "LowBandwidth",
+    "NoPong",
+    "Outage",
+    "Partition",
+    "Scene",
+    "ServerDown",
+    "ServerRestart",
+    "SlowServer",
+    "Trouble",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
