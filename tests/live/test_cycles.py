@@ -45,6 +45,14 @@ class Held(NamedTuple):
     threads: int
     files: int
 
+    def exceeds(self, other: Held) -> dict[str, tuple[int, int]]:
+        """Return what there is more of than in the other. There may be less, of an earlier test."""
+        return {
+            name: (more, less)
+            for name, more, less in zip(self._fields, self, other, strict=True)
+            if more > less
+        }
+
 
 def held() -> Held:
     loop = asyncio.get_running_loop()
@@ -58,9 +66,9 @@ async def as_before(before: Held) -> None:
     Not by `until`, which holds a timer itself.
     """
     deadline = monotonic() + PATIENCE
-    while held() != before and monotonic() < deadline:  # noqa: ASYNC110
+    while held().exceeds(before) and monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(0.002)
-    assert held() == before
+    assert held().exceeds(before) == {}
 
 
 def left_in(transport: ChatTransport) -> dict[str, Any]:

@@ -44,7 +44,7 @@ PATIENT: dict[str, Any] = {
     "reconnect": PERSISTENT,
     "attempts_per_transport": 2,
     "connect_timeout": 0.3,
-    "request_timeout": 0.3,
+    "request_timeout": 5.0,
     "idle_timeout": 0.3,
     "hold": 0.1,
     "timeout": 0.3,
