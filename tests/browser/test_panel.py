@@ -437,6 +437,16 @@ def test_the_ring_of_what_has_the_focus_is_seen_whole(notebook: Page) -> None:
     notebook.set_viewport_size({"width": 1300, "height": 2600})
 
 
+def test_in_a_narrow_cell_every_field_of_the_settings_shrinks_with_its_row(notebook: Page) -> None:
+    place = panel(notebook, "bob")
+    place.get_by_role("button", name="▸ Settings").click()
+    for width in ("700px", "320px", "220px"):
+        place.evaluate("(place, width) => place.style.width = width", width)
+        assert sticking_out(place) == [], width
+    place.evaluate("place => place.style.width = ''")
+    place.get_by_role("button", name="▾ Settings").click()
+
+
 def test_a_second_tab_shows_the_same_and_both_may_write(notebook: Page, lab_server: Lab) -> None:
     save(notebook)
     tab = notebook.context.new_page()
