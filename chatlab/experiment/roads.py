@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from math import inf
-from typing import Literal
 
 import httpx
 
@@ -20,11 +19,10 @@ from chatlab.live.server import EmbeddedServer
 from chatlab.live.session import shared_tls
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.latency import Delay
-from chatlab.sim.path import Path
+from chatlab.sim.path import Direction, Path
 from chatlab.sim.scene import Breakable
 from chatlab.sim.tcp import begins_request
 
-Direction = Literal["up", "down"]
 AT_ONCE = 0.005
 """Seconds within which what is sent on a connection is taken for one packet, with one latency."""
 STREAM = b"text/event-stream"
@@ -137,7 +135,8 @@ class RoadConnection(ProxiedConnection):
         self._road = road
         self._path = road.path
         self._loop = asyncio.get_running_loop()
-        self._silent_at = -inf if road.path.swallowing else inf
+        silent_at = -inf if road.path.swallowing else inf
+        self._silent_at: dict[Direction, float] = {"up": silent_at, "down": silent_at}
         self._arrives_at: dict[Direction, float] = {"up": -inf, "down": -inf}
         self._drawn_at: dict[Direction, float] = {"up": -inf, "down": -inf}
         self._delays: dict[Direction, float] = {"up": 0.0, "down": 0.0}
@@ -209,7 +208,7 @@ class RoadConnection(ProxiedConnection):
     async def _arrival(self, direction: Direction, delay: Delay) -> None:
         """Wait until a packet that is sent now arrives; for ever where it vanishes."""
         at = self._send(direction, self._path.delay(delay))
-        await self._until(at if at < self._silent_at else inf)
+        await self._until(at if at < self._silent_at[direction] else inf)
 
     async def _until(self, time: float) -> None:
         if time == inf:
@@ -251,7 +250,7 @@ class RoadConnection(ProxiedConnection):
             while True:
                 due, data = await pieces.get()
                 await self._until(due)
-                if self._loop.time() >= self._silent_at:
+                if self._loop.time() >= self._silent_at[direction]:
                     continue
                 if data is None:
                     abort(writer)
@@ -265,13 +264,15 @@ class RoadConnection(ProxiedConnection):
     @property
     def quiet(self) -> bool:
         """Whether it works, and nothing is on its way down."""
-        return not self._held and self._arrives_at["down"] <= self._loop.time() < self._silent_at
+        arrived, silent_at = self._arrives_at["down"], self._silent_at["down"]
+        return not self._held and arrived <= self._loop.time() < silent_at
 
     # What goes wrong
 
-    def silence(self, at: float) -> None:
-        """From then on let everything vanish, and tell neither side."""
-        self._silent_at = min(self._silent_at, at)
+    def silence(self, at: float, directions: Sequence[Direction]) -> None:
+        """From `at` on let everything that goes in these directions vanish, and tell neither side."""
+        for direction in directions:
+            self._silent_at[direction] = min(self._silent_at[direction], at)
 
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""

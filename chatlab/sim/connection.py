@@ -17,14 +17,14 @@ Source: RFC 9293 §3.5 (opening), RFC 8446 §2 (TLS 1.3).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf, nan
 from typing import Protocol
 
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.latency import Delay
-from chatlab.sim.path import NO_TROUBLE, Path
+from chatlab.sim.path import NO_TROUBLE, Direction, Path
 
 GIVE_UP = 924.6
 """Seconds until a server's TCP gives up a silent connection. Source: Linux, `tcp_retries2`."""
@@ -55,8 +55,9 @@ class Connection(ABC):
     """One TCP connection, from its first packet on.
 
     `served` is True from when the server has taken it in until it lets go; `held` while the person's side
-    still has it. From `silent_at` on everything vanishes, and neither side is told. Of what was reset or
-    given up there may be packets under way until `gone_at`. `number` is the server's for it.
+    still has it. From `up_silent_at` and `down_silent_at` on all that goes that way vanishes, and neither
+    side is told. Of what was reset or given up there may be packets under way until `gone_at`. `number` is
+    the server's for it.
     """
 
     __slots__ = (
@@ -71,12 +72,13 @@ class Connection(ABC):
         "_up_at",
         "_up_delay",
         "_up_sent_at",
+        "down_silent_at",
         "gone_at",
         "held",
         "number",
         "path",
         "served",
-        "silent_at",
+        "up_silent_at",
     )
 
     def __init__(self, traffic: Traffic, door: Door, path: Path) -> None:
@@ -91,7 +93,7 @@ class Connection(ABC):
         self.number = 0
         self.held = True
         self.served = False
-        self.silent_at = LONG_AGO if path.swallowing else inf
+        self.up_silent_at = self.down_silent_at = LONG_AGO if path.swallowing else inf
 
     def _forget_packets(self) -> None:
         self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = LONG_AGO
@@ -154,8 +156,19 @@ class Connection(ABC):
         return at
 
     @property
-    def _silent(self) -> bool:
-        return self._environment.now >= self.silent_at
+    def _up_silent(self) -> bool:
+        """Whether what arrives at the server now has vanished."""
+        return self._environment.now >= self.up_silent_at
+
+    @property
+    def _down_silent(self) -> bool:
+        """Whether what arrives at the person's side now has vanished."""
+        return self._environment.now >= self.down_silent_at
+
+    @property
+    def _given_up(self) -> bool:
+        """Whether the server's TCP has waited too long for its bytes, or the other side's acks, to come."""
+        return self._environment.now > min(self.up_silent_at, self.down_silent_at) + GIVE_UP
 
     def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
         """Let the person's side take something at that time."""
@@ -168,7 +181,7 @@ class Connection(ABC):
         self._environment.call_at(self._up(draw=self.path.connect), self._take_syn)
 
     def _take_syn(self) -> None:
-        if not self._silent:
+        if not self._up_silent:
             self.take_turn(None if self.path.refusing else self._door.knock(self))
 
     def take_turn(self, accepted_at: float | None) -> None:
@@ -188,11 +201,11 @@ class Connection(ABC):
 
     def _greet(self) -> None:
         """Send the ClientHello."""
-        if self.held and not self._silent:
+        if self.held and not self._down_silent:
             self._environment.call_at(self._up(draw=self.path.connect), self._take_greeting)
 
     def _take_greeting(self) -> None:
-        if self._silent or not self.served:
+        if self._up_silent or not self.served:
             return
         if self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, self._take_greeting)
@@ -231,7 +244,7 @@ class Connection(ABC):
             self._take_reset()
 
     def _take_reset(self) -> None:
-        if self.served and not self._silent:
+        if self.served and not self._up_silent:
             self.served = False
             self._door.leave(self)
 
@@ -251,9 +264,12 @@ class Connection(ABC):
         self.gone_at = self._up_behind()
         self._environment.call_at(self.gone_at, self._take_reset)
 
-    def silence(self, at: float) -> None:
-        """From then on let everything vanish, and tell neither side."""
-        self.silent_at = min(self.silent_at, at)
+    def silence(self, at: float, directions: Sequence[Direction]) -> None:
+        """From `at` on let everything that goes in these directions vanish, and tell neither side."""
+        if "up" in directions:
+            self.up_silent_at = min(self.up_silent_at, at)
+        if "down" in directions:
+            self.down_silent_at = min(self.down_silent_at, at)
 
     def forget(self) -> None:
         """Hold on to nobody any longer: the run is over."""

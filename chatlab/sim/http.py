@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from chatlab.dialects.base import Answer, HttpDialect, Request
 from chatlab.dialects.serving import STREAM_TYPE, encode_event
 from chatlab.sim.alarm import Alarm
-from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
+from chatlab.sim.connection import Connection, Door, Traffic
 from chatlab.sim.network import Client
 from chatlab.sim.path import Path
 from chatlab.sim.sizes import (
@@ -147,7 +147,7 @@ class HttpConnection(Connection):
 
     def _speak(self) -> None:
         self._standing = True
-        if self.exchange is not None and not self._silent:
+        if self.exchange is not None and not self._down_silent:
             self._transmit(self.exchange)
 
     def _transmit(self, exchange: Exchange) -> None:
@@ -155,7 +155,12 @@ class HttpConnection(Connection):
         at = self._up(request_size(exchange.request))
         if at <= self._kept_until:
             self._environment.call_at(at, self._take_request, exchange)
-        else:  # Only then does it matter that the server has an end to its patience.
+        else:
+            self._close_when_unused()
+
+    def _close_when_unused(self) -> None:
+        """Let the server close it in time: that matters only where a request comes too late, or never."""
+        if self._kept_until < inf:
             self._environment.call_at(max(self._environment.now, self._kept_until), self._close_unused)
 
     def _close_unused(self) -> None:
@@ -164,9 +169,11 @@ class HttpConnection(Connection):
             self.abort()
 
     def _take_request(self, exchange: Exchange) -> None:
-        if self._silent or not self.served:
+        if not self.served:
             return
-        if self._accepted_at > self._environment.now:
+        if self._up_silent:
+            self._close_when_unused()
+        elif self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, self._take_request, exchange)
         else:
             self.serving = exchange
@@ -178,7 +185,7 @@ class HttpConnection(Connection):
     @property
     def buried(self) -> bool:
         """Whether the server has given up hope that anybody listens, and let go."""
-        if self._environment.now <= self.silent_at + GIVE_UP:
+        if not self._given_up:
             return False
         if self.served:
             self.served = False
@@ -242,26 +249,26 @@ class HttpConnection(Connection):
     # The person's end
 
     def _take_answer(self, exchange: Exchange) -> None:
-        if self.held and not self._silent:
+        if self.listening:
             self.exchange = None
             self._expiry.set(self._environment.now + self.session.keep_alive)
             exchange.conclude()
 
     def _take_last_answer(self, exchange: Exchange) -> None:
-        if self.held and not self._silent:
+        if self.listening:
             self.drop()
             exchange.conclude()
 
     @property
     def listening(self) -> bool:
         """Whether what comes down reaches the person."""
-        return self.held and not self._silent
+        return self.held and not self._down_silent
 
     @property
     def clear(self) -> bool:
         """Whether it works, and nothing is on its way down."""
         now = self._environment.now
-        return self.held and self.served and self._down_at <= now < self.silent_at
+        return self.held and self.served and self._down_at <= now < self.down_silent_at
 
     def _refused(self) -> None:
         self._fail(REFUSED)

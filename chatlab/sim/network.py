@@ -13,7 +13,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
-from chatlab.sim.connection import GIVE_UP, Connection, Door, Traffic
+from chatlab.sim.connection import Connection, Door, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.latency import Latency
 from chatlab.sim.path import NO_TROUBLE, Path
@@ -111,7 +111,7 @@ class Link(Connection):
         """Whether the link works, and all that the server has sent on it has arrived."""
         now = self._environment.now
         alive = self.held and self._opened and self.served
-        return alive and self._down_at <= now < self.silent_at
+        return alive and self._down_at <= now < self.down_silent_at
 
     def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
         """Let the person's side take something at that time: ahead of it, if that comes to the same."""
@@ -139,7 +139,7 @@ class Link(Connection):
         return (
             self.quiet
             and self._up_at <= now
-            and self.silent_at == inf
+            and self.up_silent_at == self.down_silent_at == inf
             and path.trouble is NO_TROUBLE
             and path.cut_until <= now
         )
@@ -200,7 +200,7 @@ class Link(Connection):
     # The opening handshake
 
     def _refused(self) -> None:
-        listens = self.held and not self._silent
+        listens = self.held and not self._down_silent
         alone = self._told_at <= self._environment.now  # No other end of it is still to come.
         if not (listens and alone and self._client.refused(self)):
             self._end(REFUSED)
@@ -213,13 +213,13 @@ class Link(Connection):
 
     def _speak(self) -> None:
         self._standing = True
-        if self.held and not self._silent:
+        if self.held and not self._down_silent:
             self._traffic.requests += 1
             at = self._up(UPGRADE_SIZE + query_size(self.query))
             self._environment.call_at(max(at, self._accepted_at), self._take_request)
 
     def _take_request(self) -> None:
-        if self.served and not self._silent:
+        if self.served and not self._up_silent:
             self._host.upgrade(self)
 
     # The person's end
@@ -230,7 +230,7 @@ class Link(Connection):
         self._environment.call_at(at, self._take_frame, frame)
 
     def _take_frame(self, frame: str | bytes) -> None:
-        if self.served and self._environment.now < self.silent_at:
+        if self.served and self._environment.now < self.up_silent_at:
             self._host.receive(self, frame)
 
     def ping(self, number: int) -> None:
@@ -239,7 +239,7 @@ class Link(Connection):
         self._environment.call_at(at, self._take_ping, number)
 
     def _take_ping(self, number: int) -> None:
-        if self.served and not self._silent and not self.path.trouble.mute:
+        if self.served and not self._up_silent and not self.path.trouble.mute:
             at = self._down(frame_size(str(number), masked=False))
             self._tell(at, self._take_pong, number)
 
@@ -253,7 +253,7 @@ class Link(Connection):
             self._environment.call_at(self.gone_at, self._take_close, reason)
 
     def _take_close(self, reason: str) -> None:
-        if self.served and not self._silent:
+        if self.served and not self._up_silent:
             self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
             self._take_end()
 
@@ -276,19 +276,19 @@ class Link(Connection):
         client, now = self._client, self._environment.now
         if client.resting:
             client.wake()
-        if now > self.silent_at + GIVE_UP:
+        if self._given_up:
             self.served = False
             self._door.leave(self)
             return
         at = self._down(size)
-        if not (self._told_at < now and at < self.silent_at and client.undisturbed(at)):
+        if not (self._told_at < now and at < self.down_silent_at and client.undisturbed(at)):
             self._told_at = at
             self._environment.call_at(at, self._take_reply, frame)
         elif not client.hear(self.link, frame, at):
             self._environment.as_if(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
-        if self.held and self._environment.now < self.silent_at:
+        if self.held and self._environment.now < self.down_silent_at:
             link = self.link
             self._client.handle(
                 Received(link, frame) if isinstance(frame, str) else ReceivedBytes(link, frame)
@@ -308,19 +308,19 @@ class Link(Connection):
     # What becomes of it at the person's end
 
     def _open(self) -> None:
-        if self.held and not self._silent:
+        if self.held and not self._down_silent:
             self._opened = True
             self._client.handle(Opened(self.link))
 
     def _take_pong(self, number: int) -> None:
-        if self.held and not self._silent:
+        if self.held and not self._down_silent:
             self._client.handle(Pong(self.link, number))
 
     def _lose(self, reset: bool) -> None:
         self._end(LOST if self._opened else UNANSWERED if self._standing else RESET)
 
     def _end(self, failure: Failure) -> None:
-        if self.held and not self._silent:
+        if self.held and not self._down_silent:
             self.held = False
             if failure.kind == "close" and failure.code != 1006:  # A close frame is echoed.
                 self._up(frame_size("xx" + failure.reason, masked=True))

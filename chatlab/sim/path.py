@@ -14,6 +14,9 @@ from chatlab.luck import Luck
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 
+Direction = Literal["up", "down"]
+"""From a person to the server, or back."""
+
 RETRANSMIT, MAX_RETRANSMIT = 1.0, 60.0
 """Seconds until TCP first sends again what nobody acknowledged; doubled each time, up to the second.
 
@@ -115,9 +118,7 @@ class Path:
             delay += more()
         return delay
 
-    def troubled_arrival(
-        self, line: Literal["up", "down"], now: float, delay: float, size: int, last: float
-    ) -> float:
+    def troubled_arrival(self, line: Direction, now: float, delay: float, size: int, last: float) -> float:
         """Return when so many bytes arrive, as `arrival`, by the present bandwidth."""
         trouble = self.trouble
         if trouble.bandwidth < inf:

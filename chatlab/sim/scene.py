@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from chatlab.luck import Luck
-from chatlab.sim.path import Path, Trouble
+from chatlab.sim.path import Direction, Path, Trouble
 from chatlab.transports.backoff import Uniform
 
 
@@ -31,8 +31,8 @@ class Breakable(Protocol):
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""
 
-    def silence(self, at: float) -> None:
-        """From then on let everything vanish, and tell neither side."""
+    def silence(self, at: float, directions: Sequence[Direction]) -> None:
+        """From `at` on let everything that goes in these directions vanish, and tell neither side."""
 
 
 class Victim(Protocol):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol
 
@@ -31,7 +31,7 @@ from chatlab.sim.alarm import Alarm
 from chatlab.sim.endpoint import Address, Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
-from chatlab.sim.path import Path
+from chatlab.sim.path import Direction, Path
 
 GIVE_UP = 924.6
 """Seconds until a system gives up what nobody acknowledges. Source: Linux, `tcp_retries2`."""
@@ -56,7 +56,10 @@ class Line:
 
 
 class Lane:
-    """One direction of a connection. `size` is how many bytes have left, `arriving` what arrives last."""
+    """One direction of a connection. `size` is how many bytes have left, `arriving` what arrives last.
+
+    What would arrive from `silent_at` on vanishes, and neither end is told.
+    """
 
     def __init__(self, environment: LadderEnvironment, path: Path, line: Line, delay: Delay) -> None:
         self._environment = environment
@@ -66,6 +69,7 @@ class Lane:
         self._sent_at = -inf
         self._latency = 0.0
         self.size = 0
+        self.silent_at = -inf if path.swallowing else inf
         self.arrives_at = -inf
         self.arriving: list[bytes | Mark] = []
 
@@ -97,9 +101,8 @@ class Door(Protocol):
 class TcpConnection:
     """One connection: its two ends, and what is under way between them.
 
-    `opened` is done when the client's end may speak. `requests` counts what it has asked for. From
-    `silent_at` on everything vanishes, and neither end is told. `on_gone` is called when neither end is there
-    any more.
+    `opened` is done when the client's end may speak. `requests` counts what it has asked for. `on_gone` is
+    called when neither end is there any more.
     """
 
     def __init__(
@@ -120,7 +123,6 @@ class TcpConnection:
         self.requests = 0
         self.path = path
         self.opened: asyncio.Future[None] = loop.create_future()
-        self.silent_at = -inf if path.swallowing else inf
         self._environment = environment
         self._find_door = find_door
         self._on_gone = on_gone
@@ -140,18 +142,18 @@ class TcpConnection:
 
     def knock(self) -> None:
         """Send the SYN."""
-        self._at(self.up.send(delay=self.path.connect), self._take_syn)
+        self._at(self.up, self.up.send(delay=self.path.connect), self._take_syn)
 
     def _take_syn(self) -> None:
         door = None if self.path.refusing else self._find_door(self.server.address)
         accepted_at = door.admit(self) if door is not None else None
         if door is None or accepted_at is None:
             self.server.vanish()
-            self._at(self.down.send(delay=self.path.connect), self._refuse)
+            self._at(self.down, self.down.send(delay=self.path.connect), self._refuse)
             return
         self._accepted_at = accepted_at
         self._environment.call_at(accepted_at, door.accept, self)
-        self._at(self.down.send(delay=self.path.connect), self._take_syn_ack)
+        self._at(self.down, self.down.send(delay=self.path.connect), self._take_syn_ack)
         self.adapt()
 
     def _refuse(self) -> None:
@@ -162,15 +164,15 @@ class TcpConnection:
         if self.opened.cancelled():
             self.carry(self.client, Mark.RST)
         elif self._tls:  # The ClientHello.
-            self._at(self.up.send(delay=self.path.connect), self._take_greeting)
+            self._at(self.up, self.up.send(delay=self.path.connect), self._take_greeting)
         else:
             self._open()
 
     def _take_greeting(self) -> None:
         if self._accepted_at > self._environment.now:
-            self._at(self._accepted_at, self._take_greeting)
+            self._at(self.up, self._accepted_at, self._take_greeting)
         else:
-            self._at(self.down.send(delay=self.path.connect), self._open)
+            self._at(self.down, self.down.send(delay=self.path.connect), self._open)
 
     def _open(self) -> None:
         if not self.opened.done():
@@ -190,12 +192,13 @@ class TcpConnection:
 
     # Under way
 
-    def _at(self, time: float, take: Callable[[], None]) -> None:
-        """Let something arrive, unless the connection is silent by then."""
-        self._environment.call_at(time, self._arrive, take)
+    def _at(self, lane: Lane, time: float, take: Callable[[], None]) -> None:
+        """Let something arrive, unless the lane is silent by then."""
+        self._environment.call_at(time, self._arrive, (lane, take))
 
-    def _arrive(self, take: Callable[[], None]) -> None:
-        if self._environment.now < self.silent_at:
+    def _arrive(self, news: tuple[Lane, Callable[[], None]]) -> None:
+        lane, take = news
+        if self._environment.now < lane.silent_at:
             take()
 
     def carry(self, sender: Endpoint, item: bytes | Mark) -> None:
@@ -210,7 +213,8 @@ class TcpConnection:
         else:
             self._flush()
             self._send(self.down, self.client, item)
-        if self._environment.now >= self.silent_at:
+        # Either the bytes don't arrive or their acks don't.
+        if self._environment.now >= min(self.up.silent_at, self.down.silent_at):
             self._environment.call_later(GIVE_UP, sender.time_out)
 
     def _send(self, lane: Lane, end: Endpoint, item: bytes | Mark) -> None:
@@ -226,7 +230,7 @@ class TcpConnection:
         lane, end, items = news
         if items is lane.arriving:
             lane.arriving = []
-        if self._environment.now >= self.silent_at:
+        if self._environment.now >= lane.silent_at:
             return
         for item in items:
             if end is self.client and item is Mark.RST and not self.opened.done():
@@ -276,14 +280,16 @@ class TcpConnection:
         self._send(self.down, self.client, Mark.RST)
         self._send(self.up, self.server, Mark.RST)
 
-    def silence(self, at: float) -> None:
-        """From then on let everything vanish, and tell neither end."""
-        self.silent_at = min(self.silent_at, at)
+    def silence(self, at: float, directions: Sequence[Direction]) -> None:
+        """From `at` on let everything that goes in these directions vanish, and tell neither end."""
+        for direction in directions:
+            lane = self.up if direction == "up" else self.down
+            lane.silent_at = min(lane.silent_at, at)
 
     @property
     def quiet(self) -> bool:
         """Whether nothing is on its way to the client, or has vanished."""
-        return not self._held and self.down.arrives_at <= self._environment.now < self.silent_at
+        return not self._held and self.down.arrives_at <= self._environment.now < self.down.silent_at
 
     def other(self, end: Endpoint) -> Endpoint:
         """Return the end across from this one."""

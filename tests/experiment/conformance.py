@@ -113,6 +113,12 @@ CASES: dict[str, Case] = {
     ),
     "connection_reset": Case("all connections are reset", (ConnectionReset(at=6.31),), seed=1),
     "half_open": Case("connections go silent, untold", (HalfOpen(at=6.31, duration=1.3),)),
+    "answers_lost": Case(
+        "connections fall silent, from the server only", (HalfOpen(at=6.31, duration=1.3, direction="down"),)
+    ),
+    "requests_lost": Case(
+        "connections fall silent, to the server only", (HalfOpen(at=6.31, duration=1.3, direction="up"),)
+    ),
     "latency": Case("half a second more each way", (HighLatency(at=6.31, duration=9.4, latency=0.5),)),
     "jitter": Case(
         "log-normal latency, and jitter for a while",

@@ -28,13 +28,14 @@ from tests.sizes import examples
 BUSY, SETTLED = 40.0, 120.0  # faults begin before the first, and all is quiet well before the second
 at = st.floats(0, BUSY)
 lasts = st.floats(0.1, 15)
+DIRECTIONS = st.sampled_from(["up", "down", "both"])
 some = {"share": st.sampled_from([1.0, 0.5])}
 faults = st.lists(
     st.one_of(
         st.builds(ServerDown, at=at, duration=lasts, **some),
         st.builds(ServerRestart, at=at, duration=lasts, **some),
         st.builds(ConnectionReset, at=at, **some),
-        st.builds(HalfOpen, at=at, duration=st.just(0.0) | lasts, **some),
+        st.builds(HalfOpen, at=at, duration=st.just(0.0) | lasts, direction=DIRECTIONS, **some),
         st.builds(Partition, at=at, duration=lasts, **some),
     ),
     max_size=5,

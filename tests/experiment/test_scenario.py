@@ -84,12 +84,13 @@ def test_what_is_at_its_default_is_not_written() -> None:
     assert "heartbeat" not in EXPECTED.to_toml()
 
 
+DIRECTIONS = st.sampled_from(["up", "down", "both"])
 times = st.floats(0, 1e6)
 faults = st.one_of(
     st.builds(ServerDown, at=times, duration=st.floats(0.001, 1e6)),
     st.builds(ServerRestart, at=times),
     st.builds(ConnectionReset, at=times, people=st.sampled_from([(), ("ada",), ("ada", "person-2")])),
-    st.builds(HalfOpen, at=times, duration=times, share=st.floats(0, 1)),
+    st.builds(HalfOpen, at=times, duration=times, share=st.floats(0, 1), direction=DIRECTIONS),
     st.builds(Partition, at=times, duration=st.floats(0.001, 1e6)),
 )
 scenarios = st.builds(

@@ -59,6 +59,7 @@ every_transport = pytest.mark.parametrize("transport", TRANSPORTS, ids=NAMES)
 
 BUSY, SETTLED = 40.0, 150.0  # faults begin before the first, and all is quiet well before the second
 at = st.floats(0, BUSY)
+DIRECTIONS = st.sampled_from(["up", "down", "both"])
 lasts = st.floats(0.1, 15)
 some = {"at": at, "share": st.sampled_from([1.0, 0.5])}
 long: dict[str, Any] = {**some, "duration": lasts}
@@ -68,7 +69,7 @@ faults = st.lists(
         st.builds(ServerRestart, **long),
         st.builds(Flapping, **long, period=st.just(4.0), down=st.sampled_from([0.5, 3.0])),
         st.builds(ConnectionReset, **some),
-        st.builds(HalfOpen, **{**long, "duration": st.just(0.0) | lasts}),
+        st.builds(HalfOpen, **{**long, "duration": st.just(0.0) | lasts, "direction": DIRECTIONS}),
         st.builds(Partition, **long),
         st.builds(HighLatency, **long, latency=st.sampled_from([0.5, 2.0]), jitter=st.just(0.5)),
         st.builds(LowBandwidth, **long, bandwidth=st.sampled_from([300.0, 5_000.0])),
@@ -139,6 +140,8 @@ EACH: list[AnyFault] = [
     Flapping(at=20.0, duration=20.0),
     ConnectionReset(at=20.01),
     HalfOpen(at=20.0),
+    HalfOpen(at=20.0, direction="up"),
+    HalfOpen(at=20.0, direction="down"),
     Partition(at=20.0, duration=8.0),
     HighLatency(at=20.0, duration=20.0),
     LowBandwidth(at=20.0, duration=20.0, bandwidth=100.0),
@@ -155,13 +158,19 @@ WITHOUT_EFFECT = {
     ("long_polling", "no_pong"),  # there are no pings
     ("short_polling", "no_pong"),
     ("websocket", "http_error"),  # there are no requests while it is open
+    ("sse", "half_open up"),  # nothing was being posted, and the stream needs nothing that goes up
     ("fallback", "buffering"),
     ("fallback", "http_error"),
 }
 
 
+def _name(fault: AnyFault) -> str:
+    direction = getattr(fault, "direction", "both")
+    return fault.kind if direction == "both" else f"{fault.kind} {direction}"
+
+
 @every_transport
-@pytest.mark.parametrize("fault", EACH, ids=[fault.kind for fault in EACH])
+@pytest.mark.parametrize("fault", EACH, ids=[_name(fault) for fault in EACH])
 def test_every_fault_is_felt_and_survived(transport: AnyTransport, fault: AnyFault) -> None:
     name = NAMES[TRANSPORTS.index(transport)]
     calm, troubled = (run(scenario(1, transport, faults)) for faults in ((), (fault,)))
@@ -170,7 +179,7 @@ def test_every_fault_is_felt_and_survived(transport: AnyTransport, fault: AnyFau
     assert [step for step in calm.trace if step.at < fault.at] == [
         step for step in troubled.trace if step.at < fault.at
     ]
-    assert (calm.trace != troubled.trace) == ((name, fault.kind) not in WITHOUT_EFFECT)
+    assert (calm.trace != troubled.trace) == ((name, _name(fault)) not in WITHOUT_EFFECT)
 
 
 def test_there_is_a_test_for_every_kind_of_fault() -> None:

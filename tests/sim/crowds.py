@@ -39,6 +39,8 @@ FAULTS: dict[str, tuple[AnyFault, ...]] = {
     "server_restart": (ServerRestart(at=20.31, duration=3.7),),
     "connection_reset": (ConnectionReset(at=20.31), ConnectionReset(at=35.0, share=0.5)),
     "half_open": (HalfOpen(at=20.31, duration=3.3, share=0.7),),
+    "answers_lost": (HalfOpen(at=20.31, duration=3.3, share=0.7, direction="down"),),
+    "requests_lost": (HalfOpen(at=20.31, duration=3.3, share=0.7, direction="up"),),
     "latency": (HighLatency(at=20.31, duration=9.4, latency=0.5, jitter=0.3),),
     "bandwidth": (LowBandwidth(at=20.31, duration=9.4, bandwidth=300.0),),
     "idle_timeout": (IdleTimeout(at=20.31, duration=20.0, timeout=4.1),),

@@ -151,13 +151,14 @@ def test_they_are_the_same_whatever_is_set(more: dict[str, Any]) -> None:
 
 
 BEGINS, LASTS = st.floats(0.1, 50.0), st.floats(0.05, 20.0)
+DIRECTIONS = st.sampled_from(["up", "down", "both"])
 SHARES = st.sampled_from([1.0, 1.0, 0.5])
 TROUBLES = st.one_of(
     st.builds(ConnectionReset, at=BEGINS, share=SHARES),
     st.builds(ServerDown, at=BEGINS, duration=LASTS, share=SHARES),
     st.builds(ServerRestart, at=BEGINS, duration=LASTS, share=SHARES),
     st.builds(Flapping, at=BEGINS, duration=LASTS, period=st.floats(0.3, 5.0), down=st.floats(0.05, 0.25)),
-    st.builds(HalfOpen, at=BEGINS, duration=st.floats(0.0, 5.0), share=SHARES),
+    st.builds(HalfOpen, at=BEGINS, duration=st.floats(0.0, 5.0), share=SHARES, direction=DIRECTIONS),
     st.builds(HighLatency, at=BEGINS, duration=LASTS, latency=st.floats(0.1, 2.0), share=SHARES),
     st.builds(IdleTimeout, at=BEGINS, duration=LASTS, timeout=st.floats(1.0, 8.0).map(lambda s: s + 0.0037)),
     st.builds(HttpError, at=BEGINS, duration=LASTS, retry_after=st.sampled_from([None, 2.0])),

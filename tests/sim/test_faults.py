@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -100,6 +100,20 @@ def test_links_opened_into_a_lasting_silence_are_silent_too() -> None:
     result = happen(HalfOpen(at=15.0, duration=15.0, people=("person-1",)))
     # Found at 24, tried in vain from 25 to 35 (the connect timeout), and again 2 s later.
     assert connected(result, "person-1")[1][0] == 35 + 2 + 4 * D
+
+
+@pytest.mark.parametrize(("direction", "posted"), [("up", 24 + 1 + 6 * D), ("down", 16 + 2 * D)])
+def test_a_connection_that_is_half_open_one_way_loses_no_message(
+    direction: Literal["up", "down"], posted: float
+) -> None:
+    """Without answers the server has a message at once, and without requests after the reconnect."""
+    script = (ScriptEntry(at=16.0, person="person-1", text="hi"),)
+    result = happen(HalfOpen(at=15.0, people=("person-1",), direction=direction), script=script)
+    assert connected(result, "person-1") == [(1.0, 24.0), (24 + 1 + 4 * D, 60.0)]
+    counts = [result.metrics[name] for name in ("sent", "acked", "delivered", "lost", "duplicated")]
+    assert counts == [1, 1, 2, 0, 0]
+    shown = [step.at for step in result.steps("person-2") if any(type(e) is Deliver for e in step.effects)]
+    assert shown == [pytest.approx(posted)]
 
 
 def test_a_short_partition_delays_and_nobody_notices() -> None:

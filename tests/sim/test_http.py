@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -20,7 +20,7 @@ from chatlab.settings import ShortPollingConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import GIVE_UP
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import Exchange, Purpose, Session
+from chatlab.sim.http import SERVER_KEEP_ALIVE, Exchange, Purpose, Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths, Trouble
@@ -172,17 +172,38 @@ def test_a_silent_connection_never_answers() -> None:
     world.path.swallowing = 0
     world.fetch(POLL)
     world.run(102.0)
-    world.session.connections[1].silent_at = 102.0
+    world.session.connections[1].silence(102.0, ["up", "down"])
     world.fetch(POLL)
     assert world.run(110.0) == []
 
 
-def test_the_server_gives_up_a_silent_stream_at_last() -> None:
+def test_the_server_closes_a_kept_connection_on_which_requests_are_lost() -> None:
+    world = World()
+    world.fetch(POLL)
+    [(answered_at, _)] = world.run(2.0)
+    [connection] = world.session.connections
+    connection.silence(2.0, ["up"])
+    world.fetch(POLL)
+    assert world.run(20.0) == [(answered_at + SERVER_KEEP_ALIVE, Closed(2, CUT_SHORT))]
+    assert not connection.served
+
+
+def test_a_post_is_taken_though_its_answer_is_lost() -> None:
+    world = World().token()
+    [connection] = world.session.connections
+    connection.silence(world.environment.now, ["down"])
+    world.fetch(post(), "post")
+    assert world.run(world.environment.now + 5.0) == []
+    assert json.loads(world.answer(POLL).body)[0]["text"] == "hi"
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_the_server_gives_up_a_silent_stream_at_last(direction: Literal["up", "down"]) -> None:
     world = World()
     world.fetch(STREAM, "stream")
     world.run(2.0)
     [connection] = world.session.connections
-    connection.silent_at = 2.0
+    connection.silence(2.0, [direction])
     world.run(2.0 + GIVE_UP - 20)
     assert connection.served
     world.run(2.0 + GIVE_UP + 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -309,7 +309,7 @@ def test_a_silent_link_swallows_everything_in_both_directions() -> None:
     )
     pair.run(6)
     link.send(text(1))  # on its way when the link goes silent
-    link.silent_at = 6.0
+    link.silence(6.0, ["up", "down"])
     pair.server.seen.clear()
     pair.run(7)
     link.send(text(2))
@@ -334,10 +334,50 @@ def test_a_link_opened_into_silence_is_never_heard_of() -> None:
     assert pair.person.seen == pair.server.seen == []
 
 
-def test_the_server_gives_up_a_silent_link_at_last() -> None:
+def test_a_link_that_loses_what_comes_down_still_takes_up() -> None:
     pair = Pair()
     link = pair.opened()
-    link.silent_at = 4.0
+    pair.run(6)
+    link.silence(6.0, ["down"])
+    pair.server.seen.clear()
+    link.send(text(1))
+    link.ping(1)
+    pair.run(8)
+    link.close(4000, "Pong timeout")
+    pair.run(10)
+    assert pair.person.seen == []
+    assert [at for at, _ in pair.server.seen] == [6 + D, 8 + D]
+    assert not link.quiet
+
+
+def test_a_link_that_loses_what_goes_up_still_brings_down() -> None:
+    pair = Pair()
+    link = pair.opened()
+    other = Person(pair.environment)
+    second = pair.network.open(
+        Paths(NetworkConfig(latency=D), Luck(0)).make(1), other, 1, QUERY | {"sender": "bob"}
+    )
+    pair.run(6)
+    link.silence(6.0, ["up"])
+    pair.person.seen.clear()
+    pair.server.seen.clear()
+    link.send(text(1))
+    link.ping(1)
+    second.send(text(2, "bob"))
+    pair.run(8)
+    assert link.quiet
+    link.close(4000, "bye")
+    pair.run(10)
+    assert pair.server.seen == [(6 + D, text(2, "bob"))]
+    assert [at for at, _ in pair.person.seen] == [6 + 2 * D]
+    assert link.served
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "down"]) -> None:
+    pair = Pair()
+    link = pair.opened()
+    link.silence(4.0, [direction])
     other = Person(pair.environment)
     second = pair.network.open(
         Paths(NetworkConfig(latency=D), Luck(0)).make(1), other, 1, QUERY | {"sender": "bob"}

@@ -256,12 +256,19 @@ LATENCIES = st.sampled_from(
         LogNormal(median=0.5, p99=1.2),
     ]  # No constants: what happens at the very same instant has no order. No proxy is as patient as a beat.
 )
+DIRECTIONS = st.sampled_from(["up", "down", "both"])
 BEGINS, LASTS = st.floats(0.1, 50.0), st.floats(0.3, 20.0)
 TROUBLES = st.one_of(
     st.builds(ServerDown, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),
     st.builds(ServerRestart, at=BEGINS, duration=LASTS, share=st.sampled_from([1.0, 0.5])),
     st.builds(ConnectionReset, at=BEGINS, share=st.sampled_from([1.0, 0.5])),
-    st.builds(HalfOpen, at=BEGINS, duration=st.floats(0.0, 5.0), share=st.sampled_from([1.0, 0.5])),
+    st.builds(
+        HalfOpen,
+        at=BEGINS,
+        duration=st.floats(0.0, 5.0),
+        share=st.sampled_from([1.0, 0.5]),
+        direction=DIRECTIONS,
+    ),
     st.builds(
         HighLatency, at=BEGINS, duration=LASTS, latency=st.floats(0.1, 2.0), jitter=st.floats(0.1, 1.0)
     ),

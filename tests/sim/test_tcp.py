@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpcore._utils
 import pytest
@@ -497,7 +497,7 @@ def test_a_silent_connection_carries_nothing_until_its_system_gives_up() -> None
     async def work(world: World) -> None:
         client, server = await world.pair()
         client.transport.write(b"under way")
-        world.connection.silence(world.now)
+        world.connection.silence(world.now, ["up", "down"])
         server.transport.write(b"never seen")
         await server.lost
         assert client.news == []
@@ -819,12 +819,34 @@ def test_websockets_finds_a_dead_connection_by_its_own_pings() -> None:
             connect("ws://127.0.0.1:80", proxy=None, ping_interval=20, ping_timeout=20) as connection,
         ):
             await asyncio.sleep(30)
-            world.connection.silence(world.now)
+            world.connection.silence(world.now, ["up", "down"])
             await connection.wait_closed()
             return world.now
 
     # The ping of 40.4 s is the first without an answer; then the closing handshake times out after 10 s.
     assert World().run(work) == pytest.approx(4 * D + 40 + 20 + 10)
+
+
+@pytest.mark.parametrize(("direction", "heard"), [("up", "client"), ("down", "server")])
+def test_a_connection_that_is_silent_one_way_carries_the_other(
+    direction: Literal["up", "down"], heard: str
+) -> None:
+    """Both systems give up all the same: one sends what isn't acknowledged, and the other's acks vanish."""
+
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        world.connection.silence(world.now, [direction])
+        began_at = world.now
+        for end in (client, server):
+            end.transport.write(b"hello")
+        await client.lost
+        await server.lost
+        given_up = (round(began_at + GIVE_UP, 9), TimeoutError)
+        both: dict[str, list[object]] = {"client": [given_up], "server": [given_up]}
+        both[heard].insert(0, (round(began_at + D, 9), b"hello"))
+        assert {"client": client.news, "server": server.news} == both
+
+    World().run(work)
 
 
 def test_asyncios_own_streams_work() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
 
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.extras.life import CONNECTING, STATUSES, Life
 from chatlab.sim.network import Link
-from chatlab.sim.path import Path, Trouble
+from chatlab.sim.path import Direction, Path, Trouble
 from chatlab.sim.scene import Breakable
 from chatlab.transports.crowd import CrowdWebSocketMachine
 
@@ -78,10 +78,10 @@ class Extra(Life):
         there: tuple[Breakable, ...] = (self,) if self._phase == "online" else ()
         return iter(there)
 
-    def silence(self, at: float) -> None:
-        """From then on let everything vanish, and tell neither side."""
+    def silence(self, at: float, directions: Sequence[Direction]) -> None:
+        """From `at` on let everything that goes in these directions vanish, and tell neither side."""
         for connection in self.real.connections:
-            connection.silence(at)
+            connection.silence(at, directions)
 
     def adapt(self) -> None:
         """Take note that the path has changed."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from chatlab.settings import Duration
 from chatlab.sim.faults.base import Fault, Happening, LastingFault
+from chatlab.sim.path import Direction
 from chatlab.sim.scene import Scene
 
 
@@ -18,19 +21,25 @@ class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
 
 
 class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
-    """The connections go silent for good, untold, and so do those that are opened within `duration`."""
+    """Connections fall silent for good, unreported, both ways or one (`up`: to the server).
+
+    Within `duration` none can be opened.
+    """
 
     duration: Duration = 0.0
+    direction: Literal["up", "down", "both"] = "both"
 
     @property
     def end_at(self) -> float:
         return self.at + self.duration
 
     def happen(self, scene: Scene) -> Happening:
+        directions: tuple[Direction, ...] = ("up", "down") if self.direction == "both" else (self.direction,)
         for victim in scene.hit:
+            # A path that is silent one way lets no handshake through, so no new connection either way.
             victim.path.swallowing += 1
             for connection in victim.connections:
-                connection.silence(self.at)
+                connection.silence(self.at, directions)
         yield self.duration
         for victim in scene.hit:
             victim.path.swallowing -= 1
