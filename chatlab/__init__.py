@@ -49,9 +49,8 @@ if TYPE_CHECKING:
         WebSocketConfig,
     )
     from chatlab.transports.eventstream import EventStreamParser, StreamEvent
+    from chatlab.version import __version__ as __version__
     from chatlab.widgets.chat_panel import ChatPanel
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "errors": (
@@ -109,6 +108,7 @@ _HOMES = {
         "EventStreamParser",
         "StreamEvent",
     ),
+    "version": ("__version__",),
     "widgets.chat_panel": ("ChatPanel",),
 }
 """The names that each module has."""

@@ -17,9 +17,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 def _tell_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from chatlab import __version__
 
-        typer.echo(f"chatlab {version('chatlab')}")
+        typer.echo(f"chatlab {__version__}")
         raise typer.Exit
 
 
@@ -103,36 +103,33 @@ def chat(
 
 @app.command()
 def lab(
-    notebook: Annotated[Path, typer.Argument(help="The notebook, or folder, to open.")] = Path(
-        "notebooks/00_start.ipynb"
-    ),
+    notebook: Annotated[
+        Path | None,
+        typer.Argument(help="A notebook, or folder, to open as it is.", show_default="copies of ours"),
+    ] = None,
 ) -> None:
-    """Open JupyterLab on the start notebook; where there is no browser, its address is printed."""
-    import os
-    import sys
-    import webbrowser
+    """Copy the notebooks into ./chatlab-notebooks, and open JupyterLab on the first one.
+
+    A copy that you changed is never overwritten. Without a browser, the address is printed.
+    """
     from importlib.util import find_spec
 
-    if find_spec("jupyterlab") is None:
-        typer.echo(
-            "chatlab lab: JupyterLab is missing; install it with: pip install 'chatlab[lab]'", err=True
-        )
-        raise typer.Exit(1)
-    if not notebook.exists():
-        typer.echo(f"chatlab lab: there is no {notebook} here; name a notebook or a folder", err=True)
-        raise typer.Exit(1)
-    folder, page = notebook, "/lab"
-    if not notebook.is_dir():
-        folder, page = notebook.parent, f"/lab/tree/{notebook.name}"
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url={page}"]
-    try:
-        webbrowser.get()
-    except webbrowser.Error:
-        command.append("--no-browser")
-    if os.geteuid() == 0:
-        command.append("--allow-root")
-    os.execv(sys.executable, command)
+    from chatlab.lab import START, copies, copy_notebooks, open_lab, originals
+
+    with telling("lab"):
+        if find_spec("jupyterlab") is None:
+            raise OSError("JupyterLab is missing; install it with: pip install 'chatlab[lab]'")
+        if notebook is None:
+            folder = copies()
+            copied = copy_notebooks(originals(), folder)
+            if copied.written:
+                typer.echo(f"chatlab lab: notebooks copied into {folder.resolve()}: {len(copied.written)}")
+            for name in copied.kept:
+                typer.echo(f"chatlab lab: kept {name}, which you changed; rename it to get the newer one")
+            notebook = folder / START
+        if not notebook.exists():
+            raise OSError(f"there is no {notebook} here; name a notebook or a folder")
+        open_lab(notebook)
 
 
 @app.command()

@@ -1,13 +1,16 @@
+import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"IPython", "ipykernel", "ipywidgets", "anywidget", "matplotlib", "pandas"}
@@ -73,6 +76,56 @@ def test_binder_installs_what_the_project_needs() -> None:
     voila = [line for line in extras["test"] if line.startswith("voila")]
     wanted = [*project["dependencies"], *extras["lab"], *voila]
     assert [line for line in lines if not line.startswith("#")] == sorted(wanted)
+
+
+UNSEEN = {"sniffio", "tomli-w"}
+"""Dependencies that others import for us: httpcore, and msgspec when it writes TOML."""
+
+
+def imported(folder: str) -> set[str]:
+    """Return the distributions that the code in a folder imports, by their normalized names."""
+    modules = {
+        name.partition(".")[0]
+        for path in (ROOT / folder).rglob("*.py")
+        if "node_modules" not in path.parts
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    owners = packages_distributions()
+    ours = {"chatlab", "tests", "bench"}
+    return {
+        str(canonicalize_name(owners.get(module, [module])[0]))
+        for module in modules - ours - sys.stdlib_module_names
+    }
+
+
+def declared(*extras: str) -> set[str]:
+    """Return the distributions that the project asks for, by their normalized names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [
+        *project["dependencies"],
+        *(line for e in extras for line in project["optional-dependencies"][e]),
+    ]
+    return {str(canonicalize_name(Requirement(line).name)) for line in lines} - {"chatlab"}
+
+
+def test_what_the_package_imports_is_declared_and_nothing_else() -> None:
+    assert imported("chatlab") == declared() - UNSEEN
+    assert declared() >= UNSEEN
+
+
+@pytest.mark.parametrize("folder", ["tests", "bench"])
+def test_what_tests_and_benchmarks_import_is_declared(folder: str) -> None:
+    lines = (ROOT / "bench" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    asked = [line.partition("#")[0].strip() for line in lines]
+    measured = {canonicalize_name(Requirement(line).name) for line in asked if line}
+    assert imported(folder) - measured - declared("lab", "dask", "test") == set()
 
 
 def test_what_is_pinned_installs_on_the_oldest_python() -> None:

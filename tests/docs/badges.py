@@ -1,14 +1,13 @@
-"""Makes README's badges from `pyproject.toml`, which names the repository's public home and the version.
+"""Makes README's badges from `pyproject.toml`, which has the repository's address, and the latest release.
 
 python -m tests.docs.badges --write
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 from tests.docs.blocks import ROOT
@@ -31,21 +30,32 @@ UNNAMED = "https://github.com/OWNER/chatlab"
 
 NOT_YET = (
     "*(They lead there as soon as the repository is published: "
-    "[one line](docs/binder.md#publishing) says where.)*"
+    "[one line](docs/releasing.md#the-repositorys-address) says where.)*"
 )
 
 
-def project() -> dict[str, Any]:
-    """Return what `pyproject.toml` says of the project."""
+RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", re.MULTILINE)
+"""A release's heading in the changelog."""
+
+
+def address() -> str:
+    """Return the repository's address, which stands only in `pyproject.toml`."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found: dict[str, Any] = tomllib.loads(text)["project"]
+    found: str = tomllib.loads(text)["project"]["urls"]["Repository"]
     return found
 
 
-def badges(project: Mapping[str, Any]) -> str:
-    """Return the badges of a project, which launch the tag of its version."""
-    home = project["urls"]["Repository"].removesuffix("/").removesuffix(".git")
-    launch = f"https://mybinder.org/v2/{_source(home)}/v{project['version']}?urlpath="
+def released() -> str:
+    """Return the version of the latest release in the changelog."""
+    latest: str = RELEASE.findall((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))[0]
+    return latest
+
+
+def badges(home: str, version: str) -> str:
+    """Return the badges of a repository, which launch the tag of a version."""
+    launch = (
+        f"https://mybinder.org/v2/{_source(home.removesuffix('/').removesuffix('.git'))}/v{version}?urlpath="
+    )
     lines = [
         f"[![Open it in {name} on Binder]({picture})]({launch}{quote(page, safe='')})"
         for name, (picture, page) in BADGES.items()
@@ -63,7 +73,7 @@ def with_badges(page: str) -> str:
     """Return the page with the badges of now."""
     before, _, rest = page.partition(MARK)
     _, _, after = rest.partition(MARK)
-    return f"{before}{MARK}\n{badges(project())}\n{MARK}{after}"
+    return f"{before}{MARK}\n{badges(address(), released())}\n{MARK}{after}"
 
 
 if __name__ == "__main__":

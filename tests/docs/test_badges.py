@@ -1,8 +1,9 @@
-"""README's badges launch what `pyproject.toml` names, on pages that are there."""
+"""README's badges launch the latest release at the repository's address, on pages that are there."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,7 +15,7 @@ LAUNCHES = re.compile(r"https://mybinder\.org/v2/[^)\s]*")
 
 
 def of(home: str, version: str = "1.2.3") -> str:
-    return badges.badges({"version": version, "urls": {"Repository": home}})
+    return badges.badges(home, version)
 
 
 def test_the_readme_has_the_badges_of_now() -> None:
@@ -24,7 +25,7 @@ def test_the_readme_has_the_badges_of_now() -> None:
 
 
 def test_no_other_page_says_where_the_repository_is() -> None:
-    home = re.compile(r"mybinder\.org/v2/gh/|" + re.escape(badges.project()["urls"]["Repository"]))
+    home = re.compile(r"mybinder\.org/v2/gh/|" + re.escape(badges.address()))
     others = [page for page in PAGES if page != badges.PAGE]
     assert [page.name for page in others if home.search(page.read_text(encoding="utf-8"))] == []
 
@@ -50,3 +51,17 @@ def test_the_badges_follow_address_and_version() -> None:
 def test_they_say_that_they_lead_nowhere_until_it_is_published() -> None:
     assert badges.NOT_YET in of(badges.UNNAMED)
     assert badges.NOT_YET not in of("https://github.com/ada/chatlab")
+
+
+def test_a_tagged_commit_is_the_latest_release_of_the_changelog() -> None:
+    command = ["git", "tag", "--points-at", "HEAD", "--list", "v*"]
+    tags = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split()
+    assert [tag for tag in tags if tag != f"v{badges.released()}"] == []
+
+
+def test_releases_of_the_changelog_descend() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = [tuple(map(int, version.split("."))) for version in badges.RELEASE.findall(text)]
+    assert versions == sorted(set(versions), reverse=True)
+    assert text.count("\n## [") == 1 + len(versions)
+    assert text.index("\n## [Unreleased]\n") < text.index(f"\n## [{badges.released()}]")

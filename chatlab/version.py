@@ -1,0 +1,10 @@
+"""The version of the installed package, which comes from the release's tag."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("chatlab")
+except PackageNotFoundError:
+    __version__ = "0.0.0+uninstalled"
