@@ -6,7 +6,7 @@ LANES := $(BIN)/python -m tests.lanes
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # `make -j lab test` would start two pips in one .venv; tests.lanes runs at once what can be
 .DELETE_ON_ERROR:
-.PHONY: help lab check test proof lint interop bench clean
+.PHONY: help lab check test proof lint bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,14 +20,11 @@ check: .venv/.test ## lint, types and the quick tests, for work in progress: abo
 test: .venv/.test ## everything at least once, within five minutes on two cores
 	$(LANES) test
 
-proof: .venv/.test ## the rest: full sizes, chaos, all of the browser, coverage of the pure parts
+proof: .venv/.test build/synapse/.installed ## the rest: full sizes, chaos, all of the browser, a Matrix homeserver, coverage
 	$(LANES) proof
 
 lint: .venv/.test ## ruff, the floors and mypy
 	$(LANES) test lint
-
-interop: build/synapse/.installed .venv/.test ## the tests against a Matrix homeserver, which is large to install
-	CHATLAB_SYNAPSE=$(abspath build/synapse/bin/python) $(BIN)/python -m pytest tests/interop/test_matrix.py
 
 bench: .venv/.bench ## measure, and write docs/performance.md
 	$(BIN)/python -m bench

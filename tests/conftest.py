@@ -13,6 +13,8 @@ from tests.requirements import REQUIREMENTS, find
 from tests.sizes import FULL, TIER, examples
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
+SLOW = [Path(__file__).parent / name for name in ("browser", "interop", "live", "terminal")]
+"""Folders whose tests wait for sockets, threads and processes."""
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 LEFT_OUT = pytest.StashKey[int]()
 REPEATED = "repeated"
@@ -35,6 +37,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.is_relative_to(BROWSER_TESTS):
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.requires("chromium"))
+        if any(item.path.is_relative_to(folder) for folder in SLOW):
+            item.add_marker(pytest.mark.slow)
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker(pytest.mark.sized)
     kept = [item for item in items if FULL or not item.get_closest_marker("proof")]

@@ -22,6 +22,8 @@ from xml.etree import ElementTree as ET
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / "build" / "test"
 SLOWEST = 20
+WORKERS = 3
+"""Processes of a lane that spreads its tests: one more than there are cores, since many tests wait."""
 STEP = 20
 """Per cent of a lane's tests after which a line says how far it is."""
 _PROGRESS = re.compile(r"^[.sFExX]*\s*\[ *(\d+)%\]$")
@@ -73,16 +75,16 @@ REST = ("-m", "proof or sized")
 
 ROWS: dict[str, tuple[tuple[Lane, ...], ...]] = {
     "check": (
-        (Lane("unit", (pytest("unit", *UNIT, "-m", "not slow", workers=2),)),),
+        (Lane("unit", (pytest("unit", *UNIT, "-m", "not slow", workers=WORKERS),)),),
         (LINT,),
     ),
     "test": (
-        (Lane("unit", (pytest("unit", *UNIT, workers=2),)),),
+        (Lane("unit", (pytest("unit", *UNIT, workers=WORKERS),)),),
         (LINT, Lane("browser", (pytest("browser", *BROWSER),))),
     ),
     "proof": (
         (
-            Lane("unit", (pytest("unit", *UNIT, *REST, workers=2),)),
+            Lane("unit", (pytest("unit", *UNIT, *REST, workers=WORKERS),)),
             Lane("notebooks", (pytest("notebooks", "--nbmake", "--nbmake-timeout=120", "notebooks"),)),
         ),
         (

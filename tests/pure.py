@@ -35,7 +35,7 @@ def cover(part: str, scratch: Path) -> tuple[bool, str]:
     tests = [
         *("coverage", "run", data, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"),
         *("-p", "no:playwright", "-p", "no:nbmake", "-p", "no:anyio", "-p", "no:xdist"),
-        *("-m", "not sized", own_tests(part)),
+        *("-m", "not sized and not slow", own_tests(part)),
     ]
     report = [
         *("coverage", "report", data, "--fail-under=100"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+SYNAPSE = Path(__file__).parents[1] / "build" / "synapse" / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ REQUIREMENTS = {
     "nginx": Requirement(
         lambda: _on_path("nginx") if NCHAN.exists() else None,
         "apt-get install --no-install-recommends nginx libnginx-mod-nchan",
+    ),
+    "synapse": Requirement(
+        lambda: str(SYNAPSE) if SYNAPSE.with_name("synctl").exists() else None,
+        "make build/synapse/.installed",
     ),
 }
 

@@ -37,6 +37,7 @@ def section(page: str, name: str) -> str:
     return page.split(mark)[1].strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_is_importable_described_and_has_its_place(name: str) -> None:
     module = import_module(f"bench.bench_{name}")
@@ -90,6 +91,7 @@ def test_a_page_without_the_place_is_told_of(docs: Path) -> None:
         write("one", Report("one"), "other.md")
 
 
+@pytest.mark.slow
 def test_pictures_show_what_has_an_aim(docs: Path) -> None:
     figures = [
         Figure(item=1, what="slow", reached=2.0, at_most=1.0),

@@ -45,6 +45,7 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_each_command_has_help_and_the_first_page_names_it() -> None:
     first = run("--help").stdout
     for name in COMMANDS:

@@ -53,6 +53,7 @@ def run_probe(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["chromium", "node"])
 def test_a_missing_program_is_skipped_and_named(tmp_path: Path, program: str) -> None:
     run = run_probe(tmp_path, program)
@@ -61,6 +62,7 @@ def test_a_missing_program_is_skipped_and_named(tmp_path: Path, program: str) ->
     assert f"{program} is missing: " in run.stdout.split("short test summary")[1]
 
 
+@pytest.mark.slow
 def test_under_ci_a_missing_program_is_a_failure(tmp_path: Path) -> None:
     run = run_probe(tmp_path, "chromium", CI="true")
     assert run.returncode == 1
@@ -68,6 +70,7 @@ def test_under_ci_a_missing_program_is_a_failure(tmp_path: Path) -> None:
     assert "1 error" in run.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_unknown_program_is_an_error(tmp_path: Path) -> None:
     run = run_probe(tmp_path, "crystal-ball")
     assert run.returncode == 1

@@ -26,6 +26,7 @@ def test_every_row_is_there() -> None:
     assert all(row.where and row.what for row in ROWS.values())
 
 
+@pytest.mark.slow
 def test_every_row_has_a_test_or_a_reason() -> None:
     found = bearers()
     assert untested(found) == []
@@ -33,6 +34,7 @@ def test_every_row_has_a_test_or_a_reason() -> None:
     assert set(NOT_APPLICABLE) <= set(ROWS)
 
 
+@pytest.mark.slow
 def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(bearers()), f"run `{WRITE}`"
 

@@ -5,6 +5,7 @@ import pytest
 from tests import node
 
 
+@pytest.mark.slow
 @pytest.mark.requires("node")
 def test_javascript() -> None:
     node.install()

@@ -77,6 +77,7 @@ def test_its_scenarios_are_read(guide: Path) -> None:
             Scenario.from_toml(block.text)
 
 
+@pytest.mark.slow
 def test_its_python_runs(guide: Path) -> None:
     names: dict[str, Any] = {"__name__": "__page__"}
     for block in blocks(guide.read_text(encoding="utf-8")):
@@ -86,6 +87,7 @@ def test_its_python_runs(guide: Path) -> None:
             run_python(smaller(block), names, guide.name)
 
 
+@pytest.mark.slow
 def test_its_commands_run(guide: Path) -> None:
     for block in blocks(guide.read_text(encoding="utf-8")):
         if block.language == "sh":

@@ -139,6 +139,7 @@ def test_one_of_each_fault_is_a_scenario() -> None:
     assert [type(fault) for fault in Scenario.from_toml(text).faults] == list(get_args(AnyFault))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SECONDS | set(UNITS)))
 def test_a_unit_is_that_of_a_field(name: str) -> None:
     found = {

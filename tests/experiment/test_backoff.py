@@ -138,6 +138,7 @@ def test_herds_are_those_of_independent_figures(name: str) -> None:
     assert thirteenth.std() == pytest.approx(deviation, rel=0.03, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("jitter", "share"), [("full", 1 / 3), ("equal", 7 / 18), ("seed", 1 / 2)])
 def test_people_at_the_cap_come_back_as_the_closed_form_says(jitter: Jitter, share: float) -> None:
     """Mean seconds after the server's return, in caps; the outage is long, so that phases have mixed."""
@@ -218,6 +219,7 @@ def test_impossible_herds_are_refused(people: int, outage: float, seed: int, tex
         herd_returns(ReconnectConfig(), people, outage, seed)
 
 
+@pytest.mark.slow
 def test_a_busy_loop_is_refused() -> None:
     with pytest.raises(SettingsError, match="longer base_delay"):
         herd_returns(ReconnectConfig(base_delay=0.0, max_attempts=None), 1, 1.0)

@@ -28,6 +28,7 @@ def storms() -> dict[Policy, list[float]]:
     return {policy: [collapse(policy, seed).goodput() for seed in range(RUNS)] for policy in POLICIES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_goodput_after_the_storm_is_as_published(storms: dict[Policy, list[float]], policy: Policy) -> None:
     """Within two standard errors of the difference of both means."""
@@ -62,6 +63,7 @@ def test_a_storm_that_stays_asks_for_everything_as_often_as_it_can(storms: dict[
     assert storm.requests[60:75].sum() == pytest.approx(TRIES * storm.clients[54:75].mean() * 15, rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_table_has_both_means() -> None:
     table = compare_policies(repetitions=2, seed=5)
     assert table["policy"].tolist() == list(POLICIES)

@@ -28,6 +28,8 @@ from tests.experiment.conformance import (
 Pair = tuple[str, str]
 PAIRS: list[Pair] = [(case, transport) for case in CASES for transport in TRANSPORTS]
 EVERY_PAIR = pytest.mark.parametrize(("case", "transport"), PAIRS, ids=lambda name: name)
+ON_ONE_WORKER = pytest.mark.xdist_group("conformance")
+"""Each comparison is made once in a process."""
 
 SCALE = 2.0
 """How much faster than the wall clock the live runs go, all at once."""
@@ -39,6 +41,8 @@ def test_every_fault_is_there() -> None:
     assert {type(fault) for case in CASES.values() for fault in case.faults} == set(AnyFault.__args__)
 
 
+@pytest.mark.slow
+@ON_ONE_WORKER
 @EVERY_PAIR
 def test_model_and_wire_agree_step_by_step(case: str, transport: str) -> None:
     compared = comparison(case, transport)
@@ -48,7 +52,7 @@ def test_model_and_wire_agree_step_by_step(case: str, transport: str) -> None:
 
 
 @pytest.mark.proof
-@pytest.mark.xdist_group("live conformance")  # its runs go on at once, and are made once
+@pytest.mark.xdist_group("live conformance")
 @EVERY_PAIR
 def test_the_live_world_agrees_in_what_people_see(
     case: str, transport: str, lives: dict[Pair, Live], record_property: Callable[[str, object], None]
@@ -91,6 +95,8 @@ def lives(request: pytest.FixtureRequest) -> dict[Pair, Live]:
     return lives
 
 
+@pytest.mark.slow
+@ON_ONE_WORKER
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page == with_table(page), f"run `{WRITE}`"

@@ -189,6 +189,7 @@ def lost_at(result: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array(list(first.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("interval", "timeout"), [(30.0, 10.0), (10.0, 10.0), (10.0, 25.0)])
 def test_a_half_open_connection_is_found_uniformly_between_timeout_and_interval_plus_timeout(
     interval: float, timeout: float

@@ -88,6 +88,7 @@ def flawless(result: Run) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_deploy_loses_nothing_and_full_jitter_is_back_sooner() -> None:
     scenario = load_scenario("deploy")
     full, none = run(scenario, sample=0), run(with_reconnect(scenario, jitter="none"), sample=0)
@@ -106,6 +107,7 @@ def test_a_flaky_mobile_network_is_late_and_loses_nothing() -> None:
     assert figure(result, "latency_p99") > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("interval", "mean"), [(30.0, 25.0), (10.0, 15.0)])
 def test_a_nat_reboot_is_noticed_within_interval_and_timeout(interval: float, mean: float) -> None:
     scenario = load_scenario("nat_reboot")
@@ -125,6 +127,7 @@ def test_a_nat_reboot_is_noticed_within_interval_and_timeout(interval: float, me
     assert noticed.mean() == pytest.approx(mean, abs=3.3 * interval / np.sqrt(12 * count))
 
 
+@pytest.mark.slow
 def test_a_rush_hour_fills_the_queue_and_a_longer_one_is_no_help() -> None:
     scenario = load_scenario("rush_hour")
     short = run(scenario, sample=0)
@@ -150,6 +153,7 @@ def test_the_seeds_heartbeat_never_gets_over_a_stall() -> None:
     assert ours.metrics["attempts"] == 2 * scenario.people.count
 
 
+@pytest.mark.slow
 def test_the_seeds_streams_stay_away_after_a_503() -> None:
     scenario = load_scenario("seed_stream")
     there = run(scenario)

@@ -251,6 +251,7 @@ posts = st.tuples(st.integers(0, 3), st.integers(0, 20), st.none() | st.integers
 shows = st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(0, 40))
 
 
+@pytest.mark.slow
 @given(
     posts=st.lists(posts, min_size=1, max_size=8),
     shows=st.lists(shows, max_size=30),

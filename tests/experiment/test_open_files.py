@@ -40,6 +40,7 @@ def test_as_many_as_wanted_are_allowed_and_never_fewer_than_before(few_allowed: 
     assert allowed() == FEW + 1
 
 
+@pytest.mark.slow
 def test_a_crowd_on_real_sockets_has_room(few_allowed: int) -> None:
     live = run(CROWD, "live", time_scale=4)
     assert allowed() > FEW
@@ -57,6 +58,7 @@ def test_more_than_the_system_allows_is_refused(few_allowed: int) -> None:
     assert allowed() == FEW
 
 
+@pytest.mark.slow
 def test_a_crowd_that_has_no_room_is_refused_before_it_begins() -> None:
     script = (
         f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FEW}, {FEW}))\n"

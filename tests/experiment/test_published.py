@@ -13,6 +13,7 @@ from tests.sizes import rows
 PEOPLE = 2_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rows(OUTAGES, "partysocket"))
 def test_a_herd_comes_back_from_an_outage_as_published(name: str) -> None:
     """The published run had 10,000 people: of fewer the busiest tenth of a second stands out more."""

@@ -61,6 +61,7 @@ def test_the_same_seed_gives_the_same_bytes(result: Run) -> None:
     assert run(SCENARIO.replace(seed=4)).to_json_lines() != result.to_json_lines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_gives_the_same_bytes(result: Run, tmp_path: Path, hash_seed: str) -> None:
     SCENARIO.save(tmp_path / "scenario.toml")

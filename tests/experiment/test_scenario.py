@@ -128,6 +128,7 @@ scenarios = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(scenarios)
 def test_every_scenario_survives_toml(scenario: Scenario) -> None:
     assert Scenario.from_toml(scenario.to_toml()) == scenario

@@ -70,6 +70,7 @@ def test_short_polls_that_overlap_show_messages_again_and_in_disorder() -> None:
     assert (ours.shown, ours.lost, ours.out_of_order) == (20, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_stream_that_was_answered_503_never_comes_back() -> None:
     there, ours = show("stream"), show("stream", ours=True)
     assert there.disconnected == 100

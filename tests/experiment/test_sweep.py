@@ -282,6 +282,7 @@ def test_nor_do_they_find_one_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> 
     assert not table(metrics=main.latest)["error"].any()
 
 
+@pytest.mark.slow
 def test_they_do_find_one_of_a_script(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -169,6 +169,7 @@ def _name(fault: AnyFault) -> str:
     return fault.kind if direction == "both" else f"{fault.kind} {direction}"
 
 
+@pytest.mark.slow
 @every_transport
 @pytest.mark.parametrize("fault", EACH, ids=[_name(fault) for fault in EACH])
 def test_every_fault_is_felt_and_survived(transport: AnyTransport, fault: AnyFault) -> None:
@@ -227,6 +228,7 @@ def test_behind_a_buffering_proxy_a_fallback_finds_what_works() -> None:
     assert (alone.metrics["delivered"] or 0) < 27
 
 
+@pytest.mark.slow
 @every_transport
 def test_the_same_seed_gives_the_same_bytes(transport: AnyTransport) -> None:
     faults = (SlowServer(at=5.0, duration=20.0, share=0.5), HighLatency(at=30.0, duration=9.0, jitter=1.0))
@@ -248,6 +250,7 @@ def standard_error(values: Any) -> float:
     return float(np.std(values) / np.sqrt(len(values)))
 
 
+@pytest.mark.slow
 def test_short_polling_waits_half_an_interval_and_half_a_round_trip() -> None:
     interval, rate = 3.0, 0.2
     reader = read(ShortPollingSettings(interval=interval), rate, 40_000.0, delay=D, seed=1)
@@ -261,6 +264,7 @@ def test_short_polling_waits_half_an_interval_and_half_a_round_trip() -> None:
     assert empty / reader.requests == pytest.approx(exp(-rate * interval), rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "published_ms", "requests"), [(0.2, 40.6, 1.0023), (5.0, 54.9, 0.934)])
 def test_long_polling_waits_half_a_round_trip_or_for_the_next_poll(
     rate: float, published_ms: float, requests: float
@@ -288,6 +292,7 @@ def test_what_is_pushed_takes_half_a_round_trip(transport: AnyTransport) -> None
     assert reader.requests == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "rate", "bytes_of_others"),
     [

@@ -116,6 +116,7 @@ TROUBLES: dict[str, tuple[NetworkConfig, ServerConfig, tuple[AnyFault, ...]]] = 
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("transport", rows(TRANSPORTS, "websocket"))
 def test_the_model_does_what_the_real_stacks_do(transport: str, trouble: str) -> None:
@@ -139,6 +140,7 @@ def test_the_model_does_what_the_real_stacks_do(transport: str, trouble: str) ->
 # What a message costs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", rows([0.1, 1.0, 10.0], 1.0))
 @pytest.mark.parametrize("transport", [kind for kind in TRANSPORTS if kind != "fallback"])
 def test_the_models_bytes_are_those_on_the_wire(transport: str, rate: float) -> None:
@@ -225,6 +227,7 @@ def test_only_so_many_peoples_steps_are_recorded() -> None:
     assert wire.world == "wire"
 
 
+@pytest.mark.slow
 def test_many_people_have_addresses_of_their_own() -> None:
     scenario = Scenario(duration=3.0, people=PeopleConfig(count=300, rooms=100, send_rate=0.1))
     model, wire = both(scenario)

@@ -8,9 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.interop.nginx import Nginx
-from tests.interop.synapse import PYTHON
-
-collect_ignore = [] if PYTHON else ["test_matrix.py"]  # What must be asked for isn't skipped, but left out.
 
 _numbers = itertools.count(1)
 

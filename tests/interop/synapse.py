@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
@@ -12,8 +11,8 @@ from typing import Any
 
 import httpx
 
-PYTHON = os.environ.get("CHATLAB_SYNAPSE", "")
-"""The Python that has matrix-synapse; `make interop` installs it."""
+from tests.requirements import SYNAPSE
+
 SETTINGS = """
 listeners:
   - {{port: {port}, bind_addresses: ["127.0.0.1"], type: http, tls: false, resources: [{{names: [client]}}]}}
@@ -43,7 +42,7 @@ class Synapse:
 
     @property
     def _command(self) -> list[str]:
-        return [PYTHON, "-m", "synapse.app.homeserver", "--config-path", "base.yaml"]
+        return [str(SYNAPSE), "-m", "synapse.app.homeserver", "--config-path", "base.yaml"]
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""The `matrix` dialect against synapse (issue 8). Large to install, so it runs only with `make interop`."""
+"""The `matrix` dialect against synapse (issue 8). Large to install, so it runs only with `make proof`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.live.watch import PERSISTENT, Watch, talking, until
 _, _, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 POLLS = ("long_polling", "short_polling")
 ADA, BOB, EVE = "@ada:localhost", "@bob:localhost", "@eve:localhost"
+pytestmark = [pytest.mark.proof, pytest.mark.requires("synapse"), pytest.mark.xdist_group("synapse")]
 LONG = 90.0
 """Seconds that something may take on a busy machine."""
 

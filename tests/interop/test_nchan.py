@@ -18,7 +18,7 @@ from tests.interop.nginx import Nginx
 from tests.live.chaos import faults_of
 from tests.live.watch import ALL, PERSISTENT, Watch, talking, until
 
-pytestmark = pytest.mark.requires("nginx")
+pytestmark = [pytest.mark.requires("nginx"), pytest.mark.xdist_group("nginx")]
 
 _, _, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 BATCH = NchanDialect(subscribe="/batch/{channel}")

@@ -127,6 +127,7 @@ def test_where_nothing_is_lost_there_is_no_alarm() -> None:
 # What does it cost to be quick?
 
 
+@pytest.mark.slow
 def test_the_marks_lie_where_the_closed_forms_say() -> None:
     ax = plot_polling(0.2, interval=5.0, hold=20.0, delay=0.05, measured={"short": (2.5, 1.1)})
     marks = {
@@ -141,6 +142,7 @@ def test_the_marks_lie_where_the_closed_forms_say() -> None:
     assert "crosses" not in texts(plot_polling(0.2))[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -46,6 +46,7 @@ def by_agg(words: str, **look: Any) -> NDArray[np.int64]:
     return pixels(FigureCanvasAgg(written(words, **look)[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["60 s", "Lively, WAVy", "r$^2$ = 1", "two\nlines"])
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_letters_look_as_those_of_agg_the_first_time_and_the_second(words: str, look: dict[str, Any]) -> None:

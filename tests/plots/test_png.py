@@ -45,6 +45,7 @@ def test_the_file_says_how_large_it_is(dpi: float) -> None:
     assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bbox", [None, "tight"])
 def test_a_figure_has_the_pixels_and_the_size_that_savefig_gives_it(bbox: Literal["tight"] | None) -> None:
     figure = figure_of(plot_backoff(ReconnectConfig()))

@@ -65,6 +65,7 @@ PLOTS: dict[str, list[Callable[[Axes], object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plots", PLOTS.values(), ids=PLOTS)
 def test_a_plot_on_a_used_sheet_is_that_on_a_new_one(plots: list[Callable[[Axes], object]]) -> None:
     used = Sheet()

@@ -178,6 +178,7 @@ def live_through(env: simpy.Environment, seed: int) -> list[object]:
     return trace
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tuning")
 def test_random_models_run_as_in_simpy() -> None:
     errors = 0
@@ -236,6 +237,7 @@ def rearm(
     return fired
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
 @pytest.mark.parametrize("initial_time", [0, -1000.5, 1.7e9])
 def test_every_load_keeps_the_order(

@@ -76,6 +76,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heartbeat", HEARTBEATS)
 @pytest.mark.parametrize("network", rows(NETWORKS, next(iter(NETWORKS))))
 @pytest.mark.parametrize("fault", FAULTS)
@@ -86,6 +87,7 @@ def test_they_change_nothing(fault: str, network: str, heartbeat: str) -> None:
     assert_the_same(run(scenario, sample=0), slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["constant", "log-normal", "jitter"])
 @pytest.mark.parametrize(
     "faults",
@@ -193,6 +195,7 @@ CROWDS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scenario=CROWDS, faults=st.lists(TROUBLES, max_size=5))
 def test_they_change_nothing_whatever_happens(scenario: Scenario, faults: list[AnyFault]) -> None:
@@ -202,6 +205,7 @@ def test_they_change_nothing_whatever_happens(scenario: Scenario, faults: list[A
     assert_the_same(run(scenario, sample=5), slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("reset_at", [20.0, 20.1, 20.4, 21.0])
 def test_a_reset_and_a_farewell_that_meet_are_the_same(reset_at: float, seed: int) -> None:
@@ -251,6 +255,7 @@ def test_ends_among_heartbeats_are_the_same(end: Callable[..., AnyFault], seed: 
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 def test_a_run_may_end_at_any_moment(latency: float | LogNormal) -> None:
     network, heartbeat = NetworkConfig(latency=latency), HeartbeatConfig(interval=13.0, timeout=8.0)
@@ -396,6 +401,7 @@ def test_who_says_something_nevertheless_is_real_from_then_on() -> None:
     model.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", [(), (HalfOpen(at=20.0, share=0.5), ServerDown(at=30.0, duration=60.0))])
 def test_a_run_leaves_none_behind(faults: tuple[AnyFault, ...]) -> None:
     run(silent(*faults), sample=0)

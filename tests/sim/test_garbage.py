@@ -93,6 +93,7 @@ def made() -> Counter[str]:
     return Counter(type(thing).__name__ for thing in gc.get_objects() if type(thing) in MADE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", [(), TROUBLES], ids=["calm", "faults"])
 @pytest.mark.parametrize("transport", rows(TRANSPORTS, "websocket"))
 def test_whatever_a_run_has_made_goes_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:

@@ -172,6 +172,7 @@ def test_a_ping_frame_is_answered_by_the_server_itself() -> None:
     assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (2 + 4 + 1, 2 + 1)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000), gaps=st.lists(st.floats(0, 0.3), min_size=20, max_size=60))
 def test_bytes_arrive_in_order_whatever_each_packets_latency(seed: int, gaps: list[float]) -> None:
     pair = Pair(Paths(NetworkConfig(latency=0.01, jitter=1.0), Luck(seed)).make(0))

@@ -79,6 +79,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heartbeat", HEARTBEATS)
 @pytest.mark.parametrize("network", rows(NETWORKS, next(iter(NETWORKS))))
 @pytest.mark.parametrize("fault", FAULTS)
@@ -94,6 +95,7 @@ def test_it_changes_nothing(
     assert_the_same(run(scenario, sample=0), slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_it_changes_nothing_whatever_the_luck(
@@ -107,6 +109,7 @@ def test_it_changes_nothing_whatever_the_luck(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -128,6 +131,7 @@ def test_it_changes_nothing_for_special_people_and_servers(
     assert_the_same(run(scenario, sample=0), slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(
     ("faults", "server", "rate"),
@@ -161,6 +165,7 @@ def test_it_changes_nothing_where_packets_take_long(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2, 4])
 def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
     seed: int,
@@ -198,6 +203,7 @@ def test_nobody_rests_while_a_link_that_was_given_up_still_closes(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("accept_rate", [None, 0.7])
 def test_nobody_runs_ahead_of_what_becomes_of_an_attempt_that_was_given_up(
@@ -231,6 +237,7 @@ def test_nobody_runs_ahead_of_what_the_server_says_to_a_silent_link(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_nobody_runs_ahead_of_requests_beside_a_link(
     seed: int,
@@ -297,6 +304,7 @@ CROWDS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -309,6 +317,7 @@ def test_it_changes_nothing_whatever_happens(
     assert_the_same(run(scenario, sample=12), slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 def test_a_run_may_end_at_any_moment_of_a_heartbeat(
     latency: float | LogNormal,

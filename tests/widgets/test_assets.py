@@ -32,6 +32,7 @@ def test_a_module_imports_nothing_and_exports_its_view(name: str) -> None:
     assert "class Scope" in source
 
 
+@pytest.mark.slow
 @pytest.mark.requires("node")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_module_runs_on_its_own(name: str, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def answered(explorer: Explorer) -> Explorer:
     return explorer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", EXPLORERS)
 def test_each_states_its_question_and_answers_it_in_a_plot_and_in_words(make: Callable[[], Explorer]) -> None:
     explorer = answered(make())
@@ -44,6 +45,7 @@ def test_each_states_its_question_and_answers_it_in_a_plot_and_in_words(make: Ca
     assert not explorer.words.value.startswith(("These settings", "This couldn't"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "control", "value"),
     [
@@ -64,6 +66,7 @@ def test_a_control_changes_the_plot(make: Callable[[], Explorer], control: str, 
     assert explorer.picture.alt != words
 
 
+@pytest.mark.slow
 def test_words_are_whole_sentences_at_the_ends_too() -> None:
     backoff = answered(explore_backoff())
     backoff.controls["max_delay"].value = 1.0
@@ -98,6 +101,7 @@ def test_a_pong_is_awaited_no_longer_than_until_the_next_heartbeat() -> None:
     assert "noticed after 5 to 10 s" in answered(explorer).picture.alt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", rows(EXPLORERS, *EXPLORERS[:-1]))
 def test_a_plot_bears_no_trace_of_those_before_it(make: Callable[[], Explorer]) -> None:
     explorer = answered(make())
@@ -112,6 +116,7 @@ def test_a_plot_bears_no_trace_of_those_before_it(make: Callable[[], Explorer]) 
     assert answered(explorer).picture.png == picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", rows(EXPLORERS, *EXPLORERS[:-1]))
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_the_ends_of_every_slider_have_a_plot(make: Callable[[], Explorer], end: str) -> None:
@@ -123,6 +128,7 @@ def test_the_ends_of_every_slider_have_a_plot(make: Callable[[], Explorer], end:
     assert not words.startswith(("These settings", "This couldn't")), words
 
 
+@pytest.mark.slow
 def test_what_a_slider_has_nothing_to_do_with_is_not_simulated_again(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = answered(explore_heartbeat())
     simulate = Mock(side_effect=run)
@@ -136,6 +142,7 @@ def test_what_a_slider_has_nothing_to_do_with_is_not_simulated_again(monkeypatch
     assert people == [[], [1, 1], [1, 200]]
 
 
+@pytest.mark.slow
 def test_transports_without_an_interval_stay_when_that_of_short_polling_moves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -268,6 +275,7 @@ def test_a_herd_is_simulated_on_demand_with_progress() -> None:
     assert explorer.stop_button.disabled
 
 
+@pytest.mark.slow
 def test_a_herd_of_which_half_gives_up_is_not_said_to_be_gone_but_for_a_few() -> None:
     explorer = small_herd()
     explorer.controls["systems"].value = ("SignalR",)

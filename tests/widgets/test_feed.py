@@ -68,6 +68,7 @@ def test_a06_half_of_a_surrogate_pair_never_reaches_the_comm() -> None:
     assert (shown["text"], shown["at"]) == ("a\ufffdb", None)
 
 
+@pytest.mark.slow
 def test_a70_a_burst_is_a_few_numbered_messages_and_every_row_arrives() -> None:
     log = ChatLog()
     view = View(log)
