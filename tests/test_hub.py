@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatlab.dialects.base import Nack
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.errors import SettingsError
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Replay, Reply
+from chatlab.hub.hub import OTHER_CONTENT
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import WebSocketConfig
 
@@ -61,6 +63,12 @@ def filled(count: int, **limits: Any) -> Hub:
     for n in range(count):
         hub.post(hub.room("lobby"), "bob", OutgoingMessage(f"{n}", client_id=f"b{n}"))
     return hub
+
+
+def published(hub: Hub, room: str, sender: str, message: OutgoingMessage) -> tuple[str, list[Output]]:
+    result = hub.publish(room, sender, message)
+    assert not isinstance(result, Nack)
+    return result
 
 
 # Joining and leaving
@@ -157,6 +165,42 @@ def test_A50_a_duplicate_by_sender_and_id_is_acked_and_not_posted() -> None:
     assert said(hub.receive(ADA, text("c1"), 2.0), ADA) == [{"type": "ack", "client_id": "c1"}]
 
 
+OTHER = {
+    "text": OutgoingMessage("other", client_id="c1"),
+    "bytes": OutgoingMessage(data=b"hi", client_id="c1"),
+}
+
+
+@pytest.mark.parametrize("other", OTHER.values(), ids=OTHER)
+def test_A92_a_known_id_with_other_content_is_refused_and_not_thrown_away(
+    other: OutgoingMessage,
+) -> None:
+    """A peer that uses an id first, by the name of its owner, can't swallow the owner's message."""
+    hub = hub_of()
+    hub.join(ADA, "lobby", "ada", 0.0)
+    hub.join(BOB, "lobby", "bob", 0.0)
+    hub.publish("lobby", "ada", OutgoingMessage("hi", client_id="c1"))
+    refused = hub.receive(ADA, ChatlabDialect().encode(CONFIG, other), 0.0)
+    nack = {"type": "nack", "client_id": "c1", "status": 422, "reason": OTHER_CONTENT}
+    assert said(refused, ADA) == [nack]
+    assert said(refused, BOB) == []
+    assert hub.publish("lobby", "ada", other) == Nack("c1", 422, OTHER_CONTENT)
+    assert [message.text for message in hub.room("lobby").log] == ["hi"]
+    assert hub.publish("lobby", "ada", OutgoingMessage("hi", client_id="c1")) == ("e-1", [])
+    assert published(hub, "lobby", "bob", other)[0] == "e-2", "another sender's id is another's"
+
+
+def test_A92_so_it_is_after_a_restart() -> None:
+    before, hub = hub_of(), hub_of()
+    before.publish("lobby", "ada", OutgoingMessage("hi", client_id="c1"))
+    before.publish("lobby", "ada", OutgoingMessage(data=b"", client_id="c2"))
+    hub.restore("lobby", before.room("lobby").log, 2)
+    assert hub.publish("lobby", "ada", OutgoingMessage("hi", client_id="c1")) == ("e-1", [])
+    assert hub.publish("lobby", "ada", OutgoingMessage(data=b"", client_id="c2")) == ("e-2", [])
+    assert isinstance(hub.publish("lobby", "ada", OutgoingMessage("ho", client_id="c1")), Nack)
+    assert isinstance(hub.publish("lobby", "ada", OutgoingMessage(data=b"x", client_id="c2")), Nack)
+
+
 def test_messages_without_an_id_are_all_new() -> None:
     hub = hub_of()
     hub.join(ADA, "lobby", "ada", 0.0)
@@ -245,13 +289,12 @@ def test_A50_a_post_from_outside_is_in_the_log_once_and_tells_its_id() -> None:
     hub = hub_of()
     hub.join(ADA, "lobby", "ada", 0.0)
     message = OutgoingMessage("hi", client_id="c1")
-    first, outputs = hub.publish("lobby", "bob", message)
-    keep, reply = outputs
+    first, (keep, reply) = published(hub, "lobby", "bob", message)
     assert (first, keep) == ("e-1", Keep("lobby", ChatMessage("e-1", "bob", "hi", "c1", NOON)))
     assert said([reply], ADA) == [posted(1, "bob", "c1")]
     hub.publish("lobby", "bob", OutgoingMessage("more"))
     assert hub.publish("lobby", "bob", message) == ("e-1", [])
-    assert hub.publish("lobby", "eve", message)[0] == "e-3"
+    assert published(hub, "lobby", "eve", message)[0] == "e-3"
     assert hub.publish("attic", "bob", message) == ("e-1", [Keep("attic", hub.room("attic").log[0])])
     assert said(hub.receive(ADA, text("c1"), 0.0), ADA) == [posted(4, "ada", "c1")]
     assert hub.publish("lobby", "ada", message) == ("e-4", []), "a member's message is known outside"
@@ -336,6 +379,16 @@ def test_a_reader_gets_everything_after_its_cursor_or_is_told_of_the_gap(
     after = count - len(log) if replay.gap else seen
     assert replay.start == f"e-{after}"
     assert [message.id for message in replay.messages] == [f"e-{n}" for n in range(after + 1, count + 1)]
+
+
+def test_an_id_that_the_log_has_twice_is_forgotten_with_the_later_message() -> None:
+    """A server that kept fewer messages may have taken it as new."""
+    hub = hub_of(retain=2)
+    twice = [ChatMessage(f"e-{n}", "ada", f"{n}", client_id) for n, client_id in enumerate("abac", 1)]
+    room = hub.room("lobby")
+    for message in twice:
+        room.append(message, retain=2)
+    assert list(room.keys) == [("ada", "a"), ("ada", "c")]
 
 
 def test_ids_are_forgotten_with_their_messages() -> None:

@@ -231,7 +231,8 @@ class Dialect:
     """Whether the server acknowledges messages on a WebSocket, if only by sending them back; without, `sent`
     is a message's last state there, and in a fallback. Over HTTP alone an answer always is one."""
     idempotent: bool = True
-    """Whether the server drops a message that it has already; if not, readers do, by sender and client id."""
+    """Whether the server drops a message that it has already; if not, readers do, by sender, client id and
+    content."""
     heartbeat: HeartbeatMode = "ping"
     """How a client asks for a sign of life where the settings don't say."""
     failures: Mapping[str, Verdict] = {}
@@ -285,6 +286,14 @@ class Dialect:
     def pong(self, id: int) -> str:
         """Return the frame that answers a server's heartbeat."""
         return f'{{"type":"pong","id":{id}}}'
+
+    def is_echo(self, sent: OutgoingMessage, came: ChatMessage) -> bool:
+        """Whether a message that came, by the own name and client id, is the one that was sent.
+
+        Everybody can choose a name and an id, so the content must be the same; a server that changes texts
+        needs another rule.
+        """
+        return came.text == sent.text and came.data == sent.data
 
     def typing(self, config: TransportConfig) -> str | None:
         """Return the frame that tells that the person types; None: there is no such thing."""

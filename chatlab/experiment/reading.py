@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from chatlab.dialects.base import Nack
 from chatlab.experiment.ledger import Ledger
 from chatlab.experiment.transports import AnyTransport
 from chatlab.luck import Luck
@@ -79,7 +80,9 @@ class _Writer:
         client_id = f"w-{len(self._posted_at)}"
         self._posted_at[client_id] = self._model.environment.now
         server = self._model.server
-        _, outputs = server.hub.publish("room-1", "writer", OutgoingMessage(text, client_id=client_id))
+        posted = server.hub.publish("room-1", "writer", OutgoingMessage(text, client_id=client_id))
+        assert not isinstance(posted, Nack)  # Each has an id of its own.
+        _, outputs = posted
         server.carry_out(outputs)
 
 

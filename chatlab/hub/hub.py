@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import assert_never
 
-from chatlab.dialects.base import Ack, ServerPing, ServerPong, Unreadable, Welcome
+from chatlab.dialects.base import Ack, Nack, ServerPing, ServerPong, Unreadable, Welcome
 from chatlab.dialects.chatlab import (
     ClientTyping,
     decode_client_frame,
@@ -149,17 +149,23 @@ class Hub:
     def _take_message(self, member: int, entry: Member, message: OutgoingMessage) -> list[Output]:
         posted = self.post(entry.room, entry.sender, message)
         if posted is None:
-            return [Reply((member,), encode_frame(Ack(message.client_id)))]
+            known = entry.room.keys[entry.sender, message.client_id]
+            answer = Ack(message.client_id) if _repeats(message, known) else _refusal(message)
+            return [Reply((member,), encode_frame(answer))]
         return _published(entry.room, posted)
 
     # Who is no member
 
-    def publish(self, room: str, sender: str, message: OutgoingMessage) -> tuple[str, list[Output]]:
-        """Take a message; return its id in the log, and no outputs when it is there already."""
+    def publish(self, room: str, sender: str, message: OutgoingMessage) -> tuple[str, list[Output]] | Nack:
+        """Take a message; return its id in the log, and no outputs when it is there already.
+
+        `Nack`: the sender has posted something else with that client id.
+        """
         there = self.room(room)
         posted = self.post(there, sender, message)
         if posted is None:
-            return there.keys[sender, message.client_id], []
+            known = there.keys[sender, message.client_id]
+            return (known.id, []) if _repeats(message, known) else _refusal(message)
         return posted.id, _published(there, posted)
 
     def tell_typing(self, room: str, sender: str) -> list[Output]:
@@ -181,7 +187,7 @@ class Hub:
     # Logs
 
     def post(self, room: Room, sender: str, message: OutgoingMessage) -> ChatMessage | None:
-        """Add a message to the room's log and return it; None: it is there already."""
+        """Add a message to the room's log and return it; None: its sender has used its client id before."""
         if message.client_id and (sender, message.client_id) in room.keys:
             return None
         posted = ChatMessage(
@@ -194,6 +200,18 @@ class Hub:
         )
         room.append(posted, self.config.retain)
         return posted
+
+
+OTHER_CONTENT = "another message of this sender has that client_id; give each its own"
+
+
+def _repeats(message: OutgoingMessage, known: ChatMessage) -> bool:
+    """Whether a message comes again, and not another one by its id."""
+    return message.text == known.text and message.data == known.data
+
+
+def _refusal(message: OutgoingMessage) -> Nack:
+    return Nack(message.client_id, 422, OTHER_CONTENT)
 
 
 def _published(room: Room, message: ChatMessage) -> list[Output]:

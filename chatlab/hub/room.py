@@ -18,7 +18,10 @@ class Member(Bucket):
 
 
 class Room:
-    """A room's members, and the end of its log."""
+    """A room's members, and the end of its log. `keys` finds what a sender has posted by its client id.
+
+    Everybody can read a client id, and use it again: it is a key for its sender's own repetitions only.
+    """
 
     __slots__ = ("count", "keys", "log", "members", "name")
 
@@ -26,7 +29,7 @@ class Room:
         self.name = name
         self.count = 0
         self.log: list[ChatMessage] = []
-        self.keys: dict[tuple[str, str], str] = {}
+        self.keys: dict[tuple[str, str], ChatMessage] = {}
         self.members: dict[int, Member] = {}
 
     def append(self, message: ChatMessage, retain: int) -> None:
@@ -34,10 +37,12 @@ class Room:
         self.count += 1
         self.log.append(message)
         if message.client_id:
-            self.keys[message.sender, message.client_id] = message.id
+            self.keys[message.sender, message.client_id] = message
         if len(self.log) > retain + retain // 4:
             for old in self.log[:-retain]:
-                self.keys.pop((old.sender, old.client_id), None)
+                key = old.sender, old.client_id
+                if self.keys.get(key) is old:
+                    del self.keys[key]
             del self.log[:-retain]
 
     def replay(self, epoch: str, after: str | None, history: int | None) -> Replay:

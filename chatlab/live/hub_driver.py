@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import count
 from typing import NamedTuple, Protocol
 
+from chatlab.dialects.base import Nack
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
 from chatlab.live.store import Store, StoreError
 from chatlab.messages import OutgoingMessage
@@ -118,9 +119,13 @@ class HubDriver:
         """Count a request of somebody who is no member; return the seconds until it may be made."""
         return self.hub.delay(room, sender, self._clock())
 
-    def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | None:
-        """Take a message of somebody who is no member; None: it can't be kept, and isn't in the log."""
-        message_id, outputs = self.hub.publish(room, sender, message)
+    def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | Nack | None:
+        """Take a message of somebody who is no member, or refuse it; None: it can't be kept, and isn't in the
+        log."""
+        posted = self.hub.publish(room, sender, message)
+        if isinstance(posted, Nack):
+            return posted
+        message_id, outputs = posted
         kept = self._perform(outputs)
         self._flush()  # Before whoever has posted is answered.
         return Posted(message_id, new=bool(outputs)) if kept else None

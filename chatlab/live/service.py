@@ -23,7 +23,8 @@ A stream is a member of the room, as a WebSocket is. Its events have the frame's
 `data`, and a message's id as `id`; `Last-Event-ID` takes the place of `after`. Bytes of a message are base64.
 
 A message is in the history before its POST is answered. `{"type":"ack","client_id":…,"id":…}` tells its id in
-the log: for one with the `client_id` of an earlier one of the same sender, that one's.
+the log: for one with the `client_id` of an earlier one of the same sender, that one's. If the earlier one has
+another content, the answer is 422 (over a WebSocket a `nack`), and nothing is posted.
 
 Refusals are `{"error": …}` that says what to do: 400 for names and numbers of the wrong shape, 403 for a
 foreign or null `Origin`, and for a POST from another site or without a token of this life of the server; 404,
@@ -161,6 +162,8 @@ class Service:
         if isinstance(message, Nack):
             return response(serving.refused(message))
         posted = self._driver.post(room, sender, message)
+        if isinstance(posted, Nack):
+            return response(serving.refused(posted))
         if posted is None:
             raise HTTPException(
                 503, "the server can't write its history", {"Retry-After": f"{serving.RETRY_AFTER}"}

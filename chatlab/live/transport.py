@@ -11,7 +11,6 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Callable, Coroutine
-from itertools import count
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, assert_never
@@ -67,7 +66,6 @@ class ChatTransport:
         self._running: LiveDriver | None = None
         self._inbox = Inbox()
         self._receipts = Receipts(acks=dialect.acks or isinstance(config, HttpConfig))  # An answer is one.
-        self._ids = (secrets.token_hex(8), count(1))
         self._events: Subscribers[ChatEvent] = Subscribers()
         self._changes: Subscribers[StatusChange] = Subscribers()
         self._settled: Subscribers[Receipt] = Subscribers()
@@ -239,9 +237,9 @@ class ChatTransport:
         Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`.
         """
         if isinstance(message, str):
-            message = OutgoingMessage(text=message, client_id=self._new_id())
+            message = OutgoingMessage(text=message, client_id=new_id())
         elif not message.client_id:
-            message = OutgoingMessage(text=message.text, data=message.data, client_id=self._new_id())
+            message = OutgoingMessage(text=message.text, data=message.data, client_id=new_id())
         driver = self._driver
         receipt = self._receipts.new(message)
         for effect in driver.feed(Submit(message, again)):
@@ -252,10 +250,6 @@ class ChatTransport:
                     "wait, or choose another overflow policy"
                 )
         return receipt
-
-    def _new_id(self) -> str:
-        mine, numbers = self._ids
-        return f"{mine}-{next(numbers)}"
 
     def unsettled(self) -> list[OutgoingMessage]:
         """Return the accepted messages that aren't in a final state, in the order of their acceptance."""
@@ -319,6 +313,12 @@ class ChatTransport:
                 reached.set_result(change)
         if ended:  # Last, so that readers get this event too.
             self._inbox.set_open(False)
+
+
+def new_id() -> str:
+    """Return a client id that nobody can guess: who knew it beforehand could use it first, and have the
+    server take the message for a repetition."""
+    return secrets.token_hex(12)
 
 
 class WebSocketTransport(ChatTransport):

@@ -107,7 +107,10 @@ class Service:
         message = decode_posted(request.body.encode())
         if isinstance(message, Nack):
             return serving.refused(message)
-        message_id, outputs = self._core.hub.publish(room, sender, message)
+        posted = self._core.hub.publish(room, sender, message)
+        if isinstance(posted, Nack):
+            return serving.refused(posted)
+        message_id, outputs = posted
         self._core.carry_out(outputs)
         return serving.accepted(message.client_id, message_id, new=bool(outputs))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
+
+from chatlab.messages import ChatMessage
 
 K = TypeVar("K")
 
@@ -28,7 +31,7 @@ class Cursor:
     def __init__(self, last_id: str | None = None) -> None:
         self.last_id = last_id
         self._seen: dict[str, None] | None = None
-        self._posted: dict[tuple[str, str], None] | None = None
+        self._posted: dict[bytes, None] | None = None
 
     def advance(self, id: str) -> bool:
         """Note a received message; return whether it is new. A message without an id is always new."""
@@ -42,16 +45,30 @@ class Cursor:
         self.last_id = id
         return True
 
-    def first(self, sender: str, client_id: str) -> bool:
-        """Note a message that its sender may have posted more than once; return whether it is new."""
+    def first(self, message: ChatMessage) -> bool:
+        """Note a message that its sender may have posted more than once; return whether it is new.
+
+        Everybody can choose a sender and a client id, so only another copy of the same content is the same.
+        """
         posted = self._posted
         if posted is None:
             posted = self._posted = {}
-        return _note(posted, (sender, client_id))
+        return _note(posted, _print_of(message))
 
     def move(self, id: str | None) -> None:
         """Stand where the server says; what was seen stays seen."""
         self.last_id = id
+
+
+def _print_of(message: ChatMessage) -> bytes:
+    """Return what tells a message from all others but its copies, by sender, client id and content."""
+    digest = blake2b(digest_size=16)
+    for part in (message.sender, message.client_id, message.text):
+        encoded = part.encode(errors="surrogatepass")
+        digest.update(len(encoded).to_bytes(4))
+        digest.update(encoded)
+    digest.update(b"" if message.data is None else b"\1" + message.data)
+    return digest.digest()
 
 
 def _note(noted: dict[K, None], key: K) -> bool:

@@ -119,6 +119,12 @@ class Ledger:
         if self._outbox is not None and self._outbox.settle(settle.client_id):
             out.append(settle)
 
+    def _echo(self, message: ChatMessage, out: list[Effect]) -> None:
+        """An own message comes back, and is thereby acked; unless somebody else has used its name and id."""
+        sent = None if self._outbox is None else self._outbox.sent(message.client_id)
+        if sent is not None and self._dialect.is_echo(sent, message):
+            self.settle(Settle(message.client_id, _ACKED), out)
+
     def report_gap(self, out: list[Effect]) -> None:
         """Something may be missing between what was received and what comes now."""
         reason = "the server no longer has what came after the last message"
@@ -134,7 +140,7 @@ class Ledger:
         if dialect.gap is not None and before and message.id and dialect.gap(before, message.id):
             self.report_gap(out)
         once = dialect.idempotent or not message.client_id
-        return once or cursor.first(message.sender, message.client_id)
+        return once or cursor.first(message)
 
     def hear(self, item: Incoming) -> ChatMessage | None:
         """Take in what is but a new message of somebody else's, and return it; None: nothing was done."""
@@ -147,7 +153,7 @@ class Ledger:
         match item:
             case ChatMessage():
                 if item.client_id and item.sender == self._config.sender:
-                    self.settle(Settle(item.client_id, _ACKED), out)
+                    self._echo(item, out)
                 if self._note(item, out) if self._notes else self.cursor.advance(item.id):
                     out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
             case Ack():

@@ -112,6 +112,11 @@ class Outbox:
             self._in_flight[entry.message.client_id] = entry
         return entry.message
 
+    def sent(self, client_id: str) -> OutgoingMessage | None:
+        """Return a message that was sent and is unsettled; None: there is none by that id."""
+        entry = self._in_flight.get(client_id) or self._resend.get(client_id)
+        return None if entry is None else entry.message
+
     def settle(self, client_id: str) -> bool:
         """Forget a message that the server has accepted or refused; return whether it was sent and
         unsettled."""

@@ -47,6 +47,20 @@ async def test_a_message_is_answered_with_its_id_and_reaches_everybody(server: E
         assert await history_of(server) == [echo]
 
 
+async def test_A92_a_known_id_with_other_content_is_422_and_a_nack(server: EmbeddedServer) -> None:
+    """Who reads an id and uses it, by its owner's name, has nothing acked, and swallows nothing."""
+    async with join(server, "ada") as ada, visit(server, "ada") as eve:
+        await ada.post("hello", client_id="c1")
+        answer = await eve.post("forged", client_id="c1")
+        assert (answer.status_code, answer.json()["client_id"]) == (422, "c1")
+        assert "client_id" in answer.json()["error"]
+        assert (await eve.post("next", client_id="c2")).status_code == 201
+        await ada.send(type="message", text="mine", client_id="c2")
+        nack = await ada.until(type="nack")
+        assert (nack["client_id"], nack["status"]) == ("c2", 422)
+        assert await log_of(server) == ["hello", "next"]
+
+
 async def test_a50_a_duplicate_is_answered_with_the_first_result(server: EmbeddedServer) -> None:
     async with join(server, "bob") as bob, visit(server) as ada, visit(server, "zoe") as zoe:
         first = await ada.post("hello", client_id="c1")

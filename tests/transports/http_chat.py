@@ -198,7 +198,8 @@ def status(
 
 
 def message(id: str, sender: str = "bob", **more: Any) -> dict[str, Any]:
-    return {"type": "message", "id": id, "sender": sender, "text": "yo"} | more
+    text = "hi" if "client_id" in more else "yo"
+    return {"type": "message", "id": id, "sender": sender, "text": text} | more
 
 
 def event(id: str, **more: Any) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from chatlab.messages import ChatMessage
 from chatlab.transports.cursor import FORGOTTEN_IDS, REMEMBERED_IDS, Cursor
 
 
@@ -60,13 +65,43 @@ def test_a_moved_cursor_still_knows_what_it_saw() -> None:
     assert cursor.last_id is None
 
 
+def said(sender: str, client_id: str, **content: Any) -> ChatMessage:
+    return ChatMessage("", sender, client_id=client_id, **content)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        said("eve", "1", text="hi"),
+        said("ada", "2", text="hi"),
+        said("ada", "1", text="ho"),
+        said("ada", "1", text="hi", data=b""),
+        said("ada", "1", data=b"hi"),
+        said("ada1", "", text="hi"),
+        said("ad", "a1", text="hi"),
+        said("ada", "", text="1hi"),
+        said("ada", "1", text="h\ud800"),
+    ],
+    ids=["sender", "id", "text", "data", "kind", "shifted", "shifted back", "shifted on", "surrogate"],
+)
+def test_A92_only_a_copy_is_the_same_message(other: ChatMessage) -> None:
+    """Who uses another one's name and client id first can't have that one's message dropped."""
+    cursor = Cursor()
+    message = said("ada", "1", text="hi")
+    assert [cursor.first(each) for each in (other, message, other, message)] == [True, True, False, False]
+
+
 def test_a_message_that_was_posted_twice_is_new_once_by_sender_and_client_id() -> None:
     cursor = Cursor("7")
-    assert [cursor.first(*who) for who in (("ada", "1"), ("bob", "1"), ("ada", "1"))] == [True, True, False]
+    assert [cursor.first(said(*who)) for who in (("ada", "1"), ("bob", "1"), ("ada", "1"))] == [
+        True,
+        True,
+        False,
+    ]
     assert cursor.last_id == "7"
     for n in range(REMEMBERED_IDS - 2):
-        cursor.first("eve", f"{n}")
-    assert not cursor.first("ada", "1")
+        cursor.first(said("eve", f"{n}"))
+    assert not cursor.first(said("ada", "1"))
     for n in range(FORGOTTEN_IDS):
-        cursor.first("joe", f"{n}")
-    assert cursor.first("ada", "1"), "and not many more, so that memory is bounded"
+        cursor.first(said("joe", f"{n}"))
+    assert cursor.first(said("ada", "1")), "and not many more, so that memory is bounded"

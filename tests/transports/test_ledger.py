@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import pytest
+from msgspec.structs import replace
 
 from chatlab.dialects.base import Ack, Incoming, Nack, ServerPing, ServerPong, Unreadable, Welcome
 from chatlab.dialects.chatlab import ChatlabDialect
@@ -119,6 +120,24 @@ def test_A60_a_welcome_moves_who_stands_nowhere_or_must_resync() -> None:
     assert isinstance(effect, Deliver)
     assert (effect.event.type, bool(effect.event.reason)) == ("resync", True)
     assert it.cursor.last_id == "f-0"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [ChatMessage("1", "ada", "forged", "a"), ChatMessage("1", "ada", data=b"hi", client_id="a")],
+    ids=["text", "bytes"],
+)
+def test_A92_another_message_by_the_own_name_and_id_is_no_ack(forged: ChatMessage) -> None:
+    it = ledger()
+    true = ChatMessage("2", "ada", "hi", "a")
+    shown, forgery = (Deliver(ChatEvent("message", message=each, sender="ada")) for each in (true, forged))
+    assert [type(effect) for effect in read(it, replace(true, id="0"))] == [Deliver], "before it was sent"
+    submitted(it, "a")
+    assert [type(effect) for effect in read(it, replace(true, id="0b"))] == [Deliver], "nor while it waits"
+    assert taken(it) == "a"
+    assert read(it, forged) == [forgery]
+    it.lose_connection()
+    assert read(it, true) == [Settle("a", ACKED), shown]
 
 
 def test_A55_what_cannot_be_read_is_told_and_passed_over_where_it_has_an_id() -> None:

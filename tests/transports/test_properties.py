@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 from msgspec import Struct
 
-from chatlab.dialects import find_dialect
+from chatlab.dialects import find_dialect, serving
 from chatlab.dialects.base import Answer, Nack, ServerPing, Welcome
 from chatlab.dialects.chatlab import (
     decode_client_frame,
@@ -106,13 +106,27 @@ FAILURES = [
     *[Failure("reset")] * 20,
     *(Failure(kind) for kind in ("refused", "dns", "timeout", "reset", "tls", "protocol")),
     *(Failure("close", code) for code in (1000, 1001, 1006, 1008, 1012, 4000, 4401, 4429, 7)),
-    *(Failure("http", code) for code in (200, 401, 403, 500)),
+    *(Failure("http", code) for code in (200, 302, 401, 403, 500)),
+    Failure("answer", reason="the server redirects to an address without TLS"),
     Failure("http", 503, "busy", retry_after=20.0),
     Failure("http", 429, "junk", retry_after=-1e300),
 ]
 
 
+PORTAL = [
+    Answer(200, b"<title>Log in</title>", {"content-type": "text/html"}),
+    Answer(302, b"moved", {"content-type": "text/html"}),
+    Answer(204),
+    Answer(200, b"{}", {"content-type": "application/json"}),
+    Answer(201, b'{"type":"ack","client_id":"ghost","id":"e-1"}'),
+    Answer(200, b'{"type":"nack","client_id":"ghost","status":422}'),
+    Answer(202),
+    Answer(511, b"log in first"),
+]
+"""What a captive portal says in the server's place (HOSTILE A90, A91)."""
+
 REFUSALS = [
+    *PORTAL,
     *(Answer(status) for status in (302, 401, 403, 404, 413, 422, 429, 500, 503)),
     Answer(503, b"busy", {"retry-after": "20"}),
     Answer(429, b"<html>", {"retry-after": "\u00b2"}),
@@ -160,6 +174,10 @@ class Link:
 
     def garbage(self, frame: str | bytes) -> None:
         """Let the server say what makes no sense."""
+
+    def portal(self, answer: Answer) -> None:
+        """Let a captive portal, which has come between, answer or end it."""
+        self.fail(Failure("reset"))
 
     def fail(self, failure: Failure) -> None:
         self.world.drop(self.number)
@@ -376,6 +394,12 @@ class World:
             if link.number in self.links:  # The end of another may have ended it.
                 link.fail(Failure("reset"))
 
+    def portal(self, answer: Answer) -> None:
+        """Let a captive portal answer all that is under way."""
+        for link in list(self.links.values()):
+            if link.number in self.links:
+                link.portal(answer)
+
     def heal(self) -> Iterator[Move]:
         """Make the network good again, and then let everything that is under way arrive."""
         for link in list(self.links.values()):
@@ -511,6 +535,12 @@ class Wire(Link):
             return []
         return [self.ping] * 4 + [self.refuse] * (4 if self.up else 0)
 
+    def portal(self, answer: Answer) -> None:
+        if self.member is None:
+            self.fail(Failure("http", answer.status))
+        else:
+            super().portal(answer)
+
     def accept(self) -> None:
         self.world.join(self, self.query, self.query.get("after"))
         self.world.do(Opened(self.number))
@@ -579,7 +609,16 @@ class Stream(Link):
 
     def refuse(self, answer: Answer) -> None:
         self.world.drop(self.number)
-        self.world.do(Answered(self.number, answer))
+        if answer.status == 200:
+            self.world.do(Opened(self.number, answer.headers.get("content-type", "")))
+        else:
+            self.world.do(Answered(self.number, answer))
+
+    def portal(self, answer: Answer) -> None:
+        if self.member is None:
+            self.refuse(answer)
+        else:
+            super().portal(answer)
 
     def down(self, frame: str | bytes) -> None:
         kind, data, id = stream_event(frame)
@@ -624,6 +663,9 @@ class Exchange(Link):
     def refuse(self, answer: Answer) -> None:
         self.answer = answer
         self.arrive()
+
+    def portal(self, answer: Answer) -> None:
+        self.refuse(answer)
 
     def deal_with(self) -> None:
         raise NotImplementedError
@@ -687,6 +729,12 @@ class Post(Exchange):
     def troubles(self) -> list[Move]:
         return [*super().troubles(), self.restart_server]
 
+    def refuse(self, answer: Answer) -> None:
+        if self.effect.purpose == "csrf" and answer.status == 200:
+            self.fail(Failure("answer", 200, "no token"))  # The driver has looked for one.
+        else:
+            super().refuse(answer)
+
     def restart_server(self) -> None:
         self.world.token_is_good = False
 
@@ -705,9 +753,11 @@ class Post(Exchange):
             if message.client_id in world.refused:
                 self.answer = Answer(422)
                 return
-            _, outputs = world.hub.publish(request.query["room"], request.query["sender"], message)
+            result = world.hub.publish(request.query["room"], request.query["sender"], message)
+            assert not isinstance(result, Nack), "nobody else knows its id"
+            id, outputs = result
             world.spread(outputs)
-            self.answer = Answer(201 if outputs else 200)
+            self.answer = serving.accepted(message.client_id, id, new=bool(outputs))
 
 
 class WebSocketWorld(World):
@@ -829,6 +879,18 @@ class Story(RuleBasedStateMachine):
         for _ in range(words):
             self.submit(False, 1)
         world.tick()
+
+    @rule(times=st.integers(1, 6), answer=st.sampled_from(PORTAL), words=st.integers(0, 2))
+    def captive_portal(self, times: int, answer: Answer, words: int) -> None:
+        """Somebody else answers in the server's place, whatever is asked; then the server is back."""
+        world = self.world
+        world.do(Connect())
+        for _ in range(words):
+            self.submit(False, 1)
+        for _ in range(times):
+            world.portal(answer)
+            world.tick()
+        self.good_network()
 
     @rule(back=st.integers(1, 8))
     def server_repeats(self, back: int) -> None:

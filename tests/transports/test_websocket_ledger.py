@@ -62,10 +62,10 @@ def test_an_ack_settles() -> None:
 def test_A53_a_message_that_comes_back_to_its_sender_is_its_ack() -> None:
     chat = online()
     chat.submit("a")
-    echo = message("e-1", sender="ada", client_id="a")
+    echo = message("e-1", sender="ada", client_id="a", text="hi")
     effects = chat.hear(echo)
     assert settled(effects) == [("a", ACKED)]
-    assert [event.message for event in delivered(effects)] == [ChatMessage("e-1", "ada", "yo", "a")]
+    assert [event.message for event in delivered(effects)] == [ChatMessage("e-1", "ada", "hi", "a")]
     assert chat.hear(echo) == [], "shown once"
 
 
@@ -78,9 +78,9 @@ def test_somebody_elses_message_with_the_same_id_is_no_ack() -> None:
 
 def test_a_replayed_echo_acks_even_what_was_seen_before() -> None:
     chat = online()
-    chat.hear(message("e-1", sender="ada", client_id="a"))
+    chat.hear(message("e-1", sender="ada", client_id="a", text="hi"))
     chat.submit("a")
-    effects = chat.hear(message("e-1", sender="ada", client_id="a"))
+    effects = chat.hear(message("e-1", sender="ada", client_id="a", text="hi"))
     assert (settled(effects), delivered(effects)) == ([("a", ACKED)], [])
 
 
