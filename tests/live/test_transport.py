@@ -493,7 +493,7 @@ async def test_client_ids_are_unique_until_settled(server: EmbeddedServer) -> No
 async def test_A92_client_ids_tell_nothing_of_the_next(server: EmbeddedServer) -> None:
     """Else who has read one could use the next before its owner."""
     with watched(server.ws_url) as (transport, _):
-        sent = ["x", OutgoingMessage(data=b"x"), *["x"] * 98]
+        sent: list[OutgoingMessage | str] = ["x", OutgoingMessage(data=b"x"), *["x"] * 98]
         ids = [transport.submit(message).client_id for message in sent]
         for size in range(1, 8):
             for place in range(len(ids[0]) - size + 1):
