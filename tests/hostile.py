@@ -130,6 +130,7 @@ ROWS: dict[str, Row] = {
     "A90": Row("POST", "an answer is an ack only if it says so; any other is a failure that may pass"),
     "A91": Row("all transports", "a captive portal in a server's place costs nothing, and acks nothing"),
     "A92": Row("everywhere", "what a peer chooses is nobody else's key: names and client ids used by others"),
+    "A93": Row("client", "who waits for a message's fate can hear that the transport gave up"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from msgspec import Struct
@@ -17,11 +16,29 @@ _QUEUED, _SENT, _FAILED = DeliveryState.QUEUED, DeliveryState.SENT, DeliveryStat
 _DROPPED, _EXPIRED = DeliveryState.DROPPED, DeliveryState.EXPIRED
 
 
+class _Error:
+    """Whether a transport has given up, and who waits for that."""
+
+    __slots__ = ("now", "waiters")
+
+    def __init__(self) -> None:
+        self.now = False
+        self.waiters: list[Waiter] = []
+
+    def set(self, now: bool) -> None:
+        """Take in what the transport's status says, and wake who has waited for an error."""
+        self.now = now  # First: whoever begins to wait from now on sees it.
+        if now:
+            for waiter in tuple(self.waiters):
+                waiter.wake()
+
+
 class Receipt(Struct, eq=False):
     """An accepted message, and its state. May be read on any thread, and awaited on any loop."""
 
     message: OutgoingMessage
     _acks: bool
+    _gave_up: _Error
     state: DeliveryState = _QUEUED
     error: ChatError | None = None
     _waiters: list[Waiter] = []
@@ -40,20 +57,30 @@ class Receipt(Struct, eq=False):
         """Whether a state would be its last."""
         return not self._acks if state is _SENT else state is not _QUEUED
 
-    async def settled(self) -> DeliveryState:
-        """Wait for the final state and return it; where it isn't `acked` or `sent`, `error` says why."""
-        if self.ends(self.state):
+    async def settled(self, *, or_error: bool = False) -> DeliveryState:
+        """Wait for the final state and return it; where it isn't `acked` or `sent`, `error` says why.
+
+        A transport that has given up, or is disconnected, keeps the message for its next `connect`, and this
+        waits for that. With `or_error` it returns the state, maybe not final, also once the transport's
+        status is `error`.
+        """
+        if self._settled(or_error):
             return self.state
         waiter = Waiter()
-        self._waiters.append(waiter)
-        if not self.ends(self.state):  # It may have ended meanwhile, without this waiter.
-            try:
+        waiting = (self._waiters, self._gave_up.waiters) if or_error else (self._waiters,)
+        for waiters in waiting:
+            waiters.append(waiter)
+        try:
+            if not self._settled(or_error):  # It may be so meanwhile, without this waiter.
                 await waiter.woken
-            except asyncio.CancelledError:
+        finally:
+            for waiters in waiting:
                 with contextlib.suppress(ValueError):
-                    self._waiters.remove(waiter)
-                raise
+                    waiters.remove(waiter)
         return self.state
+
+    def _settled(self, or_error: bool) -> bool:
+        return self.ends(self.state) or (or_error and self._gave_up.now)
 
     def settle(self, settle: Settle) -> None:
         """Take a new state from the machine."""
@@ -79,6 +106,7 @@ class Receipts:
 
     def __init__(self, *, acks: bool) -> None:
         self._acks = acks
+        self._gave_up = _Error()
         self._unsettled: dict[str, Receipt] = {}
 
     def __len__(self) -> int:
@@ -89,7 +117,7 @@ class Receipts:
 
         Errors: `InvalidMessage` where a message of that client id is still unsettled.
         """
-        receipt = Receipt(message, self._acks)
+        receipt = Receipt(message, self._acks, self._gave_up)
         if self._unsettled.setdefault(message.client_id, receipt) is not receipt:
             raise InvalidMessage(
                 f"a message with client_id {message.client_id!r} is still on its way; give each its own"
@@ -108,6 +136,10 @@ class Receipts:
                 del self._unsettled[settle.client_id]
             receipt.settle(settle)
         return receipt
+
+    def gave_up(self, now: bool) -> None:
+        """Take in whether the transport has given up."""
+        self._gave_up.set(now)
 
     def messages(self) -> list[OutgoingMessage]:
         """Return the messages."""

@@ -301,6 +301,7 @@ class ChatTransport:
 
     def _notify(self, change: StatusChange) -> None:
         self._change = change
+        self._receipts.gave_up(change.status is ConnectionStatus.ERROR)
         ended = change.status in ENDED
         if ended:
             self._dialer.hang_up()

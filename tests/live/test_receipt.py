@@ -36,6 +36,41 @@ async def test_sent_is_final_only_where_there_are_no_acks() -> None:
     assert repr(without) == "Receipt('a', sent)"
 
 
+async def test_A93_a_transport_that_gives_up_ends_the_wait_of_who_asked_for_that() -> None:
+    receipts, one = accepted()
+    patient = asyncio.create_task(one.settled())
+    others = [asyncio.create_task(one.settled(or_error=True)) for _ in range(2)]
+    cancelled = asyncio.create_task(one.settled(or_error=True))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    receipts.gave_up(False)
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in (patient, *others))
+    receipts.gave_up(True)
+    assert await asyncio.wait_for(asyncio.gather(*others), PATIENCE) == [S.QUEUED] * 2
+    assert await asyncio.wait_for(one.settled(or_error=True), PATIENCE) is S.QUEUED, "at once"
+    receipts.gave_up(False)
+    again = asyncio.create_task(one.settled(or_error=True))
+    await asyncio.sleep(0)
+    assert not again.done(), "it connects anew"
+    receipts.settle(settle(S.ACKED))
+    assert await asyncio.wait_for(asyncio.gather(patient, again), PATIENCE) == [S.ACKED] * 2
+    assert not one._gave_up.waiters, "nobody is kept"
+
+
+async def test_A93_a_wait_on_another_loop_ends_too() -> None:
+    receipts, one = accepted()
+
+    def elsewhere() -> DeliveryState:
+        return asyncio.run(asyncio.wait_for(one.settled(or_error=True), PATIENCE))
+
+    with ThreadPoolExecutor() as pool:
+        waiting = asyncio.get_running_loop().run_in_executor(pool, elsewhere)
+        await until(lambda: bool(one._gave_up.waiters))
+        receipts.gave_up(True)
+        assert await waiting is S.QUEUED
+
+
 @pytest.mark.parametrize(
     ("final", "error"),
     [

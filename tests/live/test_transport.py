@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.transport import WebSocketTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage
-from chatlab.settings import HeartbeatConfig, OutboxConfig
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.transports.machine import Failure
 from tests.live.misbehave import Misbehaving, Peer, close_frame, friendly, silence
 from tests.live.watch import ALL, PATIENCE, PERSISTENT, Watch, transport_of, until, watched, websocket
@@ -488,6 +489,20 @@ async def test_client_ids_are_unique_until_settled(server: EmbeddedServer) -> No
         assert watch.texts == ["once"]
         assert len({(await transport.send("x")).client_id for _ in range(100)}) == 100
         await transport.disconnect()
+
+
+async def test_A93_who_waits_for_a_message_hears_that_the_transport_gave_up() -> None:
+    reconnect = ReconnectConfig(max_attempts=1, base_delay=0.01)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}/ws"
+        with watched(url, reconnect=reconnect) as (transport, _):
+            receipt = transport.submit("hello")
+            waiting = asyncio.create_task(receipt.settled(or_error=True))
+            with pytest.raises(ConnectError):
+                await transport.connect()
+            assert await asyncio.wait_for(waiting, PATIENCE) is S.QUEUED
+            assert (receipt.error, [message.text for message in transport.unsettled()]) == (None, ["hello"])
 
 
 async def test_A92_client_ids_tell_nothing_of_the_next(server: EmbeddedServer) -> None:

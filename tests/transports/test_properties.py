@@ -608,10 +608,11 @@ class Stream(Link):
         self.world.do(Opened(self.number, "text/event-stream"))
 
     def refuse(self, answer: Answer) -> None:
-        self.world.drop(self.number)
         if answer.status == 200:
             self.world.do(Opened(self.number, answer.headers.get("content-type", "")))
+            assert self.number in self.world.ended, "it reads on, though that is no stream"
         else:
+            self.world.drop(self.number)
             self.world.do(Answered(self.number, answer))
 
     def portal(self, answer: Answer) -> None:
