@@ -6,7 +6,7 @@ import pytest
 
 from chatlab.widgets import feed
 from chatlab.widgets.feed import PAGE, WINDOW
-from chatlab.widgets.pacing import INTERVAL
+from chatlab.widgets.pacing import INTERVAL, PacedWidget, Pacer
 from chatlab.widgets.views import ChatLog
 from tests.widgets.comms import PATIENCE, View
 
@@ -263,6 +263,7 @@ def test_a_closed_widget_is_silent_and_lets_the_thread_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(feed, "SETTLE", 0.05)
+    monkeypatch.setattr(PacedWidget, "pacer", Pacer())  # Other tests' widgets would have theirs go on.
     log, view = filled(1)
     messages = log.comm.messages
     log.close()
