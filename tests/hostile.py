@@ -127,10 +127,14 @@ ROWS: dict[str, Row] = {
     "A86": Row("the user's code", "code that blocks holds up nobody else"),
     "A87": Row("the user's code", "a function for headers gets the failure only where it asks for it"),
     "A88": Row("all transports", "a headers function or a login that fails: retried unless it is a mistake"),
+    "A89": Row("all transports", "proxies: one rule, every kind, and their troubles are called their own"),
     "A90": Row("POST", "an answer is an ack only if it says so; any other is a failure that may pass"),
     "A91": Row("all transports", "a captive portal in a server's place costs nothing, and acks nothing"),
     "A92": Row("everywhere", "what a peer chooses is nobody else's key: names and client ids used by others"),
     "A93": Row("client", "who waits for a message's fate can hear that the transport gave up"),
+    "A95": Row("all transports", "a query and a host arrive as they were given, encoded once"),
+    "A96": Row("all transports", "an address that doesn't answer: the name's next one is tried"),
+    "A97": Row("all transports", "a look-up that hangs holds up nobody, and not the end of the program"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

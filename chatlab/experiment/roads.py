@@ -16,7 +16,7 @@ from chatlab.experiment.ailing import Address
 from chatlab.experiment.scaled_loop import ScaledLoop
 from chatlab.live.fault_proxy import READ_SIZE, FaultProxy, ProxiedConnection, abort
 from chatlab.live.server import EmbeddedServer
-from chatlab.live.session import shared_tls
+from chatlab.live.tls import shared_tls
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path

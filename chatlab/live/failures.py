@@ -19,7 +19,6 @@ from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidMessage,
-    InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
 )
@@ -77,7 +76,7 @@ def printable(text: str, limit: int = MAX_REASON) -> str:
 def opening_failure(error: Exception) -> Failure:
     """Say how an opening handshake failed."""
     match error:
-        case InvalidStatus() | InvalidProxyStatus():
+        case InvalidStatus():
             response = error.response
             body = (response.body or b"")[: 2 * MAX_REASON].decode("utf-8", "replace").strip()
             reason = printable(body or response.reason_phrase)
@@ -107,11 +106,6 @@ def request_failure(error: Exception, *, posts: bool = False) -> Failure:
     if broken:
         return network_failure(broken[-1])
     match error:
-        case httpx.ProxyError():
-            status = re.match(r"(\d{3})\b", str(error))
-            if status is None:
-                return Failure("refused", reason="the proxy can't be used")
-            return Failure("http", int(status[1]), f"the proxy refuses: {printable(str(error))}")
         case httpx.RemoteProtocolError() if _ENDED_EARLY.search(str(error)):
             return CUT_SHORT
         case httpx.RemoteProtocolError():

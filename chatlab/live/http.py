@@ -17,6 +17,7 @@ from chatlab.live.body import beginning, pieces, whole
 from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, moment, printable, request_failure, retry_after
 from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem
 from chatlab.live.session import HttpSession, origin, unlogged
+from chatlab.live.tls import with_authorities
 from chatlab.transports.failures import STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
 
@@ -37,12 +38,14 @@ PUBLIC_HEADERS = frozenset({"accept", "cache-control"})
 
 
 class Target(NamedTuple):
-    """Where to send a request, and with which headers; not `own` when it was redirected to another origin."""
+    """Where to send a request, with which headers, for which target; not `own` when it was redirected to
+    another origin."""
 
     method: str
     url: httpx.URL
     headers: Mapping[str, str]
     own: bool = True
+    target: bytes = b""
 
     def redirected(self, response: httpx.Response) -> Target | None:
         """Return where a response sends this request; None: nowhere, it is an answer.
@@ -62,11 +65,11 @@ class Target(NamedTuple):
             where = printable(url.host)
             raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
         if origin(url) == origin(self.url):
-            return self._replace(url=url)
+            return self._replace(url=url, target=url.raw_path)
         if self.method != "GET":
             return None
         public = {name: value for name, value in self.headers.items() if name in PUBLIC_HEADERS}
-        return Target(self.method, url, public, own=False)
+        return Target(self.method, url, public, own=False, target=url.raw_path)
 
 
 def target_of(
@@ -85,7 +88,7 @@ def target_of(
         merged.update((name.lower(), value.strip(" \t")) for name, value in some.items())
     if problem := headers_problem(merged, latin1=False):
         return Failure("protocol", reason=problem)
-    return Target(request.method, address.url, merged)
+    return Target(request.method, address.url, merged, target=address.target)
 
 
 class HttpLink:
@@ -112,7 +115,8 @@ class HttpLink:
                 except BrokenAnswer as error:
                     end = Closed(self._link, error.failure)
                 except Exception as error:
-                    end = Closed(self._link, request_failure(error, posts=self._posts))
+                    failure = request_failure(error, posts=self._posts)
+                    end = Closed(self._link, with_authorities(failure, self._session.config.ca_file))
                 self._report(end)
         except asyncio.CancelledError:
             self._report(Closed(self._link, LOOP_ENDS))
@@ -167,7 +171,7 @@ class HttpLink:
             ],
             cookies=client.cookies.jar if target.own else None,
             content=self._effect.request.body.encode() if target.method != "GET" else None,
-            extensions={"trace": trace},
+            extensions={"trace": trace, "target": target.target},
         )
         try:
             with unlogged():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import zlib
 from typing import Any
@@ -13,14 +14,16 @@ from chatlab.dialects.matrix import login, token_of, wish_of
 from chatlab.errors import TryAgain
 from chatlab.live.body import beginning, whole
 from chatlab.live.failures import BrokenAnswer, moment, printable, retry_after
-from chatlab.live.request import is_loopback, with_query
+from chatlab.live.http_client import ClientTransport
+from chatlab.live.request import with_query
 from chatlab.live.session import unlogged
+from chatlab.live.tls import tls_context
 from chatlab.transports.failures import FAILURES
 
 MAX_ANSWER = 64 * 1024
 """Bytes of the largest answer to a login: a token, and what the server says of itself."""
 TIMEOUT = 10.0
-"""Seconds that each step of a login may take."""
+"""Seconds that a login may take."""
 
 
 class MatrixLogin:
@@ -29,14 +32,27 @@ class MatrixLogin:
 
         LongPollingConfig(url=url, dialect="matrix", room="!…", headers=MatrixLogin(url, "ada", password))
 
-    It stays one device, so that what is sent again is known to the server.
+    It stays one device, so that what is sent again is known to the server. `ca_file` and `proxy` are as in
+    the settings.
 
     Errors: `PermissionError` where the server refuses the password, which is final. `TryAgain` where it can't
-    answer now, or something else answers in its place, such as a portal. httpx's where it can't be reached.
+    answer now, or something else answers in its place, such as a portal. `OSError` and httpx's where it can't
+    be reached.
     """
 
-    def __init__(self, url: str, user: str, password: str, *, device: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        password: str,
+        *,
+        device: str = "",
+        ca_file: str | None = None,
+        proxy: str | None = None,
+    ) -> None:
         self._url = url
+        self._ca_file = ca_file
+        self._proxy = proxy
         self._request = login(user, password, device or f"chatlab-{secrets.token_hex(4)}")
         self._headers: dict[str, str] = {}
 
@@ -48,7 +64,8 @@ class MatrixLogin:
 
     async def _log_in(self) -> str:
         request = self._request
-        async with httpx.AsyncClient(trust_env=not is_loopback(self._url), timeout=TIMEOUT) as client:
+        transport = ClientTransport(tls_context(self._ca_file), self._proxy)
+        async with httpx.AsyncClient(transport=transport, timeout=None) as client, asyncio.timeout(TIMEOUT):
             with unlogged():
                 async with client.stream(
                     request.method,
@@ -61,7 +78,7 @@ class MatrixLogin:
     async def _read(self, response: httpx.Response) -> str:
         status = response.status_code
         if status != 200:
-            answer = Answer(status, await beginning(response, MAX_ANSWER, TIMEOUT))
+            answer = Answer(status, await beginning(response, MAX_ANSWER, TIMEOUT / 2))
             if FAILURES.get(f"http {status}") == "retry" or status < 400:
                 wait = retry_after(response.headers.get("retry-after"), moment(response.headers.get("date")))
                 raise TryAgain(f"the login was answered with HTTP {status}", wait or wish_of(answer))

@@ -7,7 +7,9 @@ import inspect
 import re
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
+
+import httpx
 
 from chatlab.live.foreign import Unanswered, call_apart, report, was_cancelled
 from chatlab.live.headers_failures import headers_failure
@@ -93,20 +95,33 @@ def headers_problem(headers: Mapping[Any, Any], *, latin1: bool) -> str:
 
 
 def with_query(url: str, query: Mapping[str, str], path: str = "") -> str:
-    """Return the URL with a path added, and the query's parameters in the place of its own of those names."""
+    """Return the URL with a path added, and the query's parameters in the place of its own of those names.
+
+    The rest of its query stays as it is, byte for byte, since it may be signed. What isn't ASCII is encoded,
+    for all transports alike: a host by IDNA 2008 (RFC 5891), all else as UTF-8 (RFC 3987 §3.1).
+
+    Errors: `ValueError` and `httpx.InvalidURL`, where the host can't be a name.
+    """
     parts = urlsplit(url)
-    own = [
-        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in query
-    ]
-    return urlunsplit(
+    fields = parts.query.split("&") if parts.query else []
+    kept = [field for field in fields if unquote_plus(field.partition("=")[0]) not in query]
+    whole = urlunsplit(
         parts._replace(
+            netloc=_ascii_host(parts.netloc),
             path=parts.path.rstrip("/") + path if path else parts.path,
-            query=urlencode(own + list(query.items())),
+            query="&".join([*kept, urlencode(query)] if query else kept),
         )
     )
+    return whole if whole.isascii() else quote(whole, safe=_KEPT)
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine, which no proxy should be asked for."""
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+_KEPT = "".join(chr(code) for code in range(128))
+"""What is ASCII is as the user wants it."""
+
+
+def _ascii_host(netloc: str) -> str:
+    user, at, host = netloc.rpartition("@")
+    if host.isascii():
+        return netloc
+    name, colon, port = host.partition(":")
+    return f"{user}{at}{httpx.URL(f'http://{name}/').raw_host.decode()}{colon}{port}"

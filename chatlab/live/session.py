@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import NamedTuple
+from urllib.parse import urlsplit
 from urllib.request import Request
 
 import httpx
 
 from chatlab.dialects.base import Dialect
-from chatlab.live.request import Port, UserHeaders, is_loopback, with_query
+from chatlab.live.http_client import ClientTransport
+from chatlab.live.request import Port, UserHeaders, with_query
+from chatlab.live.tls import shared_tls, tls_context
 from chatlab.settings import HttpConfig
 
-KEEP_ALIVE = 4.0
-"""Seconds that an unused connection is kept. Many servers close it after 5, maybe just when it is used."""
 MAX_COOKIES = 50
 MAX_COOKIE_SIZE = 4096
 """Source: RFC 6265 §6.1, of what browsers should take at least."""
@@ -48,9 +47,10 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 
 
 class Address(NamedTuple):
-    """A URL, and the `Authorization` that stood in it; empty: none."""
+    """A URL, the target that is asked for byte for byte, and the `Authorization` that stood in it, or ""."""
 
     url: httpx.URL
+    target: bytes
     authorization: str
 
 
@@ -80,7 +80,7 @@ class HttpSession:
     def client(self, port: Port) -> httpx.AsyncClient:
         """Return the client on the port's loop."""
         if self._pool is None or self._pool.loop is not port.loop:
-            self._pool = _Pool(port, self.config.url)
+            self._pool = _Pool(port, self.config)
         return self._pool.client
 
     def close(self) -> None:
@@ -92,26 +92,27 @@ class HttpSession:
 
 def _read(address: str) -> Address:
     url = httpx.URL(address)
+    parts = urlsplit(address)
+    target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}".encode("ascii")
     if not url.userinfo:
-        return Address(url, "")
+        return Address(url, target, "")
     basic = b64encode(f"{url.username}:{url.password}".encode()).decode()
-    return Address(url.copy_with(userinfo=b""), f"Basic {basic}")
+    return Address(url.copy_with(userinfo=b""), target, f"Basic {basic}")
 
 
 class _Pool:
     """A client, and the task that closes it: when it is told to, or when its loop is being closed."""
 
-    def __init__(self, port: Port, url: str) -> None:
+    def __init__(self, port: Port, config: HttpConfig) -> None:
+        url = config.url
         self.loop = port.loop
+        tls = tls_context(config.ca_file) if url.startswith("https") or config.ca_file else shared_tls()
         self.client = httpx.AsyncClient(
             headers={"Accept-Encoding": "gzip"},
             cookies=CookieJar(_OwnCookies(httpx.URL(url))),
-            verify=ssl.create_default_context() if url.startswith("https") else shared_tls(),
-            trust_env=not is_loopback(url),
+            transport=ClientTransport(tls, config.proxy),
+            trust_env=False,
             timeout=None,  # It is the machine that gives up.
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE
-            ),
         )
         self.closing = asyncio.Event()
         port.spawn(self._keep(port))
@@ -124,12 +125,6 @@ class _Pool:
             raise
         finally:
             await self.client.aclose()
-
-
-@cache
-def shared_tls() -> ssl.SSLContext:
-    """What an address without TLS needs only if it redirects; making one takes 50 ms."""
-    return ssl.create_default_context()
 
 
 class _OwnCookies(DefaultCookiePolicy):

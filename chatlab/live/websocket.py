@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
-from urllib.parse import urljoin
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidStatus,
-    InvalidURI,
-    SecurityError,
-)
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from chatlab.dialects.base import Credentials
-from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, closing_failure, opening_failure, printable
-from chatlab.live.request import MAX_REDIRECTS, Port, UserHeaders, is_loopback, with_query
+from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure
+from chatlab.live.request import Port, UserHeaders, with_query
+from chatlab.live.tls import with_authorities
 from chatlab.live.websocket_client import WebSocketClient
+from chatlab.live.websocket_opening import CLOSE_TIMEOUT, open_websocket
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import (
     Closed,
@@ -33,13 +26,6 @@ from chatlab.transports.machine import (
     Received,
     ReceivedBytes,
 )
-
-REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
-CLOSE_TIMEOUT = 0.5
-"""Seconds that a closing handshake may take, in the background."""
-
-_library_log = logging.getLogger(f"{__name__}.library")
-_library_log.setLevel(logging.INFO)  # Below, it would write down requests and frames, and the tokens in them.
 
 
 class WebSocketLink:
@@ -87,7 +73,8 @@ class WebSocketLink:
             for frame in credentials.frames:
                 await connection.send(frame)
         except Exception as error:
-            self._report(Closed(self._link, opening_failure(error)))
+            failure = with_authorities(opening_failure(error), self._config.ca_file)
+            self._report(Closed(self._link, failure))
             return
         try:
             self._report(Opened(self._link, connection.subprotocol or ""))
@@ -102,21 +89,8 @@ class WebSocketLink:
         config, effect = self._config, self._effect
         url = with_query(config.url, {**effect.query, **credentials.query}, effect.path)
         protocols = (*effect.protocols, *config.protocols)
-        connection = await _Connect(
-            url,
-            subprotocols=[Subprotocol(protocol) for protocol in protocols] or None,
-            additional_headers={**credentials.headers, **effect.headers},
-            compression=None,
-            proxy=None if is_loopback(url) else True,
-            open_timeout=None,
-            ping_interval=None,
-            close_timeout=CLOSE_TIMEOUT,
-            max_size=config.max_frame_size,
-            logger=_library_log,
-            create_connection=WebSocketClient,
-        ).connect()
-        assert isinstance(connection, WebSocketClient)
-        return connection
+        headers = {**credentials.headers, **effect.headers}
+        return await open_websocket(url, config, protocols, headers)
 
     def _receive(self, messages: list[str | bytes]) -> None:
         link = self._link
@@ -166,35 +140,3 @@ class WebSocketLink:
             if self._task is not None:
                 self._task.cancel()
             connection.transport.abort()
-
-
-class _Connect(connect):
-    """`connect`, with our redirects: at most five, and no header of the user's goes to another origin.
-
-    A server that redirects an upgrade often names the http form of its address, which stands for the ws form.
-    """
-
-    redirects = 0
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        if not (isinstance(exc, InvalidStatus) and exc.response.status_code in REDIRECTS):
-            return exc
-        locations = exc.response.headers.get_all("Location")
-        if len(locations) != 1:
-            return exc
-        old, target = self.ws_uri, urljoin(self.uri, locations[0])
-        scheme, colon, rest = target.partition(":")
-        target = {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme) + colon + rest
-        try:
-            new = parse_uri(target)
-        except (InvalidURI, ValueError):
-            return SecurityError("the server redirects to something that is no WebSocket's address")
-        if old.secure and not new.secure:
-            where = printable(new.host)
-            return BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
-        self.redirects += 1
-        if self.redirects > MAX_REDIRECTS:
-            return BrokenAnswer("answer", f"more than {MAX_REDIRECTS} redirects")
-        if (new.secure, new.host, new.port) != (old.secure, old.host, old.port):
-            self.additional_headers = None
-        return target

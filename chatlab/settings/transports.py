@@ -24,7 +24,9 @@ class TransportConfig(Settings, frozen=True):
     parameter `failure`, or the one without a default, gets the failure that a renewed token should mend, or
     None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
     `url` is a `Url`: wherever it is shown, `***` stands for its secrets, but not for its path.
-    `dialect` is the name of one, or a `Dialect` of the user's own.
+    `dialect` is the name of one, or a `Dialect` of the user's own. `ca_file` is a file of the authorities
+    (PEM) that TLS trusts instead of the system's. `proxy` is a proxy's address, "" for none; None leaves it
+    to the environment (docs/networks.md).
     """
 
     url: str
@@ -38,6 +40,8 @@ class TransportConfig(Settings, frozen=True):
     reconnect: ReconnectConfig = ReconnectConfig()
     outbox: OutboxConfig = OutboxConfig()
     connect_timeout: PositiveDuration = 10.0
+    ca_file: Name | None = None
+    proxy: str | None = None
     drain_timeout: Duration = 0.75
 
     def __post_init__(self) -> None:
@@ -45,6 +49,8 @@ class TransportConfig(Settings, frozen=True):
             raise SettingsError(f"{type(self).__name__}.url: give a URL as text, got a {type(url).__name__}")
         super().__post_init__()
         msgspec.structs.force_setattr(self, "url", Url(str.__str__(url)))
+        if self.proxy is not None:
+            msgspec.structs.force_setattr(self, "proxy", Url(str.__str__(self.proxy)))
         headers = self.headers
         if not (isinstance(headers, HeaderSource | Mapping) or callable(headers) or headers is None):
             raise SettingsError(

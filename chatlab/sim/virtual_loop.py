@@ -195,6 +195,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._thread = threading.get_ident()
         super().run_forever()
 
+    resolves_names = True
+    """Its names must not be looked up on threads."""
+
     def run_in_executor(  # type: ignore[override]  # a future of asyncio's is what callers get elsewhere, too
         self, executor: object, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:

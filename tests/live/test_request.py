@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
-from chatlab.live.request import headers_problem, is_loopback, with_query
+from chatlab.errors import ConnectError
+from chatlab.live.kinds import make_config, make_transport
+from chatlab.live.request import headers_problem, with_query
 
 
 @pytest.mark.parametrize(
@@ -26,19 +30,62 @@ def test_the_query_is_added_and_takes_the_place_of_its_own_names(
     assert with_query(url, query, path) == expected
 
 
+QUERIES = [
+    "sig=a%2Fb%2bc%3D",
+    "name=two%20words",
+    "flag",
+    "flag&x=1",
+    "a=%ff%fe",
+    "a=1&&b=2",
+    "l=a,b;c:d@e!$'()*",
+    "x=1=2",
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_A95_the_users_query_stays_as_it_is(query: str) -> None:
+    assert with_query(f"ws://h/ws?{query}", {}) == f"ws://h/ws?{query}"
+    assert with_query(f"ws://h/ws?{query}", {"room": "a b"}) == f"ws://h/ws?{query}&room=a+b"
+    assert with_query(f"ws://h/ws?r%6Fom=x&{query}", {"room": "y"}) == f"ws://h/ws?{query}&room=y"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("kind", ["websocket", "sse", "long_polling", "short_polling"])
+async def test_A95_it_arrives_byte_for_byte(kind: str, query: str) -> None:
+    lines: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[0])
+        writer.write(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/base?{query}"
+    chat = make_transport(make_config(kind, url), loop="current")
+    with pytest.raises(ConnectError):
+        await chat.connect()
+    await chat.disconnect()
+    listener.close()
+    assert lines[0].startswith("GET /base")
+    assert f"?{query}&" in lines[0]
+
+
 @pytest.mark.parametrize(
-    ("url", "is_own"),
+    ("url", "encoded"),
     [
-        ("ws://localhost/", True),
-        ("ws://127.8.9.1:1/", True),
-        ("ws://[::1]:80/", True),
-        ("wss://LOCALHOST/", True),
-        ("ws://chat.example/", False),
-        ("ws://10.127.0.1/", False),
+        ("ws://bücher.example/é?ä=ö", "ws://xn--bcher-kva.example/%C3%A9?%C3%A4=%C3%B6"),
+        ("ws://ada:pw@faß.example:8000/", "ws://ada:pw@xn--fa-hia.example:8000/"),
+        ("ws://[fe80::1%25eth0]:8000/ws", "ws://[fe80::1%25eth0]:8000/ws"),
+        ("http://H.Example/%e9?x=%C3%A4", "http://H.Example/%e9?x=%C3%A4"),
     ],
 )
-def test_no_proxy_is_asked_for_this_machine(url: str, is_own: bool) -> None:
-    assert is_loopback(url) is is_own
+def test_A95_an_address_is_encoded_once_for_all_transports(url: str, encoded: str) -> None:
+    assert with_query(url, {}) == encoded
+
+
+def test_A95_a_host_that_can_not_be_a_name_is_an_error() -> None:
+    with pytest.raises(httpx.InvalidURL):
+        with_query("ws://☃☃\u200b.example/", {})
 
 
 @pytest.mark.parametrize(

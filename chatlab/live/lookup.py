@@ -1,0 +1,102 @@
+"""Looking up the addresses of names, on threads that nobody else waits for.
+
+The system's resolver can't be called off and may take half a minute. On the loop's own few threads, a name
+that hangs would hold up every other look-up, and the end of the program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from ipaddress import ip_address
+from typing import Any
+
+from chatlab.live.workers import workers
+
+MAX_LOOKUPS = 64
+"""Look-ups that may be under way at once."""
+MAX_OF_A_NAME = 2
+"""Those of them for one name: a second one, for the case that the network has changed meanwhile."""
+FRESH = 5.0
+"""Seconds for which a look-up under way is joined rather than begun anew."""
+
+_Key = tuple[str, int]
+_Found = Future[list[tuple[Any, ...]] | OSError]
+_lock = threading.Lock()
+_under_way: dict[_Key, list[tuple[float, _Found]]] = {}
+
+
+async def addresses_of(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a host, the preferred first and then by turns of both families.
+
+    A look-up that isn't waited for any more goes on in the background. Source: RFC 8305 §4.
+
+    Errors: `socket.gaierror`.
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return [host]
+    loop = asyncio.get_running_loop()
+    if getattr(loop, "resolves_names", False):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    else:
+        answer = await asyncio.shield(asyncio.wrap_future(_look_up(host, port, loop.time())))
+        if isinstance(answer, OSError):
+            raise answer
+        found = answer
+    return _by_turns(found)
+
+
+def _look_up(host: str, port: int, now: float) -> _Found:
+    key = host, port
+    with _lock:
+        mine = _under_way.get(key, [])
+        # A loop's clock is its own, so one that lies ahead is another's.
+        if mine and (len(mine) >= MAX_OF_A_NAME or 0 <= now - mine[-1][0] < FRESH):
+            return mine[-1][1]
+        if sum(map(len, _under_way.values())) >= MAX_LOOKUPS:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many look-ups that get no answer")
+        future = workers.call(lambda: _ask(host, port))
+        _under_way.setdefault(key, []).append((now, future))
+    future.add_done_callback(lambda done: _forget(key, done))
+    return future
+
+
+def _ask(host: str, port: int) -> list[tuple[Any, ...]] | OSError:
+    """Return the error instead of raising it: nobody may be left to take it."""
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except UnicodeError:  # of a label that is empty or too long
+        return socket.gaierror(socket.EAI_NONAME, "no name that can be looked up")
+    except OSError as error:
+        return error
+
+
+def _forget(key: _Key, done: _Found) -> None:
+    with _lock:
+        left = [entry for entry in _under_way.get(key, []) if entry[1] is not done]
+        if left:
+            _under_way[key] = left
+        else:
+            _under_way.pop(key, None)
+
+
+def _by_turns(found: Sequence[tuple[Any, ...]]) -> list[str]:
+    families: dict[int, list[str]] = {}
+    for family, _, _, _, address in found:
+        name = str(address[0])
+        if family == socket.AF_INET6 and "%" not in name and address[3]:
+            name = f"{name}%{address[3]}"
+        own = families.setdefault(family, [])
+        if name not in own:
+            own.append(name)
+    by_turns: list[str] = []
+    while any(families.values()):
+        by_turns += [own.pop(0) for own in families.values() if own]
+    return by_turns

@@ -1,0 +1,42 @@
+"""Whom TLS trusts: the system's authorities, or those in a file of the user's."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from functools import cache
+
+from msgspec.structs import replace
+
+from chatlab.live.failures import BrokenAnswer
+from chatlab.transports.machine import Failure
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return what checks certificates, by the authorities in a file (PEM), or by the system's.
+
+    Errors: `BrokenAnswer` where the file can't be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError.
+        what = "holds no certificates" if isinstance(error, ssl.SSLError) else "can't be read"
+        raise BrokenAnswer(
+            "tls", f"the file of authorities {ca_file} {what}: {type(error).__name__}"
+        ) from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@cache
+def shared_tls() -> ssl.SSLContext:
+    """Return what an address without TLS needs only if it redirects; making one takes 50 ms."""
+    return ssl.create_default_context()
+
+
+def with_authorities(failure: Failure, ca_file: str | None) -> Failure:
+    """Return a failure that tells, if it is one of TLS, which authorities are trusted."""
+    if failure.kind != "tls" or "certificate" not in failure.reason:
+        return failure
+    trusted = ca_file or os.environ.get("SSL_CERT_FILE") or "the system's; others can be given as ca_file"
+    return replace(failure, reason=f"{failure.reason} (trusted authorities: {trusted})")

@@ -1,0 +1,97 @@
+"""The opening handshake of a WebSocket, with our redirects."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from urllib.parse import urljoin
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus, InvalidURI, SecurityError
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI, parse_uri
+
+from chatlab.live.failures import BrokenAnswer, printable
+from chatlab.live.proxies import proxy_for
+from chatlab.live.request import MAX_REDIRECTS
+from chatlab.live.routes import open_stream
+from chatlab.live.tls import tls_context
+from chatlab.live.websocket_client import WebSocketClient
+from chatlab.settings import WebSocketConfig
+
+REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+CLOSE_TIMEOUT = 0.5
+"""Seconds that a closing handshake may take, in the background."""
+
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.setLevel(logging.INFO)  # Below, it would write down requests and frames, and the tokens in them.
+
+
+async def open_websocket(
+    url: str, config: WebSocketConfig, protocols: Sequence[str], headers: Mapping[str, str]
+) -> WebSocketClient:
+    """Open a WebSocket, and follow at most five redirects; no header of the user's goes to another origin.
+
+    Errors: `OSError`, `BrokenAnswer`, and those of `websockets`.
+    """
+    uri = parse_uri(url)
+    own: Mapping[str, str] | None = headers
+    for _ in range(1 + MAX_REDIRECTS):
+        connection = await _connect(uri, config, protocols)
+        try:
+            await connection.handshake(own)
+            return connection
+        except InvalidStatus as refusal:
+            connection.transport.abort()
+            locations = refusal.response.headers.get_all("Location")
+            if refusal.response.status_code not in REDIRECTS or len(locations) != 1:
+                raise
+            url, before, uri = _redirected(url, uri, locations[0])
+            if (uri.secure, uri.host, uri.port) != (before.secure, before.host, before.port):
+                own = None
+        except BaseException:
+            connection.transport.abort()
+            raise
+    raise BrokenAnswer("answer", f"more than {MAX_REDIRECTS} redirects")
+
+
+async def _connect(uri: WebSocketURI, config: WebSocketConfig, protocols: Sequence[str]) -> WebSocketClient:
+    tls = tls_context(config.ca_file) if uri.secure else None
+    proxy = proxy_for(uri.secure, uri.host, uri.port, config.proxy)
+    stream = await open_stream(uri.host, uri.port, proxy, tls)
+    try:
+        if tls is not None:
+            await stream.start_tls(tls, uri.host)
+        connection = WebSocketClient(
+            ClientProtocol(
+                uri,
+                subprotocols=[Subprotocol(protocol) for protocol in protocols] or None,
+                max_size=config.max_frame_size,
+                logger=_library_log,
+            ),
+            ping_interval=None,
+            close_timeout=CLOSE_TIMEOUT,
+        )
+    except BaseException:
+        stream.abort()
+        raise
+    stream.hand_over(connection)
+    return connection
+
+
+def _redirected(url: str, old: WebSocketURI, location: str) -> tuple[str, WebSocketURI, WebSocketURI]:
+    """Return the address that a redirect names, parsed, behind the one before it.
+
+    A server that redirects an upgrade often names the http form of its address, which stands for the ws form.
+    """
+    target = urljoin(url, location)
+    scheme, colon, rest = target.partition(":")
+    target = {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme) + colon + rest
+    try:
+        new = parse_uri(target)
+    except (InvalidURI, ValueError):
+        raise SecurityError("the server redirects to something that is no WebSocket's address") from None
+    if old.secure and not new.secure:
+        where = printable(new.host)
+        raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
+    return target, old, new
