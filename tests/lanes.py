@@ -214,5 +214,11 @@ def main(tier: str = "test", *wanted: str) -> int:
     return not all(result.ok for result in results)
 
 
+def command_line() -> int:
+    """Run what the command line asks for; end what runs when this program is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    return main(*sys.argv[1:])
+
+
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+    raise SystemExit(command_line())

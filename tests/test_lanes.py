@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +125,33 @@ def test_a_failing_test_fails_its_lane_and_how_far_it_is_is_said(
     assert "probe: 100 %" in shown
     assert "assert (1 + 1) == 3" in shown
     assert "failed: probe" in shown.splitlines()[-1]
+
+
+STOPPED = """
+import sys
+from pathlib import Path
+from tests import lanes
+lanes.SCRATCH = Path(sys.argv.pop())
+code = "import os, time; print(os.getpid(), file=open('{file}', 'w'), flush=True); time.sleep(300)"
+lanes.ROWS["test"] = ((lanes.Lane("long", ((sys.executable, "-c", code),)),),)
+lanes.command_line()
+"""
+
+
+def test_what_is_told_to_end_ends_its_lanes(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    code = STOPPED.format(file=file)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "test", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as running:
+        while not (file.exists() and file.read_text().strip()):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.terminate()
+        running.communicate(timeout=60)
+    assert running.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
 
 
 def test_a_lane_of_no_such_name_is_refused() -> None:
