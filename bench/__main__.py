@@ -31,6 +31,9 @@ def main(names: list[str]) -> None:
             report = Report(found) if isinstance(found, str) else found
             print(report.page, flush=True)
             write(name, report, getattr(module, "PAGE", PAGE))
+        except ModuleNotFoundError as error:
+            print(f"{name}: this machine has no module {error.name}", file=sys.stderr)
+            failed.append(name)
         except Exception:
             traceback.print_exc()
             failed.append(name)

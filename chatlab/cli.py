@@ -71,7 +71,7 @@ def chat(
         str, typer.Argument(help="http(s)://host:port of a chatlab server, or any ws(s):// address.")
     ],
     room: Annotated[str, typer.Option(help="The room to talk in.")] = "lobby",
-    name: Annotated[str, typer.Option(envvar="USER", help="Who you are.")] = "guest",
+    name: Annotated[str, typer.Option(envvar=["USER", "USERNAME"], help="Who you are.")] = "guest",
     transport: Annotated[
         str, typer.Option(help="websocket, sse, long_polling, short_polling, or fallback: what works best.")
     ] = "websocket",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-
 from chatlab.errors import SettingsError
 
 
@@ -13,8 +11,14 @@ def allow_open_files(wanted: int, why: str) -> None:
     Systems allow 1,024 at first, and many more to a process that asks. One that has run out of them can
     accept no connection, and would try again without end.
 
-    Errors: `SettingsError` where the system allows no process as many.
+    Windows has no such limit, and no module `resource`.
+
+    Errors: `SettingsError` if the system allows no process as many.
     """
+    try:
+        import resource
+    except ImportError:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or wanted <= soft:
         return

@@ -7,14 +7,13 @@ import atexit
 import errno
 import logging
 import secrets
-import signal
 import socket
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
 from os import PathLike
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NamedTuple, Self
 
 from starlette.types import ASGIApp
@@ -29,6 +28,7 @@ from chatlab.live.hub_driver import HubDriver
 from chatlab.live.listening import stop_listening
 from chatlab.live.portal import background_portal
 from chatlab.live.service import Service
+from chatlab.live.signals import on_signals
 from chatlab.live.store import Store
 from chatlab.live.websocket_connection import WebSocketConnection
 
@@ -253,20 +253,11 @@ async def serve(
 
     Errors: as `EmbeddedServer`.
     """
-    loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(asked.set)
-
     async with EmbeddedServer(db, host, port) as server:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with on_signals(asked.set, "SIGINT", "SIGTERM"):
             on_listening(server)
             await asked.wait()
-        finally:
-            for number, action in before.items():
-                signal.signal(number, action)
 
 
 def _bracketed(host: str) -> str:

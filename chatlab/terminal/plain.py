@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -15,6 +14,7 @@ from contextlib import aclosing, suppress
 from typing import TextIO
 
 from chatlab.errors import ChatError, InvalidMessage
+from chatlab.live.signals import on_signals
 from chatlab.terminal.commands import obey
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import Line
@@ -42,23 +42,19 @@ async def run_plain(target: Target, kind: str) -> int:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     paper.on_torn = asked.set
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, asked.set)
-    speaking = loop.create_task(_speak(console, paper, commands=sys.stdin.isatty()))
-    ends = [speaking, loop.create_task(asked.wait()), loop.create_task(console.ended.wait())]
-    try:
-        console.start()
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        complete = not speaking.done() or speaking.result()
-    finally:
-        for task in ends:
-            task.cancel()
-        await asyncio.wait(ends)
-        failed = console.ended.is_set()
-        await console.leave()
-        for number in signals:
-            loop.remove_signal_handler(number)
+    with on_signals(asked.set, "SIGINT", "SIGTERM"):
+        speaking = loop.create_task(_speak(console, paper, commands=sys.stdin.isatty()))
+        ends = [speaking, loop.create_task(asked.wait()), loop.create_task(console.ended.wait())]
+        try:
+            console.start()
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            complete = not speaking.done() or speaking.result()
+        finally:
+            for task in ends:
+                task.cancel()
+            await asyncio.wait(ends)
+            failed = console.ended.is_set()
+            await console.leave()
     return 0 if complete and not failed and not console.lost else 1
 
 

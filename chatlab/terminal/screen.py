@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterable
 
 from prompt_toolkit import PromptSession, print_formatted_text
@@ -16,6 +15,7 @@ from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from chatlab.errors import ChatError, InvalidMessage
+from chatlab.live.signals import on_signals
 from chatlab.terminal.commands import COMMANDS, obey
 from chatlab.terminal.console import Console
 from chatlab.terminal.drawing import STYLE, Artist, bar
@@ -73,16 +73,12 @@ class Screen:
         self._show(
             Line("notice", f"Room {target.room}, as {target.name}. /help lists the commands, Ctrl-D leaves.")
         )
-        signals = (signal.SIGTERM, signal.SIGHUP)
-        for number in signals:
-            self._loop.add_signal_handler(number, self._quit)
         try:
-            await self._session.prompt_async(pre_run=self._console.start)
+            with on_signals(self._quit, "SIGTERM", "SIGHUP"):
+                await self._session.prompt_async(pre_run=self._console.start)
         except (EOFError, KeyboardInterrupt):
             pass
         finally:
-            for number in signals:
-                self._loop.remove_signal_handler(number)
             await self._console.leave()
             for task in self._tasks:
                 task.cancel()
