@@ -14,7 +14,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyte
@@ -53,8 +53,12 @@ class Heard:
         self.until(lambda text: text.count(words) >= times, words)
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "chatlab", "chat", *arguments]
+PROGRAM = ("-m", "chatlab")
+"""Python's arguments for the program."""
+
+
+def command(*arguments: str, program: Sequence[str] = PROGRAM) -> list[str]:
+    return [sys.executable, *program, "chat", *arguments]
 
 
 class Glass:

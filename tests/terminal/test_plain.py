@@ -6,20 +6,33 @@ import re
 import signal
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
+from chatlab.hub import HubConfig
 from chatlab.live.server import EmbeddedServer
 from chatlab.terminal.plain import LONGEST_LINE
-from tests.terminal.programs import PATIENCE, Piped, Terminal, command
+from tests.terminal.programs import PATIENCE, PROGRAM, Piped, Terminal, command
+
+HASTY = (
+    "-c",
+    "from chatlab.terminal import plain; plain.PATIENCE = 1.0; from chatlab.cli import app; app()",
+)
+"""Python's arguments for the program, which waits only a second for acknowledgements in the end."""
+
+LINES = HubConfig().burst + 200
+"""More than an outbox holds, and than the server takes in one burst."""
 
 
-def run(*arguments: str, given: str | bytes = "", **options: object) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, given: str | bytes = "", program: Sequence[str] = PROGRAM, **options: object
+) -> subprocess.CompletedProcess[str]:
     data = given.encode() if isinstance(given, str) else given
     done = subprocess.run(
-        command(*arguments),
+        command(*arguments, program=program),
         input=data,
         capture_output=True,
         timeout=PATIENCE,
@@ -81,13 +94,13 @@ def test_the_lines_of_a_pipe_are_sent_as_they_are(server: EmbeddedServer) -> Non
 
 def test_a_file_can_be_the_input_and_rooms_are_apart(server: EmbeddedServer, tmp_path: Path) -> None:
     file = tmp_path / "lines"
-    file.write_text("".join(f"line {n}\n" for n in range(3000)), encoding="utf-8")
+    file.write_text("".join(f"line {n}\n" for n in range(LINES)), encoding="utf-8")
     with file.open(encoding="utf-8") as lines:
         done = subprocess.run(
             command(server.url, "--room", "files", "--name", "ada"),
             stdin=lines, capture_output=True, text=True, timeout=PATIENCE, check=True,
         )  # fmt: skip
-    assert said(done.stdout) == [f"ada: line {n}" for n in range(3000)]
+    assert said(done.stdout) == [f"ada: line {n}" for n in range(LINES)]
     assert said(run(server.url, "--name", "bob", given="alone").stdout) == ["bob: alone"]
 
 
@@ -128,7 +141,7 @@ def test_it_gives_up_where_there_is_no_such_thing(server: EmbeddedServer) -> Non
 
 @pytest.mark.slow
 def test_what_cant_be_delivered_in_time_is_named() -> None:
-    done = run("http://127.0.0.1:1", given="never\n")
+    done = run("http://127.0.0.1:1", given="never\n", program=HASTY)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.search(
         r"Can't connect to http://127\.0\.0\.1:1 yet \(refused.*\); trying again\. `chatlab serve` starts",
