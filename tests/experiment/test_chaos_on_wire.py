@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from chatlab.dialects.chatlab import PAGE_LIMIT
+from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import (
     AnyTransport,
@@ -26,6 +28,7 @@ from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Deliver
+from tests.sizes import rows
 
 MESSAGES, RATE, COMES, END = 100, 25.0, 14.0, 16.0
 """Messages of each of the two, how many a second, when a stranger comes, and when the run is over."""
@@ -96,12 +99,44 @@ def test_nothing_is_lost_doubled_or_misplaced_on_the_wire(kind: str, trouble: st
         "out_of_order": 0,
     }
     for reader in ("ada", "bob", "zoe"):
-        texts = [
-            effect.event.message.text
-            for step in result.steps(reader)
-            for effect in step.effects
-            if isinstance(effect, Deliver) and effect.event.message is not None
-        ]
+        texts = shown(result, reader)
         for sender in ("ada", "bob"):
             of = [text for text in texts if text.startswith(sender)]
             assert of == [f"{sender} {number}" for number in range(MESSAGES)], (reader, sender)
+
+
+AWAY = PAGE_LIMIT + 50
+"""Messages that are missed: more than one page of the server's log."""
+
+
+@pytest.mark.parametrize("kind", rows(KINDS, "sse", "long_polling"))
+def test_what_was_missed_while_the_network_was_away_comes_once_and_in_order(kind: str) -> None:
+    script = [
+        ScriptEntry(at=1.0, person="bob", text="before"),
+        ScriptEntry(at=3.0, person="ada", text="mine"),
+    ]
+    script += [ScriptEntry(at=4.0 + 0.01 * n, person="bob", text=f"bob {n}") for n in range(AWAY)]
+    scenario = Scenario(
+        duration=12.0,
+        seed=1,
+        people=PeopleConfig(count=2, script=tuple(script)),
+        transport=KINDS[kind],
+        network=NetworkConfig(latency=0.001),
+        server=ServerConfig(rate=1e6, burst=1_000_000),
+        faults=(ServerDown(at=2.0, duration=6.0, people=("ada",)),),
+    )
+    result = run(scenario, "wire")
+    assert shown(result, "ada") == [
+        "before", *(f"bob {n}" for n in range(AWAY)), "mine",
+    ]  # fmt: skip
+    assert result.metrics["resyncs"] == 0
+
+
+def shown(result: Run, reader: str) -> list[str]:
+    """Return the texts that somebody was shown, in that order."""
+    return [
+        effect.event.message.text
+        for step in result.steps(reader)
+        for effect in step.effects
+        if isinstance(effect, Deliver) and effect.event.message is not None
+    ]

@@ -103,7 +103,8 @@ async def test_typing_is_told(server: EmbeddedServer, kind: str) -> None:
             assert at_bob.of("typing")[0].sender == "ada"
 
 
-@pytest.mark.parametrize("messages", [1, PAGE_LIMIT + 50])
+# On virtual time more than a page is missed in tests/experiment/test_chaos_on_wire.py.
+@pytest.mark.parametrize("messages", [1, pytest.param(PAGE_LIMIT + 50, marks=pytest.mark.proof)])
 async def test_what_was_missed_while_the_network_was_away_comes_once_and_in_order(
     server: EmbeddedServer, proxy: FaultProxy, kind: str, messages: int
 ) -> None:
