@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from tests.live.chaos import Table, markdown
+from tests.live.chaos import Outcome, Table, markdown
 
-CHAOS = pytest.StashKey[Table]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[CHAOS] = {}
+CHAOS = "chaos"
+"""The property by which the chaos test says what came of it, also from a worker of its own."""
 
 
-@pytest.fixture
-def chaos_table(pytestconfig: pytest.Config) -> Table:
-    """What came of each transport in each trouble."""
-    return pytestconfig.stash[CHAOS]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if table := config.stash[CHAOS]:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    table: Table = {
+        (kind, trouble): Outcome(seconds, outage, Counter())
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == CHAOS
+        for kind, trouble, seconds, outage in [value]
+    }
+    if table:
         terminalreporter.section("chaos")
         terminalreporter.write_line(markdown(table))

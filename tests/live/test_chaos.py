@@ -4,12 +4,14 @@ did. How long it took, over the time without trouble, is in the report's summary
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chatlab.messages import DeliveryState
-from tests.live.chaos import CALM, TROUBLES, Table, exchange, scene
+from tests.live.chaos import CALM, TROUBLES, exchange, scene
+from tests.live.conftest import CHAOS
 from tests.live.watch import ALL
 
 MESSAGES = 1000
@@ -25,10 +27,10 @@ PAIRS = [
 
 @pytest.mark.parametrize(("kind", "trouble"), PAIRS)
 async def test_nothing_is_lost_doubled_or_misplaced(
-    kind: str, trouble: str, tmp_path: Path, chaos_table: Table
+    kind: str, trouble: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     async with scene(tmp_path / "chat.db") as stage:
         outcome = await exchange(stage, kind, trouble, messages=MESSAGES)
-    chaos_table[kind, trouble] = outcome
+    record_property(CHAOS, (kind, trouble, outcome.seconds, outcome.outage))
     assert outcome.faults == {}
     assert outcome.states == Counter({DeliveryState.ACKED: 2 * MESSAGES})
