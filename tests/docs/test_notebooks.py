@@ -10,12 +10,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
+import chatlab
 from tests.docs.blocks import ROOT, compiled
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -77,6 +79,15 @@ async def run_cell(source: str, names: dict[str, Any], filename: str) -> Any:
     return value
 
 
+async def close_what_was_left_open(names: dict[str, Any]) -> None:
+    """Close a notebook's panel and server, which stay for its readers."""
+    if "panel" in names:
+        names["panel"].close()
+    if hasattr(server := names.get("server"), "wait_closed"):
+        server.close()
+        await server.wait_closed()
+
+
 @pytest.mark.slow
 async def test_it_runs_from_top_to_bottom(
     cells: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
@@ -89,3 +100,38 @@ async def test_it_runs_from_top_to_bottom(
             value = await run_cell("".join(cell["source"]), names, f"cell {cell['id']}")
             if value is not None:
                 show(value)
+    await close_what_was_left_open(names)
+
+
+def test_what_it_shows_is_left_open(cells: list[dict[str, Any]]) -> None:
+    assert [
+        cell["id"] for cell in cells if re.search(r"\b(?:panel|server)\.close\(", "".join(cell["source"]))
+    ] == []
+
+
+ANSWERS: dict[str, tuple[list[float], list[float]]] = {
+    "00_start": ([5, 5.5], [4, 4.5, 6, 6.3, 7, 15]),
+    "01_backoff_and_jitter": ([10], [5, 9, 20]),
+    "02_heartbeats": ([6.3], [5, 6, 8]),
+    "05_polling": ([1 / 3, 0.33], [0.25, 0.5, 1, 3]),
+    "06_thundering_herd": ([25], [10, 24, 50]),
+    "09_simulated_and_live": ([1.5], [0.05, 1, 1.6]),
+}
+"""Answers to exercises that are numbers: right ones, and some that readers get by a mistake."""
+
+
+@pytest.mark.parametrize("stem", ANSWERS)
+def test_an_exercise_tells_right_from_wrong(stem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))["cells"]
+    names: dict[str, Any] = {}
+    if stem == "00_start":
+        exec("".join(cells[where(cells, "scenario = Scenario.from_toml")]["source"]), names)
+        names["ReconnectConfig"] = chatlab.ReconnectConfig
+    before, _, check = "".join(cells[where(cells, "answer = None  # ")]["source"]).partition("if answer is")
+    exec(before, names)
+    if stem == "00_start":
+        names["back_after"] = cache(names["back_after"])
+    right, wrong = ANSWERS[stem]
+    for answer in (*right, *wrong):
+        exec(f"if answer is{check}", names | {"answer": answer})
+        assert capsys.readouterr().out.startswith("Right." if answer in right else "Not quite"), answer
