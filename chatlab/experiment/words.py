@@ -7,7 +7,6 @@ import re
 from chatlab.dialects.base import Request
 from chatlab.messages import ChatEvent, StatusChange
 from chatlab.text import visible_line
-from chatlab.trace import Step
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -36,11 +35,6 @@ from chatlab.transports.machine import (
 
 _TIME_OF_DAY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _IGNORED_HEADERS = frozenset({"content-type"})
-
-
-def step_words(step: Step) -> str:
-    """Say what happened in a step, and what came of it. No times are told, of either clock."""
-    return "; ".join([event_words(step.event), *map(effect_words, step.effects)])
 
 
 def event_words(event: Event) -> str:

@@ -57,7 +57,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from chatlab.dialects.base import Dialect
-from chatlab.messages import ConnectionStatus, OutgoingMessage, StatusChange
+from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import FallbackConfig, TransportConfig
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.cursor import Cursor
@@ -153,11 +153,6 @@ class FallbackMachine:
         return self._ledger.cursor
 
     @property
-    def queued(self) -> int:
-        """How many accepted messages were never sent."""
-        return self._ledger.queued
-
-    @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
         return self._ledger.unsettled
@@ -173,10 +168,6 @@ class FallbackMachine:
         current = self._ledger.deadline if self._current is None else self._current.deadline
         probe = inf if self._probe is None else self._probe.deadline
         return min(current, probe, self._upgrade_at, self._wait_until)
-
-    def accepts(self, message: OutgoingMessage) -> bool:
-        """Whether the outbox has room for this message, by its overflow policy."""
-        return self._ledger.accepts(message)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""

@@ -13,7 +13,7 @@ from math import inf
 from typing import ClassVar, Protocol, assert_never
 
 from chatlab.dialects.base import Dialect, HttpDialect
-from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.messages import ConnectionStatus
 from chatlab.settings import HttpConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.cursor import Cursor
@@ -114,11 +114,6 @@ class HttpMachine(ABC):
         return self._ledger.cursor
 
     @property
-    def queued(self) -> int:
-        """How many accepted messages were never sent."""
-        return self._ledger.queued
-
-    @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
         return self._ledger.unsettled
@@ -133,10 +128,6 @@ class HttpMachine(ABC):
     def deadline(self) -> float:
         """Absolute seconds when it wants a `Tick`; inf: never."""
         return min(self._receiver.deadline, self._poster.deadline, self._drain_until, self._ledger.deadline)
-
-    def accepts(self, message: OutgoingMessage) -> bool:
-        """Whether the outbox has room for this message, by its overflow policy."""
-        return self._ledger.accepts(message)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""

@@ -58,11 +58,6 @@ class Ledger:
         self._outbox = outbox
 
     @property
-    def queued(self) -> int:
-        """How many accepted messages were never sent."""
-        return 0 if self._outbox is None else self._outbox.queued
-
-    @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
         return 0 if self._outbox is None else len(self._outbox)
@@ -71,10 +66,6 @@ class Ledger:
     def deadline(self) -> float:
         """When the oldest message that waits for a connection expires; inf: never."""
         return inf if self._outbox is None else self._outbox.deadline
-
-    def accepts(self, message: OutgoingMessage) -> bool:
-        """Whether the outbox has room for this message, by its overflow policy."""
-        return self._outbox is None or self._outbox.accepts(message.size)
 
     def without_outbox(self) -> Ledger:
         """Return a ledger that reads at the same place, and has nothing to send."""

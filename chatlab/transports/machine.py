@@ -285,9 +285,6 @@ class Machine(Protocol):
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now` (seconds on any steady clock); return what to do, in order."""
 
-    def accepts(self, message: OutgoingMessage) -> bool:
-        """Whether the outbox has room for this message, by its overflow policy."""
-
 
 class Reader(Machine, Protocol):
     """A machine that resumes where its cursor stands."""

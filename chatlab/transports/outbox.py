@@ -49,11 +49,6 @@ class Outbox:
         return client_id in self._queue or client_id in self._in_flight or client_id in self._resend
 
     @property
-    def queued(self) -> int:
-        """How many messages have never been sent."""
-        return len(self._queue)
-
-    @property
     def deadline(self) -> float:
         """When the oldest message that waits for a connection expires; inf: never."""
         age = self._config.max_age

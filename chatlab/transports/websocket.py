@@ -58,7 +58,7 @@ from math import inf
 from typing import assert_never
 
 from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
-from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
+from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.cursor import Cursor
@@ -205,18 +205,9 @@ class WebSocketMachine:
         return self._ledger.cursor
 
     @property
-    def queued(self) -> int:
-        """How many accepted messages were never sent."""
-        return self._ledger.queued
-
-    @property
     def unsettled(self) -> int:
         """How many accepted messages aren't in a final state."""
         return self._ledger.unsettled
-
-    def accepts(self, message: OutgoingMessage) -> bool:
-        """Whether the outbox has room for this message, by its overflow policy."""
-        return self._ledger.accepts(message)
 
     def beat(self, id: int) -> Ping | Send:
         """Return what asks for a sign of life for the `id`th time."""

@@ -123,7 +123,7 @@ def standing_of(machine: Any) -> tuple[object, ...]:
         standing._renewed,
         standing._met,
         standing.backoff.attempts,
-        machine.queued,
+        len(machine._ledger.outbox._queue),
         machine.unsettled,
     )
 

@@ -86,7 +86,7 @@ def assert_the_same(told: Chat, quiet: Chat) -> None:
     for chat in (told, quiet):
         chat.now += 1.0
     assert (quiet.state, quiet.machine.status) == (told.state, told.machine.status)
-    for attribute in ("deadline", "queued", "unsettled", "rtt", "link"):
+    for attribute in ("deadline", "unsettled", "rtt", "link"):
         assert getattr(quiet.machine, attribute) == getattr(told.machine, attribute)
     assert quiet.hear(OTHERS) == told.hear(OTHERS)
     assert quiet.close() == told.close()

@@ -157,15 +157,16 @@ def test_other_events_pass_and_heartbeats_are_the_connections() -> None:
 def test_who_has_nothing_to_send_has_no_outbox_and_all_is_as_if_there_were_an_empty_one() -> None:
     it = ledger(max_size=1, overflow="reject", max_age=5.0)
     out: list[Effect] = []
-    assert (it.queued, it.unsettled, it.deadline, it.take()) == (0, 0, inf, None)
-    assert it.accepts(OutgoingMessage("a", client_id="a"))
+    assert (it.unsettled, it.deadline, it.take()) == (0, inf, None)
     it.expire(100.0, out)
     it.settle(Settle("a", DeliveryState.ACKED), out)
     it.lose_connection()
     assert out == []
     it.submit(OutgoingMessage("a", client_id="a"), 3.0, out)
-    assert (it.queued, it.unsettled, it.deadline) == (1, 1, 8.0)
-    assert not it.accepts(OutgoingMessage("b", client_id="b"))
+    assert (it.unsettled, it.deadline) == (1, 8.0)
+    out.clear()
+    it.submit(OutgoingMessage("b", client_id="b"), 3.0, out)
+    assert out == [Refuse("b", "full")]
 
 
 def test_a_ledger_without_outbox_reads_at_the_same_place() -> None:

@@ -203,6 +203,7 @@ class World:
         self.posts: list[ChatMessage] = []  # all that the hub ever kept
         self.accepted: list[str] = []
         self.ledger: dict[str, DeliveryState] = {}
+        self.sizes: dict[str, int] = {}
         self.stands_at: int | None = None  # how many of the posts came before what may be delivered next
         self.shown: set[int] = set()
         self.wants = False  # to be connected
@@ -286,14 +287,24 @@ class World:
         return self.stands_at
 
     def submit(self, message: OutgoingMessage) -> None:
-        fits = self.machine.accepts(message)
+        fits = self.fits(message)
         unsettled = message.client_id in self.ledger and self.ledger[message.client_id] in (QUEUED, SENT)
         if not unsettled and fits:
             self.accepted.append(message.client_id)
             self.ledger[message.client_id] = QUEUED
+            self.sizes[message.client_id] = message.size
         refusals = [effect for effect in self.do(Submit(message)) if isinstance(effect, Refuse)]
         expected = [Refuse(message.client_id, "duplicate")] if unsettled else []
         assert refusals == (expected or ([] if fits else [Refuse(message.client_id, "full")]))
+
+    def fits(self, message: OutgoingMessage) -> bool:
+        """Whether the outbox takes a message: it has room, or makes some, or nothing else waits."""
+        outbox = self.choices.outbox
+        waiting = [self.sizes[id] for id, state in self.ledger.items() if state is QUEUED]
+        full = len(waiting) >= outbox.max_size
+        if outbox.max_bytes is not None:
+            full = full or sum(waiting) + message.size > outbox.max_bytes
+        return outbox.overflow in ("drop-oldest", "drop-newest") or not waiting or not full
 
     # The server
 

@@ -77,10 +77,6 @@ class SeedHttpMachine(ABC):
         self.rtt: float | None = None
         self.status = ConnectionStatus.DISCONNECTED
 
-    def accepts(self, message: OutgoingMessage) -> bool:
-        """It takes any message."""
-        return True
-
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`; return what to do, in order."""
         out: list[Effect] = []

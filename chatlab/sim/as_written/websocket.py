@@ -117,10 +117,6 @@ class SeedWebSocketMachine:
         """Absolute seconds when it wants a `Tick`; inf: never."""
         return min(self._retry_at, self._timers[0][0]) if self._timers else self._retry_at
 
-    def accepts(self, message: OutgoingMessage) -> bool:
-        """It takes any message; whether it keeps it is another matter."""
-        return True
-
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`; return what to do, in order."""
         out: list[Effect] = []

@@ -166,7 +166,6 @@ def test_it_shows_what_comes_and_knows_nothing_else() -> None:
     assert [effect.event.type for effect in shown if isinstance(effect, Deliver)] == ["message", "typing"]
     for event in (Received(1, "?"), Received(9, PONG), Typing(), Pong(1, 0), Opened(9), Closed(9, RESET)):
         assert page.happen(event) == []
-    assert page.machine.accepts(OutgoingMessage("x"))
 
 
 def test_leaving_keeps_the_timers() -> None:
