@@ -11,7 +11,7 @@ import pytest
 from tests.docs.blocks import PAGES, ROOT, without_blocks
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-OTHERS = [ROOT / "CHANGELOG.md", ROOT / "bench" / "README.md"]
+OTHERS = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 NAMED = re.compile(r"`((?:chatlab|docs|notebooks|bench|tests|binder)/[a-z\d_./-]*\w\.\w+)`")
 ANCHOR = re.compile(r"<a id=\"([^\"]+)\">")

@@ -379,9 +379,8 @@ def test_while_waiting_messages_are_accepted_and_expire() -> None:
     chat.connect()
     fail(chat, times=2)
     assert chat.machine.state == "waiting"
-    assert chat.machine.accepts(OutgoingMessage("hi"))
-    chat.submit("a")
-    assert not chat.machine.accepts(OutgoingMessage("hi"))
+    assert chat.submit("a") == []
+    assert chat.submit("b") == [Refuse("b", "full")]
     assert settled(chat.tick()) == [("a", EXPIRED)]
     assert chat.machine.state == "waiting"
 
