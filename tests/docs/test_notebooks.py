@@ -83,7 +83,8 @@ async def close_what_was_left_open(names: dict[str, Any]) -> None:
     """Close a notebook's panel and server, which stay for its readers."""
     if "panel" in names:
         names["panel"].close()
-    if hasattr(server := names.get("server"), "wait_closed"):
+    server: Any = names.get("server")
+    if hasattr(server, "wait_closed"):
         server.close()
         await server.wait_closed()
 
