@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import lanes
+from tests.docs.blocks import PAGES
 from tests.lanes import ROWS, Lane, Result, summary
 from tests.pure import ROOT, own_tests, parts
 from tests.sizes import TIERS
@@ -42,6 +43,28 @@ def test_the_makefile_has_every_tier() -> None:
     for tier, rows in ROWS.items():
         names = [lane.name for row in rows for lane in row]
         assert len(set(names)) == len(names), tier
+
+
+def test_pages_name_no_target_that_there_is_not() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    pages = [*PAGES, ROOT / "bench" / "README.md", *ROOT.glob("*.md")]
+    named = {
+        target
+        for page in pages
+        if page.name != "CHANGELOG.md"
+        for target in re.findall(r"`make ([a-z]+)`", page.read_text(encoding="utf-8"))
+    }
+    assert set(TIERS) <= named <= targets
+
+
+def test_the_page_on_testing_explains_every_tiers_mark() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    marks = [mark.partition(":")[0] for mark in project["tool"]["pytest"]["markers"]]
+    tiers = [mark for mark in marks if "(" not in mark and mark != "browser"]
+    assert tiers
+    assert [mark for mark in tiers if f"`@pytest.mark.{mark}`" not in page] == []
 
 
 def test_ci_runs_test_and_then_proof() -> None:
