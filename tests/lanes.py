@@ -22,7 +22,7 @@ from xml.etree import ElementTree as ET
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / "build" / "test"
 SLOWEST = 20
-WORKERS = 3
+WORKERS = min(os.cpu_count() or 2, 8) + 1
 """Processes of a lane that spreads its tests: one more than there are cores, since many tests wait."""
 STEP = 20
 """Per cent of a lane's tests after which a line says how far it is."""
