@@ -135,6 +135,7 @@ ROWS: dict[str, Row] = {
     "A95": Row("all transports", "a query and a host arrive as they were given, encoded once"),
     "A96": Row("all transports", "an address that doesn't answer: the name's next one is tried"),
     "A97": Row("all transports", "a look-up that hangs holds up nobody, and not the end of the program"),
+    "A98": Row("WebSocket", "interim answers before the handshake are passed over, in bounded memory"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

@@ -12,6 +12,8 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.typing import BytesLike
 
+from chatlab.live.interim import InterimFilter
+
 MAX_FRAGMENTS = 4096
 """Frames of which one message may be made: of empty ones no size would ever be too large."""
 TLS_RECORDS = frozenset({0x15, 0x16})
@@ -40,6 +42,7 @@ class WebSocketClient(ClientConnection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._interim = InterimFilter()
         self._messages: list[str | bytes] = []
         """What has come in and wasn't handed over."""
         self._fragments: list[Frame] = []
@@ -98,6 +101,10 @@ class WebSocketClient(ClientConnection):
         self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if not self._interim.done:
+            data = self._interim.feed(data)
+            if not data:
+                return
         if self.response is None:
             self._head = (self._head + data)[:5]
         self._prompt = True
@@ -153,6 +160,12 @@ class WebSocketClient(ClientConnection):
             self._end = self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)
             if self.protocol.close_rcvd is not None and self.protocol.close_sent is not None:
                 self.transport.close()  # All is said. Source: RFC 6455 §7.1.1 ("MAY … at any time").
+
+    def eof_received(self) -> None:
+        if held := self._interim.flush():  # An answer that breaks off is told as one.
+            self._interim.done = True
+            self.data_received(held)
+        super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._end is not None:

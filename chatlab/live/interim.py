@@ -1,0 +1,55 @@
+"""The interim answers that may come before the one to a WebSocket's opening handshake: they are passed over.
+
+Source: RFC 9110 §15.2, which asks clients to take any number of them. 101 is none here.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_INTERIM = 64 * 1024
+"""Bytes of all interim answers that a server may send before its answer."""
+
+_INTERIM = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[ \r\n]")
+_END = re.compile(rb"\r?\n\r?\n")
+_LENGTH = len(b"HTTP/1.1 100 ")
+
+
+class InterimFilter:
+    """Takes what a server sends first, and lets through what isn't an interim answer."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._seen = 0
+        self.done = False
+        """Whether the final answer has begun, so that all the rest goes through."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what goes through of these bytes and those held before."""
+        self._held += data
+        while not self.done:
+            head = self._held[:_LENGTH]
+            if _INTERIM.match(head) and self._seen <= MAX_INTERIM:
+                end = _END.search(self._held)
+                if end is None and self._seen + len(self._held) <= MAX_INTERIM:
+                    return b""
+                if end is not None:
+                    self._seen += end.end()
+                    self._held = self._held[end.end() :]
+                    continue
+            elif len(head) < _LENGTH and _may_be_interim(head):
+                return b""
+            self.done = True
+        return self.flush()
+
+    def flush(self) -> bytes:
+        """Return what is held: no more will come."""
+        held, self._held = self._held, b""
+        return held
+
+
+def _may_be_interim(head: bytes) -> bool:
+    begun = b"HTTP/1.1 1"
+    if len(head) <= len(begun):
+        return begun.startswith(head)
+    return head.startswith(begun) and head[len(begun) :].isdigit() and not head.startswith(b"HTTP/1.1 101")
