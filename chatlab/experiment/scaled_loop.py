@@ -19,6 +19,8 @@ class ScaledLoop(asyncio.SelectorEventLoop):
     busy with something else, mustn't look like a slow network.
     """
 
+    keeps_real_time = False
+
     def __init__(self, scale: float) -> None:
         self._clock = _Clock(scale)
         super().__init__(_PatientSelector(self._clock))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
@@ -39,8 +40,18 @@ HELD_UP = 0.1
 """A timer so many seconds late tells that the loop was held up: by a slow handler, or a computer's sleep."""
 CATCH_UP = 0.05
 """Seconds that what has come in meanwhile is given to be read, before the machine is told how late it is."""
+WATCH = 2.0
+"""Seconds after which a suspension of the computer is noticed at the latest."""
+SUSPENDED = 1.0
+"""Seconds that the loop's clock must have lost for a suspension."""
 HOLD_OFF = 1.0
 """Seconds within which a loop has closed on which all tasks are cancelled."""
+
+
+def running_on() -> float:
+    """Return seconds on a clock that runs on while the computer is suspended: the wall clock, if need be."""
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.time() if clock is None else time.clock_gettime(clock)
 
 
 class Link(Protocol):
@@ -102,10 +113,15 @@ class LiveDriver:
         """When the timer fires; inf: there is none."""
         self._catching_up = False
         self._held_until = -inf
+        self._watches: bool = getattr(loop, "keeps_real_time", True)
+        self._slept = 0.0
+        """Seconds for which the computer was suspended, and the loop's clock stood still."""
+        self._ahead = running_on() - loop.time()
 
     def now(self) -> float:
-        """Return seconds on the driver's clock, which steps and `retry_at` use."""
-        return self.loop.time()
+        """Return seconds on the driver's clock, which steps and `retry_at` use. It counts suspensions, also
+        where the loop's clock doesn't (Linux, macOS): what is due meanwhile is due at once then."""
+        return self.loop.time() + self._slept
 
     def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect]:
         """Give the machine what has happened, from any thread; return the effects, which are being carried
@@ -117,7 +133,9 @@ class LiveDriver:
         machine, record = self.machine, self._record
         effects: list[Effect] = []
         with self._lock:
-            now = self.loop.time()
+            if self._deadline == inf and self._watches:
+                self._ahead = running_on() - self.loop.time()  # Nothing was due, so nothing is late.
+            now = self.now()
             if now < not_before:
                 now = not_before
             for event in events:
@@ -234,10 +252,20 @@ class LiveDriver:
             return
         if self._timer is not None:
             self._timer.cancel()
+        if self._watches and due_at < inf:
+            due_at = min(due_at, self.now() + WATCH)
         self._armed_at = due_at
-        self._timer = self.loop.call_at(self._armed_at, self._fire, self._armed_at)
+        self._timer = self.loop.call_at(due_at - self._slept, self._fire, due_at)
+
+    def _count_suspension(self) -> None:
+        ahead = running_on() - self.loop.time()
+        if ahead - self._ahead > SUSPENDED:
+            self._slept += ahead - self._ahead
+        self._ahead = ahead
 
     def _fire(self, armed: float) -> None:
+        if self._watches:
+            self._count_suspension()
         if self.now() - armed > HELD_UP and not self._catching_up:
             # A pong that waits to be read came in time.
             self._catching_up = True

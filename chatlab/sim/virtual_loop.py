@@ -195,6 +195,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._thread = threading.get_ident()
         super().run_forever()
 
+    keeps_real_time = False
     resolves_names = True
     """Its names must not be looked up on threads."""
 
