@@ -132,6 +132,7 @@ ROWS: dict[str, Row] = {
     "A91": Row("all transports", "a captive portal in a server's place costs nothing, and acks nothing"),
     "A92": Row("everywhere", "what a peer chooses is nobody else's key: names and client ids used by others"),
     "A93": Row("client", "who waits for a message's fate can hear that the transport gave up"),
+    "A94": Row("all transports", "an id too long to resume from is a resync, and the rest is asked for anew"),
     "A95": Row("all transports", "a query and a host arrive as they were given, encoded once"),
     "A96": Row("all transports", "an address that doesn't answer: the name's next one is tried"),
     "A97": Row("all transports", "a look-up that hangs holds up nobody, and not the end of the program"),

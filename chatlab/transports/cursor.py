@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
+from urllib.parse import quote
 
 from chatlab.messages import ChatMessage
 
@@ -58,6 +59,17 @@ class Cursor:
     def move(self, id: str | None) -> None:
         """Stand where the server says; what was seen stays seen."""
         self.last_id = id
+
+
+MAX_PLACE = 4096
+"""Bytes of the longest id to resume from, percent-encoded as in an address: servers refuse longer lines."""
+_SURELY_SHORT = MAX_PLACE // 12
+"""Characters of an id that can't be longer: each has at most four bytes, and each of those three encoded."""
+
+
+def too_long(id: str) -> bool:
+    """Whether an id is too long to ask a server for what came after it."""
+    return len(id) > _SURELY_SHORT and len(quote(id, safe="", errors="replace")) > MAX_PLACE
 
 
 def _print_of(message: ChatMessage) -> bytes:

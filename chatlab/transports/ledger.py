@@ -21,7 +21,7 @@ from chatlab.dialects.base import (
 )
 from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, OutgoingMessage
 from chatlab.settings import TransportConfig
-from chatlab.transports.cursor import Cursor
+from chatlab.transports.cursor import Cursor, too_long
 from chatlab.transports.machine import Deliver, Effect, Refuse, Settle
 from chatlab.transports.outbox import Outbox
 
@@ -35,7 +35,7 @@ class Ledger:
     nothing `ages`, there is no `deadline`.
     """
 
-    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "ages", "cursor")
+    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "_told", "ages", "cursor")
 
     def __init__(self, config: TransportConfig, dialect: Dialect, *, acks: bool) -> None:
         self._config = config
@@ -44,6 +44,7 @@ class Ledger:
         self.ages = config.outbox.max_age is not None
         self._notes = dialect.gap is not None or not dialect.idempotent
         self._outbox: Outbox | None = None
+        self._told: str | None = None  # The place of which was said that nobody can resume from it.
         self.cursor = Cursor(config.after)
 
     @property
@@ -116,6 +117,31 @@ class Ledger:
         if sent is not None and self._dialect.is_echo(sent, message):
             self.settle(Settle(message.client_id, _ACKED), out)
 
+    @property
+    def resumable(self) -> bool:
+        """Whether a server can be asked for what came after the last message, or after nothing."""
+        last_id = self.cursor.last_id
+        return last_id is None or not too_long(last_id)
+
+    def place(
+        self, config: TransportConfig, history: int | None, out: list[Effect]
+    ) -> tuple[TransportConfig, str | None]:
+        """Return the settings and the cursor to ask with for what came after the last message.
+
+        If that one's id is too long to resume from, the latest `history` messages are asked for (None: all),
+        and those that were seen are dropped; the application is told of a `resync`.
+        """
+        if self.resumable:
+            return config, self.cursor.last_id
+        self._tell_unresumable(out)
+        return config.replace(history=history), None
+
+    def _tell_unresumable(self, out: list[Effect]) -> None:
+        if self._told != self.cursor.last_id:
+            self._told = self.cursor.last_id
+            reason = "the message's id is too long to resume from"
+            out.append(Deliver(ChatEvent("resync", reason=reason)))
+
     def report_gap(self, out: list[Effect]) -> None:
         """Something may be missing between what was received and what comes now."""
         reason = "the server no longer has what came after the last message"
@@ -137,6 +163,8 @@ class Ledger:
         """Take in what is but a new message of somebody else's, and return it; None: nothing was done."""
         if not isinstance(item, ChatMessage) or self._notes or item.sender == self._config.sender:
             return None
+        if too_long(item.id):
+            return None
         return item if self.cursor.advance(item.id) else None
 
     def read(self, item: Incoming, out: list[Effect]) -> None:
@@ -147,6 +175,8 @@ class Ledger:
                     self._echo(item, out)
                 if self._note(item, out) if self._notes else self.cursor.advance(item.id):
                     out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
+                    if too_long(item.id):
+                        self._tell_unresumable(out)
             case Ack():
                 self.settle(Settle(item.client_id, _ACKED), out)
             case Welcome():

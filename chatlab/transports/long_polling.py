@@ -18,6 +18,9 @@ from chatlab.transports.machine import Answered, Closed, Effect, Links, Opened, 
 from chatlab.transports.polling import PollReceiver
 from chatlab.transports.standing import Standing
 
+UNPLACED_GAP = 1.0
+"""Seconds between two polls that can't say which message was the last."""
+
 
 class LongPollReceiver(PollReceiver):
     """Asks again as soon as it is answered, but not within `min_gap` of asking before."""
@@ -47,8 +50,9 @@ class LongPollReceiver(PollReceiver):
         return self._config.timeout
 
     def next_at(self, asked_at: float, now: float) -> float:
-        """When to ask again."""
-        return max(now, asked_at + self._config.min_gap)
+        """When to ask again. A poll that can't say where it stands is answered at once, and with much."""
+        gap = self._config.min_gap
+        return max(now, asked_at + (gap if self._ledger.resumable else max(gap, UNPLACED_GAP)))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
         """Take news of the request under way."""

@@ -64,6 +64,9 @@ from chatlab.transports.machine import (
 from chatlab.transports.posting import failure_of, senseless
 from chatlab.transports.standing import Standing
 
+CATCH_UP = 100
+"""Messages that a poll asks for if it can't say which was the last."""
+
 
 class PollReceiver(ABC):
     """Receives by polls, one at a time."""
@@ -129,7 +132,9 @@ class PollReceiver(ABC):
         self.phase = "asking"
         hold = self.hold
         self._held = bool(hold)
-        request = self._http.poll(self._config, self._ledger.cursor.last_id, hold)
+        # Not all there is, which may be pages: without a cursor, only the first of them would ever come.
+        config, cursor = self._ledger.place(self._config, CATCH_UP, out)
+        request = self._http.poll(config, cursor, hold)
         out.append(Fetch(self.link, "poll", request, failure))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:

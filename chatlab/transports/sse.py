@@ -112,7 +112,8 @@ class StreamReceiver:
         self.link = self._links.next()
         self.deadline = now + self._config.connect_timeout
         self.phase = "connecting"
-        request = self._http.stream(self._config, self._ledger.cursor.last_id)
+        config, cursor = self._ledger.place(self._config, None, out)
+        request = self._http.stream(config, cursor)
         out.append(Fetch(self.link, "stream", request, failure))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:

@@ -268,7 +268,8 @@ class WebSocketMachine:
 
     def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         link = self._links.next()
-        opening = self._dialect.opening(self._config, self._ledger.cursor.last_id)
+        config, cursor = self._ledger.place(self._config, None, out)
+        opening = self._dialect.opening(config, cursor)
         self._state = Connecting(link, now + self._config.connect_timeout, opening)
         out.append(
             OpenWebSocket(

@@ -324,8 +324,6 @@ WHO = {"room": "attic", "sender": "ada"}
         (50, " a", {"after": " a"}, None),
         (50, "a ", {"after": "a "}, None),
         (50, "e" * 4096, {}, "e" * 4096),
-        (50, "e" * 4097, {}, None),
-        (50, "é" * 2049, {}, None),
     ],
 )
 def test_A40_A46_a_stream_asks_for_history_first_and_resumes_later(
@@ -367,13 +365,6 @@ def test_an_event_of_ours_that_makes_no_sense_is_unreadable(kind: str, data: str
     (item,) = HTTP.event(kind, data, "e-1")
     assert isinstance(item, Unreadable)
     assert item.reason
-
-
-def test_A46_an_id_too_long_to_resume_from_is_flagged() -> None:
-    for id, flagged in (("e" * 4096, False), ("e" * 4097, True), ("é" * 2049, True)):
-        items = HTTP.event("message", json.dumps({"type": "message", "id": id}), id)
-        assert items[0] == ChatMessage(id)
-        assert [item.type for item in items[1:] if isinstance(item, ChatEvent)] == ["resync"] * flagged
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.kinds import TITLES, make_config, make_transport
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
-from chatlab.messages import ChatEvent, DeliveryState, OutgoingMessage
+from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 
 Trouble = Callable[["Scene"], Awaitable[None]]
@@ -134,6 +136,12 @@ class _Reader:
         self.resyncs += event.type == "resync"
 
 
+def _come_back(person: ChatTransport, change: StatusChange) -> None:
+    """Do what an application does that knows of portals: a 204 ends an event stream, whoever says it."""
+    if change.code == 204 and change.status is ConnectionStatus.DISCONNECTED:
+        person.start()
+
+
 def faults_of(sent: list[str], received: list[str]) -> dict[str, list[str]]:
     """Compare what was acked, in order, with what was received."""
     counts = Counter(received)
@@ -166,6 +174,7 @@ async def exchange(
             receipts[name].append(await people[name].send(OutgoingMessage(text=f"{name} {number}")))
 
     for person in people.values():
+        person.on_status_change(partial(_come_back, person))
         await person.connect()
     started = time.monotonic()
     mischief = asyncio.ensure_future(TROUBLES[trouble](stage)) if trouble != CALM else None
@@ -257,11 +266,54 @@ async def lost_answers(stage: Scene) -> None:
             stage.proxy.heal()
 
 
+PAGE = b"<!doctype html><title>Hotel Wi-Fi</title>Please log in"
+PORTALS: dict[str, bytes] = {
+    "page": b"200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b" % (len(PAGE), PAGE),
+    "redirect": b"302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+    "nothing": b"204 No Content\r\n\r\n",
+    "empty JSON": b"200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+}
+"""What a captive portal answers to whatever it is asked."""
+
+
+@contextlib.asynccontextmanager
+async def portal(answer: bytes) -> AsyncIterator[tuple[str, int]]:
+    """A captive portal, by its address. The log-in page that it redirects to is always a page."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+            await reader.readexactly(int(length[1]) if length else 0)
+            said = PORTALS["page"] if head.startswith(b"GET /login") else answer
+            writer.write(b"HTTP/1.1 " + said.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()
+
+
+async def captive_portal(stage: Scene) -> None:
+    """Four times for 0.8 s a portal answers in the server's place, each time in another way."""
+    server = stage.proxy._target
+    for answer in PORTALS.values():
+        await asyncio.sleep(0.6)
+        async with portal(answer) as address:
+            with stage.out():
+                stage.proxy._target = address
+                stage.proxy.reset()
+                await asyncio.sleep(0.8)
+                stage.proxy._target = server
+                stage.proxy.reset()
+
+
 TROUBLES: dict[str, Trouble] = {
     "server killed": server_killed,
     "resets": resets,
     "black hole": black_hole,
     "lost answers": lost_answers,
+    "captive portal": captive_portal,
 }
 CALM = "no trouble"
 

@@ -1,5 +1,5 @@
-"""SPEC §1, delivery ledger; HOSTILE A66, A83: nothing lost, doubled or misplaced, whatever the connection
-did. How long it took, over the time without trouble, is in the report's summary."""
+"""SPEC §1, delivery ledger; HOSTILE A66, A83, A91: nothing lost, doubled or misplaced, whatever happens to
+the connection. How long it took, over the time without trouble, is in the report's summary."""
 
 from __future__ import annotations
 

@@ -437,6 +437,22 @@ async def test_A90_an_answer_without_end_acks_nothing(kind: str) -> None:
     assert len(site.asked["post"]) == 2
 
 
+async def test_A46_A94_an_id_too_long_to_send_is_told_of_and_ends_nothing(kind: str) -> None:
+    """A line of the request, or a header, as long as that would be refused by every server."""
+    huge = message("x" * (1 << 19), "huge")
+    site = Site(receive=[says(huge, then="leave"), says(huge, TWO)])
+    async with Misbehaving(site) as server:
+        with talking(kind, server.url) as (transport, watch):
+            transport.start()
+            await until(lambda: watch.texts == ["huge", "2"])
+            (resync,) = watch.of("resync")
+            assert "too long" in resync.reason
+            assert watch.statuses.count(ERROR) == 0
+            await transport.disconnect()
+    assert site.cursors[:2] == [None, None]
+    assert max(len(str(request.query)) for request in site.asked["receive"]) < 500
+
+
 async def stored_without_answer(peer: Peer, request: Request) -> None:
     peer.server.heard.append(json.loads(request.body)["text"])
     await peer.gone()

@@ -446,17 +446,6 @@ async def test_A46_any_id_comes_back_unchanged_and_injects_nothing(id: str) -> N
     assert "x-injected" not in again.headers
 
 
-async def test_A46_an_id_too_long_to_send_is_told_of() -> None:
-    site = Site(receive=[says(message("x" * (1 << 19), "huge"), then="leave"), says(TWO)])
-    async with Misbehaving(site) as server:
-        with talking("sse", server.url) as (transport, watch):
-            transport.start()
-            await until(lambda: watch.texts == ["huge", "2"])
-            (resync,) = watch.of("resync")
-            assert "too long" in resync.reason
-    assert site.cursors == [None, None]
-
-
 @pytest.mark.parametrize("name", ["error", "open", "connection", "status", "close", "resync", "reconnecting"])
 async def test_A47_an_event_of_any_name_never_changes_the_status(name: str) -> None:
     payload = {"status": "error", "reason": "boo"}

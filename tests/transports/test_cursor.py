@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatlab.messages import ChatMessage
-from chatlab.transports.cursor import FORGOTTEN_IDS, REMEMBERED_IDS, Cursor
+from chatlab.transports.cursor import FORGOTTEN_IDS, REMEMBERED_IDS, Cursor, too_long
 
 
 def test_A62_a_message_is_new_once() -> None:
@@ -63,6 +63,25 @@ def test_a_moved_cursor_still_knows_what_it_saw() -> None:
     assert cursor.last_id == "f-0"
     cursor.move(None)
     assert cursor.last_id is None
+
+
+@pytest.mark.parametrize(
+    ("id", "long"),
+    [
+        ("", False),
+        ("e" * 4096, False),
+        ("e" * 4097, True),
+        ("é" * 682, False),
+        ("é" * 683, True),
+        ("/" * 1366, True),
+        ("😀" * 341, False),
+        ("😀" * 342, True),
+        ("\ud800" * 4097, True),
+    ],
+    ids=["empty", "ASCII", "more", "Latin-1", "more of it", "slashes", "astral", "more such", "surrogates"],
+)
+def test_A94_how_long_an_id_may_be_to_resume_from(id: str, long: bool) -> None:
+    assert too_long(id) is long
 
 
 def said(sender: str, client_id: str, **content: Any) -> ChatMessage:

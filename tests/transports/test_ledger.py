@@ -140,6 +140,47 @@ def test_A92_another_message_by_the_own_name_and_id_is_no_ack(forged: ChatMessag
     assert read(it, true) == [Settle("a", ACKED), shown]
 
 
+LONG = "x" * 4097
+
+
+def resyncs(effects: list[Effect]) -> list[str]:
+    events = [effect.event for effect in effects if isinstance(effect, Deliver)]
+    return [event.reason for event in events if event.type == "resync"]
+
+
+def test_A94_a_message_whose_id_is_too_long_to_resume_from_is_shown_and_told_of_once() -> None:
+    it = ledger()
+    config = HttpConfig(url="http://h")
+    assert it.place(config, 7, []) == (config, None)
+    effects = read(it, ChatMessage("1"), ChatMessage(LONG), ChatMessage(LONG))
+    assert [effect.event.type for effect in effects if isinstance(effect, Deliver)] == ["message"] * 2 + [
+        "resync"
+    ]
+    for history in (7, None):
+        again: list[Effect] = []
+        assert it.place(config, history, again) == (config.replace(history=history), None)
+        assert again == []
+    assert not it.resumable
+    assert resyncs(read(it, ChatMessage(LONG + "y"))) == ["the message's id is too long to resume from"]
+    assert resyncs(read(it, ChatMessage("2"))) == []
+    assert it.place(config, 7, []) == (config, "2")
+    assert it.hear(ChatMessage(LONG + "z")) is None, "there is more to say of it"
+
+
+@pytest.mark.parametrize("how", ["after", "welcome", "move"])
+def test_A94_a_place_that_was_given_is_told_of_when_it_is_needed(how: str) -> None:
+    config = HttpConfig(url="http://h", after=LONG if how == "after" else None)
+    it = Ledger(config, ChatlabDialect(), acks=True)
+    if how == "welcome":
+        assert resyncs(read(it, Welcome(cursor=LONG))) == []
+    elif how == "move":
+        it.cursor.move(LONG)
+    out: list[Effect] = []
+    for _ in range(2):
+        assert it.place(config, 7, out) == (config.replace(history=7), None)
+    assert resyncs(out) == ["the message's id is too long to resume from"]
+
+
 def test_A55_what_cannot_be_read_is_told_and_passed_over_where_it_has_an_id() -> None:
     it = ledger()
     told = Deliver(ChatEvent("unreadable", reason="why", payload="{"))

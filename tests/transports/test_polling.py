@@ -161,6 +161,30 @@ def test_A60_without_a_new_cursor_history_is_asked_for(kind: Kind) -> None:
 
 
 @kinds
+def test_A94_who_cannot_say_where_it_stands_asks_for_the_latest_and_shows_what_is_new(kind: Kind) -> None:
+    chat = dialing(kind, history=3)
+    long = "x" * 5000
+    effects = chat.answer("poll", 200, [message(long)], chat_more="1")
+    assert [told.type for told in delivered(effects)] == ["message", "resync"]
+    assert chat.machine.status is CONNECTED
+    query = chat.request("poll").query
+    assert ("after" in query, query["history"]) == (False, "100")
+    effects = chat.answer("poll", 200, [message(long), message(long + "y"), message("e-3")])
+    assert [told.type for told in delivered(effects)] == ["message", "resync", "message"]
+    chat.tick()
+    assert chat.request("poll").query["after"] == "e-3"
+
+
+def test_A94_and_a_long_poll_that_is_answered_at_once_makes_no_hot_loop() -> None:
+    chat = dialing(long_polling, min_gap=0.1)
+    chat.answer("poll", 200, [message("x" * 5000)])
+    assert chat.machine.deadline - chat.now == 1.0
+    chat.tick()
+    chat.answer("poll", 200, [message("e-2")])
+    assert chat.machine.deadline - chat.now == pytest.approx(0.1)
+
+
+@kinds
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"3", b'"x"', b"{}", b"<html>", b'[{"id":"e-1"}', b"\xff", b"[1]", b"[null]"]
 )

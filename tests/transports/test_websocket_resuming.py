@@ -41,6 +41,17 @@ def test_a_first_connection_can_resume_where_another_transport_stood() -> None:
     assert reconnected(chat)["after"] == "e-9"
 
 
+def test_A94_an_id_too_long_to_resume_from_is_told_and_all_there_is_is_asked_for() -> None:
+    chat = online()
+    effects = chat.hear(message("x" * 5000))
+    assert [event.type for event in delivered(effects)] == ["message", "resync"]
+    assert reconnected(chat) == {"room": "lobby", "sender": "ada"}
+    chat.open()
+    effects = [*chat.hear(message("x" * 5000)), *chat.hear(message("e-2"))]
+    assert [event.message.id for event in delivered(effects) if event.message] == ["e-2"]
+    assert reconnected(chat)["after"] == "e-2"
+
+
 def test_A62_what_comes_again_is_not_shown_again_nor_moves_the_cursor_back() -> None:
     chat = online()
     for id in ("e-1", "e-2", "e-1"):

@@ -28,7 +28,7 @@ from chatlab.dialects.chatlab.frames import (
     encode_frame,
     encode_message,
 )
-from chatlab.dialects.chatlab.http import MAX_EVENT_ID, PAGE_LIMIT, ChatlabHttp
+from chatlab.dialects.chatlab.http import PAGE_LIMIT, ChatlabHttp
 from chatlab.dialects.chatlab.server import (
     Accepted,
     decode_client_frame,
@@ -39,7 +39,6 @@ from chatlab.dialects.chatlab.server import (
 )
 
 __all__ = [
-    "MAX_EVENT_ID",
     "MAX_FRAME_SIZE",
     "PAGE_LIMIT",
     "Accepted",

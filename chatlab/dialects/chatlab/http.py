@@ -29,8 +29,6 @@ _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _NOTHING_NEW = frozenset({204, 304, 408})
 PAGE_LIMIT = 200
 """Messages that a poll asks for at most."""
-MAX_EVENT_ID = 4096
-"""Bytes of the longest id that is sent as `Last-Event-ID`: servers refuse longer headers."""
 _HEADER_VALUE = re.compile(r"(?! )[^\x00-\x1f\x7f]*(?<! )")
 """What a header can hold unchanged. Source: RFC 9110 §5.5."""
 
@@ -53,8 +51,6 @@ class ChatlabHttp(HttpDialect):
         if cursor is None:
             if config.history is not None:
                 query["history"] = str(config.history)
-        elif len(cursor.encode()) > MAX_EVENT_ID:
-            pass  # All that there is comes again, and what was seen is dropped.
         elif _HEADER_VALUE.fullmatch(cursor):
             headers["Last-Event-ID"] = cursor
         else:
@@ -62,10 +58,7 @@ class ChatlabHttp(HttpDialect):
         return Request("GET", "/stream", query, headers)
 
     def event(self, kind: str, data: str, id: str) -> Sequence[Incoming]:
-        item = _read_event(kind, data)
-        if isinstance(item, ChatMessage) and len(item.id.encode()) > MAX_EVENT_ID:
-            return (item, ChatEvent("resync", reason="the message's id is too long to resume from"))
-        return (item,)
+        return (_read_event(kind, data),)
 
     def poll(self, config: TransportConfig, cursor: str | None, hold: float | None) -> Request:
         query = {"room": config.room, "limit": str(PAGE_LIMIT)}
