@@ -433,3 +433,9 @@ def test_a_hidden_secret_goes_to_no_other_place(typed: str) -> None:
     with pytest.raises(SettingsError, match="stands for a secret of the address before") as caught:
         with_secrets(typed, KNOWN)
     assert not {"pass", "1111", "2222", "frag"} & set(str(caught.value).split("'"))
+
+
+def test_a_proxys_password_is_shown_no_more_than_a_urls() -> None:
+    config = WebSocketConfig(url="ws://h/ws", proxy="http://ada:hush@proxy:3128")
+    assert config.proxy == "http://ada:hush@proxy:3128"
+    assert "hush" not in f"{config.proxy} {config}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,7 +19,7 @@ from chatlab.dialects.base import (
     unreadable,
 )
 from chatlab.errors import SettingsError
-from chatlab.messages import OutgoingMessage
+from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import WebSocketConfig
 
 
@@ -96,6 +97,16 @@ def test_a_transport_that_it_has_not_is_refused() -> None:
     Telegraph().require("websocket")
     with pytest.raises(SettingsError, match="'telegraph' has no sse; choose one of websocket"):
         Telegraph().require("sse")
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "same"), [("hi", None, True), ("hi!", None, False), ("hi", b"x", False)]
+)
+def test_a_message_that_came_is_ones_own_only_with_the_same_content(
+    text: str, data: bytes | None, same: bool
+) -> None:
+    came = ChatMessage("1", "ada", text, "c1", datetime(2026, 11, 29, tzinfo=UTC), data)
+    assert Dialect().is_echo(OutgoingMessage(client_id="c1", text="hi"), came) is same
 
 
 def test_credentials_go_as_headers_and_are_never_printed() -> None:
