@@ -137,13 +137,19 @@ ROWS: dict[str, Row] = {
     "A96": Row("all transports", "an address that doesn't answer: the name's next one is tried"),
     "A97": Row("all transports", "a look-up that hangs holds up nobody, and not the end of the program"),
     "A98": Row("WebSocket", "interim answers before the handshake are passed over, in bounded memory"),
+    "A101": Row("panel, console", "a message for one server, room or name never reaches another one"),
+    "A102": Row("panel, console", "what is unsettled when a setting changes goes out again, under its id"),
+    "A103": Row("panel, console", "no message is skipped when a setting changes, or the gap is reported"),
+    "A104": Row("panel, console", "ids and names that a peer chooses change nobody else's message"),
+    "A105": Row("panel, console", "without acks, what was sent doesn't wait for ever"),
+    "A106": Row("panel, console", "a note of typing outlives nobody"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}
 """Rows that nothing here can meet, and why."""
 
-_ID = re.compile(r"(?<![A-Za-z0-9\\/%#])[Aa](\d\d)(?![0-9A-Za-z])")
-_RANGE = re.compile(r"(?<![A-Za-z0-9])[Aa](\d\d)(?:_to_| to |–|-)[Aa](\d\d)(?![0-9A-Za-z])")
+_ID = re.compile(r"(?<![A-Za-z0-9\\/%#])[Aa](\d{2,3})(?![0-9A-Za-z])")
+_RANGE = re.compile(r"(?<![A-Za-z0-9])[Aa](\d{2,3})(?:_to_| to |–|-)[Aa](\d{2,3})(?![0-9A-Za-z])")
 _JAVASCRIPT_TEST = re.compile(r"\b(?:test|it|describe)\(\s*([\"'`])(.+?)\1")
 
 
@@ -243,8 +249,8 @@ def _cell(id: str, tests: list[Bearer]) -> str:
 
 def _shown(name: str) -> str:
     """Return a test's name as words, without the ids that it begins with."""
-    words = re.sub(r"^test_(?:A\d\d_(?:to_)?)*", "", name, flags=re.IGNORECASE).replace("_", " ")
-    words = re.sub(r"^(?:A\d\d[,:]\s*)+", "", words)
+    words = re.sub(r"^test_(?:A\d{2,3}_(?:to_)?)*", "", name, flags=re.IGNORECASE).replace("_", " ")
+    words = re.sub(r"^(?:A\d{2,3}[,:]\s*)+", "", words)
     return words.replace("|", "\\|").replace("<", "&lt;")
 
 

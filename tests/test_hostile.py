@@ -22,7 +22,7 @@ from tests.hostile import (
 
 def test_every_row_is_there() -> None:
     assert list(ROWS)[:83] == [f"A{number:02}" for number in range(1, 84)]
-    assert list(ROWS) == sorted(ROWS)
+    assert list(ROWS) == sorted(ROWS, key=lambda id: int(id[1:]))
     assert all(row.where and row.what for row in ROWS.values())
 
 

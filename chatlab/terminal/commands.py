@@ -8,13 +8,14 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import NamedTuple
 
-from chatlab.errors import ChatError, SettingsError
+from chatlab.errors import ChatError, InvalidMessage, OutboxFull, SettingsError
 from chatlab.live.kinds import TITLES
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import redacted
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import seconds
 from chatlab.terminal.standing import describe
+from chatlab.text import visible_line
 
 LONGEST_LATENCY = 3600.0
 """Seconds."""
@@ -57,7 +58,7 @@ async def _carry_out(command: Command, console: Console, name: str, argument: st
             raise EOFError
         try:
             return await command.run(console, argument)
-        except SettingsError as error:
+        except (SettingsError, InvalidMessage, OutboxFull) as error:
             raise CommandError(f"{name}: {error}") from None
 
 
@@ -129,8 +130,43 @@ async def _transport(console: Console, argument: str) -> str:
     return f"Going on by {argument}."
 
 
+async def _room(console: Console, argument: str) -> str:
+    if argument:
+        await console.go(room=argument)
+    return f"The room is {console.target.room}."
+
+
+async def _name(console: Console, argument: str) -> str:
+    if argument:
+        await console.go(name=argument)
+    return f"The name is {console.target.name}."
+
+
+async def _server(console: Console, argument: str) -> str:
+    if argument:
+        await console.go(url=argument)
+    return f"The server is {redacted(console.target.url)}."
+
+
+async def _undelivered(console: Console, argument: str) -> str:
+    here = console.talk.place
+    rows = []
+    for own in console.talk.undelivered():
+        why = f"for {own.place.seen_from(here)}" if own.place != here else own.reason or "written for here"
+        rows.append(f"{visible_line(own.text)} ({why})")
+    return "\n".join(rows) or "Nothing has been left undelivered."
+
+
+async def _retry(console: Console, argument: str) -> str:
+    sent = console.talk.retry_all()
+    elsewhere = len({own.place for own in console.talk.undelivered()} - {console.talk.place})
+    more = "" if not elsewhere else " Others are for elsewhere: /undelivered lists them."
+    count = "Nothing was" if not sent else "1 message is" if sent == 1 else f"{sent} messages are"
+    return f"{count} sent again.{more}"
+
+
 async def _connect(console: Console, argument: str) -> str:
-    if console.transport.status is ConnectionStatus.CONNECTED:
+    if console.talk.last_change.status is ConnectionStatus.CONNECTED:
         return "It is connected."
     console.start()
     return "Connecting."
@@ -155,6 +191,11 @@ COMMANDS: dict[str, Command] = {
     "/transport": Command(
         "NAME", "go on by another transport, with nothing lost", _transport, lambda: TITLES
     ),
+    "/room": Command("NAME", "go to another room; what isn't sent yet stays behind", _room),
+    "/name": Command("NAME", "go on under another name; what isn't sent yet stays behind", _name),
+    "/server": Command("URL", "go to another server; what isn't sent yet stays behind", _server),
+    "/undelivered": Command("", "list what was left behind, or came to nothing", _undelivered),
+    "/retry": Command("", "send again what came to nothing here", _retry),
     "/connect": Command("", "try again after it gave up", _connect),
     "/status": Command("", "tell how the connection stands", _status),
     "/help": Command("", "list these commands", _help),

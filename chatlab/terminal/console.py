@@ -1,51 +1,40 @@
 """A conversation as a terminal sees it: what happens becomes lines, and faults can be made on its way.
 
-All of it lives on one event loop. The transport may be exchanged under a conversation, for another kind or to
-go through a fault proxy: what is unsettled goes out by the new one under its old ids, and the new one asks
-for what came after the last message received.
+All of it lives on one event loop. Faults need a proxy, and the conversation is led through it once the first
+is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
-from chatlab.errors import ChatError, OutboxFull, SettingsError
+from chatlab.conversation import Conversation, Heard, Own, Place, place_of
+from chatlab.errors import OutboxFull, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
-from chatlab.live.receipt import Receipt
-from chatlab.live.subscribers import Unsubscribe
-from chatlab.messages import (
-    ChatEvent,
-    ChatMessage,
-    ConnectionStatus,
-    DeliveryState,
-    OutgoingMessage,
-    StatusChange,
-)
+from chatlab.live.transport import ChatTransport
+from chatlab.messages import ConnectionStatus, DeliveryState, StatusChange
 from chatlab.settings import redacted
 from chatlab.terminal.lines import Line, content, seconds
-from chatlab.terminal.memory import OwnMessages, Typists
-from chatlab.terminal.standing import Standing
-from chatlab.terminal.targets import Target, make_transport
-from chatlab.transports.cursor import Cursor
+from chatlab.terminal.standing import MOST_TYPING, Standing
+from chatlab.terminal.targets import Target, config_of, make_transport
 
 LATE = 2.0
 """Seconds after which an acknowledgement is worth a line, though the message was sent at once."""
 
-_ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
+_LOST = (DeliveryState.DROPPED, DeliveryState.EXPIRED, DeliveryState.FAILED)
+RETRYING = "/retry sends what can be sent here."
 
 
 class Console:
     """One person's conversation. `show` gets every line; `changed` is called when `standing` may have.
 
-    `lost` counts the messages that came to nothing, and `ended` is set while the transport has given up or
-    the server has said goodbye; `hint` is what the line that tells so adds. Who calls `swap` or `faulty`
-    holds the lock `busy`, and is not cancelled.
+    `ended` is set while the transport has given up or the server has said goodbye; `hint` is what the line
+    that tells so adds. Who calls `go`, `swap` or `faulty` holds the lock `busy`, and is not cancelled.
 
     Errors: `SettingsError` for a target or a kind that can't be used.
     """
@@ -63,7 +52,6 @@ class Console:
         self.kind = kind
         self.proxy: FaultProxy | None = None
         self.down = False
-        self.lost = 0
         self.ended = asyncio.Event()
         self.busy = asyncio.Lock()
         self.leaving = False
@@ -72,32 +60,41 @@ class Console:
         self._hint = hint
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._cursor = Cursor()
-        self._own = OwnMessages()
-        self._typists = Typists()
         self._rtt: float | None = None
         self._heartbeat_rtt: float | None = None
         self._was_connected = False
+        self._unsettled = 0
         self._down_at: float | None = None
-        self._subscriptions: list[Unsubscribe] = []
-        self.transport = make_transport(kind, target)
-        self._follow()
+        self.talk = Conversation(self, make=make_transport, loop=self._loop, retrying=RETRYING)
+        self._go(kind, target)
+
+    @property
+    def transport(self) -> ChatTransport:
+        """The transport that takes what is written now."""
+        transport = self.talk.transport
+        assert transport is not None
+        return transport
+
+    @property
+    def lost(self) -> int:
+        """How many messages came to nothing, and were not sent again."""
+        return self.talk.lost + self._unsettled
 
     # Connecting
 
     def start(self) -> None:
         """Begin to connect, or begin anew after having given up."""
         self.ended.clear()
-        self.transport.start()
+        self.talk.start()
 
     async def quiet(self) -> None:
         """Wait until it has been connected and nothing is unsettled."""
-        await self._until(lambda: self._was_connected and not self.transport.unsettled())
+        await self._until(lambda: self._was_connected and not self.talk.waiting)
 
     async def connected(self) -> None:
         """Wait until it's connected, or won't be."""
         await self._until(
-            lambda: self.transport.status is ConnectionStatus.CONNECTED or self.ended.is_set() or self.leaving
+            lambda: self._status is ConnectionStatus.CONNECTED or self.ended.is_set() or self.leaving
         )
 
     async def _until(self, true: Callable[[], bool]) -> None:
@@ -110,40 +107,38 @@ class Console:
         self.leaving = True
         self._news.set()
         async with self.busy:
+            await self._until(lambda: not self.talk.changing)
+            self.talk.stop()
             await self.transport.disconnect()
             if self.proxy is not None:
                 await self.proxy.close()
-        for message in self.transport.unsettled():
-            self._lose(message.text, "no acknowledgement in time")
+        for own in self.talk.under_way():
+            self._unsettled += 1
+            self._lose(own, "no acknowledgement in time")
 
     async def swap(self, kind: str) -> None:
-        """Go on with another kind of transport.
+        """Go on with another kind of transport. Errors: as of `go`."""
+        await self.go(kind)
 
-        Errors: `SettingsError` where there is no such kind, or it can't reach the target.
+    async def go(self, kind: str = "", **changes: Any) -> None:
+        """Go on with another kind of transport, or another `url`, `room` or `name`.
+
+        Errors: `SettingsError` where there is no such kind or target; then all stays as it is.
         """
-        make_transport(kind, self.target)  # What is wrong is said while the old one still works.
-        await self._swap(kind)
+        target, proxy = replace(self.target, **changes), self.proxy
+        if "url" in changes:  # The proxy leads to the server before.
+            config_of(kind or self.kind, target)  # What is wrong is said while the old one still works.
+            self.proxy, self.down = None, False
+        self._go(kind or self.kind, target)
+        await self._until(lambda: not self.talk.changing)
+        if proxy is not self.proxy and proxy is not None:
+            await proxy.close()
 
-    async def _swap(self, kind: str) -> None:
-        old = self.transport
-        ran = old.status not in _ENDED
-        self._subscriptions.pop()()  # Its end is no news.
-        await old.disconnect()
-        for unsubscribe in self._subscriptions:
-            unsubscribe()
-        self._own.let_wait()
-        unsettled = old.unsettled()
-        room = max(self.target.outbox.max_size, len(unsettled))
-        target = self.target if self.proxy is None else self.target.through(self.proxy.host, self.proxy.port)
-        target = replace(target, after=self._cursor.last_id, outbox=target.outbox.replace(max_size=room))
-        self.kind = kind
-        self.transport = make_transport(kind, target)
-        self._follow()
-        for message in unsettled:
-            self.transport.submit(message)
-        if ran:
-            self.transport.start()
-        self._tell()
+    def _go(self, kind: str, target: Target) -> None:
+        proxy = self.proxy
+        there = target if proxy is None else target.through(proxy.host, proxy.port)
+        self.talk.go(config_of(kind, there), place_of(config_of(kind, target)))
+        self.kind, self.target = kind, target
 
     async def faulty(self) -> FaultProxy:
         """Return the proxy that makes faults. When first asked for, the conversation is led through it first.
@@ -158,9 +153,9 @@ class Console:
             )
         proxy = self.proxy = FaultProxy(self.target.url)
         await proxy.accept()
-        self._say(f"From now on through a proxy on {proxy.host}:{proxy.port}, which makes the faults.")
-        was_connected = self.transport.status is ConnectionStatus.CONNECTED
-        await self._swap(self.kind)
+        self.notice(f"From now on through a proxy on {proxy.host}:{proxy.port}, which makes the faults.")
+        was_connected = self._status is ConnectionStatus.CONNECTED
+        await self.go()
         if was_connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.transport.config.connect_timeout):
@@ -180,26 +175,21 @@ class Console:
 
     def submit(self, text: str) -> None:
         """Hand over a message. Errors: `InvalidMessage`, `OutboxFull`."""
-        message = OutgoingMessage(text=text, client_id=secrets.token_hex(8))
-        own = self._own.add(message.client_id, text, self._loop.time())
-        try:
-            receipt = self.transport.submit(message)
-        except ChatError:
-            self._own.take_back(message.client_id)
-            raise
-        own.waits = receipt.state is DeliveryState.QUEUED
-        self._show(Line("accepted", text, self.target.name, state=receipt.state))
-        self._tell()
+        self.talk.submit(text)
 
     def typing(self) -> None:
         """Tell the room that the person types."""
-        self.transport.typing()
+        self.talk.typing()
 
     # How it stands
 
+    @property
+    def _status(self) -> ConnectionStatus:
+        return self.talk.last_change.status
+
     def standing(self) -> Standing:
         """Return how the conversation stands now."""
-        transport, change, now = self.transport, self.transport.last_change, self._loop.time()
+        transport, change = self.transport, self.talk.last_change
         return Standing(
             self.kind,
             change.status,
@@ -208,9 +198,9 @@ class Console:
             transport.config.reconnect.max_attempts,
             None if change.retry_at is None else max(0.0, change.retry_at - transport.now()),
             self.rtt,
-            len(transport.unsettled()),
+            self.talk.waiting,
             tuple(self._faults()),
-            self._typists.names(now),
+            self.talk.typists()[:MOST_TYPING],
         )
 
     @property
@@ -232,75 +222,50 @@ class Console:
                 faults.append(f"latency {seconds(self.proxy.up.latency)} each way")
         return faults
 
-    # What happens
+    # What the conversation shows
 
-    def _follow(self) -> None:
-        transport = self.transport
-        self._subscriptions = [
-            transport.on_message(self._on_event),
-            transport.on_receipt(self._on_receipt),
-            transport.on_status_change(self._on_status),
-        ]
+    def accepted(self, own: Own) -> None:
+        """Show an own message."""
+        self._show(Line("accepted", own.text, own.place.name, state=own.state))
 
-    def _say(self, text: str, *, warning: bool = False) -> None:
+    def settled(self, own: Own) -> None:
+        """Show what has become of an own message, once that is known."""
+        if own.left or own.state in _LOST:
+            self._lose(own, own.reason)
+        elif own.state is DeliveryState.ACKED or (own.receipt is not None and own.receipt.final):
+            took = self._loop.time() - own.accepted_at
+            if own.state is DeliveryState.ACKED and not own.waits:
+                self._rtt = took
+            late = own.waits or took > LATE
+            self._show(Line("delivered", own.text, own.place.name, state=own.state, waited=late))
+
+    def _lose(self, own: Own, reason: str) -> None:
+        self._show(Line("lost", own.text, state=DeliveryState.FAILED, reason=reason))
+
+    def heard(self, heard: Heard) -> None:
+        """Show a message from the server."""
+        message = heard.message
+        self._show(Line("message", content(message), message.sender, message.posted_at))
+
+    def notice(self, text: str, *, warning: bool = False) -> None:
+        """Show a line of the console's own."""
         self._show(Line("warning" if warning else "notice", text))
 
-    def _tell(self) -> None:
+    def moved(self, before: Place) -> None:
+        """Show where the conversation goes on."""
+        if (place := self.talk.place) is not None:
+            self.notice(f"From here on: {place.seen_from(before)}.")
+
+    def changed(self) -> None:
+        """Wake whoever waits for news."""
         self._news.set()
         self._changed()
 
-    def _on_event(self, event: ChatEvent) -> None:
-        match event.type:
-            case "message":
-                if event.message is not None:
-                    self._received(event.message)
-            case "typing":
-                self._typists.typed(event.sender, self._loop.time())
-            case "presence":
-                state = event.payload.get("state") if isinstance(event.payload, dict) else None
-                if state == "left":
-                    self._typists.stopped(event.sender)
-                if state in ("joined", "left") and event.sender != self.target.name:
-                    self._say(f"{event.sender} {state}.")
-            case "resync":
-                self._say(f"Messages may be missing here: {event.reason}.", warning=True)
-            case "unreadable":
-                self._say(f"A frame can't be read ({event.reason}): {_excerpt(event.payload)}", warning=True)
-            case "error":
-                self._say(f"The server complains: {_excerpt(event.payload)}", warning=True)
-            case _:
-                pass  # Statuses have their own way, and a server's other events aren't for reading.
-        self._changed()
-
-    def _received(self, message: ChatMessage) -> None:
-        self._typists.stopped(message.sender)
-        new = self._cursor.advance(message.id)
-        if new and not (message.sender == self.target.name and message.client_id in self._own):
-            self._show(Line("message", content(message), message.sender, message.posted_at))
-
-    def _on_receipt(self, receipt: Receipt) -> None:
-        own = self._own.settle(receipt.client_id) if receipt.final else None
-        if own is not None:
-            if receipt.error is not None:
-                self._lose(own.text, str(receipt.error))
-            else:
-                took = self._loop.time() - own.accepted_at
-                if receipt.state is DeliveryState.ACKED and not own.waits:
-                    self._rtt = took
-                late = own.waits or took > LATE
-                self._show(Line("delivered", own.text, self.target.name, state=receipt.state, waited=late))
-        self._tell()
-
-    def _lose(self, text: str, reason: str) -> None:
-        self.lost += 1
-        self._show(Line("lost", text, state=DeliveryState.FAILED, reason=reason))
-
-    def _on_status(self, change: StatusChange) -> None:
-        if change.status is not ConnectionStatus.CONNECTED:
-            self._own.let_wait()
+    def status(self, change: StatusChange) -> None:
+        """Show a change of status that a person should know of."""
         match change.status:
             case ConnectionStatus.CONNECTED:
-                self._say(self._greeting())
+                self.notice(self._greeting())
                 self._was_connected, self._down_at = True, None
             case ConnectionStatus.RECONNECTING:
                 if self._down_at is None:
@@ -309,15 +274,15 @@ class Console:
                     what = "The connection was lost" if self._was_connected else never
                     refused = not self._was_connected and change.reason.startswith("refused")
                     advice = " `chatlab serve` starts a server." if refused else ""
-                    self._say(f"{what} ({change.reason}); trying again.{advice}", warning=True)
+                    self.notice(f"{what} ({change.reason}); trying again.{advice}", warning=True)
             case ConnectionStatus.ERROR:
                 reason = change.reason
                 self._end(f"G{reason[1:]}." if reason.startswith("gave up") else f"Gave up: {reason}.")
-            case ConnectionStatus.DISCONNECTED if not self.leaving:
+            case ConnectionStatus.DISCONNECTED if not self.leaving and change.reason:
                 self._end(f"The server has ended the connection: {change.reason}.")
             case _:
                 pass
-        self._tell()
+        self.changed()
 
     def _greeting(self) -> str:
         if self._down_at is not None and self._was_connected:
@@ -326,10 +291,5 @@ class Console:
 
     def _end(self, text: str) -> None:
         self._down_at = None
-        self._say(f"{text} {self._hint}".rstrip(), warning=True)
+        self.notice(f"{text} {self._hint}".rstrip(), warning=True)
         self.ended.set()
-
-
-def _excerpt(payload: Any, limit: int = 200) -> str:
-    text = payload if isinstance(payload, str) else repr(payload)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

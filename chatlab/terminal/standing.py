@@ -7,6 +7,9 @@ from msgspec import Struct
 from chatlab.messages import ConnectionStatus
 from chatlab.terminal.lines import seconds
 
+MOST_TYPING = 3
+"""Names of typing people that are shown at most."""
+
 
 class Standing(Struct, frozen=True):
     """How a conversation stands now. Durations are seconds."""

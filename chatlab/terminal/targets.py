@@ -13,7 +13,7 @@ from chatlab.errors import SettingsError
 from chatlab.live import kinds
 from chatlab.live.kinds import make_config
 from chatlab.live.transport import ChatTransport
-from chatlab.settings import HeartbeatConfig, OutboxConfig, Url, parse_problem, redacted
+from chatlab.settings import AnyConfig, HeartbeatConfig, OutboxConfig, Url, parse_problem, redacted
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
 """More often than the default: whoever looks on wants to see the round trip, and soon that a link is dead."""
@@ -30,7 +30,6 @@ class Target(Struct, frozen=True, kw_only=True):
     name: str = "guest"
     dialect: str = "chatlab"
     history: int = 50
-    after: str | None = None
     outbox: OutboxConfig = OutboxConfig(overflow="reject")
 
     def __post_init__(self) -> None:
@@ -52,28 +51,31 @@ SETTINGS: dict[str, Any] = {"heartbeat": HEARTBEAT}
 """What a console sets otherwise than the defaults, where a transport knows it."""
 
 
-def make_transport(kind: str, target: Target) -> ChatTransport:
-    """Return a transport of that kind to the target, which lives on the running loop.
+def make_transport(config: AnyConfig) -> ChatTransport:
+    """Return a transport that lives on the running loop."""
+    return kinds.make_transport(config, loop="current")
+
+
+def config_of(kind: str, target: Target) -> AnyConfig:
+    """Return the settings of a transport of that kind to the target.
 
     Errors: `SettingsError` for a transport that there isn't, or settings that it can't have.
     """
     check_scheme(target.url)
     try:
-        config = make_config(
+        return make_config(
             kind,
             target.url,
             room=target.room,
             sender=target.name,
             dialect=target.dialect,
             history=target.history,
-            after=target.after,
             outbox=target.outbox,
             **SETTINGS,
         )
     except SettingsError as error:  # in the words of whoever has typed them
         told = re.sub(r"^\w+Config\.", "", str(error))
         raise SettingsError(re.sub(r"^sender:", "name:", told)) from None
-    return kinds.make_transport(config, loop="current")
 
 
 def check_scheme(url: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
@@ -15,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import ipywidgets as widgets
 
-from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
+from chatlab.errors import ChatError, InvalidMessage, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.kinds import make_transport
 from chatlab.live.portal import background_portal
@@ -23,13 +22,14 @@ from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.transport import ChatTransport
 from chatlab.luck import Luck
-from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.messages import ConnectionStatus
 from chatlab.settings import AnyConfig, WebSocketConfig
 from chatlab.trace import Step
-from chatlab.widgets.conversation import Conversation
 from chatlab.widgets.course import Course
+from chatlab.widgets.face import PanelFace
 from chatlab.widgets.fault_controls import FaultControls
 from chatlab.widgets.fold import Fold
+from chatlab.widgets.frames import FrameRecorder
 from chatlab.widgets.keepsake import Keepsake
 from chatlab.widgets.settings_form import SettingsForm
 from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
@@ -77,8 +77,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         config = config or WebSocketConfig(url=url, room=room, sender=sender)
         self.seed = secrets.randbits(32) if seed is None else seed
         self._uniform = Luck(self.seed).uniform(0, "backoff")
-        self.transport: ChatTransport | None = None
-        self._guard = threading.RLock()
         self._context = copy_context()  # in which ipykernel 7.0 finds the cell that it sends for
 
         self.messages = ChatLog()
@@ -87,7 +85,9 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.timeline = Timeline()
         self.form = SettingsForm(config)
         self._course = Course(self.timeline, self.seed)
-        self._talk = Conversation(self.messages, self.frames, self.badge, self._on_status)
+        self._recorder = FrameRecorder(self.frames)
+        self._face = PanelFace(self.messages, self.badge, self._make_transport, self._on_status)
+        self._talk = self._face.talk
         self._keepsake = Keepsake(self.messages.pacer, self.transcript)
         self.messages.on_change(self._keepsake.changed)
         self.messages.on_send(self.send)
@@ -118,83 +118,60 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     # What buttons, and cells, do
 
+    @property
+    def transport(self) -> ChatTransport | None:
+        """The transport that takes what is written now; None before the first message or connection."""
+        return self._talk.transport
+
     def connect(self) -> None:
-        """Connect with the settings of the form, at once; what is wrong with them is said in the log."""
+        """Connect with the settings of the form, at once; what is wrong with them is said in the log.
+
+        What was written for the same server, room and name goes along. What was written for others is left
+        behind, and marked so.
+        """
         try:
-            config = self.form.config()
+            self._talk.go(self.form.config())
         except SettingsError as error:
-            self._talk.notice(f"These settings can't be used: {error}")
+            self._face.notice(f"These settings can't be used: {error}")
             return
-        with self._guard:
-            old = self.transport
-            if old is None or old.config != config:
-                self.transport = self._make_transport(config)
-                if old is not None:
-                    self._take_over(old)
-            transport = self.transport
-            assert transport is not None
-            if transport.last_change.retry_at is not None:
-                transport.stop()  # and start again: who asks doesn't want to wait for the countdown
-            if transport.status in RESTING:
-                self._course.connecting()
-                self._uniform = Luck(self.seed).uniform(0, "backoff")
-            transport.start()
+        if self._talk.last_change.status in RESTING or self._talk.changing:
+            self._course.connecting()
+            self._uniform = Luck(self.seed).uniform(0, "backoff")
+        self._talk.start(at_once=True)
 
     def _make_transport(self, config: AnyConfig) -> ChatTransport:
-        transport = make_transport(config, uniform=lambda: self._uniform(), record=self._record)
-        self._talk.follow(transport)
-        return transport
+        return make_transport(config, uniform=lambda: self._uniform(), record=self._record)
 
     def _record(self, step: Step) -> None:
-        self._talk.record(step)
-        if self._talk.transport is not None:
-            self._course.measured(self._talk.transport.rtt, self._talk)
-
-    def _take_over(self, old: ChatTransport) -> None:
-        """The settings have changed: what the old transport has not settled goes out by the new one."""
-        old.stop()
-        for message in old.unsettled():
-            self._submit(message)
+        self._recorder.record(step)
+        if (transport := self.transport) is not None:
+            self._course.measured(transport.rtt, self._face)
 
     def disconnect(self) -> None:
         """Disconnect; unsettled messages stay in the outbox."""
-        if self.transport is not None:
-            self.transport.stop()
+        self._talk.stop()
 
     def send(self, text: str) -> Receipt | None:
         """Send a message, or say in the log why it can't be sent."""
         try:
-            return self._submit(OutgoingMessage(text=text, client_id=secrets.token_hex(8)), BRINGS_BACK)
-        except InvalidMessage as error:
-            self._refuse(error, BRINGS_BACK)
-            return None
-
-    def _submit(self, message: OutgoingMessage, hint: str = "") -> Receipt | None:
-        try:
             if self.transport is None:
-                self.transport = self._make_transport(self.form.config())
-            receipt = self.transport.submit(message)
-        except (InvalidMessage, OutboxFull, SettingsError) as error:
-            self._refuse(error, hint)
+                self._talk.go(self.form.config())
+            return self._talk.submit(text)
+        except (ChatError, InvalidMessage, SettingsError) as error:
+            self._face.notice(f"Not sent: {error}{BRINGS_BACK}")
             return None
-        self._talk.sent(receipt)
-        return receipt
-
-    def _refuse(self, error: Exception, hint: str) -> None:
-        self._talk.notice(f"Not sent: {error}{hint}")
 
     def _retry(self, id: str) -> None:
-        if (message := self._talk.own(id)) is not None:
-            self._submit(message)
-        else:
-            self._talk.notice("Not sent again: that message is from a file. Copy its text to say it anew.")
+        try:
+            self._talk.retry(id)
+        except (ChatError, InvalidMessage) as error:
+            self._face.notice(f"Not sent again: {error}.")
 
     def _tell_typing(self) -> None:
-        if self.transport is not None:
-            self.transport.typing()
+        self._talk.typing()
 
     def _note_fault(self, fault: str) -> None:
-        self._talk.mark("fault", fault)
+        self._face.mark("fault", fault)
         self._redraw()
 
     def _toggle_server(self) -> None:
@@ -208,8 +185,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def stop_server(self) -> None:
         """Kill the embedded server: connections are reset, and new ones refused."""
         if self.server is not None and self.server.running:
-            self._talk.outages.append((time.monotonic(), None))
-            self._talk.mark("fault", "server down")
+            self._face.outages.append((time.monotonic(), None))
+            self._face.mark("fault", "server down")
             self.server.stop_in_background(abrupt=True)
             self._server_button.description = "Start the server"
             self._redraw()
@@ -218,26 +195,25 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Start the embedded server again, on the same port and with the same history."""
         if self.server is not None and not self.server.running:
             self.server.start_in_background()
-            down_at, _ = self._talk.outages[-1]
-            self._talk.outages[-1] = (down_at, time.monotonic())
-            self._talk.mark("fault", "server up")
+            down_at, _ = self._face.outages[-1]
+            self._face.outages[-1] = (down_at, time.monotonic())
+            self._face.mark("fault", "server up")
             self._server_button.description = "Stop the server"
             self._redraw()
 
     def _on_status(self) -> None:
         self._redraw()
-        resting = self.transport is None or self.transport.status in RESTING
+        resting = self._talk.last_change.status in RESTING
         self._context.copy().run(setattr, self._disconnect_button, "disabled", resting)
 
     def _redraw(self) -> None:
-        self._course.redraw(self._talk)
+        self._course.redraw(self._face)
 
     def close(self) -> None:
         """Disconnect, stop what was started, and take the views off the page."""
         if self.comm is None:
             return
-        if self.transport is not None:
-            self.transport.stop()
+        self._talk.stop()
         if self.proxy is not None:
             background_portal().call(self.proxy.close)
         if self._folder is not None and self.server is not None:

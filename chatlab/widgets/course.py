@@ -11,7 +11,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.predict import RoundTrips, predict
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ConnectionStatus
-from chatlab.widgets.conversation import Conversation, since
+from chatlab.widgets.face import PanelFace, since
 from chatlab.widgets.views import Lane, Mark, Span, Timeline
 
 _ARTIST = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-timeline")
@@ -38,29 +38,29 @@ class Course:
         self._round_trips = RoundTrips(LOOPBACK)
         self._connected_at = time.monotonic()
 
-    def measured(self, rtt: float | None, talk: Conversation) -> None:
+    def measured(self, rtt: float | None, face: PanelFace) -> None:
         """Take note of the last round trip; the prediction is drawn again when the network is another one."""
         if self._round_trips.note(rtt):
-            self.redraw(talk)
+            self.redraw(face)
 
-    def redraw(self, talk: Conversation) -> None:
+    def redraw(self, face: PanelFace) -> None:
         """Draw soon, on a thread where a prediction holds nobody up; many requests make one drawing."""
         with self._guard:
             wanted, self._redrawing = not self._redrawing, True
         if wanted:
             with suppress(RuntimeError):  # At the interpreter's end connections close, and nobody looks.
-                _ARTIST.submit(self._draw, talk)
+                _ARTIST.submit(self._draw, face)
 
-    def _draw(self, talk: Conversation) -> None:
+    def _draw(self, face: PanelFace) -> None:
         with self._guard:
             self._redrawing = False
         now = time.monotonic()
-        transport = talk.transport
-        spans, marks = since(self._started_at, talk.spans, talk.marks)
+        transport = face.transport
+        spans, marks = since(self._started_at, face.spans, face.marks)
         lanes: list[Lane] = [{"name": "live", "spans": spans, "marks": marks}]
         if transport is not None and self._connected_at is not None:
             with suppress(SettingsError):  # What the model can't run has no prediction.
-                lanes.append(self._prediction(transport, talk.outages, self._connected_at, now))
+                lanes.append(self._prediction(transport, face.outages, self._connected_at, now))
         running = transport is not None and transport.status not in (
             ConnectionStatus.DISCONNECTED,
             ConnectionStatus.ERROR,

@@ -163,13 +163,19 @@ class FeedWidget(PacedWidget):
         path.write_text(self.document("jsonl" if path.suffix == ".jsonl" else "txt"), encoding="utf-8")
 
     def load(self, path: str | Path) -> int:
-        """Adds the rows of a file of JSON lines; returns how many.
+        """Adds the rows of a file of JSON lines; returns how many there are. One that is here stays as it is.
 
         Errors: `ValueError` naming the first line that is no row; then none is added.
         """
         rows = read_rows(path, self.row_type)
-        self.upsert_many(rows)
+        self._add(rows)
         return len(rows)
+
+    def _add(self, rows: Iterable[Row]) -> None:
+        """A file may be from anybody: its rows change none of those that are here."""
+        with self._lock:
+            new = [row for row in rows if self._history.get(str(row["id"])) is None]
+        self.upsert_many(new)
 
     def flush(self) -> float | None:
         """Says the latest notes, what is new, a part of an answer; after a quiet while, where it stands."""
@@ -242,7 +248,7 @@ class FeedWidget(PacedWidget):
             rows = rows_of(file.encode(), self.row_type)
         except ValueError as error:
             return answer | {"error": encodable(str(error))}
-        self.upsert_many(rows)
+        self._add(rows)
         return answer | {"rows": len(rows)}
 
     def _answer_rows(self, request: str, message: Message) -> None:

@@ -54,8 +54,8 @@ class FrameRow(msgspec.Struct, forbid_unknown_fields=True):
 class ChatLog(FeedWidget):
     """Messages with their ledger state, and a box to write in.
 
-    Rows: `id`, `at` (milliseconds since 1970), `sender`, `text`, `own` (bool), `state` ("" or a delivery
-    state), `reason` (why it was not delivered), `kind` ("message" or "notice").
+    Rows: `id`, `at` (milliseconds since 1970), `sender`, `text`, `own` (bool), `state` ("", a delivery state,
+    or "undelivered": left behind), `reason` (why it was not delivered), `kind` ("message" or "notice").
     """
 
     _esm = assets.module("chat_log.js")

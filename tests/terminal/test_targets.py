@@ -2,7 +2,7 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.live.kinds import TITLES, http_url, websocket_url
-from chatlab.terminal.targets import Target, check_scheme, make_transport
+from chatlab.terminal.targets import Target, check_scheme, config_of, make_transport
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_another_url_is_refused_with_the_likely_correction(url: str, likely: str
 )
 async def test_a_url_that_is_none_is_a_settings_error(url: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
-        make_transport("websocket", Target(url=url))
+        config_of("websocket", Target(url=url))
 
 
 async def test_every_transport_is_made_with_the_targets_settings() -> None:
-    target = Target(url="http://h", room="r", name="ada", history=3, after="e-7")
+    target = Target(url="http://h", room="r", name="ada", history=3)
     for kind in TITLES:
-        config = make_transport(kind, target).config
+        config = make_transport(config_of(kind, target)).config
         assert (config.room, config.sender, config.dialect) == ("r", "ada", "chatlab")
-        assert (config.history, config.after, config.outbox.overflow) == (3, "e-7", "reject")
+        assert (config.history, config.outbox.overflow) == (3, "reject")
 
 
 async def test_a_transport_that_there_is_not_is_refused_with_a_list() -> None:
     with pytest.raises(SettingsError, match=r"there is no 'pigeon'; choose one of .*websocket"):
-        make_transport("pigeon", Target(url="http://h"))
+        config_of("pigeon", Target(url="http://h"))

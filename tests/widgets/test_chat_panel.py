@@ -14,8 +14,8 @@ from ipywidgets.widgets.widget import _instances
 from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.live.server import EmbeddedServer
 from chatlab.widgets import keepsake
-from chatlab.widgets.conversation import _stream_kind
 from chatlab.widgets.fold import Fold
+from chatlab.widgets.frames import _stream_kind
 from chatlab.widgets.views import HEARTBEATS
 from tests.widgets.comms import PATIENCE, View
 
@@ -234,7 +234,7 @@ def test_a72_what_stays_in_the_notebook_follows_the_talk_and_is_plain_text(
     panel: ChatPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = Output(monkeypatch)
-    panel._talk.notice("not shown yet")
+    panel._face.notice("not shown yet")
     assert output.shown == []
     panel._ipython_display_()
     (widget, _), (text, display_id) = output.shown
@@ -242,7 +242,7 @@ def test_a72_what_stays_in_the_notebook_follows_the_talk_and_is_plain_text(
     assert "not shown yet" in widget["text/plain"]
     assert "text/html" not in widget  # else a code host shows it twice
     evil = "</pre></script><script>alert(1)</script>\u202e"
-    panel._talk.notice(evil)
+    panel._face.notice(evil)
     until(lambda: len(output.shown) == 3)
     latest, same_id = output.shown[-1]
     assert (same_id, text["text/html"].count("<")) == (display_id, 2)

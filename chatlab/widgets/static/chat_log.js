@@ -19,11 +19,12 @@ const STATES = {
   dropped: ["\u26a0", "dropped"],
   expired: ["\u26a0", "expired"],
   failed: ["\u26a0", "failed"],
+  undelivered: ["\u26a0", "not delivered"], // left behind by a conversation that went elsewhere; it may go there again
 };
 const GROUPED = 300_000; // milliseconds within which a person's messages stand under one name
 const RECALLED = 50; // texts of one's own that the arrow keys bring back
 const UNHEARD = "Not sent: the kernel doesn\u2019t answer. If it was started again, copy your text and run the cell again.";
-const LOST = new Set(["dropped", "expired", "failed"]);
+const LOST = new Set(["dropped", "expired", "failed", "undelivered"]);
 
 /** Splits text into text nodes and links; only http, https and mailto become links, and they show where they lead. */
 export function linked(doc, text) {
@@ -51,7 +52,13 @@ export function shortened(text) {
 /** A state and why it is so, which may begin with the state itself. */
 function because(state, why) {
   if (!why || why.startsWith(`${state}:`)) return why || state;
-  return `${state}: ${why}`;
+  return state === STATES.undelivered[1] ? `${state}, ${why}` : `${state}: ${why}`;
+}
+
+/** What stands below a message that came to nothing. */
+function explained(state, described) {
+  const said = described.length > REASON ? `${described.slice(0, REASON)}\u2026` : described;
+  return state === "undelivered" ? `N${said.slice(1)}` : `Not delivered \u2013 ${said}`;
 }
 
 export function typingText(names) {
@@ -113,7 +120,7 @@ function createMessage(doc, first) {
     setText(glyph, sign);
     setText(state, described);
     trouble.hidden = !lost;
-    setText(reason, lost ? `Not delivered \u2013 ${described.length > REASON ? `${described.slice(0, REASON)}\u2026` : described}` : "");
+    setText(reason, lost ? explained(row.state, described) : "");
     retry.hidden = !lost;
   }
 
@@ -217,7 +224,7 @@ function render({ model, el }) {
       return {
         ...message,
         update(next) {
-          if (next.state !== state && LOST.has(next.state)) announce(`Message ${because(next.state, visibleLine(next.reason))}`);
+          if (next.state !== state && LOST.has(next.state)) announce(`Message ${because(STATES[next.state][1], visibleLine(next.reason))}`);
           state = next.state;
           update(next);
         },

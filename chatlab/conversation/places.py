@@ -1,0 +1,56 @@
+"""Where a message belongs: a server, a room there, and the name of its writer."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
+
+from chatlab.live.kinds import http_url
+from chatlab.settings import AnyConfig, FallbackConfig, Url
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Place(Struct, frozen=True):
+    """A server, by the same root URL for all transports, a room, a name, and the dialect spoken there."""
+
+    server: Url
+    room: str
+    name: str
+    dialect: str
+
+    @property
+    def log(self) -> tuple[str, str, str]:
+        """What identifies the room's log, whoever reads it."""
+        return self.server, self.room, self.dialect
+
+    def seen_from(self, here: Place | None) -> str:
+        """Return the room, and what else is different there."""
+        words = f"room {self.room}"
+        if here is None or here.server != self.server:
+            words += f" at {self.server}"
+        if here is None or here.name != self.name:
+            words += f", as {self.name}"
+        if here is None or here.dialect != self.dialect:
+            words += f", in the {self.dialect} dialect"
+        return words
+
+
+def place_of(config: AnyConfig) -> Place:
+    """Return the place that settings lead to."""
+    first = config.first if isinstance(config, FallbackConfig) else config
+    return Place(server_of(first.url), first.room, first.sender, first.dialect_name)
+
+
+def server_of(url: str) -> Url:
+    """Return the root URL of a server, one and the same for the addresses of all its transports.
+
+    User and query count: another one may lead elsewhere. The password doesn't.
+    """
+    parts = urlsplit(http_url(url))
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    user = f"{parts.username}@" if parts.username else ""
+    port = parts.port or _PORTS[parts.scheme]
+    root = parts._replace(netloc=f"{user}{host}:{port}", path=parts.path.rstrip("/"), fragment="")
+    return Url(urlunsplit(root))

@@ -1,0 +1,173 @@
+"""A conversation's face in a panel: rows of messages, a status, and the spans of a timeline."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from chatlab.conversation import Conversation, Heard, Own, Place
+from chatlab.live.kinds import KINDS
+from chatlab.live.transport import ChatTransport
+from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
+from chatlab.settings import AnyConfig, FallbackConfig
+from chatlab.widgets.views import ChatLog, Mark, Span, StatusBadge
+
+MOST_SPANS = 500
+RETRYING = "“Retry” beside each sends it."
+LEFT = "undelivered"
+"""The state of a row whose message was left behind; the others are the ledger's."""
+
+
+class PanelFace:
+    """Shows a conversation in the views of a panel.
+
+    Times are seconds on the monotonic clock; `redraw` is called after every change of status.
+    """
+
+    def __init__(
+        self,
+        log: ChatLog,
+        badge: StatusBadge,
+        make: Callable[[AnyConfig], ChatTransport],
+        redraw: Callable[[], None],
+    ) -> None:
+        self._log = log
+        self._badge = badge
+        self._redraw = redraw
+        self._series = secrets.token_hex(8)  # what was loaded from a file has ids of another
+        self._numbers = count(1)
+        self._epoch = time.time() - time.monotonic()
+        self._typing: tuple[str, ...] = ()
+        self._waiting = 0
+        self.talk = Conversation(self, make=make, retrying=RETRYING)
+        self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
+        self.marks: deque[Mark] = deque(maxlen=MOST_SPANS)
+        self.outages: list[tuple[float, float | None]] = []
+
+    @property
+    def transport(self) -> ChatTransport | None:
+        """The transport that takes what is written now."""
+        return self.talk.transport
+
+    def mark(self, kind: str, label: str) -> None:
+        """Note on the timeline that something happens now."""
+        self.marks.append({"kind": kind, "label": label, "at": time.monotonic()})
+
+    # What the conversation shows
+
+    def accepted(self, own: Own) -> None:
+        """Add a row for an own message."""
+        state, reason = _standing(own)
+        self._log.upsert(
+            {
+                "id": own.key,
+                "at": own.written_at * 1000,
+                "sender": own.place.name,
+                "text": own.text,
+                "own": True,
+                "state": state,
+                "reason": reason,
+                "kind": "message",
+            }
+        )
+
+    def settled(self, own: Own) -> None:
+        """Change the state in an own message's row."""
+        state, reason = _standing(own)
+        self._log.update(own.key, state=state, reason=reason)
+
+    def heard(self, heard: Heard) -> None:
+        """Add a row for a message from the server."""
+        message = heard.message
+        self._log.upsert(
+            {
+                "id": heard.key,
+                "at": _posted_at(message) * 1000,
+                "sender": message.sender,
+                "text": message.text if message.data is None else f"({len(message.data):,} bytes)",
+                "own": heard.own,
+                "state": "acked" if heard.own else "",
+                "kind": "message",
+            }
+        )
+
+    def notice(self, text: str, *, warning: bool = False) -> None:
+        """Add a line that is no message."""
+        row = f"notice-{self._series}-{next(self._numbers)}"
+        self._log.upsert(
+            {"id": row, "at": time.time() * 1000, "sender": "", "text": text, "own": False, "kind": "notice"}
+        )
+
+    def moved(self, before: Place) -> None:
+        """Add a line between what was said in one place and in another."""
+        if (place := self.talk.place) is not None:
+            self.notice(f"From here on: {place.seen_from(before)}.")
+
+    def changed(self) -> None:
+        """Show who types, and how many messages are under way."""
+        if (typing := self.talk.typists()) != self._typing:
+            self._typing = typing
+            self._log.set_typing(typing)
+        if (waiting := self.talk.waiting) != self._waiting:
+            self._waiting = waiting
+            self._badge.show_waiting(waiting)
+
+    def status(self, change: StatusChange) -> None:
+        """Show a status in the badge and on the timeline."""
+        transport = self.transport
+        if transport is None:
+            return
+        now = transport.now()
+        if not self.spans or self.spans[-1]["status"] != change.status:
+            if self.spans:
+                self.spans[-1]["end"] = now
+            self.spans.append({"status": change.status.value, "start": now, "end": None})
+        if change.attempt and change.retry_at is None and change.status == "reconnecting":
+            self.marks.append({"kind": "attempt", "label": f"attempt {change.attempt}", "at": now})
+        self._badge.show(
+            change.status.value,
+            change.reason,
+            attempt=0 if change.status is ConnectionStatus.CONNECTED else change.attempt,
+            max_attempts=transport.config.reconnect.max_attempts,
+            retry_in=None if change.retry_at is None else change.retry_at - now,
+            code=change.code,
+            at=(self._epoch + now) * 1000,
+            details=_details(transport),
+        )
+        self._redraw()
+
+
+def _standing(own: Own) -> tuple[str, str]:
+    return (LEFT if own.left else own.state.value), own.reason
+
+
+def _posted_at(message: ChatMessage) -> float:
+    return time.time() if message.posted_at is None else message.posted_at.timestamp()
+
+
+def _details(transport: ChatTransport) -> str:
+    """Return what a connection is, a line each: the transport in use, the address, room and name."""
+    config = transport.config
+    used = next(kind.title for kind in KINDS.values() if kind.config.__name__ == transport.kind)
+    if isinstance(config, FallbackConfig):
+        used += f", of {len(config.transports)} to fall back on"
+        config = config.first
+    return f"{used}\n{config.url}\nroom {config.room}, as {config.sender}"
+
+
+def since(start: float, spans: Sequence[Span], marks: Sequence[Mark]) -> tuple[list[Span], list[Mark]]:
+    """Return spans and marks with times counted from `start`."""
+    shifted: list[Span] = [
+        {
+            "status": span["status"],
+            "start": span["start"] - start,
+            "end": None if span["end"] is None else span["end"] - start,
+        }
+        for span in spans
+    ]
+    return shifted, [
+        {"kind": mark["kind"], "label": mark["label"], "at": mark["at"] - start} for mark in marks
+    ]

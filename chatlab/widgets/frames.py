@@ -1,0 +1,107 @@
+"""The frames of a transport's steps, written into the frame log of a panel."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from itertools import count
+
+from chatlab.trace import Step
+from chatlab.transports.machine import (
+    Answered,
+    Close,
+    Closed,
+    Effect,
+    Event,
+    Fetch,
+    Opened,
+    OpenWebSocket,
+    Ping,
+    Pong,
+    Received,
+    ReceivedBytes,
+    Send,
+    SendBytes,
+)
+from chatlab.widgets.views import FrameLog
+
+_EVENT = re.compile(rb"^event: ?(.{1,40})$", re.MULTILINE)
+_TYPE = re.compile(r'"type"\s*:\s*"([^"]{1,40})"')
+
+
+class FrameRecorder:
+    """Writes what goes over the wire into a log; steps have times on the monotonic clock."""
+
+    def __init__(self, frames: FrameLog) -> None:
+        self._frames = frames
+        self._series = secrets.token_hex(8)  # what was loaded from a file has ids of another
+        self._numbers = count(1)
+        self._epoch = time.time() - time.monotonic()
+
+    def record(self, step: Step) -> None:
+        """Show the frames of a step."""
+        rows = [frame for thing in (step.event, *step.effects) if (frame := _frame(thing)) is not None]
+        at = (self._epoch + step.at) * 1000
+        self._frames.upsert_many(
+            {
+                "id": f"frame-{self._series}-{next(self._numbers)}",
+                "at": at,
+                "direction": direction,
+                "kind": kind,
+                "size": len(data),
+                "text": shown(data),
+            }
+            for direction, kind, data in rows
+        )
+
+
+def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
+    """Return the direction, kind and payload of an event or effect that concerns the wire."""
+    match thing:
+        case Received(data=text):
+            return "down", _kind(text), text.encode()
+        case Send(data=text):
+            return "up", _kind(text), text.encode()
+        case ReceivedBytes(data=data):
+            return "down", _stream_kind(data), data
+        case Fetch(purpose=purpose, request=request):
+            query = "&".join(f"{name}={value}" for name, value in request.query.items())
+            line = f"{request.method} {request.path}?{query}\n{request.body}"
+            return "up", purpose, line.strip().encode()
+        case Answered(answer=answer):
+            return "down", str(answer.status), answer.body
+        case SendBytes(data=data):
+            return "up", "binary", data
+        case Ping(id=number):
+            return "up", "ping", str(number).encode()
+        case Pong(id=number):
+            return "down", "pong", str(number).encode()
+        case OpenWebSocket(query=query):
+            return "local", "open", " ".join(f"{name}={value}" for name, value in query.items()).encode()
+        case Opened(protocol=protocol):
+            return "local", "opened", protocol.encode()
+        case Closed(failure=failure):
+            return "local", "closed", str(failure).encode()
+        case Close(code=code, reason=reason):
+            return "local", "close", f"{code} {reason}".strip().encode()
+        case _:
+            return None
+
+
+def _stream_kind(data: bytes) -> str:
+    """Return the name of the first event in a piece of a stream; "comment" where there is nothing else."""
+    if event := _EVENT.search(data, 0, 200):
+        return event[1].decode("utf-8", "replace")
+    lines = data.splitlines()
+    return "comment" if any(lines) and all(line[:1] in (b"", b":") for line in lines) else "bytes"
+
+
+def _kind(text: str) -> str:
+    found = _TYPE.search(text, 0, 200)
+    return found[1] if found else "text"
+
+
+def shown(data: bytes) -> str:
+    """Return a payload as text; bytes that aren't text are escaped."""
+    return data.decode("utf-8", "backslashreplace")

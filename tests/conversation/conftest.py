@@ -1,0 +1,3 @@
+from tests.conversation.faces import quick
+
+__all__ = ["quick"]
