@@ -24,6 +24,8 @@ SCRATCH = ROOT / "build" / "test"
 SLOWEST = 20
 WORKERS = min(os.cpu_count() or 2, 8) + 1
 """Processes of a lane that spreads its tests: one more than there are cores, since many tests wait."""
+PATIENCE = 10.0
+"""Seconds that a lane has to end when it is interrupted."""
 STEP = 20
 """Per cent of a lane's tests after which a line says how far it is."""
 _PROGRESS = re.compile(r"^[.sFExX]*\s*\[ *(\d+)%\]$")
@@ -122,10 +124,20 @@ class Lanes:
                     done.result()
             except BaseException:
                 self._ended = True
-                for process in list(self._running):
-                    process.send_signal(signal.SIGINT)
+                self._stop()
                 raise
         return results
+
+    def _stop(self) -> None:
+        """Interrupt what runs, and end what ignores that, as whatever a shell has in the background does."""
+        running = list(self._running)
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.terminate()
 
     def _lane(self, lane: Lane) -> Result:
         begun = time.monotonic()

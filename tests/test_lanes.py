@@ -155,15 +155,21 @@ import sys
 from pathlib import Path
 from tests import lanes
 lanes.SCRATCH = Path(sys.argv.pop())
-code = "import os, time; print(os.getpid(), file=open('{file}', 'w'), flush=True); time.sleep(300)"
+lanes.PATIENCE = 0.2
+code = "{deaf}import os, time; print(os.getpid(), file=open('{file}', 'w'), flush=True); time.sleep(300)"
 lanes.ROWS["test"] = ((lanes.Lane("long", ((sys.executable, "-c", code),)),),)
 lanes.command_line()
 """
 
 
-def test_what_is_told_to_end_ends_its_lanes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "deaf",
+    ["", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "],
+    ids=["", "in the background"],
+)
+def test_what_is_told_to_end_ends_its_lanes(tmp_path: Path, deaf: str) -> None:
     file = tmp_path / "pid"
-    code = STOPPED.format(file=file)
+    code = STOPPED.format(file=file, deaf=deaf)
     with subprocess.Popen(
         [sys.executable, "-c", code, "test", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as running:
