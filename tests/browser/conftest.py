@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.jupyter import Lab, serve_lab
 from tests.browser.kernels import INSTALLED, OLD, provide
 from tests.requirements import find
+
+expect.set_options(timeout=30_000)  # ms; the 5 s that are usual are too few where others work too
 
 
 @pytest.fixture(scope="session")
