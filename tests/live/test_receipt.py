@@ -10,6 +10,7 @@ import pytest
 
 from chatlab.errors import ChatSendError, InvalidMessage
 from chatlab.live.receipt import Receipt, Receipts
+from chatlab.live.waiter import Waiter
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.transports.machine import Settle
 from tests.live.watch import PATIENCE, until
@@ -34,6 +35,28 @@ async def test_sent_is_final_only_where_there_are_no_acks() -> None:
     assert (with_acks.final, without.final) == (False, True)
     assert await without.settled() is S.SENT
     assert repr(without) == "Receipt('a', sent)"
+
+
+class Quick(Waiter, kw_only=True):
+    """Somebody on another thread, who has sent the same id again before `wake` returns."""
+
+    receipts: Receipts
+    again: list[Receipt]
+
+    def wake(self) -> bool:
+        self.again.append(self.receipts.new(OutgoingMessage(text="y", client_id="a")))
+        return True
+
+
+async def test_the_id_of_a_settled_message_is_free_before_anybody_hears_of_it() -> None:
+    receipts, one = accepted()
+    quick = Quick(receipts=receipts, again=[])
+    one._waiters.append(quick)
+    receipts.settle(settle(S.ACKED))
+    (again,) = quick.again
+    assert (one.state, again.state, len(receipts)) == (S.ACKED, S.QUEUED, 1)
+    receipts.settle(settle(S.SENT))
+    assert again.state is S.SENT
 
 
 async def test_A93_a_transport_that_gives_up_ends_the_wait_of_who_asked_for_that() -> None:

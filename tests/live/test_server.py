@@ -496,6 +496,14 @@ async def test_a76_a_foreign_or_null_origin_is_refused(server: EmbeddedServer, o
     assert "evil" not in response.text
 
 
+async def test_a76_a_foreign_origin_behind_the_own_one_is_refused(server: EmbeddedServer) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for origins in ([server.url, "https://evil.example"], ["https://evil.example", server.url]):
+            headers = [("Origin", origin) for origin in origins]
+            response = await client.get(f"{server.url}/messages?room=lobby", headers=headers)
+            assert response.status_code == 403
+
+
 async def test_a76_no_origin_the_own_one_and_allowed_ones_may() -> None:
     async with EmbeddedServer(allowed_origins=["https://Lab.example"]) as server:
         for origin in (None, server.url, "https://lab.example"):

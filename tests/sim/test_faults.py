@@ -14,7 +14,15 @@ from chatlab.experiment.worlds import run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
+from chatlab.sim.faults import (
+    AnyFault,
+    ConnectionReset,
+    HalfOpen,
+    NoPong,
+    Partition,
+    ServerDown,
+    ServerRestart,
+)
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Closed, Deliver
@@ -135,6 +143,27 @@ def test_a_long_partition_is_found_and_survived() -> None:
     result = happen(Partition(at=15.0, duration=20.0), script=script)
     assert result.metrics["attempts"] == 6
     assert (result.metrics["delivered"], result.metrics["lost"], result.metrics["duplicated"]) == (2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        (Partition(at=15.0, duration=20.0), Partition(at=16.0, duration=1.0)),
+        (HalfOpen(at=15.0, duration=20.0), HalfOpen(at=16.0, duration=1.0)),
+        (ServerDown(at=15.0, duration=20.0), ServerDown(at=16.0, duration=1.0)),
+        (
+            ServerDown(at=15.0, duration=20.0, people=("person-1",)),
+            ServerDown(at=16.0, duration=1.0, people=("person-1",)),
+        ),
+        (NoPong(at=15.0, duration=20.0), NoPong(at=16.0, duration=1.0)),
+    ],
+    ids=["partition", "half_open", "server_down", "front_end_down", "no_pong"],
+)
+def test_a_short_fault_within_a_long_one_does_not_end_it(long: AnyFault, short: AnyFault) -> None:
+    alone, both = happen(long), happen(long, short)
+    assert len(connected(alone, "person-1")) > 1, "the long one is noticed"
+    for person in alone.people:
+        assert connected(both, person) == connected(alone, person)
 
 
 def test_a_share_of_the_people_is_hit_by_luck() -> None:
