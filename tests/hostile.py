@@ -143,6 +143,7 @@ ROWS: dict[str, Row] = {
     "A104": Row("panel, console", "ids and names that a peer chooses change nobody else's message"),
     "A105": Row("panel, console", "without acks, what was sent doesn't wait for ever"),
     "A106": Row("panel, console", "a note of typing outlives nobody"),
+    "A107": Row("panel, console", "whatever fails as somebody connects or sends is said, and ends nothing"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

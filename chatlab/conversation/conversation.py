@@ -25,11 +25,12 @@ from typing import Any
 from msgspec import Struct
 
 from chatlab.conversation.face import Face, Heard
+from chatlab.conversation.failures import explain
 from chatlab.conversation.logs import Log, Logs
 from chatlab.conversation.own import REASON, Own, OwnMessages
 from chatlab.conversation.places import Place, place_of
 from chatlab.conversation.typists import Typists
-from chatlab.errors import ChatError, ChatSendError, InvalidMessage
+from chatlab.errors import ChatError, ChatSendError
 from chatlab.live.kinds import make_transport
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt
@@ -209,10 +210,15 @@ class Conversation:
         if left:
             were = "1 message was" if left == 1 else f"{left} messages were"
             self._face.notice(f"{were} left behind here. {self._retrying}".rstrip())
-        if self._wanted:
-            use.transport.start()
-        else:
+        if not self._wanted:
             self._face.status(self.last_change)
+        else:
+            try:
+                use.transport.start()
+            except (Exception, SystemExit) as error:
+                self._wanted = False
+                self._face.notice(f"Not connected: {explain(error)}.", warning=True)
+                self._face.status(self.last_change)
         self._face.changed()
 
     def _resume(self, use: _Use) -> None:
@@ -228,8 +234,8 @@ class Conversation:
         own.holder = transport
         try:
             receipt = transport.submit(own.message, again=True)
-        except (ChatError, InvalidMessage) as error:
-            self._give_up(own, DeliveryState.FAILED, str(error))
+        except (Exception, SystemExit) as error:
+            self._give_up(own, DeliveryState.FAILED, explain(error))
             return
         own.receipt = own.receipt or receipt
         if own.state is not receipt.state:

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import NamedTuple
 
-from chatlab.errors import ChatError, InvalidMessage, OutboxFull, SettingsError
+from chatlab.conversation import explain
+from chatlab.errors import ChatError
 from chatlab.live.kinds import TITLES
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import redacted
@@ -58,8 +59,10 @@ async def _carry_out(command: Command, console: Console, name: str, argument: st
             raise EOFError
         try:
             return await command.run(console, argument)
-        except (SettingsError, InvalidMessage, OutboxFull) as error:
-            raise CommandError(f"{name}: {error}") from None
+        except (CommandError, EOFError):
+            raise
+        except Exception as error:
+            raise CommandError(f"{name}: {explain(error)}") from None
 
 
 async def _help(console: Console, argument: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chatlab.conversation import Conversation, Heard, Own, Place, place_of
+from chatlab.conversation import Conversation, Heard, Own, Place, explain, explain_end, place_of
 from chatlab.errors import OutboxFull, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.transport import ChatTransport
@@ -85,7 +85,10 @@ class Console:
     def start(self) -> None:
         """Begin to connect, or begin anew after having given up."""
         self.ended.clear()
-        self.talk.start()
+        try:
+            self.talk.start()
+        except Exception as error:
+            self._end(f"Not connected: {explain(error)}.")
 
     async def quiet(self) -> None:
         """Wait until it has been connected and nothing is unsettled."""
@@ -275,11 +278,9 @@ class Console:
                     refused = not self._was_connected and change.reason.startswith("refused")
                     advice = " `chatlab serve` starts a server." if refused else ""
                     self.notice(f"{what} ({change.reason}); trying again.{advice}", warning=True)
-            case ConnectionStatus.ERROR:
-                reason = change.reason
-                self._end(f"G{reason[1:]}." if reason.startswith("gave up") else f"Gave up: {reason}.")
-            case ConnectionStatus.DISCONNECTED if not self.leaving and change.reason:
-                self._end(f"The server has ended the connection: {change.reason}.")
+            case ConnectionStatus.ERROR | ConnectionStatus.DISCONNECTED if end := explain_end(change):
+                if change.status is ConnectionStatus.ERROR or not self.leaving:
+                    self._end(end)
             case _:
                 pass
         self.changed()

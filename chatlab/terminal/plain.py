@@ -13,7 +13,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import TextIO
 
-from chatlab.errors import ChatError, InvalidMessage
+from chatlab.conversation import explain
+from chatlab.errors import ChatError
 from chatlab.live.signals import on_signals
 from chatlab.terminal.commands import obey
 from chatlab.terminal.console import Console
@@ -96,9 +97,9 @@ async def _speak(console: Console, paper: Paper, *, commands: bool) -> bool:
                 return good
             except ChatError as error:
                 paper.show(Line("warning", f"{error}."))
-            except InvalidMessage as error:
+            except Exception as error:
                 good = False
-                paper.show(Line("warning", f"Not sent: {error}."))
+                paper.show(Line("warning", f"Not sent: {explain(error)}."))
     try:
         async with asyncio.timeout(PATIENCE):
             await console.quiet()

@@ -14,7 +14,8 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from chatlab.errors import ChatError, InvalidMessage
+from chatlab.conversation import explain
+from chatlab.errors import ChatError
 from chatlab.live.signals import on_signals
 from chatlab.terminal.commands import COMMANDS, obey
 from chatlab.terminal.console import Console
@@ -98,8 +99,8 @@ class Screen:
         elif line.strip():
             try:
                 self._console.submit(line[1:] if line.startswith("//") else line)
-            except (ChatError, InvalidMessage) as error:
-                self._show(Line("warning", f"Not sent: {error}."))
+            except Exception as error:
+                self._show(Line("warning", f"Not sent: {explain(error)}."))
         self._typed_at = -TYPING_GAP
         return False
 

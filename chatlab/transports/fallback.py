@@ -83,6 +83,7 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
+from chatlab.transports.standing import ASKED
 
 MakeMachine = Callable[[TransportConfig, Ledger, Links], Machine]
 """Makes the machine of one of the transports, on a shared ledger."""
@@ -220,7 +221,7 @@ class FallbackMachine:
             self._give(self._current, event, now, out)
         elif self._wait_until < inf:
             self._wait_until = inf
-            self._notify(StatusChange(ConnectionStatus.DISCONNECTED, "asked to disconnect"), out)
+            self._notify(StatusChange(ConnectionStatus.DISCONNECTED, ASKED), out)
 
     def _take(
         self,

@@ -23,6 +23,9 @@ from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.failures import is_senseless, judge, unauthorized
 from chatlab.transports.machine import Effect, Failure, Notify
 
+ASKED = "asked to disconnect"
+"""The reason of a disconnection that the application wants."""
+
 
 class Next(Struct, frozen=True):
     """What to do after a failure; `at` is when, for a retry."""
@@ -74,7 +77,7 @@ class Standing:
         self.backoff.reset()
         self._renewed = False
 
-    def leave(self, out: list[Effect], reason: str = "asked to disconnect", code: int | None = None) -> None:
+    def leave(self, out: list[Effect], reason: str = ASKED, code: int | None = None) -> None:
         """The transport is disconnected, as the application wants."""
         self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=code)
 

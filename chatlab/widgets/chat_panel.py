@@ -6,7 +6,8 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +15,8 @@ from weakref import WeakValueDictionary
 
 import ipywidgets as widgets
 
-from chatlab.errors import ChatError, InvalidMessage, SettingsError
+from chatlab.conversation import explain
+from chatlab.errors import SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.kinds import make_transport
 from chatlab.live.portal import background_portal
@@ -36,7 +38,7 @@ from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
 
 RESTING = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 """Statuses in which a transport does nothing until it is asked to connect."""
-BRINGS_BACK = ". The up arrow in the empty box brings the text back."
+BRINGS_BACK = " The up arrow in the empty box brings the text back."
 """What to do about a text that was refused when it had just been written."""
 
 
@@ -124,20 +126,29 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         return self._talk.transport
 
     def connect(self) -> None:
-        """Connect with the settings of the form, at once; what is wrong with them is said in the log.
+        """Connect with the settings of the form, at once; whatever fails is said in the log.
 
         What was written for the same server, room and name goes along. What was written for others is left
         behind, and marked so.
         """
+        with self._reporting("Not connected"):
+            try:
+                self._talk.go(self.form.config())
+            except SettingsError as error:
+                self._face.notice(f"These settings can't be used: {error}", warning=True)
+                return
+            if self._talk.last_change.status in RESTING or self._talk.changing:
+                self._course.connecting()
+                self._uniform = Luck(self.seed).uniform(0, "backoff")
+            self._talk.start(at_once=True)
+
+    @contextmanager
+    def _reporting(self, what: str, advice: str = "") -> Iterator[None]:
+        """Say in the log what fails, and let nothing of it out: nobody hears what a button raises."""
         try:
-            self._talk.go(self.form.config())
-        except SettingsError as error:
-            self._face.notice(f"These settings can't be used: {error}")
-            return
-        if self._talk.last_change.status in RESTING or self._talk.changing:
-            self._course.connecting()
-            self._uniform = Luck(self.seed).uniform(0, "backoff")
-        self._talk.start(at_once=True)
+            yield
+        except (Exception, SystemExit) as error:
+            self._face.notice(f"{what}: {explain(error)}.{advice}", warning=True)
 
     def _make_transport(self, config: AnyConfig) -> ChatTransport:
         return make_transport(config, uniform=lambda: self._uniform(), record=self._record)
@@ -149,23 +160,20 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def disconnect(self) -> None:
         """Disconnect; unsettled messages stay in the outbox."""
-        self._talk.stop()
+        with self._reporting("Not disconnected"):
+            self._talk.stop()
 
     def send(self, text: str) -> Receipt | None:
         """Send a message, or say in the log why it can't be sent."""
-        try:
+        with self._reporting("Not sent", BRINGS_BACK):
             if self.transport is None:
                 self._talk.go(self.form.config())
             return self._talk.submit(text)
-        except (ChatError, InvalidMessage, SettingsError) as error:
-            self._face.notice(f"Not sent: {error}{BRINGS_BACK}")
-            return None
+        return None
 
     def _retry(self, id: str) -> None:
-        try:
+        with self._reporting("Not sent again"):
             self._talk.retry(id)
-        except (ChatError, InvalidMessage) as error:
-            self._face.notice(f"Not sent again: {error}.")
 
     def _tell_typing(self) -> None:
         self._talk.typing()
@@ -177,10 +185,11 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _toggle_server(self) -> None:
         """Stop the embedded server as a crash would, or start it again with its history."""
         assert self.server is not None
-        if self.server.running:
-            self.stop_server()
-        else:
-            self.start_server()
+        with self._reporting("The server could not be started or stopped"):
+            if self.server.running:
+                self.stop_server()
+            else:
+                self.start_server()
 
     def stop_server(self) -> None:
         """Kill the embedded server: connections are reset, and new ones refused."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from chatlab.conversation import Conversation, Heard, Own, Place
+from chatlab.conversation import Conversation, Heard, Own, Place, explain_end
 from chatlab.live.kinds import KINDS
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
@@ -137,6 +137,8 @@ class PanelFace:
             at=(self._epoch + now) * 1000,
             details=_details(transport),
         )
+        if end := explain_end(change):
+            self.notice(f"{end} “Connect” tries again.", warning=True)
         self._redraw()
 
 

@@ -8,10 +8,12 @@ import pytest
 
 from chatlab import ChatPanel
 from chatlab.conversation import Conversation
+from chatlab.errors import ChatError
 from chatlab.live.kinds import make_config
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import OutboxConfig, ReconnectConfig
 from chatlab.terminal import targets
+from chatlab.terminal.commands import obey
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import Line
 from chatlab.terminal.targets import Target
@@ -27,6 +29,9 @@ class Person(Protocol):
 
     async def change(self, what: str, value: str) -> None:
         """Change the transport, another setting, the room, the name or the server."""
+
+    async def ask(self, what: str, value: str) -> None:
+        """Change something as a user interface does, which says what fails."""
 
     def say(self, text: str) -> None:
         """Write a message."""
@@ -67,6 +72,9 @@ class AtPanel:
         self.panel.connect()
         if not running:
             self.panel.disconnect()
+
+    async def ask(self, what: str, value: str) -> None:
+        await self.change(what, value)
 
     def say(self, text: str) -> None:
         assert self.panel.send(text)
@@ -117,6 +125,12 @@ class AtConsole:
                     await self.console.go(url=value)
                 case _:
                     await self.console.go(**{what: value})
+
+    async def ask(self, what: str, value: str) -> None:
+        try:
+            self.lines.append(Line("answer", await obey(self.console, f"/{what} {value}")))
+        except ChatError as error:
+            self.lines.append(Line("warning", f"{error}."))
 
     def say(self, text: str) -> None:
         self.console.submit(text)

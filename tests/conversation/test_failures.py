@@ -1,0 +1,245 @@
+"""Whatever fails as somebody connects or sends is said where they look, and the conversation goes on."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from chatlab.conversation import explain, explain_end
+from chatlab.dialects import ChatlabDialect
+from chatlab.errors import ChatError, ConnectError, OutboxFull
+from chatlab.live.kinds import make_config
+from chatlab.live.server import EmbeddedServer
+from chatlab.messages import ConnectionStatus, StatusChange
+from chatlab.terminal.console import Console
+from chatlab.terminal.lines import Line
+from chatlab.terminal.plain import run_plain
+from chatlab.terminal.screen import Screen
+from chatlab.terminal.targets import Target
+from tests.conversation.faces import AtPanel, connected
+from tests.conversation.test_faces import Face, at, faces
+from tests.live.watch import until
+
+ERRORS = [ZeroDivisionError("s3cret"), KeyError("s3cret"), SystemExit("s3cret")]
+errors = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+
+
+class Mine(ChatlabDialect):
+    """A dialect with a mistake in one of its functions, which can be mended."""
+
+    name = "mine"
+
+    def __init__(self, where: str, error: BaseException) -> None:
+        self.works = False
+        working = getattr(self, where)
+
+        def broken(*args: Any, **kwargs: Any) -> Any:
+            if self.works:
+                return working(*args, **kwargs)
+            raise error
+
+        setattr(self, where, broken)
+
+
+@faces
+@pytest.mark.parametrize(
+    ("what", "value", "words"),
+    [
+        ("server", "ws://[::1/ws", "Invalid IPv6 URL"),
+        ("server", "ws://h:99999/ws", "Port out of range"),
+        ("server", "ws://", "names a host"),
+        ("server", "h:80", "ws://"),
+        ("server", "ws://u:s3cret@h℀/ws", "a host or a port that is none"),
+        ("room", "x" * 10_000, "200"),
+        ("name", "x" * 10_000, "200"),
+    ],
+    ids=lambda value: value[:20],
+)
+async def test_A107_settings_that_cant_be_used_are_said_and_all_stays(
+    face: Face, what: str, value: str, words: str
+) -> None:
+    async with EmbeddedServer() as server, at(face, server.url) as ada:
+        await connected(ada)
+        await ada.ask(what, value)
+        assert words in ada.notices()
+        assert "s3cret" not in ada.notices()
+        ada.say("still here")
+        await until(lambda: ada.states() == {"still here": "acked"})
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind"), [("text", "long_polling"), ("matrix", "sse"), ("text", "fallback")]
+)
+async def test_A107_a_dialect_that_a_transport_cant_speak_is_said(dialect: str, kind: str) -> None:
+    async with EmbeddedServer() as server, at(AtPanel, server.url) as ada:
+        await connected(ada)
+        ada.panel.form.dialect.value, ada.panel.form.transport.value = dialect, kind
+        ada.panel.connect()
+        assert f"dialect: '{dialect}' has no " in ada.notices()
+        ada.panel.form.dialect.value = "chatlab"
+        ada.panel.connect()
+        assert ada.panel.send("by another way")
+        await until(lambda: ada.states() == {"by another way": "acked"})
+
+
+@errors
+async def test_A107_a_mistake_of_the_users_is_said_by_the_panel_and_can_be_mended(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EmbeddedServer() as server:
+        for where in ("require", "opening", "encode"):
+            mine = Mine(where, error)
+            async with at(AtPanel, server.url, dialect=mine, sender=where) as ada:
+                if where == "encode":
+                    await connected(ada)
+                    assert ada.panel.send("hi") is None
+                    assert f"Not sent: {type(error).__name__}" in ada.notices()
+                else:
+                    assert f"Not connected: {type(error).__name__}" in ada.notices()
+                assert "s3cret" not in ada.notices()
+                mine.works = True
+                ada.panel.connect()
+                await connected(ada)
+                assert ada.panel.send("mended")
+                await until(lambda: ada.states()["mended"] == "acked")
+    assert caplog.text.count("Traceback") >= 3
+
+
+@faces
+@errors
+async def test_A107_a_mistake_that_shows_after_a_change_is_said(
+    face: Face, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EmbeddedServer() as server, at(face, server.url) as ada:
+        await connected(ada)
+        mine = Mine("opening", error)
+        config = make_config("websocket", server.url, sender="ada", dialect=mine)
+        ada.talk.go(config)
+        await until(lambda: f"Not connected: {type(error).__name__}" in ada.notices())
+        assert "Traceback" in caplog.text
+        assert ada.talk.last_change.status is ConnectionStatus.DISCONNECTED
+        mine.works = True
+        ada.talk.start()
+        await connected(ada)
+
+
+def raising(error: Exception) -> NoReturn:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"a b": "c"}, "the headers have a name that isn't one"),
+        ({"X": "a\nb"}, "the header X needs a value"),
+        (lambda: 5, "TypeError"),
+        (lambda: {}["token"], "KeyError"),
+        (lambda: raising(PermissionError("s3cret")), "PermissionError"),
+    ],
+)
+async def test_A107_headers_that_cant_be_used_are_said(headers: Any, words: str) -> None:
+    async with EmbeddedServer() as server, at(AtPanel, server.url, headers=headers) as ada:
+        await until(lambda: "Gave up: " in ada.notices())
+        assert words in ada.notices()
+        assert "“Connect” tries again." in ada.notices()
+        ada.panel.connect()
+        await until(lambda: ada.notices().count("Gave up: ") == 2)
+
+
+@faces
+async def test_A107_a_transport_that_gives_up_says_so_and_one_that_was_stopped_does_not(face: Face) -> None:
+    async with EmbeddedServer() as server, at(face, f"{server.ws_url}/nowhere") as ada:
+        await until(lambda: "Gave up: HTTP 404" in ada.notices())
+        await ada.ask("server", server.url)
+        ada.talk.start()
+        await connected(ada)
+        ada.talk.stop()
+        await until(lambda: ada.talk.last_change.status is ConnectionStatus.DISCONNECTED)
+        ada.talk.start(at_once=True)
+        await connected(ada)
+        assert "The server has ended" not in ada.notices()
+
+
+async def test_A107_a_console_whose_dialect_cant_connect_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    lines: list[Line] = []
+    mine: Any = Mine("opening", ERRORS[0])
+    async with EmbeddedServer() as server:
+        console = Console(Target(url=server.url, dialect=mine), "websocket", lines.append)
+        console.start()
+        assert console.ended.is_set()
+        assert lines[0].text.startswith("Not connected: ZeroDivisionError")
+        assert "Traceback" in caplog.text
+        mine.works = True
+        console.start()
+        await console.connected()
+        assert not console.ended.is_set()
+        await console.leave()
+
+
+async def test_A107_the_screen_says_what_it_cant_send_or_carry_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine: Any = Mine("encode", ERRORS[0])
+    async with EmbeddedServer() as server:
+        with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+            screen = Screen(Target(url=server.url, dialect=mine), "websocket")
+            lines: list[Line] = []
+            monkeypatch.setattr(screen, "_show", lines.append)
+            console = screen._console
+            console.start()
+            await console.connected()
+            screen._buffer.text = "hi"
+            assert screen._accept(screen._buffer) is False
+            assert any(line.text.startswith("Not sent: ZeroDivisionError") for line in lines)
+            monkeypatch.setattr(console, "go", lambda **changes: raising(OSError("no such network")))
+            await screen._obey("/room attic")
+            assert lines[-1] == Line("warning", "/room: no such network.")
+            mine.works = True
+            await console.leave()
+
+
+async def test_A107_a_pipe_says_what_it_cant_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lines"
+    file.write_text("hi\n", encoding="utf-8")
+    mine: Any = Mine("opening", ERRORS[0])
+    async with EmbeddedServer() as server:
+        with file.open(encoding="utf-8") as lines:
+            monkeypatch.setattr(sys, "stdin", lines)
+            assert await run_plain(Target(url=server.url, dialect=mine), "websocket") == 1
+    assert re.search("Not connected: ZeroDivisionError", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ChatError("words"), "words"),
+        (OutboxFull("full"), "full"),
+        (ConnectError(""), "ConnectError"),
+        (OSError(98, "in use"), "[Errno 98] in use"),
+        (RuntimeError("s3cret"), "RuntimeError (Python's log has the traceback)"),
+    ],
+)
+def test_A107_only_words_for_people_are_shown(error: Exception, words: str) -> None:
+    assert explain(error) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        ("error", "HTTP 404", "Gave up: HTTP 404."),
+        ("error", "gave up after 1 retry: refused", "Gave up after 1 retry: refused."),
+        ("disconnected", "closed 1000: bye", "The server has ended the connection: closed 1000: bye."),
+        ("disconnected", "asked to disconnect", ""),
+        ("disconnected", "", ""),
+        ("reconnecting", "refused", ""),
+    ],
+)
+def test_A107_an_end_is_explained(status: str, reason: str, words: str) -> None:
+    assert explain_end(StatusChange(ConnectionStatus(status), reason)) == words
