@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -19,11 +19,12 @@ CHANGES = [("transport", "sse"), ("transport", "fallback"), ("transport", "short
 ELSEWHERE = ["room", "name", "server"]
 
 Face = Callable[..., Person]
+Somebody = TypeVar("Somebody", bound=Person)
 faces = pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
 
 
 @asynccontextmanager
-async def at(face: Face, url: str, **settings: Any) -> AsyncIterator[Person]:
+async def at(face: Callable[..., Somebody], url: str, **settings: Any) -> AsyncIterator[Somebody]:
     person = face(url, **settings)
     try:
         yield person

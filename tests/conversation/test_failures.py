@@ -140,7 +140,7 @@ def raising(error: Exception) -> NoReturn:
         ({"a b": "c"}, "the headers have a name that isn't one"),
         ({"X": "a\nb"}, "the header X needs a value"),
         (lambda: 5, "TypeError"),
-        (lambda: {}["token"], "KeyError"),
+        (lambda: raising(KeyError("token")), "KeyError"),
         (lambda: raising(PermissionError("s3cret")), "PermissionError"),
     ],
 )
