@@ -149,7 +149,7 @@ def test_a_transport_has_the_configs_own_settings_and_defaults() -> None:
     config, settings = fields(WebSocketConfig), fields(WebSocketSettings)
     # A file can only name a dialect, a config may have one of the user's own.
     assert settings.pop("dialect") == (Name, config.pop("dialect")[1])
-    given_by_the_world = {"url", "room", "sender", "headers", "after"}
+    given_by_the_world = {"url", "room", "sender", "headers", "after", "ca_file", "proxy"}
     assert settings == {name: of for name, of in config.items() if name not in given_by_the_world}
 
 

@@ -83,7 +83,8 @@ async def chats(site: Site, *texts: str, **settings: Any) -> list[ChatEvent]:
             assert watch.texts == list(texts)
             assert ERROR not in watch.statuses
             await asyncio.wait_for(transport.disconnect(), PATIENCE)
-            assert server.heard == ["early", "late"]
+            # On a busy machine a message may have been sent again, with the same id.
+            assert list(dict.fromkeys(server.heard)) == ["early", "late"]
             await until(lambda: not server.open)
             return watch.events
 

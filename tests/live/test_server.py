@@ -745,7 +745,8 @@ async def test_fifty_starts_and_stops_leave_nothing_behind(tmp_path: Path) -> No
             await ada.post(f"m{cycle}")
             await server.stop(abrupt=cycle % 2 == 1)
     await asyncio.sleep(0)
-    assert left() == before
+    # Less is left if a thread of an earlier test has ended meanwhile.
+    assert all(now <= then for now, then in zip(left(), before, strict=True))
     async with server:
         assert len((await get(server, "/messages?room=lobby")).json()) == 50
 
