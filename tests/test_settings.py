@@ -234,8 +234,11 @@ def test_A79_urls_are_shown_without_secrets(url: str) -> None:
 def test_A79_what_a_url_hides_is_found_in_a_text() -> None:
     secrets = secrets_of("ws://ada:hush+1@h/ws?t=a%2Fb+c&x=abc&flag#frag")
     assert secrets == {"hush+1", "hush 1", "a%2Fb+c", "a/b c", "flag", "frag"}, "no shorter ones"
-    assert scrub("no a/b c, nor a%2Fb+c, is hush", {*secrets, "a/b c, n"}) == "no ***or ***, is hush"
+    assert scrub("no a/b c, nor a%2Fb+c, hush!", {*secrets, "a/b c, n"}) == "no ***or ***, hush!"
     assert secrets_of("ws://h/ws") == frozenset()
+    assert scrub("so it begins: abcdefg…, abcdef… or abc… or abcd", {"abcdefgh"}) == (
+        "so it begins: ***…, ***… or abc… or ***"
+    ), "where the text was cut"
 
 
 def test_A79_no_secret_in_repr_or_errors() -> None:

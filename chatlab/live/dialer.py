@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chatlab.dialects.base import Dialect
 from chatlab.live.http import HttpLink
+from chatlab.live.redaction import Redaction
 from chatlab.live.request import Port, UserHeaders
 from chatlab.live.session import HttpSession
 from chatlab.live.websocket import WebSocketLink
@@ -21,7 +22,8 @@ class Dialer:
         self._configs = config.transports if isinstance(config, FallbackConfig) else (config,)
         self._dialect = dialect
         self._sessions: dict[int, HttpSession] = {}
-        self._user_headers = [UserHeaders(config) for config in self._configs]
+        self.redaction = Redaction(self._configs)
+        self._user_headers = [UserHeaders(config, self.redaction) for config in self._configs]
 
     def open(self, port: Port, effect: OpenWebSocket) -> WebSocketLink:
         """Return the connection that the machine asks for."""
@@ -41,7 +43,7 @@ class Dialer:
         if session is None:
             config = self._configs[transport]
             assert isinstance(config, HttpConfig)
-            session = self._sessions[transport] = HttpSession(config, self._dialect)
+            session = self._sessions[transport] = HttpSession(config, self._dialect, self.redaction)
         return session
 
     @property

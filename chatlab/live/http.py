@@ -211,6 +211,7 @@ class HttpLink:
         if not token or headers_problem({"x": token}, latin1=False):
             raise BrokenAnswer("answer", "the server's answer holds no CSRF token")
         self._session.csrf_token = token
+        self._session.redaction.learn({self._session.dialect.csrf_header: token})
         return Answered(self._link, Answer(200))
 
     def _kept(self, answer: Answer, response: httpx.Response) -> Answer:

@@ -13,6 +13,7 @@ import httpx
 
 from chatlab.live.foreign import Unanswered, call_apart, report, was_cancelled
 from chatlab.live.headers_failures import headers_failure
+from chatlab.live.redaction import Redaction
 from chatlab.settings import TransportConfig
 from chatlab.transports.machine import Event, Failure
 
@@ -68,18 +69,25 @@ async def user_headers(
 class UserHeaders:
     """The user's headers for a transport's attempts.
 
-    A refusal that new headers should mend is told again after the function has failed to get some.
+    A refusal that new headers should mend is told again after the function has failed to get some. Their
+    values are secrets to `redaction`.
     """
 
-    def __init__(self, config: TransportConfig) -> None:
+    def __init__(self, config: TransportConfig, redaction: Redaction | None = None) -> None:
         self._config = config
+        self._redaction = redaction
         self._refusal: Failure | None = None
 
     async def get(self, failure: Failure | None, *, latin1: bool) -> dict[str, str] | Failure:
         """Return the headers for one attempt, as `user_headers` does."""
         refusal = failure or self._refusal
         headers = await user_headers(self._config, refusal, latin1=latin1)
-        self._refusal = refusal if isinstance(headers, Failure) else None
+        if isinstance(headers, Failure):
+            self._refusal = refusal
+            return headers
+        self._refusal = None
+        if self._redaction is not None:
+            self._redaction.learn(headers)
         return headers
 
 

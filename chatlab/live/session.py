@@ -17,6 +17,7 @@ import httpx
 
 from chatlab.dialects.base import Dialect
 from chatlab.live.http_client import ClientTransport
+from chatlab.live.redaction import Redaction
 from chatlab.live.request import Port, UserHeaders, with_query
 from chatlab.live.tls import shared_tls, tls_context
 from chatlab.settings import HttpConfig
@@ -57,10 +58,11 @@ class Address(NamedTuple):
 class HttpSession:
     """What the requests of one transport share: connections, cookies and the CSRF token."""
 
-    def __init__(self, config: HttpConfig, dialect: Dialect) -> None:
+    def __init__(self, config: HttpConfig, dialect: Dialect, redaction: Redaction | None = None) -> None:
         assert dialect.http is not None  # The machine has seen to that.
         self.config = config
-        self.user_headers = UserHeaders(config)
+        self.redaction = redaction or Redaction([config])
+        self.user_headers = UserHeaders(config, self.redaction)
         self.dialect = dialect.http
         self.credentials = dialect.credentials
         self.csrf_token = ""

@@ -22,6 +22,7 @@ from chatlab.live.driver import LiveDriver
 from chatlab.live.inbox import Inbox
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt, Receipts
+from chatlab.live.redaction import RedactingMachine
 from chatlab.live.subscribers import Subscribers, Unsubscribe
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, HttpConfig, WebSocketConfig
@@ -60,6 +61,8 @@ class ChatTransport:
         dialect = find_dialect(config.dialect)
         self._machine = make_machine(config, dialect, uniform or _UNIFORM)
         self._dialer = Dialer(config, dialect)
+        self._discreet = RedactingMachine(self._machine, self._dialer.redaction)
+        record = record and self._dialer.redaction.recorder(record)
         self._own_loop = loop == "own"
         self._record = record
         self._lock = threading.Lock()
@@ -80,7 +83,7 @@ class ChatTransport:
         if driver is None or driver.loop.is_closed():
             loop = background_loop() if self._own_loop else asyncio.get_running_loop()
             made = LiveDriver(
-                self._machine,
+                self._discreet,
                 loop,
                 open_link=self._dialer.open,
                 fetch=self._dialer.fetch,

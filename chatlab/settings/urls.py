@@ -7,7 +7,7 @@ which values are secret, so each is hidden. The path isn't: it is what people lo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote_plus, urlsplit
 
@@ -15,6 +15,8 @@ from chatlab.errors import SettingsError
 
 HIDDEN = "***"
 """What stands in the place of a secret."""
+CUT = "…"
+"""What stands at the end of a text that was cut."""
 MIN_SECRET = 4
 """Characters of the shortest secret that `scrub` looks for: shorter ones occur in any text."""
 
@@ -165,7 +167,19 @@ def secrets_of(url: str) -> frozenset[str]:
 
 
 def scrub(text: str, secrets: Collection[str]) -> str:
-    """Return a text with `***` for each secret in it, the longest first: a server's words may quote them."""
-    for secret in sorted(secrets, key=len, reverse=True):
+    """Return a text with `***` for each secret in it, the longest first: a server's words may quote them.
+
+    So it is with the beginning of one where the text was cut: at its end, or before "…".
+    """
+    by_length = sorted(secrets, key=len, reverse=True)
+    for secret in by_length:
         text = text.replace(secret, HIDDEN)
+    return CUT.join(_hide_cut(part, by_length) for part in text.split(CUT))
+
+
+def _hide_cut(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        for length in range(len(secret) - 1, MIN_SECRET - 1, -1):
+            if text.endswith(secret[:length]):
+                return text[:-length] + HIDDEN
     return text
