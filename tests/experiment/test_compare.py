@@ -74,6 +74,17 @@ def test_times_may_differ_by_a_millisecond(model: Run) -> None:
     assert said[3] == "  apart: 500 ms, allowed 1 ms"
 
 
+def test_the_first_difference_is_the_earliest_whoever_it_is(model: Run) -> None:
+    begins = {"ada": 9.0, "bob": 4.0}
+    trace = [structs.replace(s, at=s.at + (s.at >= begins[s.person]) / 2) for s in model.trace]
+    compared = compare(model, structs.replace(model, trace=trace))
+    assert compared.first is not None
+    assert (model.people, compared.first.person) == (["ada", "bob"], "bob")
+    assert {difference.person for difference in compared.differences} == {"ada", "bob"}
+    times = [difference.at for difference in compared.differences]
+    assert times == sorted(times)
+
+
 def test_what_only_one_has_is_told(model: Run) -> None:
     gone = [step for step in model.trace if not (step.person == "bob" and 9.2 < step.at < 9.4)]
     assert len(gone) < len(model.trace)
@@ -169,6 +180,11 @@ def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytes
     result = CliRunner().invoke(app, ["compare", str(file), "--worlds", "model, wire"])
     assert result.exit_code == 1
     assert "model and wire differ, first in step 2 of ada" in result.stdout
+
+    result = CliRunner().invoke(app, ["compare", str(file), "--worlds", "model,wire,model"])
+    assert result.exit_code == 1, "one that agrees makes up for none that differs"
+    assert "model and wire differ" in result.stdout
+    assert "model and model agree" in result.stdout
 
 
 class _ShortPaths(Paths):

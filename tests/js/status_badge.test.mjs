@@ -32,6 +32,17 @@ test("counts down to the next try by itself, and then says that it tries", (t) =
   assert.equal(countdown.textContent, "");
 });
 
+test("the countdown ends with the wait, whatever comes then", (t) => {
+  t.mock.timers.enable({ apis: ["Date", "setInterval", "setTimeout"], now: 1_000_000 });
+  const page = mount(view);
+  for (const next of ["connected", "connecting", "reconnecting", "disconnected", "error"]) {
+    page.model.receive(status({ status: "reconnecting", attempt: 1, retry_in: 5 }));
+    page.model.receive(status({ status: next }));
+    t.mock.timers.tick(2_000);
+    assert.equal(page.$(".cl-countdown").textContent, "", next);
+  }
+});
+
 test("details on hover: the reason, the code, since when, and what connection it is", () => {
   const page = mount(view);
   page.model.receive(status({ at: new Date(2023, 10, 14, 9, 8, 7).getTime(), details: "WebSocket\nws://x/ws\u202e" }));
