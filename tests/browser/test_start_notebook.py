@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from tests.browser.jupyter import Lab, error_outputs, run_all, show_theme
+from tests.browser.jupyter import Lab, error_outputs, run_all, run_code, show_theme
 from tests.browser.kernels import copy_for
 
 _NEXT_TRY = re.compile(r"next try in \d+\.\d s")
@@ -128,7 +128,7 @@ def test_bad_settings_and_markup_are_said_not_suffered(
     right = address.input_value()
     address.fill("http//nowhere")
     page.get_by_role("button", name="Connect", exact=True).click()
-    expect(log).to_contain_text("URL: give a URL that starts with ws:// or wss://")
+    expect(log).to_contain_text("URL: give a URL that starts with ws://, wss://, http:// or https://")
     address.fill(right)
     page.get_by_label("Name", exact=True).fill("<script>document.title = 'owned'</script>")
     page.get_by_role("button", name="Connect", exact=True).click()
@@ -138,6 +138,55 @@ def test_bad_settings_and_markup_are_said_not_suffered(
     assert page.title() != "owned"
     assert log.locator("img, script").count() == 0
     page.screenshot(path=screenshots / "markup-light.png")
+
+
+MISSED = """
+bob = WebSocketTransport(WebSocketConfig(url=panel.server.ws_url, sender="bob", history=0))
+await bob.connect()
+for receipt in [await bob.send(OutgoingMessage(text=f"WORD {n}")) for n in range(130)]:
+    await receipt.settled()
+await bob.disconnect()
+"""
+
+
+@pytest.mark.proof
+def test_A103_messages_missed_while_settings_change_are_all_shown(page: Page, lab: Lab, kernel: str) -> None:
+    run_all(page, lab, copy_for(lab, "notebooks/00_start.ipynb", kernel))
+    status = page.locator(".cl-status")
+    connecting = page.get_by_role("button", name="Connect", exact=True)
+
+    def away(word: str) -> None:
+        page.get_by_role("button", name="Disconnect").click()
+        expect(status).to_have_attribute("data-status", "disconnected")
+        run_code(page, MISSED.replace("WORD", word))
+
+    def shown(word: str) -> list[str]:
+        texts = page.get_by_role("log").locator(".cl-text").all_text_contents()
+        return [text for text in texts if text.startswith(f"{word} ")]
+
+    def back(word: str) -> None:
+        connecting.click()
+        expect(status).to_have_attribute("data-status", "connected")
+        expect(page.get_by_text(f"{word} 129", exact=True)).to_be_visible()
+        assert shown(word) == [f"{word} {n}" for n in range(130)]
+
+    page.get_by_role("button", name="▸ Settings").click()
+    away("transport")
+    page.get_by_label("Transport").select_option("Long polling")
+    back("transport")
+    away("number")
+    page.get_by_label("Longest delay (s)").fill("7")
+    back("number")
+    away("room")
+    room = page.get_by_label("Room", exact=True)
+    room.fill("attic")
+    connecting.click()
+    expect(page.get_by_text("From here on: room attic.")).to_be_visible()
+    expect(status).to_have_attribute("data-status", "connected")
+    room.fill("lobby")
+    page.get_by_label("Transport").select_option("WebSocket")
+    back("room")
+    assert page.get_by_text("may be missing").count() == 0
 
 
 def _until(page: Page, condition: Any, seconds: float = 10.0) -> None:

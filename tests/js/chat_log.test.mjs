@@ -184,6 +184,25 @@ test("a state that its reason begins with is said once", () => {
   assert.equal(page.$(".cl-sr[role=status]").textContent, "Message dropped: the outbox is full");
 });
 
+test("a message that was left behind says for where, can be sent again, and is announced once", () => {
+  const page = chat([message(0, { own: true, state: "queued" }), message(1, { own: true, state: "queued" })]);
+  page.feed.news([
+    message(0, { own: true, state: "undelivered", reason: "for room lobby; it may have arrived" }),
+    message(1, { own: true, state: "undelivered", reason: "for room \u202elobby" }),
+  ]);
+  const [first, second] = page.$$(".cl-trouble");
+  assert.equal(first.querySelector("span").textContent, "Not delivered, for room lobby; it may have arrived");
+  assert.equal(second.querySelector("span").textContent, "Not delivered, for room \u27e8RLO\u27e9lobby");
+  assert.equal(page.$(".cl-mark").title, "not delivered, for room lobby; it may have arrived");
+  assert.equal(page.$(".cl-mark").hidden, false);
+  assert.deepEqual(page.$$("[data-action=retry]").map(({ hidden }) => hidden), [false, false]);
+  first.querySelector("[data-action=retry]").click();
+  assert.deepEqual(page.model.asked("retry"), [{ type: "retry", id: "m0" }]);
+  assert.equal(page.$("[role=status]").textContent, "Message not delivered, for room \u27e8RLO\u27e9lobby");
+  page.feed.news([message(0, { own: true, state: "queued", reason: "" })]);
+  assert.deepEqual([first.hidden, page.$(".cl-mark").title], [true, "queued"]);
+});
+
 test("a failure is announced once", () => {
   const page = chat([message(0, { own: true, state: "sent" })]);
   const status = page.$("[role=status]");
