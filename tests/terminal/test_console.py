@@ -340,6 +340,57 @@ async def test_connect_after_it_gave_up() -> None:
     await server.stop()
 
 
+async def test_A101_what_was_left_behind_is_listed_and_sent_again_there() -> None:
+    server = EmbeddedServer()
+    await server.start()
+    async with EmbeddedServer() as other, talk(server.url) as ada:
+        await ada.connected()
+        assert await ada.do("/undelivered") == "Nothing has been left undelivered."
+        assert await ada.do("/retry") == "Nothing was sent again."
+        await server.stop(abrupt=True)
+        for text in ("one", f"two {HARM}"):
+            ada.console.submit(text)
+        assert await ada.do("/room attic") == "The room is attic."
+        ada.console.submit("three")
+        assert await ada.do("/name eve") == "The name is eve."
+        await until(lambda: ada.console.lost == 3)
+        assert await ada.do("/undelivered") == "\n".join(
+            (
+                "one (for room lobby, as ada)",
+                f"two {SHOWN} (for room lobby, as ada)",
+                "three (for room attic, as ada)",
+            )
+        )
+        answer = await ada.do("/retry")
+        assert answer == "Nothing was sent again. Others are for elsewhere: /undelivered lists them."
+        assert await ada.do(f"/server {other.url}") == f"The server is {other.url}."
+        await ada.connected()
+        assert f"one (for room lobby at {server.url}, as ada)" in await ada.do("/undelivered")
+        await server.start()
+        assert await ada.do(f"/server {server.ws_url}") == f"The server is {server.ws_url}."
+        assert await ada.do("/name ada") == "The name is ada."
+        assert "1 message was left behind here. /retry sends what can be sent here." in ada.texts("notice")
+        await ada.connected()
+        answer = await ada.do("/retry")
+        assert answer == "1 message is sent again. Others are for elsewhere: /undelivered lists them."
+        await until(lambda: ada.texts("delivered") == ["three"])
+        await ada.do("/room lobby")
+        await ada.connected()
+        assert "one (written for here)" not in await ada.do("/undelivered"), "it says why it is here"
+        assert await ada.do("/retry") == "2 messages are sent again."
+        await until(lambda: ada.texts("delivered") == ["three", "one", f"two {SHOWN}"])
+        assert await ada.do("/undelivered") == "Nothing has been left undelivered."
+        assert ada.console.lost == 0
+    await server.stop()
+
+
+async def test_room_name_and_server_without_a_value_say_where_one_is() -> None:
+    async with EmbeddedServer() as server, talk(f"{server.url}/?token=s3cret") as ada:
+        assert await ada.do("/room") == "The room is lobby."
+        assert await ada.do("/name") == "The name is ada."
+        assert await ada.do("/server") == f"The server is {server.url}/?token=***."
+
+
 async def test_faults_need_a_way_without_tls() -> None:
     async with EmbeddedServer() as server:
         ada = Talk(server.url.replace("http", "https"))

@@ -216,6 +216,47 @@ def test_a_message_from_a_file_is_not_sent_again(panel: ChatPanel) -> None:
     assert panel.transport is None
 
 
+def test_a_file_that_is_loaded_changes_no_row_that_is_there(panel: ChatPanel, tmp_path: Path) -> None:
+    receipt = panel.send("I pay 10")
+    panel._face.notice("a notice")
+    panel.save_transcript(tmp_path / "talk.jsonl")
+    before = panel.messages.rows()
+    forged = (tmp_path / "talk.jsonl").read_text("utf-8").replace("I pay 10", "I pay 1000")
+    (tmp_path / "forged.jsonl").write_text(forged.replace("queued", "acked"), encoding="utf-8")
+    assert panel.load_transcript(tmp_path / "forged.jsonl") == len(before)
+    View(panel.messages).say(type="load", request="r", part=0, parts=1, text=forged)
+    assert panel.messages.rows() == before
+    assert receipt is not None
+    assert not receipt.final
+
+
+def test_a_message_that_waits_keeps_the_time_at_which_it_was_written(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    quick = ReconnectConfig(base_delay=0.02, max_delay=0.05, max_attempts=None)
+    panel = ChatPanel(WebSocketConfig(url=server.ws_url, sender="ada", reconnect=quick), name="times")
+
+    def row() -> tuple[str, float]:
+        (own,) = (row for row in panel.messages.rows() if row["text"] == "waits")
+        return own["state"], own["at"]
+
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected")
+    server.stop_in_background(abrupt=True)
+    panel.send("waits")
+    _, written_at = row()
+    for kind in ("long_polling", "sse"):
+        until(lambda: time.time() * 1000 > written_at + 5)
+        panel.form.transport.value = kind
+        panel.connect()
+    until(lambda: not panel._talk.changing)
+    assert row()[1] == written_at
+    server.start_in_background()
+    until(lambda: row() == ("acked", written_at))
+    panel.close()
+    server.stop_in_background()
+
+
 class Output:
     """What the keepsake puts into a notebook."""
 
