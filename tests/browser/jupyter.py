@@ -192,7 +192,7 @@ def _die_with_parent() -> Any:
     return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path, timeout: float = 60.0) -> None:
+def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path, timeout: float = 180.0) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if server.poll() is not None:
