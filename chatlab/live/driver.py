@@ -7,26 +7,33 @@ order, and the effects are carried out in that same order on the driver's own lo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from threading import Lock, get_ident
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, assert_never, final
 
+from msgspec import Struct
+
+from chatlab.live.foreign import report
+from chatlab.live.subscribers import running_loop
+from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
 from chatlab.trace import Step
 from chatlab.transports.machine import (
     Close,
+    Closed,
     Deliver,
+    Disconnect,
     Effect,
     Event,
+    Failure,
     Fetch,
-    Machine,
     Notify,
     OpenWebSocket,
     Ping,
+    Reader,
     Refuse,
     Send,
     SendBytes,
@@ -74,22 +81,34 @@ class Connection(Link, Protocol):
         """Send a Ping frame, and report its Pong."""
 
 
+@final
+class Moved(Struct, frozen=True):
+    """The next deliveries have moved the cursor from `before`: message by message, if `exact`."""
+
+    before: str | None
+    exact: bool
+
+
 class LiveDriver:
     """Drives one machine on one asyncio loop.
 
     `open_link` and `fetch` make the links of the kinds that the machine asks for; `listen` gets what is for
-    the application, on the loop; `record` gets every step, in order, on whatever thread it happens.
+    the application, on the loop; `record` gets every step, in order, on whatever thread it happens; links
+    read slowly under `pressure` (1), or not at all (2).
+
+    A dialect that raises ends the transport in `error`: what its machine knows by then is no use.
     """
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Reader,
         loop: asyncio.AbstractEventLoop,
         *,
         open_link: Callable[[LiveDriver, OpenWebSocket], Connection] | None = None,
         fetch: Callable[[LiveDriver, Fetch], Link] | None = None,
-        listen: Callable[[Deliver | Notify | Settle], None],
+        listen: Callable[[Deliver | Notify | Settle | Moved], None],
         record: Callable[[Step], None] | None = None,
+        pressure: Callable[[], int] = int,
         person: str = "",
     ) -> None:
         self.machine = machine
@@ -97,11 +116,12 @@ class LiveDriver:
         self._open_link = open_link
         self._fetch = fetch
         self._listen = listen
+        self.pressure = pressure
         self._record = record
         self._person = person
         self._thread: int | None = None
         self._lock = Lock()
-        self._effects: deque[Effect] = deque()
+        self._effects: deque[Effect | Moved] = deque()
         self._deadline = inf
         self._woken = False
         self._carrying_out = False
@@ -139,12 +159,18 @@ class LiveDriver:
             if now < not_before:
                 now = not_before
             for event in events:
-                caused = machine.handle(event, now)
+                before = machine.cursor.last_id
+                try:
+                    caused = machine.handle(event, now)
+                except BaseException as error:
+                    caused = self._fall(error, now)
+                if machine.cursor.last_id != before:
+                    self._effects.append(Moved(before, _is_exact(caused, machine.cursor.last_id)))
+                self._effects.extend(caused)
                 effects += caused
                 if record is not None:
                     self._note(record, Step(now, self._person, event, tuple(caused)))
             self._deadline = machine.deadline
-            self._effects.extend(effects)
             wake = not here and not self._woken
             if wake:
                 self._woken = True
@@ -156,15 +182,30 @@ class LiveDriver:
 
     def _is_here(self) -> bool:
         """Whether the caller is in the loop's thread. Asyncio is asked once: that costs a system call."""
-        if self._thread is None and _running_loop() is self.loop:
+        if self._thread is None and running_loop() is self.loop:
             self._thread = get_ident()
         return self._thread == get_ident()
 
     def _note(self, record: Callable[[Step], None], step: Step) -> None:
         try:
             record(step)
-        except Exception:
-            logger.exception("a recorder of steps raised; the transport goes on")
+        except BaseException as error:
+            report("a recorder of steps", error, self.loop)
+
+    def _fall(self, error: BaseException, now: float) -> list[Effect]:
+        """Return what is left to do for a machine whose dialect has raised."""
+        report(f"the dialect of {self._person or 'a transport'}", error, self.loop)
+        try:
+            effects = list(self.machine.handle(Disconnect(drain=False), now))
+        except BaseException:
+            effects = [Close(link, 1006) for link in self._links]
+        change = StatusChange(ConnectionStatus.ERROR, f"the dialect raised {type(error).__name__}")
+        return [*(effect for effect in effects if type(effect) is not Notify), Notify(change)]
+
+    def rewind(self, messages: Sequence[ChatMessage], place: str | None) -> None:
+        """Have the next connection bring these messages again, which came behind `place`."""
+        with self._lock:
+            self.machine.cursor.rewind(place, messages)
 
     def _wake(self) -> None:
         with self._lock:
@@ -179,7 +220,12 @@ class LiveDriver:
         try:
             while effects:
                 effect = effects.popleft()
-                if type(effect) is Settle or type(effect) is Deliver or type(effect) is Notify:
+                if (
+                    type(effect) is Settle
+                    or type(effect) is Deliver
+                    or type(effect) is Notify
+                    or type(effect) is Moved
+                ):
                     listen(effect)
                 else:
                     self._perform(effect)
@@ -218,9 +264,18 @@ class LiveDriver:
     async def _run(self, number: int, link: Link) -> None:
         try:
             await link.run()
+        except Exception as error:
+            self._report(number, error)
+            raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._report(number, error)
+            report(f"a link of {self._person or 'a transport'}", error, self.loop)
         finally:
             self._links.pop(number, None)
             self._connections.pop(number, None)
+
+    def _report(self, number: int, error: BaseException) -> None:
+        self.feed(Closed(number, Failure("protocol", reason=f"it raised {type(error).__name__}")))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to a link, and keep it until it is done."""
@@ -291,7 +346,9 @@ class LiveDriver:
             self._disarm()
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    with contextlib.suppress(RuntimeError):
-        return asyncio.get_running_loop()
-    return None
+def _is_exact(effects: Sequence[Effect], cursor: str | None) -> bool:
+    """Whether the cursor is the last delivered message's id, so that each message's would do."""
+    for effect in reversed(effects):
+        if type(effect) is Deliver and effect.event.message is not None:
+            return effect.event.message.id == cursor
+    return False

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from chatlab.dialects.base import Answer, Credentials
 from chatlab.live.body import beginning, pieces, whole
 from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, moment, printable, request_failure, retry_after
-from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem
+from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, pressure_gone
 from chatlab.live.session import HttpSession, origin, unlogged
 from chatlab.live.tls import with_authorities
 from chatlab.transports.failures import STREAM_ENDED
@@ -134,6 +134,8 @@ class HttpLink:
 
     async def _work(self) -> Answered | Closed:
         effect, session = self._effect, self._session
+        if effect.purpose == "poll" and self._port.pressure():
+            await pressure_gone(self._port)
         headers = await session.user_headers.get(effect.failure, latin1=False)
         if isinstance(headers, Failure):
             return Closed(self._link, headers)
@@ -203,6 +205,8 @@ class HttpLink:
         self._report(Opened(self._link, response.headers.get("content-type", "")))
         async for piece in pieces(response):
             self._report(ReceivedBytes(self._link, piece))
+            if self._port.pressure():
+                await pressure_gone(self._port)
         return Closed(self._link, STREAM_ENDED)
 
     def _take_token(self, body: bytes) -> Answered | Closed:

@@ -7,37 +7,46 @@ import contextlib
 import threading
 from collections import deque
 
+from chatlab.live.handover import size_of
 from chatlab.live.waiter import Waiter
 from chatlab.messages import ChatEvent
 
 CAPACITY = 10_000
 """Events that wait for a slow reader; beyond, the oldest go, and an `overrun` event tells how many."""
+MAX_BYTES = 16 << 20
+"""Bytes that those may take."""
 
 
 class Inbox:
-    """A bounded queue of events, filled from one thread and read by `async for` on any loop."""
+    """A queue of events, bounded in number and bytes, filled from one thread and read on any loop."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY, max_bytes: int = MAX_BYTES) -> None:
         self._capacity = capacity
-        self._events: deque[ChatEvent] = deque()
+        self._max_bytes = max_bytes
+        self._events: deque[tuple[ChatEvent, int]] = deque()
+        self._bytes = 0
         self._overrun = 0
         self._open = True
         self._lock = threading.Lock()
         self._readers: deque[Waiter] = deque()
 
     def put(self, event: ChatEvent) -> None:
-        """Add an event, from any thread: without the lock, as `get` looks for it once more where it waits."""
-        self._events.append(event)
-        if len(self._events) > self._capacity:
-            self._make_room()
+        """Add an event, from any thread."""
+        size = size_of(event)
+        with self._lock:
+            self._events.append((event, size))
+            self._bytes += size
+            while len(self._events) > self._capacity or self._bytes > self._max_bytes:
+                self._bytes -= self._events.popleft()[1]
+                self._overrun += 1
         if self._readers:
             self._wake_next()
 
-    def _make_room(self) -> None:
+    def clear(self) -> None:
+        """Forget what nobody is going to read."""
         with self._lock:
-            while len(self._events) > self._capacity:
-                self._events.popleft()
-                self._overrun += 1
+            self._events.clear()
+            self._bytes = self._overrun = 0
 
     def set_open(self, more: bool) -> None:
         """Say whether more may come; a reader of a closed and empty inbox is at its end."""
@@ -57,14 +66,13 @@ class Inbox:
                     count, self._overrun = self._overrun, 0
                     return ChatEvent("overrun", reason=f"{count} events were not read in time", payload=count)
                 if self._events:
-                    return self._events.popleft()
+                    event, size = self._events.popleft()
+                    self._bytes -= size
+                    return event
                 if not self._open:
                     return None
                 reader = Waiter()
                 self._readers.append(reader)
-                if self._events:  # It came meanwhile, to no reader.
-                    self._readers.pop()
-                    continue
             try:
                 await reader.woken
             except asyncio.CancelledError:

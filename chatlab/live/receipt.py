@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatlab.errors import ChatError, ChatSendError, InvalidMessage
 from chatlab.live.waiter import Waiter
@@ -42,6 +43,7 @@ class Receipt(Struct, eq=False):
     state: DeliveryState = _QUEUED
     error: ChatError | None = None
     _waiters: list[Waiter] = []
+    _origin: Receipt | None = None
 
     @property
     def client_id(self) -> str:
@@ -66,6 +68,10 @@ class Receipt(Struct, eq=False):
         """
         if self._settled(or_error):
             return self.state
+        if (origin := self._origin) is not None:
+            self.state = await origin.settled(or_error=or_error)
+            self.error = origin.error
+            return self.state
         waiter = Waiter()
         waiting = (self._waiters, self._gave_up.waiters) if or_error else (self._waiters,)
         for waiters in waiting:
@@ -81,6 +87,10 @@ class Receipt(Struct, eq=False):
 
     def _settled(self, or_error: bool) -> bool:
         return self.ends(self.state) or (or_error and self._gave_up.now)
+
+    def as_of_now(self) -> Receipt:
+        """Return a receipt that stays as this one is now, for a handler that hears of it later."""
+        return replace(self, _waiters=[], _origin=self)
 
     def settle(self, settle: Settle) -> None:
         """Take a new state from the machine."""
@@ -140,6 +150,11 @@ class Receipts:
     def gave_up(self, now: bool) -> None:
         """Take in whether the transport has given up."""
         self._gave_up.set(now)
+
+    def give_up(self, reason: str) -> None:
+        """Settle all: nothing more will be heard of them."""
+        for client_id in tuple(self._unsettled):
+            self.settle(Settle(client_id, _DROPPED, reason))
 
     def messages(self) -> list[OutgoingMessage]:
         """Return the messages."""

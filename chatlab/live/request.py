@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from itertools import count
 from typing import Any, Protocol
 from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
@@ -36,8 +37,27 @@ class Port(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to the link."""
 
+    @property
+    def pressure(self) -> Callable[[], int]:
+        """What says whether to read slowly (1), or not at all (2)."""
+
     def hold_off(self) -> None:
         """Begin nothing new for a while: such a coroutine was cancelled by somebody else."""
+
+
+PAUSE = 0.02
+"""Seconds between two looks whether the pressure has gone."""
+LONG_PAUSE = 5
+"""Looks after which a little more is read all the same: an ack may be in it that a handler waits for."""
+
+
+async def pressure_gone(port: Port) -> None:
+    """Wait until the handlers have caught up somewhat."""
+    for looks in count(1):
+        pressure = port.pressure()
+        if not pressure or (pressure == 1 and looks > LONG_PAUSE):
+            return
+        await asyncio.sleep(PAUSE)
 
 
 async def user_headers(

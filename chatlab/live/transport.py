@@ -8,17 +8,23 @@ one is closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import secrets
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Coroutine
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, assert_never
+from weakref import ref
 
 from chatlab.dialects import find_dialect
 from chatlab.errors import ConnectError, OutboxFull
 from chatlab.live.dialer import Dialer
-from chatlab.live.driver import LiveDriver
+from chatlab.live.driver import LiveDriver, Moved
+from chatlab.live.handover import Handover, News, size_of
 from chatlab.live.inbox import Inbox
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt, Receipts
@@ -28,7 +34,19 @@ from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, Statu
 from chatlab.settings import AnyConfig, HttpConfig, WebSocketConfig
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
-from chatlab.transports.machine import Connect, Deliver, Disconnect, Notify, Refuse, Settle, Submit, Typing
+from chatlab.transports.machine import (
+    Answered,
+    Connect,
+    Deliver,
+    Disconnect,
+    Notify,
+    Received,
+    ReceivedBytes,
+    Refuse,
+    Settle,
+    Submit,
+    Typing,
+)
 from chatlab.transports.making import make_machine
 
 Result = TypeVar("Result")
@@ -36,14 +54,20 @@ Result = TypeVar("Result")
 _UNIFORM = SystemRandom().random
 GRACE = 1.0
 """Seconds beyond `drain_timeout` after which a `disconnect` was overtaken by another `connect`."""
+TOLD = 1.0
+"""Seconds that `connect` gives handlers to hear of it."""
 
 
 class ChatTransport:
     """A chat connection that keeps itself alive, and loses nothing that it has accepted.
 
-    Handlers run in the transport's thread, in the order of events, and should be quick: a slow one keeps the
-    loop waiting. One that raises is logged and does no harm.
-    `uniform` is the source of randomness of its backoff; `record` gets every step of its machine.
+    Handlers are called one at a time, in the order of events: on a thread of the transport's own, where a
+    slow one keeps nobody else waiting, or with `loop="current"` on that loop. An `async` handler runs on the
+    loop that ran where it was given. One that raises is logged and does no harm; but `SystemExit` and
+    `KeyboardInterrupt` leave a loop of the user's own.
+    `uniform` is the source of randomness of its backoff; `record` gets every step of its machine, as a
+    handler does.
+    A transport that nobody refers to any more is closed, with a `ResourceWarning`: disconnect it before.
 
     Errors: `SettingsError` when the dialect can't be spoken over that transport. With `loop="current"`, every
     method raises `RuntimeError` where no event loop runs.
@@ -67,11 +91,21 @@ class ChatTransport:
         self._record = record
         self._lock = threading.Lock()
         self._running: LiveDriver | None = None
+        self._process = os.getpid()
+        self._wanted = False
+        self._reading = False
+        self._handover = Handover(apart=self._own_loop)
+        self._returning = threading.Lock()
+        """Held while what wasn't handed over is taken back, or is let go on."""
+        self._place: str | None = None
+        self._exact = False
+        self._told = self._handover.mark()
         self._inbox = Inbox()
         self._receipts = Receipts(acks=dialect.acks or isinstance(config, HttpConfig))  # An answer is one.
         self._events: Subscribers[ChatEvent] = Subscribers()
         self._changes: Subscribers[StatusChange] = Subscribers()
         self._settled: Subscribers[Receipt] = Subscribers()
+        self._steps: Subscribers[Step] = Subscribers(*([record] if record else []))
         self._change = StatusChange(ConnectionStatus.DISCONNECTED)
         self._waiters: list[tuple[Callable[[StatusChange], bool], asyncio.Future[StatusChange]]] = []
         self._waits = config.outbox.overflow == "wait"
@@ -81,21 +115,42 @@ class ChatTransport:
     def _driver(self) -> LiveDriver:
         driver = self._running
         if driver is None or driver.loop.is_closed():
-            loop = background_loop() if self._own_loop else asyncio.get_running_loop()
-            made = LiveDriver(
-                self._discreet,
-                loop,
-                open_link=self._dialer.open,
-                fetch=self._dialer.fetch,
-                listen=self._listen,
-                record=self._record,
-                person=self.config.sender,
-            )
-            with self._lock:  # Whoever comes first makes it for all threads.
-                if self._running is driver:
-                    self._running, self._sending = made, _Turns()
-                driver = self._running or made
+            driver = self._make_driver(driver)
+        if self._process != os.getpid():
+            raise RuntimeError("this transport was in use when the process was forked; make another one here")
         return driver
+
+    def _make_driver(self, last: LiveDriver | None) -> LiveDriver:
+        self._process = os.getpid()
+        loop = background_loop() if self._own_loop else asyncio.get_running_loop()
+        record = self._record
+        if record is not None and self._own_loop:
+            record = _recorder(self)
+        made = LiveDriver(
+            self._discreet,
+            loop,
+            open_link=self._dialer.open,
+            fetch=self._dialer.fetch,
+            listen=_listener(self),
+            record=record,
+            pressure=_pressure(self),
+            person=self.config.sender,
+        )
+        with self._lock:  # Whoever comes first makes it for all threads.
+            if self._running is last:
+                self._running, self._sending = made, _Turns()
+                self._handover.move(loop)
+            return self._running or made
+
+    def __del__(self) -> None:
+        if not getattr(self, "_wanted", False) or self._change.status in ENDED or sys.is_finalizing():
+            return
+        driver = self._running
+        if driver is None or driver.loop.is_closed() or self._process != os.getpid():
+            return
+        warnings.warn(f"{self!r} was never disconnected", ResourceWarning, stacklevel=2, source=self)
+        with contextlib.suppress(RuntimeError):  # The loop has closed.
+            driver.loop.call_soon_threadsafe(driver.feed, Disconnect(drain=False))
 
     # What it is doing
 
@@ -132,8 +187,11 @@ class ChatTransport:
 
     @property
     def cursor(self) -> str | None:
-        """The id after which it asks for more when it connects; None: it asks for the history."""
-        return self._machine.cursor.last_id
+        """The id after which it asks for more when it connects, which is that of the last message that was
+        handed over; None: it asks for the history.
+        """
+        place = self._handover.place
+        return place[0] if place else self._machine.cursor.last_id
 
     def resume(self, after: str) -> None:
         """Ask for what came after a message that another transport has received, at the next connection."""
@@ -156,12 +214,18 @@ class ChatTransport:
 
     async def _connected(self) -> StatusChange:
         self.start()
-        return await self._reach(lambda change: change.status not in _UNDER_WAY)
+        change = await self._reach(lambda change: change.status not in _UNDER_WAY)
+        if not self._handover.inside:  # A handler may have had enough at once.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TOLD):
+                    await self._told.reached()
+        return self._change if self._change.status in ENDED else change
 
     async def disconnect(self) -> None:
         """Send what can still be sent within `drain_timeout`, close, and return when nothing is left running.
 
-        What could not be sent stays in the outbox, for the next `connect`.
+        No message is handed over to a handler any more, and the one that is running is waited for, unless it
+        is what disconnects. The next `connect` brings the rest, and what stays in the outbox.
         """
         await self._on_loop(self._disconnected)
 
@@ -173,15 +237,35 @@ class ChatTransport:
         except TimeoutError:
             return  # Somebody has connected again meanwhile.
         await self._driver.closed()
+        if not self._handover.inside:
+            await self._handover.mark().reached()
 
     def start(self) -> None:
         """Begin to connect, from any thread, without waiting."""
+        driver = self._driver
+        self._wanted = True
+        with self._returning:
+            self._handover.release()
         self._inbox.set_open(True)
-        self._driver.feed(Connect())
+        driver.feed(Connect())
 
     def stop(self) -> None:
         """Begin to disconnect, from any thread, without waiting."""
-        self._driver.feed(Disconnect())
+        driver = self._driver
+        self._wanted = False
+        with self._returning:
+            self._handover.hold()
+        driver.feed(Disconnect())
+
+    def _take_back(self) -> None:
+        """Disconnected: what the server has said, and wasn't handed over, is for the next connection."""
+        with self._returning:
+            driver = self._running
+            if driver is None or not self._handover.holding:
+                return
+            messages, place = self._handover.take_back()
+            if messages:
+                driver.rewind(messages, place)
 
     async def _reach(self, wanted: Callable[[StatusChange], bool]) -> StatusChange:
         """Return the first change of status that is wanted: the present one, or one to come."""
@@ -265,8 +349,14 @@ class ChatTransport:
     # Receiving
 
     def on_message(self, handler: Callable[[ChatEvent], object]) -> Unsubscribe:
-        """Call the handler with every event; return what unsubscribes it."""
-        return self._events.add(handler)
+        """Call the handler with every event; return what unsubscribes it.
+
+        While there is one, events are kept for `async for` only once that has begun.
+        """
+        unsubscribe = self._events.add(handler)
+        if not self._reading:
+            self._inbox.clear()
+        return unsubscribe
 
     def on_status_change(self, handler: Callable[[StatusChange], object]) -> Unsubscribe:
         """Call the handler with every change of status; return what unsubscribes it."""
@@ -277,9 +367,11 @@ class ChatTransport:
         return self._settled.add(handler)
 
     def __aiter__(self) -> Self:
+        self._reading = True
         return self
 
     async def __anext__(self) -> ChatEvent:
+        self._reading = True
         event = await self._inbox.get()
         if event is None:
             raise StopAsyncIteration
@@ -287,36 +379,95 @@ class ChatTransport:
 
     # From the driver, on its loop
 
-    def _listen(self, effect: Deliver | Notify | Settle) -> None:
+    def _listen(self, effect: Deliver | Notify | Settle | Moved, receipt: Receipt | None) -> None:
         if type(effect) is Settle:
-            receipt = self._receipts.settle(effect)
-            if receipt is not None:
-                self._settled.tell(receipt)
+            if receipt is not None and self._settled:
+                news = receipt.as_of_now() if self._own_loop else receipt
+                self._handover.put(News(news, self._settled))
             if self._waits:
                 self._sending.room.set()
         elif type(effect) is Deliver:
-            self._inbox.put(effect.event)
-            self._events.tell(effect.event)
+            self._deliver(effect.event)
         elif type(effect) is Notify:
             self._notify(effect.change)
+        elif type(effect) is Moved:
+            self._place, self._exact = effect.before, effect.exact
         else:
             assert_never(effect)
+
+    def _deliver(self, event: ChatEvent) -> None:
+        size = size_of(event) if self._events else 0
+        self._handover.put(News(event, self._events, self._keep, size, True, self._place))
+        if self._exact and event.message is not None and event.message.id:
+            self._place = event.message.id
+
+    def _keep(self, event: ChatEvent) -> None:
+        if self._reading or not self._events:
+            self._inbox.put(event)
+
+    def _note(self, step: Step) -> None:
+        self._handover.put(News(step, self._steps, size=_step_size(step)))
 
     def _notify(self, change: StatusChange) -> None:
         self._change = change
         self._receipts.gave_up(change.status is ConnectionStatus.ERROR)
         ended = change.status in ENDED
-        if ended:
-            self._dialer.hang_up()
-        else:
+        if not ended:
             self._inbox.set_open(True)
-        self._changes.tell(change)
-        self._listen(Deliver(ChatEvent("connection", reason=change.reason, change=change)))
+        put = self._handover.put
+        put(News(change, self._changes))
+        put(News(ChatEvent("connection", reason=change.reason, change=change), self._events, self._keep))
+        if ended:
+            self._take_back()
+            put(News(False, sink=self._inbox.set_open))  # Last, so that readers get all of it.
+        self._told = self._handover.mark()
         for wanted, reached in self._waiters:
             if wanted(change) and not reached.done():
                 reached.set_result(change)
-        if ended:  # Last, so that readers get this event too.
-            self._inbox.set_open(False)
+
+
+def _listener(transport: ChatTransport) -> Callable[[Deliver | Notify | Settle | Moved], None]:
+    """Return what tells a transport of effects for as long as somebody refers to it.
+
+    What others may wait for, or would be left open, is seen to without it.
+    """
+    me, receipts, dialer = ref(transport), transport._receipts, transport._dialer
+
+    def listen(effect: Deliver | Notify | Settle | Moved) -> None:
+        receipt = receipts.settle(effect) if type(effect) is Settle else None
+        if type(effect) is Notify and effect.change.status in ENDED:
+            dialer.hang_up()
+        if (transport := me()) is not None:
+            transport._listen(effect, receipt)
+        elif type(effect) is Notify and effect.change.status in ENDED:
+            receipts.give_up("nobody referred to its transport any more")
+
+    return listen
+
+
+def _recorder(transport: ChatTransport) -> Callable[[Step], None]:
+    me = ref(transport)
+
+    def record(step: Step) -> None:
+        if (transport := me()) is not None:
+            transport._note(step)
+
+    return record
+
+
+def _pressure(transport: ChatTransport) -> Callable[[], int]:
+    me = ref(transport)
+
+    def pressure() -> int:
+        return 0 if (transport := me()) is None else transport._handover.pressure
+
+    return pressure
+
+
+def _step_size(step: Step) -> int:
+    event = step.event
+    data = event.data if type(event) is Received or type(event) is ReceivedBytes else ""
+    return 400 + len(data if type(event) is not Answered else event.answer.body)
 
 
 def new_id() -> str:

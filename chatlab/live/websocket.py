@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from chatlab.dialects.base import Credentials
 from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure
-from chatlab.live.request import Port, UserHeaders, with_query
+from chatlab.live.request import LONG_PAUSE, PAUSE, Port, UserHeaders, with_query
 from chatlab.live.tls import with_authorities
 from chatlab.live.websocket_client import WebSocketClient
 from chatlab.live.websocket_opening import CLOSE_TIMEOUT, open_websocket
@@ -100,6 +100,18 @@ class WebSocketLink:
                 for message in messages
             ]
         )
+
+        if self._port.pressure() and not self._left and self._connection is not None:
+            self._pause(self._connection, 1)
+
+    def _pause(self, connection: WebSocketClient, looks: int) -> None:
+        """Read nothing for a while: handlers take longer than the server."""
+        pressure = self._port.pressure()
+        if pressure and not self._left and (pressure > 1 or looks <= LONG_PAUSE):
+            connection.transport.pause_reading()
+            self._port.loop.call_later(PAUSE, self._pause, connection, looks + 1)
+        elif not connection.transport.is_closing():
+            connection.transport.resume_reading()
 
     def _report(self, *events: Event) -> None:
         if not self._left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
@@ -18,6 +19,9 @@ FORGOTTEN_IDS = REMEMBERED_IDS // 10
 """So many of the oldest are forgotten together: a dict that loses its first key over and over searches ever
 longer for the next."""
 _FULL = REMEMBERED_IDS + FORGOTTEN_IDS
+LONG = 128
+"""Characters of the longest id that is remembered as it is; of a longer one a digest is, so that what is
+remembered is bounded in bytes, too."""
 
 
 class Cursor:
@@ -41,7 +45,7 @@ class Cursor:
         seen = self._seen
         if seen is None:
             seen = self._seen = {}
-        if not _note(seen, id):
+        if not _note(seen, id if len(id) <= LONG else _digest(id)):
             return False
         self.last_id = id
         return True
@@ -59,6 +63,20 @@ class Cursor:
     def move(self, id: str | None) -> None:
         """Stand where the server says; what was seen stays seen."""
         self.last_id = id
+
+    def rewind(self, id: str | None, unread: Iterable[ChatMessage]) -> None:
+        """Stand at an earlier place, from which these messages will come once more, as new ones."""
+        for message in unread:
+            if self._seen is not None:
+                self._seen.pop(message.id if len(message.id) <= LONG else _digest(message.id), None)
+            if self._posted is not None:
+                self._posted.pop(_print_of(message), None)
+        self.last_id = id
+
+
+def _digest(id: str) -> str:
+    """Return what stands for a long id; no id that is kept as it is begins so."""
+    return "\0" * (LONG - 63) + blake2b(id.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
 
 
 MAX_PLACE = 4096

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from chatlab.live.driver import CATCH_UP, HELD_UP, LiveDriver
-from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage
+from chatlab.live.driver import CATCH_UP, HELD_UP, LiveDriver, Moved
+from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.trace import Step
+from chatlab.transports.cursor import Cursor
 from chatlab.transports.machine import (
     Close,
     Closed,
@@ -23,6 +24,7 @@ from chatlab.transports.machine import (
     Effect,
     Event,
     Failure,
+    Notify,
     OpenWebSocket,
     Ping,
     Send,
@@ -42,6 +44,7 @@ class Scripted:
     status = ConnectionStatus.DISCONNECTED
 
     def __init__(self) -> None:
+        self.cursor = Cursor()
         self.deadline = inf
         self.events: list[tuple[float, Event]] = []
         self.answers: dict[type, list[Effect]] = {}
@@ -85,7 +88,7 @@ class NotedLink:
 class Rig:
     def __init__(self, record: Any = None) -> None:
         self.machine = Scripted()
-        self.heard: list[Effect] = []
+        self.heard: list[Effect | Moved] = []
         self.said: list[Any] = []
         self.driver = LiveDriver(
             self.machine,
@@ -284,3 +287,34 @@ async def test_a_link_that_fails_in_an_unforeseen_way_is_logged(caplog: pytest.L
     await until(lambda: caplog.records)
     assert "a link of ada failed in an unforeseen way" in caplog.text
     assert "ZeroDivisionError" in caplog.text
+    assert machine.events[-1][1] == Closed(1, Failure("protocol", reason="it raised ZeroDivisionError"))
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
+@pytest.mark.parametrize("broken", ["once", "for good"])
+async def test_A84_a_dialect_that_raises_ends_its_transport_in_error(
+    error: type[BaseException], broken: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the background loop; on one of the user's own `report` passes some of them on."""
+    monkeypatch.setattr("chatlab.live.foreign.is_background", lambda loop: True)
+    rig = Rig()
+    rig.machine.answers = {
+        Connect: [OpenWebSocket(1)],
+        Disconnect: [Close(1), Notify(StatusChange(ConnectionStatus.DISCONNECTED))],
+    }
+    rig.driver.feed(Connect())
+    await until(lambda: "run" in rig.said)
+    answer = rig.machine.handle
+
+    def handle(event: Event, now: float) -> Sequence[Effect]:
+        if broken == "for good" or isinstance(event, Typing):
+            raise error("a dialect's mistake")
+        return answer(event, now)
+
+    rig.machine.handle = handle  # type: ignore[method-assign]
+    rig.driver.feed(Typing())
+    await rig.driver.closed()
+    change = StatusChange(ConnectionStatus.ERROR, f"the dialect raised {error.__name__}")
+    assert rig.heard == [Notify(change)]
+    assert rig.said[-1] == ((1000, "") if broken == "once" else (1006, ""))
+    assert "a dialect's mistake" in caplog.text

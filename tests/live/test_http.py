@@ -50,6 +50,7 @@ class Line:
         self.events: list[Event] = []
         self.tasks: set[asyncio.Task[None]] = set()
         self.holds_off = 0
+        self.pressure = int
 
     def feed(self, *events: Event) -> None:
         self.events += events

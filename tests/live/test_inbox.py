@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
-from typing import Any
 
 import pytest
 
@@ -43,20 +41,6 @@ async def test_a_reader_waits_for_another_thread() -> None:
     thread.start()
     assert await reader == 5
     thread.join()
-
-
-async def test_what_comes_just_before_a_reader_waits_is_not_missed() -> None:
-    inbox = Inbox()
-
-    class Late(deque[Any]):
-        def append(self, reader: Any) -> None:
-            if not inbox._events:
-                inbox.put(event(1))  # By another thread, when there is no reader to wake yet.
-            super().append(reader)
-
-    inbox._readers = Late()
-    assert await payload(inbox) == 1
-    assert waiting(inbox) == 0
 
 
 async def test_beyond_the_capacity_the_oldest_go_and_are_counted() -> None:

@@ -213,10 +213,11 @@ async def test_A67_connect_right_after_stop_connects(server: EmbeddedServer, loo
             await transport.connect()
             assert transport.status is CONNECTED
             transport.stop()
+        events = aiter(transport)
         await transport.connect()
         receipt = await transport.send("there")
         assert await receipt.settled() is S.ACKED
-        async for event in transport:
+        async for event in events:
             if event.message is not None and event.message.text == "there":
                 break
         await transport.disconnect()
@@ -341,6 +342,7 @@ async def _types(transport: WebSocketTransport) -> list[str]:
 async def test_A69_a_reader_that_is_too_slow_is_told_how_much_it_missed(server: EmbeddedServer) -> None:
     with watched(server.ws_url, outbox=OutboxConfig(max_size=1000)) as (transport, watch):
         transport._inbox = Inbox(capacity=10)
+        aiter(transport)  # From now on events are kept for it, besides the handlers.
         await transport.connect()
         for number in range(50):
             await transport.send(str(number))

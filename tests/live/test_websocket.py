@@ -130,6 +130,7 @@ class Rig:
         self.events: list[Event] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.holds_off = 0
+        self.pressure = int
         config = WebSocketConfig(url=server.ws_url, **settings)
         self.link = WebSocketLink(self, config, OpenWebSocket(1, {"room": "den"}))
 

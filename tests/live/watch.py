@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,21 +39,41 @@ class Watch:
 
     def __init__(self, transport: ChatTransport) -> None:
         self.transport = transport
-        self.events: list[ChatEvent] = []
-        self.changes: list[StatusChange] = []
-        self.waits: list[float] = []
-        self.states: list[tuple[str, DeliveryState]] = []
-        transport.on_message(self.events.append)
+        self._events: list[ChatEvent] = []
+        self._changes: list[StatusChange] = []
+        self._waits: list[float] = []
+        self._states: list[tuple[str, DeliveryState]] = []
+        transport.on_message(self._events.append)
         transport.on_status_change(self._note)
         transport.on_receipt(self._settled)
 
     def _note(self, change: StatusChange) -> None:
-        self.changes.append(change)
+        self._changes.append(change)
         if change.retry_at is not None:
-            self.waits.append(change.retry_at - self.transport.now())
+            self._waits.append(change.retry_at - self.transport.now())
 
     def _settled(self, receipt: Receipt) -> None:
-        self.states.append((receipt.message.text, receipt.state))
+        self._states.append((receipt.message.text, receipt.state))
+
+    @property
+    def events(self) -> list[ChatEvent]:
+        hear(self.transport)
+        return self._events
+
+    @property
+    def changes(self) -> list[StatusChange]:
+        hear(self.transport)
+        return self._changes
+
+    @property
+    def waits(self) -> list[float]:
+        hear(self.transport)
+        return self._waits
+
+    @property
+    def states(self) -> list[tuple[str, DeliveryState]]:
+        hear(self.transport)
+        return self._states
 
     @property
     def statuses(self) -> list[ConnectionStatus]:
@@ -76,6 +97,18 @@ class Watch:
     async def connected(self, times: int) -> None:
         """Wait until it has been connected so many times."""
         await until(lambda: self.statuses.count(ConnectionStatus.CONNECTED) >= times)
+
+
+def hear(transport: ChatTransport, patience: float = 2.0) -> None:
+    """Wait until the transport's handlers and recorder have been told of all that has happened to it.
+
+    They run on a thread of their own; one that takes longer than `patience` is left behind.
+    """
+    if not transport._own_loop:
+        return
+    mark, end = transport._handover.mark(), time.monotonic() + patience
+    while not mark.is_reached and time.monotonic() < end:
+        time.sleep(0.0005)
 
 
 async def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
@@ -108,6 +141,7 @@ def talking(
         yield transport, Watch(transport)
     finally:
         transport.stop()
+        hear(transport)
 
 
 def websocket(url: str, **settings: Any) -> WebSocketTransport:

@@ -124,3 +124,27 @@ def test_a_message_that_was_posted_twice_is_new_once_by_sender_and_client_id() -
     for n in range(FORGOTTEN_IDS):
         cursor.first(said("joe", f"{n}"))
     assert cursor.first(said("ada", "1")), "and not many more, so that memory is bounded"
+
+
+def test_A67_what_was_not_handed_over_is_new_once_more_after_a_rewind() -> None:
+    cursor = Cursor("0")
+    long = "x" * 1000
+    messages = [ChatMessage(id=id, sender="ada", client_id=id) for id in ("1", "2", long)]
+    cursor.rewind("0", messages)  # Of what was never seen nothing has to be forgotten.
+    for message in messages:
+        assert cursor.advance(message.id)
+        assert cursor.first(message)
+    cursor.rewind("1", messages[1:])
+    assert cursor.last_id == "1"
+    assert [cursor.advance(message.id) for message in messages] == [False, True, True]
+    assert [cursor.first(message) for message in messages] == [False, True, True]
+
+
+def test_A99_long_ids_are_remembered_in_little_memory() -> None:
+    cursor = Cursor()
+    ids = [f"{number}" * 100_000 for number in range(5)]
+    assert all(cursor.advance(id) for id in ids)
+    assert not any(cursor.advance(id) for id in ids)
+    assert cursor.last_id == ids[-1]
+    assert cursor._seen is not None
+    assert sum(map(len, cursor._seen)) < 1000
