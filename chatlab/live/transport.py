@@ -219,7 +219,7 @@ class ChatTransport:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TOLD):
                     await self._told.reached()
-        return self._change if self._change.status in ENDED else change
+        return change if self._wanted else self._change
 
     async def disconnect(self) -> None:
         """Send what can still be sent within `drain_timeout`, close, and return when nothing is left running.
