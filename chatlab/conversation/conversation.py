@@ -91,7 +91,7 @@ class Conversation:
         self._own = OwnMessages(self._series)
         self._logs = Logs()
         self._typists = Typists()
-        self._forgetting: asyncio.TimerHandle | None = None
+        self._forgetting = False
         self._config: AnyConfig | None = None
         self._use: _Use | None = None
         self._ending: list[_Use] = []
@@ -364,7 +364,7 @@ class Conversation:
         self._face.accepted(own)
         return own
 
-    # What happens, on the loop
+    # What happens: on a thread of the transport's own, or on its loop
 
     def _on_receipt(self, use: _Use, receipt: Receipt) -> None:
         with self._lock:
@@ -435,27 +435,29 @@ class Conversation:
             self._face.notice(f"{event.sender} {state}.")
 
     def _forget_typists_later(self) -> None:
-        if self._forgetting is None:
-            loop = asyncio.get_running_loop()
-            self._forgetting = loop.call_later(self._typists.lasts(self._clock()), self._forget_typists)
+        if not self._forgetting:
+            self._forgetting = True
+            loop, lasts = self._loop or background_loop(), self._typists.lasts(self._clock())
+            loop.call_soon_threadsafe(loop.call_later, lasts, self._forget_typists)
 
     def _forget_typists(self) -> None:
         with self._lock:
-            self._forgetting = None
+            self._forgetting = False
             if self._typists.names(self._clock()):
                 self._forget_typists_later()
             self._face.changed()
 
     def _on_status(self, use: _Use, change: StatusChange) -> None:
         with self._lock:
+            connected = change.status is ConnectionStatus.CONNECTED
+            met, use.log.met = use.log.met, use.log.met or connected
             if use is not self._use or self._ending:
                 return  # The end of one that has made way is no news.
             self._wanted = change.status not in ENDED
-            if change.status is ConnectionStatus.CONNECTED:
-                if use.log.met and use.transport.cursor is None:
+            if connected:
+                if met and use.transport.cursor is None:
                     reason = "this server doesn't tell what came meanwhile"
                     self._face.notice(f"Messages may be missing here: {reason}.", warning=True)
-                use.log.met = True
             else:
                 self._typists.clear()
                 self._own.let_wait()

@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from chatlab.errors import ConnectError
+from chatlab.live.receipt import Receipt
 from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.transports.machine import Failure
@@ -814,18 +815,24 @@ async def test_A28_any_frame_is_a_sign_of_life() -> None:
             assert transport.rtt is None
 
 
-async def test_A28_a_pong_that_waits_to_be_read_while_a_handler_is_slow_came_in_time() -> None:
+@pytest.mark.parametrize("loop", ["own", "current"])
+async def test_A28_a_pong_that_waits_to_be_read_while_a_handler_is_slow_came_in_time(loop: str) -> None:
     import time
 
+    slept: list[str] = []
+
+    def slow(receipt: Receipt) -> None:
+        if not slept:
+            time.sleep(0.7)  # Longer than a beat and its timeout.
+            slept.append(receipt.client_id)
+
     async with Misbehaving(friendly) as server:
-        with watched(server.ws_url, heartbeat=HeartbeatConfig(interval=0.1, timeout=0.2)) as (
-            transport,
-            watch,
-        ):
-            transport.on_receipt(lambda receipt: time.sleep(0.7))  # Longer than a beat and its timeout.
+        beat = HeartbeatConfig(interval=0.1, timeout=0.2)
+        with watched(server.ws_url, heartbeat=beat, loop=loop) as (transport, watch):
+            transport.on_receipt(slow)
             await transport.connect()
             await (await transport.send("slow")).settled()
-            await until(lambda: transport.rtt is not None)
+            await until(lambda: slept and transport.rtt is not None)
             assert RECONNECTING not in watch.statuses
         assert server.accepted == 1
 

@@ -298,11 +298,18 @@ async def test_A69_a_handler_may_send(server: EmbeddedServer, loop: str) -> None
 async def test_A69_a_slow_handler_delays_but_loses_nothing(server: EmbeddedServer) -> None:
     beat = HeartbeatConfig(interval=0.2, timeout=0.15)
     with watched(server.ws_url, heartbeat=beat) as (transport, watch):
-        transport.on_message(lambda event: time.sleep(0.4) if event.message is not None else None)
+        slept: list[str] = []
+
+        def slow(event: ChatEvent) -> None:
+            if event.message is not None:
+                time.sleep(0.4)
+                slept.append(event.message.text)
+
+        transport.on_message(slow)
         await transport.connect()
         for number in range(3):
             await transport.send(str(number))
-        await until(lambda: watch.texts == ["0", "1", "2"])
+        await until(lambda: slept == ["0", "1", "2"])  # `watch` would hold up the server's loop meanwhile.
         assert RECONNECTING not in watch.statuses
         await transport.disconnect()
 
