@@ -24,6 +24,7 @@ from chatlab.trace import Step
 from chatlab.transports.machine import (
     Close,
     Closed,
+    Connect,
     Deliver,
     Disconnect,
     Effect,
@@ -38,6 +39,7 @@ from chatlab.transports.machine import (
     Send,
     SendBytes,
     Settle,
+    Submit,
     Tick,
 )
 
@@ -87,6 +89,13 @@ class Moved(Struct, frozen=True):
 
     before: str | None
     exact: bool
+
+
+@final
+class Raised(Struct, frozen=True, eq=False):
+    """What the dialect raised at something that the application asked for, which is to get it."""
+
+    error: BaseException
 
 
 class LiveDriver:
@@ -143,15 +152,17 @@ class LiveDriver:
         where the loop's clock doesn't (Linux, macOS): what is due meanwhile is due at once then."""
         return self.loop.time() + self._slept
 
-    def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect]:
+    def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect | Raised]:
         """Give the machine what has happened, from any thread; return the effects, which are being carried
         out: those of all events behind each other, as for what has come in one piece.
 
-        The events aren't dated before `not_before`, which a clock may round down.
+        The events aren't dated before `not_before`, which a clock may round down. The last of the effects is
+        what the dialect `Raised` at a `Connect` or `Submit`; at other events that is logged.
         """
         here = get_ident() == self._thread or self._is_here()
         machine, record = self.machine, self._record
-        effects: list[Effect] = []
+        effects: list[Effect | Raised] = []
+        raised: BaseException | None = None
         with self._lock:
             if self._deadline == inf and self._watches:
                 self._ahead = running_on() - self.loop.time()  # Nothing was due, so nothing is late.
@@ -164,6 +175,10 @@ class LiveDriver:
                     caused = machine.handle(event, now)
                 except BaseException as error:
                     caused = self._fall(error, now)
+                    if type(event) is Connect or type(event) is Submit:
+                        raised = error
+                    else:
+                        report(f"the dialect of {self._person or 'a transport'}", error, self.loop)
                 if machine.cursor.last_id != before:
                     self._effects.append(Moved(before, _is_exact(caused, machine.cursor.last_id)))
                 self._effects.extend(caused)
@@ -178,6 +193,8 @@ class LiveDriver:
             self._carry_out()
         elif wake:
             self.loop.call_soon_threadsafe(self._wake)
+        if raised is not None:
+            effects.append(Raised(raised))
         return effects
 
     def _is_here(self) -> bool:
@@ -194,7 +211,6 @@ class LiveDriver:
 
     def _fall(self, error: BaseException, now: float) -> list[Effect]:
         """Return what is left to do for a machine whose dialect has raised."""
-        report(f"the dialect of {self._person or 'a transport'}", error, self.loop)
         try:
             effects = list(self.machine.handle(Disconnect(drain=False), now))
         except BaseException:

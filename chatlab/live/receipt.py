@@ -136,7 +136,7 @@ class Receipts:
 
     def withdraw(self, receipt: Receipt) -> None:
         """Forget a receipt: its message wasn't accepted."""
-        del self._unsettled[receipt.client_id]
+        self._unsettled.pop(receipt.client_id, None)
 
     def settle(self, settle: Settle) -> Receipt | None:
         """Take a message's new state from the machine, and return its receipt, if anybody has one."""

@@ -23,7 +23,8 @@ from weakref import ref
 from chatlab.dialects import find_dialect
 from chatlab.errors import ConnectError, OutboxFull
 from chatlab.live.dialer import Dialer
-from chatlab.live.driver import LiveDriver, Moved
+from chatlab.live.driver import LiveDriver, Moved, Raised
+from chatlab.live.foreign import report
 from chatlab.live.handover import Handover, News, size_of
 from chatlab.live.inbox import Inbox
 from chatlab.live.portal import background_loop
@@ -213,7 +214,10 @@ class ChatTransport:
             raise ConnectError(change.reason or change.status.value, change.code)
 
     async def _connected(self) -> StatusChange:
-        self.start()
+        try:
+            self.start()
+        except BaseException as error:  # The `ConnectError` names its kind.
+            report(f"the dialect of {self.config.sender or 'a transport'}", error, self._driver.loop)
         change = await self._reach(lambda change: change.status not in _UNDER_WAY)
         if not self._handover.inside:  # A handler may have had enough at once.
             with contextlib.suppress(TimeoutError):
@@ -241,13 +245,18 @@ class ChatTransport:
             await self._handover.mark().reached()
 
     def start(self) -> None:
-        """Begin to connect, from any thread, without waiting."""
+        """Begin to connect, from any thread, without waiting.
+
+        Errors: what the dialect raises at once; then the transport has ended in `error`.
+        """
         driver = self._driver
         self._wanted = True
         with self._returning:
             self._handover.release()
         self._inbox.set_open(True)
-        driver.feed(Connect())
+        for effect in driver.feed(Connect()):
+            if type(effect) is Raised:
+                raise effect.error
 
     def stop(self) -> None:
         """Begin to disconnect, from any thread, without waiting."""
@@ -321,7 +330,8 @@ class ChatTransport:
         """Hand over a message from any thread, without waiting. One that another transport may have sent
         already goes out `again`: before those that were never sent, and however full the outbox is.
 
-        Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`.
+        Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`;
+        what the dialect raises, after which the transport has ended in `error`.
         """
         if isinstance(message, str):
             message = OutgoingMessage(text=message, client_id=new_id())
@@ -336,6 +346,9 @@ class ChatTransport:
                     f"the outbox is full ({self.config.outbox.max_size} messages); "
                     "wait, or choose another overflow policy"
                 )
+            if type(effect) is Raised:
+                self._receipts.withdraw(receipt)
+                raise effect.error
         return receipt
 
     def unsettled(self) -> list[OutgoingMessage]:

@@ -124,7 +124,7 @@ async def test_A107_a_mistake_that_shows_after_a_change_is_said(
         ada.talk.go(config)
         await until(lambda: f"Not connected: {type(error).__name__}" in ada.notices())
         assert "Traceback" in caplog.text
-        assert ada.talk.last_change.status is ConnectionStatus.DISCONNECTED
+        await until(lambda: ada.talk.last_change.status is ConnectionStatus.ERROR)
         mine.works = True
         ada.talk.start()
         await connected(ada)
@@ -174,7 +174,7 @@ async def test_A107_a_console_whose_dialect_cant_connect_says_so(caplog: pytest.
         console = Console(Target(url=server.url, dialect=mine), "websocket", lines.append)
         console.start()
         assert console.ended.is_set()
-        assert lines[0].text.startswith("Not connected: ZeroDivisionError")
+        assert any(line.text.startswith("Not connected: ZeroDivisionError") for line in lines)
         assert "Traceback" in caplog.text
         mine.works = True
         console.start()
