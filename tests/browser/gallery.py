@@ -28,6 +28,10 @@ panel.form.numbers["max_attempts"].value = 2
 panel.form.numbers["base_delay"].value = 0.2
 panel.connect()
 """
+FAILED = """
+key = next(row["id"] for row in panel.messages.rows() if row["text"] == "Bob? I can wait.")
+panel.messages.update(key, state="failed", reason="the server said 403")
+"""
 MANY = """
 import time
 panel.start_server()
@@ -77,7 +81,7 @@ def _panel(page: Page, folder: Path) -> None:
     _take(panel, folder / "panel-reconnecting")
     run_code(page, GIVING_UP)
     expect(status).to_have_attribute("data-status", "error", timeout=20_000)
-    run_code(page, "panel.messages.update(receipt.client_id, state='failed', reason='the server said 403')")
+    run_code(page, FAILED)
     _take(panel, folder / "panel-failed")
     run_code(page, MANY)
     expect(panel.get_by_text("number 9999", exact=True)).to_be_visible(timeout=20_000)
