@@ -167,6 +167,17 @@ async def test_A97_look_ups_that_hang_are_bounded(
     assert not lookup._under_way
 
 
+async def test_A97_a_look_up_under_way_is_joined(names: dict[str, Any]) -> None:
+    answer = threading.Event()
+    names["slow.test"] = answer
+    tasks = [asyncio.create_task(addresses_of("slow.test", 9)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert [len(entries) for entries in lookup._under_way.values()] == [1]
+    answer.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await until(lambda: not lookup._under_way)
+
+
 async def test_A97_a_second_look_up_is_begun_later(
     names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,9 @@ from chatlab.errors import ConnectError
 from chatlab.live.failures import BrokenAnswer
 from chatlab.live.kinds import KINDS, make_config, make_transport
 from chatlab.live.proxies import Proxy, is_local, parse_proxy, proxy_for
+from chatlab.live.routes import open_stream
 from chatlab.live.server import EmbeddedServer
+from chatlab.live.tunnels import refusal
 from chatlab.settings import ReconnectConfig
 from tests.live.proxy_server import ForwardProxy, Reader, Writer, splice
 
@@ -244,6 +246,37 @@ async def test_A89_a_refused_tunnel_is_the_proxys(
         with pytest.raises(ConnectError, match=rf"HTTP {status}: the proxy at .* refuses: No"):
             await chat.connect()
         await chat.disconnect()
+
+
+async def test_A89_what_comes_right_behind_a_proxys_answer_belongs_to_the_tunnel() -> None:
+    async def eager(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 Yes\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(eager, "127.0.0.1", 0)
+    proxy = parse_proxy(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", "proxy")
+    stream = await open_stream("chat.example", 80, proxy, None)
+    assert await stream.read(100) == b"hello"
+    await stream.aclose()
+    listener.close()
+
+
+async def test_A89_the_zone_of_an_address_is_asked_for_as_it_is() -> None:
+    async with ForwardProxy(refuses=403) as server:
+        with pytest.raises(BrokenAnswer):
+            await open_stream("fe80::1%25eth0", 99, parse_proxy(server.url, "proxy"), None)
+    assert server.asked == ["CONNECT [fe80::1%eth0]:99"]
+
+
+def test_A89_a_proxy_that_says_when_is_obeyed_by_its_own_clock() -> None:
+    headers = [
+        (b"date", b"Thu, 01 Jan 2015 00:00:00 GMT"),
+        (b"retry-after", b"Thu, 01 Jan 2015 00:00:30 GMT"),
+    ]
+    broken = refusal(parse_proxy("p:1", "proxy"), 503, "Later", headers)
+    assert broken.failure.retry_after == 30.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
