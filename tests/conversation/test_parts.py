@@ -94,6 +94,18 @@ def test_own_messages_are_bounded_in_number_and_bytes(monkeypatch: pytest.Monkey
     assert len(it.undelivered()) == 2
 
 
+def test_a_message_that_is_sent_again_goes_behind_all_that_are_under_way() -> None:
+    it = OwnMessages("s")
+    lost = add(it, "lost")
+    add(it, "later")
+    end(it, lost, DeliveryState.FAILED)
+    it.reopen(lost, lost.holder)
+    assert [own.client_id for own in it] == ["later", "lost"]
+    end(it, lost, DeliveryState.FAILED)
+    end(it, add(it, "last"), DeliveryState.FAILED)
+    assert [own.client_id for own in it.undelivered()] == ["lost", "last"]
+
+
 def test_a_message_without_room_is_taken_back() -> None:
     it = OwnMessages("s")
     it.take_back(add(it, "a"))

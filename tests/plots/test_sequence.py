@@ -127,6 +127,18 @@ def test_an_open_that_nobody_answers_is_lost_and_one_that_is_refused_is_not() ->
     assert [line.lost for line in sequence(steps(Failure("refused"))) if line.way == "up"] == [False, False]
 
 
+def test_an_answer_to_the_last_word_of_a_link_is_lost_too() -> None:
+    steps = [
+        Step(0.0, "ada", Opened(1), (Ping(1, 1),)),
+        Step(1.0, "ada", Received(1, "hello"), (Send(1, "hello yourself"),)),
+        Step(2.0, "ada", Closed(1, Failure("close", 1006)), ()),
+    ]
+    assert [(line.text, line.lost) for line in sequence(steps) if line.way == "up"] == [
+        ("Ping 1", False),
+        ("“hello yourself”", True),
+    ]
+
+
 def texts(ax: Axes, gid: str = "frame") -> list[str]:
     return [text.get_text() for text in ax.texts if text.get_gid() == gid]
 

@@ -27,6 +27,7 @@ def test_rows_are_broken_at_spaces_where_there_are_any() -> None:
     assert wrapped("one two three four five six", 20) == ["one two three four", "five six"]
     assert wrapped("x" * 45, 20) == ["x" * 20, "x" * 20, "x" * 5]
     assert wrapped("a\n\nb", 20) == ["a", "", "b"]
+    assert wrapped("a " + "日" * 12, 20) == ["a", "日" * 10, "日" * 2]
     assert wrapped("x" * 25, 1) == ["x" * 20, "x" * 5], "so narrow that it would be no use"
 
 

@@ -31,6 +31,18 @@ def test_what_was_saved_as_json_lines_is_loaded_unchanged(
     assert loaded.rows() == saved.rows()
 
 
+@pytest.mark.parametrize(("log", "row"), [(ChatLog, MESSAGE), (FrameLog, FRAME)])
+def test_a_file_changes_no_row_that_is_here(
+    log: type[FeedWidget], row: dict[str, Any], tmp_path: Path
+) -> None:
+    saved, loaded = log(), log()
+    saved.upsert_many([row | {"text": "forged"}, row | {"id": "second"}])
+    saved.save(tmp_path / "rows.jsonl")
+    loaded.upsert(row)
+    assert loaded.load(tmp_path / "rows.jsonl") == 2
+    assert loaded.rows() == [row, row | {"id": "second"}]
+
+
 def test_saved_text_is_a_line_a_row_and_safe_in_a_terminal(tmp_path: Path) -> None:
     messages, frames = ChatLog(), FrameLog()
     messages.upsert(MESSAGE)
