@@ -152,4 +152,9 @@ def test_A106_somebody_types_until_the_message_comes_or_some_seconds_are_over() 
     assert len(it.names(5.0)) == typists.MOST
     assert max(map(len, it.names(5.0))) == typists.LONGEST_NAME
     it.clear()
+    it.typed("x" * 999, 5.0)
+    it.stopped("x" * 999)
+    assert it.names(5.0) == ()
+    it.typed("ada", 5.0)
+    it.clear()
     assert it.names(5.0) == ()

@@ -139,6 +139,17 @@ def test_nobody_is_owed_what_has_no_ack_or_came_before_him_or_is_not_for_him() -
     assert chat.measure()["lost"] == 0
 
 
+def test_what_is_handed_over_at_the_instant_of_connecting_is_owed() -> None:
+    chat = Chat(people=2, connected_at=5.0)
+    chat.quiet[1] = True
+    chat.post(0, "a", 5.0, 6.0)
+    chat.show(0, "a", "1-1", 6.0)
+    assert chat.measure()["lost"] == 1
+    chat.show(1, "a", "1-1", 7.0)
+    metrics = chat.measure()
+    assert (metrics["lost"], metrics["latency_p50"]) == (0, 1.5)
+
+
 def test_what_is_shown_after_a_later_one_is_out_of_order_first_or_again() -> None:
     chat = Chat(people=2)
     for number in range(1, 5):

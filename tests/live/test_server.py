@@ -486,7 +486,7 @@ async def test_a_long_close_reason_is_cut_to_whole_characters(server: EmbeddedSe
     """A close frame's reason has 123 bytes at most. Source: RFC 6455 §5.5."""
     async with join(server) as ada:
         assert server._life
-        (connection,) = server._life.connections.connections
+        connection: Any = next(iter(server._life.connections.connections))
         connection.close(1013, "é" * 100)
         assert await ada.closed() == (1013, "é" * 61)
 

@@ -17,6 +17,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
     ConnectionReset,
+    Flapping,
     HalfOpen,
     NoPong,
     Partition,
@@ -88,6 +89,13 @@ def test_one_of_several_front_ends_takes_only_its_own_people_along(
 def test_outages_may_overlap() -> None:
     result = happen(ServerDown(at=10.0, duration=20.0), ServerRestart(at=15.0, duration=1.0))
     assert connected(result, "person-1")[1][0] > 30
+
+
+def test_a_flapping_server_is_up_for_good_once_the_fault_is_over() -> None:
+    """However long its last outage would have lasted."""
+    cut, whole = (happen(Flapping(at=10.0, duration=d, period=10.0, down=8.0)) for d in (11.0, 18.0))
+    assert [len(connected(result, "person-1")) for result in (cut, whole)] == [3, 3]
+    assert 21 < connected(cut, "person-1")[2][0] < 28 < connected(whole, "person-1")[2][0]
 
 
 def test_a_reset_is_over_at_once() -> None:
