@@ -69,7 +69,7 @@ PASSING: dict[str, tuple[BaseException, str]] = {
     "TLS handshake broken off": (ssl.SSLEOFError(8, "hush"), "reset"),
     "httpx.ConnectError": (httpx.ConnectError("hush"), "refused"),
     "httpx.ReadTimeout": (httpx.ReadTimeout("hush"), "timeout"),
-    "httpx.ProxyError": (httpx.ProxyError("hush"), "refused"),
+    "httpx.ProxyError": (httpx.ProxyError("hush"), "reset"),
     "httpx.RemoteProtocolError": (httpx.RemoteProtocolError("hush"), "reset"),
     "httpx: 502": (refused(502), "http"),
     "httpx: 429": (refused(429, **{"Retry-After": "7"}), "http"),

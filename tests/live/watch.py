@@ -91,8 +91,8 @@ class Watch:
 
     async def ended(self) -> StatusChange:
         """Wait until the transport has given up or is disconnected."""
-        await until(lambda: self.transport.status in ("error", "disconnected") and bool(self.changes))
-        return self.transport.last_change
+        await until(lambda: self.changes and self.changes[-1].status in ("error", "disconnected"))
+        return self.changes[-1]
 
     async def connected(self, times: int) -> None:
         """Wait until it has been connected so many times."""
