@@ -19,7 +19,7 @@ from tests.live.watch import transport_of, until
 
 STATM = Path("/proc/self/statm")
 COUNT = int(os.environ.get("CHATLAB_MESSAGES", "5000"))
-"""Messages of a run; the figure in docs/testing.md is of 200,000."""
+"""Messages of a run; the figure in docs/design.md is of 200,000."""
 SIZE = 60 << 10
 """Bytes of each."""
 WARM = 20
