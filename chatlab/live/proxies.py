@@ -67,14 +67,14 @@ def parse_proxy(address: str, source: str) -> Proxy:
         kind, _, text = text.partition("://")
         kind = kind.lower()
     if kind not in PORTS:
-        raise _unfit(source, "needs a scheme: http://, https://, socks5:// or none")
+        raise _unfit(source, "has a scheme other than http://, https://, socks5:// and socks5h://")
     try:
         parts = urlsplit("//" + text.removeprefix("//"))
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _unfit(source, "has a host or a port that is none") from None
+        raise _unfit(source, "has a host or a port that can't be one: give http://host:port") from None
     if not host:
-        raise _unfit(source, "names no host")
+        raise _unfit(source, "names no host: give http://host:port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise _unfit(source, "goes on behind the port: percent-encode what is special in a password")
     return Proxy(

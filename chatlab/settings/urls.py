@@ -14,9 +14,9 @@ from urllib.parse import unquote_plus, urlsplit
 from chatlab.errors import SettingsError
 
 HIDDEN = "***"
-"""What stands in the place of a secret."""
+"""The text in the place of a secret."""
 CUT = "…"
-"""What stands at the end of a text that was cut."""
+"""The mark at the end of a text that was cut."""
 MIN_SECRET = 4
 """Characters of the shortest secret that `scrub` looks for: shorter ones occur in any text."""
 
@@ -63,7 +63,7 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
         elif not url.isprintable() or " " in url or parts.fragment:
             problem = "has no spaces, control characters or #fragment"
     except ValueError as error:
-        problem = f"is a valid URL ({parse_problem(error)})"
+        problem = parse_problem(error)
     if problem:
         raise SettingsError(
             f"{owner}.url: give a URL that {problem}, such as {schemes[0]}://127.0.0.1:8000/, got {shown!r}"
@@ -71,15 +71,19 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
 
 
 def parse_problem(error: ValueError) -> str:
-    """Return what `urlsplit` says, without what it quotes: that may be a part of a password."""
-    words = str(error).partition(" as ")[0]
-    return words if "'" not in words else "a host or a port that is none"
+    """Return what a URL must have that `urlsplit` refuses. Its own words may quote a part of a password."""
+    words = str(error)
+    if words.startswith("Port"):
+        return "has a port from 1 to 65535"
+    if "NFKC" in words:
+        return "names a host without special characters"
+    return "has a whole IPv6 address in its brackets, as in [::1]"
 
 
 def redacted(url: str) -> str:
     """Return the URL with `***` for its user and password, each value of its query, and its fragment.
 
-    Where it can't be told what a password is, as in what is no URL, all before the last @ is hidden.
+    If the password's end can't be told, as in a text that is no URL, all before the last @ is hidden.
     """
     text = str.__str__(url)
     prefix = found[0] if (found := _PREFIX.match(text)) else ""
@@ -119,7 +123,7 @@ def with_secrets(typed: str, url: str) -> Url:
     fragment = old.fragment if new.fragment == f"#{HIDDEN}" and same else new.fragment
     if HIDDEN in user or fragment == f"#{HIDDEN}" or any(_hide_value(f) == f and HIDDEN in f for f in fields):
         raise SettingsError(
-            f"url: {HIDDEN} stands for a secret of the address before; type it anew for {redacted(text)!r}"
+            f"url: {HIDDEN} stands for a secret of another address; type the secret itself in {redacted(text)!r}"
         )
     return Url(f"{new.scheme}{user}{new.host}{new.path}{'&'.join(fields)}{fragment}")
 

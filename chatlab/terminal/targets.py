@@ -16,7 +16,7 @@ from chatlab.live.transport import ChatTransport
 from chatlab.settings import AnyConfig, HeartbeatConfig, OutboxConfig, Url, parse_problem, redacted
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
-"""More often than the default: whoever looks on wants to see the round trip, and soon that a link is dead."""
+"""More often than the default, so that a person sees the round trip, and soon that a link is dead."""
 
 _SCHEMES = ("http", "https", "ws", "wss")
 _SECURE = ("https", "wss")
@@ -48,7 +48,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 SETTINGS: dict[str, Any] = {"heartbeat": HEARTBEAT}
-"""What a console sets otherwise than the defaults, where a transport knows it."""
+"""Settings of a console that differ from the defaults, if a transport has them."""
 
 
 def make_transport(config: AnyConfig) -> ChatTransport:
@@ -93,4 +93,4 @@ def check_scheme(url: str) -> None:
     try:
         urlsplit(url)
     except ValueError as error:
-        raise SettingsError(f"url: {parse_problem(error)}, got {redacted(url)!r}") from None
+        raise SettingsError(f"url: give one that {parse_problem(error)}, got {redacted(url)!r}") from None

@@ -52,11 +52,11 @@ class Mine(ChatlabDialect):
 @pytest.mark.parametrize(
     ("what", "value", "words"),
     [
-        ("server", "ws://[::1/ws", "Invalid IPv6 URL"),
-        ("server", "ws://h:99999/ws", "Port out of range"),
+        ("server", "ws://[::1/ws", "a whole IPv6 address"),
+        ("server", "ws://h:99999/ws", "port from 1 to 65535"),
         ("server", "ws://", "names a host"),
         ("server", "h:80", "ws://"),
-        ("server", "ws://u:s3cret@h℀/ws", "a host or a port that is none"),
+        ("server", "ws://u:s3cret@h℀/ws", "names a host without special characters"),
         ("room", "x" * 10_000, "200"),
         ("name", "x" * 10_000, "200"),
     ],

@@ -304,5 +304,5 @@ async def test_A89_a_proxy_without_a_name_is_no_server_without_one(monkeypatch: 
 
 
 def test_a_setting_that_makes_no_sense_names_itself() -> None:
-    with pytest.raises(BrokenAnswer, match="in proxy needs a scheme"):
+    with pytest.raises(BrokenAnswer, match="in proxy has a scheme other than"):
         proxy_for(False, "h", 1, "ftp://h")

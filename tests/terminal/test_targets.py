@@ -52,7 +52,11 @@ def test_another_url_is_refused_with_the_likely_correction(url: str, likely: str
 
 @pytest.mark.parametrize(
     ("url", "problem"),
-    [("http://[::1", "Invalid IPv6 URL"), ("ws://", "names a host"), ("http://h:99999", "Port out of range")],
+    [
+        ("http://[::1", "give one that has a whole IPv6 address"),
+        ("ws://", "names a host"),
+        ("http://h:99999", "port from 1 to 65535"),
+    ],
 )
 async def test_a_url_that_is_none_is_a_settings_error(url: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
