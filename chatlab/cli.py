@@ -71,16 +71,16 @@ def chat(
         str, typer.Argument(help="http(s)://host:port of a chatlab server, or any ws(s):// address.")
     ],
     room: Annotated[str, typer.Option(help="The room to talk in.")] = "lobby",
-    name: Annotated[str, typer.Option(envvar=["USER", "USERNAME"], help="Who you are.")] = "guest",
+    name: Annotated[str, typer.Option(envvar=["USER", "USERNAME"], help="Your name in the room.")] = "guest",
     transport: Annotated[
-        str, typer.Option(help="websocket, sse, long_polling, short_polling, or fallback: what works best.")
+        str, typer.Option(help="websocket, sse, long_polling, short_polling, or fallback: the best one.")
     ] = "websocket",
     dialect: Annotated[
-        str, typer.Option(help="How the server spells it: chatlab, text, nchan or matrix.")
+        str, typer.Option(help="The server's dialect: chatlab, text, nchan or matrix.")
     ] = "chatlab",
-    history: Annotated[int, typer.Option(min=0, help="So many of the latest messages come first.")] = 50,
+    history: Annotated[int, typer.Option(min=0, help="Number of the latest messages to show first.")] = 50,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Lines in, lines out; as without a terminal.")
+        bool, typer.Option("--plain", help="Read and print lines only, as without a terminal.")
     ] = False,
 ) -> None:
     """Chat in the terminal; in a pipe, every line of the input is sent."""
@@ -139,7 +139,7 @@ def simulate(
     ],
     world: Annotated[str, typer.Option(help="The world that it runs in: model, wire or live.")] = "model",
     time_scale: Annotated[
-        float, typer.Option(help="In the live world, so many seconds pass in one of the wall clock.")
+        float, typer.Option(help="Seconds of the live world in one second of the wall clock.")
     ] = 1.0,
     out: Annotated[
         Path | None, typer.Option(callback=outlet, help="Save the run there, as JSON lines.")
@@ -182,12 +182,12 @@ def compare(
         str, typer.Option(help="The worlds to compare: the first with each other.")
     ] = "model,wire",
     time_scale: Annotated[
-        float, typer.Option(help="In the live world, so many seconds pass in one of the wall clock.")
+        float, typer.Option(help="Seconds of the live world in one second of the wall clock.")
     ] = 1.0,
     plot: Annotated[
         Path | None,
         typer.Option(
-            callback=picture, help="Draw the last two runs that were compared there, with differences."
+            callback=picture, help="Draw the first run and the last one there, with their differences."
         ),
     ] = None,
 ) -> None:
@@ -239,7 +239,7 @@ def sweep(
         typer.Option(help="A setting and its values, such as people.count=100,1000; give it once or more."),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Run each setting with the seeds from 0 on.")] = 1,
-    processes: Annotated[int, typer.Option(min=1, help="Run so many at once.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Number of runs at once.")] = 1,
     world: Annotated[str, typer.Option(help="The world that they run in: model, wire or live.")] = "model",
     metrics: Annotated[
         str,

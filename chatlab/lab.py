@@ -20,11 +20,11 @@ RECORD = ".chatlab.json"
 
 
 class Copied(NamedTuple):
-    """What `copy_notebooks` did, as names of files."""
+    """Names of the files that `copy_notebooks` wrote or left alone."""
 
     written: list[str]
     kept: list[str]
-    """Changed copies whose original is another one than they were made from."""
+    """Changed copies, if the original has changed too since they were made."""
 
 
 def originals() -> Path:
@@ -88,7 +88,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def open_lab(notebook: Path) -> NoReturn:
-    """Become JupyterLab on a notebook or a folder. Without a browser, JupyterLab only prints its address."""
+    """Become JupyterLab on a notebook or folder. Without a browser, it only prints its address."""
     folder, page = notebook, "/lab"
     if not notebook.is_dir():
         folder, page = notebook.parent, f"/lab/tree/{notebook.name}"
@@ -115,7 +115,7 @@ def _has_browser() -> bool:
 
 
 def _wait_for(command: list[str], environment: dict[str, str]) -> int:
-    """Run a program to its end, and leave Ctrl-C to it; return its exit code."""
+    """Run a program to its end, and leave Ctrl-C to it. Return its exit code."""
     with subprocess.Popen(command, env=environment) as process:
         while True:
             try:

@@ -320,7 +320,7 @@ def test_A87_a_function_for_headers_gets_the_failure_only_where_it_asks_for_it(
 
 @pytest.mark.parametrize("function", [lambda a, b: {}, lambda *, token: {}], ids=["two", "by another name"])
 def test_A87_a_function_for_headers_that_needs_more_is_refused(function: Any) -> None:
-    with pytest.raises(SettingsError, match="with one, `failure`; the given one needs"):
+    with pytest.raises(SettingsError, match="or only `failure`; this one needs"):
         WebSocketConfig(url=URL, headers=function)
 
 

@@ -1,4 +1,4 @@
-"""What shows a conversation to a person."""
+"""The interface by which a conversation is shown to a person."""
 
 from __future__ import annotations
 

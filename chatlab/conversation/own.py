@@ -52,7 +52,7 @@ class Own(Struct, eq=False):
 
     @property
     def text(self) -> str:
-        """What is shown of it."""
+        """The text that is shown."""
         message = self.message
         if message is None:
             return ""

@@ -22,7 +22,7 @@ class Place(Struct, frozen=True):
 
     @property
     def log(self) -> tuple[str, str, str]:
-        """What identifies the room's log, whoever reads it."""
+        """The key of the room's log, the same for every reader."""
         return self.server, self.room, self.dialect
 
     def seen_from(self, here: Place | None) -> str:

@@ -1,4 +1,4 @@
-"""Who types."""
+"""The people who are typing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Typists:
         self._typed_at.pop(name[:LONGEST_NAME], None)
 
     def clear(self) -> None:
-        """Note that nobody's typing can be known."""
+        """Forget all: typing can't be known any more."""
         self._typed_at.clear()
 
     def names(self, now: float) -> tuple[str, ...]:

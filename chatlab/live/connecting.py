@@ -211,7 +211,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # What a WebSocket asks for
 
     def hand_over(self, protocol: asyncio.Protocol) -> None:
-        """Have another protocol take over the connection, and what has come in on it."""
+        """Hand the connection over to another protocol, with the bytes that have come in on it."""
         unread, self._unread = b"".join(self._unread), deque()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)

@@ -93,7 +93,7 @@ class Moved(Struct, frozen=True):
 
 @final
 class Raised(Struct, frozen=True, eq=False):
-    """What the dialect raised at something that the application asked for, which is to get it."""
+    """An exception that the dialect raised at the application's own request, to be raised there."""
 
     error: BaseException
 
@@ -219,7 +219,7 @@ class LiveDriver:
         return [*(effect for effect in effects if type(effect) is not Notify), Notify(change)]
 
     def rewind(self, messages: Sequence[ChatMessage], place: str | None) -> None:
-        """Have the next connection bring these messages again, which came behind `place`."""
+        """Move the cursor back to `place`, so that the next connection brings these messages again."""
         with self._lock:
             self.machine.cursor.rewind(place, messages)
 

@@ -1,4 +1,4 @@
-"""What becomes of errors of the user's own code: handlers, recorders, functions for headers, dialects.
+"""Errors of the user's own code: handlers, recorders, functions for headers, dialects.
 
 None of them stops what others share: each is logged. On a loop of the user's own, `SystemExit` and
 `KeyboardInterrupt` are passed on: they leave the loop from a callback of their own, so that the transport is

@@ -1,4 +1,4 @@
-"""What is on its way to an application's handlers: one call at a time, in the order of what happened.
+"""The way of events to an application's handlers: one call at a time, in the order of what happened.
 
 A transport of the background loop calls them on a thread of its own, where they may block; one on a loop of
 the user's own calls them there. An `async` handler runs on the loop on which it was given, and the next call
@@ -71,7 +71,7 @@ class Mark:
         self._waiters: list[Waiter] = []
 
     def reach(self, _: object = None) -> None:
-        """Let everybody know that all before it has been told."""
+        """Wake those who wait: all before it has been told."""
         self.is_reached = True
         for waiter in tuple(self._waiters):
             waiter.wake()

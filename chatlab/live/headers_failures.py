@@ -1,8 +1,8 @@
-"""What an exception of the user's headers function means: a failure that may pass, or a mistake that stays.
+"""The failures that exceptions of the user's headers function stand for: passing ones, or mistakes that stay.
 
 A function that asks another server for a token meets the same failures as the transport itself, by whatever
-library. They are retried like the transport's own. What the same call would only meet again is final: a wrong
-type, a missing key, a file that isn't there, a refused password.
+library. They are retried like the transport's own. Errors that the same call would only meet again are final:
+a wrong type, a missing key, a file that isn't there, a refused password.
 
 The text of such an exception may hold a token, so only its kind is told; `TryAgain` is written to be read.
 """
@@ -24,10 +24,10 @@ from chatlab.transports.machine import Failure
 _LOCAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 """`OSError`s that no network causes."""
 _OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-"""`httpx.TransportError`s of who asked, not of the network."""
+"""`httpx.TransportError`s of the caller's making, not of the network."""
 _BROKEN_OFF = (EOFError, http.client.HTTPException)
 _NO_JSON = (json.JSONDecodeError, msgspec.DecodeError)
-"""What a portal's page is read as."""
+"""The errors of reading a portal's page as JSON."""
 _OTHERS = frozenset(
     {
         "aiohttp.client_exceptions.ClientConnectionError",

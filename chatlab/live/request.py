@@ -39,7 +39,7 @@ class Port(Protocol):
 
     @property
     def pressure(self) -> Callable[[], int]:
-        """What says whether to read slowly (1), or not at all (2)."""
+        """The function that tells whether to read slowly (1), or not at all (2)."""
 
     def hold_off(self) -> None:
         """Begin nothing new for a while: such a coroutine was cancelled by somebody else."""
@@ -144,7 +144,7 @@ def with_query(url: str, query: Mapping[str, str], path: str = "") -> str:
 
 
 _KEPT = "".join(chr(code) for code in range(128))
-"""What is ASCII is as the user wants it."""
+"""ASCII characters, which stay as the user wrote them."""
 
 
 def _ascii_host(netloc: str) -> str:

@@ -1,4 +1,4 @@
-"""Whom TLS trusts: the system's authorities, or those in a file of the user's."""
+"""The authorities that TLS trusts: the system's, or those in a file of the user's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatlab.transports.machine import Failure
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return what checks certificates, by the authorities in a file (PEM), or by the system's.
+    """Return a context that checks certificates by the authorities in a file (PEM), or by the system's.
 
     Errors: `BrokenAnswer` where the file can't be read.
     """
@@ -30,7 +30,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 @cache
 def shared_tls() -> ssl.SSLContext:
-    """Return what an address without TLS needs only if it redirects; making one takes 50 ms."""
+    """Return the context for redirects from an address without TLS, shared since making one takes 50 ms."""
     return ssl.create_default_context()
 
 

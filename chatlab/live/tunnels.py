@@ -22,12 +22,12 @@ _REPLIES = {
     7: "command not supported",
     8: "address type not supported",
 }
-"""What a SOCKS5 proxy says. Source: RFC 1928 §6."""
+"""Replies of a SOCKS5 proxy. Source: RFC 1928 §6."""
 _PASSING = frozenset({1, 3, 4, 5, 6})
 
 
 async def open_tunnel(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
-    """Have a proxy connect to a host, so that what follows on the stream goes there.
+    """Ask a proxy to connect to a host, so that all that follows on the stream goes there.
 
     Errors: `BrokenAnswer` where the proxy refuses; `OSError` and httpcore's if the connection breaks.
     """

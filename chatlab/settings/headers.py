@@ -1,4 +1,4 @@
-"""Where a request's extra headers come from."""
+"""The source of a request's extra headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HeaderSource:
     the one parameter that has no default. One with neither is called without arguments: in
     `lambda token=token: …` the default is the user's.
 
-    Errors: `SettingsError` where a function needs more than that.
+    Errors: `SettingsError` if a function needs more parameters than that.
     """
 
     __slots__ = ("_failure", "_source", "renewable")
@@ -35,8 +35,7 @@ class HeaderSource:
     def __call__(self, failure: Any = None) -> Any:
         """Return the headers as a mapping, or what can be awaited for one.
 
-        `failure` is the refusal that a renewed token should mend, if any; it is passed on to a function that
-        asks for it.
+        `failure` is the refusal that a renewed token should mend, if any. A function may ask for it.
         """
         source = self._source
         if not callable(source):
@@ -76,7 +75,7 @@ def _failure_of(function: Callable[..., Any]) -> Literal["by name", "first", "no
         return "no"
     if len(needed) > 1 or needed[0].kind is _BY_NAME:
         raise SettingsError(
-            "headers: give a function without parameters, or with one, `failure`; the given one needs "
+            "headers: give a function that needs no parameter, or only `failure`; this one needs "
             + " and ".join(one.name for one in needed)
         )
     return "first"

@@ -68,7 +68,7 @@ class TransportConfig(Settings, frozen=True):
 
     @property
     def dialect_name(self) -> str:
-        """What the dialect is called."""
+        """The name of the dialect."""
         name: str = getattr(self.dialect, "name", self.dialect)
         return name
 

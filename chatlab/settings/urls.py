@@ -123,7 +123,7 @@ def with_secrets(typed: str, url: str) -> Url:
     fragment = old.fragment if new.fragment == f"#{HIDDEN}" and same else new.fragment
     if HIDDEN in user or fragment == f"#{HIDDEN}" or any(_hide_value(f) == f and HIDDEN in f for f in fields):
         raise SettingsError(
-            f"url: {HIDDEN} stands for a secret of another address; type the secret itself in {redacted(text)!r}"
+            f"url: {HIDDEN} stands for a secret of another address; type the secret into {redacted(text)!r}"
         )
     return Url(f"{new.scheme}{user}{new.host}{new.path}{'&'.join(fields)}{fragment}")
 

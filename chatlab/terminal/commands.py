@@ -1,4 +1,4 @@
-"""What a person can do in a console besides talking: lines that begin with a slash."""
+"""Commands of a console: lines that begin with a slash."""
 
 from __future__ import annotations
 
@@ -190,17 +190,17 @@ COMMANDS: dict[str, Command] = {
     "/silent": Command("", "let everything vanish without a word (half-open)", _silent),
     "/up": Command("", "end /down and /silent", _up),
     "/latency": Command("SECONDS", "make everything late, each way; 0 ends it", _latency),
-    "/ping": Command("", "tell how long the latest round trip took", _ping),
+    "/ping": Command("", "show how long the latest round trip took", _ping),
     "/transport": Command(
         "NAME", "go on by another transport, with nothing lost", _transport, lambda: TITLES
     ),
-    "/room": Command("NAME", "go to another room; what isn't sent yet stays behind", _room),
-    "/name": Command("NAME", "go on under another name; what isn't sent yet stays behind", _name),
-    "/server": Command("URL", "go to another server; what isn't sent yet stays behind", _server),
-    "/undelivered": Command("", "list what was left behind, or came to nothing", _undelivered),
-    "/retry": Command("", "send again what came to nothing here", _retry),
+    "/room": Command("NAME", "go to another room; unsent messages stay behind", _room),
+    "/name": Command("NAME", "go on under another name; unsent messages stay behind", _name),
+    "/server": Command("URL", "go to another server; unsent messages stay behind", _server),
+    "/undelivered": Command("", "list messages that were left behind or failed", _undelivered),
+    "/retry": Command("", "send again those that were written for here", _retry),
     "/connect": Command("", "try again after it gave up", _connect),
-    "/status": Command("", "tell how the connection stands", _status),
+    "/status": Command("", "show how the connection stands", _status),
     "/help": Command("", "list these commands", _help),
     "/quit": Command("", "leave, as Ctrl-D does", _quit),
 }

@@ -34,7 +34,7 @@ class Console:
     """One person's conversation. `show` gets every line; `changed` is called when `standing` may have.
 
     `ended` is set while the transport has given up or the server has said goodbye; `hint` is what the line
-    that tells so adds. Who calls `go`, `swap` or `faulty` holds the lock `busy`, and is not cancelled.
+    that tells so adds. A caller of `go`, `swap` or `faulty` holds the lock `busy`, and is not cancelled.
 
     Errors: `SettingsError` for a target or a kind that can't be used.
     """
@@ -95,7 +95,7 @@ class Console:
         await self._until(lambda: self._was_connected and not self.talk.waiting)
 
     async def connected(self) -> None:
-        """Wait until it's connected, or won't be."""
+        """Wait until it's connected, or has given up."""
         await self._until(
             lambda: self._status is ConnectionStatus.CONNECTED or self.ended.is_set() or self.leaving
         )
