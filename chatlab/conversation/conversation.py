@@ -52,7 +52,7 @@ logger = logging.getLogger("chatlab")
 EXCERPT = 200
 """Characters that are shown of what a server complains about."""
 
-_CHANGING = StatusChange(ConnectionStatus.CONNECTING, "the connection before is being closed")
+_CHANGING = StatusChange(ConnectionStatus.CONNECTING, "the previous connection is being closed")
 _NOWHERE = StatusChange(ConnectionStatus.DISCONNECTED)
 
 
@@ -106,7 +106,7 @@ class Conversation:
 
     @property
     def place(self) -> Place | None:
-        """Where that leads to."""
+        """The place that the transport leads to."""
         return None if self._use is None else self._use.place
 
     @property
@@ -123,12 +123,12 @@ class Conversation:
 
     @property
     def waiting(self) -> int:
-        """How many own messages are under way."""
+        """Number of own messages under way."""
         return len(self._own)
 
     @property
     def lost(self) -> int:
-        """How many own messages came to nothing, and were not sent again."""
+        """Number of own messages that came to nothing, and were not sent again."""
         return len(self._own.undelivered()) + self._own.forgotten
 
     def undelivered(self) -> list[Own]:
@@ -317,7 +317,7 @@ class Conversation:
             own, use = self._own.waiting_for(key), self._use
             if own is None or own.message is None or use is None:
                 raise ChatError(
-                    "that message is from a file, or no longer kept; copy its text to say it anew"
+                    "that message is from a file, or no longer kept; copy its text to send it anew"
                 )
             if own.place != use.place:
                 raise ChatError(f"that message is for {own.place.seen_from(use.place)}; go there first")
@@ -336,7 +336,7 @@ class Conversation:
             self._face.changed()
 
     def retry_all(self) -> int:
-        """Send all again that came to nothing and was written for the present place; return how many.
+        """Send all undelivered messages for the present place again; return their number.
 
         Errors: as of `retry`, after which some may have been sent.
         """

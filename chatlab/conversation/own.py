@@ -1,4 +1,4 @@
-"""A person's own messages: under way, come to nothing, or delivered and maybe still to come back."""
+"""A person's own messages: under way, undelivered, or delivered and maybe still to come back."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ class OwnMessages:
         """Undelivered messages that are no longer kept."""
 
     def __len__(self) -> int:
-        """How many are under way."""
+        """Return the number of messages under way."""
         return len(self._open)
 
     def __iter__(self) -> Iterator[Own]:
-        """All that are under way, in the order of their acceptance."""
+        """Yield all that are under way, in the order of their acceptance."""
         return iter(sorted(self._open.values(), key=lambda own: own.number))
 
     def undelivered(self) -> list[Own]:

@@ -291,7 +291,7 @@ class LiveDriver:
             self._connections.pop(number, None)
 
     def _report(self, number: int, error: BaseException) -> None:
-        self.feed(Closed(number, Failure("protocol", reason=f"it raised {type(error).__name__}")))
+        self.feed(Closed(number, Failure("protocol", reason=f"a link raised {type(error).__name__}")))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to a link, and keep it until it is done."""

@@ -80,7 +80,7 @@ def target_of(
     try:
         address = session.address(effect.purpose, request.path, {**request.query, **credentials.query})
     except (httpx.InvalidURL, ValueError):
-        return Failure("protocol", reason="the address can't be used")
+        return Failure("protocol", reason="the URL's host can't be a name: check the setting `url`")
     merged = {}
     if address.authorization:
         merged["authorization"] = address.authorization

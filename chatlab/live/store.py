@@ -99,7 +99,10 @@ class Store:
         elif application != APPLICATION_ID:
             raise StoreError(f"{self.path} is another program's database; choose another file")
         elif version != SCHEMA_VERSION:
-            raise StoreError(f"{self.path} has format {version}; this chatlab reads {SCHEMA_VERSION}")
+            raise StoreError(
+                f"{self.path} has format {version}; this chatlab reads {SCHEMA_VERSION}: "
+                "choose another file, or the chatlab that wrote it"
+            )
         epoch: str = run("SELECT epoch FROM log").fetchone()[0]
         return epoch
 

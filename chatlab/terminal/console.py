@@ -77,7 +77,7 @@ class Console:
 
     @property
     def lost(self) -> int:
-        """How many messages came to nothing, and were not sent again."""
+        """Number of messages that came to nothing, and were not sent again."""
         return self.talk.lost + self._unsettled
 
     # Connecting

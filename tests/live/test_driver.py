@@ -287,7 +287,7 @@ async def test_a_link_that_fails_in_an_unforeseen_way_is_logged(caplog: pytest.L
     await until(lambda: caplog.records)
     assert "a link of ada failed in an unforeseen way" in caplog.text
     assert "ZeroDivisionError" in caplog.text
-    assert machine.events[-1][1] == Closed(1, Failure("protocol", reason="it raised ZeroDivisionError"))
+    assert machine.events[-1][1] == Closed(1, Failure("protocol", reason="a link raised ZeroDivisionError"))
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
