@@ -35,7 +35,7 @@ class TryAgain(ChatError):
     """Raised by a user's `headers` function: it has failed, but may succeed later.
 
     The attempt counts as failed and is retried like any other, after `retry_after` seconds at least. `reason`
-    is shown in the transport's status. (Network errors and HTTP statuses such as 503 are retried without.)
+    is shown in the transport's status. (Network errors and HTTP statuses such as 503 are retried without it.)
     """
 
     def __init__(self, reason: str = "", retry_after: float | None = None) -> None:
