@@ -72,7 +72,8 @@ def parse_proxy(address: str, source: str) -> Proxy:
         parts = urlsplit("//" + text.removeprefix("//"))
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _unfit(source, "has a host or a port that can't be one: give http://host:port") from None
+        problem = "has a host or a port that can't be one: percent-encode what is special in a password"
+        raise _unfit(source, problem) from None
     if not host:
         raise _unfit(source, "names no host: give http://host:port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
