@@ -69,8 +69,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         if self.open:
             self.close(1012, "service restart")
-        elif not self.close_sent:
-            super().shutdown()
+        elif not (self.handshake_complete or self.transport.is_closing()):
+            super().shutdown()  # Else the closing handshake is under way, or over.
 
     # What the network says
 

@@ -720,6 +720,20 @@ async def test_stopping_says_1012_frees_the_port_and_may_be_undone() -> None:
     await server.stop()
 
 
+@pytest.mark.parametrize(
+    "frame", [b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x80\0\0\0\0", b"\x88\x01x", b"\xff\xff"]
+)
+async def test_stopping_as_a_peer_is_just_closing_disturbs_nobody(frame: bytes) -> None:
+    """Its close frame, or what breaks the protocol, has come in, and the connection isn't gone yet."""
+    async with EmbeddedServer() as server, join(server), join(server, sender="bob") as bob:
+        assert server._life is not None
+        (closing, _) = server._life.connections.connections
+        closing.data_received(frame)
+        server.end(closing.client)  # in the same turn of the loop
+        await server.stop()
+        assert await bob.closed() == (1012, "service restart")
+
+
 async def test_an_abrupt_stop_says_nothing() -> None:
     async with EmbeddedServer() as server, join(server) as ada, raw(server) as (reader, writer):
         await ada.until(type="presence")
