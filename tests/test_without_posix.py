@@ -97,6 +97,7 @@ def test_it_serves_chats_in_a_pipe_and_ends_when_asked(
     assert process.wait(60) == 0
 
 
+@pytest.mark.proof
 def test_worlds_with_loops_of_their_own_run() -> None:
     ended = run(WORLDS)
     assert ended.returncode == 0, ended.stderr

@@ -219,7 +219,7 @@ def test_impossible_herds_are_refused(people: int, outage: float, seed: int, tex
         herd_returns(ReconnectConfig(), people, outage, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_busy_loop_is_refused() -> None:
     with pytest.raises(SettingsError, match="longer base_delay"):
         herd_returns(ReconnectConfig(base_delay=0.0, max_attempts=None), 1, 1.0)

@@ -28,7 +28,7 @@ def storms() -> dict[Policy, list[float]]:
     return {policy: [collapse(policy, seed).goodput() for seed in range(RUNS)] for policy in POLICIES}
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("policy", POLICIES)
 def test_goodput_after_the_storm_is_as_published(storms: dict[Policy, list[float]], policy: Policy) -> None:
     """Within two standard errors of the difference of both means."""
@@ -37,6 +37,7 @@ def test_goodput_after_the_storm_is_as_published(storms: dict[Policy, list[float
     assert abs(found.mean() - PUBLISHED[policy]) < 2 * error
 
 
+@pytest.mark.proof
 def test_without_backoff_a_run_recovers_in_full_or_not_at_all(storms: dict[Policy, list[float]]) -> None:
     """The published mean of 8.3 is that of 2 good runs in 10."""
     found = np.array(storms["no backoff"])

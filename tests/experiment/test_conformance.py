@@ -95,7 +95,7 @@ def lives(request: pytest.FixtureRequest) -> dict[Pair, Live]:
     return lives
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @ON_ONE_WORKER
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")

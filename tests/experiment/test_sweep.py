@@ -137,7 +137,7 @@ def dask_executor() -> Iterator[Executor]:
         yield client.get_executor()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.filterwarnings("default")  # Dask's own threads and sockets close after the test
 def test_a_dask_cluster_gives_the_same_table(serial: pd.DataFrame, dask_executor: Executor) -> None:
     assert_frame_equal(table(executor=dask_executor), serial)

@@ -29,7 +29,7 @@ from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.transports.machine import Failure
 from tests.live.misbehave import Misbehaving, Peer, close_frame, friendly, silence
 from tests.live.watch import ALL, PATIENCE, PERSISTENT, Watch, transport_of, until, watched, websocket
-from tests.sizes import times
+from tests.sizes import rows, times
 
 S = DeliveryState
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
@@ -679,7 +679,7 @@ async def test_all_calls_work_from_any_thread(server: EmbeddedServer) -> None:
         await transport.disconnect()
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", rows(ALL, "websocket"))
 def test_A71_a_transport_of_the_current_loop_moves_to_the_next_one(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

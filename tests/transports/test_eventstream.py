@@ -597,7 +597,7 @@ def test_a_line_of_100_mb_in_one_chunk_leaves_memory_flat(giant: bytes) -> None:
     assert peak < 3 * MIB
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("size", [9, 65_536, MIB], ids=["lines", "small chunks", "one chunk"])
 def test_an_event_of_endless_data_lines_leaves_memory_flat(size: int) -> None:
     line = b"data: ab\n"  # so little data in a line that an object for each would show
