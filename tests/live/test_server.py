@@ -31,6 +31,7 @@ from chatlab.hub import HubConfig, Room
 from chatlab.live.connections import Limits
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.store import StoreError
+from chatlab.live.websocket_connection import WebSocketConnection
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something has failed."""
@@ -727,9 +728,10 @@ async def test_stopping_as_a_peer_is_just_closing_disturbs_nobody(frame: bytes) 
     """Its close frame, or what breaks the protocol, has come in, and the connection isn't gone yet."""
     async with EmbeddedServer() as server, join(server), join(server, sender="bob") as bob:
         assert server._life is not None
-        (closing, _) = server._life.connections.connections
+        closing = next(iter(server._life.connections.connections))
+        assert isinstance(closing, WebSocketConnection)
         closing.data_received(frame)
-        server.end(closing.client)  # in the same turn of the loop
+        closing.shutdown()  # in the same turn of the loop
         await server.stop()
         assert await bob.closed() == (1012, "service restart")
 
