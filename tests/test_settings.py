@@ -442,3 +442,16 @@ def test_a_proxys_password_is_shown_no_more_than_a_urls() -> None:
     config = WebSocketConfig(url="ws://h/ws", proxy="http://ada:hush@proxy:3128")
     assert config.proxy == "http://ada:hush@proxy:3128"
     assert "hush" not in f"{config.proxy} {config}"
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("ws://[::1/ws", "has a whole IPv6 address in its brackets"),
+        ("ws://h:99999/", "has a port from 1 to 65535"),
+        ("ws://h\u2100st/", "names a host without special characters"),  # its NFKC form has a slash
+    ],
+)
+def test_what_makes_no_url_is_said_with_what_to_correct(url: str, wanted: str) -> None:
+    with pytest.raises(SettingsError, match=rf"give a URL that {wanted}"):
+        WebSocketConfig(url=url)
