@@ -25,7 +25,8 @@ rc_message: &free {{per_second: 100000, burst_count: 100000}}
 rc_registration: *free
 rc_login: {{address: *free, account: *free}}
 """
-PATIENCE = 60.0
+PATIENCE = 200.0
+"""Seconds to start in; on a busy machine a minute was too few."""
 
 
 class Synapse:
