@@ -1,4 +1,4 @@
-"""Where a message belongs: a server, a room there, and the name of its writer."""
+"""The place that a message belongs to: a server, a room there, and the name of its writer."""
 
 from __future__ import annotations
 

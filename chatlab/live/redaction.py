@@ -180,7 +180,7 @@ class RedactingMachine:
 
     @property
     def cursor(self) -> Cursor:
-        """Where it stands in the room."""
+        """The reader's place in the room."""
         return self._machine.cursor
 
 

@@ -193,7 +193,7 @@ class TcpConnection:
     # Under way
 
     def _at(self, lane: Lane, time: float, take: Callable[[], None]) -> None:
-        """Let something arrive, unless the lane is silent by then."""
+        """Deliver something, unless the lane is silent by then."""
         self._environment.call_at(time, self._arrive, (lane, take))
 
     def _arrive(self, news: tuple[Lane, Callable[[], None]]) -> None:

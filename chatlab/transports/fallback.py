@@ -150,7 +150,7 @@ class FallbackMachine:
 
     @property
     def cursor(self) -> Cursor:
-        """Where it stands in the room."""
+        """The reader's place in the room."""
         return self._ledger.cursor
 
     @property

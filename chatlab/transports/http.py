@@ -110,7 +110,7 @@ class HttpMachine(ABC):
 
     @property
     def cursor(self) -> Cursor:
-        """Where it stands in the room."""
+        """The reader's place in the room."""
         return self._ledger.cursor
 
     @property

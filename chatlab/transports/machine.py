@@ -291,7 +291,7 @@ class Reader(Machine, Protocol):
 
     @property
     def cursor(self) -> Cursor:
-        """Where it stands in the room."""
+        """The reader's place in the room."""
 
 
 class Links:

@@ -88,7 +88,7 @@ class Outbox:
         return dropped
 
     def put_back(self, message: OutgoingMessage, size: int, now: float) -> None:
-        """Let a message be sent that another outbox has held: behind others like it, before the queue."""
+        """Take a message that another outbox has held: behind others like it, before the queue."""
         self._resend[message.client_id] = Entry(message, now, size)
 
     def _pop_oldest(self) -> Entry:

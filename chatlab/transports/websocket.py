@@ -201,7 +201,7 @@ class WebSocketMachine:
 
     @property
     def cursor(self) -> Cursor:
-        """Where it stands in the room."""
+        """The reader's place in the room."""
         return self._ledger.cursor
 
     @property
