@@ -50,6 +50,16 @@ def panel(page: Page, name: str) -> Locator:
     return page.locator(".chatlab-panel").nth(("ada", "bob").index(name))
 
 
+@contextmanager
+def server_stopped(page: Page) -> Iterator[None]:
+    """Stop the server, and start it again whatever happens: the tests after this one need it."""
+    panel(page, "ada").get_by_role("button", name="Stop the server").click()
+    try:
+        yield
+    finally:
+        panel(page, "ada").get_by_role("button", name="Start the server").click()
+
+
 def log(page: Page, name: str) -> Locator:
     return panel(page, name).get_by_role("log")
 
@@ -283,16 +293,15 @@ def test_faults_are_made_in_the_panel_and_stand_on_the_timeline(notebook: Page) 
 def test_the_status_says_why_which_attempt_when_the_next_one_comes_and_what_waits(notebook: Page) -> None:
     place = panel(notebook, "ada")
     status = place.locator(".cl-status")
-    place.get_by_role("button", name="Stop the server").click()
-    expect(status.locator("strong")).to_have_text("reconnecting")
-    say(notebook, "ada", "I can wait")
-    expect(status.locator(".cl-attempt")).to_have_text(re.compile(r"^attempt \d of 10$"))
-    expect(status.locator(".cl-countdown")).to_have_text(re.compile(r"^next try in \d+\.\d s$"))
-    expect(status.locator(".cl-waiting")).to_have_text("1 message waits")
-    expect(status.locator(".cl-reason")).to_contain_text("reset")
-    details = re.compile("reset.*\nreconnecting since .*\nroom lobby, as ada$", re.DOTALL)
-    expect(status).to_have_attribute("title", details)
-    place.get_by_role("button", name="Start the server").click()
+    with server_stopped(notebook):
+        expect(status.locator("strong")).to_have_text("reconnecting")
+        say(notebook, "ada", "I can wait")
+        expect(status.locator(".cl-attempt")).to_have_text(re.compile(r"^attempt \d of 10$"))
+        expect(status.locator(".cl-countdown")).to_have_text(re.compile(r"^next try in \d+\.\d s$"))
+        expect(status.locator(".cl-waiting")).to_have_text("1 message waits")
+        expect(status.locator(".cl-reason")).to_contain_text("reset")
+        details = re.compile("reset.*\nreconnecting since .*\nroom lobby, as ada$", re.DOTALL)
+        expect(status).to_have_attribute("title", details)
     expect(status).to_have_attribute("data-status", "connected", timeout=40_000)
     expect(message(notebook, "ada", "I can wait")).to_have_attribute("data-state", "acked")
     expect(status.locator(".cl-waiting")).to_have_text("")
@@ -303,7 +312,7 @@ def test_what_was_dropped_or_expired_is_marked_and_sent_again(notebook: Page, sc
     run_code(
         notebook,
         "from chatlab import OutboxConfig, ReconnectConfig\n"
-        "config = bob.form.config().replace(outbox=OutboxConfig(max_size=2, max_age=5.0),\n"
+        "config = bob.form.config().replace(outbox=OutboxConfig(max_size=2, max_age=15.0),\n"
         "    reconnect=ReconnectConfig(max_attempts=None, base_delay=0.2, max_delay=0.2))\n"
         "small = ChatPanel(config, name='bob')\n"
         "bob = small\n",
@@ -318,17 +327,16 @@ def test_what_was_dropped_or_expired_is_marked_and_sent_again(notebook: Page, sc
     place.get_by_role("button", name="Connect", exact=True).click()
     expect(place.locator(".cl-status")).to_have_attribute("data-status", "connected")
 
-    panel(notebook, "ada").get_by_role("button", name="Stop the server").click()
-    expect(place.locator(".cl-status")).to_have_attribute("data-status", "reconnecting")
-    for text in ("first", "second", "third"):
-        say(notebook, "bob", text)
-    dropped = message(notebook, "bob", "first")
-    expect(dropped).to_have_attribute("data-state", "dropped")
-    expect(dropped.locator(".cl-mark")).to_have_attribute("title", re.compile("outbox is full"))
-    expired = message(notebook, "bob", "third")
-    expect(expired).to_have_attribute("data-state", "expired", timeout=15_000)
-    notebook.screenshot(path=screenshots / "panel-not-delivered.png")
-    panel(notebook, "ada").get_by_role("button", name="Start the server").click()
+    with server_stopped(notebook):
+        expect(place.locator(".cl-status")).to_have_attribute("data-status", "reconnecting")
+        for text in ("first", "second", "third"):
+            say(notebook, "bob", text)
+        dropped = message(notebook, "bob", "first")
+        expect(dropped).to_have_attribute("data-state", "dropped")
+        expect(dropped.locator(".cl-mark")).to_have_attribute("title", re.compile("outbox is full"))
+        expired = message(notebook, "bob", "third")
+        expect(expired).to_have_attribute("data-state", "expired")
+        notebook.screenshot(path=screenshots / "panel-not-delivered.png")
     expect(place.locator(".cl-status")).to_have_attribute("data-status", "connected", timeout=20_000)
     for row in (dropped, expired):
         row.get_by_role("button", name="Retry").click()
