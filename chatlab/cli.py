@@ -45,12 +45,30 @@ def serve(
         Path | None,
         typer.Option(callback=outlet, help="A file for the history, which else ends with the server."),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name by which people reach the server; repeatable."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Pages that may talk to it, such as https://chat.example; repeatable.",
+        ),
+    ] = None,
+    trust_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy, or a network of them, whose X-Forwarded-For, -Proto and -Host count; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Serve chat rooms until interrupted."""
     import asyncio
     from socket import gaierror
 
-    from chatlab.live.server import serve
+    from chatlab.live.server import CommandServer, serve
     from chatlab.live.store import StoreError
 
     def announce(server: EmbeddedServer) -> None:
@@ -58,7 +76,15 @@ def serve(
 
     with telling("serve"):
         try:
-            asyncio.run(serve(host, port, db, announce))
+            server = CommandServer(
+                db,
+                host,
+                port,
+                allowed_hosts=allow_host or (),
+                allowed_origins=allow_origin or (),
+                trusted_proxies=trust_proxy or (),
+            )
+            asyncio.run(serve(server, announce))
         except StoreError as error:
             raise OSError(str(error)) from None
         except gaierror as error:

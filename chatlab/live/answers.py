@@ -107,11 +107,31 @@ async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | N
     elif exc.status_code == 405:
         allowed = set((exc.headers or {})["Allow"].split(", ")) - {"HEAD"}
         error = f"only {' and '.join(sorted(allowed))} is possible here"
-    refusal = problem(exc.status_code, error, exc.headers)
     if isinstance(connection, WebSocket):
-        await connection.send_denial_response(refusal)
+        await deny(connection, exc.status_code, error, exc.headers)
         return None
-    return refusal
+    return problem(exc.status_code, error, exc.headers)
+
+
+async def deny(
+    websocket: WebSocket, status: int, error: str, headers: Mapping[str, str] | None = None
+) -> None:
+    """Refuse a WebSocket's handshake with a problem.
+
+    A browser hides that answer from its page, which would only learn that the connection was lost (1006). So
+    a browser's handshake succeeds, and the connection is closed at once: with 1013 if the page may come back,
+    else with 4000 more than the status.
+    """
+    if not _is_browser(websocket):
+        await websocket.send_denial_response(problem(status, error, headers))
+        return
+    await websocket.accept(next(iter(websocket.scope["subprotocols"]), None))
+    websocket.scope["state"]["connection"].close(1013 if status == 503 else 4000 + status, error)
+
+
+def _is_browser(websocket: WebSocket) -> bool:
+    """Whether a page makes this handshake: every browser's name begins so. Source: HTML standard §8.9.1.1."""
+    return "origin" in websocket.headers and websocket.headers.get("user-agent", "").startswith("Mozilla/")
 
 
 async def apologise(request: Request, exc: Exception) -> Response:

@@ -1,38 +1,46 @@
-"""Who may talk to the server at all."""
+"""Who may talk to the server at all, and what a page of another origin may read: the CORS protocol.
+
+Source: Fetch standard §3.3. Credentials are never allowed: there are none but what a page sends itself.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 
-from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 from uvicorn.protocols.utils import ClientDisconnected
 
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
-from chatlab.live.answers import problem
+from chatlab.live.access import Access
+from chatlab.live.answers import deny, problem
 from chatlab.live.connections import Connections
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+EXPOSED = "Chat-Cursor, Chat-More, Retry-After"
+"""The headers of an answer that a page of another origin may read, beside those that any page may."""
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-CSRF-Token",
+    "Access-Control-Max-Age": "600",
+}
 
 
 class Guard:
     """Lets in only who speaks to this server and from where he may, and only so many."""
 
-    def __init__(
-        self, app: ASGIApp, connections: Connections, hosts: Collection[str], origins: Collection[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, connections: Connections, access: Access) -> None:
         self._app = app
         self._connections = connections
-        self._hosts = LOOPBACK_NAMES | {name.lower() for name in hosts}
-        self._origins = frozenset(origin.lower() for origin in origins)
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await (self._refusal(scope) or self._app)(scope, receive, send)
+            await self._serve(scope, receive, send)
         except (ClientDisconnect, ClientDisconnected):
             pass
         except Exception:
@@ -41,22 +49,40 @@ class Guard:
             if connection:
                 connection.close(1011, "the server has made a mistake")
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = self._access.visit(scope)
+        refusal, headers = visit.refusal, None
         if self._connections.full:
-            headers = {"Retry-After": str(RETRY_AFTER), "Connection": "close"}
-            return problem(503, TOO_MANY, headers)
-        headers_of = HTTPConnection(scope).headers
-        host = headers_of.get("host", "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name not in self._hosts and name != _literal(scope):
-            return problem(421, "the Host header isn't a name of this server; see allowed_hosts")
-        origins = [origin.lower() for origin in headers_of.getlist("origin")]
-        if any(origin != f"http://{host}" and origin not in self._origins for origin in origins):
-            return problem(403, "pages of that origin may not talk to this server; see allowed_origins")
-        return None
+            refusal, headers = (503, TOO_MANY), {"Retry-After": str(RETRY_AFTER), "Connection": "close"}
+        if scope["type"] == "websocket":
+            if refusal:
+                await deny(WebSocket(visit.scope, receive, send), *refusal, headers)
+            else:
+                await self._app(visit.scope, receive, send)
+            return
+        app = self._app
+        if refusal:
+            app = problem(*refusal, headers)
+        elif visit.origin and _is_preflight(scope):
+            app = Response(status_code=204, headers=PREFLIGHT)
+        await app(visit.scope, receive, self._sharing(visit.origin, send) if self._access.crosses else send)
+
+    def _sharing(self, origin: str, send: Send) -> Send:
+        """Return a `send` that lets pages of an allowed origin read the answer, also a refusal."""
+
+        async def share(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=[*message["headers"]])
+                headers.add_vary_header("Origin")
+                if origin:
+                    headers["Access-Control-Allow-Origin"] = origin
+                    headers["Access-Control-Expose-Headers"] = EXPOSED
+                message = {**message, "headers": headers.raw}
+            await send(message)
+
+        return share
 
 
-def _literal(scope: Scope) -> str:
-    """Return the address that the connection came in on: literally given, it can't be rebound."""
-    address: str = (scope.get("server") or ("",))[0]
-    return f"[{address}]" if ":" in address else address
+def _is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks what a page may send. Source: Fetch standard §3.3.2."""
+    return scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope)

@@ -122,6 +122,10 @@ class HttpConnection(H11Protocol):
         else:
             self._wait()
 
+    def _should_upgrade(self) -> bool:
+        # An HTTP/1.0 proxy that passes on the header doesn't speak what it asks for. Source: RFC 9110 §7.8.
+        return self.scope["http_version"] != "1.0" and super()._should_upgrade()
+
     def eof_received(self) -> None:
         self._wait()  # what is still to be written must be read in time
 

@@ -21,6 +21,7 @@ from uvicorn import Config
 
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.hub import HubConfig
+from chatlab.live.access import KEYWORDS, OPTIONS, Access
 from chatlab.live.connections import Connections, Limits
 from chatlab.live.guard import Guard
 from chatlab.live.http_connection import HttpConnection
@@ -60,12 +61,16 @@ class EmbeddedServer:
 
     `port` 0 takes a free port at the first start, and keeps it when the server is stopped and started again.
     It listens on loopback unless `host` says otherwise, and answers to loopback names, to `host` and to
-    `allowed_hosts`; pages of other origins than its own and `allowed_origins` are refused. `around` may
-    put an ASGI application around its own, behind its guard.
+    `allowed_hosts`. Pages of other origins than its own are refused, except those of `allowed_origins`, such
+    as "https://chat.example". What a proxy says of its clients, by `X-Forwarded-For`, `-Proto` and `-Host`,
+    counts if its address is one of `trusted_proxies` (addresses or networks). `around` may put an ASGI
+    application around its own, behind its guard.
 
-    Errors: `OSError` from `start` when the port is in use, or `host` isn't this machine's; `StoreError` when
-    the history can't be opened.
+    Errors: `SettingsError` for a host, an origin or an address that can't be one; `OSError` from `start` when
+    the port is in use, or `host` isn't this machine's; `StoreError` when the history can't be opened.
     """
+
+    _spelling = KEYWORDS
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class EmbeddedServer:
         limits: Limits | None = None,
         allowed_hosts: Collection[str] = (),
         allowed_origins: Collection[str] = (),
+        trusted_proxies: Collection[str] = (),
         utc: Callable[[], datetime] = utc_now,
         new_epoch: Callable[[], str] = random_epoch,
         around: Callable[[ASGIApp], ASGIApp] | None = None,
@@ -88,6 +94,10 @@ class EmbeddedServer:
         self.limits = limits or Limits()
         self.allowed_hosts = allowed_hosts
         self.allowed_origins = allowed_origins
+        self.trusted_proxies = trusted_proxies
+        self._access = Access(
+            _bracketed(host), allowed_hosts, allowed_origins, trusted_proxies, self._spelling
+        )
         self._utc = utc
         self._new_epoch = new_epoch
         self._around = around
@@ -187,11 +197,10 @@ class EmbeddedServer:
                 self.config, store, epoch=epoch, clock=loop.time, utc=self._utc, soon=loop.call_soon
             )
             connections = Connections(self.limits)
-            hosts = (*self.allowed_hosts, _bracketed(self.host))
             app: ASGIApp = Service(driver, self.limits).app()
             if self._around:
                 app = self._around(app)
-            guard = Guard(app, connections, hosts, self.allowed_origins)
+            guard = Guard(app, connections, self._access)
             listener = await self._listen(loop, self._uvicorn_config(guard), connections)
         except BaseException:
             if store:
@@ -246,15 +255,19 @@ class EmbeddedServer:
             raise RuntimeError("the server runs on another event loop; start and stop it on the same one")
 
 
-async def serve(
-    host: str, port: int, db: str | PathLike[str] | None, on_listening: Callable[[EmbeddedServer], object]
-) -> None:
+class CommandServer(EmbeddedServer):
+    """The server of `chatlab serve`, whose refusals name the command's options."""
+
+    _spelling = OPTIONS
+
+
+async def serve(server: EmbeddedServer, on_listening: Callable[[EmbeddedServer], object]) -> None:
     """Serve until the process is asked to end (SIGINT, SIGTERM). For a program's main thread.
 
     Errors: as `EmbeddedServer`.
     """
     asked = asyncio.Event()
-    async with EmbeddedServer(db, host, port) as server:
+    async with server:
         with on_signals(asked.set, "SIGINT", "SIGTERM"):
             on_listening(server)
             await asked.wait()

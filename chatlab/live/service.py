@@ -32,7 +32,7 @@ foreign or null `Origin`, and for a POST from another site or without a token of
 rebinding), 422 for JSON that is no message, 426 for `/ws` without a WebSocket, 429 with `Retry-After` for too
 many POSTs of a sender, 503 with `Retry-After` when there are too many connections, or when a message can't be
 kept. The `client_id` of a refused message is told where it can be read. A WebSocket's handshake is refused
-likewise.
+likewise; a browser's is accepted and closed with 4000 and the status, for only that reaches its page.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ from chatlab.live.http_connection import HttpConnection
 from chatlab.live.hub_driver import HubDriver
 from chatlab.live.streams import EventStream
 from chatlab.live.websocket_connection import WebSocketConnection
+
+UPGRADE_REQUIRED = (
+    "this is a WebSocket: connect with ws:// or wss://; a proxy must pass on Upgrade, by HTTP/1.1"
+)
 
 
 class Service:
@@ -208,11 +212,13 @@ class Service:
 
 
 def forbid_other_sites(request: Request) -> None:
-    """Refuse what a page of another site makes a browser do; not every such request has an `Origin`.
+    """Refuse what a page of another site makes a browser do without saying which page it is: an `Origin`,
+    where there is one, is that of a page that may.
 
     Errors: `HTTPException` 403.
     """
-    if request.headers.get("sec-fetch-site", "").lower() == "cross-site":
+    headers = request.headers
+    if headers.get("sec-fetch-site", "").lower() == "cross-site" and "origin" not in headers:
         raise HTTPException(403, "pages of other sites may not do this")
 
 
@@ -225,7 +231,7 @@ def page_answer(replay: Replay, limit: int | None) -> Response:
 
 async def upgrade_required(request: Request) -> Response:
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
-    raise HTTPException(426, "this is a WebSocket; connect with ws://", headers)
+    raise HTTPException(426, UPGRADE_REQUIRED, headers)
 
 
 async def not_found(websocket: WebSocket) -> None:

@@ -23,9 +23,11 @@ import httpx
 import msgspec
 import pytest
 import websockets
+from typer.testing import CliRunner
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from chatlab.cli import app
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.hub import HubConfig, Room
 from chatlab.live.connections import Limits
@@ -522,6 +524,103 @@ async def test_a76_no_origin_the_own_one_and_allowed_ones_may() -> None:
                 assert json.loads(await connection.recv())["type"] == "welcome"
 
 
+PAGE = "https://lab.example"
+"""The origin of a page that may talk to the server."""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/messages?room=lobby", {}, 200),
+        ("GET", "/messages/poll?room=lobby&hold=0", {}, 200),
+        ("GET", "/csrf", {"Sec-Fetch-Site": "cross-site"}, 200),
+        ("GET", "/healthz", {}, 200),
+        ("GET", "/ws", {}, 426),
+        ("GET", "/nowhere", {}, 404),
+        ("GET", "/messages", {}, 400),
+        ("GET", "/messages?room=lobby&after=gone-1", {}, 410),
+        ("GET", "/stream?room=lobby", {"Sec-Fetch-Site": "cross-site"}, 400),
+        ("POST", "/messages?room=lobby&sender=ada", {}, 403),
+        ("POST", "/healthz", {}, 405),
+        ("GET", "/healthz", {"Host": "evil.example"}, 421),
+    ],
+)
+async def test_a76_an_allowed_page_may_read_every_answer_also_why_it_is_refused(
+    method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    async with EmbeddedServer(allowed_origins=[PAGE]) as server, httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.request(method, server.url + path, headers={"Origin": PAGE, **headers})
+        assert answer.status_code == status
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+        assert "Chat-Cursor" in answer.headers["Access-Control-Expose-Headers"]
+        assert answer.headers["Vary"] == "Origin"
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        for origin in (None, server.url, "https://evil.example"):
+            others = {"Origin": origin} if origin else {}
+            answer = await client.request(method, server.url + path, headers=headers | others)
+            assert "Access-Control-Allow-Origin" not in answer.headers
+            assert answer.headers["Vary"] == "Origin"  # or a cache would give one page what is another's
+
+
+async def test_a78_a_browser_that_asks_first_is_told_what_an_allowed_page_may_send() -> None:
+    async with EmbeddedServer(allowed_origins=[PAGE]) as server, httpx.AsyncClient(trust_env=False) as client:
+        ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-csrf-token"}
+        for path in ("/messages", "/typing", "/nowhere"):
+            answer = await client.options(server.url + path, headers={"Origin": PAGE, **ask})
+            assert (answer.status_code, answer.content) == (204, b"")
+            assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+            assert {"GET", "POST"} == set(answer.headers["Access-Control-Allow-Methods"].split(", "))
+            for name in ("Content-Type", "X-CSRF-Token", "Last-Event-ID"):
+                assert name in answer.headers["Access-Control-Allow-Headers"]
+            answer = await client.options(server.url + path, headers={"Origin": PAGE + ".evil", **ask})
+            assert answer.status_code == 403
+            assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert (await client.options(f"{server.url}/messages", headers={"Origin": PAGE})).status_code == 405
+
+
+async def test_without_allowed_pages_nothing_is_said_of_any(server: EmbeddedServer) -> None:
+    answer = await get(server, "/healthz", Origin=server.url)
+    assert not [name for name in answer.headers if name.startswith("access-control") or name == "vary"]
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "closed"),
+    [
+        ("", {}, (4400, "the room must have")),
+        ("?room=lobby&sender=ada", {"Origin": "https://evil.example"}, (4403, "allowed_origins=[ORIGIN]")),
+        ("/nowhere", {}, (4404, "there is nothing here")),
+    ],
+)
+@pytest.mark.parametrize("protocols", [None, ["chat", "v2"]])
+async def test_a19_a_browser_is_told_by_a_close_frame_why_it_is_refused(
+    server: EmbeddedServer,
+    query: str,
+    headers: dict[str, str],
+    closed: tuple[int, str],
+    protocols: list[Any] | None,
+) -> None:
+    """The answer to a handshake is hidden from pages; with sub-protocols, one must be chosen."""
+    own = {"Origin": server.url, **headers}
+    async with connect(
+        server.ws_url + query,
+        subprotocols=protocols,
+        additional_headers=own,
+        user_agent_header="Mozilla/5.0 (X11) Gecko",
+    ) as connection:
+        code, reason = await Member(connection).closed()
+        assert (code, closed[1] in reason) == (closed[0], True)
+        assert not connection.subprotocol or connection.subprotocol == "chat"
+    assert (await get(server, "/healthz")).json()["people"] == 0
+
+
+async def test_a81_a_browser_that_finds_the_server_full_is_told_to_come_back() -> None:
+    async with EmbeddedServer(limits=Limits(max_connections=1)) as server, join(server):
+        url = address(server, room="lobby", sender="eve")
+        browser = "Mozilla/5.0"
+        async with connect(url, origin=server.url, user_agent_header=browser) as connection:  # type: ignore[arg-type]
+            assert (await Member(connection).closed())[0] == 1013
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost@evil.example"]
 )
@@ -677,6 +776,15 @@ async def test_a60_an_unknown_cursor_is_gone(server: EmbeddedServer, cursor: str
         await ada.post("m0")
     response = await get(server, f"/messages?room=lobby&after={quote(cursor.format(epoch=server.epoch))}")
     assert (response.status_code, "without after" in response.json()["error"]) == (410, True)
+
+
+async def test_an_upgrade_by_http_1_0_is_none(server: EmbeddedServer) -> None:
+    """Such a proxy passes on the header, and can't do what it asks for. Source: RFC 9110 §7.8."""
+    async with raw(server) as (reader, writer):
+        writer.write(handshake(server).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        answer = await rest_of(reader)
+    assert answer.startswith(b"HTTP/1.1 426 ")
+    assert b"a proxy must pass on Upgrade" in answer
 
 
 async def test_healthz_tells_who_is_there(server: EmbeddedServer) -> None:
@@ -864,6 +972,31 @@ def served(*options: str, limit_file_size: int | None = None) -> Iterator[tuple[
             yield process, line.rpartition("WebSocket: ")[2].rstrip(")\n")
         finally:
             process.kill()
+
+
+async def test_serve_says_by_its_options_whom_it_lets_in_and_a_refusal_names_them() -> None:
+    options = ("--allow-host", "chat.example", "--allow-origin", PAGE, "--trust-proxy", "127.0.0.0/8")
+    with served("--port", "0", *options) as (_, url):
+        server = at(url)
+        proxied = {"Host": "chat.example", "Origin": "https://chat.example", "X-Forwarded-Proto": "https"}
+        for headers, status, told in (
+            ({"Host": "evil.example"}, 421, "--allow-host NAME"),
+            ({"Origin": "https://evil.example"}, 403, "--allow-origin ORIGIN"),
+            ({"Host": "chat.example", "Origin": "https://chat.example"}, 403, "--trust-proxy ADDRESS"),
+            (proxied, 200, "ok"),
+            ({"Origin": PAGE}, 200, "ok"),
+        ):
+            answer = await get(server, "/healthz", **headers)
+            assert (answer.status_code, told in answer.text) == (status, True)
+
+
+@pytest.mark.parametrize(
+    "options", [("--allow-host", "*"), ("--allow-origin", "null"), ("--trust-proxy", "nginx")]
+)
+def test_serve_says_in_a_line_which_option_makes_no_sense(options: tuple[str, str]) -> None:
+    ended = CliRunner().invoke(app, ["serve", "--port", "0", *options])
+    assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(f"chatlab serve: {options[0]} ")
 
 
 def at(ws_url: str) -> EmbeddedServer:

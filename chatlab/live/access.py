@@ -1,0 +1,209 @@
+"""Whom a server trusts: its own names, the pages that may talk to it, and the proxies in front of it.
+
+A request is of this server if its `Host` is one of the names: else a page could reach it by a name of its own
+(DNS rebinding). It is of a page if it has an `Origin`, which must be the server's own or an allowed one. The
+own one is made of the scheme and the name by which the page was loaded. Behind a proxy that ends TLS only the
+proxy knows these, and the client's address; what it says counts if the proxy's address is trusted.
+
+Sources: Fetch standard §3.2 (`Origin`); RFC 6454 §6.2; RFC 7239 §1 (what `X-Forwarded-*` have in common).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from chatlab.errors import SettingsError
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_PORTS = {"http": "80", "https": "443"}
+_SECURE = frozenset({"https", "wss"})
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@*:\[\]]+)(?::([0-9]{1,5}))?")
+_NAME = re.compile(r"\[[0-9a-f:.]+\]|[^\s/?#@*:\[\]]+")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+class Spelling(NamedTuple):
+    """What somebody writes to have a name, an origin or a proxy trusted."""
+
+    host: str
+    origin: str
+    proxy: str
+
+
+KEYWORDS = Spelling("allowed_hosts=[NAME]", "allowed_origins=[ORIGIN]", "trusted_proxies=[ADDRESS]")
+OPTIONS = Spelling("--allow-host NAME", "--allow-origin ORIGIN", "--trust-proxy ADDRESS")
+
+
+class Visit(NamedTuple):
+    """A request as its client made it: `scope` with the client's own address, scheme and path; the allowed
+    `origin` of another site that it comes from, or ""; and the status and reason with which it is refused.
+    """
+
+    scope: Scope
+    origin: str = ""
+    refusal: tuple[int, str] | None = None
+
+
+class Access:
+    """The names, origins and proxies that one server trusts, beside its `own` name.
+
+    Errors: `SettingsError` for one that can't be one, or that would let anybody in.
+    """
+
+    def __init__(
+        self,
+        own: str,
+        hosts: Collection[str] = (),
+        origins: Collection[str] = (),
+        proxies: Collection[str] = (),
+        spelling: Spelling = KEYWORDS,
+    ) -> None:
+        self._spelling = spelling
+        self._hosts = {*LOOPBACK_NAMES, own.lower()} | {
+            _parse_host(name, spelling.host) for name in _each(hosts)
+        }
+        self._origins = frozenset(_parse_origin(origin, spelling.origin) for origin in _each(origins))
+        self._proxies = [_parse_network(address, spelling.proxy) for address in _each(proxies)]
+
+    @property
+    def crosses(self) -> bool:
+        """Whether there are pages of other origins that may talk to this server."""
+        return bool(self._origins)
+
+    def visit(self, scope: Scope) -> Visit:
+        """Return what a request is, as its client made it, and why it is refused, if it is."""
+        headers = Headers(scope=scope)
+        hosts = [headers.get("host", "")]
+        scope = {**scope}
+        if absolute := _ABSOLUTE.fullmatch(scope["path"]):  # RFC 9112 §3.2.2
+            hosts.append(absolute[1])
+            scope["path"] = absolute[2] or "/"
+            scope["raw_path"] = scope["path"].encode()
+        scheme = "https" if scope["scheme"] in _SECURE else "http"
+        if self._is_trusted((scope.get("client") or ("",))[0]):
+            scope["client"] = self._client(scope["client"], headers)
+            scheme = "https" if _last(headers, "x-forwarded-proto").lower() in _SECURE else "http"
+            scope["scheme"] = scheme.replace("http", "ws") if scope["type"] == "websocket" else scheme
+            if forwarded := _last(headers, "x-forwarded-host"):
+                hosts.append(forwarded)
+        hosts = [host.lower() for host in hosts]
+        origins = headers.getlist("origin")
+        known = next((origin for origin in origins if origin.lower() in self._origins), "")
+        refusal = None
+        if not all(_name_of(host) in self._hosts or _name_of(host) == _literal(scope) for host in hosts):
+            refusal = 421, f"the Host header isn't a name of this server; start it with {self._spelling.host}"
+        else:
+            own = _without_default_port(scheme, hosts[-1])
+            for origin in map(str.lower, origins):
+                if origin != own and origin not in self._origins:
+                    refusal, known = (403, self._foreign(origin, hosts[-1])), ""
+        return Visit(scope, known, refusal)
+
+    def _foreign(self, origin: str, host: str) -> str:
+        """Say what to do about an origin that isn't trusted."""
+        spelling = self._spelling
+        if origin == _without_default_port("https", host):
+            return (
+                "the page came by https: have the proxy send X-Forwarded-Proto, and "
+                f"start the server with {spelling.proxy}"
+            )
+        return f"pages of that origin may not talk to this server; start it with {spelling.origin}"
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self._proxies)
+
+    def _client(self, peer: tuple[str, int], headers: Headers) -> tuple[str, int]:
+        """Return where the first of a chain of trusted proxies was reached from; each has added the address
+        that it saw at the end."""
+        client = peer
+        for entry in reversed(", ".join(headers.getlist("x-forwarded-for")).split(",")):
+            address = _address_of(entry)
+            if address is None:
+                break
+            client = address, 0
+            if not self._is_trusted(address):
+                break
+        return client
+
+
+def _each(values: Collection[str]) -> Collection[str]:
+    """Return the values that were given; a single one may stand for itself."""
+    return (values,) if isinstance(values, str) else values
+
+
+def _parse_host(name: str, setting: str) -> str:
+    host = name.strip().lower()
+    host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+    if not _NAME.fullmatch(host):
+        raise SettingsError(
+            f"{setting}: give a name as it stands in a URL, without scheme and port; {name!r} is none"
+        )
+    return host.rstrip(".")
+
+
+def _parse_origin(origin: str, setting: str) -> str:
+    text = origin.strip().lower()
+    if text in ("*", "null"):
+        raise SettingsError(f"{setting}: {text} would let any page in; name the origins, one by one")
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        raise SettingsError(
+            f"{setting}: an origin is scheme://host or scheme://host:port, with nothing behind; {origin!r}"
+            " is none"
+        )
+    scheme, host, port = match.groups()
+    return _without_default_port(scheme, f"{host}:{port}" if port else host)
+
+
+def _parse_network(address: str, setting: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(address.strip(), strict=False)
+    except ValueError:
+        raise SettingsError(
+            f"{setting}: give an IP address, or a network such as 10.0.0.0/8; {address!r} is none"
+        ) from None
+
+
+def _without_default_port(scheme: str, host: str) -> str:
+    """Return the origin of a scheme and a host with its port, as browsers spell it."""
+    return f"{scheme}://{host.removesuffix(':' + _PORTS.get(scheme, ''))}"
+
+
+def _name_of(host: str) -> str:
+    """Return a host without its port."""
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return name.rstrip(".")
+
+
+def _literal(scope: Scope) -> str:
+    """Return the address that the connection came in on: literally given, it can't be rebound."""
+    address: str = (scope.get("server") or ("",))[0]
+    return f"[{address}]" if ":" in address else address
+
+
+def _last(headers: Headers, name: str) -> str:
+    """Return the last entry of a header, which the nearest proxy has added."""
+    return ",".join(headers.getlist(name)).rpartition(",")[2].strip()
+
+
+def _address_of(entry: str) -> str | None:
+    """Return the IP address of an entry of `X-Forwarded-For`, which may have a port; None: there is none."""
+    text = entry.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
