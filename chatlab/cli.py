@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chatlab.fileio import atomic_write
 from chatlab.telling import draw, figure, outlet, picture, telling
 
 if TYPE_CHECKING:
@@ -189,13 +190,13 @@ def simulate(
         table.add_row(name, figure(value))
     Console().print(table)
     if out is not None:
-        with telling("simulate", file=out):
+        with telling("simulate"):
             result.save(out)
     if plot is not None:
         from chatlab.plots import plot_statuses
 
         lanes = {name: result.statuses(name) for name in result.people[:12]}
-        with telling("simulate", file=plot):
+        with telling("simulate"):
             draw(plot_statuses(lanes, faults=result.faults), plot)
 
 
@@ -235,7 +236,7 @@ def compare(
     if plot is not None:
         from chatlab.plots import plot_comparison
 
-        with telling("compare", code=2, file=plot):
+        with telling("compare", code=2):
             draw(plot_comparison(first, others[-1]), plot)
     if not all(compared):
         raise typer.Exit(1)
@@ -313,8 +314,8 @@ def sweep(
         printed.add_row(*map(str, setting), *map(figure, means))
     Console().print(printed)
     if out is not None:
-        with telling("sweep", file=out):
-            table.to_csv(out, index=False)
+        with telling("sweep"), atomic_write(out) as part:
+            table.to_csv(part, index=False)
     failed = table[table["error"].notna()]
     for row in failed.to_dict("records"):
         settings = ", ".join(f"{name}={row[name]}" for name in [*paths, "seed"])

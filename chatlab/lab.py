@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from chatlab.fileio import atomic_write
+
 PACKAGE = Path(__file__).parent
 FOLDER = Path("chatlab-notebooks")
 START = "00_start.ipynb"
@@ -81,10 +83,8 @@ def _read_record(path: Path) -> dict[str, str]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    with atomic_write(path) as part:
+        part.write_bytes(content)
 
 
 def open_lab(notebook: Path) -> NoReturn:

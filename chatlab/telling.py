@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 import typer
 
 from chatlab.errors import SettingsError
+from chatlab.fileio import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @contextmanager
-def telling(command: str, *, code: int = 1, file: Path | None = None) -> Iterator[None]:
+def telling(command: str, *, code: int = 1) -> Iterator[None]:
     """End the command with a line that says what is wrong, where the input or the machine is to blame."""
     try:
         yield
     except (SettingsError, OSError) as error:
         told = str(error)
         if isinstance(error, OSError) and error.strerror:
-            where = error.filename or file
-            told = (f"{where}: " if where else "") + error.strerror[:1].lower() + error.strerror[1:]
+            where = f"{error.filename}: " if error.filename else ""
+            told = where + error.strerror[:1].lower() + error.strerror[1:]
         typer.echo(f"chatlab {command}: {told}", err=True)
         raise typer.Exit(code) from None
 
@@ -64,7 +65,8 @@ def picture(path: Path | None) -> Path | None:
 
 
 def draw(axes: Axes, path: Path) -> None:
-    """Save the figure that the axes are in."""
+    """Save the figure that the axes are in: as PNG if the name has no ending."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.savefig(path)
+    with atomic_write(path) as part:
+        figure.savefig(part, format=path.suffix[1:] or "png")

@@ -16,6 +16,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.metrics import LATENCY_EDGES, Value
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
+from chatlab.fileio import atomic_write, lines_of
 from chatlab.messages import ConnectionStatus
 from chatlab.trace import Step, decode_steps, encode_steps
 from chatlab.transports.machine import Deliver
@@ -47,6 +48,16 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
     series: dict[str, list[int]]
     latencies: list[int]
     time_scale: float = 1.0
+
+    def check(self) -> None:
+        """Check that its parts fit together.
+
+        Errors: `SettingsError`.
+        """
+        if len(self.latencies) != len(LATENCY_EDGES) - 1:
+            raise SettingsError(f"latencies: expected {len(LATENCY_EDGES) - 1} numbers")
+        if len({len(counts) for counts in self.series.values()}) > 1:
+            raise SettingsError("series: expected lists of the same length")
 
 
 class Run(Struct, frozen=True, dict=True):
@@ -110,9 +121,10 @@ class Run(Struct, frozen=True, dict=True):
     def save(self, path: str | Path) -> None:
         """Write the run as JSON lines: a header with scenario and metrics, then the steps.
 
-        Errors: `OSError` when the file can't be written.
+        Errors: `OSError` when the file can't be written; what it was before stays then.
         """
-        Path(path).write_bytes(self.to_json_lines())
+        with atomic_write(path) as part:
+            part.write_bytes(self.to_json_lines())
 
     def to_json_lines(self) -> bytes:
         """Return what `save` writes: the same bytes for the same scenario."""
@@ -135,12 +147,25 @@ class Run(Struct, frozen=True, dict=True):
         Errors: `SettingsError` when it isn't one; `OSError` when the file can't be read.
         """
         path = Path(path)
-        first, *lines = path.read_bytes().splitlines() or [b""]
+        number = 1
+        trace: list[Step] = []
         try:
-            header = msgspec.json.decode(first, type=Header)
-            trace = list(decode_steps(lines))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path.name}: not a run of format {FORMAT}: {error}") from None
+            with path.open("rb") as file:
+                lines = lines_of(file)
+                header = msgspec.json.decode(next(lines, b""), type=Header)
+                header.check()
+                people = set(header.people)
+                for line in lines:
+                    number += 1
+                    for step in decode_steps([line]):
+                        if step.person not in people:
+                            raise SettingsError(
+                                f"a step of {step.person!r}, of whom its header knows nothing"
+                            )
+                        trace.append(step)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
+            told = f"not a run of format {FORMAT}: {error} (line {number})"
+            raise SettingsError(f"{path.name}: {told}; name a file that Run.save wrote") from None
         return cls(
             header.world,
             header.scenario,

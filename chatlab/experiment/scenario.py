@@ -10,11 +10,15 @@ from msgspec import Meta
 from chatlab.errors import SettingsError
 from chatlab.experiment.toml import read_toml, write_toml
 from chatlab.experiment.transports import AnyTransport, WebSocketSettings
+from chatlab.fileio import atomic_write, read_bounded
 from chatlab.settings import Count, PositiveDuration, Settings
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
+
+MOST_BYTES = 16 << 20
+"""Bytes of a scenario's file at most."""
 
 
 class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +59,7 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         path = Path(path)
         try:
-            return cls.from_toml(path.read_text(encoding="utf-8"))
+            return cls.from_toml(read_bounded(path, MOST_BYTES).decode())
         except SettingsError as error:
             raise SettingsError(f"{path.name}: {error}") from None
         except UnicodeDecodeError as error:
@@ -74,9 +78,10 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def save(self, path: str | Path) -> None:
         """Write the scenario to a TOML file.
 
-        Errors: `OSError` when the file can't be written.
+        Errors: `OSError` when the file can't be written; what it was before stays then.
         """
-        Path(path).write_text(self.to_toml(), encoding="utf-8")
+        with atomic_write(path) as part:
+            part.write_text(self.to_toml(), encoding="utf-8")
 
     def to_toml(self) -> str:
         """Return the scenario as TOML, without what is at its default."""

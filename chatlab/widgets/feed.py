@@ -28,12 +28,14 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 
+from chatlab.fileio import atomic_write
 from chatlab.widgets.files import Format, Uploads, json_lines, parts, read_rows, rows_of
 from chatlab.widgets.history import Entry, History
 from chatlab.widgets.pacing import INTERVAL, SETTLE, Callbacks, Message, PacedWidget
@@ -158,24 +160,34 @@ class FeedWidget(PacedWidget):
         return "".join(f"{self._line(moment(row.get('at') or 0), row)}\n" for row in rows)
 
     def save(self, path: str | Path) -> None:
-        """Writes all rows into a file: JSON lines where its name ends so (`.jsonl`), else text."""
-        path = Path(path)
-        path.write_text(self.document("jsonl" if path.suffix == ".jsonl" else "txt"), encoding="utf-8")
+        """Writes all rows into a file: JSON lines if its name ends so (`.jsonl`), else text.
+
+        Errors: `OSError` when the file can't be written; what it was before stays then.
+        """
+        kind: Format = "jsonl" if Path(path).suffix == ".jsonl" else "txt"
+        with atomic_write(path) as part:
+            part.write_text(self.document(kind), encoding="utf-8")
 
     def load(self, path: str | Path) -> int:
         """Adds the rows of a file of JSON lines; returns how many there are. One that is here stays as it is.
 
-        Errors: `ValueError` naming the first line that is no row; then none is added.
-        """
-        rows = read_rows(path, self.row_type)
-        self._add(rows)
-        return len(rows)
+        Of a file larger than the history only the latest rows are kept, also while it is read.
 
-    def _add(self, rows: Iterable[Row]) -> None:
+        Errors: `ValueError` naming the first line that is no row, and `OSError`; then none is added.
+        """
+        return self._add(read_rows(path, self.row_type))
+
+    def _add(self, rows: Iterable[dict[str, Any]]) -> int:
         """A file may be from anybody: its rows change none of those that are here."""
+        count, new = 0, self._history.fresh()
+        for row in rows:
+            count += 1
+            if self._history.get(row["id"]) is None:
+                new.put(row["id"], row)
         with self._lock:
-            new = [row for row in rows if self._history.get(str(row["id"])) is None]
-        self.upsert_many(new)
+            added = [entry.row for entry in new if self._history.get(entry.row["id"]) is None]
+        self.upsert_many(added)
+        return count
 
     def flush(self) -> float | None:
         """Says the latest notes, what is new, a part of an answer; after a quiet while, where it stands."""
@@ -245,11 +257,9 @@ class FeedWidget(PacedWidget):
     def _loaded(self, request: str, file: str) -> Message:
         answer: Message = {"type": "loaded", "reply": request, "rows": 0, "error": ""}
         try:
-            rows = rows_of(file.encode(), self.row_type)
+            return answer | {"rows": self._add(rows_of(BytesIO(file.encode()), self.row_type))}
         except ValueError as error:
             return answer | {"error": encodable(str(error))}
-        self._add(rows)
-        return answer | {"rows": len(rows)}
 
     def _answer_rows(self, request: str, message: Message) -> None:
         with self._lock:

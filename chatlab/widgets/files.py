@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
 from chatlab.dialects.base import excerpt
+from chatlab.fileio import lines_of
 from chatlab.widgets.pacing import Message
 
 Format = Literal["jsonl", "txt"]
@@ -31,20 +31,18 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(f"{msgspec.json.encode(row).decode()}\n" for row in rows)
 
 
-def rows_of(data: bytes, row_type: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """The rows of JSON lines.
+def rows_of(file: BinaryIO, row_type: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of JSON lines, one at a time.
 
     Errors: `ValueError` naming the first line that is no row.
     """
-    rows = []
-    for number, line in enumerate(data.removeprefix(BOM_UTF8).splitlines(), start=1):
+    for number, line in enumerate(lines_of(file), start=1):
         if not line.strip():
             continue
         try:
-            rows.append(msgspec.structs.asdict(msgspec.json.decode(line, type=row_type)))
+            yield msgspec.structs.asdict(msgspec.json.decode(line, type=row_type))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"line {number}: {_in_words(error, row_type)}") from error
-    return rows
 
 
 _KINDS = {"str": "a text", "float": "a number", "int": "a whole number", "bool": "true or false"}
@@ -69,10 +67,11 @@ def _in_words(error: Exception, row_type: type[msgspec.Struct]) -> str:
     return "it is no JSON object"
 
 
-def read_rows(path: str | Path, row_type: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """The same of a file, which the error names too."""
+def read_rows(path: str | Path, row_type: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file, which errors name too."""
     try:
-        return rows_of(Path(path).read_bytes(), row_type)
+        with Path(path).open("rb") as file:
+            yield from rows_of(file, row_type)
     except ValueError as error:
         raise ValueError(f"{path}, {error}") from error
 

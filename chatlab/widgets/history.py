@@ -49,6 +49,10 @@ class History:
         """The place of the first entry."""
         return next(iter(self)).n if self._entries else 0
 
+    def fresh(self) -> History:
+        """An empty one with the same bounds."""
+        return History(self._most_rows, self._most_chars)
+
     def get(self, key: str) -> Entry | None:
         """The entry with this id."""
         return self._entries.get(key)

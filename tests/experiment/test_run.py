@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,44 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(SettingsError, match=r"run\.jsonl: not a run of format 1"):
         Run.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda head, step: [head.replace(b'"latencies":[', b'"latencies":[0,')],
+            r"latencies: expected \d+ n",
+        ),
+        (
+            lambda head, step: [head.replace(b'"sent":[', b'"sent":[0,', 1)],
+            "series: expected lists of the sa",
+        ),
+        (
+            lambda head, step: [head, step, step.replace(b'"person-1"', b'"nobody"')],
+            r"a step of 'nobody'.*e 3",
+        ),
+        (lambda head, step: [head, b"", b"[" * 100_000], r"\(line 3\); name a file that Run.save wrote"),
+        (lambda head, step: [b"[" * 100_000], r"\(line 1\)"),
+        (lambda head, step: [head, b"{}"], r"\(line 2\)"),
+    ],
+    ids=["latencies", "series", "a stranger", "a deep step", "a deep header", "no step"],
+)
+def test_a_file_whose_parts_do_not_fit_is_refused(
+    result: Run, tmp_path: Path, change: Callable[[bytes, bytes], list[bytes]], told: str
+) -> None:
+    path = tmp_path / "run.jsonl"
+    head, *steps = result.to_json_lines().splitlines()
+    step = next(line for line in steps if b'"person-1"' in line)
+    path.write_bytes(b"\n".join(change(head, step)))
+    with pytest.raises(SettingsError, match=rf"^run\.jsonl: not a run of format 1: .*{told}"):
+        Run.load(path)
+
+
+def test_a_byte_order_mark_is_passed_over(result: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + result.to_json_lines())
+    assert Run.load(path) == result
 
 
 def test_a_torn_file_is_refused(result: Run, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from chatlab.widgets import files
 from chatlab.widgets.feed import FeedWidget
+from chatlab.widgets.history import History
 from chatlab.widgets.views import ChatLog, FrameLog
 from tests.widgets.comms import View
 
@@ -93,6 +94,26 @@ def test_a_file_that_is_none_adds_nothing_and_says_where(line: str, complaint: s
 def test_a_byte_order_mark_is_no_row(tmp_path: Path) -> None:
     (tmp_path / "marked.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "fine", "at": 1}\n')
     assert ChatLog().load(tmp_path / "marked.jsonl") == 1
+
+
+def test_a_large_file_is_read_a_row_at_a_time_and_its_latest_rows_stay(tmp_path: Path) -> None:
+    path = tmp_path / "large.jsonl"
+    path.write_text("".join(f'{{"id":"{n}","at":{n}}}\n' for n in range(100)), encoding="utf-8")
+    log = ChatLog(history=10)
+    log.upsert({"id": "95", "at": 1.0, "text": "mine"})
+    held = []
+    put = History.put
+
+    def counted(history: History, key: str, row: Any) -> None:
+        put(history, key, row)
+        held.append(len(history))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(History, "put", counted)
+        assert log.load(path) == 100
+    assert [row["id"] for row in log.rows()] == [*map(str, range(89, 95)), *map(str, range(96, 100))]
+    assert max(held) == 10
+    log.close()
 
 
 def test_a_view_gets_the_whole_history_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

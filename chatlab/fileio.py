@@ -1,0 +1,128 @@
+"""Files that people name: written whole or not at all, and read within bounds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+from chatlab.errors import SettingsError
+
+LONGEST_LINE = 64 << 20
+"""Bytes of a line that `lines_of` reads at most."""
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a path of that name to write to; what is there at the end becomes the content of `path`.
+
+    A regular file is replaced in one step by a new one with its permissions and owner, or stays as it was if
+    the block raises. A symbolic link stays one, and the file that it leads to is replaced. What is no regular
+    file, such as a pipe, a device or /dev/stdout, gets the content appended. So does, after it was emptied, a
+    file whose folder takes no other.
+
+    Errors: `OSError` naming `path`.
+    """
+    path = Path(path)
+    try:
+        target = _regular_target(path)
+        with _folder_beside(target) as folder:
+            part = Path(folder, path.name)
+            yield part
+            if target is None:
+                _copy(part, path, "ab")
+            elif Path(folder).parent != target.parent:
+                _copy(part, target, "wb")
+            else:
+                with part.open("r+b") as file:
+                    os.fsync(file.fileno())
+                if target.exists():
+                    _take_attributes(target, part)
+                part.replace(target)
+    except OSError as error:
+        if error.errno is None:  # of a library, and no failure of the system
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _regular_target(path: Path) -> Path | None:
+    """Return the regular file to replace, which may be missing; None if `path` is something else.
+
+    Errors: `OSError` if a file is there and may not be written.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+    if not stat.S_ISREG(mode) or _is_stream(path):
+        return None
+    with path.open("r+b"):
+        return Path(os.path.realpath(path))
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path names an open file of a process, as /dev/stdout does."""
+    for _ in range(40):
+        folder = os.path.realpath(path.parent)
+        if folder.startswith(("/proc/", "/dev/fd")):
+            return True
+        if not path.is_symlink():
+            return False
+        path = Path(folder, path.readlink())
+    return False
+
+
+def _folder_beside(target: Path | None) -> TemporaryDirectory[str]:
+    if target is not None:
+        try:
+            return TemporaryDirectory(prefix=".chatlab-", dir=target.parent)
+        except PermissionError:
+            if not target.exists():
+                raise
+    return TemporaryDirectory(prefix="chatlab-")
+
+
+def _copy(part: Path, path: Path, mode: str) -> None:
+    with part.open("rb") as source, path.open(mode) as file:
+        shutil.copyfileobj(source, file)
+
+
+def _take_attributes(target: Path, part: Path) -> None:
+    """Give a new file the owner, the permissions and the extended attributes of the one that it replaces."""
+    before = target.stat()
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):
+            os.chown(part, before.st_uid, before.st_gid)
+    shutil.copystat(target, part)
+    os.utime(part)
+
+
+def read_bounded(path: str | Path, most: int) -> bytes:
+    """Return the content of a file, without a byte order mark.
+
+    Errors: `SettingsError` if it has more than `most` bytes, or never ends; `OSError` if it can't be read.
+    """
+    with Path(path).open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise SettingsError(f"the file has more than {most:,} bytes; name another")
+    return data.removeprefix(BOM_UTF8)
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of an open file, the first without a byte order mark, one at a time.
+
+    Errors: `SettingsError` if a line has more than `LONGEST_LINE` bytes; `OSError` if it can't be read.
+    """
+    mark = BOM_UTF8
+    while line := file.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise SettingsError(f"a line has more than {LONGEST_LINE:,} bytes")
+        yield line.removeprefix(mark)
+        mark = b""
