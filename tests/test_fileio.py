@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -173,12 +174,11 @@ def test_where_no_other_file_can_be_made_a_file_is_written_itself(
 ) -> None:
     path = tmp_path / "a"
     path.write_bytes(OLD * 2)
-    elsewhere = fileio.TemporaryDirectory
 
     def forbidden(**options: Any) -> object:
         if "dir" in options:
             raise PermissionError(13, "Permission denied", str(options["dir"]))
-        return elsewhere(**options)
+        return TemporaryDirectory(**options)
 
     monkeypatch.setattr(fileio, "TemporaryDirectory", forbidden)
     inode = path.stat().st_ino

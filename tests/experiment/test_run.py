@@ -187,18 +187,9 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> Non
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (
-            lambda head, step: [head.replace(b'"latencies":[', b'"latencies":[0,')],
-            r"latencies: expected \d+ n",
-        ),
-        (
-            lambda head, step: [head.replace(b'"sent":[', b'"sent":[0,', 1)],
-            "series: expected lists of the sa",
-        ),
-        (
-            lambda head, step: [head, step, step.replace(b'"person-1"', b'"nobody"')],
-            r"a step of 'nobody'.*e 3",
-        ),
+        (lambda head, step: [head.replace(b'"latencies":[', b'"latencies":[0,')], r"latencies: expected \d+"),
+        (lambda head, step: [head.replace(b'"sent":[', b'"sent":[0,')], "series: expected lists of the"),
+        (lambda head, step: [head, step, step.replace(b'n":"', b'n":"no', 1)], r"a step of 'no.*line 3\)"),
         (lambda head, step: [head, b"", b"[" * 100_000], r"\(line 3\); name a file that Run.save wrote"),
         (lambda head, step: [b"[" * 100_000], r"\(line 1\)"),
         (lambda head, step: [head, b"{}"], r"\(line 2\)"),
@@ -209,8 +200,7 @@ def test_a_file_whose_parts_do_not_fit_is_refused(
     result: Run, tmp_path: Path, change: Callable[[bytes, bytes], list[bytes]], told: str
 ) -> None:
     path = tmp_path / "run.jsonl"
-    head, *steps = result.to_json_lines().splitlines()
-    step = next(line for line in steps if b'"person-1"' in line)
+    head, step, *_ = result.to_json_lines().splitlines()
     path.write_bytes(b"\n".join(change(head, step)))
     with pytest.raises(SettingsError, match=rf"^run\.jsonl: not a run of format 1: .*{told}"):
         Run.load(path)
