@@ -14,7 +14,6 @@ So a message reaches no other place than the one it was written for, and none is
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import threading
 import time
@@ -32,6 +31,7 @@ from chatlab.conversation.places import Place, place_of
 from chatlab.conversation.typists import Typists
 from chatlab.errors import ChatError, ChatSendError
 from chatlab.live.kinds import make_transport
+from chatlab.live.logs import get_logger
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt
 from chatlab.live.subscribers import Unsubscribe
@@ -47,7 +47,7 @@ from chatlab.messages import (
 from chatlab.settings import AnyConfig
 from chatlab.transports.machine import Settle
 
-logger = logging.getLogger("chatlab")
+logger = get_logger()
 
 EXCERPT = 200
 """Characters that are shown of what a server complains about."""

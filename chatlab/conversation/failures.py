@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 from chatlab.errors import ChatError, InvalidMessage, SettingsError
+from chatlab.live.logs import get_logger
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.transports.standing import ASKED
 
-logger = logging.getLogger("chatlab")
+logger = get_logger()
 
 _MEANT_TO_BE_READ = (ChatError, SettingsError, InvalidMessage, OSError)
 

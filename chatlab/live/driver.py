@@ -7,7 +7,6 @@ order, and the effects are carried out in that same order on the driver's own lo
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Protocol, assert_never, final
 from msgspec import Struct
 
 from chatlab.live.foreign import report
+from chatlab.live.logs import get_logger
 from chatlab.live.subscribers import running_loop
 from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
 from chatlab.trace import Step
@@ -43,7 +43,7 @@ from chatlab.transports.machine import (
     Tick,
 )
 
-logger = logging.getLogger("chatlab")
+logger = get_logger()
 
 HELD_UP = 0.1
 """A timer so many seconds late tells that the loop was held up: by a slow handler, or a computer's sleep."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from chatlab.live.logs import get_logger
 from chatlab.live.portal import is_background
 from chatlab.live.workers import workers
 
-logger = logging.getLogger("chatlab")
+logger = get_logger()
 
 MAX_CALLS = 8
 """Calls of one function that may be under way at once, so that one that hangs takes no thread an attempt."""

@@ -5,8 +5,6 @@ Source: Fetch standard §3.3. Credentials are never allowed: there are none but 
 
 from __future__ import annotations
 
-import logging
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -18,8 +16,9 @@ from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
 from chatlab.live.access import Access
 from chatlab.live.answers import deny, problem
 from chatlab.live.connections import Connections
+from chatlab.live.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 EXPOSED = "Chat-Cursor, Chat-More, Retry-After"
 """The headers of an answer that a page of another origin may read, beside those that any page may."""

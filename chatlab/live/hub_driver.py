@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ from typing import NamedTuple, Protocol
 
 from chatlab.dialects.base import Nack
 from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
+from chatlab.live.logs import get_logger
 from chatlab.live.store import Store, StoreError
 from chatlab.messages import OutgoingMessage
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_BATCH = 256 * 1024
 """Characters or bytes of frames that are written as one: so much may wait for a slow reader unasked."""

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-logger = logging.getLogger("chatlab")
+from chatlab.live.logs import get_logger
+
+logger = get_logger()
 
 Result = TypeVar("Result")
 
@@ -40,6 +41,7 @@ class Portal:
     def _run(self, ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
         with asyncio.Runner() as runner:
             loop, asked_to_end = runner.get_loop(), asyncio.Event()
+            loop.set_exception_handler(_log_unhandled)
             ready.set_result((loop, asked_to_end))
             serving = loop.create_task(asked_to_end.wait())
             while not serving.done():
@@ -61,6 +63,11 @@ class Portal:
         if os.getpid() == self._process and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._asked_to_end.set)
             self._thread.join()
+
+
+def _log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what asyncio has met, without its `repr` of tasks and callbacks, which may quote secrets."""
+    logger.error("on the background loop: %s", context["message"], exc_info=context.get("exception"))
 
 
 def background_portal() -> Portal:

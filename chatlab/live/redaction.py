@@ -12,8 +12,10 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from threading import Lock
 from urllib.parse import quote, unquote
 from urllib.request import getproxies
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
@@ -55,6 +57,9 @@ PUBLIC = frozenset(
 _USER = re.compile(r"//([^/?#]*)@")
 _PARTS = re.compile(r"[;,\s]+")
 
+_all: WeakSet[Redaction] = WeakSet()
+_all_lock = Lock()
+
 
 class Redaction:
     """The secrets of one transport, and what hides them."""
@@ -70,6 +75,8 @@ class Redaction:
             self._given |= _of_url(address if "//" in address else f"//{address}")
         self._secrets: frozenset[str] = frozenset()
         self._set()
+        with _all_lock:
+            _all.add(self)
 
     def __repr__(self) -> str:
         return "Redaction(hidden)"
@@ -147,6 +154,13 @@ class Redaction:
             failure = replace(event.failure, reason=self.text(event.failure.reason))
             return replace(step, event=Closed(event.link, failure))
         return step
+
+
+def known_secrets() -> frozenset[str]:
+    """Return the secrets of all transports that there are."""
+    with _all_lock:
+        redactions = tuple(_all)
+    return frozenset().union(*(redaction._secrets for redaction in redactions))
 
 
 class RedactingMachine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import errno
-import logging
 import secrets
 import socket
 from collections.abc import Callable, Collection
@@ -27,13 +26,14 @@ from chatlab.live.guard import Guard
 from chatlab.live.http_connection import HttpConnection
 from chatlab.live.hub_driver import HubDriver
 from chatlab.live.listening import stop_listening
+from chatlab.live.logs import get_logger
 from chatlab.live.portal import background_portal
 from chatlab.live.service import Service
 from chatlab.live.signals import on_signals
 from chatlab.live.store import Store
 from chatlab.live.websocket_connection import WebSocketConnection
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def utc_now() -> datetime:

@@ -12,6 +12,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from chatlab.live.failures import BrokenAnswer, printable
+from chatlab.live.logs import get_logger
 from chatlab.live.proxies import proxy_for
 from chatlab.live.request import MAX_REDIRECTS
 from chatlab.live.routes import open_stream
@@ -23,7 +24,7 @@ REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 CLOSE_TIMEOUT = 0.5
 """Seconds that a closing handshake may take, in the background."""
 
-_library_log = logging.getLogger(f"{__name__}.library")
+_library_log = get_logger(f"{__name__}.library")
 _library_log.setLevel(logging.INFO)  # Below, it would write down requests and frames, and the tokens in them.
 
 

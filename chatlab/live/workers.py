@@ -4,7 +4,6 @@ from ending.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import deque
@@ -12,7 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-logger = logging.getLogger("chatlab")
+from chatlab.live.logs import get_logger
+
+logger = get_logger()
 
 T = TypeVar("T")
 

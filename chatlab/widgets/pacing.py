@@ -8,7 +8,6 @@ window is over.
 from __future__ import annotations
 
 import html
-import logging
 import math
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any, Generic, ParamSpec, Protocol
 
 import anywidget
 
+from chatlab.live.logs import get_logger
 from chatlab.widgets import assets
 
 INTERVAL = 0.04
@@ -29,7 +29,7 @@ SETTLE = 4.0
 Message = dict[str, Any]
 P = ParamSpec("P")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Paced(Protocol):

@@ -7,6 +7,7 @@ import functools
 import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -296,10 +297,15 @@ async def test_a_transport_that_nobody_refers_to_is_closed_with_a_warning() -> N
         )  # A cycle, as most handlers make one.
         await chat.connect()
         receipt = chat._receipts.new(OutgoingMessage(text="x", client_id="1"))
-        driver = chat._driver
+        driver, gone = chat._driver, weakref.ref(chat)
         del chat
-        with pytest.warns(ResourceWarning, match="was never disconnected"):
+
+        def collected() -> bool:
             gc.collect()
+            return gone() is None
+
+        with pytest.warns(ResourceWarning, match="was never disconnected"):
+            await until(collected)  # A handler's thread holds it until it has made its last call.
         await until(lambda: not driver._links)
         assert await asyncio.wait_for(receipt.settled(), PATIENCE) is DeliveryState.DROPPED
 

@@ -764,7 +764,7 @@ async def test_A69_handlers_that_raise_or_are_slow_break_nothing(
             await until(lambda: len(watch.texts) == (2 if kind == "sse" else 3))
             assert watch.statuses == [CONNECTING, CONNECTED]
             await transport.disconnect()
-    raised = [record for record in caplog.records if record.exc_info]
+    raised = [record for record in caplog.records if record.exc_text]
     assert len(raised) >= 5
     assert all("a handler of chat events raised" in record.getMessage() for record in raised)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,10 @@ from matplotlib.figure import Figure
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
+from chatlab.live.logs import get_logger
 from chatlab.widgets.picture import Picture
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 _ARTIST = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-explorers")
 
 STYLE = {"description_width": "11em"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from functools import lru_cache, partial
 from typing import Any
@@ -15,6 +14,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import WebSocketSettings
 from chatlab.experiment.worlds import run
+from chatlab.live.logs import get_logger
 from chatlab.plots.curves import plot_queue, plot_rates
 from chatlab.plots.herd import plot_refused, plot_returns
 from chatlab.plots.sheet import Sheet
@@ -28,7 +28,7 @@ from chatlab.sim.people import PeopleConfig
 from chatlab.widgets.explorers.explorer import Answer, Explorer, choices
 from chatlab.widgets.slider import Slider
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 ARRIVING, CALM = 30.0, 10.0
 """Seconds over which everybody comes, and from then until the server goes."""
