@@ -145,6 +145,7 @@ ROWS: dict[str, Row] = {
     "A105": Row("panel, console", "without acks, what was sent doesn't wait for ever"),
     "A106": Row("panel, console", "a note of typing outlives nobody"),
     "A107": Row("panel, console", "whatever fails as somebody connects or sends is said, and ends nothing"),
+    "A108": Row("all transports", "a cookie that a server sets comes back to it, and to it alone"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}

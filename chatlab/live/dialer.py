@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chatlab.dialects.base import Dialect
+from chatlab.live.cookies import cookies_of
 from chatlab.live.http import HttpLink
 from chatlab.live.redaction import Redaction
 from chatlab.live.request import Port, UserHeaders
@@ -15,7 +16,7 @@ from chatlab.transports.machine import Fetch, OpenWebSocket
 class Dialer:
     """Makes a machine's links, each by the settings of the transport that it's for.
 
-    All requests of a transport share connections, cookies and a CSRF token.
+    All requests of a transport share connections and a CSRF token, and with its WebSockets cookies.
     """
 
     def __init__(self, config: AnyConfig, dialect: Dialect) -> None:
@@ -23,6 +24,7 @@ class Dialer:
         self._dialect = dialect
         self._sessions: dict[int, HttpSession] = {}
         self.redaction = Redaction(self._configs)
+        self._cookies = cookies_of(config.url for config in self._configs)
         self._user_headers = [UserHeaders(config, self.redaction) for config in self._configs]
 
     def open(self, port: Port, effect: OpenWebSocket) -> WebSocketLink:
@@ -30,7 +32,12 @@ class Dialer:
         config = self._configs[effect.transport]
         assert isinstance(config, WebSocketConfig)
         return WebSocketLink(
-            port, config, effect, self._dialect.credentials, self._user_headers[effect.transport]
+            port,
+            config,
+            effect,
+            self._dialect.credentials,
+            self._user_headers[effect.transport],
+            self._cookies[effect.transport],
         )
 
     def fetch(self, port: Port, effect: Fetch) -> HttpLink:
@@ -43,7 +50,9 @@ class Dialer:
         if session is None:
             config = self._configs[transport]
             assert isinstance(config, HttpConfig)
-            session = self._sessions[transport] = HttpSession(config, self._dialect, self.redaction)
+            session = self._sessions[transport] = HttpSession(
+                config, self._dialect, self.redaction, self._cookies[transport]
+            )
         return session
 
     @property
@@ -52,6 +61,6 @@ class Dialer:
         return list(self._sessions.values())
 
     def hang_up(self) -> None:
-        """Let go of kept connections and cookies, in the background; further requests begin anew."""
+        """Let go of kept connections, in the background; further requests open new ones."""
         for session in self._sessions.values():
             session.close()

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from chatlab.dialects.base import Answer, Credentials
 from chatlab.live.body import beginning, pieces, whole
+from chatlab.live.cookies import origin
 from chatlab.live.failures import LOOP_ENDS, BrokenAnswer, moment, printable, request_failure, retry_after
 from chatlab.live.request import MAX_REDIRECTS, Port, headers_problem, pressure_gone
-from chatlab.live.session import HttpSession, origin, unlogged
+from chatlab.live.session import HttpSession, unlogged
 from chatlab.live.tls import with_authorities
 from chatlab.transports.failures import STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
@@ -164,14 +165,13 @@ class HttpLink:
                 opened.append(info["return_value"])
 
         # Not by the client's own method, which would read the address and all headers twice more.
+        headers = {**client.headers, **target.headers}
+        if target.own:
+            headers = self._session.cookies.add_to(headers, str(target.url))
         request = httpx.Request(
             target.method,
             target.url,
-            headers=[
-                (name.encode(), value.encode())
-                for name, value in {**client.headers, **target.headers}.items()
-            ],
-            cookies=client.cookies.jar if target.own else None,
+            headers=[(name.encode(), value.encode()) for name, value in headers.items()],
             content=self._effect.request.body.encode() if target.method != "GET" else None,
             extensions={"trace": trace, "target": target.target},
         )

@@ -8,23 +8,18 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import Request
 
 import httpx
 
 from chatlab.dialects.base import Dialect
+from chatlab.live.cookies import Cookies
 from chatlab.live.http_client import ClientTransport
 from chatlab.live.redaction import Redaction
 from chatlab.live.request import Port, UserHeaders, with_query
 from chatlab.live.tls import shared_tls, tls_context
 from chatlab.settings import HttpConfig
-
-MAX_COOKIES = 50
-MAX_COOKIE_SIZE = 4096
-"""Source: RFC 6265 §6.1, of what browsers should take at least."""
 
 _unlogged = ContextVar("_unlogged", default=False)
 
@@ -58,10 +53,17 @@ class Address(NamedTuple):
 class HttpSession:
     """What the requests of one transport share: connections, cookies and the CSRF token."""
 
-    def __init__(self, config: HttpConfig, dialect: Dialect, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self,
+        config: HttpConfig,
+        dialect: Dialect,
+        redaction: Redaction | None = None,
+        cookies: Cookies | None = None,
+    ) -> None:
         assert dialect.http is not None  # The machine has seen to that.
         self.config = config
         self.redaction = redaction or Redaction([config])
+        self.cookies = cookies or Cookies(config.url)
         self.user_headers = UserHeaders(config, self.redaction)
         self.dialect = dialect.http
         self.credentials = dialect.credentials
@@ -82,11 +84,11 @@ class HttpSession:
     def client(self, port: Port) -> httpx.AsyncClient:
         """Return the client on the port's loop."""
         if self._pool is None or self._pool.loop is not port.loop:
-            self._pool = _Pool(port, self.config)
+            self._pool = _Pool(port, self.config, self.cookies)
         return self._pool.client
 
     def close(self) -> None:
-        """Let go of connections and cookies, in the background. A further request begins anew."""
+        """Let go of connections, in the background. A further request opens new ones."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.closing.set()
@@ -105,13 +107,13 @@ def _read(address: str) -> Address:
 class _Pool:
     """A client, and the task that closes it: when it is told to, or when its loop is being closed."""
 
-    def __init__(self, port: Port, config: HttpConfig) -> None:
+    def __init__(self, port: Port, config: HttpConfig, cookies: Cookies) -> None:
         url = config.url
         self.loop = port.loop
         tls = tls_context(config.ca_file) if url.startswith("https") or config.ca_file else shared_tls()
         self.client = httpx.AsyncClient(
             headers={"Accept-Encoding": "gzip"},
-            cookies=CookieJar(_OwnCookies(httpx.URL(url))),
+            cookies=cookies.jar,
             transport=ClientTransport(tls, config.proxy),
             trust_env=False,
             timeout=None,  # It is the machine that gives up.
@@ -127,27 +129,3 @@ class _Pool:
             raise
         finally:
             await self.client.aclose()
-
-
-class _OwnCookies(DefaultCookiePolicy):
-    """Takes a bounded number of cookies, and from the configured origin only: cookies know no ports."""
-
-    def __init__(self, url: httpx.URL) -> None:
-        super().__init__()
-        self._origin = origin(url)
-        self._taken: set[tuple[str, str, str]] = set()
-
-    def set_ok(self, cookie: Cookie, request: Request) -> bool:
-        key = (cookie.domain, cookie.path, cookie.name)
-        room = key in self._taken or len(self._taken) < MAX_COOKIES
-        small = len(cookie.name) + len(cookie.value or "") <= MAX_COOKIE_SIZE
-        ok = room and small and origin(httpx.URL(request.full_url)) == self._origin
-        if ok and super().set_ok(cookie, request):
-            self._taken.add(key)
-            return True
-        return False
-
-
-def origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
-    """Return what must be equal for two addresses to be of one origin. Source: RFC 6454 §4."""
-    return url.scheme, url.raw_host, url.port

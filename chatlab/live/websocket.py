@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from chatlab.dialects.base import Credentials
+from chatlab.live.cookies import Cookies
 from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure
 from chatlab.live.request import LONG_PAUSE, PAUSE, Port, UserHeaders, with_query
 from chatlab.live.tls import with_authorities
@@ -38,11 +39,13 @@ class WebSocketLink:
         effect: OpenWebSocket,
         credentials: Callable[[dict[str, str]], Credentials] = Credentials,
         user_headers: UserHeaders | None = None,
+        cookies: Cookies | None = None,
     ) -> None:
         self._port = port
         self._config = config
         self._credentials = credentials
         self._user_headers = user_headers or UserHeaders(config)
+        self._cookies = cookies or Cookies(config.url)
         self._effect = effect
         self._link = effect.link
         self._connection: WebSocketClient | None = None
@@ -69,8 +72,9 @@ class WebSocketLink:
                 self._report(Closed(self._link, headers))
                 return
             credentials = self._credentials(headers)
-            connection = self._connection = await self._open(credentials)
-            for frame in credentials.frames:
+            connection, own = await self._open(credentials)
+            self._connection = connection
+            for frame in credentials.frames if own else ():
                 await connection.send(frame)
         except Exception as error:
             failure = with_authorities(opening_failure(error), self._config.ca_file)
@@ -85,12 +89,12 @@ class WebSocketLink:
         finally:
             connection.transport.abort()
 
-    async def _open(self, credentials: Credentials) -> WebSocketClient:
+    async def _open(self, credentials: Credentials) -> tuple[WebSocketClient, bool]:
         config, effect = self._config, self._effect
         url = with_query(config.url, {**effect.query, **credentials.query}, effect.path)
         protocols = (*effect.protocols, *config.protocols)
         headers = {**credentials.headers, **effect.headers}
-        return await open_websocket(url, config, protocols, headers)
+        return await open_websocket(url, config, protocols, headers, self._cookies)
 
     def _receive(self, messages: list[str | bytes]) -> None:
         link = self._link

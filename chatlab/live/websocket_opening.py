@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urljoin
 
 from websockets.client import ClientProtocol
@@ -11,6 +12,7 @@ from websockets.exceptions import InvalidStatus, InvalidURI, SecurityError
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
+from chatlab.live.cookies import Cookies
 from chatlab.live.failures import BrokenAnswer, printable
 from chatlab.live.logs import get_logger
 from chatlab.live.proxies import proxy_for
@@ -29,27 +31,37 @@ _library_log.setLevel(logging.INFO)  # Below, it would write down requests and f
 
 
 async def open_websocket(
-    url: str, config: WebSocketConfig, protocols: Sequence[str], headers: Mapping[str, str]
-) -> WebSocketClient:
-    """Open a WebSocket, and follow at most five redirects; no header of the user's goes to another origin.
+    url: str,
+    config: WebSocketConfig,
+    protocols: Sequence[str],
+    headers: Mapping[str, str],
+    cookies: Cookies,
+) -> tuple[WebSocketClient, bool]:
+    """Open a WebSocket, and follow at most five redirects.
+
+    Return it, and whether a token may be told there: no header, password or cookie goes to another origin.
 
     Errors: `OSError`, `BrokenAnswer`, and those of `websockets`.
     """
     uri = parse_uri(url)
-    own: Mapping[str, str] | None = headers
+    own = True
     for _ in range(1 + MAX_REDIRECTS):
         connection = await _connect(uri, config, protocols)
         try:
-            await connection.handshake(own)
-            return connection
+            await connection.handshake(cookies.add_to(headers, url) if own else None)
+            assert connection.response is not None
+            cookies.take(connection.response.headers.get_all("Set-Cookie"), url)
+            return connection, own
         except InvalidStatus as refusal:
             connection.transport.abort()
+            cookies.take(refusal.response.headers.get_all("Set-Cookie"), url)
             locations = refusal.response.headers.get_all("Location")
             if refusal.response.status_code not in REDIRECTS or len(locations) != 1:
                 raise
             url, before, uri = _redirected(url, uri, locations[0])
-            if (uri.secure, uri.host, uri.port) != (before.secure, before.host, before.port):
-                own = None
+            own = own and (uri.secure, uri.host, uri.port) == (before.secure, before.host, before.port)
+            user, password = (before.username, before.password) if own else (None, None)
+            uri = replace(uri, username=user, password=password)
         except BaseException:
             connection.transport.abort()
             raise

@@ -8,7 +8,8 @@ import logging
 import socket
 import ssl
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 import trustme
 
+from chatlab.dialects.base import Credentials
+from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.errors import ConnectError
 from chatlab.live.receipt import Receipt
 from chatlab.messages import ConnectionStatus, DeliveryState
@@ -457,14 +460,54 @@ async def test_A21_a_redirect_within_the_origin_is_followed_with_the_headers(
             await transport.disconnect()
 
 
+class Telling(ChatlabDialect):
+    """A dialect that tells a token in the first frame."""
+
+    def credentials(self, headers: Mapping[str, str]) -> Credentials:
+        login = {"type": "message", "text": headers["Authorization"], "client_id": "login"}
+        return Credentials(dict(headers), frames=(json.dumps(login),))
+
+
 async def test_A21_credentials_never_follow_to_another_origin() -> None:
     headers = {"Authorization": SECRET, "Cookie": SECRET, "X-Api-Key": SECRET}
-    async with Misbehaving(friendly) as other, Misbehaving(redirected(302, other.ws_url)) as server:
-        with watched(f"{server.ws_url}?token={SECRET}", headers=headers) as (transport, _):
+    cookie = ("Set-Cookie", f"own={SECRET}; Path=/")
+    async with Misbehaving(friendly) as other:
+        there = ("Location", other.ws_url)
+        async with Misbehaving(answered(302, there, cookie)) as server:
+            url = f"{server.ws_url}?token={SECRET}"
+            with watched(url, headers=headers, dialect=Telling()) as (transport, _):
+                await transport.connect()
+                await (await transport.send("hello")).settled()
+                await transport.disconnect()
+    assert SECRET in str(server.requests[0])
+    assert SECRET not in str(other.requests[0])
+    assert other.heard == ["hello"], "and no token before it"
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_A21_a_password_in_the_url_stays_with_its_origin(back: bool) -> None:
+    """It goes along within the origin, whatever user the redirect names; and not by a way around."""
+    user = f"{b64encode(f'ada:{SECRET}'.encode()).decode()}"
+
+    async def away(peer: Peer) -> None:
+        request = await peer.request()
+        place = server.ws_url if request.path == "/again" else "/again"
+        await peer.respond(302, {"Location": place})
+
+    async def within(peer: Peer) -> None:
+        await peer.request()
+        place = other.ws_url if back else f"ws://eve:pass@{server.host}:{server.port}/there"
+        await peer.respond(302, {"Location": place})
+
+    async with Misbehaving(away) as other, Misbehaving(within, friendly) as server:
+        url = server.ws_url.replace("://", f"://ada:{SECRET}@")
+        with watched(url, headers={"X-Api-Key": SECRET}) as (transport, _):
             await transport.connect()
-            assert SECRET in str(server.requests[0])
-            assert SECRET not in str(other.requests[0])
             await transport.disconnect()
+    requests = [*server.requests, *other.requests]
+    sent = [(request.headers.get("authorization"), request.headers.get("x-api-key")) for request in requests]
+    mine, nothing = (f"Basic {user}", SECRET), (None, None)
+    assert sent == ([mine, nothing, nothing, nothing] if back else [mine, mine])
 
 
 async def test_A21_a_loop_of_redirects_ends() -> None:
