@@ -1,4 +1,4 @@
-"""A108: cookies that a server sets come back to it, by whatever the transport speaks, and to nobody else."""
+"""Cookies that a server sets come back to it, by whatever the transport speaks, and to nobody else."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def no_websocket(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("kind", rows(ALL, "websocket"))
-async def test_a_sticky_cookie_comes_back_with_each_attempt_and_after_a_disconnect(kind: str) -> None:
+async def test_A108_a_sticky_cookie_comes_back_with_each_attempt_and_after_a_disconnect(kind: str) -> None:
     async with Misbehaving(balancer) as server:
         with talking(kind, server.url, headers={"Cookie": "mine=1"}) as (chat, _):
             chat.start()
@@ -57,7 +57,7 @@ async def test_a_sticky_cookie_comes_back_with_each_attempt_and_after_a_disconne
     assert set(others) == {"mine=1; LB=node7"}
 
 
-async def test_a_websocket_s_cookie_goes_with_the_requests_that_take_its_place() -> None:
+async def test_A108_a_websocket_s_cookie_goes_with_the_requests_that_take_its_place() -> None:
     async with Misbehaving(no_websocket) as server:
         with talking("fallback", server.url) as (chat, _):
             await chat.connect()
@@ -68,7 +68,7 @@ async def test_a_websocket_s_cookie_goes_with_the_requests_that_take_its_place()
     assert set(others) == {"LB=node7"}
 
 
-def test_cookies_are_one_origin_s() -> None:
+def test_A108_cookies_are_one_origin_s() -> None:
     urls = [
         "ws://ada:pw@Chat.test:8000/ws?a=1",
         "http://chat.test:8000",
@@ -85,7 +85,7 @@ def test_cookies_are_one_origin_s() -> None:
 
 
 @pytest.mark.parametrize("name", ["Cookie", "cookie"])
-def test_the_user_s_own_cookies_stay(name: str) -> None:
+def test_A108_the_user_s_own_cookies_stay(name: str) -> None:
     cookies = Cookies("http://chat.test")
     cookies.take(["sid=theirs", "LB=7", "", "=;"], "http://chat.test/")
     assert cookies.add_to({name: "sid=mine"}, "http://chat.test/") == {name: "sid=mine; LB=7"}
