@@ -6,6 +6,7 @@ run. The table has the order of the settings, whatever the order in which runs f
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import warnings
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import Cell, Choices, cells_of
 from chatlab.experiment.metrics import Value
+from chatlab.experiment.process_pool import ProcessPool
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds import WORLDS, run
@@ -50,7 +52,8 @@ def sweep(
 
     `executor` is any `concurrent.futures.Executor`, such as Dask's `Client.get_executor()`; "processes" is
     one process a core, and wants scripts to call it under `if __name__ == "__main__"`. Without, runs follow
-    each other here. A run that fails leaves the others alone, and is told of in a `RuntimeWarning`.
+    each other here. A run that fails, or whose process is killed, leaves the others alone, and is told of in
+    a `RuntimeWarning`. An interrupt kills the processes of "processes".
 
     Errors: `SettingsError` naming the path and what there is, or a function that other processes can't find,
     before anything runs; or the metric that runs don't have.
@@ -64,7 +67,9 @@ def sweep(
     measure = names if callable(names) else None
     wanted = None if names is None or callable(names) else list(names)
     found: list[Figures | str] = [""] * len(cells)
-    if measure is not None and (executor == "processes" or isinstance(executor, ProcessPoolExecutor)):
+    if measure is not None and (
+        executor == "processes" or isinstance(executor, ProcessPool | ProcessPoolExecutor)
+    ):
         _check_found_elsewhere(measure)
     with _pool(executor) as pool, tqdm(total=len(cells), disable=not progress, unit="run") as bar:
         for number, outcome in _outcomes(cells, pool, world, measure):
@@ -84,7 +89,7 @@ def run_cell(scenario: str, world: str, measure: Measure | None) -> Figures | st
     try:
         result = run(Scenario.from_toml(scenario), world, sample=0)
         return result.metrics if measure is None else dict(measure(result))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _words(error)
 
 
@@ -101,18 +106,19 @@ def _pool(executor: Executor | str | None) -> AbstractContextManager[Executor | 
     return nullcontext(executor)
 
 
-def processes(count: int | None = None) -> ProcessPoolExecutor:
-    """Return a pool of so many processes, or one a core.
+def processes(count: int | None = None) -> ProcessPool:
+    """Return a pool of `count` processes, or one a core.
 
     A fork of threads isn't safe, so they aren't forked from this process but, on Linux, from one that has
     loaded the simulator and nothing else: so the next pool is there at once. macOS's own libraries can't be
     forked, and Windows can't fork at all.
     """
+    count = os.cpu_count() or 1 if count is None else count
     if sys.platform != "linux":
-        return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+        return ProcessPool(count, get_context("spawn"))
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    return ProcessPoolExecutor(count, mp_context=context)
+    return ProcessPool(count, context)
 
 
 def _check_found_elsewhere(measure: Measure) -> None:

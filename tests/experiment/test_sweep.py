@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -256,14 +257,19 @@ def kill_process(result: Run) -> Mapping[str, Value]:
     return {"sent": result.metrics["sent"]}
 
 
-def test_a_killed_process_is_told_of() -> None:
-    with ProcessPoolExecutor(1, mp_context=processes(1)._mp_context) as executor:
-        with pytest.warns(RuntimeWarning, match="4 of 8 runs failed"):
-            found = table(metrics=kill_process, executor=executor)
-        assert found["error"].isna().tolist() == [True] * 4 + [False] * 4
-        assert found["error"].iloc[-1].startswith("BrokenProcessPool")
-        with pytest.warns(RuntimeWarning, match="8 of 8 runs failed"):
-            assert table(executor=executor)["error"].notna().all()
+def test_a_killed_process_fails_its_own_run_only() -> None:
+    over = {"people.count": [6, 2, 5, 3]}
+    with processes(1) as executor, pytest.warns(RuntimeWarning, match="2 of 4 runs failed"):
+        found = sweep(BASE, over, metrics=kill_process, executor=executor, progress=False)
+    assert found["error"].isna().tolist() == [False, True, False, True]
+    assert re.fullmatch(r"ProcessDied: process \d+ has ended \(exit code 1\)", found["error"][2])
+
+
+def test_an_executor_that_takes_no_more_is_told_of() -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.warns(RuntimeWarning, match="8 of 8 runs failed"):
+        assert table(executor=executor)["error"].str.startswith("RuntimeError: cannot schedule").all()
 
 
 def test_a_function_that_other_processes_cannot_find_is_refused_before_anything_runs() -> None:
