@@ -18,51 +18,27 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from itertools import count
-from typing import Any
 
-from msgspec import Struct
-
-from chatlab.conversation.face import Face, Heard
+from chatlab.conversation.face import Face
 from chatlab.conversation.failures import explain
-from chatlab.conversation.logs import Log, Logs
-from chatlab.conversation.own import REASON, Own, OwnMessages
+from chatlab.conversation.incoming import Incoming
+from chatlab.conversation.logs import Logs
+from chatlab.conversation.outgoing import Outgoing
+from chatlab.conversation.own import Own
 from chatlab.conversation.places import Place, place_of
-from chatlab.conversation.typists import Typists
-from chatlab.errors import ChatError, ChatSendError
+from chatlab.conversation.use import Use
 from chatlab.live.kinds import make_transport
 from chatlab.live.logs import get_logger
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt
-from chatlab.live.subscribers import Unsubscribe
 from chatlab.live.transport import ENDED, ChatTransport
-from chatlab.messages import (
-    ChatEvent,
-    ChatMessage,
-    ConnectionStatus,
-    DeliveryState,
-    OutgoingMessage,
-    StatusChange,
-)
+from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig
-from chatlab.transports.machine import Settle
 
 logger = get_logger()
 
-EXCERPT = 200
-"""Characters that are shown of what a server complains about."""
-
 _CHANGING = StatusChange(ConnectionStatus.CONNECTING, "the previous connection is being closed")
 _NOWHERE = StatusChange(ConnectionStatus.DISCONNECTED)
-
-
-class _Use(Struct, eq=False):
-    """A transport in use: where it leads to, and the log that it reads."""
-
-    transport: ChatTransport
-    place: Place
-    log: Log
-    subscriptions: list[Unsubscribe]
 
 
 class Conversation:
@@ -86,15 +62,16 @@ class Conversation:
         self._retrying = retrying
         self._clock = time.monotonic if loop is None else loop.time
         self._lock = threading.RLock()
-        self._series = secrets.token_hex(8)  # what was loaded from a file has keys of another
-        self._numbers = count(1)
-        self._own = OwnMessages(self._series)
+        series = secrets.token_hex(8)  # what was loaded from a file has keys of another
+        self._outgoing = Outgoing(face, series, self._clock)
+        self._incoming = Incoming(face, series, self._clock, self._outgoing)
+        self._own = self._outgoing.messages
+        self._typists = self._incoming.typists
         self._logs = Logs()
-        self._typists = Typists()
         self._forgetting = False
         self._config: AnyConfig | None = None
-        self._use: _Use | None = None
-        self._ending: list[_Use] = []
+        self._use: Use | None = None
+        self._ending: list[Use] = []
         self._wanted = False  # whether it is to be connected
 
     # How it stands
@@ -161,14 +138,14 @@ class Conversation:
                 return
             transport = self._make(config)
             self._config = config
-            self._use = use = _Use(transport, place, self._logs.at(place), [])
+            self._use = use = Use(transport, place, self._logs.at(place), [])
             use.subscriptions += [
                 transport.on_message(lambda event: self._on_event(use, event)),
                 transport.on_receipt(lambda receipt: self._on_receipt(use, receipt)),
                 transport.on_status_change(lambda change: self._on_status(use, change)),
             ]
             if old is None:
-                self._resume(use)
+                use.resume()
                 return
             self._typists.clear()
             self._own.let_wait()
@@ -179,17 +156,15 @@ class Conversation:
             self._face.status(self.last_change)
             self._face.changed()
 
-    async def _end(self, use: _Use) -> None:
+    async def _end(self, use: Use) -> None:
         try:
             await use.transport.disconnect()
         except Exception:
             logger.exception("a transport could not be disconnected; the conversation goes on without it")
         with self._lock:
-            for unsubscribe in use.subscriptions:
-                unsubscribe()
-            use.log.move(use.transport.cursor)
+            use.end()
             for message in use.transport.unsettled():
-                self._adopt(use, message)
+                self._outgoing.adopt(use, message)
             self._ending.remove(use)
             if not self._ending:
                 self._arrive()
@@ -198,15 +173,9 @@ class Conversation:
         """All transports before have ended: the new one takes over what is for its place, and connects."""
         use = self._use
         assert use is not None
-        for own in self._own:
-            if own.holder is use.transport:
-                continue
-            if own.place == use.place:
-                self._hand_over(own, use.transport)
-            else:
-                self._leave_behind(own, use.place)
-        self._resume(use)
-        left = sum(own.left and own.place == use.place for own in self._own.undelivered())
+        self._outgoing.take_over(use)
+        use.resume()
+        left = sum(own.left for own in self._outgoing.for_place(use.place))
         if left:
             were = "1 message was" if left == 1 else f"{left} messages were"
             self._face.notice(f"{were} left behind here. {self._retrying}".rstrip())
@@ -220,40 +189,6 @@ class Conversation:
                 self._face.notice(f"Not connected: {explain(error)}.", warning=True)
                 self._face.status(self.last_change)
         self._face.changed()
-
-    def _resume(self, use: _Use) -> None:
-        if use.log.cursor is not None:
-            use.transport.resume(use.log.cursor)
-
-    def _hand_over(self, own: Own, transport: ChatTransport) -> None:
-        assert own.message is not None
-        age = transport.config.outbox.max_age
-        if age is not None and self._clock() - own.accepted_at >= age:
-            self._give_up(own, DeliveryState.EXPIRED, f"expired: waited longer than {age:g} s")
-            return
-        own.holder = transport
-        try:
-            receipt = transport.submit(own.message, again=True)
-        except (Exception, SystemExit) as error:
-            self._give_up(own, DeliveryState.FAILED, explain(error))
-            return
-        own.receipt = own.receipt or receipt
-        if own.state is not receipt.state:
-            own.state = receipt.state
-            self._face.settled(own)
-
-    def _leave_behind(self, own: Own, here: Place) -> None:
-        unknown = own.state is not DeliveryState.QUEUED
-        own.left = True
-        own.reason = f"for {own.place.seen_from(here)}{'; it may have arrived' if unknown else ''}"
-        self._face.settled(own)
-        self._own.close(own)
-
-    def _give_up(self, own: Own, state: DeliveryState, reason: str) -> None:
-        own.state, own.reason = state, reason[:REASON]
-        _tell(own, Settle(own.client_id, state, reason))
-        self._face.settled(own)
-        self._own.close(own)
 
     # Connecting
 
@@ -284,28 +219,11 @@ class Conversation:
 
         Errors: `OutboxFull`, and `InvalidMessage`, as of the transport.
         """
-        if isinstance(message, str) or not message.client_id:
-            text, data = (message, None) if isinstance(message, str) else (message.text, message.data)
-            message = OutgoingMessage(text=text, data=data, client_id=secrets.token_hex(16))
         with self._lock:
-            use = self._use
-            assert use is not None, "there is nowhere to go yet"
-            own = self._own.add(message, use.place, use.transport, time.time(), self._clock())
-            try:
-                receipt = use.transport.submit(message)
-            except Exception:
-                self._own.take_back(own)
-                raise
-            own.waits = receipt.state is DeliveryState.QUEUED
-            self._show(own, receipt)
+            assert self._use is not None, "there is nowhere to go yet"
+            receipt = self._outgoing.submit(self._use, message)
+            self._face.changed()
             return receipt
-
-    def _show(self, own: Own, receipt: Receipt) -> None:
-        own.receipt, own.state, own.shown = receipt, receipt.state, True
-        self._face.accepted(own)
-        if receipt.final:
-            self._follow(own, receipt)
-        self._face.changed()
 
     def retry(self, key: str) -> None:
         """Send a message again that came to nothing, if it was written for the present place.
@@ -314,25 +232,7 @@ class Conversation:
         the transport.
         """
         with self._lock:
-            own, use = self._own.waiting_for(key), self._use
-            if own is None or own.message is None or use is None:
-                raise ChatError(
-                    "that message is from a file, or no longer kept; copy its text to send it anew"
-                )
-            if own.place != use.place:
-                raise ChatError(f"that message is for {own.place.seen_from(use.place)}; go there first")
-            before = (own.state, own.reason, own.left)
-            self._own.reopen(own, use.transport)
-            try:
-                receipt = use.transport.submit(own.message)
-            except Exception:
-                own.state, own.reason, own.left = before
-                self._own.close(own)
-                raise
-            if own.receipt is None or own.receipt.final:
-                own.receipt = receipt
-            own.state, own.waits = receipt.state, True
-            self._face.settled(own)
+            self._outgoing.retry(self._use, key)
             self._face.changed()
 
     def retry_all(self) -> int:
@@ -341,7 +241,7 @@ class Conversation:
         Errors: as of `retry`, after which some may have been sent.
         """
         with self._lock:
-            here = [own for own in self._own.undelivered() if own.place == self.place]
+            here = self._outgoing.for_place(self.place)
             for own in here:
                 self.retry(own.key)
             return len(here)
@@ -352,90 +252,21 @@ class Conversation:
             if self._use is not None and not self._ending:
                 self._use.transport.typing()
 
-    def _adopt(self, use: _Use, message: OutgoingMessage) -> Own | None:
-        """Take a message for an own one that was handed to the transport itself; None: it's known."""
-        if self._own.under_way(message.client_id) is not None:
-            return None
-        known = self._own.find(message.client_id, use.place, use.place.name)
-        if known is not None:
-            return None
-        own = self._own.add(message, use.place, use.transport, time.time(), self._clock())
-        own.shown = own.waits = True
-        self._face.accepted(own)
-        return own
-
     # What happens: on a thread of the transport's own, or on its loop
 
-    def _on_receipt(self, use: _Use, receipt: Receipt) -> None:
+    def _on_receipt(self, use: Use, receipt: Receipt) -> None:
         with self._lock:
-            own = self._own.under_way(receipt.client_id) or self._adopt(use, receipt.message)
-            if own is not None and own.holder is use.transport and own.shown:
-                if own.receipt is None:
-                    own.receipt = receipt
-                self._follow(own, receipt)
+            if self._outgoing.settled(use, receipt):
                 self._face.changed()
 
-    def _follow(self, own: Own, receipt: Receipt) -> None:
-        """Take over the state of the receipt of the transport that holds a message."""
-        error = receipt.error
-        own.state, own.reason = receipt.state, str(error or "")[:REASON]
-        if own.receipt is not receipt:
-            refusal = error if isinstance(error, ChatSendError) else None
-            reason, status = (refusal.reason, refusal.status) if refusal is not None else (own.reason, None)
-            _tell(own, Settle(own.client_id, own.state, reason, status))
-        self._face.settled(own)
-        if receipt.final:
-            self._own.close(own)
-
-    def _on_event(self, use: _Use, event: ChatEvent) -> None:
+    def _on_event(self, use: Use, event: ChatEvent) -> None:
         with self._lock:
-            here = use is self._use
-            match event.type:
-                case "message":
-                    if event.message is not None:
-                        self._received(use, event.message)
-                case "typing" if here:
-                    self._typists.typed(event.sender, self._clock())
-                    self._forget_typists_later()
-                case "presence" if here:
-                    self._presence(use, event)
-                case "resync" | "overrun":
-                    self._face.notice(f"Messages may be missing here: {event.reason}.", warning=True)
-                case "unreadable":
-                    what = f"A frame from the server can't be read ({event.reason})"
-                    self._face.notice(f"{what}: {_excerpt(event.payload)}", warning=True)
-                case "error":
-                    self._face.notice(f"The server complains: {_excerpt(event.payload)}", warning=True)
-                case _:
-                    return  # Statuses have their own way, and a server's other events aren't for reading.
-            self._face.changed()
-
-    def _received(self, use: _Use, message: ChatMessage) -> None:
-        self._typists.stopped(message.sender)
-        if not use.log.first(message.id):
-            return
-        own = self._own.find(message.client_id, use.place, message.sender) if message.client_id else None
-        if own is not None and own.echo is None:
-            own.echo = message.id
-            if own.left or own.state is not DeliveryState.ACKED:
-                own.state, own.reason, own.left = DeliveryState.ACKED, "", False
-                _tell(own, Settle(own.client_id, own.state))
-                self._face.settled(own)
-                self._own.close(own)
-            return
-        place = f"{use.log.number}-{message.id}" if message.id else f"unnumbered-{next(self._numbers)}"
-        key = f"heard-{self._series}-{place}"
-        self._face.heard(Heard(key, message, message.sender == use.place.name))
-
-    def _presence(self, use: _Use, event: ChatEvent) -> None:
-        state = event.payload.get("state") if isinstance(event.payload, dict) else None
-        if state == "left":
-            self._typists.stopped(event.sender)
-        if state in ("joined", "left") and event.sender != use.place.name:
-            self._face.notice(f"{event.sender} {state}.")
+            if self._incoming.take(use, event, here=use is self._use):
+                self._forget_typists_later()
+                self._face.changed()
 
     def _forget_typists_later(self) -> None:
-        if not self._forgetting:
+        if not self._forgetting and self._typists.names(self._clock()):
             self._forgetting = True
             loop, lasts = self._loop or background_loop(), self._typists.lasts(self._clock())
             loop.call_soon_threadsafe(loop.call_later, lasts, self._forget_typists)
@@ -443,11 +274,10 @@ class Conversation:
     def _forget_typists(self) -> None:
         with self._lock:
             self._forgetting = False
-            if self._typists.names(self._clock()):
-                self._forget_typists_later()
+            self._forget_typists_later()
             self._face.changed()
 
-    def _on_status(self, use: _Use, change: StatusChange) -> None:
+    def _on_status(self, use: Use, change: StatusChange) -> None:
         with self._lock:
             connected = change.status is ConnectionStatus.CONNECTED
             met, use.log.met = use.log.met, use.log.met or connected
@@ -456,21 +286,9 @@ class Conversation:
             self._wanted = change.status not in ENDED
             if connected:
                 if met and use.transport.cursor is None:
-                    reason = "this server doesn't tell what came meanwhile"
-                    self._face.notice(f"Messages may be missing here: {reason}.", warning=True)
+                    self._incoming.missing("this server doesn't tell what came meanwhile")
             else:
                 self._typists.clear()
                 self._own.let_wait()
             self._face.status(change)
             self._face.changed()
-
-
-def _tell(own: Own, settle: Settle) -> None:
-    """Tell whoever holds the first receipt of a message, which another transport has taken over."""
-    if own.receipt is not None and not own.receipt.final:
-        own.receipt.settle(settle)
-
-
-def _excerpt(payload: Any) -> str:
-    text = payload if isinstance(payload, str) else repr(payload)
-    return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"

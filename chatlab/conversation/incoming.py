@@ -1,0 +1,77 @@
+"""What the server says: messages, who types, who comes and goes, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from chatlab.conversation.face import Face, Heard
+from chatlab.conversation.outgoing import Outgoing
+from chatlab.conversation.typists import Typists
+from chatlab.conversation.use import Use
+from chatlab.messages import ChatEvent, ChatMessage
+
+EXCERPT = 200
+"""Characters that are shown of what a server complains about."""
+
+
+class Incoming:
+    """Shows what the server says; own messages that come back go to `outgoing`.
+
+    `clock` returns seconds. For one thread at a time.
+    """
+
+    def __init__(self, face: Face, series: str, clock: Callable[[], float], outgoing: Outgoing) -> None:
+        self.typists = Typists()
+        self._face = face
+        self._series = series
+        self._clock = clock
+        self._outgoing = outgoing
+        self._numbers = count(1)
+
+    def take(self, use: Use, event: ChatEvent, *, here: bool) -> bool:
+        """Show an event of a transport; `here`: it is the one in use, and not one that is ending. Return
+        whether it was for reading."""
+        match event.type:
+            case "message":
+                if event.message is not None:
+                    self._received(use, event.message)
+            case "typing" if here:
+                self.typists.typed(event.sender, self._clock())
+            case "presence" if here:
+                self._presence(use, event)
+            case "resync" | "overrun":
+                self.missing(event.reason)
+            case "unreadable":
+                what = f"A frame from the server can't be read ({event.reason})"
+                self._face.notice(f"{what}: {_excerpt(event.payload)}", warning=True)
+            case "error":
+                self._face.notice(f"The server complains: {_excerpt(event.payload)}", warning=True)
+            case _:
+                return False  # Statuses have their own way, and a server's other events aren't for reading.
+        return True
+
+    def missing(self, reason: str) -> None:
+        """Say that messages may have been skipped."""
+        self._face.notice(f"Messages may be missing here: {reason}.", warning=True)
+
+    def _received(self, use: Use, message: ChatMessage) -> None:
+        self.typists.stopped(message.sender)
+        if not use.log.first(message.id) or self._outgoing.came_back(use, message):
+            return
+        place = f"{use.log.number}-{message.id}" if message.id else f"unnumbered-{next(self._numbers)}"
+        key = f"heard-{self._series}-{place}"
+        self._face.heard(Heard(key, message, message.sender == use.place.name))
+
+    def _presence(self, use: Use, event: ChatEvent) -> None:
+        state = event.payload.get("state") if isinstance(event.payload, dict) else None
+        if state == "left":
+            self.typists.stopped(event.sender)
+        if state in ("joined", "left") and event.sender != use.place.name:
+            self._face.notice(f"{event.sender} {state}.")
+
+
+def _excerpt(payload: Any) -> str:
+    text = payload if isinstance(payload, str) else repr(payload)
+    return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"

@@ -1,0 +1,30 @@
+"""A transport in use, and what it is used for."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from chatlab.conversation.logs import Log
+from chatlab.conversation.places import Place
+from chatlab.live.subscribers import Unsubscribe
+from chatlab.live.transport import ChatTransport
+
+
+class Use(Struct, eq=False):
+    """A transport in use: where it leads to, and the log that it reads."""
+
+    transport: ChatTransport
+    place: Place
+    log: Log
+    subscriptions: list[Unsubscribe]
+
+    def end(self) -> None:
+        """Hear no more of the transport; the log is resumed where it stands."""
+        for unsubscribe in self.subscriptions:
+            unsubscribe()
+        self.log.move(self.transport.cursor)
+
+    def resume(self) -> None:
+        """Let the transport go on where the log was left, if it was read before."""
+        if self.log.cursor is not None:
+            self.transport.resume(self.log.cursor)
