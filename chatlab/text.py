@@ -35,3 +35,17 @@ def visible(text: str) -> str:
 def visible_line(text: str) -> str:
     """The same on one line, so that no line of a transcript can be forged."""
     return visible(text).replace("\n", _LINE_END)
+
+
+def cut(text: str, most: int) -> str:
+    """Return the text; of one that has more characters than `most`, the beginning and an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+LONGEST_NAME = 40
+"""Characters of a name that are shown in a line."""
+
+
+def short_name(name: str) -> str:
+    """Return a name as it stands in a line: visible, and cut if it is very long."""
+    return cut(visible_line(name[: 2 * LONGEST_NAME]), LONGEST_NAME)

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.text import visible, visible_line, whole
+from chatlab.text import LONGEST_NAME, cut, short_name, visible, visible_line, whole
 
 HIDDEN = json.loads((Path(__file__).parent / "js" / "hidden.json").read_text(encoding="utf-8"))
 """What is made visible, by its code point: in `both` languages, and in Python alone."""
@@ -44,3 +44,9 @@ def test_a74_of_all_characters_just_those_of_the_table_are_made_visible() -> Non
     names = {chr(int(code, 16)): name for code, name in (HIDDEN["both"] | HIDDEN["python"]).items()}
     wanted = [f"\u27e8{names[each]}\u27e9" if each in names else whole(each) for each in EVERY_CHARACTER]
     assert visible("|".join(EVERY_CHARACTER)) == "|".join(wanted)
+
+
+def test_a75_a_name_in_a_line_is_short_and_visible() -> None:
+    assert [cut("abc", most) for most in (4, 3, 2)] == ["abc", "abc", "a\u2026"]
+    assert short_name("ada") == "ada"
+    assert short_name("\n" * 9_999) == "\u21b5" * (LONGEST_NAME - 1) + "\u2026"

@@ -27,13 +27,14 @@ from chatlab.conversation.outgoing import Outgoing
 from chatlab.conversation.own import Own
 from chatlab.conversation.places import Place, place_of
 from chatlab.conversation.use import Use
+from chatlab.dialects import find_dialect
 from chatlab.live.kinds import make_transport
 from chatlab.live.logs import get_logger
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ENDED, ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
-from chatlab.settings import AnyConfig
+from chatlab.settings import AnyConfig, FallbackConfig
 
 logger = get_logger()
 
@@ -99,6 +100,12 @@ class Conversation:
         return _NOWHERE if self._use is None else self._use.transport.last_change
 
     @property
+    def most_attempts(self) -> int | None:
+        """Attempts after which the transport gives up; None: no number, as a fallback counts those of all."""
+        config = self._config
+        return None if config is None or isinstance(config, FallbackConfig) else config.reconnect.max_attempts
+
+    @property
     def waiting(self) -> int:
         """Number of own messages under way."""
         return len(self._own)
@@ -138,7 +145,7 @@ class Conversation:
                 return
             transport = self._make(config)
             self._config = config
-            self._use = use = Use(transport, place, self._logs.at(place), [])
+            self._use = use = Use(transport, place, self._logs.at(place), find_dialect(config.dialect), [])
             use.subscriptions += [
                 transport.on_message(lambda event: self._on_event(use, event)),
                 transport.on_receipt(lambda receipt: self._on_receipt(use, receipt)),

@@ -11,6 +11,7 @@ from chatlab.conversation.outgoing import Outgoing
 from chatlab.conversation.typists import Typists
 from chatlab.conversation.use import Use
 from chatlab.messages import ChatEvent, ChatMessage
+from chatlab.text import cut, short_name, visible_line
 
 EXCERPT = 200
 """Characters that are shown of what a server complains about."""
@@ -29,6 +30,7 @@ class Incoming:
         self._clock = clock
         self._outgoing = outgoing
         self._numbers = count(1)
+        self._unreadable = ""  # as last said, since a message came
 
     def take(self, use: Use, event: ChatEvent, *, here: bool) -> bool:
         """Show an event of a transport; `here`: it is the one in use, and not one that is ending. Return
@@ -44,8 +46,7 @@ class Incoming:
             case "resync" | "overrun":
                 self.missing(event.reason)
             case "unreadable":
-                what = f"A frame from the server can't be read ({event.reason})"
-                self._face.notice(f"{what}: {_excerpt(event.payload)}", warning=True)
+                self._cant_read(f"({event.reason}): {_excerpt(event.payload)}")
             case "error":
                 self._face.notice(f"The server complains: {_excerpt(event.payload)}", warning=True)
             case _:
@@ -56,7 +57,14 @@ class Incoming:
         """Say that messages may have been skipped."""
         self._face.notice(f"Messages may be missing here: {reason}.", warning=True)
 
+    def _cant_read(self, what: str) -> None:
+        """Say it once, and not with each poll that a captive portal answers."""
+        if what != self._unreadable:
+            self._unreadable = what
+            self._face.notice(f"A frame from the server can't be read {what}", warning=True)
+
     def _received(self, use: Use, message: ChatMessage) -> None:
+        self._unreadable = ""
         self.typists.stopped(message.sender)
         if not use.log.first(message.id) or self._outgoing.came_back(use, message):
             return
@@ -69,9 +77,13 @@ class Incoming:
         if state == "left":
             self.typists.stopped(event.sender)
         if state in ("joined", "left") and event.sender != use.place.name:
-            self._face.notice(f"{event.sender} {state}.")
+            self._face.notice(f"{short_name(event.sender)} {state}.")
 
 
 def _excerpt(payload: Any) -> str:
-    text = payload if isinstance(payload, str) else repr(payload)
-    return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
+    match payload:
+        case str(text) | {"error": str(text)}:
+            pass
+        case _:
+            text = repr(payload)
+    return cut(visible_line(text), EXCERPT)

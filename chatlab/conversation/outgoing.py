@@ -163,12 +163,15 @@ class Outgoing:
         own = self.messages.find(message.client_id, use.place, message.sender) if message.client_id else None
         if own is None or own.echo is not None:
             return False
+        if own.message is not None and not use.dialect.is_echo(own.message, message):
+            return False  # Somebody else has used the name and the id.
         own.echo = message.id
         if own.left or own.state is not DeliveryState.ACKED:
             own.state, own.reason, own.left = DeliveryState.ACKED, "", False
             _tell(own, Settle(own.client_id, own.state))
             self._face.settled(own)
             self.messages.close(own)
+        self.messages.came_back(own)
         return True
 
 

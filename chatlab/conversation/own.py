@@ -16,7 +16,7 @@ from chatlab.messages import DeliveryState, OutgoingMessage
 KEPT = 1_000
 """Messages that came to nothing, and are kept to be sent again."""
 KEPT_BYTES = 4 << 20
-"""Bytes of them."""
+"""Bytes of them, and as many of delivered ones that have not come back."""
 REMEMBERED = 10_000
 """Delivered messages by whose ids their echo is recognised."""
 REASON = 1_000
@@ -69,6 +69,8 @@ class OwnMessages:
         self._undelivered: dict[str, Own] = {}
         self._bytes = 0
         self._delivered: dict[str, Own] = {}
+        self._out: dict[str, Own] = {}  # delivered, not come back, and their content known to tell them by
+        self._out_bytes = 0
         self._known: dict[str, Own] = {}  # all of them by client id
         self.forgotten = 0
         """Undelivered messages that are no longer kept."""
@@ -122,10 +124,16 @@ class OwnMessages:
         self._open.pop(own.client_id, None)
         self._forget(own)
         if own.state in _DELIVERED and not own.left:
-            own.message = None
-            self._delivered[own.client_id] = own
+            if (before := self._delivered.pop(own.client_id, None)) is not None:
+                self._let_go(before)
+            self._delivered[own.client_id] = self._out[own.key] = own
+            self._out_bytes += _size(own)
+            while self._out_bytes > KEPT_BYTES:
+                self._let_go(next(iter(self._out.values())))
             if len(self._delivered) > REMEMBERED:
-                self._drop(self._delivered.pop(next(iter(self._delivered))))
+                oldest = self._delivered.pop(next(iter(self._delivered)))
+                self._let_go(oldest)
+                self._drop(oldest)
             return
         self._undelivered[own.key] = own
         self._bytes += _size(own)
@@ -135,6 +143,15 @@ class OwnMessages:
             self._drop(oldest)
             oldest.message = None
             self.forgotten += 1
+
+    def came_back(self, own: Own) -> None:
+        """Let the content of a delivered message go: it needs no longer be told from others."""
+        self._let_go(own)
+
+    def _let_go(self, own: Own) -> None:
+        if self._out.pop(own.key, None) is not None:
+            self._out_bytes -= _size(own)
+            own.message = None
 
     def _drop(self, own: Own) -> None:
         if self._known.get(own.client_id) is own:

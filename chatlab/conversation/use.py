@@ -6,16 +6,18 @@ from msgspec import Struct
 
 from chatlab.conversation.logs import Log
 from chatlab.conversation.places import Place
+from chatlab.dialects import Dialect
 from chatlab.live.subscribers import Unsubscribe
 from chatlab.live.transport import ChatTransport
 
 
 class Use(Struct, eq=False):
-    """A transport in use: where it leads to, and the log that it reads."""
+    """A transport in use: where it leads to, the log that it reads, and the dialect that it speaks."""
 
     transport: ChatTransport
     place: Place
     log: Log
+    dialect: Dialect
     subscriptions: list[Unsubscribe]
 
     def end(self) -> None:

@@ -198,7 +198,7 @@ class Console:
             change.status,
             change.reason,
             change.attempt,
-            transport.config.reconnect.max_attempts,
+            self.talk.most_attempts,
             None if change.retry_at is None else max(0.0, change.retry_at - transport.now()),
             self.rtt,
             self.talk.waiting,

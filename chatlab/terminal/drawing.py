@@ -14,7 +14,7 @@ from prompt_toolkit.utils import get_cwidth
 from chatlab.messages import ConnectionStatus
 from chatlab.terminal.lines import Line, clock
 from chatlab.terminal.standing import Standing, describe
-from chatlab.text import visible_line
+from chatlab.text import cut, short_name, visible_line
 
 EXCERPT = 60
 """Characters of a message that are shown again when it's delivered late."""
@@ -103,7 +103,7 @@ def bar(standing: Standing) -> StyleAndTextTuples:
     status = standing.status
     drawn: StyleAndTextTuples = [(f"class:{status.value}", f" {DOTS[status]} ")]
     if standing.typing:
-        who = visible_line(", ".join(standing.typing))
+        who = ", ".join(map(short_name, standing.typing))
         drawn.append(("class:typing", f"{who} {'is' if len(standing.typing) == 1 else 'are'} typing… "))
         drawn.append(("class:bar", "· "))
     drawn.append(("class:bar", visible_line(describe(standing))))
@@ -116,8 +116,7 @@ def merged(lines: Iterable[Line]) -> Sequence[Line]:
     for kind, group in groupby(lines, lambda line: line.kind):
         rows = list(group)
         if kind == "delivered":
-            text = visible_line(rows[0].text)
-            text = text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
+            text = cut(visible_line(rows[0].text), EXCERPT)
             more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
             rows = [replace(rows[0], text=text + more)]
         result += rows

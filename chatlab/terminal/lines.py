@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from chatlab.messages import ChatMessage, DeliveryState
-from chatlab.text import visible, visible_line
+from chatlab.text import short_name, visible, visible_line
 
 MARKS = {
     DeliveryState.QUEUED: "◷",
@@ -19,8 +19,6 @@ MARKS = {
     DeliveryState.EXPIRED: "⚠",
     DeliveryState.FAILED: "⚠",
 }
-LONGEST_NAME = 40
-"""Characters of a name that are shown."""
 
 
 class Line(Struct, frozen=True):
@@ -40,10 +38,9 @@ class Line(Struct, frozen=True):
     reason: str = ""
 
     def __post_init__(self) -> None:
-        name = visible_line(self.name)
         force_setattr(self, "text", visible(self.text))
         force_setattr(self, "reason", visible_line(self.reason))
-        force_setattr(self, "name", name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")
+        force_setattr(self, "name", short_name(self.name))
 
     @property
     def mark(self) -> str:

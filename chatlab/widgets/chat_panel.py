@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import ClassVar
@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 
 import ipywidgets as widgets
 
-from chatlab.conversation import explain
-from chatlab.errors import SettingsError
+from chatlab.conversation import explain, place_of
+from chatlab.errors import ChatError, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.kinds import make_transport
 from chatlab.live.portal import background_portal
@@ -102,7 +102,9 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         buttons = [self._connect_button, self._disconnect_button]
         if self.server is not None:
             buttons.append(self._server_button)
-        faults = [] if self.proxy is None else [FaultControls(self.proxy, self._note_fault).view]
+        faults = []
+        if self.proxy is not None:
+            faults.append(FaultControls(self.proxy, self._note_fault, self._reporting).view)
         super().__init__(
             [
                 self.form.where,
@@ -164,12 +166,29 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._talk.stop()
 
     def send(self, text: str) -> Receipt | None:
-        """Send a message, or say in the log why it can't be sent."""
+        """Send a message to where the form says, or say in the log why it can't be sent."""
         with self._reporting("Not sent", BRINGS_BACK):
-            if self.transport is None:
+            if self._talk.last_change.status in RESTING and not self._talk.changing:
                 self._talk.go(self.form.config())
+            else:
+                self._check_place()
             return self._talk.submit(text)
         return None
+
+    def _check_place(self) -> None:
+        """Check that the form still says where the conversation is.
+
+        Errors: `ChatError` where a person may take the message to go elsewhere than it would.
+        """
+        here = self._talk.place
+        assert here is not None
+        with suppress(SettingsError):  # No place at all; “Connect” says what is wrong.
+            there = place_of(self.form.config())
+            if there != here:
+                raise ChatError(
+                    f"this is still {here.seen_from(there)}; "
+                    f"press “Connect” first to go to {there.seen_from(here)}"
+                )
 
     def _retry(self, id: str) -> None:
         with self._reporting("Not sent again"):
@@ -204,8 +223,9 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Start the embedded server again, on the same port and with the same history."""
         if self.server is not None and not self.server.running:
             self.server.start_in_background()
-            down_at, _ = self._face.outages[-1]
-            self._face.outages[-1] = (down_at, time.monotonic())
+            if self._face.outages:  # else it was stopped by other means
+                down_at, _ = self._face.outages[-1]
+                self._face.outages[-1] = (down_at, time.monotonic())
             self._face.mark("fault", "server up")
             self._server_button.description = "Stop the server"
             self._redraw()

@@ -131,7 +131,7 @@ class PanelFace:
             change.status.value,
             change.reason,
             attempt=0 if change.status is ConnectionStatus.CONNECTED else change.attempt,
-            max_attempts=transport.config.reconnect.max_attempts,
+            max_attempts=self.talk.most_attempts,
             retry_in=None if change.retry_at is None else change.retry_at - now,
             code=change.code,
             at=(self._epoch + now) * 1000,

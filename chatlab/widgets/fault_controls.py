@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple
 
 import ipywidgets as widgets
 
+from chatlab.errors import ChatError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.portal import background_portal
 
@@ -31,11 +33,21 @@ TROUBLES: dict[str, Trouble | None] = {
 
 
 class FaultControls:
-    """A choice of troubles and a button that resets all connections; `tell` hears what was done."""
+    """A choice of troubles and a button that resets all connections.
 
-    def __init__(self, proxy: FaultProxy, tell: Callable[[str], object]) -> None:
+    `tell` hears what was done. `reporting` is entered around what a person does, and reports what fails.
+    """
+
+    def __init__(
+        self,
+        proxy: FaultProxy,
+        tell: Callable[[str], object],
+        reporting: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._proxy = proxy
         self._tell = tell
+        self._reporting = reporting
+        self._now = next(iter(TROUBLES))
         self._network = widgets.Dropdown(
             options=list(TROUBLES),
             description="The network is",
@@ -44,15 +56,20 @@ class FaultControls:
         )
         self._network.observe(self._change, "value")
         reset = widgets.Button(description="Reset connections", layout=widgets.Layout(width="auto"))
-        reset.on_click(lambda _: self.reset())
+        reset.on_click(lambda _: self._ask_reset())
         self.view = widgets.HBox([self._network, reset], layout=widgets.Layout(flex_flow="row wrap"))
 
     def _change(self, change: Any) -> None:
-        self.be(change["new"])
+        if change["new"] == self._now:
+            return
+        with self._reporting("The network stays as it was"):
+            self.be(change["new"])
+        self._network.value = self._now
 
     def be(self, trouble: str) -> None:
         """Let the network be one of `TROUBLES`, from any thread."""
         background_portal().call(self._apply, TROUBLES[trouble])
+        self._now = trouble
         self._tell(trouble)
 
     async def _apply(self, trouble: Trouble | None) -> None:
@@ -60,10 +77,19 @@ class FaultControls:
         if trouble is not None:
             self._proxy.set(trouble.direction, **trouble.flow)
 
+    def _ask_reset(self) -> None:
+        with self._reporting("Not reset"):
+            self.reset()
+
     def reset(self) -> None:
-        """Reset every connection, as a router does that has lost its memory."""
+        """Reset every connection, as a router does that has lost its memory.
+
+        Errors: `ChatError` where there is none.
+        """
         background_portal().call(self._reset)
         self._tell("reset")
 
     async def _reset(self) -> None:
+        if not self._proxy.connections:
+            raise ChatError("there is no connection")
         self._proxy.reset()

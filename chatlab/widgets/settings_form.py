@@ -11,7 +11,7 @@ import msgspec
 
 from chatlab.dialects import DIALECTS
 from chatlab.errors import SettingsError
-from chatlab.live.kinds import KINDS, TITLES, kind_of, make_config
+from chatlab.live.kinds import FALLBACK, KINDS, TITLES, kind_of, make_config
 from chatlab.presets import PRESETS
 from chatlab.settings import (
     JITTERS,
@@ -64,7 +64,10 @@ class SettingsForm:
 
     def __init__(self, given: AnyConfig) -> None:
         config = given.first if isinstance(given, FallbackConfig) else given
-        self._kept = {name: getattr(config, name) for name in config.__struct_fields__ if name != "url"}
+        self._given = given
+        self._kept: dict[str, Any] = {}
+        for one in reversed(given.transports if isinstance(given, FallbackConfig) else [config]):
+            self._kept |= _fields(one)
         self.transport = widgets.Dropdown(
             options=[(title, name) for name, title in TITLES.items()],
             value=kind_of(given),
@@ -204,7 +207,20 @@ class SettingsForm:
             "outbox": kept["outbox"].replace(max_size=values["max_size"], overflow=self.overflow.value),
         }
         shown |= {name: values[name] for name in ("connect_timeout", "idle_timeout", "timeout", "interval")}
-        return make_config(self.transport.value, str.__str__(self.url.value).strip(), **kept | shown)
+        kind, url, given = self.transport.value, str.__str__(self.url.value).strip(), self._given
+        if kind != FALLBACK or not isinstance(given, FallbackConfig):
+            return make_config(kind, url, **kept | shown)
+        here = url == str.__str__(given.first.url)  # Each may have an address of its own.
+        return given.replace(
+            transports=tuple(
+                make_config(kind_of(one), str.__str__(one.url) if here else url, **_fields(one) | shown)
+                for one in given.transports
+            )
+        )
+
+
+def _fields(config: TransportConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__struct_fields__ if name != "url"}
 
 
 def _row(low: float, high: float) -> str:

@@ -21,7 +21,8 @@ class UrlField(anywidget.AnyWidget):
     """A text field for a URL. `value` is the URL itself and stays in Python; only `shown` is synced.
 
     Typed text comes as a custom message, which is in no widget's state: `{type: "text", text}` at each
-    change, with `done` when the field is left, which is answered by `{type: "shown", text}`.
+    change, with `done` when the field is left, which is answered by `{type: "shown", text}`. Only then is
+    `shown` set: of a half of a URL nobody can tell what is secret. A new view says `{type: "ready"}`.
     """
 
     _esm = assets.module("url_field.js")
@@ -51,9 +52,13 @@ class UrlField(anywidget.AnyWidget):
     def _received(self, _widget: object, content: Any, _buffers: object) -> None:
         match content:
             case {"type": "text", "text": str(text)} if len(text) <= MAX_LENGTH:
-                text = str(encodable(text))
-                self._typed, self.shown = Url(text), redacted(text)
+                self._typed = Url(str(encodable(text)))
                 if content.get("done"):
+                    self.shown = str(self._typed)
                     with suppress(SettingsError):  # What is wrong is reported when `value` is asked for.
                         self._whole = self.value
                     self.send({"type": "shown", "text": self.shown})
+            case {"type": "ready"}:  # The page was loaded again, maybe while somebody typed.
+                self.shown = str(self._typed)
+            case _:
+                pass

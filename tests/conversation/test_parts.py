@@ -62,7 +62,7 @@ def end(it: OwnMessages, message: own.Own, state: DeliveryState) -> None:
     it.close(message)
 
 
-def test_a_delivered_message_is_recognised_and_its_content_let_go() -> None:
+def test_a_delivered_message_is_recognised_and_its_content_let_go_once_it_has_come_back() -> None:
     it = OwnMessages("s")
     message = add(it, "a")
     with pytest.raises(InvalidMessage, match="still on its way"):
@@ -71,7 +71,12 @@ def test_a_delivered_message_is_recognised_and_its_content_let_go() -> None:
     assert it.find("a", HERE, "ada") is message
     assert it.find("a", HERE, "eve") is it.find("b", HERE, "ada") is None
     assert it.find("a", Place(HERE.server, "attic", "ada", "chatlab"), "ada") is None
-    assert (message.message, len(it), it.undelivered()) == (None, 0, [])
+    assert (message.text, len(it), it.undelivered()) == ("hi", 0, [])
+    it.came_back(message)
+    assert (message.message, it._out_bytes) == (None, 0)
+    again = add(it, "a")
+    end(it, again, DeliveryState.ACKED)
+    assert (it.find("a", HERE, "ada"), it._out_bytes) == (again, 2)
 
 
 def test_own_messages_are_bounded_in_number_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +87,9 @@ def test_own_messages_are_bounded_in_number_and_bytes(monkeypatch: pytest.Monkey
     for n in range(5):
         end(it, add(it, f"delivered-{n}"), DeliveryState.ACKED)
     known = [n for n in range(5) if it.find(f"delivered-{n}", HERE, "ada")]
-    assert known == [2, 3, 4]
+    assert (known, it._out_bytes) == ([2, 3, 4], 6)
+    end(it, add(it, "large", "x" * 7), DeliveryState.ACKED)
+    assert [own.text for own in it._delivered.values()] == ["", "hi", "x" * 7]
     kept = [add(it, f"lost-{n}", "xxx") for n in range(5)]
     for message in kept:
         end(it, message, DeliveryState.FAILED)

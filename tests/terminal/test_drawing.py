@@ -2,6 +2,7 @@ from typing import get_args, get_type_hints
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
@@ -83,6 +84,7 @@ def test_the_bar_tells_how_it_stands() -> None:
         "websocket", ConnectionStatus.CONNECTED, "", 3, None, None, 0.012, 0, (), ("a", "b\n")
     )
     assert plain(bar(connected)) == " ● a, b↵ are typing… · connected · outbox 0 · rtt 12 ms · websocket"
+    assert len(plain(bar(replace(connected, typing=("e" * 9_999,))))) < 120
     trying = Standing("sse", ConnectionStatus.RECONNECTING, "", 1, None, None, 0.012, 0, (), ())
     assert plain(bar(trying)) == " ◌ reconnecting · attempt 1 now · outbox 0 · sse"
 

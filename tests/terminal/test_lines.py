@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.messages import ChatMessage, DeliveryState
-from chatlab.terminal.lines import LONGEST_NAME, MARKS, Line, clock, content, seconds
+from chatlab.terminal.lines import MARKS, Line, clock, content, seconds
+from chatlab.text import LONGEST_NAME
 
 HARM = "\x1b[2Ja\nb\x00\u202e\x9b31m"
 

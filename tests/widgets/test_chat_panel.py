@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import ipywidgets
 import pytest
 from ipywidgets.widgets.widget import _instances
 
 from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
+from chatlab.live.kinds import make_config
 from chatlab.live.server import EmbeddedServer
 from chatlab.widgets import keepsake
 from chatlab.widgets.fold import Fold
@@ -315,3 +317,60 @@ def test_a_fold_is_a_button_that_shows_and_hides() -> None:
     assert (fold.button.description, box.layout.display) == ("▾ Settings", None)
     fold.button.value = False
     assert box.layout.display == "none"
+
+
+def notices(panel: ChatPanel) -> list[str]:
+    return [row["text"] for row in panel.messages.rows() if row["kind"] == "notice"]
+
+
+def test_a101_a_message_goes_where_the_form_says_or_nowhere(panel: ChatPanel) -> None:
+    panel.send("for the lobby")
+    panel.form.room.value = "attic"
+    receipt = panel.send("for the attic, without a connection yet")
+    assert receipt is not None
+    assert panel.transport is not None
+    assert panel.transport.config.room == "attic"
+    until(lambda: "undelivered" in states(panel).values())
+    panel.connect()
+    panel.form.room.value = "lobby"
+    assert panel.send("for the lobby again") is None
+    assert notices(panel)[-1].startswith(
+        "Not sent: this is still room attic; press “Connect” first to go to room lobby."
+    )
+    panel.form.room.value = " "
+    assert panel.send("by the way") is not None, "a form that says no place misleads nobody"
+
+
+def test_what_fails_of_a_fault_is_said_and_the_controls_show_what_is(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    panel = ChatPanel(server=server, name="faults")
+    network, reset = panel.children[4].children
+    assert panel.proxy is not None
+    panel.proxy.set = Mock(side_effect=OSError("no such device"))  # type: ignore[method-assign]
+    network.value = "answers lost"
+    assert notices(panel) == ["The network stays as it was: no such device."]
+    assert network.value == "fine"
+    reset.click()
+    assert notices(panel)[-1] == "Not reset: there is no connection."
+    panel.close()
+    server.stop_in_background()
+
+
+def test_a_server_that_was_stopped_by_other_means_is_started(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    panel = ChatPanel(server=server, name="stopped")
+    server.stop_in_background()
+    panel._server_button.click()
+    assert server.running
+    assert notices(panel) == []
+    panel.close()
+    server.stop_in_background()
+
+
+def test_a_fallbacks_attempts_are_counted_over_all_transports_so_there_is_no_number_of_them() -> None:
+    config = make_config("fallback", NOWHERE, reconnect=ReconnectConfig(base_delay=0.01, max_attempts=1))
+    panel = ChatPanel(config, name="fallback")
+    panel.connect()
+    until(lambda: status(panel)["attempt"] > 1)
+    assert status(panel)["max_attempts"] is None
+    panel.close()

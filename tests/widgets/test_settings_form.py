@@ -10,7 +10,7 @@ from chatlab.dialects import DIALECTS
 from chatlab.dialects.base import Dialect
 from chatlab.errors import SettingsError
 from chatlab.presets import PRESETS
-from chatlab.settings import FallbackConfig, TransportConfig, WebSocketConfig
+from chatlab.settings import FallbackConfig, ShortPollingConfig, SSEConfig, TransportConfig, WebSocketConfig
 from chatlab.widgets.settings_form import SettingsForm
 
 
@@ -142,3 +142,25 @@ def test_either_address_of_a_server_will_do(kind: str, url: str) -> None:
     form.url.value = "ftp://h"
     with pytest.raises(SettingsError, match="starts with ws://, wss://, http:// or https://"):
         form.config()
+
+
+def test_a_fallback_that_was_given_stays_as_it_is() -> None:
+    sse = SSEConfig(url="https://h/", room="r", sender="ada", min_retry=0.5, connect_timeout=3.0)
+    polling = ShortPollingConfig(url="https://other/", room="r", sender="ada", interval=0.4)
+    polling = polling.replace(reconnect=sse.reconnect, connect_timeout=3.0)
+    given = FallbackConfig(transports=(sse, polling), attempts_per_transport=7, upgrade_after=5.0)
+    form = SettingsForm(given)
+    assert form.config() == given
+    form.numbers["connect_timeout"].value = 4.0
+    form.room.value = "attic"
+    changed = form.config()
+    assert isinstance(changed, FallbackConfig)
+    assert [(one.room, one.connect_timeout) for one in changed.transports] == [("attic", 4.0)] * 2
+    form.url.value = "ws://elsewhere/ws"
+    moved = form.config()
+    assert isinstance(moved, FallbackConfig)
+    assert [str(one.url) for one in moved.transports] == ["http://elsewhere"] * 2
+    form.transport.value = "short_polling"
+    assert form.numbers["interval"].value == 0.4
+    form.transport.value = "websocket"
+    assert isinstance(form.config(), WebSocketConfig)

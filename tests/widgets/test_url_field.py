@@ -36,6 +36,26 @@ def test_what_is_typed_comes_back_hidden_once_the_field_is_left() -> None:
     assert page.next("shown") == {"type": "shown", "text": SHOWN}
 
 
+@pytest.mark.parametrize("url", ["ws://ada:98765@h:1/", "ws://98765@h/", "ws://h/?98765=98765#98765"])
+def test_a79_no_state_holds_a_secret_while_it_is_typed(url: str) -> None:
+    field = UrlField("URL", "ws://h")
+    page, before = View(field), state()
+    for end in range(1, len(url)):
+        page.say(type="text", text=url[:end])
+    assert state() == before, "which a page may save at any time"
+    page.say(type="text", text=url, done=True)
+    assert field.shown == str(field.value) != url
+
+
+def test_a_page_that_is_loaded_again_shows_what_was_typed() -> None:
+    field = UrlField("URL", "ws://h")
+    page = View(field)
+    page.say(type="text", text="ws://ada:s3cret@elsewhere")
+    assert field.shown == "ws://h"
+    page.say(type="ready")
+    assert field.shown == str(field.value) == "ws://***@elsewhere"
+
+
 def test_a_hidden_secret_stays_while_the_rest_is_edited() -> None:
     field = UrlField("URL", URL)
     page = View(field)
@@ -68,5 +88,5 @@ def test_what_no_page_sends_changes_nothing(text: object) -> None:
 
 def test_halves_of_a_surrogate_pair_can_be_shown() -> None:
     field = UrlField("URL", URL)
-    View(field).say(type="text", text="ws://h/\ud800")
+    View(field).say(type="text", text="ws://h/\ud800", done=True)
     field.shown.encode()

@@ -31,6 +31,7 @@ function render({ model, el }) {
     if (!typed) show(model.get("shown"));
   });
   show(model.get("shown"));
+  tell(model, { type: "ready" });
   return () => scope.end();
 }
 

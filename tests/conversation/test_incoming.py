@@ -1,0 +1,114 @@
+"""What a server says, and what of it is shown: without sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatlab.conversation import Heard, Own, place_of
+from chatlab.conversation.incoming import EXCERPT, Incoming
+from chatlab.conversation.logs import Logs
+from chatlab.conversation.outgoing import Outgoing
+from chatlab.conversation.use import Use
+from chatlab.dialects import ChatlabDialect
+from chatlab.live.kinds import make_config, make_transport
+from chatlab.messages import ChatEvent, ChatMessage, DeliveryState
+from chatlab.text import LONGEST_NAME
+from chatlab.transports.machine import Settle
+
+
+class Shown:
+    """A face that keeps what it shows."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.heard_texts: list[str] = []
+        self.states: list[str] = []
+
+    def accepted(self, own: Own) -> None:
+        self.states.append(own.state.value)
+
+    def settled(self, own: Own) -> None:
+        self.states.append(own.state.value)
+
+    def heard(self, heard: Heard) -> None:
+        self.heard_texts.append(heard.message.text)
+
+    def notice(self, text: str, *, warning: bool = False) -> None:
+        self.notices.append(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+class Reader:
+    """A conversation's ends, and a transport that isn't connected."""
+
+    def __init__(self) -> None:
+        config = make_config("websocket", "ws://h", sender="ada")
+        place = place_of(config)
+        self.use = Use(make_transport(config), place, Logs().at(place), ChatlabDialect(), [])
+        self.shown = Shown()
+        self.outgoing = Outgoing(self.shown, "s", lambda: 0.0)
+        self.incoming = Incoming(self.shown, "s", lambda: 0.0, self.outgoing)
+
+    def take(self, kind: str, **fields: Any) -> None:
+        self.incoming.take(self.use, ChatEvent(kind, **fields), here=True)
+
+    def message(self, id: str, text: str, sender: str = "bob", client_id: str = "") -> None:
+        self.take("message", message=ChatMessage(id, sender, text, client_id))
+
+
+@pytest.mark.parametrize("name", ["eve\nada: I agree", "e" * 60_000, "\u202eeve\x1b[2J"])
+def test_a75_a_name_in_a_notice_is_short_and_makes_no_line_of_its_own(name: str) -> None:
+    reader = Reader()
+    reader.take("presence", sender=name, payload={"state": "joined"})
+    reader.take("presence", sender=name, payload={"state": "left"})
+    for notice in reader.shown.notices:
+        assert notice.isprintable()
+        assert len(notice) <= LONGEST_NAME + len(" joined.")
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ("slow down", "slow down"),
+        ({"error": "slow down"}, "slow down"),
+        ({"error": ["slow"]}, "{'error': ['slow']}"),
+        ({"error": "a\nada: I agree" + "x" * 9_999}, "a\u21b5ada: I agree" + "x" * (EXCERPT - 15) + "…"),
+    ],
+)
+def test_a_complaint_is_shown_in_its_own_words_on_one_line(payload: Any, said: str) -> None:
+    reader = Reader()
+    reader.take("error", payload=payload)
+    assert reader.shown.notices == [f"The server complains: {said}"]
+
+
+def test_A91_what_a_portal_answers_to_each_poll_is_said_once() -> None:
+    reader = Reader()
+    for page in ("<html>Log in", "<html>Log in", "<html>Pay"):
+        reader.take("unreadable", reason="no JSON", payload=page)
+    assert len(reader.shown.notices) == 2
+    reader.message("1", "hi")
+    reader.take("unreadable", reason="no JSON", payload="<html>Pay")
+    assert len(reader.shown.notices) == 3, "news, since the server itself was heard meanwhile"
+
+
+@pytest.mark.parametrize("acked", [False, True])
+def test_A92_another_text_by_the_own_name_and_id_is_no_own_message(acked: bool) -> None:
+    reader = Reader()
+    receipt = reader.outgoing.submit(reader.use, "I agree to pay 10")
+    id = receipt.client_id
+    if acked:
+        receipt.settle(Settle(id, DeliveryState.ACKED))
+        reader.outgoing.settled(reader.use, receipt)
+    before = list(reader.shown.states)
+    reader.message("1", "I agree to pay 1,000", "ada", id)
+    assert reader.shown.heard_texts == ["I agree to pay 1,000"]
+    assert reader.shown.states == before, "and it acks nothing"
+    reader.message("2", "I agree to pay 10", "ada", id)
+    assert reader.shown.heard_texts == ["I agree to pay 1,000"]
+    assert reader.shown.states[-1] == "acked"
+    reader.message("3", "I agree to pay 10", "ada", id)
+    assert reader.shown.heard_texts[1:] == ["I agree to pay 10"], "a second one is not the own one"
