@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import ipywidgets as widgets
 
 from chatlab.conversation import explain, place_of
-from chatlab.errors import ChatError, SettingsError
+from chatlab.errors import SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.kinds import make_transport
 from chatlab.live.portal import background_portal
@@ -170,25 +170,25 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         with self._reporting("Not sent", BRINGS_BACK):
             if self._talk.last_change.status in RESTING and not self._talk.changing:
                 self._talk.go(self.form.config())
-            else:
-                self._check_place()
+            elif elsewhere := self._elsewhere():
+                self._face.notice(f"Not sent: {elsewhere}.{BRINGS_BACK}", warning=True)
+                return None
             return self._talk.submit(text)
         return None
 
-    def _check_place(self) -> None:
-        """Check that the form still says where the conversation is.
-
-        Errors: `ChatError` where a person may take the message to go elsewhere than it would.
-        """
+    def _elsewhere(self) -> str:
+        """Return how another place is reached, if the form says another one than that of the conversation."""
         here = self._talk.place
         assert here is not None
-        with suppress(SettingsError):  # No place at all; “Connect” says what is wrong.
+        try:
             there = place_of(self.form.config())
-            if there != here:
-                raise ChatError(
-                    f"this is still {here.seen_from(there)}; "
-                    f"press “Connect” first to go to {there.seen_from(here)}"
-                )
+        except SettingsError:  # It's no place at all; “Connect” reports what is wrong.
+            return ""
+        if there == here:
+            return ""
+        return (
+            f"this is still {here.seen_from(there)}; press “Connect” first to go to {there.seen_from(here)}"
+        )
 
     def _retry(self, id: str) -> None:
         with self._reporting("Not sent again"):
