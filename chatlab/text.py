@@ -42,6 +42,15 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+QUOTED = 100
+"""Characters of a wrong value that an error quotes."""
+
+
+def quoted(value: object) -> str:
+    """Return a wrong value as an error quotes it."""
+    return cut(repr(value), QUOTED)
+
+
 LONGEST_NAME = 40
 """Characters of a name that are shown in a line."""
 

@@ -103,8 +103,8 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
         (["sweep", "good.toml", OVER, "--metrics=sent,lsot"], "there is no 'lsot' (did you mean 'lost'?)"),
         (["sweep", "good.toml", OVER, "--metrics="], "metrics: there is no ''"),
         (["chat", "nonsense"], "give one that starts with http://, https://, ws:// or wss://"),
-        (["chat", "http://127.0.0.1:1", "--name="], "name: Expected `str` of length >= 1"),
-        (["chat", "http://127.0.0.1:1", "--room="], "room: Expected `str` of length >= 1"),
+        (["chat", "http://127.0.0.1:1", "--name="], "name: give a text of at least one character"),
+        (["chat", "http://127.0.0.1:1", "--room="], "room: give a text of at least one character"),
         (["lab", "none.ipynb"], "there is no none.ipynb here; name a notebook or a folder"),
         (["serve", "--port=0", "--host=nowhere.invalid"], "host nowhere.invalid: "),
         (

@@ -26,8 +26,10 @@ from chatlab.settings import (
     redacted,
     scrub,
     secrets_of,
+    shown_url,
     with_secrets,
 )
+from chatlab.settings.urls import MOST_SHOWN
 
 URL = "ws://127.0.0.1:8000/ws"
 HTTP_URL = "http://127.0.0.1:8000"
@@ -81,8 +83,8 @@ def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "words"),
     [
-        (ReconnectConfig, {"max_attempts": -1}, "max_attempts: Expected `int` >= 0"),
-        (ReconnectConfig, {"max_attempts": 1.5}, "max_attempts"),
+        (ReconnectConfig, {"max_attempts": -1}, "max_attempts: give a whole number of at least 0, got -1"),
+        (ReconnectConfig, {"max_attempts": 1.5}, "max_attempts: give a whole number or None, got 1.5"),
         (ReconnectConfig, {"base_delay": float("nan")}, "base_delay"),
         (ReconnectConfig, {"base_delay": float("inf")}, "base_delay"),
         (ReconnectConfig, {"base_delay": True}, "base_delay"),
@@ -102,8 +104,11 @@ def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
         (WebSocketConfig, {"url": 7}, "url"),
         (WebSocketConfig, {"url": URL, "connect_timeout": 0.0}, "connect_timeout"),
         (WebSocketConfig, {"url": URL, "history": -1}, "history"),
-        (WebSocketConfig, {"url": URL, "room": ""}, "room"),
-        (WebSocketConfig, {"url": URL, "sender": "a" * 201}, "sender"),
+        (WebSocketConfig, {"url": URL, "room": ""}, "room: give a text of at least one character"),
+        (WebSocketConfig, {"url": URL, "sender": "a" * 201}, "sender: give a text of at most 200 characters"),
+        (WebSocketConfig, {"url": URL, "room": "a\ud800"}, "room: give a text of whole characters"),
+        (WebSocketConfig, {"url": URL, "sender": "\udfff"}, "sender: give a text of whole characters"),
+        (WebSocketConfig, {"url": URL, "after": "\udfff"}, "after: give a text of whole characters"),
         (WebSocketConfig, {"url": URL, "failures": {"close 1e3": "retry"}}, "failures"),
         (WebSocketConfig, {"url": URL, "failures": {"close 4429": "maybe"}}, "failures"),
         (WebSocketConfig, {"url": URL, "headers": 3}, "headers: give a mapping"),
@@ -455,3 +460,9 @@ def test_a_proxys_password_is_shown_no_more_than_a_urls() -> None:
 def test_what_makes_no_url_is_said_with_what_to_correct(url: str, wanted: str) -> None:
     with pytest.raises(SettingsError, match=rf"give a URL that {wanted}"):
         WebSocketConfig(url=url)
+
+
+def test_A107_a_long_url_is_cut_where_it_is_shown_and_shows_no_secret() -> None:
+    assert shown_url("ws://ada:s3cret@h/ws") == "ws://***@h/ws"
+    assert shown_url(f"ws://ada:s3cret@{'h' * 9_999}").startswith("ws://***@hhh")
+    assert len(shown_url("ws://h/" + "x" * 9_999)) == MOST_SHOWN

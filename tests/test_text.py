@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.text import LONGEST_NAME, cut, short_name, visible, visible_line, whole
+from chatlab.text import LONGEST_NAME, QUOTED, cut, quoted, short_name, visible, visible_line, whole
 
 HIDDEN = json.loads((Path(__file__).parent / "js" / "hidden.json").read_text(encoding="utf-8"))
 """What is made visible, by its code point: in `both` languages, and in Python alone."""
@@ -48,5 +48,6 @@ def test_a74_of_all_characters_just_those_of_the_table_are_made_visible() -> Non
 
 def test_a75_a_name_in_a_line_is_short_and_visible() -> None:
     assert [cut("abc", most) for most in (4, 3, 2)] == ["abc", "abc", "a\u2026"]
+    assert (quoted("ada"), len(quoted("a" * 9_999))) == ("'ada'", QUOTED)
     assert short_name("ada") == "ada"
     assert short_name("\n" * 9_999) == "\u21b5" * (LONGEST_NAME - 1) + "\u2026"

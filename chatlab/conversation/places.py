@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Struct
 
 from chatlab.live.kinds import http_url
-from chatlab.settings import AnyConfig, FallbackConfig, Url
+from chatlab.settings import AnyConfig, FallbackConfig, Url, shown_url
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -29,7 +29,7 @@ class Place(Struct, frozen=True):
         """Return the room, and what else is different there."""
         words = f"room {self.room}"
         if here is None or here.server != self.server:
-            words += f" at {self.server}"
+            words += f" at {shown_url(self.server)}"
         if here is None or here.name != self.name:
             words += f", as {self.name}"
         if here is None or here.dialect != self.dialect:

@@ -26,6 +26,7 @@ from chatlab.dialects.nchan import NchanDialect
 from chatlab.dialects.templates import request_to
 from chatlab.dialects.text import TextDialect
 from chatlab.errors import SettingsError
+from chatlab.text import quoted
 
 __all__ = [
     "DIALECTS",
@@ -73,5 +74,5 @@ def find_dialect(dialect: str | Dialect) -> Dialect:
         return DIALECTS[dialect]
     except KeyError:
         raise SettingsError(
-            f"dialect: there is no {dialect!r}; choose one of {', '.join(sorted(DIALECTS))}"
+            f"dialect: there is no {quoted(dialect)}; choose one of {', '.join(sorted(DIALECTS))}"
         ) from None

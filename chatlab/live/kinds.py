@@ -20,6 +20,7 @@ from chatlab.settings import (
     TransportConfig,
     WebSocketConfig,
 )
+from chatlab.text import quoted
 
 _COUNTERPARTS = {"http": "ws", "https": "wss", "ws": "http", "wss": "https"}
 
@@ -86,7 +87,7 @@ def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
         transports = tuple(make_config(name, url, **settings) for name in KINDS)
         return FallbackConfig(**_known(FallbackConfig, settings) | {"transports": transports})
     if kind not in KINDS:
-        raise SettingsError(f"transport: there is no {kind!r}; choose one of {', '.join(TITLES)}")
+        raise SettingsError(f"transport: there is no {quoted(kind)}; choose one of {', '.join(TITLES)}")
     config = KINDS[kind].config
     return config(**_known(config, settings) | {"url": KINDS[kind].address(url)})
 

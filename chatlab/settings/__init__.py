@@ -29,7 +29,16 @@ from chatlab.settings.transports import (
     TransportConfig,
     WebSocketConfig,
 )
-from chatlab.settings.urls import Url, check_url, parse_problem, redacted, scrub, secrets_of, with_secrets
+from chatlab.settings.urls import (
+    Url,
+    check_url,
+    parse_problem,
+    redacted,
+    scrub,
+    secrets_of,
+    shown_url,
+    with_secrets,
+)
 
 __all__ = [
     "JITTERS",
@@ -64,5 +73,6 @@ __all__ = [
     "redacted",
     "scrub",
     "secrets_of",
+    "shown_url",
     "with_secrets",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
@@ -9,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chatlab.errors import SettingsError
+from chatlab.text import quoted
 
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=1)]
@@ -22,6 +24,19 @@ FailureKey = Annotated[
     str, Meta(pattern=r"^((close|http|answer)( \d{3,4})?|refused|dns|timeout|reset|tls|protocol)$")
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+_KINDS = {"float": "a number", "int": "a whole number", "str": "a text", "bool": "True or False"}
+_WORDS = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r" > ([-\d.e+]+)", r" above \1"),
+        (r" >= ([-\d.e+]+)", r" of at least \1"),
+        (r" <= ([-\d.e+]+)", r" of at most \1"),
+        (r"length of at least 1\b", "at least one character"),
+        (r"length of at most (\d+)", r"at most \1 characters"),
+    )
+]
+_EXPECTED = re.compile(r"Expected `(\w+)( \| null)?`(, got `[\w |]+`)?")
 
 _fields = cache(msgspec.structs.fields)  # which reads a class's annotations anew each time
 
@@ -41,10 +56,9 @@ class Settings(Struct, frozen=True, kw_only=True):
                 value = msgspec.convert(getattr(self, field.name), field.type)
             except msgspec.ValidationError as error:
                 wanted = choices_of(field.type)
-                what = f"choose one of {', '.join(wanted)}" if wanted else str(error)
-                raise SettingsError(
-                    f"{type(self).__name__}.{field.name}: {what}, got {getattr(self, field.name)!r}"
-                ) from None
+                what = f"choose one of {', '.join(wanted)}" if wanted else _in_words(str(error))
+                got = quoted(getattr(self, field.name))
+                raise SettingsError(f"{type(self).__name__}.{field.name}: {what}, got {got}") from None
             msgspec.structs.force_setattr(self, field.name, value)
 
     def replace(self, **changes: Any) -> Self:
@@ -57,3 +71,14 @@ def choices_of(annotation: Any) -> tuple[str, ...]:
     if get_origin(annotation) is Literal:
         return tuple(map(str, get_args(annotation)))
     return tuple(choice for part in get_args(annotation) for choice in choices_of(part))
+
+
+def _in_words(error: str) -> str:
+    """Say in plain words what msgspec wants of a number or a text; anything else stays as it is."""
+    found = _EXPECTED.match(error)
+    if found is None or found[1] not in _KINDS:
+        return error
+    rest = error[found.end() :]
+    for pattern, words in _WORDS:
+        rest = pattern.sub(words, rest)
+    return f"give {_KINDS[found[1]]}{' or None' if found[2] else ''}{rest}"

@@ -9,10 +9,20 @@ import msgspec
 from msgspec import Meta
 
 from chatlab.errors import SettingsError
-from chatlab.settings.base import Count, Duration, FailureKey, Name, PositiveDuration, Settings, Size, Verdict
+from chatlab.settings.base import (
+    Count,
+    Duration,
+    FailureKey,
+    Name,
+    PositiveDuration,
+    Settings,
+    Size,
+    Verdict,
+)
 from chatlab.settings.headers import HeaderSource
 from chatlab.settings.parts import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.settings.urls import Url, check_url
+from chatlab.text import quoted, whole
 
 
 class TransportConfig(Settings, frozen=True):
@@ -48,6 +58,13 @@ class TransportConfig(Settings, frozen=True):
         if not isinstance(url := self.url, str):
             raise SettingsError(f"{type(self).__name__}.url: give a URL as text, got a {type(url).__name__}")
         super().__post_init__()
+        for name in ("room", "sender", "after"):
+            value = getattr(self, name)
+            if value is not None and whole(value) != value:
+                raise SettingsError(
+                    f"{type(self).__name__}.{name}: give a text of whole characters, not half of a surrogate "
+                    f"pair, got {quoted(value)}"
+                )
         msgspec.structs.force_setattr(self, "url", Url(str.__str__(url)))
         if self.proxy is not None:
             msgspec.structs.force_setattr(self, "proxy", Url(str.__str__(self.proxy)))

@@ -12,11 +12,14 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus, urlsplit
 
 from chatlab.errors import SettingsError
+from chatlab.text import cut
 
 HIDDEN = "***"
 """The text in the place of a secret."""
 CUT = "…"
 """The mark at the end of a text that was cut."""
+MOST_SHOWN = 200
+"""Characters of a URL that are shown in a sentence."""
 MIN_SECRET = 4
 """Characters of the shortest secret that `scrub` looks for: shorter ones occur in any text."""
 
@@ -50,7 +53,7 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
 
     Errors: `SettingsError`, with the likely correction.
     """
-    shown = redacted(url)
+    shown = shown_url(url)
     problem = ""
     try:
         parts = urlsplit(url)
@@ -123,7 +126,7 @@ def with_secrets(typed: str, url: str) -> Url:
     fragment = old.fragment if new.fragment == f"#{HIDDEN}" and same else new.fragment
     if HIDDEN in user or fragment == f"#{HIDDEN}" or any(_hide_value(f) == f and HIDDEN in f for f in fields):
         raise SettingsError(
-            f"url: {HIDDEN} stands for a secret of another address; type the secret into {redacted(text)!r}"
+            f"url: {HIDDEN} stands for a secret of another address; type the secret into {shown_url(text)!r}"
         )
     return Url(f"{new.scheme}{user}{new.host}{new.path}{'&'.join(fields)}{fragment}")
 
@@ -157,6 +160,11 @@ def _hide_value(pair: str) -> str:
     """A field without = may be all value."""
     name, equals, value = pair.partition("=")
     return f"{name}={HIDDEN if value else ''}" if equals else HIDDEN if pair else ""
+
+
+def shown_url(url: str) -> str:
+    """Return the URL redacted, and cut if it is very long."""
+    return cut(redacted(url), MOST_SHOWN)
 
 
 def secrets_of(url: str) -> frozenset[str]:

@@ -12,14 +12,16 @@ from chatlab.conversation import explain
 from chatlab.errors import ChatError
 from chatlab.live.kinds import TITLES
 from chatlab.messages import ConnectionStatus
-from chatlab.settings import redacted
+from chatlab.settings import shown_url
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import seconds
 from chatlab.terminal.standing import describe
-from chatlab.text import visible_line
+from chatlab.text import cut, short_name, visible_line
 
 LONGEST_LATENCY = 3600.0
 """Seconds."""
+EXCERPT = 200
+"""Characters of an undelivered message that are listed."""
 
 
 class CommandError(ChatError):
@@ -44,6 +46,7 @@ async def obey(console: Console, line: str) -> str:
     command = COMMANDS.get(name.lower())
     if command is None:
         likely = get_close_matches(name.lower(), COMMANDS, 1)
+        name = short_name(name)
         hint = f"did you mean {likely[0]}?" if likely else "/help lists the commands"
         raise CommandError(f"There is no {name}; {hint} (//… sends a line that begins with a slash)")
     argument = argument.strip()
@@ -148,7 +151,7 @@ async def _name(console: Console, argument: str) -> str:
 async def _server(console: Console, argument: str) -> str:
     if argument:
         await console.go(url=argument)
-    return f"The server is {redacted(console.target.url)}."
+    return f"The server is {shown_url(console.target.url)}."
 
 
 async def _undelivered(console: Console, argument: str) -> str:
@@ -156,7 +159,7 @@ async def _undelivered(console: Console, argument: str) -> str:
     rows = []
     for own in console.talk.undelivered():
         why = f"for {own.place.seen_from(here)}" if own.place != here else own.reason or "written for here"
-        rows.append(f"{visible_line(own.text)} ({why})")
+        rows.append(f"{cut(visible_line(own.text), EXCERPT)} ({why})")
     return "\n".join(rows) or "Nothing has been left undelivered."
 
 
@@ -177,7 +180,7 @@ async def _connect(console: Console, argument: str) -> str:
 
 async def _status(console: Console, argument: str) -> str:
     target = console.target
-    return f"{describe(console.standing())} · {redacted(target.url)} · room {target.room} · as {target.name}"
+    return f"{describe(console.standing())} · {shown_url(target.url)} · room {target.room} · as {target.name}"
 
 
 async def _quit(console: Console, argument: str) -> str:

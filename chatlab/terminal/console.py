@@ -18,7 +18,7 @@ from chatlab.errors import OutboxFull, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ConnectionStatus, DeliveryState, StatusChange
-from chatlab.settings import redacted
+from chatlab.settings import shown_url
 from chatlab.terminal.lines import Line, content, seconds
 from chatlab.terminal.standing import MOST_TYPING, Standing
 from chatlab.terminal.targets import Target, config_of, make_transport
@@ -273,7 +273,7 @@ class Console:
             case ConnectionStatus.RECONNECTING:
                 if self._down_at is None:
                     self._down_at = self._loop.time()
-                    never = f"Can't connect to {redacted(self.target.url)} yet"
+                    never = f"Can't connect to {shown_url(self.target.url)} yet"
                     what = "The connection was lost" if self._was_connected else never
                     refused = not self._was_connected and change.reason.startswith("refused")
                     advice = " `chatlab serve` starts a server." if refused else ""
@@ -288,7 +288,7 @@ class Console:
     def _greeting(self) -> str:
         if self._down_at is not None and self._was_connected:
             return f"Connected again after {seconds(self._loop.time() - self._down_at)}."
-        return "Connected." if self._was_connected else f"Connected to {redacted(self.target.url)}."
+        return "Connected." if self._was_connected else f"Connected to {shown_url(self.target.url)}."
 
     def _end(self, text: str) -> None:
         self._down_at = None

@@ -13,7 +13,7 @@ from chatlab.errors import SettingsError
 from chatlab.live import kinds
 from chatlab.live.kinds import make_config
 from chatlab.live.transport import ChatTransport
-from chatlab.settings import AnyConfig, HeartbeatConfig, OutboxConfig, Url, parse_problem, redacted
+from chatlab.settings import AnyConfig, HeartbeatConfig, OutboxConfig, Url, parse_problem, shown_url
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
 """More often than the default, so that a person sees the round trip, and soon that a link is dead."""
@@ -84,7 +84,7 @@ def check_scheme(url: str) -> None:
     Errors: `SettingsError`, with the likely correction.
     """
     if url.partition("://")[0].lower() not in _SCHEMES:
-        shown = redacted(url)
+        shown = shown_url(url)
         likely = shown if "://" not in shown and shown.strip("/") else "127.0.0.1:8000"
         raise SettingsError(
             "url: give one that starts with http://, https://, ws:// or wss://, "
@@ -93,4 +93,4 @@ def check_scheme(url: str) -> None:
     try:
         urlsplit(url)
     except ValueError as error:
-        raise SettingsError(f"url: give one that {parse_problem(error)}, got {redacted(url)!r}") from None
+        raise SettingsError(f"url: give one that {parse_problem(error)}, got {shown_url(url)!r}") from None

@@ -38,14 +38,6 @@ WORDS = [
     (re.compile(pattern), words)
     for pattern, words in (
         (r"(?<![\d.])(\d+)\.0(?![\d.])", r"\1"),
-        ("Expected `float`", "give a number"),
-        ("Expected `int`", "give a whole number"),
-        ("Expected `str`", "give a text"),
-        (r" > ([-\d.e+]+)", r" above \1"),
-        (r" >= ([-\d.e+]+)", r" of at least \1"),
-        (r" <= ([-\d.e+]+)", r" of at most \1"),
-        (r"length of at least 1\b", "at least one character"),
-        (r"length of at most (\d+)", r"at most \1 characters"),
         (r"starts with \w+:// or \w+://", "starts with ws://, wss://, http:// or https://"),
     )
 ]

@@ -57,8 +57,11 @@ class Mine(ChatlabDialect):
         ("server", "ws://", "names a host"),
         ("server", "h:80", "ws://"),
         ("server", "ws://u:s3cret@h℀/ws", "names a host without special characters"),
-        ("room", "x" * 10_000, "200"),
-        ("name", "x" * 10_000, "200"),
+        ("room", "x" * 10_000, "give a text of at most 200 characters"),
+        ("name", "x" * 10_000, "give a text of at most 200 characters"),
+        ("server", "x" * 10_000, "ws://"),
+        ("server", f"ftp://{'x' * 10_000}", "ws://"),
+        ("name", "half \ud800", "whole characters"),
     ],
     ids=lambda value: value[:20],
 )
@@ -67,8 +70,10 @@ async def test_A107_settings_that_cant_be_used_are_said_and_all_stays(
 ) -> None:
     async with EmbeddedServer() as server, at(face, server.url) as ada:
         await connected(ada)
+        before = len(ada.notices())
         await ada.ask(what, value)
         assert words in ada.notices()
+        assert len(ada.notices()) - before < 600
         assert "s3cret" not in ada.notices()
         ada.say("still here")
         await until(lambda: ada.states() == {"still here": "acked"})

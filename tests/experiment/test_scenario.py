@@ -231,11 +231,11 @@ def test_a_bad_file_is_refused_by_field(text: str, message: str) -> None:
 
 
 BAD_PYTHON: list[tuple[Callable[[], object], str]] = [
-    (lambda: Scenario(duration="long"), "Scenario.duration: Expected `float`, got `str`"),  # type: ignore[arg-type]
-    (lambda: Scenario(seed=1.5), "Scenario.seed: Expected `int`, got `float`"),  # type: ignore[arg-type]
+    (lambda: Scenario(duration="long"), "Scenario.duration: give a number, got 'long'"),  # type: ignore[arg-type]
+    (lambda: Scenario(seed=1.5), "Scenario.seed: give a whole number, got 1.5"),  # type: ignore[arg-type]
     (lambda: Scenario(faults=(3,)), "Scenario.faults: "),  # type: ignore[arg-type]
-    (lambda: ServerDown(at=1.0, duration=0.0), "ServerDown.duration: Expected `float` > 0.0"),
-    (lambda: HalfOpen(at=1.0, share=2.0), "HalfOpen.share: Expected `float` <= 1.0"),
+    (lambda: ServerDown(at=1.0, duration=0.0), "ServerDown.duration: give a number above 0.0"),
+    (lambda: HalfOpen(at=1.0, share=2.0), "HalfOpen.share: give a number of at most 1.0"),
     (lambda: WebSocketSettings(dialect="irc"), "choose one of chatlab, "),
     (lambda: NetworkConfig(latency=-1.0), "NetworkConfig.latency: "),
 ]

@@ -18,7 +18,7 @@ from chatlab.live.server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.terminal import targets
-from chatlab.terminal.commands import COMMANDS, CommandError, obey
+from chatlab.terminal.commands import COMMANDS, EXCERPT, CommandError, obey
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import Line
 from chatlab.terminal.targets import Target
@@ -347,18 +347,23 @@ async def test_A101_what_was_left_behind_is_listed_and_sent_again_there() -> Non
         await ada.connected()
         assert await ada.do("/undelivered") == "Nothing has been left undelivered."
         assert await ada.do("/retry") == "Nothing was sent again."
+        for long in (f"/{'x' * 9_999}", f"/transport {'x' * 9_999}", f"/server http://u@{'x' * 9_999}:0"):
+            with pytest.raises(CommandError) as refused:
+                await ada.do(long)
+            assert len(str(refused.value)) < 600
         await server.stop(abrupt=True)
         for text in ("one", f"two {HARM}"):
             ada.console.submit(text)
         assert await ada.do("/room attic") == "The room is attic."
-        ada.console.submit("three")
+        three = "three" + "e" * 9_999
+        ada.console.submit(three)
         assert await ada.do("/name eve") == "The name is eve."
         await until(lambda: ada.console.lost == 3)
         assert await ada.do("/undelivered") == "\n".join(
             (
                 "one (for room lobby, as ada)",
                 f"two {SHOWN} (for room lobby, as ada)",
-                "three (for room attic, as ada)",
+                f"three{'e' * (EXCERPT - 6)}… (for room attic, as ada)",
             )
         )
         answer = await ada.do("/retry")
@@ -373,12 +378,12 @@ async def test_A101_what_was_left_behind_is_listed_and_sent_again_there() -> Non
         await ada.connected()
         answer = await ada.do("/retry")
         assert answer == "1 message is sent again. Others are for elsewhere: /undelivered lists them."
-        await until(lambda: ada.texts("delivered") == ["three"])
+        await until(lambda: ada.texts("delivered") == [three])
         await ada.do("/room lobby")
         await ada.connected()
         assert "one (written for here)" not in await ada.do("/undelivered"), "it says why it is here"
         assert await ada.do("/retry") == "2 messages are sent again."
-        await until(lambda: ada.texts("delivered") == ["three", "one", f"two {SHOWN}"])
+        await until(lambda: ada.texts("delivered") == [three, "one", f"two {SHOWN}"])
         assert await ada.do("/undelivered") == "Nothing has been left undelivered."
         assert ada.console.lost == 0
     await server.stop()

@@ -97,7 +97,9 @@ def test_what_is_wrong_is_named_as_the_field_is_in_the_form() -> None:
         field.value = right
     for text, typed in ((form.url, "foo"), (form.room, " "), (form.sender, "n" * 201)):
         before, text.value = text.value, typed
-        with pytest.raises(SettingsError, match=rf"^{text.description}: give a .*, got '{typed.strip()}'$"):
+        with pytest.raises(
+            SettingsError, match=rf"^{text.description}: give a .*, got '{typed.strip()[:50]}"
+        ):
             form.config()
         text.value = before
     form.config()
