@@ -10,7 +10,8 @@
 The token goes into `headers` (`Authorization: Bearer …`); `chatlab.live.matrix_login` gets one by password.
 
 A sync whose timeline is `limited` leaves messages out, more than `MAX_TIMELINE` having come: that is a gap. A
-message of bytes has them in the key `chatlab.data` of its content, as base64.
+message of bytes has them in the key `chatlab.data` of its content, as base64. One that was redacted has
+nothing to show, and is left out; an edit comes as a message of its own.
 
 Source: Matrix specification v1.11, client-server API, "Syncing" and "Transaction identifiers"; tried out on
 synapse 1.163.
@@ -62,7 +63,7 @@ class _Event(Struct):
     content: _Content
     event_id: str = ""
     sender: str = ""
-    origin_server_ts: int = 0
+    origin_server_ts: float | None = None
     unsigned: _Unsigned = field(default_factory=_Unsigned)
 
 
@@ -72,21 +73,26 @@ class _Events(Struct):
 
 
 class _Room(Struct):
-    timeline: _Events = field(default_factory=_Events)
-    ephemeral: _Events = field(default_factory=_Events)
+    timeline: _Events | None = None
+    ephemeral: _Events | None = None
 
 
 class _Rooms(Struct):
-    join: dict[str, _Room] = {}
+    join: dict[str, _Room] | None = None
 
 
 class _Sync(Struct):
     next_batch: str
-    rooms: _Rooms = field(default_factory=_Rooms)
+    rooms: _Rooms | None = None
 
 
 class _Limited(Struct):
     retry_after_ms: Annotated[float, Meta(ge=0, le=1e12)]
+
+
+class _Refusal(Struct):
+    errcode: str = ""
+    error: str = ""
 
 
 class _Sent(Struct):
@@ -125,11 +131,13 @@ class MatrixHttp(HttpDialect):
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             return Page((unreadable(str(error), answer.body),))
         items: list[Incoming] = []
-        rooms = sync.rooms.join.values()
-        for room in rooms:
-            events = [*room.timeline.events, *room.ephemeral.events]
-            items += read_each([bytes(event) for event in events], _read)
-        return Page(items, cursor=sync.next_batch, gap=any(room.timeline.limited for room in rooms))
+        gap = False
+        for room in ((sync.rooms or _Rooms()).join or {}).values():
+            timeline, ephemeral = room.timeline or _Events(), room.ephemeral or _Events()
+            pieces = [bytes(event) for event in (*timeline.events, *ephemeral.events)]
+            items += [item for item in read_each(pieces, _read) if not _is_empty(item)]
+            gap = gap or timeline.limited
+        return Page(items, cursor=sync.next_batch, gap=gap)
 
     def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
         data = message.data
@@ -200,6 +208,18 @@ def wish_of(answer: Answer) -> float | None:
         return None
 
 
+def refusal_of(answer: Answer) -> tuple[str, str]:
+    """Return the code and the words with which a server refuses; empty where it gives none.
+
+    Source: Matrix specification v1.11, "Standard error response".
+    """
+    try:
+        refusal = msgspec.json.decode(answer.body, type=_Refusal)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return "", ""
+    return refusal.errcode, refusal.error
+
+
 def _filter(room: str, limit: int) -> str:
     nothing: dict[str, Sequence[str]] = {"types": []}
     only = {
@@ -222,6 +242,19 @@ def _read(piece: bytes) -> Incoming:
         event.sender,
         "" if content.data is not None else content.body,
         event.unsigned.transaction_id,
-        datetime.fromtimestamp(event.origin_server_ts / 1000, UTC),
+        _moment(event.origin_server_ts),
         content.data,
     )
+
+
+def _is_empty(item: Incoming) -> bool:
+    """Whether that is a message of which its author, or a moderator, has left nothing: a redacted one."""
+    return isinstance(item, ChatMessage) and not item.text and item.data is None
+
+
+def _moment(milliseconds: float | None) -> datetime | None:
+    """Return the time that an author's server says; None where it says none that can be."""
+    try:
+        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

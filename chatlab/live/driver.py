@@ -146,6 +146,7 @@ class LiveDriver:
         self._slept = 0.0
         """Seconds for which the computer was suspended, and the loop's clock stood still."""
         self._ahead = running_on() - loop.time()
+        self._woke = False
 
     def now(self) -> float:
         """Return seconds on the driver's clock, which steps and `retry_at` use. It counts suspensions, also
@@ -332,6 +333,7 @@ class LiveDriver:
         ahead = running_on() - self.loop.time()
         if ahead - self._ahead > SUSPENDED:
             self._slept += ahead - self._ahead
+            self._woke = True
         self._ahead = ahead
 
     def _fire(self, armed: float) -> None:
@@ -343,9 +345,10 @@ class LiveDriver:
             self._timer = self.loop.call_later(CATCH_UP, self._fire, armed)
             return
         self._disarm()
-        if self._deadline <= armed:
+        if self._deadline <= armed or self._woke:
+            woke, self._woke = self._woke, False
             # A loop may fire a timer early by its clock's resolution.
-            self.feed(Tick(), not_before=armed)
+            self.feed(Tick(woke), not_before=armed)
         else:
             self._arm()
 

@@ -177,7 +177,7 @@ class FallbackMachine:
             case Received() | ReceivedBytes() | Answered() | Opened() | Pong() | Closed():
                 self._take(event, now, out)
             case Tick():
-                self._tick(now, out)
+                self._tick(event, now, out)
             case Submit():
                 if self._current is None:
                     self._ledger.submit(event.message, now, out, again=event.again)
@@ -351,11 +351,11 @@ class FallbackMachine:
 
     # Trying a better one
 
-    def _tick(self, now: float, out: list[Effect]) -> None:
+    def _tick(self, tick: Tick, now: float, out: list[Effect]) -> None:
         if self._current is None:
             self._ledger.expire(now, out)
-        elif now >= self._current.deadline:
-            self._give(self._current, Tick(), now, out)
+        elif tick.woke or now >= self._current.deadline:
+            self._give(self._current, tick, now, out)
         if now >= self._wait_until:
             self._notify(StatusChange(ConnectionStatus.RECONNECTING, "trying again", self._attempts), out)
             self._enter(now, out)

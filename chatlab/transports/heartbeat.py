@@ -48,6 +48,11 @@ class Heartbeat:
             return "Pong timeout"
         return None
 
+    def hurry(self, now: float) -> None:
+        """Let the next beat be due now, unless a ping is unanswered."""
+        if not self.open:
+            self.deadline = self._beat_at = min(self._beat_at, now)
+
     @property
     def open(self) -> bool:
         """Whether a ping is unanswered."""

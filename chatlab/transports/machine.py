@@ -139,8 +139,10 @@ class Closed(Struct, frozen=True, tag=True, gc=False):
 
 
 @final
-class Tick(Struct, frozen=True, tag=True):
-    """The machine's deadline may have come."""
+class Tick(Struct, frozen=True, tag=True, omit_defaults=True):
+    """The machine's deadline may have come; or the computer `woke`, and what is open may have died."""
+
+    woke: bool = False
 
 
 Event = (

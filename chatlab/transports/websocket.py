@@ -222,7 +222,7 @@ class WebSocketMachine:
             if isinstance(state, Online) and event.link == state.link:
                 self._receive(state, event.data, now, out)
         elif type(event) is Tick:
-            self._tick(now, out)
+            self._tick(event.woke, now, out)
         elif type(event) is Submit:
             self._ledger.submit(event.message, now, out, again=event.again)
             if isinstance(state, Online):
@@ -342,13 +342,15 @@ class WebSocketMachine:
 
     # Time
 
-    def _tick(self, now: float, out: list[Effect]) -> None:
+    def _tick(self, woke: bool, now: float, out: list[Effect]) -> None:
         self._ledger.expire(now, out)
         state = self._state
         if isinstance(state, Online):
             if now >= state.drain_until or (state.drain_until < inf and not self.unsettled):
                 self._leave(out)
             elif state.heartbeat is not None:
+                if woke:
+                    state.heartbeat.hurry(now)
                 self._beat(state, state.heartbeat, now, out)
         elif now >= state.deadline:
             if isinstance(state, Waiting):

@@ -72,7 +72,7 @@ def test_what_a_sync_says() -> None:
         event("$1", txn="c1", msgtype="m.text", body="hé"),
         event("$2", msgtype="m.image", body="a cat", url="mxc://x"),
         event("$3", body="(2 bytes)", **{"chatlab.data": "AP8="}),
-        event("$4"),
+        event("$4") | {"unsigned": {"redacted_because": {"type": "m.room.redaction"}}},
         typing=("@bob:b", "@eve:b"),
     )
     assert HTTP.page(Answer(200, body)) == Page(
@@ -80,16 +80,42 @@ def test_what_a_sync_says() -> None:
             ChatMessage("$1", "@ada:b", "hé", "c1", THEN),
             ChatMessage("$2", "@ada:b", "a cat", "", THEN),
             ChatMessage("$3", "@ada:b", "", "", THEN, b"\0\xff"),
-            ChatMessage("$4", "@ada:b", "", "", THEN),
             ChatEvent("typing", sender="@bob:b, @eve:b", payload=["@bob:b", "@eve:b"]),
         ],
         cursor="s8",
     )
 
 
-@pytest.mark.parametrize("body", [b'{"next_batch":"s8"}', b'{"next_batch":"s8","rooms":{}}', sync()])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"next_batch":"s8"}',
+        b'{"next_batch":"s8","rooms":{}}',
+        b'{"next_batch":"s8","rooms":null}',
+        b'{"next_batch":"s8","rooms":{"join":null}}',
+        b'{"next_batch":"s8","rooms":{"join":{"!a:b":{"timeline":null}}}}',
+        sync(),
+    ],
+)
 def test_nothing_new_moves_the_cursor_only(body: bytes) -> None:
     assert HTTP.page(Answer(200, body)) == Page([], cursor="s8")
+
+
+@pytest.mark.parametrize(
+    ("stamp", "posted_at"),
+    [
+        (1795422966500.0, THEN),
+        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (-1, datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)),
+        (2**53 - 1, None),
+        (1e300, None),
+        (None, None),
+    ],
+)
+def test_a_senseless_time_costs_no_message(stamp: float | None, posted_at: datetime | None) -> None:
+    page = HTTP.page(Answer(200, sync(event("$1", body="x") | {"origin_server_ts": stamp})))
+    assert page is not None
+    assert page.items == [ChatMessage("$1", "@ada:b", "x", "", posted_at)]
 
 
 def test_a_limited_timeline_is_a_gap() -> None:

@@ -83,3 +83,20 @@ async def test_A32_a_suspension_while_nothing_is_due_is_none(sleep: Sleep) -> No
         await chat.connect()
         assert chat.now() - before < 60
         await chat.disconnect()
+
+
+async def test_A32_after_a_short_suspension_the_connection_is_asked_at_once(sleep: Sleep) -> None:
+    pinged: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.upgrade()
+        pinged.append(await peer.receive(2))
+        await peer.gone()
+
+    async with Misbehaving(script) as server:
+        config = WebSocketConfig(url=server.ws_url, heartbeat=HeartbeatConfig(interval=HOUR, timeout=HOUR))
+        chat = WebSocketTransport(config, loop="current")
+        await chat.connect()
+        sleep.seconds = 5.0
+        await until(lambda: pinged)
+        await chat.disconnect()

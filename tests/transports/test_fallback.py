@@ -635,6 +635,14 @@ def test_typing_is_told_by_the_one_in_use() -> None:
     assert chat.do(Typing()) == [Send(1, '{"type":"typing"}')]
 
 
+def test_A32_whoever_has_woken_asks_by_the_transport_in_use() -> None:
+    chat = fallback(kinds="ws")
+    chat.connect()
+    chat.opened()
+    assert chat.do(Tick(woke=True)) == [Send(1, '{"type":"ping","id":1}')]
+    assert probing().do(Tick(woke=True)) == []
+
+
 def test_an_early_tick_does_nothing() -> None:
     chat = probing()
     deadline = chat.machine.deadline

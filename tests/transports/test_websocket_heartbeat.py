@@ -166,3 +166,20 @@ def test_A30_a_servers_ping_is_answered_once_and_a_flood_is_not_doubled() -> Non
     answers = [answer for _ in range(1000) for answer in chat.hear({"type": "ping", "id": 6})]
     assert answers == []
     assert frames(chat.hear({"type": "ping", "id": 7}, at=1.0 + PONG_GAP)) == ['{"type":"pong","id":7}']
+
+
+def test_A32_whoever_has_woken_asks_at_once_and_once() -> None:
+    chat = online()
+    assert chat.do(Tick(woke=True), 3.0) == [Send(1, PING_1)]
+    assert chat.do(Tick(woke=True), 4.0) == []
+    assert chat.tick() == [
+        Close(1, 4000, "Pong timeout"),
+        status(RECONNECTING, "closed 4000: Pong timeout", 1, 14.0, 4000),
+    ]
+    assert chat.now == 13.0
+    assert chat.do(Tick(woke=True), 13.5) == [], "a wait that a server may have asked for is kept"
+
+
+def test_A32_without_a_heartbeat_nobody_is_asked() -> None:
+    chat = Chat(heartbeat=HeartbeatConfig(enabled=False)).online()
+    assert chat.do(Tick(woke=True), 3.0) == []
