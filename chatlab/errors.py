@@ -44,6 +44,17 @@ class TryAgain(ChatError):
         self.retry_after = retry_after
 
 
+class LoginRefused(ChatError, PermissionError):
+    """Raised by a user's `headers` function: it gets no token, and would get none by trying again.
+
+    The transport gives up, and shows `reason` in its status: it should say what to correct.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class OutboxFull(ChatError):
     """The outbox has no room, and its overflow policy is `reject`."""
 

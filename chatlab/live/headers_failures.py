@@ -4,7 +4,8 @@ A function that asks another server for a token meets the same failures as the t
 library. They are retried like the transport's own. Errors that the same call would only meet again are final:
 a wrong type, a missing key, a file that isn't there, a refused password.
 
-The text of such an exception may hold a token, so only its kind is told; `TryAgain` is written to be read.
+The text of such an exception may hold a token, so only its kind is told, and where it was raised; `TryAgain`
+and `LoginRefused` are written to be read.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
 
 import httpx
 import msgspec
 
-from chatlab.errors import TryAgain
+from chatlab.errors import LoginRefused, TryAgain
 from chatlab.live.failures import network_failure, printable, request_failure, retry_after
 from chatlab.transports.failures import FAILURES
 from chatlab.transports.machine import Failure
@@ -41,6 +45,9 @@ _OTHERS = frozenset(
     }
 )
 """Exceptions of libraries that aren't ours, and derive from nothing that tells what they are."""
+_PACKAGE = str(Path(__file__).parents[1])
+_CELLS = ("ipykernel_", "<ipython-input")
+"""Parts of the names that IPython gives a notebook's cells as files."""
 
 
 def headers_failure(error: BaseException) -> Failure:
@@ -48,7 +55,14 @@ def headers_failure(error: BaseException) -> Failure:
     for cause in _causes(error):
         if (failure := _passing(cause)) is not None:
             return failure
-    return _told(Failure("protocol"), error)
+    return _told(Failure("protocol"), error, f"{_where(error)}: correct it, then connect again")
+
+
+def no_headers(returned: Any) -> Failure:
+    """Return the failure of a headers function that returned something else than headers."""
+    kind = type(returned).__name__
+    reason = f"the headers function returned {kind}: let it return a dict of names and values"
+    return Failure("protocol", reason=reason)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -65,13 +79,20 @@ def _passing(error: BaseException) -> Failure | None:
     if isinstance(error, TryAgain):
         reason = f"the headers function asks to try again: {printable(error.reason)}"
         return Failure("timeout", reason=reason.removesuffix(": "), retry_after=error.retry_after)
+    if isinstance(error, LoginRefused):
+        reason = printable(error.reason) or "check the user and the password, then connect again"
+        return Failure("protocol", reason=f"the headers function gets no token: {reason}")
     status = _status(error)
     if status is not None:
-        passes = FAILURES.get(f"http {status}") == "retry"
-        kind = Failure("http", status, retry_after=_wait(error)) if passes else Failure("protocol")
-        return _told(kind, error, f" (HTTP {status})")
-    if isinstance(error, (*_LOCAL, *_OURS)):
-        return _told(Failure("protocol"), error)
+        if FAILURES.get(f"http {status}") == "retry":
+            return _told(Failure("http", status, retry_after=_wait(error)), error, f" (HTTP {status})")
+        what = "its user, password or token" if status in (401, 403) else "the address that it asks"
+        return _told(Failure("protocol"), error, f" (HTTP {status}): check {what}")
+    if isinstance(error, _LOCAL):
+        what = "check the file that it opens" if error.errno else "correct it, then connect again"
+        return _told(Failure("protocol"), error, f"{_where(error)}: {what}")
+    if isinstance(error, _OURS):
+        return _told(Failure("protocol"), error, f"{_where(error)}: check the address that it asks")
     if isinstance(error, OSError):
         return _told(network_failure(error), error)
     if isinstance(error, httpx.TransportError):
@@ -89,6 +110,16 @@ def _passing(error: BaseException) -> Failure | None:
 def _told(failure: Failure, error: BaseException, more: str = "") -> Failure:
     reason = f"the headers function raised {type(error).__name__}{more}"
     return Failure(failure.kind, failure.code, reason, failure.retry_after)
+
+
+def _where(error: BaseException) -> str:
+    """Return where the user's function was when it failed, if it is known: a place holds no secret."""
+    for frame, line in walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith(_PACKAGE):
+            place = "a notebook's cell" if any(part in file for part in _CELLS) else Path(file).name
+            return printable(f" in {frame.f_code.co_name} ({place}, line {line})", 100)
+    return ""
 
 
 def _status(error: BaseException) -> int | None:

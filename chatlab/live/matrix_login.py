@@ -10,20 +10,28 @@ from typing import Any
 import httpx
 
 from chatlab.dialects.base import Answer
-from chatlab.dialects.matrix import login, token_of, wish_of
-from chatlab.errors import TryAgain
+from chatlab.dialects.matrix import login, refusal_of, token_of, wish_of
+from chatlab.errors import LoginRefused, TryAgain
 from chatlab.live.body import beginning, whole
 from chatlab.live.failures import BrokenAnswer, moment, printable, retry_after
 from chatlab.live.http_client import ClientTransport
+from chatlab.live.redaction import Redaction
 from chatlab.live.request import with_query
 from chatlab.live.session import unlogged
 from chatlab.live.tls import tls_context
+from chatlab.settings.urls import MIN_SECRET
 from chatlab.transports.failures import FAILURES
 
 MAX_ANSWER = 64 * 1024
 """Bytes of the largest answer to a login: a token, and what the server says of itself."""
 TIMEOUT = 10.0
 """Seconds that a login may take."""
+_CHECK = {
+    "M_USER_DEACTIVATED": "whether the account is still there",
+    "M_INVALID_USERNAME": "the user",
+    "M_UNKNOWN": "whether the homeserver lets users log in by password",
+}
+"""What to check where the error code says more than the status."""
 
 
 class MatrixLogin:
@@ -35,7 +43,7 @@ class MatrixLogin:
     It stays one device, so that what is sent again is known to the server. `ca_file` and `proxy` are as in
     the settings.
 
-    Errors: `PermissionError` where the server refuses the password, which is final. `TryAgain` where it can't
+    Errors: `LoginRefused` where the server refuses the password, which is final. `TryAgain` where it can't
     answer now, or something else answers in its place, such as a portal. `OSError` and httpx's where it can't
     be reached.
     """
@@ -53,6 +61,9 @@ class MatrixLogin:
         self._url = url
         self._ca_file = ca_file
         self._proxy = proxy
+        self._redaction = Redaction(())
+        self._redaction.learn({"password": password})
+        self._password = password
         self._request = login(user, password, device or f"chatlab-{secrets.token_hex(4)}")
         self._headers: dict[str, str] = {}
 
@@ -82,7 +93,7 @@ class MatrixLogin:
             if FAILURES.get(f"http {status}") == "retry" or status < 400:
                 wait = retry_after(response.headers.get("retry-after"), moment(response.headers.get("date")))
                 raise TryAgain(f"the login was answered with HTTP {status}", wait or wish_of(answer))
-            raise PermissionError(f"the server refuses to log in (HTTP {status})")
+            raise LoginRefused(self._refusal(answer))
         try:
             token = token_of(await whole(response, MAX_ANSWER))
         except (BrokenAnswer, zlib.error):
@@ -91,6 +102,15 @@ class MatrixLogin:
             kind = printable(response.headers.get("content-type", "no content type"), 60)
             raise TryAgain(f"the login was answered without a token (HTTP 200, {kind})")
         return token
+
+    def _refusal(self, answer: Answer) -> str:
+        code, words = refusal_of(answer)
+        if len(self._password) < MIN_SECRET:
+            words = ""  # They may quote it, and what is so short can't be looked for.
+        said = printable(self._redaction.text(": ".join(part for part in (code, words) if part)))
+        what = _CHECK.get(code) or ("the user and the password" if answer.status in (401, 403) else "the URL")
+        said = f", {said}" if said else ""
+        return f"the login was refused (HTTP {answer.status}{said}): check {what}, then connect again"
 
     def __repr__(self) -> str:
         return "MatrixLogin(hidden)"

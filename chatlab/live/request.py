@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 import httpx
 
 from chatlab.live.foreign import Unanswered, call_apart, report, was_cancelled
-from chatlab.live.headers_failures import headers_failure
+from chatlab.live.headers_failures import headers_failure, no_headers
 from chatlab.live.redaction import Redaction
 from chatlab.settings import TransportConfig
 from chatlab.transports.machine import Event, Failure
@@ -73,7 +73,8 @@ async def user_headers(
             headers = await call_apart(lambda: source(failure), source)
         else:
             headers = source(failure)
-        headers = dict(await headers if inspect.isawaitable(headers) else headers)
+        if inspect.isawaitable(headers):
+            headers = await headers
     except Unanswered:
         return Failure("timeout", reason="the headers function hasn't returned from earlier calls")
     except BaseException as error:
@@ -82,6 +83,10 @@ async def user_headers(
         if not isinstance(error, Exception):
             report("the headers function", error, asyncio.get_running_loop())
         return headers_failure(error)
+    try:
+        headers = dict(headers)
+    except (TypeError, ValueError):
+        return no_headers(headers)
     problem = headers_problem(headers, latin1=latin1)
     return Failure("protocol", reason=problem) if problem else headers
 

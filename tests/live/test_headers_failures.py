@@ -17,10 +17,10 @@ import httpx
 import msgspec
 import pytest
 
-from chatlab.errors import ConnectError, TryAgain
+from chatlab.errors import ConnectError, LoginRefused, TryAgain
 from chatlab.live.headers_failures import headers_failure
 from chatlab.live.kinds import make_transport
-from chatlab.live.request import UserHeaders
+from chatlab.live.request import UserHeaders, user_headers
 from chatlab.live.server import EmbeddedServer
 from chatlab.settings import (
     LongPollingConfig,
@@ -92,6 +92,9 @@ FINAL: dict[str, BaseException] = {
     "RuntimeError": RuntimeError("hush"),
     "a file that isn't there": FileNotFoundError(2, "hush"),
     "a file that mustn't be read": PermissionError(13, "hush"),
+    "refused, in words": LoginRefused("ask for an account"),
+    "refused": LoginRefused(),
+    "refused, as before": PermissionError("hush"),
     "httpx: 403": refused(403),
     "httpx: 401": refused(401),
     "urllib: 404": urllib.error.HTTPError("http://hush", 404, "hush", Message(), None),
@@ -130,7 +133,39 @@ def test_what_a_failure_says() -> None:
     assert str(say["httpx: 429"]) == "HTTP 429: the headers function raised HTTPStatusError (HTTP 429)"
     assert say["httpx: 429"].retry_after == 7.0
     assert say["httpx: 502"].retry_after is None
-    assert headers_failure(FINAL["httpx: 403"]).reason.endswith("HTTPStatusError (HTTP 403)")
+    final = {name: headers_failure(error).reason for name, error in FINAL.items()}
+    assert final["httpx: 403"].endswith("HTTPStatusError (HTTP 403): check its user, password or token")
+    assert final["urllib: 404"].endswith("HTTPError (HTTP 404): check the address that it asks")
+    assert final["httpx.UnsupportedProtocol"].endswith("check the address that it asks")
+    assert final["a file that mustn't be read"].endswith("PermissionError: check the file that it opens")
+    assert final["KeyError"].endswith("raised KeyError: correct it, then connect again")
+    assert final["refused, in words"] == "the headers function gets no token: ask for an account"
+    assert final["refused"].endswith("gets no token: check the user and the password, then connect again")
+    assert final["refused, as before"].endswith("raised PermissionError: correct it, then connect again")
+
+
+@pytest.mark.parametrize("style", ["plain", "async", "in a cell"])
+async def test_A88_a_mistake_is_told_with_its_place_and_without_its_words(style: str) -> None:
+    code = "async def token():\n    return {'X': secrets['hush']}\n"
+    code = code.removeprefix("async ") if style == "plain" else code
+    file = "/tmp/ipykernel_7/77.py" if style == "in a cell" else "/home/ada/auth.py"
+    names: dict[str, Any] = {"secrets": {}}
+    exec(compile(code, file, "exec"), names)
+    failure = await user_headers(TransportConfig(url="http://h", headers=names["token"]), None, latin1=True)
+    place = "a notebook's cell" if style == "in a cell" else "auth.py"
+    reason = (
+        f"the headers function raised KeyError in token ({place}, line 2): correct it, then connect again"
+    )
+    assert failure == Failure("protocol", reason=reason)
+
+
+@pytest.mark.parametrize("returned", [None, "Bearer hush", 7, [("hush",)]])
+async def test_A88_what_is_no_headers_is_told_by_its_type(returned: Any) -> None:
+    config = TransportConfig(url="http://h", headers=lambda: returned)
+    failure = await user_headers(config, None, latin1=True)
+    kind = type(returned).__name__
+    reason = f"the headers function returned {kind}: let it return a dict of names and values"
+    assert failure == Failure("protocol", reason=reason)
 
 
 async def test_A88_a_refusal_is_told_again_after_the_function_has_failed() -> None:

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from chatlab.errors import TryAgain
+from chatlab.errors import ConnectError, LoginRefused, TryAgain
 from chatlab.live.headers_failures import headers_failure
+from chatlab.live.http_transport import LongPollingTransport
 from chatlab.live.matrix_login import MAX_ANSWER, MatrixLogin
-from chatlab.settings import HttpConfig
+from chatlab.settings import HttpConfig, LongPollingConfig
 
 
 class Homeserver(ThreadingHTTPServer):
@@ -85,10 +86,50 @@ async def test_a_wrong_password_is_refused_and_nothing_secret_is_told(
     homeserver: Homeserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     login = MatrixLogin(homeserver.url, "ada", "wr0ng", device="D1")
-    with caplog.at_level(logging.DEBUG), pytest.raises(PermissionError, match="HTTP 403") as error:
+    with caplog.at_level(logging.DEBUG), pytest.raises(LoginRefused, match="HTTP 403") as error:
         await login()
+    assert isinstance(error.value, PermissionError), "as before"
     assert homeserver.asked[0]["device_id"] == "D1"
     assert "wr0ng" not in caplog.text + repr(login) + str(error.value)
+
+
+REFUSALS: dict[str, tuple[int, str, str]] = {
+    "a wrong password": (
+        403,
+        '{"errcode": "M_FORBIDDEN", "error": "Invalid username or password"}',
+        "(HTTP 403, M_FORBIDDEN: Invalid username or password): check the user and the password",
+    ),
+    "it is quoted": (
+        403,
+        '{"errcode": "M_FORBIDDEN", "error": "wr0ng isn\'t ada\'s password"}',
+        "(HTTP 403, M_FORBIDDEN: *** isn't ada's password): check the user and the password",
+    ),
+    "an account that is gone": (
+        403,
+        '{"errcode": "M_USER_DEACTIVATED"}',
+        "(HTTP 403, M_USER_DEACTIVATED): check whether the account is still there",
+    ),
+    "no homeserver": (404, "<html>", "(HTTP 404): check the URL"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_A88_a_refused_login_says_why_and_what_to_check(homeserver: Homeserver, name: str) -> None:
+    status, body, said = REFUSALS[name]
+    homeserver.answers.append((status, {}, body.encode()))
+    config = LongPollingConfig(
+        url=homeserver.url, dialect="matrix", headers=MatrixLogin(homeserver.url, "ada", "wr0ng")
+    )
+    with pytest.raises(ConnectError) as caught:
+        await LongPollingTransport(config, loop="current").connect()
+    whole = f"the headers function gets no token: the login was refused {said}, then connect again"
+    assert whole in caught.value.reason
+
+
+async def test_A79_a_password_too_short_to_be_looked_for_is_not_quoted(homeserver: Homeserver) -> None:
+    homeserver.answers.append((403, {}, b'{"errcode": "M_FORBIDDEN", "error": "abc is wrong"}'))
+    with pytest.raises(LoginRefused, match=r"refused \(HTTP 403, M_FORBIDDEN\): check"):
+        await MatrixLogin(homeserver.url, "ada", "abc")()
 
 
 PASSING: dict[str, tuple[int, dict[str, str], bytes]] = {
