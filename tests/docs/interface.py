@@ -66,6 +66,7 @@ GROUPS: dict[str, list[str]] = {
         "ConnectError",
         "EventTooLarge",
         "InvalidMessage",
+        "LoginRefused",
         "OutboxFull",
         "SettingsError",
         "StoreError",
