@@ -100,12 +100,27 @@ def chat(
     room: Annotated[str, typer.Option(help="The room to talk in.")] = "lobby",
     name: Annotated[str, typer.Option(envvar=["USER", "USERNAME"], help="Your name in the room.")] = "guest",
     transport: Annotated[
-        str, typer.Option(help="websocket, sse, long_polling, short_polling, or fallback: the best one.")
-    ] = "websocket",
+        str,
+        typer.Option(
+            help="websocket, sse, long_polling, short_polling, or fallback: the best one that works.",
+            show_default="the best one that the dialect has",
+        ),
+    ] = "",
     dialect: Annotated[
         str, typer.Option(help="The server's dialect: chatlab, text, nchan or matrix.")
     ] = "chatlab",
     history: Annotated[int, typer.Option(min=0, help="Number of the latest messages to show first.")] = 50,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:VALUE", help="Send this header with each request; give it once or more."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Send the token in this file, as `Authorization: Bearer`. It is read anew for each attempt.",
+        ),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Read and print lines only, as without a terminal.")
     ] = False,
@@ -115,16 +130,24 @@ def chat(
     import os
     import sys
 
-    from chatlab.terminal.targets import Target
+    from chatlab.settings import HeaderSource
+    from chatlab.terminal.given_headers import TokenFile, read_headers
+    from chatlab.terminal.targets import Target, best_kind
 
     terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if plain or not terminal:
         from chatlab.terminal.plain import run_plain as run
     else:
         from chatlab.terminal.screen import run_screen as run
-    target = Target(url=url, room=room, name=name, dialect=dialect, history=history)
     with telling("chat"):
-        code = asyncio.run(run(target, transport))
+        headers = HeaderSource(given := read_headers(header or []))
+        if token_file is not None:
+            file = TokenFile(token_file, given)
+            headers = HeaderSource(file)
+            if file.hint:
+                typer.echo(f"chatlab chat: {file.hint}", err=True)
+        target = Target(url=url, room=room, name=name, dialect=dialect, history=history, headers=headers)
+        code = asyncio.run(run(target, transport or best_kind(dialect)))
     raise typer.Exit(code)
 
 

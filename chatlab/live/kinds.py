@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from chatlab.dialects import find_dialect
 from chatlab.errors import SettingsError
 from chatlab.live.fallback import FallbackTransport
 from chatlab.live.http_transport import LongPollingTransport, ShortPollingTransport, SSETransport
@@ -64,7 +65,7 @@ KINDS: dict[str, Kind] = {
     "long_polling": Kind(LongPollingConfig, LongPollingTransport, "Long polling", http_url),
     "short_polling": Kind(ShortPollingConfig, ShortPollingTransport, "Short polling", http_url),
 }
-"""The plain transports, best first; `fallback` is all of them in that order."""
+"""The plain transports, best first; `fallback` is all of them in that order that the dialect has."""
 
 FALLBACK = "fallback"
 TITLES: dict[str, str] = {name: kind.title for name, kind in KINDS.items()} | {FALLBACK: "Fallback"}
@@ -84,7 +85,8 @@ def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
     `settings` go to those of the configs that know them. Errors: `SettingsError`.
     """
     if kind == FALLBACK:
-        transports = tuple(make_config(name, url, **settings) for name in KINDS)
+        spoken = find_dialect(settings.get("dialect", "chatlab")).transports
+        transports = tuple(make_config(name, url, **settings) for name in KINDS if name in spoken)
         return FallbackConfig(**_known(FallbackConfig, settings) | {"transports": transports})
     if kind not in KINDS:
         raise SettingsError(f"transport: there is no {quoted(kind)}; choose one of {', '.join(TITLES)}")

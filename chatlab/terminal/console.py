@@ -18,7 +18,7 @@ from chatlab.errors import OutboxFull, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ConnectionStatus, DeliveryState, StatusChange
-from chatlab.settings import shown_url
+from chatlab.settings import HeaderSource, shown_url
 from chatlab.terminal.lines import Line, content, seconds
 from chatlab.terminal.standing import MOST_TYPING, Standing
 from chatlab.terminal.targets import Target, config_of, make_transport
@@ -48,7 +48,7 @@ class Console:
         *,
         hint: str = "",
     ) -> None:
-        self.target = target
+        self.target = self._first = target
         self.kind = kind
         self.proxy: FaultProxy | None = None
         self.down = False
@@ -126,12 +126,18 @@ class Console:
     async def go(self, kind: str = "", **changes: Any) -> None:
         """Go on with another kind of transport, or another `url`, `room` or `name`.
 
+        Headers don't go along to another origin, and are back with the first one.
+
         Errors: `SettingsError` where there is no such kind or target; then all stays as it is.
         """
         target, proxy = replace(self.target, **changes), self.proxy
         if "url" in changes:  # The proxy leads to the server before.
             config_of(kind or self.kind, target)  # What is wrong is said while the old one still works.
             self.proxy, self.down = None, False
+            known, before = target.origin == self._first.origin, target.headers
+            target = replace(target, headers=self._first.headers if known else HeaderSource(None))
+            if target.headers != before and not known:
+                self.notice("The headers that you gave stay behind: they are for the first server only.")
         self._go(kind or self.kind, target)
         await self._until(lambda: not self.talk.changing)
         if proxy is not self.proxy and proxy is not None:

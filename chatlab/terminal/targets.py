@@ -9,11 +9,20 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Struct
 from msgspec.structs import force_setattr, replace
 
+from chatlab.dialects import find_dialect
 from chatlab.errors import SettingsError
 from chatlab.live import kinds
 from chatlab.live.kinds import make_config
 from chatlab.live.transport import ChatTransport
-from chatlab.settings import AnyConfig, HeartbeatConfig, OutboxConfig, Url, parse_problem, shown_url
+from chatlab.settings import (
+    AnyConfig,
+    HeaderSource,
+    HeartbeatConfig,
+    OutboxConfig,
+    Url,
+    parse_problem,
+    shown_url,
+)
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
 """More often than the default, so that a person sees the round trip, and soon that a link is dead."""
@@ -23,7 +32,10 @@ _SECURE = ("https", "wss")
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A server, and who talks there about what. `url` may have any of the four schemes."""
+    """A server, and who talks there about what. `url` may have any of the four schemes.
+
+    `headers` are for this server only.
+    """
 
     url: str
     room: str = "lobby"
@@ -31,9 +43,16 @@ class Target(Struct, frozen=True, kw_only=True):
     dialect: str = "chatlab"
     history: int = 50
     outbox: OutboxConfig = OutboxConfig(overflow="reject")
+    headers: HeaderSource = HeaderSource(None)
 
     def __post_init__(self) -> None:
         force_setattr(self, "url", Url(str.__str__(self.url)))
+
+    @property
+    def origin(self) -> tuple[bool, str | None, int | None]:
+        """What must be the same for headers to go there: TLS or not, host and port."""
+        parts = urlsplit(self.url)
+        return self.secure, parts.hostname, parts.port or (443 if self.secure else 80)
 
     @property
     def secure(self) -> bool:
@@ -47,8 +66,19 @@ class Target(Struct, frozen=True, kw_only=True):
         return replace(self, url=urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}")))
 
 
+_MATRIX = {
+    "room": ("!", "the id of a room that you have joined, such as '!abc:example.org'"),
+    "name": ("@", "your user id, such as @ada:example.org"),
+}
+"""How the room and the name of a Matrix server begin, and what to give."""
+
 SETTINGS: dict[str, Any] = {"heartbeat": HEARTBEAT}
 """Settings of a console that differ from the defaults, if a transport has them."""
+
+
+def best_kind(dialect: str) -> str:
+    """Return the name of the best transport that can speak a dialect. Errors: `SettingsError`."""
+    return find_dialect(dialect).transports[0]
 
 
 def make_transport(config: AnyConfig) -> ChatTransport:
@@ -62,6 +92,9 @@ def config_of(kind: str, target: Target) -> AnyConfig:
     Errors: `SettingsError` for a transport that there isn't, or settings that it can't have.
     """
     check_scheme(target.url)
+    for field, (start, wanted) in _MATRIX.items():
+        if target.dialect == "matrix" and not getattr(target, field).startswith(start):
+            raise SettingsError(f"{field}: a Matrix server wants {wanted}, got {getattr(target, field)!r}")
     try:
         return make_config(
             kind,
@@ -71,6 +104,7 @@ def config_of(kind: str, target: Target) -> AnyConfig:
             dialect=target.dialect,
             history=target.history,
             outbox=target.outbox,
+            headers=target.headers,
             **SETTINGS,
         )
     except SettingsError as error:  # in the words of whoever has typed them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from chatlab.settings import OutboxConfig
 from tests.interop.synapse import Synapse
 from tests.live.chaos import faults_of
 from tests.live.watch import PERSISTENT, Watch, talking, until
+from tests.terminal.programs import Piped
 
 _, _, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 POLLS = ("long_polling", "short_polling")
@@ -95,6 +97,30 @@ async def test_two_of_ours_and_a_bare_client_talk(
         await until(lambda: any(event.sender == ADA for event in other.of("typing")))
         await ada.disconnect()
         await bob.disconnect()
+
+
+def test_the_console_talks_with_a_token_from_a_file(
+    synapse: Synapse, tokens: dict[str, str], room: str, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(tokens[ADA], encoding="utf-8")
+    token.chmod(0o600)
+    say(synapse, room, tokens[EVE], "c0", "earlier")
+    where = ("--dialect=matrix", f"--room={room}", f"--name={ADA}", f"--token-file={token}")
+    console = Piped(synapse.url, *where)
+    console.out.has(f"{EVE}: earlier")
+    console.say("héllo")
+    console.out.has(f"{ADA}: héllo")
+    say(synapse, room, tokens[BOB], "c1", "bare")
+    console.out.has(f"{BOB}: bare")
+    assert console.end() == 0
+    token.write_text("syt_wr0ng", encoding="utf-8")
+    refused = Piped(synapse.url, *where)
+    assert refused.wait() == 1
+    assert "401" in refused.err.text
+    shown = console.out.text + console.err.text + refused.out.text + refused.err.text
+    assert "wr0ng" not in shown
+    assert tokens[ADA] not in shown
 
 
 async def test_a_password_gets_a_token_and_a_refused_token_is_renewed(

@@ -16,7 +16,7 @@ from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
 from chatlab.live.kinds import TITLES
 from chatlab.live.server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
-from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.settings import HeaderSource, HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.terminal import targets
 from chatlab.terminal.commands import COMMANDS, EXCERPT, CommandError, obey
 from chatlab.terminal.console import Console
@@ -528,3 +528,28 @@ async def test_nothing_is_left_running() -> None:
         bob.console.submit("hi")
         await until(lambda: ada.texts("message") == ["hi"])
     await until(lambda: asyncio.all_tasks() == before)
+
+
+async def test_headers_stay_with_the_server_that_they_were_given_for() -> None:
+    given = HeaderSource({"X-Key": "secret"})
+    async with EmbeddedServer() as one, EmbeddedServer() as other, talk(one.url, headers=given) as ada:
+
+        def sent() -> Any:
+            return getattr(ada.console.transport.config, "headers", None)
+
+        await ada.connected()
+        assert sent() == given
+        await ada.do(f"/server {one.ws_url}")
+        assert sent() == given
+        await ada.do(f"/server {other.url}")
+        assert sent() == HeaderSource(None)
+        assert (
+            ada.texts("notice").count(
+                "The headers that you gave stay behind: they are for the first server only."
+            )
+            == 1
+        )
+        await ada.do("/room elsewhere")
+        assert sent() == HeaderSource(None)
+        await ada.do(f"/server {one.url}")
+        assert sent() == given

@@ -1,0 +1,78 @@
+"""The headers that a person gives a console: `--header NAME:VALUE` and `--token-file FILE`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from chatlab.errors import SettingsError, TryAgain
+from chatlab.fileio import read_bounded
+from chatlab.live.request import headers_problem
+
+MOST_TOKEN = 16 << 10
+"""Bytes of a token's file at most."""
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_headers(texts: Iterable[str]) -> dict[str, str]:
+    """Return the headers that texts such as `X-Key: value` give.
+
+    Errors: `SettingsError` that shows no value, since it may be secret.
+    """
+    headers: dict[str, str] = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise SettingsError("header: give a name and a value with a colon between, such as 'X-Key: abc'")
+        name = name.strip()
+        if problem := headers_problem({name: value.strip()}, latin1=False):
+            raise SettingsError(f"header: {problem}; give one such as 'X-Key: abc'")
+        if name.lower() in map(str.lower, headers):
+            raise SettingsError(f"header {name}: give it once")
+        headers[name] = value.strip()
+    return headers
+
+
+class TokenFile:
+    """Headers with the token of a file, which is read anew for each attempt; what is no regular file, once.
+
+    `hint` says that others can read the file, or is empty.
+
+    Errors: `OSError` and `SettingsError` when it is made, if the file has no token; `TryAgain` later.
+    """
+
+    def __init__(self, path: Path, headers: dict[str, str]) -> None:
+        if "authorization" in map(str.lower, headers):
+            raise SettingsError("header Authorization: give it or a token file, not both")
+        self._path = path
+        self._headers = headers
+        self._token = self._read()
+        mode = path.stat().st_mode
+        self._once = not stat.S_ISREG(mode)
+        exposed = os.name == "posix" and not self._once and mode & _OTHERS
+        self.hint = f"others can read {path}; chmod 600 makes it yours alone" if exposed else ""
+
+    def __call__(self, failure: Any = None) -> dict[str, str]:
+        if not self._once:
+            try:
+                self._token = self._read()
+            except (OSError, SettingsError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                raise TryAgain(f"{self._path}: {reason}") from None
+        return self._headers | {"Authorization": f"Bearer {self._token}"}
+
+    def __repr__(self) -> str:
+        return f"TokenFile({str(self._path)!r})"
+
+    def _read(self) -> str:
+        try:
+            data = read_bounded(self._path, MOST_TOKEN)
+        except SettingsError:
+            data = b""
+        token = data.decode("ascii", "replace").strip()
+        if not token.isascii() or not token.isprintable() or " " in token or not token:
+            raise SettingsError(f"{self._path.name}: give a file with one token and nothing else")
+        return token
