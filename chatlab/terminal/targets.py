@@ -23,6 +23,7 @@ from chatlab.settings import (
     parse_problem,
     shown_url,
 )
+from chatlab.text import quoted
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
 """More often than the default, so that a person sees the round trip, and soon that a link is dead."""
@@ -94,7 +95,8 @@ def config_of(kind: str, target: Target) -> AnyConfig:
     check_scheme(target.url)
     for field, (start, wanted) in _MATRIX.items():
         if target.dialect == "matrix" and not getattr(target, field).startswith(start):
-            raise SettingsError(f"{field}: a Matrix server wants {wanted}, got {getattr(target, field)!r}")
+            got = quoted(getattr(target, field))
+            raise SettingsError(f"{field}: a Matrix server wants {wanted}, got {got}")
     try:
         return make_config(
             kind,
