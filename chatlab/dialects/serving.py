@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from http import HTTPStatus
 
 import msgspec
 from msgspec import Struct
 
 from chatlab.dialects.base import Answer, Nack
-from chatlab.dialects.chatlab import PAGE_LIMIT, Accepted, stream_event
+from chatlab.dialects.chatlab import Accepted, stream_event
 from chatlab.messages import ChatMessage
 
-MAX_PAGE_SIZE = 1024 * 1024
-"""Bytes of content after which an answer gets no further message."""
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 KEEP_ALIVE = b": \n\n"
 """The comment that shows a stream's reader that it lives. Source: WHATWG HTML §9.2.7."""
@@ -67,23 +66,12 @@ def encode_retry(reconnection_time: float) -> bytes:
     return f"retry: {round(reconnection_time * 1000)}\n\n".encode()
 
 
-def page_of(messages: Sequence[ChatMessage], limit: int) -> Sequence[ChatMessage]:
-    """Return the first messages, up to a number and to a size; always one if there is any."""
-    size = 0
-    for index, message in enumerate(messages[:limit]):
-        size += len(message.text) + len(message.data or b"")
-        if size > MAX_PAGE_SIZE:
-            return messages[: max(1, index)]
-    return messages[:limit]
-
-
-def page(start: str, messages: Sequence[ChatMessage], limit: int | None = None) -> Answer:
-    """Answer a poll with the messages after the cursor `start`, or as many of them as a page holds."""
-    there = page_of(messages, PAGE_LIMIT if limit is None else min(limit, PAGE_LIMIT))
-    headers = {"chat-cursor": there[-1].id if there else start}
-    if len(there) < len(messages):
+def page(start: str, messages: Sequence[ChatMessage], *, more: bool) -> Answer:
+    """Answer a poll with the messages after the cursor `start`; whether there are `more` behind them."""
+    headers = {"chat-cursor": messages[-1].id if messages else start}
+    if more:
         headers["chat-more"] = "1"
-    return Answer(200, _encode(there), headers)
+    return Answer(200, _encode(messages), headers)
 
 
 def unknown_cursor(start: str) -> Answer:
@@ -98,8 +86,9 @@ def accepted(client_id: str, id: str, *, new: bool) -> Answer:
 
 
 def refused(nack: Nack) -> Answer:
-    """Answer the POST of what is no message."""
-    return Answer(nack.status, _encode(Problem(nack.reason, nack.client_id)))
+    """Answer the POST of what is no message, or can't be kept at present."""
+    headers = {"retry-after": f"{RETRY_AFTER}"} if nack.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return Answer(nack.status, _encode(Problem(nack.reason, nack.client_id)), headers)
 
 
 def token(value: str) -> Answer:

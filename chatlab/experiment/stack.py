@@ -233,6 +233,7 @@ def _server(
         config=HubConfig(
             rate=config.rate,
             burst=config.burst,
+            address_factor=UNBOUNDED,
             presence_limit=HubConfig().presence_limit if config.presence else 0,
         ),
         limits=Limits(

@@ -2,30 +2,34 @@
 simulated one share it.
 
 A member is one connection, numbered by the server's driver; who only posts, or reads on request, needn't be
-one. Each call returns outputs, which the driver carries out in order: what is to be kept is kept before
+one. Each call returns outputs, which the driver carries out in order. A message is in the `Log` before
 anybody hears of it.
-
-A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one life of the log: a
-server that has lost its log starts another, and can so tell that a reader's cursor is from a log it no
-longer has.
 """
 
 from __future__ import annotations
 
 from chatlab.hub.hub import Hub, HubConfig
-from chatlab.hub.outputs import ErrorFrame, Expel, Keep, Output, PresenceFrame, Reply, TypingFrame
-from chatlab.hub.room import Member, Replay, Room
+from chatlab.hub.log import Log, LogError, LogLimits, MemoryLog, Page
+from chatlab.hub.outputs import Behind, ErrorFrame, Expel, News, Output, PresenceFrame, Reply, TypingFrame
+from chatlab.hub.rate import Bucket
+from chatlab.hub.room import Member, Room
 
 __all__ = [
+    "Behind",
+    "Bucket",
     "ErrorFrame",
     "Expel",
     "Hub",
     "HubConfig",
-    "Keep",
+    "Log",
+    "LogError",
+    "LogLimits",
     "Member",
+    "MemoryLog",
+    "News",
     "Output",
+    "Page",
     "PresenceFrame",
-    "Replay",
     "Reply",
     "Room",
     "TypingFrame",

@@ -2,51 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import assert_never
 
 from chatlab.dialects.base import Ack, Nack, ServerPing, ServerPong, Unreadable, Welcome
 from chatlab.dialects.chatlab import (
+    PAGE_LIMIT,
     ClientTyping,
     decode_client_frame,
     encode_frame,
     encode_message,
     refusal_of,
 )
-from chatlab.hub.outputs import ErrorFrame, Expel, Keep, Output, PresenceFrame, Reply, TypingFrame
-from chatlab.hub.rate import Buckets
-from chatlab.hub.room import Member, Replay, Room
-from chatlab.messages import ChatMessage, OutgoingMessage
-from chatlab.settings import Count, PositiveDuration, Settings, Size
+from chatlab.hub.log import Log, LogError, LogLimits, Page
+from chatlab.hub.outputs import Behind, ErrorFrame, Expel, News, Output, PresenceFrame, Reply, TypingFrame
+from chatlab.hub.rate import Bucket, Buckets
+from chatlab.hub.room import Member, Room
+from chatlab.messages import OutgoingMessage
+from chatlab.settings import Count, PositiveDuration, Size
 
 
-class HubConfig(Settings, frozen=True):
-    """The limits of a server.
+class HubConfig(LogLimits, frozen=True):
+    """The limits of a server, beside those of its log.
 
-    `retain` messages a room are kept for readers who come back (and their ids for dropping duplicates). A
-    member may send `rate` frames a second, with bursts of `burst`; so may a sender who is no member, to each
-    room. Rooms of more than `presence_limit` members don't tell who comes and goes.
+    A connection may send `rate` frames or posts a second, with bursts of `burst`; all connections of one
+    address may send `address_factor` times that. A replay waits after `replay_size` bytes of content until
+    its reader has read. Rooms of more than `presence_limit` members don't tell who comes and goes.
     """
 
-    retain: Size = 10_000
     rate: PositiveDuration = 500.0
     burst: Size = 1000
+    address_factor: Size = 20
+    replay_size: Size = 256 * 1024
     presence_limit: Count = 50
     max_name_length: Size = 200
 
 
 class Hub:
-    """All rooms of a server. `utc` stamps messages; `now` of its methods is seconds on any steady clock."""
+    """All rooms of a server, over its log. `utc` stamps messages; `now` of its methods is seconds on any
+    steady clock."""
 
-    def __init__(self, config: HubConfig, *, epoch: str, utc: Callable[[], datetime]) -> None:
+    def __init__(self, config: HubConfig, log: Log, *, utc: Callable[[], datetime]) -> None:
         self.config = config
-        self.epoch = epoch
+        self.log = log
         self._utc = utc
         self._rooms: dict[str, Room] = {}
         self._members: dict[int, Member] = {}
-        self._buckets = Buckets(config.rate, config.burst)
+        factor = config.address_factor
+        self._addresses = Buckets(factor * config.rate, factor * config.burst)
+
+    @property
+    def epoch(self) -> str:
+        """The life of the log that message ids belong to."""
+        return self.log.epoch
 
     def refusal(self, room: str, sender: str) -> str | None:
         """Return why nobody can join that room by that name, or None."""
@@ -62,20 +72,6 @@ class Hub:
                 )
         return None
 
-    def room(self, name: str) -> Room:
-        """Return the room of that name, which is made when first asked for."""
-        room = self._rooms.get(name)
-        if room is None:
-            room = self._rooms[name] = Room(name)
-        return room
-
-    def restore(self, room: str, messages: Iterable[ChatMessage], count: int) -> None:
-        """Put back the end of a room's log, after which `count` messages were posted in this epoch."""
-        there = self.room(room)
-        for message in messages:
-            there.append(message, self.config.retain)
-        there.count = count
-
     # Members
 
     def join(
@@ -83,29 +79,65 @@ class Hub:
         member: int,
         room: str,
         sender: str,
-        now: float,
         *,
         after: str | None = None,
         history: int | None = None,
+        address: str | None = None,
     ) -> list[Output]:
-        """Let a connection in, and bring it up to date: after its cursor, or with the latest `history`
-        messages (None: all)."""
-        there = self.room(room)
-        replay = there.replay(self.epoch, after, history)
-        out: list[Output] = [Reply((member,), _welcome(replay.start, replay.gap))]
-        out.extend(Reply((member,), encode_message(message)) for message in replay.messages)
-        entry = Member(float(self.config.burst), now, there, sender)
+        """Let a connection in, and begin to bring it up to date: after its cursor, or with the latest
+        `history` messages (None: all). What it sends counts for its `address`, if it has one.
+
+        Errors: `LogError`; then it isn't in.
+        """
+        page = self._replay(room, after, history)
+        there = self._rooms.get(room)
+        if there is None:
+            there = self._rooms[room] = Room(room)
+        others = there.listeners()
+        entry = Member(room=there, sender=sender, address=address)
         there.members[member] = self._members[member] = entry
+        out: list[Output] = [Reply((member,), _welcome(page.start, page.gap))]
+        self._pass_on(member, entry, page, out)
+        if others and len(there.members) <= self.config.presence_limit:
+            out.append(Reply(others, encode_frame(PresenceFrame("joined", sender))))
+        return out
+
+    def go_on(self, member: int) -> list[Output]:
+        """Go on with a member's replay, since it has read what it got.
+
+        Errors: `LogError`.
+        """
+        entry = self._members.get(member)
+        if entry is None or entry.behind is None:
+            return []
+        page = self._replay(entry.room.name, entry.behind, None)
+        out: list[Output] = [Reply((member,), _welcome(page.start, True))] if page.gap else []
+        self._pass_on(member, entry, page, out)
+        return out
+
+    def _replay(self, room: str, after: str | None, history: int | None) -> Page:
+        size = self.config.replay_size
+        if after is None:
+            return self.log.latest(room, history, size=size)
+        return self.log.after(room, after, size=size)
+
+    def _pass_on(self, member: int, entry: Member, page: Page, out: list[Output]) -> None:
+        """Send a page of a replay; behind the last one tell who is there."""
+        there = entry.room
+        out.extend(Reply((member,), encode_message(message)) for message in page.messages)
+        if page.more:
+            entry.behind = page.end
+            there.behind.add(member)
+            out.append(Behind(member))
+            return
+        entry.behind = None
+        there.behind.discard(member)
         if len(there.members) <= self.config.presence_limit:
             people = [other.sender for other in there.members.values()]
             out.append(Reply((member,), encode_frame(PresenceFrame("here", people=people))))
-            if len(people) > 1:
-                *others, _ = there.members
-                out.append(Reply(tuple(others), encode_frame(PresenceFrame("joined", sender))))
-        return out
 
     def dissolve(self) -> None:
-        """Let all members go without a word, and forget all rooms."""
+        """Let all members go without a word."""
         for room in self._rooms.values():
             room.members.clear()
         self._rooms.clear()
@@ -118,18 +150,18 @@ class Hub:
             return []
         there = entry.room
         crowded = len(there.members) > self.config.presence_limit
-        del there.members[member]
-        if crowded or not there.members:
-            return []
-        return [Reply(tuple(there.members), encode_frame(PresenceFrame("left", entry.sender)))]
+        there.remove(member)
+        if not there.members:
+            del self._rooms[there.name]
+        others = () if crowded else there.listeners()
+        return [Reply(others, encode_frame(PresenceFrame("left", entry.sender)))] if others else []
 
     def receive(self, member: int, frame: str | bytes, now: float) -> list[Output]:
         """Take a member's frame. One from somebody who isn't a member does nothing."""
         entry = self._members.get(member)
         if entry is None:
             return []
-        if entry.spend(self.config.rate, self.config.burst, now):
-            reason = f"more than {self.config.rate:g} frames a second; slow down and come back"
+        if reason := self._excess(entry, 1, now):
             return [Expel(member, 1013, reason)]
         match decode_client_frame(frame):
             case OutgoingMessage() as message:
@@ -137,7 +169,7 @@ class Hub:
             case ServerPing(id):
                 return [Reply((member,), encode_frame(ServerPong(id)))]
             case ClientTyping():
-                others = tuple(other for other in entry.room.members if other != member)
+                others = tuple(other for other in entry.room.listeners() if other != member)
                 return [Reply(others, encode_frame(TypingFrame(entry.sender)))] if others else []
             case Unreadable(reason=reason):
                 return [Reply((member,), encode_frame(refusal_of(frame, reason) or ErrorFrame(reason)))]
@@ -146,77 +178,88 @@ class Hub:
             case unknown:
                 assert_never(unknown)
 
+    def charge(self, member: int, count: int, now: float) -> list[Output]:
+        """Count what a member has sent beside its frames: fragments, Pings and Pongs of a WebSocket."""
+        entry = self._members.get(member)
+        reason = entry and self._excess(entry, count, now)
+        return [Expel(member, 1013, reason)] if reason else []
+
+    def _excess(self, entry: Member, count: int, now: float) -> str | None:
+        """Count frames of a member; return why that is too much, or None."""
+        config = self.config
+        if entry.wait(config.rate, config.burst, now, count):
+            return f"more than {config.rate:g} frames a second; slow down and come back"
+        if entry.address is not None:
+            wait, shared = self._addresses.wait(entry.address, now, count)
+            if wait:
+                most = self._addresses.rate
+                return f"more than {most:g} frames a second from one address; slow down and come back"
+            shared.take(count)
+        entry.take(count)
+        return None
+
     def _take_message(self, member: int, entry: Member, message: OutgoingMessage) -> list[Output]:
-        posted = self.post(entry.room, entry.sender, message)
-        if posted is None:
-            known = entry.room.keys[entry.sender, message.client_id]
-            answer = Ack(message.client_id) if _repeats(message, known) else _refusal(message)
-            return [Reply((member,), encode_frame(answer))]
-        return _published(entry.room, posted)
+        posted = self.publish(entry.room.name, entry.sender, message)
+        if isinstance(posted, Nack):
+            return [Reply((member,), encode_frame(posted))]
+        _, outputs = posted
+        return outputs or [Reply((member,), encode_frame(Ack(message.client_id)))]
 
     # Who is no member
 
     def publish(self, room: str, sender: str, message: OutgoingMessage) -> tuple[str, list[Output]] | Nack:
         """Take a message; return its id in the log, and no outputs when it is there already.
 
-        `Nack`: the sender has posted something else with that client id.
+        `Nack`: the sender has posted something else with that client id, or the message can't be kept.
         """
-        there = self.room(room)
-        posted = self.post(there, sender, message)
-        if posted is None:
-            known = there.keys[sender, message.client_id]
-            return (known.id, []) if _repeats(message, known) else _refusal(message)
-        return posted.id, _published(there, posted)
+        try:
+            known, new = self.log.append(room, sender, message, self._utc())
+        except LogError:
+            return Nack(message.client_id, 503, UNKEPT)
+        if not new:
+            repeats = message.text == known.text and message.data == known.data
+            return (known.id, []) if repeats else Nack(message.client_id, 422, OTHER_CONTENT)
+        there = self._rooms.get(room)
+        others = there.listeners() if there else ()
+        news = News(room)
+        return known.id, [news, Reply(others, encode_message(known))] if others else [news]
 
     def tell_typing(self, room: str, sender: str) -> list[Output]:
         """Tell the others in a room that somebody types."""
         there = self._rooms.get(room)
-        members = there.members if there else {}
-        others = tuple(number for number, member in members.items() if member.sender != sender)
+        if there is None:
+            return []
+        members = there.members
+        others = tuple(number for number in there.listeners() if members[number].sender != sender)
         return [Reply(others, encode_frame(TypingFrame(sender)))] if others else []
 
-    def read(self, room: str, after: str | None, history: int | None) -> Replay:
-        """Return what a reader is to get; a room that isn't there is empty, and isn't made."""
-        there = self._rooms.get(room) or Room(room)
-        return there.replay(self.epoch, after, history)
+    def read(self, room: str, after: str | None, history: int | None, limit: int | None = None) -> Page:
+        """Return the first page of what came after a cursor, or of the latest `history` messages (None: all).
 
-    def delay(self, room: str, sender: str, now: float) -> float:
-        """Count a request of a sender to a room; return the seconds until it may be made, 0 for at once."""
-        return self._buckets.spend(room, sender, now)
+        It has at most `limit` messages, and no more than a page may have. Errors: `LogError`.
+        """
+        most = PAGE_LIMIT if limit is None else min(limit, PAGE_LIMIT)
+        if after is None:
+            return self.log.latest(room, history, most)
+        return self.log.after(room, after, most)
 
-    # Logs
-
-    def post(self, room: Room, sender: str, message: OutgoingMessage) -> ChatMessage | None:
-        """Add a message to the room's log and return it; None: its sender has used its client id before."""
-        if message.client_id and (sender, message.client_id) in room.keys:
-            return None
-        posted = ChatMessage(
-            id=f"{self.epoch}-{room.count + 1}",
-            sender=sender,
-            text=message.text,
-            client_id=message.client_id,
-            posted_at=self._utc(),
-            data=message.data,
-        )
-        room.append(posted, self.config.retain)
-        return posted
+    def delay(self, bucket: Bucket | None, address: str | None, now: float) -> float:
+        """Count a request from a connection with its own bucket, and from an address, as far as there are;
+        return the seconds until it may be made, 0 for at once."""
+        wait = bucket.wait(self.config.rate, self.config.burst, now) if bucket else 0.0
+        shared = None
+        if address is not None:
+            shared_wait, shared = self._addresses.wait(address, now)
+            wait = max(wait, shared_wait)
+        if not wait:
+            for one in (bucket, shared):
+                if one:
+                    one.take()
+        return wait
 
 
 OTHER_CONTENT = "another message of this sender has that client_id; give each its own"
-
-
-def _repeats(message: OutgoingMessage, known: ChatMessage) -> bool:
-    """Whether a message comes again, and not another one by its id."""
-    return message.text == known.text and message.data == known.data
-
-
-def _refusal(message: OutgoingMessage) -> Nack:
-    return Nack(message.client_id, 422, OTHER_CONTENT)
-
-
-def _published(room: Room, message: ChatMessage) -> list[Output]:
-    keep = Keep(room.name, message)
-    return [keep, Reply(tuple(room.members), encode_message(message))] if room.members else [keep]
+UNKEPT = "the server can't write its history"
 
 
 @lru_cache

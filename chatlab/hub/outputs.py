@@ -7,16 +7,12 @@ from typing import Literal, final
 
 from msgspec import Struct
 
-from chatlab.messages import ChatMessage
-
 
 @final
-class Keep(Struct, frozen=True, gc=False):
-    """Write the message to the room's history, before anything that follows; then whoever waits for the
-    room's next message can read it."""
+class News(Struct, frozen=True, gc=False):
+    """There is a new message in a room's log: wake the readers that wait for it."""
 
     room: str
-    message: ChatMessage
 
 
 @final
@@ -36,7 +32,14 @@ class Expel(Struct, frozen=True, gc=False):
     reason: str
 
 
-Output = Keep | Reply | Expel
+@final
+class Behind(Struct, frozen=True, gc=False):
+    """There is more for a member to replay: call `Hub.go_on` when it has read what it got."""
+
+    member: int
+
+
+Output = News | Reply | Expel | Behind
 
 
 class PresenceFrame(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="presence"):

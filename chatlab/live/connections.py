@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, MutableSet
+from collections.abc import Callable, Iterator, MutableSet
+from math import inf
 from typing import Any
 
 from uvicorn.server import ServerState
@@ -33,9 +34,9 @@ class Limits(Settings, frozen=True):
     lags. Close frames must be answered within `close_timeout`. Pings find connections that are dead; with
     `ping_interval` None there are none.
 
-    An event stream gets a comment every `keep_alive`, and is cut off when something waits of which nothing
-    has been read since the last one; its readers are told their `reconnection_time`, unless it's None. A poll
-    is held for `max_hold` at most.
+    An event stream gets a comment every `keep_alive`. Any answer over HTTP is cut off when something waits of
+    which nothing has been read for that long. Readers of streams are told their `reconnection_time`, unless
+    it's None. A poll is held for `max_hold` at most.
     """
 
     max_connections: Size = 1000
@@ -47,6 +48,46 @@ class Limits(Settings, frozen=True):
     keep_alive: PositiveDuration = 15.0
     reconnection_time: PositiveDuration | None = None
     max_hold: PositiveDuration = 25.0
+
+
+class Backpressure(asyncio.BaseProtocol):
+    """The part of a connection's protocol that knows how much waits for its reader.
+
+    `max_waiting` is how many bytes may, before something else is written.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    server_state: Connections
+    max_waiting = inf
+    _full = False
+    _go_on: Callable[[], None] | None = None
+
+    def begin_replay(self) -> None:
+        """What is sent from now on may wait, however much it is."""
+        self.max_waiting = inf
+
+    def admit(self) -> None:
+        """What was sent up to now was a replay; bound what may wait beside that."""
+        self.max_waiting = self.transport.get_write_buffer_size() + self.server_state.limits.max_backlog
+
+    def when_read(self, go_on: Callable[[], None]) -> None:
+        """Call something, not at once, when most of what was written has been read."""
+        if self._full:
+            self._go_on = go_on
+        else:
+            self.loop.call_soon(go_on)
+
+    def pause_writing(self) -> None:
+        self._full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        super().resume_writing()
+        go_on, self._go_on = self._go_on, None
+        if go_on is not None:
+            self.loop.call_soon(go_on)
 
 
 class _InOrder(MutableSet[Any]):

@@ -6,25 +6,25 @@ import asyncio
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
-from math import inf
 
 import h11
 from starlette.types import Receive
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from chatlab.live.connections import SILENT, Connections, never
+from chatlab.hub import Bucket
+from chatlab.live.connections import SILENT, Backpressure, Connections, never
 
 _MAX_UNSENT = 16 * 1024
 """Bytes that the system may take of a stream beyond what it can send. Source: Linux, tcp(7)."""
 
 
-class HttpConnection(H11Protocol):
+class HttpConnection(Backpressure, H11Protocol):
     """An HTTP connection whose requests must arrive in time, and whose answers may take theirs.
 
     The application finds it as `scope["state"]["connection"]`. A request may `wait` in it; one whose answer
     has begun may write on past ASGI's `send`, which blocks while a reader doesn't read. While `mute` says
-    so, streams get no comments: a fault that somebody wants to see.
+    so, streams get no comments: a fault that somebody wants to see. What its requests may is in `bucket`.
     """
 
     server_state: Connections
@@ -35,10 +35,13 @@ class HttpConnection(H11Protocol):
         self.logger = SILENT
         self.access_log = False
         self.ending = False
+        self.bucket = Bucket()
+        self._streaming = False
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._waiting_before = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._wait_limit: asyncio.Timeout | None = None
-        self._max_waiting = inf
         self._written = 0
         self._read = 0
 
@@ -64,19 +67,19 @@ class HttpConnection(H11Protocol):
     def write(self, data: bytes) -> bool:
         """Send a piece of the answer, if still open; False: too much waits for this reader already."""
         if not self.ending and not self.transport.is_closing():
-            if self.transport.get_write_buffer_size() > self._max_waiting:
+            if self.transport.get_write_buffer_size() > self.max_waiting:
                 return False
             framed = self.conn.send(h11.Data(data=data)) or b""
             self.transport.write(framed)
             self._written += len(framed)
         return True
 
-    def admit(self) -> None:
-        """What was sent up to now was a replay; from now on bound what may wait."""
-        self._max_waiting = self.transport.get_write_buffer_size() + self.server_state.limits.max_backlog
+    def begin_stream(self) -> None:
+        """The answer goes on until its reader leaves. What the client says meanwhile is read and thrown away.
 
-    def watch_reader(self) -> None:
-        """Have the system tell soon what has been read: else it takes megabytes for itself, and in lumps."""
+        The system shall tell soon what has been read: else it takes megabytes for itself, and in lumps.
+        """
+        self._streaming = True
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             own: socket.socket = self.transport.get_extra_info("socket")
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
@@ -106,6 +109,39 @@ class HttpConnection(H11Protocol):
 
     # What the network says
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if not self._streaming:  # whose reader is watched from one comment to the next
+            self._waiting_before = self.transport.get_write_buffer_size()
+            self._watch_answer()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _watch_answer(self) -> None:
+        self._stall_timer = self.loop.call_later(self.server_state.limits.keep_alive, self._check_answer)
+
+    def _check_answer(self) -> None:
+        """Drop the connection if nothing of an answer has been read for as long as a stream may stall."""
+        before, self._waiting_before = self._waiting_before, self.transport.get_write_buffer_size()
+        if self._waiting_before >= before:
+            self.transport.abort()
+        else:
+            self._watch_answer()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; where an answer has begun, or is over, just end the connection."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         limits = self.server_state.limits
@@ -115,6 +151,9 @@ class HttpConnection(H11Protocol):
             self._wait()
 
     def data_received(self, data: bytes) -> None:
+        if self._streaming:
+            self.cycle.keep_alive = False
+            return
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         super().data_received(data)
         if self.transport.get_protocol() is not self or self.transport.is_closing() or not self._incomplete():
@@ -152,7 +191,8 @@ class HttpConnection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop_waiting()
-        if self._close_timer is not None:
-            self._close_timer.cancel()
+        for timer in (self._close_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
         self._unset_keepalive_if_required()
         self.server_state.lost()

@@ -6,20 +6,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import NamedTuple, Protocol
 
 from chatlab.dialects.base import Nack
-from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
-from chatlab.live.logs import get_logger
-from chatlab.live.store import Store, StoreError
+from chatlab.hub import Behind, Bucket, Expel, Hub, HubConfig, Log, LogError, MemoryLog, News, Output, Reply
 from chatlab.messages import OutgoingMessage
-
-logger = get_logger(__name__)
 
 MAX_BATCH = 256 * 1024
 """Characters or bytes of frames that are written as one: so much may wait for a slow reader unasked."""
 TOO_SLOW = "you read too slowly; come back after the last message you have"
+UNREADABLE = "the server can't read its history"
 
 
 class Peer(Protocol):
@@ -28,8 +26,14 @@ class Peer(Protocol):
     def write(self, *frames: str | bytes) -> bool:
         """Send frames, if still open; False: too much waits for this reader already."""
 
+    def begin_replay(self) -> None:
+        """What is sent from now on may wait, however much it is."""
+
     def admit(self) -> None:
-        """What was sent up to now was a replay; from now on bound what may wait."""
+        """What was sent up to now was a replay; bound what may wait beside that."""
+
+    def when_read(self, go_on: Callable[[], None]) -> None:
+        """Call something, not at once, when most of what was written has been read."""
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame at once, and drop the connection if it isn't answered soon."""
@@ -55,7 +59,8 @@ def at_once(work: Callable[[], object]) -> None:
 
 
 class HubDriver:
-    """A hub with its peers and its history. `clock` is any steady clock in seconds.
+    """A hub with its peers, over a log, or over one in memory of this `epoch`. `clock` is any steady clock in
+    seconds.
 
     `soon` has something called at the end of the loop's turn: what a room's members get in one turn is given
     to each as one. Who has posted is answered behind that.
@@ -64,18 +69,14 @@ class HubDriver:
     def __init__(
         self,
         config: HubConfig,
-        store: Store | None,
+        log: Log | None,
         *,
         epoch: str,
         clock: Callable[[], float],
         utc: Callable[[], datetime],
         soon: Callable[[Callable[[], object]], object] = at_once,
     ) -> None:
-        self._config = config
-        self._store = store
-        self._epoch = store.epoch if store else epoch
         self._clock = clock
-        self._utc = utc
         self._soon = soon
         self._batches: list[_Batch] = []
         self._room_left = 0
@@ -83,7 +84,7 @@ class HubDriver:
         self._peers: dict[int, Peer] = {}
         self._rooms: dict[int, str] = {}
         self._waiting: dict[str, dict[int, Callable[[], None]]] = {}
-        self.hub = self._restored()
+        self.hub = Hub(config, MemoryLog(epoch, config) if log is None else log, utc=utc)
 
     @property
     def people(self) -> int:
@@ -95,40 +96,79 @@ class HubDriver:
         """How many rooms have members."""
         return len(set(self._rooms.values()))
 
-    def join(self, peer: Peer, room: str, sender: str, *, after: str | None, history: int | None) -> int:
-        """Let a connection in, bring it up to date, and return its member's number."""
+    def join(
+        self,
+        peer: Peer,
+        room: str,
+        sender: str,
+        *,
+        after: str | None,
+        history: int | None,
+        address: str | None = None,
+    ) -> int:
+        """Let a connection in, bring it up to date, and return its member's number.
+
+        It is closed at once if the history can't be read. What it sends counts for its `address`.
+        """
         member = next(self._numbers)
         self._peers[member] = peer
         self._rooms[member] = room
-        self._perform(self.hub.join(member, room, sender, self._clock(), after=after, history=history))
-        self._flush()
-        peer.admit()
+        with self._readable(member):
+            self._perform(self.hub.join(member, room, sender, after=after, history=history, address=address))
+        self._admit(member)
         return member
+
+    def _go_on(self, member: int) -> None:
+        peer = self._peers.get(member)
+        if peer:
+            peer.begin_replay()
+            with self._readable(member):
+                self._perform(self.hub.go_on(member))
+            self._admit(member)
+
+    def _admit(self, member: int) -> None:
+        self._flush()
+        peer = self._peers.get(member)
+        if peer:
+            peer.admit()
+
+    @contextmanager
+    def _readable(self, member: int) -> Iterator[None]:
+        """Close a member's connection where the history can't be read."""
+        try:
+            yield
+        except LogError:
+            self._perform((Expel(member, 1011, UNREADABLE),))
 
     def receive(self, member: int, frame: str | bytes) -> None:
         """Take a member's frame. One that has been expelled is not heard any more."""
         if member in self._peers:
             self._perform(self.hub.receive(member, frame, self._clock()))
 
+    def charge(self, member: int, count: int) -> bool:
+        """Count what a member has sent beside its frames; return whether it is still one."""
+        self._perform(self.hub.charge(member, count, self._clock()))
+        return member in self._peers
+
     def leave(self, member: int) -> None:
         """Let a member go. One that has gone already does no harm."""
         if self._forget(member) is not None:
             self._perform(self.hub.leave(member))
 
-    def delay(self, room: str, sender: str) -> float:
-        """Count a request of somebody who is no member; return the seconds until it may be made."""
-        return self.hub.delay(room, sender, self._clock())
+    def delay(self, bucket: Bucket | None, address: str | None) -> float:
+        """Count a request of a connection, and of the address it comes from; return the seconds until it may
+        be made."""
+        return self.hub.delay(bucket, address, self._clock())
 
-    def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | Nack | None:
-        """Take a message of somebody who is no member, or refuse it; None: it can't be kept, and isn't in the
-        log."""
+    def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | Nack:
+        """Take a message of somebody who is no member, or refuse it."""
         posted = self.hub.publish(room, sender, message)
         if isinstance(posted, Nack):
             return posted
         message_id, outputs = posted
-        kept = self._perform(outputs)
+        self._perform(outputs)
         self._flush()  # Before whoever has posted is answered.
-        return Posted(message_id, new=bool(outputs)) if kept else None
+        return Posted(message_id, new=bool(outputs))
 
     def tell_typing(self, room: str, sender: str) -> None:
         """Tell the others in a room that somebody types."""
@@ -155,28 +195,26 @@ class HubDriver:
         self._rooms.pop(member, None)
         return self._peers.pop(member, None)
 
-    def _perform(self, outputs: Iterable[Output]) -> bool:
-        """Carry out what the hub says; False: a message couldn't be kept."""
+    def _perform(self, outputs: Iterable[Output]) -> None:
+        """Carry out what the hub says."""
         pending = deque(outputs)
         while pending:
             match pending.popleft():
-                case Keep(room, message):
-                    try:
-                        if self._store:
-                            self._store.keep(room, message)
-                    except StoreError as error:
-                        self._start_over(error)
-                        return False
+                case News(room):
                     self._wake(room)
                 case Reply(members, frame):
                     self._reply(members, frame)
+                case Behind(member):
+                    self._flush()
+                    peer = self._peers.get(member)
+                    if peer:
+                        peer.when_read(partial(self._go_on, member))
                 case Expel(member, code, reason):
                     self._flush()
                     peer = self._forget(member)
                     if peer:
                         peer.close(code, reason)
                         pending.extend(self.hub.leave(member))
-        return True
 
     def _reply(self, members: Sequence[int], frame: str | bytes) -> None:
         """Have a frame written, behind all others and at the latest at the end of the loop's turn."""
@@ -196,23 +234,3 @@ class HubDriver:
                 peer = self._peers.get(member)
                 if peer and not peer.write(*frames):
                     self._perform((Expel(member, 1013, TOO_SLOW),))
-
-    def _start_over(self, error: StoreError) -> None:
-        """Go back to what the history holds: it lacks a message that the hub mustn't take for kept."""
-        logger.error("%s; everybody has to come back", error)
-        self._flush()
-        peers = list(self._peers.values())
-        self._peers.clear()
-        self._rooms.clear()
-        for peer in peers:
-            peer.close(1011, "the server can't write its history")
-        self.hub = self._restored()
-        for room in list(self._waiting):
-            self._wake(room)
-
-    def _restored(self) -> Hub:
-        hub = Hub(self._config, epoch=self._epoch, utc=self._utc)
-        if self._store:
-            for room, messages, posted in self._store.rooms(self._config.retain):
-                hub.restore(room, messages, posted)
-        return hub

@@ -191,7 +191,7 @@ class EmbeddedServer:
             logger.warning("listening on %s: whoever can reach this machine can join", self.host)
         loop = asyncio.get_running_loop()
         epoch = self._new_epoch()
-        store = None if self.db is None else Store(self.db, epoch)
+        store = None if self.db is None else Store(self.db, epoch, self.config)
         try:
             driver = HubDriver(
                 self.config, store, epoch=epoch, clock=loop.time, utc=self._utc, soon=loop.call_soon

@@ -30,21 +30,23 @@ Refusals are `{"error": …}` that says what to do: 400 for names and numbers of
 foreign or null `Origin`, and for a POST from another site or without a token of this life of the server; 404,
 405, 413 for a message above 64 KiB, 415 for one that isn't JSON, 421 for a `Host` that isn't this server (DNS
 rebinding), 422 for JSON that is no message, 426 for `/ws` without a WebSocket, 429 with `Retry-After` for too
-many POSTs of a sender, 503 with `Retry-After` when there are too many connections, or when a message can't be
-kept. The `client_id` of a refused message is told where it can be read. A WebSocket's handshake is refused
-likewise; a browser's is accepted and closed with 4000 and the status, for only that reaches its page.
+many POSTs of a connection or an address, 503 with `Retry-After` when there are too many connections, or when
+the history can't be read or written. The `client_id` of a refused message is told where it can be read. A
+WebSocket's handshake is refused likewise; a browser's is accepted and closed with 4000 and the status, for
+only that reaches its page.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from math import ceil
 from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ExceptionHandler
@@ -53,7 +55,7 @@ from starlette.websockets import WebSocket
 from chatlab.dialects import serving
 from chatlab.dialects.base import Nack
 from chatlab.dialects.chatlab import decode_posted
-from chatlab.hub import Replay
+from chatlab.hub import LogError, Page
 from chatlab.live.answers import (
     apologise,
     body_of,
@@ -66,7 +68,7 @@ from chatlab.live.answers import (
 from chatlab.live.connections import Limits
 from chatlab.live.csrf import CsrfTokens
 from chatlab.live.http_connection import HttpConnection
-from chatlab.live.hub_driver import HubDriver
+from chatlab.live.hub_driver import UNREADABLE, HubDriver
 from chatlab.live.streams import EventStream
 from chatlab.live.websocket_connection import WebSocketConnection
 
@@ -113,7 +115,10 @@ class Service:
         history = count_of(query, "history")
         await websocket.accept()
         connection: WebSocketConnection = websocket.scope["state"]["connection"]
-        member = self._driver.join(connection, room, sender, after=query.get("after"), history=history)
+        member = self._driver.join(
+            connection, room, sender, after=query.get("after"), history=history, address=address_of(websocket)
+        )
+        connection.charge = partial(self._driver.charge, member)
         try:
             while (message := await websocket.receive())["type"] == "websocket.receive":
                 frame = message.get("text")
@@ -134,8 +139,15 @@ class Service:
         if request.method == "POST":
             return await self.post(request)
         query = parse_query(request)
-        replay = self._driver.hub.read(self._room(query), query.get("after"), count_of(query, "history"))
-        return page_answer(replay, count_of(query, "limit"))
+        history, limit = count_of(query, "history"), count_of(query, "limit")
+        return page_answer(self._read(self._room(query), query.get("after"), history, limit))
+
+    def _read(self, room: str, after: str | None, history: int | None, limit: int | None) -> Page:
+        """Return a page. Errors: `HTTPException` 503, where the history can't be read."""
+        try:
+            return self._driver.hub.read(room, after, history, limit)
+        except LogError:
+            raise unavailable(UNREADABLE) from None
 
     async def poll(self, request: Request) -> Response:
         query = parse_query(request)
@@ -147,10 +159,10 @@ class Service:
         connection: HttpConnection = request.scope["state"]["connection"]
         there = True
         while True:
-            replay = self._driver.hub.read(room, after, history)
+            page = self._read(room, after, history, limit)
             left = deadline - clock()
-            if replay.messages or replay.gap or after is None or left <= 0 or connection.ending or not there:
-                return page_answer(replay, limit)
+            if page.messages or page.gap or after is None or left <= 0 or connection.ending or not there:
+                return page_answer(page)
             with self._driver.waiting(room, connection.wake):
                 there = await connection.wait(request.receive, left)
 
@@ -168,10 +180,6 @@ class Service:
         posted = self._driver.post(room, sender, message)
         if isinstance(posted, Nack):
             return response(serving.refused(posted))
-        if posted is None:
-            raise HTTPException(
-                503, "the server can't write its history", {"Retry-After": f"{serving.RETRY_AFTER}"}
-            )
         return response(serving.accepted(message.client_id, posted.id, new=posted.new))
 
     async def typing(self, request: Request) -> Response:
@@ -187,7 +195,10 @@ class Service:
         if not self._tokens.accepts(request.headers.get("x-csrf-token", "")):
             raise HTTPException(403, serving.STALE_TOKEN)
         room, sender = self._names(parse_query(request))
-        delay = self._driver.delay(room, sender)
+        connection: HttpConnection = request.scope["state"]["connection"]
+        address = address_of(request)
+        own = connection.client is not None and connection.client[0] == address  # Else it is a proxy's.
+        delay = self._driver.delay(connection.bucket if own else None, address)
         if delay:
             raise HTTPException(429, serving.TOO_FAST, {"Retry-After": f"{ceil(delay)}"})
         return room, sender
@@ -222,11 +233,21 @@ def forbid_other_sites(request: Request) -> None:
         raise HTTPException(403, "pages of other sites may not do this")
 
 
-def page_answer(replay: Replay, limit: int | None) -> Response:
+def page_answer(page: Page) -> Response:
     """Return an answer with what a reader is to get."""
-    if replay.gap:
-        return response(serving.unknown_cursor(replay.start))
-    return response(serving.page(replay.start, replay.messages, limit))
+    if page.gap:
+        return response(serving.unknown_cursor(page.start))
+    return response(serving.page(page.start, page.messages, more=page.more))
+
+
+def unavailable(why: str) -> HTTPException:
+    """Return the refusal of what may be possible in a while."""
+    return HTTPException(503, why, {"Retry-After": f"{serving.RETRY_AFTER}"})
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Return the address that a client comes from."""
+    return connection.client.host if connection.client else ""
 
 
 async def upgrade_required(request: Request) -> Response:

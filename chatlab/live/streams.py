@@ -5,7 +5,8 @@ Source: WHATWG HTML §9.2.5 (the format) and §9.2.7 (comments against proxies t
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from sse_starlette.event import ServerSentEvent
 from starlette.types import Receive, Scope, Send
@@ -31,20 +32,17 @@ class EventStream:
         self, driver: HubDriver, room: str, sender: str, *, after: str | None, history: int | None
     ) -> None:
         self._driver = driver
-        self._room = room
-        self._sender = sender
-        self._after = after
-        self._history = history
+        self._join = partial(driver.join, self, room, sender, after=after, history=history)
         self._connection: HttpConnection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._connection = connection = scope["state"]["connection"]
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        connection.watch_reader()
+        connection.begin_stream()
         limits = connection.server_state.limits
         if limits.reconnection_time is not None:
             connection.write(ServerSentEvent(retry=round(limits.reconnection_time * 1000), sep="\n").encode())
-        member = self._driver.join(self, self._room, self._sender, after=self._after, history=self._history)
+        member = self._join()
         try:
             while await connection.wait(receive, limits.keep_alive) and not connection.ending:
                 if connection.stalled():
@@ -61,9 +59,17 @@ class EventStream:
         """
         return all(self._connection.write(_encoded(frame)) for frame in frames)
 
+    def begin_replay(self) -> None:
+        """What is sent from now on may wait, however much it is."""
+        self._connection.begin_replay()
+
     def admit(self) -> None:
-        """What was sent up to now was a replay; from now on bound what may wait."""
+        """What was sent up to now was a replay; bound what may wait beside that."""
         self._connection.admit()
+
+    def when_read(self, go_on: Callable[[], None]) -> None:
+        """Call something, not at once, when most of what was written has been read."""
+        self._connection.when_read(go_on)
 
     def close(self, code: int, reason: str) -> None:
         """End the stream, for which it has no code, and drop the connection if that isn't read soon."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import inf
 from typing import Any
 
 from uvicorn import Config
@@ -12,22 +11,25 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from chatlab.live.connections import SILENT, Connections, never
+from chatlab.live.connections import SILENT, Backpressure, Connections, never
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_PIECE = 16 * 1024
+"""Bytes that are read between two looks at how many frames they were."""
 _MAX_REASON = 123
 """Bytes of a close frame's reason. Source: RFC 6455 §5.5."""
 
 
-class WebSocketConnection(WebSocketsSansIOProtocol):
+class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
     """The server's end of a WebSocket, which a slow or silent peer can't make wait.
 
     It writes past ASGI's `send`, which blocks while a reader doesn't read. The application finds it as
     `scope["state"]["connection"]`. While `mute` says so, Pings get no Pongs: a fault that somebody wants to
-    see.
+    see. `charge` is asked about frames that are no whole message, and tells whether to listen on.
     """
 
     mute: Callable[[], bool] = staticmethod(never)
+    charge: Callable[[int], bool] | None = None
 
     def __init__(self, config: Config, server_state: Connections, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
@@ -35,7 +37,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.close_timeout = server_state.limits.close_timeout
         self.logger = SILENT
         self.conn.logger = SILENT
-        self._max_waiting = inf
+        self._parts = 0
+        self._deaf = False
 
     async def run_asgi(self) -> None:
         self.scope["state"]["connection"] = self
@@ -51,14 +54,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def write(self, *frames: str | bytes) -> bool:
         """Send frames, if still open; False: too much waits for this reader already."""
         if self.open:
-            if self.transport.get_write_buffer_size() > self._max_waiting:
+            if self.transport.get_write_buffer_size() > self.max_waiting:
                 return False
             self.transport.write(_serialized(*frames))
         return True
-
-    def admit(self) -> None:
-        """What was sent up to now was a replay; from now on bound what may wait."""
-        self._max_waiting = self.transport.get_write_buffer_size() + self.server_state.limits.max_backlog
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame at once, and drop the connection if it isn't answered soon."""
@@ -75,19 +74,33 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     # What the network says
 
     def data_received(self, data: bytes) -> None:
-        if self.conn.parser_exc is not None:
-            return  # what follows a frame that failed the connection
-        super().data_received(data)
+        view = memoryview(data)
+        for start in range(0, len(data), _PIECE):
+            if self._deaf or self.conn.parser_exc is not None:
+                return  # what follows a flood, or a frame that failed the connection
+            super().data_received(bytes(view[start : start + _PIECE]))
+            if self._parts and self.charge is not None:
+                parts, self._parts = self._parts, 0
+                self._deaf = not self.charge(parts)
         if not self.handshake_initiated:  # the request came whole from the HTTP side, so it is no good
             self.transport.write(_BAD_REQUEST)
             self.transport.close()
-        elif self.transport.get_write_buffer_size() > self._max_waiting:  # pings whose pongs nobody reads
+        elif self.transport.get_write_buffer_size() > self.max_waiting:  # pings whose pongs nobody reads
             self.transport.abort()
 
     def eof_received(self) -> None:
         self._abort_soon()
 
+    def handle_cont(self, event: Frame) -> None:
+        self._parts += 1
+        super().handle_cont(event)
+
+    def handle_pong(self, event: Frame) -> None:
+        self._parts += 1
+        super().handle_pong(event)
+
     def handle_ping(self) -> None:
+        self._parts += 1
         if self.mute():
             self.conn.data_to_send()  # the Pong that the protocol has prepared
         else:

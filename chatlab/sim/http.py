@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from chatlab.dialects.base import Answer, HttpDialect, Request
 from chatlab.dialects.serving import STREAM_TYPE, encode_event
+from chatlab.hub import Bucket
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.connection import Connection, Door, Traffic
 from chatlab.sim.network import Client
@@ -108,7 +109,7 @@ class Session:
 class HttpConnection(Connection):
     """One connection of a session, which carries one exchange after the other.
 
-    `exchange` is the person's present one, and `serving` the server's.
+    `exchange` is the person's present one, and `serving` the server's. What it may is in `bucket`.
     """
 
     __slots__ = (
@@ -117,6 +118,7 @@ class HttpConnection(Connection):
         "_kept_until",
         "_standing",
         "alarm",
+        "bucket",
         "exchange",
         "serving",
         "session",
@@ -132,6 +134,7 @@ class HttpConnection(Connection):
         self.exchange: Exchange | None = None
         self.serving: Exchange | None = None
         self.alarm: Alarm | None = None  # the server's
+        self.bucket = Bucket()
 
     @property
     def idle(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol, assert_never
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
-from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
+from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply
 from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
 from chatlab.sim.connection import Connection
@@ -63,7 +63,7 @@ class Server:
         config = self.config
         presence = HubConfig().presence_limit if config.presence else 0
         limits = HubConfig(rate=config.rate, burst=config.burst, presence_limit=presence)
-        return Hub(limits, epoch=f"{self._epoch}", utc=partial(_date, self.environment))
+        return Hub(limits, MemoryLog(f"{self._epoch}", limits), utc=partial(_date, self.environment))
 
     # Coming and going
 
@@ -118,8 +118,7 @@ class Server:
     ) -> None:
         """Make a connection a member of a room."""
         latest = None if history is None else int(history)
-        now = self.environment.now
-        self.carry_out(self.hub.join(connection.number, room, sender, now, after=after, history=latest))
+        self.carry_out(self.hub.join(connection.number, room, sender, after=after, history=latest))
 
     def request(self, exchange: Exchange) -> None:
         """Take a request."""
@@ -186,9 +185,10 @@ class Server:
                 for member in output.members:
                     if (connection := connections.get(member)) is not None:
                         connection.reply(frame, size)
-            elif type(output) is Keep:
-                # The hub's own log is the history: `stop` empties it where a restart is to lose it.
+            elif type(output) is News:
                 self._service.wake(output.room)
+            elif type(output) is Behind:
+                self.carry_out(self.hub.go_on(output.member))
             elif type(output) is Expel:
                 connections.pop(output.member).dismiss(output.code, output.reason)
                 self.carry_out(self.hub.leave(output.member))
@@ -221,7 +221,7 @@ class Server:
         if self.guests is not None:
             self.guests.dismiss(code, reason)
         self.lives += 1
-        if not self.config.keep_history:
+        if not self.config.keep_history:  # Else the hub's log in memory is what a file is to a real one.
             self.hub = self._new_hub()
 
     def start(self) -> None:

@@ -13,9 +13,9 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from chatlab.dialects import serving
-from chatlab.dialects.base import Answer, Nack, Request
+from chatlab.dialects.base import Answer, Nack
 from chatlab.dialects.chatlab import decode_posted
-from chatlab.hub import Hub, Output, Replay
+from chatlab.hub import Hub, Output, Page
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
@@ -74,13 +74,13 @@ class Service:
             case ("GET", "/messages/poll"):
                 self._poll(exchange)
             case ("POST", "/messages"):
-                exchange.answer(self._post(exchange.request))
+                exchange.answer(self._post(exchange))
             case ("GET", "/stream"):
                 self._stream(exchange)
             case ("GET", "/csrf"):
                 exchange.answer(serving.token(self._token))
             case ("POST", "/typing"):
-                exchange.answer(self._typing(exchange.request))
+                exchange.answer(self._typing(exchange))
             case _:
                 exchange.answer(serving.problem(404, "there is nothing here"))
 
@@ -99,9 +99,10 @@ class Service:
         """As long as the embedded server's: 32 digits of a number, and 64 of its signature."""
         return f"{self._core.lives:032x}.{'0' * 64}"
 
-    def _post(self, request: Request) -> Answer:
+    def _post(self, exchange: Exchange) -> Answer:
+        request = exchange.request
         room, sender = request.query["room"], request.query["sender"]
-        refusal = self._refusal(request)
+        refusal = self._refusal(exchange)
         if refusal is not None:
             return refusal
         message = decode_posted(request.body.encode())
@@ -114,28 +115,30 @@ class Service:
         self._core.carry_out(outputs)
         return serving.accepted(message.client_id, message_id, new=bool(outputs))
 
-    def _typing(self, request: Request) -> Answer:
-        refusal = self._refusal(request)
+    def _typing(self, exchange: Exchange) -> Answer:
+        request = exchange.request
+        refusal = self._refusal(exchange)
         if refusal is not None:
             return refusal
         self._core.carry_out(self._core.hub.tell_typing(request.query["room"], request.query["sender"]))
         return Answer(204)
 
-    def _refusal(self, request: Request) -> Answer | None:
+    def _refusal(self, exchange: Exchange) -> Answer | None:
         """Return the answer to somebody who may not change anything."""
-        hub, query = self._core.hub, request.query
+        hub, request = self._core.hub, exchange.request
+        query = request.query
         if request.headers.get("x-csrf-token") != self._token:
             return serving.problem(403, serving.STALE_TOKEN)
         if (reason := hub.refusal(query["room"], query["sender"])) is not None:
             return serving.problem(400, reason)
-        delay = hub.delay(query["room"], query["sender"], self._core.environment.now)
+        delay = hub.delay(exchange.connection.bucket, None, self._core.environment.now)
         return serving.problem(429, serving.TOO_FAST, ceil(delay)) if delay else None
 
     # Who reads
 
     def _read(self, exchange: Exchange) -> None:
         if not self._refuse_room(exchange):
-            self._answer(exchange, self._replay(exchange))
+            self._answer(exchange, self._page(exchange))
 
     def _poll(self, exchange: Exchange) -> None:
         if self._refuse_room(exchange):
@@ -144,11 +147,11 @@ class Service:
         if query.get("after") == NOW:
             start = self._core.hub.read(query["room"], None, 0).start
             exchange.request = replace(exchange.request, query=query | {"after": start})
-        replay = self._replay(exchange)
+        page = self._page(exchange)
         most = self._core.config.max_hold
         hold = min(float(query.get("hold", most)), most)
-        if replay.messages or replay.gap or "after" not in query or hold <= 0:
-            self._answer(exchange, replay)
+        if page.messages or page.gap or "after" not in query or hold <= 0:
+            self._answer(exchange, page)
             return
         connection = exchange.connection
         self._held.setdefault(query["room"], {})[connection.number] = exchange
@@ -161,19 +164,18 @@ class Service:
             exchange.answer(serving.problem(400, reason))
         return reason is not None
 
-    def _replay(self, exchange: Exchange) -> Replay:
+    def _page(self, exchange: Exchange) -> Page:
         query = exchange.request.query
         history = int(query["history"]) if "history" in query else None
-        return self._core.hub.read(query["room"], query.get("after"), history)
+        limit = int(query["limit"]) if "limit" in query else None
+        return self._core.hub.read(query["room"], query.get("after"), history, limit)
 
-    def _answer(self, exchange: Exchange, replay: Replay, *, last: bool = False) -> None:
-        limit = exchange.request.query.get("limit")
+    def _answer(self, exchange: Exchange, page: Page, *, last: bool = False) -> None:
         exchange.read_at = self._core.environment.now
-        if replay.gap:
-            exchange.answer(serving.unknown_cursor(replay.start), last=last)
+        if page.gap:
+            exchange.answer(serving.unknown_cursor(page.start), last=last)
         else:
-            page = serving.page(replay.start, replay.messages, None if limit is None else int(limit))
-            exchange.answer(page, last=last)
+            exchange.answer(serving.page(page.start, page.messages, more=page.more), last=last)
 
     def wake(self, room: str) -> None:
         """Answer the polls that are held for news of a room, behind the answer to who has posted it."""
@@ -183,7 +185,7 @@ class Service:
     def _answer_held(self, room: str) -> None:
         for exchange in self._held.pop(room, {}).values():
             self._alarm(exchange.connection).set(inf)
-            self._answer(exchange, self._replay(exchange))
+            self._answer(exchange, self._page(exchange))
 
     def release(self, number: int | None = None) -> None:
         """Answer all polls that are held, as the server stops; or only the one of that connection."""
@@ -191,7 +193,7 @@ class Service:
         for exchange in held:
             if number in (None, exchange.connection.number):
                 self._let_go(exchange)
-                self._answer(exchange, self._replay(exchange), last=True)
+                self._answer(exchange, self._page(exchange), last=True)
 
     def _let_go(self, exchange: Exchange) -> None:
         room = exchange.request.query.get("room", "")
@@ -230,7 +232,7 @@ class Service:
             return
         if not exchange.begun:
             self._let_go(exchange)
-            self._answer(exchange, self._replay(exchange))
+            self._answer(exchange, self._page(exchange))
             return
         if not connection.path.trouble.mute:
             exchange.write(serving.KEEP_ALIVE)

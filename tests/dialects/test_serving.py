@@ -61,22 +61,20 @@ def test_A80_no_line_end_in_a_frame_forges_a_field(end: str) -> None:
     assert msgspec.json.decode(event.data) == {"type": "pong", "id": 7}
 
 
-@pytest.mark.parametrize(("limit", "count", "more"), [(None, 200, True), (3, 3, True), (999, 200, True)])
-def test_pages_are_bounded_and_say_so(limit: int | None, count: int, more: bool) -> None:
-    messages = [message(number) for number in range(1, 302)]
-    answer = serving.page("1-0", messages, limit)
+@pytest.mark.parametrize("more", [False, True])
+def test_pages_say_where_to_go_on_and_whether_there_is_more(more: bool) -> None:
+    messages = [message(number) for number in range(1, 4)]
+    answer = serving.page("1-0", messages, more=more)
     read = HTTP.page(answer)
     assert read is not None
-    assert (list(read.items), read.more) == (messages[:count], more)
-    assert answer.headers["chat-cursor"] == f"1-{count}"
-    assert serving.page("1-0", messages[:2]).headers == {"chat-cursor": "1-2"}
-    assert serving.page("1-5", []).headers == {"chat-cursor": "1-5"}
+    assert (list(read.items), read.more) == (messages, more)
+    assert answer.headers["chat-cursor"] == "1-3"
+    assert serving.page("1-5", [], more=False).headers == {"chat-cursor": "1-5"}
 
 
-def test_pages_of_large_messages_end_early_but_never_empty() -> None:
-    messages = [message(number, "x" * 60_000) for number in range(40)]
-    assert len(serving.page_of(messages, 200)) == serving.MAX_PAGE_SIZE // 60_000
-    assert len(serving.page_of([message(1, "x" * (serving.MAX_PAGE_SIZE + 1))], 200)) == 1
+def test_only_what_may_pass_is_refused_with_a_time_to_come_back() -> None:
+    assert serving.refused(Nack("a-1", 503, "full disk")).headers == {"retry-after": "2"}
+    assert serving.refused(Nack("a-1", 422, "no message")).headers == {}
 
 
 def test_every_answer_is_read_as_it_is_meant() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from chatlab.hub import HubConfig
-from chatlab.live.hub_driver import MAX_BATCH, TOO_SLOW, HubDriver, Posted, at_once
+from chatlab.hub import HubConfig, LogError, MemoryLog
+from chatlab.live.hub_driver import MAX_BATCH, TOO_SLOW, UNREADABLE, HubDriver, Posted, at_once
 from chatlab.messages import OutgoingMessage
 
 
@@ -21,6 +21,16 @@ class Notebook:
         self.writes: list[int] = []
         self.closed: list[tuple[int, str]] = []
         self.admitted_after = -1
+        self.go_on: Callable[[], None] | None = None
+
+    def when_read(self, go_on: Callable[[], None]) -> None:
+        self.go_on = go_on
+
+    def read(self) -> None:
+        """Read all, and get what comes then."""
+        while self.go_on is not None:
+            go_on, self.go_on = self.go_on, None
+            go_on()
 
     def write(self, *frames: str | bytes) -> bool:
         if len(self.frames) >= self.room:
@@ -28,6 +38,9 @@ class Notebook:
         self.frames += map(json.loads, frames)
         self.writes.append(len(frames))
         return True
+
+    def begin_replay(self) -> None:
+        self.admitted_after = -1
 
     def admit(self) -> None:
         self.admitted_after = len(self.frames)
@@ -77,6 +90,74 @@ def test_a_peer_is_admitted_after_its_replay() -> None:
     lobby.join("bob", bob)
     assert [frame["type"] for frame in bob.frames] == ["welcome", "message", "presence"]
     assert bob.admitted_after == 3
+
+
+def test_a_replay_comes_in_pages_as_it_is_read_and_then_the_news() -> None:
+    lobby = Lobby(turns=True, replay_size=3)
+    ada, bob = Notebook(), Notebook()
+    number = lobby.join("ada", ada)
+    for text in ("one", "two", "three"):
+        lobby.say(number, text)
+    lobby.join("bob", bob)
+    assert (bob.texts(), bob.admitted_after) == (["one"], 2)
+    lobby.say(number, "four")
+    lobby.end_turn()
+    assert (ada.texts()[-1], bob.texts()) == ("four", ["one"])
+    bob.read()
+    assert bob.texts() == ["one", "two", "three", "four"]
+    assert bob.admitted_after == len(bob.frames)
+    lobby.say(number, "five")
+    lobby.end_turn()
+    assert bob.texts() == ["one", "two", "three", "four", "five"]
+
+
+def test_who_leaves_within_a_replay_gets_no_more_of_it() -> None:
+    lobby = Lobby(replay_size=1)
+    number = lobby.join("ada", Notebook())
+    for text in ("one", "two", "three"):
+        lobby.say(number, text)
+    bob = Notebook()
+    lobby.driver.leave(lobby.join("bob", bob))
+    bob.read()
+    assert bob.texts() == ["one"]
+
+
+class Unreadable(MemoryLog):
+    """A log that can be read once only."""
+
+    reads = 1
+
+    def _read(self, *args: Any) -> Any:
+        self.reads -= 1
+        if self.reads < 0:
+            raise LogError("damaged")
+        return super()._read(*args)
+
+
+def test_whose_replay_can_not_be_read_is_told_so_and_nobody_else() -> None:
+    lobby = Lobby(replay_size=1)
+    ada, bob, eve = Notebook(), Notebook(), Notebook()
+    number = lobby.join("ada", ada)
+    log = lobby.driver.hub.log = Unreadable("e")
+    for text in ("one", "two"):
+        lobby.say(number, text)
+    log.reads = 1
+    lobby.join("bob", bob)
+    bob.read()
+    lobby.join("eve", eve)
+    assert bob.closed == eve.closed == [(1011, UNREADABLE)]
+    assert (bob.texts(), eve.texts(), ada.closed) == (["one"], [], [])
+    assert (lobby.driver.people, ada.gone()) == (1, ["bob"])
+
+
+def test_fragments_and_control_frames_are_charged_to_their_sender() -> None:
+    lobby = Lobby(rate=1.0, burst=10)
+    ada = Notebook()
+    number = lobby.join("ada", ada)
+    assert lobby.driver.charge(number, 10)
+    assert not lobby.driver.charge(number, 1)
+    assert [code for code, _ in ada.closed] == [1013]
+    assert not lobby.driver.charge(number, 1)
 
 
 def test_who_was_expelled_is_not_heard_any_more() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chatlab.hub import HubConfig
+from chatlab.hub import HubConfig, MemoryLog
 from chatlab.live.connections import Limits
 from chatlab.live.server import EmbeddedServer
 from tests.live.test_server import get, join, open_connections, raw, rest_of
@@ -93,13 +93,15 @@ async def test_a61_an_epoch_with_special_characters_makes_cursors_that_work() ->
 
 async def test_a78_reading_makes_no_rooms(server: EmbeddedServer) -> None:
     assert server._life
-    rooms = server._life.driver.hub._rooms
+    hub = server._life.driver.hub
     async with visit(server, room="nowhere") as ada:
         for path in ("/messages", "/messages/poll"):
             page = await ada.get(path)
             assert (page.json(), page.headers["Chat-Cursor"]) == ([], f"{server.epoch}-0")
         await ada.send(b"{}", "/typing")
-    assert not rooms
+    assert not hub._rooms
+    assert isinstance(hub.log, MemoryLog)
+    assert len(hub.log) == 0
 
 
 # Holding
@@ -232,23 +234,32 @@ async def test_an_abrupt_stop_breaks_a_poll(server: EmbeddedServer) -> None:
             await poll
 
 
-async def test_polls_look_again_when_the_history_fails(
-    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_history_that_can_not_be_read_or_written_is_no_mistake_of_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with (
-        EmbeddedServer(tmp_path / "chat.db", limits=Limits(max_hold=FOREVER)) as kept,
-        visit(kept) as ada,
-    ):
+    async with EmbeddedServer(tmp_path / "chat.db") as kept, visit(kept) as ada, join(kept, "bob") as bob:
         assert kept._life
         assert kept._life.store
-        ids = await ada.say("m0")
-        poll = asyncio.ensure_future(ada.poll(ids[0], hold=FOREVER))
-        await holding(kept, 1)
-        kept._life.store._connection.execute("ALTER TABLE messages RENAME TO lost")
-        kept._life.store._connection.execute("CREATE TABLE messages (room TEXT, number INTEGER)")
-        assert (await ada.post("m1")).status_code == 503
-        answer = await poll
-        assert answer.status_code == 410
+        await ada.say("m0")
+        await bob.until(text="m0")
+        run = kept._life.store._connection.execute
+        run("ALTER TABLE messages RENAME TO lost")
+        told = "the server can't read its history"
+        for path in ("/messages", "/messages/poll"):
+            answer = await ada.get(path)
+            assert (answer.status_code, answer.json()["error"]) == (503, told)
+            assert answer.headers["Retry-After"] == "2"
+        async with join(kept, "eve") as eve:
+            assert await eve.closed() == (1011, told)
+        async with listen(kept, "zoe") as zoe:
+            assert await zoe.ended()
+        refused = await ada.post("m1", client_id="c1")
+        assert (refused.status_code, refused.json()["client_id"]) == (503, "c1")
+        assert refused.headers["Retry-After"] == "2"
+        run("ALTER TABLE lost RENAME TO messages")
+        assert (await ada.post("m1", client_id="c1")).status_code == 201
+        await bob.until(text="m1")
+        assert len(caplog.records) == 3  # that it can't be read, can't be written, and can be written again
 
 
 async def test_a81_a_thousand_held_polls_wait_without_working_and_are_all_answered(

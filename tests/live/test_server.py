@@ -29,11 +29,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chatlab.cli import app
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
-from chatlab.hub import HubConfig, Room
+from chatlab.hub import HubConfig, MemoryLog
 from chatlab.live.connections import Limits
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.store import StoreError
 from chatlab.live.websocket_connection import WebSocketConnection
+from tests.live.watch import until
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something has failed."""
@@ -415,6 +416,65 @@ async def test_a27_a_peer_that_is_dead_is_found_by_pings_even_behind_a_full_buff
             await ada.until(type="presence", state="left")
 
 
+ONE = client_frame(1, b'{"type":"message","text":"one"}')
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"\x01\x80" + bytes(4) + (b"\x00\x80" + bytes(4)) * 100_000,
+        client_frame(9) * 100_000,
+        client_frame(10, b"x") * 100_000,
+        ONE * 100_000,
+    ],
+    ids=["empty fragments", "Pings", "Pongs", "messages"],
+)
+async def test_a81_a_flood_of_frames_costs_its_sender_the_connection_and_others_nothing(flood: bytes) -> None:
+    async with EmbeddedServer(limits=Limits(close_timeout=PATIENCE)) as server, join(server, "bob") as bob:
+        async with raw(server) as (reader, writer):
+            writer.write(handshake(server))
+            await reader.readuntil(b"presence")
+            connection: Any = server._life and list(server._life.connections.connections)[-1]
+            writer.write(flood)
+            data = b""
+            while b"slow down and come back" not in data:
+                data += await reader.read(65_536)
+            assert b"\x88" in data
+            assert len(connection.frames) < 10_000
+        await bob.until(type="presence", state="left")
+
+
+async def test_a81_parts_of_messages_are_no_flood(server: EmbeddedServer) -> None:
+    async with join(server) as ada:
+        for number in range(3):
+            text = f'{{"type":"message","text":"m{number}"}}'
+            await ada.connection.ping()
+            await ada.connection.send(iter(text))
+        for number in range(3):
+            await ada.until(text=f"m{number}")
+
+
+async def test_a81_an_answer_that_is_not_read_is_given_up(server: EmbeddedServer) -> None:
+    limits = Limits(keep_alive=0.1)
+    async with EmbeddedServer(limits=limits) as server, join(server) as ada:
+        for _ in range(120):
+            await ada.post("x" * 60_000)
+        with socket.socket() as lazy:
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lazy.connect(("127.0.0.1", server.port))
+            lazy.sendall(b"GET /messages?room=lobby HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+            await until(lambda: open_connections(server) == 2 and waiting(server))
+            await until(lambda: open_connections(server) == 1)
+        async with raw(server) as (reader, writer):  # one that does read, though slowly
+            for _ in range(2):
+                writer.write(b"GET /messages?room=lobby HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                left = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                while left:
+                    left -= len(await reader.read(min(left, 30_000)))
+                    await asyncio.sleep(0.005)
+
+
 async def test_a81_a_request_must_arrive_whole_in_time() -> None:
     beginnings = (
         b"",
@@ -482,6 +542,25 @@ async def test_a81_garbage_is_refused_at_once(
     async with raw(server) as (reader, writer):
         writer.write(request_bytes)
         assert (await rest_of(reader)).startswith(b"HTTP/1.1 4")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("path", ["/messages", "/messages/poll?room=lobby&after={epoch}-0", "/stream", "/"])
+@pytest.mark.parametrize("size", [b"F" * 5000, b"-1", b"zz", b"5\r\nhelloworld"], ids=lambda size: size[:9])
+async def test_a81_a_senseless_chunk_is_refused_without_a_word_in_the_log(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture, path: str, size: bytes
+) -> None:
+    caplog.set_level(logging.INFO)
+    target = path.format(epoch=server.epoch)
+    head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    for method in (b"POST", b"GET"):
+        for pieces in ([head + size + b"\r\n"], [head, size + b"\r\n"]):
+            async with raw(server) as (reader, writer):
+                for piece in pieces:
+                    writer.write(piece.replace(b"POST", method))
+                    await asyncio.sleep(0.01)
+                assert (await rest_of(reader)).startswith(b"HTTP/1.1 4")
+    await until(lambda: not open_connections(server))
     assert not caplog.records
 
 
@@ -688,7 +767,7 @@ async def test_a79_no_query_is_logged_or_echoed(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Room, "replay", broken)
+    monkeypatch.setattr(MemoryLog, "latest", broken)
     async with raw(server) as (reader, writer):
         writer.write(
             b"GET /messages?room=lobby&token=hunter2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -1078,25 +1157,30 @@ async def test_what_was_acked_outlives_sigkill_exactly_once_and_duplicates_are_k
         assert [message["client_id"] for message in await history_of(server)] == sent
 
 
-async def test_a_message_that_cannot_be_kept_is_not_acked_and_not_taken_for_known(tmp_path: Path) -> None:
+async def test_a_message_that_cannot_be_kept_is_refused_and_nothing_else_happens(tmp_path: Path) -> None:
     options = ("--port", "0", "--db", str(tmp_path / "chat.db"))
-    with served(*options, limit_file_size=512 * 1024) as (_, url):
+    with served(*options, limit_file_size=512 * 1024) as (process, url):
         server = at(url)
         acked: list[Frame] = []
         async with join(server, "bob") as bob, join(server) as ada:
-            with suppress(ConnectionClosed):
-                for number in range(100):
-                    await ada.send(type="message", text="x" * 60_000, client_id=f"c{number}")
-                    acked.append(await ada.until(type="message"))
-            assert await ada.closed() == await bob.closed() == (1011, "the server can't write its history")
+            nacks: list[Frame] = []
+            for number in range(100):
+                await ada.send(type="message", text="x" * 60_000, client_id=f"c{number}")
+                frame = await ada.until(client_id=f"c{number}")
+                (acked if frame["type"] == "message" else nacks).append(frame)
             assert 0 < len(acked) < 100
+            assert {(nack["status"], nack["reason"]) for nack in nacks} == {
+                (503, "the server can't write its history")
+            }
+            await ada.send(type="typing")
+            await bob.until(type="typing")
             assert [frame for frame in bob.seen if frame["type"] == "message"] == acked
-        async with join(server) as ada:  # it goes on, and still can't
-            await ada.until(type="presence", state="here")
-            await ada.send(type="message", text="x" * 60_000, client_id=f"c{len(acked)}")
-            assert (await ada.closed())[0] == 1011
+        process.terminate()
+        _, err = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
+        assert err.count("\n") < 5
+        assert "messages are refused until it can be written again" in err
     with served(*options) as (_, url):
         server = at(url)
         assert await history_of(server) == acked
         async with join(server, after=acked[-1]["id"]) as ada:
-            assert await resend(ada, [f"c{len(acked)}"]) == set()
+            assert await resend(ada, [nacks[0]["client_id"]]) == set()

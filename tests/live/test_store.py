@@ -1,12 +1,18 @@
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from chatlab.hub.log import OVERHEAD, LogLimits, MemoryLog, Page
 from chatlab.live.store import Store, StoreError
-from chatlab.messages import ChatMessage
+from chatlab.messages import ChatMessage, OutgoingMessage
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 123456, UTC)
 
@@ -16,48 +22,120 @@ def posted(number: int, **fields: Any) -> ChatMessage:
     return ChatMessage(id=f"e1-{number}", **given)
 
 
-def open_again(path: Path) -> Store:
-    return Store(path, "another epoch")
+def add(store: Store | MemoryLog, text: str = "hi", room: str = "a", **fields: Any) -> ChatMessage:
+    return store.append(room, "ada", OutgoingMessage(text, **fields), AT).message
 
 
-def test_what_was_kept_comes_back_as_it_was(tmp_path: Path) -> None:
+def all_of(store: Store, room: str = "a") -> list[ChatMessage]:
+    return list(store.latest(room, None).messages)
+
+
+def open_again(path: Path, **limits: Any) -> Store:
+    return Store(path, "another epoch", LogLimits(**limits))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "chat.db", "e1")
-    strange = [
-        posted(1, client_id="c-1"),
-        posted(2, text='"\0\r\n\u2028 😀 '),
-        posted(3, text="", data=b"\0\xff"),
-        posted(4, text="with data", data=b""),
-        posted(5, posted_at=None),
+    yield store
+    store.close()
+
+
+def test_what_was_kept_comes_back_as_it_was(store: Store, tmp_path: Path) -> None:
+    strange: list[dict[str, Any]] = [
+        {"client_id": "c-1"},
+        {"text": '"\0\r\n\u2028 😀 '},
+        {"text": "", "data": b"\0\xff"},
+        {"text": "with data", "data": b""},
     ]
-    for message in strange:
-        store.keep("a", message)
-    store.keep("räum '; --", posted(1))
+    kept = [add(store, **{"text": "m", **fields}) for fields in strange]
+    assert kept == [posted(number, **{"text": "m", **fields}) for number, fields in enumerate(strange, 1)]
+    kept.append(store.append("a", "ada", OutgoingMessage("timeless"), None).message)
+    add(store, "m1", "räum '; --")
     store.close()
     store = open_again(tmp_path / "chat.db")
     assert store.epoch == "e1"
-    assert sorted(store.rooms(latest=100)) == [("a", strange, 5), ("räum '; --", [posted(1)], 1)]
+    assert (all_of(store), all_of(store, "räum '; --")) == (kept, [posted(1)])
+    assert add(store).id == "e1-6"
     store.close()
 
 
-def test_only_the_latest_of_a_room_are_read_but_all_are_counted(tmp_path: Path) -> None:
-    store = Store(tmp_path / "chat.db", "e1")
-    for number in range(1, 11):
-        store.keep("a", posted(number))
-    assert list(store.rooms(latest=3)) == [("a", [posted(8), posted(9), posted(10)], 10)]
+def test_a_client_id_is_known_for_as_long_as_its_message_is_kept(store: Store, tmp_path: Path) -> None:
+    first = store.append("a", "ada", OutgoingMessage("one", client_id="c1"), AT)
+    assert first.new
+    store.close()
+    store = open_again(tmp_path / "chat.db", retain=2)
+    again = store.append("a", "ada", OutgoingMessage("other", client_id="c1"), None)
+    assert again == (first.message, False)
+    assert store.append("a", "bob", OutgoingMessage("one", client_id="c1"), AT).new
+    assert store.append("b", "ada", OutgoingMessage("one", client_id="c1"), AT).new
+    add(store)
+    assert store.append("a", "ada", OutgoingMessage("one", client_id="c1"), AT) == (
+        posted(4, text="one", client_id="c1"), True,
+    )  # fmt: skip
     store.close()
 
 
-def test_a_kept_message_is_on_the_disk_without_closing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "chat.db", "e1")
-    store.keep("a", posted(1))
+@settings(max_examples=30, deadline=None)
+@given(
+    sizes=st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 9)), max_size=20),
+    retain=st.integers(1, 8),
+    retain_size=st.integers(1, 20).map(lambda size: size + 3 * OVERHEAD),
+    limit=st.integers(1, 9),
+    restart=st.integers(0, 20),
+)
+def test_a_file_gives_its_readers_what_a_log_in_memory_would(
+    sizes: list[tuple[str, int]], retain: int, retain_size: int, limit: int, restart: int
+) -> None:
+    bounds = {"retain": retain, "retain_size": retain_size}
+    with TemporaryDirectory() as folder:
+        store = Store(f"{folder}/chat.db", "e", LogLimits(**bounds))
+        memory = MemoryLog("e", LogLimits(**bounds))
+        for index, (room, size) in enumerate(sizes):
+            if index == restart:
+                store.close()
+                store = open_again(Path(folder, "chat.db"), **bounds)
+            text, client_id = "é" * size, f"c{size}"
+            assert add(store, text, room, client_id=client_id) == add(memory, text, room, client_id=client_id)
+        for room in "ab":
+            for history in (None, 0, 3):
+                assert pages(store, room, history, limit) == pages(memory, room, history, limit)
+            for number in range(22):
+                assert plain(store.after(room, f"e-{number}")) == plain(memory.after(room, f"e-{number}"))
+        store.close()
+
+
+def plain(page: Page) -> tuple[str, list[ChatMessage], bool, bool]:
+    return page.start, list(page.messages), page.more, page.gap
+
+
+def pages(log: Store | MemoryLog, room: str, history: int | None, limit: int) -> list[Any]:
+    page = log.latest(room, history, limit)
+    told = [plain(page)]
+    while page.more:
+        page = log.after(room, page.end, limit)
+        told.append(plain(page))
+    return told
+
+
+def test_few_rooms_are_kept_in_mind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatlab.live.store.ROOMS", 2)
+    for room in ("a", "b", "c", "a"):
+        add(store, room, room)
+        store.latest("nowhere", None)
+    assert list(store._windows) == ["c", "a"]
+    assert [message.id for message in all_of(store)] == ["e1-1", "e1-2"]
+
+
+def test_a_kept_message_is_on_the_disk_without_closing(store: Store, tmp_path: Path) -> None:
+    add(store, "m1")
     for file in tmp_path.iterdir():  # what another process would find after this one was killed
         (tmp_path / "copy").mkdir(exist_ok=True)
         if file.is_file():
             (tmp_path / "copy" / file.name).write_bytes(file.read_bytes())
     copy = open_again(tmp_path / "copy" / "chat.db")
-    assert list(copy.rooms(latest=9)) == [("a", [posted(1)], 1)]
+    assert all_of(copy) == [posted(1)]
     copy.close()
-    store.close()
 
 
 def test_a_file_is_in_wal_mode_and_written_through(tmp_path: Path) -> None:
@@ -76,13 +154,23 @@ def test_a_second_server_is_refused_and_may_follow(tmp_path: Path) -> None:
     open_again(tmp_path / "chat.db").close()
 
 
-def test_the_same_number_is_not_kept_twice(tmp_path: Path) -> None:
-    store = Store(tmp_path / "chat.db", "e1")
-    store.keep("a", posted(1))
-    with pytest.raises(StoreError, match="UNIQUE"):
-        store.keep("a", posted(1, text="other"))
-    assert list(store.rooms(latest=9)) == [("a", [posted(1)], 1)]
-    store.close()
+def test_a_message_that_can_not_be_kept_undoes_nothing_else(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(store, "m1")
+    store._connection.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+    )
+    for _ in range(3):
+        with pytest.raises(StoreError, match=r"chat\.db fails: disk full"):
+            add(store, client_id="c1")
+    assert all_of(store) == [posted(1)]
+    store._connection.execute("DROP TRIGGER full")
+    assert add(store, "m2", client_id="c1") == posted(2, client_id="c1")
+    assert [record.getMessage().partition("chat.db ")[2] for record in caplog.records] == [
+        "fails: disk full; messages are refused until it can be written again",
+        "can be written again; 3 messages were refused",
+    ]
 
 
 def test_what_is_no_history_is_left_alone(tmp_path: Path) -> None:
@@ -110,10 +198,115 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         open_again(tmp_path / "chat.db")
 
 
-def test_a_damaged_row_is_an_error_not_a_crash(tmp_path: Path) -> None:
-    store = Store(tmp_path / "chat.db", "e1")
-    store.keep("a", posted(1))
-    store._connection.execute("UPDATE messages SET posted_at = 'yesterday'")
-    with pytest.raises(StoreError, match="Invalid RFC3339"):
-        list(store.rooms(latest=9))
+def test_a_file_of_an_earlier_version_gets_its_index(store: Store, tmp_path: Path) -> None:
+    add(store, client_id="c1")
+    store._connection.execute("DROP INDEX keys")
     store.close()
+    store = open_again(tmp_path / "chat.db")
+    assert not store.append("a", "ada", OutgoingMessage("hi", client_id="c1"), AT).new
+    store.close()
+
+
+def corrupt(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("damage", "left", "told"),
+    [
+        ("posted_at = 'yesterday'", {"posted_at": None}, "message 2 of the room 'a' has no posted_at"),
+        ("text = x'ff'", {"text": ""}, "message 2 of the room 'a' has no text"),
+        ("text = CAST(x'ff41' AS TEXT)", {"text": "\ufffdA"}, None),
+        ("data = 'some text'", {"data": None}, "message 2 of the room 'a' has no data"),
+        ("sender = x'00', client_id = x'00'", {"sender": "", "client_id": ""}, "no sender"),
+        ("id = 'x'", {}, None),
+    ],
+)
+def test_of_a_damaged_row_is_read_what_can_be_and_it_is_reported_once(
+    store: Store,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: str,
+    left: dict[str, Any],
+    told: str | None,
+) -> None:
+    for number in range(1, 4):
+        add(store, f"m{number}", client_id=f"c{number}")
+    store.close()
+    corrupt(tmp_path / "chat.db", f"UPDATE messages SET {damage} WHERE number = 2")
+    store = open_again(tmp_path / "chat.db")
+    expected = [posted(n, **{"client_id": f"c{n}", **(left if n == 2 else {})}) for n in (1, 2, 3)]
+    assert all_of(store) == all_of(store) == expected
+    reports = [record.getMessage() for record in caplog.records]
+    assert (told is None) == (reports == [])
+    for report in reports:
+        assert "recover | sqlite3" in report
+        assert told in report or "no client_id" in report  # type: ignore[operator]
+    assert len(reports) == len(set(reports))
+    store.close()
+
+
+@pytest.mark.parametrize("number", ["'x'", "-5", "0", "4611686018427387904", "2.5"])
+def test_a_row_without_a_number_is_left_out_and_reported(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, number: str
+) -> None:
+    for _ in range(3):
+        add(store)
+    store.close()
+    corrupt(tmp_path / "chat.db", f"UPDATE messages SET number = {number} WHERE number = 2")
+    store = open_again(tmp_path / "chat.db")
+    assert [message.id for message in all_of(store)] == ["e1-1", "e1-3"]
+    assert not store.latest("a", None).more
+    assert add(store).id == "e1-4"
+    (report,) = [record.getMessage() for record in caplog.records]
+    assert "1 messages of the room 'a' have no number, and are left out" in report
+    store.close()
+
+
+def test_a_reader_passes_over_rows_that_somebody_has_deleted(store: Store, tmp_path: Path) -> None:
+    for _ in range(9):
+        add(store)
+    store.close()
+    corrupt(tmp_path / "chat.db", "DELETE FROM messages WHERE number BETWEEN 2 AND 6")
+    store = open_again(tmp_path / "chat.db", retain=8)
+    assert [list(page[1]) for page in pages(store, "a", None, 2)] == [
+        [posted(7, text="hi"), posted(8, text="hi")], [posted(9, text="hi")],
+    ]  # fmt: skip
+    store.close()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM log", "UPDATE log SET epoch = x'ff'"])
+def test_a_file_without_its_epoch_begins_another_one(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, statement: str
+) -> None:
+    add(store)
+    store.close()
+    corrupt(tmp_path / "chat.db", statement)
+    for _ in range(2):
+        store = open_again(tmp_path / "chat.db")
+        assert [message.id for message in all_of(store)] == ["another epoch-1"]
+        assert store.after("a", "e1-1").gap
+        store.close()
+    assert ["has lost its epoch" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_damaged_page_is_an_error_that_says_what_to_do(store: Store, tmp_path: Path) -> None:
+    for _ in range(50):
+        add(store, "x" * 1000)
+    store.close()
+    damaged = bytearray((tmp_path / "chat.db").read_bytes())
+    damaged[4096 * 8 : 4096 * 12] = bytes(4096 * 4)
+    (tmp_path / "chat.db").write_bytes(damaged)
+    with pytest.raises(StoreError, match=r"\.recover \| sqlite3"):
+        all_of(open_again(tmp_path / "chat.db"))
+
+
+def test_what_can_not_be_read_is_not_reported_for_ever(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(100):
+        add(store)
+    store._connection.execute("UPDATE messages SET posted_at = 'yesterday'")
+    assert len(all_of(store)) == 100
+    assert len(caplog.records) == 20

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import msgspec
@@ -355,6 +356,26 @@ async def test_what_a_reader_says_meanwhile_waits_and_does_no_harm() -> None:
         await ada.say("hello")
         await reader.readuntil(b"hello")
         writer.close()
+        await alone(server)
+
+
+async def test_a81_what_comes_behind_an_open_stream_is_thrown_away(server: EmbeddedServer) -> None:
+    """A body, or further requests: nothing of it is kept, and the end of the connection is still seen."""
+    beginnings = (REQUEST, REQUEST.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"))
+    for beginning in beginnings:
+        async with raw(server) as (reader, writer):
+            writer.write(beginning)
+            await reader.readuntil(b"presence")
+            assert server._life
+            connection: Any = next(iter(server._life.connections.connections))
+            before = len(connection.conn.trailing_data[0])
+            for _ in range(200):
+                writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+                await writer.drain()
+            async with visit(server) as ada:
+                await ada.say("hello")
+            await reader.readuntil(b"hello")
+            assert len(connection.conn.trailing_data[0]) == before == 0
         await alone(server)
 
 

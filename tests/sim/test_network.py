@@ -498,7 +498,7 @@ def test_an_upgrade_that_is_being_worked_on_ends_with_the_server() -> None:
     pair.server.stop()
     pair.run(10)
     assert pair.person.seen == [(3 * D + 0.5 + D, Closed(1, UNANSWERED))]
-    assert not pair.server.hub.room("lobby").members
+    assert not pair.server.hub._rooms
 
 
 def test_what_was_asked_for_is_forgotten_once_it_is_granted() -> None:

@@ -15,7 +15,6 @@ from math import inf
 from random import Random
 from typing import Any, ClassVar
 
-import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -37,7 +36,7 @@ from chatlab.dialects.chatlab import (
     encode_message,
     stream_event,
 )
-from chatlab.hub import Expel, Hub, HubConfig, Keep, Output, Reply
+from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import (
     AnyConfig,
@@ -195,11 +194,8 @@ class World:
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.now = 0.0
-        self.hub = Hub(
-            HubConfig(retain=choices.retain or 10_000, rate=1e9),
-            epoch="e",
-            utc=lambda: datetime(2026, 11, 23, tzinfo=UTC),
-        )
+        config = HubConfig(retain=choices.retain or 10_000, rate=1e9, replay_size=4)
+        self.hub = Hub(config, MemoryLog("e", config), utc=lambda: datetime(2026, 11, 23, tzinfo=UTC))
         self.posts: list[ChatMessage] = []  # all that the hub ever kept
         self.accepted: list[str] = []
         self.ledger: dict[str, DeliveryState] = {}
@@ -211,11 +207,12 @@ class World:
         self.links: dict[int, Link] = {}
         self.ended: list[int] = []
         self.by_member: dict[int, Link] = {}
+        self.behind: set[int] = set()
         self.token_is_good = False
         self.refused: set[str] = set()  # for good: a server that refuses a message does so again
         self.dice = Random(0)
         self.machine: Machine = make_machine(self.config(), find_dialect("chatlab"), Random(0).random)
-        self.spread(self.hub.join(BOB, "lobby", "bob", 0.0))
+        self.spread(self.hub.join(BOB, "lobby", "bob"))
 
     def config(self) -> AnyConfig:
         """Return the settings of the machine."""
@@ -314,11 +311,7 @@ class World:
         link.member = self.members
         self.by_member[self.members] = link
         history = int(query["history"]) if "history" in query else None
-        self.spread(
-            self.hub.join(
-                self.members, query["room"], query["sender"], self.now, after=after, history=history
-            )
-        )
+        self.spread(self.hub.join(self.members, query["room"], query["sender"], after=after, history=history))
 
     def is_posted(self, message: OutgoingMessage) -> bool:
         return any((post.sender, post.client_id) == ("ada", message.client_id) for post in self.posts)
@@ -335,8 +328,10 @@ class World:
     def spread(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
             match output:
-                case Keep():
-                    self.posts.append(output.message)
+                case News():
+                    self.posts += self.hub.read(output.room, None, 1).messages
+                case Behind():
+                    self.behind.add(output.member)
                 case Reply():
                     for member in output.members:
                         if member in self.by_member:
@@ -387,10 +382,17 @@ class World:
         self.ended.append(number)
         if link.member is not None:
             del self.by_member[link.member]
+            self.behind.discard(link.member)
             self.hub.leave(link.member)
 
     def moves(self) -> list[Move]:
-        return [move for link in self.links.values() if not link.cut for move in link.moves()]
+        moves = [move for link in self.links.values() if not link.cut for move in link.moves()]
+        return moves + [partial(self.go_on, member) for member in sorted(self.behind)]
+
+    def go_on(self, member: int) -> None:
+        """Let the server send more of a replay."""
+        self.behind.discard(member)
+        self.spread(self.hub.go_on(member))
 
     def troubles(self) -> list[Move]:
         troubles: list[Move] = [self.break_down] if self.links else []
@@ -699,8 +701,8 @@ class Poll(Exchange):
         return super().moves()
 
     def news(self) -> bool:
-        replay = self.world.hub.read("lobby", self.effect.request.query.get("after"), 0)
-        return bool(replay.messages) or replay.gap
+        page = self.world.hub.read("lobby", self.effect.request.query.get("after"), 0)
+        return bool(page.messages) or page.gap
 
     def troubles(self) -> list[Move]:
         return super().troubles() + [partial(self.refuse, Answer(status)) for status in (204, 304, 408)]
@@ -708,16 +710,12 @@ class Poll(Exchange):
     def deal_with(self) -> None:
         query = self.effect.request.query
         after, history = query.get("after"), query.get("history")
-        replay = self.world.hub.read("lobby", after, None if history is None else int(history))
-        self.start = replay.start
-        if replay.gap:
-            self.answer = Answer(410, headers={"chat-cursor": replay.start})
-            return
-        page = replay.messages[:2]
-        headers = {"chat-cursor": page[-1].id if page else replay.start}
-        if len(page) < len(replay.messages):
-            headers["chat-more"] = "1"
-        self.answer = Answer(200, msgspec.json.encode(page), headers)
+        page = self.world.hub.read("lobby", after, None if history is None else int(history), 2)
+        self.start = page.start
+        if page.gap:
+            self.answer = serving.unknown_cursor(page.start)
+        else:
+            self.answer = serving.page(page.start, page.messages, more=page.more)
 
     def arrive(self) -> None:
         assert self.answer is not None

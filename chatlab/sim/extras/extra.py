@@ -57,7 +57,7 @@ class Extra(Life):
         link.served = self._served and (loss is None or now < loss.gone_at)
         if link.served:
             stage.server.admit(link)
-            stage.server.hub.join(link.number, stage.room(self.person), self.name, now, after=self._cursor)
+            stage.server.hub.join(link.number, stage.room(self.person), self.name, after=self._cursor)
         if loss is not None:
             link.be_ending(loss.at, loss.failure)
             if link.served:

@@ -1,0 +1,258 @@
+"""The history of a server's rooms, as the hub wants it of memory, a file or a database.
+
+A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one life of the log: a
+server that has lost its log starts another, and can so tell that a reader's cursor is from a log it no
+longer has.
+
+Of each room the log gives back the latest messages, as many as a `Window` holds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from chatlab.dialects.chatlab import PAGE_LIMIT
+from chatlab.errors import ChatError
+from chatlab.messages import ChatMessage, OutgoingMessage
+from chatlab.settings import Settings, Size
+
+OVERHEAD = 512
+"""Bytes that a message is taken to need beside its content."""
+MAX_PAGE_SIZE = 1024 * 1024
+"""Bytes of content after which a page gets no further message."""
+
+
+class LogError(ChatError):
+    """The history can't be read or written."""
+
+
+class LogLimits(Settings, frozen=True):
+    """How much of a log is kept for readers.
+
+    `retain` messages of a room, and `retain_size` bytes of them. A log in memory keeps `retain_total` bytes
+    of all rooms together: beyond that it forgets the rooms in which nothing was posted for the longest time.
+    """
+
+    retain: Size = 10_000
+    retain_size: Size = 64 * 1024 * 1024
+    retain_total: Size = 256 * 1024 * 1024
+
+
+class Page(Struct, frozen=True):
+    """Consecutive messages of a room: `start` is the cursor before them, and there are `more` behind them.
+
+    `gap`: what came after the reader's cursor is no longer there, so this is the beginning of what is.
+    """
+
+    start: str
+    messages: Sequence[ChatMessage]
+    more: bool = False
+    gap: bool = False
+
+    @property
+    def end(self) -> str:
+        """The cursor behind the messages."""
+        return self.messages[-1].id if self.messages else self.start
+
+
+class Appended(NamedTuple):
+    """A message in the log; not `new`: its sender had used that client id before, for this message."""
+
+    message: ChatMessage
+    new: bool
+
+
+class Log(ABC):
+    """A log of the messages of all rooms."""
+
+    epoch: str
+
+    @abstractmethod
+    def append(
+        self, room: str, sender: str, message: OutgoingMessage, posted_at: datetime | None
+    ) -> Appended:
+        """Add a message to a room, and return when it's safe; or return what the sender has posted with that
+        client id.
+
+        Errors: `LogError`; then the message isn't in the log.
+        """
+
+    def after(self, room: str, cursor: str, limit: int = PAGE_LIMIT, size: int = MAX_PAGE_SIZE) -> Page:
+        """Return the first messages behind a cursor, up to a number and a size; always one if there is any.
+
+        Errors: `LogError`.
+        """
+        first, count = self._span(room)
+        seen = _position(self.epoch, cursor)
+        gap = seen is None or not first <= seen <= count
+        return self._page(room, first if seen is None or gap else seen, count, limit, size, gap=gap)
+
+    def latest(
+        self, room: str, history: int | None, limit: int = PAGE_LIMIT, size: int = MAX_PAGE_SIZE
+    ) -> Page:
+        """Return the first of the latest `history` messages (None: all), as `after` does.
+
+        Errors: `LogError`.
+        """
+        first, count = self._span(room)
+        start = first if history is None else max(first, count - history)
+        return self._page(room, start, count, limit, size)
+
+    def _page(self, room: str, seen: int, count: int, limit: int, size: int, *, gap: bool = False) -> Page:
+        messages = self._read(room, seen, limit, size) if seen < count else ()
+        more = bool(messages) and messages[-1].id != self._id(count)
+        return Page(self._id(seen), messages, more, gap)
+
+    @abstractmethod
+    def _span(self, room: str) -> tuple[int, int]:
+        """Return how many of a room's messages are no longer kept, and how many there were in all."""
+
+    @abstractmethod
+    def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
+        """Return the messages behind number `seen`, `limit` of them or less: see `leading`."""
+
+    def _id(self, number: int) -> str:
+        return f"{self.epoch}-{number}"
+
+
+def _position(epoch: str, cursor: str) -> int | None:
+    """Return how many messages of the epoch a cursor has behind it; None: it isn't of this epoch."""
+    its, _, number = cursor.rpartition("-")
+    return (
+        int(number) if its == epoch and number.isascii() and number.isdigit() and len(number) < 19 else None
+    )
+
+
+def size_of(message: ChatMessage) -> int:
+    """Return the bytes that a message is taken to need."""
+    text = message.text
+    content = len(text) if text.isascii() else len(text.encode())
+    return content + len(message.data or b"") + OVERHEAD
+
+
+def leading(messages: Iterable[ChatMessage], size: int) -> list[ChatMessage]:
+    """Return the first messages, until their content is larger than `size`; always one if there is any."""
+    taken: list[ChatMessage] = []
+    for message in messages:
+        size -= len(message.text) + len(message.data or b"")
+        if size < 0 and taken:
+            break
+        taken.append(message)
+    return taken
+
+
+class Window:
+    """Which messages of a room are kept: those from `first + 1` to `count`, of `size` bytes together."""
+
+    __slots__ = ("_sizes", "count", "size")
+
+    def __init__(self, count: int, sizes: Iterable[int] = ()) -> None:
+        self._sizes = array("I", sizes)
+        self.count = count
+        self.size = sum(self._sizes)
+
+    @property
+    def first(self) -> int:
+        """How many messages are no longer kept."""
+        return self.count - len(self._sizes)
+
+    def add(self, size: int, limits: LogLimits) -> int:
+        """Count another message of `size` bytes; return how many at the beginning are no longer kept.
+
+        The latest is always kept.
+        """
+        self.count += 1
+        self._sizes.append(size)
+        self.size += size
+        dropped = max(0, len(self._sizes) - limits.retain)
+        self.size -= sum(self._sizes[:dropped])
+        while self.size > limits.retain_size and dropped < len(self._sizes) - 1:
+            self.size -= self._sizes[dropped]
+            dropped += 1
+        del self._sizes[:dropped]
+        return dropped
+
+
+class _Room:
+    """The end of a room's log in memory. `keys` finds what a sender has posted by its client id."""
+
+    __slots__ = ("keys", "messages", "window")
+
+    def __init__(self, count: int) -> None:
+        self.window = Window(count)
+        self.messages: list[ChatMessage] = []
+        self.keys: dict[tuple[str, str], ChatMessage] = {}
+
+    def drop(self, count: int) -> None:
+        """Forget the first `count` messages, and their ids unless a later one has the same."""
+        for old in self.messages[:count]:
+            key = old.sender, old.client_id
+            if self.keys.get(key) is old:
+                del self.keys[key]
+        del self.messages[:count]
+
+
+class MemoryLog(Log):
+    """A log that lives as long as its object."""
+
+    def __init__(self, epoch: str, limits: LogLimits | None = None) -> None:
+        self.epoch = epoch
+        self.size = 0
+        self._limits = limits or LogLimits()
+        self._rooms: dict[str, _Room] = {}
+        self._floor = 0
+
+    def __len__(self) -> int:
+        """How many rooms it has something of."""
+        return len(self._rooms)
+
+    def append(
+        self, room: str, sender: str, message: OutgoingMessage, posted_at: datetime | None
+    ) -> Appended:
+        there = self._rooms.pop(room, None) or _Room(self._floor)
+        self._rooms[room] = there  # behind those in which nothing was posted since
+        if message.client_id and (known := there.keys.get((sender, message.client_id))) is not None:
+            return Appended(known, new=False)
+        posted = ChatMessage(
+            id=f"{self.epoch}-{there.window.count + 1}",
+            sender=sender,
+            text=message.text,
+            client_id=message.client_id,
+            posted_at=posted_at,
+            data=message.data,
+        )
+        there.messages.append(posted)
+        if message.client_id:
+            there.keys[sender, message.client_id] = posted
+        before = there.window.size
+        dropped = there.window.add(size_of(posted), self._limits)
+        self.size += there.window.size - before
+        there.drop(dropped)
+        while self.size > self._limits.retain_total and len(self._rooms) > 1:
+            self._forget_room()
+        return Appended(posted, new=True)
+
+    def _forget_room(self) -> None:
+        """Forget the room in which nothing was posted for the longest time.
+
+        No id is given twice: rooms that begin now, or begin again, count on from where any forgotten one was.
+        """
+        name = next(iter(self._rooms))
+        window = self._rooms.pop(name).window
+        self.size -= window.size
+        self._floor = max(self._floor, window.count)
+
+    def _span(self, room: str) -> tuple[int, int]:
+        there = self._rooms.get(room)
+        return (there.window.first, there.window.count) if there else (self._floor, self._floor)
+
+    def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
+        there = self._rooms[room]
+        start = seen - there.window.first
+        return leading(there.messages[start : start + limit], size)
