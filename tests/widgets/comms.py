@@ -7,8 +7,9 @@ from typing import Any
 from comm.base_comm import BaseComm
 
 Message = dict[str, Any]
-PATIENCE = 30.0
-"""Seconds until a condition that never comes fails a test."""
+PATIENCE = 120.0
+"""Seconds until a condition that never comes fails a test: many, since a plot of 1 s takes 10 s beside other
+work."""
 
 
 class RecordingComm(BaseComm):

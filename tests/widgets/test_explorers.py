@@ -224,7 +224,7 @@ def test_what_is_wrong_is_said_and_the_plot_stays() -> None:
 
 
 def test_a_saved_notebook_shows_question_plot_and_words() -> None:
-    bundle = explore_polling()._repr_mimebundle_()
+    bundle = answered(explore_polling())._repr_mimebundle_()
     assert bundle["text/plain"].startswith("What does it cost to be quick?\nAt 0.2 messages")
     assert bundle["image/png"].startswith("iVBOR")
     assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -263,10 +263,16 @@ def finished(explorer: Any) -> Any:
 def test_a_herd_is_simulated_on_demand_with_progress() -> None:
     explorer = small_herd()
     seen: list[float] = []
-    explorer.progress.observe(lambda change: seen.append(change["new"]), "value")
+    disabled: set[bool] = set()
+
+    def note(change: Any) -> None:
+        seen.append(change["new"])
+        disabled.add(explorer.simulate_button.disabled)
+
+    explorer.progress.observe(note, "value")
     explorer.simulate_button.click()
-    assert explorer.simulate_button.disabled
     finished(explorer)
+    assert disabled == {True}, "as long as it ran, however soon it ended"
     assert explorer.words.value.startswith("1,000 people with seed: ")
     assert seen == [*sorted(seen[:-1]), 0.0]
     assert len(seen) > 20
