@@ -23,10 +23,14 @@ class ConnectError(ChatError):
 
 
 class ChatSendError(ChatError):
-    """The server refused a message; `status` is its HTTP status, or the nearest one on a WebSocket."""
+    """The server refused a message; `status` is its HTTP status, or the nearest one on a WebSocket.
+
+    It is 0 where no server has said anything, and the message came to nothing for another reason.
+    """
 
     def __init__(self, status: int, reason: str = "") -> None:
-        super().__init__(f"the server refused the message ({status}){': ' + reason if reason else ''}")
+        what = f"the server refused the message ({status})" if status else "the message was not accepted"
+        super().__init__(f"{what}{': ' + reason if reason else ''}")
         self.status = status
         self.reason = reason
 

@@ -23,15 +23,16 @@ def test_connect_error_holds_what_decided_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "text"),
+    ("status", "reason", "text"),
     [
-        ("", "the server refused the message (413)"),
-        ("too long", "the server refused the message (413): too long"),
+        (413, "", "the server refused the message (413)"),
+        (413, "too long", "the server refused the message (413): too long"),
+        (0, "no token", "the message was not accepted: no token"),
     ],
 )
-def test_send_error_holds_the_status(reason: str, text: str) -> None:
-    error = ChatSendError(413, reason)
-    assert (str(error), error.status, error.reason) == (text, 413, reason)
+def test_send_error_holds_the_status(status: int, reason: str, text: str) -> None:
+    error = ChatSendError(status, reason)
+    assert (str(error), error.status, error.reason) == (text, status, reason)
 
 
 def test_try_again_holds_when() -> None:

@@ -20,6 +20,7 @@ from chatlab.settings import (
     SSEConfig,
     TransportConfig,
     WebSocketConfig,
+    check_url,
 )
 from chatlab.text import quoted
 
@@ -91,6 +92,9 @@ def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
     if kind not in KINDS:
         raise SettingsError(f"transport: there is no {quoted(kind)}; choose one of {', '.join(TITLES)}")
     config = KINDS[kind].config
+    scheme = url.partition("://")[0].lower()
+    if scheme in _COUNTERPARTS:  # What is wrong is said of the address that was given.
+        check_url(config.__name__, url, ("ws", "wss") if scheme.startswith("ws") else ("http", "https"))
     return config(**_known(config, settings) | {"url": KINDS[kind].address(url)})
 
 

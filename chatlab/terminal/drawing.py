@@ -20,6 +20,8 @@ EXCERPT = 60
 """Characters of a message that are shown again when it's delivered late."""
 NARROWEST = 20
 """Columns that a text gets at least."""
+SHORTEST_NAME = 6
+"""Columns that a name may have on the narrowest terminal."""
 WIDEST_NAMES = 16
 """Columns up to which names are made equally wide."""
 
@@ -70,7 +72,7 @@ class Artist:
         return drawn
 
     def _drawn(self, line: Line, columns: int) -> StyleAndTextTuples:
-        head = self._head(line)
+        head = self._head(line, columns)
         indent = sum(get_cwidth(text) for _, text in head)
         style = f"class:{line.kind}" if line.kind in ("notice", "warning") else ""
         first, *others = wrapped(line.text, columns - indent)
@@ -81,7 +83,7 @@ class Artist:
             drawn += [("class:lost", f"{' ' * indent}{row}\n") for row in rows]
         return drawn
 
-    def _head(self, line: Line) -> list[tuple[str, str]]:
+    def _head(self, line: Line, columns: int) -> list[tuple[str, str]]:
         """What stands before a text, and what no text can feign, since all its rows are indented."""
         if line.kind in _BULLETS:
             style = line.kind if line.kind == "warning" else "notice"
@@ -90,12 +92,17 @@ class Artist:
         mark = (f"class:{colour}", f"{line.mark:2} ")
         if line.kind not in ("message", "accepted"):
             return [mark]
-        width = get_cwidth(line.name)
+        time = f"{clock(line.at)}  "
+        room = max(columns - NARROWEST - len(time) - 5, SHORTEST_NAME)
+        shown = line.name
+        while get_cwidth(shown) > room:
+            shown = cut(shown, len(shown) - 1)
+        width = get_cwidth(shown)
         self._names = max(self._names, min(width, WIDEST_NAMES))
         other = f"name{crc32(line.name.encode()) % len(_NAMES)}"
-        name = line.name + " " * (max(0, self._names - width) + 2)
+        name = shown + " " * (max(0, min(self._names, room) - width) + 2)
         whose = "own" if line.kind == "accepted" else other
-        return [mark, ("class:time", f"{clock(line.at)}  "), (f"class:{whose}", name)]
+        return [mark, ("class:time", time), (f"class:{whose}", name)]
 
 
 def bar(standing: Standing) -> StyleAndTextTuples:

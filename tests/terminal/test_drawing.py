@@ -1,5 +1,6 @@
 from typing import get_args, get_type_hints
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -46,6 +47,17 @@ def test_texts_stand_beside_each_other_though_names_differ() -> None:
         artist.draw([Line("message", "text", "barbara"), Line("message", "text", "日本")], 80)
     ).split("\n")
     assert get_cwidth(first) == get_cwidth(second)
+
+
+@pytest.mark.parametrize("name", ["n" * 99, "日本" * 20, f"eve{' ' * 20}12:00:00  bob  I pay"])
+@pytest.mark.parametrize("columns", [41, 46, 80])
+def test_A75_no_name_fills_a_row_so_that_its_rest_begins_another(name: str, columns: int) -> None:
+    artist = Artist()
+    for kind in ("message", "accepted"):
+        line = Line(kind, "word " * 30, name, state=DeliveryState.QUEUED)
+        rows = plain(artist.draw([line, Line("message", "text", "ada")], columns)).splitlines()
+        assert max(map(get_cwidth, rows)) <= columns
+        assert line.name[:2] in rows[0]
 
 
 def test_a_lost_message_says_why() -> None:

@@ -126,12 +126,24 @@ def test_a_number_that_cannot_be_is_reported_with_what_can(name: str, wrong: flo
 
 @pytest.mark.parametrize("kind", ["websocket", "sse", "long_polling", "short_polling", "fallback"])
 @pytest.mark.parametrize(
-    "url", ["ws://[::1/ws", "http://[::1", "http://[v6]/", "//", "", "http://h:99999", "nonsense"]
+    "url",
+    [
+        "http://",
+        "ws://",
+        "http://h/ x",
+        "ws://[::1/ws",
+        "http://[::1",
+        "http://[v6]/",
+        "//",
+        "",
+        "http://h:99999",
+        "nonsense",
+    ],
 )
 def test_an_address_that_is_none_is_reported_for_every_transport(kind: str, url: str) -> None:
     form = SettingsForm(WebSocketConfig(url="ws://h"))
     form.transport.value, form.url.value = kind, url
-    with pytest.raises(SettingsError, match=r"^URL: give a URL that "):
+    with pytest.raises(SettingsError, match=rf"^URL: give a URL that .*, got '{re.escape(url)}'$"):
         form.config()
 
 
