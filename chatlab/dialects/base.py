@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from chatlab.errors import SettingsError
 from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
@@ -50,15 +50,15 @@ class Nack(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", 
 
 
 class ServerPing(Struct, frozen=True, gc=False, tag_field="type", tag="ping"):
-    """The server wants a sign of life."""
+    """The server wants a sign of life; the answer has the same `id`, if there is one."""
 
-    id: int
+    id: int | UnsetType = UNSET
 
 
 class ServerPong(Struct, frozen=True, gc=False, tag_field="type", tag="pong"):
     """The server answers the client's ping."""
 
-    id: int
+    id: int | UnsetType = UNSET
 
 
 class Unreadable(Struct, frozen=True, gc=False):
@@ -283,9 +283,9 @@ class Dialect:
         """Return the frame of a heartbeat in JSON."""
         return f'{{"type":"ping","id":{id}}}'
 
-    def pong(self, id: int) -> str:
-        """Return the frame that answers a server's heartbeat."""
-        return f'{{"type":"pong","id":{id}}}'
+    def pong(self, id: int | None) -> str:
+        """Return the frame that answers a server's heartbeat; None: it had no id."""
+        return '{"type":"pong"}' if id is None else f'{{"type":"pong","id":{id}}}'
 
     def is_echo(self, sent: OutgoingMessage, came: ChatMessage) -> bool:
         """Whether a message that came, by the own name and client id, is the one that was sent.

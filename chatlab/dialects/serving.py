@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -22,6 +22,9 @@ TOO_FAST = "you post too fast; slow down"
 TOO_MANY = "the server has too many connections; come back later"
 RETRY_AFTER = 2
 """Seconds after which a client may come back when there are too many, or a message can't be kept."""
+
+PLACES = frozenset({"after", "history", "hold"})
+"""Parameters of a poll of which every client gives one, except the original document's."""
 
 _encode = msgspec.json.Encoder().encode
 _LINE_END = re.compile(r"[\r\n]")
@@ -64,6 +67,13 @@ def encode_event(frame: str | bytes) -> bytes:
 def encode_retry(reconnection_time: float) -> bytes:
     """Return the bytes that tell a stream's reader its reconnection time, in seconds."""
     return f"retry: {round(reconnection_time * 1000)}\n\n".encode()
+
+
+def asks_for_news(query: Collection[str]) -> bool:
+    """Whether a held poll with these parameters is to get only what comes after it, as the original
+    document's `longPoll` must: it never says what it has, so any answer at once would come again and again.
+    """
+    return PLACES.isdisjoint(query)
 
 
 def page(start: str, messages: Sequence[ChatMessage], *, more: bool) -> Answer:

@@ -16,11 +16,13 @@ that there is more already. A cursor that the server doesn't know is answered wi
 missed something (a resync), and asks again after the `Chat-Cursor` of that answer for all there are.
 
 `/messages/poll` answers at once when there is something new, or no `after`, so that every reader has a cursor
-before it waits. Else it holds the request for up to `hold` seconds (`Limits.max_hold` at most, and where it
-isn't given), and then answers with an empty list, as it does at once when the server stops.
+before it waits; with neither `after`, `history` nor `hold`, only what comes from now on is new. Else it holds
+the request for up to `hold` seconds (`Limits.max_hold` at most, and where it isn't given), and then answers
+with an empty list, as it does at once when the server stops.
 
 A stream is a member of the room, as a WebSocket is. Its events have the frame's type as `event`, the frame as
-`data`, and a message's id as `id`; `Last-Event-ID` takes the place of `after`. Bytes of a message are base64.
+`data`, and as `id` a message's id, or the welcome's cursor; `Last-Event-ID` takes the place of `after`. Bytes
+of a message are base64.
 
 A message is in the history before its POST is answered. `{"type":"ack","client_id":…,"id":…}` tells its id in
 the log: for one with the `client_id` of an earlier one of the same sender, that one's. If the earlier one has
@@ -154,6 +156,8 @@ class Service:
         room = self._room(query)
         after, history, limit = query.get("after"), count_of(query, "history"), count_of(query, "limit")
         hold, most = seconds_of(query, "hold"), self._limits.max_hold
+        if serving.asks_for_news(query):
+            after = self._read(room, None, 0, None).start
         clock = asyncio.get_running_loop().time
         deadline = clock() + (most if hold is None else min(hold, most))
         connection: HttpConnection = request.scope["state"]["connection"]

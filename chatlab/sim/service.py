@@ -22,9 +22,6 @@ from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http import Exchange, HttpConnection
 
-NOW = "now"
-"""The cursor of a poll that has none, as the seed's: it is told of what comes while it is held, no more."""
-
 
 class Core(Protocol):
     """The part of the server that the service needs."""
@@ -144,9 +141,9 @@ class Service:
         if self._refuse_room(exchange):
             return
         query = exchange.request.query
-        if query.get("after") == NOW:
-            start = self._core.hub.read(query["room"], None, 0).start
-            exchange.request = replace(exchange.request, query=query | {"after": start})
+        if serving.asks_for_news(query):
+            query = query | {"after": self._core.hub.read(query["room"], None, 0).start}
+            exchange.request = replace(exchange.request, query=query)
         page = self._page(exchange)
         most = self._core.config.max_hold
         hold = min(float(query.get("hold", most)), most)

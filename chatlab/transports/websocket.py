@@ -57,6 +57,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import assert_never
 
+from msgspec import UNSET
+
 from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 from chatlab.settings import WebSocketConfig
@@ -391,12 +393,13 @@ class WebSocketMachine:
             if isinstance(item, ChatMessage):  # Looked for first, as it comes most often.
                 self._ledger.read(item, out)
             elif isinstance(item, ServerPong):
-                if state.heartbeat is not None:
+                if state.heartbeat is not None and item.id is not UNSET:
                     self._measure(state.heartbeat, item.id, now)
             elif isinstance(item, ServerPing):
                 if now - state.answered_at >= PONG_GAP:
                     state.answered_at = now
-                    out.append(Send(state.link, self._dialect.pong(item.id)))
+                    pong = self._dialect.pong(None if item.id is UNSET else item.id)
+                    out.append(Send(state.link, pong))
             else:
                 self._ledger.read(item, out)
         self._flush(state.link, out)

@@ -78,6 +78,7 @@ def test_client_frames() -> None:
         ),
         (DIALECT.ping(3), {"type": "ping", "id": 3}, ServerPing(3)),
         (DIALECT.pong(3), {"type": "pong", "id": 3}, ServerPong(3)),
+        (DIALECT.pong(None), {"type": "pong"}, ServerPong()),
         (DIALECT.typing(SOCKET) or "", {"type": "typing"}, ClientTyping()),
     ]
     for frame, plain, meaning in frames:
@@ -119,6 +120,7 @@ def test_largest_legal_message_fits_the_largest_frame() -> None:
         ('{"type":"ack","client_id":"c1"}', Ack("c1")),
         ('{"type":"nack","client_id":"c1","status":413,"reason":"big"}', Nack("c1", 413, "big")),
         ('{"type":"ping","id":1}', ServerPing(1)),
+        ('{"type":"ping"}', ServerPing()),
         ('{"type":"pong","id":1}', ServerPong(1)),
         ('{"type":"typing","sender":"bob"}', ChatEvent("typing", sender="bob", payload={"sender": "bob"})),
         ('{"type":"presence","state":"here"}', ChatEvent("presence", payload={"state": "here"})),
@@ -300,7 +302,8 @@ def test_A80_a_frame_is_an_event_in_one_line_with_an_id_only_where_it_is_a_messa
     assert stream_event(encode_message(binary)) == ("message", encode_frame(binary), "e-2")
     assert DIALECT.http.event(*stream_event(encode_message(binary))) == (binary,)
     assert stream_event('{"type":"pong","id":7}') == ("pong", '{"type":"pong","id":7}', "")
-    assert stream_event('{"type":"welcome","cursor":"e-1"}')[2] == ""
+    assert stream_event('{"type":"welcome","cursor":"e-1"}')[2] == "e-1"
+    assert stream_event('{"type":"welcome"}')[2] == ""
 
 
 # The client's half over HTTP

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sse_starlette.event import ServerSentEvent
 
 from chatlab.dialects import serving
-from chatlab.dialects.base import Ack, Nack, Welcome
+from chatlab.dialects.base import Ack, Nack, ServerPong, Welcome
 from chatlab.dialects.chatlab import ChatlabHttp, encode_frame, encode_message
 from chatlab.messages import ChatMessage
 from chatlab.transports.eventstream import EventStreamParser
@@ -39,13 +39,24 @@ def test_events_are_those_of_another_encoder_and_say_one_thing(text: str, data: 
 
 
 def test_events_without_an_id_leave_the_readers_cursor_alone() -> None:
-    frame = encode_frame(Welcome(cursor="1-0"))
-    assert serving.encode_event(frame) == ServerSentEvent(frame, event="welcome", sep="\n").encode()
+    frame = encode_frame(ServerPong(7))
+    assert serving.encode_event(frame) == ServerSentEvent(frame, event="pong", sep="\n").encode()
     [event] = EventStreamParser(last_event_id="1-7").feed(serving.encode_event(frame))
     assert event.last_event_id == "1-7"
     parser = EventStreamParser()
     assert parser.feed(serving.encode_retry(2.5) + serving.KEEP_ALIVE) == []
     assert parser.reconnection_time == 2.5
+
+
+def test_a_reader_without_a_message_comes_back_after_the_welcomes_cursor() -> None:
+    [event] = EventStreamParser().feed(serving.encode_event(encode_frame(Welcome(cursor="1-7"))))
+    assert event.last_event_id == "1-7"
+
+
+def test_only_who_gives_no_place_asks_for_news() -> None:
+    assert serving.asks_for_news({"room": "lobby", "sender": "ada", "limit": "9"})
+    for name in ("after", "history", "hold"):
+        assert not serving.asks_for_news({"room": "lobby", name: ""})
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\n"])

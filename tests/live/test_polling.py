@@ -44,7 +44,7 @@ async def test_a_page_that_was_cut_says_that_there_is_more(server: EmbeddedServe
     async with visit(server) as ada:
         ids = await ada.say(*(f"m{number}" for number in range(5)))
         for path in ("/messages", "/messages/poll"):
-            cut = await ada.get(path, limit=3)
+            cut = await ada.get(path, limit=3, hold=0)
             assert [message["id"] for message in cut.json()] == ids[:3]
             assert (cut.headers["Chat-Cursor"], cut.headers["Chat-More"]) == (ids[2], "1")
             rest = await ada.get(path, limit=2, after=ids[2])
@@ -96,7 +96,7 @@ async def test_a78_reading_makes_no_rooms(server: EmbeddedServer) -> None:
     hub = server._life.driver.hub
     async with visit(server, room="nowhere") as ada:
         for path in ("/messages", "/messages/poll"):
-            page = await ada.get(path)
+            page = await ada.get(path, hold=0)
             assert (page.json(), page.headers["Chat-Cursor"]) == ([], f"{server.epoch}-0")
         await ada.send(b"{}", "/typing")
     assert not hub._rooms
@@ -105,6 +105,16 @@ async def test_a78_reading_makes_no_rooms(server: EmbeddedServer) -> None:
 
 
 # Holding
+
+
+async def test_a_poll_that_says_nothing_of_its_place_waits_for_news(server: EmbeddedServer) -> None:
+    """The original document's `longPoll`, which would get the same messages again and again."""
+    async with visit(server) as ada:
+        await ada.say("old")
+        poll = asyncio.ensure_future(ada.get("/messages/poll"))
+        await holding(server, 1)
+        await ada.say("new")
+        assert [message["text"] for message in (await poll).json()] == ["new"]
 
 
 async def test_a_poll_is_answered_at_once_when_there_is_something_or_no_cursor(

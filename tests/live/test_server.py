@@ -283,6 +283,8 @@ async def test_a_ping_is_answered(server: EmbeddedServer) -> None:
     async with join(server) as ada:
         await ada.send(type="ping", id=7)
         assert await ada.until(type="pong") == {"type": "pong", "id": 7}
+        await ada.send(type="ping")  # as the original document's
+        assert await ada.until(type="pong") == {"type": "pong"}
 
 
 async def test_a81_who_sends_too_fast_is_told_to_come_back() -> None:

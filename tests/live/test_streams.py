@@ -59,19 +59,19 @@ async def test_a_stream_begins_with_a_welcome_and_the_replay_and_goes_on_live(se
             assert await stream.frame() == {"type": "presence", "state": "here", "people": ["eve"]}
             ids += await ada.say("m3")
             assert (await stream.frame())["id"] == ids[3]
-            assert stream.raw.startswith(b"event: welcome\ndata: ")
+            assert stream.raw.startswith(f"id: {ids[0]}\nevent: welcome\ndata: ".encode())
             assert b"retry:" not in stream.raw
     await alone(server)
 
 
-async def test_only_messages_have_ids_and_their_frames_are_those_of_a_websocket(
+async def test_the_welcome_and_messages_have_ids_and_their_frames_are_those_of_a_websocket(
     server: EmbeddedServer,
 ) -> None:
     async with listen(server) as stream, join(server, "bob") as bob, visit(server) as ada:
         await ada.post("hé\u2028", client_id="c1")
         echo = await bob.until(type="message")
         assert await stream.until(type="message") == echo
-        assert stream.raw.count(b"id: ") == 1
+        assert stream.raw.count(b"id: ") == 2
         assert f"id: {echo['id']}\n".encode() in stream.raw
         assert stream.parser.last_event_id == echo["id"]
 
@@ -103,7 +103,7 @@ async def test_keep_alives_are_comments_and_a_reconnection_time_is_told_where_on
     limits = Limits(keep_alive=0.01, reconnection_time=1.5)
     async with EmbeddedServer(limits=limits) as server, listen(server) as stream:
         await stream.bytes(b": \n\n", times=3)
-        assert stream.raw.startswith(b"retry: 1500\n\nevent: welcome\n")
+        assert stream.raw.startswith(f"retry: 1500\n\nid: {server.epoch}-0\nevent: welcome\n".encode())
         assert stream.parser.reconnection_time == 1.5
         assert [event.type for event in stream.events] == ["welcome", "presence"]
 
@@ -340,7 +340,7 @@ async def test_a11_a_reader_that_resets_leaves(server: EmbeddedServer) -> None:
 async def test_an_http_1_0_reader_gets_it_without_chunks(server: EmbeddedServer) -> None:
     async with raw(server) as (reader, writer):
         writer.write(b"GET /stream?room=lobby&sender=raw HTTP/1.0\r\nHost: localhost\r\n\r\n")
-        assert (await reader.readuntil(b"\r\n\r\nevent: welcome\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert (await reader.readuntil(b"\nevent: welcome\n")).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_what_a_reader_says_meanwhile_waits_and_does_no_harm() -> None:

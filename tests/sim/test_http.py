@@ -302,7 +302,7 @@ def test_a_stream_comes_event_by_event_and_shows_life() -> None:
     opened, retry, welcome = world.run(3.0)
     assert opened == (4 * D, Opened(1, "text/event-stream; charset=utf-8"))
     assert retry == (4 * D, ReceivedBytes(1, b"retry: 2000\n\n"))
-    data = b'event: welcome\ndata: {"type":"welcome","cursor":"1-0"}\n\n'
+    data = b'id: 1-0\nevent: welcome\ndata: {"type":"welcome","cursor":"1-0"}\n\n'
     assert welcome == (4 * D, ReceivedBytes(1, data))
     size = STREAM_HEAD_SIZE + chunk_size(b"retry: 2000\n\n") + chunk_size(data)
     assert world.network.bytes_down == size
@@ -323,7 +323,9 @@ def test_a_stream_goes_on_after_the_last_event() -> None:
 
 def test_a_proxy_holds_a_stream_back_until_there_is_enough() -> None:
     world = World().token()
-    head = STREAM_HEAD_SIZE + chunk_size(b'event: welcome\ndata: {"type":"welcome","cursor":"1-0"}\n\n')
+    head = STREAM_HEAD_SIZE + chunk_size(
+        b'id: 1-0\nevent: welcome\ndata: {"type":"welcome","cursor":"1-0"}\n\n'
+    )
     world.path.suffer(Trouble(buffer=head + 1))
     stream = world.fetch(STREAM, "stream")
     assert world.run(world.environment.now + 5.0) == []
@@ -426,7 +428,7 @@ def requests(token: str) -> list[Request]:
         Request("GET", "/messages", query | {"after": "*-1"}),
         Request("GET", "/messages", query | {"after": "other-1"}),
         Request("GET", "/messages", query | {"room": " "}),
-        Request("GET", "/messages/poll", query),
+        Request("GET", "/messages/poll", query | {"hold": "0"}),
         Request("GET", "/messages/poll", query | {"after": "*-2", "hold": "0.05"}),
         Request("GET", "/messages/poll", query | {"after": "*-1", "hold": "5"}),
         Request("GET", "/stream", {"room": "den", "sender": " "}, {"Accept": "text/event-stream"}),

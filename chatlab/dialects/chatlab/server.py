@@ -70,6 +70,7 @@ class _Content(Struct):
 class _Head(Struct):
     type: str
     id: str | int = ""
+    cursor: str | None = None
 
 
 _decode_posted = msgspec.json.Decoder(OutgoingMessage).decode
@@ -98,9 +99,14 @@ def _is_too_large(message: str | bytes, decode: Callable[[Any], _Content]) -> bo
 
 
 def stream_event(frame: str | bytes) -> tuple[str, str, str]:
-    """Return a server's frame as an event of a stream: its type, data and id, which only messages have."""
+    """Return a server's frame as an event of a stream: its type, data and id.
+
+    Messages have one, and the welcome: it is the cursor, after which a standard `EventSource` that has got no
+    message yet is to come back.
+    """
     if isinstance(frame, bytes):
         message = _decode_message(frame)
         return "message", encode_frame(message), message.id
     head = _decode_head(frame)
-    return head.type, frame, f"{head.id}" if head.type == "message" else ""
+    place = {"message": head.id, "welcome": head.cursor}.get(head.type)
+    return head.type, frame, f"{place or ''}"

@@ -16,7 +16,6 @@ from chatlab.dialects.base import Dialect, Request
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.as_written.http import News, SeedHttpMachine, messages_of
 from chatlab.sim.as_written.settings import SeedLongPolling
-from chatlab.sim.service import NOW
 from chatlab.transports.machine import Answered, Close, Effect, Fetch
 
 
@@ -33,9 +32,7 @@ class SeedLongPollingMachine(SeedHttpMachine):
     def _start(self, now: float, out: list[Effect]) -> None:
         self._poll = self._links.next()
         self.deadline = now + self._settings.timeout
-        out.append(
-            Fetch(self._poll, "poll", Request("GET", "/messages/poll", {"room": self._room, "after": NOW}))
-        )
+        out.append(Fetch(self._poll, "poll", Request("GET", "/messages/poll", {"room": self._room})))
 
     def _take(self, event: News, now: float, out: list[Effect]) -> None:
         if event.link != self._poll:
