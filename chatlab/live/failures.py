@@ -23,6 +23,7 @@ from websockets.exceptions import (
     InvalidURI,
 )
 
+from chatlab.transports.explanation import explanation
 from chatlab.transports.failures import CUT_SHORT, LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import Failure, FailureKind
 
@@ -78,8 +79,7 @@ def opening_failure(error: Exception) -> Failure:
     match error:
         case InvalidStatus():
             response = error.response
-            body = (response.body or b"")[: 2 * MAX_REASON].decode("utf-8", "replace").strip()
-            reason = printable(body or response.reason_phrase)
+            reason = explanation(bytes(response.body or b"")) or printable(response.reason_phrase)
             waits, dates = (response.headers.get_all(name) for name in ("Retry-After", "Date"))
             wait = retry_after(waits[0], moment(dates[0]) if dates else None) if len(waits) == 1 else None
             return Failure("http", response.status_code, reason, wait)

@@ -21,6 +21,7 @@ from chatlab.sim.network import Link
 from chatlab.sim.scene import Breakable
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
+from chatlab.transports.explanation import explanation
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date on which every simulated run begins."""
@@ -108,7 +109,7 @@ class Server:
             status, reason, retry_after = refusal
             answer = problem(status, reason, retry_after)
             wait = None if retry_after is None else float(retry_after)
-            link.refuse(status, answer.body.decode(), wait, answer_size(answer) + CLOSING_SIZE)
+            link.refuse(status, explanation(answer.body), wait, answer_size(answer) + CLOSING_SIZE)
             return
         link.accept()
         self.join(link, room, sender, query.get("after"), query.get("history"))

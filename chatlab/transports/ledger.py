@@ -32,10 +32,10 @@ class Ledger:
     """One person's accepted messages, and what that person has received.
 
     Most people of a crowd only read; so there is an outbox only once there is something to send. Where
-    nothing `ages`, there is no `deadline`.
+    nothing `ages`, there is no `deadline`. `acked` counts acks that weren't a message's coming back.
     """
 
-    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "_told", "ages", "cursor")
+    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "_told", "acked", "ages", "cursor")
 
     def __init__(self, config: TransportConfig, dialect: Dialect, *, acks: bool) -> None:
         self._config = config
@@ -46,6 +46,7 @@ class Ledger:
         self._outbox: Outbox | None = None
         self._told: str | None = None  # The place of which was said that nobody can resume from it.
         self.cursor = Cursor(config.after)
+        self.acked = 0
 
     @property
     def outbox(self) -> Outbox:
@@ -178,6 +179,7 @@ class Ledger:
                     if too_long(item.id):
                         self._tell_unresumable(out)
             case Ack():
+                self.acked += 1
                 self.settle(Settle(item.client_id, _ACKED), out)
             case Welcome():
                 if item.resync:

@@ -186,6 +186,8 @@ class PollReceiver(ABC):
     def _fail(
         self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, doubtful: bool = False
     ) -> None:
+        if self._held:
+            hint += self._standing.broke_off(failure, now - self._asked_at)
         connected = self._standing.status is ConnectionStatus.CONNECTED
         if connected and now - self._connected_at >= self._config.reconnect.stable_after:
             self._standing.steady()

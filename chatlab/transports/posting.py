@@ -17,15 +17,13 @@ fails.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import unescape
 from math import inf
-
-import msgspec
 
 from chatlab.dialects.base import Answer, HttpDialect, excerpt
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.settings import HttpConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
+from chatlab.transports.explanation import explanation
 from chatlab.transports.failures import is_senseless, judge, unauthorized
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Close, Effect, Failure, Fetch, Links, Settle
@@ -222,46 +220,21 @@ class Poster:
         self._ledger.lose_connection()
 
 
-_HEAD = 8192
-"""Bytes of a page in which its title is looked for."""
-
-
-class _Explained(msgspec.Struct):
-    error: str
-
-
 def failure_of(answer: Answer) -> Failure:
     """Return an answer as a failure: its status, with what the server says of it; without an error's status,
     that it makes no sense."""
     if is_senseless(answer.status):
         return senseless(answer)
-    try:
-        reason = excerpt(msgspec.json.decode(answer.body, type=_Explained).error)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        reason = excerpt(answer.body.strip())
-    return Failure("http", answer.status, reason, _retry_after(answer))
+    return Failure("http", answer.status, explanation(answer.body), _retry_after(answer))
 
 
 def senseless(answer: Answer) -> Failure:
     """Return what an answer that makes no sense is: its status, its type, and its title or beginning."""
     kind = excerpt(answer.headers.get("content-type", "").partition(";")[0].strip().lower())
-    words = _title(answer.body) or excerpt(answer.body.strip())
-    reason = ": ".join(part for part in (kind, words) if part)
+    reason = ": ".join(part for part in (kind, explanation(answer.body)) if part)
     return Failure("answer", answer.status, reason, _retry_after(answer))
 
 
 def _retry_after(answer: Answer) -> float | None:
     wait = answer.headers.get("retry-after", "")
     return float(wait) if wait.isascii() and wait.replace(".", "", 1).isdigit() else None
-
-
-def _title(page: bytes) -> str:
-    """Return the title of an HTML page, bounded and printable; empty: it has none near its beginning."""
-    head = page[:_HEAD]
-    lower = head.lower()
-    tag = lower.find(b"<title")
-    start = lower.find(b">", tag) + 1
-    end = lower.find(b"</title", start)
-    if tag < 0 or not start or end < 0:
-        return ""
-    return excerpt(" ".join(unescape(head[start:end].decode("utf-8", "replace")).split()))

@@ -50,7 +50,7 @@ from chatlab.messages import ChatEvent
 from chatlab.settings import SSEConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.eventstream import EventStreamParser, StreamEvent
-from chatlab.transports.hints import asked_for, not_there
+from chatlab.transports.hints import asked_for, held_back, not_there
 from chatlab.transports.http import HttpMachine, Receiver
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
@@ -76,7 +76,9 @@ class StreamReceiver:
 
     rtt = None  # an answer that doesn't end measures no round trip
     __slots__ = (
+        "_acked",
         "_config",
+        "_heard",
         "_http",
         "_ledger",
         "_links",
@@ -98,6 +100,8 @@ class StreamReceiver:
         self._links = links
         self._parser: EventStreamParser | None
         self._opened_at = 0.0
+        self._acked = 0  # Acks before the first request in a row of which nothing has come.
+        self._heard = True
         self.stop()
 
     def stop(self) -> None:
@@ -112,6 +116,8 @@ class StreamReceiver:
         self.link = self._links.next()
         self.deadline = now + self._config.connect_timeout
         self.phase = "connecting"
+        if self._heard:
+            self._acked, self._heard = self._ledger.acked, False
         config, cursor = self._ledger.place(self._config, None, out)
         request = self._http.stream(config, cursor)
         out.append(Fetch(self.link, "stream", request, failure))
@@ -122,6 +128,7 @@ class StreamReceiver:
             case ReceivedBytes():
                 if self._parser is not None:
                     self.deadline = now + self._config.idle_timeout
+                    self._heard = True
                     self._read(self._parser, event.data, now, out)
             case Opened():
                 if self.phase == "connecting":
@@ -189,8 +196,11 @@ class StreamReceiver:
         return self._http.stream(self._config, None).path
 
     def _fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> None:
-        if self.phase == "online" and now - self._opened_at >= self._config.reconnect.stable_after:
-            self._standing.steady()
+        if self.phase == "online":
+            lasted = now - self._opened_at
+            hint += self._standing.broke_off(failure, lasted)
+            if lasted >= self._config.reconnect.stable_after:
+                self._standing.steady()
         self.stop()
         if failure.kind == "answer" and self._config.strict_eventsource:
             self._standing.give_up(failure, out, str(failure) + hint)
@@ -215,7 +225,9 @@ class StreamReceiver:
             else f"no connection within {config.connect_timeout:g} s"
         )
         out.append(Close(self.link, 1006, reason))
-        self._fail(Failure("timeout", reason=reason), now, out)
+        acked = self._ledger.acked > self._acked
+        hint = held_back(acked) if not self._heard and (silent or acked) else ""
+        self._fail(Failure("timeout", reason=reason), now, out, hint)
 
 
 class SSEMachine(HttpMachine):

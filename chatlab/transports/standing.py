@@ -21,6 +21,7 @@ from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import TransportConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.failures import is_senseless, judge, unauthorized
+from chatlab.transports.hints import Lifetimes
 from chatlab.transports.machine import Effect, Failure, Notify
 
 ASKED = "asked to disconnect"
@@ -46,7 +47,7 @@ class Standing:
     such as a captive portal, is then a failure that may pass, even if it would be a wrong address at first.
     """
 
-    __slots__ = ("_config", "_failures", "_met", "_renewed", "backoff", "status")
+    __slots__ = ("_config", "_failures", "_lifetimes", "_met", "_renewed", "backoff", "status")
 
     def __init__(
         self, config: TransportConfig, uniform: Uniform, failures: Mapping[str, Verdict] | None = None
@@ -55,6 +56,7 @@ class Standing:
         self._failures = {**failures, **config.failures} if failures else config.failures
         self._renewed = False
         self._met = False
+        self._lifetimes: Lifetimes | None = None  # Most people of a crowd never lose a connection.
         self.backoff = Backoff(config.reconnect, uniform)
         self.status = ConnectionStatus.DISCONNECTED
 
@@ -84,6 +86,12 @@ class Standing:
     def judge(self, failure: Failure) -> Verdict:
         """Return what the tables say to a failure."""
         return judge(failure, self._failures)
+
+    def broke_off(self, failure: Failure, lasted: float) -> str:
+        """Note how long a connection has lasted, in seconds; return a hint if they always do."""
+        if self._lifetimes is None:
+            self._lifetimes = Lifetimes()
+        return self._lifetimes.broke_off(failure, lasted, self._config)
 
     def fail(
         self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, doubtful: bool = False

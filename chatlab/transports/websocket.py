@@ -59,13 +59,13 @@ from typing import assert_never
 
 from msgspec import UNSET
 
-from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong
+from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong, Unreadable
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.cursor import Cursor
 from chatlab.transports.heartbeat import Heartbeat
-from chatlab.transports.hints import heartbeat_refused, not_there
+from chatlab.transports.hints import heartbeat_refused, no_websocket, other_protocol
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
     Answered,
@@ -122,7 +122,7 @@ class Connecting:
 class Online:
     """A link is open."""
 
-    __slots__ = ("answered_at", "drain_until", "heartbeat", "link", "opened_at")
+    __slots__ = ("answered_at", "drain_until", "heartbeat", "link", "opened_at", "other_protocol")
 
     def __init__(self, link: int, now: float, heartbeat: Heartbeat | None) -> None:
         self.link = link
@@ -130,6 +130,7 @@ class Online:
         self.heartbeat = heartbeat
         self.drain_until = inf
         self.answered_at = _LONG_AGO
+        self.other_protocol = ""
 
     @property
     def name(self) -> str:
@@ -331,11 +332,12 @@ class WebSocketMachine:
             if now - state.opened_at >= self._config.reconnect.stable_after:
                 self._standing.steady()
             beat = state.heartbeat
+            hint = state.other_protocol or self._standing.broke_off(failure, now - state.opened_at)
             if beat is not None and beat.open and self._heartbeat_mode == "json":
-                hint = heartbeat_refused(failure)
+                hint += heartbeat_refused(failure)
         else:
             assert isinstance(state, Connecting)  # No other state has a link to lose.
-            hint = not_there(failure, self._config, "a WebSocket", state.opening.path)
+            hint = no_websocket(failure, self._config, state.opening.path)
         then = self._standing.fail(failure, now, out, hint, doubtful=True)
         if then.what == "renew":
             self._dial(now, out, failure)
@@ -401,6 +403,9 @@ class WebSocketMachine:
                     pong = self._dialect.pong(None if item.id is UNSET else item.id)
                     out.append(Send(state.link, pong))
             else:
+                if type(item) is Unreadable and (hint := other_protocol(frame)):
+                    state.other_protocol = hint
+                    item = Unreadable(item.reason + hint, item.excerpt, item.id)
                 self._ledger.read(item, out)
         self._flush(state.link, out)
         if state.drain_until < inf and not self.unsettled:

@@ -382,7 +382,7 @@ async def test_a78_no_get_posts(server: EmbeddedServer) -> None:
         for path in ("/messages", "/messages/poll"):
             request = ada.client.build_request(
                 "GET",
-                f"{path}?room=lobby&sender=ada&text=x",
+                f"{path}?room=lobby&sender=ada&text=x&hold=0",
                 content=b'{"text":"x"}',
                 headers={"X-CSRF-Token": token},
             )

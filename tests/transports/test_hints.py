@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from chatlab.messages import StatusChange
@@ -13,8 +15,16 @@ from chatlab.settings import (
     SSEConfig,
     WebSocketConfig,
 )
-from chatlab.transports.hints import BREACHES, NOT_THERE, heartbeat_refused, not_there
-from chatlab.transports.machine import Closed, Failure, Notify
+from chatlab.transports.hints import (
+    BREACHES,
+    GATEWAY,
+    NOT_THERE,
+    heartbeat_refused,
+    no_websocket,
+    not_there,
+    other_protocol,
+)
+from chatlab.transports.machine import Closed, Deliver, Failure, Notify, Received
 from tests.transports.http_chat import Chat
 
 ONCE = ReconnectConfig(max_attempts=0)
@@ -95,3 +105,135 @@ def test_only_an_open_heartbeat_in_json_is_blamed(mode: str, beaten: bool) -> No
         chat.tick()
     change = last_change(chat.do(Closed(chat.link("websocket"), Failure("close", 1008, "Publish"))))
     assert ("try HeartbeatConfig" in change.reason) == (beaten and mode == "json")
+
+
+# What is on the way
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (Failure("http", 426, "this is a WebSocket"), "drops the header Upgrade"),
+        (Failure("http", 400, 'Can "Upgrade" only to "WebSocket".'), "drops the header Upgrade"),
+        (Failure("http", 400, '{"code":0,"message":"Transport unknown"}'), "speaks Socket.IO"),
+        (Failure("http", 400, '{"code":5,"message":"Unsupported protocol version"}'), "speaks Socket.IO"),
+        (Failure("http", 404), "asks for a WebSocket at /x"),
+        (Failure("http", 400, "the room must have"), ""),
+        (Failure("http", 403, "no upgrade for you"), ""),
+        (Failure("close", 4026), ""),
+        (Failure("refused"), ""),
+    ],
+)
+def test_a_handshake_that_is_refused(failure: Failure, hint: str) -> None:
+    told = no_websocket(failure, WebSocketConfig(url="ws://h"), "/x")
+    assert hint in told
+    assert bool(told) == bool(hint)
+
+
+def test_another_protocol_is_named_with_the_frame_and_with_the_end() -> None:
+    chat = Chat(WebSocketConfig(url="ws://h"))
+    chat.connect()
+    chat.opened("")
+    (effect,) = chat.do(Received(chat.link("websocket"), '0{"sid":"x","upgrades":[]}'))
+    assert isinstance(effect, Deliver)
+    assert "speaks Socket.IO" in effect.event.reason
+    change = last_change(chat.do(Closed(chat.link("websocket"), Failure("close", 1005))))
+    assert "speaks Socket.IO" in change.reason
+    assert other_protocol(b'0{"sid"') == other_protocol('{"sid":0}') == ""
+
+
+def test_a_stream_that_is_held_back_is_told_from_one_that_goes_silent() -> None:
+    """HOSTILE A44: and a dead path isn't taken for a proxy that buffers."""
+    chat = Chat(SSEConfig(url="http://h"))
+    chat.connect()
+    chat.opened()
+    assert "a proxy may hold the stream back" in last_change(chat.tick()).reason
+    chat.tick()
+    chat.submit("a")
+    chat.answer("csrf", 200)
+    chat.accept()
+    change = last_change(chat.tick())  # No head, either.
+    assert change.reason.startswith(
+        "timeout: no connection within 10 s; messages are acked and nothing comes"
+    )
+    chat.tick()
+    chat.opened()
+    assert "a proxy holds the stream back (buffering)" in last_change(chat.tick()).reason
+    chat.tick()
+    chat.opened()
+    chat.stream(": \n\n")
+    chat.submit("b")
+    chat.accept()
+    assert last_change(chat.tick()).reason == "timeout: nothing for 45 s"
+    chat.tick()
+    assert last_change(chat.tick()).reason == "timeout: no connection within 10 s"
+
+
+SOCKET = WebSocketConfig(url="ws://h")
+
+
+@pytest.mark.parametrize(
+    ("config", "failure", "lasted", "hint"),
+    [
+        (
+            SOCKET,
+            Failure("close", 1006),
+            (5.0, 5.2, 5.1),
+            "ends after 5 s: a proxy may end what is silent; set he",
+        ),
+        (
+            SOCKET,
+            Failure("reset"),
+            (60.0, 62.0, 61.0),
+            "after 61 s: a proxy, or the server, may limit how long",
+        ),
+        (
+            WebSocketConfig(url="ws://h", heartbeat=HeartbeatConfig(enabled=False)),
+            Failure("close", 1001),
+            (0.8, 0.9, 0.8),
+            "after 0.8 s: a proxy may end what is silent; turn the heartbeat on, with an interval below 0.8 s",
+        ),
+        (
+            SSEConfig(url="http://h"),
+            Failure("reset"),
+            (5.0, 5.0, 5.0),
+            "after 5 s: a proxy may end what is sil",
+        ),
+        (SOCKET, Failure("close", 1006), (5.0, 9.0, 5.0, 5.0), ""),
+        (SOCKET, Failure("close", 1006), (0.1, 0.1, 0.1, 0.1), ""),  # Accepted and closed: another trouble.
+        (SOCKET, Failure("close", 1012), (5.0, 5.0, 5.0), ""),
+        (SOCKET, Failure("tls"), (5.0, 5.0, 5.0), ""),
+    ],
+)
+def test_what_always_lasts_as_long_is_no_accident(
+    config: Any, failure: Failure, lasted: tuple[float, ...], hint: str
+) -> None:
+    chat = Chat(config.replace(reconnect=ReconnectConfig(jitter="none"), failures={"tls": "retry"}))
+    chat.connect()
+    hints = []
+    for seconds in lasted:
+        purpose: Any = chat.purposes()[0]
+        chat.opened()
+        change = last_change(chat.fail(purpose, failure, chat.now + seconds))
+        hints.append(change.reason)
+        chat.tick()
+    assert "always" not in "".join(hints[:2])
+    assert hint in hints[-1]
+    assert ("always" in hints[-1]) == bool(hint)
+
+
+@pytest.mark.parametrize("hold", [25.0, 3.0])
+@pytest.mark.parametrize("code", [*sorted(GATEWAY), None])
+def test_polls_that_a_proxy_does_not_wait_for(code: int | None, hold: float) -> None:
+    chat = Chat(LongPollingConfig(url="http://h", hold=hold))
+    chat.connect()
+    for _ in range(3):
+        chat.answer("poll", 200, [], chat_cursor="e-0")
+        chat.tick()
+        at = chat.now + 5
+        ended = chat.answer("poll", code, b"", at) if code else chat.fail("poll", at=at)
+        reason = last_change(ended).reason
+        chat.tick()
+    cause = "set hold below 5 s" if hold > 5 else "may limit how long"
+    assert "always ends after 5 s" in reason
+    assert cause in reason

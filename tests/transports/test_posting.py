@@ -175,7 +175,7 @@ def test_A90_settings_may_make_it_final() -> None:
         (b"", "application/json", "application/json"),
         (b"{}", "Application/JSON; x=y", "application/json: {}"),
         (b"<title>\x1b[31m\xe2\x80\xae" + b"x" * 500 + b"</title>", "", r"\x1b[31m\u202e" + "x" * 74 + "…"),
-        (b"<title>never ends", "text/html", "text/html: <title>never ends"),
+        (b"<title>never ends", "text/html", "text/html: never ends"),
         (b"<title never ends</title>", "text/html", "text/html: <title never ends</title>"),
         (b"no tag</title>", "text/html", "text/html: no tag</title>"),
         (b"<title" * 20_000, "", ("<title" * 14)[:80] + "…"),
@@ -500,7 +500,10 @@ def test_typing_ends_with_the_transport() -> None:
         (b'{"error":7}', '{"error":7}'),
         (b"\xff\0", "\\xff\\x00"),
         (b"[" * 5000, "[" * 80 + "…"),
-        (b'{"error":"' + b"x" * 500 + b'"}', "x" * 80 + "…"),
+        (b'{"error":"' + b"x" * 500 + b'"}', "x" * 200 + "…"),
+        (b"\r\n<html>\r\n<head><title>502 Bad\n Gateway</title></head>", "502 Bad Gateway"),
+        (b"<!doctype html><style>p {}</style><h1>It&#39;s <b>down</b></h1><script>x</script>", "It's down"),
+        (b"<html></html>", "<html></html>"),
     ],
 )
 def test_A75_a_refusals_words_are_bounded_and_printable(body: bytes, reason: str) -> None:

@@ -1,0 +1,38 @@
+"""What the body of a refusal, or of an answer that makes no sense, says to people."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import msgspec
+
+from chatlab.dialects.base import REASON, excerpt
+
+_HEAD = 8192
+"""Bytes of a page in which its words are looked for."""
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_HIDDEN = re.compile(rb"<(script|style)\b.*?</\1[^>]*>?|<[^>]*>?", re.IGNORECASE | re.DOTALL)
+
+
+class _Problem(msgspec.Struct):
+    error: str
+
+
+def explanation(body: bytes) -> str:
+    """Return a body's words, printable and bounded: the `error` of a JSON object, the title of an HTML page
+    or its text, or how the body begins."""
+    try:
+        return excerpt(msgspec.json.decode(body, type=_Problem).error, REASON)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        pass
+    page = body[:_HEAD].strip()
+    if not page.startswith(b"<"):
+        return excerpt(body.strip())
+    title = _TITLE.search(page)
+    return _words(title[1] if title else b"") or _words(_HIDDEN.sub(b" ", page)) or excerpt(page)
+
+
+def _words(html: bytes) -> str:
+    """Return a piece of HTML without mark-up as one line."""
+    return excerpt(" ".join(unescape(html.decode("utf-8", "replace")).split()))
