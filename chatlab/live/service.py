@@ -74,9 +74,7 @@ from chatlab.live.hub_driver import UNREADABLE, HubDriver
 from chatlab.live.streams import EventStream
 from chatlab.live.websocket_connection import WebSocketConnection
 
-UPGRADE_REQUIRED = (
-    "this is a WebSocket: connect with ws:// or wss://; a proxy must pass on Upgrade, by HTTP/1.1"
-)
+UPGRADE_REQUIRED = "this is a WebSocket: connect with ws://, and have proxies pass on Upgrade"
 
 
 class Service:

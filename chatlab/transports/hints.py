@@ -58,7 +58,7 @@ def no_websocket(failure: Failure, config: TransportConfig, path: str) -> str:
         return ""
     if failure.code == 426 or (failure.code == 400 and "upgrade" in failure.reason.lower()):
         return (
-            "; a proxy on the way drops the header Upgrade: have it pass on WebSockets, use wss://, "
+            "; a proxy on the way drops the header Upgrade: let it pass on WebSockets, use wss://, "
             "or another transport"
         )
     if _ENGINE_IO.search(failure.reason):
@@ -71,11 +71,16 @@ def other_protocol(frame: str | bytes) -> str:
     return SOCKET_IO if isinstance(frame, str) and frame.startswith('0{"sid"') else ""
 
 
-def held_back(acked: bool) -> str:
-    """Say why nothing may come of a stream; `acked`: meanwhile the server has taken messages."""
-    sure = "messages are acked and nothing comes back: a proxy holds the stream back"
-    perhaps = "nothing has come since it began: a proxy may hold the stream back"
-    return f"; {sure if acked else perhaps} (buffering); turn that off, or use long polling"
+def held_back(*, acked: bool, opened: bool) -> str:
+    """Say why nothing may come of a stream, not even its beginning unless it has `opened`; `acked`: meanwhile
+    the server has taken messages."""
+    if acked:
+        why = "messages are acked and nothing comes back: a proxy holds the stream back"
+    elif opened:
+        why = "nothing has come since it began: a proxy may hold the stream back"
+    else:
+        why = "if other requests are answered, a proxy holds the stream back"
+    return f"; {why} (buffering); turn that off, or use long polling"
 
 
 class Lifetimes:

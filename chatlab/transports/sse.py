@@ -226,7 +226,7 @@ class StreamReceiver:
         )
         out.append(Close(self.link, 1006, reason))
         acked = self._ledger.acked > self._acked
-        hint = held_back(acked) if not self._heard and (silent or acked) else ""
+        hint = "" if self._heard else held_back(acked=acked, opened=silent)
         self._fail(Failure("timeout", reason=reason), now, out, hint)
 
 

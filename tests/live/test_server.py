@@ -865,7 +865,7 @@ async def test_an_upgrade_by_http_1_0_is_none(server: EmbeddedServer) -> None:
         writer.write(handshake(server).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         answer = await rest_of(reader)
     assert answer.startswith(b"HTTP/1.1 426 ")
-    assert b"a proxy must pass on Upgrade" in answer
+    assert b"have proxies pass on Upgrade" in answer
 
 
 async def test_healthz_tells_who_is_there(server: EmbeddedServer) -> None:

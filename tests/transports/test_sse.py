@@ -8,6 +8,7 @@ import pytest
 
 from chatlab.dialects.base import Answer
 from chatlab.messages import ChatEvent
+from chatlab.transports.hints import held_back
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -127,7 +128,8 @@ def test_A35_A91_but_a_browser_gives_up(answer: Event) -> None:
 def test_connect_timeout() -> None:
     chat = dialing(connect_timeout=4.0)
     reason = "no connection within 4 s"
-    assert chat.tick() == [Close(1, 1006, reason), status(RECONNECTING, f"timeout: {reason}", 1, 7.0)]
+    hint = held_back(acked=False, opened=False)
+    assert chat.tick() == [Close(1, 1006, reason), status(RECONNECTING, f"timeout: {reason}{hint}", 1, 7.0)]
     assert chat.now == 4.0
 
 
