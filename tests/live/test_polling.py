@@ -256,7 +256,7 @@ async def test_a_history_that_can_not_be_read_or_written_is_no_mistake_of_the_se
         run("ALTER TABLE messages RENAME TO lost")
         told = "the server can't read its history"
         for path in ("/messages", "/messages/poll"):
-            answer = await ada.get(path)
+            answer = await ada.get(path, hold=0)
             assert (answer.status_code, answer.json()["error"]) == (503, told)
             assert answer.headers["Retry-After"] == "2"
         async with join(kept, "eve") as eve:
