@@ -19,7 +19,7 @@ from msgspec import Struct
 from chatlab.live.foreign import report
 from chatlab.live.logs import get_logger
 from chatlab.live.subscribers import running_loop
-from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
+from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.trace import Step
 from chatlab.transports.machine import (
     Close,
@@ -41,6 +41,7 @@ from chatlab.transports.machine import (
     Settle,
     Submit,
     Tick,
+    Unencodable,
 )
 
 logger = get_logger()
@@ -158,7 +159,7 @@ class LiveDriver:
         out: those of all events behind each other, as for what has come in one piece.
 
         The events aren't dated before `not_before`, which a clock may round down. The last of the effects is
-        what the dialect `Raised` at a `Connect` or `Submit`; at other events that is logged.
+        what the dialect `Raised` at a `Connect`, or for the message of a `Submit`; all else is logged.
         """
         here = get_ident() == self._thread or self._is_here()
         machine, record = self.machine, self._record
@@ -175,11 +176,8 @@ class LiveDriver:
                 try:
                     caused = machine.handle(event, now)
                 except BaseException as error:
-                    caused = self._fall(error, now)
-                    if type(event) is Connect or type(event) is Submit:
-                        raised = error
-                    else:
-                        report(f"the dialect of {self._person or 'a transport'}", error, self.loop)
+                    caused, to_caller = self._fall(error, event, now)
+                    raised = raised or to_caller
                 if machine.cursor.last_id != before:
                     self._effects.append(Moved(before, _is_exact(caused, machine.cursor.last_id)))
                 self._effects.extend(caused)
@@ -210,14 +208,33 @@ class LiveDriver:
         except BaseException as error:
             report("a recorder of steps", error, self.loop)
 
-    def _fall(self, error: BaseException, now: float) -> list[Effect]:
-        """Return what is left to do for a machine whose dialect has raised."""
+    def _fall(
+        self, error: BaseException, event: Event, now: float
+    ) -> tuple[list[Effect], BaseException | None]:
+        """Return what is left to do for a machine whose dialect has raised, and what its caller is to get.
+
+        A message is not accepted if the dialect raises for it at once; if it does later, the message fails.
+        """
+        before: list[Effect] = []
+        calls = type(event) is Connect
+        if isinstance(error, Unencodable):
+            before += error.effects
+            client_id, error = error.client_id, error.__cause__ or error
+            if type(event) is Submit and event.message.client_id == client_id:
+                calls = True
+            else:
+                reason = f"the dialect raised {type(error).__name__}"
+                before.append(Settle(client_id, DeliveryState.FAILED, reason))
+        if not calls:
+            report(f"the dialect of {self._person or 'a transport'}", error, self.loop)
+        effects: Sequence[Effect]
         try:
-            effects = list(self.machine.handle(Disconnect(drain=False), now))
+            effects = self.machine.handle(Disconnect(drain=False), now)
         except BaseException:
             effects = [Close(link, 1006) for link in self._links]
+        effects = [effect for effect in effects if type(effect) is not Notify]
         change = StatusChange(ConnectionStatus.ERROR, f"the dialect raised {type(error).__name__}")
-        return [*(effect for effect in effects if type(effect) is not Notify), Notify(change)]
+        return [*before, *effects, Notify(change)], error if calls else None
 
     def rewind(self, messages: Sequence[ChatMessage], place: str | None) -> None:
         """Move the cursor back to `place`, so that the next connection brings these messages again."""

@@ -36,7 +36,7 @@ def report(what: str, error: BaseException, loop: asyncio.AbstractEventLoop) -> 
     if isinstance(error, SystemExit | KeyboardInterrupt) and not is_background(loop):
         loop.call_soon_threadsafe(_pass_on, error)
     else:
-        logger.error("%s raised; the transport goes on", what, exc_info=error)
+        logger.error("%s raised", what, exc_info=error)
 
 
 def _pass_on(error: BaseException) -> NoReturn:

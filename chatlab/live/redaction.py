@@ -35,6 +35,7 @@ from chatlab.transports.machine import (
     Received,
     ReceivedBytes,
     Settle,
+    Unencodable,
 )
 
 MAX_LEARNT = 256
@@ -175,7 +176,11 @@ class RedactingMachine:
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take what happened at `now`; return what to do, in order."""
-        return self._redaction.effects(self._handle(event, now))
+        try:
+            return self._redaction.effects(self._handle(event, now))
+        except Unencodable as error:
+            error.effects = self._redaction.effects(error.effects)
+            raise
 
     @property
     def status(self) -> ConnectionStatus:

@@ -82,6 +82,7 @@ from chatlab.transports.machine import (
     Submit,
     Tick,
     Typing,
+    Unencodable,
 )
 from chatlab.transports.standing import ASKED
 
@@ -255,7 +256,13 @@ class FallbackMachine:
     def _give(self, machine: Machine, event: Event, now: float, out: list[Effect]) -> None:
         """Let one of the transports handle an event, pass on what comes of it, and act on how it fares."""
         failed: StatusChange | None = None
-        for effect in machine.handle(event, now):
+        raised: Unencodable | None = None
+        effects: Sequence[Effect]
+        try:
+            effects = machine.handle(event, now)
+        except Unencodable as error:
+            effects, raised = error.effects, error
+        for effect in effects:
             match effect:
                 case Notify(change):
                     if self._bears(machine, change):
@@ -275,6 +282,8 @@ class FallbackMachine:
                 case _:
                     pass
             out.append(effect)
+        if raised is not None:
+            raise Unencodable(raised.client_id, out) from raised.__cause__
         if failed is None:
             return
         if machine is self._current:

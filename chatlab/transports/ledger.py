@@ -22,7 +22,7 @@ from chatlab.dialects.base import (
 from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, OutgoingMessage
 from chatlab.settings import TransportConfig
 from chatlab.transports.cursor import Cursor, too_long
-from chatlab.transports.machine import Deliver, Effect, Refuse, Settle
+from chatlab.transports.machine import Deliver, Effect, Refuse, Settle, Unencodable
 from chatlab.transports.outbox import Outbox
 
 _ACKED = DeliveryState.ACKED  # An enum's attribute takes longer than an effect is made in.
@@ -92,6 +92,12 @@ class Ledger:
         """Return the next message to send, which is in flight from now on; None: there is none, or the
         window is full."""
         return None if self._outbox is None else self._outbox.take(self._acks)
+
+    def unencodable(self, message: OutgoingMessage, out: list[Effect]) -> Unencodable:
+        """Let go of a message for which the dialect has raised; return what to raise in its place."""
+        id = message.client_id
+        self.outbox.settle(id)
+        return Unencodable(id, [e for e in out if not (type(e) is Settle and e.client_id == id)])
 
     def lose_connection(self) -> None:
         """Let what is in flight be sent again, before everything else."""

@@ -269,8 +269,23 @@ class Refuse(Struct, frozen=True, tag=True, gc=False):
 Effect = OpenWebSocket | Fetch | Send | SendBytes | Ping | Close | Deliver | Notify | Settle | Refuse
 
 
+class Unencodable(Exception):
+    """A message for which the dialect has raised the `__cause__`; it is in the ledger no more.
+
+    `effects` are those of the same event before it, which are still to be carried out.
+    """
+
+    def __init__(self, client_id: str, effects: Sequence[Effect]) -> None:
+        super().__init__(client_id)
+        self.client_id = client_id
+        self.effects = effects
+
+
 class Machine(Protocol):
-    """A chat transport without sockets or clock. Total: no event raises, in any state."""
+    """A chat transport without sockets or clock. Total: no event raises, in any state, but for its dialect.
+
+    Errors of `handle`: `Unencodable`, and whatever else the dialect raises. Disconnect the machine then.
+    """
 
     @property
     def status(self) -> ConnectionStatus:

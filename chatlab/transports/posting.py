@@ -107,12 +107,16 @@ class Poster:
         self.link = self._links.next()
         self._asked_at = now
         self.deadline = now + self._config.request_timeout
-        csrf = self._http.csrf
-        self._on_token = csrf is not None and not self._csrf_held
-        if csrf is not None and self._on_token:
-            out.append(Fetch(self.link, "csrf", csrf, failure))
-        else:
-            out.append(Fetch(self.link, "post", self._http.post(self._config, message), failure))
+        try:
+            csrf = self._http.csrf
+            self._on_token = csrf is not None and not self._csrf_held
+            if csrf is not None and self._on_token:
+                fetch = Fetch(self.link, "csrf", csrf, failure)
+            else:
+                fetch = Fetch(self.link, "post", self._http.post(self._config, message), failure)
+        except BaseException as error:
+            raise self._ledger.unencodable(message, out) from error
+        out.append(fetch)
 
     def answered(self, answer: Answer, now: float, out: list[Effect]) -> None:
         """The request under way was answered."""

@@ -385,7 +385,11 @@ class WebSocketMachine:
 
     def _flush(self, link: int, out: list[Effect]) -> None:
         while (message := self._ledger.take()) is not None:
-            out.append(_frame(link, self._dialect.encode(self._config, message)))
+            try:
+                frame = self._dialect.encode(self._config, message)
+            except BaseException as error:
+                raise self._ledger.unencodable(message, out) from error
+            out.append(_frame(link, frame))
             out.append(Settle(message.client_id, _SENT))
 
     def _receive(self, state: Online, frame: str | bytes, now: float, out: list[Effect]) -> None:

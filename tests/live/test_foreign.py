@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from chatlab.dialects.base import Request
+from chatlab.dialects.chatlab import ChatlabDialect, ChatlabHttp
 from chatlab.errors import ConnectError
 from chatlab.live import foreign
 from chatlab.live.foreign import MAX_CALLS, Unanswered, call_apart
+from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
-from chatlab.messages import DeliveryState
-from tests.live.watch import OVER_HTTP, PATIENCE, talking, until
+from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
+from chatlab.settings import TransportConfig
+from tests.live.watch import ALL, OVER_HTTP, PATIENCE, talking, until
 
 ERRORS = {
     "exit": SystemExit,
@@ -91,3 +95,56 @@ async def test_A86_a_function_that_hangs_takes_a_bounded_number_of_threads() -> 
     assert await asyncio.wait_for(calls[-1], PATIENCE) is True
     await until(lambda: not foreign._under_way)
     assert await call_apart(lambda: "again", owner) == "again"
+
+
+class Picky(ChatlabDialect):
+    """A dialect that can't encode what it doesn't like."""
+
+    def encode(self, config: TransportConfig, message: OutgoingMessage) -> str | bytes:
+        if message.text == "bad":
+            raise ValueError("hush")
+        return super().encode(config, message)
+
+    @property
+    def http(self) -> ChatlabHttp:
+        return PickyHttp()
+
+
+class PickyHttp(ChatlabHttp):
+    def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
+        if message.text == "bad":
+            raise ValueError("hush")
+        return super().post(config, message)
+
+
+@pytest.mark.parametrize("when", ["idle", "busy", "offline"])
+@pytest.mark.parametrize("kind", ALL)
+async def test_A84_a_message_that_cant_be_encoded_is_refused_or_fails_and_never_stays(
+    kind: str, when: str
+) -> None:
+    """It costs no other message its ack, and the next connection is none the worse for it."""
+    async with EmbeddedServer() as server:
+        with talking(kind, server.url, dialect=Picky(), drain_timeout=0.0) as (chat, watch):
+            if when != "offline":
+                await chat.connect()
+            good = chat.submit("good")
+            if when == "idle":
+                await until(lambda: good.final)
+            try:
+                bad: Receipt | None = chat.submit("bad")
+            except ValueError:
+                bad = None
+            after = chat.submit("after")
+            if when == "offline":
+                chat.start()
+            await until(lambda: chat.status is ConnectionStatus.ERROR)
+            if bad is not None:
+                assert bad.state is DeliveryState.FAILED
+                assert "the dialect raised ValueError" in str(bad.error)
+            await chat.connect()
+            await until(lambda: good.final and after.final)
+            assert (good.state, after.state) == (DeliveryState.ACKED, DeliveryState.ACKED)
+            assert chat.unsettled() == []
+            await until(lambda: len(watch.texts) == 2)
+            assert watch.texts == ["good", "after"]
+            assert ("bad", DeliveryState.FAILED) in watch.states or bad is None

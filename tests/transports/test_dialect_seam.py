@@ -9,8 +9,9 @@ import pytest
 
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Incoming, Opening, Page, Request
 from chatlab.errors import SettingsError
-from chatlab.messages import ChatMessage, ConnectionStatus, OutgoingMessage
+from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import (
+    FallbackConfig,
     LongPollingConfig,
     ReconnectConfig,
     ShortPollingConfig,
@@ -31,6 +32,7 @@ from chatlab.transports.machine import (
     SendBytes,
     Settle,
     Typing,
+    Unencodable,
 )
 from tests.transports.http_chat import Chat
 
@@ -254,3 +256,50 @@ def test_a_transport_that_a_dialect_has_not_is_refused(config: TransportConfig, 
 
     with pytest.raises(SettingsError, match=f"'half' has no {missing}; choose one of "):
         Chat(config.replace(dialect=Half()))
+
+
+class Picky(Morse):
+    """A dialect that can't encode what it doesn't like."""
+
+    def encode(self, config: TransportConfig, message: OutgoingMessage) -> str | bytes:
+        if message.text == "bad":
+            raise ValueError
+        return super().encode(config, message)
+
+    @property
+    def http(self) -> MorseHttp:
+        return PickyHttp()
+
+
+class PickyHttp(MorseHttp):
+    def post(self, config: TransportConfig, message: OutgoingMessage) -> Request:
+        if message.text == "bad":
+            raise ValueError
+        return super().post(config, message)
+
+
+@pytest.mark.parametrize("inside", ["alone", "fallback"])
+def test_A84_a_message_that_cant_be_encoded_goes_and_costs_nothing_else(inside: str) -> None:
+    config = WebSocketConfig(url="ws://h/ws", sender="ada", dialect=Picky(), reconnect=PLAIN)
+    chat = Chat(config if inside == "alone" else FallbackConfig(transports=(config,)))
+    chat.connect()
+    chat.submit("c1")
+    chat.submit("c2", text="bad")
+    chat.submit("c3")
+    with pytest.raises(Unencodable) as caught:
+        chat.opened("")
+    assert (caught.value.client_id, type(caught.value.__cause__)) == ("c2", ValueError)
+    kinds = [type(effect) for effect in caught.value.effects]
+    assert kinds == [Notify, Send, Settle]
+    assert caught.value.effects[-1] == Settle("c1", DeliveryState.SENT)
+    assert chat.machine.cursor.last_id is None
+
+
+def test_A84_a_post_that_cant_be_made_goes_too() -> None:
+    chat = Chat(SSEConfig(url="http://h", sender="ada", dialect=Picky(), reconnect=PLAIN))
+    chat.connect()
+    chat.opened()
+    with pytest.raises(Unencodable) as caught:
+        chat.submit("c1", text="bad")
+    assert (caught.value.client_id, list(caught.value.effects)) == ("c1", [])
+    assert chat.machine.unsettled == 0
