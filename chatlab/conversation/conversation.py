@@ -35,6 +35,7 @@ from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ENDED, ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, FallbackConfig
+from chatlab.transports.standing import ASKED
 
 logger = get_logger()
 
@@ -290,7 +291,10 @@ class Conversation:
             met, use.log.met = use.log.met, use.log.met or connected
             if use is not self._use or self._ending:
                 return  # The end of one that has made way is no news.
-            self._wanted = change.status not in ENDED
+            if change.status not in ENDED:
+                self._wanted = True
+            elif change.reason != ASKED:  # News of an end that was asked for may come after a new start.
+                self._wanted = False
             if connected:
                 if met and use.transport.cursor is None:
                     self._incoming.missing("this server doesn't tell what came meanwhile")

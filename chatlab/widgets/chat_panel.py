@@ -38,6 +38,8 @@ from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
 
 RESTING = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 """Statuses in which a transport does nothing until it is asked to connect."""
+UNKNOWN = "ws://127.0.0.1/"
+"""The URL of an embedded server that isn't started yet."""
 BRINGS_BACK = " The up arrow in the empty box brings the text back."
 """What to do about a text that was refused when it had just been written."""
 
@@ -62,6 +64,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         name: str = "chat",
         seed: int | None = None,
     ) -> None:
+        # Before anything is started, or closed: settings that can't be used leave all as it is.
+        made = config or WebSocketConfig(url=url or UNKNOWN, room=room, sender=sender)
         if (old := ChatPanel._open.pop(name, None)) is not None:
             old.close()
         ChatPanel._open[name] = self
@@ -75,8 +79,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.server.start_in_background()
             self.proxy = FaultProxy(self.server.url)
             background_portal().call(self.proxy.accept)
-            url = url or self.proxy.rebase(self.server.ws_url)
-        config = config or WebSocketConfig(url=url, room=room, sender=sender)
+            if config is None and not url:
+                made = made.replace(url=self.proxy.rebase(self.server.ws_url))
         self.seed = secrets.randbits(32) if seed is None else seed
         self._uniform = Luck(self.seed).uniform(0, "backoff")
         self._context = copy_context()  # in which ipykernel 7.0 finds the cell that it sends for
@@ -85,7 +89,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.frames = FrameLog()
         self.badge = StatusBadge()
         self.timeline = Timeline()
-        self.form = SettingsForm(config)
+        self.form = SettingsForm(made)
         self._course = Course(self.timeline, self.seed)
         self._recorder = FrameRecorder(self.frames)
         self._face = PanelFace(self.messages, self.badge, self._make_transport, self._on_status)

@@ -19,6 +19,8 @@ MOST_SPANS = 500
 RETRYING = "“Retry” beside each sends it."
 LEFT = "undelivered"
 """The state of a row whose message was left behind; the others are the ledger's."""
+LOST = (LEFT, "dropped", "expired", "failed")
+"""States of rows whose messages came to nothing."""
 
 
 class PanelFace:
@@ -75,9 +77,11 @@ class PanelFace:
         )
 
     def settled(self, own: Own) -> None:
-        """Change the state in an own message's row."""
+        """Change the state in an own message's row; one that came to nothing gets its row back, if that is
+        gone."""
         state, reason = _standing(own)
-        self._log.update(own.key, state=state, reason=reason)
+        if not self._log.update(own.key, state=state, reason=reason) and state in LOST:
+            self.accepted(own)
 
     def heard(self, heard: Heard) -> None:
         """Add a row for a message from the server."""

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from chatlab.conversation import Heard, Own, place_of
+from chatlab.conversation import Conversation, Heard, Own, place_of
 from chatlab.conversation.incoming import EXCERPT, Incoming
 from chatlab.conversation.logs import Logs
 from chatlab.conversation.outgoing import Outgoing
 from chatlab.conversation.use import Use
 from chatlab.dialects import ChatlabDialect
 from chatlab.live.kinds import make_config, make_transport
-from chatlab.messages import ChatEvent, ChatMessage, DeliveryState
+from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.text import LONGEST_NAME
 from chatlab.transports.machine import Settle
+from chatlab.transports.standing import ASKED
 
 
 class Shown:
@@ -112,3 +113,16 @@ def test_A92_another_text_by_the_own_name_and_id_is_no_own_message(acked: bool) 
     assert reader.shown.states[-1] == "acked"
     reader.message("3", "I agree to pay 10", "ada", id)
     assert reader.shown.heard_texts[1:] == ["I agree to pay 10"], "a second one is not the own one"
+
+
+def test_A107_late_news_of_an_end_that_was_asked_for_cancels_no_new_start() -> None:
+    talk = Conversation(Shown())
+    talk.go(make_config("websocket", "ws://127.0.0.1:9", sender="ada"))
+    assert talk._use is not None
+    for status, reason, wanted in (
+        (ConnectionStatus.CONNECTING, "", True),
+        (ConnectionStatus.DISCONNECTED, ASKED, True),
+        (ConnectionStatus.ERROR, "HTTP 404", False),
+    ):
+        talk._on_status(talk._use, StatusChange(status, reason))
+        assert talk._wanted is wanted

@@ -13,6 +13,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
+from chatlab.errors import SettingsError
 from chatlab.live.kinds import make_config
 from chatlab.live.server import EmbeddedServer
 from chatlab.widgets import keepsake
@@ -85,9 +86,10 @@ def test_frames_of_two_panels_have_ids_of_their_own(tmp_path: Path) -> None:
         until(panel.frames.rows)
         panel.disconnect()
     panels[0].save_frames(tmp_path / "frames.jsonl")
-    before, saved = len(panels[1].frames), len(panels[0].frames)
+    own, saved = ({row["id"] for row in panels[n].frames.rows()} for n in (1, 0))
+    assert not own & saved
     panels[1].load_frames(tmp_path / "frames.jsonl")
-    assert len(panels[1].frames) == before + saved
+    assert len(panels[1].frames) > len(own)
     for panel in panels:
         panel.close()
 
@@ -374,3 +376,19 @@ def test_a_fallbacks_attempts_are_counted_over_all_transports_so_there_is_no_num
     until(lambda: status(panel)["attempt"] > 1)
     assert status(panel)["max_attempts"] is None
     panel.close()
+
+
+@pytest.mark.parametrize("wrong", [{"sender": ""}, {"room": "r" * 201}, {"url": "nonsense"}])
+def test_wrong_settings_start_nothing_and_close_nothing(panel: ChatPanel, wrong: dict[str, Any]) -> None:
+    server = EmbeddedServer()
+    with pytest.raises(SettingsError):
+        ChatPanel(server=server, name="test", **wrong)
+    assert not server.running
+    assert panel.comm is not None, "the panel before stays"
+
+
+def test_a_message_that_comes_to_nothing_gets_its_row_back(panel: ChatPanel) -> None:
+    panel.send("first")
+    panel.messages.clear()
+    panel.send("second")
+    until(lambda: states(panel) == {"second": "queued", "first": "dropped"})
