@@ -74,7 +74,7 @@ class Conversation:
         self._config: AnyConfig | None = None
         self._use: Use | None = None
         self._ending: list[Use] = []
-        self._wanted = False  # whether it is to be connected
+        self._wanted = False
 
     # How it stands
 
@@ -92,6 +92,11 @@ class Conversation:
     def changing(self) -> bool:
         """Whether a transport before is still ending."""
         return bool(self._ending)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be connected: it was asked for, and has not ended since."""
+        return self._wanted
 
     @property
     def last_change(self) -> StatusChange:

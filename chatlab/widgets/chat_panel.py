@@ -172,7 +172,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def send(self, text: str) -> Receipt | None:
         """Send a message to where the form says, or say in the log why it can't be sent."""
         with self._reporting("Not sent", BRINGS_BACK):
-            if self._talk.last_change.status in RESTING and not self._talk.changing:
+            if self.transport is None or not self._talk.wanted:
                 self._talk.go(self.form.config())
             elif elsewhere := self._elsewhere():
                 self._face.notice(f"Not sent: {elsewhere}.{BRINGS_BACK}", warning=True)

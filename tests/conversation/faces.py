@@ -68,7 +68,7 @@ class AtPanel:
         else:
             fields = {"transport": form.transport, "room": form.room, "name": form.sender, "server": form.url}
             fields[what].value = value
-        running = self.talk._wanted
+        running = self.talk.wanted
         self.panel.connect()
         if not running:
             self.panel.disconnect()

@@ -125,4 +125,4 @@ def test_A107_late_news_of_an_end_that_was_asked_for_cancels_no_new_start() -> N
         (ConnectionStatus.ERROR, "HTTP 404", False),
     ):
         talk._on_status(talk._use, StatusChange(status, reason))
-        assert talk._wanted is wanted
+        assert talk.wanted is wanted
