@@ -1,5 +1,5 @@
 """`python -m chatlab` is the `chatlab` command."""
 
-from chatlab.cli import app
+from chatlab.cli import main
 
-app()
+main()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chatlab import stdio
 from chatlab.fileio import atomic_write
 from chatlab.telling import draw, figure, outlet, picture, telling
 
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     from chatlab.live.server import EmbeddedServer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit."""
+    stdio.prepare()
+    code: str | int | None = 0
+    try:
+        app()
+    except SystemExit as ended:
+        code = ended.code
+    if lacking := stdio.finish():
+        typer.echo(f"chatlab: the standard output lacks something: {lacking.lower()}", err=True)
+        code = code or 1
+    raise SystemExit(code)
 
 
 def _tell_version(wanted: bool) -> None:

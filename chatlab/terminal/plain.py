@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import TextIO
 
+from chatlab import stdio
 from chatlab.conversation import explain
 from chatlab.errors import ChatError
 from chatlab.live.signals import on_signals
@@ -64,7 +65,6 @@ class Paper:
 
     def __init__(self) -> None:
         self.on_torn: Callable[[], None] = lambda: None
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
     def show(self, line: Line) -> None:
         """Write a line, if it's worth one here."""
@@ -73,11 +73,8 @@ class Paper:
             self._write(sys.stdout if spoken else sys.stderr, str(line))
 
     def _write(self, file: TextIO, text: str) -> None:
-        try:
-            print(text, file=file, flush=True)
-        except OSError:
-            # Nobody reads any more. What is buffered would fail again when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+        print(text, file=file, flush=True)
+        if stdio.failure(file) is not None:  # Nobody reads any more.
             self.on_torn()
 
 

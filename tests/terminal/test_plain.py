@@ -21,7 +21,7 @@ from tests.terminal.programs import PATIENCE, PROGRAM, Piped, Terminal, command
 
 HASTY = (
     "-c",
-    "from chatlab.terminal import plain; plain.PATIENCE = 1.0; from chatlab.cli import app; app()",
+    "from chatlab.terminal import plain; plain.PATIENCE = 1.0; from chatlab.cli import main; main()",
 )
 """Python's arguments for the program, which waits only a second for acknowledgements in the end."""
 
