@@ -38,7 +38,16 @@ def outcome(
         scenario,
         list(recorded),
         {**measure(ledger, crowd, scenario.duration, windows), **traffic, **busiest},
-        series(ledger, scenario.duration) | counts,
+        _of_one_length(series(ledger, scenario.duration) | counts),
         latency_histogram(ledger, crowd),
         steps,
     )
+
+
+def _of_one_length(of: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Make all as long as the longest: a live run may last into one more second, of which not all know."""
+    seconds = max(map(len, of.values()))
+    return {
+        name: counts + [counts[-1] if name == "connected" else 0] * (seconds - len(counts))
+        for name, counts in of.items()
+    }

@@ -277,8 +277,16 @@ def _annotation(annotation: Any) -> str:
     return "" if annotation is inspect.Parameter.empty else f": {_written(annotation)}"
 
 
+_ARRAY = re.compile(
+    r"numpy\.ndarray\[(?:Any|typing\.Any|tuple\[(?:typing\.)?Any, \.\.\.\]), "
+    r"numpy\.dtype\[numpy\.(\w+)\]\]"
+)
+"""What numpy writes for `NDArray`, which isn't the same in each of its versions."""
+
+
 def _written(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    text = _ARRAY.sub(r"NDArray[\1]", text)
     return re.sub(r"\b(?:chatlab|datetime|typing)(?:\.\w+)*\.(?=\w)", "", text)
 
 

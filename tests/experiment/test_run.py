@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.outcome import outcome
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan
@@ -217,3 +220,17 @@ def test_a_torn_file_is_refused(result: Run, tmp_path: Path) -> None:
     path.write_bytes(result.to_json_lines()[:-20])
     with pytest.raises(SettingsError, match="not a run"):
         Run.load(path)
+
+
+def test_what_only_the_server_counted_after_the_end_is_a_row_of_all_series(tmp_path: Path) -> None:
+    ledger = Ledger()
+    ledger.changed(0, ConnectionStatus.CONNECTED, 0.1)
+    counts = {"requests": [1, 2, 1], "queue": [0, 1, 0], "work": [0, 0, 0]}  # of a live run that took longer
+    short = Scenario(duration=2.0, people=PeopleConfig(count=1))
+    late = outcome("live", short, [], ledger, [-inf], {}, [], counts)
+    table = late.per_second()
+    assert table["requests"].tolist() == [1, 2, 1]
+    assert table["connected"].tolist() == [1, 1, 1]
+    assert table["attempts"].tolist() == [0, 0, 0]
+    late.save(tmp_path / "late.jsonl")
+    assert Run.load(tmp_path / "late.jsonl") == late

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -779,9 +780,12 @@ async def test_A25_a_flapping_server_is_backed_off_from() -> None:
             end = await watch.ended()
         assert server.accepted == 6
         assert end.reason.startswith("gave up after 5 retries")
-        assert [round(wait, 2) for wait in watch.waits] == pytest.approx(
-            [0.01, 0.02, 0.04, 0.08, 0.16], abs=0.011
-        )
+        # A handler that hears late sees less of a wait, and attempts that are late lie further apart.
+        delays = [0.01, 0.02, 0.04, 0.08, 0.16]
+        assert all(seen <= delay + 1e-6 for seen, delay in zip(watch.waits, delays, strict=True))
+        tries = [change.retry_at for change in watch.changes if change.retry_at is not None]
+        gaps = [later - earlier for earlier, later in pairwise(tries)]
+        assert all(gap >= delay - 1e-6 for gap, delay in zip(gaps, delays[1:], strict=True))
 
 
 async def test_A25_a_connection_that_lasted_starts_the_count_again() -> None:

@@ -130,6 +130,6 @@ def test_a_graphics_context_is_left_as_it_was() -> None:
     renderer = LetteringCanvas(Figure()).get_renderer()
     gc = renderer.new_gc()
     gc.set_hatch("////")
-    gc.set_hatch_color("black")
+    gc.set_hatch_color((0.0, 0.0, 0.0, 1.0))
     renderer.draw_path(gc, Path.unit_rectangle(), Affine2D().scale(50))
     assert gc.get_hatch() == "////"

@@ -17,6 +17,7 @@ from chatlab.errors import SettingsError
 from chatlab.live.kinds import make_config
 from chatlab.live.server import EmbeddedServer
 from chatlab.widgets import keepsake
+from chatlab.widgets.chat_panel import RESTING
 from chatlab.widgets.fold import Fold
 from chatlab.widgets.frames import _stream_kind
 from chatlab.widgets.views import HEARTBEATS
@@ -334,6 +335,7 @@ def test_a101_a_message_goes_where_the_form_says_or_nowhere(panel: ChatPanel) ->
     assert panel.transport.config.room == "attic"
     until(lambda: "undelivered" in states(panel).values())
     panel.connect()
+    until(lambda: panel._talk.last_change.status not in RESTING)
     panel.form.room.value = "lobby"
     assert panel.send("for the lobby again") is None
     assert notices(panel)[-1].startswith(
