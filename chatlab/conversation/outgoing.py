@@ -171,7 +171,7 @@ class Outgoing:
             _tell(own, Settle(own.client_id, own.state))
             self._face.settled(own)
             self.messages.close(own)
-        self.messages.came_back(own)
+        self.messages.let_go(own)
         return True
 
 

@@ -125,14 +125,14 @@ class OwnMessages:
         self._forget(own)
         if own.state in _DELIVERED and not own.left:
             if (before := self._delivered.pop(own.client_id, None)) is not None:
-                self._let_go(before)
+                self.let_go(before)
             self._delivered[own.client_id] = self._out[own.key] = own
             self._out_bytes += _size(own)
             while self._out_bytes > KEPT_BYTES:
-                self._let_go(next(iter(self._out.values())))
+                self.let_go(next(iter(self._out.values())))
             if len(self._delivered) > REMEMBERED:
                 oldest = self._delivered.pop(next(iter(self._delivered)))
-                self._let_go(oldest)
+                self.let_go(oldest)
                 self._drop(oldest)
             return
         self._undelivered[own.key] = own
@@ -144,11 +144,8 @@ class OwnMessages:
             oldest.message = None
             self.forgotten += 1
 
-    def came_back(self, own: Own) -> None:
-        """Let the content of a delivered message go: it needs no longer be told from others."""
-        self._let_go(own)
-
-    def _let_go(self, own: Own) -> None:
+    def let_go(self, own: Own) -> None:
+        """Keep the content of a delivered message no longer: it has come back, or is too old."""
         if self._out.pop(own.key, None) is not None:
             self._out_bytes -= _size(own)
             own.message = None

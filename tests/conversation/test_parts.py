@@ -72,7 +72,7 @@ def test_a_delivered_message_is_recognised_and_its_content_let_go_once_it_has_co
     assert it.find("a", HERE, "eve") is it.find("b", HERE, "ada") is None
     assert it.find("a", Place(HERE.server, "attic", "ada", "chatlab"), "ada") is None
     assert (message.text, len(it), it.undelivered()) == ("hi", 0, [])
-    it.came_back(message)
+    it.let_go(message)
     assert (message.message, it._out_bytes) == (None, 0)
     again = add(it, "a")
     end(it, again, DeliveryState.ACKED)
