@@ -17,8 +17,9 @@ from chatlab import Scenario
 from chatlab.cli import app
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands, run_python
 
-LANGUAGES = {"python", "py", "toml", "sh", "text", "nginx", ""}
-"""`py` is Python that needs a server of the reader's own, and is only compiled."""
+LANGUAGES = {"python", "py", "toml", "sh", "text", "nginx", "js", ""}
+"""`py` is Python that needs a server of the reader's own, and is only compiled. Tests in `tests/browser`
+and `tests/interop` try `js` and `nginx`."""
 
 OWN_TEST = {"dialects.md"}
 """Pages whose Python is one program, with a test of its own that compares what it prints."""

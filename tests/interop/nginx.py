@@ -1,4 +1,4 @@
-"""A real nginx with nchan on loopback: its own configuration, in a folder of its own, as nobody."""
+"""A real nginx on loopback, with nchan or as a proxy: configured and in a folder of its own, as nobody."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import Any, Self
 
 import httpx
 
+from tests.docs.blocks import ROOT, blocks
 from tests.requirements import NCHAN, find
 
 CONFIG = """
-load_module {module};
+{modules}
 daemon off;
 worker_processes 1;
 pid nginx.pid;
@@ -28,35 +29,61 @@ http {{
     access_log off;
     client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp;
     scgi_temp_path temp;
-    nchan_message_buffer_length 10000;
-    server {{
-        listen 127.0.0.1:{port};
-        location ~ ^/ws/(\\w+)$ {{ nchan_pubsub; nchan_channel_id $1; }}
-        location ~ ^/sub/(\\w+)$ {{ nchan_subscriber; nchan_channel_id $1; nchan_subscriber_timeout 20s; }}
-        location ~ ^/poll/(\\w+)$ {{ nchan_subscriber intervalpoll; nchan_channel_id $1; }}
-        location ~ ^/pub/(\\w+)$ {{ nchan_publisher; nchan_channel_id $1; }}
-
-        # Only listens; sends batches; lets go of who is idle; keeps the last five only.
-        location ~ ^/listen/(\\w+)$ {{ nchan_subscriber; nchan_channel_id $1; }}
-        location ~ ^/batch/(\\w+)$ {{
-            nchan_subscriber longpoll; nchan_channel_id $1; nchan_subscriber_timeout 20s;
-            nchan_longpoll_multipart_response on;
-        }}
-        location ~ ^/hasty/(\\w+)$ {{ nchan_pubsub; nchan_channel_id $1; nchan_subscriber_timeout 1s; }}
-        location ~ ^/brief/(\\w+)$ {{
-            nchan_publisher; nchan_channel_id $1; nchan_message_buffer_length 5;
-        }}
-    }}
+    {http}
 }}
 """
+CHANNELS = r"""
+    nchan_message_buffer_length 10000;
+    server {
+        listen 127.0.0.1:PORT;
+        location ~ ^/ws/(\w+)$ { nchan_pubsub; nchan_channel_id $1; }
+        location ~ ^/sub/(\w+)$ { nchan_subscriber; nchan_channel_id $1; nchan_subscriber_timeout 20s; }
+        location ~ ^/poll/(\w+)$ { nchan_subscriber intervalpoll; nchan_channel_id $1; }
+        location ~ ^/pub/(\w+)$ { nchan_publisher; nchan_channel_id $1; }
+
+        # Only listens; sends batches; lets go of who is idle; keeps the last five only.
+        location ~ ^/listen/(\w+)$ { nchan_subscriber; nchan_channel_id $1; }
+        location ~ ^/batch/(\w+)$ {
+            nchan_subscriber longpoll; nchan_channel_id $1; nchan_subscriber_timeout 20s;
+            nchan_longpoll_multipart_response on;
+        }
+        location ~ ^/hasty/(\w+)$ { nchan_pubsub; nchan_channel_id $1; nchan_subscriber_timeout 1s; }
+        location ~ ^/brief/(\w+)$ {
+            nchan_publisher; nchan_channel_id $1; nchan_message_buffer_length 5;
+        }
+    }
+"""
+"""The `http` block of a server of nchan's channels."""
+DEPLOYED = {
+    "listen 443 ssl;": "listen 127.0.0.1:PORT ssl;",
+    "/etc/ssl/chat.example.pem": "chain.pem",
+    "/etc/ssl/chat.example.key": "chain.pem",
+    "http://127.0.0.1:8000": "UPSTREAM",
+}
+"""What is put in the place of what stands in docs/deploying.md."""
 PATIENCE = 10.0
 
 
-class Nginx:
-    """A running nginx, for so many connections. `url` is its root, `complaints` its log when it has ended."""
+def deployed(upstream: str) -> str:
+    """Return the `http` block of docs/deploying.md, in front of this server."""
+    page = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    [text] = [block.text for block in blocks(page) if block.language == "nginx"]
+    for there, here in DEPLOYED.items():
+        assert there in text, f"docs/deploying.md has no {there!r} any more"
+        text = text.replace(there, here)
+    return text.replace("UPSTREAM", upstream)
 
-    def __init__(self, connections: int = 256) -> None:
+
+class Nginx:
+    """A running nginx, for so many connections. `url` is its root, `complaints` its log when it has ended.
+
+    `http` is its `http` block, where PORT stands for its port, which has TLS if there is a `chain` (PEM).
+    """
+
+    def __init__(self, http: str = CHANNELS, connections: int = 256, chain: bytes = b"") -> None:
+        self._http = http
         self._connections = connections
+        self._chain = chain
         self.folder = Path(tempfile.mkdtemp(prefix="chatlab-nginx-"))
         # Who runs the tests may be root, which nginx needs no rights of.
         self._nobody: dict[str, Any] = {}
@@ -71,12 +98,14 @@ class Nginx:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         (self.folder / "temp").mkdir(mode=0o777)
-        (self.folder / "nginx.conf").write_text(
-            CONFIG.format(module=NCHAN, port=port, connections=self._connections), encoding="utf-8"
-        )
+        (self.folder / "chain.pem").write_bytes(self._chain)
+        modules = f"load_module {NCHAN};" if "nchan" in self._http else ""
+        http = self._http.replace("PORT", str(port))
+        text = CONFIG.format(modules=modules, connections=self._connections, http=http)
+        (self.folder / "nginx.conf").write_text(text, encoding="utf-8")
         self._log = (self.folder / "log").open("w+b")
         command = [str(program), "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]
-        if self._nobody:  # nchan wants nginx's own folders, which root's first start makes.
+        if self._nobody and modules:  # nchan wants nginx's own folders, which root's first start makes.
             subprocess.run([*command, "-t"], check=True, capture_output=True)
             (self.folder / "nginx.pid").unlink()  # Which would be root's.
         self._process = subprocess.Popen(
@@ -86,7 +115,7 @@ class Nginx:
             stderr=self._log,
             **self._nobody,
         )
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if self._chain else 'http'}://127.0.0.1:{port}"
         self._wait_until_it_listens(port)
         return self
 
