@@ -80,7 +80,7 @@ async def test_A107_settings_that_cant_be_used_are_said_and_all_stays(
 
 
 @pytest.mark.parametrize(
-    ("dialect", "kind"), [("text", "long_polling"), ("matrix", "sse"), ("text", "fallback")]
+    ("dialect", "kind"), [("text", "long_polling"), ("matrix", "sse"), ("matrix", "websocket")]
 )
 async def test_A107_a_dialect_that_a_transport_cant_speak_is_said(dialect: str, kind: str) -> None:
     async with EmbeddedServer() as server, at(AtPanel, server.url) as ada:

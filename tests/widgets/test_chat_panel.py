@@ -180,7 +180,8 @@ def test_a_text_that_cannot_be_sent_is_told_of_and_not_just_gone(panel: ChatPane
     assert second.endswith(" The up arrow in the empty box brings the text back.")
 
 
-def test_nobody_types_on_a_broken_connection(tmp_path: Path) -> None:
+def test_nobody_types_on_a_broken_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatlab.conversation.typists.LASTS", 3600.0)  # It is the connection that ends it.
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()
     panels = [ChatPanel(server=server, sender=name, name=name) for name in ("ada", "bob")]
