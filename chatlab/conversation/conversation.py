@@ -28,11 +28,12 @@ from chatlab.conversation.own import Own
 from chatlab.conversation.places import Place, place_of
 from chatlab.conversation.use import Use
 from chatlab.dialects import find_dialect
+from chatlab.live.audience import ENDED
 from chatlab.live.kinds import make_transport
 from chatlab.live.logs import get_logger
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt
-from chatlab.live.transport import ENDED, ChatTransport
+from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.transports.standing import ASKED

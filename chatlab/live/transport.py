@@ -14,7 +14,7 @@ import secrets
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, assert_never
@@ -22,27 +22,24 @@ from weakref import ref
 
 from chatlab.dialects import find_dialect
 from chatlab.errors import ConnectError, OutboxFull
+from chatlab.live.audience import ENDED, Audience
 from chatlab.live.dialer import Dialer
 from chatlab.live.driver import LiveDriver, Moved, Raised
 from chatlab.live.foreign import report
-from chatlab.live.handover import Handover, News, size_of
-from chatlab.live.inbox import Inbox
 from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt, Receipts
 from chatlab.live.redaction import RedactingMachine
-from chatlab.live.subscribers import Subscribers, Unsubscribe
-from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
+from chatlab.live.subscribers import Unsubscribe
+from chatlab.live.turns import Turns
+from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, HttpConfig, WebSocketConfig
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.machine import (
-    Answered,
     Connect,
     Deliver,
     Disconnect,
     Notify,
-    Received,
-    ReceivedBytes,
     Refuse,
     Settle,
     Submit,
@@ -94,23 +91,11 @@ class ChatTransport:
         self._running: LiveDriver | None = None
         self._process = os.getpid()
         self._wanted = False
-        self._reading = False
-        self._handover = Handover(apart=self._own_loop)
-        self._returning = threading.Lock()
-        """Held while what wasn't handed over is taken back, or is let go on."""
-        self._place: str | None = None
-        self._exact = False
-        self._told = self._handover.mark()
-        self._inbox = Inbox()
+        self._audience = Audience(apart=self._own_loop, record=record)
+        self._handover = self._audience.handover
         self._receipts = Receipts(acks=dialect.acks or isinstance(config, HttpConfig))  # An answer is one.
-        self._events: Subscribers[ChatEvent] = Subscribers()
-        self._changes: Subscribers[StatusChange] = Subscribers()
-        self._settled: Subscribers[Receipt] = Subscribers()
-        self._steps: Subscribers[Step] = Subscribers(*([record] if record else []))
-        self._change = StatusChange(ConnectionStatus.DISCONNECTED)
-        self._waiters: list[tuple[Callable[[StatusChange], bool], asyncio.Future[StatusChange]]] = []
         self._waits = config.outbox.overflow == "wait"
-        self._sending = _Turns()
+        self._sending = Turns()
 
     @property
     def _driver(self) -> LiveDriver:
@@ -139,12 +124,12 @@ class ChatTransport:
         )
         with self._lock:  # Whoever comes first makes it for all threads.
             if self._running is last:
-                self._running, self._sending = made, _Turns()
+                self._running, self._sending = made, Turns()
                 self._handover.move(loop)
             return self._running or made
 
     def __del__(self) -> None:
-        if not getattr(self, "_wanted", False) or self._change.status in ENDED or sys.is_finalizing():
+        if not getattr(self, "_wanted", False) or self.status in ENDED or sys.is_finalizing():
             return
         driver = self._running
         if driver is None or driver.loop.is_closed() or self._process != os.getpid():
@@ -158,12 +143,12 @@ class ChatTransport:
     @property
     def status(self) -> ConnectionStatus:
         """The status as last notified."""
-        return self._change.status
+        return self._audience.change.status
 
     @property
     def last_change(self) -> StatusChange:
         """The latest change of status, with its reason."""
-        return self._change
+        return self._audience.change
 
     @property
     def kind(self) -> str:
@@ -218,12 +203,12 @@ class ChatTransport:
             self.start()
         except BaseException as error:  # The `ConnectError` names its kind.
             report(f"the dialect of {self.config.sender or 'a transport'}", error, self._driver.loop)
-        change = await self._reach(lambda change: change.status not in _UNDER_WAY)
+        change = await self._audience.reach(lambda change: change.status not in _UNDER_WAY, self._driver.loop)
         if not self._handover.inside:  # A handler may have had enough at once.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TOLD):
-                    await self._told.reached()
-        return change if self._wanted else self._change
+                    await self._audience.told.reached()
+        return change if self._wanted else self._audience.change
 
     async def disconnect(self) -> None:
         """Send what can still be sent within `drain_timeout`, close, and return when nothing is left running.
@@ -237,7 +222,7 @@ class ChatTransport:
         self.stop()
         try:
             async with asyncio.timeout(self.config.drain_timeout + GRACE):
-                await self._reach(lambda change: change.status in ENDED)
+                await self._audience.reach(lambda change: change.status in ENDED, self._driver.loop)
         except TimeoutError:
             return  # Somebody has connected again meanwhile.
         await self._driver.closed()
@@ -251,9 +236,7 @@ class ChatTransport:
         """
         driver = self._driver
         self._wanted = True
-        with self._returning:
-            self._handover.release()
-        self._inbox.set_open(True)
+        self._audience.release()
         for effect in driver.feed(Connect()):
             if type(effect) is Raised:
                 raise effect.error
@@ -262,31 +245,8 @@ class ChatTransport:
         """Begin to disconnect, from any thread, without waiting."""
         driver = self._driver
         self._wanted = False
-        with self._returning:
-            self._handover.hold()
+        self._audience.hold()
         driver.feed(Disconnect())
-
-    def _take_back(self) -> None:
-        """Disconnected: what the server has said, and wasn't handed over, is for the next connection."""
-        with self._returning:
-            driver = self._running
-            if driver is None or not self._handover.holding:
-                return
-            messages, place = self._handover.take_back()
-            if messages:
-                driver.rewind(messages, place)
-
-    async def _reach(self, wanted: Callable[[StatusChange], bool]) -> StatusChange:
-        """Return the first change of status that is wanted: the present one, or one to come."""
-        if wanted(self._change):
-            return self._change
-        reached: asyncio.Future[StatusChange] = self._driver.loop.create_future()
-        waiter = (wanted, reached)
-        self._waiters.append(waiter)
-        try:
-            return await reached
-        finally:
-            self._waiters.remove(waiter)
 
     async def _on_loop(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Run a coroutine on the driver's loop."""
@@ -314,17 +274,8 @@ class ChatTransport:
         first served.
         """
         if self._waits:
-            return await self._on_loop(lambda: self._send_in_turn(message))
+            return await self._on_loop(lambda: self._sending.send(lambda: self.submit(message)))
         return self.submit(message)
-
-    async def _send_in_turn(self, message: OutgoingMessage | str) -> Receipt:
-        async with self._sending.turn:
-            while True:
-                self._sending.room.clear()
-                try:
-                    return self.submit(message)
-                except OutboxFull:
-                    await self._sending.room.wait()
 
     def submit(self, message: OutgoingMessage | str, *, again: bool = False) -> Receipt:
         """Hand over a message from any thread, without waiting. One that another transport may have sent
@@ -366,26 +317,23 @@ class ChatTransport:
 
         While there is one, events are kept for `async for` only once that has begun.
         """
-        unsubscribe = self._events.add(handler)
-        if not self._reading:
-            self._inbox.clear()
-        return unsubscribe
+        return self._audience.add(handler)
 
     def on_status_change(self, handler: Callable[[StatusChange], object]) -> Unsubscribe:
         """Call the handler with every change of status; return what unsubscribes it."""
-        return self._changes.add(handler)
+        return self._audience.changes.add(handler)
 
     def on_receipt(self, handler: Callable[[Receipt], object]) -> Unsubscribe:
         """Call the handler with a receipt whenever its state changes; return what unsubscribes it."""
-        return self._settled.add(handler)
+        return self._audience.receipts.add(handler)
 
     def __aiter__(self) -> Self:
-        self._reading = True
+        self._audience.read()
         return self
 
     async def __anext__(self) -> ChatEvent:
-        self._reading = True
-        event = await self._inbox.get()
+        self._audience.read()
+        event = await self._audience.inbox.get()
         if event is None:
             raise StopAsyncIteration
         return event
@@ -394,49 +342,23 @@ class ChatTransport:
 
     def _listen(self, effect: Deliver | Notify | Settle | Moved, receipt: Receipt | None) -> None:
         if type(effect) is Settle:
-            if receipt is not None and self._settled:
-                news = receipt.as_of_now() if self._own_loop else receipt
-                self._handover.put(News(news, self._settled))
+            if receipt is not None:
+                self._audience.settle(receipt)
             if self._waits:
-                self._sending.room.set()
+                self._sending.try_again()
         elif type(effect) is Deliver:
-            self._deliver(effect.event)
+            self._audience.deliver(effect.event)
         elif type(effect) is Notify:
-            self._notify(effect.change)
+            self._receipts.gave_up(effect.change.status is ConnectionStatus.ERROR)
+            self._audience.notify(effect.change, self._rewind)
         elif type(effect) is Moved:
-            self._place, self._exact = effect.before, effect.exact
+            self._audience.moved(effect)
         else:
             assert_never(effect)
 
-    def _deliver(self, event: ChatEvent) -> None:
-        size = size_of(event) if self._events else 0
-        self._handover.put(News(event, self._events, self._keep, size, True, self._place))
-        if self._exact and event.message is not None and event.message.id:
-            self._place = event.message.id
-
-    def _keep(self, event: ChatEvent) -> None:
-        if self._reading or not self._events:
-            self._inbox.put(event)
-
-    def _note(self, step: Step) -> None:
-        self._handover.put(News(step, self._steps, size=_step_size(step)))
-
-    def _notify(self, change: StatusChange) -> None:
-        self._change = change
-        self._receipts.gave_up(change.status is ConnectionStatus.ERROR)
-        ended = change.status in ENDED
-        if not ended:
-            self._inbox.set_open(True)
-        put = self._handover.put
-        put(News(change, self._changes))
-        put(News(ChatEvent("connection", reason=change.reason, change=change), self._events, self._keep))
-        if ended:
-            self._take_back()
-            put(News(False, sink=self._inbox.set_open))  # Last, so that readers get all of it.
-        self._told = self._handover.mark()
-        for wanted, reached in self._waiters:
-            if wanted(change) and not reached.done():
-                reached.set_result(change)
+    def _rewind(self, messages: Sequence[ChatMessage], place: str | None) -> None:
+        if self._running is not None:
+            self._running.rewind(messages, place)
 
 
 def _listener(transport: ChatTransport) -> Callable[[Deliver | Notify | Settle | Moved], None]:
@@ -463,7 +385,7 @@ def _recorder(transport: ChatTransport) -> Callable[[Step], None]:
 
     def record(step: Step) -> None:
         if (transport := me()) is not None:
-            transport._note(step)
+            transport._audience.note(step)
 
     return record
 
@@ -475,12 +397,6 @@ def _pressure(transport: ChatTransport) -> Callable[[], int]:
         return 0 if (transport := me()) is None else transport._handover.pressure
 
     return pressure
-
-
-def _step_size(step: Step) -> int:
-    event = step.event
-    data = event.data if type(event) is Received or type(event) is ReceivedBytes else ""
-    return 400 + len(data if type(event) is not Answered else event.answer.body)
 
 
 def new_id() -> str:
@@ -496,12 +412,3 @@ class WebSocketTransport(ChatTransport):
 
 
 _UNDER_WAY = (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING)
-ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
-
-
-class _Turns:
-    """Those who wait for room in the outbox, on the driver's loop."""
-
-    def __init__(self) -> None:
-        self.turn = asyncio.Lock()
-        self.room = asyncio.Event()

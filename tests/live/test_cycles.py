@@ -79,7 +79,7 @@ def left_in(transport: ChatTransport) -> dict[str, Any]:
         "links": driver._links,
         "connections": driver._connections,
         "timer": driver._timer,
-        "waiters": transport._waiters,
+        "waiters": transport._audience.waiters,
         "receipts": transport._receipts,
         "pools": [session for session in transport._dialer.sessions if session._pool is not None],
     }

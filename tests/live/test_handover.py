@@ -331,11 +331,11 @@ async def test_A99_what_nobody_reads_is_not_kept() -> None:
     async with EmbeddedServer() as server:
         chat = transport_of("websocket", server.ws_url)
         async with chat:
-            assert chat._inbox._events, "without a handler all since connect()"
+            assert chat._audience.inbox._events, "without a handler all since connect()"
             leave = chat.on_message(lambda event: None)
             await (await chat.send("x")).settled()
             hear(chat)
-            assert not chat._inbox._events
+            assert not chat._audience.inbox._events
             reader = aiter(chat)
             await chat.send("y")
             event = await asyncio.wait_for(anext(reader), PATIENCE)
