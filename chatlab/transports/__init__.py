@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Submit,
         Tick,
         Typing,
+        Unencodable,
     )
     from chatlab.transports.making import make_machine
     from chatlab.transports.short_polling import ShortPollingMachine, ShortPollReceiver
@@ -73,6 +74,7 @@ _HOMES = {
         "Submit",
         "Tick",
         "Typing",
+        "Unencodable",
     ),
     "transports.making": ("make_machine",),
     "transports.short_polling": (
@@ -116,6 +118,7 @@ __all__ = [
     "Submit",
     "Tick",
     "Typing",
+    "Unencodable",
     "WebSocketMachine",
     "make_machine",
 ]

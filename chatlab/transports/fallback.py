@@ -172,7 +172,10 @@ class FallbackMachine:
         return min(current, probe, self._upgrade_at, self._wait_until)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
+        """Take what happened at `now`, in seconds on any steady clock; return what to do, in order.
+
+        Errors: `Unencodable`, where the dialect raises for a message.
+        """
         out: list[Effect] = []
         match event:
             case Received() | ReceivedBytes() | Answered() | Opened() | Pong() | Closed():
