@@ -10,6 +10,7 @@ from chatlab.errors import (
     ConnectError,
     EventTooLarge,
     InvalidMessage,
+    LoginRefused,
     OutboxFull,
     SettingsError,
     TryAgain,
@@ -56,3 +57,9 @@ def test_families() -> None:
         (ValueError, [SettingsError, InvalidMessage, EventTooLarge]),
     ):
         assert all(issubclass(member, family) for member in members)
+
+
+def test_a_refused_login_says_what_to_correct_and_is_a_permission_error() -> None:
+    error = LoginRefused("the password is wrong")
+    assert isinstance(error, ChatError | PermissionError)
+    assert (str(error), error.reason) == ("the password is wrong", "the password is wrong")
