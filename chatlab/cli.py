@@ -124,7 +124,9 @@ def chat(
     dialect: Annotated[
         str, typer.Option(help="The server's dialect: chatlab, text, nchan or matrix.")
     ] = "chatlab",
-    history: Annotated[int, typer.Option(min=0, help="Number of the latest messages to show first.")] = 50,
+    history: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Number of the latest messages to show first.")
+    ] = 50,
     header: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME:VALUE", help="Send this header with each request; give it once or more."),
@@ -206,6 +208,9 @@ def simulate(
     time_scale: Annotated[
         float, typer.Option(help="Seconds of the live world in one second of the wall clock.")
     ] = 1.0,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Number of people whose steps are recorded: the first.")
+    ] = 50,
     out: Annotated[
         Path | None, typer.Option(callback=outlet, help="Save the run there, as JSON lines.")
     ] = None,
@@ -221,7 +226,7 @@ def simulate(
     from chatlab.experiment.worlds import run
 
     with telling("simulate"):
-        result = run(find_scenario(scenario), world, time_scale=time_scale)
+        result = run(find_scenario(scenario), world, sample=sample, time_scale=time_scale)
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")
     for name, value in result.metrics.items():
@@ -303,8 +308,11 @@ def sweep(
         list[str],
         typer.Option(help="A setting and its values, such as people.count=100,1000; give it once or more."),
     ],
-    seeds: Annotated[int, typer.Option(min=1, help="Run each setting with the seeds from 0 on.")] = 1,
-    processes: Annotated[int, typer.Option(min=1, help="Number of runs at once.")] = 1,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, max=100_000, help="Number of runs of each setting: with the seeds from 0 on."),
+    ] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=1_000, help="Number of runs at once.")] = 1,
     world: Annotated[str, typer.Option(help="The world that they run in: model, wire or live.")] = "model",
     metrics: Annotated[
         str,

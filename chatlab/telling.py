@@ -12,6 +12,7 @@ import typer
 
 from chatlab.errors import SettingsError
 from chatlab.fileio import atomic_write
+from chatlab.text import visible_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ def telling(command: str, *, code: int = 1) -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
             told = where + error.strerror[:1].lower() + error.strerror[1:]
-        typer.echo(f"chatlab {command}: {told}", err=True)
+        typer.echo(f"chatlab {command}: {visible_line(told)}", err=True)
         raise typer.Exit(code) from None
 
 

@@ -101,6 +101,8 @@ def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int 
     Errors: `SettingsError` where a number is out of range, or no number of such delays outlasts the outage.
     """
     _check("people", people, 1)
+    if people > MOST_DELAYS:
+        raise SettingsError(f"people: give at most {MOST_DELAYS:,}, got {people:,}")
     _check("seed", seed, 0)
     if not 0 <= outage < np.inf:
         raise SettingsError(f"outage: give a number of seconds from 0 up, got {outage!r}")

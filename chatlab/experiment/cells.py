@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from math import prod
 from typing import Any
 
 import msgspec
@@ -18,6 +19,9 @@ from chatlab.settings import Settings
 
 Choices = Mapping[str, Any] | Iterable[Any]
 """The values of a setting, or by the names that the table is to have for them."""
+
+MOST_RUNS = 100_000
+"""Runs that a sweep has at most."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -35,9 +39,11 @@ def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[in
     if "seed" in over:
         raise SettingsError("seed: give it as seeds=, not in over=")
     axes = [_choices(path, choices) for path, choices in over.items()]
-    numbers = [scenario.seed] if seeds is None else [_plain(seed) for seed in seeds]
+    numbers = [scenario.seed] if seeds is None else [_plain(seed) for seed in _at_most(MOST_RUNS, seeds)]
     if not numbers:
         raise SettingsError("seeds: give at least one")
+    if (runs := prod(map(len, axes)) * len(numbers)) > MOST_RUNS:
+        raise SettingsError(_too_many(f"{runs:,} runs"))
     cells = []
     for choice in product(*axes):
         raw = to_plain(scenario)
@@ -48,6 +54,18 @@ def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[in
     return cells
 
 
+def _at_most(most: int, values: Iterable[Any]) -> Iterator[Any]:
+    """Yield values; they may be without end. Errors: `SettingsError` if there are more than `most`."""
+    for number, value in enumerate(values):
+        if number >= most:
+            raise SettingsError(_too_many(f"more than {most:,} values or seeds"))
+        yield value
+
+
+def _too_many(what: str) -> str:
+    return f"the sweep has {what}, and may have {MOST_RUNS:,} runs; take fewer values or seeds"
+
+
 def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
     """Return the values of one setting with their names in the table."""
     if isinstance(choices, str) or not isinstance(choices, Iterable):
@@ -55,7 +73,7 @@ def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
     if isinstance(choices, Mapping):
         named = [(str(name), _plain(value)) for name, value in choices.items()]
     else:
-        named = [(_label(value), _plain(value)) for value in choices]
+        named = [(_label(value), _plain(value)) for value in _at_most(MOST_RUNS, choices)]
     if not named:
         raise SettingsError(f"{path}: give at least one value")
     return named

@@ -85,6 +85,10 @@ class _Row:
         return True
 
 
+MOST_CLIENTS = 10_000
+"""Clients of a contest at most: what they cost grows with the square of their number."""
+
+
 def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:
     """Let so many clients update one row, and return how it went.
 
@@ -92,8 +96,8 @@ def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:
     """
     if formula not in FORMULAS:
         raise SettingsError(f"formula: choose one of {', '.join(FORMULAS)}, got {formula!r}")
-    if clients < 1:
-        raise SettingsError(f"clients: give a whole number from 1 up, got {clients!r}")
+    if not 1 <= clients <= MOST_CLIENTS:
+        raise SettingsError(f"clients: give a whole number from 1 to {MOST_CLIENTS:,}, got {clients!r}")
     config = FORMULAS[formula]
     generator = np.random.Generator(np.random.Philox(seed))
     environment = LadderEnvironment()

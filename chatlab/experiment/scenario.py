@@ -11,12 +11,14 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.toml import read_toml, write_toml
 from chatlab.experiment.transports import AnyTransport, WebSocketSettings
 from chatlab.fileio import atomic_write, read_bounded
-from chatlab.settings import Count, PositiveDuration, Settings
+from chatlab.settings import Count, Settings
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
 
+MOST_MESSAGES = 10_000_000
+"""Messages that a run holds at most: about 1 kB of memory each."""
 MOST_BYTES = 16 << 20
 """Bytes of a scenario's file at most."""
 
@@ -28,7 +30,7 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Annotated[str, Meta(max_length=200)] = ""
-    duration: PositiveDuration = 60.0
+    duration: Annotated[float, Meta(gt=0, le=1e7)] = 60.0
     seed: Count = 0
     people: PeopleConfig = PeopleConfig()
     transport: AnyTransport = WebSocketSettings()
@@ -38,6 +40,13 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        people = self.people
+        messages = people.count * people.send_rate * self.duration
+        if messages > MOST_MESSAGES:
+            raise SettingsError(
+                f"people.send_rate: {people.count:,} people would send {messages:.3g} messages in "
+                f"{self.duration:g} s, and a run holds at most {MOST_MESSAGES:,}"
+            )
         if any(fault.people for fault in self.faults):
             self._check_people(self.people.names)
 

@@ -28,8 +28,15 @@ from msgspec.inspect import (
 
 from chatlab.errors import SettingsError
 from chatlab.settings import Settings
+from chatlab.settings.base import in_words
+from chatlab.text import cut, quoted, visible_line
 
 NONE = "none"
+
+_MOST_PARTS = 50
+_DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[^\s=.]+[ \t]*\.[ \t]*){{{_MOST_PARTS}}}", re.MULTILINE)
+_LONGEST_COMPLAINT = 200
+"""Characters of what a parser says that are passed on: it may quote the text."""
 
 S = TypeVar("S", bound=Settings)
 
@@ -39,10 +46,17 @@ def read_toml(text: str, kind: type[S]) -> S:
 
     Errors: `SettingsError` naming the field, as in `faults[0].kind`, and what it may be.
     """
+    text = text.removeprefix("\ufeff")
+    if _DEEP_KEY.search(text):  # which tomllib would need minutes and gigabytes for
+        raise SettingsError(f"not valid TOML: a key has more than {_MOST_PARTS} parts")
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"not valid TOML: {error}") from None
+        raise SettingsError(f"not valid TOML: {cut(str(error), _LONGEST_COMPLAINT)}") from None
+    except RecursionError:
+        raise SettingsError("not valid TOML: its lists or tables are nested too deeply") from None
+    except ValueError:  # Python's limit
+        raise SettingsError("not valid TOML: a number has too many digits") from None
     return from_plain(raw, kind)
 
 
@@ -55,6 +69,8 @@ def from_plain(raw: Any, kind: type[S]) -> S:
         return msgspec.convert(_checked(raw, _type_info(kind), ""), kind)
     except msgspec.ValidationError as error:
         raise SettingsError(_explained(str(error), raw)) from None
+    except RecursionError:
+        raise SettingsError("the settings are nested too deeply") from None
 
 
 def write_toml(settings: Settings) -> str:
@@ -111,7 +127,7 @@ def _tagged(value: dict[str, Any], structs: list[StructType], path: str) -> Stru
     if field not in value:
         raise SettingsError(f"{where}: it's missing; choose one of {', '.join(tags)}")
     tag = value[field]
-    if tag not in tags:
+    if not isinstance(tag, str) or tag not in tags:
         raise SettingsError(_no_such(where, tag, tags))
     return tags[tag]
 
@@ -152,20 +168,21 @@ def _completed(value: Any, default: Any, usual: Any = None) -> Any:
 
 
 def _unknown(where: str, name: str, fields: Iterable[str]) -> str:
-    close = get_close_matches(name, fields, n=1)
-    return f"{where}: there is no such setting; " + (
+    close = get_close_matches(name[:100], fields, n=1)
+    return f"{cut(visible_line(where), _LONGEST_COMPLAINT)}: there is no such setting; " + (
         f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(fields)}"
     )
 
 
 def _no_such(where: str, value: Any, choices: Iterable[str]) -> str:
     choices = list(choices)
-    close = get_close_matches(str(value), choices, n=1)
+    close = get_close_matches(quoted(value).strip("'\""), choices, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{where}: choose one of {', '.join(choices)}, got {value!r}{hint}"
+    return f"{where}: choose one of {', '.join(choices)}, got {quoted(value)}{hint}"
 
 
 _AT = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<path>.*)`", re.DOTALL)
+_TOML_WORDS = {"Expected `array`": "give a list", "Expected `object`": "give a table", "None": f'"{NONE}"'}
 _MISSING = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)`)?")
 
 
@@ -177,9 +194,12 @@ def _explained(error: str, raw: Any) -> str:
     if found := _AT.fullmatch(error):
         what, path = found["what"], found["path"]
         if what.startswith("Expected"):
-            what = "e" + what[1:] + ("" if ", got" in what else f", got {_at(raw, path)!r}")
+            wanted = in_words(re.sub(r", got .*", "", what, flags=re.DOTALL))
+            for name, words in _TOML_WORDS.items():
+                wanted = wanted.replace(name, words)
+            what = f"{wanted}, got {quoted(_at(raw, path))}"
         return f"{path}: {what}"
-    return error
+    return cut(error, _LONGEST_COMPLAINT)
 
 
 def _at(raw: Any, path: str) -> Any:

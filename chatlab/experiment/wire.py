@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from chatlab.errors import SettingsError
 from chatlab.experiment.loop_time import httpcore_on_loop_time
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -31,12 +32,20 @@ from chatlab.sim.virtual_loop import VirtualLoop
 
 Result = TypeVar("Result")
 
+MOST_PEOPLE = 10_000
+"""People in the wire world at most: their connections take about 0.1 MB each."""
+
 
 def run_wire(scenario: Scenario, sample: int) -> Run:
     """Run a scenario in the wire world, and record the first `sample` people's steps.
 
     Errors: `SettingsError` when it can't run this scenario.
     """
+    if scenario.people.count > MOST_PEOPLE:
+        raise SettingsError(
+            f"people.count: the wire world holds at most {MOST_PEOPLE:,} people, got "
+            f"{scenario.people.count:,}; the model world holds more"
+        )
     lines = WireLines(scenario.network.tls)
     return _on(lines, lambda: run_stack("wire", scenario, sample, lines))
 

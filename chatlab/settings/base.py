@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 value = msgspec.convert(getattr(self, field.name), field.type)
             except msgspec.ValidationError as error:
                 wanted = choices_of(field.type)
-                what = f"choose one of {', '.join(wanted)}" if wanted else _in_words(str(error))
+                what = f"choose one of {', '.join(wanted)}" if wanted else in_words(str(error))
                 got = quoted(getattr(self, field.name))
                 raise SettingsError(f"{type(self).__name__}.{field.name}: {what}, got {got}") from None
             msgspec.structs.force_setattr(self, field.name, value)
@@ -73,7 +73,7 @@ def choices_of(annotation: Any) -> tuple[str, ...]:
     return tuple(choice for part in get_args(annotation) for choice in choices_of(part))
 
 
-def _in_words(error: str) -> str:
+def in_words(error: str) -> str:
     """Say in plain words what msgspec wants of a number or a text; anything else stays as it is."""
     found = _EXPECTED.match(error)
     if found is None or found[1] not in _KINDS:

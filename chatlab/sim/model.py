@@ -12,6 +12,7 @@ import msgspec
 
 from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
+from chatlab.errors import SettingsError
 from chatlab.luck import Luck
 from chatlab.settings import AnyConfig, FallbackConfig, WebSocketConfig
 from chatlab.sim.as_written.making import make_as_written
@@ -43,6 +44,25 @@ Person = Driver | Extra
 
 C = TypeVar("C", bound=AnyConfig)
 
+MOST_STEPS = 5_000_000
+"""Steps that a run records at most: 2.2 GB of them."""
+
+
+class Steps(list[Step]):
+    """The recorded steps of a run.
+
+    Errors: `SettingsError` if there are too many.
+    """
+
+    def append(self, step: Step) -> None:
+        """Record one more."""
+        if len(self) >= MOST_STEPS:
+            raise SettingsError(
+                f"the recorded people took more than {MOST_STEPS:,} steps, the last at {step.at:g} s; record "
+                "fewer people (sample), or run for a shorter time"
+            )
+        super().append(step)
+
 
 class Model:
     """All simulated parts of one run.
@@ -71,7 +91,7 @@ class Model:
         self.server = Server(self.environment, server, luck)
         self.network = Network(self.environment, self.server, tls=network.tls)
         self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
-        self.steps: list[Step] = []
+        self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []
         self.bytes_up = self.bytes_down = 0
         paths = Paths(network, luck)

@@ -11,10 +11,12 @@ from msgspec import Meta
 from chatlab.errors import SettingsError
 from chatlab.luck import Luck
 from chatlab.messages import MAX_CONTENT_SIZE
-from chatlab.settings import Duration, Name, Settings, Size
+from chatlab.settings import Duration, Name, Settings
 from chatlab.transports.backoff import Uniform
 
 Rate = Annotated[float, Meta(ge=0, le=1e6)]
+Crowd = Annotated[int, Meta(ge=1, le=1_000_000)]
+"""As many as a machine with 2 GB can hold."""
 
 
 class ScriptEntry(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,8 +44,8 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     doesn't come before.
     """
 
-    count: Size = 1
-    rooms: Size = 1
+    count: Crowd = 1
+    rooms: Crowd = 1
     send_rate: Rate = 0.0
     message_size: Annotated[int, Meta(ge=1, le=MAX_CONTENT_SIZE)] = 80
     arrive_over: Duration = 0.0

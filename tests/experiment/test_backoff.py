@@ -208,6 +208,7 @@ def test_impossible_numbers_are_refused(arguments: dict[str, int], text: str) ->
     ("people", "outage", "seed", "text"),
     [
         (0, 1.0, 0, "people"),
+        (10**9, 1.0, 0, "people: give at most 100,000,000, got 1,000,000,000"),
         (1, -1.0, 0, "outage"),
         (1, inf, 0, "outage"),
         (1, float("nan"), 0, "outage"),

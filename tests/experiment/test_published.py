@@ -89,5 +89,5 @@ def test_a_contest_needs_a_write_a_client_and_four_messages(formula: Formula) ->
 def test_senseless_contests_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"formula: choose one of exponential, equal, .*, got 'fancy'"):
         contend("fancy", 3)  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="clients: give a whole number from 1 up, got 0"):
+    with pytest.raises(SettingsError, match="clients: give a whole number from 1 to 10,000, got 0"):
         contend("full", 0)

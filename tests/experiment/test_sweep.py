@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -202,12 +203,12 @@ def test_a_function_may_measure() -> None:
             r"transport\.reconect: there is no such .* mean 'reconnect'",
         ),
         ({"people.crowd": [1]}, r"people\.crowd: there is no such setting; .*count"),
-        ({"people.count": [10, 0]}, r"people\.count: expected `int` >= 1, got 0"),
+        ({"people.count": [10, 0]}, r"people\.count: give a whole number of at least 1, got 0"),
         ({"transport.reconnect.jitter": ["ful"]}, r"transport\.reconnect\.jitter: choose one of .*'full'"),
         ({"faults[2].at": [1.0]}, r"faults: there is no \[2\]; choose from \[0\] to \[1\]"),
         ({"faults.first.at": [1.0]}, r"faults: there is no \[first\]"),
         ({"people.script[0].at": [1.0]}, r"people\.script: there is no \[0\]; choose none"),
-        ({"name.length": [1.0]}, r"name: expected `str`"),
+        ({"name.length": [1.0]}, r"name: give a text"),
         ({"network.latency.median": [0.1]}, r"network\.latency\.p99: it's missing"),
         ({"people.count": []}, r"people\.count: give at least one value"),
         ({"people.count": 10}, r"people\.count: give a list of values, got 10"),
@@ -227,6 +228,11 @@ def test_other_arguments_are_checked_too() -> None:
         sweep(BASE, OVER, world="mars", progress=False)
     with pytest.raises(SettingsError, match="seeds: give at least one"):
         sweep(BASE, OVER, seeds=[], progress=False)
+    for over, seeds in ((OVER, range(10**9)), (OVER, count()), ({"people.count": count(1)}, [1])):
+        with pytest.raises(SettingsError, match="the sweep has more than 100,000 values or seeds, and may"):
+            sweep(BASE, over, seeds=seeds, progress=False)
+    with pytest.raises(SettingsError, match="the sweep has 400,000 runs, and may have 100,000 runs; take"):
+        sweep(BASE, OVER, seeds=range(100_000), progress=False)
     with pytest.raises(SettingsError, match="executor: give an Executor, 'processes' or None, got 'threads'"):
         sweep(BASE, OVER, executor="threads", progress=False)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="metrics: there is no 'speed'; choose from sent, acked"):

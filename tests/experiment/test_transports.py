@@ -92,7 +92,7 @@ BAD = [
     ("[transport]\nkind = 'sse'\ninterval = 3", "transport.interval: there is no such setting"),
     (
         "[transport]\nkind = 'short_polling'\ninterval = 0",
-        "transport.interval: expected `float` > 0.0, got 0",
+        "transport.interval: give a number above 0.0, got 0",
     ),
     ("[transport]\nkind = 'long_poling'", "(did you mean 'long_polling'?)"),
     ("[transport]\nkind = 'fallback'\ntransports = []", "give one transport or more"),
@@ -103,21 +103,24 @@ BAD = [
     ),
     (
         "transport.kind = 'fallback'\n[[transport.transports]]\nkind = 'sse'\nidle_timeout = -1",
-        "transport.transports[0].idle_timeout: expected `float` > 0.0",
+        "transport.transports[0].idle_timeout: give a number above 0.0",
     ),
-    ("[network]\nbandwidth = 0", "network.bandwidth: expected `float` > 0.0, got 0"),
+    ("[network]\nbandwidth = 0", "network.bandwidth: give a number above 0.0, got 0"),
     ("[server]\nservice = 'slow'", "server.service: choose one of constant, exponential, got 'slow'"),
-    ("[server]\nmax_connections = 0", "server.max_connections: expected `int` >= 1"),
+    ("[server]\nmax_connections = 0", "server.max_connections: give a whole number of at least 1"),
     ("[[faults]]\nkind = 'bandwidth'\nat = 1\nduration = 1", "faults[0].bandwidth: it's missing"),
     (
         "[[faults]]\nkind = 'http_error'\nat = 1\nduration = 1\nstatus = 200",
-        "faults[0].status: expected `int` >=",
+        "faults[0].status: give a whole number of at least",
     ),
     (
         "[[faults]]\nkind = 'flapping'\nat = 1\nduration = 9\nperiod = 2\ndown = 3",
         "Flapping.down: give less than the period (2), got 3",
     ),
-    ("[[faults]]\nkind = 'buffering'\nat = 1\nduration = 9\nsize = 0", "faults[0].size: expected `int` >= 1"),
+    (
+        "[[faults]]\nkind = 'buffering'\nat = 1\nduration = 9\nsize = 0",
+        "faults[0].size: give a whole number of at least 1",
+    ),
     ("[[faults]]\nkind = 'idle_timeout'\nat = 1\nduration = 9\ntime_out = 3", "did you mean 'timeout'?"),
 ]
 

@@ -8,6 +8,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.library import load_scenario
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds import run
+from chatlab.sim.people import PeopleConfig
 
 
 def test_a_watched_run_is_the_same_run() -> None:
@@ -27,6 +28,23 @@ def test_who_watches_may_end_the_run() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(Scenario(duration=1e6), watch=enough)
+
+
+def test_more_steps_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = Scenario.from_toml("duration = 9.0\npeople = { count = 3, send_rate = 1.0 }")
+    steps = len(run(scenario).trace)
+    monkeypatch.setattr("chatlab.sim.model.MOST_STEPS", steps)
+    run(scenario)
+    monkeypatch.setattr("chatlab.sim.model.MOST_STEPS", steps - 1)
+    with pytest.raises(SettingsError, match=rf"took more than {steps - 1} steps, the last at \d.* s; record"):
+        run(scenario)
+    run(scenario, sample=1)
+
+
+def test_the_wire_world_names_its_limit() -> None:
+    scenario = Scenario(people=PeopleConfig(count=10_001))
+    with pytest.raises(SettingsError, match="the wire world holds at most 10,000 people, got 10,001"):
+        run(scenario, "wire")
 
 
 def test_a_world_that_there_is_not_is_named_with_those_that_there_are() -> None:

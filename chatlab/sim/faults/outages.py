@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from chatlab.errors import SettingsError
 from chatlab.settings import PositiveDuration
@@ -59,7 +61,7 @@ class ServerRestart(Outage, frozen=True, kw_only=True, tag="server_restart"):
 class Flapping(Outage, frozen=True, kw_only=True, tag="flapping"):
     """The server dies every `period` seconds, and is back after `down` seconds."""
 
-    period: PositiveDuration = 10.0
+    period: Annotated[float, Meta(ge=0.001, le=1e9)] = 10.0
     down: PositiveDuration = 5.0
 
     def __post_init__(self) -> None:
