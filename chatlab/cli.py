@@ -310,7 +310,7 @@ def sweep(
     ],
     seeds: Annotated[
         int,
-        typer.Option(min=1, max=100_000, help="Number of runs of each setting: with the seeds from 0 on."),
+        typer.Option(min=1, max=100_000, help="Number of seeds, from 0 on, to run each setting with."),
     ] = 1,
     processes: Annotated[int, typer.Option(min=1, max=1_000, help="Number of runs at once.")] = 1,
     world: Annotated[str, typer.Option(help="The world that they run in: model, wire or live.")] = "model",

@@ -141,6 +141,8 @@ def test_what_is_wrong_is_one_line(arguments: list[str], told: str) -> None:
         (["sweep", "good.toml", OVER, "--out=none/a.csv"], "'--out': there is no folder none"),
         (["serve", "--port=0", "--db=none/chat.db"], "'--db': there is no folder none"),
         (["serve", "--port=99999"], "'--port': "),
+        (["sweep", "good.toml", OVER, "--seeds=1000000000"], "'--seeds': 1000000000 is not in the range"),
+        (["sweep", "good.toml", OVER, "--processes=100000"], "'--processes': 100000 is not in the range"),
         (["simulate"], "Missing argument 'scenario'"),
         (["simulate", "good.toml", "--wrold=live"], "No such option: --wrold"),
         (["simualte"], "No such command 'simualte'"),
