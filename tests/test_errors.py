@@ -61,5 +61,6 @@ def test_families() -> None:
 
 def test_a_refused_login_says_what_to_correct_and_is_a_permission_error() -> None:
     error = LoginRefused("the password is wrong")
-    assert isinstance(error, ChatError | PermissionError)
+    assert isinstance(error, ChatError)
+    assert isinstance(error, PermissionError)
     assert (str(error), error.reason) == ("the password is wrong", "the password is wrong")
