@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from chatlab.live.logs import get_logger
@@ -26,16 +26,15 @@ class Workers:
 
     def __init__(self, idle: float = IDLE) -> None:
         self._idle_time = idle
-        self._changed = threading.Condition()
-        self._waiting: deque[Callable[[], object]] = deque()
-        self._idle = 0
+        self._lock = threading.Lock()
+        self._idle: list[SimpleQueue[Callable[[], object]]] = []
+        """Where each thread without work waits for more; the latest one gets it."""
 
     def run(self, work: Callable[[], object]) -> None:
         """Begin with the work at once, on a thread of its own. What it raises is logged."""
-        with self._changed:
-            if self._idle > len(self._waiting):
-                self._waiting.append(work)
-                self._changed.notify()
+        with self._lock:
+            if self._idle:
+                self._idle.pop().put(work)
                 return
         threading.Thread(target=self._serve, args=(work,), name="chatlab-worker", daemon=True).start()
 
@@ -55,19 +54,24 @@ class Workers:
         self.run(work)
         return result
 
-    def _serve(self, work: Callable[[], object] | None) -> None:
-        while work is not None:
+    def _serve(self, work: Callable[[], object]) -> None:
+        more: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        while True:
             try:
                 work()
             except BaseException:
                 logger.exception("work on a thread failed in an unforeseen way")
-            work = None  # So that what it held isn't kept.
-            with self._changed:
-                self._idle += 1
-                self._changed.wait_for(lambda: self._waiting, self._idle_time)
-                self._idle -= 1
-                if self._waiting:
-                    work = self._waiting.popleft()
+            del work  # So that what it held isn't kept.
+            with self._lock:
+                self._idle.append(more)
+            try:
+                work = more.get(timeout=self._idle_time)
+            except Empty:
+                with self._lock:
+                    if more in self._idle:
+                        self._idle.remove(more)
+                        return
+                work = more.get()  # It came at the last moment.
 
 
 workers = Workers()

@@ -28,7 +28,7 @@ async def test_a_thread_is_used_again_and_ends_when_idle() -> None:
     await until(lambda: not first.is_alive())
     workers = Workers()
     first = workers.call(threading.current_thread).result(PATIENCE)
-    await until(lambda: workers._idle == 1)
+    await until(lambda: len(workers._idle) == 1)
     assert workers.call(threading.current_thread).result(PATIENCE) is first
 
 
