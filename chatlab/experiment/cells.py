@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
@@ -14,7 +13,7 @@ import numpy as np
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.toml import NONE, from_plain, to_plain, to_whole
+from chatlab.experiment.toml import NONE, from_plain, parse_toml, to_plain, to_whole
 from chatlab.settings import Settings
 
 Choices = Mapping[str, Any] | Iterable[Any]
@@ -132,8 +131,8 @@ def read_choices(text: str) -> tuple[str, list[Any]]:
     if not equals or not path.strip() or not values.strip():
         raise SettingsError(f"{text!r}: give a setting and its values, such as people.count=100,1000")
     try:
-        choices: list[Any] = tomllib.loads(f"values = [{values}]")["values"]
-    except tomllib.TOMLDecodeError:
+        choices: list[Any] = parse_toml(f"values = [{values}]")["values"]
+    except SettingsError:
         choices = [_read_value(value.strip()) for value in values.split(",")]
     return path.strip(), choices
 
@@ -150,6 +149,6 @@ def read_all_choices(texts: Iterable[str]) -> dict[str, list[Any]]:
 
 def _read_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except SettingsError:
         return text

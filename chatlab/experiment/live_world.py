@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from math import inf
 
 from anyio import CancelScope
 from anyio.from_thread import start_blocking_portal
@@ -30,6 +29,9 @@ FILES = 256
 FILES_EACH = 16
 """Files that a person may have open: a road's, and four a connection, of which there are a few at once."""
 
+MOST_TIME_SCALE = 1_000
+"""Seconds in one of the wall clock at most: a millisecond of work is a second long then."""
+
 
 def run_live(scenario: Scenario, sample: int, time_scale: float = 1.0) -> Run:
     """Run a scenario on real sockets, in `duration / time_scale` seconds, and wait for it, in any thread.
@@ -42,8 +44,10 @@ def run_live(scenario: Scenario, sample: int, time_scale: float = 1.0) -> Run:
 
 def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: float = 1.0) -> list[Run]:
     """Run scenarios on real sockets all at once, each with a server of its own; as `run_live`."""
-    if not 0 < time_scale < inf:
-        raise SettingsError(f"time_scale: give a number above 0, got {time_scale!r}")
+    if not 0 < time_scale <= MOST_TIME_SCALE:
+        raise SettingsError(
+            f"time_scale: give a number above 0 and up to {MOST_TIME_SCALE:,}, got {time_scale!r}"
+        )
     people = sum(scenario.people.count for scenario in scenarios)
     allow_open_files(FILES + people * FILES_EACH, f"{people:,} people on real sockets")
     with (

@@ -46,18 +46,25 @@ def read_toml(text: str, kind: type[S]) -> S:
 
     Errors: `SettingsError` naming the field, as in `faults[0].kind`, and what it may be.
     """
+    return from_plain(parse_toml(text), kind)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what a TOML text holds: dicts, lists, strings, numbers and times.
+
+    Errors: `SettingsError`.
+    """
     text = text.removeprefix("\ufeff")
     if _DEEP_KEY.search(text):  # which tomllib would need minutes and gigabytes for
         raise SettingsError(f"not valid TOML: a key has more than {_MOST_PARTS} parts")
     try:
-        raw = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"not valid TOML: {cut(str(error), _LONGEST_COMPLAINT)}") from None
     except RecursionError:
         raise SettingsError("not valid TOML: its lists or tables are nested too deeply") from None
     except ValueError:  # Python's limit
         raise SettingsError("not valid TOML: a number has too many digits") from None
-    return from_plain(raw, kind)
 
 
 def from_plain(raw: Any, kind: type[S]) -> S:

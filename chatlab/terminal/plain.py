@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import threading
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import TextIO
@@ -127,11 +128,13 @@ async def _lines() -> AsyncGenerator[str, None]:
                 loop.call_soon_threadsafe(queue.put_nowait, data)
 
     threading.Thread(target=read, name="chatlab-stdin", daemon=True).start()
-    rest = b""
+    rest, first = b"", True
     while data := await queue.get():
         *lines, rest = (rest[:LONGEST_LINE] + data).split(b"\n")
+        if first and lines:
+            lines[0], first = lines[0].removeprefix(BOM_UTF8), False
         for line in lines:
             yield line.decode("utf-8", "replace").rstrip("\r")
         room.release()
     if rest:
-        yield rest.decode("utf-8", "replace")
+        yield rest.removeprefix(BOM_UTF8 if first else b"").decode("utf-8", "replace")

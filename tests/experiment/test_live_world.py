@@ -62,7 +62,7 @@ def test_several_run_at_once_each_with_its_own_server() -> None:
     assert [result.people for result in runs] == [["ada"], ["ada"]]
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan"), 1e308])
 def test_a_time_scale_is_a_positive_number(scale: float) -> None:
     with pytest.raises(SettingsError, match="time_scale: give a number above 0"):
         run(scenario(), "live", time_scale=scale)

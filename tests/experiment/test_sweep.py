@@ -346,7 +346,10 @@ def test_there_is_a_bar_unless_told_otherwise(capfd: pytest.CaptureFixture[str])
             "network.latency",
             [0.1, {"median": 0.1, "p99": 0.2}],
         ),
+        ("name=" + "[" * 5000, "name", ["[" * 5000]),
+        ("name=" + "9" * 5000, "name", ["9" * 5000]),
     ],
+    ids=lambda text: str(text)[:40],
 )
 def test_choices_are_read_from_text(text: str, path: str, values: list[Any]) -> None:
     assert read_choices(text) == (path, values)

@@ -96,7 +96,7 @@ def test_the_lines_of_a_pipe_are_sent_as_they_are(server: EmbeddedServer) -> Non
 
 def test_a_file_can_be_the_input_and_rooms_are_apart(server: EmbeddedServer, tmp_path: Path) -> None:
     file = tmp_path / "lines"
-    file.write_text("".join(f"line {n}\n" for n in range(LINES)), encoding="utf-8")
+    file.write_text("".join(f"line {n}\n" for n in range(LINES)), encoding="utf-8-sig")
     with file.open(encoding="utf-8") as lines:
         done = subprocess.run(
             command(server.url, "--room", "files", "--name", "ada"),
