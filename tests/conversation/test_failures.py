@@ -144,7 +144,7 @@ def raising(error: Exception) -> NoReturn:
     [
         ({"a b": "c"}, "the headers have a name that isn't one"),
         ({"X": "a\nb"}, "the header X needs a value"),
-        (lambda: 5, "TypeError"),
+        (lambda: 5, "returned int: let it return a dict of names and values"),
         (lambda: raising(KeyError("token")), "KeyError"),
         (lambda: raising(PermissionError("s3cret")), "PermissionError"),
     ],
