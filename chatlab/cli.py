@@ -222,10 +222,13 @@ def simulate(
     from rich.console import Console
     from rich.table import Table
 
+    from chatlab.errors import SettingsError
     from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds import run
 
     with telling("simulate"):
+        if plot is not None and not sample:
+            raise SettingsError("sample: --plot draws recorded people, so give 1 or more")
         result = run(find_scenario(scenario), world, sample=sample, time_scale=time_scale)
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")

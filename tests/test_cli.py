@@ -92,6 +92,7 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
             ["simulate", "good.toml", "--world", "mars"],
             "world: there is no 'mars'; choose one of model, wire, live",
         ),
+        (["simulate", "good.toml", "--sample=0", "--plot=a.png"], "sample: --plot draws recorded people"),
         (["simulate", "good.toml", "--world=live", "--time-scale=0"], "time_scale: give a number above 0"),
         (["compare", "good.toml", "--worlds", "model"], "worlds: give two or more, such as model,wire"),
         (["sweep", "good.toml", "--over", "people.count"], "give a setting and its values, such as people."),
