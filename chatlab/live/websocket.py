@@ -92,9 +92,8 @@ class WebSocketLink:
     async def _open(self, credentials: Credentials) -> tuple[WebSocketClient, bool]:
         config, effect = self._config, self._effect
         url = with_query(config.url, {**effect.query, **credentials.query}, effect.path)
-        protocols = (*effect.protocols, *config.protocols)
         headers = {**credentials.headers, **effect.headers}
-        return await open_websocket(url, config, protocols, headers, self._cookies)
+        return await open_websocket(url, config, effect.protocols, headers, self._cookies)
 
     def _receive(self, messages: list[str | bytes]) -> None:
         link = self._link

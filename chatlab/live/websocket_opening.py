@@ -39,14 +39,15 @@ async def open_websocket(
 ) -> tuple[WebSocketClient, bool]:
     """Open a WebSocket, and follow at most five redirects.
 
-    Return it, and whether a token may be told there: no header, password or cookie goes to another origin.
+    Return it, and whether a token may be told there: no header, password, cookie or protocol of the settings
+    goes to another origin, only the dialect's `protocols`.
 
     Errors: `OSError`, `BrokenAnswer`, and those of `websockets`.
     """
     uri = parse_uri(url)
     own = True
     for _ in range(1 + MAX_REDIRECTS):
-        connection = await _connect(uri, config, protocols)
+        connection = await _connect(uri, config, (*protocols, *(config.protocols if own else ())))
         try:
             await connection.handshake(cookies.add_to(headers, url) if own else None)
             assert connection.response is not None

@@ -476,11 +476,12 @@ async def test_A21_credentials_never_follow_to_another_origin() -> None:
         there = ("Location", other.ws_url)
         async with Misbehaving(answered(302, there, cookie)) as server:
             url = f"{server.ws_url}?token={SECRET}"
-            with watched(url, headers=headers, dialect=Telling()) as (transport, _):
+            protocols = (f"bearer.{SECRET}",)
+            with watched(url, headers=headers, dialect=Telling(), protocols=protocols) as (transport, _):
                 await transport.connect()
                 await (await transport.send("hello")).settled()
                 await transport.disconnect()
-    assert SECRET in str(server.requests[0])
+    assert f"bearer.{SECRET}" in str(server.requests[0])
     assert SECRET not in str(other.requests[0])
     assert other.heard == ["hello"], "and no token before it"
 
