@@ -14,7 +14,7 @@ from chatlab.live.transport import ChatTransport, WebSocketTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.settings import FallbackConfig, HeartbeatConfig, HttpConfig, ReconnectConfig
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for something has failed."""
 QUICK = ReconnectConfig(max_attempts=3, base_delay=0.01, max_delay=0.02, jitter="none")
 PERSISTENT = ReconnectConfig(max_attempts=None, base_delay=0.01, max_delay=0.05, jitter="full")
