@@ -118,6 +118,10 @@ class Ledger:
         if self._outbox is not None and self._outbox.settle(settle.client_id):
             out.append(settle)
 
+    def is_sent(self, client_id: str) -> bool:
+        """Whether a message was sent and is unsettled."""
+        return self._outbox is not None and self._outbox.sent(client_id) is not None
+
     def _echo(self, message: ChatMessage, out: list[Effect]) -> None:
         """An own message comes back, and is thereby acked; unless somebody else has used its name and id."""
         sent = None if self._outbox is None else self._outbox.sent(message.client_id)

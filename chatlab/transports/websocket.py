@@ -35,11 +35,13 @@ online --Closed(give up) | Closed(retry)--> idle: Notify(error)
 online --Disconnect--> draining
 online --ack--> online: Settle(acked)
 online --nack--> online: Settle(failed)
+online --nack(503)--> waiting: Close(1000), Notify(reconnecting)
 online --Tick--> waiting: Close(4000), Notify(reconnecting)
+online --nack(503)--> idle: Close(1000), Notify(error)
 online --Tick--> idle: Close(4000), Notify(error)
 draining --Connect--> online
 draining --Typing--> draining: Send
-draining --Tick--> idle: Close(1000), Notify(disconnected)
+draining --Tick | nack(503)--> idle: Close(1000), Notify(disconnected)
 draining --message--> draining: Deliver(message)
 draining --ack--> idle: Settle(acked), Close(1000), Notify(disconnected)
 draining --nack--> idle: Settle(failed), Close(1000), Notify(disconnected)
@@ -59,11 +61,12 @@ from typing import assert_never
 
 from msgspec import UNSET
 
-from chatlab.dialects.base import Dialect, Opening, ServerPing, ServerPong, Unreadable
+from chatlab.dialects.base import Dialect, Nack, Opening, ServerPing, ServerPong, Unreadable
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.cursor import Cursor
+from chatlab.transports.failures import judge
 from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.hints import heartbeat_refused, no_websocket, other_protocol
 from chatlab.transports.ledger import Ledger
@@ -406,6 +409,11 @@ class WebSocketMachine:
                     state.answered_at = now
                     pong = self._dialect.pong(None if item.id is UNSET else item.id)
                     out.append(Send(state.link, pong))
+            elif isinstance(item, Nack) and self._passes(item):
+                # Order holds if all that is unsettled is sent again, and the backoff gives it time.
+                out.append(Close(state.link, 1000, "the server can't take a message at present"))
+                self._fail(Failure("http", item.status, item.reason), now, out)
+                return
             else:
                 if type(item) is Unreadable and (hint := other_protocol(frame)):
                     state.other_protocol = hint
@@ -414,6 +422,11 @@ class WebSocketMachine:
         self._flush(state.link, out)
         if state.drain_until < inf and not self.unsettled:
             self._leave(out)
+
+    def _passes(self, nack: Nack) -> bool:
+        """Whether the server may take later what it refuses now."""
+        failure = Failure("http", nack.status)
+        return self._ledger.is_sent(nack.client_id) and judge(failure, self._config.failures) == "retry"
 
 
 def _frame(link: int, frame: str | bytes) -> Send | SendBytes:

@@ -106,6 +106,7 @@ def websocket_alphabet(machine: Any) -> list[tuple[str, Event]]:
             ("message", Received(link, '{"type":"message","id":"1"}')),
             ("ack", Received(link, '{"type":"ack","client_id":"a"}')),
             ("nack", Received(link, '{"type":"nack","client_id":"a","status":422}')),
+            ("nack(503)", Received(link, '{"type":"nack","client_id":"a","status":503}')),
             ("pong", Received(link, '{"type":"pong","id":1}')),
             ("Closed(1000)", Closed(link, Failure("close", 1000))),
         ]

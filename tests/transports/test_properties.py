@@ -546,7 +546,7 @@ class Wire(Link):
     def troubles(self) -> list[Move]:
         if self.member is None:
             return []
-        return [self.ping] * 4 + [self.refuse] * (4 if self.up else 0)
+        return [self.ping] * 4 + [self.refuse, self.fill_disk] * (4 if self.up else 0)
 
     def portal(self, answer: Answer) -> None:
         if self.member is None:
@@ -581,6 +581,13 @@ class Wire(Link):
         if isinstance(said, OutgoingMessage) and not self.world.is_posted(said):
             self.world.refused.add(said.client_id)
         self.upward()
+
+    def fill_disk(self) -> None:
+        """Let the server refuse a message that it might take later."""
+        said = None if isinstance(self.up[0], Ping) else decode_client_frame(self.up[0])
+        if isinstance(said, OutgoingMessage) and not self.world.is_posted(said):
+            self.up.popleft()
+            self.downward.append(encode_frame(Nack(said.client_id, 503, "full disk")))
 
     def arrive(self) -> None:
         frame = self.downward.popleft()

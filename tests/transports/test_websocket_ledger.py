@@ -10,7 +10,7 @@ import pytest
 
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import OutboxConfig
-from chatlab.transports.machine import Received, Refuse, Send, SendBytes, Settle, Submit
+from chatlab.transports.machine import Close, Notify, Received, Refuse, Send, SendBytes, Settle, Submit
 from tests.transports.websocket_chat import (
     ACKED,
     CONNECTED,
@@ -90,6 +90,35 @@ def test_A51_a_refusal_fails_that_message_only() -> None:
     assert chat.hear(nack) == [Settle("a", FAILED, "too long", 413)]
     assert chat.hear(nack) == []
     assert settled(chat.ack("b")) == [("b", ACKED)]
+
+
+def test_a_refusal_that_may_pass_is_tried_again_in_order_after_a_while() -> None:
+    chat = online()
+    chat.submit("a", "b")
+    effects = chat.hear({"type": "nack", "client_id": "a", "status": 503, "reason": "full disk"})
+    assert settled(effects) == []
+    assert [type(effect) for effect in effects] == [Close, Notify]
+    assert (chat.machine.state, chat.machine.unsettled) == ("waiting", 2)
+    chat.tick()
+    assert frames(chat.open()) == [frame_of("a"), frame_of("b")]
+
+
+@pytest.mark.parametrize("status", [413, 422, 500, 503])
+def test_a_refusal_of_what_was_never_sent_or_is_over_changes_nothing(status: int) -> None:
+    chat = online()
+    chat.submit("a")
+    chat.ack("a")
+    assert chat.hear({"type": "nack", "client_id": "a", "status": status}) == []
+    assert chat.hear({"type": "nack", "client_id": "ghost", "status": status}) == []
+
+
+def test_the_users_table_decides_which_refusals_may_pass() -> None:
+    chat = Chat(failures={"http 503": "give up", "http 422": "retry"}).online()
+    chat.submit("a", "b")
+    final = chat.hear({"type": "nack", "client_id": "a", "status": 503, "reason": "full disk"})
+    assert final == [Settle("a", FAILED, "full disk", 503)]
+    chat.hear({"type": "nack", "client_id": "b", "status": 422})
+    assert chat.machine.state == "waiting"
 
 
 def test_what_was_never_sent_cannot_be_acked() -> None:
