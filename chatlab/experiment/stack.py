@@ -238,6 +238,7 @@ def _server(
         ),
         limits=Limits(
             max_connections=config.max_connections or UNBOUNDED,
+            max_backlogs=UNBOUNDED * Limits().max_backlog,
             request_timeout=UNBOUNDED,
             ping_interval=None,
             keep_alive=config.keep_alive,

@@ -4,13 +4,12 @@ A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoc
 server that has lost its log starts another, and can so tell that a reader's cursor is from a log it no
 longer has.
 
-Of each room the log gives back the latest messages, as many as a `Window` holds.
+Of each room the log gives back the latest messages, as many as its limits let it keep.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -88,10 +87,10 @@ class Log(ABC):
 
         Errors: `LogError`.
         """
-        first, count = self._span(room)
-        seen = _position(self.epoch, cursor)
-        gap = seen is None or not first <= seen <= count
-        return self._page(room, first if seen is None or gap else seen, count, limit, size, gap=gap)
+        count, seen = self._count(room), _position(self.epoch, cursor)
+        known = seen is not None and seen <= count
+        start = self._start(room, seen if seen is not None and known else 0)
+        return self._page(room, start, count, limit, size, gap=not known or start != seen)
 
     def latest(
         self, room: str, history: int | None, limit: int = PAGE_LIMIT, size: int = MAX_PAGE_SIZE
@@ -100,8 +99,8 @@ class Log(ABC):
 
         Errors: `LogError`.
         """
-        first, count = self._span(room)
-        start = first if history is None else max(first, count - history)
+        count = self._count(room)
+        start = self._start(room, 0 if history is None else max(0, count - history))
         return self._page(room, start, count, limit, size)
 
     def _page(self, room: str, seen: int, count: int, limit: int, size: int, *, gap: bool = False) -> Page:
@@ -110,8 +109,12 @@ class Log(ABC):
         return Page(self._id(seen), messages, more, gap)
 
     @abstractmethod
-    def _span(self, room: str) -> tuple[int, int]:
-        """Return how many of a room's messages are no longer kept, and how many there were in all."""
+    def _count(self, room: str) -> int:
+        """Return how many messages a room has had."""
+
+    @abstractmethod
+    def _start(self, room: str, wanted: int) -> int:
+        """Return the number of messages before those that are kept and come behind number `wanted`."""
 
     @abstractmethod
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
@@ -147,55 +150,42 @@ def leading(messages: Iterable[ChatMessage], size: int) -> list[ChatMessage]:
     return taken
 
 
-class Window:
-    """Which messages of a room are kept: those from `first + 1` to `count`, of `size` bytes together."""
+class _Room:
+    """The end of a room's log in memory, of `size` bytes, after `count` messages in all.
 
-    __slots__ = ("_sizes", "count", "size")
+    `keys` finds what a sender has posted by its client id.
+    """
 
-    def __init__(self, count: int, sizes: Iterable[int] = ()) -> None:
-        self._sizes = array("I", sizes)
+    __slots__ = ("count", "keys", "messages", "size")
+
+    def __init__(self, count: int) -> None:
         self.count = count
-        self.size = sum(self._sizes)
+        self.size = 0
+        self.messages: list[ChatMessage] = []
+        self.keys: dict[tuple[str, str], ChatMessage] = {}
 
     @property
     def first(self) -> int:
         """How many messages are no longer kept."""
-        return self.count - len(self._sizes)
+        return self.count - len(self.messages)
 
-    def add(self, size: int, limits: LogLimits) -> int:
-        """Count another message of `size` bytes; return how many at the beginning are no longer kept.
-
-        The latest is always kept.
-        """
+    def add(self, message: ChatMessage, limits: LogLimits) -> None:
+        """Add a message, and forget what is beyond the limits; the latest is always kept."""
         self.count += 1
-        self._sizes.append(size)
-        self.size += size
-        dropped = max(0, len(self._sizes) - limits.retain)
-        self.size -= sum(self._sizes[:dropped])
-        while self.size > limits.retain_size and dropped < len(self._sizes) - 1:
-            self.size -= self._sizes[dropped]
-            dropped += 1
-        del self._sizes[:dropped]
-        return dropped
-
-
-class _Room:
-    """The end of a room's log in memory. `keys` finds what a sender has posted by its client id."""
-
-    __slots__ = ("keys", "messages", "window")
-
-    def __init__(self, count: int) -> None:
-        self.window = Window(count)
-        self.messages: list[ChatMessage] = []
-        self.keys: dict[tuple[str, str], ChatMessage] = {}
-
-    def drop(self, count: int) -> None:
-        """Forget the first `count` messages, and their ids unless a later one has the same."""
-        for old in self.messages[:count]:
+        self.size += size_of(message)
+        self.messages.append(message)
+        if message.client_id:
+            self.keys[message.sender, message.client_id] = message
+        forgotten = 0
+        for old in self.messages[:-1]:
+            if len(self.messages) - forgotten <= limits.retain and self.size <= limits.retain_size:
+                break
+            forgotten += 1
+            self.size -= size_of(old)
             key = old.sender, old.client_id
-            if self.keys.get(key) is old:
+            if self.keys.get(key) is old:  # A server that kept less may have taken the id again.
                 del self.keys[key]
-        del self.messages[:count]
+        del self.messages[:forgotten]
 
 
 class MemoryLog(Log):
@@ -220,20 +210,16 @@ class MemoryLog(Log):
         if message.client_id and (known := there.keys.get((sender, message.client_id))) is not None:
             return Appended(known, new=False)
         posted = ChatMessage(
-            id=f"{self.epoch}-{there.window.count + 1}",
+            id=self._id(there.count + 1),
             sender=sender,
             text=message.text,
             client_id=message.client_id,
             posted_at=posted_at,
             data=message.data,
         )
-        there.messages.append(posted)
-        if message.client_id:
-            there.keys[sender, message.client_id] = posted
-        before = there.window.size
-        dropped = there.window.add(size_of(posted), self._limits)
-        self.size += there.window.size - before
-        there.drop(dropped)
+        before = there.size
+        there.add(posted, self._limits)
+        self.size += there.size - before
         while self.size > self._limits.retain_total and len(self._rooms) > 1:
             self._forget_room()
         return Appended(posted, new=True)
@@ -244,15 +230,19 @@ class MemoryLog(Log):
         No id is given twice: rooms that begin now, or begin again, count on from where any forgotten one was.
         """
         name = next(iter(self._rooms))
-        window = self._rooms.pop(name).window
-        self.size -= window.size
-        self._floor = max(self._floor, window.count)
+        room = self._rooms.pop(name)
+        self.size -= room.size
+        self._floor = max(self._floor, room.count)
 
-    def _span(self, room: str) -> tuple[int, int]:
+    def _count(self, room: str) -> int:
         there = self._rooms.get(room)
-        return (there.window.first, there.window.count) if there else (self._floor, self._floor)
+        return there.count if there else self._floor
+
+    def _start(self, room: str, wanted: int) -> int:
+        there = self._rooms.get(room)
+        return max(wanted, there.first if there else self._floor)
 
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
         there = self._rooms[room]
-        start = seen - there.window.first
+        start = seen - there.first
         return leading(there.messages[start : start + limit], size)

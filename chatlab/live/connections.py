@@ -31,8 +31,8 @@ class Limits(Settings, frozen=True):
     """What a server bears. Beyond `max_connections` it answers 503, and beyond a few more it doesn't answer.
 
     A request must be there whole within `request_timeout`. `max_backlog` bytes may wait for a reader that
-    lags. Close frames must be answered within `close_timeout`. Pings find connections that are dead; with
-    `ping_interval` None there are none.
+    lags, and `max_backlogs` for all of them. Close frames must be answered within `close_timeout`. Pings find
+    connections that are dead; with `ping_interval` None there are none.
 
     An event stream gets a comment every `keep_alive`. Any answer over HTTP is cut off when something waits of
     which nothing has been read for that long. Readers of streams are told their `reconnection_time`, unless
@@ -42,6 +42,7 @@ class Limits(Settings, frozen=True):
     max_connections: Size = 1000
     request_timeout: PositiveDuration = 10.0
     max_backlog: Size = 4 * 1024 * 1024
+    max_backlogs: Size = 256 * 1024 * 1024
     close_timeout: PositiveDuration = 0.5
     ping_interval: PositiveDuration | None = 20.0
     ping_timeout: PositiveDuration = 20.0
@@ -51,25 +52,27 @@ class Limits(Settings, frozen=True):
 
 
 class Backpressure(asyncio.BaseProtocol):
-    """The part of a connection's protocol that knows how much waits for its reader.
-
-    `max_waiting` is how many bytes may, before something else is written.
-    """
+    """The part of a connection's protocol that knows how much waits for its reader."""
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     server_state: Connections
-    max_waiting = inf
+    _replayed = inf
     _full = False
     _go_on: Callable[[], None] | None = None
 
     def begin_replay(self) -> None:
         """What is sent from now on may wait, however much it is."""
-        self.max_waiting = inf
+        self._replayed = inf
 
     def admit(self) -> None:
         """What was sent up to now was a replay; bound what may wait beside that."""
-        self.max_waiting = self.transport.get_write_buffer_size() + self.server_state.limits.max_backlog
+        self._replayed = self.transport.get_write_buffer_size()
+
+    @property
+    def overfull(self) -> bool:
+        """Whether too much waits for the reader already."""
+        return self.transport.get_write_buffer_size() > self._replayed + self.server_state.max_backlog
 
     def when_read(self, go_on: Callable[[], None]) -> None:
         """Call something, not at once, when most of what was written has been read."""
@@ -124,6 +127,11 @@ class Connections(ServerState):
         self.limits = limits
         self.closing = False
         self._lost = asyncio.Event()
+
+    @property
+    def max_backlog(self) -> int:
+        """Bytes that may wait for each reader beside its replay: less, the more connections there are."""
+        return min(self.limits.max_backlog, self.limits.max_backlogs // max(1, len(self.connections)))
 
     @property
     def full(self) -> bool:

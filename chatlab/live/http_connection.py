@@ -67,7 +67,7 @@ class HttpConnection(Backpressure, H11Protocol):
     def write(self, data: bytes) -> bool:
         """Send a piece of the answer, if still open; False: too much waits for this reader already."""
         if not self.ending and not self.transport.is_closing():
-            if self.transport.get_write_buffer_size() > self.max_waiting:
+            if self.overfull:
                 return False
             framed = self.conn.send(h11.Data(data=data)) or b""
             self.transport.write(framed)

@@ -4,8 +4,8 @@ A message is on the disk before `append` returns (WAL mode, synchronous FULL), s
 outlives the process, and a power cut. One server at a time has the file: a second one would give the same ids
 to other messages.
 
-All messages stay in the file; readers get the latest, as a `Window` holds them. Nothing of them is kept in
-memory but their sizes, and those of the rooms used last.
+All messages stay in the file; readers get the latest, within the limits. Nothing of them is kept in memory
+but a few numbers of the rooms that were used last.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from os import PathLike, fspath
 
 from msgspec import ValidationError, convert
 
-from chatlab.hub.log import OVERHEAD, Appended, Log, LogError, LogLimits, Window, leading, size_of
+from chatlab.hub.log import OVERHEAD, Appended, Log, LogError, LogLimits, leading, size_of
 from chatlab.live.logs import get_logger
 from chatlab.messages import ChatMessage, OutgoingMessage
 
@@ -30,8 +30,8 @@ APPLICATION_ID = 0x63686C62
 SCHEMA_VERSION = 1
 LOCK_TIMEOUT = 1.0
 """Seconds to wait for a server that is just letting go of the file."""
-ROOMS = 256
-"""Rooms whose windows are kept in memory."""
+ROOMS = 10_000
+"""Rooms whose numbers are kept in memory."""
 MAX_REPORTS = 20
 """Things that can't be read which are logged; there may be a million of them."""
 LAST_NUMBER = 10**15
@@ -62,8 +62,8 @@ WHOLE = "typeof(number) = 'integer' AND number BETWEEN ? AND ?"
 SELECT_COUNT = f"SELECT number FROM messages WHERE room = ? AND {WHOLE} ORDER BY number DESC LIMIT 1"
 SELECT_NUMBERLESS = f"SELECT count(*) FROM messages WHERE room = ? AND NOT ({WHOLE})"
 SELECT_SIZES = f"""
-SELECT number, length(CAST(text AS BLOB)) + ifnull(length(data), 0) FROM messages
-WHERE room = ? AND {WHOLE} ORDER BY number DESC
+SELECT number, length(CAST(text AS BLOB)) + ifnull(length(data), 0) + {OVERHEAD} FROM messages
+WHERE room = ? AND {WHOLE} ORDER BY number
 """
 SELECT_AFTER = f"""
 SELECT {FIELDS} FROM messages WHERE room = ? AND {WHOLE} ORDER BY number LIMIT ?
@@ -79,6 +79,16 @@ class StoreError(LogError):
     """The history can't be opened, read or written."""
 
 
+class _Tail:
+    """What is known of a room: how many messages it has had, and how many bytes those behind `first` have."""
+
+    __slots__ = ("count", "first", "size")
+
+    def __init__(self, count: int) -> None:
+        self.first = self.count = count
+        self.size = 0
+
+
 class Store(Log):
     """A log in a file, made where there is none; a new one begins the epoch that it is given.
 
@@ -88,7 +98,7 @@ class Store(Log):
     def __init__(self, path: str | PathLike[str], new_epoch: str, limits: LogLimits | None = None) -> None:
         self.path = fspath(path)
         self._limits = limits or LogLimits()
-        self._windows: OrderedDict[str, Window] = OrderedDict()
+        self._tails: OrderedDict[str, _Tail] = OrderedDict()
         self._refused = 0
         self._reported: set[str] = set()
         with self._failing():
@@ -149,57 +159,74 @@ class Store(Log):
     def _append(
         self, room: str, sender: str, message: OutgoingMessage, posted_at: datetime | None
     ) -> Appended:
-        run, window, client_id = self._connection.execute, self._window(room), message.client_id
+        run, tail, client_id = self._connection.execute, self._tail(room), message.client_id
         if client_id:
-            known = run(SELECT_KNOWN, (room, sender, client_id, window.first + 1, window.count)).fetchone()
+            kept = max(0, tail.count - self._limits.retain)  # At least: more bytes may be too many.
+            known = run(SELECT_KNOWN, (room, sender, client_id, kept + 1, tail.count)).fetchone()
             if known is not None:
                 return Appended(self._message(room, known), new=False)
-        number, text, data = window.count + 1, message.text, message.data
+        number, text, data = tail.count + 1, message.text, message.data
         posted = ChatMessage(self._id(number), sender, text, client_id, posted_at, data)
         at = posted_at.isoformat() if posted_at else None
         run(INSERT, (room, number, posted.id, sender, client_id, at, text, data))
-        window.add(size_of(posted), self._limits)
-        self._remember(room, window)
+        tail.count = number
+        tail.size += size_of(posted)
+        self._remember(room, tail)
         return Appended(posted, new=True)
 
-    def _span(self, room: str) -> tuple[int, int]:
+    def _count(self, room: str) -> int:
         with self._reading():
-            window = self._window(room)
-        return window.first, window.count
+            return self._tail(room).count
+
+    def _start(self, room: str, wanted: int) -> int:
+        """Sizes are looked up of those messages only that a reader wants, and once."""
+        with self._reading():
+            tail, limits = self._tail(room), self._limits
+            oldest = max(0, tail.count - limits.retain)
+            if tail.first < oldest or tail.size > limits.retain_size:
+                for number, size in self._connection.execute(
+                    SELECT_SIZES, (room, tail.first + 1, tail.count)
+                ):
+                    fits = number > oldest and tail.size <= limits.retain_size
+                    if fits or number == tail.count:
+                        break
+                    tail.first, tail.size = number, tail.size - size
+            wanted = max(wanted, oldest)
+            if wanted < tail.first:
+                backwards = f"{SELECT_SIZES} DESC"
+                for number, size in self._connection.execute(backwards, (room, wanted + 1, tail.first)):
+                    if tail.size + size > limits.retain_size and number < tail.count:
+                        break
+                    tail.first, tail.size = number - 1, tail.size + size
+                else:
+                    tail.first = wanted  # Rows may be missing there.
+            return max(wanted, tail.first)
 
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
         with self._reading():
             rows = self._connection.execute(SELECT_AFTER, (room, seen + 1, LAST_NUMBER, limit))
             return leading((self._message(room, row) for row in rows), size)
 
-    def _window(self, room: str) -> Window:
-        """Return what is kept of a room, for which the file is looked through where it isn't known."""
-        window = self._windows.get(room)
-        if window is not None:
-            self._windows.move_to_end(room)
-            return window
-        run, limits = self._connection.execute, self._limits
+    def _tail(self, room: str) -> _Tail:
+        """Return what is known of a room; the file is asked where that is nothing."""
+        tail = self._tails.get(room)
+        if tail is not None:
+            self._tails.move_to_end(room)
+            return tail
+        run = self._connection.execute
         (count,) = run(SELECT_COUNT, (room, 1, LAST_NUMBER)).fetchone() or (0,)
-        left, sizes = limits.retain_size, list[int]()
-        for number, content in run(SELECT_SIZES, (room, max(1, count - limits.retain + 1), count)):
-            left -= content + OVERHEAD
-            if left < 0 and sizes:
-                break
-            # A number that is missing takes no bytes; its place is counted all the same.
-            sizes.extend([0] * (count - len(sizes) - number))
-            sizes.append(content + OVERHEAD)
         (numberless,) = run(SELECT_NUMBERLESS, (room, 1, LAST_NUMBER)).fetchone()
         if numberless:
             self._report(f"{numberless} messages of the room {room!r} have no number, and are left out")
-        window = Window(count, reversed(sizes))
+        tail = _Tail(count)
         if count:
-            self._remember(room, window)
-        return window
+            self._remember(room, tail)
+        return tail
 
-    def _remember(self, room: str, window: Window) -> None:
-        self._windows[room] = window
-        if len(self._windows) > ROOMS:
-            self._windows.popitem(last=False)
+    def _remember(self, room: str, tail: _Tail) -> None:
+        self._tails[room] = tail
+        if len(self._tails) > ROOMS:
+            self._tails.popitem(last=False)
 
     def _message(self, room: str, row: Sequence[object]) -> ChatMessage:
         """Return a row as a message; what of it can't be read is left empty, and reported once."""

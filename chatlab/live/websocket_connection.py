@@ -54,7 +54,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
     def write(self, *frames: str | bytes) -> bool:
         """Send frames, if still open; False: too much waits for this reader already."""
         if self.open:
-            if self.transport.get_write_buffer_size() > self.max_waiting:
+            if self.overfull:
                 return False
             self.transport.write(_serialized(*frames))
         return True
@@ -85,7 +85,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         if not self.handshake_initiated:  # the request came whole from the HTTP side, so it is no good
             self.transport.write(_BAD_REQUEST)
             self.transport.close()
-        elif self.transport.get_write_buffer_size() > self.max_waiting:  # pings whose pongs nobody reads
+        elif self.overfull:  # pings whose pongs nobody reads
             self.transport.abort()
 
     def eof_received(self) -> None:

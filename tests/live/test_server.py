@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -404,6 +404,18 @@ async def test_a81_a_replay_larger_than_the_backlog_is_no_reason_to_expel() -> N
             await bob.until(type="presence")
             texts = [frame["text"][:3] for frame in bob.seen if frame["type"] == "message"]
             assert texts == [f"{number:03}" for number in range(250)]
+
+
+async def test_a81_what_may_wait_for_a_reader_is_less_the_more_of_them_there_are() -> None:
+    async with EmbeddedServer(limits=Limits(max_backlog=1000, max_backlogs=3000)) as server:
+        assert server._life
+        connections = server._life.connections
+        shares = [connections.max_backlog]
+        async with AsyncExitStack() as stack:
+            for number in range(5):
+                await stack.enter_async_context(join(server, f"ada{number}"))
+                shares.append(connections.max_backlog)
+        assert shares == [1000, 1000, 1000, 1000, 750, 600]
 
 
 async def test_a27_a_peer_that_is_dead_is_found_by_pings_even_behind_a_full_buffer() -> None:
