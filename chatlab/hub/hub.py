@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from http import HTTPStatus
 from typing import assert_never
 
 from chatlab.dialects.base import Ack, Nack, ServerPing, ServerPong, Unreadable, Welcome
@@ -16,6 +17,7 @@ from chatlab.dialects.chatlab import (
     encode_message,
     refusal_of,
 )
+from chatlab.dialects.serving import RETRY_AFTER
 from chatlab.hub.log import Log, LogError, LogLimits, Page
 from chatlab.hub.outputs import Behind, ErrorFrame, Expel, News, Output, PresenceFrame, Reply, TypingFrame
 from chatlab.hub.rate import Bucket, Buckets
@@ -165,7 +167,7 @@ class Hub:
             return [Expel(member, 1013, reason)]
         match decode_client_frame(frame):
             case OutgoingMessage() as message:
-                return self._take_message(member, entry, message)
+                return self._take_message(member, entry, message, now)
             case ServerPing(id):
                 return [Reply((member,), encode_frame(ServerPong(id)))]
             case ClientTyping():
@@ -198,9 +200,13 @@ class Hub:
         entry.take(count)
         return None
 
-    def _take_message(self, member: int, entry: Member, message: OutgoingMessage) -> list[Output]:
+    def _take_message(self, member: int, entry: Member, message: OutgoingMessage, now: float) -> list[Output]:
+        if now < entry.refused_until:  # What is on its way behind a refused message mustn't overtake it.
+            return [Reply((member,), encode_frame(Nack(message.client_id, 503, UNKEPT)))]
         posted = self.publish(entry.room.name, entry.sender, message)
         if isinstance(posted, Nack):
+            if posted.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                entry.refused_until = now + RETRY_AFTER
             return [Reply((member,), encode_frame(posted))]
         _, outputs = posted
         return outputs or [Reply((member,), encode_frame(Ack(message.client_id)))]

@@ -8,13 +8,15 @@ from chatlab.hub.rate import Bucket
 class Member(Bucket, kw_only=True):
     """One connection: whose, where, from which address, and its token bucket.
 
-    `behind` is the cursor up to which it has got its replay, as long as there is more of it.
+    `behind` is the cursor up to which it has got its replay, as long as there is more of it. Its messages
+    are refused until `refused_until`.
     """
 
     room: Room
     sender: str
     address: str | None = None
     behind: str | None = None
+    refused_until: float = 0.0
 
 
 class Room:

@@ -232,7 +232,11 @@ def test_a_message_that_can_not_be_kept_is_refused_and_nothing_else_happens() ->
     assert hub.publish("lobby", "eve", OutgoingMessage("hi", client_id="c2")) == Nack("c2", 503, UNKEPT)
     log.full = False
     assert hub.epoch == "e"
-    assert said(hub.receive(ADA, text("c1"), 0.0), BOB) == [posted(1, client_id="c1")]
+    assert said(hub.receive(BOB, text("c3"), 0.0), ADA) == [posted(1, "bob", "c3")]
+    behind = hub.receive(ADA, text("c2"), 1.9)
+    assert said(behind, ADA) == [{"type": "nack", "client_id": "c2", "status": 503, "reason": UNKEPT}]
+    for number, client_id in enumerate(("c1", "c2"), 2):
+        assert said(hub.receive(ADA, text(client_id), 2.0), BOB) == [posted(number, client_id=client_id)]
 
 
 def test_messages_without_an_id_are_all_new() -> None:
