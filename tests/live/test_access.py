@@ -104,6 +104,14 @@ def test_a77_an_address_in_the_request_line_counts_beside_host() -> None:
         assert refused(access, ("Host", host), path=path) == 421
 
 
+def test_a76_a_foreign_origin_beside_an_allowed_one_may_read_nothing() -> None:
+    access = Access("127.0.0.1", origins=["https://lab.example"])
+    both = [("Origin", "https://lab.example"), ("Origin", "https://evil.example")]
+    for origins in (both, both[::-1]):
+        found = visit(access, ("Host", "localhost"), *origins)
+        assert (found.origin, found.refusal and found.refusal[0]) == ("", 403)
+
+
 # Proxies
 
 
