@@ -21,7 +21,7 @@ class _Problem(msgspec.Struct):
 
 def explanation(body: bytes) -> str:
     """Return a body's words, printable and bounded: the `error` of a JSON object, the title of an HTML page
-    or its text, or how the body begins."""
+    (unless that says no more than "Error") or its text, or how the body begins."""
     try:
         return excerpt(msgspec.json.decode(body, type=_Problem).error, REASON)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -29,8 +29,9 @@ def explanation(body: bytes) -> str:
     page = body[:_HEAD].strip()
     if not page.startswith(b"<"):
         return excerpt(body.strip())
-    title = _TITLE.search(page)
-    return _words(title[1] if title else b"") or _words(_HIDDEN.sub(b" ", page)) or excerpt(page)
+    found = _TITLE.search(page)
+    title = _words(found[1]) if found else ""
+    return (title if title.lower() != "error" else "") or _words(_HIDDEN.sub(b" ", page)) or excerpt(page)
 
 
 def _words(html: bytes) -> str:

@@ -120,7 +120,7 @@ def _is_cut(failure: Failure) -> bool:
 
 def _cause(lasted: float, seconds: str, config: TransportConfig) -> str:
     if isinstance(config, WebSocketConfig):
-        if not config.heartbeat.enabled:
+        if not config.heartbeat.enabled or config.heartbeat.mode == "none":
             return f"a proxy may end what is silent; turn the heartbeat on, with an interval below {seconds}"
         if lasted <= config.heartbeat.interval:
             return f"a proxy may end what is silent; set heartbeat.interval below {seconds}"

@@ -202,6 +202,12 @@ SOCKET = WebSocketConfig(url="ws://h")
             (5.0, 5.0, 5.0),
             "after 5 s: a proxy may end what is sil",
         ),
+        (
+            WebSocketConfig(url="ws://h", heartbeat=HeartbeatConfig(mode="none")),
+            Failure("close", 1006),
+            (5.0, 5.0, 5.0),
+            "after 5 s: a proxy may end what is silent; turn the heartbeat on",
+        ),
         (SOCKET, Failure("close", 1006), (5.0, 9.0, 5.0, 5.0), ""),
         (SOCKET, Failure("close", 1006), (0.1, 0.1, 0.1, 0.1), ""),  # Accepted and closed: another trouble.
         (SOCKET, Failure("close", 1012), (5.0, 5.0, 5.0), ""),

@@ -504,6 +504,7 @@ def test_typing_ends_with_the_transport() -> None:
         (b"\r\n<html>\r\n<head><title>502 Bad\n Gateway</title></head>", "502 Bad Gateway"),
         (b"<!doctype html><style>p {}</style><h1>It&#39;s <b>down</b></h1><script>x</script>", "It's down"),
         (b"<html></html>", "<html></html>"),
+        (b"<title>Error</title><body><pre>Cannot GET /messages</pre>", "Error Cannot GET /messages"),
     ],
 )
 def test_A75_a_refusals_words_are_bounded_and_printable(body: bytes, reason: str) -> None:
