@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chatlab.dialects.base import Ack, Answer, Page, Unreadable
-from chatlab.dialects.matrix import MatrixDialect, login, token_of
+from chatlab.dialects.matrix import MatrixDialect, login, refusal_of, token_of
 from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
 from chatlab.settings import HttpConfig
 
@@ -212,3 +212,17 @@ def test_logging_in() -> None:
 )
 def test_A20_the_body_of_a_refusal_may_ask_to_wait(body: bytes, seconds: float | None) -> None:
     assert HTTP.retry_after(Answer(429, body)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        (b'{"errcode":"M_FORBIDDEN","error":"Invalid password"}', ("M_FORBIDDEN", "Invalid password")),
+        (b'{"errcode":"M_FORBIDDEN"}', ("M_FORBIDDEN", "")),
+        (b'{"errcode":7}', ("", "")),
+        (b"<html>", ("", "")),
+        (b"\xff", ("", "")),
+    ],
+)
+def test_a_refusal_is_read_if_it_is_one(body: bytes, refusal: tuple[str, str]) -> None:
+    assert refusal_of(Answer(403, body)) == refusal
