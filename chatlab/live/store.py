@@ -103,7 +103,7 @@ class Store(Log):
         self._reported: set[str] = set()
         with self._failing():
             self._connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)
-        self._connection.text_factory = _decoded
+        self._connection.text_factory = decoded
         try:
             with self._failing():
                 self.epoch = self._open(new_epoch)
@@ -242,14 +242,18 @@ class Store(Log):
                 del fields[name]
 
     def _report(self, damage: str) -> None:
-        """Log what can't be read, once, and not for ever."""
-        if damage not in self._reported and len(self._reported) < MAX_REPORTS:
-            self._reported.add(damage)
-            logger.warning("%s is damaged: %s; %s", self.path, damage, self._way_out)
+        """Log what can't be read."""
+        self._warn(f"{self.path} is damaged: {damage}; {self._way_out}")
+
+    def _warn(self, text: str) -> None:
+        """Log something once, and not for ever."""
+        if text not in self._reported and len(self._reported) < MAX_REPORTS:
+            self._reported.add(text)
+            logger.warning("%s", text)
 
     @property
     def _way_out(self) -> str:
-        return f'save what can be read with: sqlite3 "{self.path}" .recover | sqlite3 "{self.path}.new"'
+        return f'save what can be read: python -m chatlab.live.salvage "{self.path}" "{self.path}.new"'
 
     def close(self) -> None:
         """Let go of the file. Twice is harmless."""
@@ -270,6 +274,8 @@ class Store(Log):
             elif name in ("SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_CANTOPEN"):
                 what += "; choose another file"
             raise StoreError(what) from error
+        except UnicodeDecodeError as error:  # by sqlite3, where SQLite's own message quotes what is damaged
+            raise StoreError(f"the history in {self.path} is damaged; {self._way_out}") from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -277,10 +283,10 @@ class Store(Log):
             with self._failing():
                 yield
         except StoreError as error:
-            self._report(str(error))
+            self._warn(str(error))
             raise
 
 
-def _decoded(text: bytes) -> str:
+def decoded(text: bytes) -> str:
     """Return a text of the file; what isn't UTF-8 in it is replaced."""
     return text.decode(errors="replace")

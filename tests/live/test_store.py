@@ -243,7 +243,7 @@ def test_of_a_damaged_row_is_read_what_can_be_and_it_is_reported_once(
     reports = [record.getMessage() for record in caplog.records]
     assert (told is None) == (reports == [])
     for report in reports:
-        assert "recover | sqlite3" in report
+        assert "save what can be read: " in report
         assert told in report or "no client_id" in report  # type: ignore[operator]
     assert len(reports) == len(set(reports))
     store.close()
@@ -293,15 +293,32 @@ def test_a_file_without_its_epoch_begins_another_one(
     assert ["has lost its epoch" in record.getMessage() for record in caplog.records] == [True]
 
 
-def test_a_damaged_page_is_an_error_that_says_what_to_do(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_page_is_an_error_that_says_what_to_do(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(50):
         add(store, "x" * 1000)
     store.close()
     damaged = bytearray((tmp_path / "chat.db").read_bytes())
     damaged[4096 * 8 : 4096 * 12] = bytes(4096 * 4)
     (tmp_path / "chat.db").write_bytes(damaged)
-    with pytest.raises(StoreError, match=r"\.recover \| sqlite3"):
-        all_of(open_again(tmp_path / "chat.db"))
+    store = open_again(tmp_path / "chat.db")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"malformed; save what can be read: .*salvage"):
+            all_of(store)
+    (report,) = [record.getMessage() for record in caplog.records]
+    assert report.count("save what can be read") == 1
+    store.close()
+
+
+@pytest.mark.parametrize("sql", ["CAST(x'ff41' AS TEXT)", "'CREATE TABLE messages'"])
+def test_a_damaged_schema_is_an_error_that_says_what_to_do(store: Store, tmp_path: Path, sql: str) -> None:
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(f"UPDATE sqlite_schema SET sql = {sql} WHERE name = 'messages'")
+    with pytest.raises(StoreError, match="save what can be read: "):
+        open_again(tmp_path / "chat.db")
 
 
 def test_what_can_not_be_read_is_not_reported_for_ever(
