@@ -431,6 +431,19 @@ def test_a78_only_whole_tokens_of_this_life_are_accepted() -> None:
     assert not tokens.accepts(f"{CsrfTokens().new().partition('.')[0]}.{signature}")
 
 
+async def test_a81_names_are_no_key_of_a_rate_and_a_proxys_clients_have_one_each() -> None:
+    config, body = HubConfig(rate=0.001, burst=1), b'{"text":"x"}'
+    async with EmbeddedServer(config=config, trusted_proxies=["127.0.0.1"]) as server, visit(server) as ada:
+        codes = []
+        for name in ("ada", "bob", "eve"):
+            ada.sender = ada.room = name
+            codes.append((await ada.send(body)).status_code)
+        assert codes == [201, 429, 429]
+        for address in ("10.0.0.1", "10.0.0.2"):  # of clients that a proxy serves by one connection
+            answers = [await ada.send(body, X_Forwarded_For=address) for _ in range(21)]
+            assert [answer.status_code for answer in answers] == [201] * 20 + [429]
+
+
 # Typing
 
 

@@ -44,17 +44,17 @@ def test_all_but_the_damaged_pages_are_there_and_go_on(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("page", [1, 2, 4, 7])
-def test_whatever_page_is_damaged_the_rest_is_found(tmp_path: Path, page: int) -> None:
+@pytest.mark.parametrize("number", [1, 2, 4, 7])
+def test_whatever_page_is_damaged_the_rest_is_found(tmp_path: Path, number: int) -> None:
     old = tmp_path / "chat.db"
     filled(old)
-    damage(old, page)
+    damage(old, number)
     try:
         kept, _ = salvage(str(old), str(tmp_path / "new.db"), "other")
     except StoreError:
-        assert page < 2
+        assert number < 2
     else:
-        assert kept > 290 or page < 4  # The first few hold the trees' roots.
+        assert kept > 290 or number < 4  # The first few hold the trees' roots.
 
 
 def test_a_whole_history_is_copied_whole_and_no_file_is_written_over(tmp_path: Path) -> None:
