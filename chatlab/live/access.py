@@ -15,12 +15,16 @@ from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
+from httpx import InvalidURL
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from chatlab.errors import SettingsError
+from chatlab.live.request import ascii_host
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_NO_ORIGIN = "null"
+"""The origin of a page that has none: of a file, or in a sandbox."""
 _PORTS = {"http": "80", "https": "443"}
 _SECURE = frozenset({"https", "wss"})
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@*:\[\]]+)(?::([0-9]{1,5}))?")
@@ -108,6 +112,8 @@ class Access:
     def _foreign(self, origin: str, host: str) -> str:
         """Say what to do about an origin that isn't trusted."""
         spelling = self._spelling
+        if origin == _NO_ORIGIN:
+            return f"a page from a file has no origin: serve it by HTTP, and allow that by {spelling.origin}"
         if origin == _without_default_port("https", host):
             return (
                 "the page came by https: have the proxy send X-Forwarded-Proto, and "
@@ -142,7 +148,7 @@ def _each(values: Collection[str]) -> Collection[str]:
 
 
 def _parse_host(name: str, setting: str) -> str:
-    host = name.strip().lower()
+    host = _as_it_travels(name)
     host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
     if not _NAME.fullmatch(host):
         raise SettingsError(
@@ -151,11 +157,20 @@ def _parse_host(name: str, setting: str) -> str:
     return host.rstrip(".")
 
 
+def _as_it_travels(host: str) -> str:
+    """Return a host as browsers write it: in small letters of ASCII; "" if it can't be a name."""
+    try:
+        return ascii_host(host.strip().lower())
+    except (ValueError, InvalidURL):
+        return ""
+
+
 def _parse_origin(origin: str, setting: str) -> str:
     text = origin.strip().lower()
-    if text in ("*", "null"):
+    if text in ("*", _NO_ORIGIN):
         raise SettingsError(f"{setting}: {text} would let any page in; name the origins, one by one")
-    match = _ORIGIN.fullmatch(text)
+    scheme, separator, host = text.partition("://")
+    match = _ORIGIN.fullmatch(f"{scheme}{separator}{_as_it_travels(host)}")
     if match is None:
         raise SettingsError(
             f"{setting}: an origin is scheme://host or scheme://host:port, with nothing behind; {origin!r}"

@@ -140,7 +140,7 @@ def with_query(url: str, query: Mapping[str, str], path: str = "") -> str:
     kept = [field for field in fields if unquote_plus(field.partition("=")[0]) not in query]
     whole = urlunsplit(
         parts._replace(
-            netloc=_ascii_host(parts.netloc),
+            netloc=ascii_host(parts.netloc),
             path=parts.path.rstrip("/") + path if path else parts.path,
             query="&".join([*kept, urlencode(query)] if query else kept),
         )
@@ -152,7 +152,11 @@ _KEPT = "".join(chr(code) for code in range(128))
 """ASCII characters, which stay as the user wrote them."""
 
 
-def _ascii_host(netloc: str) -> str:
+def ascii_host(netloc: str) -> str:
+    """Return the host of a URL, with what stands around it, as it travels: by IDNA 2008 (RFC 5891).
+
+    Errors: `httpx.InvalidURL` for a host that can't be a name.
+    """
     user, at, host = netloc.rpartition("@")
     if host.isascii():
         return netloc

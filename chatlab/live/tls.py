@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from functools import cache
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -35,8 +36,15 @@ def shared_tls() -> ssl.SSLContext:
 
 
 def with_authorities(failure: Failure, ca_file: str | None) -> Failure:
-    """Return a failure that tells, if it is one of TLS, which authorities are trusted."""
+    """Return a failure that tells, if it is of a certificate, which authorities are trusted, and how to
+    name others."""
     if failure.kind != "tls" or "certificate" not in failure.reason:
         return failure
-    trusted = ca_file or os.environ.get("SSL_CERT_FILE") or "the system's; others can be given as ca_file"
+    named = os.environ.get("SSL_CERT_FILE", "")
+    if ca_file:
+        trusted = ca_file
+    elif named and not Path(named).is_file():
+        trusted = f"not those of SSL_CERT_FILE, since {named} is no file"
+    else:
+        trusted = (named or "the system's") + "; name others by ca_file or SSL_CERT_FILE"
     return replace(failure, reason=f"{failure.reason} (trusted authorities: {trusted})")

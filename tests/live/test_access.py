@@ -43,6 +43,7 @@ def through(proto: str, **more: str) -> list[tuple[str, str]]:
     ("which", "value"),
     [
         ("hosts", "*"), ("hosts", ""), ("hosts", "*.chat.example"), ("hosts", "https://chat.example"),
+        ("hosts", "a\u2024b"), ("hosts", "ü" * 64), ("origins", "https://ü..example"),
         ("hosts", "chat.example:8000"), ("hosts", "chat.example/chat"), ("hosts", "a b"), ("hosts", "me@it"),
         ("origins", "*"), ("origins", "null"), ("origins", " NULL "), ("origins", "chat.example"),
         ("origins", "https://*.chat.example"), ("origins", "https://chat.example/"), ("origins", "https://"),
@@ -65,6 +66,14 @@ def test_names_of_every_shape_are_taken_also_a_single_one() -> None:
     assert refused(Access("x", "chat.example"), ("Host", "c")) == 421
 
 
+def test_names_of_other_alphabets_are_known_as_browsers_write_them() -> None:
+    access = Access("x", ["Bücher.example"], ["https://Schule.bücher.example", "http://bücher.example:81"])
+    bucher = "xn--bcher-kva.example"
+    assert refused(access, ("Host", f"{bucher}:80")) == 0
+    for origin in (f"https://schule.{bucher}", f"http://{bucher}:81"):
+        assert visit(access, ("Host", "localhost"), ("Origin", origin))[1:] == (origin, None)
+
+
 def test_default_ports_are_left_out_as_browsers_do() -> None:
     access = Access("x", origins=["https://a.example:443", "http://b.example:80", "http://c.example:443"])
     for origin in ("https://a.example", "http://b.example", "http://c.example:443"):
@@ -80,6 +89,10 @@ def test_default_ports_are_left_out_as_browsers_do() -> None:
 def test_a_refusal_names_what_this_server_can_be_told_and_fits_into_a_close_frame(spelling: Any) -> None:
     access = Access("127.0.0.1", ["chat.example"], spelling=spelling)
     evil, https = ("Origin", "https://evil.example"), ("Origin", "https://chat.example")
+    file = visit(access, ("Host", "chat.example"), ("Origin", "null")).refusal
+    assert file
+    assert file[1].startswith("a page from a file has no origin: serve it by HTTP")
+    assert len(file[1]) <= MAX_REASON
     asked = {
         spelling.host: visit(access, ("Host", "evil.example")),
         spelling.origin: visit(access, ("Host", "chat.example"), evil),

@@ -58,7 +58,7 @@ async def test_A23_a_file_of_authorities_is_a_setting(
             await chat.connect()
         await chat.disconnect()
         chat = make_transport(make_config(kind, url, reconnect=ONCE), loop="current")
-        with pytest.raises(ConnectError, match=r"^tls: .*the system's; others can be given as ca_file\)$"):
+        with pytest.raises(ConnectError, match=r"^tls: .*the system's; name others by .*SSL_CERT_FILE\)$"):
             await chat.connect()
         await chat.disconnect()
 
@@ -75,10 +75,17 @@ async def test_A23_a_file_without_authorities_is_named(kind: str, tmp_path: Path
         await chat.disconnect()
 
 
-def test_only_an_untrusted_certificate_is_a_matter_of_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_an_untrusted_certificate_is_a_matter_of_authorities(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     untrusted = Failure("tls", reason="self-signed certificate")
     for failure in Failure("tls", reason="the server doesn't speak TLS"), Failure("refused"):
         assert with_authorities(failure, "x.pem") is failure
-    monkeypatch.setenv("SSL_CERT_FILE", "y.pem")
+    given = tmp_path / "y.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(given))
+    assert with_authorities(untrusted, None).reason.endswith(f"since {given} is no file)")
+    given.touch()
     assert with_authorities(untrusted, "x.pem").reason.endswith("(trusted authorities: x.pem)")
-    assert with_authorities(untrusted, None).reason.endswith("(trusted authorities: y.pem)")
+    assert with_authorities(untrusted, None).reason.endswith(
+        "y.pem; name others by ca_file or SSL_CERT_FILE)"
+    )
