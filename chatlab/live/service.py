@@ -76,6 +76,9 @@ from chatlab.live.websocket_connection import WebSocketConnection
 
 UPGRADE_REQUIRED = "this is a WebSocket: connect with ws://, and have proxies pass on Upgrade"
 
+TURN = 0.01
+"""Seconds that one connection's frames are read before the others have their turn."""
+
 
 class Service:
     """The routes, over one hub."""
@@ -119,10 +122,15 @@ class Service:
             connection, room, sender, after=query.get("after"), history=history, address=address_of(websocket)
         )
         connection.charge = partial(self._driver.charge, member)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             while (message := await websocket.receive())["type"] == "websocket.receive":
                 frame = message.get("text")
                 self._driver.receive(member, message["bytes"] if frame is None else frame)
+                if clock() - began > TURN:  # `receive` returns at once while frames wait
+                    await asyncio.sleep(0)
+                    began = clock()
         finally:
             self._driver.leave(member)
 

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.hub import HubConfig, MemoryLog
 from chatlab.live.connections import Limits
 from chatlab.live.server import EmbeddedServer
+from chatlab.live.service import TURN
 from chatlab.live.store import StoreError
 from chatlab.live.websocket_connection import WebSocketConnection
 from tests.live.watch import until
@@ -456,6 +458,28 @@ async def test_a81_a_flood_of_frames_costs_its_sender_the_connection_and_others_
             assert b"\x88" in data
             assert len(connection.frames) < 10_000
         await bob.until(type="presence", state="left")
+
+
+async def test_a81_a_burst_that_is_slow_to_be_written_leaves_turns_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = 0
+
+    def slow_append(*args: Any) -> Any:
+        nonlocal written
+        written += 1
+        time.sleep(1.5 * TURN)
+        return append(*args)
+
+    append = MemoryLog.append
+    monkeypatch.setattr(MemoryLog, "append", slow_append)
+    async with EmbeddedServer() as server, raw(server) as (reader, writer):
+        writer.write(handshake(server))
+        await reader.readuntil(b"presence")
+        writer.write(ONE * 100)
+        await until(lambda: written)
+        assert (await get(server, "/healthz")).status_code == 200
+        assert written < 100
 
 
 async def test_a81_parts_of_messages_are_no_flood(server: EmbeddedServer) -> None:
