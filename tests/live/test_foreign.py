@@ -148,3 +148,20 @@ async def test_A84_a_message_that_cant_be_encoded_is_refused_or_fails_and_never_
             await until(lambda: len(watch.texts) == 2)
             assert watch.texts == ["good", "after"]
             assert ("bad", DeliveryState.FAILED) in watch.states or bad is None
+
+
+class Ackless(Picky):
+    acks = False
+
+
+async def test_A84_what_went_before_such_a_message_is_sent_all_the_same() -> None:
+    """Without acks nothing would send it again."""
+    async with EmbeddedServer() as server:
+        with talking("websocket", server.url, dialect=Ackless(), history=50) as (chat, watch):
+            good, bad = chat.submit("good"), chat.submit("bad")
+            chat.start()
+            await until(lambda: chat.status is ConnectionStatus.ERROR)
+            await until(lambda: good.final and bad.final)
+            assert (good.state, bad.state) == (DeliveryState.SENT, DeliveryState.FAILED)
+            await chat.connect()
+            await until(lambda: watch.texts == ["good"])
