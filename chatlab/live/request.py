@@ -22,6 +22,7 @@ MAX_REDIRECTS = 5
 
 # Source: RFC 9110 §5.6.2, §5.5; RFC 3629 §3 (no surrogates in UTF-8).
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_OWN = frozenset({"connection", "content-length", "host", "transfer-encoding", "upgrade"})
 _LATIN1 = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _UNICODE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
@@ -122,6 +123,8 @@ def headers_problem(headers: Mapping[Any, Any], *, latin1: bool) -> str:
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             return "the headers have a name that isn't one"
+        if name.lower() in _OWN or name.lower().startswith("sec-websocket-"):
+            return f"the header {name} is made by the transport; leave it out"
         if not isinstance(value, str) or not pattern.fullmatch(value):
             return f"the header {name} needs a value of {kind} without line ends or control characters"
     return ""

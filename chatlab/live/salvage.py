@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chatlab.live.store import INSERT, LAST_NUMBER, Store, StoreError, decoded
+from chatlab.live.store import INSERT, LAST_NUMBER, Store, StoreError, decoded, epoch_of
 
 CHUNK = 1024
 """Rows that are read at once; where that fails, half of them are tried."""
@@ -63,12 +63,11 @@ def salvage(old: str, new: str, new_epoch: str) -> Salvaged:
     return Salvaged(kept, holes)
 
 
-def _epoch(source: sqlite3.Connection) -> str | None:
+def _epoch(source: sqlite3.Connection) -> str:
     try:
-        row = source.execute("SELECT epoch FROM log").fetchone()
+        return epoch_of(source.execute("SELECT epoch FROM log").fetchone())
     except _ERRORS:
-        return None
-    return row[0] if row and isinstance(row[0], str) else None
+        return ""
 
 
 def _last_row(source: sqlite3.Connection, path: str) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from os import PathLike, fspath
+from typing import Any
 
 from msgspec import ValidationError, convert
 
@@ -89,6 +90,12 @@ class _Tail:
         self.size = 0
 
 
+def epoch_of(row: Sequence[Any] | None) -> str:
+    """Return the epoch in a row of the table `log`; "" if it can't be part of an id, which headers carry."""
+    epoch = row[0] if row else ""
+    return epoch if isinstance(epoch, str) and epoch.isascii() and epoch.isprintable() else ""
+
+
 class Store(Log):
     """A log in a file, made where there is none; a new one begins the epoch that it is given.
 
@@ -131,8 +138,8 @@ class Store(Log):
             )
         run(KEYS)
         row = run("SELECT epoch FROM log").fetchone()
-        if row and isinstance(row[0], str):
-            return row[0]
+        if epoch := epoch_of(row):
+            return epoch
         logger.warning(
             "%s has lost its epoch; it begins another one, and readers come back to a gap", self.path
         )

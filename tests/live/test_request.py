@@ -103,6 +103,9 @@ def test_A95_a_host_that_can_not_be_a_name_is_an_error() -> None:
         ({"X": None}, False),
         ({5: "x"}, False),
         ({"X: y\r\nZ": "x"}, False),
+        ({"HOST": "chat.example"}, False),
+        ({"content-Length": "5"}, False),
+        ({"Sec-WebSocket-Key": "x"}, False),
     ],
 )
 def test_headers_are_checked(headers: dict[Any, Any], fine: bool) -> None:

@@ -278,7 +278,16 @@ def test_a_reader_passes_over_rows_that_somebody_has_deleted(store: Store, tmp_p
     store.close()
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM log", "UPDATE log SET epoch = x'ff'"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM log",
+        *(
+            f"UPDATE log SET epoch = {epoch}"
+            for epoch in ("x'ff'", "''", "cast(x'ff61' AS TEXT)", "'a' || char(10)")
+        ),
+    ],
+)
 def test_a_file_without_its_epoch_begins_another_one(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, statement: str
 ) -> None:
