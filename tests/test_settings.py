@@ -358,6 +358,8 @@ def test_equal_settings_are_equal() -> None:
     assert WebSocketConfig(url=URL, headers={"a": "b"}) == WebSocketConfig(url=URL, headers={"a": "b"})
     assert WebSocketConfig(url=URL, headers={"a": "b"}) != WebSocketConfig(url=URL)
     assert HeaderSource(None) != "none"
+    assert HeaderSource({}) == HeaderSource(None) != HeaderSource({"X": "y"})
+    assert repr(HeaderSource({})) == "HeaderSource(none)"
 
 
 def test_error_delay_is_long_pollings_first_delay() -> None:

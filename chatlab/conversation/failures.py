@@ -26,7 +26,7 @@ def explain(error: BaseException) -> str:
 
 def explain_end(change: StatusChange) -> str:
     """Return why a transport tries no more, as a sentence; empty where it goes on, or was asked to end."""
-    reason = change.reason
+    reason = change.reason.removesuffix(".")  # A server's own words may end in one.
     if change.status is ConnectionStatus.ERROR:
         return f"G{reason[1:]}." if reason.startswith("gave up") else f"Gave up: {reason}."
     if change.status is ConnectionStatus.DISCONNECTED and reason not in ("", ASKED):

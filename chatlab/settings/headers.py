@@ -45,12 +45,17 @@ class HeaderSource:
         return source(failure) if self._failure == "first" else source()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HeaderSource) and self._source == other._source
+        return isinstance(other, HeaderSource) and self._given == other._given
+
+    @property
+    def _given(self) -> Mapping[str, str] | Callable[..., Any] | None:
+        """The source; None where it gives nothing."""
+        return self._source if self.renewable or self._source else None
 
     __hash__ = None  # type: ignore[assignment]  # a mapping may be inside
 
     def __repr__(self) -> str:
-        return "HeaderSource(none)" if self._source is None else "HeaderSource(hidden)"
+        return "HeaderSource(none)" if self._given is None else "HeaderSource(hidden)"
 
 
 def runs_async(function: Any) -> bool:

@@ -238,6 +238,7 @@ def test_A107_only_words_for_people_are_shown(error: Exception, words: str) -> N
 @pytest.mark.parametrize(
     ("status", "reason", "words"),
     [
+        ("error", "HTTP 400: no.", "Gave up: HTTP 400: no."),
         ("error", "HTTP 404", "Gave up: HTTP 404."),
         ("error", "gave up after 1 retry: refused", "Gave up after 1 retry: refused."),
         ("disconnected", "closed 1000: bye", "The server has ended the connection: closed 1000: bye."),

@@ -530,6 +530,13 @@ async def test_nothing_is_left_running() -> None:
     await until(lambda: asyncio.all_tasks() == before)
 
 
+async def test_no_headers_are_spoken_of_where_none_were_given() -> None:
+    none = HeaderSource({})
+    async with EmbeddedServer() as one, EmbeddedServer() as other, talk(one.url, headers=none) as ada:
+        await ada.do(f"/server {other.url}")
+        assert not [text for text in ada.texts("notice") if "headers" in text]
+
+
 async def test_headers_stay_with_the_server_that_they_were_given_for() -> None:
     given = HeaderSource({"X-Key": "secret"})
     async with EmbeddedServer() as one, EmbeddedServer() as other, talk(one.url, headers=given) as ada:
