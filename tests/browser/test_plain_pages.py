@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 from chatlab.live.connections import Limits
 from chatlab.live.server import EmbeddedServer
@@ -140,6 +140,29 @@ def test_a76_a_page_of_an_allowed_origin_can_use_it_and_a_foreign_one_reads_noth
             )
         else:
             assert "TypeError: Failed to fetch" in told
+        page.evaluate("chat.close()")
+
+
+@pytest.mark.proof
+def test_a_stream_comes_back_after_a_proxy_has_answered_for_a_server_that_is_down(
+    page: Page, tmp_path: Path
+) -> None:
+    def answer(route: Route) -> None:
+        route.fulfill(status=502, content_type="text/html", body="<title>502 Bad Gateway</title>")
+
+    with chat_server(tmp_path / "chat.db", limits=QUICK) as server:
+        page.goto(f"{server.url}/healthz")
+        page.evaluate(CLIENTS + "(" + CHAT + ")", [NAMES[1], server.url, "lobby"])
+        post(server, "lobby", "before")
+        until(lambda: page.evaluate("got") == ["before"], page)
+        page.route("**/*", answer)
+        server.stop_in_background()
+        page.evaluate("told.length = 0")
+        until(lambda: "refused: HTTP 502" in page.evaluate("told"), page)
+        server.start_in_background()
+        post(server, "lobby", "after")
+        page.unroute("**/*")
+        until(lambda: page.evaluate("got") == ["before", "after"], page)
         page.evaluate("chat.close()")
 
 
