@@ -88,7 +88,7 @@ class EmbeddedServer:
         around: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         self.db = db
-        self.host = host
+        self.host = host.removeprefix("[").removesuffix("]")  # IPv6 may be written as in a URL.
         self.port = port
         self.config = config or HubConfig()
         self.limits = limits or Limits()
@@ -96,7 +96,7 @@ class EmbeddedServer:
         self.allowed_origins = allowed_origins
         self.trusted_proxies = trusted_proxies
         self._access = Access(
-            _bracketed(host), allowed_hosts, allowed_origins, trusted_proxies, self._spelling
+            _bracketed(self.host), allowed_hosts, allowed_origins, trusted_proxies, self._spelling
         )
         self._utc = utc
         self._new_epoch = new_epoch

@@ -836,13 +836,14 @@ async def test_a82_it_listens_on_loopback_and_warns_when_told_otherwise(
         assert (await get(server, "/healthz", Host="evil.example")).status_code == 421
 
 
-async def test_it_listens_on_ipv6() -> None:
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+async def test_it_listens_on_ipv6(host: str) -> None:
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError:
         pytest.skip("this machine has no IPv6")
-    async with EmbeddedServer(host="::1") as server, join(server) as ada:
+    async with EmbeddedServer(host=host) as server, join(server) as ada:
         assert server.url == f"http://[::1]:{server.port}"
         assert await ada.post("hello")
         assert (await get(server, "/healthz")).status_code == 200
