@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import tests.conftest
+from tests.sizes import rows
 
 PROBE = """
 import pytest
@@ -54,7 +55,7 @@ def run_probe(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["chromium", "node"])
+@pytest.mark.parametrize("program", rows(["chromium", "node"], "node"))
 def test_a_missing_program_is_skipped_and_named(tmp_path: Path, program: str) -> None:
     run = run_probe(tmp_path, program)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -57,8 +57,11 @@ def command(*arguments: str) -> Callable[[Path], None]:
         lambda path: run(SHORT).save(path),
         save_messages,
         command("simulate"),
-        command("sweep", "--over=people.count=1"),
-        lambda path: CliRunner().invoke(app, ["simulate", "deploy", f"--plot={path}.svg"]),
+        pytest.param(command("sweep", "--over=people.count=1"), marks=pytest.mark.proof),
+        pytest.param(
+            lambda path: CliRunner().invoke(app, ["simulate", "deploy", f"--plot={path}.svg"]),
+            marks=pytest.mark.proof,
+        ),
     ],
     ids=["bytes", "scenario", "run", "transcript", "simulate --out", "sweep --out", "simulate --plot"],
 )

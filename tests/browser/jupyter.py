@@ -16,13 +16,18 @@ from typing import Any
 
 import httpx
 import nbformat
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError  # noqa: A004  # which is not the built-in one
 
 ROOT = Path(__file__).parents[2]
 PR_SET_PDEATHSIG = 1
 
 KERNEL_IS_IDLE = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 CODE_CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
+WHERE_IT_IS = f"""() => ({{
+    ran: window.ran, kernel: jupyterapp.shell.currentWidget.sessionContext.session.kernel.status,
+    cells: {CODE_CELLS}.map(
+        cell => [cell.model.executionCount, cell.model.executionState, cell.outputArea.node.innerText]),
+}})"""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,10 @@ def run_all(page: Page, lab: Lab, notebook: str, *, timeout: float = 120.0) -> N
     page.evaluate(
         "() => { jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ran = true }) }"
     )
-    page.wait_for_function(f"() => window.ran && {KERNEL_IS_IDLE}", timeout=timeout * 1000)
+    try:
+        page.wait_for_function(f"() => window.ran && {KERNEL_IS_IDLE}", timeout=timeout * 1000)
+    except TimeoutError as error:
+        raise AssertionError(f"not all cells have run: {page.evaluate(WHERE_IT_IS)}") from error
     if not error_outputs(page):
         page.wait_for_function(
             f"() => {CODE_CELLS}.every(cell => cell.model.executionCount !== null"

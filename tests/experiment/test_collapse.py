@@ -57,6 +57,7 @@ def test_before_the_spike_everybody_is_answered() -> None:
     assert collapse("no backoff", 3).requests.tolist() == storm.requests.tolist()
 
 
+@pytest.mark.proof
 def test_a_storm_that_stays_asks_for_everything_as_often_as_it_can(storms: dict[Policy, list[float]]) -> None:
     seed = int(np.argmin(storms["no backoff"]))
     storm = collapse("no backoff", seed)

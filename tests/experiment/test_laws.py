@@ -190,7 +190,14 @@ def lost_at(result: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("interval", "timeout"), [(30.0, 10.0), (10.0, 10.0), (10.0, 25.0)])
+@pytest.mark.parametrize(
+    ("interval", "timeout"),
+    [
+        (30.0, 10.0),
+        pytest.param(10.0, 10.0, marks=pytest.mark.proof),
+        pytest.param(10.0, 25.0, marks=pytest.mark.proof),
+    ],
+)
 def test_a_half_open_connection_is_found_uniformly_between_timeout_and_interval_plus_timeout(
     interval: float, timeout: float
 ) -> None:

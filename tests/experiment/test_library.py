@@ -88,7 +88,7 @@ def flawless(result: Run) -> bool:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_deploy_loses_nothing_and_full_jitter_is_back_sooner() -> None:
     scenario = load_scenario("deploy")
     full, none = run(scenario, sample=0), run(with_reconnect(scenario, jitter="none"), sample=0)

@@ -40,7 +40,7 @@ def test_as_many_as_wanted_are_allowed_and_never_fewer_than_before(few_allowed: 
     assert allowed() == FEW + 1
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_crowd_on_real_sockets_has_room(few_allowed: int) -> None:
     live = run(CROWD, "live", time_scale=4)
     assert allowed() > FEW

@@ -250,7 +250,7 @@ def standard_error(values: Any) -> float:
     return float(np.std(values) / np.sqrt(len(values)))
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_short_polling_waits_half_an_interval_and_half_a_round_trip() -> None:
     interval, rate = 3.0, 0.2
     reader = read(ShortPollingSettings(interval=interval), rate, 40_000.0, delay=D, seed=1)
@@ -265,7 +265,10 @@ def test_short_polling_waits_half_an_interval_and_half_a_round_trip() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rate", "published_ms", "requests"), [(0.2, 40.6, 1.0023), (5.0, 54.9, 0.934)])
+@pytest.mark.parametrize(
+    ("rate", "published_ms", "requests"),
+    [(0.2, 40.6, 1.0023), pytest.param(5.0, 54.9, 0.934, marks=pytest.mark.proof)],
+)
 def test_long_polling_waits_half_a_round_trip_or_for_the_next_poll(
     rate: float, published_ms: float, requests: float
 ) -> None:

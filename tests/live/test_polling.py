@@ -303,6 +303,7 @@ async def test_a81_a_thousand_held_polls_wait_without_working_and_are_all_answer
     assert held(server) == 0
 
 
+@pytest.mark.proof
 async def test_nothing_is_left_of_polls_and_streams(server: EmbeddedServer) -> None:
     before = len(asyncio.all_tasks())
     for _ in range(30):

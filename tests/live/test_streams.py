@@ -160,6 +160,7 @@ async def test_a60_an_unknown_last_event_id_is_a_resync_with_all_there_is(
             assert (await stream.frame())["text"] == "m0"
 
 
+@pytest.mark.proof
 async def test_a_stream_that_breaks_again_and_again_under_posts_loses_and_doubles_nothing(
     server: EmbeddedServer,
 ) -> None:
