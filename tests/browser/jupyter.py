@@ -1,9 +1,7 @@
 """A JupyterLab server of the tests' own, and what a person does with a notebook in it."""
 
-import ctypes
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,8 +16,9 @@ import httpx
 import nbformat
 from playwright.sync_api import Page, TimeoutError  # noqa: A004  # which is not the built-in one
 
+from tests.processes import die_with_parent
+
 ROOT = Path(__file__).parents[2]
-PR_SET_PDEATHSIG = 1
 
 KERNEL_IS_IDLE = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 CODE_CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
@@ -69,7 +68,7 @@ def serve_lab(folder: Path) -> Iterator[Lab]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent() if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent(),
         )
     try:
         _wait_until_up(server, url, log)
@@ -192,12 +191,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _die_with_parent() -> Any:
-    """What the child calls before it becomes the server, so that a killed test run leaves none behind."""
-    libc = ctypes.CDLL(None)  # loaded here: between fork and exec hardly anything is safe
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path, timeout: float = 180.0) -> None:

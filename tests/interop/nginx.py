@@ -16,6 +16,7 @@ from typing import Any, Self
 import httpx
 
 from tests.docs.blocks import ROOT, blocks
+from tests.processes import die_with_parent
 from tests.requirements import NCHAN, find
 
 CONFIG = """
@@ -113,6 +114,7 @@ class Nginx:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
+            preexec_fn=die_with_parent(),
             **self._nobody,
         )
         self.url = f"{'https' if self._chain else 'http'}://127.0.0.1:{port}"

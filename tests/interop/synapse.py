@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.processes import die_with_parent
 from tests.requirements import SYNAPSE
 
 SETTINGS = """
@@ -54,7 +55,11 @@ class Synapse:
         """Start it, and wait until it answers."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._command, "--config-path", "more.yaml"], cwd=self._folder, stdout=log, stderr=log
+                [*self._command, "--config-path", "more.yaml"],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent(),
             )
         deadline = time.monotonic() + PATIENCE
         while True:
