@@ -214,14 +214,13 @@ class Handover:
         work = _finish(coroutine)
         try:
             done = context.run(asyncio.run_coroutine_threadsafe, work, loop)
+            finished = threading.Event()
+            done.add_done_callback(lambda _: finished.set())
+            while not finished.wait(LOOK) and not loop.is_closed():
+                pass
         except RuntimeError:  # It has closed meanwhile.
-            work.close()
-            return
-        finished = threading.Event()
-        done.add_done_callback(lambda _: finished.set())
-        while not finished.wait(LOOK):
-            if loop.is_closed():
-                return
+            pass
+        _let_go(work, coroutine)
 
     def _run_here(self) -> None:
         """Make calls on the loop, some in each turn."""
@@ -231,7 +230,8 @@ class Handover:
         while (news := self._next()) is not None:
             rest = self._tell(news)
             for coroutine, home, context in rest:
-                context.run(loop.create_task, self._run_on(coroutine, home, rest))
+                task = context.run(loop.create_task, self._run_on(coroutine, home, rest))
+                task.add_done_callback(lambda _: _let_go(coroutine))  # noqa: B023  # the loop ends here
                 return
             calls -= 1
             if not calls or loop.time() > until:
@@ -254,9 +254,16 @@ class Handover:
         if home is None or home.is_closed() or home is self._loop:
             await _finish(coroutine)
         else:
-            done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_finish(coroutine), home))
-            while not (await asyncio.wait([done], timeout=LOOK))[0] and not home.is_closed():
+            work = _finish(coroutine)
+            try:
+                done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
+                while not (await asyncio.wait([done], timeout=LOOK))[0] and not home.is_closed():
+                    pass
+            except RuntimeError:  # It has closed meanwhile.
                 pass
+            finally:
+                if home.is_closed():
+                    _let_go(work, coroutine)
 
     def _tell(self, news: News) -> Iterator[_Call]:
         """Give news to whoever is to get them; yield what is to be awaited before the next call."""
@@ -287,6 +294,13 @@ async def _finish(coroutine: Awaitable[object]) -> None:
         if was_cancelled(error) or isinstance(error, GeneratorExit):
             raise
         report(_HANDLER, error, asyncio.get_running_loop())
+
+
+def _let_go(*coroutines: Awaitable[object]) -> None:
+    """Close what its loop, which has closed, never began: Python warns of a coroutine that nobody awaits."""
+    for coroutine in coroutines:
+        if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()
 
 
 def size_of(event: ChatEvent) -> int:

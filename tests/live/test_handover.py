@@ -7,6 +7,7 @@ import functools
 import gc
 import threading
 import time
+import warnings
 import weakref
 from typing import Any
 
@@ -243,6 +244,64 @@ def test_A84_on_a_loop_of_the_users_own_it_passes_on_and_leaves_the_transport_in
     work.cancel()
     loop.run_until_complete(asyncio.wait([work]))
     loop.close()
+
+
+@pytest.mark.parametrize("closed", ["before the call", "before its turn"])
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.filterwarnings("error")
+def test_a86_an_async_handler_whose_loop_closes_first_is_let_go_without_a_warning(
+    apart: bool, closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "LOOK", 0.01)
+    home, loop = asyncio.new_event_loop(), asyncio.new_event_loop()
+    called = threading.Event()
+
+    def answer(_: Any) -> Any:
+        async def never() -> None:
+            raise AssertionError
+
+        if closed == "before the call":
+            home.close()
+        called.set()
+        return never()
+
+    async def subscribe() -> Subscribers[Any]:
+        return Subscribers(answer)
+
+    told = home.run_until_complete(subscribe())
+    way = Handover(apart=apart)
+    way.move(loop)
+    way.put(News("news", told))
+    if not apart:
+        loop.run_until_complete(asyncio.sleep(0))
+    assert called.wait(PATIENCE)
+    home.close()
+    mark = way.mark()
+    loop.run_until_complete(asyncio.wait_for(mark.reached(), PATIENCE))
+    loop.close()
+    gc.collect()
+
+
+def test_a86_an_async_handler_on_a_loop_that_ends_before_its_turn_is_let_go() -> None:
+    loop = asyncio.new_event_loop()
+
+    async def later(_: Any) -> None:
+        raise AssertionError
+
+    async def put() -> None:
+        way = Handover(apart=False)
+        way.move(loop)
+        way.put(News("news", Subscribers(later)))
+        (other,) = asyncio.all_tasks() - {asyncio.current_task()}
+        other.cancel()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loop.run_until_complete(put())
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 async def test_A86_a_handler_or_recorder_that_blocks_holds_nobody_up() -> None:
