@@ -119,12 +119,13 @@ def test_where_no_process_starts_every_call_says_so(monkeypatch: pytest.MonkeyPa
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from chatlab.experiment import processes
 def hang():
     print(os.getpid(), flush=True)
     time.sleep(3600)
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
     with processes(2) as pool:
         calls = [pool.submit(hang) for _ in range(2)]
         for call in calls:
@@ -144,10 +145,13 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path, number: si
         assert process.stdout is not None
         assert process.stderr is not None
         pids = [int(process.stdout.readline()) for _ in range(2)]
-        process.send_signal(number)
-        for pid in pids:
-            until_gone(pid)
-        complaints = process.stderr.read()
+        try:
+            process.send_signal(number)
+            for pid in pids:
+                until_gone(pid)
+            complaints = process.stderr.read()
+        finally:
+            process.kill()
     assert len(re.findall("Traceback", complaints)) == (number is signal.SIGINT)
 
 
