@@ -1,4 +1,4 @@
-"""What the server says: messages, who types, who comes and goes, and what is wrong."""
+"""Events of a transport: messages, typing, presence, and failures."""
 
 from __future__ import annotations
 

@@ -27,6 +27,6 @@ class Use(Struct, eq=False):
         self.log.move(self.transport.cursor)
 
     def resume(self) -> None:
-        """Let the transport go on where the log was left, if it was read before."""
+        """Resume the transport at the log's cursor, if it has one."""
         if self.log.cursor is not None:
             self.transport.resume(self.log.cursor)

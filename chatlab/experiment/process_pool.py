@@ -148,7 +148,7 @@ class _Worker:
 
     def __init__(self, context: BaseContext) -> None:
         self._connection, there = context.Pipe()
-        self.process = context.Process(target=_work, args=(there,), daemon=True)  # type: ignore[attr-defined]
+        self.process = context.Process(target=_work, args=(there,), daemon=True)  # type: ignore[attr-defined]  # typeshed lacks it
         with self._lock:
             self.process.start()
         there.close()
@@ -175,7 +175,7 @@ class _Worker:
             return not self.process.is_alive()
 
     def close(self) -> None:
-        """Let it end: without a connection it does."""
+        """Close its connection, at which it ends, and wait for that."""
         self._connection.close()
         with self._lock:
             self.process.join()

@@ -86,7 +86,7 @@ class Hub:
         history: int | None = None,
         address: str | None = None,
     ) -> list[Output]:
-        """Let a connection in, and begin to bring it up to date: after its cursor, or with the latest
+        """Add a connection to a room, and begin its replay: after its cursor, or with the latest
         `history` messages (None: all). What it sends counts for its `address`, if it has one.
 
         Errors: `LogError`; then it isn't in.
@@ -139,14 +139,14 @@ class Hub:
             out.append(Reply((member,), encode_frame(PresenceFrame("here", people=people))))
 
     def dissolve(self) -> None:
-        """Let all members go without a word."""
+        """Remove all members, and tell nobody."""
         for room in self._rooms.values():
             room.members.clear()
         self._rooms.clear()
         self._members.clear()
 
     def leave(self, member: int) -> list[Output]:
-        """Let a connection go. One that has gone already does no harm."""
+        """Remove a connection, unless it has been removed already."""
         entry = self._members.pop(member, None)
         if entry is None:
             return []

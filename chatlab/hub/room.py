@@ -36,6 +36,6 @@ class Room:
         return tuple(number for number in self.members if number not in self.behind)
 
     def remove(self, member: int) -> None:
-        """Let a member go."""
+        """Remove a member."""
         del self.members[member]
         self.behind.discard(member)

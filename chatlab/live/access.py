@@ -33,7 +33,7 @@ _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Spelling(NamedTuple):
-    """What somebody writes to have a name, an origin or a proxy trusted."""
+    """The options or keywords that allow a host or an origin, or trust a proxy, as refusals name them."""
 
     host: str
     origin: str

@@ -1,4 +1,4 @@
-"""What an application hears of its transport, in the order in which it happened.
+"""The events of a transport, delivered to its application in the order in which they happened.
 
 Handlers get it by the handover, `async for` by the inbox, and those who wait for a status at once. What the
 server has said can be held back and taken back, so that the next connection brings it again.

@@ -62,11 +62,11 @@ class Backpressure(asyncio.BaseProtocol):
     _go_on: Callable[[], None] | None = None
 
     def begin_replay(self) -> None:
-        """What is sent from now on may wait, however much it is."""
+        """Begin a replay: any number of bytes may wait for the reader."""
         self._replayed = inf
 
     def admit(self) -> None:
-        """What was sent up to now was a replay; bound what may wait beside that."""
+        """End the replay: beside it, at most `max_backlog` bytes may wait."""
         self._replayed = self.transport.get_write_buffer_size()
 
     @property

@@ -61,6 +61,6 @@ class Dialer:
         return list(self._sessions.values())
 
     def hang_up(self) -> None:
-        """Let go of kept connections, in the background; further requests open new ones."""
+        """Close kept connections in the background; further requests open new ones."""
         for session in self._sessions.values():
             session.close()

@@ -1,4 +1,4 @@
-"""Who may talk to the server at all, and what a page of another origin may read: the CORS protocol.
+"""Access control of requests: allowed hosts and origins, and the CORS protocol for pages of other origins.
 
 Source: Fetch standard §3.3. Credentials are never allowed: there are none but what a page sends itself.
 """

@@ -27,10 +27,10 @@ class Peer(Protocol):
         """Send frames, if still open; False: too much waits for this reader already."""
 
     def begin_replay(self) -> None:
-        """What is sent from now on may wait, however much it is."""
+        """Begin a replay: any number of bytes may wait for the reader."""
 
     def admit(self) -> None:
-        """What was sent up to now was a replay; bound what may wait beside that."""
+        """End the replay: beside it, at most `max_backlog` bytes may wait."""
 
     def when_read(self, go_on: Callable[[], None]) -> None:
         """Call something, not at once, when most of what was written has been read."""
@@ -106,7 +106,7 @@ class HubDriver:
         history: int | None,
         address: str | None = None,
     ) -> int:
-        """Let a connection in, bring it up to date, and return its member's number.
+        """Add a connection to a room, begin its replay, and return its member's number.
 
         It is closed at once if the history can't be read. What it sends counts for its `address`.
         """

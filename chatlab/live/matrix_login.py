@@ -31,7 +31,7 @@ _CHECK = {
     "M_INVALID_USERNAME": "the user",
     "M_UNKNOWN": "whether the homeserver lets users log in by password",
 }
-"""What to check where the error code says more than the status."""
+"""Advice by error code, where that says more than the status."""
 
 
 class MatrixLogin:

@@ -88,7 +88,7 @@ class HttpSession:
         return self._pool.client
 
     def close(self) -> None:
-        """Let go of connections, in the background. A further request opens new ones."""
+        """Close connections in the background; further requests open new ones."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.closing.set()

@@ -81,7 +81,7 @@ class StoreError(LogError):
 
 
 class _Tail:
-    """What is known of a room: how many messages it has had, and how many bytes those behind `first` have."""
+    """Figures of a room: number of its messages so far, and bytes of those after number `first`."""
 
     __slots__ = ("count", "first", "size")
 
@@ -263,7 +263,7 @@ class Store(Log):
         return f'save what can be read: python -m chatlab.live.salvage "{self.path}" "{self.path}.new"'
 
     def close(self) -> None:
-        """Let go of the file. Twice is harmless."""
+        """Close the file. Twice is harmless."""
         self._connection.close()
 
     @contextmanager

@@ -60,11 +60,11 @@ class EventStream:
         return all(self._connection.write(_encoded(frame)) for frame in frames)
 
     def begin_replay(self) -> None:
-        """What is sent from now on may wait, however much it is."""
+        """Begin a replay: any number of bytes may wait for the reader."""
         self._connection.begin_replay()
 
     def admit(self) -> None:
-        """What was sent up to now was a replay; bound what may wait beside that."""
+        """End the replay: beside it, at most `max_backlog` bytes may wait."""
         self._connection.admit()
 
     def when_read(self, go_on: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from chatlab.live import driver
 from chatlab.live.transport import WebSocketTransport
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
-from tests.live.misbehave import Misbehaving, Peer
+from tests.live.misbehave import Misbehaving, Peer, Script
 from tests.live.watch import until
 
 HOUR = 3600.0
@@ -51,15 +51,20 @@ async def test_A32_a_wait_is_over_when_the_computer_wakes(sleep: Sleep) -> None:
     await chat.disconnect()
 
 
-async def test_A32_a_connection_that_died_meanwhile_is_noticed(sleep: Sleep) -> None:
-    pinged: list[bytes] = []
+def hears_a_ping(pinged: list[bytes]) -> Script:
+    """Return a server that notes the beginning of the first frame, and answers nothing."""
 
     async def script(peer: Peer) -> None:
         await peer.upgrade()
         pinged.append(await peer.receive(2))
         await peer.gone()
 
-    async with Misbehaving(script) as server:
+    return script
+
+
+async def test_A32_a_connection_that_died_meanwhile_is_noticed(sleep: Sleep) -> None:
+    pinged: list[bytes] = []
+    async with Misbehaving(hears_a_ping(pinged)) as server:
         heartbeat = HeartbeatConfig(interval=HOUR, timeout=0.05)
         config = WebSocketConfig(url=server.ws_url, heartbeat=heartbeat, reconnect=LONG, drain_timeout=0.0)
         chat = WebSocketTransport(config, loop="current")
@@ -87,13 +92,7 @@ async def test_A32_a_suspension_while_nothing_is_due_is_none(sleep: Sleep) -> No
 
 async def test_A32_after_a_short_suspension_the_connection_is_asked_at_once(sleep: Sleep) -> None:
     pinged: list[bytes] = []
-
-    async def script(peer: Peer) -> None:
-        await peer.upgrade()
-        pinged.append(await peer.receive(2))
-        await peer.gone()
-
-    async with Misbehaving(script) as server:
+    async with Misbehaving(hears_a_ping(pinged)) as server:
         config = WebSocketConfig(url=server.ws_url, heartbeat=HeartbeatConfig(interval=HOUR, timeout=HOUR))
         chat = WebSocketTransport(config, loop="current")
         await chat.connect()
