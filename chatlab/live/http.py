@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import anyio
 import httpx
+from anyio.lowlevel import checkpoint_if_cancelled
 from msgspec.structs import replace
 
 from chatlab.dialects.base import Answer, Credentials
@@ -157,6 +158,8 @@ class HttpLink:
     @asynccontextmanager
     async def _sent(self, target: Target) -> AsyncIterator[httpx.Response]:
         """Send the request, and close its response in the end, read or not."""
+        # One that is closed just when it wakes gets here first, and would open what nobody closes again.
+        await checkpoint_if_cancelled()
         client = self._session.client(self._port)
         opened: list[Any] = []
 

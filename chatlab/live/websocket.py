@@ -71,6 +71,8 @@ class WebSocketLink:
             if isinstance(headers, Failure):
                 self._report(Closed(self._link, headers))
                 return
+            if self._left:  # The headers function has gone on although it was cancelled.
+                return
             credentials = self._credentials(headers)
             connection, own = await self._open(credentials)
             self._connection = connection

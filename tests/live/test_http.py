@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 import os
@@ -898,3 +899,39 @@ async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> 
             assert (await chat.answer()).status == 200
         await until(lambda: len(asyncio.all_tasks()) == tasks)
         await until(lambda: len(os.listdir("/proc/self/fd")) == files)  # noqa: PTH208
+
+
+async def test_a_link_that_is_closed_while_its_headers_are_asked_for_keeps_no_connections() -> None:
+    """Also where the function goes on, as one does that has its answer just when it is cancelled."""
+    asked = asyncio.Event()
+
+    async def headers(failure: Failure | None) -> dict[str, str]:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {}
+
+    async with Misbehaving(answers((200, ()))) as server, line(server.url, headers=headers) as chat:
+        link = chat.fetch()
+        await asked.wait()
+        link.close(1006, "")
+        chat.session.close()
+        await until(lambda: not chat.tasks)
+        assert (chat.events, server.open) == ([], 0)
+
+
+async def test_a_link_that_is_closed_just_when_it_would_send_keeps_no_connections() -> None:
+    ready = asyncio.Event()
+
+    async def headers(failure: Failure | None) -> dict[str, str]:
+        await ready.wait()
+        return {}
+
+    async with Misbehaving(answers((200, ()))) as server, line(server.url, headers=headers) as chat:
+        link = chat.fetch()
+        await asyncio.sleep(0.01)
+        ready.set()
+        link.close(1006, "")
+        chat.session.close()
+        await until(lambda: not chat.tasks)
+        assert (chat.events, server.open) == ([], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -466,3 +467,22 @@ async def test_a_cancelled_link_tells_that_its_loop_ends() -> None:
         assert isinstance(rig.events[-1], Closed)
         assert rig.events[-1].failure == LOOP_ENDS
         assert rig.holds_off == 1
+
+
+async def test_a_link_that_is_closed_while_its_headers_are_asked_for_opens_nothing() -> None:
+    """Also where the function goes on after it was cancelled."""
+    asked = asyncio.Event()
+
+    async def headers(failure: Failure | None) -> dict[str, str]:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {}
+
+    async with Misbehaving(friendly) as server:
+        rig = Rig(server, headers=headers)
+        rig.spawn(rig.link.run())
+        await asked.wait()
+        rig.link.close(1000, "")
+        await rig.done()
+        assert (rig.events, server.open) == ([], 0)
