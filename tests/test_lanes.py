@@ -69,7 +69,8 @@ def test_the_page_on_testing_explains_every_tiers_mark() -> None:
 
 def test_ci_runs_test_and_then_proof() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.findall(r"^CI=true make (.*)$", script, re.MULTILINE) == ["test", "proof"]
+    assert re.findall(r"^CI=true make (\w+) \|\| status=\$\?$", script, re.MULTILINE) == ["test", "proof"]
+    assert script.endswith('exit "$status"\n')
 
 
 def test_all_lanes_are_well(main: Main, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,6 @@ class Audience:
         self.change = StatusChange(ConnectionStatus.DISCONNECTED)
         """The status as last notified."""
         self.waiters: list[tuple[Callable[[StatusChange], bool], asyncio.Future[StatusChange]]] = []
-        self._apart = apart
         self._steps: Subscribers[Step] = Subscribers(*([record] if record else []))
         self._reading = False
         self._place: str | None = None
@@ -122,8 +121,7 @@ class Audience:
     def settle(self, receipt: Receipt) -> None:
         """Tell of a receipt's new state."""
         if self.receipts:
-            news = receipt.as_of_now() if self._apart else receipt
-            self.handover.put(News(news, self.receipts))
+            self.handover.put(News(receipt.as_of_now(), self.receipts))
 
     def note(self, step: Step) -> None:
         """Have a step recorded."""

@@ -241,7 +241,7 @@ class Console:
         """Show what has become of an own message, once that is known."""
         if own.left or own.state in _LOST:
             self._lose(own, own.reason)
-        elif own.state is DeliveryState.ACKED or (own.receipt is not None and own.receipt.final):
+        elif own.state is DeliveryState.ACKED or (own.receipt is not None and own.receipt.ends(own.state)):
             took = self._loop.time() - own.accepted_at
             if own.state is DeliveryState.ACKED and not own.waits:
                 self._rtt = took

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -25,7 +25,7 @@ from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.transport import WebSocketTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage
-from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.transports.machine import Failure
 from tests.live.misbehave import Misbehaving, Peer, close_frame, friendly, silence
 from tests.live.watch import ALL, PATIENCE, PERSISTENT, Watch, transport_of, until, watched, websocket
@@ -523,6 +523,24 @@ async def test_A92_client_ids_tell_nothing_of_the_next(server: EmbeddedServer) -
             for place in range(len(ids[0]) - size + 1):
                 parts = {id[place : place + size] for id in ids}
                 assert len(parts) >= min(100, 16**size) / 4, "a part that all have, or that counts"
+
+
+@pytest.mark.parametrize("loop", ["own", "current"])
+async def test_a_receipt_handler_that_is_behind_is_told_of_each_state_as_it_was(
+    server: EmbeddedServer, loop: Literal["own", "current"]
+) -> None:
+    told: list[tuple[str, DeliveryState, bool]] = []
+
+    async def slow(receipt: Receipt) -> None:
+        told.append((receipt.message.text, receipt.state, receipt.final))
+        await asyncio.sleep(0.02)
+
+    async with WebSocketTransport(WebSocketConfig(url=server.ws_url), loop=loop) as transport:
+        transport.on_receipt(slow)
+        receipts = [await transport.send(text) for text in "abc"]
+        assert {await receipt.settled() for receipt in receipts} == {S.ACKED}
+        await until(lambda: len(told) == 6)
+    assert told == [(text, state, state is S.ACKED) for state in (S.SENT, S.ACKED) for text in "abc"]
 
 
 async def test_receipts_can_be_awaited_on_any_loop(server: EmbeddedServer) -> None:
