@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +107,10 @@ def hear(transport: ChatTransport, patience: float = 2.0) -> None:
     """
     if not transport._own_loop:
         return
+    if transport._running is not None and transport._running.loop.is_running():
+        turn_over = threading.Event()
+        transport._running.loop.call_soon_threadsafe(turn_over.set)
+        turn_over.wait(patience)  # The turn that has settled a message may still have to deliver it.
     mark, end = transport._handover.mark(), time.monotonic() + patience
     while not mark.is_reached and time.monotonic() < end:
         time.sleep(0.0005)
