@@ -77,10 +77,10 @@ def _panel(page: Page, folder: Path) -> None:
     for fold in ("▾ Settings", "▾ Frames"):
         panel.get_by_role("button", name=fold).click()
     run_code(page, "panel.stop_server()\nreceipt = panel.send('Bob? I can wait.')")
-    expect(status.locator(".cl-attempt")).to_contain_text("attempt 2", timeout=20_000)
+    expect(status.locator(".cl-attempt")).to_contain_text("attempt 2")
     _take(panel, folder / "panel-reconnecting")
     run_code(page, GIVING_UP)
-    expect(status).to_have_attribute("data-status", "error", timeout=20_000)
+    expect(status).to_have_attribute("data-status", "error")
     run_code(page, FAILED)
     _take(panel, folder / "panel-failed")
     run_code(page, MANY)

@@ -189,7 +189,7 @@ def test_A103_messages_missed_while_settings_change_are_all_shown(page: Page, la
     assert page.get_by_text("may be missing").count() == 0
 
 
-def _until(page: Page, condition: Any, seconds: float = 10.0) -> None:
+def _until(page: Page, condition: Any, seconds: float = 30.0) -> None:
     for _ in range(int(seconds * 20)):
         if condition():
             return
