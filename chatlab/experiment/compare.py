@@ -1,8 +1,8 @@
 """Two runs side by side: whether they are the same, and if not, where they first differ.
 
-Runs in worlds of virtual time are compared step by step, whatever happened and came of it. Where one is live,
-where the system's scheduler has a say, it is the statuses, the attempts to connect, what was shown, and what
-became of messages: each in its order, and at its time.
+Runs in worlds of virtual time are compared step by step, whatever happened and came of it. A person's steps
+at one instant have no order. Where one is live, where the system's scheduler has a say, it is the statuses,
+the attempts to connect, what was shown, and what became of messages: each in its order, and at its time.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from html import escape
-from itertools import zip_longest
-from math import inf
+from itertools import takewhile, zip_longest
 
 from msgspec import Struct
 
@@ -21,10 +20,20 @@ from chatlab.messages import ConnectionStatus
 from chatlab.sim.faults import HighLatency
 from chatlab.sim.latency import LogNormal
 from chatlab.trace import Step
-from chatlab.transports.machine import Deliver, Fetch, Notify, OpenWebSocket, ReceivedBytes, Settle
+from chatlab.transports.machine import (
+    Deliver,
+    Event,
+    Fetch,
+    Notify,
+    OpenWebSocket,
+    ReceivedBytes,
+    Settle,
+)
 
 CLOSE = 1e-3
 """Seconds that times in worlds of virtual time may differ; packets have the same luck in all of them."""
+INSTANT = 1e-6
+"""Seconds within which everything happens at the same instant."""
 LIVE, LIVE_SHARE = 0.05, 0.05
 """Seconds of the wall clock, and share of the time since the beginning, by which a live one may differ."""
 
@@ -38,7 +47,7 @@ class Moment(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """What a person did in one run and not, or not then, in the other: None there."""
+    """What a person did in one run and not, not then, or not in that order in the other: None if never."""
 
     person: str
     a: Moment | None
@@ -132,11 +141,38 @@ class Comparison(Struct, frozen=True):
         first = self.first
         if first is None:
             return
-        for world, moment in zip(self.worlds, (first.a, first.b), strict=True):
-            yield world, "nothing like it" if moment is None else f"at {moment.at:.3f} s, {moment.text}"
-        if first.a is not None and first.b is not None and first.a.text == first.b.text:
-            allowed = self.tolerance.at(max(first.a.at, first.b.at))
-            yield "apart", f"{_seconds(abs(first.a.at - first.b.at))}, allowed {_seconds(allowed)}"
+        a, b = first.a, first.b
+        texts = _windows(*("nothing like it" if moment is None else moment.text for moment in (a, b)))
+        said = [
+            text if moment is None else f"at {moment.at:.3f} s, {text}"
+            for moment, text in zip((a, b), texts, strict=True)
+        ]
+        if a is not None and b is not None and a.text == b.text:
+            said[1] = self._later(a, b)
+        yield from zip(self.worlds, said, strict=True)
+
+    def _later(self, a: Moment, b: Moment) -> str:
+        """Say how much later or earlier the second run does the same."""
+        if self.tolerance.allows(a.at, b.at):
+            steps = abs(b.number - a.number)
+            way = "later" if b.number > a.number else "earlier"
+            return f"the same, {steps} {'step' if steps == 1 else 'steps'} {way}"
+        way = "later" if b.at > a.at else "earlier"
+        allowed = _seconds(self.tolerance.at(max(a.at, b.at)))
+        return f"the same, {_seconds(abs(b.at - a.at))} {way} (allowed: {allowed})"
+
+
+WIDTH, BEFORE = 120, 30
+"""Characters of a step that are shown, and how many of them before the first that differs."""
+
+
+def _windows(a: str, b: str) -> Iterator[str]:
+    """Yield each text, of a long one only what fits on a line, around where the two first differ."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    start = 0 if same < WIDTH - BEFORE or a == b else same - BEFORE
+    for text in (a, b):
+        shown = text[start : start + WIDTH]
+        yield ("…" if start else "") + shown + ("…" if start + WIDTH < len(text) else "")
 
 
 def compare(run_a: Run, run_b: Run) -> Comparison:
@@ -151,15 +187,17 @@ def compare(run_a: Run, run_b: Run) -> Comparison:
         a, b = run_a.steps(person), run_b.steps(person)
         lanes = zip(_lanes(a), _lanes(b), strict=True) if live else [(_whole(a), _whole(b))]
         for one, other in lanes:
-            for first, second in align(one, other, tolerance):
-                steps += 1
-                if first is not None and second is not None and first.text == second.text:
-                    apart = max(apart, abs(first.at - second.at))
-                    if tolerance.allows(first.at, second.at):
-                        continue
-                difference = Difference(person, first, second)
-                if difference.at + tolerance.at(end) < end:  # Else the other run was over too early.
-                    differences.append(difference)
+            together, unlike = align(one, other, tolerance)
+            steps += len(together) + len(unlike)
+            for first, second in together:
+                apart = max(apart, abs(first.at - second.at))
+                if not tolerance.allows(first.at, second.at):
+                    unlike.append((first, second))
+            differences += (
+                difference
+                for pair in unlike
+                if (difference := Difference(person, *pair)).at + tolerance.at(end) < end
+            )  # Else the other run was over too early.
     differences.sort(key=lambda difference: difference.at)
     return Comparison((run_a.world, run_b.world), len(people), steps, tolerance, apart, tuple(differences))
 
@@ -187,31 +225,50 @@ def _of_one(latency: float | LogNormal, jitter: float) -> float:
 Pair = tuple[Moment | None, Moment | None]
 
 
-def align(a: Sequence[Moment], b: Sequence[Moment], tolerance: Tolerance) -> list[Pair]:
-    """Return what both have, what they have in each other's place, and with None what only one has.
+def align(
+    a: Sequence[Moment], b: Sequence[Moment], tolerance: Tolerance
+) -> tuple[list[tuple[Moment, Moment]], list[Pair]]:
+    """Return what both have in the same order, and what they have in each other's place, or one of them only.
 
     What may be further apart than `CLOSE` has no order within that tolerance.
     """
     matcher = SequenceMatcher(
         None, [moment.text for moment in a], [moment.text for moment in b], autojunk=False
     )
-    pairs: list[Pair] = []
+    together: list[tuple[Moment, Moment]] = []
+    unlike: list[Pair] = []
     only_a: list[Moment] = []
     only_b: list[Moment] = []
     for tag, a_from, a_to, b_from, b_to in matcher.get_opcodes():
         if tag == "equal":
-            pairs += zip(a[a_from:a_to], b[b_from:b_to], strict=True)
+            together += zip(a[a_from:a_to], b[b_from:b_to], strict=True)
         elif tolerance.at(0) > CLOSE:
             only_a += a[a_from:a_to]
             only_b += b[b_from:b_to]
         else:
-            pairs += zip_longest(a[a_from:a_to], b[b_from:b_to])
+            unlike += zip_longest(a[a_from:a_to], b[b_from:b_to])
     for moment in only_a:
         swapped = next((other for other in only_b if _same(moment, other, tolerance)), None)
-        pairs.append((moment, swapped))
-        if swapped is not None:
+        if swapped is None:
+            unlike.append((moment, None))
+        else:
             only_b.remove(swapped)
-    return pairs + [(None, moment) for moment in only_b]
+            together.append((moment, swapped))
+    return together, _found_again([*unlike, *((None, moment) for moment in only_b)])
+
+
+def _found_again(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return the pairs, with the same step in both places of one where each run has it, but not in order."""
+    rest = list(pairs)
+    found: list[Pair] = []
+    for a in [a for a, _ in rest if a is not None]:
+        near = [b for _, b in rest if b is not None and b.text == a.text]
+        if not near:
+            continue
+        b = min(near, key=lambda moment: abs(moment.number - a.number))
+        found.append((a, b))
+        rest = [(None if one is a else one, None if other is b else other) for one, other in rest]
+    return found + [pair for pair in rest if pair != (None, None)]
 
 
 def _same(a: Moment, b: Moment, tolerance: Tolerance) -> bool:
@@ -219,23 +276,37 @@ def _same(a: Moment, b: Moment, tolerance: Tolerance) -> bool:
 
 
 def _whole(steps: Iterable[Step]) -> list[Moment]:
-    """Return every step. Pieces of a body that come at once are one: how it is cut is the system's affair."""
+    """Return every step, those of one instant in the order of their words.
+
+    Pieces of a body that come at once are one: how it is cut is the system's affair.
+    """
     moments: list[Moment] = []
-    link, last, body, came_of_it = 0, -inf, b"", list[str]()
+    instant: list[tuple[int, Step]] = []
     for number, step in enumerate(steps, 1):
-        event = step.event
-        effects = [effect_words(effect) for effect in step.effects]
-        if not isinstance(event, ReceivedBytes):
-            moments.append(Moment(number, step.at, "; ".join([event_words(event), *effects])))
-            link = 0
+        if instant and step.at - instant[0][1].at > INSTANT:
+            moments += _of_one_instant(instant)
+            instant = []
+        instant.append((number, step))
+    return moments + _of_one_instant(instant)
+
+
+def _of_one_instant(steps: Sequence[tuple[int, Step]]) -> list[Moment]:
+    """Return what happened at one instant, numbered as the instant's steps."""
+    happened: list[tuple[Event, list[str]]] = []
+    bodies: dict[int, int] = {}
+    for _, step in steps:
+        event, came_of_it = step.event, [effect_words(effect) for effect in step.effects]
+        if isinstance(event, ReceivedBytes) and event.link in bodies:
+            place = bodies[event.link]
+            before, already = happened[place]
+            assert isinstance(before, ReceivedBytes)
+            happened[place] = ReceivedBytes(event.link, before.data + event.data), already + came_of_it
             continue
-        if event.link == link and step.at - last < CLOSE:
-            number, body, came_of_it = moments.pop().number, body + event.data, came_of_it + effects
-        else:
-            link, last, body, came_of_it = event.link, step.at, event.data, effects
-        said = event_words(ReceivedBytes(link, body))
-        moments.append(Moment(number, last, "; ".join([said, *came_of_it])))
-    return moments
+        if isinstance(event, ReceivedBytes):
+            bodies[event.link] = len(happened)
+        happened.append((event, came_of_it))
+    texts = sorted("; ".join([event_words(event), *came_of_it]) for event, came_of_it in happened)
+    return [Moment(number, step.at, text) for (number, step), text in zip(steps, texts, strict=False)]
 
 
 def _lanes(steps: Iterable[Step]) -> tuple[list[Moment], ...]:
@@ -266,4 +337,6 @@ def _lanes(steps: Iterable[Step]) -> tuple[list[Moment], ...]:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:,.3g} ms" if seconds < 1 else f"{seconds:,.3g} s"
+    """Write a time with three digits, and never as 1e+03."""
+    value, unit = (seconds * 1000, "ms") if seconds < 0.9995 else (seconds, "s")
+    return f"{value:,.3g} {unit}" if value < 999.5 else f"{value:,.0f} {unit}"

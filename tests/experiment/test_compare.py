@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from chatlab.sim.latency import Latency, NetworkConfig
 from chatlab.sim.path import NOTHING_KEPT, Kept, Paths, Way
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.trace import Step
-from chatlab.transports.machine import Opened, ReceivedBytes
+from chatlab.transports.machine import Close, Event, Opened, Pong, Received, ReceivedBytes
 
 SCRIPT = (ScriptEntry(at=2.1, person="ada", text="hello"), ScriptEntry(at=9.3, person="bob", text="<b>&"))
 SCENARIO = Scenario(
@@ -71,7 +70,37 @@ def test_times_may_differ_by_a_millisecond(model: Run) -> None:
     assert said[1].startswith(
         f"  model: at {first.a.at:.3f} s, link 1 ends (closed 1006: the connection was lost)"
     )
-    assert said[3] == "  apart: 500 ms, allowed 1 ms"
+    assert said[2:] == ["  wire: the same, 500 ms later (allowed: 1 ms)"]
+    assert "  model: the same, 2.5 s earlier (" in str(compare(later(model, 2.5), model))
+    assert "the same, 1,000 s later (" in str(compare(model, later(model, 1000.0)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0 ms"),
+        (0.0101, "10.1 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1 s"),
+        (12.34, "12.3 s"),
+        (1234.5, "1,234 s"),
+    ],
+)
+def test_a_tolerance_has_three_digits(seconds: float, words: str) -> None:
+    assert str(Tolerance(seconds)) == words
+
+
+def test_a_long_step_is_cut_to_a_line_around_what_differs(model: Run) -> None:
+    def told(frame: str) -> Run:
+        return structs.replace(model, people=["ada"], trace=[Step(1.0, "ada", Received(1, frame), ())])
+
+    same = "x" * 500
+    first, *lines = str(compare(told(f"{same} one {same}"), told(f"{same} two {same}"))).splitlines()
+    assert first == "model and model differ, first in step 1 of ada"
+    assert lines == [f"  model: at 1.000 s, …{'x' * 29} {word} {'x' * 86}…" for word in ("one", "two")]
+    short, gone = str(compare(told(f"one {same}"), told("two"))).splitlines()[1:]
+    assert short.startswith("  model: at 1.000 s, link 1 receives one xxx")
+    assert gone == "  model: at 1.000 s, link 1 receives two"
 
 
 def test_the_first_difference_is_the_earliest_whoever_it_is(model: Run) -> None:
@@ -100,15 +129,30 @@ def test_what_only_one_has_is_told(model: Run) -> None:
     assert other_way.first.a is None
 
 
-def test_order_matters(model: Run) -> None:
-    trace = list(model.trace)
-    place = next(
-        number
-        for number, (one, two) in enumerate(pairwise(trace))
-        if one.person == two.person and one.at == two.at and one.event != two.event
+def of(model: Run, *steps: tuple[float, Event]) -> Run:
+    """Return a run of which only these steps of one person are known."""
+    return structs.replace(
+        model, people=["ada"], trace=[Step(at, "ada", event, (Close(1, 1000, ""),)) for at, event in steps]
     )
-    trace[place : place + 2] = trace[place + 1], trace[place]
-    assert not compare(model, structs.replace(model, trace=trace))
+
+
+def test_steps_of_one_instant_have_no_order(model: Run) -> None:
+    one = of(model, (1.0, Opened(1)), (1.0, Pong(1, 1)), (1.0, Received(1, "a")))
+    other = of(model, (1.0, Received(1, "a")), (1.0, Opened(1)), (1.0, Pong(1, 1)))
+    assert compare(one, other)
+    assert not compare(one, of(model, (1.0, Received(1, "b")), (1.0, Opened(1)), (1.0, Pong(1, 1))))
+
+
+def test_order_matters_between_instants(model: Run) -> None:
+    one = of(model, (1.0, Opened(1)), (1.0004, Pong(1, 1)), (1.0008, Received(1, "a")))
+    other = of(model, (1.0, Pong(1, 1)), (1.0004, Received(1, "a")), (1.0008, Opened(1)))
+    first, a, b = str(compare(one, other)).splitlines()
+    assert first == "model and model differ, first in step 1 of ada"
+    assert a == "  model: at 1.000 s, link 1 opens; closes link 1 (1000)"
+    assert b == "  model: the same, 2 steps later"
+    assert str(compare(other, one)).endswith("the same, 2 steps earlier")
+    near = of(model, (1.0, Pong(1, 1)), (1.0004, Opened(1)), (1.0008, Received(1, "a")))
+    assert str(compare(one, near)).endswith("the same, 1 step earlier")
 
 
 def test_only_who_is_in_both_is_compared(model: Run) -> None:
@@ -150,9 +194,14 @@ def test_a_live_run_is_compared_by_what_people_see(model: Run) -> None:
 def test_what_is_closer_than_the_tolerance_has_no_order() -> None:
     a = [Moment(1, 1.0, "one"), Moment(2, 1.2, "two"), Moment(3, 5.0, "three")]
     b = [Moment(1, 1.0, "two"), Moment(2, 1.2, "one"), Moment(3, 5.0, "three")]
-    assert all(one and two and one.text == two.text for one, two in align(a, b, Tolerance(0.5)))
-    assert not all(one and two and one.text == two.text for one, two in align(a, b, Tolerance(0.1)))
-    assert not all(one and two and one.text == two.text for one, two in align(a, b, Tolerance(0.001)))
+    together, unlike = align(a, b, Tolerance(0.5))
+    assert (len(together), unlike) == (3, [])
+    for seconds in (0.1, 0.001):
+        together, [(one, other)] = align(a, b, Tolerance(seconds))
+        assert len(together) == 2
+        assert one is not None
+        assert other is not None
+        assert one.text == other.text
 
 
 def test_a_run_that_is_over_too_early_differs_in_nothing(model: Run) -> None:
