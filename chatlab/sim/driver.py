@@ -234,11 +234,13 @@ class Driver:
     def undisturbed(self, at: float) -> bool:
         """Whether nothing can come to the person up to and at that time but by the one link.
 
-        Then what comes by it needn't wait for its turn among all else that happens.
+        Then what comes by it needn't wait for its turn among all else that happens. A recorded person's does:
+        what two people do at one instant has an order, which worlds of virtual time share.
         """
         environment = self._environment
         return (
-            at < self._machine.deadline
+            self._steps is None
+            and at < self._machine.deadline
             and at < self.acts_at
             and len(self.links) == 1
             and self.path.trouble is NO_TROUBLE
@@ -269,7 +271,8 @@ class Driver:
         link.
         """
         environment = self._environment
-        if self._sessions or environment.now < self._gone_at or self.path.trouble.delays:
+        recorded = self._steps is not None
+        if recorded or self._sessions or environment.now < self._gone_at or self.path.trouble.delays:
             return LONG_AGO
         return min(self.acts_at, environment.next_horizon)
 

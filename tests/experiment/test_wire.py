@@ -27,6 +27,7 @@ from chatlab.experiment.wire import WireLines, talk_on_wire
 from chatlab.experiment.worlds import run
 from chatlab.live.kinds import make_config, make_transport
 from chatlab.messages import OutgoingMessage
+from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
@@ -135,6 +136,22 @@ def test_the_model_does_what_the_real_stacks_do(transport: str, trouble: str) ->
             )
         )
     )
+
+
+@pytest.mark.parametrize("server", [ServerConfig(presence=True), ServerConfig(max_connections=1)])
+def test_people_who_come_at_one_instant_come_in_the_same_order(server: ServerConfig) -> None:
+    """What those do whom no script names mustn't come first, though the model knows it beforehand."""
+    script = (
+        ScriptEntry(at=1.0, person="ann", text="hi"),
+        ScriptEntry(at=1.5, person="bob", action="disconnect"),
+    )
+    scenario = Scenario(
+        duration=5.0,
+        people=PeopleConfig(count=4, script=script),
+        transport=WebSocketSettings(reconnect=ReconnectConfig(jitter="none")),
+        server=server,
+    )
+    assert_same(*both(scenario))
 
 
 # What a message costs
