@@ -38,6 +38,7 @@ STREAM_HEAD_SIZE = len(
 CLOSING_SIZE = len("connection: close\r\n")
 STREAM_END_SIZE = len("0\r\n\r\n")
 
+_NAMED = frozenset(HTTPStatus)
 _PLAIN = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
 
 
@@ -80,7 +81,8 @@ def answer_size(answer: Answer) -> int:
 @lru_cache
 def _status_size(status: int) -> int:
     """Return the bytes of an answer's head without its own fields."""
-    return len(f"HTTP/1.1 {status} {HTTPStatus(status).phrase}{_ANSWER}")
+    phrase = HTTPStatus(status).phrase if status in _NAMED else ""  # as uvicorn has it
+    return len(f"HTTP/1.1 {status} {phrase}{_ANSWER}")
 
 
 def chunk_size(data: bytes) -> int:
