@@ -156,6 +156,11 @@ class Connection(ABC):
         return at
 
     @property
+    def accepted(self) -> bool:
+        """Whether it has left the accept queue."""
+        return self._accepted_at <= self._environment.now
+
+    @property
     def _up_silent(self) -> bool:
         """Whether what arrives at the server now has vanished."""
         return self._environment.now >= self.up_silent_at

@@ -40,7 +40,10 @@ class HttpHost(Door, Protocol):
     """The server's end of all exchanges."""
 
     def request(self, exchange: Exchange) -> None:
-        """Take a request."""
+        """Take a request, of which the body may still be on its way."""
+
+    def read(self, exchange: Exchange) -> None:
+        """Take the body that was waited for."""
 
 
 class Session:
@@ -155,10 +158,16 @@ class HttpConnection(Connection):
 
     def _transmit(self, exchange: Exchange) -> None:
         self._traffic.requests += 1
-        at = self._up(request_size(exchange.request))
-        if at <= self._kept_until:
-            self._environment.call_at(at, self._take_request, exchange)
-        else:
+        size, body = request_size(exchange.request), 0
+        if exchange.request.body and self.path.trouble.bandwidth < inf:  # Else it comes with its head.
+            body = len(exchange.request.body.encode())
+        at = self._up(size - body)
+        whole_at = self._up_behind(body) if body else at
+        self._environment.call_at(at, self._take_request, exchange)
+        if whole_at > at:
+            exchange.whole = False
+            self._environment.call_at(whole_at, self._take_body, exchange)
+        if at > self._kept_until:
             self._close_when_unused()
 
     def _close_when_unused(self) -> None:
@@ -167,7 +176,7 @@ class HttpConnection(Connection):
             self._environment.call_at(max(self._environment.now, self._kept_until), self._close_unused)
 
     def _close_unused(self) -> None:
-        if self.served:
+        if self.served and self._kept_until <= self._environment.now:
             self._door.leave(self)
             self.abort()
 
@@ -182,6 +191,14 @@ class HttpConnection(Connection):
             self.serving = exchange
             self._kept_until = inf
             self.session.host.request(exchange)
+
+    def _take_body(self, exchange: Exchange) -> None:
+        if self.served and not self._up_silent:
+            exchange.whole = True
+            if self.serving is None:
+                self._kept_until = inf  # It has been answered already. Any bytes stop uvicorn's timer.
+            elif exchange.wanted:
+                self.session.host.read(exchange)
 
     # The server's end
 
@@ -208,6 +225,8 @@ class HttpConnection(Connection):
         told = last and answer.status == HTTPStatus.SERVICE_UNAVAILABLE  # Not where it stops.
         at = self._down(answer_size(answer) + (CLOSING_SIZE if told else 0))
         self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
+        if not last and not (self.held and at + self.session.keep_alive <= self._kept_until):
+            self._close_when_unused()  # Mostly the person's side does so before, and is heard.
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a member's frame on the stream."""
@@ -313,8 +332,9 @@ class HttpConnection(Connection):
 class Exchange:
     """One request and its answer, or its stream.
 
-    `begun` and `opened`: the stream's beginning was sent, and has arrived. `read_at` is when the server has
-    read the log to answer a poll.
+    `whole`: all of it is at the server, or will be at once; `wanted`: the server waits for that. `begun` and
+    `opened`: the stream's beginning was sent, and has arrived. `read_at` is when the server has read the log
+    to answer a poll.
     """
 
     __slots__ = (
@@ -328,6 +348,8 @@ class Exchange:
         "read_at",
         "request",
         "result",
+        "wanted",
+        "whole",
     )
 
     def __init__(self, connection: HttpConnection, number: int, purpose: Purpose, request: Request) -> None:
@@ -338,6 +360,8 @@ class Exchange:
         self.purpose = purpose
         self.request = request
         self.result: Answer | None = None
+        self.whole = True
+        self.wanted = False
         self.begun = False
         self.opened = False
         self.read_at = -inf

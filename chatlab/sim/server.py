@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice, takewhile
 from math import ceil, log1p
-from typing import Protocol, assert_never
+from typing import Protocol, TypeAlias, assert_never
 
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
@@ -25,6 +26,11 @@ from chatlab.transports.explanation import explanation
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date on which every simulated run begins."""
+
+
+Refusal: TypeAlias = tuple[int, str, float | None]
+"""A status, why, and for how many seconds."""
+FULL: Refusal = 503, TOO_MANY, RETRY_AFTER
 
 
 class Guests(Protocol):
@@ -93,26 +99,30 @@ class Server:
 
     def upgrade(self, link: Link) -> None:
         """Let an accepted connection in, and bring it up to date."""
-        if self.loaded:
+        if self._full:
+            self._refuse(link, *FULL)
+        elif self.loaded:
             self._do(link, partial(self._upgrade, link))
         else:
             self._upgrade(link)
 
     def _upgrade(self, link: Link) -> None:
-        refusal = self._refusal(link)
+        refusal = _error(link)
         query = link.query
         room, sender = query.get("room", ""), query.get("sender", "")
         if refusal is None and (reason := self.hub.refusal(room, sender)) is not None:
             refusal = 400, reason, None
         if refusal is not None:
-            del self._connections[link.number]
-            status, reason, retry_after = refusal
-            answer = problem(status, reason, retry_after)
-            wait = None if retry_after is None else float(retry_after)
-            link.refuse(status, explanation(answer.body), wait, answer_size(answer) + CLOSING_SIZE)
+            self._refuse(link, *refusal)
             return
         link.accept()
         self.join(link, room, sender, query.get("after"), query.get("history"))
+
+    def _refuse(self, link: Link, status: int, reason: str, retry_after: float | None) -> None:
+        del self._connections[link.number]
+        answer = problem(status, reason, retry_after)
+        wait = None if retry_after is None else float(retry_after)
+        link.refuse(status, explanation(answer.body), wait, answer_size(answer) + CLOSING_SIZE)
 
     def join(
         self, connection: Connection, room: str, sender: str, after: str | None, history: str | None
@@ -123,7 +133,9 @@ class Server:
 
     def request(self, exchange: Exchange) -> None:
         """Take a request."""
-        if self.loaded:
+        if self._full:
+            exchange.answer(problem(*FULL), last=True)
+        elif self.loaded:
             self._do(exchange.connection, partial(self._request, exchange))
         else:
             self._request(exchange)
@@ -131,25 +143,24 @@ class Server:
     def _request(self, exchange: Exchange) -> None:
         if not exchange.awaited:
             return
-        refusal = self._refusal(exchange.connection)
+        refusal = _error(exchange.connection)
         if refusal is None:
             self._service.serve(exchange)
         else:
-            exchange.answer(problem(*refusal), last=self._full)
+            exchange.answer(problem(*refusal))
 
     @property
     def _full(self) -> bool:
+        """Whether there are more connections than the limit; those in the accept queue don't count yet."""
         most = self.config.max_connections
-        return most is not None and len(self._connections) > most
+        if most is None or (beyond := len(self._connections) - most) <= 0:
+            return False
+        latest = islice(reversed(self._connections.values()), beyond)
+        return sum(1 for _ in takewhile(_waits, latest)) < beyond
 
-    def _refusal(self, connection: Connection) -> tuple[int, str, float | None] | None:
-        """Return the status with which each request is refused at present, why, and for how long."""
-        if self._full:
-            return 503, TOO_MANY, RETRY_AFTER
-        if (error := connection.path.trouble.error) is not None:
-            status, retry_after = error
-            return status, "a fault of the scenario", None if retry_after is None else ceil(retry_after)
-        return None
+    def read(self, exchange: Exchange) -> None:
+        """Take the body that was waited for."""
+        self._service.read(exchange)
 
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Take a member's frame."""
@@ -238,6 +249,18 @@ class Server:
             self._service.leave(dropped)
             self.carry_out(self.hub.leave(dropped.number))
             _dismiss(dropped, code, reason)
+
+
+def _waits(connection: Connection) -> bool:
+    return not connection.accepted
+
+
+def _error(connection: Connection) -> Refusal | None:
+    """Return the status with which each request over such a path is refused at present."""
+    if connection.path.trouble.error is None:
+        return None
+    status, retry_after = connection.path.trouble.error
+    return status, "a fault of the scenario", None if retry_after is None else ceil(retry_after)
 
 
 def _date(environment: LadderEnvironment) -> datetime:

@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from chatlab.dialects import serving
-from chatlab.dialects.base import Answer, Nack
+from chatlab.dialects.base import Answer, Nack, Request
 from chatlab.dialects.chatlab import decode_posted
 from chatlab.hub import Hub, Output, Page
 from chatlab.sim.alarm import Alarm
@@ -71,7 +71,7 @@ class Service:
             case ("GET", "/messages/poll"):
                 self._poll(exchange)
             case ("POST", "/messages"):
-                exchange.answer(self._post(exchange))
+                self._post(exchange)
             case ("GET", "/stream"):
                 self._stream(exchange)
             case ("GET", "/csrf"):
@@ -96,16 +96,24 @@ class Service:
         """As long as the embedded server's: 32 digits of a number, and 64 of its signature."""
         return f"{self._core.lives:032x}.{'0' * 64}"
 
-    def _post(self, exchange: Exchange) -> Answer:
-        request = exchange.request
-        room, sender = request.query["room"], request.query["sender"]
+    def _post(self, exchange: Exchange) -> None:
         refusal = self._refusal(exchange)
         if refusal is not None:
-            return refusal
+            exchange.answer(refusal)
+        elif exchange.whole:
+            self.read(exchange)
+        else:
+            exchange.wanted = True
+
+    def read(self, exchange: Exchange) -> None:
+        """Take what was posted: all of it is there."""
+        exchange.answer(self._publish(exchange.request))
+
+    def _publish(self, request: Request) -> Answer:
         message = decode_posted(request.body.encode())
         if isinstance(message, Nack):
             return serving.refused(message)
-        posted = self._core.hub.publish(room, sender, message)
+        posted = self._core.hub.publish(request.query["room"], request.query["sender"], message)
         if isinstance(posted, Nack):
             return serving.refused(posted)
         message_id, outputs = posted
