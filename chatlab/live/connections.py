@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, MutableSet
+from collections.abc import Callable, Coroutine, Iterator, MutableSet
 from math import inf
 from typing import Any
 
@@ -127,6 +127,8 @@ class Connections(ServerState):
         self.limits = limits
         self.closing = False
         self._lost = asyncio.Event()
+        self._hurried = False
+        self._grace: asyncio.Timeout | None = None
 
     @property
     def max_backlog(self) -> int:
@@ -145,21 +147,37 @@ class Connections(ServerState):
     async def close(self, *, abrupt: bool) -> None:
         """End all connections: with a close frame and a moment to answer it, or as a crash would."""
         self.closing = True
-        if not abrupt:
+        if abrupt:
+            self.hurry()
+        else:
             for connection in list(self.connections):
                 connection.shutdown()
-            try:
-                async with asyncio.timeout(self.limits.close_timeout):
-                    await self._gone()
-            except TimeoutError:
-                pass
+            await self._give_time(self._gone())
         for connection in list(self.connections):
             connection.transport.abort()
         await self._gone()
+        if self.tasks:
+            await self._give_time(asyncio.wait(self.tasks))
         while self.tasks:
-            _, late = await asyncio.wait(self.tasks, timeout=self.limits.close_timeout)
-            for task in late:
+            for task in self.tasks:
                 task.cancel()
+            await asyncio.wait(self.tasks, timeout=self.limits.close_timeout)
+
+    def hurry(self) -> None:
+        """Give no more time to what is still under way, as `close` does."""
+        self._hurried = True
+        if self._grace is not None and not self._grace.expired():
+            self._grace.reschedule(asyncio.get_running_loop().time())
+
+    async def _give_time(self, work: Coroutine[Any, Any, object]) -> None:
+        """Wait for something, a moment at most."""
+        try:
+            async with asyncio.timeout(0 if self._hurried else self.limits.close_timeout) as self._grace:
+                await work
+        except TimeoutError:
+            pass
+        finally:
+            self._grace = None
 
     def end(self, client: tuple[str, int], *, abrupt: bool) -> None:
         """End the connection that comes from this address, if there is one."""

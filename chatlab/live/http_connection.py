@@ -97,15 +97,20 @@ class HttpConnection(Backpressure, H11Protocol):
         self.ending = True
         self.cycle.keep_alive = False
         self.wake()
-        if self._close_timer is None:
-            self._close_timer = self.loop.call_later(
-                self.server_state.limits.close_timeout, self.transport.abort
-            )
+        self._abort_soon()
 
     def shutdown(self) -> None:
         super().shutdown()
         self.ending = True
         self.wake()
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        """Whatever is still to be done or read must be within `close_timeout`."""
+        if self._close_timer is None:
+            self._close_timer = self.loop.call_later(
+                self.server_state.limits.close_timeout, self.transport.abort
+            )
 
     # What the network says
 
