@@ -53,6 +53,9 @@ class Roads:
         """Return the address that the server sees a connection come from."""
         return "127.0.0.1", connection.number
 
+    def turn_away(self, connection: Breakable) -> None:
+        """Leave it to the server, which accepts every connection at once: they wait on the road."""
+
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection that the server sees come from this address."""
         return self.paths.get(client[1])

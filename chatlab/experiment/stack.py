@@ -42,7 +42,7 @@ from chatlab.sim.model import personal
 from chatlab.sim.path import Path, Paths
 from chatlab.sim.people import bring
 from chatlab.sim.scene import Breakable, Scene
-from chatlab.sim.server import BEGINNING
+from chatlab.sim.server import BEGINNING, CLOSE_TIMEOUT
 from chatlab.trace import Step
 
 UNBOUNDED = 10_000_000
@@ -72,6 +72,9 @@ class Lines(Protocol):
 
     def client_of(self, connection: Breakable) -> Address:
         """Return the address that the server sees a connection come from."""
+
+    def turn_away(self, connection: Breakable) -> None:
+        """Reset a connection if the server hasn't accepted it yet."""
 
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection that the server sees come from this address."""
@@ -110,6 +113,7 @@ class ServerSite:
         if self._outages == 1:
             self._ailing.work.clear()
             self._refuse(1)
+        if self._outages == 1 or code is None:
             self._do(self._server.stop(abrupt=code is None))
 
     def start(self) -> None:
@@ -119,6 +123,7 @@ class ServerSite:
             self._do(self._restart())
 
     async def _restart(self) -> None:
+        await self._server.stop(abrupt=True)  # It is back in time, whatever was still to be finished.
         await self._server.start()
         self._refuse(-1)
 
@@ -129,6 +134,7 @@ class ServerSite:
 
     def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
         """End one connection, as `stop` does all."""
+        self._lines.turn_away(connection)
         self._server.end(self._lines.client_of(connection), abrupt=code is None)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -244,6 +250,7 @@ def _server(
             keep_alive=config.keep_alive,
             reconnection_time=config.reconnection_time,
             max_hold=config.max_hold,
+            close_timeout=CLOSE_TIMEOUT,
         ),
         utc=lambda: BEGINNING + timedelta(seconds=loop.time()),
         new_epoch=lambda: f"{next(epochs)}",

@@ -163,6 +163,12 @@ class WireLines:
         """Return the address that the server sees a connection come from."""
         return CLIENT_HOST, connection.number
 
+    def turn_away(self, connection: Breakable) -> None:
+        """Reset a connection if the server hasn't accepted it yet."""
+        there = self.internet.find(connection.number)
+        if there is not None:
+            there.turn_away()
+
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection that the server sees come from this address."""
         _, number = client

@@ -86,6 +86,11 @@ class Endpoint(asyncio.Transport):
         self._read_soon()
 
     @property
+    def started(self) -> bool:
+        """Whether it has its protocol."""
+        return self._protocol is not None
+
+    @property
     def readable(self) -> bool:
         """Whether there is something to be read, or its end."""
         return bool(self._inbox)

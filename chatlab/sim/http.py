@@ -45,6 +45,9 @@ class HttpHost(Door, Protocol):
     def read(self, exchange: Exchange) -> None:
         """Take the body that was waited for."""
 
+    def ring(self, connection: HttpConnection) -> None:
+        """Its alarm, which was set for the request under way, rings."""
+
 
 class Session:
     """What one person's requests share: connections and the CSRF token. `exchanges` are those under way."""
@@ -85,7 +88,8 @@ class Session:
         if purpose == "post" and self._csrf_token:
             headers = request.headers | {"x-csrf-token": self._csrf_token}
             request = Request(request.method, request.path, request.query, headers, request.body)
-        idle = next((connection for connection in self.connections if connection.idle), None)
+        self.tidy()
+        idle = next((connection for connection in self.connections if connection.exchange is None), None)
         connection = idle or HttpConnection(self)
         exchange = self.exchanges[number] = Exchange(connection, number, purpose, request)
         connection.use(exchange)
@@ -93,6 +97,12 @@ class Session:
             self.connections.append(connection)
             connection.knock()
         return exchange
+
+    def tidy(self) -> None:
+        """Close what nobody has used for too long, as httpcore's pool does when a request begins or ends."""
+        for connection in [connection for connection in self.connections if connection.expired]:
+            connection.drop()
+            connection.let_go()
 
     def learn(self, exchange: Exchange, answer: Answer) -> Answer:
         """Keep to itself what the client isn't to see of an answer."""
@@ -112,17 +122,18 @@ class Session:
 class HttpConnection(Connection):
     """One connection of a session, which carries one exchange after the other.
 
-    `exchange` is the person's present one, and `serving` the server's. What it may is in `bucket`.
+    `exchange` is the person's present one, and `serving` the server's. What it may is in `bucket`. `leaving`:
+    the server ends it behind the present answer.
     """
 
     __slots__ = (
-        "_expiry",
         "_finished",
         "_kept_until",
         "_standing",
         "alarm",
         "bucket",
         "exchange",
+        "leaving",
         "serving",
         "session",
     )
@@ -131,23 +142,23 @@ class HttpConnection(Connection):
         super().__init__(session.traffic, session.host, session.path)
         self.session = session
         self._standing = False
-        self._kept_until = inf  # by the server
+        self._kept_until = inf  # by the person's side
         self._finished = False  # the server has ended its stream in good order
-        self._expiry = Alarm(self._environment, self._expire)
+        self.leaving = False
         self.exchange: Exchange | None = None
         self.serving: Exchange | None = None
-        self.alarm: Alarm | None = None  # the server's
+        self.alarm = Alarm(self._environment, self._ring)  # the server's
         self.bucket = Bucket()
 
     @property
-    def idle(self) -> bool:
-        """Whether it can take a request."""
-        return self.exchange is None and self._expiry.deadline > self._environment.now
+    def expired(self) -> bool:
+        """Whether it has been kept for long enough, and isn't to take another request."""
+        return self._kept_until <= self._environment.now
 
     def use(self, exchange: Exchange) -> None:
         """Make a request, now or as soon as the connection stands."""
         self.exchange = exchange
-        self._expiry.set(inf)
+        self._kept_until = inf
         if self._standing:
             self._transmit(exchange)
 
@@ -167,40 +178,33 @@ class HttpConnection(Connection):
         if whole_at > at:
             exchange.whole = False
             self._environment.call_at(whole_at, self._take_body, exchange)
-        if at > self._kept_until:
-            self._close_when_unused()
-
-    def _close_when_unused(self) -> None:
-        """Let the server close it in time: that matters only where a request comes too late, or never."""
-        if self._kept_until < inf:
-            self._environment.call_at(max(self._environment.now, self._kept_until), self._close_unused)
-
-    def _close_unused(self) -> None:
-        if self.served and self._kept_until <= self._environment.now:
-            self._door.leave(self)
-            self.abort()
 
     def _take_request(self, exchange: Exchange) -> None:
-        if not self.served:
+        if not self.served or self._up_silent:
             return
-        if self._up_silent:
-            self._close_when_unused()
-        elif self._accepted_at > self._environment.now:
+        if self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, self._take_request, exchange)
         else:
             self.serving = exchange
-            self._kept_until = inf
+            self.alarm.set(inf)
             self.session.host.request(exchange)
 
     def _take_body(self, exchange: Exchange) -> None:
         if self.served and not self._up_silent:
             exchange.whole = True
             if self.serving is None:
-                self._kept_until = inf  # It has been answered already. Any bytes stop uvicorn's timer.
+                self.alarm.set(inf)  # It has been answered already. Any bytes stop uvicorn's timer.
             elif exchange.wanted:
                 self.session.host.read(exchange)
 
     # The server's end
+
+    def _ring(self) -> None:
+        if self.serving is not None:
+            self.session.host.ring(self)
+        elif self.served:  # Nobody has used it for long.
+            self._door.leave(self)
+            self.abort()
 
     @property
     def buried(self) -> bool:
@@ -217,32 +221,34 @@ class HttpConnection(Connection):
         if not self.served:
             return
         self.serving = None
-        self._kept_until = self._environment.now + SERVER_KEEP_ALIVE
+        self.alarm.set(self._environment.now + SERVER_KEEP_ALIVE)
         exchange.result = answer
+        told = last and answer.status == HTTPStatus.SERVICE_UNAVAILABLE  # Not where it stops.
+        last = last or self.leaving
         if last:
             self.served = False
             self._door.leave(self)
-        told = last and answer.status == HTTPStatus.SERVICE_UNAVAILABLE  # Not where it stops.
         at = self._down(answer_size(answer) + (CLOSING_SIZE if told else 0))
         self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
-        if not last and not (self.held and at + self.session.keep_alive <= self._kept_until):
-            self._close_when_unused()  # Mostly the person's side does so before, and is heard.
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a member's frame on the stream."""
-        if self.serving is not None and not self.buried:
+        if self.serving is not None and not self.leaving and not self.buried:
             self.serving.write(encode_event(frame))
 
     def push(self, exchange: Exchange, event: Opened | ReceivedBytes, size: int) -> None:
         """Send the beginning or a piece of a stream."""
         self._environment.call_at(self._down(size), exchange.take, event)
 
-    def dismiss(self, code: int, reason: str) -> None:
-        """End the stream, if there is one, and then the connection."""
-        if self.serving is not None and self.serving.begun:
-            self._finished = True
-            self._down(STREAM_END_SIZE)
-        self.abort()
+    def finish(self) -> bool:
+        """Have it end with what it is used for at present; False: with nothing."""
+        self.leaving = self.serving is not None
+        return self.leaving
+
+    def end_stream(self) -> None:
+        """End the stream in good order."""
+        self._finished = True
+        self._down(STREAM_END_SIZE)
 
     def abort(self) -> None:
         self._flush()
@@ -273,7 +279,10 @@ class HttpConnection(Connection):
     def _take_answer(self, exchange: Exchange) -> None:
         if self.listening:
             self.exchange = None
-            self._expiry.set(self._environment.now + self.session.keep_alive)
+            if not self.served and self._down_at <= self._environment.now:  # Its end has come with it.
+                self.drop()
+            self._kept_until = self._environment.now + self.session.keep_alive
+            self.session.tidy()
             exchange.conclude()
 
     def _take_last_answer(self, exchange: Exchange) -> None:
@@ -308,24 +317,18 @@ class HttpConnection(Connection):
             if exchange is not None:
                 self.session.client.lose(Closed(exchange.number, failure))
 
-    def _expire(self) -> None:
-        if self.held and self.exchange is None:
-            self.drop()
-            self.let_go()
-
     def drop(self) -> None:
         """The person's side forgets it."""
         self.held = False
         self.exchange = None
-        self._expiry.cancel()
+        if not self.served:
+            self.alarm.cancel()
         self.session.connections.remove(self)
 
     def forget(self) -> None:
         """Hold on to nobody any longer: the run is over."""
         super().forget()
-        self._expiry.cancel()
-        if self.alarm is not None:
-            self.alarm.cancel()
+        self.alarm.cancel()
         self.exchange = self.serving = None
 
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from chatlab.sim.capacity import AcceptQueue
-from chatlab.sim.endpoint import Address, Mark
+from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
 from chatlab.sim.tcp import Line, TcpConnection
@@ -191,8 +191,7 @@ class Listener(asyncio.AbstractServer):
             self._internet.stop_listening(self.address[1])
             self._internet.queue.clear()
             for connection in self._waiting.values():
-                connection.carry(connection.server, Mark.RST)
-                connection.server.vanish()
+                connection.turn_away()
             self._waiting.clear()
 
     async def wait_closed(self) -> None:

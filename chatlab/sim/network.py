@@ -17,7 +17,7 @@ from chatlab.sim.connection import Connection, Door, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.latency import Latency
 from chatlab.sim.path import NO_TROUBLE, Path
-from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size, query_size
+from chatlab.sim.sizes import STOPPING_SIZE, UPGRADE_SIZE, UPGRADED_SIZE, frame_size, query_size
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import (
     Answered,
@@ -91,7 +91,17 @@ class Link(Connection):
     `link` is its number at the person's end, and `query` what is asked for, until it's granted.
     """
 
-    __slots__ = ("_accepted", "_client", "_host", "_opened", "_standing", "_told_at", "link", "query")
+    __slots__ = (
+        "_accepted",
+        "_asked",
+        "_client",
+        "_host",
+        "_opened",
+        "_standing",
+        "_told_at",
+        "link",
+        "query",
+    )
 
     def __init__(
         self, network: Network, path: Path, client: Client, number: int, query: dict[str, str]
@@ -101,6 +111,7 @@ class Link(Connection):
         self._client = client
         self.link = number
         self._accepted = False
+        self._asked = False
         self._opened = False
         self._standing = False
         self._told_at = LONG_AGO
@@ -220,6 +231,7 @@ class Link(Connection):
 
     def _take_request(self) -> None:
         if self.served and not self._up_silent:
+            self._asked = True
             self._host.upgrade(self)
 
     # The person's end
@@ -295,9 +307,12 @@ class Link(Connection):
             )
 
     def dismiss(self, code: int, reason: str) -> None:
-        """End the link from the server's side with a close frame, if it is open already."""
+        """End the link from the server's side with a close frame, or as uvicorn does if it isn't open yet."""
         if not self._accepted:
-            self.abort()
+            if self._asked:
+                self.refuse(500, "Internal Server Error", None, STOPPING_SIZE)
+            else:
+                self.abort()
             return
         if self._client.resting:
             self._client.wake()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice, takewhile
 from math import ceil, log1p
+from operator import attrgetter
 from typing import Protocol, TypeAlias, assert_never
 
 from chatlab.dialects.base import ServerPing
@@ -17,13 +18,15 @@ from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import Exchange
+from chatlab.sim.http import Exchange, HttpConnection
 from chatlab.sim.network import Link
 from chatlab.sim.scene import Breakable
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
 from chatlab.transports.explanation import explanation
 
+CLOSE_TIMEOUT = 0.5
+"""Seconds that a server which takes its leave gives to what is under way."""
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date on which every simulated run begins."""
 
@@ -162,6 +165,10 @@ class Server:
         """Take the body that was waited for."""
         self._service.read(exchange)
 
+    def ring(self, connection: HttpConnection) -> None:
+        """Its alarm, which was set for the request under way, rings."""
+        self._service.ring(connection)
+
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Take a member's frame."""
         if link.path.trouble.mute and isinstance(decode_client_frame(frame), ServerPing):
@@ -219,36 +226,61 @@ class Server:
     # Faults
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until as many calls of `start`; connections end by a close code, or without a word."""
+        """Stop serving until as many calls of `start`; connections end by a close code, or without a word.
+
+        With a code, requests under way are answered before, if that takes but `CLOSE_TIMEOUT`, and no longer
+        than until the start.
+        """
         self._outages += 1
         self.queue.clear()
         self.work.clear()
-        if code is not None:
-            self._service.release()
-        connections, self._connections = self._connections, {}
-        for connection in connections.values():
-            self._service.leave(connection)
-            self.hub.leave(connection.number)
-            _dismiss(connection, code, reason)
+        # Connections in the accept queue are closed first, with the listener.
+        for connection in sorted(self._connections.values(), key=attrgetter("accepted")):
+            self._end(connection, code, reason)
         if self.guests is not None:
             self.guests.dismiss(code, reason)
-        self.lives += 1
-        if not self.config.keep_history:  # Else the hub's log in memory is what a file is to a real one.
-            self.hub = self._new_hub()
+
+    def _end(self, connection: Connection, code: int | None, reason: str) -> Iterable[Output]:
+        """End a connection, and return what the others in its room are to hear of it."""
+        if code is not None and isinstance(connection, HttpConnection) and connection.finish():
+            self.environment.call_later(0, self._finish_serving, connection)
+            return ()
+        del self._connections[connection.number]
+        self._service.leave(connection)
+        if code is None:
+            connection.abort()
+        else:
+            connection.dismiss(code, reason)
+        return self.hub.leave(connection.number)
+
+    def _finish_serving(self, connection: HttpConnection) -> None:
+        """End a held poll, or a stream; give other requests their time."""
+        if not connection.served:
+            return
+        self._service.release(connection)
+        exchange = connection.serving
+        if exchange is not None and not exchange.begun:
+            self.environment.call_later(CLOSE_TIMEOUT, self.drop, connection)
+        elif exchange is not None:
+            connection.end_stream()
+            self.drop(connection)
 
     def start(self) -> None:
         """Serve again."""
         self._outages -= 1
+        if self._outages:
+            return
+        for connection in list(self._connections.values()):
+            self._end(connection, None, "")
+        self.lives += 1
+        if not self.config.keep_history:  # Else the hub's log in memory is what a file is to a real one.
+            self.hub = self._new_hub()
 
     def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
         """End one connection, as `stop` does all."""
-        if code is not None:
-            self._service.release(connection.number)
-        dropped = self._connections.pop(connection.number, None)
+        dropped = self._connections.get(connection.number)
         if dropped is not None:
-            self._service.leave(dropped)
-            self.carry_out(self.hub.leave(dropped.number))
-            _dismiss(dropped, code, reason)
+            self.carry_out(self._end(dropped, code, reason))
 
 
 def _waits(connection: Connection) -> bool:
@@ -265,10 +297,3 @@ def _error(connection: Connection) -> Refusal | None:
 
 def _date(environment: LadderEnvironment) -> datetime:
     return BEGINNING + timedelta(seconds=environment.now)
-
-
-def _dismiss(connection: Connection, code: int | None, reason: str) -> None:
-    if code is None:
-        connection.abort()
-    else:
-        connection.dismiss(code, reason)

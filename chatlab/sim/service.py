@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
-from math import ceil, inf
+from math import ceil
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -16,7 +15,6 @@ from chatlab.dialects import serving
 from chatlab.dialects.base import Answer, Nack, Request
 from chatlab.dialects.chatlab import decode_posted
 from chatlab.hub import Hub, Output, Page
-from chatlab.sim.alarm import Alarm
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
@@ -49,6 +47,9 @@ class Core(Protocol):
 
     def carry_out(self, outputs: Iterable[Output]) -> None:
         """Do what the hub wants."""
+
+    def drop(self, connection: Connection, code: int | None = None) -> None:
+        """End one connection: by a close code, or without a word."""
 
 
 class Service:
@@ -84,8 +85,7 @@ class Service:
     def leave(self, connection: Connection) -> None:
         """Forget a connection that has gone."""
         if isinstance(connection, HttpConnection):
-            if connection.alarm is not None:
-                connection.alarm.cancel()
+            connection.alarm.cancel()
             if connection.serving is not None:
                 self._let_go(connection.serving)
 
@@ -155,12 +155,12 @@ class Service:
         page = self._page(exchange)
         most = self._core.config.max_hold
         hold = min(float(query.get("hold", most)), most)
-        if page.messages or page.gap or "after" not in query or hold <= 0:
+        connection = exchange.connection
+        if page.messages or page.gap or "after" not in query or hold <= 0 or connection.leaving:
             self._answer(exchange, page)
             return
-        connection = exchange.connection
         self._held.setdefault(query["room"], {})[connection.number] = exchange
-        self._alarm(connection).set(self._core.environment.now + hold)
+        connection.alarm.set(self._core.environment.now + hold)
 
     def _refuse_room(self, exchange: Exchange) -> bool:
         room = exchange.request.query["room"]
@@ -189,22 +189,23 @@ class Service:
 
     def _answer_held(self, room: str) -> None:
         for exchange in self._held.pop(room, {}).values():
-            self._alarm(exchange.connection).set(inf)
             self._answer(exchange, self._page(exchange))
 
-    def release(self, number: int | None = None) -> None:
-        """Answer all polls that are held, as the server stops; or only the one of that connection."""
-        held = [exchange for room in self._held.values() for exchange in room.values()]
-        for exchange in held:
-            if number in (None, exchange.connection.number):
-                self._let_go(exchange)
-                self._answer(exchange, self._page(exchange), last=True)
+    def release(self, connection: HttpConnection) -> None:
+        """Answer the poll that is held on a connection, if there is one, as the server stops."""
+        exchange = connection.serving
+        if exchange is not None and self._let_go(exchange):
+            self._answer(exchange, self._page(exchange), last=True)
 
-    def _let_go(self, exchange: Exchange) -> None:
+    def _let_go(self, exchange: Exchange) -> bool:
+        """Hold a poll no longer; False: it isn't held."""
         room = exchange.request.query.get("room", "")
         held = self._held.get(room, {})
-        if held.pop(exchange.connection.number, None) is not None and not held:
+        if held.pop(exchange.connection.number, None) is None:
+            return False
+        if not held:
             del self._held[room]
+        return True
 
     # Streams
 
@@ -215,22 +216,20 @@ class Service:
         if reason is not None:
             exchange.answer(serving.problem(400, reason))
             return
-        config = self._core.config
+        config, connection = self._core.config, exchange.connection
         exchange.begin()
-        if config.reconnection_time is not None:
+        if config.reconnection_time is not None and not connection.leaving:
             exchange.write(serving.encode_retry(config.reconnection_time))
         after = exchange.request.headers.get("Last-Event-ID") or query.get("after")
-        self._core.join(exchange.connection, room, sender, after, query.get("history"))
-        self._alarm(exchange.connection).set(self._core.environment.now + config.keep_alive)
+        self._core.join(connection, room, sender, after, query.get("history"))
+        if connection.leaving:
+            self._core.drop(connection, 1012)
+        else:
+            connection.alarm.set(self._core.environment.now + config.keep_alive)
 
     # What comes later
 
-    def _alarm(self, connection: HttpConnection) -> Alarm:
-        if connection.alarm is None:
-            connection.alarm = Alarm(self._core.environment, partial(self._ring, connection))
-        return connection.alarm
-
-    def _ring(self, connection: HttpConnection) -> None:
+    def ring(self, connection: HttpConnection) -> None:
         """The time of a held poll is over, or that of a stream's sign of life has come."""
         exchange = connection.serving
         if exchange is None or not exchange.awaited or connection.buried:
@@ -241,4 +240,4 @@ class Service:
             return
         if not connection.path.trouble.mute:
             exchange.write(serving.KEEP_ALIVE)
-        self._alarm(connection).set(self._core.environment.now + self._core.config.keep_alive)
+        connection.alarm.set(self._core.environment.now + self._core.config.keep_alive)

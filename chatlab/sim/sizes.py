@@ -21,6 +21,10 @@ UPGRADED_SIZE = len(
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: 28 characters of base64.....\r\ndate: Mon, 23 Nov 2026 06:07:08 GMT\r\n\r\n"
 )
+STOPPING_SIZE = len(
+    "HTTP/1.1 500 Internal Server Error\r\nDate: Mon, 23 Nov 2026 06:07:08 GMT\r\nConnection: close\r\n"
+    "Content-Length: 21\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nInternal Server Error"
+)
 
 # What httpx 0.28 and uvicorn with the embedded server's headers send, as read off a socket.
 _REQUEST = (

@@ -178,6 +178,12 @@ class TcpConnection:
         if not self.opened.done():
             self.opened.set_result(None)
 
+    def turn_away(self) -> None:
+        """Reset it if its SYN has come and it isn't accepted yet: whoever was to do so is gone."""
+        if self._accepted_at < inf and not self.server.started:
+            self.carry(self.server, Mark.RST)
+            self.server.vanish()
+
     def _fail(self, error: OSError) -> None:
         self.client.vanish()
         if not self.opened.done():

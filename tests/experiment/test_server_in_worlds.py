@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from chatlab import compare, run
@@ -15,7 +17,7 @@ from chatlab.experiment.transports import (
 )
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, HttpError, Partition, ServerDown
+from chatlab.sim.faults import AnyFault, Flapping, HttpError, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
@@ -32,9 +34,9 @@ REQUESTS = [kind for kind in TRANSPORTS if kind != "websocket"]
 EACH_TRANSPORT = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
-def played(transport: str | AnyTransport, *faults: AnyFault, **changes: object) -> Scenario:
-    settings = TRANSPORTS[transport] if isinstance(transport, str) else transport
-    return Scenario(duration=9.0, transport=settings, faults=faults).replace(**changes)
+def played(transport: str | AnyTransport, *faults: AnyFault, **settings: Any) -> Scenario:
+    kind = TRANSPORTS[transport] if isinstance(transport, str) else transport
+    return Scenario(**{"duration": 9.0, "transport": kind, "faults": faults, **settings})
 
 
 def says(*said: tuple[float, str]) -> PeopleConfig:
@@ -140,5 +142,115 @@ def test_a_connection_that_was_closed_in_a_partition_is_not_used_after_it(transp
         Partition(at=at, duration=6.3),
         people=says((at - 0.03, "one"), (at + 0.41, "two"), (at + 7.9, "three")),
         duration=24.0,
+    )
+    assert_agree(scenario)
+
+
+def test_a_connection_that_nobody_uses_counts_until_the_server_closes_it() -> None:
+    """The client's pool looks after it only when the client asks for something."""
+    scenario = played(
+        LongPollingSettings(reconnect=SURE, hold=20.0),
+        people=PeopleConfig(
+            count=2,
+            script=(
+                ScriptEntry(at=0.11, person="ada", action="connect"),
+                ScriptEntry(at=1.03, person="ada", text="one"),
+                ScriptEntry(at=5.57, person="bob", action="connect"),
+            ),
+        ),
+        server=ServerConfig(max_connections=2),
+        duration=12.0,
+    )
+    assert_agree(scenario)
+    assert "503" in str(run(scenario).steps("bob"))
+
+
+@pytest.mark.parametrize("down", [0.31, 0.83])
+@pytest.mark.parametrize("transport", REQUESTS)
+def test_an_answer_with_the_connection_s_end_behind_it_leaves_none_to_be_used(
+    transport: str, down: float
+) -> None:
+    scenario = played(
+        transport,
+        Flapping(at=0.61, duration=9.0, period=1.3, down=down),
+        people=says((0.23, "one"), (2.87, "two")),
+        network=NetworkConfig(bandwidth=700.0),
+        duration=14.0,
+    )
+    assert_agree(scenario)
+
+
+# How it ends
+
+SOME = ("ada", "person-2")
+
+
+@pytest.mark.parametrize("people", [(), SOME], ids=["all", "some"])
+@pytest.mark.parametrize("effort", [0.17, 0.71])
+@pytest.mark.parametrize("at", [0.31, 2.13])
+@EACH_TRANSPORT
+def test_a_server_that_takes_its_leave_finishes_what_is_under_way(
+    transport: str, at: float, effort: float, people: tuple[str, ...]
+) -> None:
+    scenario = played(
+        transport,
+        ServerRestart(at=at, duration=1.0, people=people),
+        people=says((2.03, "one"), (2.07, "two")),
+        server=ServerConfig(service_time=effort, service="exponential"),
+    )
+    assert_agree(scenario)
+
+
+@pytest.mark.parametrize("keep_history", [True, False])
+@pytest.mark.parametrize("duration", [0.07, 0.43, 0.9])
+@EACH_TRANSPORT
+def test_it_is_back_in_time_whatever_it_has_not_finished(
+    transport: str, duration: float, keep_history: bool
+) -> None:
+    scenario = played(
+        transport,
+        ServerRestart(at=2.13, duration=duration),
+        people=says((2.03, LONG), (2.07, "two")),
+        network=NetworkConfig(latency=0.11) if transport == "websocket" else NetworkConfig(bandwidth=2000.0),
+        server=ServerConfig(service_time=0.23, keep_history=keep_history, presence=True),
+    )
+    assert_agree(scenario)
+
+
+@pytest.mark.parametrize("then", [0.1, 0.3])
+@pytest.mark.parametrize("transport", REQUESTS)
+def test_a_server_that_dies_while_it_takes_its_leave_finishes_nothing(transport: str, then: float) -> None:
+    scenario = played(
+        transport,
+        ServerRestart(at=0.31, duration=2.0),
+        ServerDown(at=0.31 + then, duration=1.1),
+        server=ServerConfig(service_time=0.43),
+    )
+    assert_agree(scenario)
+
+
+@pytest.mark.parametrize("duration", [0.07, 0.7])
+@EACH_TRANSPORT
+def test_a_server_that_dies_is_back_in_time_whatever_it_was_doing(transport: str, duration: float) -> None:
+    scenario = played(
+        transport,
+        ServerDown(at=0.97, duration=duration),
+        server=ServerConfig(service_time=1.9),
+        people=PeopleConfig(count=2, arrive_over=0.31),
+    )
+    assert_agree(scenario)
+
+
+@pytest.mark.parametrize("people", [(), SOME], ids=["all", "some"])
+@pytest.mark.parametrize("fault", [ServerDown, ServerRestart])
+@EACH_TRANSPORT
+def test_a_server_that_stops_resets_who_waits_to_be_accepted(
+    transport: str, fault: type[ServerDown | ServerRestart], people: tuple[str, ...]
+) -> None:
+    scenario = played(
+        transport,
+        fault(at=0.57, duration=0.53, people=people),
+        people=says((2.03, "one")),
+        server=ServerConfig(accept_rate=0.9),
     )
     assert_agree(scenario)

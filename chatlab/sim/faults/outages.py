@@ -50,7 +50,10 @@ class ServerDown(Outage, frozen=True, kw_only=True, tag="server_down"):
 
 
 class ServerRestart(Outage, frozen=True, kw_only=True, tag="server_restart"):
-    """The server takes its leave (1012), answers held polls, and refuses connections until it's back."""
+    """The server takes its leave (1012), answers requests under way, and refuses connections until it's back.
+
+    What takes longer than half a second, or than the outage, is cut off.
+    """
 
     duration: PositiveDuration = 1.0
 
