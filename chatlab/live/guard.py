@@ -22,6 +22,8 @@ logger = get_logger(__name__)
 
 EXPOSED = "Chat-Cursor, Chat-More, Retry-After"
 """The headers of an answer that a page of another origin may read, beside those that any page may."""
+TWO_LENGTHS = 400, "a request has a Content-Length or a Transfer-Encoding: a proxy may believe the other one"
+"""Source: RFC 9112 §6.1 (request smuggling)."""
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-CSRF-Token",
@@ -51,7 +53,9 @@ class Guard:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = self._access.visit(scope)
         refusal, headers = visit.refusal, None
-        if self._connections.full:
+        if {"content-length", "transfer-encoding"} <= {*Headers(scope=scope)}:
+            refusal, headers = TWO_LENGTHS, {"Connection": "close"}
+        elif self._connections.full:
             refusal, headers = (503, TOO_MANY), {"Retry-After": str(RETRY_AFTER), "Connection": "close"}
         if scope["type"] == "websocket":
             if refusal:

@@ -602,6 +602,24 @@ async def test_a81_a_senseless_chunk_is_refused_without_a_word_in_the_log(
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    ["Content-Length: 4\r\nTransfer-Encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 99"],
+)
+@pytest.mark.parametrize("target", ["POST /messages?room=den&sender=ada", "GET /healthz", "GET /ws?room=den"])
+async def test_a81_a_request_of_two_lengths_is_refused_and_nothing_behind_it_is_served(
+    server: EmbeddedServer, lengths: str, target: str
+) -> None:
+    """A proxy that believes the other one would take the rest for somebody else's request."""
+    behind = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with raw(server) as (reader, writer):
+        writer.write(f"{target} HTTP/1.1\r\nHost: localhost\r\n{lengths}\r\n\r\n0\r\n\r\n{behind}".encode())
+        answer = await rest_of(reader)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Content-Length or a Transfer-Encoding" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 async def test_a_long_close_reason_is_cut_to_whole_characters(server: EmbeddedServer) -> None:
     """A close frame's reason has 123 bytes at most. Source: RFC 6455 §5.5."""
     async with join(server) as ada:
