@@ -53,18 +53,19 @@ from chatlab.sim.faults import (
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
-SHORTEST, LONGEST = 2.0, 20.0
+SHORTEST, LONGEST = 3.0, 20.0
 """Seconds that a scenario lasts."""
-TICK = 10_000
-"""Times are whole numbers of such parts of a second, so that they are short in TOML."""
 
 Strategy = st.SearchStrategy
 T = TypeVar("T")
 
+shares = st.builds(lambda tens, units: (100 * tens + units) / 1e4, st.integers(0, 99), st.integers(0, 99))
+"""Numbers in [0, 1), all as likely: of large ranges Hypothesis draws mostly small numbers."""
+
 
 def seconds(low: float, high: float) -> Strategy[float]:
-    """Draw a time between these, in seconds."""
-    return st.integers(round(low * TICK), round(high * TICK)).map(lambda ticks: ticks / TICK)
+    """Draw a time between these, in seconds, which is short in TOML."""
+    return shares.map(lambda share: round(low + (high - low) * share, 4))
 
 
 def some(
@@ -233,17 +234,21 @@ def entries(at: Strategy[float]) -> Strategy[ScriptEntry]:
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     """Draw a scenario; some things in it happen at the very same instant."""
+    wrong, said = draw(st.integers(0, 4)), draw(st.integers(0, 5))
     duration = draw(seconds(SHORTEST, LONGEST))
     shared = draw(st.lists(seconds(0.0, duration), max_size=2))
     at = seconds(0.0, duration) | (st.sampled_from(shared) if shared else st.just(0.0))
-    script = tuple(draw(st.lists(entries(at), max_size=6)))
+    script = draw(st.tuples(*[entries(at)] * said))
     few = len({entry.person for entry in script})
     people = draw(
         some(
             PeopleConfig,
-            {"count": st.integers(max(few, 1), 4), "script": st.just(script)},
+            {
+                "count": st.integers(max(few, 1), 4),
+                "script": st.just(script),
+                "send_rate": st.sampled_from([0.0, 0.2, 1.0, 3.0]),
+            },
             rooms=st.integers(1, 2),
-            send_rate=st.sampled_from([0.2, 1.0, 3.0]),
             message_size=st.sampled_from([1, 80, 2000]),
             arrive_over=SHORT | seconds(0.0, 5.0),
         )
@@ -255,7 +260,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         transport=draw(transports),
         network=draw(networks),
         server=draw(servers),
-        faults=tuple(draw(st.lists(faults(at, people.names), max_size=4))),
+        faults=draw(st.tuples(*[faults(at, people.names)] * wrong)),
     )
 
 
