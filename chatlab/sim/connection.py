@@ -62,6 +62,7 @@ class Connection(ABC):
 
     __slots__ = (
         "_accepted_at",
+        "_answered",
         "_door",
         "_down_at",
         "_down_delay",
@@ -86,6 +87,7 @@ class Connection(ABC):
         self._environment = traffic.environment
         self._door = door
         self._accepted_at = 0.0
+        self._answered = False  # The client has had the SYN-ACK.
         self._forget_packets()
         self._idle: Alarm | None = None
         self.gone_at = LONG_AGO
@@ -196,13 +198,23 @@ class Connection(ABC):
             return
         self.served = True
         self._accepted_at = accepted_at
-        step = self._greet if self._traffic.tls else self._speak
-        self._let_go_on(self._down(draw=self.path.connect), step)
+        self._let_go_on(self._down(draw=self.path.connect), self._take_syn_ack)
         self.adapt()
 
     def _let_go_on(self, at: float, step: Callable[[], None]) -> None:
         """Let the person's side go on at that time."""
         self._tell(at, step)
+
+    def _take_syn_ack(self) -> None:
+        if self._down_silent:
+            return
+        self._answered = True
+        if not self.held:  # The system knows nothing of it any more, and resets it.
+            self._environment.call_at(self._up_behind(), self._take_reset)
+        elif self._traffic.tls:
+            self._greet()
+        else:
+            self._speak()
 
     def _greet(self) -> None:
         """Send the ClientHello."""
@@ -240,7 +252,8 @@ class Connection(ABC):
         self.held = False
         at = self._up_behind()
         self.gone_at = max(at, self._accepted_at)
-        self._environment.call_at(at, self._take_end)
+        if self._answered:  # Else the server has it until its SYN-ACK is answered.
+            self._environment.call_at(at, self._take_end)
 
     def _take_end(self) -> None:
         if self._accepted_at > self._environment.now:  # What has come before it is still to be read.

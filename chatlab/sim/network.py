@@ -191,7 +191,7 @@ class Link(Connection):
     def be_open(self, used_at: float) -> None:
         """Be open. Something last came through at that time; the path's latest packets each way were its."""
         self.query = _GRANTED
-        self._accepted = self._opened = self._standing = True
+        self._answered = self._accepted = self._opened = self._standing = True
         self._up_at = self._down_at = used_at
         up, down = self.path.up, self.path.down
         assert isinstance(up, Latency)

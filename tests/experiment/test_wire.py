@@ -154,6 +154,30 @@ def test_people_who_come_at_one_instant_come_in_the_same_order(server: ServerCon
     assert_same(*both(scenario))
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("transport", [WebSocketSettings(), ShortPollingSettings()])
+def test_a_server_has_a_connection_that_is_given_up_until_the_syn_ack_is_answered(
+    transport: AnyTransport, tls: bool
+) -> None:
+    """Bob's request comes when ada, who has given up at once, still counts."""
+    script = (
+        ScriptEntry(at=0.0, person="bob", action="connect"),
+        ScriptEntry(at=0.01 + 0.08 * tls, person="ada", action="connect"),
+        ScriptEntry(at=0.03 + 0.08 * tls, person="ada", action="disconnect"),
+    )
+    model, wire = both(
+        Scenario(
+            duration=5.0,
+            people=PeopleConfig(count=2, script=script),
+            transport=transport,
+            network=NetworkConfig(tls=tls),
+            server=ServerConfig(max_connections=1),
+        )
+    )
+    assert_same(model, wire)
+    assert any("503" in str(step.event) for step in model.steps("bob"))
+
+
 # What a message costs
 
 
