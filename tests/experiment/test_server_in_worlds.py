@@ -17,7 +17,16 @@ from chatlab.experiment.transports import (
 )
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, Flapping, HttpError, Partition, ServerDown, ServerRestart
+from chatlab.sim.faults import (
+    AnyFault,
+    Buffering,
+    ConnectionReset,
+    Flapping,
+    HttpError,
+    Partition,
+    ServerDown,
+    ServerRestart,
+)
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
@@ -63,6 +72,12 @@ def test_any_status_of_an_error_is_answered_with_or_without_a_phrase(transport: 
     scenario = played(transport, HttpError(at=0.0, duration=1.9, status=status), duration=4.0)
     assert_agree(scenario, steps=2)
     assert run(scenario).metrics["bytes_down"] == run(scenario, "wire").metrics["bytes_down"]
+
+
+@pytest.mark.parametrize("retry_after", [0.3, 1.5, 2.0])
+@EACH_TRANSPORT
+def test_retry_after_is_rounded_up(transport: str, retry_after: float) -> None:
+    assert_agree(played(transport, HttpError(at=0.0, duration=1.9, status=503, retry_after=retry_after)))
 
 
 @pytest.mark.parametrize(("rate", "backlog", "limit"), [(2.3, 50, 2), (0.7, 2, 1), (None, 1, 3)])
@@ -254,3 +269,43 @@ def test_a_server_that_stops_resets_who_waits_to_be_accepted(
         server=ServerConfig(accept_rate=0.9),
     )
     assert_agree(scenario)
+
+
+# What is on its way meanwhile
+
+
+@pytest.mark.parametrize("end", [ConnectionReset(at=6.23), ServerDown(at=6.23, duration=1.1)])
+@pytest.mark.parametrize("transport", ["websocket", "sse", "long_polling"])
+def test_an_end_does_not_overtake_what_is_on_a_narrow_line(transport: str, end: AnyFault) -> None:
+    scenario = played(
+        transport,
+        end,
+        people=PeopleConfig(count=2, script=(ScriptEntry(at=3.03, person="ada", text="x" * 700),)),
+        network=NetworkConfig(bandwidth=500.0),
+        duration=14.0,
+    )
+    assert_agree(scenario)
+
+
+@pytest.mark.parametrize("end", [ConnectionReset(at=3.31), ServerDown(at=3.31, duration=0.31)])
+@EACH_TRANSPORT
+def test_an_end_does_not_overtake_what_is_sent_again(transport: str, end: AnyFault) -> None:
+    """Answers that a partition holds up are sent again later than the end that follows them."""
+    scenario = played(
+        transport,
+        Partition(at=2.47, duration=1.63),
+        end,
+        people=says((0.53, "one"), (2.45, "two")),
+        duration=14.0,
+    )
+    assert_agree(scenario)
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_a_proxy_passes_on_what_it_holds_back_once_it_is_as_much_as_it_keeps(beyond: int) -> None:
+    calm = played("sse", duration=1.0)
+    size = run(calm).metrics["bytes_down"]
+    assert size is not None
+    assert size == run(calm, "wire").metrics["bytes_down"]
+    scenario = played("sse", Buffering(at=0.0, duration=5.0, size=int(size) + beyond), duration=4.0)
+    assert_agree(scenario, steps=1)
