@@ -335,8 +335,11 @@ class LiveDriver:
         self._arm()
 
     def _arm(self) -> None:
-        """Keep one timer, no later than the machine's deadline; an earlier one is put off when it fires."""
-        due_at = max(self._deadline, self._held_until)
+        """Keep one timer, no later than the machine's deadline; an earlier one is put off when it fires.
+
+        A deadline that has passed already is due now: it doesn't tell that the loop was held up.
+        """
+        due_at = max(self._deadline, self._held_until, self.now())
         if self._catching_up or self._armed_at <= due_at:
             return
         if self._timer is not None:

@@ -13,6 +13,8 @@ import pytest
 
 from chatlab.live.driver import CATCH_UP, HELD_UP, LiveDriver, Moved
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.virtual_loop import VirtualLoop
 from chatlab.trace import Step
 from chatlab.transports.cursor import Cursor
 from chatlab.transports.machine import (
@@ -258,6 +260,23 @@ async def test_what_came_in_while_the_loop_was_held_up_may_move_the_deadline() -
     rig.driver.feed(Closed(1, Failure("reset")))
     await until(lambda: rig.machine.ticks)
     assert rig.machine.ticks[0] >= later
+
+
+@pytest.mark.parametrize("ago", [0.0, HELD_UP / 2, 2 * HELD_UP, 60.0])
+def test_a_deadline_that_has_passed_when_it_is_armed_comes_at_once(ago: float) -> None:
+    """As that of a message that was under way for longer than it may wait, and waits again."""
+
+    async def ticked_at() -> list[float]:
+        rig = Rig()
+        await asyncio.sleep(100.0)
+        rig.machine.deadline = 100.0 - ago
+        rig.driver.feed(Typing())
+        rig.driver.feed(Typing())  # Which mustn't put it off.
+        await asyncio.sleep(1.0)
+        return rig.machine.ticks
+
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(LadderEnvironment())) as runner:
+        assert runner.run(ticked_at()) == [100.0]
 
 
 async def test_no_deadline_comes_while_it_holds_off(monkeypatch: pytest.MonkeyPatch) -> None:
