@@ -52,6 +52,7 @@ from chatlab.transports.machine import (
 )
 
 CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
+_ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 _NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
 
 
@@ -314,7 +315,11 @@ class Driver:
             elif type(effect) is Send or type(effect) is SendBytes:
                 self._link(effect.link).send(effect.data)
             elif type(effect) is Notify:
-                recorder.changed(self.person, effect.change.status, now)
+                status = effect.change.status
+                recorder.changed(self.person, status, now)
+                if self._sessions and status in _ENDED:
+                    for session in self._sessions.values():
+                        session.hang_up()
             elif type(effect) is OpenWebSocket:
                 recorder.attempted(now)
                 link = self._network.open(self.path, self, effect.link, effect.query)

@@ -111,6 +111,12 @@ class Session:
             return Answer(answer.status)
         return answer
 
+    def hang_up(self) -> None:
+        """Close all connections that are kept; further requests open new ones."""
+        for connection in [connection for connection in self.connections if connection.exchange is None]:
+            connection.drop()
+            connection.let_go()
+
     def close(self) -> None:
         """Forget all connections and exchanges: the run is over."""
         for connection in self.connections:

@@ -1,4 +1,4 @@
-"""Scenarios in which the client's side or the network of model and wire once differed, and their neighbours."""
+"""Scenarios in which model and wire once differed in the client or in the network, and their neighbours."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import AnyTransport, FallbackSettings
-from chatlab.settings import OutboxConfig
+from chatlab.experiment.transports import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+)
+from chatlab.settings import OutboxConfig, ReconnectConfig
 from chatlab.sim.as_written.settings import AsWritten
-from chatlab.sim.faults import AnyFault, ConnectionReset, SlowServer
+from chatlab.sim.faults import AnyFault, ConnectionReset, HttpError, SlowServer
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from tests.experiment.test_wire import TRANSPORTS, assert_same, both
@@ -34,7 +39,7 @@ def says(*times: float) -> tuple[ScriptEntry, ...]:
 def test_a_message_whose_time_was_over_while_it_was_under_way_expires_at_once(
     transport: str, fault: AnyFault
 ) -> None:
-    settings = {"outbox": OutboxConfig(max_age=0.02)}
+    settings: dict[str, Any] = {"outbox": OutboxConfig(max_age=0.02)}
     if transport not in ("websocket", "fallback"):
         settings["request_timeout"] = 0.7
     assert_same(
@@ -48,3 +53,39 @@ def test_a_message_whose_time_was_over_while_it_was_under_way_expires_at_once(
             )
         )
     )
+
+
+POLLS = FallbackSettings(transports=(LongPollingSettings(), ShortPollingSettings()), upgrade_after=1.0)
+
+HASTY = ReconnectConfig(base_delay=0.05, max_attempts=1, jitter="none")
+
+
+@pytest.mark.parametrize(
+    ("end", "transport"),
+    [
+        *(("disconnects", transport) for transport in [*TRANSPORTS.values(), POLLS]),
+        *(("gives up", TRANSPORTS[kind]) for kind in ("websocket", "sse", "long_polling")),
+        ("gives up", ShortPollingSettings(interval=0.7)),
+    ],
+)
+def test_somebody_who_has_ended_and_connects_again_opens_new_connections(
+    end: str, transport: AnyTransport
+) -> None:
+    acts = [ScriptEntry(at=at, person="ada", action="connect") for at in (0.1, 3.3)]
+    faults: tuple[AnyFault, ...] = ()
+    if end == "disconnects":
+        acts.append(ScriptEntry(at=2.5003, person="ada", action="disconnect"))
+    else:
+        faults = (HttpError(at=2.1003, duration=1.0, status=403), ConnectionReset(at=2.2003))
+    model, wire = both(
+        Scenario(
+            duration=8.0,
+            people=PeopleConfig(script=(*acts, *says(1.6007, 2.0107, 5.0107))),
+            transport=with_settings(transport, reconnect=HASTY),
+            faults=faults,
+        )
+    )
+    assert_same(model, wire)
+    statuses = [span.status for span in model.statuses("ada")]
+    assert ("error" if end == "gives up" else "disconnected") in statuses[1:]
+    assert statuses[-1] == "connected"
