@@ -322,7 +322,7 @@ class Driver:
                         session.hang_up()
             elif type(effect) is OpenWebSocket:
                 recorder.attempted(now)
-                link = self._network.open(self.path, self, effect.link, effect.query)
+                link = self._network.open(self.path, self, effect.link, effect.query, effect.transport)
                 self.links = (*self.links, link)
             elif type(effect) is Settle:
                 recorder.settled(effect.client_id, effect.state, now)

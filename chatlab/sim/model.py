@@ -6,15 +6,17 @@ import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
+from sys import maxsize
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
+from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.errors import SettingsError
 from chatlab.luck import Luck
-from chatlab.settings import AnyConfig, FallbackConfig, WebSocketConfig
+from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.as_written.making import make_as_written
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
@@ -32,6 +34,7 @@ from chatlab.sim.people import Names, PeopleConfig, arrival_times, bring
 from chatlab.sim.recorder import Recorder
 from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
+from chatlab.sim.sizes import framed_size
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.crowd import CrowdWebSocketMachine
@@ -89,7 +92,9 @@ class Model:
         luck = Luck(seed)
         self.environment = LadderEnvironment()
         self.server = Server(self.environment, server, luck)
-        self.network = Network(self.environment, self.server, tls=network.tls)
+        transports = config.transports if isinstance(config, FallbackConfig) else (config,)
+        largest = [_largest_frame(transport) for transport in transports]
+        self.network = Network(self.environment, self.server, tls=network.tls, largest=largest)
         self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
         self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []
@@ -115,7 +120,8 @@ class Model:
             return Driver(person, name, machine, self.network, path, recorder, steps, make_session, rest)
 
         company: Cast | None = None
-        if extras and rest is not None and are_enough(people, network, server, faults):
+        unlimited = min(largest) == maxsize
+        if extras and rest is not None and unlimited and are_enough(people, network, server, faults):
             parts = self.network, self.server, paths, luck, recorder, rest, names, rooms
             company = Cast(Stage(make, *parts))
         scripted = set(people.scripted)
@@ -152,6 +158,13 @@ class Model:
             person.close()
         self.everybody.clear()
         self.server.close()
+
+
+def _largest_frame(config: TransportConfig | AsWritten) -> int:
+    """Return how many bytes a frame has at most that a transport takes; `maxsize` if no frame has more."""
+    if isinstance(config, WebSocketConfig) and config.max_frame_size < MAX_FRAME_SIZE:
+        return framed_size(config.max_frame_size)
+    return maxsize
 
 
 def _make(

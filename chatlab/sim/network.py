@@ -9,15 +9,23 @@ Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
+from sys import maxsize
 from typing import Protocol
 
 from chatlab.sim.connection import Connection, Door, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.latency import Latency
 from chatlab.sim.path import NO_TROUBLE, Path
-from chatlab.sim.sizes import STOPPING_SIZE, UPGRADE_SIZE, UPGRADED_SIZE, frame_size, query_size
+from chatlab.sim.sizes import (
+    STOPPING_SIZE,
+    UPGRADE_SIZE,
+    UPGRADED_SIZE,
+    frame_size,
+    payload_size,
+    query_size,
+)
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
 from chatlab.transports.machine import (
     Answered,
@@ -33,6 +41,9 @@ from chatlab.transports.machine import (
 )
 
 _GRANTED: dict[str, str] = {}
+
+CLOSE_TIMEOUT = 0.5
+"""Seconds that a client gives the server to answer its close frame, as `chatlab.live` has it."""
 
 
 class Client(Protocol):
@@ -70,17 +81,28 @@ class Host(Door, Protocol):
 
 
 class Network(Traffic):
-    """All links to one server."""
+    """All links to one server. `largest` is how many bytes a frame for a client has at most, for each of its
+    transports."""
 
-    __slots__ = ("host",)
+    __slots__ = ("host", "largest")
 
-    def __init__(self, environment: LadderEnvironment, host: Host, *, tls: bool = False) -> None:
+    def __init__(
+        self,
+        environment: LadderEnvironment,
+        host: Host,
+        *,
+        tls: bool = False,
+        largest: Sequence[int] = (maxsize,),
+    ) -> None:
         super().__init__(environment, tls=tls)
         self.host = host
+        self.largest = largest
 
-    def open(self, path: Path, client: Client, number: int, query: dict[str, str]) -> Link:
+    def open(
+        self, path: Path, client: Client, number: int, query: dict[str, str], transport: int = 0
+    ) -> Link:
         """Begin to open a WebSocket, which is the client's link of that number."""
-        link = Link(self, path, client, number, query)
+        link = Link(self, path, client, number, query, self.largest[transport])
         link.knock()
         return link
 
@@ -88,14 +110,18 @@ class Network(Traffic):
 class Link(Connection):
     """One WebSocket connection, from its first packet on.
 
-    `link` is its number at the person's end, and `query` what is asked for, until it's granted.
+    `link` is its number at the person's end, and `query` what is asked for, until it's granted. A frame that
+    has more bytes than the `largest` fails it: from then on the client neither reads nor sends.
     """
 
     __slots__ = (
         "_accepted",
         "_asked",
         "_client",
+        "_failing_at",
+        "_failure",
         "_host",
+        "_largest",
         "_opened",
         "_standing",
         "_told_at",
@@ -104,7 +130,13 @@ class Link(Connection):
     )
 
     def __init__(
-        self, network: Network, path: Path, client: Client, number: int, query: dict[str, str]
+        self,
+        network: Network,
+        path: Path,
+        client: Client,
+        number: int,
+        query: dict[str, str],
+        largest: int = maxsize,
     ) -> None:
         super().__init__(network, network.host, path)
         self._host = network.host
@@ -114,7 +146,11 @@ class Link(Connection):
         self._asked = False
         self._opened = False
         self._standing = False
-        self._told_at = LONG_AGO
+        # What may be followed at once by a frame that is too large doesn't come ahead of its time.
+        self._told_at = LONG_AGO if largest == maxsize else inf
+        self._largest = largest
+        self._failing_at = inf
+        self._failure: Failure | None = None
         self.query = query
 
     @property
@@ -130,7 +166,7 @@ class Link(Connection):
         if environment.now > self._told_at and self._client.undisturbed(at):
             environment.as_if(at, take, *news)
         else:
-            self._told_at = at
+            self._told_at = max(self._told_at, at)
             environment.call_at(at, take, *news)
 
     def _let_go_on(self, at: float, step: Callable[[], None]) -> None:
@@ -138,7 +174,7 @@ class Link(Connection):
         if int(at) == int(now):
             self._tell(at, step)
         else:  # Requests are counted second by second, so nobody makes one ahead of the next.
-            self._told_at = at
+            self._told_at = max(self._told_at, at)
             self._environment.call_at(at, step)
 
     # Heartbeats of who is at rest, see `chatlab.sim.rest`
@@ -238,6 +274,8 @@ class Link(Connection):
 
     def send(self, frame: str | bytes) -> None:
         """Send a frame to the server."""
+        if self._environment.now >= self._failing_at:
+            return
         at = self._up(frame_size(frame, masked=True))
         self._environment.call_at(at, self._take_frame, frame)
 
@@ -247,6 +285,8 @@ class Link(Connection):
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, which the server's WebSocket layer answers by itself (RFC 6455 §5.5.3)."""
+        if self._environment.now >= self._failing_at:
+            return
         at = self._up(frame_size(str(number), masked=True))
         self._environment.call_at(at, self._take_ping, number)
 
@@ -260,13 +300,18 @@ class Link(Connection):
         self.held = False
         if code == 1006:
             self.let_go()
-        else:
-            self.gone_at = self._up(frame_size("xx" + reason, masked=True))
-            self._environment.call_at(self.gone_at, self._take_close, reason)
+        elif self._failure is None:
+            self._send_close(reason)
+
+    def _send_close(self, reason: str) -> None:
+        self.gone_at = self._up(frame_size("xx" + reason, masked=True))
+        self._environment.call_at(self.gone_at, self._take_close, reason)
 
     def _take_close(self, reason: str) -> None:
         if self.served and not self._up_silent:
-            self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
+            at = self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
+            if self._failure is not None:
+                self._tell(at, self._end, self._failure)
             self._take_end()
 
     # The server's end
@@ -293,8 +338,10 @@ class Link(Connection):
             self._door.leave(self)
             return
         at = self._down(size)
-        if not (self._told_at < now and at < self.down_silent_at and client.undisturbed(at)):
-            self._told_at = at
+        if size > self._largest:
+            self._refuse_frame(size, at)
+        elif not (self._told_at < now and at < self.down_silent_at and client.undisturbed(at)):
+            self._told_at = max(self._told_at, at)
             self._environment.call_at(at, self._take_reply, frame)
         elif not client.hear(self.link, frame, at):
             self._environment.as_if(at, self._take_reply, frame)
@@ -305,6 +352,31 @@ class Link(Connection):
             self._client.handle(
                 Received(link, frame) if isinstance(frame, str) else ReceivedBytes(link, frame)
             )
+
+    def _refuse_frame(self, size: int, at: float) -> None:
+        """Let a frame arrive that is too large for the client, or comes behind such a one."""
+        if self._failing_at == inf:
+            self._failing_at = at
+            size, limit = payload_size(size), payload_size(self._largest)
+            reason = f"frame with {size} bytes exceeds limit of {limit} bytes"
+            self._tell(at, self._fail, Failure("close", 1009, reason))
+            self._largest = 0
+
+    def _fail(self, failure: Failure) -> None:
+        """Close the link over a frame that is too large. Source: RFC 6455 §7.1.7; websockets."""
+        if self.held and not self._down_silent:
+            self._failure = failure
+            self._send_close(failure.reason)
+            self._environment.call_at(self._environment.now + CLOSE_TIMEOUT, self._give_up)
+        else:
+            self._failing_at = inf
+
+    def _give_up(self) -> None:
+        """Wait no longer for the server's end of a link that has failed."""
+        if self.held:
+            assert self._failure is not None
+            self.let_go()
+            self._client.lose(Closed(self.link, self._failure))
 
     def dismiss(self, code: int, reason: str) -> None:
         """End the link from the server's side with a close frame, or as uvicorn does if it isn't open yet."""
@@ -328,7 +400,7 @@ class Link(Connection):
             self._client.handle(Opened(self.link))
 
     def _take_pong(self, number: int) -> None:
-        if self.held and not self._down_silent:
+        if self.held and not self._down_silent and self._failure is None:
             self._client.handle(Pong(self.link, number))
 
     def _lose(self, reset: bool) -> None:
@@ -337,6 +409,8 @@ class Link(Connection):
     def _end(self, failure: Failure) -> None:
         if self.held and not self._down_silent:
             self.held = False
-            if failure.kind == "close" and failure.code != 1006:  # A close frame is echoed.
+            if self._failure is not None:
+                failure = self._failure
+            elif failure.kind == "close" and failure.code != 1006:  # A close frame is echoed.
                 self._up(frame_size("xx" + failure.reason, masked=True))
             self._client.lose(Closed(self.link, failure))

@@ -49,7 +49,17 @@ _PLAIN = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
 def frame_size(content: str | bytes, *, masked: bool) -> int:
     """Return the bytes of a WebSocket frame with its header; a client's are masked. Source: RFC 6455 §5.2."""
     size = len(content) if isinstance(content, bytes) or content.isascii() else len(content.encode())
-    return size + (2 if size < 126 else 4 if size < 65536 else 10) + 4 * masked
+    return framed_size(size) + 4 * masked
+
+
+def framed_size(size: int) -> int:
+    """Return the bytes of an unmasked frame with `size` bytes of payload."""
+    return size + (2 if size < 126 else 4 if size < 65536 else 10)
+
+
+def payload_size(size: int) -> int:
+    """Return the bytes of payload in an unmasked frame of `size` bytes."""
+    return size - (2 if size < 126 + 2 else 4 if size < 65536 + 4 else 10)
 
 
 def query_size(query: Mapping[str, str]) -> int:

@@ -12,8 +12,9 @@ from chatlab.experiment.transports import (
     FallbackSettings,
     LongPollingSettings,
     ShortPollingSettings,
+    WebSocketSettings,
 )
-from chatlab.settings import OutboxConfig, ReconnectConfig
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Verdict
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.faults import AnyFault, ConnectionReset, HttpError, SlowServer
 from chatlab.sim.latency import NetworkConfig
@@ -89,3 +90,46 @@ def test_somebody_who_has_ended_and_connects_again_opens_new_connections(
     statuses = [span.status for span in model.statuses("ada")]
     assert ("error" if end == "gives up" else "disconnected") in statuses[1:]
     assert statuses[-1] == "connected"
+
+
+WELCOME, ECHO = 33, 121
+"""Bytes of the frames that somebody gets who joins an empty room, and who hears their own "hello"."""
+
+
+@pytest.mark.parametrize("latency", [0.04, 0.4])
+@pytest.mark.parametrize("limit", [WELCOME - 1, WELCOME, ECHO - 1, ECHO, ECHO + 5])
+@pytest.mark.parametrize("then", ["give up", "retry"])
+def test_a_frame_that_is_too_large_closes_the_link_and_nothing_is_read_or_sent_then(
+    limit: int, latency: float, then: Verdict
+) -> None:
+    """The server has 0.5 s to answer the close frame."""
+    transport = WebSocketSettings(
+        max_frame_size=limit,
+        failures={"close 1009": then},
+        heartbeat=HeartbeatConfig(interval=0.9, timeout=0.9),
+    )
+    model, wire = both(
+        Scenario(
+            duration=9.0,
+            people=PeopleConfig(script=says(2.1007, 2.2007, 2.3007, 3.1007)),
+            transport=transport,
+            network=NetworkConfig(latency=latency),
+        )
+    )
+    assert_same(model, wire)
+    assert ("closed 1009" in str(model.trace)) == (limit < ECHO)
+
+
+def test_a_limit_of_frames_is_its_own_transports() -> None:
+    fallback = FallbackSettings(
+        transports=(WebSocketSettings(max_frame_size=70), LongPollingSettings(), ShortPollingSettings())
+    )
+    assert_same(*both(Scenario(duration=9.0, people=PeopleConfig(script=says(2.1007)), transport=fallback)))
+
+
+@pytest.mark.parametrize("text", ["x" * 9, "ä" * 5, "\N{SPARKLES}" * 3, "x" * 60, "x" * 61])
+def test_a_limit_of_frames_counts_bytes_not_characters(text: str) -> None:
+    script = (ScriptEntry(at=2.1007, person="ada", text=text),)
+    for limit in range(120, 135) if len(text) < 60 else range(170, 182):
+        transport = WebSocketSettings(max_frame_size=limit)
+        assert_same(*both(Scenario(duration=5.0, people=PeopleConfig(script=script), transport=transport)))
