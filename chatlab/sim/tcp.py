@@ -129,6 +129,7 @@ class TcpConnection:
         self._tls = tls
         self._accepted_at = inf
         self._answered = False  # The client has had the SYN-ACK.
+        self._greeted = False  # The ClientHello waits to be read.
         self._idle = Alarm(environment, self._check_idle)
         self._streaming = False
         self._held = bytearray()
@@ -152,7 +153,7 @@ class TcpConnection:
             self._at(self.down, self.down.send(delay=self.path.connect), self._refuse)
             return
         self._accepted_at = accepted_at
-        self._environment.call_at(accepted_at, door.accept, self)
+        self._environment.call_at(accepted_at, self._accept, door)
         self._at(self.down, self.down.send(delay=self.path.connect), self._take_syn_ack)
         self.adapt()
 
@@ -163,15 +164,23 @@ class TcpConnection:
         self._answered = True
         if self.opened.cancelled():
             self.carry(self.client, Mark.RST)
+        elif self.client.gone:
+            pass  # It was reset meanwhile.
         elif self._tls:  # The ClientHello.
             self._at(self.up, self.up.send(delay=self.path.connect), self._take_greeting)
         else:
             self._open()
 
+    def _accept(self, door: Door) -> None:
+        if self._greeted and self._environment.now < self.up.silent_at:
+            self._take_greeting()  # Before anything that came behind it.
+        door.accept(self)
+
     def _take_greeting(self) -> None:
-        if self._accepted_at > self._environment.now:
-            self._at(self.up, self._accepted_at, self._take_greeting)
-        else:
+        if self.server.gone:
+            return
+        self._greeted = self._accepted_at > self._environment.now
+        if not self._greeted:
             self._at(self.down, self.down.send(delay=self.path.connect), self._open)
 
     def _open(self) -> None:
@@ -194,7 +203,7 @@ class TcpConnection:
         self.opened.cancel()
         self.client.vanish()
         if self._answered:
-            self.carry(self.client, Mark.RST)
+            self.carry(self.client, Mark.FIN)
 
     # Under way
 
@@ -239,7 +248,7 @@ class TcpConnection:
         if self._environment.now >= lane.silent_at:
             return
         for item in items:
-            if end is self.client and item is Mark.RST and not self.opened.done():
+            if end is self.client and isinstance(item, Mark) and not self.opened.done():
                 self._fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
             end.take(item)
 

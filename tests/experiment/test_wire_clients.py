@@ -12,11 +12,13 @@ from chatlab.experiment.transports import (
     FallbackSettings,
     LongPollingSettings,
     ShortPollingSettings,
+    SSESettings,
     WebSocketSettings,
 )
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Verdict
 from chatlab.sim.as_written.settings import AsWritten
-from chatlab.sim.faults import AnyFault, ConnectionReset, HttpError, SlowServer
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import AnyFault, ConnectionReset, HttpError, ServerDown, ServerRestart, SlowServer
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from tests.experiment.test_wire import TRANSPORTS, assert_same, both
@@ -133,3 +135,43 @@ def test_a_limit_of_frames_counts_bytes_not_characters(text: str) -> None:
     for limit in range(120, 135) if len(text) < 60 else range(170, 182):
         transport = WebSocketSettings(max_frame_size=limit)
         assert_same(*both(Scenario(duration=5.0, people=PeopleConfig(script=script), transport=transport)))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(ConnectionReset(at=at) for at in (0.5, 1.1, 1.8, 2.5)),
+        *(ServerDown(at=at, duration=0.3) for at in (1.1, 1.8)),
+        ServerRestart(at=1.8, duration=0.3, people=("ada",)),
+    ],
+)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_connection_that_dies_while_TLS_shakes_hands_draws_no_more_luck(
+    transport: str, fault: AnyFault
+) -> None:
+    assert_same(
+        *both(
+            Scenario(
+                duration=12.0,
+                people=PeopleConfig(script=says(7.1003)),
+                transport=with_settings(TRANSPORTS[transport], reconnect=ReconnectConfig(base_delay=1.0)),
+                network=NetworkConfig(latency=0.7, jitter=0.1, tls=True),
+                faults=(fault,),
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize("timeout", [1.9, 2.4, 2.9])
+def test_somebody_who_gives_up_in_the_accept_queue_is_greeted_all_the_same(timeout: float) -> None:
+    assert_same(
+        *both(
+            Scenario(
+                duration=15.0,
+                people=PeopleConfig(count=2),
+                transport=SSESettings(connect_timeout=timeout),
+                network=NetworkConfig(latency=0.5, jitter=0.1, tls=True),
+                server=ServerConfig(accept_rate=0.4),
+            )
+        )
+    )

@@ -217,9 +217,60 @@ def test_who_gives_up_in_the_TLS_handshake_has_the_server_told_at_once() -> None
                 await world.connect()
         [server] = listening.accepted
         await server.lost
-        assert server.events == [(D, "made"), (4.5 * D, ConnectionResetError)]
+        assert server.events == [(D, "made"), (4.5 * D, "eof"), (4.5 * D, "lost")]
 
     World(tls=True).run(work)
+
+
+@pytest.mark.parametrize(("asleep", "packets"), [(0.5, 3), (1.5, 3), (2.5, 4)])
+def test_who_is_reset_in_the_handshake_of_TLS_shakes_hands_no_more(asleep: float, packets: int) -> None:
+    """Nor uses up luck: it only answers what arrives before the reset does."""
+
+    async def work(world: World) -> None:
+        await world.listen()
+        connecting = asyncio.create_task(world.connect())
+        await asyncio.sleep(asleep * D)
+        world.connection.reset()
+        with pytest.raises(ConnectionResetError):
+            await connecting
+        assert world.now == (asleep + 1) * D
+        await asyncio.sleep(10)
+        assert world.drawn == packets
+
+    World(tls=True).run(work)
+
+
+@pytest.mark.parametrize("asleep", [1.5, 2.5])
+def test_a_server_that_ends_in_the_handshake_of_TLS_is_heard_of_at_once(asleep: float) -> None:
+    async def work(world: World) -> None:
+        listening = await world.listen()
+        connecting = asyncio.create_task(world.connect())
+        await asyncio.sleep(asleep * D)
+        listening.accepted[0].transport.abort()
+        with pytest.raises(ConnectionResetError):
+            await connecting
+        assert world.now == (asleep + 1) * D
+        await asyncio.sleep(10)
+        assert world.drawn == 3
+
+    World(tls=True).run(work)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_server_answers_the_hello_of_somebody_who_left_before_it_was_accepted(stops: bool) -> None:
+    """Unless it has stopped: it reads what came before the end."""
+
+    async def work(world: World) -> None:
+        listening = await world.listen()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(4 * D):
+                await world.connect()
+        if stops:
+            listening.server.close()
+        await asyncio.sleep(10)
+        assert world.drawn == (3 if stops else 4)
+
+    World(tls=True, queue=AcceptQueue(0.5, 3)).run(work)
 
 
 def test_a_slow_door_lets_in_one_after_the_other_and_few_wait() -> None:
