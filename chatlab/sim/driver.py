@@ -66,6 +66,7 @@ class Driver:
 
     __slots__ = (
         "_armed_at",
+        "_closing",
         "_environment",
         "_generation",
         "_gone_at",
@@ -103,6 +104,7 @@ class Driver:
         self.name = name
         self.path = path
         self.links: tuple[Link, ...] = ()
+        self._closing: tuple[Link, ...] = ()
         self.read_at = self.acts_at = LONG_AGO
         self._machine = machine
         self._network = network
@@ -132,9 +134,10 @@ class Driver:
 
     @property
     def connections(self) -> Iterator[Connection]:
-        """All connections, whether in use or kept for later."""
+        """All connections, whether in use, kept for later, or closing."""
         kept = [connection for session in self._sessions.values() for connection in session.connections]
-        return iter([*self.links, *kept])
+        closing = [link for link in self._closing if link.closing]
+        return iter([*self.links, *closing, *kept])
 
     def adapt(self) -> None:
         """Take note that the path has changed."""
@@ -200,7 +203,7 @@ class Driver:
             link.forget()
         for session in self._sessions.values():
             session.close()
-        self.links, self._sessions = (), _NO_SESSIONS
+        self.links, self._closing, self._sessions = (), (), _NO_SESSIONS
 
     # What the network tells
 
@@ -334,6 +337,7 @@ class Driver:
                     closing.close(effect.code, effect.reason)
                 if isinstance(closing, Link):
                     self._gone_at = max(self._gone_at, closing.gone_at)
+                    self._closing = tuple(link for link in (*self._closing, closing) if link.closing)
             elif type(effect) is Ping:
                 self._link(effect.link).ping(effect.id)
             elif type(effect) is Refuse:

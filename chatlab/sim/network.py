@@ -118,6 +118,7 @@ class Link(Connection):
         "_accepted",
         "_asked",
         "_client",
+        "_closed_at",
         "_failing_at",
         "_failure",
         "_host",
@@ -149,6 +150,7 @@ class Link(Connection):
         # What may be followed at once by a frame that is too large doesn't come ahead of its time.
         self._told_at = LONG_AGO if largest == maxsize else inf
         self._largest = largest
+        self._closed_at = LONG_AGO
         self._failing_at = inf
         self._failure: Failure | None = None
         self.query = query
@@ -300,8 +302,15 @@ class Link(Connection):
         self.held = False
         if code == 1006:
             self.let_go()
-        elif self._failure is None:
+            return
+        self._closed_at = self._environment.now + CLOSE_TIMEOUT
+        if self._failure is None:
             self._send_close(reason)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the person's side has sent a close frame, and waits for its answer."""
+        return self._environment.now < self._closed_at
 
     def _send_close(self, reason: str) -> None:
         self.gone_at = self._up(frame_size("xx" + reason, masked=True))
@@ -310,6 +319,7 @@ class Link(Connection):
     def _take_close(self, reason: str) -> None:
         if self.served and not self._up_silent:
             at = self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
+            self._closed_at = min(self._closed_at, at)
             if self._failure is not None:
                 self._tell(at, self._end, self._failure)
             self._take_end()
@@ -407,7 +417,10 @@ class Link(Connection):
         self._end(LOST if self._opened else UNANSWERED if self._standing else RESET)
 
     def _end(self, failure: Failure) -> None:
-        if self.held and not self._down_silent:
+        if self._down_silent:
+            return
+        self._closed_at = LONG_AGO
+        if self.held:
             self.held = False
             if self._failure is not None:
                 failure = self._failure

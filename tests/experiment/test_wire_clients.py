@@ -18,7 +18,15 @@ from chatlab.experiment.transports import (
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Verdict
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, ConnectionReset, HttpError, ServerDown, ServerRestart, SlowServer
+from chatlab.sim.faults import (
+    AnyFault,
+    ConnectionReset,
+    HalfOpen,
+    HttpError,
+    ServerDown,
+    ServerRestart,
+    SlowServer,
+)
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from tests.experiment.test_wire import TRANSPORTS, assert_same, both
@@ -172,6 +180,40 @@ def test_somebody_who_gives_up_in_the_accept_queue_is_greeted_all_the_same(timeo
                 transport=SSESettings(connect_timeout=timeout),
                 network=NetworkConfig(latency=0.5, jitter=0.1, tls=True),
                 server=ServerConfig(accept_rate=0.4),
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize("at", [3.1, 3.4, 3.7])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ConnectionReset(at=0.0),
+        HalfOpen(at=0.0, direction="up"),
+        HalfOpen(at=0.0, direction="down"),
+        ServerDown(at=0.0, duration=0.05, people=("ada",)),
+        ServerRestart(at=0.0, duration=0.05, people=("ada",)),
+        ServerDown(at=0.0, duration=0.05),
+    ],
+)
+@pytest.mark.parametrize("network", [{"latency": 0.2503}, {"latency": 0.4, "tls": True}])
+def test_faults_hit_a_link_whose_close_frame_is_under_way(
+    fault: AnyFault, at: float, network: dict[str, Any]
+) -> None:
+    """Else it is answered, and the answer uses up luck of the path."""
+    script = (
+        ScriptEntry(at=0.1, person="ada", action="connect"),
+        ScriptEntry(at=3.0, person="ada", action="disconnect"),
+        ScriptEntry(at=3.9, person="ada", action="connect"),
+    )
+    assert_same(
+        *both(
+            Scenario(
+                duration=9.0,
+                people=PeopleConfig(script=(*script, *says(6.1))),
+                network=NetworkConfig(jitter=0.1, **network),
+                faults=(fault.replace(at=at),),
             )
         )
     )
