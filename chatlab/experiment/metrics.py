@@ -7,6 +7,7 @@ room, its sender too, to whom it comes back. They are *owed* what was handed ove
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -38,10 +39,23 @@ class Crowd(Struct, frozen=True):
     acks: bool = True
 
 
-def measure(
-    ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[tuple[float, float]]
-) -> dict[str, Value]:
-    """Return the metrics of a run. `faults` are their beginnings and ends, in order.
+class Incident(NamedTuple):
+    """A fault, from its beginning to its end. `hit` are the people whom it hit; None: all.
+
+    Connections that stood at its beginning and heard of nothing until `deaf_until` were lost by it, whatever
+    came later. One that `lingers` leaves them dead, so that later ones are to blame only if they break them.
+    """
+
+    begins_at: float
+    ends_at: float
+    hit: Column | None = None
+    deaf_until: float = -np.inf
+    breaks: bool = True
+    lingers: bool = False
+
+
+def measure(ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[Incident]) -> dict[str, Value]:
+    """Return the metrics of a run. `faults` are in the order of their beginnings.
 
     - sent, acked, dropped, expired, failed: messages that an outbox accepted, and what became of them;
       *pending* are those without a final state, *refused* those that it didn't accept.
@@ -53,8 +67,9 @@ def measure(
       with nothing under way, or was answered a poll that was read after that ack. Without acks a message
       counts as acknowledged when it, or a later one of the same sender, has come back to its sender.
     - latency: from handing over to showing, of owed pairs.
-    - recovery: from a fault's end (0 if earlier) until people are connected again who lost their connection
-      after its beginning, and before the next fault's; *unrecovered* never are.
+    - recovery: from the end of the fault that has cost people their connection until they are connected
+      again (0 if that is earlier); *unrecovered* never are. It is the latest that had begun and hit them.
+      But what comes after their connection fell silent, or within a partition, has not cost it.
     - time_…: seconds in each status, of all people together.
     """
     states = np.bincount(ledger.states, minlength=len(STATES))
@@ -185,20 +200,39 @@ def _starts(sorted_values: Column) -> Column:
     return np.flatnonzero(np.diff(sorted_values)) + 1
 
 
-def _recovery(ledger: Ledger, faults: Sequence[tuple[float, float]]) -> tuple[Column, int]:
+def _recovery(ledger: Ledger, faults: Sequence[Incident]) -> tuple[Column, int]:
     """Return how long each loss of a connection outlasted its fault, and how many were never made good."""
     people, statuses, at = ledger.changes
     if not faults or not len(people):
         return np.empty(0), 0
     connected = statuses == _CONNECTED
     lost = np.flatnonzero(connected[:-1] & np.isin(statuses[1:], _LOST) & (people[1:] == people[:-1])) + 1
-    begins, ends = np.array(faults).T
-    fault = np.searchsorted(begins, at[lost], side="right") - 1
+    fault = _blamed(people[lost], at[lost - 1], at[lost], faults)
     lost, fault = lost[fault >= 0], fault[fault >= 0]
     again = np.append(np.flatnonzero(connected), len(people))
     again = again[np.searchsorted(again, lost)]
     back = (again < len(people)) & (people[np.minimum(again, len(people) - 1)] == people[lost])
+    ends = np.array([fault.ends_at for fault in faults])
     return np.maximum(0.0, at[again[back]] - ends[fault[back]]), int(np.count_nonzero(~back))
+
+
+def _blamed(people: Column, since: Column, lost_at: Column, faults: Sequence[Incident]) -> Column:
+    """Return which fault has cost each of these people the connection that they had `since`; -1: none."""
+    blamed = np.full(len(people), -1)
+    deaf = np.zeros(len(people), dtype=bool)
+    dead = np.zeros(len(people), dtype=bool)
+    for number, fault in enumerate(faults):
+        reached = (fault.begins_at <= lost_at) & ~deaf
+        if fault.hit is not None:
+            reached &= np.isin(people, fault.hit)
+        if not fault.breaks:
+            reached &= ~dead
+        blamed[reached] = number
+        stood = reached & (since <= fault.begins_at)
+        deaf |= stood & (lost_at < fault.deaf_until)
+        dead[reached] = False
+        dead |= stood & fault.lingers
+    return blamed
 
 
 def _times(ledger: Ledger, count: int, duration: float) -> Mapping[str, Value]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from chatlab.experiment.ledger import Ledger
-from chatlab.experiment.metrics import Crowd, Value, latency_histogram, measure, series
+from chatlab.experiment.metrics import Crowd, Incident, Value, latency_histogram, measure, series
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.faults import Fault, HalfOpen
+from chatlab.sim.scene import Scene
 from chatlab.trace import Step
 
 
@@ -20,6 +23,7 @@ def outcome(
     recorded: Sequence[str],
     ledger: Ledger,
     heard_until: Sequence[float],
+    faults: Sequence[Incident],
     traffic: Mapping[str, Value],
     steps: list[Step],
     counts: Mapping[str, list[int]] | None = None,
@@ -32,15 +36,32 @@ def outcome(
     crowd = Crowd(np.arange(people.count) % people.rooms, np.array(heard_until), acks)
     counts = dict(counts or {})
     busiest = {"requests_per_second_max": max(counts["requests"])} if counts else {}
-    windows = sorted((fault.at, fault.end_at) for fault in scenario.faults)
     return Run(
         world,
         scenario,
         list(recorded),
-        {**measure(ledger, crowd, scenario.duration, windows), **traffic, **busiest},
+        {**measure(ledger, crowd, scenario.duration, faults), **traffic, **busiest},
         _of_one_length(series(ledger, scenario.duration) | counts),
         latency_histogram(ledger, crowd),
         steps,
+    )
+
+
+def incidents(faults: Sequence[Fault], scenes: Sequence[Scene]) -> list[Incident]:
+    """Return the faults as the metrics see them, in the order of their beginnings."""
+    return sorted(
+        (
+            Incident(
+                fault.at,
+                fault.end_at,
+                None if fault.general else np.array([victim.person for victim in scene.hit], dtype=np.int64),
+                fault.deaf_until,
+                fault.breaks,
+                isinstance(fault, HalfOpen),
+            )
+            for fault, scene in zip(faults, scenes, strict=True)
+        ),
+        key=attrgetter("begins_at", "ends_at"),
     )
 
 

@@ -24,7 +24,7 @@ from chatlab.experiment.agenda import Agenda
 from chatlab.experiment.ailing import Address, Ailing
 from chatlab.experiment.ledger import Ledger
 from chatlab.experiment.metrics import Value
-from chatlab.experiment.outcome import outcome
+from chatlab.experiment.outcome import incidents, outcome
 from chatlab.experiment.person import Line, Person
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -219,6 +219,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: Lines) -
         scenario.people.names[:sample],
         ledger,
         heard_until,
+        incidents(scenario.faults, happening),
         traffic,
         steps,
         counts,

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.ledger import Ledger
-from chatlab.experiment.outcome import outcome
+from chatlab.experiment.outcome import incidents, outcome
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
@@ -83,8 +83,9 @@ def _run_model(scenario: Scenario, manner: Manner) -> Run:
             "work_max": model.server.work.longest,
         }
         steps, counts = model.steps, model.meter.close()
+        faults = incidents(scenario.faults, model.scenes)
     del model  # A large crowd has gone before its figures are worked out.
-    return outcome("model", scenario, recorded, ledger, heard_until, traffic, steps, counts)
+    return outcome("model", scenario, recorded, ledger, heard_until, faults, traffic, steps, counts)
 
 
 def _model(scenario: Scenario, ledger: Ledger, sample: int) -> Model:

@@ -132,7 +132,7 @@ class Model:
                 self.everybody.append(drivers[-1])
             else:
                 self.everybody.append(company.hire(person))
-        schedule(faults, self.everybody, self.server, luck, self.environment)
+        self.scenes = schedule(faults, self.everybody, self.server, luck, self.environment)
         bring(people, drivers, self.environment, luck)
         if company is not None:
             company.bring(arrival_times(people, luck))
@@ -157,6 +157,7 @@ class Model:
         for person in self.everybody:
             person.close()
         self.everybody.clear()
+        self.scenes.clear()
         self.server.close()
 
 

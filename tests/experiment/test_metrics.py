@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.experiment.ledger import Ledger
-from chatlab.experiment.metrics import LATENCY_EDGES, Crowd, latency_histogram, measure, series
+from chatlab.experiment.metrics import LATENCY_EDGES, Crowd, Incident, latency_histogram, measure, series
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 
 ACKED, SENT, DROPPED = DeliveryState.ACKED, DeliveryState.SENT, DeliveryState.DROPPED
@@ -44,14 +44,16 @@ class Chat:
         self.ledger.delivered(reader, ChatMessage(id=place, client_id=name), at)
 
     def measure(
-        self, faults: Sequence[tuple[float, float]] = (), duration: float = 100.0, *, acks: bool = True
+        self, faults: Sequence[tuple[Any, ...]] = (), duration: float = 100.0, *, acks: bool = True
     ) -> dict[str, Any]:
         crowd = Crowd(self.rooms, np.where(self.quiet, np.inf, -np.inf), acks)
-        return measure(self.ledger, crowd, duration, faults)
+        return measure(self.ledger, crowd, duration, [Incident(*fault) for fault in faults])
 
 
 def test_an_empty_ledger_measures_nothing() -> None:
-    metrics = measure(Ledger(), Crowd(np.zeros(3, dtype=int), np.full(3, -np.inf)), 10.5, [(1.0, 2.0)])
+    metrics = measure(
+        Ledger(), Crowd(np.zeros(3, dtype=int), np.full(3, -np.inf)), 10.5, [Incident(1.0, 2.0)]
+    )
     assert {name for name, value in metrics.items() if value} == {"time_disconnected"}
     assert metrics["time_disconnected"] == 31.5
 
@@ -224,6 +226,47 @@ def test_a_loss_belongs_to_the_latest_fault_that_has_begun(lost_at: float, recov
     for status, at in [(CONNECTED, 1.0), (RECONNECTING, lost_at), (CONNECTED, 50.0)]:
         chat.ledger.changed(0, status, at)
     assert chat.measure([(10.0, 20.0), (40.0, 41.0)])["recovery_p50"] == recovery
+
+
+def _fault(kind: str, at: float, until: float, hit: Sequence[int] | None = None) -> Incident:
+    return Incident(
+        at,
+        until,
+        None if hit is None else np.array(hit),
+        {"half_open": inf, "partition": until}.get(kind, -inf),
+        kind not in ("latency", "http_error"),
+        kind in ("half_open", "half_open_up"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("faults", "recovery"),
+    [
+        # The connection stood from 1 to 40, and again from 50 on.
+        ([("half_open", 20, 20), ("latency", 30, 90)], 30.0),
+        ([("half_open", 20, 20), ("server_down", 30, 33)], 30.0),  # of which nothing is heard
+        ([("half_open", 20, 20), ("half_open", 30, 30)], 30.0),
+        ([("half_open_up", 20, 20), ("latency", 30, 90), ("http_error", 31, 32)], 30.0),
+        ([("half_open_up", 20, 20), ("server_down", 39.9, 44)], 6.0),  # of which it is heard
+        ([("half_open_up", 20, 20), ("server_down", 39.8, 44), ("latency", 39.9, 90)], 0.0),
+        ([("half_open", 0.5, 0.5), ("latency", 30, 45)], 5.0),  # another connection's
+        ([("half_open", 1, 1), ("latency", 30, 45)], 49.0),
+        ([("partition", 30, 45), ("latency", 35, 90)], 5.0),
+        ([("partition", 30, 35), ("latency", 36, 42)], 8.0),  # it was over in time
+        ([("latency", 30, 42), ("half_open", 41, 41)], 8.0),
+        ([("server_down", 39, 43), ("latency", 39.5, 90, [0])], 7.0),  # which hit somebody else
+        ([("server_down", 39, 43), ("latency", 39.5, 47, [0, 1])], 3.0),
+        ([("half_open", 20, 20, [0]), ("latency", 30, 45)], 5.0),
+        ([("half_open", 45, 45)], None),
+    ],
+)
+def test_a_loss_belongs_to_the_fault_that_caused_it(
+    faults: list[tuple[Any, ...]], recovery: float | None
+) -> None:
+    chat = Chat(people=2, connected_at=1.0)
+    chat.ledger.changed(1, RECONNECTING, 40.0)
+    chat.ledger.changed(1, CONNECTED, 50.0)
+    assert chat.measure([_fault(*fault) for fault in faults])["recovery_p50"] == recovery
 
 
 def test_time_in_each_status_adds_up() -> None:

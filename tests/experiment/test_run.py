@@ -227,7 +227,7 @@ def test_what_only_the_server_counted_after_the_end_is_a_row_of_all_series(tmp_p
     ledger.changed(0, ConnectionStatus.CONNECTED, 0.1)
     counts = {"requests": [1, 2, 1], "queue": [0, 1, 0], "work": [0, 0, 0]}  # of a live run that took longer
     short = Scenario(duration=2.0, people=PeopleConfig(count=1))
-    late = outcome("live", short, [], ledger, [-inf], {}, [], counts)
+    late = outcome("live", short, [], ledger, [-inf], [], {}, [], counts)
     table = late.per_second()
     assert table["requests"].tolist() == [1, 2, 1]
     assert table["connected"].tolist() == [1, 1, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,6 +15,7 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
+from chatlab.experiment.worlds import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Verdict
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
@@ -22,6 +23,7 @@ from chatlab.sim.faults import (
     AnyFault,
     ConnectionReset,
     HalfOpen,
+    HighLatency,
     HttpError,
     ServerDown,
     ServerRestart,
@@ -217,3 +219,33 @@ def test_faults_hit_a_link_whose_close_frame_is_under_way(
             )
         )
     )
+
+
+IMPATIENT: dict[str, AnyTransport] = {
+    "websocket": WebSocketSettings(heartbeat=HeartbeatConfig(interval=3.0, timeout=2.0)),
+    "sse": SSESettings(idle_timeout=4.0, reconnect=ReconnectConfig(base_delay=0.5)),
+    "long_polling": LongPollingSettings(timeout=6.0, hold=5.0),
+    "short_polling": ShortPollingSettings(interval=1.0, request_timeout=2.0),
+}
+
+
+@pytest.mark.parametrize("direction", ["both", "down", "up"])
+@pytest.mark.parametrize("transport", IMPATIENT)
+def test_a_recovery_counts_from_the_fault_that_has_broken_the_connection(
+    transport: str, direction: Literal["both", "down", "up"]
+) -> None:
+    """Not from a harmless one that began before anybody noticed."""
+    silent = HalfOpen(at=5.0003, direction=direction)
+    harmless = HighLatency(at=5.2003, duration=12.0, latency=0.001)
+    scenario = Scenario(
+        duration=20.0,
+        people=PeopleConfig(count=2, arrive_over=1.0),
+        transport=IMPATIENT[transport],
+        server=ServerConfig(keep_alive=1.5),
+        faults=(silent, harmless),
+    )
+    model, wire = both(scenario)
+    assert_same(model, wire)
+    alone = run(scenario.replace(faults=(silent,))).metrics["recovery_p50"]
+    assert model.metrics["recovery_p50"] == (alone and pytest.approx(alone, abs=0.05))
+    assert alone or transport in ("sse", "long_polling")  # which may not notice, or take it for an idle end

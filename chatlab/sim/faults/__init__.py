@@ -86,8 +86,8 @@ def schedule(
     server: Site,
     luck: Luck,
     environment: LadderEnvironment,
-) -> None:
-    """Let the faults happen on SimPy when they are due."""
+) -> list[Scene]:
+    """Let the faults happen on SimPy when they are due; return where each happens."""
 
     def go_on(happening: Happening) -> None:
         for person in people:
@@ -100,5 +100,7 @@ def schedule(
         environment.appoint(time)
         environment.call_at(time, go_on, happening)
 
-    for fault, scene in zip(faults, scenes(faults, people, server, luck), strict=True):
+    places = scenes(faults, people, server, luck)
+    for fault, scene in zip(faults, places, strict=True):
         appoint(fault.at, fault.happen(scene))
+    return places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
+from math import inf
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
@@ -33,6 +34,16 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def end_at(self) -> float:
         """When it is over, in seconds since the run began."""
         return self.at
+
+    @property
+    def deaf_until(self) -> float:
+        """Up to when the people whom it hits hear of nothing else; -inf: they hear of all that happens."""
+        return -inf
+
+    @property
+    def breaks(self) -> bool:
+        """Whether connections are lost by it alone, and not by what is given up meanwhile."""
+        return True
 
     @property
     def general(self) -> bool:

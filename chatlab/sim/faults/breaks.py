@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 from chatlab.settings import Duration
@@ -33,6 +34,10 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
     def end_at(self) -> float:
         return self.at + self.duration
 
+    @property
+    def deaf_until(self) -> float:
+        return -inf if self.direction == "up" else inf
+
     def happen(self, scene: Scene) -> Happening:
         directions: tuple[Direction, ...] = ("up", "down") if self.direction == "both" else (self.direction,)
         for victim in scene.hit:
@@ -47,6 +52,10 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
 
 class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
     """The network drops all packets; TCP sends them again, so they arrive after it if nobody has given up."""
+
+    @property
+    def deaf_until(self) -> float:
+        return self.end_at
 
     def happen(self, scene: Scene) -> Happening:
         for victim in scene.hit:

@@ -19,6 +19,10 @@ from chatlab.transports.backoff import Uniform
 class Condition(LastingFault, frozen=True, kw_only=True):
     """Something that is wrong with a path for a time."""
 
+    @property
+    def breaks(self) -> bool:
+        return False
+
     @abstractmethod
     def trouble(self, uniform: Uniform) -> Trouble:
         """Return what is wrong with a path, which has luck of its own."""
