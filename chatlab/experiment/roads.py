@@ -25,6 +25,8 @@ from chatlab.sim.tcp import begins_request
 
 AT_ONCE = 0.005
 """Seconds within which what is sent on a connection is taken for one packet, with one latency."""
+SEGMENT = 1448
+"""Bytes that leave a narrow line together. Source: Ethernet's MTU, without the headers of IP and TCP."""
 STREAM = b"text/event-stream"
 
 
@@ -244,8 +246,10 @@ class RoadConnection(ProxiedConnection):
         if now - self._drawn_at[direction] > AT_ONCE:
             self._drawn_at[direction] = now
             self._delays[direction] = path.delay(path.up if direction == "up" else path.down)
-        due = self._send(direction, self._delays[direction], len(data or b""))
-        self._pieces[direction].put_nowait((due, data))
+        size = SEGMENT if data and path.trouble.bandwidth < inf else READ_SIZE
+        for piece in [data[start : start + size] for start in range(0, len(data), size)] if data else [data]:
+            due = self._send(direction, self._delays[direction], len(piece or b""))
+            self._pieces[direction].put_nowait((due, piece))
 
     async def _hand_over(self, direction: Direction, writer: asyncio.StreamWriter) -> None:
         pieces = self._pieces[direction]

@@ -87,7 +87,7 @@ class WebSocketClient(ClientConnection):
 
     def _flush(self) -> None:
         if frames := self.protocol.data_to_send():
-            self.transport.write(b"".join(frames))
+            self.transport.writelines(frames)
 
     # What comes in
 

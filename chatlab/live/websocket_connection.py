@@ -56,7 +56,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         if self.open:
             if self.overfull:
                 return False
-            self.transport.write(_serialized(*frames))
+            self.transport.writelines(_serialized(*frames))
         return True
 
     def close(self, code: int, reason: str) -> None:
@@ -145,10 +145,10 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
 
 
 @lru_cache(maxsize=4)
-def _serialized(*frames: str | bytes) -> bytes:
-    """Return the bytes of unmasked frames: the same for all of a room's members, so made once."""
+def _serialized(*frames: str | bytes) -> list[bytes]:
+    """Return the bytes of each unmasked frame: the same for all of a room's members, so made once."""
     whole = (
         Frame(Opcode.TEXT, frame.encode()) if isinstance(frame, str) else Frame(Opcode.BINARY, frame)
         for frame in frames
     )
-    return b"".join(frame.serialize(mask=False) for frame in whole)
+    return [frame.serialize(mask=False) for frame in whole]

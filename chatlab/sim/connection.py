@@ -67,6 +67,8 @@ class Connection(ABC):
         "_down_at",
         "_down_delay",
         "_down_sent_at",
+        "_end_comes_at",
+        "_ends_at",
         "_environment",
         "_idle",
         "_traffic",
@@ -90,6 +92,8 @@ class Connection(ABC):
         self._answered = False  # The client has had the SYN-ACK.
         self._forget_packets()
         self._idle: Alarm | None = None
+        self._end_comes_at = inf  # When the server hears that the person's side has gone.
+        self._ends_at = inf  # When the person's side hears that the server has gone.
         self.gone_at = LONG_AGO
         self.path = path
         self.number = 0
@@ -174,8 +178,12 @@ class Connection(ABC):
 
     @property
     def _given_up(self) -> bool:
-        """Whether the server's TCP has waited too long for its bytes, or the other side's acks, to come."""
-        return self._environment.now > min(self.up_silent_at, self.down_silent_at) + GIVE_UP
+        """Whether the server's TCP has waited too long for its bytes, or the other side's acks, to come; or
+        has the other side's end, which came right behind what the server reads now."""
+        now = self._environment.now
+        if now >= self._end_comes_at and now < self.up_silent_at:
+            return True
+        return now > min(self.up_silent_at, self.down_silent_at) + GIVE_UP
 
     def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
         """Let the person's side take something at that time."""
@@ -210,7 +218,8 @@ class Connection(ABC):
             return
         self._answered = True
         if not self.held:  # The system knows nothing of it any more, and resets it.
-            self._environment.call_at(self._up_behind(), self._take_reset)
+            self._end_comes_at = self._up_behind()
+            self._environment.call_at(self._end_comes_at, self._take_reset)
         elif self._traffic.tls:
             self._greet()
         else:
@@ -253,6 +262,7 @@ class Connection(ABC):
         at = self._up_behind()
         self.gone_at = max(at, self._accepted_at)
         if self._answered:  # Else the server has it until its SYN-ACK is answered.
+            self._end_comes_at = self.gone_at
             self._environment.call_at(at, self._take_end)
 
     def _take_end(self) -> None:
@@ -270,7 +280,8 @@ class Connection(ABC):
         """End it from the server's side without a word, as a process that dies does."""
         self.served = False
         unaccepted = self._accepted_at > self._environment.now
-        self._tell(self._down_behind(), self._lose, unaccepted)
+        self._ends_at = self._down_behind()
+        self._tell(self._ends_at, self._lose, unaccepted)
 
     def dismiss(self, code: int, reason: str) -> None:
         """End it from the server's side, as politely as the protocol has it."""
@@ -278,8 +289,9 @@ class Connection(ABC):
 
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""
-        self._tell(self._down_behind(), self._lose, True)
-        self.gone_at = self._up_behind()
+        self._ends_at = self._down_behind()
+        self._tell(self._ends_at, self._lose, True)
+        self.gone_at = self._end_comes_at = self._up_behind()
         self._environment.call_at(self.gone_at, self._take_reset)
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:

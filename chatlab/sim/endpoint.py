@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from enum import Enum
 from typing import Any, Protocol
@@ -174,6 +174,11 @@ class Endpoint(asyncio.Transport):
         if self._unsent_size > self._high and not self._pausing:
             self._pausing = True
             self._tell(lambda protocol: protocol.pause_writing())
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
+        """Write several pieces. On a narrow line each arrives when its own last byte does."""
+        for data in list_of_data:
+            self.write(data)
 
     def _send(self) -> None:
         """Hand over to the system what it has room for."""

@@ -285,7 +285,7 @@ class HttpConnection(Connection):
     def _take_answer(self, exchange: Exchange) -> None:
         if self.listening:
             self.exchange = None
-            if not self.served and self._down_at <= self._environment.now:  # Its end has come with it.
+            if self._ends_at <= self._environment.now:  # Its end has come with it.
                 self.drop()
             self._kept_until = self._environment.now + self.session.keep_alive
             self.session.tidy()
@@ -394,6 +394,8 @@ class Exchange:
 
     def begin(self) -> None:
         """Send the beginning of a stream."""
+        if self._connection.buried:
+            return
         self.begun = True
         self._push(Opened(self.number, STREAM_TYPE), STREAM_HEAD_SIZE)
 

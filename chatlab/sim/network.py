@@ -293,7 +293,7 @@ class Link(Connection):
         self._environment.call_at(at, self._take_ping, number)
 
     def _take_ping(self, number: int) -> None:
-        if self.served and not self._up_silent and not self.path.trouble.mute:
+        if self.served and not (self._up_silent or self._given_up or self.path.trouble.mute):
             at = self._down(frame_size(str(number), masked=False))
             self._tell(at, self._take_pong, number)
 
@@ -317,7 +317,7 @@ class Link(Connection):
         self._environment.call_at(self.gone_at, self._take_close, reason)
 
     def _take_close(self, reason: str) -> None:
-        if self.served and not self._up_silent:
+        if self.served and not (self._up_silent or self._given_up):
             at = self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
             self._closed_at = min(self._closed_at, at)
             if self._failure is not None:
@@ -330,11 +330,14 @@ class Link(Connection):
         """Answer the upgrade request: the person is let in."""
         self._accepted = True
         self.query = _GRANTED
-        self._tell(self._down(UPGRADED_SIZE), self._open)
+        if not self._given_up:
+            self._tell(self._down(UPGRADED_SIZE), self._open)
 
     def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
         """Answer the upgrade request with an HTTP status, in so many bytes."""
         self.served = False
+        if self._given_up:
+            return
         at = self._down(size)
         self._tell(at, self._end, Failure("http", status, reason, retry_after))
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
+from chatlab.experiment.compare import compare
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import (
     AnyTransport,
@@ -25,11 +26,12 @@ from chatlab.sim.faults import (
     HalfOpen,
     HighLatency,
     HttpError,
+    LowBandwidth,
     ServerDown,
     ServerRestart,
     SlowServer,
 )
-from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from tests.experiment.test_wire import TRANSPORTS, assert_same, both
 
@@ -249,3 +251,40 @@ def test_a_recovery_counts_from_the_fault_that_has_broken_the_connection(
     alone = run(scenario.replace(faults=(silent,))).metrics["recovery_p50"]
     assert model.metrics["recovery_p50"] == (alone and pytest.approx(alone, abs=0.05))
     assert alone or transport in ("sse", "long_polling")  # which may not notice, or take it for an idle end
+
+
+@pytest.mark.parametrize("bandwidth", [300.0, 5000.0])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_is_written_at_once_leaves_a_narrow_line_piece_by_piece(
+    transport: str, bandwidth: float
+) -> None:
+    """As what somebody has missed, and what they say at once."""
+    script = (
+        ScriptEntry(at=0.3003, person="bob", action="connect"),
+        ScriptEntry(at=1.1003, person="bob", action="disconnect"),
+        ScriptEntry(at=3.1003, person="bob", action="connect"),
+        *(ScriptEntry(at=9.0003, person="bob", text=text) for text in ("one", "two", "three")),
+    )
+    scenario = Scenario(
+        duration=16.0,
+        people=PeopleConfig(count=2, arrive_over=0.5, script=(*says(1.7003, 2.0003, 2.2003), *script)),
+        transport=TRANSPORTS[transport],
+        faults=(LowBandwidth(at=1.0, duration=15.0, bandwidth=bandwidth, people=("bob",)),),
+    )
+    assert compare(*both(scenario))
+
+
+@pytest.mark.parametrize("at", [2.2003, 2.6003, 3.0003])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_server_answers_nothing_on_a_connection_whose_end_comes_with_the_request(
+    transport: str, at: float
+) -> None:
+    """It comes right behind, where a narrow line holds both up."""
+    scenario = Scenario(
+        duration=12.0,
+        people=PeopleConfig(count=2, arrive_over=1.0, script=says(2.1003, 6.1003)),
+        transport=TRANSPORTS[transport],
+        network=NetworkConfig(latency=LogNormal(median=0.05, p99=0.2), bandwidth=300.0),
+        faults=(ConnectionReset(at=at),),
+    )
+    assert compare(*both(scenario))

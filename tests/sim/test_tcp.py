@@ -358,6 +358,23 @@ def test_requests_are_counted() -> None:
     World().run(work)
 
 
+def test_pieces_that_are_written_at_once_leave_a_narrow_line_one_after_the_other() -> None:
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        trouble = world.suffer(bandwidth=4.0)
+        client.transport.writelines([b"ab", b"cdef"])
+        await asyncio.sleep(4)
+        world.recover(trouble)
+        client.transport.writelines([b"gh", b"ij"])
+        await asyncio.sleep(4)
+        start = 2 * D
+        assert server.news == [
+            (start + 0.5 + D, b"ab"), (start + 1.5 + D, b"cdef"), (start + 4 + D, b"ghij"),
+        ]  # fmt: skip
+
+    World().run(work)
+
+
 def test_a_slow_packet_holds_up_what_follows() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
