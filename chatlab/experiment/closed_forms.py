@@ -46,6 +46,11 @@ def long_poll_cost(rate: float, hold: float, delay: float) -> Cost:
     those that fall between two polls wait for the next one.
 
     Source: renewal-reward; a cycle is the gap g of a round trip, in which nobody asks, and the time held.
+    The transport asks at once (`min_gap` is 0), and there are many senders. A sender who posts over HTTP has
+    one request under way at a time, so two of their messages are never within one gap: the fewer the senders,
+    the more requests, up to 1 a message. At fewer than one message of each sender in ten round trips the law
+    is right within 2 %; two senders with five messages a second each, at 80 ms a round trip, make 8 % more.
+
     Errors: `SettingsError` for a number below 0.
     """
     _check(rate=rate, hold=hold, delay=delay)

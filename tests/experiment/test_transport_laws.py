@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatlab.experiment.closed_forms import long_poll_cost
 from chatlab.experiment.reading import read
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -43,7 +44,7 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from chatlab.transports.machine import Deliver
+from chatlab.transports.machine import Deliver, Fetch
 from tests.sizes import examples
 
 SURE = ReconnectConfig(jitter="full", max_attempts=None, max_delay=4.0)
@@ -285,6 +286,29 @@ def test_long_polling_waits_half_a_round_trip_or_for_the_next_poll(
     assert latency.max() <= 3 * D + 1e-9
     assert abs(latency.mean() - mean) < 4 * standard_error(latency)
     assert reader.requests / reader.messages == pytest.approx(requests, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("senders", "rate", "more"),
+    [(1, 1.0, 0.02), (10, 10.0, 0.02), (2, 10.0, 0.09), (1, 10.0, 0.25)],
+)
+def test_long_polling_costs_more_requests_the_fewer_people_send(
+    senders: int, rate: float, more: float
+) -> None:
+    """By at most so much than the law says, which is for many; and never more than one for a message."""
+    polls = messages = 0
+    scenario = Scenario(
+        duration=800.0 / rate,
+        people=PeopleConfig(count=senders, send_rate=rate / senders),
+        transport=LongPollingSettings(min_gap=0.0),
+    )
+    for step in run(scenario, sample=1).trace:
+        for effect in step.effects:
+            polls += isinstance(effect, Fetch) and effect.purpose == "poll"
+            messages += isinstance(effect, Deliver) and effect.event.message is not None
+    law = long_poll_cost(rate, 25.0, 0.04).requests
+    assert law * 0.98 < polls / messages < law * (1 + more) + 0.01
+    assert polls / messages < 1.01
 
 
 @pytest.mark.parametrize("transport", [WebSocketSettings(), SSESettings()], ids=["websocket", "sse"])
