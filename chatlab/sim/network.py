@@ -295,7 +295,10 @@ class Link(Connection):
     def _take_ping(self, number: int) -> None:
         if self.served and not (self._up_silent or self._given_up or self.path.trouble.mute):
             at = self._down(frame_size(str(number), masked=False))
-            self._tell(at, self._take_pong, number)
+            if self.held:
+                self._tell(at, self._take_pong, number)
+            else:
+                self._environment.call_at(at, self._bounce)
 
     def close(self, code: int, reason: str) -> None:
         """End the link from the person's side, who hears no more of it; 1006: without a close frame."""
@@ -351,13 +354,21 @@ class Link(Connection):
             self._door.leave(self)
             return
         at = self._down(size)
-        if size > self._largest:
+        if not self.held:
+            self._environment.call_at(at, self._bounce)
+        elif size > self._largest:
             self._refuse_frame(size, at)
         elif not (self._told_at < now and at < self.down_silent_at and client.undisturbed(at)):
             self._told_at = max(self._told_at, at)
             self._environment.call_at(at, self._take_reply, frame)
         elif not client.hear(self.link, frame, at):
             self._environment.as_if(at, self._take_reply, frame)
+
+    def _bounce(self) -> None:
+        """Answer what comes for a side that is gone: by a reset, before which the server reads no more."""
+        if self._end_comes_at == inf and not (self.closing or self._down_silent):
+            self._end_comes_at = self._up_behind()
+            self._environment.call_at(self._end_comes_at, self._take_reset)
 
     def _take_reply(self, frame: str | bytes) -> None:
         if self.held and self._environment.now < self.down_silent_at:

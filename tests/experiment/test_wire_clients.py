@@ -288,3 +288,18 @@ def test_a_server_answers_nothing_on_a_connection_whose_end_comes_with_the_reque
         faults=(ConnectionReset(at=at),),
     )
     assert compare(*both(scenario))
+
+
+@pytest.mark.parametrize("seed", range(20336, 20340))
+def test_what_comes_for_a_client_that_has_gone_resets_the_connection(seed: int) -> None:
+    """A slow packet holds the close frame up for so long that the server reads it no more."""
+    scenario = Scenario(
+        duration=12.0,
+        seed=seed,
+        people=PeopleConfig(count=3, send_rate=1.0),
+        transport=WebSocketSettings(
+            reconnect=ReconnectConfig(max_delay=0.5), heartbeat=HeartbeatConfig(interval=0.31)
+        ),
+        network=NetworkConfig(latency=LogNormal(median=0.05, p99=0.5)),
+    )
+    assert compare(*both(scenario))
