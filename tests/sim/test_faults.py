@@ -23,6 +23,7 @@ from chatlab.sim.faults import (
     Partition,
     ServerDown,
     ServerRestart,
+    SlowServer,
 )
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -180,6 +181,22 @@ def test_a_share_of_the_people_is_hit_by_luck() -> None:
     assert abs(hit - 600) < 4 * np.sqrt(2_000 * 0.3 * 0.7)
     again = happen(HalfOpen(at=5.0), ConnectionReset(at=10.0, share=0.3), count=100, duration=12.0)
     assert again.metrics["attempts"] == 100
+
+
+def test_a_share_of_some_people_is_a_share_of_them() -> None:
+    some = tuple(f"person-{number}" for number in range(1, 11))
+    result = happen(ConnectionReset(at=10.0, share=0.5, people=some), count=30)
+    hit = {person for person in result.people if ends(result, person)}
+    assert hit < set(some)
+    assert len(hit) in range(2, 9)
+
+
+def test_a_slow_servers_requests_take_its_own_time_and_that_of_the_fault() -> None:
+    script = (ScriptEntry(at=10.0, person="ada", text="hi"),)
+    slow = SlowServer(at=5.0, duration=20.0, service_time=0.5)
+    result = happen(slow, count=1, script=script, server=ServerConfig(service_time=0.25))
+    [shown] = [step.at for step in result.steps("ada") if any(isinstance(e, Deliver) for e in step.effects)]
+    assert shown == 10.0 + D + 0.75 + D
 
 
 @pytest.mark.parametrize(("keep", "resyncs"), [(True, 0), (False, 2)])

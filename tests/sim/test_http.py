@@ -156,6 +156,15 @@ def test_a_full_backlog_refuses_and_a_slow_door_delays() -> None:
     assert answered[0] == D + 2.0 + D
 
 
+@pytest.mark.parametrize(("rate", "failure"), [(0.5, RESET), (None, CUT_SHORT)])
+def test_a_server_that_dies_resets_what_it_has_not_accepted(rate: float | None, failure: Failure) -> None:
+    world = World(accept_rate=rate)
+    world.fetch(POLL)
+    world.environment.run(until=2.5 * D)
+    world.server.stop()
+    assert world.run(5.0) == [(3.5 * D, Closed(1, failure))]
+
+
 def test_an_abandoned_request_takes_its_connection_along_and_may_still_arrive() -> None:
     world = World().token()
     world.fetch(post(), "post").close(1006, "no answer")

@@ -14,7 +14,7 @@ from chatlab.sim.connection import GIVE_UP, Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Link, Network
-from chatlab.sim.path import Path, Paths
+from chatlab.sim.path import Path, Paths, Trouble
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
@@ -170,6 +170,19 @@ def test_a_ping_frame_is_answered_by_the_server_itself() -> None:
     assert pair.person.seen == [(4 + 2 * D, Pong(1, 7))]
     assert pair.server.seen == []
     assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (2 + 4 + 1, 2 + 1)
+
+
+def test_a_mute_server_answers_no_ping_frame() -> None:
+    pair = Pair()
+    link = pair.opened()
+    mute = Trouble(mute=True)
+    pair.path.suffer(mute)
+    link.ping(1)
+    pair.run(5)
+    pair.path.recover(mute)
+    link.ping(2)
+    pair.run(10)
+    assert pair.person.seen == [(5 + 2 * D, Pong(1, 2))]
 
 
 @pytest.mark.slow

@@ -32,6 +32,25 @@ def test_troubles_add_up_and_go_again_in_any_order() -> None:
     assert there.trouble is NO_TROUBLE
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_troubles_the_worse_one_counts_whichever_came_first(order: int) -> None:
+    there = path()
+    worse = Trouble(bandwidth=50.0, idle_timeout=9.0, buffer=10.0, work=1.0)
+    for trouble in [worse, Trouble(bandwidth=100.0, idle_timeout=20.0, buffer=5.0, work=0.5)][::order]:
+        there.suffer(trouble)
+    both = there.trouble
+    assert (both.bandwidth, both.idle_timeout, both.buffer, both.work) == (50.0, 9.0, 10.0, 1.5)
+
+
+@pytest.mark.parametrize(("cut_until", "sent_at"), [(2.0, 3.0), (60.0, 63.0), (120.0, 123.0), (400.0, 423.0)])
+def test_what_is_cut_off_is_sent_again_after_twice_the_time_but_a_minute_at_most(
+    cut_until: float, sent_at: float
+) -> None:
+    there = path()
+    there.cut_until = cut_until
+    assert there.arrival(0.0, 0.25, -inf) == sent_at + 0.25
+
+
 def test_two_equal_troubles_are_two() -> None:
     there = path()
     one, other = Trouble(mute=True), Trouble(mute=True)

@@ -561,6 +561,20 @@ def test_who_does_not_read_learns_of_a_reset_when_he_writes() -> None:
     World().run(work)
 
 
+def test_a_silence_that_begins_later_ends_none_that_began_before() -> None:
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        world.connection.silence(1.0, ["up"])
+        world.connection.silence(5.0, ["up", "down"])
+        await asyncio.sleep(2)
+        client.transport.write(b"up")
+        server.transport.write(b"down")
+        await asyncio.sleep(1)
+        assert (server.news, [what for _, what in client.news]) == ([], [b"down"])
+
+    World().run(work)
+
+
 def test_a_silent_connection_carries_nothing_until_its_system_gives_up() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
