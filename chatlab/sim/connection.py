@@ -92,7 +92,7 @@ class Connection(ABC):
         self._answered = False  # The client has had the SYN-ACK.
         self._forget_packets()
         self._idle: Alarm | None = None
-        self._end_comes_at = inf  # When the server hears that the person's side has gone.
+        self._end_comes_at = inf  # When the server is reset.
         self._ends_at = inf  # When the person's side hears that the server has gone.
         self.gone_at = LONG_AGO
         self.path = path
@@ -179,7 +179,7 @@ class Connection(ABC):
     @property
     def _given_up(self) -> bool:
         """Whether the server's TCP has waited too long for its bytes, or the other side's acks, to come; or
-        has the other side's end, which came right behind what the server reads now."""
+        the reset is there, right behind what the server reads now."""
         now = self._environment.now
         if now >= self._end_comes_at and now < self.up_silent_at:
             return True
@@ -262,7 +262,6 @@ class Connection(ABC):
         at = self._up_behind()
         self.gone_at = max(at, self._accepted_at)
         if self._answered:  # Else the server has it until its SYN-ACK is answered.
-            self._end_comes_at = self.gone_at
             self._environment.call_at(at, self._take_end)
 
     def _take_end(self) -> None:

@@ -174,15 +174,18 @@ def test_a_connection_that_dies_while_TLS_shakes_hands_draws_no_more_luck(
     )
 
 
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("timeout", [1.9, 2.4, 2.9])
-def test_somebody_who_gives_up_in_the_accept_queue_is_greeted_all_the_same(timeout: float) -> None:
+def test_somebody_who_gives_up_in_the_accept_queue_is_answered_all_the_same(
+    timeout: float, tls: bool
+) -> None:
     assert_same(
         *both(
             Scenario(
                 duration=15.0,
                 people=PeopleConfig(count=2),
                 transport=SSESettings(connect_timeout=timeout),
-                network=NetworkConfig(latency=0.5, jitter=0.1, tls=True),
+                network=NetworkConfig(latency=0.5, jitter=0.1, tls=tls),
                 server=ServerConfig(accept_rate=0.4),
             )
         )
@@ -276,7 +279,7 @@ def test_what_is_written_at_once_leaves_a_narrow_line_piece_by_piece(
 
 @pytest.mark.parametrize("at", [2.2003, 2.6003, 3.0003])
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_server_answers_nothing_on_a_connection_whose_end_comes_with_the_request(
+def test_a_server_answers_nothing_on_a_connection_whose_reset_comes_with_the_request(
     transport: str, at: float
 ) -> None:
     """It comes right behind, where a narrow line holds both up."""
