@@ -34,7 +34,7 @@ from chatlab.sim.people import Names, PeopleConfig, arrival_times, bring
 from chatlab.sim.recorder import Recorder
 from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
-from chatlab.sim.sizes import framed_size
+from chatlab.sim.sizes import framed_size, upgrade_size
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.crowd import CrowdWebSocketMachine
@@ -94,7 +94,13 @@ class Model:
         self.server = Server(self.environment, server, luck)
         transports = config.transports if isinstance(config, FallbackConfig) else (config,)
         largest = [_largest_frame(transport) for transport in transports]
-        self.network = Network(self.environment, self.server, tls=network.tls, largest=largest)
+        upgrades = [
+            upgrade_size(transport.protocols if isinstance(transport, WebSocketConfig) else ())
+            for transport in transports
+        ]
+        self.network = Network(
+            self.environment, self.server, tls=network.tls, largest=largest, upgrades=upgrades
+        )
         self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
         self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []

@@ -82,9 +82,9 @@ class Host(Door, Protocol):
 
 class Network(Traffic):
     """All links to one server. `largest` is how many bytes a frame for a client has at most, for each of its
-    transports."""
+    transports, and `upgrades` how many an opening request has without its query."""
 
-    __slots__ = ("host", "largest")
+    __slots__ = ("host", "largest", "upgrades")
 
     def __init__(
         self,
@@ -93,16 +93,18 @@ class Network(Traffic):
         *,
         tls: bool = False,
         largest: Sequence[int] = (maxsize,),
+        upgrades: Sequence[int] = (UPGRADE_SIZE,),
     ) -> None:
         super().__init__(environment, tls=tls)
         self.host = host
         self.largest = largest
+        self.upgrades = upgrades
 
     def open(
         self, path: Path, client: Client, number: int, query: dict[str, str], transport: int = 0
     ) -> Link:
         """Begin to open a WebSocket, which is the client's link of that number."""
-        link = Link(self, path, client, number, query, self.largest[transport])
+        link = Link(self, path, client, number, query, self.largest[transport], self.upgrades[transport])
         link.knock()
         return link
 
@@ -126,6 +128,7 @@ class Link(Connection):
         "_opened",
         "_standing",
         "_told_at",
+        "_upgrade_size",
         "link",
         "query",
     )
@@ -138,11 +141,13 @@ class Link(Connection):
         number: int,
         query: dict[str, str],
         largest: int = maxsize,
+        upgrade_size: int = UPGRADE_SIZE,
     ) -> None:
         super().__init__(network, network.host, path)
         self._host = network.host
         self._client = client
         self.link = number
+        self._upgrade_size = upgrade_size
         self._accepted = False
         self._asked = False
         self._opened = False
@@ -264,7 +269,7 @@ class Link(Connection):
         self._standing = True
         if self.held and not self._down_silent:
             self._traffic.requests += 1
-            at = self._up(UPGRADE_SIZE + query_size(self.query))
+            at = self._up(self._upgrade_size + query_size(self.query))
             self._environment.call_at(max(at, self._accepted_at), self._take_request)
 
     def _take_request(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -60,6 +60,11 @@ def framed_size(size: int) -> int:
 def payload_size(size: int) -> int:
     """Return the bytes of payload in an unmasked frame of `size` bytes."""
     return size - (2 if size < 126 + 2 else 4 if size < 65536 + 4 else 10)
+
+
+def upgrade_size(protocols: Sequence[str] = ()) -> int:
+    """Return the bytes of a WebSocket's opening request without its query."""
+    return UPGRADE_SIZE + (len(f"Sec-WebSocket-Protocol: {', '.join(protocols)}\r\n") if protocols else 0)
 
 
 def query_size(query: Mapping[str, str]) -> int:

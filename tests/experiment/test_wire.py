@@ -197,6 +197,22 @@ def test_the_models_bytes_are_those_on_the_wire(transport: str, rate: float) -> 
         assert model.metrics[name] == wire.metrics[name]
 
 
+@pytest.mark.parametrize(("bandwidth", "sample"), [(300.0, 2), (None, 0)])
+def test_protocols_cost_their_bytes_and_take_their_time(bandwidth: float | None, sample: int) -> None:
+    """Silent clients, of whom none is recorded, have an account of their own."""
+    inner = (WebSocketSettings(protocols=("chat.v1", "chat.v2")), WebSocketSettings(protocols=("a",)))
+    for transport in (inner[0], FallbackSettings(transports=inner)):
+        scenario = Scenario(
+            duration=5.0,
+            people=PeopleConfig(count=2),
+            transport=transport,
+            network=NetworkConfig(bandwidth=bandwidth),
+        )
+        model, wire = run(scenario, sample=sample), run(scenario, "wire")
+        assert compare(model, wire)
+        assert model.metrics["bytes_up"] == wire.metrics["bytes_up"]
+
+
 # Time
 
 

@@ -17,7 +17,7 @@ from chatlab.sim.path import Path, Paths
 from chatlab.sim.recorder import Recorder
 from chatlab.sim.rest import Rest
 from chatlab.sim.server import Server
-from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size, query_size
+from chatlab.sim.sizes import UPGRADED_SIZE, frame_size, query_size, upgrade_size
 from chatlab.transports.crowd import CrowdWebSocketMachine
 from chatlab.transports.failures import REFUSED
 
@@ -88,7 +88,8 @@ class Stage:
         hub = self.server.hub
         greeting = self._greetings.get((hub.epoch, cursor))
         if greeting is None:
-            asked = UPGRADE_SIZE + query_size(self.anybody.query(cursor) | {"room": "", "sender": ""})
+            query = self.anybody.query(cursor) | {"room": "", "sender": ""}
+            asked = upgrade_size(self.config.protocols) + query_size(query)
             replay = hub.read("", cursor, self.config.history)  # Nobody has said anything in any room.
             frame = encode_frame(Welcome(cursor=replay.start, resync=replay.gap))
             answered = UPGRADED_SIZE + frame_size(frame, masked=False)
