@@ -121,7 +121,7 @@ async def _lines() -> AsyncGenerator[str, None]:
         while more and room.acquire():
             try:
                 data = os.read(sys.stdin.fileno(), READ_SIZE)
-            except OSError:  # Such as a folder, or a terminal that is gone.
+            except (OSError, ValueError):  # Such as a folder, a terminal that is gone, or a closed file.
                 data = b""
             more = bool(data)
             with suppress(RuntimeError):  # The loop has closed meanwhile.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from websockets.sync.server import ServerConnection, serve
 from chatlab.cli import app
 from chatlab.hub import HubConfig
 from chatlab.live.server import EmbeddedServer
+from chatlab.terminal import plain
 from chatlab.terminal.plain import LONGEST_LINE
 from tests.terminal.programs import PATIENCE, PROGRAM, Piped, Terminal, command
 
@@ -104,6 +107,16 @@ def test_a_file_can_be_the_input_and_rooms_are_apart(server: EmbeddedServer, tmp
         )  # fmt: skip
     assert said(done.stdout) == [f"ada: line {n}" for n in range(LINES)]
     assert said(run(server.url, "--name", "bob", given="alone").stdout) == ["bob: alone"]
+
+
+async def test_an_input_that_is_closed_meanwhile_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "closed").open("w") as closed:
+        pass
+    monkeypatch.setattr(sys, "stdin", closed)
+    async with asyncio.timeout(PATIENCE):
+        assert [line async for line in plain._lines()] == []
 
 
 def test_a_line_that_is_no_message_is_told_and_counts(server: EmbeddedServer) -> None:
