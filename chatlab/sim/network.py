@@ -73,6 +73,9 @@ class Client(Protocol):
 class Host(Door, Protocol):
     """The server's end of all links."""
 
+    def await_close(self, link: Link) -> None:
+        """Hear that a close frame was sent to a link."""
+
     def upgrade(self, link: Link) -> None:
         """Take the upgrade request of an accepted connection."""
 
@@ -129,6 +132,7 @@ class Link(Connection):
         "_standing",
         "_told_at",
         "_upgrade_size",
+        "closes_at",
         "link",
         "query",
     )
@@ -158,6 +162,8 @@ class Link(Connection):
         self._closed_at = LONG_AGO
         self._failing_at = inf
         self._failure: Failure | None = None
+        self.closes_at = LONG_AGO
+        """When the server's end is gone after its close frame: once it is answered, or waited for no more."""
         self.query = query
 
     @property
@@ -418,6 +424,8 @@ class Link(Connection):
         if self._client.resting:
             self._client.wake()
         self.served = False
+        self.closes_at = self._environment.now + CLOSE_TIMEOUT
+        self._host.await_close(self)
         at = self._down(frame_size("xx" + reason, masked=False))
         self._tell(at, self._end, Failure("close", code, reason))
 
@@ -444,5 +452,7 @@ class Link(Connection):
             if self._failure is not None:
                 failure = self._failure
             elif failure.kind == "close" and failure.code != 1006:  # A close frame is echoed.
-                self._up(frame_size("xx" + failure.reason, masked=True))
+                at = self._up(frame_size("xx" + failure.reason, masked=True))
+                if at < self.up_silent_at:
+                    self.closes_at = min(self.closes_at, at)
             self._client.lose(Closed(self.link, failure))

@@ -62,6 +62,7 @@ class Server:
         self.guests: Guests | None = None
         self._uniform = (luck or Luck(0)).uniform(0, "service")
         self._connections: dict[int, Connection] = {}
+        self._closing: list[Link] = []
         self._knocks = 0
         self._outages = 0
         self._epoch = 0
@@ -154,9 +155,14 @@ class Server:
 
     @property
     def _full(self) -> bool:
-        """Whether there are more connections than the limit; those in the accept queue don't count yet."""
+        """Whether there are more connections than the limit: those in the accept queue don't count yet, and
+        those whose close frame isn't answered still do."""
         most = self.config.max_connections
-        if most is None or (beyond := len(self._connections) - most) <= 0:
+        if most is None:
+            return False
+        self._closing = [link for link in self._closing if link.closes_at > self.environment.now]
+        beyond = len(self._connections) + len(self._closing) - most
+        if beyond <= 0:
             return False
         latest = islice(reversed(self._connections.values()), beyond)
         return sum(1 for _ in takewhile(_waits, latest)) < beyond
@@ -168,6 +174,11 @@ class Server:
     def ring(self, connection: HttpConnection) -> None:
         """Its alarm, which was set for the request under way, rings."""
         self._service.ring(connection)
+
+    def await_close(self, link: Link) -> None:
+        """Count a link to which a close frame was sent, for as long as it lasts."""
+        if self.config.max_connections is not None:
+            self._closing.append(link)
 
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Take a member's frame."""
@@ -234,6 +245,7 @@ class Server:
         self._outages += 1
         self.queue.clear()
         self.work.clear()
+        self._closing.clear()
         # Connections in the accept queue are closed first, with the listener.
         for connection in sorted(self._connections.values(), key=attrgetter("accepted")):
             self._end(connection, code, reason)

@@ -22,6 +22,7 @@ from chatlab.sim.faults import (
     Buffering,
     ConnectionReset,
     Flapping,
+    HalfOpen,
     HttpError,
     Partition,
     ServerDown,
@@ -29,6 +30,7 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.transports.machine import Closed
 
 pytestmark = pytest.mark.slow
 
@@ -178,6 +180,33 @@ def test_a_connection_that_nobody_uses_counts_until_the_server_closes_it() -> No
     )
     assert_agree(scenario)
     assert "503" in str(run(scenario).steps("bob"))
+
+
+@pytest.mark.parametrize("latency", [0.04, 0.21, 0.33])
+def test_a_link_counts_until_its_close_frame_is_answered(latency: float) -> None:
+    """Whoever comes meanwhile is refused; half a second later the server waits no longer."""
+    sending = PeopleConfig(count=4, send_rate=3.0)
+    server = ServerConfig(max_connections=1, rate=1.0, burst=1)
+    network = NetworkConfig(latency=latency)
+    assert_agree(Scenario(duration=20.0, people=sending, server=server, network=network))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_link_whose_close_frame_is_not_answered_counts_for_half_a_second(lost: bool) -> None:
+    """Person-1 is refused at first, and comes back 0.28 s after person-2's link was closed."""
+    some = ("person-2",)
+    faults = (
+        HalfOpen(at=1.5, duration=0.7, direction="up", people=some if lost else ("person-1",)),
+        ServerRestart(at=2.0, duration=0.05, people=some),
+    )
+    scenario = played(
+        "websocket", *faults, people=PeopleConfig(count=2), server=ServerConfig(max_connections=1)
+    )
+    assert_agree(scenario, steps=2)
+    refused = [
+        step.event.failure.code for step in run(scenario).steps("person-1") if isinstance(step.event, Closed)
+    ]
+    assert refused[:2] == [503, 503] if lost else [503]
 
 
 @pytest.mark.parametrize("down", [0.31, 0.83])
