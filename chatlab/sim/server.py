@@ -291,8 +291,9 @@ class Server:
     def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
         """End one connection, as `stop` does all."""
         dropped = self._connections.get(connection.number)
-        if dropped is not None:
-            self.carry_out(self._end(dropped, code, reason))
+        if dropped is not None and (news := self._end(dropped, code, reason)):
+            # Whoever is dropped at the same instant doesn't hear of it.
+            self.environment.call_later(0, self.carry_out, news)
 
 
 def _waits(connection: Connection) -> bool:

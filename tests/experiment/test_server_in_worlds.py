@@ -338,3 +338,13 @@ def test_a_proxy_passes_on_what_it_holds_back_once_it_is_as_much_as_it_keeps(bey
     assert size == run(calm, "wire").metrics["bytes_down"]
     scenario = played("sse", Buffering(at=0.0, duration=5.0, size=int(size) + beyond), duration=4.0)
     assert_agree(scenario, steps=1)
+
+
+@pytest.mark.parametrize(
+    "fault", [ServerDown(at=2.3, duration=1.0, people=SOME), ServerRestart(at=2.3, duration=1.0, people=SOME)]
+)
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+def test_those_who_are_dropped_at_one_instant_do_not_hear_of_each_other(
+    transport: str, fault: AnyFault
+) -> None:
+    assert_agree(played(transport, fault, people=says((1.1, "hello")), server=ServerConfig(presence=True)))
