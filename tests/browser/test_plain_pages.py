@@ -196,7 +196,7 @@ SNIPPETS = {
         ws.onopen = () => {
           attempt = 0;
           pongReceived = true;
-          startHeartbeat(ws, 1000, 500);
+          startHeartbeat(ws, 10_000, 9_000);
           queue.flush(ws);
         };
         ws.onmessage = e => {

@@ -167,7 +167,7 @@ singles: Strategy[Any] = st.one_of(
         **HTTP,
         timeout=seconds(0.2, 8.0),
         hold=seconds(0.2, 8.0),
-        error_delay=WAIT,
+        error_delay=seconds(0.04, 6.0),  # A thousand polls a second would take minutes.
         min_gap=st.just(0.0) | WAIT,
     ),
     some(ShortPollingSettings, **HTTP, interval=seconds(0.1, 6.0), spread=SHORT),
