@@ -83,6 +83,8 @@ RANDOM = st.sampled_from([(0.05, 0.3), (0.05, 0.5), (0.3, 2.0)]).map(
 BANDWIDTH = st.sampled_from([100.0, 300.0, 1000.0, 3000.0, 20_000.0])
 SHORT = st.sampled_from([0.0001, 0.001, 0.04, 0.05]) | seconds(0.01, 1.0)
 WAIT = SHORT | seconds(0.2, 6.0)
+PAUSE = seconds(0.04, 6.0)
+"""Of what is tried again and again, which takes minutes if it is done a thousand times a second."""
 
 networks = some(
     NetworkConfig, latency=ONE_WAY | RANDOM, jitter=SPREAD, bandwidth=BANDWIDTH, tls=st.just(True)
@@ -142,10 +144,10 @@ ANY: dict[str, Strategy[Any]] = {
     ),
     "reconnect": reconnects,
     "outbox": outboxes,
-    "connect_timeout": WAIT,
+    "connect_timeout": PAUSE,
     "drain_timeout": st.just(0.0) | WAIT,
 }
-HTTP = {**ANY, "request_timeout": WAIT}
+HTTP = {**ANY, "request_timeout": PAUSE}
 singles: Strategy[Any] = st.one_of(
     some(
         WebSocketSettings,
@@ -167,7 +169,7 @@ singles: Strategy[Any] = st.one_of(
         **HTTP,
         timeout=seconds(0.2, 8.0),
         hold=seconds(0.2, 8.0),
-        error_delay=seconds(0.04, 6.0),  # A thousand polls a second would take minutes.
+        error_delay=PAUSE,
         min_gap=st.just(0.0) | WAIT,
     ),
     some(ShortPollingSettings, **HTTP, interval=seconds(0.1, 6.0), spread=SHORT),
