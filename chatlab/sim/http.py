@@ -247,7 +247,7 @@ class HttpConnection(Connection):
         self._environment.call_at(self._down(size), exchange.take, event)
 
     def finish(self) -> bool:
-        """Have it end with what it is used for at present; False: with nothing."""
+        """Close it after the request under way; return whether there is one."""
         self.leaving = self.serving is not None
         return self.leaving
 

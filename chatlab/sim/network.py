@@ -389,7 +389,7 @@ class Link(Connection):
             )
 
     def _refuse_frame(self, size: int, at: float) -> None:
-        """Let a frame arrive that is too large for the client, or comes behind such a one."""
+        """Fail the link when a frame that is too large for the client arrives; drop what comes behind it."""
         if self._failing_at == inf:
             self._failing_at = at
             size, limit = payload_size(size), payload_size(self._largest)

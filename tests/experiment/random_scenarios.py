@@ -341,7 +341,7 @@ def cut_down(scenario: Scenario, kind: str) -> Scenario:
 
 
 def count(number: int, first: int) -> dict[str, list[Scenario]]:
-    """Return those of so many random scenarios that differ, by kind."""
+    """Return the scenarios that differ, of `number` random ones, by kind of difference."""
     found: dict[str, list[Scenario]] = defaultdict(list)
 
     @seed(first)
@@ -362,7 +362,7 @@ def count(number: int, first: int) -> dict[str, list[Scenario]]:
 
 
 def report(number: int, first: int) -> Iterator[str]:
-    """Yield what differs in so many random scenarios, kind by kind, and the count."""
+    """Yield a small scenario of each kind of difference in `number` random ones, then the count."""
     found = count(number, first)
     for kind, differing in sorted(found.items(), key=lambda item: -len(item[1])):
         smallest = min(differing, key=lambda scenario: len(scenario.to_toml()))

@@ -1,4 +1,4 @@
-"""What the server does, in the model and on the wire: whom it turns away, when it begins, and how it ends."""
+"""The server in the model and on the wire: refusals, the beginning of work, and its end."""
 
 from __future__ import annotations
 

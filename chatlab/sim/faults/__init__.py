@@ -87,7 +87,7 @@ def schedule(
     luck: Luck,
     environment: LadderEnvironment,
 ) -> list[Scene]:
-    """Let the faults happen on SimPy when they are due; return where each happens."""
+    """Schedule the faults on SimPy; return the scene of each."""
 
     def go_on(happening: Happening) -> None:
         for person in people:
