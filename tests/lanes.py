@@ -72,7 +72,8 @@ LINT = Lane(
     ),
 )
 UNIT = ("tests", "--ignore=tests/browser", *UNUSED)
-BROWSER = ("tests/browser", "-p", "no:nbmake", "-p", "no:anyio")
+BROWSER = ("tests/browser", "-p", "no:nbmake", "-p", "no:anyio", "--reruns=1", "-rR")
+"""A browser test that fails is tried once more, and named: a page, a kernel and a server share two cores."""
 REST = ("-m", "proof or sized")
 
 ROWS: dict[str, tuple[tuple[Lane, ...], ...]] = {
