@@ -28,7 +28,7 @@ PATIENCE = 10.0
 """Seconds that a lane has to end when it is interrupted."""
 STEP = 20
 """Per cent of a lane's tests after which a line says how far it is."""
-_PROGRESS = re.compile(r"^[.sFExX]*\s*\[ *(\d+)%\]$")
+_PROGRESS = re.compile(r"^[.sFExXR]*\s*\[ *(\d+)%\]$")
 _MISSING = re.compile(r"^[\w-]+ is missing: ")
 
 # A plugin costs up to 1.4 s in each process that loads it, and each worker is one.
