@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema.validators import validator_for
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +29,8 @@ def read(file: Path) -> Any:
 
 def faults(schema: str, content: Any) -> list[str]:
     """Return what a schema of check-jsonschema, which comes with it, says against content."""
+    from jsonschema.validators import validator_for  # which takes seconds, also where nobody asks for it
+
     spec = find_spec("check_jsonschema")
     assert spec is not None
     assert spec.origin is not None

@@ -6,6 +6,7 @@ from tests import node
 
 
 @pytest.mark.slow
+@pytest.mark.sized
 @pytest.mark.requires("node")
 def test_javascript() -> None:
     node.install()

@@ -28,10 +28,11 @@ from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Deliver
-from tests.sizes import rows
+from tests.sizes import FULL, rows
 
-MESSAGES, RATE, COMES, END = 100, 25.0, 14.0, 16.0
-"""Messages of each of the two, how many a second, when a stranger comes, and when the run is over."""
+MESSAGES, COMES, END = 100 if FULL else 32, 14.0, 16.0
+RATE = MESSAGES / 4.0
+"""Messages of each of the two, when a stranger comes, and when the run is over; and messages a second."""
 ANY: dict[str, Any] = {
     "reconnect": ReconnectConfig(max_attempts=None, base_delay=0.1, max_delay=1.0, jitter="full"),
     "outbox": OutboxConfig(max_size=5000, max_in_flight=500),
@@ -72,6 +73,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.sized
 @pytest.mark.parametrize(("kind", "trouble"), PAIRS)
 def test_nothing_is_lost_doubled_or_misplaced_on_the_wire(kind: str, trouble: str) -> None:
     script = [
@@ -109,7 +111,7 @@ AWAY = PAGE_LIMIT + 50
 """Messages that are missed: more than one page of the server's log."""
 
 
-@pytest.mark.parametrize("kind", rows(KINDS, "sse", "long_polling"))
+@pytest.mark.parametrize("kind", rows(KINDS, "long_polling"))
 def test_what_was_missed_while_the_network_was_away_comes_once_and_in_order(kind: str) -> None:
     script = [
         ScriptEntry(at=1.0, person="bob", text="before"),

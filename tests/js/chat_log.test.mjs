@@ -4,6 +4,8 @@ import view, { linked, shortened, typingText } from "../../chatlab/widgets/stati
 import { REACH, WINDOW } from "../../chatlab/widgets/static/tail_list.js";
 import { layOut, mount, press, range, readAt, scrollTo } from "./fake-model.mjs";
 
+const FULL = process.env.CHATLAB_TIER === "proof"; // as in tests/sizes.py
+
 const message = (n, fields = {}) => ({ id: `m${n}`, n, at: 1_700_000_000_000 + n, sender: "ada", text: `text ${n}`, own: false, state: "", kind: "message", ...fields });
 const ids = (page) => page.$$(".cl-message").map((node) => node.dataset.id);
 
@@ -233,7 +235,7 @@ test("earlier rows are loaded at the top, once at a time, and asked for by butto
   assert.equal(button.hidden, true);
 });
 
-test("who reads further up keeps what is there, within reason", () => {
+test("who reads further up keeps what is there, within reason", { skip: !FULL }, () => {
   const page = chat(range(10, (n) => message(n)));
   readAbove(page);
   for (let start = 10; start < 6_010; start += 500) page.feed.news(range(500, (n) => message(start + n)));

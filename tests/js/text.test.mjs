@@ -22,7 +22,9 @@ test("A74: overrides, isolates and zero-width characters become visible", () => 
 test("A74: of all characters just those of the table, which Python's test reads too, are made visible", () => {
   const { both } = JSON.parse(readFileSync(new URL("./hidden.json", import.meta.url), "utf8"));
   const wrong = [];
-  for (let code = 0; code < 0x110000; code++) {
+  const step = process.env.CHATLAB_TIER === "proof" ? 1 : 89; // as in tests/sizes.py
+  const known = Object.keys(both).flatMap((hex) => [-1, 0, 1].map((more) => Math.max(0, parseInt(hex, 16) + more)));
+  for (const code of [...known, ...Array.from({ length: Math.ceil(0x110000 / step) }, (_, n) => n * step)]) {
     const name = both[code.toString(16).toUpperCase().padStart(4, "0")];
     const shown = visible(String.fromCodePoint(code));
     const surrogate = code >= 0xd800 && code < 0xe000;

@@ -20,6 +20,7 @@ from chatlab.live.server import EmbeddedServer
 from chatlab.messages import DeliveryState
 from chatlab.settings import HeartbeatConfig, OutboxConfig
 from tests.live.watch import PATIENCE, PERSISTENT, Watch, until, websocket
+from tests.sizes import rows
 
 Side = Literal["up", "down"]
 SIDES: tuple[Side, Side] = ("up", "down")
@@ -317,7 +318,7 @@ FLOWS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", rows(SIDES, "down"))
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 async def test_A83_nothing_acked_is_lost_doubled_or_misplaced(flow: dict[str, Any], side: Side) -> None:
     settings: dict[str, Any] = {

@@ -22,6 +22,7 @@ from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, OutgoingMessage
 from tests.live.forks import in_a_fork
 from tests.live.watch import ALL, PATIENCE, hear, transport_of, until
+from tests.sizes import rows
 
 LOOPS = pytest.mark.parametrize("loop", ["own", "current"])
 
@@ -75,7 +76,7 @@ class Handling:
             raise ValueError("on purpose")
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", rows(ALL, "websocket", "long_polling"))
 @pytest.mark.parametrize("style", ["plain", "slow", "raising", "async", "async slow"])
 @LOOPS
 async def test_A67_after_disconnect_no_handler_is_called_and_the_next_connect_brings_the_rest(

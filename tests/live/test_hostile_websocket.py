@@ -43,6 +43,7 @@ from tests.live.misbehave import (
     silence,
 )
 from tests.live.watch import PATIENCE, PERSISTENT, QUICK, until, watched
+from tests.sizes import rows
 
 RECONNECTING, ERROR, CONNECTED = (
     ConnectionStatus.RECONNECTING,
@@ -199,7 +200,7 @@ async def test_A08_a_frame_above_the_limit_is_refused_by_its_header(length: int)
     assert "1000" in reason
 
 
-@pytest.mark.parametrize("size", [0, 1, 64 * 1024], ids=str)
+@pytest.mark.parametrize("size", rows([0, 1, 64 * 1024], 1), ids=str)
 async def test_A08_endless_fragments_are_refused_and_memory_is_bounded(size: int) -> None:
     async def flood(peer: Peer) -> None:
         await peer.upgrade()

@@ -20,6 +20,7 @@ from chatlab.live.server import EmbeddedServer
 from tests.live.test_server import at, get, history_of, join, open_connections, raw, rest_of, served
 from tests.live.visitors import PATIENCE, Visitor, listen, visit
 from tests.live.watch import until
+from tests.sizes import rows
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def head(visitor: Visitor, length: int, more: str = "") -> bytes:
     ).encode()
 
 
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("kind", rows([signal.SIGKILL, signal.SIGTERM], signal.SIGKILL))
 async def test_a50_what_was_acked_outlives_the_process_and_is_known_afterwards(
     tmp_path: Path, kind: signal.Signals
 ) -> None:
@@ -330,7 +331,7 @@ async def test_names_of_the_wrong_shape_and_other_methods_are_refused(server: Em
 # Who may post
 
 
-@pytest.mark.parametrize("path", ["/messages", "/typing"])
+@pytest.mark.parametrize("path", rows(["/messages", "/typing"], "/messages"))
 @pytest.mark.parametrize(
     "headers",
     [

@@ -823,7 +823,7 @@ GOODBYES = {
 }
 
 
-@pytest.mark.parametrize("goodbye", GOODBYES.values(), ids=GOODBYES)
+@pytest.mark.parametrize("goodbye", rows(GOODBYES, "connected", "waiting to retry"))
 def test_A71_the_interpreter_ends_in_silence(goodbye: str) -> None:
     code = f"""
 import asyncio, threading, time
@@ -840,7 +840,7 @@ async def forever():
     async for event in t:
         pass
 t = make()
-{goodbye}
+{GOODBYES[goodbye]}
 """
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -20,6 +20,7 @@ from chatlab.hub import HubConfig
 from chatlab.live.server import EmbeddedServer
 from chatlab.terminal import plain
 from chatlab.terminal.plain import LONGEST_LINE
+from tests.sizes import rows
 from tests.terminal.programs import PATIENCE, PROGRAM, Piped, Terminal, command
 
 HASTY = (
@@ -165,7 +166,7 @@ def test_what_cant_be_delivered_in_time_is_named() -> None:
     assert "Not delivered (no acknowledgement in time): never" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", rows([signal.SIGINT, signal.SIGTERM], signal.SIGTERM))
 def test_a_signal_makes_it_leave(server: EmbeddedServer, number: signal.Signals) -> None:
     bob = Piped(server.url, "--name", "bob")
     bob.err.has("Connected to ")
