@@ -158,7 +158,8 @@ class LiveDriver:
         """Give the machine what has happened, from any thread; return the effects, which are being carried
         out: those of all events behind each other, as for what has come in one piece.
 
-        The events aren't dated before `not_before`, which a clock may round down. The last of the effects is
+        Several events are of one link, and none is told of behind its `Close`. They aren't dated before
+        `not_before`, which a clock may round down. The last of the effects is
         what the dialect `Raised` at a `Connect`, or for the message of a `Submit`; all else is logged.
         """
         here = get_ident() == self._thread or self._is_here()
@@ -184,6 +185,8 @@ class LiveDriver:
                 effects += caused
                 if record is not None:
                     self._note(record, Step(now, self._person, event, tuple(caused)))
+                if len(events) > 1 and _closes(caused, event):
+                    break
             self._deadline = machine.deadline
             wake = not here and not self._woken
             if wake:
@@ -391,3 +394,9 @@ def _is_exact(effects: Sequence[Effect], cursor: str | None) -> bool:
         if type(effect) is Deliver and effect.event.message is not None:
             return effect.event.message.id == cursor
     return False
+
+
+def _closes(effects: Sequence[Effect], event: Event) -> bool:
+    """Whether the effects close the link that the event is of."""
+    link: int | None = getattr(event, "link", None)
+    return any(type(effect) is Close and effect.link == link for effect in effects)

@@ -231,12 +231,19 @@ class Connection(ABC):
             self._environment.call_at(self._up(draw=self.path.connect), self._take_greeting)
 
     def _take_greeting(self) -> None:
-        if self._up_silent or not self.served:
-            return
-        if self._accepted_at > self._environment.now:
-            self._environment.call_at(self._accepted_at, self._take_greeting)
-        else:
+        if not self._up_silent:
+            self._once_accepted(self._answer_greeting)
+
+    def _answer_greeting(self) -> None:
+        if self.served:
             self._let_go_on(self._down(draw=self.path.connect), self._speak)
+
+    def _once_accepted(self, read: Callable[..., object], *news: object) -> None:
+        """Let the server read what has just arrived as soon as it has accepted the connection."""
+        if self._accepted_at > self._environment.now:
+            self._environment.call_at(self._accepted_at, read, *news)
+        else:
+            read(*news)
 
     @abstractmethod
     def _speak(self) -> None:
@@ -265,13 +272,16 @@ class Connection(ABC):
             self._environment.call_at(at, self._take_end)
 
     def _take_end(self) -> None:
-        if self._accepted_at > self._environment.now:  # What has come before it is still to be read.
-            self._environment.call_at(self._accepted_at, self._take_end)
-        else:
-            self._take_reset()
+        if not self._up_silent:  # What has come before it is read first.
+            self._once_accepted(self._lose_person)
 
     def _take_reset(self) -> None:
-        if self.served and not self._up_silent:
+        if not self._up_silent:
+            self._lose_person()
+
+    def _lose_person(self) -> None:
+        """The server learns that the person's side has gone."""
+        if self.served:
             self.served = False
             self._door.leave(self)
 

@@ -186,11 +186,11 @@ class HttpConnection(Connection):
             self._environment.call_at(whole_at, self._take_body, exchange)
 
     def _take_request(self, exchange: Exchange) -> None:
-        if not self.served or self._up_silent:
-            return
-        if self._accepted_at > self._environment.now:
-            self._environment.call_at(self._accepted_at, self._take_request, exchange)
-        else:
+        if not self._up_silent:
+            self._once_accepted(self._read_request, exchange)
+
+    def _read_request(self, exchange: Exchange) -> None:
+        if self.served:
             self.serving = exchange
             self.alarm.set(inf)
             self.session.host.request(exchange)
@@ -261,10 +261,9 @@ class HttpConnection(Connection):
         super().abort()
         self.serving = None
 
-    def _take_reset(self) -> None:
-        super()._take_reset()
-        if not self.served:
-            self.serving = None
+    def _lose_person(self) -> None:
+        super()._lose_person()
+        self.serving = None
 
     def reset(self) -> None:
         self._flush()

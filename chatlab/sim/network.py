@@ -276,10 +276,14 @@ class Link(Connection):
         if self.held and not self._down_silent:
             self._traffic.requests += 1
             at = self._up(self._upgrade_size + query_size(self.query))
-            self._environment.call_at(max(at, self._accepted_at), self._take_request)
+            self._environment.call_at(at, self._take_request)
 
     def _take_request(self) -> None:
-        if self.served and not self._up_silent:
+        if not self._up_silent:
+            self._once_accepted(self._read_request)
+
+    def _read_request(self) -> None:
+        if self.served:
             self._asked = True
             self._host.upgrade(self)
 
@@ -361,8 +365,8 @@ class Link(Connection):
         if client.resting:
             client.wake()
         if self._given_up:
-            self.served = False
-            self._door.leave(self)
+            if self._end_comes_at >= self.up_silent_at:  # Else what has come just before it is still read.
+                self._lose_person()
             return
         at = self._down(size)
         if not self.held:

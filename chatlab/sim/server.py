@@ -206,8 +206,8 @@ class Server:
             work()
 
     def carry_out(self, outputs: Iterable[Output]) -> None:
-        """Do what the hub wants."""
-        connections = self._connections
+        """Do what the hub wants; polls are answered last."""
+        connections, news = self._connections, None
         for output in outputs:
             if type(output) is Reply:
                 frame = output.frame
@@ -216,7 +216,7 @@ class Server:
                     if (connection := connections.get(member)) is not None:
                         connection.reply(frame, size)
             elif type(output) is News:
-                self._service.wake(output.room)
+                news = output.room
             elif type(output) is Behind:
                 self.carry_out(self.hub.go_on(output.member))
             elif type(output) is Expel:
@@ -224,6 +224,8 @@ class Server:
                 self.carry_out(self.hub.leave(output.member))
             else:
                 assert_never(output)
+        if news is not None:
+            self._service.wake(news)
 
     def close(self) -> None:
         """Let go of everybody: the run is over."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from chatlab.dialects import serving
 from chatlab.dialects.base import Answer, Nack, Request
 from chatlab.dialects.chatlab import decode_posted
-from chatlab.hub import Hub, Output, Page
+from chatlab.hub import Hub, News, Output, Page
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
@@ -106,19 +106,21 @@ class Service:
             exchange.wanted = True
 
     def read(self, exchange: Exchange) -> None:
-        """Take what was posted: all of it is there."""
-        exchange.answer(self._publish(exchange.request))
+        """Take what was posted: all of it is there. Members hear of it before the answer, polls behind it."""
+        answer, outputs = self._publish(exchange.request)
+        self._core.carry_out(output for output in outputs if type(output) is not News)
+        exchange.answer(answer)
+        self._core.carry_out(output for output in outputs if type(output) is News)
 
-    def _publish(self, request: Request) -> Answer:
+    def _publish(self, request: Request) -> tuple[Answer, Sequence[Output]]:
         message = decode_posted(request.body.encode())
         if isinstance(message, Nack):
-            return serving.refused(message)
+            return serving.refused(message), ()
         posted = self._core.hub.publish(request.query["room"], request.query["sender"], message)
         if isinstance(posted, Nack):
-            return serving.refused(posted)
+            return serving.refused(posted), ()
         message_id, outputs = posted
-        self._core.carry_out(outputs)
-        return serving.accepted(message.client_id, message_id, new=bool(outputs))
+        return serving.accepted(message.client_id, message_id, new=bool(outputs)), outputs
 
     def _typing(self, exchange: Exchange) -> Answer:
         request = exchange.request
@@ -183,11 +185,7 @@ class Service:
             exchange.answer(serving.page(page.start, page.messages, more=page.more), last=last)
 
     def wake(self, room: str) -> None:
-        """Answer the polls that are held for news of a room, behind the answer to who has posted it."""
-        if room in self._held:
-            self._core.environment.call_later(0, self._answer_held, room)
-
-    def _answer_held(self, room: str) -> None:
+        """Answer the polls that are held for news of a room."""
         for exchange in self._held.pop(room, {}).values():
             self._answer(exchange, self._page(exchange))
 

@@ -25,7 +25,7 @@ import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.endpoint import Address, Endpoint, Mark
@@ -132,7 +132,8 @@ class TcpConnection:
         self._greeted = False  # The ClientHello waits to be read.
         self._idle = Alarm(environment, self._check_idle)
         self._streaming = False
-        self._held = bytearray()
+        self._held: list[bytes] = []
+        self._held_size = 0
         self.up = Lane(environment, path, lines[0], path.up)
         self.down = Lane(environment, path, lines[1], path.down)
         client, server = ends
@@ -172,7 +173,7 @@ class TcpConnection:
             self._open()
 
     def _accept(self, door: Door) -> None:
-        if self._greeted and self._environment.now < self.up.silent_at:
+        if self._greeted:
             self._take_greeting()  # Before anything that came behind it.
         door.accept(self)
 
@@ -222,8 +223,9 @@ class TcpConnection:
             self.requests += begins_request(item)
             self._send(self.up, self.server, item)
         elif self._holds_back(item):
-            self._held += item if isinstance(item, bytes) else b""
-            if len(self._held) >= self.path.trouble.buffer:
+            self._held.append(item)
+            self._held_size += len(item)
+            if self._held_size >= self.path.trouble.buffer:
                 self._flush()
         else:
             self._flush()
@@ -254,7 +256,7 @@ class TcpConnection:
 
     # Proxies
 
-    def _holds_back(self, item: bytes | Mark) -> bool:
+    def _holds_back(self, item: bytes | Mark) -> TypeGuard[bytes]:
         """Whether a proxy keeps this from the client for a while: it is of an event stream."""
         if isinstance(item, Mark):
             return False
@@ -263,9 +265,9 @@ class TcpConnection:
         return self._streaming and bool(self.path.trouble.buffer)
 
     def _flush(self) -> None:
-        held, self._held = bytes(self._held), bytearray()
-        if held:
-            self._send(self.down, self.client, held)
+        held, self._held, self._held_size = self._held, [], 0
+        for piece in held:
+            self._send(self.down, self.client, piece)
 
     def adapt(self) -> None:
         """Take note that the path's troubles have changed."""
@@ -280,8 +282,8 @@ class TcpConnection:
         return max(self.up.arrives_at, self.down.arrives_at)
 
     def _check_idle(self) -> None:
-        if self.client.gone or self.server.gone:
-            return
+        if self._accepted_at == inf or self.client.gone or self.server.gone:
+            return  # The proxy knows of none whose SYN is lost.
         if self._used_at + self.path.trouble.idle_timeout > self._environment.now:
             self.adapt()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -10,6 +10,7 @@ from chatlab import compare, run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import (
     AnyTransport,
+    FallbackSettings,
     LongPollingSettings,
     ShortPollingSettings,
     SSESettings,
@@ -106,6 +107,24 @@ def test_a_server_that_was_started_anew_has_forgotten_who_sent_too_much(transpor
     scenario = played(transport, ServerDown(at=1.97, duration=0.53), people=people, server=server)
     assert_agree(scenario)
     assert run(scenario).metrics["acked"] == 3
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("direction", ["both", "up", "down"])
+@EACH_TRANSPORT
+def test_what_had_come_before_the_connection_fell_silent_is_read_once_it_is_accepted(
+    transport: str, direction: Literal["both", "up", "down"], tls: bool
+) -> None:
+    """And the answer counts, whether or not it arrives."""
+    scenario = played(
+        transport,
+        HalfOpen(at=0.31, direction=direction),
+        people=PeopleConfig(count=2),
+        network=NetworkConfig(tls=tls),
+        server=ServerConfig(accept_rate=0.6),
+    )
+    assert_agree(scenario, steps=2)
+    assert run(scenario).metrics["bytes_down"] == run(scenario, "wire").metrics["bytes_down"]
 
 
 # When it begins, and how long it waits
@@ -300,6 +319,24 @@ def test_a_server_that_stops_resets_who_waits_to_be_accepted(
     assert_agree(scenario)
 
 
+FALLS_BACK = FallbackSettings(
+    transports=(WebSocketSettings(connect_timeout=0.5), LongPollingSettings()), attempts_per_transport=1
+)
+
+
+@pytest.mark.parametrize("transport", [LongPollingSettings(), FALLS_BACK], ids=["polls", "links and polls"])
+def test_a_held_poll_is_answered_at_once_whoever_else_writes_at_that_instant(transport: AnyTransport) -> None:
+    scenario = played(
+        transport,
+        HalfOpen(at=0.0, duration=0.4, people=("bob",)),  # who then polls, as the WebSocket fails
+        people=PeopleConfig(
+            count=4, script=tuple(ScriptEntry(at=3.03, person=name, text="hello") for name in ("ada", "bob"))
+        ),
+    )
+    assert_agree(scenario)
+    assert run(scenario).metrics["acked"] == 2
+
+
 # What is on its way meanwhile
 
 
@@ -330,6 +367,19 @@ def test_an_end_does_not_overtake_what_is_sent_again(transport: str, end: AnyFau
     assert_agree(scenario)
 
 
+@EACH_TRANSPORT
+def test_what_comes_right_before_a_reset_is_read(transport: str) -> None:
+    """All three messages: the partition has lost the first, which holds up all that comes behind it."""
+    scenario = played(
+        transport,
+        Partition(at=2.47, duration=0.31),
+        ConnectionReset(at=3.17),
+        people=says((2.51, "one"), (2.97, "two"), (3.03, "three")),
+        duration=12.0,
+    )
+    assert_agree(scenario)
+
+
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
 def test_a_proxy_passes_on_what_it_holds_back_once_it_is_as_much_as_it_keeps(beyond: int) -> None:
     calm = played("sse", duration=1.0)
@@ -338,6 +388,17 @@ def test_a_proxy_passes_on_what_it_holds_back_once_it_is_as_much_as_it_keeps(bey
     assert size == run(calm, "wire").metrics["bytes_down"]
     scenario = played("sse", Buffering(at=0.0, duration=5.0, size=int(size) + beyond), duration=4.0)
     assert_agree(scenario, steps=1)
+
+
+@pytest.mark.parametrize("size", [None, 700])
+def test_what_a_proxy_has_held_back_leaves_a_narrow_line_piece_by_piece(size: int | None) -> None:
+    scenario = played(
+        "sse",
+        Buffering(at=2.0, duration=3.0, size=size),
+        people=says((2.03, "x" * 200), (2.31, "y" * 300), (2.97, "z" * 200)),
+        network=NetworkConfig(bandwidth=1000.0),
+    )
+    assert_agree(scenario)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from chatlab.sim.faults import (
     HalfOpen,
     HighLatency,
     HttpError,
+    IdleTimeout,
     LowBandwidth,
     ServerDown,
     ServerRestart,
@@ -306,3 +307,16 @@ def test_what_comes_for_a_client_that_has_gone_resets_the_connection(seed: int) 
         network=NetworkConfig(latency=LogNormal(median=0.05, p99=0.5)),
     )
     assert compare(*both(scenario))
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_proxy_does_not_cut_a_connection_whose_SYN_was_lost(transport: str) -> None:
+    """Else its reset uses up luck of the path."""
+    scenario = Scenario(
+        duration=20.0,
+        people=PeopleConfig(script=says(13.1003)),
+        transport=with_settings(TRANSPORTS[transport], reconnect=ReconnectConfig(base_delay=1.0)),
+        network=NetworkConfig(jitter=0.1),
+        faults=(HalfOpen(at=0.01), IdleTimeout(at=1.0, duration=1.0, timeout=0.5)),
+    )
+    assert_same(*both(scenario))

@@ -29,6 +29,7 @@ from chatlab.transports.machine import (
     Notify,
     OpenWebSocket,
     Ping,
+    Received,
     Send,
     SendBytes,
     Settle,
@@ -112,6 +113,14 @@ async def test_effects_reach_their_link_in_order_and_a_closed_one_no_more() -> N
     rig.driver.feed(Disconnect())
     await rig.driver.closed()
     assert rig.said == ["a", b"b", 3, "run", (1000, "bye")]
+
+
+@pytest.mark.parametrize(("closed", "told"), [(1, 1), (2, 3)])
+async def test_nothing_of_one_piece_is_told_behind_the_close_of_its_link(closed: int, told: int) -> None:
+    rig = Rig()
+    rig.machine.answers = {Received: [Close(closed)]}
+    rig.driver.feed(*(Received(1, text) for text in "abc"))
+    assert [event for _, event in rig.machine.events] == [Received(1, text) for text in "abc"[:told]]
 
 
 async def test_an_event_is_dated_no_earlier_than_what_it_follows() -> None:
