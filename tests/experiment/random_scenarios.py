@@ -340,9 +340,9 @@ def cut_down(scenario: Scenario, kind: str) -> Scenario:
     return from_plain(plain, Scenario)
 
 
-def count(number: int, first: int) -> dict[str, list[Scenario]]:
-    """Return the scenarios that differ, of `number` random ones, by kind of difference."""
-    found: dict[str, list[Scenario]] = defaultdict(list)
+def drawn(number: int, first: int) -> list[Scenario]:
+    """Return `number` random scenarios, those of the seed `first`."""
+    kept: list[Scenario] = []
 
     @seed(first)
     @settings(
@@ -353,11 +353,19 @@ def count(number: int, first: int) -> dict[str, list[Scenario]]:
         suppress_health_check=list(HealthCheck),
     )
     @given(scenarios())
-    def look(scenario: Scenario) -> None:
+    def keep(scenario: Scenario) -> None:
+        kept.append(scenario)
+
+    keep()
+    return kept
+
+
+def count(number: int, first: int) -> dict[str, list[Scenario]]:
+    """Return the scenarios that differ, of `number` random ones, by kind of difference."""
+    found: dict[str, list[Scenario]] = defaultdict(list)
+    for scenario in drawn(number, first):
         if kind := difference(scenario):
             found[kind].append(scenario)
-
-    look()
     return found
 
 

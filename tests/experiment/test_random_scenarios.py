@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from chatlab.experiment.scenario import Scenario
-from tests.experiment.random_scenarios import count, scenarios
+from tests.experiment.fingerprints import fingerprint
+from tests.experiment.random_scenarios import count, drawn, scenarios
 from tests.sizes import examples
 
 ALLOWED = 0.05
@@ -29,3 +30,9 @@ def test_few_differ_between_model_and_wire(number: int) -> None:
     seed = 1 if settings().derandomize else random.randrange(10**6)
     differing = [scenario.to_toml() for found in count(number, seed).values() for scenario in found]
     assert len(differing) <= ALLOWED * number, "\n\n".join([f"seed {seed}", *differing])
+
+
+def test_a_fingerprint_changes_with_what_happens_and_with_nothing_else() -> None:
+    one, other = drawn(2, 1)
+    assert fingerprint([one], "model") == fingerprint([one], "model")
+    assert len({fingerprint([one], "model"), fingerprint([one], "wire"), fingerprint([other], "model")}) == 3
