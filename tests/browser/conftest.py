@@ -1,7 +1,7 @@
 """A real JupyterLab in a real browser."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,18 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
     return {**browser_context_args, "viewport": {"width": 1200, "height": 900}}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have a failure say how JupyterLab and its kernels stand."""
+    report = yield
+    lab = item.funcargs.get("lab_server")
+    if report.failed and isinstance(lab, Lab):
+        report.sections += lab.how_it_stands().items()
+    return report
 
 
 @pytest.fixture(scope="session")

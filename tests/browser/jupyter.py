@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,19 @@ WHERE_IT_IS = f"""() => ({{
 }})"""
 
 
+LOG, LINES = "jupyterlab.log", 60
+"""The server's log, and how many of its last lines a failed test shows."""
+STACKS = """
+def dump_stacks():
+    import faulthandler, os, signal
+    global stacks
+    stacks = open("{folder}/stacks-of-kernel." + str(os.getpid()), "w")
+    faulthandler.register(signal.SIGUSR1, file=stacks)
+dump_stacks()
+"""
+"""What each kernel runs first: SIGUSR1 has it write down what its threads do."""
+
+
 @dataclass(frozen=True)
 class Lab:
     """A running JupyterLab: its address, and the folder whose notebooks it shows."""
@@ -40,6 +54,17 @@ class Lab:
     def data(self) -> Path:
         """Where it looks for kernels of its own."""
         return self.root.parent / "data"
+
+    def how_it_stands(self) -> dict[str, str]:
+        """Return the end of the server's log, and what each thread of each kernel does now."""
+        said = {"JupyterLab": "\n".join((self.root.parent / LOG).read_text().splitlines()[-LINES:])}
+        for stacks in self.root.parent.glob("stacks-*"):
+            command = Path("/proc", stacks.suffix[1:], "cmdline")
+            if command.exists() and b"ipykernel" in command.read_bytes():
+                os.kill(int(stacks.suffix[1:]), signal.SIGUSR1)
+                time.sleep(1.0)
+                said[stacks.stem] = stacks.read_text()
+        return said
 
     def close_notebooks(self) -> None:
         """Shut down every kernel, so that one test leaves nothing running for the next."""
@@ -59,7 +84,10 @@ def serve_lab(folder: Path) -> Iterator[Lab]:
         )
     _turn_off_news(folder / "settings")
     url = f"http://127.0.0.1:{_free_port()}"
-    log = folder / "jupyterlab.log"
+    log = folder / LOG
+    startup = folder / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "stacks.py").write_text(STACKS.format(folder=folder))
     with log.open("wb") as output:
         server = subprocess.Popen(
             _command(url, root),
