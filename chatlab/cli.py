@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chatlab import stdio
+from chatlab.cli_errors import draw, format_number, image_path, report_errors, writable_path
 from chatlab.fileio import atomic_write
-from chatlab.telling import draw, figure, outlet, picture, telling
 
 if TYPE_CHECKING:
     from chatlab.live.server import EmbeddedServer
@@ -59,7 +59,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8000,
     db: Annotated[
         Path | None,
-        typer.Option(callback=outlet, help="A file for the history, which else ends with the server."),
+        typer.Option(callback=writable_path, help="A file for the history, which else ends with the server."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -90,7 +90,7 @@ def serve(
     def announce(server: EmbeddedServer) -> None:
         typer.echo(f"chatlab is serving {server.url} (WebSocket: {server.ws_url})")
 
-    with telling("serve"):
+    with report_errors("serve"):
         try:
             server = CommandServer(
                 db,
@@ -156,7 +156,7 @@ def chat(
         from chatlab.terminal.plain import run_plain as run
     else:
         from chatlab.terminal.screen import run_screen as run
-    with telling("chat"):
+    with report_errors("chat"):
         headers = HeaderSource(given := read_headers(header or []))
         if token_file is not None:
             file = TokenFile(token_file, given)
@@ -183,7 +183,7 @@ def lab(
 
     from chatlab.lab import START, copies, copy_notebooks, open_lab, originals
 
-    with telling("lab"):
+    with report_errors("lab"):
         if find_spec("jupyterlab") is None:
             raise OSError("JupyterLab is missing; install it with: pip install 'chatlab[lab]'")
         if notebook is None:
@@ -212,10 +212,10 @@ def simulate(
         int, typer.Option(min=0, help="Number of people whose steps are recorded: the first.")
     ] = 50,
     out: Annotated[
-        Path | None, typer.Option(callback=outlet, help="Save the run there, as JSON lines.")
+        Path | None, typer.Option(callback=writable_path, help="Save the run there, as JSON lines.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(callback=picture, help="Draw the recorded people's statuses there.")
+        Path | None, typer.Option(callback=image_path, help="Draw the recorded people's statuses there.")
     ] = None,
 ) -> None:
     """Run a scenario and print its metrics."""
@@ -226,23 +226,23 @@ def simulate(
     from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds import run
 
-    with telling("simulate"):
+    with report_errors("simulate"):
         if plot is not None and not sample:
             raise SettingsError("sample: --plot draws recorded people, so give 1 or more")
         result = run(find_scenario(scenario), world, sample=sample, time_scale=time_scale)
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")
     for name, value in result.metrics.items():
-        table.add_row(name, figure(value))
+        table.add_row(name, format_number(value))
     Console().print(table)
     if out is not None:
-        with telling("simulate"):
+        with report_errors("simulate"):
             result.save(out)
     if plot is not None:
         from chatlab.plots import plot_statuses
 
         lanes = {name: result.statuses(name) for name in result.people[:12]}
-        with telling("simulate"):
+        with report_errors("simulate"):
             draw(plot_statuses(lanes, faults=result.faults), plot)
 
 
@@ -260,7 +260,7 @@ def compare(
     plot: Annotated[
         Path | None,
         typer.Option(
-            callback=picture, help="Draw the first run and the last one there, with their differences."
+            callback=image_path, help="Draw the first run and the last one there, with their differences."
         ),
     ] = None,
 ) -> None:
@@ -271,7 +271,7 @@ def compare(
     from chatlab.experiment.worlds import run
 
     names = [name.strip() for name in worlds.split(",")]
-    with telling("compare", code=2):
+    with report_errors("compare", code=2):
         if len(names) < 2:
             raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
         played = find_scenario(scenario)
@@ -282,7 +282,7 @@ def compare(
     if plot is not None:
         from chatlab.plots import plot_comparison
 
-        with telling("compare", code=2):
+        with report_errors("compare", code=2):
             draw(plot_comparison(first, others[-1]), plot)
     if not all(compared):
         raise typer.Exit(1)
@@ -325,7 +325,7 @@ def sweep(
         ),
     ] = "sent,lost,latency_p95,recovery_p99,unrecovered,attempts",
     out: Annotated[
-        Path | None, typer.Option(callback=outlet, help="Save every run there, as a row of CSV.")
+        Path | None, typer.Option(callback=writable_path, help="Save every run there, as a row of CSV.")
     ] = None,
 ) -> None:
     """Run a scenario with many settings, and print the metrics of each setting, averaged over the seeds."""
@@ -344,7 +344,7 @@ def sweep(
     from chatlab.experiment.worlds import run
 
     shown = [name.strip() for name in metrics.split(",")]
-    with telling("sweep"):
+    with report_errors("sweep"):
         check_metrics(shown, run(Scenario(duration=1.0)).metrics)
         choices = read_all_choices(over)
         with (
@@ -360,10 +360,10 @@ def sweep(
         printed.add_column(name.replace(".", ".\n").replace("_", "_\n"), overflow="fold")
     for setting, runs in table.groupby(paths, sort=False, dropna=False):
         means = runs[shown].mean()
-        printed.add_row(*map(str, setting), *map(figure, means))
+        printed.add_row(*map(str, setting), *map(format_number, means))
     Console().print(printed)
     if out is not None:
-        with telling("sweep"), atomic_write(out) as part:
+        with report_errors("sweep"), atomic_write(out) as part:
             table.to_csv(part, index=False)
     failed = table[table["error"].notna()]
     for row in failed.to_dict("records"):

@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from chatlab.cli import app
+from chatlab.cli_errors import format_number
 from chatlab.dialects import DIALECTS
 from chatlab.live.kinds import TITLES
-from chatlab.telling import figure
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
 COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "scenarios")
@@ -186,7 +186,7 @@ def test_no_heading_of_a_sweep_is_cut_off_in_a_usual_terminal(paths: tuple[str, 
     ],
 )
 def test_a_figure_is_written_as_people_write_it(value: float | None, written: str) -> None:
-    assert figure(value) == written
+    assert format_number(value) == written
 
 
 @pytest.mark.parametrize("arguments", [["simulate", "good.toml"], ["sweep", "good.toml", OVER]])

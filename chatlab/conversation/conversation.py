@@ -36,7 +36,7 @@ from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, FallbackConfig
-from chatlab.transports.standing import ASKED
+from chatlab.transports.retry_state import ASKED
 
 logger = get_logger()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chatlab.errors import ChatError, InvalidMessage, SettingsError
 from chatlab.live.logs import get_logger
 from chatlab.messages import ConnectionStatus, StatusChange
-from chatlab.transports.standing import ASKED
+from chatlab.transports.retry_state import ASKED
 
 logger = get_logger()
 

@@ -35,6 +35,7 @@ from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, OutgoingM
 from chatlab.settings import AnyConfig, HttpConfig, WebSocketConfig
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
+from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import (
     Connect,
     Deliver,
@@ -45,7 +46,6 @@ from chatlab.transports.machine import (
     Submit,
     Typing,
 )
-from chatlab.transports.making import make_machine
 
 Result = TypeVar("Result")
 

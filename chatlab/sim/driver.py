@@ -191,7 +191,7 @@ class Driver:
     def resume(self) -> None:
         """Go on with a machine and links that have lived before; heartbeats before now are owed."""
         machine = self._machine
-        if self.links and isinstance(machine, CrowdWebSocketMachine) and machine.resting is not None:
+        if self.links and isinstance(machine, CrowdWebSocketMachine) and machine.idle_heartbeat is not None:
             self.resting = True
             self._settle()
         if machine.deadline < self._armed_at:
@@ -261,7 +261,7 @@ class Driver:
         machine = self._machine
         if self._steps is not None or not isinstance(machine, CrowdWebSocketMachine):
             return False
-        message = machine.hear(link, frame)
+        message = machine.fast_deliver(link, frame)
         if message is None:
             return False
         self._recorder.delivered(self.person, message, at)
@@ -429,8 +429,8 @@ class Driver:
         machine = self._machine
         assert self._rest is not None
         assert isinstance(machine, CrowdWebSocketMachine)
-        assert machine.resting is not None
-        owed = self._rest.owed(machine, machine.resting, self.path, self._environment.now)
+        assert machine.idle_heartbeat is not None
+        owed = self._rest.owed(machine, machine.idle_heartbeat, self.path, self._environment.now)
         if owed is None:
             self.wake()
             return 0, 0

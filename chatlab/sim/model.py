@@ -38,8 +38,8 @@ from chatlab.sim.sizes import framed_size, upgrade_size
 from chatlab.trace import Step
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.crowd import CrowdWebSocketMachine
+from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import Machine
-from chatlab.transports.making import make_machine
 
 REMEMBERED_FRAMES = 4096
 

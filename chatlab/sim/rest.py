@@ -12,8 +12,8 @@ as nobody looks: a person at rest *owes* them, and makes good for them as soon a
     looked at   when the run is over: what the beats came to is reckoned, and the person rests on; is the
                 last of them under way, they are woken
 
-What the machine is like after many beats it says itself (`CrowdWebSocketMachine.skip_beats`). So all figures
-are the same as without rest, to the last bit. Who is recorded never rests.
+What the machine is like after many beats it says itself (`CrowdWebSocketMachine.skip_heartbeats`). So all
+figures are the same as without rest, to the last bit. Who is recorded never rests.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Rest:
 
     def beats(self, machine: CrowdWebSocketMachine, link: Link) -> float:
         """Return how many of the next heartbeats are sure to change nothing; inf: all of them."""
-        calm = link.calm and machine.resting and not self._server.loaded
+        calm = link.calm and machine.idle_heartbeat and not self._server.loaded
         return self.sure(link.path) if calm else 0
 
     def sure(self, path: Path) -> float:
@@ -88,7 +88,7 @@ class Rest:
 
     def settle(self, machine: CrowdWebSocketMachine, link: Link, now: float) -> None:
         """Make good for all beats before `now`."""
-        heartbeat = machine.resting
+        heartbeat = machine.idle_heartbeat
         assert heartbeat is not None
         owed = heartbeat.due(now)
         # The last packet that came each way has to be real: the end of a connection comes as late as it did.
@@ -109,10 +109,10 @@ class Rest:
         assert isinstance(path.down, Latency)
         path.up.skip(beats)
         path.down.skip(beats)
-        heartbeat = machine.resting
+        heartbeat = machine.idle_heartbeat
         assert heartbeat is not None
         link.count(*self.sizes(machine, heartbeat.latest, beats))
-        machine.skip_beats(beats)
+        machine.skip_heartbeats(beats)
 
     def sizes(self, machine: CrowdWebSocketMachine, latest: int, beats: int) -> tuple[int, int]:
         """Return the bytes each way of so many beats after the latest."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from chatlab.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from chatlab.transports.factory import make_machine
     from chatlab.transports.fallback import FallbackMachine
     from chatlab.transports.long_polling import LongPollingMachine, LongPollReceiver
     from chatlab.transports.machine import (
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
         Typing,
         Unencodable,
     )
-    from chatlab.transports.making import make_machine
     from chatlab.transports.short_polling import ShortPollingMachine, ShortPollReceiver
     from chatlab.transports.sse import SSEMachine
     from chatlab.transports.websocket import WebSocketMachine
@@ -76,7 +76,7 @@ _HOMES = {
         "Typing",
         "Unencodable",
     ),
-    "transports.making": ("make_machine",),
+    "transports.factory": ("make_machine",),
     "transports.short_polling": (
         "ShortPollReceiver",
         "ShortPollingMachine",

@@ -36,7 +36,7 @@ class CrowdWebSocketMachine(WebSocketMachine):
         state = self._state
         if not isinstance(state, Connecting) or self._ledger.ages:
             return None
-        at = self._standing.retry_quietly(REFUSED, now)
+        at = self._retry_state.retry_quietly(REFUSED, now)
         if at is None:
             return None
         if at < until:
@@ -46,7 +46,7 @@ class CrowdWebSocketMachine(WebSocketMachine):
         self.deadline = self._state.deadline
         return at
 
-    def hear(self, link: int, frame: str | bytes) -> ChatMessage | None:
+    def fast_deliver(self, link: int, frame: str | bytes) -> ChatMessage | None:
         """Take in a frame that is but a new message of somebody else's, and return that message.
 
         So `handle` need only be told of a frame where this returns None and has done nothing.
@@ -55,26 +55,26 @@ class CrowdWebSocketMachine(WebSocketMachine):
         if not isinstance(state, Online) or link != state.link:
             return None
         items = self._dialect.decode(frame)
-        message = self._ledger.hear(items[0]) if len(items) == 1 else None
+        message = self._ledger.fast_deliver(items[0]) if len(items) == 1 else None
         if message is not None and state.heartbeat is not None:
-            state.heartbeat.life()
+            state.heartbeat.activity()
             self.deadline = min(state.deadline, self._ledger.deadline)
         return message
 
     @property
-    def resting(self) -> Heartbeat | None:
+    def idle_heartbeat(self) -> Heartbeat | None:
         """The heartbeat of an open link, if all pings are answered, and the next is all that is to come."""
         state = self._state
         if not isinstance(state, Online) or state.drain_until < inf or self._ledger.deadline < inf:
             return None
         return None if state.heartbeat is None or state.heartbeat.open else state.heartbeat
 
-    def skip_beats(self, beats: int) -> None:
+    def skip_heartbeats(self, beats: int) -> None:
         """Be as after so many heartbeats of a `resting` machine, each answered before the next one.
 
         All of it is the same but for the last round trip, which stays that of the last that wasn't skipped.
         """
-        heartbeat = self.resting
+        heartbeat = self.idle_heartbeat
         assert heartbeat is not None
         heartbeat.skip(beats)
         self.deadline = heartbeat.deadline
@@ -88,7 +88,7 @@ class CrowdWebSocketMachine(WebSocketMachine):
 
     def judge(self, failure: Failure) -> Verdict:
         """Return what the machine's tables say to a failure."""
-        return self._standing.judge(failure)
+        return self._retry_state.judge(failure)
 
     @property
     def beats(self) -> bool:
@@ -99,25 +99,25 @@ class CrowdWebSocketMachine(WebSocketMachine):
         """Return what an attempt asks for, by the cursor."""
         return self._dialect.opening(self._config, cursor).query
 
-    def remember(self, status: ConnectionStatus, backoff: Backoff | None, cursor: str | None) -> None:
+    def restore(self, status: ConnectionStatus, backoff: Backoff | None, cursor: str | None) -> None:
         """Have this status, count of attempts (None: there was no failure) and place in the room."""
-        self._standing.status = status
+        self._retry_state.status = status
         if backoff is not None:
-            self._standing.backoff = backoff
+            self._retry_state.backoff = backoff
         self._ledger.cursor.move(cursor)
 
-    def wait_until(self, at: float) -> None:
+    def restore_waiting(self, at: float) -> None:
         """Be one whose next attempt begins at that time."""
         self._be(Waiting(at))
 
-    def try_since(self, at: float) -> tuple[int, dict[str, str]]:
+    def restore_connecting(self, at: float) -> tuple[int, dict[str, str]]:
         """Be one whose attempt began at that time; return the link's number, and what was asked for."""
         opening = self._dialect.opening(self._config, self._ledger.cursor.last_id)
         link = self._links.next()
         self._be(Connecting(link, at + self._config.connect_timeout, opening))
         return link, opening.query
 
-    def be_open_since(self, at: float, heartbeat: Heartbeat | None) -> int:
+    def restore_open(self, at: float, heartbeat: Heartbeat | None) -> int:
         """Be one whose link opened at that time; return the link's number."""
         link = self._links.next()
         self._be(Online(link, at, heartbeat))

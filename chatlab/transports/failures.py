@@ -60,7 +60,7 @@ def unauthorized(failure: Failure) -> bool:
     return failure.code is not None and failure.code == UNAUTHORIZED.get(failure.kind)
 
 
-def is_senseless(status: int | None) -> bool:
+def is_unexpected(status: int | None) -> bool:
     """Whether a refusal with this status is none that a server can mean: no request here is answered so."""
     return status is not None and status < 400
 

@@ -84,7 +84,7 @@ from chatlab.transports.machine import (
     Typing,
     Unencodable,
 )
-from chatlab.transports.standing import ASKED
+from chatlab.transports.retry_state import ASKED
 
 MakeMachine = Callable[[TransportConfig, Ledger, Links], Machine]
 """Makes the machine of one of the transports, on a shared ledger."""

@@ -48,7 +48,7 @@ class Heartbeat:
             return "Pong timeout"
         return None
 
-    def hurry(self, now: float) -> None:
+    def beat_now(self, now: float) -> None:
         """Let the next beat be due now, unless a ping is unanswered."""
         if not self.open:
             self.deadline = self._beat_at = min(self._beat_at, now)
@@ -86,7 +86,7 @@ class Heartbeat:
         """The number of the latest ping; 0: there was none."""
         return self._ping
 
-    def life(self) -> None:
+    def activity(self) -> None:
         """Something has come in, so the connection lives."""
         self._due_at = inf
         self.deadline = self._beat_at

@@ -92,7 +92,7 @@ class Lifetimes:
         self._last = 0.0
         self._alike = 0
 
-    def broke_off(self, failure: Failure, lasted: float, config: TransportConfig) -> str:
+    def record_lifetime(self, failure: Failure, lasted: float, config: TransportConfig) -> str:
         """Note how long a connection has lasted, in seconds, and how it ended; return what may end them."""
         if not _is_cut(failure):
             return ""

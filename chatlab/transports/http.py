@@ -37,7 +37,7 @@ from chatlab.transports.machine import (
     Typing,
 )
 from chatlab.transports.posting import Poster
-from chatlab.transports.standing import Standing
+from chatlab.transports.retry_state import RetryState
 
 
 class Receiver(Protocol):
@@ -70,7 +70,7 @@ class Receiver(Protocol):
 class HttpMachine(ABC):
     """One person's chat over HTTP, without sockets or clock; the receiver makes the difference."""
 
-    __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_standing")
+    __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_retry_state")
     transport: ClassVar[str]
     """Its name among a dialect's transports."""
 
@@ -88,7 +88,7 @@ class HttpMachine(ABC):
         assert http is not None  # or it had no such transport
         links = links or Links()
         self._config = config
-        self._standing = Standing(config, uniform, dialect.failures)
+        self._retry_state = RetryState(config, uniform, dialect.failures)
         self._ledger = ledger or Ledger(config, dialect, acks=True)
         self._poster = Poster(config, http, uniform, self._ledger, links, dialect.failures)
         self._receiver = self._make_receiver(http, uniform, links)
@@ -106,7 +106,7 @@ class HttpMachine(ABC):
     @property
     def status(self) -> ConnectionStatus:
         """The transport's status as last notified."""
-        return self._standing.status
+        return self._retry_state.status
 
     @property
     def cursor(self) -> Cursor:
@@ -144,7 +144,7 @@ class HttpMachine(ABC):
             case Connect():
                 if not active or self._drain_until < inf:
                     self._drain_until = inf
-                    self._standing.start(out)
+                    self._retry_state.start(out)
                     self._receiver.dial(now, out)
             case Disconnect():
                 self._disconnect(event.drain, now, out)
@@ -212,4 +212,4 @@ class HttpMachine(ABC):
         self._stop_receiving(out)
         self._drain_until = inf
         self._poster.stop(out)
-        self._standing.leave(out)
+        self._retry_state.disconnected(out)

@@ -170,7 +170,7 @@ class Ledger:
         once = dialect.idempotent or not message.client_id
         return once or cursor.first(message)
 
-    def hear(self, item: Incoming) -> ChatMessage | None:
+    def fast_deliver(self, item: Incoming) -> ChatMessage | None:
         """Take in what is but a new message of somebody else's, and return it; None: nothing was done."""
         if not isinstance(item, ChatMessage) or self._notes or item.sender == self._config.sender:
             return None

@@ -16,7 +16,7 @@ from chatlab.transports.http import HttpMachine, Receiver
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Answered, Closed, Effect, Links, Opened, ReceivedBytes
 from chatlab.transports.polling import PollReceiver
-from chatlab.transports.standing import Standing
+from chatlab.transports.retry_state import RetryState
 
 UNPLACED_GAP = 1.0
 """Seconds between two polls that can't say which message was the last."""
@@ -29,15 +29,20 @@ class LongPollReceiver(PollReceiver):
     _config: LongPollingConfig
 
     def __init__(
-        self, config: LongPollingConfig, http: HttpDialect, standing: Standing, ledger: Ledger, links: Links
+        self,
+        config: LongPollingConfig,
+        http: HttpDialect,
+        retry_state: RetryState,
+        ledger: Ledger,
+        links: Links,
     ) -> None:
         self._late = False
-        super().__init__(config, http, standing, ledger, links)
+        super().__init__(config, http, retry_state, ledger, links)
 
     @property
     def _sure(self) -> bool:
         """Whether the server has answered the last request."""
-        return self._standing.status is ConnectionStatus.CONNECTED and not self._late
+        return self._retry_state.status is ConnectionStatus.CONNECTED and not self._late
 
     @property
     def hold(self) -> float:
@@ -73,4 +78,4 @@ class LongPollingMachine(HttpMachine):
     _config: LongPollingConfig
 
     def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
-        return LongPollReceiver(self._config, http, self._standing, self._ledger, links)
+        return LongPollReceiver(self._config, http, self._retry_state, self._ledger, links)

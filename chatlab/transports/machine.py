@@ -49,7 +49,7 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 def _spoken(kind: FailureKind, code: int | None, reason: str) -> str:
     if kind == "answer":
         known = ", ".join(part for part in (f"HTTP {code}" if code else "", reason) if part)
-        return f"no answer that makes sense ({known})" if known else "no answer that makes sense"
+        return f"unexpected answer ({known})" if known else "no answer that makes sense"
     what = _SPOKEN.get(kind, kind)
     head = what if code is None else f"{what} {code}"
     return f"{head}: {reason}" if reason else head

@@ -61,8 +61,8 @@ from chatlab.transports.machine import (
     Opened,
     ReceivedBytes,
 )
-from chatlab.transports.posting import failure_of, senseless
-from chatlab.transports.standing import Standing
+from chatlab.transports.posting import failure_of, unexpected
+from chatlab.transports.retry_state import RetryState
 
 CATCH_UP = 100
 """Messages that a poll asks for if it can't say which was the last."""
@@ -79,7 +79,7 @@ class PollReceiver(ABC):
         "_http",
         "_ledger",
         "_links",
-        "_standing",
+        "_retry_state",
         "deadline",
         "link",
         "phase",
@@ -87,11 +87,11 @@ class PollReceiver(ABC):
     )
 
     def __init__(
-        self, config: HttpConfig, http: HttpDialect, standing: Standing, ledger: Ledger, links: Links
+        self, config: HttpConfig, http: HttpDialect, retry_state: RetryState, ledger: Ledger, links: Links
     ) -> None:
         self._config = config
         self._http = http
-        self._standing = standing
+        self._retry_state = retry_state
         self._ledger = ledger
         self._links = links
         self._asked_at = 0.0
@@ -141,7 +141,7 @@ class PollReceiver(ABC):
         """Take news of the request under way."""
         match event:
             case Closed():
-                self._fail(event.failure, now, out, doubtful=True)
+                self._fail(event.failure, now, out, check_address=True)
             case Answered():
                 if not self._held:
                     self.rtt = now - self._asked_at
@@ -154,11 +154,11 @@ class PollReceiver(ABC):
                 if page.senseless:
                     self._read(page, out)
                     hint = f" in the {self._config.dialect_name!r} dialect"
-                    self._fail(senseless(event.answer), now, out, hint)
+                    self._fail(unexpected(event.answer), now, out, hint)
                     return
-                if self._standing.status is not ConnectionStatus.CONNECTED:
+                if self._retry_state.status is not ConnectionStatus.CONNECTED:
                     self._connected_at = now
-                    self._standing.connected(out)
+                    self._retry_state.connected(out)
                 self._read(page, out)
                 self.link = 0
                 if page.more and self._ledger.cursor.last_id != cursor:
@@ -184,15 +184,15 @@ class PollReceiver(ABC):
         self._fail(failure, now, out, not_there(failure, self._config, "messages", path))
 
     def _fail(
-        self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, doubtful: bool = False
+        self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, check_address: bool = False
     ) -> None:
         if self._held:
-            hint += self._standing.broke_off(failure, now - self._asked_at)
-        connected = self._standing.status is ConnectionStatus.CONNECTED
+            hint += self._retry_state.record_lifetime(failure, now - self._asked_at)
+        connected = self._retry_state.status is ConnectionStatus.CONNECTED
         if connected and now - self._connected_at >= self._config.reconnect.stable_after:
-            self._standing.steady()
+            self._retry_state.reset()
         self.stop()
-        then = self._standing.fail(failure, now, out, hint, doubtful=doubtful)
+        then = self._retry_state.fail(failure, now, out, hint, check_address=check_address)
         if then.what == "renew":
             self.dial(now, out, failure)
         elif then.what == "retry":
@@ -203,7 +203,7 @@ class PollReceiver(ABC):
         if self.phase == "pausing":
             self.dial(now, out)
         elif self.phase == "waiting":
-            self._standing.retry(out)
+            self._retry_state.retry(out)
             self.dial(now, out)
         else:
             out.append(Close(self.link, 1006, "no answer"))

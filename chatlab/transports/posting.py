@@ -24,7 +24,7 @@ from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.settings import HttpConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.explanation import explanation
-from chatlab.transports.failures import is_senseless, judge, unauthorized
+from chatlab.transports.failures import is_unexpected, judge, unauthorized
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Close, Effect, Failure, Fetch, Links, Settle
 
@@ -92,11 +92,11 @@ class Poster:
             return
         if message.client_id != self._client_id:
             self._client_id = message.client_id
-            self._afresh()
+            self._reset_retries()
         out.append(Settle(message.client_id, DeliveryState.SENT))
         self._request(message, now, out)
 
-    def _afresh(self) -> None:
+    def _reset_retries(self) -> None:
         self._backoff.reset()
         self._csrf_renewed = self._renewed = False
 
@@ -220,19 +220,19 @@ class Poster:
         if self.link:
             out.append(Close(self.link, 1006, "abandoned"))
         self._message, self.link, self.deadline = None, 0, inf
-        self._afresh()
+        self._reset_retries()
         self._ledger.lose_connection()
 
 
 def failure_of(answer: Answer) -> Failure:
     """Return an answer as a failure: its status, with what the server says of it; without an error's status,
     that it makes no sense."""
-    if is_senseless(answer.status):
-        return senseless(answer)
+    if is_unexpected(answer.status):
+        return unexpected(answer)
     return Failure("http", answer.status, explanation(answer.body), _retry_after(answer))
 
 
-def senseless(answer: Answer) -> Failure:
+def unexpected(answer: Answer) -> Failure:
     """Return what an answer that makes no sense is: its status, its type, and its title or beginning."""
     kind = excerpt(answer.headers.get("content-type", "").partition(";")[0].strip().lower())
     reason = ": ".join(part for part in (kind, explanation(answer.body)) if part)

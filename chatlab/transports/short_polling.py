@@ -13,7 +13,7 @@ from chatlab.transports.http import HttpMachine, Receiver
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Links
 from chatlab.transports.polling import PollReceiver
-from chatlab.transports.standing import Standing
+from chatlab.transports.retry_state import RetryState
 
 
 class ShortPollReceiver(PollReceiver):
@@ -26,13 +26,13 @@ class ShortPollReceiver(PollReceiver):
         self,
         config: ShortPollingConfig,
         http: HttpDialect,
-        standing: Standing,
+        retry_state: RetryState,
         ledger: Ledger,
         links: Links,
         uniform: Uniform,
     ) -> None:
         self._uniform = uniform
-        super().__init__(config, http, standing, ledger, links)
+        super().__init__(config, http, retry_state, ledger, links)
 
     @property
     def patience(self) -> float:
@@ -53,4 +53,4 @@ class ShortPollingMachine(HttpMachine):
     _config: ShortPollingConfig
 
     def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
-        return ShortPollReceiver(self._config, http, self._standing, self._ledger, links, uniform)
+        return ShortPollReceiver(self._config, http, self._retry_state, self._ledger, links, uniform)

@@ -66,7 +66,7 @@ from chatlab.transports.machine import (
     ReceivedBytes,
 )
 from chatlab.transports.posting import failure_of
-from chatlab.transports.standing import Standing
+from chatlab.transports.retry_state import RetryState
 
 STREAM = "an event stream"
 
@@ -84,18 +84,18 @@ class StreamReceiver:
         "_links",
         "_opened_at",
         "_parser",
-        "_standing",
+        "_retry_state",
         "deadline",
         "link",
         "phase",
     )
 
     def __init__(
-        self, config: SSEConfig, http: HttpDialect, standing: Standing, ledger: Ledger, links: Links
+        self, config: SSEConfig, http: HttpDialect, retry_state: RetryState, ledger: Ledger, links: Links
     ) -> None:
         self._config = config
         self._http = http
-        self._standing = standing
+        self._retry_state = retry_state
         self._ledger = ledger
         self._links = links
         self._parser: EventStreamParser | None
@@ -155,7 +155,7 @@ class StreamReceiver:
         self._opened_at = now
         self.phase = "online"
         self.deadline = now + config.idle_timeout
-        self._standing.connected(out)
+        self._retry_state.connected(out)
 
     def _read(self, parser: EventStreamParser, data: bytes, now: float, out: list[Effect]) -> None:
         try:
@@ -169,7 +169,7 @@ class StreamReceiver:
         self._deliver(events, out)
         wish = parser.reconnection_time
         if wish is not None:
-            self._standing.backoff.rebase(
+            self._retry_state.backoff.rebase(
                 min(max(wish, self._config.min_retry), self._config.reconnect.max_delay)
             )
 
@@ -181,12 +181,12 @@ class StreamReceiver:
     def _refused(self, answer: Answer, now: float, out: list[Effect]) -> None:
         if answer.status == 204:
             self.stop()
-            self._standing.leave(out, "the server has no more events (204)", 204)
+            self._retry_state.disconnected(out, "the server has no more events (204)", 204)
             return
         failure = failure_of(answer)
         if self._config.strict_eventsource:
             self.stop()
-            self._standing.give_up(failure, out)
+            self._retry_state.give_up(failure, out)
         else:
             hint = not_there(failure, self._config, STREAM, self._path)
             self._fail(failure, now, out, hint)
@@ -198,14 +198,14 @@ class StreamReceiver:
     def _fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> None:
         if self.phase == "online":
             lasted = now - self._opened_at
-            hint += self._standing.broke_off(failure, lasted)
+            hint += self._retry_state.record_lifetime(failure, lasted)
             if lasted >= self._config.reconnect.stable_after:
-                self._standing.steady()
+                self._retry_state.reset()
         self.stop()
         if failure.kind == "answer" and self._config.strict_eventsource:
-            self._standing.give_up(failure, out, str(failure) + hint)
+            self._retry_state.give_up(failure, out, str(failure) + hint)
             return
-        then = self._standing.fail(failure, now, out, hint, doubtful=True)
+        then = self._retry_state.fail(failure, now, out, hint, check_address=True)
         if then.what == "renew":
             self.dial(now, out, failure)
         elif then.what == "retry":
@@ -214,7 +214,7 @@ class StreamReceiver:
     def tick(self, now: float, out: list[Effect]) -> None:
         """The deadline has come: of the connection, of silence, or of the wait."""
         if self.phase == "waiting":
-            self._standing.retry(out)
+            self._retry_state.retry(out)
             self.dial(now, out)
             return
         config = self._config
@@ -238,4 +238,4 @@ class SSEMachine(HttpMachine):
     _config: SSEConfig
 
     def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
-        return StreamReceiver(self._config, http, self._standing, self._ledger, links)
+        return StreamReceiver(self._config, http, self._retry_state, self._ledger, links)

@@ -93,7 +93,7 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
-from chatlab.transports.standing import Standing
+from chatlab.transports.retry_state import RetryState
 
 _SENT = DeliveryState.SENT  # An enum's attribute takes longer than an effect is made in.
 
@@ -169,7 +169,7 @@ class WebSocketMachine:
         "_heartbeat_mode",
         "_ledger",
         "_links",
-        "_standing",
+        "_retry_state",
         "_state",
         "deadline",
         "rtt",
@@ -187,7 +187,7 @@ class WebSocketMachine:
         dialect.require("websocket")
         self._config = config
         self._dialect = dialect
-        self._standing = Standing(config, uniform, dialect.failures)
+        self._retry_state = RetryState(config, uniform, dialect.failures)
         self._ledger = ledger or Ledger(config, dialect, acks=dialect.acks)
         self._state: Idle | Connecting | Online | Waiting = IDLE
         self._links = links or Links()
@@ -203,7 +203,7 @@ class WebSocketMachine:
     @property
     def status(self) -> ConnectionStatus:
         """The transport's status as last notified."""
-        return self._standing.status
+        return self._retry_state.status
 
     @property
     def cursor(self) -> Cursor:
@@ -243,7 +243,7 @@ class WebSocketMachine:
                 self._open(state, event.protocol, now, out)
         elif type(event) is Pong:
             if isinstance(state, Online) and event.link == state.link and state.heartbeat is not None:
-                state.heartbeat.life()
+                state.heartbeat.activity()
                 self._measure(state.heartbeat, event.id, now)
         elif type(event) is Connect:
             self._connect(now, out)
@@ -269,7 +269,7 @@ class WebSocketMachine:
             state.drain_until = inf
             self._flush(state.link, out)
         elif isinstance(state, Idle):
-            self._standing.start(out)
+            self._retry_state.start(out)
             self._dial(now, out)
 
     def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
@@ -298,7 +298,7 @@ class WebSocketMachine:
         settings = self._config.heartbeat
         beats = settings.enabled and self._heartbeat_mode != "none"
         self._state = Online(link, now, Heartbeat(settings, now) if beats else None)
-        self._standing.connected(out)
+        self._retry_state.connected(out)
         out += [_frame(link, frame) for frame in opening.frames]
         self._flush(link, out)
 
@@ -320,7 +320,7 @@ class WebSocketMachine:
             out.append(Close(state.link, 1000))
         self._ledger.lose_connection()
         self._state = IDLE
-        self._standing.leave(out)
+        self._retry_state.disconnected(out)
 
     def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
         """The link is gone."""
@@ -330,18 +330,18 @@ class WebSocketMachine:
         hint = ""
         if isinstance(state, Online):
             if state.drain_until < inf:
-                self._standing.leave(out, str(failure), failure.code)
+                self._retry_state.disconnected(out, str(failure), failure.code)
                 return
             if now - state.opened_at >= self._config.reconnect.stable_after:
-                self._standing.steady()
+                self._retry_state.reset()
             beat = state.heartbeat
-            hint = state.other_protocol or self._standing.broke_off(failure, now - state.opened_at)
+            hint = state.other_protocol or self._retry_state.record_lifetime(failure, now - state.opened_at)
             if beat is not None and beat.open and self._heartbeat_mode == "json":
                 hint += heartbeat_refused(failure)
         else:
             assert isinstance(state, Connecting)  # No other state has a link to lose.
             hint = no_websocket(failure, self._config, state.opening.path)
-        then = self._standing.fail(failure, now, out, hint, doubtful=True)
+        then = self._retry_state.fail(failure, now, out, hint, check_address=True)
         if then.what == "renew":
             self._dial(now, out, failure)
         elif then.what == "retry":
@@ -357,11 +357,11 @@ class WebSocketMachine:
                 self._leave(out)
             elif state.heartbeat is not None:
                 if woke:
-                    state.heartbeat.hurry(now)
+                    state.heartbeat.beat_now(now)
                 self._beat(state, state.heartbeat, now, out)
         elif now >= state.deadline:
             if isinstance(state, Waiting):
-                self._standing.retry(out)
+                self._retry_state.retry(out)
                 self._dial(now, out)
             else:
                 out.append(Close(state.link, 1006, "connect timeout"))
@@ -397,7 +397,7 @@ class WebSocketMachine:
 
     def _receive(self, state: Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
         if state.heartbeat is not None:
-            state.heartbeat.life()
+            state.heartbeat.activity()
         for item in self._dialect.decode(frame):
             if isinstance(item, ChatMessage):  # Looked for first, as it comes most often.
                 self._ledger.read(item, out)

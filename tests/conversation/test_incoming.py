@@ -16,7 +16,7 @@ from chatlab.live.kinds import make_config, make_transport
 from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.text import LONGEST_NAME
 from chatlab.transports.machine import Settle
-from chatlab.transports.standing import ASKED
+from chatlab.transports.retry_state import ASKED
 
 
 class Shown:

@@ -419,7 +419,7 @@ async def test_A90_a_portal_that_stays_fails_the_message_with_its_words(kind: st
             await transport.connect()
             receipt = await transport.send("never")
             assert await receipt.settled() is FAILED
-            assert "no answer that makes sense (HTTP 200, text/html: Hotel Wi-Fi)" in str(receipt.error)
+            assert "unexpected answer (HTTP 200, text/html: Hotel Wi-Fi)" in str(receipt.error)
             assert getattr(receipt.error, "status", None) == 200
             assert len(site.asked["post"]) == 3
             await transport.disconnect()

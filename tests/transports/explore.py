@@ -27,6 +27,7 @@ from chatlab.settings import (
     WebSocketConfig,
 )
 from chatlab.transports import fallback, polling, sse, websocket
+from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -47,7 +48,6 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
-from chatlab.transports.making import make_machine
 
 WIDTH = 100
 BEGIN, END = "<diagram>\n", "</diagram>"
@@ -116,14 +116,14 @@ def websocket_alphabet(machine: Any) -> list[tuple[str, Event]]:
     return events
 
 
-def standing_of(machine: Any) -> tuple[object, ...]:
-    standing = machine._standing
+def retry_state_of(machine: Any) -> tuple[object, ...]:
+    retry_state = machine._retry_state
     return (
         machine.state,
         machine.status,
-        standing._renewed,
-        standing._met,
-        standing.backoff.attempts,
+        retry_state._renewed,
+        retry_state._was_connected,
+        retry_state.backoff.attempts,
         len(machine._ledger.outbox._queue),
         machine.unsettled,
     )
@@ -131,13 +131,13 @@ def standing_of(machine: Any) -> tuple[object, ...]:
 
 def websocket_memory(machine: Any) -> object:
     beat = getattr(machine._state, "heartbeat", None)
-    return (*standing_of(machine), beat and beat.open)
+    return (*retry_state_of(machine), beat and beat.open)
 
 
 def http_memory(machine: Any) -> object:
     poster = machine._poster
     late = getattr(machine._receiver, "_late", False)
-    return *standing_of(machine), poster.link > 0, late
+    return *retry_state_of(machine), poster.link > 0, late
 
 
 def posting_alphabet(machine: Any) -> list[tuple[str, Event]]:

@@ -23,6 +23,7 @@ from chatlab.settings import (
     ShortPollingConfig,
     SSEConfig,
 )
+from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -43,7 +44,6 @@ from chatlab.transports.machine import (
     Submit,
     Tick,
 )
-from chatlab.transports.making import make_machine
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState

@@ -99,10 +99,10 @@ def assert_the_same(told: Chat, quiet: Chat) -> None:
 @pytest.mark.parametrize("state", ONLINE)
 def test_a_message_of_somebody_else(state: str) -> None:
     told, quiet = twins(ONLINE[state])
-    heard = quiet.machine.hear(quiet.link, OTHERS)
+    heard = quiet.machine.fast_deliver(quiet.link, OTHERS)
     assert heard == ChatMessage("e-2", "bob", "yo")
     assert told.hear(OTHERS) == [Deliver(ChatEvent("message", heard, "bob"))]
-    assert quiet.machine.hear(quiet.link, OTHERS) is None, "it is new once"
+    assert quiet.machine.fast_deliver(quiet.link, OTHERS) is None, "it is new once"
     assert_the_same(told, quiet)
 
 
@@ -110,14 +110,14 @@ def test_a_message_of_somebody_else(state: str) -> None:
 @pytest.mark.parametrize("state", ONLINE)
 def test_where_there_is_more_to_it_nothing_is_done(state: str, frame: str) -> None:
     told, quiet = twins(ONLINE[state])
-    assert quiet.machine.hear(quiet.link, MORE_TO_IT[frame]) is None
+    assert quiet.machine.fast_deliver(quiet.link, MORE_TO_IT[frame]) is None
     assert_the_same(told, quiet)
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state not in ONLINE])
 def test_nobody_hears_who_is_not_online(state: str) -> None:
     told, quiet = twins(STATES[state])
-    assert quiet.machine.hear(quiet.link, OTHERS) is None
+    assert quiet.machine.fast_deliver(quiet.link, OTHERS) is None
     assert_the_same(told, quiet)
 
 
@@ -126,8 +126,8 @@ def test_nobody_hears_an_abandoned_link() -> None:
     chat.close()
     chat.tick()
     chat.open()
-    assert chat.machine.hear(chat.link - 1, OTHERS) is None
-    assert chat.machine.hear(chat.link, OTHERS) is not None
+    assert chat.machine.fast_deliver(chat.link - 1, OTHERS) is None
+    assert chat.machine.fast_deliver(chat.link, OTHERS) is not None
     chat.close()
     assert queries(chat.tick())[0]["after"] == "e-2"
 
@@ -142,8 +142,8 @@ class Bundles(ChatlabDialect):
 @pytest.mark.parametrize("frame", ["", f"{OTHERS}\n{json.dumps(message('e-3'))}"])
 def test_several_messages_in_one_frame_or_none_are_more(frame: str) -> None:
     told, quiet = (Chat(dialect=Bundles()).online() for _ in range(2))
-    assert quiet.machine.hear(quiet.link, frame) is None
-    assert quiet.machine.hear(quiet.link, OTHERS) is not None
+    assert quiet.machine.fast_deliver(quiet.link, frame) is None
+    assert quiet.machine.fast_deliver(quiet.link, OTHERS) is not None
     assert len(delivered(told.hear(OTHERS))) == 1
     assert_the_same(told, quiet)
 
@@ -153,7 +153,7 @@ def test_messages_whose_ids_tell_of_gaps_are_more() -> None:
     (effect,) = (effect for effect in chat.connect() if isinstance(effect, OpenWebSocket))
     chat.do(Opened(chat.link, effect.protocols[0]))
     frame = "id: 1700000000:0\n\n" + json.dumps({"sender": "bob", "text": "yo"})
-    assert chat.machine.hear(chat.link, frame) is None
+    assert chat.machine.fast_deliver(chat.link, frame) is None
     (event,) = delivered(chat.hear(frame))
     assert event.message is not None
 
@@ -213,8 +213,8 @@ def test_a_resting_machine_can_skip_heartbeats(mode: Any) -> None:
             lived.do(Pong(1, id))
         else:
             lived.hear({"type": "pong", "id": id})
-    assert skipped.machine.resting
-    skipped.machine.skip_beats(5)
+    assert skipped.machine.idle_heartbeat
+    skipped.machine.skip_heartbeats(5)
     assert skipped.machine.deadline == lived.machine.deadline == 42.0
     assert (skipped.machine.rtt, lived.machine.rtt) == (None, 0.5)
     assert skipped.tick() == lived.tick() == [skipped.machine.beat(6)]
@@ -222,23 +222,23 @@ def test_a_resting_machine_can_skip_heartbeats(mode: Any) -> None:
 
 def test_who_rests() -> None:
     chat = Chat()
-    assert chat.machine.resting is None  # idle
+    assert chat.machine.idle_heartbeat is None  # idle
     chat = connecting()
-    assert chat.machine.resting is None
+    assert chat.machine.idle_heartbeat is None
     chat = online()
-    assert chat.machine.resting
+    assert chat.machine.idle_heartbeat
     chat.tick()
-    assert chat.machine.resting is None  # A ping is open.
-    assert Chat(heartbeat=HeartbeatConfig(enabled=False)).online().machine.resting is None
+    assert chat.machine.idle_heartbeat is None  # A ping is open.
+    assert Chat(heartbeat=HeartbeatConfig(enabled=False)).online().machine.idle_heartbeat is None
     chat = Chat(outbox=OutboxConfig(max_age=60.0, max_in_flight=1)).online()
     chat.submit("1")
-    assert chat.machine.resting
+    assert chat.machine.idle_heartbeat
     chat.submit("2")  # may expire
-    assert chat.machine.resting is None
+    assert chat.machine.idle_heartbeat is None
     chat = online()
     chat.submit("1")
     chat.do(Disconnect())
-    assert (chat.state, chat.machine.resting) == ("draining", None)
+    assert (chat.state, chat.machine.idle_heartbeat) == ("draining", None)
 
 
 # Who was an extra
@@ -246,15 +246,15 @@ def test_who_rests() -> None:
 
 def tried(stood: Chat, lived: Chat) -> None:
     lived.connect()
-    stood.machine.remember(lived.machine.status, None, None)
-    number, query = stood.machine.try_since(0.0)
+    stood.machine.restore(lived.machine.status, None, None)
+    number, query = stood.machine.restore_connecting(0.0)
     assert (number, query) == (1, FIRST)
 
 
 def open_since(stood: Chat, lived: Chat) -> None:
     lived.online()
-    stood.machine.remember(CONNECTED, None, None)
-    assert stood.machine.be_open_since(0.0, Heartbeat(HeartbeatConfig(), 0.0)) == 1
+    stood.machine.restore(CONNECTED, None, None)
+    assert stood.machine.restore_open(0.0, Heartbeat(HeartbeatConfig(), 0.0)) == 1
 
 
 def open_again(stood: Chat, lived: Chat) -> None:
@@ -264,8 +264,8 @@ def open_again(stood: Chat, lived: Chat) -> None:
     lived.open()
     backoff = Backoff(stood.machine.config.reconnect, lambda: 0.0)
     backoff.next()
-    stood.machine.remember(CONNECTED, backoff, "e-7")
-    stood.machine.be_open_since(lived.now, Heartbeat(HeartbeatConfig(), lived.now))
+    stood.machine.restore(CONNECTED, backoff, "e-7")
+    stood.machine.restore_open(lived.now, Heartbeat(HeartbeatConfig(), lived.now))
 
 
 def waiting_again(stood: Chat, lived: Chat) -> None:
@@ -277,8 +277,8 @@ def waiting_again(stood: Chat, lived: Chat) -> None:
         lived.tick()
     lived.close("refused")
     at = lived.now + backoff.next()
-    stood.machine.remember(RECONNECTING, backoff, None)
-    stood.machine.wait_until(at)
+    stood.machine.restore(RECONNECTING, backoff, None)
+    stood.machine.restore_waiting(at)
 
 
 @pytest.mark.parametrize("life", [tried, open_since, open_again, waiting_again])
@@ -320,4 +320,4 @@ def test_what_a_machine_says_of_its_settings() -> None:
 def test_whether_links_have_heartbeats(heartbeat: HeartbeatConfig, beats: bool) -> None:
     chat = Chat(heartbeat=heartbeat)
     assert chat.machine.beats == beats
-    assert (chat.online().machine.resting is not None) == beats
+    assert (chat.online().machine.idle_heartbeat is not None) == beats

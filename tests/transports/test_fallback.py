@@ -20,6 +20,7 @@ from chatlab.settings import (
     SSEConfig,
     WebSocketConfig,
 )
+from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -42,7 +43,6 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
-from chatlab.transports.making import make_machine
 from tests.transports.http_chat import (
     ACKED,
     CONNECTED,

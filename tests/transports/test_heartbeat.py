@@ -23,7 +23,7 @@ def test_pings_are_numbered_and_an_interval_apart() -> None:
     due = []
     for _ in range(3):
         due.append((beat.deadline, beat.tick(beat.deadline)))
-        beat.life()
+        beat.activity()
     assert due == [(130.0, 1), (160.0, 2), (190.0, 3)]
 
 
@@ -66,7 +66,7 @@ def test_A32_a_late_tick_still_tells_the_ending_that_came_first() -> None:
 def test_A28_anything_that_comes_in_is_life() -> None:
     beat = heartbeat()
     beat.tick(30.0)
-    beat.life()
+    beat.activity()
     assert not beat.open
     assert beat.deadline == 60.0
     assert beat.tick(40.0) is None
@@ -75,7 +75,7 @@ def test_A28_anything_that_comes_in_is_life() -> None:
 
 def test_life_before_a_ping_delays_nothing() -> None:
     beat = heartbeat()
-    beat.life()
+    beat.activity()
     assert beat.deadline == 30.0
 
 
@@ -84,7 +84,7 @@ def test_A30_only_the_first_pong_for_the_latest_ping_measures() -> None:
     assert beat.pong(0, 1.0) is None, "before any ping"
     assert beat.pong(1, 1.0) is None, "before its ping"
     beat.tick(30.0)
-    beat.life()
+    beat.activity()
     assert beat.pong(1, 30.25) == 0.25
     assert beat.pong(1, 31.0) is None, "twice"
     beat.tick(60.0)
@@ -107,7 +107,7 @@ def test_FACTS_6_a_silent_drop_is_noticed_between_timeout_and_interval_plus_time
                 delays.append(at - silent_at)
                 break
             if at < silent_at:
-                beat.life()
+                beat.activity()
     assert timeout <= min(delays) < timeout + 0.1
     assert interval + timeout - 0.1 < max(delays) <= interval + timeout
     assert fmean(delays) == pytest.approx(interval / 2 + timeout)
@@ -119,13 +119,13 @@ def test_skipped_beats_are_as_answered_ones(beats: int, opened_at: float) -> Non
     skipped, lived = (heartbeat(interval=0.7, timeout=0.3, opened_at=opened_at) for _ in range(2))
     for beat in (skipped, lived):
         assert beat.tick(beat.deadline) == 1
-        beat.life()
+        beat.activity()
         assert beat.pong(1, opened_at + 0.8) is not None
     until = lived.deadline + (beats - 0.5) * 0.7
     assert skipped.due(until) == beats
     for id in range(2, beats + 2):
         assert lived.tick(lived.deadline) == id
-        lived.life()
+        lived.activity()
         lived.pong(id, lived.deadline - 0.5)
     skipped.skip(beats)
     assert (skipped.deadline, skipped.latest, skipped.open) == (lived.deadline, lived.latest, lived.open)

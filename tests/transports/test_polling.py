@@ -194,7 +194,7 @@ def test_A55_an_answer_without_sense_is_visible_and_backed_off_from(kind: Kind, 
     assert [told.type for told in delivered(effects)] == ["unreadable"]
     (change,) = changes(effects)
     assert (change.status, change.code) == (RECONNECTING, 200)
-    assert change.reason.startswith("no answer that makes sense (HTTP 200")
+    assert change.reason.startswith("unexpected answer (HTTP 200")
     assert change.reason.endswith(" in the 'chatlab' dialect")
     chat.tick()
     assert statuses(chat.answer("poll", 200, body)) == [ERROR], "no refetch for ever"

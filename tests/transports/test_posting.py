@@ -21,7 +21,7 @@ from chatlab.transports.machine import (
     Submit,
     Typing,
 )
-from chatlab.transports.posting import failure_of, senseless
+from chatlab.transports.posting import failure_of, unexpected
 from tests.transports.http_chat import (
     ACKED,
     CONNECTED,
@@ -113,7 +113,7 @@ def test_A90_an_answer_that_says_nothing_of_the_message_is_no_ack(answer: Answer
     failed, *others = chat.do(Answered(chat.link("post"), answer))
     assert isinstance(failed, Settle)
     assert (failed.client_id, failed.state, failed.status) == ("a", FAILED, answer.status)
-    assert failed.reason.startswith(f"no answer that makes sense (HTTP {answer.status}")
+    assert failed.reason.startswith(f"unexpected answer (HTTP {answer.status}")
     assert failed.reason.isprintable()
     assert len(failed.reason) < 250
     assert posted_ids(others) == ["b"]
@@ -143,7 +143,7 @@ def test_A90_what_a_portal_answers_to_the_request_for_a_token_is_none() -> None:
         assert chat.fail("csrf", Failure("answer", 200, "the server's answer holds no CSRF token")) == []
         assert fetched(chat.tick()) == ["csrf"]
     failed, *_ = chat.answer("csrf", 302)
-    assert failed == Settle("a", FAILED, "no answer that makes sense (HTTP 302)", 302)
+    assert failed == Settle("a", FAILED, "unexpected answer (HTTP 302)", 302)
 
 
 def test_A90_the_wait_for_a_portal_ends_when_the_server_is_reached_again() -> None:
@@ -195,7 +195,7 @@ def test_A90_settings_may_make_it_final() -> None:
     ],
 )
 def test_A90_what_was_answered_is_told_in_few_printable_words(body: bytes, kind: str, reason: str) -> None:
-    failure = senseless(Answer(200, body, {"content-type": kind} if kind else {}))
+    failure = unexpected(Answer(200, body, {"content-type": kind} if kind else {}))
     assert (failure.kind, failure.code) == ("answer", 200)
     assert failure.reason == reason
     assert failure_of(Answer(200, body, {"content-type": kind} if kind else {})) == failure

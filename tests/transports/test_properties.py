@@ -49,6 +49,7 @@ from chatlab.settings import (
     SSEConfig,
     WebSocketConfig,
 )
+from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -76,7 +77,6 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
-from chatlab.transports.making import make_machine
 from tests.sizes import examples
 
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState

@@ -109,7 +109,7 @@ def test_A91_what_answers_in_the_place_of_a_stream_that_was_there_passes(answer:
     chat.tick()
     (change,) = changes(chat.do(answer))
     assert change.status is RECONNECTING
-    assert change.reason.startswith("no answer that makes sense (")
+    assert change.reason.startswith("unexpected answer (")
     chat.tick()
     assert chat.opened() == [status(CONNECTED, attempt=2)]
 

@@ -69,7 +69,7 @@ def test_A19_A91_what_is_no_handshake_is_final_only_if_there_never_was_one(code:
     chat.tick()
     (change,) = changes(chat.close(Failure("http", code, "why")))
     assert (chat.state, change.status, change.code) == ("waiting", RECONNECTING, code)
-    assert change.reason == f"no answer that makes sense (HTTP {code}, why)"
+    assert change.reason == f"unexpected answer (HTTP {code}, why)"
     chat.tick()
     (notify,) = chat.do(Opened(3))
     assert changes([notify])[0].status is CONNECTED

@@ -34,16 +34,16 @@ class Extra(Life):
         machine = driver.machine
         assert isinstance(machine, CrowdWebSocketMachine)
         first = phase == "trying" and self._backoff is None
-        machine.remember(CONNECTING if first else STATUSES[phase], self._backoff, self._cursor)
+        machine.restore(CONNECTING if first else STATUSES[phase], self._backoff, self._cursor)
         if phase == "waiting":
-            machine.wait_until(self._at)
+            machine.restore_waiting(self._at)
         elif phase == "trying":
-            number, query = machine.try_since(self._at)
+            number, query = machine.restore_connecting(self._at)
             link = Link(stage.network, driver.path, driver, number, query)
             link.knocked(self._at)
             driver.links = (link,)
         elif phase == "online" or phase == "losing":
-            number = machine.be_open_since(self._at, self._heartbeat)
+            number = machine.restore_open(self._at, self._heartbeat)
             link = Link(stage.network, driver.path, driver, number, {})
             link.be_open(self._used_at)
             driver.links = (link,)

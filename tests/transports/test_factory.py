@@ -16,11 +16,11 @@ from chatlab.settings import (
     TransportConfig,
     WebSocketConfig,
 )
+from chatlab.transports.factory import make_machine
 from chatlab.transports.fallback import FallbackMachine
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.long_polling import LongPollingMachine
 from chatlab.transports.machine import Connect, Fetch, Links, OpenWebSocket, Submit
-from chatlab.transports.making import make_machine
 from chatlab.transports.short_polling import ShortPollingMachine
 from chatlab.transports.sse import SSEMachine
 from chatlab.transports.websocket import WebSocketMachine

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import TransportConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
-from chatlab.transports.failures import is_senseless, judge, unauthorized
+from chatlab.transports.failures import is_unexpected, judge, unauthorized
 from chatlab.transports.hints import Lifetimes
 from chatlab.transports.machine import Effect, Failure, Notify
 
@@ -39,7 +39,7 @@ RENEW = Next("renew")
 END = Next("end")
 
 
-class Standing:
+class RetryState:
     """One transport's status, which it notifies, and its count of attempts. `failures` are the dialect's
     verdicts; the settings' come first.
 
@@ -47,7 +47,7 @@ class Standing:
     such as a captive portal, is then a failure that may pass, even if it would be a wrong address at first.
     """
 
-    __slots__ = ("_config", "_failures", "_lifetimes", "_met", "_renewed", "backoff", "status")
+    __slots__ = ("_config", "_failures", "_lifetimes", "_renewed", "_was_connected", "backoff", "status")
 
     def __init__(
         self, config: TransportConfig, uniform: Uniform, failures: Mapping[str, Verdict] | None = None
@@ -55,14 +55,14 @@ class Standing:
         self._config = config
         self._failures = {**failures, **config.failures} if failures else config.failures
         self._renewed = False
-        self._met = False
+        self._was_connected = False
         self._lifetimes: Lifetimes | None = None  # Most people of a crowd never lose a connection.
         self.backoff = Backoff(config.reconnect, uniform)
         self.status = ConnectionStatus.DISCONNECTED
 
     def start(self, out: list[Effect]) -> None:
         """The application wants a connection: begin with the first attempt."""
-        self.steady()
+        self.reset()
         self._notify(out, ConnectionStatus.CONNECTING)
 
     def retry(self, out: list[Effect]) -> None:
@@ -71,15 +71,15 @@ class Standing:
 
     def connected(self, out: list[Effect]) -> None:
         """The attempt has succeeded."""
-        self._met = True
+        self._was_connected = True
         self._notify(out, ConnectionStatus.CONNECTED, attempt=self.backoff.attempts)
 
-    def steady(self) -> None:
+    def reset(self) -> None:
         """The connection was stable: forget the attempts before it."""
         self.backoff.reset()
         self._renewed = False
 
-    def leave(self, out: list[Effect], reason: str = ASKED, code: int | None = None) -> None:
+    def disconnected(self, out: list[Effect], reason: str = ASKED, code: int | None = None) -> None:
         """The transport is disconnected, as the application wants."""
         self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=code)
 
@@ -87,29 +87,30 @@ class Standing:
         """Return what the tables say to a failure."""
         return judge(failure, self._failures)
 
-    def broke_off(self, failure: Failure, lasted: float) -> str:
+    def record_lifetime(self, failure: Failure, lasted: float) -> str:
         """Note how long a connection has lasted, in seconds; return a hint if they always do."""
         if self._lifetimes is None:
             self._lifetimes = Lifetimes()
-        return self._lifetimes.broke_off(failure, lasted, self._config)
+        return self._lifetimes.record_lifetime(failure, lasted, self._config)
 
     def fail(
-        self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, doubtful: bool = False
+        self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, check_address: bool = False
     ) -> Next:
         """Take in a failure, and say what to do; `hint` is added to the reason that people see.
 
-        With `doubtful`, an answer that makes no sense is final at first: the address may be wrong.
+        With `check_address`, an answer that makes no sense is final at first: the address may be wrong.
         """
         attempts = self.backoff.attempts
-        if self._met and failure.kind == "http" and is_senseless(failure.code):
+        if self._was_connected and failure.kind == "http" and is_unexpected(failure.code):
             failure = replace(failure, kind="answer")
         if unauthorized(failure) and self._config.headers.renewable and not self._renewed:
             self._renewed = True
             reason = f"{failure}; asking for new headers"
             self._notify(out, ConnectionStatus.RECONNECTING, reason, attempts, code=failure.code)
             return RENEW
-        doubtful = failure.kind == "answer" and doubtful and not self._met and "answer" not in self._failures
-        verdict: Verdict = "give up" if doubtful else self.judge(failure)
+        unknown_server = check_address and not self._was_connected
+        final = unknown_server and failure.kind == "answer" and "answer" not in self._failures
+        verdict: Verdict = "give up" if final else self.judge(failure)
         reason = str(failure) + hint
         if verdict == "stop":
             self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=failure.code)

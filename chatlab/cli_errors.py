@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling(command: str, *, code: int = 1) -> Iterator[None]:
+def report_errors(command: str, *, code: int = 1) -> Iterator[None]:
     """End the command with a line that says what is wrong, where the input or the machine is to blame."""
     try:
         yield
@@ -32,14 +32,14 @@ def telling(command: str, *, code: int = 1) -> Iterator[None]:
         raise typer.Exit(code) from None
 
 
-def figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Return a metric as people write it: four digits, but never fewer than are before the point."""
     if value is None or value != value:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"
 
 
-def outlet(path: Path | None) -> Path | None:
+def writable_path(path: Path | None) -> Path | None:
     """Check that a file can be written there, before there is anything to write."""
     if path is not None:
         if path.is_dir():
@@ -51,7 +51,7 @@ def outlet(path: Path | None) -> Path | None:
     return path
 
 
-def picture(path: Path | None) -> Path | None:
+def image_path(path: Path | None) -> Path | None:
     """Check that a picture of that kind can be written there."""
     if path is not None:
         from matplotlib.backend_bases import FigureCanvasBase
@@ -62,7 +62,7 @@ def picture(path: Path | None) -> Path | None:
             raise typer.BadParameter(
                 f"there are no pictures of the kind {path.suffix}; choose one of {shown}"
             )
-    return outlet(path)
+    return writable_path(path)
 
 
 def draw(axes: Axes, path: Path) -> None:
