@@ -31,7 +31,7 @@ SLIDERS = {
     "an empty figure: the way there and back": (EMPTY, "Nothing"),
     "backoff": ("explore_backoff()", "Your multiplier"),
     "heartbeat": ("explore_heartbeat()", "Heartbeat every (s)"),
-    "herd": ("explore_herd()", "The server is gone (s)"),
+    "herd": ("explore_herd()", "Server down for (s)"),
     "polling": ("explore_polling()", "Short poll every (s)"),
     "transports": ("explore_transports()", "One way (s)"),
 }

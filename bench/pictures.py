@@ -12,10 +12,10 @@ from chatlab.plots.style import (
     INK,
     SMALL,
     UNDERLAY,
-    dress,
     figure_of,
     look,
     new_row,
+    style_axes,
     text_width,
 )
 
@@ -63,7 +63,7 @@ def aims(figures: Sequence[Figure]) -> Axes:
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_ylim(len(names) - 0.4, -0.6)
     note = "striped: less than all of it"
-    dress(ax, title="How much of each aim is reached?", note=note, x="share of the aim")
+    style_axes(ax, title="How much of each aim is reached?", note=note, x="share of the aim")
     ax.tick_params(axis="y", labelsize=SMALL, length=0)
     return ax
 
@@ -82,5 +82,5 @@ def growth(crowds: Sequence[Growth]) -> list[Axes]:
         ax.plot(people, costs, "o-", color=REACHED.colour)
         ax.set_xscale("log")
         ax.set_ylim(0.0, 1.15 * max(*costs, *bound))
-        dress(ax, title=title, note="dashed: n log n, from the smallest crowd", x="people", y=unit)
+        style_axes(ax, title=title, note="dashed: n log n, from the smallest crowd", x="people", y=unit)
     return row

@@ -1,4 +1,4 @@
-"""The command line. What a command needs is imported inside it, so that `chatlab --help` is quick."""
+"""The command line. Commands import their dependencies themselves, which keeps `chatlab --help` quick."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def main() -> None:
     except SystemExit as ended:
         code = ended.code
     if lacking := stdio.finish():
-        typer.echo(f"chatlab: the standard output lacks something: {lacking.lower()}", err=True)
+        typer.echo(f"chatlab: the standard output is incomplete: {lacking.lower()}", err=True)
         code = code or 1
     raise SystemExit(code)
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from chatlab import __version__
 
@@ -42,41 +42,44 @@ def _tell_version(wanted: bool) -> None:
 @app.callback()
 def chatlab(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """A chat console and chat-network simulator, in which both drive the same transports.
+    """A chat console and a chat-network simulator that use the same transports.
 
-    To begin: `chatlab lab` opens the notebooks, `chatlab simulate deploy` runs a scenario.
+    To start: `chatlab lab` opens the notebooks, `chatlab simulate deploy` runs a scenario.
     """
 
 
 @app.command()
 def serve(
     host: Annotated[
-        str, typer.Option(help="The address to listen on; others than loopback let strangers in.")
+        str, typer.Option(help="The address to listen on; any but loopback is open to others.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")] = 8000,
     db: Annotated[
         Path | None,
-        typer.Option(callback=writable_path, help="A file for the history, which else ends with the server."),
+        typer.Option(
+            callback=writable_path,
+            help="A file for the history, which is otherwise lost when the server ends.",
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name by which people reach the server; repeatable."),
+        typer.Option(metavar="NAME", help="A host name that clients use for the server; repeatable."),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ORIGIN",
-            help="Pages that may talk to it, such as https://chat.example; repeatable.",
+            help="An origin whose pages may connect, such as https://chat.example; repeatable.",
         ),
     ] = None,
     trust_proxy: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ADDRESS",
-            help="A proxy, or a network of them, whose X-Forwarded-For, -Proto and -Host count; repeatable.",
+            help="A proxy or network whose X-Forwarded-For, -Proto and -Host are trusted; repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -109,40 +112,36 @@ def serve(
 
 @app.command()
 def chat(
-    url: Annotated[
-        str, typer.Argument(help="http(s)://host:port of a chatlab server, or any ws(s):// address.")
-    ],
-    room: Annotated[str, typer.Option(help="The room to talk in.")] = "lobby",
+    url: Annotated[str, typer.Argument(help="http(s)://host:port of a chatlab server, or any ws(s):// URL.")],
+    room: Annotated[str, typer.Option(help="The room to join.")] = "lobby",
     name: Annotated[str, typer.Option(envvar=["USER", "USERNAME"], help="Your name in the room.")] = "guest",
     transport: Annotated[
         str,
         typer.Option(
-            help="websocket, sse, long_polling, short_polling, or fallback: the best one that works.",
-            show_default="the best one that the dialect has",
+            help="websocket, sse, long_polling, short_polling, or fallback, which takes the best that works.",
+            show_default="the best that the dialect supports",
         ),
     ] = "",
     dialect: Annotated[
         str, typer.Option(help="The server's dialect: chatlab, text, nchan or matrix.")
     ] = "chatlab",
     history: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="Number of the latest messages to show first.")
+        int, typer.Option(min=0, max=1_000_000, help="Number of earlier messages to show first.")
     ] = 50,
     header: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:VALUE", help="Send this header with each request; give it once or more."),
+        typer.Option(metavar="NAME:VALUE", help="A header to send with each request; repeatable."),
     ] = None,
     token_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Send the token in this file, as `Authorization: Bearer`. It is read anew for each attempt.",
+            help="A file with a token to send as `Authorization: Bearer`, read again for each attempt.",
         ),
     ] = None,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Read and print lines only, as without a terminal.")
-    ] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Read and print plain lines, as in a pipe.")] = False,
 ) -> None:
-    """Chat in the terminal; in a pipe, every line of the input is sent."""
+    """Chat in the terminal. In a pipe, send every line of the input."""
     import asyncio
     import os
     import sys
@@ -172,12 +171,14 @@ def chat(
 def lab(
     notebook: Annotated[
         Path | None,
-        typer.Argument(help="A notebook, or folder, to open as it is.", show_default="copies of ours"),
+        typer.Argument(
+            help="A notebook or folder to open without copying.", show_default="copies of chatlab's notebooks"
+        ),
     ] = None,
 ) -> None:
     """Copy the notebooks into ./chatlab-notebooks, and open JupyterLab on the first one.
 
-    A copy that you changed is never overwritten. Without a browser, the address is printed.
+    Copies that you changed are never overwritten. Without a browser, the URL is printed.
     """
     from importlib.util import find_spec
 
@@ -195,27 +196,24 @@ def lab(
                 typer.echo(f"chatlab lab: kept {name}, which you changed; rename it to get the newer one")
             notebook = folder / START
         if not notebook.exists():
-            raise OSError(f"there is no {notebook} here; name a notebook or a folder")
+            raise OSError(f"{notebook} doesn't exist; name a notebook or a folder")
         open_lab(notebook)
 
 
 @app.command()
 def simulate(
-    scenario: Annotated[
-        str, typer.Argument(help="A scenario as TOML, or the name of one that `chatlab scenarios` lists.")
-    ],
-    world: Annotated[str, typer.Option(help="The world that it runs in: model, wire or live.")] = "model",
+    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
+    world: Annotated[str, typer.Option(help="The world to run it in: model, wire or live.")] = "model",
     time_scale: Annotated[
-        float, typer.Option(help="Seconds of the live world in one second of the wall clock.")
+        float, typer.Option(help="Speed of the live world: its seconds per second of wall-clock time.")
     ] = 1.0,
-    sample: Annotated[
-        int, typer.Option(min=0, help="Number of people whose steps are recorded: the first.")
-    ] = 50,
+    sample: Annotated[int, typer.Option(min=0, help="Number of people to record; the first are taken.")] = 50,
     out: Annotated[
-        Path | None, typer.Option(callback=writable_path, help="Save the run there, as JSON lines.")
+        Path | None, typer.Option(callback=writable_path, help="Save the run to this file, as JSON Lines.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(callback=image_path, help="Draw the recorded people's statuses there.")
+        Path | None,
+        typer.Option(callback=image_path, help="Draw the recorded people's statuses into this file."),
     ] = None,
 ) -> None:
     """Run a scenario and print its metrics."""
@@ -248,23 +246,22 @@ def simulate(
 
 @app.command()
 def compare(
-    scenario: Annotated[
-        str, typer.Argument(help="A scenario as TOML, or the name of one that `chatlab scenarios` lists.")
-    ],
+    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
     worlds: Annotated[
-        str, typer.Option(help="The worlds to compare: the first with each other.")
+        str, typer.Option(help="The worlds; the first is compared with each of the others.")
     ] = "model,wire",
     time_scale: Annotated[
-        float, typer.Option(help="Seconds of the live world in one second of the wall clock.")
+        float, typer.Option(help="Speed of the live world: its seconds per second of wall-clock time.")
     ] = 1.0,
     plot: Annotated[
         Path | None,
         typer.Option(
-            callback=image_path, help="Draw the first run and the last one there, with their differences."
+            callback=image_path,
+            help="Draw the first and the last run into this file, with their differences.",
         ),
     ] = None,
 ) -> None:
-    """Run a scenario in several worlds; where they disagree, say the first difference and exit with 1."""
+    """Run a scenario in several worlds. If they differ, print the first difference and exit with 1."""
     from chatlab.errors import SettingsError
     from chatlab.experiment.compare import compare as compare_runs
     from chatlab.experiment.library import find_scenario
@@ -290,7 +287,7 @@ def compare(
 
 @app.command()
 def scenarios() -> None:
-    """List the ready-made scenarios, with the question that each one answers."""
+    """List the ready-made scenarios and the question that each answers."""
     from rich.console import Console
     from rich.table import Table
 
@@ -304,31 +301,30 @@ def scenarios() -> None:
 
 @app.command()
 def sweep(
-    scenario: Annotated[
-        str, typer.Argument(help="A scenario as TOML, or the name of one that `chatlab scenarios` lists.")
-    ],
+    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
     over: Annotated[
         list[str],
-        typer.Option(help="A setting and its values, such as people.count=100,1000; give it once or more."),
+        typer.Option(help="A setting and its values, such as people.count=100,1000; repeatable."),
     ],
     seeds: Annotated[
         int,
-        typer.Option(min=1, max=100_000, help="Number of seeds, from 0 on, to run each setting with."),
+        typer.Option(min=1, max=100_000, help="Number of seeds for each setting, from 0 up."),
     ] = 1,
-    processes: Annotated[int, typer.Option(min=1, max=1_000, help="Number of runs at once.")] = 1,
-    world: Annotated[str, typer.Option(help="The world that they run in: model, wire or live.")] = "model",
+    processes: Annotated[int, typer.Option(min=1, max=1_000, help="Number of simultaneous runs.")] = 1,
+    world: Annotated[str, typer.Option(help="The world to run them in: model, wire or live.")] = "model",
     metrics: Annotated[
         str,
         typer.Option(
-            help="The metrics to print, with commas between; the table of --out has all.",
+            help="The metrics to print, separated by commas; the file of --out has all.",
             show_default="sent, lost, latency_p95, recovery_p99, unrecovered, attempts",
         ),
     ] = "sent,lost,latency_p95,recovery_p99,unrecovered,attempts",
     out: Annotated[
-        Path | None, typer.Option(callback=writable_path, help="Save every run there, as a row of CSV.")
+        Path | None,
+        typer.Option(callback=writable_path, help="Save every run to this file, as a row of CSV."),
     ] = None,
 ) -> None:
-    """Run a scenario with many settings, and print the metrics of each setting, averaged over the seeds."""
+    """Run a scenario with many settings, and print each setting's metrics, averaged over the seeds."""
     import warnings
     from contextlib import nullcontext
 
@@ -348,7 +344,7 @@ def sweep(
         check_metrics(shown, run(Scenario(duration=1.0)).metrics)
         choices = read_all_choices(over)
         with (
-            warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # told below
+            warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # printed below
             pool(processes) if processes > 1 else nullcontext() as executor,
         ):
             table = run_sweep(

@@ -18,15 +18,15 @@ FOLDER = Path("chatlab-notebooks")
 START = "00_start.ipynb"
 WINDOWS = os.name == "nt"
 RECORD = ".chatlab.json"
-"""File in the folder of copies: the SHA-256 of each notebook as it was copied."""
+"""Name of a file in the folder of copies, with the SHA-256 of each notebook as it was copied."""
 
 
 class Copied(NamedTuple):
-    """Names of the files that `copy_notebooks` wrote or left alone."""
+    """Names of the notebooks that `copy_notebooks` wrote, or left unchanged."""
 
     written: list[str]
     kept: list[str]
-    """Changed copies, if the original has changed too since they were made."""
+    """Copies that a person changed, and whose original has changed since."""
 
 
 def originals() -> Path:
@@ -42,9 +42,9 @@ def copies() -> Path:
 
 
 def copy_notebooks(source: Path, target: Path) -> Copied:
-    """Copy each notebook that `target` lacks, or has as an unchanged older copy.
+    """Copy each notebook that is missing in `target`, or is an unmodified older copy there.
 
-    A file that was changed since it was copied, or never was a copy, is left alone.
+    Other files stay: copies that were modified, and files that never were copies.
 
     Errors: OSError.
     """
@@ -74,7 +74,7 @@ def _digest(content: bytes) -> str:
 
 
 def _read_record(path: Path) -> dict[str, str]:
-    """Return what was copied: nothing if the file is missing or damaged, so each copy counts as changed."""
+    """Read the record of copies; if missing or damaged, return {}, so that all copies count as modified."""
     try:
         record = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -88,7 +88,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def open_lab(notebook: Path) -> NoReturn:
-    """Become JupyterLab on a notebook or folder. Without a browser, it only prints its address."""
+    """Replace this process by JupyterLab on a notebook or folder; without a browser, it prints its URL."""
     folder, page = notebook, "/lab"
     if not notebook.is_dir():
         folder, page = notebook.parent, f"/lab/tree/{notebook.name}"
@@ -96,12 +96,12 @@ def open_lab(notebook: Path) -> NoReturn:
     command += [f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url={page}"]
     if not _has_browser():
         command.append("--no-browser")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # Windows has no such user
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # root doesn't exist on Windows
         command.append("--allow-root")
-    # Defaults only: the user's own settings are elsewhere, and win.
+    # Defaults only: the user's own settings take precedence.
     configs = [str(PACKAGE / "jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(configs)}
-    if WINDOWS:  # exec would return to the shell, and both would read the keyboard
+    if WINDOWS:  # after exec, the shell would read the keyboard too
         sys.exit(_wait_for(command, environment))
     os.execve(command[0], command, environment)
 
@@ -115,7 +115,7 @@ def _has_browser() -> bool:
 
 
 def _wait_for(command: list[str], environment: dict[str, str]) -> int:
-    """Run a program to its end, and leave Ctrl-C to it. Return its exit code."""
+    """Run a program, leave Ctrl-C to it, and return its exit code."""
     with subprocess.Popen(command, env=environment) as process:
         while True:
             try:

@@ -106,7 +106,7 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
         (["chat", "nonsense"], "give one that starts with http://, https://, ws:// or wss://"),
         (["chat", "http://127.0.0.1:1", "--name="], "name: give a text of at least one character"),
         (["chat", "http://127.0.0.1:1", "--room="], "room: give a text of at least one character"),
-        (["lab", "none.ipynb"], "there is no none.ipynb here; name a notebook or a folder"),
+        (["lab", "none.ipynb"], "none.ipynb doesn't exist; name a notebook or a folder"),
         (["serve", "--port=0", "--host=nowhere.invalid"], "host nowhere.invalid: "),
         (
             ["serve", "--port=0", "--host=192.0.2.1"],

@@ -1,9 +1,18 @@
-"""A conversation: what panel and console share below their faces."""
+"""A conversation: the part that panel and console have in common."""
 
 from chatlab.conversation.conversation import Conversation
-from chatlab.conversation.face import Face, Heard
+from chatlab.conversation.display import Display, ReceivedMessage
 from chatlab.conversation.failures import explain, explain_end
-from chatlab.conversation.own import Own
+from chatlab.conversation.own import OwnMessage
 from chatlab.conversation.places import Place, place_of
 
-__all__ = ["Conversation", "Face", "Heard", "Own", "Place", "explain", "explain_end", "place_of"]
+__all__ = [
+    "Conversation",
+    "Display",
+    "OwnMessage",
+    "Place",
+    "ReceivedMessage",
+    "explain",
+    "explain_end",
+    "place_of",
+]

@@ -1,4 +1,4 @@
-"""Rooms' logs as a reader knows them: the place to resume at, and what was seen."""
+"""A reader's position in the rooms' logs: the cursor to resume at, and the ids already seen."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from hashlib import blake2b
 from chatlab.conversation.places import Place
 
 MOST_LOGS = 50
-"""Logs that are remembered: the latest."""
+"""Maximum number of logs to remember; the oldest are dropped."""
 SEEN = 10_000
-"""Ids of the latest messages of a log that are remembered to drop duplicates."""
+"""Number of message ids remembered for the current log, to drop duplicates."""
 SEEN_ELSEWHERE = 1_000
-"""Ids of a log that isn't read now."""
+"""Number of message ids remembered for every other log."""
 LONGEST_CURSOR = 4_096
-"""Characters of a cursor that is kept."""
+"""Characters beyond which a cursor is not kept."""
 
 
 class Log:
-    """One room's log. `number` tells it from others here; `met` once it was connected to."""
+    """One room's log. `number` identifies it; `visited` is set at the first connection to it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.met = False
+        self.visited = False
         self.cursor: str | None = None
         self._seen: OrderedDict[bytes, None] = OrderedDict()
 
-    def move(self, cursor: str | None) -> None:
-        """Resume after this cursor the next time. None, or one that is too long, says nothing."""
+    def set_cursor(self, cursor: str | None) -> None:
+        """Set the cursor to resume after. None changes nothing; one that is too long clears it."""
         if cursor is not None:
             self.cursor = cursor if len(cursor) <= LONGEST_CURSOR else None
 
-    def first(self, id: str) -> bool:
-        """Note a message by the server's id, and return whether it is new; one without an id always is."""
+    def mark_seen(self, id: str) -> bool:
+        """Record a message by the server's id; return whether it is new. Without an id, it always is."""
         if not id:
             return True
-        digest = blake2b(id.encode(errors="surrogatepass"), digest_size=16).digest()  # of any id's length
+        digest = blake2b(id.encode(errors="surrogatepass"), digest_size=16).digest()  # fixed size
         if digest in self._seen:
             return False
         self._seen[digest] = None
@@ -43,20 +43,20 @@ class Log:
         return True
 
     def trim(self, most: int) -> None:
-        """Forget the oldest ids beyond `most`."""
+        """Drop the oldest ids beyond `most`."""
         while len(self._seen) > most:
             self._seen.popitem(last=False)
 
 
 class Logs:
-    """The logs that were read, each by the server, room and dialect of its place."""
+    """The logs that were read, by server, room and dialect."""
 
     def __init__(self) -> None:
         self._logs: OrderedDict[tuple[str, str, str], Log] = OrderedDict()
         self._made = 0
 
     def at(self, place: Place) -> Log:
-        """Return the log of a place, which is read from now on."""
+        """Return the log of a place, which becomes the current one."""
         for other in self._logs.values():
             other.trim(SEEN_ELSEWHERE)
         log = self._logs.pop(place.log, None)

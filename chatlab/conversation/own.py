@@ -1,4 +1,4 @@
-"""A person's own messages: under way, undelivered, or delivered and maybe still to come back."""
+"""A person's own messages: unsettled, undelivered, or delivered and waiting for their echo."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from chatlab.live.transport import ChatTransport
 from chatlab.messages import DeliveryState, OutgoingMessage
 
 KEPT = 1_000
-"""Messages that came to nothing, and are kept to be sent again."""
+"""Maximum number of undelivered messages kept for a retry."""
 KEPT_BYTES = 4 << 20
-"""Bytes of them, and as many of delivered ones that have not come back."""
+"""Maximum bytes of undelivered messages, and of delivered ones without an echo."""
 REMEMBERED = 10_000
-"""Delivered messages by whose ids their echo is recognised."""
+"""Maximum number of delivered messages whose echo is recognised by id."""
 REASON = 1_000
-"""Characters of a reason that are kept: it may be a server's."""
+"""Maximum characters kept of a reason, which may be a server's text."""
 
 _DELIVERED = (DeliveryState.ACKED, DeliveryState.SENT)
 
 
-class Own(Struct, eq=False):
-    """An own message. `key` identifies it here, whatever others choose; `client_id` at the server.
+class OwnMessage(Struct, eq=False):
+    """An own message. `key` is unique here, whatever ids others choose; the server knows it by `client_id`.
 
     `written_at` is in seconds since 1970, `accepted_at` on the conversation's clock. `waits`: it was not sent
-    at once, or its connection was lost since. `left`: the conversation went elsewhere without it.
-    `message` is None once the content isn't kept any more.
+    at once, or its connection was lost since. `left`: the conversation switched to another place without it.
+    `message` is None once the content is released.
     """
 
     key: str
@@ -48,7 +48,7 @@ class Own(Struct, eq=False):
     waits: bool = False
     shown: bool = False
     echo: str | None = None
-    """The server's id for it; empty where the server has no ids, None until it has come back."""
+    """The server's id in the echo; empty if the server has no ids, None until the echo."""
 
     @property
     def text(self) -> str:
@@ -60,79 +60,82 @@ class Own(Struct, eq=False):
 
 
 class OwnMessages:
-    """All own messages that are worth something, bounded in number and bytes but for those under way."""
+    """The own messages: all unsettled ones, and a bounded number of undelivered and delivered ones."""
 
     def __init__(self, series: str) -> None:
         self._series = series
         self._numbers = count(1)
-        self._open: dict[str, Own] = {}
-        self._undelivered: dict[str, Own] = {}
+        self._open: dict[str, OwnMessage] = {}
+        self._undelivered: dict[str, OwnMessage] = {}
         self._bytes = 0
-        self._delivered: dict[str, Own] = {}
-        self._out: dict[str, Own] = {}  # delivered, not come back, and their content known to tell them by
-        self._out_bytes = 0
-        self._known: dict[str, Own] = {}  # all of them by client id
+        self._delivered: dict[str, OwnMessage] = {}
+        # Delivered, without an echo so far, with their content, which identifies the echo.
+        self._unechoed: dict[str, OwnMessage] = {}
+        self._unechoed_bytes = 0
+        self._known: dict[str, OwnMessage] = {}  # all, by client id
         self.forgotten = 0
-        """Undelivered messages that are no longer kept."""
+        """Number of undelivered messages that are no longer kept."""
 
     def __len__(self) -> int:
-        """Return the number of messages under way."""
+        """Return the number of unsettled messages."""
         return len(self._open)
 
-    def __iter__(self) -> Iterator[Own]:
-        """Yield all that are under way, in the order of their acceptance."""
+    def __iter__(self) -> Iterator[OwnMessage]:
+        """Yield all unsettled messages, in the order of acceptance."""
         return iter(sorted(self._open.values(), key=lambda own: own.number))
 
-    def undelivered(self) -> list[Own]:
-        """Return what came to nothing, oldest first."""
+    def undelivered(self) -> list[OwnMessage]:
+        """Return the undelivered messages, oldest first."""
         return sorted(self._undelivered.values(), key=lambda own: own.number)
 
     def add(
         self, message: OutgoingMessage, place: Place, holder: ChatTransport, written_at: float, now: float
-    ) -> Own:
-        """Note a message that is about to be handed over.
+    ) -> OwnMessage:
+        """Add a message that is about to be submitted.
 
-        Errors: `InvalidMessage` where one of that client id is under way.
+        Errors: `InvalidMessage` if one with its client id is unsettled.
         """
         client_id = message.client_id
         if client_id in self._open:
             raise InvalidMessage(
-                f"a message with client_id {client_id!r} is still on its way; give each its own"
+                f"a message with client_id {client_id!r} is still on its way; give each message its own"
             )
         number = next(self._numbers)
-        own = Own(f"own-{self._series}-{number}", number, client_id, message, place, written_at, now, holder)
+        own = OwnMessage(
+            f"own-{self._series}-{number}", number, client_id, message, place, written_at, now, holder
+        )
         self._open[client_id] = self._known[client_id] = own
         return own
 
-    def take_back(self, own: Own) -> None:
-        """Forget a message that was not accepted."""
+    def withdraw(self, own: OwnMessage) -> None:
+        """Remove a message that was not accepted."""
         del self._open[own.client_id], self._known[own.client_id]
 
-    def under_way(self, client_id: str) -> Own | None:
-        """Return a message that isn't in a final state."""
+    def under_way(self, client_id: str) -> OwnMessage | None:
+        """Return an unsettled message by its client id."""
         return self._open.get(client_id)
 
-    def find(self, client_id: str, place: Place, sender: str) -> Own | None:
-        """Return the message that comes back from `place` with this client id and sender."""
+    def find(self, client_id: str, place: Place, sender: str) -> OwnMessage | None:
+        """Return the message whose echo from `place` has this client id and sender."""
         own = self._known.get(client_id)
         if own is not None and own.place.log == place.log and own.place.name == sender:
             return own
         return None
 
-    def close(self, own: Own) -> None:
-        """Note that a message was delivered, or came to nothing for now."""
+    def close(self, own: OwnMessage) -> None:
+        """Move a message to the delivered or the undelivered ones, by its state."""
         self._open.pop(own.client_id, None)
         self._forget(own)
         if own.state in _DELIVERED and not own.left:
             if (before := self._delivered.pop(own.client_id, None)) is not None:
-                self.let_go(before)
-            self._delivered[own.client_id] = self._out[own.key] = own
-            self._out_bytes += _size(own)
-            while self._out_bytes > KEPT_BYTES:
-                self.let_go(next(iter(self._out.values())))
+                self.release(before)
+            self._delivered[own.client_id] = self._unechoed[own.key] = own
+            self._unechoed_bytes += _size(own)
+            while self._unechoed_bytes > KEPT_BYTES:
+                self.release(next(iter(self._unechoed.values())))
             if len(self._delivered) > REMEMBERED:
                 oldest = self._delivered.pop(next(iter(self._delivered)))
-                self.let_go(oldest)
+                self.release(oldest)
                 self._drop(oldest)
             return
         self._undelivered[own.key] = own
@@ -144,28 +147,28 @@ class OwnMessages:
             oldest.message = None
             self.forgotten += 1
 
-    def let_go(self, own: Own) -> None:
-        """Keep the content of a delivered message no longer: it has come back, or is too old."""
-        if self._out.pop(own.key, None) is not None:
-            self._out_bytes -= _size(own)
+    def release(self, own: OwnMessage) -> None:
+        """Release the content of a delivered message, after its echo or when it is too old."""
+        if self._unechoed.pop(own.key, None) is not None:
+            self._unechoed_bytes -= _size(own)
             own.message = None
 
-    def _drop(self, own: Own) -> None:
+    def _drop(self, own: OwnMessage) -> None:
         if self._known.get(own.client_id) is own:
             del self._known[own.client_id]
 
-    def _forget(self, own: Own) -> None:
+    def _forget(self, own: OwnMessage) -> None:
         if self._undelivered.pop(own.key, None) is not None:
             self._bytes -= _size(own)
 
-    def waiting_for(self, key: str) -> Own | None:
-        """Return a message that came to nothing, by its key."""
+    def find_undelivered(self, key: str) -> OwnMessage | None:
+        """Return an undelivered message by its key."""
         return self._undelivered.get(key)
 
-    def reopen(self, own: Own, holder: ChatTransport) -> None:
-        """Note that a message is about to be handed over again, behind all that is under way.
+    def reopen(self, own: OwnMessage, holder: ChatTransport) -> None:
+        """Move an undelivered message back to the unsettled ones, behind all others.
 
-        Errors: `InvalidMessage` where another one of that client id is under way.
+        Errors: `InvalidMessage` if another one with its client id is unsettled.
         """
         if own.client_id in self._open:
             raise InvalidMessage(f"a message with client_id {own.client_id!r} is still on its way")
@@ -174,11 +177,11 @@ class OwnMessages:
         own.holder, own.state, own.reason, own.left = holder, DeliveryState.QUEUED, "", False
         self._open[own.client_id] = own
 
-    def let_wait(self) -> None:
-        """Note that the connection of those under way is gone."""
+    def mark_waiting(self) -> None:
+        """Mark all unsettled messages as waiting, since their connection is lost."""
         for own in self._open.values():
             own.waits = True
 
 
-def _size(own: Own) -> int:
+def _size(own: OwnMessage) -> int:
     return 0 if own.message is None else own.message.size

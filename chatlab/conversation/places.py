@@ -1,4 +1,4 @@
-"""The place that a message belongs to: a server, a room there, and the name of its writer."""
+"""The place that a message is written for: a server, a room there, and the sender's name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Place(Struct, frozen=True):
-    """A server, by the same root URL for all transports, a room, a name, and the dialect spoken there."""
+    """A server, by a root URL common to all transports, with a room, a name, and the server's dialect."""
 
     server: Url
     room: str
@@ -22,11 +22,11 @@ class Place(Struct, frozen=True):
 
     @property
     def log(self) -> tuple[str, str, str]:
-        """The key of the room's log, the same for every reader."""
+        """The key of the room's log, the same for every name."""
         return self.server, self.room, self.dialect
 
     def seen_from(self, here: Place | None) -> str:
-        """Return the room, and what else is different there."""
+        """Describe the place: its room, and the server, name and dialect if they differ from `here`."""
         words = f"room {self.room}"
         if here is None or here.server != self.server:
             words += f" at {shown_url(self.server)}"
@@ -44,9 +44,9 @@ def place_of(config: AnyConfig) -> Place:
 
 
 def server_of(url: str) -> Url:
-    """Return the root URL of a server, one and the same for the addresses of all its transports.
+    """Return the root URL of a server, the same for the URLs of all its transports.
 
-    User and query count: another one may lead elsewhere. The password doesn't.
+    It contains user and query, which may select another server, but not the password.
     """
     parts = urlsplit(http_url(url))
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

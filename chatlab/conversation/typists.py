@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 LASTS = 6.0
-"""Seconds after which somebody who typed is thought to have stopped."""
+"""Seconds after a typing notice until the person counts as idle."""
 MOST = 50
-"""People who are known to type at most: the latest."""
+"""Maximum number of typing people; the oldest are dropped."""
 LONGEST_NAME = 200
-"""Characters of a name that are kept."""
+"""Maximum characters kept of a name."""
 
 
 class Typists:
-    """The people who type, each until a message of theirs comes, they leave, or `LASTS` seconds are over."""
+    """The typing people, each until their message arrives, they leave, or `LASTS` seconds are over."""
 
     def __init__(self) -> None:
         self._typed_at: dict[str, float] = {}
 
     def typed(self, name: str, now: float) -> None:
-        """Note that somebody types."""
+        """Record a typing notice."""
         self.stopped(name)
         self._typed_at[name[:LONGEST_NAME]] = now
         if len(self._typed_at) > MOST:
             del self._typed_at[next(iter(self._typed_at))]
 
     def stopped(self, name: str) -> None:
-        """Note that somebody has sent the message, or has left."""
+        """Remove a person whose message has arrived, or who has left."""
         self._typed_at.pop(name[:LONGEST_NAME], None)
 
     def clear(self) -> None:
-        """Forget all: typing can't be known any more."""
+        """Remove all, since the connection is lost."""
         self._typed_at.clear()
 
     def names(self, now: float) -> tuple[str, ...]:
-        """Return who types, the longest typing first."""
+        """Return the typing people's names, the earliest notice first."""
         for name in [name for name, at in self._typed_at.items() if at <= now - LASTS]:
             del self._typed_at[name]
         return tuple(self._typed_at)
 
     def lasts(self, now: float) -> float:
-        """Return the seconds until the first of them is thought to have stopped."""
+        """Return the seconds until the first notice expires."""
         return min(self._typed_at.values(), default=now) + LASTS - now

@@ -18,12 +18,12 @@ from chatlab.plots.style import (
     UNDERLAY,
     Look,
     bar,
-    dress,
     grid,
     look,
     new_axes,
     size,
     spread,
+    style_axes,
     text_width,
     tint,
 )
@@ -69,7 +69,7 @@ def plot_backoff(
     ax.set_ylim(0, 1.1 * max(band[2].max() for band in bands.values()) or 1.0)
     ax.xaxis.set_major_locator(FixedLocator(range(1, longest + 1)))
     grid(ax.yaxis)
-    dress(
+    style_axes(
         ax,
         title="How long until the next attempt?",
         note=f"line: median, bar: the middle 80 % of {samples:,} clients",

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.collapse import AFTER, PUBLISHED, SPIKE, Policy, Storm
-from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes
+from chatlab.plots.style import FAINT, INK, SMALL, look, new_axes, style_axes
 
 _SHADE = "#dedede"
 
@@ -56,7 +56,7 @@ def plot_collapse(storms: Mapping[Policy, Sequence[Storm]], *, ax: Axes | None =
     ax.annotate(
         "spike", (SPIKE[0], 1), (2, -9), ("data", "axes fraction"), "offset points", fontsize=SMALL, color=INK
     )
-    dress(
+    style_axes(
         ax,
         title="Does the server recover?",
         note="good answers; bars: as published",

@@ -13,7 +13,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.compare import Comparison, Difference, compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.spans import StatusSpan
-from chatlab.plots.style import INK, TEXT, dress, new_axes, text_width
+from chatlab.plots.style import INK, TEXT, new_axes, style_axes, text_width
 from chatlab.plots.timeline import place_keys, plot_statuses
 
 MOST_PEOPLE = 6
@@ -47,7 +47,7 @@ def plot_comparison(run_a: Run, run_b: Run, *, ax: Axes | None = None) -> Axes:
         if number:
             ax.axhline(0.5 - 2 * number, color=INK, linewidth=0.6)
     title = f"Do {run_a.world} and {run_b.world} tell the same story?"
-    dress(ax, title=title, note=_note(compared, len(common) - len(people)), x="time (s)")
+    style_axes(ax, title=title, note=_note(compared, len(common) - len(people)), x="time (s)")
     ax.tick_params(axis="y", length=0)
     legend = ax.get_legend()
     keys = list(legend.legend_handles) if legend is not None else []

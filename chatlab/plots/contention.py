@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.contention import FORMULAS
-from chatlab.plots.style import INK, SMALL, dress, grid, look, new_axes
+from chatlab.plots.style import INK, SMALL, grid, look, new_axes, style_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def plot_contention(table: pd.DataFrame, *, of: str = "writes", ax: Axes | None 
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axis.set_minor_formatter(NullFormatter())
     grid(ax.yaxis)
-    dress(
+    style_axes(
         ax,
         title="What does it cost to fight for one row?",
         note="every client updates it once, and sleeps after a conflict",

@@ -13,7 +13,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.metrics import LATENCY_EDGES
 from chatlab.experiment.run import Run
 from chatlab.experiment.spans import FaultSpan
-from chatlab.plots.style import FAINT, INK, SMALL, dress, look, new_axes, size, text_width
+from chatlab.plots.style import FAINT, INK, SMALL, look, new_axes, size, style_axes, text_width
 
 Runs = Mapping[str, Run] | Run
 """One run, or several by the names that the plot is to have for them."""
@@ -54,7 +54,7 @@ def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
     for percentile in (0.5, 0.95, 0.99):
         ax.axhline(percentile, color=FAINT, linewidth=0.5, zorder=0)
     _percentile_names(ax)
-    dress(
+    style_axes(
         ax,
         title="How late are messages?",
         note="share of the messages that were shown within this time",
@@ -102,7 +102,7 @@ def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: 
         )
     ax = _draw_series(lines, named[0][1], ax)
     what = there[0] if len(there) == 1 else "count"
-    dress(ax, title="How hard is the server hit?", note=" ", x="time (s)", y=f"{what} in each second")
+    style_axes(ax, title="How hard is the server hit?", note=" ", x="time (s)", y=f"{what} in each second")
     return ax
 
 
@@ -126,7 +126,7 @@ def plot_queue(runs: Runs, *, of: Literal["queue", "work"] = "queue", ax: Axes |
         raise SettingsError(f"nothing to draw: the runs' series have no {of!r}")
     ax = _draw_series(lines, named[0][1], ax)
     title, counted = _QUEUES[of]
-    dress(ax, title=title, note=" ", x="time (s)", y=counted)
+    style_axes(ax, title=title, note=" ", x="time (s)", y=counted)
     return ax
 
 

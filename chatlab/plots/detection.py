@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.closed_forms import detection_span, false_alarm_after
-from chatlab.plots.style import INK, SMALL, dress, grid, look, new_axes, steps
+from chatlab.plots.style import INK, SMALL, grid, look, new_axes, steps, style_axes
 
 BARS = 20
 SHORTEST, LONGEST = 1.0, 120.0
@@ -47,7 +47,7 @@ def plot_detection(
     ax.set_xlim(0, 1.08 * high)
     ax.set_ylim(0, top)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:.3g}%"))
-    dress(
+    style_axes(
         ax,
         title="How soon is a dead connection noticed?",
         note=f"bars: {len(noticed):,} simulated people; dashed: closed form",
@@ -83,7 +83,7 @@ def plot_alarms(interval: float, loss: float, *, ax: Axes | None = None) -> Axes
     ax.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     ax.set_yticks(list(SPANS), list(SPANS.values()))
     grid(ax.xaxis, ax.yaxis)
-    dress(
+    style_axes(
         ax,
         title="How often is there a false alarm?",
         note=f"mean time between two, {100 * loss:.3g} % lost on each way",

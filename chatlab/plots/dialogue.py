@@ -34,7 +34,7 @@ from chatlab.transports.machine import (
 ABNORMAL = 1006
 
 
-class Line(Struct, frozen=True):
+class SequenceLine(Struct, frozen=True):
     """One line of a dialogue, at `at` by the person's clock: a note, an arrow, or both.
 
     `way` is "up" to the server or "down" from it. A *lost* frame has gone up, and the link ended without
@@ -49,19 +49,19 @@ class Line(Struct, frozen=True):
     status: ConnectionStatus | None = None
 
 
-def sequence(steps: Iterable[Step]) -> list[Line]:
+def sequence(steps: Iterable[Step]) -> list[SequenceLine]:
     """Return the lines of one person's steps, in order; steps without any leave no trace."""
     steps = list(steps)
-    heard: dict[int, float] = {}
+    last_received: dict[int, float] = {}
     ended: set[int] = set()
     for step in steps:
         match step.event:
             case Opened(link) | Received(link) | ReceivedBytes(link) | Answered(link) | Pong(link):
-                heard[link] = step.at
+                last_received[link] = step.at
             case Closed(link, failure):
                 ended.add(link)
                 if failure.kind == "refused":
-                    heard[link] = step.at
+                    last_received[link] = step.at
             case _:
                 pass  # nothing has come from the server
         ended |= {effect.link for effect in step.effects if isinstance(effect, Close) and effect.code != 1000}
@@ -72,14 +72,16 @@ def sequence(steps: Iterable[Step]) -> list[Line]:
         for effect in step.effects:
             if text := _outgoing(effect):
                 link = effect.link  # type: ignore[union-attr]  # what goes out has one
-                arrows.append(("up", text, link in ended and heard.get(link, -1.0) <= step.at))
+                arrows.append(("up", text, link in ended and last_received.get(link, -1.0) <= step.at))
         note = ", ".join(notes)
         if not arrows and note:
-            lines.append(Line(step.at, note, status=status))
+            lines.append(SequenceLine(step.at, note, status=status))
         for number, (way, text, lost) in enumerate(arrows):
             first = number == 0
             way_: Literal["up", "down"] = "up" if way == "up" else "down"
-            lines.append(Line(step.at, note if first else "", way_, text, lost, status if first else None))
+            lines.append(
+                SequenceLine(step.at, note if first else "", way_, text, lost, status if first else None)
+            )
     return lines
 
 

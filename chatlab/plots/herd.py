@@ -15,11 +15,11 @@ from chatlab.plots.style import (
     SMALL,
     TEXT,
     bar,
-    dress,
     look,
     new_axes,
     size,
     steps,
+    style_axes,
     text_width,
     tint,
 )
@@ -58,7 +58,7 @@ def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) ->
         ax.annotate(note, (last, -number), (4, 2), textcoords="offset points", fontsize=SMALL, color=INK)
     ax.set_ylim(0.15 - len(named), 1)
     ax.set_yticks([-number for number in range(len(named))], list(named))
-    dress(
+    style_axes(
         ax,
         title="Who comes back when?",
         note="right: the most that come in any 0.1 s",
@@ -100,7 +100,7 @@ def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes
     ax.set_ylim(0.15 - len(shares), 1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     ax.set_yticks([-number for number in range(len(shares))], list(shares))
-    dress(
+    style_axes(
         ax,
         title="Who finds the door shut?",
         note="at the first knock, by the formulas alone",

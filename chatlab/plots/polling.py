@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from chatlab.experiment.closed_forms import Cost, long_poll_cost, push_cost, short_poll_cost
-from chatlab.plots.style import INK, SMALL, TEXT, UNDERLAY, dress, grid, look, new_axes
+from chatlab.plots.style import INK, SMALL, TEXT, UNDERLAY, grid, look, new_axes, style_axes
 
 SHORTEST, LONGEST = 0.1, 60.0
 """Seconds between two short polls, at both ends of the curve."""
@@ -69,7 +69,7 @@ def plot_polling(
     ax.set_xlim(min(delay or 0.01, curve[0].latency) / 1.6, curve[-1].latency * 3)
     ax.set_ylim(floor / 1.8, curve[0].requests * 3)
     grid(ax.xaxis, ax.yaxis)
-    dress(
+    style_axes(
         ax,
         title="What does it cost to be quick?",
         note="lower left is better" + ("; crosses: as simulated" if measured else ""),

@@ -12,10 +12,10 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.spans import FaultSpan
 from chatlab.messages import ConnectionStatus
-from chatlab.plots.dialogue import Line, sequence
+from chatlab.plots.dialogue import SequenceLine, sequence
 from chatlab.plots.style import INK, SMALL, STATUS_LOOKS, TEXT, TITLE, UNDERLAY, new_axes, size, text_width
 
-__all__ = ["Line", "plot_sequence", "sequence"]
+__all__ = ["SequenceLine", "plot_sequence", "sequence"]
 
 ROW = 5.6
 """Millimetres from one line to the next."""
@@ -87,7 +87,7 @@ def _head(ax: Axes, note: str) -> None:
         )
 
 
-def _draw_lifelines(ax: Axes, person: str, lines: Sequence[Line], status: ConnectionStatus) -> None:
+def _draw_lifelines(ax: Axes, person: str, lines: Sequence[SequenceLine], status: ConnectionStatus) -> None:
     """Draw the person's lifeline in the looks of its statuses, and the server's."""
     width = 7.0 / size(ax)[0]
     since = -0.5
@@ -126,7 +126,7 @@ def _draw_lifelines(ax: Axes, person: str, lines: Sequence[Line], status: Connec
         )
 
 
-def _draw_line(ax: Axes, row: int, line: Line, *, time: str) -> None:
+def _draw_line(ax: Axes, row: int, line: SequenceLine, *, time: str) -> None:
     points = size(ax)[0]
     margin = 72 * LEFT / 25.4
     ax.text((8 - margin) / points, row, time, fontsize=SMALL, color=INK, va="center_baseline")
@@ -180,7 +180,7 @@ def _fitted(text: str, room: float) -> str:
 
 
 def _draw_faults(
-    ax: Axes, faults: Iterable[FaultSpan], lines: Sequence[Line], *, complete: bool, end: float
+    ax: Axes, faults: Iterable[FaultSpan], lines: Sequence[SequenceLine], *, complete: bool, end: float
 ) -> None:
     """Shade the lines that happened during a fault, and name it at the right."""
     last = end if complete else lines[-1].at

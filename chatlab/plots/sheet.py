@@ -14,9 +14,9 @@ from chatlab.plots.style import figure_of, new_row
 
 
 class Sheet:
-    """Hands out the same axes each time they are asked for, as if they were new; for one thread at a time.
+    """Returns the same axes for each request, with nothing drawn on them. Not thread-safe.
 
-    They keep their scales, ticks and dress, so draw on them what sets its limits and words each time, as all
+    The axes keep their scales, ticks and style, so a plot must set its limits and texts each time, as all
     plots of chatlab do.
     """
 

@@ -139,7 +139,7 @@ def new_row(
     ]
 
 
-def dress(ax: Axes, *, title: str, note: str = "", x: str, y: str = "", lanes: bool = False) -> None:
+def style_axes(ax: Axes, *, title: str, note: str = "", x: str, y: str = "", lanes: bool = False) -> None:
     """Give the axes their question as title, a note under it, and labels with units.
 
     What stands in `lanes` needs their names at its left, but neither a line nor marks.

@@ -16,12 +16,12 @@ from chatlab.plots.style import (
     INK,
     TEXT,
     UNDERLAY,
-    dress,
     grid,
     look,
     new_axes,
     size,
     spread,
+    style_axes,
     text_width,
 )
 
@@ -60,7 +60,7 @@ def plot_sweep(
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xticks(range(len(columns)), [_named(column) for column in columns])
     ax.set_yticks(range(len(rows)), [_named(row) for row in rows])
-    dress(ax, title="What do the settings change?", note=_note(table, value), x=x, y=y)
+    style_axes(ax, title="What do the settings change?", note=_note(table, value), x=x, y=y)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax
@@ -105,7 +105,7 @@ def plot_cost(
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     grid(ax.xaxis, ax.yaxis)
-    dress(
+    style_axes(
         ax,
         title="What does it cost to be quick?",
         note="both axes logarithmic; the lower left is better",

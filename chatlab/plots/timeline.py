@@ -20,9 +20,9 @@ from chatlab.plots.style import (
     TEXT,
     UNDERLAY,
     bar,
-    dress,
     new_axes,
     size,
+    style_axes,
     text_width,
 )
 
@@ -70,7 +70,7 @@ def plot_statuses(
     for number, lane in enumerate(named.values()):
         unnamed |= _draw_lane(ax, lane, -number)
     ax.set_yticks([-number for number in range(len(named))], list(named))
-    dress(ax, title="When was the connection up?", x="time (s)", lanes=True)
+    style_axes(ax, title="When was the connection up?", x="time (s)", lanes=True)
     place_keys(ax, _keys(unnamed, attempts=any(span.attempts for span in spans)), indent=-names)
     return ax
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
-from chatlab.plots.style import INK, SMALL, TEXT, bar, dress, look, new_row, size, text_width, tint
+from chatlab.plots.style import INK, SMALL, TEXT, bar, look, new_row, size, style_axes, text_width, tint
 
 BAR = 0.62
 """How thick a bar is, where bars are 1 apart."""
@@ -41,10 +41,10 @@ def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = No
     _bars(first, runs, late, lambda value: f"{value:.3g} s", latest)
     _bars(second, runs, each("requests"), lambda value: f"{value:.2g}")
     _bars(third, runs, each("bytes_up", "bytes_down"), lambda value: f"{value:,.0f}")
-    dress(first, title="How late?", note="bar: median, tick: 95 % are earlier", x="seconds", lanes=True)
+    style_axes(first, title="How late?", note="bar: median, tick: 95 % are earlier", x="seconds", lanes=True)
     cost: dict[str, Any] = {"x": "per delivered message", "lanes": True}
-    dress(second, title="How many requests?", note="connections that are opened count too", **cost)
-    dress(third, title="How many bytes?", note="up and down, headers and all", **cost)
+    style_axes(second, title="How many requests?", note="connections that are opened count too", **cost)
+    style_axes(third, title="How many bytes?", note="up and down, headers and all", **cost)
     return axes
 
 

@@ -1,4 +1,4 @@
-"""Commands of a console: lines that begin with a slash."""
+"""Commands of the console: lines that begin with a slash."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from chatlab.messages import ConnectionStatus
 from chatlab.settings import shown_url
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import seconds
-from chatlab.terminal.standing import describe
+from chatlab.terminal.status_line import describe
 from chatlab.text import cut, short_name, visible_line
 
 LONGEST_LATENCY = 3600.0
-"""Seconds."""
+"""Maximum added latency in seconds."""
 EXCERPT = 200
-"""Characters of an undelivered message that are listed."""
+"""Maximum characters of an undelivered message in the list."""
 
 
 class CommandError(ChatError):
-    """A command can't be carried out; the text says what would help."""
+    """A command that can't be run; the text says why, and what would help."""
 
 
 class Command(NamedTuple):
-    """A command: what follows its name, what it does, and the values to offer. `run` returns what to say."""
+    """A command: its argument, a summary, and the values offered for completion. `run` returns the answer."""
 
     argument: str
     summary: str
@@ -37,10 +37,10 @@ class Command(NamedTuple):
     values: Callable[[], Iterable[str]] = tuple
 
 
-async def obey(console: Console, line: str) -> str:
-    """Carry out a line that begins with a slash, and return what to say.
+async def run_command(console: Console, line: str) -> str:
+    """Run the command in a line that begins with a slash, and return the answer.
 
-    Errors: `CommandError` with one clear line; `EOFError` where the person wants to leave.
+    Errors: `CommandError` with a text of one line; `EOFError` if the person wants to leave.
     """
     name, _, argument = line.strip().partition(" ")
     command = COMMANDS.get(name.lower())
@@ -48,16 +48,16 @@ async def obey(console: Console, line: str) -> str:
         likely = get_close_matches(name.lower(), COMMANDS, 1)
         name = short_name(name)
         hint = f"did you mean {likely[0]}?" if likely else "/help lists the commands"
-        raise CommandError(f"There is no {name}; {hint} (//… sends a line that begins with a slash)")
+        raise CommandError(f"Unknown command {name}; {hint} (//… sends a line that begins with a slash)")
     argument = argument.strip()
     if argument and not command.argument:
-        raise CommandError(f"{name} takes nothing after it")
-    # Shielded, since a proxy or a transport that is half made would be left behind.
-    return await asyncio.shield(asyncio.ensure_future(_carry_out(command, console, name, argument)))
+        raise CommandError(f"{name} takes no argument")
+    # Shielded: a cancelled command would leave a half-made proxy or transport behind.
+    return await asyncio.shield(asyncio.ensure_future(_run(command, console, name, argument)))
 
 
-async def _carry_out(command: Command, console: Console, name: str, argument: str) -> str:
-    async with console.busy:  # One after the other, as they were typed.
+async def _run(command: Command, console: Console, name: str, argument: str) -> str:
+    async with console.busy:  # One command at a time, in the order typed.
         if console.leaving:
             raise EOFError
         try:
@@ -75,7 +75,7 @@ async def _help(console: Console, argument: str) -> str:
 
 
 async def _drop(console: Console, argument: str) -> str:
-    proxy = await console.faulty()
+    proxy = await console.open_fault_proxy()
     if not proxy.connections:
         raise CommandError("/drop: there is no connection to reset")
     proxy.reset()
@@ -85,7 +85,7 @@ async def _drop(console: Console, argument: str) -> str:
 async def _ping(console: Console, argument: str) -> str:
     rtt = console.rtt
     if rtt is None:
-        return "No round trip was measured yet: a heartbeat or a message of yours will do it."
+        return "No round trip was measured yet; the next heartbeat or message of yours measures one."
     return f"The latest round trip took {seconds(rtt)}."
 
 
@@ -98,16 +98,16 @@ async def _latency(console: Console, argument: str) -> str:
         raise CommandError("/latency: give seconds from 0 (off) to 3600, such as /latency 0.5")
     if not value and console.proxy is None:
         return "There is no added latency."
-    proxy = await console.faulty()
+    proxy = await console.open_fault_proxy()
     proxy.set(latency=value)
-    return f"Everything is {seconds(value)} late, each way." if value else "There is no added latency."
+    return f"Added latency: {seconds(value)} each way." if value else "There is no added latency."
 
 
 async def _down(console: Console, argument: str) -> str:
-    proxy = await console.faulty()
+    proxy = await console.open_fault_proxy()
     console.down = True
     await proxy.refuse()
-    return "The server is down: connections are reset, new ones refused. /up ends it."
+    return "The server is down: its connections are reset, and new ones refused. /up ends this."
 
 
 async def _up(console: Console, argument: str) -> str:
@@ -119,68 +119,70 @@ async def _up(console: Console, argument: str) -> str:
     await proxy.accept()
     console.down = False
     if was_silent:
-        return "New connections work again; the silent one stays so until a heartbeat finds out."
+        return "New connections work again. The silent one stays silent until a heartbeat times out."
     return "The server is up again."
 
 
 async def _silent(console: Console, argument: str) -> str:
-    proxy = await console.faulty()
+    proxy = await console.open_fault_proxy()
     proxy.set(silent=True)
-    return "Nothing gets through any more, and nobody says so (half-open). /up ends it."
+    return "The connection is half-open: nothing gets through, and neither side is told. /up ends this."
 
 
 async def _transport(console: Console, argument: str) -> str:
     if not argument:
         return f"The transport is {console.kind}, of {', '.join(TITLES)}."
-    await console.swap(argument)
-    return f"Going on by {argument}."
+    await console.switch_transport(argument)
+    return f"Switched to {argument}."
 
 
 async def _room(console: Console, argument: str) -> str:
     if argument:
-        await console.go(room=argument)
+        await console.switch(room=argument)
     return f"The room is {console.target.room}."
 
 
 async def _name(console: Console, argument: str) -> str:
     if argument:
-        await console.go(name=argument)
+        await console.switch(name=argument)
     return f"The name is {console.target.name}."
 
 
 async def _server(console: Console, argument: str) -> str:
     if argument:
-        await console.go(url=argument)
+        await console.switch(url=argument)
     return f"The server is {shown_url(console.target.url)}."
 
 
 async def _undelivered(console: Console, argument: str) -> str:
-    here = console.talk.place
+    here = console.conversation.place
     rows = []
-    for own in console.talk.undelivered():
-        why = f"for {own.place.seen_from(here)}" if own.place != here else own.reason or "written for here"
+    for own in console.conversation.undelivered():
+        why = f"for {own.place.seen_from(here)}" if own.place != here else own.reason or "for this place"
         rows.append(f"{cut(visible_line(own.text), EXCERPT)} ({why})")
-    return "\n".join(rows) or "Nothing has been left undelivered."
+    return "\n".join(rows) or "No messages are undelivered."
 
 
 async def _retry(console: Console, argument: str) -> str:
-    sent = console.talk.retry_all()
-    elsewhere = len({own.place for own in console.talk.undelivered()} - {console.talk.place})
-    more = "" if not elsewhere else " Others are for elsewhere: /undelivered lists them."
+    sent = console.conversation.retry_all()
+    elsewhere = len({own.place for own in console.conversation.undelivered()} - {console.conversation.place})
+    more = "" if not elsewhere else " Others are for another place: /undelivered lists them."
     count = "Nothing was" if not sent else "1 message is" if sent == 1 else f"{sent} messages are"
     return f"{count} sent again.{more}"
 
 
 async def _connect(console: Console, argument: str) -> str:
-    if console.talk.last_change.status is ConnectionStatus.CONNECTED:
-        return "It is connected."
+    if console.conversation.last_change.status is ConnectionStatus.CONNECTED:
+        return "Already connected."
     console.start()
     return "Connecting."
 
 
 async def _status(console: Console, argument: str) -> str:
     target = console.target
-    return f"{describe(console.standing())} · {shown_url(target.url)} · room {target.room} · as {target.name}"
+    return (
+        f"{describe(console.status_line())} · {shown_url(target.url)} · room {target.room} · as {target.name}"
+    )
 
 
 async def _quit(console: Console, argument: str) -> str:
@@ -189,21 +191,21 @@ async def _quit(console: Console, argument: str) -> str:
 
 COMMANDS: dict[str, Command] = {
     "/drop": Command("", "reset the connection now", _drop),
-    "/down": Command("", "reset it and refuse new ones, as a server that is down", _down),
-    "/silent": Command("", "let everything vanish without a word (half-open)", _silent),
+    "/down": Command("", "reset the connection and refuse new ones, like a server that is down", _down),
+    "/silent": Command("", "drop everything silently (half-open connection)", _silent),
     "/up": Command("", "end /down and /silent", _up),
-    "/latency": Command("SECONDS", "make everything late, each way; 0 ends it", _latency),
-    "/ping": Command("", "show how long the latest round trip took", _ping),
+    "/latency": Command("SECONDS", "add latency each way; 0 ends it", _latency),
+    "/ping": Command("", "show the time of the latest round trip", _ping),
     "/transport": Command(
-        "NAME", "go on by another transport, with nothing lost", _transport, lambda: TITLES
+        "NAME", "switch to another transport; no message is lost", _transport, lambda: TITLES
     ),
-    "/room": Command("NAME", "go to another room; unsent messages stay behind", _room),
-    "/name": Command("NAME", "go on under another name; unsent messages stay behind", _name),
-    "/server": Command("URL", "go to another server; unsent messages stay behind", _server),
-    "/undelivered": Command("", "list messages that were left behind or failed", _undelivered),
-    "/retry": Command("", "send again those that were written for here", _retry),
+    "/room": Command("NAME", "switch to another room; unsent messages stay behind", _room),
+    "/name": Command("NAME", "switch to another name; unsent messages stay behind", _name),
+    "/server": Command("URL", "switch to another server; unsent messages stay behind", _server),
+    "/undelivered": Command("", "list messages that stayed behind or failed", _undelivered),
+    "/retry": Command("", "send undelivered messages for this place again", _retry),
     "/connect": Command("", "try again after it gave up", _connect),
-    "/status": Command("", "show how the connection stands", _status),
+    "/status": Command("", "show the connection's status", _status),
     "/help": Command("", "list these commands", _help),
     "/quit": Command("", "leave, as Ctrl-D does", _quit),
 }

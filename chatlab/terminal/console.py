@@ -1,7 +1,6 @@
-"""A conversation as a terminal sees it: what happens becomes lines, and faults can be made on its way.
+"""A conversation in a terminal, shown as lines, with faults on request.
 
-All of it lives on one event loop. Faults need a proxy, and the conversation is led through it once the first
-is asked for.
+All of it runs on one event loop. Faults need a proxy: the first request for one reconnects through it.
 """
 
 from __future__ import annotations
@@ -13,37 +12,46 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chatlab.conversation import Conversation, Heard, Own, Place, explain, explain_end, place_of
+from chatlab.conversation import (
+    Conversation,
+    OwnMessage,
+    Place,
+    ReceivedMessage,
+    explain,
+    explain_end,
+    place_of,
+)
 from chatlab.errors import OutboxFull, SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ConnectionStatus, DeliveryState, StatusChange
 from chatlab.settings import HeaderSource, shown_url
-from chatlab.terminal.lines import Line, content, seconds
-from chatlab.terminal.standing import MOST_TYPING, Standing
+from chatlab.terminal.lines import ConsoleLine, content, seconds
+from chatlab.terminal.status_line import MOST_TYPING, StatusLine
 from chatlab.terminal.targets import Target, config_of, make_transport
 
 LATE = 2.0
-"""Seconds after which an acknowledgement is worth a line, though the message was sent at once."""
+"""Seconds after which an acknowledgement gets a line, even if the message was sent at once."""
 
 _LOST = (DeliveryState.DROPPED, DeliveryState.EXPIRED, DeliveryState.FAILED)
-RETRYING = "/retry sends what can be sent here."
+RETRYING = "/retry sends undelivered messages again."
 
 
 class Console:
-    """One person's conversation. `show` gets every line; `changed` is called when `standing` may have.
+    """One person's conversation. `show` is called with every line, and `changed` if `status_line` may differ.
 
-    `ended` is set while the transport has given up or the server has said goodbye; `hint` is what the line
-    that tells so adds. A caller of `go`, `swap` or `faulty` holds the lock `busy`, and is not cancelled.
+    `ended` is set while the transport has given up or the server has closed for good; `hint` is appended to
+    the line that reports this. Callers of `switch`, `switch_transport` and `open_fault_proxy` must hold the
+    lock `busy`, and must not be cancelled.
 
-    Errors: `SettingsError` for a target or a kind that can't be used.
+    Errors: `SettingsError` for an invalid target or kind of transport.
     """
 
     def __init__(
         self,
         target: Target,
         kind: str,
-        show: Callable[[Line], None],
+        show: Callable[[ConsoleLine], None],
         changed: Callable[[], None] = lambda: None,
         *,
         hint: str = "",
@@ -65,116 +73,118 @@ class Console:
         self._was_connected = False
         self._unsettled = 0
         self._down_at: float | None = None
-        self.talk = Conversation(self, make=make_transport, loop=self._loop, retrying=RETRYING)
-        self._go(kind, target)
+        self.conversation = Conversation(self, make=make_transport, loop=self._loop, retrying=RETRYING)
+        self._switch(kind, target)
 
     @property
     def transport(self) -> ChatTransport:
-        """The transport that takes what is written now."""
-        transport = self.talk.transport
+        """The transport that new messages go to."""
+        transport = self.conversation.transport
         assert transport is not None
         return transport
 
     @property
     def lost(self) -> int:
-        """Number of messages that came to nothing, and were not sent again."""
-        return self.talk.lost + self._unsettled
+        """Number of undelivered messages that were not retried."""
+        return self.conversation.lost + self._unsettled
 
     # Connecting
 
     def start(self) -> None:
-        """Begin to connect, or begin anew after having given up."""
+        """Start to connect, also after giving up."""
         self.ended.clear()
         try:
-            self.talk.start()
+            self.conversation.start()
         except Exception as error:
             self._end(f"Not connected: {explain(error)}.")
 
-    async def quiet(self) -> None:
-        """Wait until it has been connected and nothing is unsettled."""
-        await self._until(lambda: self._was_connected and not self.talk.waiting)
+    async def wait_until_settled(self) -> None:
+        """Wait until a connection was made and no message is unsettled."""
+        await self._until(lambda: self._was_connected and not self.conversation.waiting)
 
-    async def connected(self) -> None:
-        """Wait until it's connected, or has given up."""
+    async def wait_until_connected(self) -> None:
+        """Wait until connected, or until the transport has given up."""
         await self._until(
             lambda: self._status is ConnectionStatus.CONNECTED or self.ended.is_set() or self.leaving
         )
 
-    async def _until(self, true: Callable[[], bool]) -> None:
-        while not true():
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             self._news.clear()
             await self._news.wait()
 
     async def leave(self) -> None:
-        """Send what can still be sent in a moment, disconnect, and name what is left."""
+        """Send what can be sent quickly, disconnect, and report the messages that are left."""
         self.leaving = True
         self._news.set()
         async with self.busy:
-            await self._until(lambda: not self.talk.changing)
-            self.talk.stop()
+            await self._until(lambda: not self.conversation.changing)
+            self.conversation.stop()
             await self.transport.disconnect()
             if self.proxy is not None:
                 await self.proxy.close()
-        for own in self.talk.under_way():
+        for own in self.conversation.under_way():
             self._unsettled += 1
             self._lose(own, "no acknowledgement in time")
 
-    async def swap(self, kind: str) -> None:
-        """Go on with another kind of transport. Errors: as of `go`."""
-        await self.go(kind)
+    async def switch_transport(self, kind: str) -> None:
+        """Switch to another kind of transport. Errors: as for `switch`."""
+        await self.switch(kind)
 
-    async def go(self, kind: str = "", **changes: Any) -> None:
-        """Go on with another kind of transport, or another `url`, `room` or `name`.
+    async def switch(self, kind: str = "", **changes: Any) -> None:
+        """Switch to another kind of transport, or another `url`, `room` or `name`.
 
-        Headers don't go along to another origin, and are back with the first one.
+        Headers are sent to the first origin only, also after a return to it.
 
-        Errors: `SettingsError` where there is no such kind or target; then all stays as it is.
+        Errors: `SettingsError` for an invalid kind or target; then nothing changes.
         """
         target, proxy = replace(self.target, **changes), self.proxy
-        if "url" in changes:  # The proxy leads to the server before.
-            config_of(kind or self.kind, target)  # What is wrong is said while the old one still works.
+        if "url" in changes:  # The proxy leads to the previous server.
+            config_of(kind or self.kind, target)  # Raises while the old one still works.
             self.proxy, self.down = None, False
             known, before = target.origin == self._first.origin, target.headers
             target = replace(target, headers=self._first.headers if known else HeaderSource(None))
             if target.headers != before and not known:
-                self.notice("The headers that you gave stay behind: they are for the first server only.")
-        self._go(kind or self.kind, target)
-        await self._until(lambda: not self.talk.changing)
+                self.notice(
+                    "The headers that you gave are not sent to this server: they are for the first one only."
+                )
+        self._switch(kind or self.kind, target)
+        await self._until(lambda: not self.conversation.changing)
         if proxy is not self.proxy and proxy is not None:
             await proxy.close()
 
-    def _go(self, kind: str, target: Target) -> None:
+    def _switch(self, kind: str, target: Target) -> None:
         proxy = self.proxy
         there = target if proxy is None else target.through(proxy.host, proxy.port)
-        self.talk.go(config_of(kind, there), place_of(config_of(kind, target)))
+        self.conversation.switch_to(config_of(kind, there), place_of(config_of(kind, target)))
         self.kind, self.target = kind, target
 
-    async def faulty(self) -> FaultProxy:
-        """Return the proxy that makes faults. When first asked for, the conversation is led through it first.
+    async def open_fault_proxy(self) -> FaultProxy:
+        """Return the fault proxy; the first call makes it, and reconnects through it.
 
-        Errors: `SettingsError` where there can't be one.
+        Errors: `SettingsError` if the server's URL has TLS.
         """
         if self.proxy is not None:
             return self.proxy
         if self.target.secure:
             raise SettingsError(
-                "faults are made by a proxy, and TLS keeps it out: they need a ws:// or http:// URL"
+                "faults need a proxy in the connection, which TLS prevents; use a ws:// or http:// URL"
             )
         proxy = self.proxy = FaultProxy(self.target.url)
         await proxy.accept()
-        self.notice(f"From now on through a proxy on {proxy.host}:{proxy.port}, which makes the faults.")
+        self.notice(f"Reconnecting through a fault proxy on {proxy.host}:{proxy.port}.")
         was_connected = self._status is ConnectionStatus.CONNECTED
-        await self.go()
+        await self.switch()
         if was_connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.transport.config.connect_timeout):
-                    await self.connected()
+                    await self.wait_until_connected()
         return proxy
 
     # Sending
 
     async def send(self, text: str) -> None:
-        """Hand over a message, once the outbox has room for it. Errors: `InvalidMessage`."""
+        """Submit a message, once the outbox has room for it. Errors: `InvalidMessage`."""
         while True:
             try:
                 return self.submit(text)
@@ -183,38 +193,38 @@ class Console:
                 await self._news.wait()
 
     def submit(self, text: str) -> None:
-        """Hand over a message. Errors: `InvalidMessage`, `OutboxFull`."""
-        self.talk.submit(text)
+        """Submit a message. Errors: `InvalidMessage`, `OutboxFull`."""
+        self.conversation.submit(text)
 
     def typing(self) -> None:
-        """Tell the room that the person types."""
-        self.talk.typing()
+        """Send a typing notice to the room."""
+        self.conversation.typing()
 
-    # How it stands
+    # State
 
     @property
     def _status(self) -> ConnectionStatus:
-        return self.talk.last_change.status
+        return self.conversation.last_change.status
 
-    def standing(self) -> Standing:
-        """Return how the conversation stands now."""
-        transport, change = self.transport, self.talk.last_change
-        return Standing(
+    def status_line(self) -> StatusLine:
+        """Return the conversation's present state for the status line."""
+        transport, change = self.transport, self.conversation.last_change
+        return StatusLine(
             self.kind,
             change.status,
             change.reason,
             change.attempt,
-            self.talk.most_attempts,
+            self.conversation.most_attempts,
             None if change.retry_at is None else max(0.0, change.retry_at - transport.now()),
             self.rtt,
-            self.talk.waiting,
+            self.conversation.waiting,
             tuple(self._faults()),
-            self.talk.typists()[:MOST_TYPING],
+            self.conversation.typists()[:MOST_TYPING],
         )
 
     @property
     def rtt(self) -> float | None:
-        """Seconds of the latest round trip: a heartbeat's, or that of a message that went out at once."""
+        """Seconds of the latest round trip: of a heartbeat, or of a message that was sent at once."""
         heartbeat = self.transport.rtt
         if heartbeat is not None and heartbeat != self._heartbeat_rtt:
             self._heartbeat_rtt = self._rtt = heartbeat
@@ -231,14 +241,14 @@ class Console:
                 faults.append(f"latency {seconds(self.proxy.up.latency)} each way")
         return faults
 
-    # What the conversation shows
+    # The `Display` interface
 
-    def accepted(self, own: Own) -> None:
+    def accepted(self, own: OwnMessage) -> None:
         """Show an own message."""
-        self._show(Line("accepted", own.text, own.place.name, state=own.state))
+        self._show(ConsoleLine("accepted", own.text, own.place.name, state=own.state))
 
-    def settled(self, own: Own) -> None:
-        """Show what has become of an own message, once that is known."""
+    def settled(self, own: OwnMessage) -> None:
+        """Show the outcome of an own message, once it is known."""
         if own.left or own.state in _LOST:
             self._lose(own, own.reason)
         elif own.state is DeliveryState.ACKED or (own.receipt is not None and own.receipt.ends(own.state)):
@@ -246,32 +256,32 @@ class Console:
             if own.state is DeliveryState.ACKED and not own.waits:
                 self._rtt = took
             late = own.waits or took > LATE
-            self._show(Line("delivered", own.text, own.place.name, state=own.state, waited=late))
+            self._show(ConsoleLine("delivered", own.text, own.place.name, state=own.state, waited=late))
 
-    def _lose(self, own: Own, reason: str) -> None:
-        self._show(Line("lost", own.text, state=DeliveryState.FAILED, reason=reason))
+    def _lose(self, own: OwnMessage, reason: str) -> None:
+        self._show(ConsoleLine("lost", own.text, state=DeliveryState.FAILED, reason=reason))
 
-    def heard(self, heard: Heard) -> None:
+    def received(self, received: ReceivedMessage) -> None:
         """Show a message from the server."""
-        message = heard.message
-        self._show(Line("message", content(message), message.sender, message.posted_at))
+        message = received.message
+        self._show(ConsoleLine("message", content(message), message.sender, message.posted_at))
 
     def notice(self, text: str, *, warning: bool = False) -> None:
-        """Show a line of the console's own."""
-        self._show(Line("warning" if warning else "notice", text))
+        """Show a notice or a warning."""
+        self._show(ConsoleLine("warning" if warning else "notice", text))
 
     def moved(self, before: Place) -> None:
-        """Show where the conversation goes on."""
-        if (place := self.talk.place) is not None:
-            self.notice(f"From here on: {place.seen_from(before)}.")
+        """Show the place that the conversation switched to."""
+        if (place := self.conversation.place) is not None:
+            self.notice(f"Switched to {place.seen_from(before)}.")
 
     def changed(self) -> None:
-        """Wake whoever waits for news."""
+        """Wake the coroutines that wait for a change."""
         self._news.set()
         self._changed()
 
     def status(self, change: StatusChange) -> None:
-        """Show a change of status that a person should know of."""
+        """Show a status change, if it matters to a person."""
         match change.status:
             case ConnectionStatus.CONNECTED:
                 self.notice(self._greeting())

@@ -1,4 +1,4 @@
-"""How lines look on a terminal."""
+"""Rendering of lines on a terminal."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
 from chatlab.messages import ConnectionStatus
-from chatlab.terminal.lines import Line, clock
-from chatlab.terminal.standing import Standing, describe
+from chatlab.terminal.lines import ConsoleLine, clock
+from chatlab.terminal.status_line import StatusLine, describe
 from chatlab.text import cut, short_name, visible_line
 
 EXCERPT = 60
-"""Characters of a message that are shown again when it's delivered late."""
+"""Maximum characters of a message that are repeated when it's delivered late."""
 NARROWEST = 20
-"""Columns that a text gets at least."""
+"""Minimum columns of a text."""
 SHORTEST_NAME = 6
-"""Columns that a name may have on the narrowest terminal."""
+"""Minimum columns of a name, however narrow the terminal."""
 WIDEST_NAMES = 16
-"""Columns up to which names are made equally wide."""
+"""Columns up to which names are padded to the same width."""
 
 _NAMES = ("ansicyan", "ansimagenta", "ansiblue", "ansiyellow", "ansigreen")
 STYLE = Style.from_dict(
@@ -47,7 +47,7 @@ STYLE = Style.from_dict(
         **{f"name{number}": colour for number, colour in enumerate(_NAMES)},
     }
 )
-"""Only the colours that every terminal theme defines; without colour (NO_COLOR) nothing is missing."""
+"""Only colours that every terminal theme defines. No information depends on colour (NO_COLOR)."""
 DOTS = {
     ConnectionStatus.CONNECTED: "●",
     ConnectionStatus.CONNECTING: "◌",
@@ -58,20 +58,20 @@ DOTS = {
 _BULLETS = {"notice": "·", "warning": "!", "answer": "·"}
 
 
-class Artist:
-    """Draws lines for a terminal, with texts beside each other."""
+class Renderer:
+    """Renders lines for a terminal, with the texts aligned in a column."""
 
     def __init__(self) -> None:
         self._names = 0
 
-    def draw(self, lines: Iterable[Line], columns: int) -> StyleAndTextTuples:
-        """Return the lines as they look, each ended by a line feed."""
+    def draw(self, lines: Iterable[ConsoleLine], columns: int) -> StyleAndTextTuples:
+        """Return the lines as formatted text, each with a final line feed."""
         drawn: StyleAndTextTuples = []
         for line in merged(lines):
             drawn += self._drawn(line, columns)
         return drawn
 
-    def _drawn(self, line: Line, columns: int) -> StyleAndTextTuples:
+    def _drawn(self, line: ConsoleLine, columns: int) -> StyleAndTextTuples:
         head = self._head(line, columns)
         indent = sum(get_cwidth(text) for _, text in head)
         style = f"class:{line.kind}" if line.kind in ("notice", "warning") else ""
@@ -83,8 +83,8 @@ class Artist:
             drawn += [("class:lost", f"{' ' * indent}{row}\n") for row in rows]
         return drawn
 
-    def _head(self, line: Line, columns: int) -> list[tuple[str, str]]:
-        """What stands before a text, and what no text can feign, since all its rows are indented."""
+    def _head(self, line: ConsoleLine, columns: int) -> list[tuple[str, str]]:
+        """Return the part before a text. No text can imitate it, since all rows of texts are indented."""
         if line.kind in _BULLETS:
             style = line.kind if line.kind == "warning" else "notice"
             return [(f"class:{style}", f"{_BULLETS[line.kind]}  ")]
@@ -105,21 +105,21 @@ class Artist:
         return [mark, ("class:time", time), (f"class:{whose}", name)]
 
 
-def bar(standing: Standing) -> StyleAndTextTuples:
+def bar(status_line: StatusLine) -> StyleAndTextTuples:
     """Return the status bar."""
-    status = standing.status
+    status = status_line.status
     drawn: StyleAndTextTuples = [(f"class:{status.value}", f" {DOTS[status]} ")]
-    if standing.typing:
-        who = ", ".join(map(short_name, standing.typing))
-        drawn.append(("class:typing", f"{who} {'is' if len(standing.typing) == 1 else 'are'} typing… "))
+    if status_line.typing:
+        who = ", ".join(map(short_name, status_line.typing))
+        drawn.append(("class:typing", f"{who} {'is' if len(status_line.typing) == 1 else 'are'} typing… "))
         drawn.append(("class:bar", "· "))
-    drawn.append(("class:bar", visible_line(describe(standing))))
+    drawn.append(("class:bar", visible_line(describe(status_line))))
     return drawn
 
 
-def merged(lines: Iterable[Line]) -> Sequence[Line]:
-    """Return the lines with each row of deliveries made into one, and that one short."""
-    result: list[Line] = []
+def merged(lines: Iterable[ConsoleLine]) -> Sequence[ConsoleLine]:
+    """Return the lines, with consecutive deliveries merged into one short line."""
+    result: list[ConsoleLine] = []
     for kind, group in groupby(lines, lambda line: line.kind):
         rows = list(group)
         if kind == "delivered":
@@ -131,7 +131,7 @@ def merged(lines: Iterable[Line]) -> Sequence[Line]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return the text in rows of at most so many columns, broken at spaces where there are any."""
+    """Return the text in rows of at most `width` columns, broken at spaces if possible."""
     width = max(width, NARROWEST)
     rows: list[str] = []
     for paragraph in text.split("\n"):

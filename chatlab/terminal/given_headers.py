@@ -1,4 +1,4 @@
-"""The headers that a person gives a console: `--header NAME:VALUE` and `--token-file FILE`."""
+"""Headers from the command line: `--header NAME:VALUE` and `--token-file FILE`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from chatlab.fileio import read_bounded
 from chatlab.live.request import headers_problem
 
 MOST_TOKEN = 16 << 10
-"""Bytes of a token's file at most."""
+"""Maximum bytes of a token file."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_headers(texts: Iterable[str]) -> dict[str, str]:
-    """Return the headers that texts such as `X-Key: value` give.
+    """Parse headers such as `X-Key: value`.
 
-    Errors: `SettingsError` that shows no value, since it may be secret.
+    Errors: `SettingsError`, without the value, since it may be secret.
     """
     headers: dict[str, str] = {}
     for text in texts:
@@ -37,11 +37,11 @@ def read_headers(texts: Iterable[str]) -> dict[str, str]:
 
 
 class TokenFile:
-    """Headers with the token of a file, which is read anew for each attempt; what is no regular file, once.
+    """Headers with a token from a file. A regular file is read for each attempt, any other file once.
 
-    `hint` says that others can read the file, or is empty.
+    `hint` warns if other users can read the file; otherwise it is empty.
 
-    Errors: `OSError` and `SettingsError` when it is made, if the file has no token; `TryAgain` later.
+    Errors: if the file has no token, `OSError` or `SettingsError` when constructed, `TryAgain` when called.
     """
 
     def __init__(self, path: Path, headers: dict[str, str]) -> None:
@@ -53,7 +53,7 @@ class TokenFile:
         mode = path.stat().st_mode
         self._once = not stat.S_ISREG(mode)
         exposed = os.name == "posix" and not self._once and mode & _OTHERS
-        self.hint = f"others can read {path}; chmod 600 makes it yours alone" if exposed else ""
+        self.hint = f"other users can read {path}; protect it with chmod 600" if exposed else ""
 
     def __call__(self, failure: Any = None) -> dict[str, str]:
         if not self._once:

@@ -1,4 +1,4 @@
-"""What a console has to say, line by line; nothing in it can harm a terminal or feign to be another line."""
+"""Lines of a console. Their texts can neither control a terminal nor imitate another line."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MARKS = {
 }
 
 
-class Line(Struct, frozen=True):
-    """Something to show, with control characters made visible.
+class ConsoleLine(Struct, frozen=True):
+    """A line to show, with control characters made visible.
 
-    `message` is somebody's; `accepted` is one's own, just handed over, and later `delivered` (`waited`: it
-    took its time) or `lost` (`reason`). The others are the console's own words,
-    `answer` to a command.
+    Kinds: `message` from another person; `accepted`, an own message that was just submitted, and later
+    `delivered` (`waited`: late) or `lost` (`reason`); `notice` and `warning` from the console; `answer` to a
+    command.
     """
 
     kind: Literal["message", "accepted", "delivered", "lost", "notice", "warning", "answer"]
@@ -44,11 +44,11 @@ class Line(Struct, frozen=True):
 
     @property
     def mark(self) -> str:
-        """The sign of its state in the ledger; empty where it isn't one's own message."""
+        """The symbol of an own message's state; empty for all other lines."""
         return "" if self.state is None else MARKS[self.state]
 
     def __str__(self) -> str:
-        """The line as a file or a pipe has it."""
+        """Return the line as plain text, for a file or a pipe."""
         text = visible_line(self.text)
         if self.kind in ("notice", "warning", "answer"):
             return text
@@ -58,22 +58,22 @@ class Line(Struct, frozen=True):
 
 
 def content(message: ChatMessage) -> str:
-    """Return what is shown of a message: its text, or how much data it holds."""
+    """Return a message's text, or the size of its data."""
     return message.text if message.data is None else f"({len(message.data):,} bytes)"
 
 
 def clock(at: datetime | None) -> str:
-    """Return the local time of day, with the date unless it's today's."""
+    """Return the local time of day, with the date unless it's today."""
     try:
         local = (at or datetime.now(UTC)).astimezone()
-    except (OverflowError, ValueError, OSError):  # A server may say that it's the year 1.
+    except (OverflowError, ValueError, OSError):  # A server may send the year 1.
         return "--:--:--"
     today = local.date() == datetime.now(UTC).astimezone().date()
     return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def seconds(duration: float) -> str:
-    """Return a duration in the unit that suits it."""
+    """Format a duration in ms, s or min."""
     if duration < 0.0995:
         return f"{duration * 1000:.2g} ms"
     if duration < 120:

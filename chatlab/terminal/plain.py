@@ -1,6 +1,6 @@
-"""A console in a pipe, a script or a plain terminal: a line in is a message, a line out is one too.
+"""A console for pipes, scripts and plain terminals: each line of input or output is a message.
 
-Messages go to the standard output, own ones once they are delivered; everything else to the standard error.
+Messages are written to the standard output, own ones once delivered; all other lines to the standard error.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from chatlab import stdio
 from chatlab.conversation import explain
 from chatlab.errors import ChatError
 from chatlab.live.signals import on_signals
-from chatlab.terminal.commands import obey
+from chatlab.terminal.commands import run_command
 from chatlab.terminal.console import Console
-from chatlab.terminal.lines import Line
+from chatlab.terminal.lines import ConsoleLine
 from chatlab.terminal.targets import Target
 
 PATIENCE = 10.0
-"""Seconds that are given, after the last line, to connect and to have everything acknowledged."""
+"""Seconds after the last line in which to connect and get all messages acknowledged."""
 READ_SIZE = 64 * 1024
 AHEAD = 4
-"""Pieces of the input that are read before their turn."""
+"""Maximum chunks of input to read ahead."""
 LONGEST_LINE = 1 << 20
-"""Bytes of a line that are kept; a message may have far less, so it's refused all the same."""
+"""Maximum bytes kept of a line. The limit of a message is far lower, so a cut line is refused anyway."""
 
 
 async def run_plain(target: Target, kind: str) -> int:
-    """Talk until the input ends or a signal comes; return the exit code: 0 unless it gave up, or a line was
-    not delivered.
+    """Run until the input ends or a signal arrives, and return the exit code.
 
-    Lines of a terminal may be commands; those of a pipe or a file are sent as they are.
+    It is 0 unless the transport gave up, or a line was not delivered. Lines from a terminal may be commands;
+    lines from a pipe or a file are sent as they are.
 
-    Errors: `SettingsError` for a target or a kind that can't be used.
+    Errors: `SettingsError` for an invalid target or kind of transport.
     """
-    paper = Paper()
-    console = Console(target, kind, paper.show)
-    asked = asyncio.Event()
+    output = Output()
+    console = Console(target, kind, output.show)
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
-    paper.on_torn = asked.set
-    with on_signals(asked.set, "SIGINT", "SIGTERM"):
-        speaking = loop.create_task(_speak(console, paper, commands=sys.stdin.isatty()))
-        ends = [speaking, loop.create_task(asked.wait()), loop.create_task(console.ended.wait())]
+    output.on_closed = stop_requested.set
+    with on_signals(stop_requested.set, "SIGINT", "SIGTERM"):
+        sending = loop.create_task(_send_lines(console, output, commands=sys.stdin.isatty()))
+        ends = [sending, loop.create_task(stop_requested.wait()), loop.create_task(console.ended.wait())]
         try:
             console.start()
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            complete = not speaking.done() or speaking.result()
+            complete = not sending.done() or sending.result()
         finally:
             for task in ends:
                 task.cancel()
@@ -61,46 +61,45 @@ async def run_plain(target: Target, kind: str) -> int:
     return 0 if complete and not failed and not console.lost else 1
 
 
-class Paper:
-    """The standard output and error, of which either may be closed by whoever read it."""
+class Output:
+    """The standard output and error. `on_closed` is called if the reader of one has closed it."""
 
     def __init__(self) -> None:
-        self.on_torn: Callable[[], None] = lambda: None
+        self.on_closed: Callable[[], None] = lambda: None
 
-    def show(self, line: Line) -> None:
-        """Write a line, if it's worth one here."""
+    def show(self, line: ConsoleLine) -> None:
+        """Write a line, unless it is of the kind `accepted`."""
         if line.kind != "accepted":
-            spoken = line.kind in ("message", "delivered")
-            self._write(sys.stdout if spoken else sys.stderr, str(line))
+            is_message = line.kind in ("message", "delivered")
+            self._write(sys.stdout if is_message else sys.stderr, str(line))
 
     def _write(self, file: TextIO, text: str) -> None:
         print(text, file=file, flush=True)
-        if stdio.failure(file) is not None:  # Nobody reads any more.
-            self.on_torn()
+        if stdio.failure(file) is not None:  # The reader has closed it.
+            self.on_closed()
 
 
-async def _speak(console: Console, paper: Paper, *, commands: bool) -> bool:
-    """Send every line of the input, and wait a while until all is settled; return whether all lines were
-    good."""
+async def _send_lines(console: Console, output: Output, *, commands: bool) -> bool:
+    """Send every line of the input, wait until all are settled, and return whether none failed."""
     good = True
     async with aclosing(_lines()) as lines:
         async for line in lines:
             try:
                 if commands and line.startswith("/") and not line.startswith("//"):
-                    for row in (await obey(console, line)).splitlines():
-                        paper.show(Line("answer", row))
+                    for row in (await run_command(console, line)).splitlines():
+                        output.show(ConsoleLine("answer", row))
                 elif line:
                     await console.send(line[1:] if commands and line.startswith("//") else line)
             except EOFError:
                 return good
             except ChatError as error:
-                paper.show(Line("warning", f"{error}."))
+                output.show(ConsoleLine("warning", f"{error}."))
             except Exception as error:
                 good = False
-                paper.show(Line("warning", f"Not sent: {explain(error)}."))
+                output.show(ConsoleLine("warning", f"Not sent: {explain(error)}."))
     try:
         async with asyncio.timeout(PATIENCE):
-            await console.quiet()
+            await console.wait_until_settled()
     except TimeoutError:
         return False
     return good
@@ -109,22 +108,22 @@ async def _speak(console: Console, paper: Paper, *, commands: bool) -> bool:
 async def _lines() -> AsyncGenerator[str, None]:
     """Yield the lines of the standard input, without blocking the loop.
 
-    A thread reads them, since a file can't be polled, and without the buffer that `sys.stdin` has: its lock,
-    held by a thread that waits for a person, would keep the interpreter from ending.
+    A thread reads them, since a file can't be polled. It bypasses the buffer of `sys.stdin`: a blocked read
+    would hold the buffer's lock, and keep the interpreter from exiting.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes] = asyncio.Queue()
-    room = threading.Semaphore(AHEAD)
+    slots = threading.Semaphore(AHEAD)
 
     def read() -> None:
         more = True
-        while more and room.acquire():
+        while more and slots.acquire():
             try:
                 data = os.read(sys.stdin.fileno(), READ_SIZE)
-            except (OSError, ValueError):  # Such as a folder, a terminal that is gone, or a closed file.
+            except (OSError, ValueError):  # For example a folder, a closed terminal, or a closed file.
                 data = b""
             more = bool(data)
-            with suppress(RuntimeError):  # The loop has closed meanwhile.
+            with suppress(RuntimeError):  # The loop is closed.
                 loop.call_soon_threadsafe(queue.put_nowait, data)
 
     threading.Thread(target=read, name="chatlab-stdin", daemon=True).start()
@@ -135,6 +134,6 @@ async def _lines() -> AsyncGenerator[str, None]:
             lines[0], first = lines[0].removeprefix(BOM_UTF8), False
         for line in lines:
             yield line.decode("utf-8", "replace").rstrip("\r")
-        room.release()
+        slots.release()
     if rest:
         yield rest.removeprefix(BOM_UTF8 if first else b"").decode("utf-8", "replace")

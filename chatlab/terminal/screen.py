@@ -1,4 +1,4 @@
-"""A console on a terminal: lines scroll by above an input line and a status bar."""
+"""A console on a terminal: lines scroll above an input line and a status bar."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from chatlab.conversation import explain
 from chatlab.errors import ChatError
 from chatlab.live.signals import on_signals
-from chatlab.terminal.commands import COMMANDS, obey
+from chatlab.terminal.commands import COMMANDS, run_command
 from chatlab.terminal.console import Console
-from chatlab.terminal.drawing import STYLE, Artist, bar
-from chatlab.terminal.lines import Line
+from chatlab.terminal.drawing import STYLE, Renderer, bar
+from chatlab.terminal.lines import ConsoleLine
 from chatlab.terminal.targets import Target
 
 GATHER = 0.05
-"""Seconds that lines are gathered before they are drawn at once, so that a flood of them doesn't flicker."""
+"""Seconds in which lines are collected before they are drawn together, to avoid flicker."""
 REFRESH = 0.25
-"""Seconds between two drawings of the status bar, for its countdown."""
+"""Seconds between two redraws of the status bar, for its countdown."""
 TYPING_GAP = 3.0
-"""Seconds between two notes to the room that the person types."""
+"""Minimum seconds between two typing notices."""
 
 
 async def run_screen(target: Target, kind: str) -> int:
-    """Talk until the person leaves, and return the exit code: 0 unless messages were not delivered.
+    """Run until the person leaves, and return the exit code: 0 unless messages were not delivered.
 
-    Errors: `SettingsError` for a target or a kind that can't be used.
+    Errors: `SettingsError` for an invalid target or kind of transport.
     """
     screen = Screen(target, kind)
-    with patch_stdout():  # What else is written, such as a log, must not tear the input line.
+    with patch_stdout():  # Other output, such as a log, must not break the input line.
         return await screen.run()
 
 
 class Screen:
-    """The input line, the status bar and what scrolls by above them."""
+    """The input line, the status bar, and the lines that scroll above them."""
 
     def __init__(self, target: Target, kind: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._artist = Artist()
-        self._lines: list[Line] = []
+        self._renderer = Renderer()
+        self._lines: list[ConsoleLine] = []
         self._typed_at = -TYPING_GAP
         self._tasks: set[asyncio.Task[None]] = set()
         session: PromptSession[str] = PromptSession(
@@ -61,7 +61,7 @@ class Screen:
         )
         self._session = session
         self._buffer = session.default_buffer
-        # One prompt for all lines: between two, the terminal would echo what is typed.
+        # One prompt for all lines: between two prompts, the terminal would echo typed text.
         self._buffer.accept_handler = self._accept
         self._buffer.on_text_changed += self._typing
         self._console = Console(
@@ -69,10 +69,12 @@ class Screen:
         )
 
     async def run(self) -> int:
-        """Talk until the person leaves."""
+        """Run until the person leaves, and return the exit code."""
         target = self._console.target
         self._show(
-            Line("notice", f"Room {target.room}, as {target.name}. /help lists the commands, Ctrl-D leaves.")
+            ConsoleLine(
+                "notice", f"Room {target.room}, as {target.name}. /help lists the commands, Ctrl-D leaves."
+            )
         )
         try:
             with on_signals(self._quit, "SIGTERM", "SIGHUP"):
@@ -87,30 +89,30 @@ class Screen:
             self._draw()
         return 1 if self._console.lost else 0
 
-    # What the person does
+    # Input
 
     def _accept(self, buffer: Buffer) -> bool:
-        """Send the line, or carry it out; the buffer is then emptied."""
+        """Send the line, or run its command; return False, which empties the buffer."""
         line = buffer.text
         if line.startswith("/") and not line.startswith("//"):
-            task = self._loop.create_task(self._obey(line))
+            task = self._loop.create_task(self._run_command(line))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif line.strip():
             try:
                 self._console.submit(line[1:] if line.startswith("//") else line)
             except Exception as error:
-                self._show(Line("warning", f"Not sent: {explain(error)}."))
+                self._show(ConsoleLine("warning", f"Not sent: {explain(error)}."))
         self._typed_at = -TYPING_GAP
         return False
 
-    async def _obey(self, line: str) -> None:
+    async def _run_command(self, line: str) -> None:
         try:
-            self._show(Line("answer", await obey(self._console, line)))
+            self._show(ConsoleLine("answer", await run_command(self._console, line)))
         except EOFError:
             self._quit()
         except ChatError as error:
-            self._show(Line("warning", f"{error}."))
+            self._show(ConsoleLine("warning", f"{error}."))
 
     def _quit(self) -> None:
         app = self._session.app
@@ -123,12 +125,12 @@ class Screen:
             self._typed_at = now
             self._console.typing()
 
-    # What is drawn
+    # Output
 
-    def _show(self, line: Line) -> None:
-        """Draw a line soon, together with those that come meanwhile."""
+    def _show(self, line: ConsoleLine) -> None:
+        """Draw a line soon, together with others that follow shortly."""
         if line.kind == "delivered" and not line.waited:
-            return  # Its own line has said so.
+            return  # Its own line already shows it.
         if not self._lines:
             self._loop.call_later(GATHER, self._draw)
         self._lines.append(line)
@@ -137,17 +139,17 @@ class Screen:
         lines, self._lines = self._lines, []
         if lines:
             columns = get_app_session().output.get_size().columns
-            print_formatted_text(FormattedText(self._artist.draw(lines, columns)), style=STYLE, end="")
+            print_formatted_text(FormattedText(self._renderer.draw(lines, columns)), style=STYLE, end="")
 
     def _bar(self) -> StyleAndTextTuples:
-        return bar(self._console.standing())
+        return bar(self._console.status_line())
 
 
 class CommandCompleter(Completer):
-    """Offers the commands, and the values that one takes."""
+    """Completes commands and their arguments."""
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Return what the text before the cursor may become."""
+        """Yield completions of the text before the cursor."""
         text = document.text_before_cursor
         if not text.startswith("/"):
             return

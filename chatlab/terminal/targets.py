@@ -1,4 +1,4 @@
-"""Where a console talks to, and the transports by which it can."""
+"""Targets of a console, and transports to them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from chatlab.settings import (
 from chatlab.text import quoted
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
-"""More often than the default, so that a person sees the round trip, and soon that a link is dead."""
+"""Shorter than the default, so that a person sees the round trip, and a dead link soon."""
 
 _SCHEMES = ("http", "https", "ws", "wss")
 _SECURE = ("https", "wss")
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A server, and who talks there about what. `url` may have any of the four schemes.
+    """A server, with a room and the person's name. `url` may have any of the four schemes.
 
     `headers` are for this server only.
     """
@@ -51,17 +51,17 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> tuple[bool, str | None, int | None]:
-        """What must be the same for headers to go there: TLS or not, host and port."""
+        """The origin to which headers are sent: TLS or not, host and port."""
         parts = urlsplit(self.url)
         return self.secure, parts.hostname, parts.port or (443 if self.secure else 80)
 
     @property
     def secure(self) -> bool:
-        """Whether TLS is spoken there."""
+        """Whether the URL is one with TLS."""
         return urlsplit(self.url).scheme in _SECURE
 
     def through(self, host: str, port: int) -> Target:
-        """Return the target as it is reached by a proxy."""
+        """Return the target as reached through a proxy on `host` and `port`."""
         parts = urlsplit(self.url)
         user, at, _ = parts.netloc.rpartition("@")
         return replace(self, url=urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}")))
@@ -71,26 +71,26 @@ _MATRIX = {
     "room": ("!", "the id of a room that you have joined, such as '!abc:example.org'"),
     "name": ("@", "your user id, such as @ada:example.org"),
 }
-"""How the room and the name of a Matrix server begin, and what to give."""
+"""First character of rooms and names on a Matrix server, and an example for the error message."""
 
 SETTINGS: dict[str, Any] = {"heartbeat": HEARTBEAT}
-"""Settings of a console that differ from the defaults, if a transport has them."""
+"""Settings of a console that differ from the defaults, for transports that have them."""
 
 
 def best_kind(dialect: str) -> str:
-    """Return the name of the best transport that can speak a dialect. Errors: `SettingsError`."""
+    """Return the name of the best transport that a dialect supports. Errors: `SettingsError`."""
     return find_dialect(dialect).transports[0]
 
 
 def make_transport(config: AnyConfig) -> ChatTransport:
-    """Return a transport that lives on the running loop."""
+    """Return a transport that runs on the running event loop."""
     return kinds.make_transport(config, loop="current")
 
 
 def config_of(kind: str, target: Target) -> AnyConfig:
     """Return the settings of a transport of that kind to the target.
 
-    Errors: `SettingsError` for a transport that there isn't, or settings that it can't have.
+    Errors: `SettingsError` for an unknown kind, or invalid settings.
     """
     check_scheme(target.url)
     for field, (start, wanted) in _MATRIX.items():
@@ -109,15 +109,15 @@ def config_of(kind: str, target: Target) -> AnyConfig:
             headers=target.headers,
             **SETTINGS,
         )
-    except SettingsError as error:  # in the words of whoever has typed them
-        told = re.sub(r"^\w+Config\.", "", str(error))
-        raise SettingsError(re.sub(r"^sender:", "name:", told)) from None
+    except SettingsError as error:  # with the names of the command line's options
+        message = re.sub(r"^\w+Config\.", "", str(error))
+        raise SettingsError(re.sub(r"^sender:", "name:", message)) from None
 
 
 def check_scheme(url: str) -> None:
-    """Check that a URL can be a chat server's.
+    """Check the scheme of a server's URL.
 
-    Errors: `SettingsError`, with the likely correction.
+    Errors: `SettingsError`, with a likely correction.
     """
     if url.partition("://")[0].lower() not in _SCHEMES:
         shown = shown_url(url)

@@ -1,1 +1,1 @@
-"""What people see in a notebook: the chat panel, its views, and the explorers."""
+"""Widgets for a notebook: the chat panel, its views, and the explorers."""

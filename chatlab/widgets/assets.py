@@ -1,4 +1,4 @@
-"""The views' JavaScript and CSS, ready for anywidget."""
+"""JavaScript and CSS of the views, as anywidget expects them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _EXPORT = re.compile(r"^export (?=(?:const|class|(?:async )?function) (?P<name>\
 
 
 def module(name: str) -> str:
-    """A view's source as one ES module: what it imports is put before it, each file in a scope of its own.
+    """Return a view's source as one ES module: its imports come first, each file in a scope of its own.
 
-    A widget's module is loaded from a blob, from which `./feed.js` leads nowhere.
+    anywidget loads a module from a blob URL, and `./feed.js` can't be resolved from there.
     """
     neighbours: dict[str, str] = {}
     main = _joined(Path(name).stem, neighbours)
@@ -22,7 +22,7 @@ def module(name: str) -> str:
 
 
 def _joined(file: str, neighbours: dict[str, str]) -> str:
-    """A file's source with its imports taken from scopes, which are added to `neighbours` in their order."""
+    """Return a file's source with its imports read from scopes; add the scopes to `neighbours` in order."""
 
     def taken(match: re.Match[str]) -> str:
         neighbour = match["file"]
@@ -40,5 +40,5 @@ def _scope(file: str) -> str:
 
 
 def stylesheet() -> str:
-    """The CSS of all views."""
+    """Return the CSS of all views."""
     return (STATIC / "chatlab.css").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Breaking the network between the panel and its server on purpose."""
+"""Controls that impair the network between the panel and its server."""
 
 from __future__ import annotations
 
@@ -13,44 +13,45 @@ from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.portal import background_portal
 
 
-class Trouble(NamedTuple):
-    """What happens to the bytes of one direction or both."""
+class Impairment(NamedTuple):
+    """Settings of the fault proxy for one direction or both."""
 
     direction: Literal["up", "down", "both"]
     flow: dict[str, Any]
 
 
-TROUBLES: dict[str, Trouble | None] = {
-    "fine": None,
-    "slow (0.3 s each way)": Trouble("both", {"latency": 0.3}),
-    "shaky (up to 1 s late)": Trouble("both", {"latency": 0.05, "jitter": 1.0}),
-    "narrow (2 kB/s)": Trouble("both", {"bandwidth": 2000.0}),
-    "half-open (silent)": Trouble("both", {"silent": True}),
-    "answers lost": Trouble("down", {"silent": True}),
-    "buffering proxy (64 kB)": Trouble("down", {"buffered": 64 * 1024}),
+IMPAIRMENTS: dict[str, Impairment | None] = {
+    "normal": None,
+    "latency 0.3 s each way": Impairment("both", {"latency": 0.3}),
+    "jitter up to 1 s": Impairment("both", {"latency": 0.05, "jitter": 1.0}),
+    "bandwidth 2 kB/s": Impairment("both", {"bandwidth": 2000.0}),
+    "half-open (silent)": Impairment("both", {"silent": True}),
+    "half-open down (answers lost)": Impairment("down", {"silent": True}),
+    "buffering proxy (64 kB)": Impairment("down", {"buffered": 64 * 1024}),
 }
-"""What the network can be, by the words that people choose it by."""
+"""Impairments by the labels of the menu; None removes the impairment."""
 
 
 class FaultControls:
-    """A choice of troubles and a button that resets all connections.
+    """A menu of impairments and a button that resets all connections.
 
-    `tell` hears what was done. `reporting` is entered around what a person does, and reports what fails.
+    `on_change` is called with the name of each change. `reporting` is a context manager around each action of
+    a person, which reports errors.
     """
 
     def __init__(
         self,
         proxy: FaultProxy,
-        tell: Callable[[str], object],
+        on_change: Callable[[str], object],
         reporting: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._proxy = proxy
-        self._tell = tell
+        self._on_change = on_change
         self._reporting = reporting
-        self._now = next(iter(TROUBLES))
+        self._now = next(iter(IMPAIRMENTS))
         self._network = widgets.Dropdown(
-            options=list(TROUBLES),
-            description="The network is",
+            options=list(IMPAIRMENTS),
+            description="Network",
             style={"description_width": "auto"},
             layout=widgets.Layout(width="20em"),
         )
@@ -63,31 +64,31 @@ class FaultControls:
         if change["new"] == self._now:
             return
         with self._reporting("The network stays as it was"):
-            self.be(change["new"])
+            self.apply(change["new"])
         self._network.value = self._now
 
-    def be(self, trouble: str) -> None:
-        """Let the network be one of `TROUBLES`, from any thread."""
-        background_portal().call(self._apply, TROUBLES[trouble])
-        self._now = trouble
-        self._tell(trouble)
+    def apply(self, name: str) -> None:
+        """Apply one of `IMPAIRMENTS` by its label, from any thread."""
+        background_portal().call(self._apply, IMPAIRMENTS[name])
+        self._now = name
+        self._on_change(name)
 
-    async def _apply(self, trouble: Trouble | None) -> None:
+    async def _apply(self, impairment: Impairment | None) -> None:
         self._proxy.heal()
-        if trouble is not None:
-            self._proxy.set(trouble.direction, **trouble.flow)
+        if impairment is not None:
+            self._proxy.set(impairment.direction, **impairment.flow)
 
     def _ask_reset(self) -> None:
         with self._reporting("Not reset"):
             self.reset()
 
     def reset(self) -> None:
-        """Reset every connection, as a router does that has lost its memory.
+        """Reset every connection, like a NAT router that has lost its state.
 
-        Errors: `ChatError` where there is none.
+        Errors: `ChatError` if there is none.
         """
         background_portal().call(self._reset)
-        self._tell("reset")
+        self._on_change("reset")
 
     async def _reset(self) -> None:
         if not self._proxy.connections:

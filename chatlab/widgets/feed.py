@@ -1,24 +1,23 @@
-"""Rows that keep coming: the history stays in Python, the views hold a window of it.
+"""A feed of rows: Python keeps the history, and each view a window of it.
 
-Rows are dicts, added or changed by their `id`. To its views a feed says, all as custom messages:
+Rows are dicts, added or changed by their `id`. A feed sends its views these custom messages:
 
-- `{type: "rows", epoch, seq, oldest, rows}` to all views: what is new. `seq` numbers these messages, each row
-  carries its place `n`, `oldest` is the first place that Python still has, and another `epoch` means that all
-  before was cleared.
-- the same with `{reply, part, parts, replay, newest, fitting}` to the view that asked; there `seq` is up to
-  where the answer makes up for what was missed, `replay` says that it is the latest window and not a
-  continuation, `newest` is the last place that the answer knows of, `fitting` and `oldest` count only rows
-  that pass the view's filter.
-- `{type: "mark", epoch, seq}` when all is quiet: the last number, for a view that missed the last message.
+- `{type: "rows", epoch, seq, oldest, rows}` to all views: new rows. `seq` numbers these messages. Each row
+  has a position `n`. `oldest` is the first position in the history. A new `epoch`: all earlier rows were
+  cleared.
+- the same with `{reply, part, parts, replay, newest, fitting}` to the view that asked. It covers all
+  messages up to `seq`. `replay`: it is the latest window, not a continuation. `newest` is the last position
+  that the answer takes into account. `fitting` and `oldest` count only rows that pass the view's filter.
+- `{type: "mark", epoch, seq}` after a quiet period: the last number, for views that missed that message.
 - `{type: "file", reply, part, parts, text}` to the view that asked: a part of the whole history as a file.
-- `{type: "loaded", reply, rows, error}` to the view that sent a file: how many rows it has, or what is wrong.
-- notes without a number, such as who is typing: only the latest of a type counts.
+- `{type: "loaded", reply, rows, error}` to the view that sent a file: its number of rows, or an error.
+- notes without a number, such as the list of typing people: the latest of each type replaces earlier ones.
 
-A view asks `{type: "ready", request}` for the latest window, `{type: "missed", request, after}` for what came
-after a number, and `{type: "before", request, id}` for earlier rows, each with a `filter` if it wants only
-some; `{type: "save", request, format}` for all as a file, "jsonl" or "txt", and sends one with
-`{type: "load", request, part, parts, text}`; `request` is any string of its own. What is new goes to all
-views, so each of them filters that itself.
+A view requests the latest window with `{type: "ready", request}`, all later messages with
+`{type: "missed", request, after}`, and earlier rows with `{type: "before", request, id}`, each with an
+optional `filter`. It requests the whole history as a file ("jsonl" or "txt") with
+`{type: "save", request, format}`, and sends a file with `{type: "load", request, part, parts, text}`.
+`request` is a string of the view's choice. New rows go to all views, so each view filters them itself.
 """
 
 from __future__ import annotations
@@ -42,22 +41,22 @@ from chatlab.widgets.pacing import INTERVAL, SETTLE, Callbacks, Message, PacedWi
 from chatlab.widgets.text import clock, encodable, moment
 
 WINDOW = 500
-"""Rows that a view gets at first, and that a comm message holds at most."""
+"""Rows in a view's first window, and maximum in one comm message."""
 
 PAGE = 250
-"""Rows that a view gets when it asks for earlier ones."""
+"""Rows in an answer to a request for earlier ones."""
 
 MESSAGE_CHARS = 250_000
-"""Characters after which a comm message takes no further row."""
+"""Characters after which no further row is added to a comm message."""
 
 TRANSCRIPT = 200
-"""Rows of the transcript that is shown where no kernel runs."""
+"""Rows of the transcript that a notebook shows without a kernel."""
 
 TRANSCRIPT_LINE = 400
-"""Characters of a row in that transcript."""
+"""Maximum characters of a row in that transcript."""
 
 MOST_DOWNLOADS = 10
-"""Files that are on their way to views at a time; a view whose file fell out asks again."""
+"""Maximum number of simultaneous downloads; a view whose file was dropped has to ask again."""
 
 Row = Mapping[str, str | int | float | bool | None]
 Passes = Callable[[Mapping[str, Any]], bool]
@@ -79,12 +78,12 @@ class _Reply:
 class FeedWidget(PacedWidget):
     """A widget that shows rows; every method may be called from any thread.
 
-    The history holds at most `history` rows, and `history_chars` characters unless one row alone has more;
-    the oldest go first.
+    The history holds at most `history` rows, and `history_chars` characters unless a single row has more. The
+    oldest rows are dropped first.
     """
 
     row_type: ClassVar[type[msgspec.Struct]]
-    """What a row in a file may be."""
+    """Schema of a row in a file."""
 
     def __init__(self, *, history: int = 100_000, history_chars: int = 50_000_000, **kwargs: Any) -> None:
         self._history = History(history, history_chars)
@@ -92,8 +91,8 @@ class FeedWidget(PacedWidget):
         self._epoch = 0
         self._seq = 0
         self._cleared = False
-        self._unsent: dict[str, None] = {}  # ids in the order of their first change
-        self._replies: deque[_Reply] = deque(maxlen=1_000)  # a view whose answer fell out asks again
+        self._unsent: dict[str, None] = {}  # ids, by their first change
+        self._replies: deque[_Reply] = deque(maxlen=1_000)  # a view asks again if its answer was dropped
         self._notes: dict[str, Message] = {}
         self._unsent_notes: set[str] = set()
         self._downloads: deque[Iterator[Message]] = deque(maxlen=MOST_DOWNLOADS)
@@ -108,14 +107,14 @@ class FeedWidget(PacedWidget):
         return True
 
     def upsert(self, row: Row) -> None:
-        """Adds a row, or changes the fields given of the row with that `id`.
+        """Add a row, or change the given fields of the row with that `id`.
 
-        Errors: `KeyError` without an `id`; `TypeError` when a value is not text, a number, a bool or None.
+        Errors: `KeyError` without an `id`; `TypeError` if a value is not text, a number, a bool or None.
         """
         self.upsert_many([row])
 
     def upsert_many(self, rows: Iterable[Row]) -> None:
-        """The same for many rows, in their order; a row that raises leaves all of them out."""
+        """Add or change several rows in order, or none of them if one is invalid."""
         cleaned = [(str(row["id"]), {name: encodable(value) for name, value in row.items()}) for row in rows]
         with self._lock:
             for key, row in cleaned:
@@ -123,7 +122,7 @@ class FeedWidget(PacedWidget):
         self._changed()
 
     def update(self, key: str, /, **changes: str | float | bool | None) -> bool:
-        """Changes fields of the row with the id `key`; False, and nothing, when there is no such row."""
+        """Change fields of the row with the id `key`; return False if there is no such row."""
         cleaned = {name: encodable(value) for name, value in changes.items()}
         with self._lock:
             known = self._history.get(key) is not None
@@ -134,16 +133,16 @@ class FeedWidget(PacedWidget):
         return known
 
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Calls back after every change of rows, on the thread that made it; returns what undoes it."""
+        """Call `callback` after every change, on the thread that made it; return an unsubscriber."""
         return self._on_change.add(callback)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Copies of all rows in the history, oldest first."""
+        """Return copies of all rows in the history, oldest first."""
         with self._lock:
             return [dict(entry.row) for entry in self._history]
 
     def clear(self) -> None:
-        """Forgets all rows, here and in the views."""
+        """Remove all rows, here and in the views."""
         with self._lock:
             self._history.clear()
             self._unsent.clear()
@@ -153,32 +152,32 @@ class FeedWidget(PacedWidget):
         self._changed()
 
     def document(self, kind: Format) -> str:
-        """All rows of the history: as JSON lines, or as text with control characters made visible."""
+        """Return all rows as JSON Lines, or as text with control characters made visible."""
         rows = self.rows()
         if kind == "jsonl":
             return json_lines(rows)
         return "".join(f"{self._line(moment(row.get('at') or 0), row)}\n" for row in rows)
 
     def save(self, path: str | Path) -> None:
-        """Writes all rows into a file: JSON lines if its name ends so (`.jsonl`), else text.
+        """Write all rows to a file: JSON Lines if its name ends in `.jsonl`, otherwise text.
 
-        Errors: `OSError` when the file can't be written; what it was before stays then.
+        Errors: `OSError` if the file can't be written; then the old file stays.
         """
         kind: Format = "jsonl" if Path(path).suffix == ".jsonl" else "txt"
         with atomic_write(path) as part:
             part.write_text(self.document(kind), encoding="utf-8")
 
     def load(self, path: str | Path) -> int:
-        """Adds the rows of a file of JSON lines; returns how many there are. One that is here stays as it is.
+        """Add the rows of a JSON Lines file and return their number; rows with known ids stay unchanged.
 
-        Of a file larger than the history only the latest rows are kept, also while it is read.
+        Of a file larger than the history, only the latest rows are kept, also in memory while reading.
 
-        Errors: `ValueError` naming the first line that is no row, and `OSError`; then none is added.
+        Errors: `ValueError` naming the first line that is not a row, and `OSError`; then none is added.
         """
         return self._add(read_rows(path, self.row_type))
 
     def _add(self, rows: Iterable[dict[str, Any]]) -> int:
-        """A file may be from anybody: its rows change none of those that are here."""
+        """Add rows with new ids only: a file may come from anybody, and must not change existing rows."""
         count, new = 0, self._history.fresh()
         for row in rows:
             count += 1
@@ -190,7 +189,7 @@ class FeedWidget(PacedWidget):
         return count
 
     def flush(self) -> float | None:
-        """Says the latest notes, what is new, a part of an answer; after a quiet while, where it stands."""
+        """Send the latest notes, new rows and a part of an answer; in a quiet period, the last number."""
         if self.comm is None:  # closed
             return None
         with self._lock:
@@ -211,7 +210,7 @@ class FeedWidget(PacedWidget):
         return delay
 
     def transcript(self) -> str:
-        """The latest rows, one a line."""
+        """Return the latest rows, one per line."""
         with self._lock:
             latest = [entry.row for entry in self._history.latest(TRANSCRIPT)]
         lines = (self._line(clock(row.get("at") or 0), row) for row in latest)
@@ -226,14 +225,14 @@ class FeedWidget(PacedWidget):
         self._on_change()
 
     def _note(self, message: Message) -> None:
-        """Says something for which only the latest of its `type` counts; views that come later get it too."""
+        """Send a note, which replaces earlier ones of its `type`; later views get it too."""
         with self._lock:
             self._notes[message["type"]] = message
             self._unsent_notes.add(message["type"])
         self.pacer.wake(self)
 
     def _filter(self, wanted: object) -> Passes | None:
-        """What rows a view wants, of the `filter` in its request; None: all."""
+        """Return a predicate for the `filter` in a request; None lets all rows pass."""
         return None
 
     def _answer(self, message: Message) -> None:
@@ -264,7 +263,7 @@ class FeedWidget(PacedWidget):
     def _answer_rows(self, request: str, message: Message) -> None:
         with self._lock:
             seq, entries = self._seq, list(self._history)
-        # A filter reads every payload: not while others wait for the lock.
+        # A filter reads every payload, so it runs without the lock.
         passes = self._filter(message.get("filter"))
         fitting = entries if passes is None else [entry for entry in entries if passes(entry.row)]
         replay, chosen = True, fitting[-WINDOW:]
@@ -291,7 +290,7 @@ class FeedWidget(PacedWidget):
             )
         self.pacer.wake(self)
 
-    # Everything below is called with the lock held.
+    # All methods below are called with the lock held.
 
     def _put(self, key: str, row: Mapping[str, Any]) -> None:
         self._history.put(key, row)
@@ -303,7 +302,7 @@ class FeedWidget(PacedWidget):
         rows, chars, taken = [], 0, []
         for key in islice(self._unsent, WINDOW):
             taken.append(key)
-            if entry := self._history.get(key):  # else it has left the history meanwhile
+            if entry := self._history.get(key):  # None if it has left the history
                 entry.seq = self._seq
                 rows.append(self._shown(entry))
                 chars += entry.chars
@@ -341,7 +340,7 @@ class FeedWidget(PacedWidget):
 
 
 def _chunks(entries: Iterable[Entry]) -> list[list[str]]:
-    """The ids of entries, as many together as a comm message holds."""
+    """Group the ids of entries into chunks that each fit into a comm message."""
     chunks: list[list[str]] = [[]]
     chars = 0
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Rows as files: JSON lines, which can be loaded again, and the way of a file to the page and back."""
+"""Rows as files: JSON Lines, which can be loaded again, and files as comm messages in parts."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from chatlab.widgets.pacing import Message
 Format = Literal["jsonl", "txt"]
 
 PART_CHARS = 250_000
-"""Characters of a file in a comm message at most."""
+"""Maximum characters of a file in one comm message."""
 
 MOST_UPLOADS = 4
-"""Files that are on their way from views at a time; the oldest is given up for another."""
+"""Maximum number of simultaneous uploads; a further one replaces the oldest."""
 
 MOST_PARTS = 1_000
-"""Parts that a file from a view has at most."""
+"""Maximum number of parts of a file from a view."""
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as JSON, one a line."""
+    """Return rows as JSON, one per line."""
     return "".join(f"{msgspec.json.encode(row).decode()}\n" for row in rows)
 
 
 def rows_of(file: BinaryIO, row_type: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of JSON lines, one at a time.
+    """Yield the rows of a JSON Lines file, one at a time.
 
-    Errors: `ValueError` naming the first line that is no row.
+    Errors: `ValueError` naming the first line that is not a row.
     """
     for number, line in enumerate(lines_of(file), start=1):
         if not line.strip():
@@ -51,7 +51,7 @@ _FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", 
 
 
 def _in_words(error: Exception, row_type: type[msgspec.Struct]) -> str:
-    """Say what is wrong with a line, without the words of a parser."""
+    """Describe an error in a line, without the parser's vocabulary."""
     if not isinstance(error, msgspec.ValidationError):
         return "it is not JSON; was the file saved as text, or cut off?"
     words = str(error)
@@ -64,11 +64,11 @@ def _in_words(error: Exception, row_type: type[msgspec.Struct]) -> str:
         return f"it has a field `{excerpt(field[2])}`; a row has {known}"
     if out := re.fullmatch(r"Number out of range - at `\$\.(\w+)`", words):
         return f"its `{out[1]}` is too large a number"
-    return "it is no JSON object"
+    return "it is not a JSON object"
 
 
 def read_rows(path: str | Path, row_type: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file, which errors name too."""
+    """Yield the rows of a file; errors name the file."""
     try:
         with Path(path).open("rb") as file:
             yield from rows_of(file, row_type)
@@ -77,7 +77,7 @@ def read_rows(path: str | Path, row_type: type[msgspec.Struct]) -> Iterator[dict
 
 
 def parts(request: str, text: str) -> Iterator[Message]:
-    """A file as messages that answer a view's request."""
+    """Yield a file as messages that answer a view's request."""
     count = max(1, -(-len(text) // PART_CHARS))
     for part in range(count):
         piece = text[part * PART_CHARS : (part + 1) * PART_CHARS]
@@ -85,13 +85,13 @@ def parts(request: str, text: str) -> Iterator[Message]:
 
 
 class Uploads:
-    """Files that views are sending, each in parts."""
+    """Files that views are uploading, each in parts."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[str, dict[int, str]] = OrderedDict()
 
     def take(self, request: str, message: Message) -> str | None:
-        """A part came; returns the whole file with its last one."""
+        """Add a part of a file; return the whole file if this completes it, otherwise None."""
         match message:
             case {"part": int(part), "parts": int(parts), "text": str(text)} if (
                 0 <= part < parts <= MOST_PARTS

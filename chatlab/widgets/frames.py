@@ -1,4 +1,4 @@
-"""The frames of a transport's steps, written into the frame log of a panel."""
+"""Frames of a transport's steps as rows of a panel's frame log."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _TYPE = re.compile(r'"type"\s*:\s*"([^"]{1,40})"')
 
 
 class FrameRecorder:
-    """Writes what goes over the wire into a log; steps have times on the monotonic clock."""
+    """Writes a transport's frames to a log; steps have times on the monotonic clock."""
 
     def __init__(self, frames: FrameLog) -> None:
         self._frames = frames
-        self._series = secrets.token_hex(8)  # what was loaded from a file has ids of another
+        self._series = secrets.token_hex(8)  # tells them from rows loaded from a file
         self._numbers = count(1)
         self._epoch = time.time() - time.monotonic()
 
     def record(self, step: Step) -> None:
         """Show the frames of a step."""
-        rows = [frame for thing in (step.event, *step.effects) if (frame := _frame(thing)) is not None]
+        rows = [frame for item in (step.event, *step.effects) if (frame := _frame(item)) is not None]
         at = (self._epoch + step.at) * 1000
         self._frames.upsert_many(
             {
@@ -56,9 +56,9 @@ class FrameRecorder:
         )
 
 
-def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
-    """Return the direction, kind and payload of an event or effect that concerns the wire."""
-    match thing:
+def _frame(item: Event | Effect) -> tuple[str, str, bytes] | None:
+    """Return the direction, kind and payload of an event or effect; None if it isn't network traffic."""
+    match item:
         case Received(data=text):
             return "down", _kind(text), text.encode()
         case Send(data=text):
@@ -90,7 +90,7 @@ def _frame(thing: Event | Effect) -> tuple[str, str, bytes] | None:
 
 
 def _stream_kind(data: bytes) -> str:
-    """Return the name of the first event in a piece of a stream; "comment" where there is nothing else."""
+    """Return the name of the first event in a chunk of a stream; "comment" if it has only comments."""
     if event := _EVENT.search(data, 0, 200):
         return event[1].decode("utf-8", "replace")
     lines = data.splitlines()
@@ -103,5 +103,5 @@ def _kind(text: str) -> str:
 
 
 def shown(data: bytes) -> str:
-    """Return a payload as text; bytes that aren't text are escaped."""
+    """Return a payload as text; escape bytes that aren't UTF-8."""
     return data.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Rows by their ids, in the order in which they came; when there are too many, the oldest are forgotten."""
+"""Rows by id, in order of arrival; the oldest are dropped beyond a maximum."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 @dataclass(slots=True)
 class Entry:
-    """A row at its place `n`; a change makes another dict, so that who reads the old one isn't disturbed."""
+    """A row and its position `n`. A change makes a new dict and leaves the old one to its readers."""
 
     n: int
     row: dict[str, Any] = field(default_factory=dict)
     chars: int = 0
     seq: int = 0
-    """The number of the last message to all views that held it."""
+    """Number of the last broadcast message that contained it."""
 
     def change(self, row: Mapping[str, Any]) -> int:
-        """Returns by how many characters the row has grown."""
+        """Change fields of the row; return by how many characters it has grown."""
         before = self.chars
         self.row = {**self.row, **row}
         self.chars = sum(len(value) for value in self.row.values() if isinstance(value, str))
@@ -28,7 +28,7 @@ class Entry:
 
 
 class History:
-    """At most `rows` entries, and `chars` characters unless one row alone has more."""
+    """At most `rows` entries, and `chars` characters unless a single row has more."""
 
     def __init__(self, rows: int, chars: int) -> None:
         self._most_rows = rows
@@ -41,28 +41,28 @@ class History:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        """All entries, oldest first."""
+        """Yield all entries, oldest first."""
         return iter(self._entries.values())
 
     @property
     def oldest(self) -> int:
-        """The place of the first entry."""
+        """Position of the first entry."""
         return next(iter(self)).n if self._entries else 0
 
     def fresh(self) -> History:
-        """An empty one with the same bounds."""
+        """Return an empty history with the same bounds."""
         return History(self._most_rows, self._most_chars)
 
     def get(self, key: str) -> Entry | None:
-        """The entry with this id."""
+        """Return the entry with this id, or None."""
         return self._entries.get(key)
 
     def latest(self, rows: int) -> list[Entry]:
-        """So many entries at most, oldest first."""
+        """Return the latest `rows` entries at most, oldest first."""
         return list(islice(reversed(self._entries.values()), rows))[::-1]
 
     def put(self, key: str, row: Mapping[str, Any]) -> None:
-        """Adds a row with this id, or changes the fields given of the one that is there."""
+        """Add a row with this id, or change the given fields of the existing one."""
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = Entry(next(self._places))
@@ -72,7 +72,7 @@ class History:
             self._chars -= oldest.chars
 
     def clear(self) -> None:
-        """Forgets all; places go on being counted."""
+        """Remove all entries; positions continue to count up."""
         self._entries.clear()
         self._chars = 0
 

@@ -1,7 +1,7 @@
-"""Widgets that any thread may feed, and that speak to their views at a steady pace.
+"""Rate limiting of messages from widgets to their views; widgets may be changed from any thread.
 
-jupyter_server drops widget messages above 1,000 a second, counted over 3 s. So what a widget has to say is
-gathered, and said by one background thread at most 25 times a second; the last word is repeated when that
+jupyter_server drops widget messages above 1,000 a second, counted over 3 s. A background thread therefore
+sends each widget's pending changes together, at most 25 times a second, and repeats the last state once that
 window is over.
 """
 
@@ -21,10 +21,10 @@ from chatlab.live.logs import get_logger
 from chatlab.widgets import assets
 
 INTERVAL = 0.04
-"""Seconds between two flushes of a widget, at least."""
+"""Minimum seconds between two flushes of a widget."""
 
 SETTLE = 4.0
-"""Seconds of quiet after which a widget tells its views where it stands, as they may have missed the last."""
+"""Quiet seconds after which a widget repeats its state, since views may have missed the last message."""
 
 Message = dict[str, Any]
 P = ParamSpec("P")
@@ -33,18 +33,18 @@ _log = get_logger(__name__)
 
 
 class Paced(Protocol):
-    """What a `Pacer` serves."""
+    """Interface of the objects that a `Pacer` flushes."""
 
     next_flush_at: float
     context: Context
-    """Where it was made: ipykernel 7.0 sends for a cell, which it knows from the context, or not at all."""
+    """Context in which it was made: ipykernel 7.0 finds the cell to send for in it, or doesn't send."""
 
     def flush(self) -> float | None:
-        """Says one round of messages; returns the seconds until it wants the next one, or None."""
+        """Send the pending messages; return the seconds until the next flush, or None."""
 
 
 class Pacer:
-    """One daemon thread that flushes widgets when they are due, and ends when none is."""
+    """A daemon thread that flushes widgets when they are due, and ends when none is left."""
 
     def __init__(self) -> None:
         self._due: dict[Paced, float] = {}
@@ -53,11 +53,11 @@ class Pacer:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is due, and so no thread runs."""
+        """Whether no flush is due, so that no thread runs."""
         return self._thread is None
 
     def wake(self, widget: Paced, delay: float = 0.0) -> None:
-        """Has `widget` flushed in `delay` seconds, or when its pace allows it; from any thread."""
+        """Flush `widget` in `delay` seconds, or later if its rate limit requires; from any thread."""
         with self._changed:
             at = max(monotonic() + delay, widget.next_flush_at)
             if at >= self._due.get(widget, math.inf):
@@ -73,8 +73,8 @@ class Pacer:
             delay: float | None = None
             try:
                 delay = widget.context.run(widget.flush)
-            except Exception:  # the broken comm of one widget must not silence the others
-                _log.exception("a widget couldn't tell its views what is new")
+            except Exception:  # one widget's broken comm must not stop the others
+                _log.exception("a widget couldn't send its changes to its views")
             if delay is not None:
                 self.wake(widget, delay)
 
@@ -93,13 +93,13 @@ class Pacer:
 
 
 class Callbacks(Generic[P]):
-    """The functions that a view's message calls; one that raises is logged and the rest are called still."""
+    """Callbacks of a view's message; an exception is logged, and the other callbacks are still called."""
 
     def __init__(self) -> None:
         self._callbacks: dict[object, Callable[P, object]] = {}
 
     def add(self, callback: Callable[P, object]) -> Callable[[], None]:
-        """Returns a function that removes it again."""
+        """Add a callback; return a function that removes it."""
         key = object()
         self._callbacks[key] = callback
 
@@ -117,7 +117,7 @@ class Callbacks(Generic[P]):
 
 
 class PacedWidget(anywidget.AnyWidget):
-    """A widget whose messages go through the pacer; nothing that a person typed is in its synced state."""
+    """A widget that sends through the pacer. Its synced state contains no text that a person typed."""
 
     _css = assets.stylesheet()
     pacer = Pacer()
@@ -129,11 +129,11 @@ class PacedWidget(anywidget.AnyWidget):
         self.on_msg(self._received)
 
     def flush(self) -> float | None:
-        """Says one round of messages, on the pacer's thread; returns the seconds until the next, or None."""
+        """Send the pending messages, on the pacer's thread; return seconds until the next flush, or None."""
         raise NotImplementedError
 
     def transcript(self) -> str:
-        """What it shows as plain text, safe in a terminal."""
+        """Return its content as plain text that is safe in a terminal."""
         raise NotImplementedError
 
     def _answer(self, message: Message) -> None:
@@ -152,14 +152,14 @@ class PacedWidget(anywidget.AnyWidget):
 
 
 class SnapshotWidget(PacedWidget):
-    """A widget that shows one latest state; its views may never see the states in between."""
+    """A widget that shows only its latest state; views may miss the states in between."""
 
     def __init__(self, **kwargs: Any) -> None:
         self._settled = True
         super().__init__(**kwargs)
 
     def flush(self) -> float | None:
-        """Says the latest state, and once more when all is quiet."""
+        """Send the latest state, and repeat it once after a quiet period."""
         if self.comm is None:  # closed
             return None
         settled, self._settled = self._settled, True
@@ -167,7 +167,7 @@ class SnapshotWidget(PacedWidget):
         return None if settled else SETTLE
 
     def _snapshot(self) -> Message:
-        """The latest state, with durations counted from now."""
+        """Return the latest state as a message, with durations relative to now."""
         raise NotImplementedError
 
     def _changed(self) -> None:

@@ -1,4 +1,4 @@
-"""A plot in a notebook: a PNG, with a text that says the same."""
+"""A plot in a notebook: a PNG with a text alternative."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from chatlab.plots.png import png
 from chatlab.widgets import assets
 
 MILLIMETRE = 5.0
-"""Pixels of the page that a millimetre of a figure takes at most."""
+"""Maximum pixels on the page per millimetre of the figure."""
 
 
 class Picture(anywidget.AnyWidget):
-    """Shows a figure as wide as the cell allows, up to its own size, and `alt` to those who don't see it."""
+    """Shows a figure as wide as the cell, up to its own size, with `alt` as its text alternative."""
 
     _esm = assets.module("picture.js")
     _css = assets.stylesheet()
@@ -27,7 +27,7 @@ class Picture(anywidget.AnyWidget):
     width = traitlets.Int().tag(sync=True)
 
     def show(self, figure: Figure, alt: str) -> None:
-        """Show a figure, and say in `alt` what one sees in it; from any thread."""
+        """Show a figure with `alt` as its text alternative; from any thread."""
         image = png(figure)
         with self.hold_sync():
             self.width = round(figure.get_figwidth() * 25.4 * MILLIMETRE)

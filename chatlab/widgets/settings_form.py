@@ -1,4 +1,4 @@
-"""The form in which a person sets a transport up."""
+"""Form for the settings of a transport."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from chatlab.widgets.url_field import UrlField
 
 CUSTOM = "custom"
 FORMULA = ("base_delay", "backoff_multiplier")
-"""The numbers of a backoff's formula that a schedule makes idle."""
+"""Settings of the backoff formula that have no effect with a schedule."""
 SHOWN = 6
-"""Delays of a schedule that are shown."""
+"""Maximum number of delays of a schedule that are shown."""
 
 HEARTBEAT_FIELDS = {"interval": "heartbeat", "timeout": "pong"}
-"""The form's names for settings whose own are another field's."""
-WORDS = [
-    (re.compile(pattern), words)
-    for pattern, words in (
+"""Names in the form for heartbeat settings whose own names belong to other fields."""
+REWORDINGS = [
+    (re.compile(pattern), wording)
+    for pattern, wording in (
         (r"(?<![\d.])(\d+)\.0(?![\d.])", r"\1"),
         (r"starts with \w+:// or \w+://", "starts with ws://, wss://, http:// or https://"),
     )
 ]
-"""How the messages of settings are put in the form, where each transport takes either address of a server."""
+"""Rewordings of error messages for the form, in which every transport accepts any URL of a server."""
 
 _SHORT = {"description_width": "auto"}
 _LABEL = {"description_width": "11em"}
@@ -49,9 +49,9 @@ _FIELD = {"width": "20.5em"}
 
 
 class SettingsForm:
-    """Fields for where to connect, and how: `where` and `how` are the widgets, `config()` reads them.
+    """Fields for a transport's settings. `where` holds those of the address, `how` the others.
 
-    Numbers are free to be wrong here; `config()` says what is wrong with them.
+    The fields accept any number; `config()` validates them.
     """
 
     def __init__(self, given: AnyConfig) -> None:
@@ -70,7 +70,7 @@ class SettingsForm:
         self.url = UrlField("URL", config.url)
         self.room = _text("Room", config.room, "11em")
         self.sender = _text("Name", config.sender, "11em")
-        # One of the user's own is chosen by its name too, and is no widget's state.
+        # A dialect of the user's own is also chosen by name; the object is not synced.
         self._dialects: dict[str, Any] = {name: name for name in DIALECTS} | {
             config.dialect_name: config.dialect
         }
@@ -117,13 +117,13 @@ class SettingsForm:
         )
 
     def _default(self, config: type[TransportConfig], name: str) -> float:
-        """Return what was given, if that transport was meant, or the default."""
+        """Return a setting as it was given, or the transport's default if it wasn't."""
         defaults = {field.name: field.default for field in msgspec.structs.fields(config)}
         value: float = self._kept.get(name, defaults[name])
         return value
 
     def _apply_transport(self, change: Any) -> None:
-        """Each transport has a first delay of its own: the seed's reconnection times."""
+        """Set the first delay to the chosen transport's default, from the original document."""
         kind = KINDS.get(change["new"])
         if kind is not None and self.preset.value == CUSTOM:
             defaults = {field.name: field.default for field in msgspec.structs.fields(kind.config)}
@@ -142,27 +142,27 @@ class SettingsForm:
         self._follow(reconnect.schedule, preset.notes)
 
     def _follow(self, schedule: tuple[tuple[float, float], ...], notes: str = "") -> None:
-        """Take a schedule in the formula's place, whose fields then can't be filled in."""
+        """Use a schedule instead of the formula, and disable the formula's fields; empty enables them."""
         self._schedule = schedule
         for field in (self.jitter, *(self.numbers[name] for name in FORMULA)):
             field.disabled = bool(schedule)
         longest = self.numbers["max_delay"].value
-        delays = ", ".join(_row(min(low, longest), min(high, longest)) for low, high in schedule[:SHOWN]) + (
-            ", \u2026" if len(schedule) > SHOWN else ""
-        )
+        delays = ", ".join(
+            _delay_text(min(low, longest), min(high, longest)) for low, high in schedule[:SHOWN]
+        ) + (", \u2026" if len(schedule) > SHOWN else "")
         self.note.value = html.escape(f"Waits {delays} s. {notes}" if schedule else notes)
 
     def config(self) -> AnyConfig:
-        """Return the settings as they stand in the form.
+        """Return the settings that the form shows.
 
-        Errors: `SettingsError` naming the field as the form does, and what it may be.
+        Errors: `SettingsError` naming the field by its label, and the permitted values.
         """
         try:
             return self._read()
         except SettingsError as error:
-            raise SettingsError(self._in_words(str(error))) from None
+            raise SettingsError(self._reworded(str(error))) from None
 
-    def _in_words(self, error: str) -> str:
+    def _reworded(self, error: str) -> str:
         where, mark, what = error.partition(": ")
         owner, _, name = where.rpartition(".")
         if owner == HeartbeatConfig.__name__:
@@ -170,8 +170,8 @@ class SettingsForm:
         fields = {**self.numbers, "url": self.url, "room": self.room, "sender": self.sender}
         if name in fields:
             where = fields[name].description
-        for pattern, words in WORDS:
-            what = pattern.sub(words, what)
+        for pattern, wording in REWORDINGS:
+            what = pattern.sub(wording, what)
         if name == "max_attempts":
             what = what.replace("at least 0", "at least 0, or -1 for no limit")
         return where + mark + what
@@ -202,7 +202,7 @@ class SettingsForm:
         kind, url, given = self.transport.value, str.__str__(self.url.value).strip(), self._given
         if kind != FALLBACK or not isinstance(given, FallbackConfig):
             return make_config(kind, url, **kept | shown)
-        here = url == str.__str__(given.first.url)  # Each may have an address of its own.
+        here = url == str.__str__(given.first.url)  # Each transport may have its own address.
         return given.replace(
             transports=tuple(
                 make_config(kind_of(one), str.__str__(one.url) if here else url, **_fields(one) | shown)
@@ -215,7 +215,7 @@ def _fields(config: TransportConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in config.__struct_fields__ if name != "url"}
 
 
-def _row(low: float, high: float) -> str:
+def _delay_text(low: float, high: float) -> str:
     return f"{low:.3g}" if low == high else f"{low:.3g}\u2013{high:.3g}"
 
 

@@ -1,4 +1,4 @@
-"""A slider that has a name for those who don't see it, which ipywidgets' sliders lack."""
+"""A slider with an accessible name, which ipywidgets' sliders lack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatlab.widgets import assets
 
 
 class Slider(anywidget.AnyWidget):
-    """A number between `low` and `high`, by equal steps, by equal ratios (`log`) or of `whole` ones."""
+    """A number between `low` and `high`, in equal steps, in equal ratios (`log`), or integers (`whole`)."""
 
     _esm = assets.module("slider.js")
     _css = assets.stylesheet()
@@ -24,7 +24,7 @@ class Slider(anywidget.AnyWidget):
     value = traitlets.Float().tag(sync=True)
 
     def __init__(self, label: str, value: float, low: float, high: float, scale: str = "linear") -> None:
-        """Errors: `SettingsError` where there is nothing between the ends."""
+        """Errors: `SettingsError` unless `low` < `high`, and `low` > 0 on a `log` scale."""
         if not low < high or (scale == "log" and low <= 0):
             raise SettingsError(f"{label}: give ends with low < high, got {low!r} and {high!r}")
         super().__init__(label=label, low=low, high=high, scale=scale, value=value)

@@ -1,4 +1,4 @@
-"""Values that the comm can carry, and times of day."""
+"""Values in a form that the comm can carry, and times of day."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from chatlab.text import whole
 
 
 def encodable(value: object) -> str | int | float | bool | None:
-    """The value as a comm can carry it: without halves of surrogate pairs, NaN and infinity.
+    """Return the value as a comm can carry it: without lone surrogates, NaN and infinity.
 
-    Errors: `TypeError` when it is neither text, a number, a bool nor None.
+    Errors: `TypeError` if it is neither text, a number, a bool nor None.
     """
     if isinstance(value, str):
         return whole(value)
@@ -23,7 +23,7 @@ def encodable(value: object) -> str | int | float | bool | None:
 
 
 def moment(at: float) -> str:
-    """Milliseconds since 1970 as UTC date and time."""
+    """Return milliseconds since 1970 as UTC date and time."""
     try:
         return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
     except (OverflowError, ValueError, OSError):
@@ -31,7 +31,7 @@ def moment(at: float) -> str:
 
 
 def clock(at: float) -> str:
-    """Milliseconds since 1970 as UTC time of day."""
+    """Return milliseconds since 1970 as UTC time of day."""
     try:
         return f"{datetime.fromtimestamp(at / 1000, UTC):%H:%M:%S}"
     except (OverflowError, ValueError, OSError):

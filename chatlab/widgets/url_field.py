@@ -1,4 +1,4 @@
-"""A field for a URL, of which the page and a saved notebook see no secret."""
+"""A field for a URL that keeps the URL's secrets out of the page and the saved notebook."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from chatlab.widgets import assets
 from chatlab.widgets.text import encodable
 
 MAX_LENGTH = 8_192
-"""Characters of a URL that a page may send."""
+"""Maximum characters of a URL that a page may send."""
 
 
 class UrlField(anywidget.AnyWidget):
     """A text field for a URL. `value` is the URL itself and stays in Python; only `shown` is synced.
 
-    Typed text comes as a custom message, which is in no widget's state: `{type: "text", text}` at each
-    change, with `done` when the field is left, which is answered by `{type: "shown", text}`. Only then is
-    `shown` set: of a half of a URL nobody can tell what is secret. A new view says `{type: "ready"}`.
+    The page sends typed text as a custom message, which is not part of the synced state: `{type: "text",
+    text}` at each change, with `done` when the field loses focus. Only then does Python update `shown` and
+    answer `{type: "shown", text}`: the secrets in half a URL can't be recognised. A new view sends
+    `{type: "ready"}`.
     """
 
     _esm = assets.module("url_field.js")
@@ -40,7 +41,7 @@ class UrlField(anywidget.AnyWidget):
     def value(self) -> Url:
         """The URL, with its secrets.
 
-        Errors: `SettingsError` if `***` was left in it for a secret that belongs to another address.
+        Errors: `SettingsError` if it contains `***` in place of a secret that belongs to another address.
         """
         return with_secrets(self._typed, self._whole)
 
@@ -55,10 +56,10 @@ class UrlField(anywidget.AnyWidget):
                 self._typed = Url(str(encodable(text)))
                 if content.get("done"):
                     self.shown = str(self._typed)
-                    with suppress(SettingsError):  # What is wrong is reported when `value` is asked for.
+                    with suppress(SettingsError):  # `value` reports the error when it is read.
                         self._whole = self.value
                     self.send({"type": "shown", "text": self.shown})
-            case {"type": "ready"}:  # The page was loaded again, maybe while somebody typed.
+            case {"type": "ready"}:  # The page was reloaded, maybe while somebody typed.
                 self.shown = str(self._typed)
             case _:
                 pass

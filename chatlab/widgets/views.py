@@ -15,16 +15,16 @@ from chatlab.widgets.pacing import Callbacks, Message, SnapshotWidget
 from chatlab.widgets.text import encodable
 
 MOST_TYPING = 50
-"""Names of typing people that a view gets at most."""
+"""Maximum number of typing people that a view gets."""
 
 MOST_KINDS = 100
-"""Kinds of frames that a view offers to choose from at most: the first."""
+"""Maximum number of kinds of frames in a view's filter; later kinds are left out."""
 
 HEARTBEATS = frozenset({"ping", "pong", "comment"})
-"""Kinds of frames that only say that somebody is there; event streams have comments for that."""
+"""Kinds of frames that only keep a connection alive; event streams use comments."""
 
 MOST_IN_LANE = 500
-"""Spans, and marks, that a lane of the timeline shows at most: the latest."""
+"""Maximum number of spans, and of marks, in a lane of the timeline: the latest."""
 
 
 class MessageRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,10 +52,11 @@ class FrameRow(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ChatLog(FeedWidget):
-    """Messages with their ledger state, and a box to write in.
+    """Messages with their ledger state, and an input box.
 
     Rows: `id`, `at` (milliseconds since 1970), `sender`, `text`, `own` (bool), `state` ("", a delivery state,
-    or "undelivered": left behind), `reason` (why it was not delivered), `kind` ("message" or "notice").
+    or "undelivered": left behind in another place), `reason` (why it was not delivered), `kind` ("message" or
+    "notice").
     """
 
     _esm = assets.module("chat_log.js")
@@ -68,19 +69,19 @@ class ChatLog(FeedWidget):
         super().__init__(**kwargs)
 
     def on_send(self, callback: Callable[[str], object]) -> Callable[[], None]:
-        """Calls back with each text that a person sends, on the comm's thread; returns what undoes it."""
+        """Call `callback` with each text sent by a person, on the comm's thread; return an unsubscriber."""
         return self._on_send.add(callback)
 
     def on_retry(self, callback: Callable[[str], object]) -> Callable[[], None]:
-        """Calls back with the `id` of each message that a person wants sent again."""
+        """Call `callback` with the `id` of each message that a person retries; return an unsubscriber."""
         return self._on_retry.add(callback)
 
     def on_typing(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Calls back while a person types, at most once in 3 s."""
+        """Call `callback` while a person types, at most once in 3 s; return an unsubscriber."""
         return self._on_typing.add(callback)
 
     def set_typing(self, names: Iterable[str]) -> None:
-        """Shows who is typing, until it is called again or for 10 s."""
+        """Show who is typing, until the next call or for 10 s."""
         self._note({"type": "typing", "names": [encodable(str(name)) for name in names][:MOST_TYPING]})
 
     def _answer(self, message: Message) -> None:
@@ -101,9 +102,9 @@ class ChatLog(FeedWidget):
 
 
 class FrameFilter(msgspec.Struct):
-    """Which frames a view wants: empty is any; `text` is looked for in the kind and the whole payload.
+    """A view's filter of frames. Empty fields match any frame; `text` is searched in kind and payload.
 
-    The views' own `passes` in frame_log.js decides the same for what is new.
+    `passes` in frame_log.js makes the same decision for new frames.
     """
 
     direction: str = ""
@@ -112,7 +113,7 @@ class FrameFilter(msgspec.Struct):
     heartbeats: bool = True
 
     def passes(self, row: Mapping[str, Any]) -> bool:
-        """Whether a frame is wanted."""
+        """Return whether a frame matches."""
         kind = row.get("kind") or ""
         return (
             (self.heartbeats or kind not in HEARTBEATS)
@@ -123,7 +124,7 @@ class FrameFilter(msgspec.Struct):
 
 
 class FrameLog(FeedWidget):
-    """What went over the wire.
+    """Log of frames.
 
     Rows: `id`, `at` (milliseconds since 1970), `direction` ("up", "down" or "local"), `size` (bytes), `kind`
     ("message", "ping", "pong", "ack", "open", "close" …), `text` (the whole payload).
@@ -137,7 +138,7 @@ class FrameLog(FeedWidget):
         super().__init__(**kwargs)
 
     def upsert_many(self, rows: Iterable[Row]) -> None:
-        """Adds frames, and tells the views of kinds that are new."""
+        """Add or change frames, and send new kinds to the views."""
         rows = list(rows)
         super().upsert_many(rows)
         before = len(self._kinds)
@@ -160,7 +161,7 @@ class FrameLog(FeedWidget):
 
 
 class StatusBadge(SnapshotWidget):
-    """The connection's status, why it is so, and the time until the next attempt."""
+    """The connection's status, its reason, and the time until the next attempt."""
 
     _esm = assets.module("status_badge.js")
 
@@ -182,21 +183,21 @@ class StatusBadge(SnapshotWidget):
         at: float | None = None,
         details: str = "",
     ) -> None:
-        """Shows a status; `retry_in` is the number of seconds until the next attempt. From any thread.
+        """Show a status; `retry_in` is the number of seconds until the next attempt. From any thread.
 
-        Since when it is so (`at`, milliseconds since 1970) and `details` are seen when one points at it.
+        The tooltip has the time of the change (`at`, milliseconds since 1970) and `details`.
         """
         self._retry_at = None if retry_in is None else monotonic() + retry_in
         self._shown = _status(status, reason, attempt, max_attempts, code, at, details)
         self._changed()
 
     def show_waiting(self, messages: int) -> None:
-        """Shows how many messages the outbox holds: queued, or sent and not acknowledged. From any thread."""
+        """Show the number of messages in the outbox: queued, or sent and unacknowledged. From any thread."""
         self._waiting = messages
         self._changed()
 
     def transcript(self) -> str:
-        """The status in a line."""
+        """Return the status in one line."""
         shown = self._shown
         attempt = f", attempt {shown['attempt']}" if shown["attempt"] else ""
         reason = f": {visible_line(shown['reason'])}" if shown["reason"] else ""
@@ -209,7 +210,7 @@ class StatusBadge(SnapshotWidget):
 
 
 class Span(TypedDict):
-    """A status from `start` to `end` in seconds; `end` None: it still lasts."""
+    """A status from `start` to `end` in seconds; `end` is None while it lasts."""
 
     status: str
     start: float
@@ -217,7 +218,7 @@ class Span(TypedDict):
 
 
 class Mark(TypedDict):
-    """Something that happened at a moment; `kind` "fault" stands out."""
+    """An event at a point in time; the kind "fault" is highlighted."""
 
     kind: str
     label: str
@@ -225,7 +226,7 @@ class Mark(TypedDict):
 
 
 class Lane(TypedDict):
-    """One course of events, such as "live" or "predicted"."""
+    """A named row of the timeline, such as "live" or "predicted"."""
 
     name: str
     spans: Sequence[Span]
@@ -233,7 +234,7 @@ class Lane(TypedDict):
 
 
 class Timeline(SnapshotWidget):
-    """Statuses over time in lanes, with what happened between."""
+    """Statuses over time in lanes, with marks for events."""
 
     _esm = assets.module("timeline.js")
 
@@ -245,7 +246,7 @@ class Timeline(SnapshotWidget):
         super().__init__(**kwargs)
 
     def show(self, now: float, lanes: Iterable[Lane], *, running: bool = False) -> None:
-        """Shows lanes at `now`, in seconds since the start; time goes on while `running`. From any thread."""
+        """Show lanes at `now`, in seconds since the start; time goes on while `running`. From any thread."""
         self._lanes = [
             {
                 "name": encodable(lane["name"]),
@@ -258,7 +259,7 @@ class Timeline(SnapshotWidget):
         self._changed()
 
     def transcript(self) -> str:
-        """The spans of each lane in a line."""
+        """Return the spans of each lane, one lane per line."""
         return "\n".join(self._line(lane) for lane in self._lanes) or "Timeline: nothing yet"
 
     def _line(self, lane: Message) -> str:

@@ -181,7 +181,7 @@ def test_A103_messages_missed_while_settings_change_are_all_shown(page: Page, la
     room = page.get_by_label("Room", exact=True)
     room.fill("attic")
     connecting.click()
-    expect(page.get_by_text("From here on: room attic.", exact=True)).to_be_visible()
+    expect(page.get_by_text("Switched to room attic.", exact=True)).to_be_visible()
     expect(status).to_have_attribute("data-status", "connected")
     room.fill("lobby")
     page.get_by_label("Transport").select_option("WebSocket")

@@ -1,3 +1,3 @@
-from tests.conversation.faces import quick
+from tests.conversation.displays import quick
 
 __all__ = ["quick"]

@@ -19,12 +19,12 @@ from chatlab.live.kinds import make_config
 from chatlab.live.server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.terminal.console import Console
-from chatlab.terminal.lines import Line
+from chatlab.terminal.lines import ConsoleLine
 from chatlab.terminal.plain import run_plain
 from chatlab.terminal.screen import Screen
 from chatlab.terminal.targets import Target
-from tests.conversation.faces import AtPanel, connected
-from tests.conversation.test_faces import Face, at, faces
+from tests.conversation.displays import AtPanel, connected
+from tests.conversation.test_displays import Display, at, displays
 from tests.live.watch import until
 
 ERRORS = [ZeroDivisionError("s3cret"), KeyError("s3cret"), SystemExit("s3cret")]
@@ -48,7 +48,7 @@ class Mine(ChatlabDialect):
         setattr(self, where, broken)
 
 
-@faces
+@displays
 @pytest.mark.parametrize(
     ("what", "value", "words"),
     [
@@ -66,9 +66,9 @@ class Mine(ChatlabDialect):
     ids=lambda value: value[:20],
 )
 async def test_A107_settings_that_cant_be_used_are_said_and_all_stays(
-    face: Face, what: str, value: str, words: str
+    display: Display, what: str, value: str, words: str
 ) -> None:
-    async with EmbeddedServer() as server, at(face, server.url) as ada:
+    async with EmbeddedServer() as server, at(display, server.url) as ada:
         await connected(ada)
         before = len(ada.notices())
         await ada.ask(what, value)
@@ -117,21 +117,21 @@ async def test_A107_a_mistake_of_the_users_is_said_by_the_panel_and_can_be_mende
     assert caplog.text.count("Traceback") >= 3
 
 
-@faces
+@displays
 @errors
 async def test_A107_a_mistake_that_shows_after_a_change_is_said(
-    face: Face, error: BaseException, caplog: pytest.LogCaptureFixture
+    display: Display, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with EmbeddedServer() as server, at(face, server.url) as ada:
+    async with EmbeddedServer() as server, at(display, server.url) as ada:
         await connected(ada)
         mine = Mine("opening", error)
         config = make_config("websocket", server.url, sender="ada", dialect=mine)
-        ada.talk.go(config)
+        ada.conversation.switch_to(config)
         await until(lambda: f"Not connected: {type(error).__name__}" in ada.notices())
         assert "Traceback" in caplog.text
-        await until(lambda: ada.talk.last_change.status is ConnectionStatus.ERROR)
+        await until(lambda: ada.conversation.last_change.status is ConnectionStatus.ERROR)
         mine.works = True
-        ada.talk.start()
+        ada.conversation.start()
         await connected(ada)
 
 
@@ -158,22 +158,24 @@ async def test_A107_headers_that_cant_be_used_are_said(headers: Any, words: str)
         await until(lambda: ada.notices().count("Gave up: ") == 2)
 
 
-@faces
-async def test_A107_a_transport_that_gives_up_says_so_and_one_that_was_stopped_does_not(face: Face) -> None:
-    async with EmbeddedServer() as server, at(face, f"{server.ws_url}/nowhere") as ada:
+@displays
+async def test_A107_a_transport_that_gives_up_says_so_and_one_that_was_stopped_does_not(
+    display: Display,
+) -> None:
+    async with EmbeddedServer() as server, at(display, f"{server.ws_url}/nowhere") as ada:
         await until(lambda: "Gave up: HTTP 404" in ada.notices())
         await ada.ask("server", server.url)
-        ada.talk.start()
+        ada.conversation.start()
         await connected(ada)
-        ada.talk.stop()
-        await until(lambda: ada.talk.last_change.status is ConnectionStatus.DISCONNECTED)
-        ada.talk.start(at_once=True)
+        ada.conversation.stop()
+        await until(lambda: ada.conversation.last_change.status is ConnectionStatus.DISCONNECTED)
+        ada.conversation.start(at_once=True)
         await connected(ada)
         assert "The server has ended" not in ada.notices()
 
 
 async def test_A107_a_console_whose_dialect_cant_connect_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    lines: list[Line] = []
+    lines: list[ConsoleLine] = []
     mine: Any = Mine("opening", ERRORS[0])
     async with EmbeddedServer() as server:
         console = Console(Target(url=server.url, dialect=mine), "websocket", lines.append)
@@ -183,7 +185,7 @@ async def test_A107_a_console_whose_dialect_cant_connect_says_so(caplog: pytest.
         assert "Traceback" in caplog.text
         mine.works = True
         console.start()
-        await console.connected()
+        await console.wait_until_connected()
         assert not console.ended.is_set()
         await console.leave()
 
@@ -193,17 +195,17 @@ async def test_A107_the_screen_says_what_it_cant_send_or_carry_out(monkeypatch: 
     async with EmbeddedServer() as server:
         with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
             screen = Screen(Target(url=server.url, dialect=mine), "websocket")
-            lines: list[Line] = []
+            lines: list[ConsoleLine] = []
             monkeypatch.setattr(screen, "_show", lines.append)
             console = screen._console
             console.start()
-            await console.connected()
+            await console.wait_until_connected()
             screen._buffer.text = "hi"
             assert screen._accept(screen._buffer) is False
             assert any(line.text.startswith("Not sent: ZeroDivisionError") for line in lines)
-            monkeypatch.setattr(console, "go", lambda **changes: raising(OSError("no such network")))
-            await screen._obey("/room attic")
-            assert lines[-1] == Line("warning", "/room: no such network.")
+            monkeypatch.setattr(console, "switch", lambda **changes: raising(OSError("no such network")))
+            await screen._run_command("/room attic")
+            assert lines[-1] == ConsoleLine("warning", "/room: no such network.")
             mine.works = True
             await console.leave()
 
@@ -228,7 +230,7 @@ async def test_A107_a_pipe_says_what_it_cant_send(
         (OutboxFull("full"), "full"),
         (ConnectError(""), "ConnectError"),
         (OSError(98, "in use"), "[Errno 98] in use"),
-        (RuntimeError("s3cret"), "RuntimeError (Python's log has the traceback)"),
+        (RuntimeError("s3cret"), "RuntimeError (the traceback is in Python's log)"),
     ],
 )
 def test_A107_only_words_for_people_are_shown(error: Exception, words: str) -> None:
@@ -241,7 +243,7 @@ def test_A107_only_words_for_people_are_shown(error: Exception, words: str) -> N
         ("error", "HTTP 400: no.", "Gave up: HTTP 400: no."),
         ("error", "HTTP 404", "Gave up: HTTP 404."),
         ("error", "gave up after 1 retry: refused", "Gave up after 1 retry: refused."),
-        ("disconnected", "closed 1000: bye", "The server has ended the connection: closed 1000: bye."),
+        ("disconnected", "closed 1000: bye", "The server has closed the connection: closed 1000: bye."),
         ("disconnected", "asked to disconnect", ""),
         ("disconnected", "", ""),
         ("reconnecting", "refused", ""),

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chatlab.conversation import Conversation, Heard, Own, place_of
+from chatlab.conversation import Conversation, OwnMessage, ReceivedMessage, place_of
 from chatlab.conversation.incoming import EXCERPT, Incoming
 from chatlab.conversation.logs import Logs
 from chatlab.conversation.outgoing import Outgoing
-from chatlab.conversation.use import Use
+from chatlab.conversation.session import Session
 from chatlab.dialects import ChatlabDialect
 from chatlab.live.kinds import make_config, make_transport
 from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
@@ -24,17 +24,17 @@ class Shown:
 
     def __init__(self) -> None:
         self.notices: list[str] = []
-        self.heard_texts: list[str] = []
+        self.received_texts: list[str] = []
         self.states: list[str] = []
 
-    def accepted(self, own: Own) -> None:
+    def accepted(self, own: OwnMessage) -> None:
         self.states.append(own.state.value)
 
-    def settled(self, own: Own) -> None:
+    def settled(self, own: OwnMessage) -> None:
         self.states.append(own.state.value)
 
-    def heard(self, heard: Heard) -> None:
-        self.heard_texts.append(heard.message.text)
+    def received(self, received: ReceivedMessage) -> None:
+        self.received_texts.append(received.message.text)
 
     def notice(self, text: str, *, warning: bool = False) -> None:
         self.notices.append(text)
@@ -49,13 +49,13 @@ class Reader:
     def __init__(self) -> None:
         config = make_config("websocket", "ws://h", sender="ada")
         place = place_of(config)
-        self.use = Use(make_transport(config), place, Logs().at(place), ChatlabDialect(), [])
+        self.session = Session(make_transport(config), place, Logs().at(place), ChatlabDialect(), [])
         self.shown = Shown()
         self.outgoing = Outgoing(self.shown, "s", lambda: 0.0)
         self.incoming = Incoming(self.shown, "s", lambda: 0.0, self.outgoing)
 
     def take(self, kind: str, **fields: Any) -> None:
-        self.incoming.take(self.use, ChatEvent(kind, **fields), here=True)
+        self.incoming.handle(self.session, ChatEvent(kind, **fields), current=True)
 
     def message(self, id: str, text: str, sender: str = "bob", client_id: str = "") -> None:
         self.take("message", message=ChatMessage(id, sender, text, client_id))
@@ -83,7 +83,7 @@ def test_a75_a_name_in_a_notice_is_short_and_makes_no_line_of_its_own(name: str)
 def test_a_complaint_is_shown_in_its_own_words_on_one_line(payload: Any, said: str) -> None:
     reader = Reader()
     reader.take("error", payload=payload)
-    assert reader.shown.notices == [f"The server complains: {said}"]
+    assert reader.shown.notices == [f"Error from the server: {said}"]
 
 
 def test_A91_what_a_portal_answers_to_each_poll_is_said_once() -> None:
@@ -99,30 +99,30 @@ def test_A91_what_a_portal_answers_to_each_poll_is_said_once() -> None:
 @pytest.mark.parametrize("acked", [False, True])
 def test_A92_another_text_by_the_own_name_and_id_is_no_own_message(acked: bool) -> None:
     reader = Reader()
-    receipt = reader.outgoing.submit(reader.use, "I agree to pay 10")
+    receipt = reader.outgoing.submit(reader.session, "I agree to pay 10")
     id = receipt.client_id
     if acked:
         receipt.settle(Settle(id, DeliveryState.ACKED))
-        reader.outgoing.settled(reader.use, receipt)
+        reader.outgoing.settled(reader.session, receipt)
     before = list(reader.shown.states)
     reader.message("1", "I agree to pay 1,000", "ada", id)
-    assert reader.shown.heard_texts == ["I agree to pay 1,000"]
+    assert reader.shown.received_texts == ["I agree to pay 1,000"]
     assert reader.shown.states == before, "and it acks nothing"
     reader.message("2", "I agree to pay 10", "ada", id)
-    assert reader.shown.heard_texts == ["I agree to pay 1,000"]
+    assert reader.shown.received_texts == ["I agree to pay 1,000"]
     assert reader.shown.states[-1] == "acked"
     reader.message("3", "I agree to pay 10", "ada", id)
-    assert reader.shown.heard_texts[1:] == ["I agree to pay 10"], "a second one is not the own one"
+    assert reader.shown.received_texts[1:] == ["I agree to pay 10"], "a second one is not the own one"
 
 
 def test_A107_late_news_of_an_end_that_was_asked_for_cancels_no_new_start() -> None:
-    talk = Conversation(Shown())
-    talk.go(make_config("websocket", "ws://127.0.0.1:9", sender="ada"))
-    assert talk._use is not None
+    conversation = Conversation(Shown())
+    conversation.switch_to(make_config("websocket", "ws://127.0.0.1:9", sender="ada"))
+    assert conversation._session is not None
     for status, reason, wanted in (
         (ConnectionStatus.CONNECTING, "", True),
         (ConnectionStatus.DISCONNECTED, ASKED, True),
         (ConnectionStatus.ERROR, "HTTP 404", False),
     ):
-        talk._on_status(talk._use, StatusChange(status, reason))
-        assert talk.wanted is wanted
+        conversation._on_status(conversation._session, StatusChange(status, reason))
+        assert conversation.wanted is wanted

@@ -52,12 +52,12 @@ def test_a_place_is_told_by_what_is_different() -> None:
     assert there.seen_from(HERE) == "room attic at http://g:80, as eve, in the matrix dialect"
 
 
-def add(it: OwnMessages, id: str, text: str = "hi") -> own.Own:
+def add(it: OwnMessages, id: str, text: str = "hi") -> own.OwnMessage:
     transport = make_transport(make_config("websocket", "ws://h"))
     return it.add(OutgoingMessage(text, client_id=id), HERE, transport, 1.0, 2.0)
 
 
-def end(it: OwnMessages, message: own.Own, state: DeliveryState) -> None:
+def end(it: OwnMessages, message: own.OwnMessage, state: DeliveryState) -> None:
     message.state = state
     it.close(message)
 
@@ -72,11 +72,11 @@ def test_a_delivered_message_is_recognised_and_its_content_let_go_once_it_has_co
     assert it.find("a", HERE, "eve") is it.find("b", HERE, "ada") is None
     assert it.find("a", Place(HERE.server, "attic", "ada", "chatlab"), "ada") is None
     assert (message.text, len(it), it.undelivered()) == ("hi", 0, [])
-    it.let_go(message)
-    assert (message.message, it._out_bytes) == (None, 0)
+    it.release(message)
+    assert (message.message, it._unechoed_bytes) == (None, 0)
     again = add(it, "a")
     end(it, again, DeliveryState.ACKED)
-    assert (it.find("a", HERE, "ada"), it._out_bytes) == (again, 2)
+    assert (it.find("a", HERE, "ada"), it._unechoed_bytes) == (again, 2)
 
 
 def test_own_messages_are_bounded_in_number_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_own_messages_are_bounded_in_number_and_bytes(monkeypatch: pytest.Monkey
     for n in range(5):
         end(it, add(it, f"delivered-{n}"), DeliveryState.ACKED)
     known = [n for n in range(5) if it.find(f"delivered-{n}", HERE, "ada")]
-    assert (known, it._out_bytes) == ([2, 3, 4], 6)
+    assert (known, it._unechoed_bytes) == ([2, 3, 4], 6)
     end(it, add(it, "large", "x" * 7), DeliveryState.ACKED)
     assert [own.text for own in it._delivered.values()] == ["", "hi", "x" * 7]
     kept = [add(it, f"lost-{n}", "xxx") for n in range(5)]
@@ -96,7 +96,7 @@ def test_own_messages_are_bounded_in_number_and_bytes(monkeypatch: pytest.Monkey
     assert ([m.client_id for m in it.undelivered()], it.forgotten) == (["lost-2", "lost-3", "lost-4"], 2)
     assert kept[0].message is None
     it.reopen(kept[3], kept[3].holder)
-    assert ([m.client_id for m in it], it.waiting_for(kept[3].key)) == (["lost-3"], None)
+    assert ([m.client_id for m in it], it.find_undelivered(kept[3].key)) == (["lost-3"], None)
     end(it, kept[3], DeliveryState.ACKED)
     assert len(it.undelivered()) == 2
 
@@ -115,7 +115,7 @@ def test_a_message_that_is_sent_again_goes_behind_all_that_are_under_way() -> No
 
 def test_a_message_without_room_is_taken_back() -> None:
     it = OwnMessages("s")
-    it.take_back(add(it, "a"))
+    it.withdraw(add(it, "a"))
     assert (len(it), it.find("a", HERE, "ada")) == (0, None)
 
 
@@ -125,9 +125,9 @@ def test_logs_are_told_apart_by_their_place_and_bounded(monkeypatch: pytest.Monk
     it = Logs()
     log = it.at(HERE)
     assert it.at(Place(HERE.server, "lobby", "eve", "chatlab")) is log, "the same room, under another name"
-    assert [log.first(id) for id in ("1", "2", "1", "", "")] == [True, True, False, True, True]
+    assert [log.mark_seen(id) for id in ("1", "2", "1", "", "")] == [True, True, False, True, True]
     assert it.at(Place(HERE.server, "attic", "ada", "chatlab")).number != log.number
-    assert [log.first(id) for id in ("2", "1")] == [False, True], "only the latest is remembered"
+    assert [log.mark_seen(id) for id in ("2", "1")] == [False, True], "only the latest is remembered"
     it.at(Place(HERE.server, "cellar", "ada", "chatlab"))
     assert it.at(HERE) is not log
 
@@ -136,12 +136,12 @@ def test_ids_take_no_room_by_their_length_and_a_cursor_little(monkeypatch: pytes
     monkeypatch.setattr(logs, "LONGEST_CURSOR", 3)
     monkeypatch.setattr(logs, "SEEN", 2)
     log = Logs().at(HERE)
-    assert all(log.first(id * 100_000) for id in "abc")
+    assert all(log.mark_seen(id * 100_000) for id in "abc")
     assert sum(map(len, log._seen)) == 32
-    log.move("abc")
-    log.move(None)
+    log.set_cursor("abc")
+    log.set_cursor(None)
     assert log.cursor == "abc"
-    log.move("abcd")
+    log.set_cursor("abcd")
     assert log.cursor is None
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatlab.conversation import Conversation, Heard, Own, Place, place_of
+from chatlab.conversation import Conversation, OwnMessage, Place, ReceivedMessage, place_of
 from chatlab.experiment.wire import WireLines, talk_on_wire
 from chatlab.live.kinds import make_config
 from chatlab.live.kinds import make_transport as make
@@ -50,14 +50,14 @@ class Notes:
         self.gaps = 0
         self.shown: Counter[str] = Counter()
 
-    def accepted(self, own: Own) -> None:
+    def accepted(self, own: OwnMessage) -> None:
         self.shown[own.key] += 1
 
-    def settled(self, own: Own) -> None:
+    def settled(self, own: OwnMessage) -> None:
         assert self.shown[own.key] == 1
 
-    def heard(self, heard: Heard) -> None:
-        self.others.append(heard.message.text)
+    def received(self, received: ReceivedMessage) -> None:
+        self.others.append(received.message.text)
 
     def notice(self, text: str, *, warning: bool = False) -> None:
         self.gaps += "missing" in text
@@ -78,7 +78,7 @@ class Story:
     def __init__(self, url: str) -> None:
         self.url = url
         self.notes = Notes()
-        self.talk = Conversation(self.notes, make=transport, loop=asyncio.get_running_loop())
+        self.conversation = Conversation(self.notes, make=transport, loop=asyncio.get_running_loop())
         self.where = {"kind": "websocket", "room": "lobby", "name": "ada", "url": url}
         self.delay = 30.0
         self.written: list[tuple[str, str, str]] = []
@@ -102,7 +102,7 @@ class Story:
         match act:
             case "say":
                 text = f"own {len(self.written)}"
-                self.talk.submit(text)
+                self.conversation.submit(text)
                 room = self.where["room"] if self.where["url"] == self.url else ""
                 self.written.append((room, self.where["name"], text))
             case "bob":
@@ -110,11 +110,11 @@ class Story:
                 for bob in self.bobs.values():
                     await bob.send(self.said[-1])
             case "stop":
-                self.talk.stop()
+                self.conversation.stop()
             case "start":
-                self.talk.start()
+                self.conversation.start()
             case "retry":
-                self.talk.retry_all()
+                self.conversation.retry_all()
             case "wait":
                 await asyncio.sleep(float(value))
             case _:
@@ -127,7 +127,7 @@ class Story:
             self.where["url"] = NOWHERE if self.where["url"] == self.url else self.url
         else:
             self.where[what] = value
-        self.talk.go(self.config())
+        self.conversation.switch_to(self.config())
 
     async def end(self) -> None:
         """Go everywhere, and send what was left behind."""
@@ -135,15 +135,17 @@ class Story:
         for room in ROOMS:
             for name in NAMES:
                 self.where |= {"room": room, "name": name, "kind": "websocket"}
-                self.talk.go(self.config())
-                self.talk.start()
-                await until(lambda: self.talk.last_change.status is ConnectionStatus.CONNECTED, FOR_EVER)
-                self.talk.retry_all()
-                await until(lambda: not self.talk.waiting, FOR_EVER)
+                self.conversation.switch_to(self.config())
+                self.conversation.start()
+                await until(
+                    lambda: self.conversation.last_change.status is ConnectionStatus.CONNECTED, FOR_EVER
+                )
+                self.conversation.retry_all()
+                await until(lambda: not self.conversation.waiting, FOR_EVER)
                 await asyncio.sleep(1)
-        self.talk.stop()
-        assert self.talk.transport is not None
-        await self.talk.transport.disconnect()
+        self.conversation.stop()
+        assert self.conversation.transport is not None
+        await self.conversation.transport.disconnect()
 
 
 async def logs(url: str) -> dict[str, list[tuple[str, str]]]:
@@ -163,8 +165,8 @@ async def live(url: str, script: list[tuple[str, str]]) -> None:
     for room in ROOMS:
         story.bobs[room] = transport(make_config("websocket", url, room=room, sender="bob", history=0))
         await story.bobs[room].connect()
-    story.talk.go(story.config())
-    story.talk.start()
+    story.conversation.switch_to(story.config())
+    story.conversation.start()
     for act, value in script:
         await story.act(act, value)
     await story.end()
@@ -178,7 +180,9 @@ async def live(url: str, script: list[tuple[str, str]]) -> None:
         assert [text for sender, text in found[room] if sender == "bob"] == story.said
     assert Counter(story.notes.others) == Counter(story.said * len(ROOMS)), "all that others said, once"
     assert story.notes.gaps == 0
-    assert all(own.place.server != place_of(story.config()).server for own in story.talk.undelivered())
+    assert all(
+        own.place.server != place_of(story.config()).server for own in story.conversation.undelivered()
+    )
     assert set(story.notes.shown.values()) <= {1}
 
 

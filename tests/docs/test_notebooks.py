@@ -82,7 +82,9 @@ async def run_cell(source: str, names: dict[str, Any], filename: str) -> Any:
 async def close_what_was_left_open(names: dict[str, Any]) -> None:
     """Close a notebook's panel and server, which stay for its readers."""
     if "panel" in names:
-        names["panel"]._keepsake.flush = lambda: None  # Without a kernel it would print, into a later test.
+        names["panel"]._static_transcript.flush = lambda: (
+            None
+        )  # Without a kernel it would print, into a later test.
         names["panel"].close()
     server: Any = names.get("server")
     if hasattr(server, "wait_closed"):

@@ -22,12 +22,12 @@ from chatlab.plots.style import (
     STATUS_LOOKS,
     Chart,
     bar,
-    dress,
     grid,
     look,
     new_axes,
     size,
     spread,
+    style_axes,
     text_width,
     tint,
 )
@@ -82,7 +82,7 @@ def test_plots_do_not_touch_pyplot() -> None:
 
 def test_dress_labels_any_axes() -> None:
     ax = Figure().subplots()
-    dress(ax, title="Why?", note="because", x="time (s)", y="delay (s)")
+    style_axes(ax, title="Why?", note="because", x="time (s)", y="delay (s)")
     assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == ("Why?", "time (s)", "delay (s)")
     assert [text.get_text() for text in ax.texts] == ["because"]
 
@@ -129,17 +129,17 @@ def test_dress_sets_ticks_that_are_other_than_ours_and_leaves_those_that_are_not
 ) -> None:
     ax = Figure().subplots()
     ax.tick_params(labelsize=20, colors="red", length=9)
-    dress(ax, title="Why?", x="time (s)")
+    style_axes(ax, title="Why?", x="time (s)")
     ours = {"labelsize": 8.0, "color": "#1a1a1a", "labelcolor": "#1a1a1a", "length": 3}
     for axis in (ax.xaxis, ax.yaxis):
         assert ours.items() <= axis.get_tick_params().items()
     monkeypatch.setattr(Axis, "set_tick_params", None)  # which nobody can call
-    dress(ax, title="Why again?", x="time (s)")
+    style_axes(ax, title="Why again?", x="time (s)")
 
 
 def test_lanes_have_names_but_neither_a_line_nor_marks() -> None:
     ax = Figure().subplots()
-    dress(ax, title="Who?", x="time (s)", lanes=True)
+    style_axes(ax, title="Who?", x="time (s)", lanes=True)
     assert [axis.get_tick_params()["length"] for axis in (ax.xaxis, ax.yaxis)] == [3, 0]
     assert [name for name in ax.spines if ax.spines[name].get_visible()] == ["bottom"]
 

@@ -18,9 +18,9 @@ from chatlab.live.server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeaderSource, HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.terminal import targets
-from chatlab.terminal.commands import COMMANDS, EXCERPT, CommandError, obey
+from chatlab.terminal.commands import COMMANDS, EXCERPT, CommandError, run_command
 from chatlab.terminal.console import Console
-from chatlab.terminal.lines import Line
+from chatlab.terminal.lines import ConsoleLine
 from chatlab.terminal.targets import Target
 from tests.live.watch import until
 
@@ -39,7 +39,7 @@ class Talk:
     """A console, and all that it has shown."""
 
     def __init__(self, url: str, name: str = "ada", **settings: Any) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[ConsoleLine] = []
         self.console = Console(
             Target(url=url, name=name, **settings),
             "websocket",
@@ -54,7 +54,7 @@ class Talk:
         await until(lambda: self.console.transport.status is ConnectionStatus.CONNECTED)
 
     async def do(self, command: str) -> str:
-        return await obey(self.console, command)
+        return await run_command(self.console, command)
 
 
 @asynccontextmanager
@@ -103,15 +103,15 @@ async def test_own_messages_of_before_are_shown_as_history() -> None:
 async def test_typing_and_presence() -> None:
     async with two() as (ada, bob, _):
         ada.console.typing()
-        await until(lambda: bob.console.standing().typing == ("ada",))
+        await until(lambda: bob.console.status_line().typing == ("ada",))
         ada.console.submit("hi")
         await until(lambda: bob.texts("message") == ["hi"])
-        assert bob.console.standing().typing == ()
+        assert bob.console.status_line().typing == ()
         ada.console.typing()
-        await until(lambda: bob.console.standing().typing == ("ada",))
+        await until(lambda: bob.console.status_line().typing == ("ada",))
         await ada.console.leave()
         await until(lambda: "ada left." in bob.texts("notice"))
-        assert bob.console.standing().typing == ()
+        assert bob.console.status_line().typing == ()
         assert not any("bob" in text for text in bob.texts("notice")), "one knows about oneself"
 
 
@@ -127,7 +127,7 @@ async def test_A60_a_server_that_is_killed_and_comes_back_loses_nothing(tmp_path
         await until(lambda: ada.console.transport.status is ConnectionStatus.RECONNECTING)
         for n in range(20):
             ada.console.submit(f"{n}")
-        assert ada.console.standing().outbox == 20
+        assert ada.console.status_line().outbox == 20
         assert [line.mark for line in ada.lines if line.kind == "accepted"][-1] == "◷"
         await server.start()
         await until(lambda: len(bob.texts("message")) == 21)
@@ -156,7 +156,7 @@ async def test_drop_resets_the_connection_and_nothing_is_lost_or_shown_twice() -
         await until(lambda: bob.texts("message") == ["mine"])
         assert ada.texts("message") == ["1", "2", "3", "4"]
         assert len(ada.texts("warning")) == 3
-        assert [text for text in ada.texts("notice") if "through a proxy" in text] != []
+        assert [text for text in ada.texts("notice") if "through a fault proxy" in text] != []
 
 
 async def test_going_through_the_proxy_shows_no_history_again() -> None:
@@ -207,37 +207,37 @@ async def test_A71_a_command_that_is_under_way_when_one_leaves_is_not_left_half_
         command.cancel()
         late = asyncio.create_task(ada.do("/down"))
         await ada.console.leave()
-        assert any("through a proxy" in text for text in ada.texts("notice"))
+        assert any("through a fault proxy" in text for text in ada.texts("notice"))
         with pytest.raises(EOFError):
             await late
         (port,) = re.findall(r"proxy on 127\.0\.0\.1:(\d+)", "".join(ada.texts("notice")))
         assert f":{port}/" in repr(ada.console.transport.config), "and it leads through the proxy"
-        assert ada.console.standing().status is ConnectionStatus.DISCONNECTED
+        assert ada.console.status_line().status is ConnectionStatus.DISCONNECTED
 
 
 async def test_latency_goes_both_ways_and_ends() -> None:
     async with two() as (ada, _, _):
         assert await ada.do("/latency 0") == "There is no added latency."
         assert ada.console.proxy is None, "for nothing no proxy is needed"
-        assert await ada.do("/latency 0.05") == "Everything is 50 ms late, each way."
-        assert ada.console.standing().faults == ("latency 50 ms each way",)
+        assert await ada.do("/latency 0.05") == "Added latency: 50 ms each way."
+        assert ada.console.status_line().faults == ("latency 50 ms each way",)
         ada.console.submit("slow")
         await until(lambda: "slow" in ada.texts("delivered"))
         assert ada.console.rtt is not None
         assert ada.console.rtt >= 0.1
         assert await ada.do("/ping") == f"The latest round trip took {ada.console.rtt:.2g} s."
         assert await ada.do("/latency 0") == "There is no added latency."
-        assert ada.console.standing().faults == ()
+        assert ada.console.status_line().faults == ()
 
 
 async def test_down_and_up() -> None:
     async with two() as (ada, bob, _):
         assert await ada.do("/up") == "Nothing is down or silent."
         await ada.do("/down")
-        assert ada.console.standing().faults == ("down",)
-        await until(lambda: ada.console.standing().attempt >= 2)
-        standing = ada.console.standing()
-        assert standing.status is ConnectionStatus.RECONNECTING
+        assert ada.console.status_line().faults == ("down",)
+        await until(lambda: ada.console.status_line().attempt >= 2)
+        status_line = ada.console.status_line()
+        assert status_line.status is ConnectionStatus.RECONNECTING
         assert "reconnecting" in await ada.do("/status")
         ada.console.submit("later")
         with pytest.raises(CommandError, match="no connection to reset"):
@@ -251,7 +251,7 @@ async def test_down_and_up() -> None:
 async def test_silent_is_found_out_by_a_heartbeat() -> None:
     async with two() as (ada, bob, _):
         assert "half-open" in await ada.do("/silent")
-        assert ada.console.standing().faults == ("silent",)
+        assert ada.console.status_line().faults == ("silent",)
         ada.console.submit("vanishes")
         await until(lambda: any("timeout" in text for text in ada.texts("warning")))
         assert "New connections work again" in await ada.do("/up")
@@ -268,9 +268,9 @@ async def test_another_transport_takes_over_what_is_unsettled() -> None:
             ada.console.submit(text)
         with pytest.raises(OutboxFull):
             ada.console.submit("one too many")
-        assert await ada.do("/transport long_polling") == "Going on by long_polling."
-        assert ada.console.standing().kind == "long_polling"
-        assert ada.console.standing().outbox == 100
+        assert await ada.do("/transport long_polling") == "Switched to long_polling."
+        assert ada.console.status_line().kind == "long_polling"
+        assert ada.console.status_line().outbox == 100
         await ada.do("/up")
         await until(lambda: bob.texts("message") == texts)
         await until(lambda: ada.texts("delivered") == texts)
@@ -305,7 +305,7 @@ async def test_more_than_the_outbox_holds_is_taken_over_too() -> None:
         for n in range(5):
             ada.console.submit(f"{n}")  # Sent, and not acknowledged: the outbox stays empty.
         await ada.do("/transport long_polling")
-        assert ada.console.standing().outbox == 5
+        assert ada.console.status_line().outbox == 5
         await ada.do("/up")
         await until(lambda: ada.texts("delivered") == ["0", "1", "2", "3", "4"])
 
@@ -324,7 +324,7 @@ async def test_connect_after_it_gave_up() -> None:
     await server.start()
     async with talk(server.url) as ada:
         await ada.connected()
-        assert await ada.do("/connect") == "It is connected."
+        assert await ada.do("/connect") == "Already connected."
     never = QUICK.replace(max_attempts=1)
     targets.SETTINGS["reconnect"] = never
     async with talk(server.url) as ada:
@@ -345,7 +345,7 @@ async def test_A101_what_was_left_behind_is_listed_and_sent_again_there() -> Non
     await server.start()
     async with EmbeddedServer() as other, talk(server.url) as ada:
         await ada.connected()
-        assert await ada.do("/undelivered") == "Nothing has been left undelivered."
+        assert await ada.do("/undelivered") == "No messages are undelivered."
         assert await ada.do("/retry") == "Nothing was sent again."
         for long in (f"/{'x' * 9_999}", f"/transport {'x' * 9_999}", f"/server http://u@{'x' * 9_999}:0"):
             with pytest.raises(CommandError) as refused:
@@ -367,24 +367,27 @@ async def test_A101_what_was_left_behind_is_listed_and_sent_again_there() -> Non
             )
         )
         answer = await ada.do("/retry")
-        assert answer == "Nothing was sent again. Others are for elsewhere: /undelivered lists them."
+        assert answer == "Nothing was sent again. Others are for another place: /undelivered lists them."
         assert await ada.do(f"/server {other.url}") == f"The server is {other.url}."
         await ada.connected()
         assert f"one (for room lobby at {server.url}, as ada)" in await ada.do("/undelivered")
         await server.start()
         assert await ada.do(f"/server {server.ws_url}") == f"The server is {server.ws_url}."
         assert await ada.do("/name ada") == "The name is ada."
-        assert "1 message was left behind here. /retry sends what can be sent here." in ada.texts("notice")
+        assert (
+            "1 message for this place is undelivered. /retry sends undelivered messages again."
+            in ada.texts("notice")
+        )
         await ada.connected()
         answer = await ada.do("/retry")
-        assert answer == "1 message is sent again. Others are for elsewhere: /undelivered lists them."
+        assert answer == "1 message is sent again. Others are for another place: /undelivered lists them."
         await until(lambda: ada.texts("delivered") == [three])
         await ada.do("/room lobby")
         await ada.connected()
-        assert "one (written for here)" not in await ada.do("/undelivered"), "it says why it is here"
+        assert "one (for this place)" not in await ada.do("/undelivered"), "it says why it is here"
         assert await ada.do("/retry") == "2 messages are sent again."
         await until(lambda: ada.texts("delivered") == [three, "one", f"two {SHOWN}"])
-        assert await ada.do("/undelivered") == "Nothing has been left undelivered."
+        assert await ada.do("/undelivered") == "No messages are undelivered."
         assert ada.console.lost == 0
     await server.stop()
 
@@ -400,7 +403,7 @@ async def test_faults_need_a_way_without_tls() -> None:
     async with EmbeddedServer() as server:
         ada = Talk(server.url.replace("http", "https"))
         for command in ("/drop", "/down", "/silent", "/latency 1"):
-            with pytest.raises(CommandError, match=r"they need a ws:// or http:// URL"):
+            with pytest.raises(CommandError, match=r"use a ws:// or http:// URL"):
                 await ada.do(command)
         assert ada.console.proxy is None
         await ada.console.leave()
@@ -417,7 +420,7 @@ async def test_faults_need_a_way_without_tls() -> None:
         ("/latency nan", "give seconds from 0"),
         ("/latency 1e9", "give seconds from 0"),
         ("/latency soon", "give seconds from 0"),
-        ("/drop it", "/drop takes nothing after it"),
+        ("/drop it", "/drop takes no argument"),
     ],
 )
 async def test_a_command_that_makes_no_sense_gets_one_clear_line(line: str, answer: str) -> None:
@@ -460,7 +463,7 @@ async def test_a_message_that_cant_be_one_is_not_accepted() -> None:
     with pytest.raises(InvalidMessage):
         ada.console.submit("x" * 70_000)
     assert ada.lines == []
-    assert ada.console.standing().outbox == 0
+    assert ada.console.status_line().outbox == 0
     await ada.console.leave()
 
 
@@ -514,9 +517,9 @@ async def test_A75_what_the_server_says_is_harmless() -> None:
         (message,) = (line for line in ada.lines if line.kind == "message")
         assert (message.text, message.name) == (SHOWN, SHOWN)
         assert f"{SHOWN} joined." in ada.texts("notice")
-        assert ada.console.standing().typing == (HARM,)
+        assert ada.console.status_line().typing == (HARM,)
         assert any(text.startswith("Messages may be missing here") for text in ada.texts("warning"))
-        assert any(text.startswith("The server complains") for text in ada.texts("warning"))
+        assert any(text.startswith("Error from the server") for text in ada.texts("warning"))
         assert not {"\x1b", "\u202e", "\x07"} & {*"".join(map(str, ada.lines))}
         assert max(len(line.text) for line in ada.lines) < 600
 
@@ -552,7 +555,7 @@ async def test_headers_stay_with_the_server_that_they_were_given_for() -> None:
         assert sent() == HeaderSource(None)
         assert (
             ada.texts("notice").count(
-                "The headers that you gave stay behind: they are for the first server only."
+                "The headers that you gave are not sent to this server: they are for the first one only."
             )
             == 1
         )

@@ -8,9 +8,9 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
 from chatlab.messages import ConnectionStatus, DeliveryState
-from chatlab.terminal.drawing import NARROWEST, STYLE, Artist, bar, merged, wrapped
-from chatlab.terminal.lines import Line
-from chatlab.terminal.standing import Standing
+from chatlab.terminal.drawing import NARROWEST, STYLE, Renderer, bar, merged, wrapped
+from chatlab.terminal.lines import ConsoleLine
+from chatlab.terminal.status_line import StatusLine
 
 
 def plain(fragments: StyleAndTextTuples) -> str:
@@ -35,16 +35,16 @@ def test_rows_are_broken_at_spaces_where_there_are_any() -> None:
 
 def test_A75_all_rows_of_a_text_stand_under_its_first() -> None:
     forged = "fine" + " " * 60 + "\n   12:00:00  bob  I pay"
-    drawn = plain(Artist().draw([Line("message", forged, "ada")], 60)).splitlines()
+    drawn = plain(Renderer().draw([ConsoleLine("message", forged, "ada")], 60)).splitlines()
     column = drawn[0].index("fine")
     assert len(drawn) >= 2
     assert all(row[:column].strip() == "" for row in drawn[1:])
 
 
 def test_texts_stand_beside_each_other_though_names_differ() -> None:
-    artist = Artist()
+    renderer = Renderer()
     first, second, _ = plain(
-        artist.draw([Line("message", "text", "barbara"), Line("message", "text", "日本")], 80)
+        renderer.draw([ConsoleLine("message", "text", "barbara"), ConsoleLine("message", "text", "日本")], 80)
     ).split("\n")
     assert get_cwidth(first) == get_cwidth(second)
 
@@ -52,22 +52,27 @@ def test_texts_stand_beside_each_other_though_names_differ() -> None:
 @pytest.mark.parametrize("name", ["n" * 99, "日本" * 20, f"eve{' ' * 20}12:00:00  bob  I pay"])
 @pytest.mark.parametrize("columns", [41, 46, 80])
 def test_A75_no_name_fills_a_row_so_that_its_rest_begins_another(name: str, columns: int) -> None:
-    artist = Artist()
+    renderer = Renderer()
     for kind in ("message", "accepted"):
-        line = Line(kind, "word " * 30, name, state=DeliveryState.QUEUED)
-        rows = plain(artist.draw([line, Line("message", "text", "ada")], columns)).splitlines()
+        line = ConsoleLine(kind, "word " * 30, name, state=DeliveryState.QUEUED)
+        rows = plain(renderer.draw([line, ConsoleLine("message", "text", "ada")], columns)).splitlines()
         assert max(map(get_cwidth, rows)) <= columns
         assert line.name[:2] in rows[0]
 
 
 def test_a_lost_message_says_why() -> None:
-    drawn = plain(Artist().draw([Line("lost", "hi", state=DeliveryState.FAILED, reason="too large")], 80))
+    drawn = plain(
+        Renderer().draw([ConsoleLine("lost", "hi", state=DeliveryState.FAILED, reason="too large")], 80)
+    )
     assert drawn == "⚠  hi\n   Not delivered: too large\n"
 
 
 def test_late_deliveries_of_one_moment_are_one_short_line() -> None:
-    rows = [Line("delivered", f"{n}\n" + "x" * 99, state=DeliveryState.ACKED, waited=True) for n in range(3)]
-    first, notice, last = merged([*rows, Line("notice", "n"), rows[0]])
+    rows = [
+        ConsoleLine("delivered", f"{n}\n" + "x" * 99, state=DeliveryState.ACKED, waited=True)
+        for n in range(3)
+    ]
+    first, notice, last = merged([*rows, ConsoleLine("notice", "n"), rows[0]])
     assert first.text.startswith("0↵xxx")
     assert first.text.endswith("x… (and 2 more)")
     assert len(first.text) < 80
@@ -76,7 +81,7 @@ def test_late_deliveries_of_one_moment_are_one_short_line() -> None:
 
 
 def test_the_bar_tells_how_it_stands() -> None:
-    standing = Standing(
+    status_line = StatusLine(
         "websocket",
         ConnectionStatus.RECONNECTING,
         "refused: nobody\x1b[2J",
@@ -88,25 +93,29 @@ def test_the_bar_tells_how_it_stands() -> None:
         ("down",),
         ("bob",),
     )
-    assert plain(bar(standing)) == (
+    assert plain(bar(status_line)) == (
         " ◌ bob is typing… · reconnecting · attempt 3 of 10 in 2.4 s · outbox 2 · websocket · fault: down"
         " · refused: nobody⟨ESC⟩[2J"
     )
-    connected = Standing(
+    connected = StatusLine(
         "websocket", ConnectionStatus.CONNECTED, "", 3, None, None, 0.012, 0, (), ("a", "b\n")
     )
     assert plain(bar(connected)) == " ● a, b↵ are typing… · connected · outbox 0 · rtt 12 ms · websocket"
     assert len(plain(bar(replace(connected, typing=("e" * 9_999,))))) < 120
-    trying = Standing("sse", ConnectionStatus.RECONNECTING, "", 1, None, None, 0.012, 0, (), ())
+    trying = StatusLine("sse", ConnectionStatus.RECONNECTING, "", 1, None, None, 0.012, 0, (), ())
     assert plain(bar(trying)) == " ◌ reconnecting · attempt 1 now · outbox 0 · sse"
 
 
 def test_every_style_that_is_used_is_there() -> None:
     names = {name for names, _ in STYLE.style_rules for name in names.split()}
-    statuses = [Standing("w", status, "", 0, None, None, None, 0, (), ("x",)) for status in ConnectionStatus]
-    kinds = get_args(get_type_hints(Line)["kind"])
-    lines = [Line(kind, "t", "n", state=state) for kind in kinds for state in DeliveryState]
-    drawn = [fragment for standing in statuses for fragment in bar(standing)] + Artist().draw(lines, 80)
+    statuses = [
+        StatusLine("w", status, "", 0, None, None, None, 0, (), ("x",)) for status in ConnectionStatus
+    ]
+    kinds = get_args(get_type_hints(ConsoleLine)["kind"])
+    lines = [ConsoleLine(kind, "t", "n", state=state) for kind in kinds for state in DeliveryState]
+    drawn = [fragment for status_line in statuses for fragment in bar(status_line)] + Renderer().draw(
+        lines, 80
+    )
     used = {style.removeprefix("class:") for style, *_ in drawn if style}
     assert used <= names
     assert len(lines) == 7 * 6

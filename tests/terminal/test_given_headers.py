@@ -81,7 +81,7 @@ def test_a_file_that_others_can_read_is_hinted_at(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(SECRET, encoding="utf-8")
     path.chmod(0o640)
-    assert TokenFile(path, {}).hint == f"others can read {path}; chmod 600 makes it yours alone"
+    assert TokenFile(path, {}).hint == f"other users can read {path}; protect it with chmod 600"
     path.chmod(0o600)
     assert TokenFile(path, {}).hint == ""
 

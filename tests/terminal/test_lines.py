@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.messages import ChatMessage, DeliveryState
-from chatlab.terminal.lines import MARKS, Line, clock, content, seconds
+from chatlab.terminal.lines import MARKS, ConsoleLine, clock, content, seconds
 from chatlab.text import LONGEST_NAME
 
 HARM = "\x1b[2Ja\nb\x00\u202e\x9b31m"
@@ -17,9 +17,9 @@ HARM = "\x1b[2Ja\nb\x00\u202e\x9b31m"
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None)))
 def test_A75_no_line_can_harm_or_feign_another(text: str, name: str) -> None:
     for line in (
-        Line("message", text, name),
-        Line("lost", text, name, reason=name),
-        Line("notice", text),
+        ConsoleLine("message", text, name),
+        ConsoleLine("lost", text, name, reason=name),
+        ConsoleLine("notice", text),
     ):
         shown = str(line)
         assert len(shown.splitlines()) <= 1
@@ -28,27 +28,27 @@ def test_A75_no_line_can_harm_or_feign_another(text: str, name: str) -> None:
 
 
 def test_A75_what_harms_is_shown() -> None:
-    line = Line("message", HARM, HARM, datetime.now(UTC), reason=HARM)
+    line = ConsoleLine("message", HARM, HARM, datetime.now(UTC), reason=HARM)
     assert line.text == "⟨ESC⟩[2Ja\nb⟨NUL⟩⟨RLO⟩⟨U+009B⟩31m", "line feeds stay, for who draws them"
     assert line.name == line.reason == "⟨ESC⟩[2Ja↵b⟨NUL⟩⟨RLO⟩⟨U+009B⟩31m"
 
 
 def test_a_name_is_cut() -> None:
-    assert Line("message", "", "n" * 99).name == "n" * (LONGEST_NAME - 1) + "…"
+    assert ConsoleLine("message", "", "n" * 99).name == "n" * (LONGEST_NAME - 1) + "…"
 
 
 def test_every_state_has_a_mark() -> None:
     assert set(MARKS) == set(DeliveryState)
-    assert Line("accepted", "hi", state=DeliveryState.QUEUED).mark == "◷"
-    assert Line("message", "hi").mark == ""
+    assert ConsoleLine("accepted", "hi", state=DeliveryState.QUEUED).mark == "◷"
+    assert ConsoleLine("message", "hi").mark == ""
 
 
 def test_a_line_as_a_pipe_has_it() -> None:
     at = datetime.now(UTC)
     time = f"{at.astimezone():%H:%M:%S}"
-    assert str(Line("message", "a\nb", "ada", at)) == f"{time} ada: a↵b"
-    assert str(Line("lost", "hi", "ada", reason="too old")) == "Not delivered (too old): hi"
-    assert str(Line("warning", "careful")) == "careful"
+    assert str(ConsoleLine("message", "a\nb", "ada", at)) == f"{time} ada: a↵b"
+    assert str(ConsoleLine("lost", "hi", "ada", reason="too old")) == "Not delivered (too old): hi"
+    assert str(ConsoleLine("warning", "careful")) == "careful"
 
 
 def test_what_is_shown_of_a_message() -> None:

@@ -225,7 +225,7 @@ def test_commands_of_a_terminal_in_plain_mode(server: EmbeddedServer) -> None:
     terminal.type("/ping\n")
     terminal.seen.has("No round trip was measured yet")
     terminal.type("/nonsense\n")
-    terminal.seen.has("There is no /nonsense")
+    terminal.seen.has("Unknown command /nonsense")
     terminal.type("//slash\n")
     terminal.seen.has("ada: /slash")
     terminal.type("/help\n")

@@ -110,7 +110,7 @@ async def test_the_commands() -> None:
     async with EmbeddedServer() as server, session(server.url) as ada:
         await ada.sees("Connected to ")
         ada.enter("/latency 0.01")
-        await ada.sees("Everything is 10 ms late, each way.")
+        await ada.sees("Added latency: 10 ms each way.")
         await ada.shows("fault: latency 10 ms each way")
         ada.enter("/latency 0")
         ada.enter("/down")
@@ -126,11 +126,11 @@ async def test_the_commands() -> None:
         await ada.sees("The connection was reset.")
         await ada.sees("Connected again after ", 2)
         ada.enter("/transport websocket")
-        await ada.sees("Going on by websocket.")
+        await ada.sees("Switched to websocket.")
         ada.enter("/transport pigeon")
         await ada.sees("!  /transport: transport: there is no 'pigeon'")
         ada.enter("/nonsense")
-        await ada.sees("!  There is no /nonsense")
+        await ada.sees("!  Unknown command /nonsense")
         ada.enter("//usr")
         await ada.sees("ada  /usr")
         # Pasted, and from a thread, since it's more than the pipe holds.

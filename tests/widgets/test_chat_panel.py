@@ -16,9 +16,9 @@ from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.errors import SettingsError
 from chatlab.live.kinds import make_config
 from chatlab.live.server import EmbeddedServer
-from chatlab.widgets import keepsake
+from chatlab.widgets import static_transcript
 from chatlab.widgets.chat_panel import RESTING
-from chatlab.widgets.fold import Fold
+from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.frames import _stream_kind
 from chatlab.widgets.views import HEARTBEATS
 from tests.widgets.comms import PATIENCE, View
@@ -176,8 +176,8 @@ def test_a_text_that_cannot_be_sent_is_told_of_and_not_just_gone(panel: ChatPane
     first, second = (row["text"] for row in panel.messages.rows())
     assert first.startswith("Not sent: URL: give a URL that starts with ws://, wss://, http:// or https://")
     assert second.startswith("Not sent: the text has 70,000 bytes")
-    assert first.endswith(" The up arrow in the empty box brings the text back.")
-    assert second.endswith(" The up arrow in the empty box brings the text back.")
+    assert first.endswith(" Press the up arrow in the empty box to get the text back.")
+    assert second.endswith(" Press the up arrow in the empty box to get the text back.")
 
 
 def test_nobody_types_on_a_broken_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def test_a_message_from_a_file_is_not_sent_again(panel: ChatPanel) -> None:
 
 def test_a_file_that_is_loaded_changes_no_row_that_is_there(panel: ChatPanel, tmp_path: Path) -> None:
     receipt = panel.send("I pay 10")
-    panel._face.notice("a notice")
+    panel._panel_display.notice("a notice")
     panel.save_transcript(tmp_path / "talk.jsonl")
     before = panel.messages.rows()
     forged = (tmp_path / "talk.jsonl").read_text("utf-8").replace("I pay 10", "I pay 1000")
@@ -255,7 +255,7 @@ def test_a_message_that_waits_keeps_the_time_at_which_it_was_written(tmp_path: P
         until(lambda: time.time() * 1000 > written_at + 5)
         panel.form.transport.value = kind
         panel.connect()
-    until(lambda: not panel._talk.changing)
+    until(lambda: not panel._conversation.changing)
     assert row()[1] == written_at
     server.start_in_background()
     until(lambda: row() == ("acked", written_at))
@@ -264,13 +264,13 @@ def test_a_message_that_waits_keeps_the_time_at_which_it_was_written(tmp_path: P
 
 
 class Output:
-    """What the keepsake puts into a notebook."""
+    """What the static_transcript puts into a notebook."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: list[tuple[dict[str, Any], str]] = []
-        monkeypatch.setattr(keepsake, "EVERY", 0.0)
-        monkeypatch.setattr(keepsake, "_display", self)
-        monkeypatch.setattr(keepsake, "_update_display", self)
+        monkeypatch.setattr(static_transcript, "EVERY", 0.0)
+        monkeypatch.setattr(static_transcript, "_display", self)
+        monkeypatch.setattr(static_transcript, "_update_display", self)
 
     def __call__(self, bundle: dict[str, Any], *, raw: bool, display_id: str = "") -> None:
         assert raw
@@ -281,7 +281,7 @@ def test_a72_what_stays_in_the_notebook_follows_the_talk_and_is_plain_text(
     panel: ChatPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = Output(monkeypatch)
-    panel._face.notice("not shown yet")
+    panel._panel_display.notice("not shown yet")
     assert output.shown == []
     panel._ipython_display_()
     (widget, _), (text, display_id) = output.shown
@@ -289,7 +289,7 @@ def test_a72_what_stays_in_the_notebook_follows_the_talk_and_is_plain_text(
     assert "not shown yet" in widget["text/plain"]
     assert "text/html" not in widget  # else a code host shows it twice
     evil = "</pre></script><script>alert(1)</script>\u202e"
-    panel._face.notice(evil)
+    panel._panel_display.notice(evil)
     until(lambda: len(output.shown) == 3)
     latest, same_id = output.shown[-1]
     assert (same_id, text["text/html"].count("<")) == (display_id, 2)
@@ -308,18 +308,22 @@ def test_a_connection_that_closes_at_the_interpreters_end_raises_nothing(
 ) -> None:
     artist = ThreadPoolExecutor(1)
     artist.shutdown()
-    monkeypatch.setattr("chatlab.widgets.course._ARTIST", artist)
+    monkeypatch.setattr("chatlab.widgets.timeline_controller._DRAWING", artist)
     panel._redraw()
 
 
 def test_a_fold_is_a_button_that_shows_and_hides() -> None:
     inside = ipywidgets.Label("inside")
-    fold = Fold("Settings", inside)
-    box = fold.view.children[1]
-    assert (fold.button.description, box.layout.display, box.children) == ("▸ Settings", "none", (inside,))
-    fold.button.value = True
-    assert (fold.button.description, box.layout.display) == ("▾ Settings", None)
-    fold.button.value = False
+    collapsible = Collapsible("Settings", inside)
+    box = collapsible.view.children[1]
+    assert (collapsible.button.description, box.layout.display, box.children) == (
+        "▸ Settings",
+        "none",
+        (inside,),
+    )
+    collapsible.button.value = True
+    assert (collapsible.button.description, box.layout.display) == ("▾ Settings", None)
+    collapsible.button.value = False
     assert box.layout.display == "none"
 
 
@@ -336,11 +340,11 @@ def test_a101_a_message_goes_where_the_form_says_or_nowhere(panel: ChatPanel) ->
     assert panel.transport.config.room == "attic"
     until(lambda: "undelivered" in states(panel).values())
     panel.connect()
-    until(lambda: panel._talk.last_change.status not in RESTING)
+    until(lambda: panel._conversation.last_change.status not in RESTING)
     panel.form.room.value = "lobby"
     assert panel.send("for the lobby again") is None
     assert notices(panel)[-1].startswith(
-        "Not sent: this is still room attic; press “Connect” first to go to room lobby."
+        "Not sent: still in room attic; press “Connect” to switch to room lobby."
     )
     panel.form.room.value = " "
     assert panel.send("by the way") is not None, "a form that says no place misleads nobody"
@@ -352,9 +356,9 @@ def test_what_fails_of_a_fault_is_said_and_the_controls_show_what_is(tmp_path: P
     network, reset = panel.children[4].children
     assert panel.proxy is not None
     panel.proxy.set = Mock(side_effect=OSError("no such device"))  # type: ignore[method-assign]
-    network.value = "answers lost"
+    network.value = "half-open down (answers lost)"
     assert notices(panel) == ["The network stays as it was: no such device."]
-    assert network.value == "fine"
+    assert network.value == "normal"
     reset.click()
     assert notices(panel)[-1] == "Not reset: there is no connection."
     panel.close()

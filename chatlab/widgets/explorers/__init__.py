@@ -1,4 +1,4 @@
-"""Explorers: each asks one question, and its plot follows the sliders at once."""
+"""Explorers: each answers one question with a plot that follows its sliders."""
 
 from chatlab.widgets.explorers.backoff import explore_backoff
 from chatlab.widgets.explorers.explorer import Explorer

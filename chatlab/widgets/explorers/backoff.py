@@ -1,4 +1,4 @@
-"""How long do clients wait, and do they come back as a herd?"""
+"""Explorer: how long do clients wait, and do they come back as a herd?"""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from chatlab.widgets.slider import Slider
 
 OWN = "yours"
 MOST = 5
-"""Systems that are drawn beside one's own: more can't be told apart."""
+"""Maximum number of systems drawn beside the user's own; more are hard to tell apart."""
 PEOPLE = 10_000
 SAMPLES = 2_000
 
 _returns = lru_cache(16)(herd_returns)
-"""Most systems stay when a slider moves."""
+"""Cached, since a slider changes only one of the systems."""
 
 
 def explore_backoff() -> Explorer:
-    """Return an explorer of backoff formulas: the delay before each retry, and the herd that it makes."""
+    """Return an explorer of backoff formulas: the delay before each retry, and the resulting herd."""
     controls = {
         "systems": choices("Systems", list(PRESETS), ["seed", "full jitter", "socket.io"]),
         "jitter": choice("Your jitter", list(JITTERS), "proportional"),
         "base_delay": Slider("Your first delay (s)", 1.0, 0.1, 10.0, "log"),
         "max_delay": Slider("Your longest delay (s)", 30.0, 1.0, 120.0, "log"),
         "multiplier": Slider("Your multiplier", 2.0, 1.0, 4.0),
-        "outage": Slider("The server is gone (s)", 60.0, 1.0, 300.0),
+        "outage": Slider("Server down for (s)", 60.0, 1.0, 300.0),
     }
     return Explorer(
         "How long do clients wait, and do they come back as a herd?", controls, partial(_answer, Sheet())

@@ -1,4 +1,4 @@
-"""What all explorers are: a question, controls, and a plot that follows them at once."""
+"""Base of the explorers: a question, controls, and a plot that follows them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from chatlab.live.logs import get_logger
 from chatlab.widgets.picture import Picture
 
 _log = get_logger(__name__)
-_ARTIST = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-explorers")
+_DRAWING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-explorers")
 
 STYLE = {"description_width": "11em"}
 FIELD = {"width": "26em"}
 
 
 class Answer(Struct, frozen=True):
-    """What an explorer found out: a figure, and what one reads in it, in words."""
+    """The result of an explorer: a figure, and its meaning in words."""
 
     figure: Figure
     words: str
@@ -35,10 +35,10 @@ class Answer(Struct, frozen=True):
 class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """A `question`, `controls` by name, and a plot.
 
-    `answer` gets the controls' values by those names, on a thread of its own; of many changes in quick
-    succession only the latest is drawn.
+    `answer` is called with the controls' values as keyword arguments, on a background thread. Of changes in
+    quick succession, only the latest is drawn.
 
-    Settings that can't be used are said under the plot, which stays.
+    If settings are invalid, the plot stays and the error is shown below it.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.controls = dict(controls)
         self._answer = answer
         self._guard = threading.Lock()
-        self._context = copy_context()  # in which ipykernel 7.0 finds the cell that it sends for
+        self._context = copy_context()  # ipykernel 7.0 finds the cell to send for in it
         self._waiting = False
         self._idle = threading.Event()
         self.picture = Picture()
@@ -67,11 +67,11 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     @property
     def values(self) -> dict[str, Any]:
-        """What the controls are set to, by name."""
+        """The controls' values by name."""
         return {name: control.value for name, control in self.controls.items()}
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the plot shows what the controls are set to; return whether it does."""
+        """Wait until the plot shows the controls' values; return False after `timeout` seconds."""
         return self._idle.wait(timeout)
 
     def show(self, answer: Answer) -> None:
@@ -80,7 +80,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.words.value = html.escape(answer.words)
 
     def say(self, words: str) -> None:
-        """Say something in the place of the answer's words, and leave the plot."""
+        """Show a text in place of the answer's words, and keep the plot."""
         self.words.value = html.escape(words)
 
     def _changed(self, _change: object = None) -> None:
@@ -88,7 +88,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._idle.clear()
             wanted, self._waiting = not self._waiting, True
         if wanted:
-            _ARTIST.submit(self._context.run, self._draw)
+            _DRAWING.submit(self._context.run, self._draw)
 
     def _draw(self) -> None:
         with self._guard:
@@ -105,7 +105,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 self._idle.set()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Where no kernel runs, a saved notebook shows the question, the plot and the words."""
+        """Add the question, plot and words, which a saved notebook shows without a kernel."""
         bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
         self.wait(10.0)
         bundle["text/plain"] = f"{self.question}\n{self.picture.alt}"
@@ -115,12 +115,12 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
 
 def choice(label: str, options: list[str], value: str) -> widgets.Widget:
-    """One of several."""
+    """Return a menu for one of several options."""
     return widgets.Dropdown(options=options, value=value, description=label, style=STYLE, layout=FIELD)
 
 
 def choices(label: str, options: list[str], value: list[str]) -> widgets.Widget:
-    """Some of several."""
+    """Return a list for any number of several options."""
     return widgets.SelectMultiple(
         options=options,
         value=value,

@@ -1,4 +1,4 @@
-"""How soon is a dead connection noticed, and does a proxy cut a quiet one first?"""
+"""Explorer: how soon is a dead connection noticed, and does a proxy cut an idle one first?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chatlab.widgets.slider import Slider
 
 PEOPLE = 200
 QUIET = 300.0
-"""Seconds of a quiet connection behind the proxy."""
+"""Simulated seconds of an idle connection behind the proxy."""
 
 
 def explore_heartbeat() -> Explorer:
@@ -35,7 +35,7 @@ def explore_heartbeat() -> Explorer:
         "loss": Slider("Lost on each way (%)", 1.0, 0.0, 20.0),
     }
     return Explorer(
-        "How soon is a dead connection noticed, and does a proxy cut a quiet one first?",
+        "How soon is a dead connection noticed, and does a proxy cut an idle one first?",
         controls,
         partial(_answer, Sheet()),
     )
@@ -48,7 +48,7 @@ def _answer(sheet: Sheet, interval: float, timeout: float, idle: float, loss: fl
     plot_detection(_noticed(heartbeat), interval, timeout, ax=left)
     plot_alarms(interval, loss / 100, ax=middle)
     plot_statuses(lanes, ax=right)
-    title = f"Quiet behind a proxy ({idle:.3g} s)"
+    title = f"Idle behind a proxy ({idle:.3g} s)"
     right.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=13)
     cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["beats"])
     minutes = f"{QUIET / 60:.0f} minutes"
@@ -57,8 +57,8 @@ def _answer(sheet: Sheet, interval: float, timeout: float, idle: float, loss: fl
     return Answer(
         figure_of(left),
         f"A connection that goes silent is noticed after {soonest:.3g} to {latest:.3g} s. "
-        f"A proxy that cuts after {idle:.3g} s of silence "
-        + (f"cuts a quiet connection {cuts} times in {minutes}" if cuts else "never cuts it")
+        f"A proxy with an idle timeout of {idle:.3g} s "
+        + (f"cuts an idle connection {cuts} times in {minutes}" if cuts else "never cuts it")
         + f", as a heartbeat passes every {interval:.3g} s. "
         + (
             f"With {loss:.2g} % lost on each way, a healthy connection is taken for dead about every "
@@ -77,7 +77,7 @@ def _transport(heartbeat: HeartbeatConfig) -> WebSocketSettings:
 
 @lru_cache(4)
 def _proxied(heartbeat: HeartbeatConfig, idle: float) -> Sequence[StatusSpan]:
-    """Simulate one quiet person behind a proxy that cuts what is idle."""
+    """Simulate one person who sends nothing, behind a proxy with an idle timeout in seconds."""
     fault = IdleTimeout(at=0.0, duration=QUIET, timeout=idle)
     result = run(Scenario(duration=QUIET, transport=_transport(heartbeat), faults=(fault,)), sample=1)
     return result.statuses(result.people[0])
@@ -85,7 +85,7 @@ def _proxied(heartbeat: HeartbeatConfig, idle: float) -> Sequence[StatusSpan]:
 
 @lru_cache(4)
 def _noticed(heartbeat: HeartbeatConfig) -> Sequence[float]:
-    """Simulate people whose connections all go silent at once, in whatever phase their heartbeats are."""
+    """Simulate people whose connections go silent at once; return the seconds until each notices."""
     interval, timeout = heartbeat.interval, heartbeat.timeout
     silent_at = 2 * interval + 1
     scenario = Scenario(

@@ -1,4 +1,4 @@
-"""Everybody loses the server at once. Do they all come back, and when?"""
+"""Explorer: everybody loses the server at once. Do they all come back, and when?"""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ from chatlab.widgets.slider import Slider
 _log = get_logger(__name__)
 
 ARRIVING, CALM = 30.0, 10.0
-"""Seconds over which everybody comes, and from then until the server goes."""
+"""Seconds in which everybody arrives, and from then until the server goes down."""
 AFTER = 180.0
-"""Seconds after the server's return."""
+"""Simulated seconds after the server's return."""
 FORMULA_PEOPLE = 20_000
-"""So many people at most are drawn by the formulas alone, which need no more."""
+"""Maximum number of people for which the formulas are evaluated; more wouldn't change the plot."""
 
 _returns = lru_cache(16)(herd_returns)
-"""They stay when the server's sliders move."""
+"""Cached, since the server's sliders don't change them."""
 
 
 class Stopped(Exception):
-    """The person has stopped the simulation."""
+    """A person stopped the simulation."""
 
 
 class HerdExplorer(Explorer):
-    """Draws the formulas alone at once, and simulates machines, network and the server's door on demand."""
+    """Plots the backoff formulas at once, and simulates clients, network and accept queue on demand."""
 
     def __init__(self) -> None:
         controls = {
             "systems": choices("Systems", list(PRESETS), ["seed", "full jitter"]),
             "people": Slider("People", 10_000, 1_000, 100_000, "log"),
-            "outage": Slider("The server is gone (s)", 20.0, 1.0, 120.0),
-            "rate": Slider("It lets in (a second)", 500.0, 50.0, 5_000.0, "log"),
-            "backlog": Slider("At its door wait", 500.0, 10.0, 5_000.0, "log"),
+            "outage": Slider("Server down for (s)", 20.0, 1.0, 120.0),
+            "rate": Slider("It accepts (per second)", 500.0, 50.0, 5_000.0, "log"),
+            "backlog": Slider("Accept queue holds", 500.0, 10.0, 5_000.0, "log"),
         }
         self.simulate_button = widgets.Button(
             description="Simulate the first system",
@@ -94,11 +94,11 @@ class HerdExplorer(Explorer):
         self._simulation.start()
 
     def stop(self) -> None:
-        """Stop a simulation, and forget what it found."""
+        """Stop a running simulation and discard it."""
         self._stopping.set()
 
     def close(self) -> None:
-        """Stop, and take the explorer off the page."""
+        """Stop a running simulation, and remove the explorer from the page."""
         self.stop()
         super().close()
 
@@ -141,12 +141,12 @@ def _formulas(
     plot_refused(refused, ax=right)
     shares = {name: herd.busiest() for name, herd in herds.items()}
     tightest = max(shares, key=shares.__getitem__)
-    knocking = 10 * people * shares[tightest]
+    peak = 10 * people * shares[tightest]
     return Answer(
         figure_of(left),
-        f"By the formulas alone, {people:,.0f} people of {tightest} knock with up to {knocking:,.0f} a "
-        f"second; the server lets in {rate:,.0f}, so all of them need {people / rate:,.0f} s at least, and "
-        f"{100 * refused[tightest]:.2g} % find the door shut. Simulate to see what becomes of them.",
+        f"By the formula alone, {people:,.0f} people with {tightest} make up to {peak:,.0f} attempts a "
+        f"second. The server accepts {rate:,.0f}, so the last is back after {people / rate:,.0f} s at the "
+        f"earliest, and {100 * refused[tightest]:.2g} % are refused at first. Simulate to see them retry.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What does it cost to be quick? Polling, short and long, against a push."""
+"""Explorer: what does low latency cost? Short and long polling compared with push."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
 MESSAGES, REQUESTS = 300, 2_000
-"""About so many messages are simulated, and so many requests at most."""
+"""Approximate number of messages to simulate, and maximum number of requests."""
 
 
 def explore_polling() -> Explorer:
@@ -42,8 +42,8 @@ def _answer(sheet: Sheet, rate: float, interval: float, hold: float, delay: floa
     return Answer(
         figure_of(ax),
         f"At {rate:.3g} messages a second, polling every {interval:.3g} s shows a message after "
-        f"{short.latency:.3g} s in the mean and makes {short.requests:.3g} requests for each; long polling "
-        f"takes {long.latency:.3g} s and {long.requests:.3g} requests. Crosses are as simulated.",
+        f"{short.latency:.3g} s on average and makes {short.requests:.3g} requests for each; long polling "
+        f"takes {long.latency:.3g} s and {long.requests:.3g} requests. Crosses: simulated.",
     )
 
 
@@ -61,7 +61,7 @@ def _long(hold: float, rate: float, delay: float) -> tuple[float, float] | None:
 def _measured(
     transport: AnyTransport, rate: float, delay: float, longest: float
 ) -> tuple[float, float] | None:
-    """Simulate one reader; return the mean latency, and requests for each message."""
+    """Simulate one reader; return the mean latency in seconds, and requests per message."""
     reading = read(transport, rate, min(MESSAGES / rate, longest), delay=delay)
     if not reading.latencies:
         return None

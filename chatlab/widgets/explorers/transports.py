@@ -1,4 +1,4 @@
-"""Which transport suits which chat?"""
+"""Explorer: which transport suits which chat?"""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
 MESSAGES = 40
-"""About so many messages are sent in each run."""
+"""Approximate number of messages sent in each run."""
 LONGEST = 600.0
-"""Seconds of chat that a run takes at most."""
+"""Maximum simulated seconds of a run, outage apart."""
 HELD: Mapping[str, AnyTransport] = MappingProxyType(
     {"websocket": WebSocketSettings(), "sse": SSESettings(), "long_polling": LongPollingSettings()}
 )
-"""The transports that hold a connection, and so have no interval."""
+"""The transports that hold a connection open, and therefore have no polling interval."""
 
 
 def explore_transports() -> Explorer:
@@ -45,13 +45,13 @@ def explore_transports() -> Explorer:
         "rate": Slider("Messages a minute", 6.0, 0.2, 60.0, "log"),
         "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
         "interval": Slider("Short poll every (s)", 3.0, 0.2, 30.0, "log"),
-        "outage": Slider("The server is gone (s)", 0.0, 0.0, 60.0),
+        "outage": Slider("Server down for (s)", 0.0, 0.0, 60.0),
     }
     return Explorer("Which transport suits which chat?", controls, partial(_answer, Sheet()))
 
 
 class _Chat(Struct, frozen=True):
-    """What all transports have in common."""
+    """Settings of the chat, the same for all transports."""
 
     duration: float
     people: int
@@ -62,7 +62,7 @@ class _Chat(Struct, frozen=True):
 
 @lru_cache(8)
 def _run(name: str, chat: _Chat, interval: float = 0.0) -> Run:
-    """Simulate a transport; those that stay when the interval of short polling moves are kept."""
+    """Simulate a transport; cached, since the short-polling interval doesn't affect the others."""
     transport = ShortPollingSettings(interval=interval) if interval else HELD[name]
     scenario = Scenario(
         duration=chat.duration,
@@ -88,9 +88,9 @@ def _answer(sheet: Sheet, people: float, rate: float, delay: float, interval: fl
     return Answer(
         figure_of(axes[0]),
         f"{people:.0f} people who send {rate:.3g} a minute each, for {duration:.0f} s: "
-        f"{quickest} is quickest with {latency[quickest]:.3g} s in the median"
+        f"{quickest} is quickest with a median of {latency[quickest]:.3g} s"
         + (" and" if cheapest == quickest else f", {cheapest}")
         + " makes the fewest requests; "
         + ("1 message was lost" if lost == 1 else f"{lost or 'no'} messages were lost")
-        + (f", though the server was gone for {outage:.0f} s." if outage else "."),
+        + (f", though the server was down for {outage:.0f} s." if outage else "."),
     )

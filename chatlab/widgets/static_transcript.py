@@ -1,4 +1,4 @@
-"""What a panel leaves in its notebook: a transcript for where no kernel runs."""
+"""Transcript of a panel that stays in the saved notebook, for readers without a kernel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _display: Callable[..., object] = ipython.display  # has no annotations
 _update_display: Callable[..., object] = ipython.update_display
 
 EVERY = 2.0
-"""Seconds from a change until it is in the notebook."""
+"""Seconds from a change until the notebook is updated."""
 
 
-class Keepsake:
-    """A text under a panel that follows `transcript`; the panel's stylesheet hides it.
+class StaticTranscript:
+    """A text below a panel, kept equal to `transcript()`; the panel's stylesheet hides it.
 
-    A saved notebook, an exported page and a code host that shows notebooks have no such stylesheet.
+    Saved notebooks, exported pages and code hosts show it, since they don't load that stylesheet.
     """
 
     def __init__(self, pacer: Pacer, transcript: Callable[[], str]) -> None:
@@ -34,18 +34,18 @@ class Keepsake:
         self.context = copy_context()
 
     def show_under(self, panel: dict[str, Any]) -> None:
-        """Put the panel's MIME bundle, and the text, into the output of the running cell."""
+        """Display the panel's MIME bundle, and below it the text, in the output of the running cell."""
         self._shown = self._transcript()
         _display({**panel, "text/plain": self._shown}, raw=True)
         _display(self._bundle(), raw=True, display_id=self._display_id)
 
     def changed(self) -> None:
-        """Have it written again soon, if it was ever shown."""
+        """Schedule an update, if the text was ever displayed."""
         if self._shown:
             self._pacer.wake(self, EVERY)
 
     def flush(self) -> None:
-        """Write it again, if it reads differently."""
+        """Update the displayed text if it has changed."""
         text = self._transcript()
         if text != self._shown:
             self._shown = text

@@ -13,9 +13,9 @@ from chatlab.live.kinds import make_config
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import OutboxConfig, ReconnectConfig
 from chatlab.terminal import targets
-from chatlab.terminal.commands import obey
+from chatlab.terminal.commands import run_command
 from chatlab.terminal.console import Console
-from chatlab.terminal.lines import Line
+from chatlab.terminal.lines import ConsoleLine
 from chatlab.terminal.targets import Target
 from tests.live.watch import until
 
@@ -25,7 +25,7 @@ QUICK = ReconnectConfig(max_attempts=None, base_delay=0.02, max_delay=0.05, jitt
 class Person(Protocol):
     """Somebody at a face."""
 
-    talk: Conversation
+    conversation: Conversation
 
     async def change(self, what: str, value: str) -> None:
         """Change the transport, another setting, the room, the name or the server."""
@@ -57,8 +57,8 @@ class AtPanel:
 
     def __init__(self, url: str, **settings: Any) -> None:
         settings = {"sender": "ada", "reconnect": QUICK, "error_delay": 0.05, "interval": 0.1} | settings
-        self.panel = ChatPanel(make_config("websocket", url, **settings), name="face")
-        self.talk = self.panel._talk
+        self.panel = ChatPanel(make_config("websocket", url, **settings), name="display")
+        self.conversation = self.panel._conversation
         self.panel.connect()
 
     async def change(self, what: str, value: str) -> None:
@@ -68,7 +68,7 @@ class AtPanel:
         else:
             fields = {"transport": form.transport, "room": form.room, "name": form.sender, "server": form.url}
             fields[what].value = value
-        running = self.talk.wanted
+        running = self.conversation.wanted
         self.panel.connect()
         if not running:
             self.panel.disconnect()
@@ -108,35 +108,35 @@ class AtConsole:
     """A person at a console."""
 
     def __init__(self, url: str, **settings: Any) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[ConsoleLine] = []
         target = Target(url=url, name="ada", outbox=OutboxConfig(overflow="reject"), **settings)
         self.console = Console(target, "websocket", self.lines.append)
-        self.talk = self.console.talk
+        self.conversation = self.console.conversation
         self.console.start()
 
     async def change(self, what: str, value: str) -> None:
         async with self.console.busy:
             match what:
                 case "transport":
-                    await self.console.swap(value)
+                    await self.console.switch_transport(value)
                 case "setting":
-                    await self.console.faulty()
+                    await self.console.open_fault_proxy()
                 case "server":
-                    await self.console.go(url=value)
+                    await self.console.switch(url=value)
                 case _:
-                    await self.console.go(**{what: value})
+                    await self.console.switch(**{what: value})
 
     async def ask(self, what: str, value: str) -> None:
         try:
-            self.lines.append(Line("answer", await obey(self.console, f"/{what} {value}")))
+            self.lines.append(ConsoleLine("answer", await run_command(self.console, f"/{what} {value}")))
         except ChatError as error:
-            self.lines.append(Line("warning", f"{error}."))
+            self.lines.append(ConsoleLine("warning", f"{error}."))
 
     def say(self, text: str) -> None:
         self.console.submit(text)
 
     async def retry(self, text: str) -> None:
-        self.talk.retry_all()
+        self.conversation.retry_all()
 
     def heard(self) -> list[tuple[str, str]]:
         return [(line.name, line.text) for line in self.lines if line.kind == "message"]
@@ -154,19 +154,21 @@ class AtConsole:
 
 async def connected(person: Person) -> None:
     """Wait until a person is connected where they want to be."""
-    await until(lambda: person.talk.last_change.status is ConnectionStatus.CONNECTED)
+    await until(lambda: person.conversation.last_change.status is ConnectionStatus.CONNECTED)
 
 
 async def placed(person: Person) -> None:
     """Wait until a person knows where the room stands."""
     await connected(person)
-    await until(lambda: person.talk.transport is not None and person.talk.transport.cursor is not None)
+    await until(
+        lambda: person.conversation.transport is not None and person.conversation.transport.cursor is not None
+    )
 
 
 async def stopped(person: Person) -> None:
     """Take a person offline."""
-    person.talk.stop()
-    await until(lambda: person.talk.last_change.status is ConnectionStatus.DISCONNECTED)
+    person.conversation.stop()
+    await until(lambda: person.conversation.last_change.status is ConnectionStatus.DISCONNECTED)
 
 
 @pytest.fixture(autouse=True)

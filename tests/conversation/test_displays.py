@@ -11,21 +11,21 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from chatlab.live.server import EmbeddedServer
 from chatlab.messages import OutgoingMessage
-from tests.conversation.faces import AtConsole, AtPanel, Person, connected, placed, stopped
+from tests.conversation.displays import AtConsole, AtPanel, Person, connected, placed, stopped
 from tests.live.watch import until, websocket
 
-FACES = [AtPanel, AtConsole]
+DISPLAYS = [AtPanel, AtConsole]
 CHANGES = [("transport", "sse"), ("transport", "fallback"), ("transport", "short_polling"), ("setting", "")]
 ELSEWHERE = ["room", "name", "server"]
 
-Face = Callable[..., Person]
+Display = Callable[..., Person]
 Somebody = TypeVar("Somebody", bound=Person)
-faces = pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
+displays = pytest.mark.parametrize("display", DISPLAYS, ids=lambda display: display.__name__)
 
 
 @asynccontextmanager
-async def at(face: Callable[..., Somebody], url: str, **settings: Any) -> AsyncIterator[Somebody]:
-    person = face(url, **settings)
+async def at(display: Callable[..., Somebody], url: str, **settings: Any) -> AsyncIterator[Somebody]:
+    person = display(url, **settings)
     try:
         yield person
     finally:
@@ -62,63 +62,63 @@ async def read(url: str, room: str = "lobby") -> list[tuple[str, str]]:
     return [(message.sender, message.text) for message in messages if message.sender != "reader"]
 
 
-@faces
+@displays
 @pytest.mark.parametrize(("what", "value"), CHANGES)
-async def test_A103_no_message_is_skipped_by_a_change(face: Face, what: str, value: str) -> None:
-    async with EmbeddedServer() as server, at(face, server.url, history=5) as ada:
+async def test_A103_no_message_is_skipped_by_a_change(display: Display, what: str, value: str) -> None:
+    async with EmbeddedServer() as server, at(display, server.url, history=5) as ada:
         await placed(ada)
         await stopped(ada)
         texts = [f"{n}" for n in range(30)]  # and not one before: the room was empty
         await post(server.ws_url, texts)
         await ada.change(what, value)
-        ada.talk.start()
+        ada.conversation.start()
         await until(lambda: len(ada.heard()) >= 30)
         assert ada.heard() == [("bob", text) for text in texts], "though the history is five"
         assert "missing" not in ada.notices()
 
 
-@faces
-async def test_A103_a_gap_that_cant_be_closed_is_reported(face: Face) -> None:
+@displays
+async def test_A103_a_gap_that_cant_be_closed_is_reported(display: Display) -> None:
     async def echo(connection: ServerConnection) -> None:
         async for frame in connection:
             await connection.send(frame)
 
     async with serve(echo, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with at(face, url, dialect="text") as ada:
+        async with at(display, url, dialect="text") as ada:
             await connected(ada)
             assert "missing" not in ada.notices()
             await ada.change("setting", "")
             await connected(ada)
-            await until(lambda: "this server doesn't tell what came meanwhile" in ada.notices())
+            await until(lambda: "this server doesn't replay missed messages" in ada.notices())
 
 
-@faces
+@displays
 @pytest.mark.parametrize(("what", "value"), CHANGES)
 async def test_A102_what_is_unsettled_goes_along_through_several_changes(
-    face: Face, what: str, value: str
+    display: Display, what: str, value: str
 ) -> None:
-    async with restarting() as server, at(face, server.url) as ada:
+    async with restarting() as server, at(display, server.url) as ada:
         await connected(ada)
         await server.stop(abrupt=True)
         texts = [f"{n}" for n in range(5)]
         for text in texts[:3]:
             ada.say(text)
-        before = [own.written_at for own in ada.talk.under_way()]
+        before = [own.written_at for own in ada.conversation.under_way()]
         await ada.change(what, value)
         ada.say(texts[3])  # while the one before may still be ending
         await ada.change("transport", "long_polling")
         ada.say(texts[4])
-        assert [own.written_at for own in ada.talk.under_way()][:3] == before
+        assert [own.written_at for own in ada.conversation.under_way()][:3] == before
         await server.start()
         await until(lambda: list(ada.states().values()) == ["acked"] * 5)
         assert await read(server.ws_url) == [("ada", text) for text in texts]
-        assert (ada.talk.waiting, ada.talk.lost) == (0, 0)
+        assert (ada.conversation.waiting, ada.conversation.lost) == (0, 0)
 
 
-@faces
-async def test_A102_settings_that_cant_connect_keep_what_is_unsettled(face: Face) -> None:
-    async with restarting() as server, at(face, server.url) as ada:
+@displays
+async def test_A102_settings_that_cant_connect_keep_what_is_unsettled(display: Display) -> None:
+    async with restarting() as server, at(display, server.url) as ada:
         await connected(ada)
         await server.stop(abrupt=True)
         ada.say("kept")
@@ -132,10 +132,10 @@ async def test_A102_settings_that_cant_connect_keep_what_is_unsettled(face: Face
         await until(lambda: ada.states() == {"kept": "acked"})
 
 
-@faces
+@displays
 @pytest.mark.parametrize("what", ELSEWHERE)
-async def test_A101_a_message_goes_nowhere_but_where_it_was_written_for(face: Face, what: str) -> None:
-    async with restarting() as server, EmbeddedServer() as other, at(face, server.url) as ada:
+async def test_A101_a_message_goes_nowhere_but_where_it_was_written_for(display: Display, what: str) -> None:
+    async with restarting() as server, EmbeddedServer() as other, at(display, server.url) as ada:
         here, there = {
             "room": ("lobby", "public"),
             "name": ("ada", "eve"),
@@ -148,24 +148,24 @@ async def test_A101_a_message_goes_nowhere_but_where_it_was_written_for(face: Fa
         await server.start()
         await connected(ada)
         await until(lambda: ada.states() == {"for here only": "undelivered"})
-        (left,) = ada.talk.undelivered()
+        (left,) = ada.conversation.undelivered()
         assert left.reason.startswith("for room lobby")
-        ada.talk.typing()
+        ada.conversation.typing()
         for url, room in ((server.ws_url, "lobby"), (server.ws_url, "public"), (other.ws_url, "lobby")):
             assert await read(url, room) == []
         await ada.retry("for here only")
         assert ada.states() == {"for here only": "undelivered"}, "not from there"
         await ada.change(what, here)
-        await until(lambda: "1 message was left behind here." in ada.notices())
+        await until(lambda: "1 message for this place is undelivered." in ada.notices())
         await ada.retry("for here only")
         await until(lambda: ada.states() == {"for here only": "acked"})
         assert await read(server.ws_url) == [("ada", "for here only")]
         assert await read(server.ws_url, "public") == await read(other.ws_url) == []
 
 
-@faces
-async def test_A103_a_room_that_one_comes_back_to_goes_on_where_it_was_left(face: Face) -> None:
-    async with EmbeddedServer() as server, at(face, server.url, history=2) as ada:
+@displays
+async def test_A103_a_room_that_one_comes_back_to_goes_on_where_it_was_left(display: Display) -> None:
+    async with EmbeddedServer() as server, at(display, server.url, history=2) as ada:
         await placed(ada)
         await ada.change("room", "other")
         await connected(ada)
@@ -176,14 +176,14 @@ async def test_A103_a_room_that_one_comes_back_to_goes_on_where_it_was_left(face
         await ada.change("room", "lobby")
         await until(lambda: len(ada.heard()) >= 10)
         assert ada.heard()[1:] == [("bob", text) for text in texts], "though the history is two"
-        assert "From here on: room other." in ada.notices()
+        assert "Switched to room other." in ada.notices()
 
 
-@faces
-async def test_A104_what_a_peer_chooses_changes_nobodys_message(face: Face) -> None:
-    async with EmbeddedServer() as server, at(face, server.url) as ada:
+@displays
+async def test_A104_what_a_peer_chooses_changes_nobodys_message(display: Display) -> None:
+    async with EmbeddedServer() as server, at(display, server.url) as ada:
         await connected(ada)
-        receipt = ada.talk.submit("I agree to pay 10")
+        receipt = ada.conversation.submit("I agree to pay 10")
         await until(lambda: ada.states() == {"I agree to pay 10": "acked"})
         async with websocket(server.ws_url, sender="bob", loop="current") as bob:
             await (await bob.send(OutgoingMessage("bob was here", client_id="bob-1"))).settled()
@@ -200,39 +200,43 @@ async def test_A104_what_a_peer_chooses_changes_nobodys_message(face: Face) -> N
         assert ada.states() == {"I agree to pay 10": "acked"}
 
 
-@faces
-async def test_A105_without_acks_what_is_sent_waits_no_more(face: Face) -> None:
+@displays
+async def test_A105_without_acks_what_is_sent_waits_no_more(display: Display) -> None:
     async def echo(connection: ServerConnection) -> None:
         async for frame in connection:
             await connection.send(frame)
 
     async with serve(echo, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with at(face, url, dialect="text") as ada:
+        async with at(display, url, dialect="text") as ada:
             await connected(ada)
             for n in range(30):
                 ada.say(f"{n}")
             await until(lambda: len(ada.heard()) == 30)
-            await until(lambda: ada.talk.waiting == 0)
-            assert (ada.talk.undelivered(), ada.talk.under_way(), ada.talk.lost) == ([], [], 0)
+            await until(lambda: ada.conversation.waiting == 0)
+            assert (ada.conversation.undelivered(), ada.conversation.under_way(), ada.conversation.lost) == (
+                [],
+                [],
+                0,
+            )
             if isinstance(ada, AtPanel):
                 assert ada.panel.badge._snapshot()["waiting"] == 0
 
 
-@faces
+@displays
 @pytest.mark.parametrize("end", ["leaves", "room", "stop"])
-async def test_A106_a_note_of_typing_outlives_nobody(face: Face, end: str) -> None:
-    async with EmbeddedServer() as server, at(face, server.url) as ada:
+async def test_A106_a_note_of_typing_outlives_nobody(display: Display, end: str) -> None:
+    async with EmbeddedServer() as server, at(display, server.url) as ada:
         await connected(ada)
         async with websocket(server.ws_url, sender="bob", loop="current") as bob:
             bob.typing()
-            await until(lambda: ada.talk.typists() == ("bob",))
+            await until(lambda: ada.conversation.typists() == ("bob",))
             if end == "room":
                 await ada.change("room", "other")
             elif end == "stop":
                 await stopped(ada)
             else:
                 await bob.disconnect()
-            await until(lambda: ada.talk.typists() == ())
+            await until(lambda: ada.conversation.typists() == ())
             if isinstance(ada, AtPanel):
                 await until(lambda: ada.panel.messages._notes["typing"]["names"] == [])

@@ -1,4 +1,4 @@
-"""A conversation's face in a panel: rows of messages, a status, and the spans of a timeline."""
+"""Display of a conversation in a panel: rows of messages, a status, and the spans of a timeline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from chatlab.conversation import Conversation, Heard, Own, Place, explain_end
+from chatlab.conversation import Conversation, OwnMessage, Place, ReceivedMessage, explain_end
 from chatlab.live.kinds import KINDS
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
@@ -18,15 +18,15 @@ from chatlab.widgets.views import ChatLog, Mark, Span, StatusBadge
 MOST_SPANS = 500
 RETRYING = "“Retry” beside each sends it."
 LEFT = "undelivered"
-"""The state of a row whose message was left behind; the others are the ledger's."""
+"""State of a row whose message the conversation left behind; all other states are the ledger's."""
 LOST = (LEFT, "dropped", "expired", "failed")
-"""States of rows whose messages came to nothing."""
+"""States of rows whose messages were not delivered."""
 
 
-class PanelFace:
+class PanelDisplay:
     """Shows a conversation in the views of a panel.
 
-    Times are seconds on the monotonic clock; `redraw` is called after every change of status.
+    Times are in seconds on the monotonic clock. `redraw` is called after every change of status.
     """
 
     def __init__(
@@ -39,30 +39,30 @@ class PanelFace:
         self._log = log
         self._badge = badge
         self._redraw = redraw
-        self._series = secrets.token_hex(8)  # what was loaded from a file has ids of another
+        self._series = secrets.token_hex(8)  # tells them from rows loaded from a file
         self._numbers = count(1)
         self._epoch = time.time() - time.monotonic()
         self._typing: tuple[str, ...] = ()
         self._waiting = 0
-        self.talk = Conversation(self, make=make, retrying=RETRYING)
+        self.conversation = Conversation(self, make=make, retrying=RETRYING)
         self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
         self.marks: deque[Mark] = deque(maxlen=MOST_SPANS)
         self.outages: list[tuple[float, float | None]] = []
 
     @property
     def transport(self) -> ChatTransport | None:
-        """The transport that takes what is written now."""
-        return self.talk.transport
+        """The transport that new messages go to."""
+        return self.conversation.transport
 
     def mark(self, kind: str, label: str) -> None:
-        """Note on the timeline that something happens now."""
+        """Add a mark to the timeline at the present moment."""
         self.marks.append({"kind": kind, "label": label, "at": time.monotonic()})
 
-    # What the conversation shows
+    # The `Display` interface
 
-    def accepted(self, own: Own) -> None:
+    def accepted(self, own: OwnMessage) -> None:
         """Add a row for an own message."""
-        state, reason = _standing(own)
+        state, reason = _state_of(own)
         self._log.upsert(
             {
                 "id": own.key,
@@ -76,46 +76,45 @@ class PanelFace:
             }
         )
 
-    def settled(self, own: Own) -> None:
-        """Change the state in an own message's row; one that came to nothing gets its row back, if that is
-        gone."""
-        state, reason = _standing(own)
+    def settled(self, own: OwnMessage) -> None:
+        """Change the state in an own message's row. An undelivered one gets a new row if its row is gone."""
+        state, reason = _state_of(own)
         if not self._log.update(own.key, state=state, reason=reason) and state in LOST:
             self.accepted(own)
 
-    def heard(self, heard: Heard) -> None:
+    def received(self, received: ReceivedMessage) -> None:
         """Add a row for a message from the server."""
-        message = heard.message
+        message = received.message
         self._log.upsert(
             {
-                "id": heard.key,
+                "id": received.key,
                 "at": _posted_at(message) * 1000,
                 "sender": message.sender,
                 "text": message.text if message.data is None else f"({len(message.data):,} bytes)",
-                "own": heard.own,
-                "state": "acked" if heard.own else "",
+                "own": received.own,
+                "state": "acked" if received.own else "",
                 "kind": "message",
             }
         )
 
     def notice(self, text: str, *, warning: bool = False) -> None:
-        """Add a line that is no message."""
+        """Add a row for a notice, which is not a message."""
         row = f"notice-{self._series}-{next(self._numbers)}"
         self._log.upsert(
             {"id": row, "at": time.time() * 1000, "sender": "", "text": text, "own": False, "kind": "notice"}
         )
 
     def moved(self, before: Place) -> None:
-        """Add a line between what was said in one place and in another."""
-        if (place := self.talk.place) is not None:
-            self.notice(f"From here on: {place.seen_from(before)}.")
+        """Add a notice that separates the messages of two places."""
+        if (place := self.conversation.place) is not None:
+            self.notice(f"Switched to {place.seen_from(before)}.")
 
     def changed(self) -> None:
-        """Show who types, and how many messages are under way."""
-        if (typing := self.talk.typists()) != self._typing:
+        """Show who is typing, and the number of unsettled messages."""
+        if (typing := self.conversation.typists()) != self._typing:
             self._typing = typing
             self._log.set_typing(typing)
-        if (waiting := self.talk.waiting) != self._waiting:
+        if (waiting := self.conversation.waiting) != self._waiting:
             self._waiting = waiting
             self._badge.show_waiting(waiting)
 
@@ -135,7 +134,7 @@ class PanelFace:
             change.status.value,
             change.reason,
             attempt=0 if change.status is ConnectionStatus.CONNECTED else change.attempt,
-            max_attempts=self.talk.most_attempts,
+            max_attempts=self.conversation.most_attempts,
             retry_in=None if change.retry_at is None else change.retry_at - now,
             code=change.code,
             at=(self._epoch + now) * 1000,
@@ -146,7 +145,7 @@ class PanelFace:
         self._redraw()
 
 
-def _standing(own: Own) -> tuple[str, str]:
+def _state_of(own: OwnMessage) -> tuple[str, str]:
     return (LEFT if own.left else own.state.value), own.reason
 
 
@@ -155,7 +154,7 @@ def _posted_at(message: ChatMessage) -> float:
 
 
 def _details(transport: ChatTransport) -> str:
-    """Return what a connection is, a line each: the transport in use, the address, room and name."""
+    """Describe a connection in lines: the transport in use, the address, and the room and name."""
     config = transport.config
     used = next(kind.title for kind in KINDS.values() if kind.config.__name__ == transport.kind)
     if isinstance(config, FallbackConfig):
@@ -165,7 +164,7 @@ def _details(transport: ChatTransport) -> str:
 
 
 def since(start: float, spans: Sequence[Span], marks: Sequence[Mark]) -> tuple[list[Span], list[Mark]]:
-    """Return spans and marks with times counted from `start`."""
+    """Return the spans and marks with times relative to `start`."""
     shifted: list[Span] = [
         {
             "status": span["status"],

@@ -1,4 +1,4 @@
-"""The panel's timeline: what has happened, and under it what the model makes of the same outages."""
+"""The panel's timeline: the live connection, and below it the model's prediction for the same outages."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.predict import RoundTrips, predict
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ConnectionStatus
-from chatlab.widgets.face import PanelFace, since
+from chatlab.widgets.panel_display import PanelDisplay, since
 from chatlab.widgets.views import Lane, Mark, Span, Timeline
 
-_ARTIST = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-timeline")
+_DRAWING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-timeline")
 HORIZON = 30.0
-"""Seconds that the prediction of an outage looks ahead of what has happened."""
+"""Seconds by which the prediction extends beyond the present."""
 LOOPBACK = 0.0005
-"""One way, in seconds, until something was measured."""
+"""One-way latency in seconds, assumed until a round trip has been measured."""
 
 
-class Course:
-    """Draws a conversation on a timeline, and its prediction, whose backoff has the randomness of `seed`."""
+class TimelineController:
+    """Draws a conversation and its prediction on a timeline; `seed` is that of the predicted backoff."""
 
     def __init__(self, timeline: Timeline, seed: int) -> None:
         self._timeline = timeline
@@ -34,33 +34,33 @@ class Course:
         self._redrawing = False
 
     def connecting(self) -> None:
-        """From now on there is something to predict, over a network that isn't known yet."""
+        """Start the prediction now, with a latency that hasn't been measured yet."""
         self._round_trips = RoundTrips(LOOPBACK)
         self._connected_at = time.monotonic()
 
-    def measured(self, rtt: float | None, face: PanelFace) -> None:
-        """Take note of the last round trip; the prediction is drawn again when the network is another one."""
+    def measured(self, rtt: float | None, display: PanelDisplay) -> None:
+        """Note the latest round trip in seconds; redraw if it changes the assumed latency."""
         if self._round_trips.note(rtt):
-            self.redraw(face)
+            self.redraw(display)
 
-    def redraw(self, face: PanelFace) -> None:
-        """Draw soon, on a thread where a prediction holds nobody up; many requests make one drawing."""
+    def redraw(self, display: PanelDisplay) -> None:
+        """Draw soon, on a background thread, so that predicting blocks nobody; merge pending requests."""
         with self._guard:
             wanted, self._redrawing = not self._redrawing, True
         if wanted:
-            with suppress(RuntimeError):  # At the interpreter's end connections close, and nobody looks.
-                _ARTIST.submit(self._draw, face)
+            with suppress(RuntimeError):  # The interpreter is shutting down.
+                _DRAWING.submit(self._draw, display)
 
-    def _draw(self, face: PanelFace) -> None:
+    def _draw(self, display: PanelDisplay) -> None:
         with self._guard:
             self._redrawing = False
         now = time.monotonic()
-        transport = face.transport
-        spans, marks = since(self._started_at, face.spans, face.marks)
+        transport = display.transport
+        spans, marks = since(self._started_at, display.spans, display.marks)
         lanes: list[Lane] = [{"name": "live", "spans": spans, "marks": marks}]
         if transport is not None and self._connected_at is not None:
-            with suppress(SettingsError):  # What the model can't run has no prediction.
-                lanes.append(self._prediction(transport, face.outages, self._connected_at, now))
+            with suppress(SettingsError):  # The model can't run these settings: no prediction.
+                lanes.append(self._prediction(transport, display.outages, self._connected_at, now))
         running = transport is not None and transport.status not in (
             ConnectionStatus.DISCONNECTED,
             ConnectionStatus.ERROR,
@@ -74,7 +74,7 @@ class Course:
         connected_at: float,
         now: float,
     ) -> Lane:
-        """What the model says of this connection, from when it was asked for."""
+        """Return the model's prediction for this connection, from `connected_at` on."""
         since_then = [
             (max(0.0, down - connected_at), None if up is None else up - connected_at)
             for down, up in outages

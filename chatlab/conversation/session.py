@@ -1,4 +1,4 @@
-"""A transport in use, and what it is used for."""
+"""A conversation's use of one transport."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chatlab.live.subscribers import Unsubscribe
 from chatlab.live.transport import ChatTransport
 
 
-class Use(Struct, eq=False):
-    """A transport in use: where it leads to, the log that it reads, and the dialect that it speaks."""
+class Session(Struct, eq=False):
+    """A transport in use, with its place, log and dialect."""
 
     transport: ChatTransport
     place: Place
@@ -21,12 +21,12 @@ class Use(Struct, eq=False):
     subscriptions: list[Unsubscribe]
 
     def end(self) -> None:
-        """Hear no more of the transport; the log is resumed where it stands."""
+        """Unsubscribe from the transport, and save its cursor in the log."""
         for unsubscribe in self.subscriptions:
             unsubscribe()
-        self.log.move(self.transport.cursor)
+        self.log.set_cursor(self.transport.cursor)
 
     def resume(self) -> None:
-        """Resume the transport at the log's cursor, if it has one."""
+        """Resume the transport at the log's cursor, if any."""
         if self.log.cursor is not None:
             self.transport.resume(self.log.cursor)
