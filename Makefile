@@ -23,7 +23,7 @@ test: .venv/.test ## everything at least once, within five minutes on two cores
 proof: .venv/.test build/synapse/.installed ## the rest: full sizes, chaos, all of the browser, a Matrix homeserver, coverage
 	$(LANES) proof
 
-lint: .venv/.test ## ruff, the floors and mypy
+lint: .venv/.test ## ruff, the floors, mypy and the language rules
 	$(LANES) test lint
 
 bench: .venv/.bench ## measure, and write docs/performance.md

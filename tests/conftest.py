@@ -1,4 +1,4 @@
-"""What all tests share: a tier's tests and sizes, missing programs, and browser tests at the end.
+"""Configuration of all tests: a tier's tests and sizes, missing programs, and browser tests at the end.
 
 A missing program is a skip that names it, or a failure under CI.
 """

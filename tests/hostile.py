@@ -23,7 +23,7 @@ WRITE = "python -m tests.hostile --write"
 
 
 class Row(NamedTuple):
-    """What can go wrong, where, and what comes of it."""
+    """A failure: its place, its cause, and its result."""
 
     where: str
     what: str

@@ -1,4 +1,4 @@
-"""The lanes of a tier: what `make check`, `make test` and `make proof` run at once, and what came of it.
+"""The lanes of a tier: the commands of `make check`, `make test` and `make proof`, and their outcome.
 
     python -m tests.lanes test               # all lanes of a tier
     python -m tests.lanes proof unit         # some of them
@@ -43,7 +43,7 @@ class Lane(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a lane."""
+    """The outcome of a lane."""
 
     lane: Lane
     ok: bool
@@ -69,6 +69,7 @@ LINT = Lane(
         tool("ruff", "format", "--check"),
         tool("lint-imports", "--no-logo"),
         tool("mypy"),
+        (sys.executable, "-m", "tests.style"),
     ),
 )
 UNIT = ("tests", "--ignore=tests/browser", *UNUSED)
@@ -111,7 +112,7 @@ class Lanes:
         self._ended = False
 
     def run(self) -> list[Result]:
-        """Run the lanes; return what came of each, in the order in which they ended."""
+        """Run the lanes; return the outcome of each, in the order in which they ended."""
         results: list[Result] = []
 
         def follow(row: list[Lane]) -> None:
@@ -130,7 +131,7 @@ class Lanes:
         return results
 
     def _stop(self) -> None:
-        """Interrupt what runs, and end what ignores that, as whatever a shell has in the background does."""
+        """Interrupt running processes; terminate those that ignore it, as background jobs of a shell do."""
         running = list(self._running)
         for process in running:
             process.send_signal(signal.SIGINT)
@@ -198,7 +199,7 @@ def tests_of(lane: Lane) -> list[tuple[str, float, str]]:
 
 
 def summary(tier: str, results: list[Result], seconds: float) -> str:
-    """Return the last lines: what was skipped, what was slow in `proof`, and whether all is well."""
+    """Return the last lines: skipped tests, the slowest tests of `proof`, and the outcome of each lane."""
     tests = [test for result in results for test in tests_of(result.lane)]
     missing = [(name, reason) for name, _, reason in tests if _MISSING.match(reason)]
     lines = [f"skipped: {name}: {reason}" for name, reason in missing]
@@ -214,7 +215,7 @@ def summary(tier: str, results: list[Result], seconds: float) -> str:
 
 
 def main(tier: str = "test", *wanted: str) -> int:
-    """Run a tier's lanes, or only some; return 1 if one failed."""
+    """Run a tier's lanes, or only the `wanted` ones; return 1 if one failed."""
     names = {lane.name for row in ROWS[tier] for lane in row}
     if unknown := set(wanted) - names:
         raise SystemExit(f"no lane {', '.join(sorted(unknown))} in {tier}: {', '.join(sorted(names))}")
@@ -228,7 +229,7 @@ def main(tier: str = "test", *wanted: str) -> int:
 
 
 def command_line() -> int:
-    """Run what the command line asks for; end what runs when this program is told to end."""
+    """Run the lanes of the command line; stop them when this program gets SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return main(*sys.argv[1:])
 

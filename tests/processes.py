@@ -1,4 +1,4 @@
-"""What a server of the tests' own does when the test run is killed: it ends as well."""
+"""Servers that tests start end with the test run, even if it is killed."""
 
 import ctypes
 import signal

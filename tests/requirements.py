@@ -44,6 +44,6 @@ REQUIREMENTS = {
 
 
 def find(name: str) -> Path | None:
-    """Where the program is; None where it is missing."""
+    """Return the path of a program; None if it is missing."""
     found = REQUIREMENTS[name].find()
     return Path(found) if found else None

@@ -1,4 +1,4 @@
-"""What contributors meet first: files that a code host and pre-commit read, and the way of one message."""
+"""The files that code hosts and pre-commit read, and the table of one message's way in docs/design.md."""
 
 from __future__ import annotations
 

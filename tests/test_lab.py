@@ -24,7 +24,7 @@ OLD, NEW, MINE = b"old", b"new", b"mine"
 
 
 class Launch(NamedTuple):
-    """What `exec` was asked for."""
+    """The arguments of `exec`."""
 
     command: list[str]
     environment: Mapping[str, str]

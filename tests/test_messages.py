@@ -1,4 +1,4 @@
-"""What a message may be (SPEC §1), and the states of the ledger."""
+"""The limits of a message (SPEC §1), and the states of the ledger."""
 
 from __future__ import annotations
 

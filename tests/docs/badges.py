@@ -1,4 +1,4 @@
-"""Makes README's badges from `pyproject.toml`, which has the repository's address, and the latest release.
+"""README's badges, made from the latest release and `pyproject.toml`, which has the repository's address.
 
 python -m tests.docs.badges --write
 """
@@ -23,10 +23,10 @@ BADGES = {
         "voila/render/notebooks/00_start.ipynb",
     ),
 }
-"""What each badge opens: its picture, and the page's path on the server that Binder starts."""
+"""The picture of each badge, and the path of its page on the server that Binder starts."""
 
 UNNAMED = "https://github.com/OWNER/chatlab"
-"""What `pyproject.toml` says as long as nobody has published the repository."""
+"""The address in `pyproject.toml` before the repository is published."""
 
 NOT_YET = (
     "*(They lead there as soon as the repository is published: "
@@ -64,13 +64,13 @@ def badges(home: str, version: str) -> str:
 
 
 def _source(home: str) -> str:
-    """Return how Binder spells a repository's address."""
+    """Return a repository's address as Binder spells it."""
     host, _, name = home.removeprefix("https://").partition("/")
     return f"gh/{name}" if host == "github.com" else f"git/{quote(home, safe='')}"
 
 
 def with_badges(page: str) -> str:
-    """Return the page with the badges of now."""
+    """Return the page with current badges."""
     before, _, rest = page.partition(MARK)
     _, _, after = rest.partition(MARK)
     return f"{before}{MARK}\n{badges(address(), released())}\n{MARK}{after}"

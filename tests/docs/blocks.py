@@ -1,4 +1,4 @@
-"""The code blocks of README and docs, and how each kind of them is tried."""
+"""The code blocks of README and docs, and how each kind is run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def without_blocks(page: str) -> str:
 
 
 def run_python(block: Block, names: dict[str, Any], filename: str) -> None:
-    """Run a block as a notebook's cell, where `await` may stand outside of functions, in these names."""
+    """Run a block in a namespace, as a notebook's cell: `await` may stand outside of functions."""
     code = compiled("\n" * block.line + block.text, filename)
     if code.co_flags & inspect.CO_COROUTINE:
         asyncio.run(eval(code, names))
@@ -55,7 +55,7 @@ def compiled(source: str | ast.Module | ast.Expression, filename: str) -> CodeTy
 
 
 def commands(block: Block) -> Iterator[list[str]]:
-    """Yield the words of each command of a shell block, without pipes into it and comments."""
+    """Yield the words of each command of a shell block, without comments and without pipes into it."""
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line.rpartition(" | ")[2], comments=True)
         if words:

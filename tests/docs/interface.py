@@ -1,4 +1,4 @@
-"""Makes `docs/interface.md`, the public names, from their signatures, types and docstrings.
+"""`docs/interface.md`, made from the signatures, types and docstrings of the public names.
 
 python -m tests.docs.interface --write
 """
@@ -73,7 +73,7 @@ GROUPS: dict[str, list[str]] = {
         "TryAgain",
     ],
 }
-"""The names of `chatlab`, by what they are for."""
+"""The names of `chatlab`, by purpose."""
 FACES: dict[str, str] = {
     "chatlab.settings": "the types of settings, for settings of your own",
     "chatlab.faults": "what goes wrong in a scenario, and a proxy that breaks real connections",
@@ -84,7 +84,7 @@ FACES: dict[str, str] = {
     "chatlab.plots": "plots, on `ax=` or a new figure",
     "chatlab.widgets.explorers": "plots that follow sliders",
 }
-"""The other modules that people import from, and what each is for."""
+"""The other public modules, and the purpose of each."""
 BASES: dict[str, type] = {
     "WebSocketConfig": TransportConfig,
     "SSEConfig": HttpConfig,
@@ -97,8 +97,8 @@ STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Paramete
 BEGINNING = f"""\
 # The interface
 
-What is on this page is kept stable; the rest of the package is free to change.
-Import from these modules, the faces of the package, and from no other:
+The names on this page are stable; the rest of the package may change.
+Import only from these public modules:
 
 {{faces}}
 
@@ -107,12 +107,12 @@ Only the panel and the explorers need ipywidgets.
 [Scenarios](scenarios.md) and [dialects](dialects.md) have pages of their own.
 
 Durations are seconds.
-Tables show settings as TOML has them: `"none"` is Python's None, but where it is a choice of its own.
+Tables show settings as in TOML: `"none"` is Python's None, unless it is a choice of its own.
 
 *Errors* are the exceptions that a call may raise; a call without that word raises none of its own.
 All settings are checked when they are made: `SettingsError` names the class, the field and what it may be.
 
-This page is made from signatures and docstrings by `{WRITE}`.
+This page is generated from signatures and docstrings by `{WRITE}`.
 """
 
 
@@ -145,7 +145,7 @@ def _face(face: str) -> list[str]:
 
 
 def _line(module: Any, name: str) -> list[str]:
-    """Return what a name is, and under a class its methods."""
+    """Return the description of a name, and below a class its methods."""
     value = getattr(module, name)
     if not isinstance(value, type) and not inspect.isfunction(value):
         return [f"- `{name}`: {_data(module, name, value)}"]
@@ -157,7 +157,7 @@ def _line(module: Any, name: str) -> list[str]:
 
 
 def _data(module: Any, name: str, value: Any) -> str:
-    """Say what a name of neither class nor function stands for: by the text under it, or by its type."""
+    """Describe a constant or alias by the docstring below it, or by its type."""
     told = _text_under(module, name) or _text_under(import_module(_home(module, name)), name)
     if told:
         return told
@@ -170,7 +170,7 @@ def _data(module: Any, name: str, value: Any) -> str:
 
 
 def _home(module: Any, name: str) -> str:
-    """Return the module from which a face has a name."""
+    """Return the module from which a public module imports a name."""
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom) and node.module and name in [alias.name for alias in node.names]:
             return node.module
@@ -178,7 +178,7 @@ def _home(module: Any, name: str) -> str:
 
 
 def _text_under(module: Any, name: str) -> str:
-    """Return the text under an assignment, its first sentence."""
+    """Return the first sentence of the docstring below an assignment."""
     body = ast.parse(inspect.getsource(module)).body
     for node, text in pairwise(body):
         targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
@@ -191,7 +191,7 @@ def _text_under(module: Any, name: str) -> str:
 
 
 def said(described: object) -> str:
-    """Return the first sentence of a docstring, and what it says of errors."""
+    """Return the first sentence of a docstring, and its part on errors."""
     first, raised = first_sentence(described), errors(described)
     return first if not raised or "Errors:" in first else f"{first} Errors: {raised}"
 
@@ -206,7 +206,7 @@ def _entry(name: str) -> list[str]:
         lines += [f"`{name}{signature(value)}`", ""]
     lines += [prose(value), ""]
     if isinstance(value, type) and issubclass(value, ChatTransport) and value is not ChatTransport:
-        lines += ["Made and used as a [ChatTransport](#chattransport).", ""]
+        lines += ["Created and used like a [ChatTransport](#chattransport).", ""]
     if isinstance(value, type) and issubclass(value, enum.Enum):
         lines += [", ".join(f"`{item.value}`" for item in value) + ".", ""]
     if isinstance(value, type):
@@ -221,12 +221,12 @@ def _is_made_by_callers(kind: type) -> bool:
 
 def _common_settings() -> list[str]:
     return [
-        "### What all transports have",
+        "### Settings of all transports",
         "",
         prose(TransportConfig),
         "",
         *settings_table(TransportConfig),
-        "Those over HTTP also have `request_timeout`, 10 seconds by default.",
+        "Transports over HTTP also have `request_timeout`, 10 seconds by default.",
         "",
     ]
 
@@ -247,14 +247,14 @@ def members(kind: type, beyond: type = object) -> list[str]:
 
 
 def _own(kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield what a class defines that is documented and can be used, in the order of its source."""
+    """Yield the documented public members of a class, in the order of its source."""
     for name, member in vars(kind).items():
         if isinstance(member, property | staticmethod | classmethod) or inspect.isfunction(member):
             yield name, member
 
 
 def signature(function: Any) -> str:
-    """Return a signature as it is written, without annotations' quotes and what isn't meant for callers."""
+    """Return a signature without quotes around annotations and without private parameters."""
     try:
         found = inspect.signature(function)
     except ValueError:
@@ -281,7 +281,7 @@ _ARRAY = re.compile(
     r"numpy\.ndarray\[(?:Any|typing\.Any|tuple\[(?:typing\.)?Any, \.\.\.\]), "
     r"numpy\.dtype\[numpy\.(\w+)\]\]"
 )
-"""What numpy writes for `NDArray`, which isn't the same in each of its versions."""
+"""The spellings of `NDArray` in numpy's versions."""
 
 
 def _written(annotation: Any) -> str:

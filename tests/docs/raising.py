@@ -1,4 +1,4 @@
-"""Which exceptions a function may raise, by its source: its own `raise`, and those of what it calls.
+"""The exceptions that a function may raise, by its source: its own `raise`, and those of its callees.
 
 Calls are followed into functions of chatlab that are named outright, and into methods of `self`. An exception
 that the caller catches isn't counted; one that comes from an object, a constructor or a library isn't seen.
@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 SILENT = (AssertionError, NotImplementedError, StopAsyncIteration, StopIteration)
-"""What says nothing to a caller."""
+"""Exceptions that are no part of an interface."""
 
 
 def raised_by(function: Any, owner: type | None = None) -> set[type[BaseException]]:

@@ -1,4 +1,4 @@
-"""Makes `docs/scenarios.md` from the types that scenarios are made of.
+"""`docs/scenarios.md`, made from the types of a scenario.
 
 python -m tests.docs.scenarios --write
 """
@@ -48,7 +48,7 @@ WRITE = "python -m tests.docs.scenarios --write"
 
 
 def _mistake() -> str:
-    """Return what is said of a fault whose duration is a word."""
+    """Return the error message for a fault whose duration is a word."""
     try:
         Scenario.from_toml('[[faults]]\nkind = "server_down"\nat = 1.0\nduration = "long"')
     except SettingsError as error:
@@ -59,12 +59,13 @@ def _mistake() -> str:
 BEGINNING = f"""\
 # Scenarios
 
-A scenario is one experiment as plain data: who chats over what, and what goes wrong. It can be written in
-Python or as TOML, and every world runs it. What isn't given has its default. A mistake is told with the
-field's name: ``{_mistake()}``. TOML has no null, so `"none"` stands for it
-where a setting may be nothing.
+A scenario is one experiment as plain data: people, their transport, the network, the server, and faults.
+You write it in Python or as TOML, and every world runs it.
+A setting that isn't given has its default.
+An error names the field: ``{_mistake()}``.
+TOML has no null: `"none"` stands for it if a setting may be nothing.
 
-This page is made from the types by `{WRITE}`.
+This page is generated from the types by `{WRITE}`.
 
 ```toml
 name = "deploy"
@@ -134,13 +135,15 @@ def _transports() -> list[str]:
     lines = [
         "## `[transport]`",
         "",
-        "What people chat through. URL, room and name come from the world. All kinds but `fallback` have:",
+        "The transport of all people.\n"
+        "The world provides URL, room and name.\n"
+        "All kinds except `fallback` have:",
         "",
         *settings_table(TransportSettings),
-        "`dialect` is the name of one, see [dialects](dialects.md); the model world speaks `chatlab`. "
-        'With `failures` one overrides what is done about one: `"close 4429" = "retry"`.',
+        "`dialect` is the name of a [dialect](dialects.md); the model world supports only `chatlab`.\n"
+        '`failures` overrides the reaction to a failure: `"close 4429" = "retry"`.',
         "",
-        "The kinds that use HTTP also have the time within which a request must be answered:",
+        "The kinds that use HTTP also have a time-out for requests:",
         "",
         *settings_table(HttpSettings, TransportSettings),
     ]
@@ -148,7 +151,7 @@ def _transports() -> list[str]:
         tag = kind.__struct_config__.tag
         lines += [f'### `kind = "{tag}"`', "", prose(config), "", *settings_table(kind, beyond)]
     lines += ['### The seed as written: `kind = "seed_…"`', ""]
-    lines += ["The seed's snippets with their faults, for the model world only.", ""]
+    lines += ["The snippets of the original document with their mistakes, for the model world only.", ""]
     lines += ["| kind | what | settings |", "|---|---|---|"]
     for kind in get_args(AnyAsWritten):
         base = kind.__mro__[1]
@@ -167,7 +170,7 @@ def _transports() -> list[str]:
 
 
 def _row(kind: type[Settings], base: type) -> str:
-    """Return the row of one kind among others, with what it has beyond their base."""
+    """Return the table row of one kind, with the settings that its base doesn't have."""
     what = " ".join(prose(kind).split())
     return f"| `{kind.__struct_config__.tag}` | {what} | {fields_in_a_line(kind, base)} |"
 
@@ -179,11 +182,11 @@ def _faults() -> list[str]:
         prose(Fault),
         "",
         *settings_table(Fault),
-        "| kind | what happens | settings besides |",
+        "| kind | what happens | further settings |",
         "|---|---|---|",
         *(_row(kind, Fault) for kind in get_args(AnyFault)),
         "",
-        "One of each, with what must be given:",
+        "One of each, with the required settings:",
         "",
         "```toml",
         "duration = 600.0",

@@ -1,4 +1,4 @@
-"""Settings as tables: each field's name, what it may be, and its default, read from the types."""
+"""Settings as tables, read from the types: the name, values and default of each field."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ UNITS = {
     "share": "",
     "size": "bytes",
 }
-"""What numbers count that are no seconds. Every float is in one of the two; whole numbers may be bare."""
+"""Units of numbers other than seconds. Every float is in one of the two; whole numbers may have no unit."""
 
 
 def prose(described: object) -> str:
@@ -92,18 +92,18 @@ def prose(described: object) -> str:
 
 
 def first_sentence(described: object) -> str:
-    """Return how a docstring begins."""
+    """Return the first sentence of a docstring."""
     return re.split(r"(?<=\.)\s", prose(described), maxsplit=1)[0]
 
 
 def errors(described: object) -> str:
-    """Return what a docstring says of errors, to the end of its paragraph."""
+    """Return a docstring's text after "Errors:", to the end of the paragraph."""
     told = re.search(r"\bErrors: (.+)", prose(described))
     return told[1] if told else ""
 
 
 def settings_table(kind: type, beyond: type | None = None) -> list[str]:
-    """Return the table of a class's fields; without those that are the same in the class `beyond`."""
+    """Return the table of a class's fields, without those that are the same in the class `beyond`."""
     known = {} if beyond is None else {field.name: repr(field.default) for field in _fields(beyond)}
     own = [field for field in _fields(kind) if known.get(field.name) != repr(field.default)]
     if not own:
@@ -117,7 +117,7 @@ def settings_table(kind: type, beyond: type | None = None) -> list[str]:
 
 
 def fields_in_a_line(kind: type, beyond: type) -> str:
-    """Return the fields that a class has beyond another's, with units and defaults."""
+    """Return the fields that the class `beyond` doesn't have, with units and defaults."""
     known = {field.name for field in _fields(beyond)}
     told = []
     for field in _fields(kind):
@@ -138,7 +138,7 @@ def _cell(field: msgspec.inspect.Field) -> str:
 
 
 def words(info: Type, name: str = "") -> str:
-    """Say what a value may be, in the unit that a field of that `name` has."""
+    """Describe the allowed values, in the unit of a field with that `name`."""
     match info:
         case FloatType():
             unit = "seconds" if name in SECONDS else UNITS[name]
@@ -178,7 +178,7 @@ def _structs_as_one(types: tuple[Type, ...]) -> Iterator[Type]:
 
 
 def _none_is_a_choice(types: tuple[Type, ...]) -> bool:
-    """Whether "none" is itself a choice, so that it can't stand for nothing."""
+    """Return whether "none" is itself a choice, so that it can't stand for None."""
     return any(isinstance(part, LiteralType) and "none" in part.values for part in types)
 
 
@@ -200,7 +200,7 @@ def _default(field: msgspec.inspect.Field) -> str:
 
 
 def default_words(default: Any) -> str:
-    """Return a default as it is written in TOML."""
+    """Return a default as TOML."""
     match default:
         case None:
             return '`"none"`'

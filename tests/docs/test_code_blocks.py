@@ -1,4 +1,4 @@
-"""Every code block of README and docs is run, or read where it would serve or chat for ever."""
+"""Every code block of README and docs is run, or only parsed if it would never end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from chatlab.cli import app
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands, run_python
 
 LANGUAGES = {"python", "py", "toml", "sh", "text", "nginx", "js", ""}
-"""`py` is Python that needs a server of the reader's own, and is only compiled. Tests in `tests/browser`
-and `tests/interop` try `js` and `nginx`."""
+"""`py` is Python that needs the reader's own server, and is only compiled. `tests/browser` and
+`tests/interop` run `js` and `nginx`."""
 
 OWN_TEST = {"dialects.md"}
-"""Pages whose Python is one program, with a test of its own that compares what it prints."""
+"""Pages whose Python is one program; a test of its own compares the output."""
 
 SMALLER = {
     "count = 1000\nrooms = 50": "count = 40\nrooms = 4",
@@ -31,7 +31,7 @@ SMALLER = {
     "people.count=500,1000": "people.count=20,40",
     "--seeds 5": "--seeds 2",
 }
-"""What a page does with a crowd is done here with a few, to save time."""
+"""Replacements that make a page's crowds small, to save time."""
 
 DEPLOY = """\
 duration = 20.0
@@ -43,7 +43,7 @@ kind = "server_down"
 at = 5.03
 duration = 3.0
 """
-"""The deploy.toml of pages that don't show theirs."""
+"""The deploy.toml of pages that don't contain it."""
 
 QUICK = {"simulate", "sweep", "compare", "scenarios"}
 """The commands that end by themselves."""
@@ -58,7 +58,7 @@ def smaller(block: Block) -> Block:
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.name)
 def guide(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A page, tried in a folder that has the files it shows."""
+    """A page, run in a folder with the files that it contains."""
     path: Path = request.param
     (tmp_path / "deploy.toml").write_text(DEPLOY, encoding="utf-8")
     for block in blocks(path.read_text(encoding="utf-8")):
@@ -97,7 +97,7 @@ def test_its_commands_run(guide: Path) -> None:
 
 
 def try_command(words: list[str]) -> None:
-    """Run a command, or where it lasts or changes this machine, have it read."""
+    """Run a command; only parse it if it doesn't end or changes this machine."""
     match words:
         case ["chatlab", command, *rest] if command in QUICK:
             ended = CliRunner().invoke(app, [command, *rest])
@@ -116,7 +116,7 @@ def try_command(words: list[str]) -> None:
                 check=True,
             )
         case _:
-            raise AssertionError(f"nobody knows how to try {words}")
+            raise AssertionError(f"no rule for running {words}")
 
 
 def test_what_is_made_smaller_is_on_a_page() -> None:

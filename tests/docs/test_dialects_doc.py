@@ -1,4 +1,4 @@
-"""The page on dialects: its code runs as it stands, and prints what the page says."""
+"""The page on dialects: its code runs unchanged, and prints the page's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people import comes from the faces of the package, which offer what they say."""
+"""Notebooks and pages import from public modules only, and these export all of `__all__`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def code_of(path: Path) -> Iterator[str]:
 
 
 def beyond_faces(code: str) -> list[str]:
-    """Return what code imports from chatlab that no face offers."""
+    """Return the names that code imports from chatlab and that no public module exports."""
     found = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):

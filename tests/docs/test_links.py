@@ -27,7 +27,7 @@ def text_of(path: Path) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the places in a page that can be linked to, as code hosts name its headings."""
+    """Return the anchors of a page: its own, and those that code hosts make of headings."""
     text = text_of(path)
     found = set(ANCHOR.findall(text))
     for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
@@ -37,7 +37,7 @@ def anchors(path: Path) -> set[str]:
 
 
 def broken(path: Path) -> list[str]:
-    """Return the links of a page that lead nowhere, and the files that it names and that aren't there."""
+    """Return the dead links of a page, and the names of files that don't exist."""
     text = text_of(path)
     lost = []
     for match in LINK.finditer(text):

@@ -121,7 +121,7 @@ ANSWERS: dict[str, tuple[list[float], list[float]]] = {
     "06_thundering_herd": ([25], [10, 24, 50]),
     "09_simulated_and_live": ([1.5], [0.05, 1, 1.6]),
 }
-"""Answers to exercises that are numbers: right ones, and some that readers get by a mistake."""
+"""Numbers as answers to exercises: right ones, and some that result from a mistake."""
 
 
 @pytest.mark.parametrize("stem", ANSWERS)

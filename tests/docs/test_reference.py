@@ -1,4 +1,4 @@
-"""The pages that are made from types and docstrings are up to date, and leave nothing out."""
+"""The pages that are generated from types and docstrings are up to date and complete."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_public_name_says_what_it_is() -> None:
 
 
 OWN_POLICIES = {"compare_policies"}
-"""What calls others with values of its own only, which they take."""
+"""Functions that pass only their own, valid values on."""
 
 
 def public_calls() -> Iterator[tuple[str, Any, type | None]]:
@@ -99,7 +99,7 @@ def test_every_exception_that_the_interface_names_can_be_caught() -> None:
 
 
 def looks_up(path: str) -> None:
-    """Look something up, and say nothing of what may happen."""
+    """Look something up, without a word on errors."""
     try:
         checks(-1)
     except ValueError:
