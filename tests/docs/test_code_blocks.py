@@ -136,5 +136,5 @@ def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
         try_command(words)
     with pytest.raises(AssertionError, match="there is no scenario or file"):
         try_command(["chatlab", "simulate", str(tmp_path / "none.toml")])
-    with pytest.raises(AssertionError, match="nobody knows"):
+    with pytest.raises(AssertionError, match="no rule for running"):
         try_command(["curl"])
