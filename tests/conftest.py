@@ -16,8 +16,6 @@ SLOW = ("tests/browser/", "tests/interop/", "tests/live/", "tests/terminal/")
 """Folders whose tests wait for sockets, threads and processes."""
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 LEFT_OUT = pytest.StashKey[int]()
-REPEATED = "repeated"
-"""The property by which a test says what it had to do again until it passed."""
 
 # No test asserts speed, on a busy machine least of all. Only who runs `make proof` looks for new examples:
 # `make test` and CI try the same ones each time.
@@ -72,15 +70,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    repeated = [
-        f"{report.nodeid}: {value}"
-        for report in terminalreporter.stats.get("passed", [])
-        for name, value in report.user_properties
-        if name == REPEATED
-    ]
-    if repeated:
-        terminalreporter.section("passed on repetition")
-    for line in repeated:
-        terminalreporter.line(line)
     if left_out := config.stash.get(LEFT_OUT, 0):
         terminalreporter.line(f"left out in tier {TIER}: {left_out}; CHATLAB_TIER=proof runs them")

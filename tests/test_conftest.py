@@ -15,22 +15,11 @@ def test_that_needs_it():
     pass
 """
 
-REPEATING = """
-import pytest
 
-@pytest.mark.parametrize("passes", [1, 2])
-def test_that_needs(passes, record_property):
-    if passes > 1:
-        record_property("repeated", f"{passes} passes")
-"""
-
-
-def run_probe(
-    tmp_path: Path, program: str, probe: str = PROBE, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_probe(tmp_path: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a test that requires the program where neither PATH nor CHROMIUM leads to one."""
     (tmp_path / "conftest.py").write_text(f"from {tests.conftest.__name__} import *\n")
-    (tmp_path / "test_probe.py").write_text(probe.replace("{program}", program))
+    (tmp_path / "test_probe.py").write_text(PROBE.replace("{program}", program))
     root = Path(__file__).parents[1]
     return subprocess.run(
         [
@@ -76,11 +65,3 @@ def test_an_unknown_program_is_an_error(tmp_path: Path) -> None:
     run = run_probe(tmp_path, "crystal-ball")
     assert run.returncode == 1
     assert "KeyError: 'crystal-ball'" in run.stdout
-
-
-def test_a_pass_that_took_repetition_is_named(tmp_path: Path) -> None:
-    run = run_probe(tmp_path, "", REPEATING)
-    assert run.returncode == 0, run.stdout + run.stderr
-    summary = run.stdout.split("passed on repetition")[1]
-    assert "test_that_needs[2]: 2 passes" in summary
-    assert "test_that_needs[1]" not in summary

@@ -17,8 +17,6 @@ from msgspec import Struct
 from chatlab.experiment.run import Run
 from chatlab.experiment.words import delivery_words, effect_words, event_words, status_words
 from chatlab.messages import ConnectionStatus
-from chatlab.sim.faults import HighLatency
-from chatlab.sim.latency import LogNormal
 from chatlab.trace import Step
 from chatlab.transports.machine import (
     Deliver,
@@ -34,8 +32,10 @@ CLOSE = 1e-3
 """Seconds that times in worlds of virtual time may differ; packets have the same luck in all of them."""
 INSTANT = 1e-6
 """Seconds within which everything happens at the same instant."""
-LIVE, LIVE_SHARE = 0.05, 0.05
-"""Seconds of the wall clock, and share of the time since the beginning, by which a live one may differ."""
+LIVE = 0.005
+"""Seconds by which a live run may differ if its loop wasn't late: a narrow line's bytes leave in pieces."""
+UNMEASURED, UNMEASURED_SHARE = 0.05, 0.05
+"""Seconds of the wall clock, and share of the time since the beginning, if it's unknown how late one was."""
 
 
 class Moment(Struct, frozen=True):
@@ -67,10 +67,11 @@ class Difference(Struct, frozen=True):
 
 
 class Tolerance(Struct, frozen=True):
-    """How far two times may be apart: so many seconds, and a share of the later one."""
+    """How far two times may be apart: so many seconds, and a share of the later one. `source` says why."""
 
     seconds: float
     share: float = 0.0
+    source: str = ""
 
     def allows(self, a: float, b: float) -> bool:
         """Whether these two times count as the same."""
@@ -81,8 +82,9 @@ class Tolerance(Struct, frozen=True):
         return self.seconds + self.share * time
 
     def __str__(self) -> str:
-        seconds = f"{_seconds(self.seconds)}"
-        return f"{seconds} + {self.share:.0%}" if self.share else seconds
+        share = f" + {self.share:.0%}" if self.share else ""
+        source = f", {self.source}" if self.source else ""
+        return f"{_seconds(self.seconds)}{share}{source}"
 
 
 class Comparison(Struct, frozen=True):
@@ -204,22 +206,16 @@ def compare(run_a: Run, run_b: Run) -> Comparison:
 
 def tolerance_of(run_a: Run, run_b: Run) -> Tolerance:
     """Return how far times in these two runs may be apart."""
-    if "live" in (run_a.world, run_b.world):
-        wall_clock = LIVE * max(run_a.time_scale, run_b.time_scale)
-        return Tolerance(wall_clock + max(_spread(run_a), _spread(run_b)), LIVE_SHARE)
-    return Tolerance(CLOSE)
-
-
-def _spread(run: Run) -> float:
-    """Return by how much random latency differs: what the system cuts otherwise draws other luck."""
-    network = run.scenario.network
-    faults = [fault for fault in run.scenario.faults if isinstance(fault, HighLatency)]
-    spreads = [_of_one(fault.latency, fault.jitter) for fault in faults]
-    return max(_of_one(network.latency, network.jitter), *spreads, 0.0)
-
-
-def _of_one(latency: float | LogNormal, jitter: float) -> float:
-    return jitter + (latency.p99 - latency.median if isinstance(latency, LogNormal) else 0.0)
+    live = [run for run in (run_a, run_b) if run.world == "live"]
+    if not live:
+        return Tolerance(CLOSE)
+    late = 0.0
+    for run in live:
+        if run.lateness is None:
+            wall_clock = UNMEASURED * max(run_a.time_scale, run_b.time_scale)
+            return Tolerance(wall_clock, UNMEASURED_SHARE, "as it wasn't measured how late the live loop was")
+        late += run.lateness
+    return Tolerance(LIVE + late, source=f"of which the live loop was late by {_seconds(late)}")
 
 
 Pair = tuple[Moment | None, Moment | None]

@@ -1,8 +1,9 @@
 """The world of real sockets: everybody's real transport talks to the real server through a fault proxy.
 
 Each person has one of his own (`chatlab.experiment.roads`). All of it lives on one loop in a thread of its
-own, whose clock may go faster than the wall's (`chatlab.experiment.scaled_loop`): then every time-out and
-pause is as much shorter, in the libraries too, and nothing is converted.
+own, whose clock goes while it waits, and may go faster then than the wall's
+(`chatlab.experiment.scaled_loop`): every time-out and pause is as much shorter, in the libraries too, and
+nothing is converted.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ MOST_TIME_SCALE = 1_000
 
 
 def run_live(scenario: Scenario, sample: int, time_scale: float = 1.0) -> Run:
-    """Run a scenario on real sockets, in `duration / time_scale` seconds, and wait for it, in any thread.
+    """Run a scenario on real sockets, in any thread.
+
+    That takes `duration / time_scale` seconds of waiting, and what it has to do.
 
     Errors: `SettingsError` where the time scale is no positive number, the world can't run the scenario, or
     the system doesn't allow as many sockets.
@@ -56,19 +59,21 @@ def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: fl
             backend_options={"loop_factory": partial(ScaledLoop, time_scale)}, name="chatlab-live"
         ) as portal,
     ):
-        runs = portal.call(_run_all, scenarios, sample)
-    return [structs.replace(run, time_scale=time_scale) for run in runs]
+        runs, lateness = portal.call(_run_all, scenarios, sample)
+    return [structs.replace(run, time_scale=time_scale, lateness=lateness) for run in runs]
 
 
-async def _run_all(scenarios: Sequence[Scenario], sample: int) -> list[Run]:
+async def _run_all(scenarios: Sequence[Scenario], sample: int) -> tuple[list[Run], float]:
+    """Return the runs, and how late their loop was."""
     start = asyncio.Barrier(len(scenarios))
     loop = asyncio.get_running_loop()
+    assert isinstance(loop, ScaledLoop)
     tasks = [
         loop.create_task(run_stack("live", scenario, sample, Roads(start, tls=scenario.network.tls)))
         for scenario in scenarios
     ]
     try:
-        return await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks), loop.lateness
     finally:  # Where one has failed, the others would wait for it for ever.
         with CancelScope(shield=True):
             for task in tasks:

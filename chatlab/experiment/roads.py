@@ -23,10 +23,8 @@ from chatlab.sim.path import Direction, Path
 from chatlab.sim.scene import Breakable
 from chatlab.sim.tcp import begins_request
 
-AT_ONCE = 0.005
-"""Seconds within which what is sent on a connection is taken for one packet, with one latency."""
-SEGMENT = 1448
-"""Bytes that leave a narrow line together. Source: Ethernet's MTU, without the headers of IP and TCP."""
+PIECE = 0.002
+"""Seconds that what leaves a narrow line together takes it at most, unless that is one byte."""
 STREAM = b"text/event-stream"
 
 
@@ -242,11 +240,11 @@ class RoadConnection(ProxiedConnection):
                 return
 
     def _put(self, direction: Direction, data: bytes | None) -> None:
-        path, now = self._path, self._loop.time()
-        if now - self._drawn_at[direction] > AT_ONCE:
+        path, now, drawn_at = self._path, self._loop.time(), self._drawn_at[direction]
+        if now != drawn_at and (data or drawn_at == -inf):  # An end takes as long as what it ends.
             self._drawn_at[direction] = now
             self._delays[direction] = path.delay(path.up if direction == "up" else path.down)
-        size = SEGMENT if data and path.trouble.bandwidth < inf else READ_SIZE
+        size = max(1, int(min(READ_SIZE, path.trouble.bandwidth * PIECE)))
         for piece in [data[start : start + size] for start in range(0, len(data), size)] if data else [data]:
             due = self._send(direction, self._delays[direction], len(piece or b""))
             self._pieces[direction].put_nowait((due, piece))

@@ -48,6 +48,7 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
     series: dict[str, list[int]]
     latencies: list[int]
     time_scale: float = 1.0
+    lateness: float | None = None
 
     def check(self) -> None:
         """Check that its parts fit together.
@@ -66,7 +67,8 @@ class Run(Struct, frozen=True, dict=True):
 
     `metrics` are everybody's, see `measure`; `series` are counts of each second, `latencies` those in the
     bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample. In the live world `time_scale`
-    seconds passed in one of the wall clock.
+    seconds passed in one that was waited, and `lateness` of them while something was still under way on
+    loopback; None: not measured, as by version 0.1.0.
     """
 
     world: str
@@ -77,6 +79,7 @@ class Run(Struct, frozen=True, dict=True):
     latencies: list[int]
     trace: list[Step]
     time_scale: float = 1.0
+    lateness: float | None = None
 
     @property
     def seed(self) -> int:
@@ -138,6 +141,7 @@ class Run(Struct, frozen=True, dict=True):
             self.series,
             self.latencies,
             self.time_scale,
+            self.lateness,
         )
         return msgspec.json.encode(header) + b"\n" + encode_steps(self.trace)
 
@@ -176,6 +180,7 @@ class Run(Struct, frozen=True, dict=True):
             header.latencies,
             trace,
             header.time_scale,
+            header.lateness,
         )
 
     # Views

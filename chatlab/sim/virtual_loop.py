@@ -119,7 +119,7 @@ class VirtualSelector(selectors.BaseSelector):
 
 
 class VirtualTimer(asyncio.TimerHandle):
-    """A callback that is due at `when()` on the environment's time."""
+    """A callback that is due at `when()`, which whoever keeps the time fires then."""
 
     __slots__ = ("_call",)
 
@@ -128,7 +128,7 @@ class VirtualTimer(asyncio.TimerHandle):
         when: float,
         callback: Callable[..., object],
         args: Sequence[Any],
-        loop: VirtualLoop,
+        loop: asyncio.AbstractEventLoop,
         context: Context | None,
     ) -> None:
         super().__init__(when, callback, args, loop, context)

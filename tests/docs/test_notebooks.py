@@ -119,7 +119,7 @@ ANSWERS: dict[str, tuple[list[float], list[float]]] = {
     "02_heartbeats": ([6.3], [5, 6, 8]),
     "05_polling": ([1 / 3, 0.33], [0.25, 0.5, 1, 3]),
     "06_thundering_herd": ([25], [10, 24, 50]),
-    "09_simulated_and_live": ([1.5], [0.05, 1, 1.6]),
+    "09_simulated_and_live": ([1.25], [0.00125, 2.5, 5]),
 }
 """Numbers as answers to exercises: right ones, and some that result from a mistake."""
 

@@ -1,8 +1,7 @@
 """Scenarios by which the worlds are compared: `docs/fidelity.md`.
 
 Each case is one thing that may happen, run with every transport. Times are odd on purpose: what happens at
-the very same instant has no order that could agree. `shift` puts all of it off, so that many can run on real
-sockets at once without all doing the same in the same instant.
+the very same instant has no order that could agree.
 
     python -m tests.experiment.conformance            # say where model and wire differ
     python -m tests.experiment.conformance --write    # write the table
@@ -86,8 +85,7 @@ SERVER = ServerConfig(keep_alive=5.0)
 class Case(NamedTuple):
     """What happens, in words, and what makes it so.
 
-    The seed is one with which not much hangs on a hair: a few milliseconds more, as on real sockets, lead to
-    the same story.
+    The seed is one with which not much hangs on a hair: a few milliseconds more lead to the same story.
     """
 
     what: str
@@ -173,8 +171,8 @@ CASES: dict[str, Case] = {
 }
 
 
-def scenario(case: str, transport: str, shift: float = 0.0) -> Scenario:
-    """Return the scenario of one case with one transport, all of it so much later."""
+def scenario(case: str, transport: str) -> Scenario:
+    """Return the scenario of one case with one transport."""
     what, faults, network, server, outbox, more, seed = CASES[case]
     settings = TRANSPORTS[transport]
     if outbox is not None:
@@ -184,18 +182,18 @@ def scenario(case: str, transport: str, shift: float = 0.0) -> Scenario:
             else settings.replace(outbox=outbox)
         )
     script = tuple(
-        ScriptEntry(at=at + shift, person=person, text=text, action="send" if text else "connect")
+        ScriptEntry(at=at, person=person, text=text, action="send" if text else "connect")
         for at, person, text in SCRIPT + more
     )
     return Scenario(
         name=f"{case}, {transport}: {what}",
-        duration=DURATION + shift,
+        duration=DURATION,
         seed=seed,
         people=PeopleConfig(count=3, script=script),
         transport=settings,
         network=network,
         server=server,
-        faults=tuple(fault.replace(at=fault.at + shift) for fault in faults),
+        faults=faults,
     )
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from chatlab import compare, run
 from chatlab.cli import app
-from chatlab.experiment.compare import Moment, Tolerance, align
+from chatlab.experiment.compare import Moment, Tolerance, align, tolerance_of
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.faults import ServerDown
@@ -179,16 +179,33 @@ def test_how_a_body_is_cut_does_not_matter(model: Run) -> None:
 
 
 def test_a_live_run_is_compared_by_what_people_see(model: Run) -> None:
+    live = later(model, 0.004, world="live", lateness=0.0)
+    assert compare(model, live)
+    assert str(compare(model, live)).endswith(
+        "at most 4 ms apart (allowed: 5 ms, of which the live loop was late by 0 ms)"
+    )
+    ada = [step for step in model.trace if isinstance(step.event, Opened)]
+    without = [step for step in model.trace if step not in ada]
+    assert not compare(model, structs.replace(live, trace=without))
+
+
+def test_a_live_run_may_be_as_late_as_its_loop_was(model: Run) -> None:
+    late = later(model, 0.05, since=9.0, world="live", lateness=0.0, time_scale=10.0)
+    assert not compare(model, late)
+    assert "50 ms later (allowed: 5 ms)" in str(compare(model, late))
+    later_loop = structs.replace(late, lateness=0.1)
+    assert compare(model, later_loop)
+    assert str(tolerance_of(later_loop, model)) == "105 ms, of which the live loop was late by 100 ms"
+    assert tolerance_of(later_loop, later_loop).seconds == pytest.approx(0.205)
+
+
+def test_a_live_run_of_unknown_lateness_may_be_as_late_as_any_was(model: Run) -> None:
     live = later(model, 0.04, world="live")
-    compared = compare(model, live)
-    assert compared
-    assert str(compared.tolerance) == "50 ms + 5%"
+    assert compare(model, live)
     late = later(model, 1.2, since=9.0, world="live")
     assert not compare(model, late)
     assert compare(model, structs.replace(late, time_scale=20.0))
-    ada = [step for step in model.trace if isinstance(step.event, Opened)]
-    without = [step for step in model.trace if step not in ada]
-    assert not compare(model, structs.replace(model, world="live", trace=without))
+    assert str(tolerance_of(model, live)) == "50 ms + 5%, as it wasn't measured how late the live loop was"
 
 
 def test_what_is_closer_than_the_tolerance_has_no_order() -> None:

@@ -38,6 +38,8 @@ def test_a_run_is_one_of_its_world_and_leaves_no_thread() -> None:
     assert result.metrics["requests"] == 2
     assert all(0 <= step.at < 8.0 for step in result.steps())
     assert [step.at for step in result.steps()] == sorted(step.at for step in result.steps())
+    assert result.lateness is not None
+    assert result.lateness >= 0.0
     assert threads() == set()
 
 

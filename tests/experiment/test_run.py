@@ -8,6 +8,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.ledger import Ledger
@@ -58,6 +59,15 @@ def test_a_run_comes_back_equal(result: Run, tmp_path: Path) -> None:
     assert loaded == result
     loaded.save(tmp_path / "again.jsonl")
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "run.jsonl").read_bytes()
+
+
+def test_a_file_of_before_lateness_was_measured_is_read(result: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    live = structs.replace(result, world="live", lateness=0.25)
+    live.save(path)
+    assert Run.load(path) == live
+    path.write_bytes(path.read_bytes().replace(b',"lateness":0.25', b"", 1))
+    assert Run.load(path) == structs.replace(live, lateness=None)
 
 
 def test_the_same_seed_gives_the_same_bytes(result: Run) -> None:

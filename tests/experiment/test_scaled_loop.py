@@ -1,47 +1,142 @@
-"""A loop on a clock that may hurry, and that forgets what holds it up."""
+"""A loop whose clock goes while it waits: timers in order, nothing for what holds it up, how late it is."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from collections.abc import Awaitable, Callable, Iterator
 
-from chatlab.experiment.scaled_loop import ScaledLoop
+import pytest
+
+from chatlab.experiment import scaled_loop
+from chatlab.experiment.scaled_loop import Probe, ScaledLoop
 
 
-def test_a_loop_of_scaled_time_hurries_its_timers_and_stands_until_it_begins() -> None:
+@pytest.fixture
+def loop() -> Iterator[ScaledLoop]:
     loop = ScaledLoop(50.0)
-    try:
-        assert loop.time() == 0.0
+    yield loop
+    loop.close()
 
-        async def sleep() -> float:
+
+def play(loop: ScaledLoop, scene: Callable[[], Awaitable[object]]) -> None:
+    async def begin() -> None:
+        loop.begin()
+        await scene()
+
+    loop.run_until_complete(begin())
+
+
+def test_a_loop_hurries_its_timers_and_stands_until_it_begins(loop: ScaledLoop) -> None:
+    early: list[float] = []
+
+    async def sleep() -> None:
+        loop.call_later(1.0, lambda: early.append(loop.time()))
+        loop.call_later(0.0, lambda: early.append(loop.time()))
+        await asyncio.sleep(0)
+        await loop.run_in_executor(None, time.sleep, 0.03)
+        assert early == [0.0]
+        loop.begin()
+        loop.begin()
+        await asyncio.sleep(5.0)
+
+    began_at = time.monotonic()
+    loop.run_until_complete(sleep())
+    assert time.monotonic() - began_at >= 0.1
+    assert early == [0.0, 1.0]
+    assert (loop.time(), loop.lateness) == (5.0, 0.0)
+
+
+def test_what_a_loop_is_held_up_by_does_not_count(loop: ScaledLoop) -> None:
+    async def dawdle() -> None:
+        await asyncio.sleep(0.1)
+        time.sleep(0.05)  # noqa: ASYNC251 - 2.5 s of the loop's
+        await asyncio.sleep(0)
+        assert loop.time() == 0.1
+        await loop.run_in_executor(None, time.sleep, 0.01)
+        assert loop.time() == 0.1
+
+    play(loop, dawdle)
+
+
+def test_all_that_comes_of_a_timer_is_done_before_the_next_and_equal_times_keep_their_order(
+    loop: ScaledLoop,
+) -> None:
+    log: list[object] = []
+
+    async def scene() -> None:
+        near, far = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        _, other = await asyncio.open_connection(sock=far)
+
+        async def read() -> None:
+            while data := await reader.read(10):
+                log.append(data)
+
+        task = loop.create_task(read())
+        for number in range(9):
+            loop.call_at(0.5, log.append, number)
+            if number % 4 == 0:
+                loop.call_at(0.5, other.write, b"after %d" % number)
+        loop.call_at(0.2, log.append, "first")
+        await asyncio.sleep(1.0)
+        other.close()
+        await task
+        writer.close()
+
+    play(loop, scene)
+    assert log == ["first", 0, b"after 0", 1, 2, 3, 4, b"after 4", 5, 6, 7, 8, b"after 8"]
+
+
+def test_a_timer_that_is_cancelled_takes_no_time_and_a_past_one_none_either(loop: ScaledLoop) -> None:
+    fired: list[str] = []
+
+    async def scene() -> None:
+        loop.call_later(1.0, fired.append, "cancelled").cancel()
+        loop.call_at(-3.0, fired.append, "past")
+        loop.call_at(float("inf"), fired.append, "never")
+        await loop.run_in_executor(None, time.sleep, 0.03)
+        assert (loop.time(), fired) == (0.0, ["past"])
+
+    play(loop, scene)
+
+
+def test_a_long_wait_has_several_parts(loop: ScaledLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaled_loop, "LONGEST", 0.01)
+    began_at = time.monotonic()
+    play(loop, lambda: asyncio.sleep(2.0))
+    assert time.monotonic() - began_at >= 0.04
+    assert loop.time() == 2.0
+
+
+def test_a_loop_is_as_late_as_a_byte_on_loopback(loop: ScaledLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = Probe.send
+    monkeypatch.setattr(Probe, "send", lambda probe, now: setattr(probe, "_sent_at", 0.25))
+
+    async def scene() -> None:
+        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.5)
+        assert loop.lateness == 0.5  # The byte hasn't come.
+        loop._probe._sent_at = None
+        send(loop._probe, 0.25)
+        monkeypatch.setattr(Probe, "send", send)
+        await asyncio.sleep(0.25)
+        assert loop.time() == 1.0
+        assert loop.lateness == 0.5
+
+    play(loop, scene)
+
+
+def test_a_loop_that_waits_for_its_own_clock_goes_on_and_is_late(loop: ScaledLoop) -> None:
+    fired: list[float] = []
+
+    async def spin() -> None:
+        loop.call_later(0.2, lambda: fired.append(loop.time()))
+        loop.call_later(0.5, lambda: fired.append(loop.time()))
+        while len(fired) < 2:  # noqa: ASYNC110 - on purpose
             await asyncio.sleep(0)
-            assert loop.time() == 0.0
-            loop.begin()
-            loop.begin()
-            await asyncio.sleep(5.0)
-            return loop.time()
+        assert fired == pytest.approx([0.2, 0.5])
+        assert loop.lateness >= 0.5
 
-        began_at = time.monotonic()
-        slept = loop.run_until_complete(sleep())
-        assert slept >= 5.0
-        assert 0.1 <= time.monotonic() - began_at < 5.0
-    finally:
-        loop.close()
-
-
-def test_what_a_loop_is_held_up_by_does_not_count() -> None:
-    loop = ScaledLoop(10.0)
-    try:
-
-        async def dawdle() -> tuple[float, float]:
-            loop.begin()
-            await asyncio.sleep(0.1)
-            before = loop.time()
-            time.sleep(0.2)  # noqa: ASYNC251 - 2 s of the loop's
-            await asyncio.sleep(0)
-            return before, loop.time()
-
-        before, after = loop.run_until_complete(dawdle())
-        assert after - before < 1.0
-    finally:
-        loop.close()
+    play(loop, spin)
