@@ -1,4 +1,4 @@
-"""Runs the benchmarks named on the command line, or all of them: `python -m bench [NAME ...]`."""
+"""Run the named benchmarks, or all of them: `python -m bench [NAME ...]`."""
 
 import signal
 import sys
@@ -13,7 +13,7 @@ from bench.pictures import draw
 from bench.report import PAGE, Report, load, write
 
 LIMIT = 900.0
-"""Seconds that one benchmark may take: who hangs has failed, and the others still get their turn."""
+"""Seconds after which a benchmark has failed; the others still run."""
 
 
 def main(names: list[str]) -> None:
@@ -50,7 +50,7 @@ def everything() -> list[str]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Have what takes longer than `LIMIT` end in a `TimeoutError`, where the system has alarms."""
+    """Raise `TimeoutError` in code that takes longer than `LIMIT`, if the system has alarms."""
     if not hasattr(signal, "SIGALRM"):
         yield
         return

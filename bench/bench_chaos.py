@@ -1,4 +1,4 @@
-"""How long two conversations take while the network and the server break, over the time when nothing does."""
+"""The duration of two conversations while network and server fail, over the duration without faults."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ RATE = 250.0
 
 
 def main() -> str:
-    """Let every transport meet every trouble, and return the page."""
+    """Run every transport with every fault, and return the page."""
     table = asyncio.run(_everything())
     lost = sum(len(culprits) for outcome in table.values() for culprits in outcome.faults.values())
     return (

@@ -32,7 +32,7 @@ class Clock(Protocol):
 
 
 class Heap:
-    """The least that runs callbacks in order of time."""
+    """The minimal engine that runs callbacks in the order of time."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -62,7 +62,7 @@ class SimPyEvents(simpy.Environment):
 
 
 class Server:
-    """Accepts so many connections a second, and refuses who would wait longer than a second."""
+    """Accepts connections at a fixed rate, and refuses those that would wait longer than a second."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -76,7 +76,7 @@ class Server:
 
 
 class Person:
-    """Lives one of the loads by callbacks."""
+    """One client of a load, by callbacks."""
 
     __slots__ = ("answered", "clock", "random", "rounds", "server")
 
@@ -120,7 +120,7 @@ class Person:
 def person(
     env: simpy.Environment, random: Callable[[], float], server: Server, load: str
 ) -> Generator[simpy.Event, Any, None]:
-    """The same as a SimPy process."""
+    """The same client as a SimPy process."""
     yield env.timeout(INTERVAL * random())
     if load == "herd":
         for attempt in count():
@@ -167,7 +167,7 @@ ENGINES: dict[str, Callable[[int, str], float]] = {
 
 
 def main(people: int = 20_000, repeats: int = 3) -> str:
-    """The table, as a Markdown page."""
+    """Return the table, as Markdown."""
     loads = ("timers", "beats", "pong", "herd")
     best: dict[tuple[str, str], float] = {}
     for load in loads:

@@ -24,7 +24,7 @@ Parse = Callable[[Iterable[bytes]], Iterator[Any]]
 
 
 class Body(httpx.SyncByteStream):
-    """A response's body that comes in given chunks."""
+    """A response body in given chunks."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
@@ -119,7 +119,7 @@ PARSERS = (Ours, HttpxSSE, LaunchDarkly, SSEClient, OpenAI, Anthropic)
 
 
 def read(events: Iterable[Any]) -> Read:
-    """What a peer says whose events have `event`, `data`, `id` and `retry`."""
+    """Convert events of a peer that have `event`, `data`, `id` and `retry`."""
     dispatched: list[Dispatched] = []
     retry: float | None = None
     for event in events:
@@ -133,7 +133,7 @@ def cut(stream: bytes, size: int) -> list[bytes]:
 
 
 def loads() -> dict[str, tuple[int, list[bytes]]]:
-    """Chunks of a stream by what it shows, with the number of events in it."""
+    """Streams by name: their chunks and the number of events."""
     message = b'id: 4711\nevent: message\ndata: {"sender": "ada", "text": "how are you?"}\n\n'
     bare = b'data: {"sender": "ada", "text": "how are you?"}\n\n'
     large = b"data: " + b"x" * 65_536 + b"\n\n"
@@ -151,7 +151,7 @@ def loads() -> dict[str, tuple[int, list[bytes]]]:
 
 
 def seconds(parsers: Sequence[type[Any]], events: int, chunks: list[bytes]) -> list[float]:
-    """CPU seconds of each one's best round; they take turns."""
+    """Return the CPU seconds of each parser's best round; they take turns."""
     best = [float("inf")] * len(parsers)
     for _ in range(ROUNDS):
         for place, parser in enumerate(parsers):
@@ -166,7 +166,7 @@ def seconds(parsers: Sequence[type[Any]], events: int, chunks: list[bytes]) -> l
 
 
 def passes(parser: type[Any]) -> int:
-    """How many cases of the standard it reads rightly, each as one chunk."""
+    """Return the number of cases of the standard that a parser reads correctly, each in one chunk."""
     passed = 0
     for case in CASES:
         try:
@@ -177,7 +177,7 @@ def passes(parser: type[Any]) -> int:
 
 
 def main() -> Report:
-    """The table of speeds as ratios, with the conformance of each parser."""
+    """Return the table of speeds as ratios, and the conformance of each parser."""
     slowest: dict[str, float] = {}
     installed, skipped = [], []
     for parser in PARSERS:

@@ -1,6 +1,6 @@
 """The model world beside the same loads as compiled loops over one heap, and beside bare SimPy.
 
-`bench/peers/numba_chat.py` is about what a processor can do with so many events; compiling isn't counted.
+`bench/peers/numba_chat.py` is about the processor's limit for these loads; compilation isn't counted.
 """
 
 import gc
@@ -15,11 +15,11 @@ from bench.report import Figure, Report, table
 
 REPEATS = 3
 FEW = 50
-"""People with whom the loops are compiled."""
+"""The number of people in the run that compiles the loops."""
 
 
 def compiled() -> dict[str, Callable[[int], int]]:
-    """Return, by the names of the loads, what lives through one and returns how much has happened."""
+    """Return by load the functions that run it and return the number of events."""
     from random import Random
 
     from bench.peers import numba_chat
@@ -47,7 +47,7 @@ def cost_of_loop(loop: Callable[[int], int], load: Load) -> Cost:
 
 
 def main() -> Report | str:
-    """The table, and how many times as long as the compiled heap the model world takes."""
+    """Return the table, and the model world's time over the compiled heap's."""
     if not find_spec("numba"):
         return "numba isn't installed, so there is no limit to compare with."
     rows: list[Sequence[str]] = []

@@ -24,13 +24,13 @@ CLIENTS, SERVERS = "bench.peers.live_clients", "bench.peers.live_servers"
 
 
 class Work(NamedTuple):
-    """What is measured: so many messages with one server, by clients of which the first is the bare one."""
+    """A measurement: `number` messages with one server, by several clients; the first is the bare one."""
 
     title: str
     kind: str
     number: int
     runs: Sequence[tuple[str, str]]
-    """The clients, each with its server."""
+    """The clients with idle connections, and their servers."""
 
 
 def against(server: str, *clients: str) -> list[tuple[str, str]]:
@@ -69,7 +69,7 @@ class Server:
         return self._process.stdout.readline().strip()
 
     def used(self) -> tuple[float, int]:
-        """Return the CPU seconds that it has taken, and its resident bytes."""
+        """Return the CPU seconds of the process so far, and its resident bytes."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -100,7 +100,7 @@ Figures = dict[str, float]
 
 
 def measured(work: Work) -> dict[str, list[Figures]]:
-    """Return each client's figures of each round, in seconds a message."""
+    """Return each client's figures of each round, in seconds per message."""
     rounds: dict[str, list[Figures]] = {}
     for _ in range(ROUNDS):
         for name, server in filter(installed, work.runs):
@@ -117,12 +117,12 @@ def measured(work: Work) -> dict[str, list[Figures]]:
 
 
 def of_the_first(first: list[Figures], own: list[Figures], what: str) -> float:
-    """Return the median of the rounds' ratios, in which what else the machine did weighs least."""
+    """Return the median of the rounds' ratios, which other load on the machine affects least."""
     return median(mine[what] / theirs[what] for mine, theirs in zip(own, first, strict=True))
 
 
 def aims(work: Work, rounds: dict[str, list[Figures]]) -> Iterator[Figure]:
-    """Yield what our client on the application's own loop reaches of the first one's rate, and of
+    """Yield the rate of our client on the application's own loop, over the first client's and over
     python-socketio's."""
     bare = next(iter(rounds))
     ours = next(name for name in rounds if name.startswith("chatlab"))
@@ -134,7 +134,7 @@ def aims(work: Work, rounds: dict[str, list[Figures]]) -> Iterator[Figure]:
 
 
 def table(work: Work, rounds: dict[str, list[Figures]]) -> list[str]:
-    """Return the figures of all clients, beside the bare library's."""
+    """Return the figures of all clients, with ratios to the bare library's."""
     first = next(iter(rounds.values()))
     trips = "p50" in first[0]
     lines = [
@@ -159,7 +159,7 @@ def table(work: Work, rounds: dict[str, list[Figures]]) -> list[str]:
 
 
 def idle() -> list[str]:
-    """Return what connections cost on which nothing happens but heartbeats."""
+    """Return the cost of connections on which only heartbeats are sent."""
     lines = [
         f"**{IDLE:,} idle connections**",
         "",
@@ -197,7 +197,7 @@ def installed(run: tuple[str, str]) -> bool:
 
 
 def main() -> Report:
-    """The tables of rates, round trips and CPU time, and of idle connections."""
+    """Return the tables of rates, round trips and CPU time, and of idle connections."""
     lines = [
         "### Live transports",
         "",

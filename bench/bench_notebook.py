@@ -1,4 +1,4 @@
-"""How long one waits in a notebook: for imports, for the first panel, and for an explorer's plot.
+"""Waiting times in a notebook: for imports, the first panel, and an explorer's plot.
 
 The way from a slider to the page is in `bench_panel.py`; here is what the kernel has to do with it.
 """
@@ -46,7 +46,7 @@ CELLS = {
     "the panel": ("from chatlab import ChatPanel\nChatPanel()", ".chatlab-panel .cl-scroll"),
     "a slider of ipywidgets": ("import ipywidgets\nipywidgets.FloatSlider()", ".widget-slider"),
 }
-"""A cell, and what is on the page when it can be used."""
+"""A cell, and the selector of the element that it shows."""
 
 EXPLORERS = {
     "backoff": explore_backoff,
@@ -58,14 +58,14 @@ EXPLORERS = {
 
 
 class Wait(NamedTuple):
-    """Seconds by the clock, and of a processor."""
+    """Seconds by the clock, and of CPU."""
 
     clock: float
     cpu: float
 
 
 def main() -> Report:
-    """The tables of imports, first panels and plots."""
+    """Return the tables of imports, first panels and plots."""
     imports, figures = _imports()
     panels, more = _panels()
     plots, slowest = _plots()
@@ -115,7 +115,7 @@ def _started(code: str) -> Wait:
 
 
 def _used() -> float:
-    """Return the CPU seconds of all the processes that were started here and have ended."""
+    """Return the CPU seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -145,7 +145,7 @@ def _panels() -> tuple[str, list[Figure]]:
 
 
 def _first(page: Page, lab: Lab, code: str, visible: str) -> float:
-    """Return the seconds from running a new notebook's only cell until the page shows a place."""
+    """Return the seconds from running a new notebook's only cell until the page shows an element."""
     open_notebook(page, lab, write_notebook(lab, "bench.ipynb", code))
     milliseconds: float = page.evaluate(
         """async visible => {

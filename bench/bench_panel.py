@@ -1,4 +1,4 @@
-"""What one more message costs in the panel, beside other ways to show a growing log, and how soon an
+"""The cost of one more message in the panel, beside other ways to show a growing log, and how soon an
 explorer's plot follows its slider, in a real JupyterLab.
 """
 
@@ -35,10 +35,10 @@ SLIDERS = {
     "polling": ("explore_polling()", "Short poll every (s)"),
     "transports": ("explore_transports()", "One way (s)"),
 }
-"""What makes an explorer, and which of its sliders is moved."""
+"""Explorers: the code that makes each, and the slider that is moved."""
 MOVES, WARM = 25, 5
 DRAG = 2.0
-"""Seconds for which a slider is dragged."""
+"""The seconds for which a slider is dragged."""
 
 SETUP = f"""
 import threading, time
@@ -83,7 +83,7 @@ class Panel:
 
 
 class Way(NamedTuple):
-    """A way to show a log: the class in the notebook, and where the page has its latest line."""
+    """A way to show a log: the class in the notebook, and the selector of its latest line."""
 
     title: str
     made: str
@@ -98,7 +98,7 @@ WAYS = (
 
 
 class Traffic:
-    """The bytes of the comm messages that have come to the page."""
+    """Return the bytes of the comm messages to the page so far."""
 
     def __init__(self, page: Page) -> None:
         self.bytes = 0
@@ -114,7 +114,7 @@ class Traffic:
 
 
 def main() -> Report:
-    """Measure, and return the page."""
+    """Measure everything, and return the page."""
     with TemporaryDirectory() as folder, serve_lab(Path(folder)) as lab, browser_page() as page:
         traffic = Traffic(page)
         cells = {way.title: _cells(page, lab, traffic, way) for way in WAYS}
@@ -163,7 +163,7 @@ def main() -> Report:
 
 @contextmanager
 def browser_page() -> Iterator[Page]:
-    """A page of a browser without a window."""
+    """Yield a page of a headless browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
@@ -214,7 +214,7 @@ def _add(page: Page, way: Way, text: str) -> float:
 
 
 def _burst(page: Page) -> dict[str, Any]:
-    """Let a burst come, and return how many messages the page saw, when the last, and its longest pause."""
+    """Send a burst; return the number of shown messages, the time of the last, and the longest pause."""
     page.wait_for_timeout(5_000)  # what was said before has settled
     outcome: dict[str, Any] = page.evaluate(
         """async count => {
@@ -259,7 +259,7 @@ const painted = () => new Promise(resolve => requestAnimationFrame(() => setTime
 
 
 def _frames(page: Page, lab: Lab, name: str) -> list[str]:
-    """Move an explorer's slider, and return what one frame takes, and how many come while it is dragged."""
+    """Move an explorer's slider; return the times of single frames, and the frame rate of a drag."""
     made, label = SLIDERS[name]
     cells = ("from chatlab.widgets.explorers import *", made)
     run_all(page, lab, write_notebook(lab, "bench.ipynb", *cells))
@@ -307,7 +307,7 @@ def _frames(page: Page, lab: Lab, name: str) -> list[str]:
 
 
 def _worked(page: Page) -> float:
-    """Return the seconds that the kernel's process has worked."""
+    """Return the CPU seconds of the kernel's process."""
     answer: str = page.evaluate(
         """async () => (await jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({
           code: "", user_expressions: { worked: "__import__('time').process_time()" } }).done

@@ -1,4 +1,4 @@
-"""What others published, beside what the simulator shows: not a measurement of speed, but of truth."""
+"""Published figures beside simulated ones: a measurement of correctness, not of speed."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""What crowds of growing size cost, and a quiet day of ten thousand people.
+"""The cost of crowds of growing size, and of a quiet day of ten thousand people.
 
 python -m bench.bench_scale [largest crowd]
 """
@@ -31,7 +31,7 @@ NETWORKS: dict[str, float | LogNormal] = {"40 ms, always": 0.04, "log-normal, me
 
 
 def main(largest: int = LARGEST) -> Report:
-    """The tables, with what the largest crowd costs."""
+    """Return the tables, and the cost of the largest crowd."""
     crowds = list(_crowds(largest))
     days = {name: _apart(_quiet_day, latency) for name, latency in NETWORKS.items()}
     page = (
@@ -59,7 +59,7 @@ def main(largest: int = LARGEST) -> Report:
 
 
 class Day(NamedTuple):
-    """What a day took: CPU seconds; and what happened in it."""
+    """A quiet day: its CPU seconds, and its counts."""
 
     seconds: float
     beats: int
@@ -89,7 +89,7 @@ def _crowds(largest: int) -> Iterable[Growth]:
 
 
 def _apart(measure: Callable[[A], B], argument: A) -> B:
-    """Measure in a process of its own."""
+    """Run a measurement in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
         return apart.submit(measure, argument).result()
 
@@ -105,7 +105,7 @@ def _grown(crowd: Growth) -> Sequence[str]:
 
 
 def _alone(people: int) -> Growth:
-    """What a herd takes in a process that has done nothing else yet but a tiny one."""
+    """Return the cost of a herd in a process that has run only a tiny one before."""
     run(herd(10), sample=0)
     before, start = _peak(), process_time()
     run(herd(people), sample=0)
@@ -127,7 +127,7 @@ def _quiet_day(latency: float | LogNormal) -> Day:
 
 
 def _peak() -> int:
-    """The most bytes that this process ever had in memory."""
+    """Return the peak of resident bytes of this process."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

@@ -17,7 +17,7 @@ from tests.requirements import find
 ROUNDS = 3
 SUBSCRIBERS, POLLS = 1_000, 200
 SERVERS = {"websockets": "broadcast", "chatlab": "chatlab"}
-"""What runs as a Python process of its own, and its name in `peers/live_servers.py`."""
+"""Servers that run as a Python process of their own, and their names in `peers/live_servers.py`."""
 
 
 class Served(Protocol):
@@ -26,11 +26,11 @@ class Served(Protocol):
     url: str
 
     def used(self) -> tuple[float, int]:
-        """Return the CPU seconds that it has taken, and its resident bytes."""
+        """Return the CPU seconds of the processes so far, and their resident bytes."""
 
 
 class NginxServed:
-    """nginx, by its master and its one worker."""
+    """nginx: its master and its only worker."""
 
     def __init__(self, nginx: Nginx) -> None:
         self.url = nginx.url
@@ -54,7 +54,7 @@ def served(kind: str) -> Iterator[Served]:
 
 
 class Round(NamedTuple):
-    """A part of the work: what the readers tell, the server's CPU seconds, and its resident bytes."""
+    """A part of the work: the readers' report, the server's CPU seconds, and its resident bytes."""
 
     told: dict[str, float]
     cpu: float
@@ -62,7 +62,7 @@ class Round(NamedTuple):
 
 
 def measured(work: str, kind: str, count: int) -> list[Round]:
-    """Let readers work with a fresh server, and return each part of it."""
+    """Run the readers with a new server, and return each part of the work."""
     rounds = []
     command = [sys.executable, "-m", "bench.peers.server_readers", work, kind]
     with served(kind) as server:
@@ -168,7 +168,7 @@ def held(kinds: list[str]) -> tuple[list[str], list[Figure]]:
 
 
 def main() -> Report:
-    """The tables of fan-out and of held polls."""
+    """Return the tables of fan-out and of held polls."""
     others = ["nchan"] if find("nginx") else []
     delivered, to_websockets = fan_out(["websockets", "chatlab", *others])
     answered, to_polls = held(["chatlab", *others])

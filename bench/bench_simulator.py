@@ -33,7 +33,7 @@ from chatlab.sim.people import PeopleConfig
 
 LARGEST = 100_000
 FEW, MANY = 200, 800
-"""Crowds whose difference tells what one more person costs."""
+"""Sizes of crowds; their difference gives the cost of one more person."""
 
 QUIET = HeartbeatConfig(enabled=False)
 MEDIAN, P99 = 0.04, 0.2
@@ -41,15 +41,15 @@ LATENCY = LogNormal(median=MEDIAN, p99=P99)
 
 
 class Peer(NamedTuple):
-    """A model in bare SimPy: its environment, and what tells how much of it has happened."""
+    """A model in bare SimPy: its environment, and its counter of events."""
 
     env: simpy.Environment
     happened: Callable[[], int]
 
 
 class Load(NamedTuple):
-    """What both live through. `count` tells how much of `what` a run of ours has seen; at `settled` everybody
-    is there."""
+    """A load for both. `count` returns the number of `what` in a run of ours; at `settled` everybody is
+    connected."""
 
     name: str
     what: str
@@ -61,7 +61,7 @@ class Load(NamedTuple):
 
 
 def herd(people: int) -> Scenario:
-    """Everybody comes within 20 s, is cut off at 30 s, and comes back through a narrow door."""
+    """Return a load: all connect within 20 s, lose the server at 30 s, and reconnect at a low accept rate."""
     return Scenario(
         duration=130.0,
         people=PeopleConfig(count=people, rooms=max(1, people // 10), arrive_over=20.0),
@@ -87,7 +87,7 @@ def herd_peer(people: int) -> Peer:
 
 
 def heartbeats(people: int) -> Scenario:
-    """Everybody comes within 30 s, and pings every 30 s, ten times."""
+    """Return a load: all connect within 30 s, and ping every 30 s, ten times."""
     return Scenario(
         duration=330.0,
         people=PeopleConfig(count=people, rooms=max(1, people // 10), arrive_over=30.0),
@@ -102,7 +102,7 @@ def heartbeats_peer(people: int) -> Peer:
 
 
 def rooms(people: int) -> Scenario:
-    """For a minute everybody in rooms of 50 writes once in ten seconds."""
+    """Return a load: for a minute, everybody in rooms of 50 sends every ten seconds."""
     return Scenario(
         duration=60.0,
         people=PeopleConfig(count=people, rooms=max(1, people // 50), arrive_over=5.0, send_rate=0.1),
@@ -137,7 +137,7 @@ LOADS = (
 
 
 class Cost(NamedTuple):
-    """CPU seconds, and how much has happened in them."""
+    """CPU seconds, and the number of events in them."""
 
     seconds: float
     happened: int
@@ -160,7 +160,7 @@ def cost_of_peer(load: Load) -> Cost:
 
 
 class Footprint(NamedTuple):
-    """Bytes when everybody is there, and entries of the queue until the end."""
+    """Bytes once everybody is connected, and entries of the queue until the end."""
 
     bytes: int
     entries: int
@@ -201,18 +201,18 @@ def _footprint(env: simpy.Environment, settled: float, duration: float) -> Footp
 
 
 def each(footprint: Callable[[Load, int], Footprint], load: Load) -> Footprint:
-    """What one more person costs: bytes, and entries."""
+    """Return the cost of one more person: bytes, and entries."""
     few, many = footprint(load, FEW), footprint(load, MANY)
     return Footprint(*((more - less) // (MANY - FEW) for more, less in zip(many, few, strict=True)))
 
 
 def a_machine_each() -> AbstractContextManager[object]:
-    """Let nobody be an extra."""
+    """Give everybody a machine."""
     return patch("chatlab.sim.model.are_enough", lambda *_: False)
 
 
 def main(repeats: int = 3) -> Report:
-    """The table, with the ratios to bare SimPy."""
+    """Return the table, with the ratios to bare SimPy."""
     rows, figures = [], []
     for load in LOADS:
         ours, theirs, machines = [], [], []

@@ -34,14 +34,14 @@ SPIN = 3_000_000
 
 
 class Took(NamedTuple):
-    """Seconds by the clock, and of all processors together."""
+    """Seconds by the clock, and CPU seconds of all processes."""
 
     clock: float
     cpu: float
 
 
 def swept(executor: Executor | None) -> Took:
-    """Return what the sweep takes, on processes that are there."""
+    """Return the cost of the sweep, on processes that have started."""
     began, before = perf_counter(), used()
     found = sweep(load_scenario("thundering_herd"), OVER, seeds=SEEDS, executor=executor, progress=False)
     if len(found) != RUNS or found["error"].notna().any():
@@ -50,13 +50,13 @@ def swept(executor: Executor | None) -> Took:
 
 
 def used() -> float:
-    """Return the CPU seconds that this process and those which it has started have taken so far."""
+    """Return the CPU seconds of this process and its children so far."""
     own = psutil.Process()
     return sum(sum(process.cpu_times()[:2]) for process in (own, *own.children(recursive=True)))
 
 
 def spin(_number: int) -> int:
-    """Do nothing but arithmetic. Dask would do the same task only once: the number makes it another one."""
+    """Compute. Dask runs equal tasks only once, so `number` makes them different."""
     total = 0
     for number in range(SPIN):
         total += number * number
@@ -64,7 +64,7 @@ def spin(_number: int) -> int:
 
 
 def gain(pool: Executor) -> float:
-    """Return how much quicker two processes that do nothing but arithmetic are than one after the other."""
+    """Return the speed-up of bare arithmetic on two processes."""
     began = perf_counter()
     for number in range(WORKERS):
         pool.submit(spin, number).result()
@@ -75,12 +75,12 @@ def gain(pool: Executor) -> float:
 
 
 def echo(_number: int, _scenario: str, figures: dict[str, Value]) -> dict[str, Value]:
-    """What a task is without its run."""
+    """A task without its run."""
     return figures
 
 
 def each(executor: Executor, figures: dict[str, Value]) -> float:
-    """Return the seconds that an executor takes for a task which is as large as a run's and does nothing."""
+    """Return the seconds that an executor takes for an empty task of a run's size."""
     scenario = load_scenario("thundering_herd").to_toml()
     began = perf_counter()
     futures = [executor.submit(echo, number, scenario, figures) for number in range(NOTHINGS)]
@@ -110,7 +110,7 @@ WAYS: dict[str, Callable[[], AbstractContextManager[Executor]]] = {
 
 
 def warmed(executor: Executor) -> None:
-    """Return when the processes have each run something."""
+    """Wait until each process has run a task."""
     scenario = load_scenario("thundering_herd")
     tiny = scenario.replace(people=scenario.people.replace(count=2)).to_toml()
     for future in [executor.submit(run_cell, tiny, "model", None) for _ in range(WORKERS)]:
@@ -118,13 +118,13 @@ def warmed(executor: Executor) -> None:
 
 
 def start(name: str) -> float:
-    """Return the seconds until a program's first processes have each run something."""
+    """Return the seconds until each of a program's first processes has run a task."""
     program = [sys.executable, "-m", __spec__.name, name]
     return float(subprocess.run(program, check=True, stdout=subprocess.PIPE).stdout)
 
 
 class Cost(NamedTuple):
-    """Seconds of a start, of the sweep after it, by the clock and of all processors, and of an empty task."""
+    """Seconds of the start, of the sweep (by the clock, and CPU), and of an empty task."""
 
     start: float
     sweep: float
@@ -133,7 +133,7 @@ class Cost(NamedTuple):
 
 
 def main() -> Report:
-    """The table, with the speed-up and what Dask costs over a pool."""
+    """Return the table, with the speed-up and the cost of Dask over a pool."""
     costs: dict[str, list[Cost]] = {name: [] for name in WAYS if name != "Dask" or find_spec("distributed")}
     figures = run(load_scenario("thundering_herd"), sample=0).metrics
     serial: list[Took] = []

@@ -1,4 +1,4 @@
-"""What a message costs, byte for byte, in the model and on the wire; and how fast the wire world is."""
+"""The cost of a message in bytes, in the model and on the wire, and the speed of the wire world."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Cost(NamedTuple):
 
 
 def main() -> str:
-    """Measure both, and return their tables."""
+    """Measure cost and speed, and return the tables."""
     return f"{_costs()}\n\n{_speed()}"
 
 
@@ -74,7 +74,7 @@ def _costs() -> str:
 
 
 def reading(transport: AnyTransport, rate: float, world: str) -> Cost:
-    """Return what it costs a second person that the first one writes `rate` messages a second (Poisson)."""
+    """Return the cost for one reader if another person sends `rate` messages a second (Poisson)."""
     alone, both = (_run(transport, rate, world, people) for people in (1, 2))
     return Cost((both.bytes - alone.bytes) / MESSAGES, (both.requests - alone.requests) / MESSAGES)
 

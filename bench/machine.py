@@ -1,4 +1,4 @@
-"""What machine a benchmark runs on, and with which versions; nothing tells whose it is, or where."""
+"""The machine and the versions of a benchmark, without anything that identifies its owner or place."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ PEERS = Path(__file__).with_name("requirements.txt")
 
 
 def machine() -> str:
-    """Return the processor, the system, and the versions of Python, of what chatlab needs, and of peers."""
+    """Return the processor, the system, and the versions of Python, chatlab's dependencies and peers."""
     own = {_bare(line) for line in metadata.requires("chatlab") or () if "extra ==" not in line}
     peers = PEERS.read_text(encoding="utf-8").splitlines()
     names = sorted(own | {_bare(line) for line in peers if line and not line.startswith("#")}, key=str.lower)

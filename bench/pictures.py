@@ -1,4 +1,4 @@
-"""The pictures of docs/performance.md: how much of each aim is reached, and how cost grows with the crowd."""
+"""The pictures of docs/performance.md: the reached share of each aim, and the cost of growing crowds."""
 
 from collections.abc import Sequence
 from math import log
@@ -26,7 +26,7 @@ REACHED, MISSED = look(2), look(1)
 
 
 def draw(records: Records) -> None:
-    """Draw both pictures into docs/pictures, as far as there are figures for them."""
+    """Draw both pictures into docs/pictures, if there are figures for them."""
     shares = [figure for record in records.values() for figure in record.figures if figure.share]
     if shares:
         _save(aims(sorted(shares, key=lambda figure: figure.item)), "aims.png")
@@ -40,7 +40,7 @@ def _save(ax: Axes, name: str) -> None:
 
 
 def aims(figures: Sequence[Figure]) -> Axes:
-    """Draw a bar for each figure: the longer the better, and what passes the line has reached its aim."""
+    """Draw a bar for each figure: a longer bar is better, and one that reaches the line has met its aim."""
     names = [f"{figure.item}. {figure.what}" for figure in figures]
     left = max(text_width(name, SMALL) for name in names) * 25.4 / 72 + 4.0
     (ax,) = new_row(1, width=left + BARS, height=24.0 + LINE * len(names), left=left)
@@ -69,7 +69,7 @@ def aims(figures: Sequence[Figure]) -> Axes:
 
 
 def growth(crowds: Sequence[Growth]) -> list[Axes]:
-    """Draw what one person costs, in CPU time and in memory, by the size of the crowd."""
+    """Draw the cost of one person, in CPU time and in memory, by the size of the crowd."""
     people = [crowd.people for crowd in crowds]
     times = [crowd.seconds / crowd.people * 1e6 for crowd in crowds]
     sizes = [crowd.bytes / crowd.people / 1e3 for crowd in crowds]

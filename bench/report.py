@@ -1,4 +1,4 @@
-"""What a benchmark returns, and how docs/performance.md holds it.
+"""The result of a benchmark, and its place in docs/performance.md.
 
 A page has a line `<!-- bench NAME -->` before and after what the benchmark of that name writes. The figures
 for which there are aims go to docs/performance.json as well, whence the summary and the pictures are made: so
@@ -28,13 +28,13 @@ ITEMS = {
     7: "The embedded server",
     8: "In the notebook",
 }
-"""What there are aims for, in the order of the summary."""
+"""The items of the summary, in its order."""
 
 _NUMBER = 3  # the level of a heading in a page's section
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """A measured figure of an item, in words with its unit, and what it should be at most, or at least."""
+    """A measured figure of an item, with its name and unit, and its aim: an upper or a lower bound."""
 
     item: int
     what: str
@@ -44,13 +44,13 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share(self) -> float | None:
-        """How much of the aim is reached: 1 is all of it. None: there is no aim."""
+        """Return the reached share of the aim: 1 meets it; None if there is no aim."""
         if self.at_most is not None:
             return self.at_most / self.reached
         return None if self.at_least is None else self.reached / self.at_least
 
     def row(self) -> Sequence[str]:
-        """Return what, the aim, what was reached, and whether that will do."""
+        """Return the name, the aim, the figure, and whether it meets the aim."""
         aim = (
             "–"
             if self.share is None
@@ -63,7 +63,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Growth(msgspec.Struct, frozen=True):
-    """What a crowd cost: CPU seconds, and bytes at the peak."""
+    """The cost of a crowd: CPU seconds, and bytes at the peak."""
 
     people: int
     seconds: float
@@ -71,7 +71,7 @@ class Growth(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a benchmark returns: Markdown, its headline figures, and what crowds of growing size cost."""
+    """The result of a benchmark: Markdown, its figures with aims, and the cost of crowds of growing size."""
 
     page: str
     figures: Sequence[Figure] = ()
@@ -79,7 +79,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is kept of a benchmark's last run, and the machine that it ran on."""
+    """The stored figures of a benchmark's last run, and its machine."""
 
     machine: str
     figures: tuple[Figure, ...]
@@ -90,7 +90,7 @@ Records = dict[str, Record]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
-    """Return a Markdown table whose first so many columns are words, and the others figures."""
+    """Return a Markdown table. The first `words` columns are text, the others figures."""
     marks = ["---" if column < words else "--:" for column in range(len(head))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, marks, *rows))
 
@@ -99,7 +99,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1)
 
 
 def write(name: str, report: Report, page: str = PAGE) -> None:
-    """Put a benchmark's section in its page, and its figures into the summary."""
+    """Write a benchmark's section into its page, and its figures into the summary."""
     _replace(DOCS / page, name, _lowered(report.page))
     if page != PAGE:
         return
@@ -112,7 +112,7 @@ def write(name: str, report: Report, page: str = PAGE) -> None:
 
 
 def load() -> Records:
-    """Return what is kept of all benchmarks."""
+    """Return the stored figures of all benchmarks."""
     file = DOCS / RECORDS
     return msgspec.json.decode(file.read_bytes(), type=Records) if file.exists() else {}
 
@@ -131,7 +131,7 @@ def _replace(page: Path, name: str, text: str) -> None:
 
 
 def _lowered(text: str) -> str:
-    """Return a section whose highest heading has the level of one in a page's part."""
+    """Return a section with its headings lowered to the level of a page's section."""
     levels = [len(heading) for heading in re.findall(r"^#+(?= )", text, re.MULTILINE)]
     more = "#" * (_NUMBER - min(levels, default=_NUMBER))
     return re.sub(r"^#+(?= )", lambda heading: heading[0] + more, text, flags=re.MULTILINE)

@@ -1,11 +1,11 @@
-"""Which tests bear which row of bad input, hostile servers and broken networks: `docs/hostile.md`.
+"""The tests of each row of bad input, hostile servers and broken networks: `docs/hostile.md`.
 
-    python -m tests.hostile            # say what is missing
+    python -m tests.hostile            # report rows without a test
     python -m tests.hostile --write    # write the table
 
-A test bears a row when the row's id stands in its name, in the ids or values of its parameters, in its
-docstring or in a comment within it: `test_A37_…`, `A72: …`, `HOSTILE A66`; `A01_to_A06` is all of them. Where
-a module's docstring names a row the whole file is shown, which is too vague to count.
+A test covers a row if the row's id stands in its name, in the ids or values of its parameters, in its
+docstring or in a comment within it: `test_A37_…`, `A72: …`, `HOSTILE A66`; `A01_to_A06` is all of them. If
+a module's docstring names a row, the whole file is listed, which is too vague to count.
 """
 
 from __future__ import annotations
@@ -30,122 +30,140 @@ class Row(NamedTuple):
 
 
 class Bearer(NamedTuple):
-    """A test, by its file below `tests/` and its name; the whole file where it has none."""
+    """A test: its file below `tests/` and its name; the whole file if the name is empty."""
 
     file: str
     name: str
 
 
 ROWS: dict[str, Row] = {
-    "A01": Row("WebSocket", "a binary frame that is none: told of, and the connection lives"),
-    "A02": Row("WebSocket", "text that is no JSON: told of by its first characters"),
-    "A03": Row("WebSocket, SSE", "JSON of another shape, or ids of another type: never coerced"),
+    "A01": Row("WebSocket", "an undecodable binary frame is reported; the connection stays open"),
+    "A02": Row("WebSocket", "text that isn't JSON is reported with its first characters"),
+    "A03": Row("WebSocket, SSE", "JSON of another shape, or ids of another type, are never coerced"),
     "A04": Row("everywhere", "NaN, infinities and numbers beyond a float are refused"),
-    "A05": Row("everywhere", "repeated keys, endless digits, 100,000 brackets: a bounded error"),
-    "A06": Row("everywhere", "half a surrogate pair never gets further"),
-    "A07": Row("WebSocket", "a text frame that is no UTF-8 ends with 1007"),
-    "A08": Row("WebSocket", "frames and fragments without end end with 1009, in bounded memory"),
-    "A09": Row("WebSocket", "breaches of the framing end with 1002"),
-    "A10": Row("WebSocket", "an extension or sub-protocol nobody offered is final"),
-    "A11": Row("WebSocket", "RST or FIN within a frame: nothing partial, and it resumes from the cursor"),
-    "A12": Row("WebSocket", "1000 from the server is the end, and no error"),
+    "A05": Row("everywhere", "repeated keys, endless digits, 100,000 brackets give a bounded error"),
+    "A06": Row("everywhere", "half a surrogate pair is never passed on"),
+    "A07": Row("WebSocket", "a text frame that isn't UTF-8 ends the connection with 1007"),
+    "A08": Row("WebSocket", "endless frames and fragments end the connection with 1009, in bounded memory"),
+    "A09": Row("WebSocket", "framing errors end the connection with 1002"),
+    "A10": Row("WebSocket", "an extension or sub-protocol that was not offered is final"),
+    "A11": Row(
+        "WebSocket",
+        "RST or FIN within a frame: nothing partial is delivered, and reading resumes at the cursor",
+    ),
+    "A12": Row("WebSocket", "1000 from the server ends the transport, without an error"),
     "A13": Row("WebSocket", "1001, 1006, 1011, 1012 and 1014 are retried"),
     "A14": Row("WebSocket", "1013, a busy server, is retried"),
-    "A15": Row("WebSocket", "codes after which the same would happen again are final"),
+    "A15": Row("WebSocket", "codes are final if the next connection would end with them, too"),
     "A16": Row("WebSocket", "1008 is final"),
     "A17": Row(
-        "WebSocket", "codes from 4000 on, by a table that people can change; 4401 asks for new headers"
+        "WebSocket", "codes from 4000 on follow a table that users can change; 4401 asks for new headers"
     ),
     "A18": Row("WebSocket", "malformed close frames; reasons are shown as short printable text"),
     "A19": Row("all transports", "a refused handshake is final, with its status; 401 asks for new headers"),
     "A20": Row("all transports", "an overloaded server is retried; Retry-After is a floor, up to a cap"),
     "A21": Row("all transports", "redirects: at most 5, never out of TLS, no credentials to others"),
-    "A22": Row("all transports", "garbage for an answer is final; silence meets a timeout and is retried"),
+    "A22": Row("all transports", "an invalid response is final; no response leads to a time-out and a retry"),
     "A23": Row("all transports", "a certificate that can't be trusted is final, and nothing is sent"),
-    "A24": Row("all transports", "no such name, nobody there: retried, and counted right"),
-    "A25": Row("all transports", "a server that lets in and throws out is backed off from"),
-    "A26": Row("all transports", "a crowd that loses its server comes back spread out"),
+    "A24": Row(
+        "all transports",
+        "an unknown name or a refused connection is retried, and attempts are counted correctly",
+    ),
+    "A25": Row("all transports", "a server that accepts and closes at once leads to backoff"),
+    "A26": Row("all transports", "a crowd that loses its server reconnects spread out"),
     "A27": Row("WebSocket", "a half-open connection is found within interval + timeout"),
     "A28": Row("WebSocket", "any frame is a sign of life"),
-    "A29": Row("WebSocket", "servers that take no pings: Ping frames, none, or a named cause"),
+    "A29": Row(
+        "WebSocket", "servers without JSON pings: Ping frames, no heartbeat, or a reason that names the cause"
+    ),
     "A30": Row("WebSocket", "late, early and repeated pongs; pings by the server"),
     "A31": Row("all transports", "no timer, task or socket outlives its connection"),
-    "A32": Row("all transports", "a clock that jumps, a computer that sleeps: one reconnect"),
+    "A32": Row("all transports", "a clock that jumps or a computer that sleeps leads to one reconnect"),
     "A33": Row("SSE", "the grammar of event streams, however the bytes are cut"),
-    "A34": Row("SSE", "204 is the end"),
+    "A34": Row("SSE", "204 ends the transport"),
     "A35": Row("SSE", "another content type is final, and its body is not read"),
     "A36": Row("SSE", "UTF-8, whatever the content type says"),
-    "A37": Row("SSE", "events in the body of an error are no events"),
+    "A37": Row("SSE", "events in the body of an error response are ignored"),
     "A38": Row("SSE, polling", "a refusal is final"),
-    "A39": Row("SSE, polling", "redirects keep the cursor, and lose the credentials elsewhere"),
-    "A40": Row("SSE, polling", "half an event, half an answer: nothing, and the cursor stays"),
-    "A41": Row("SSE, polling", "lines, events, headers and answers without end, in bounded memory"),
-    "A42": Row("SSE, polling", "gzip: prompt, broken, or a bomb"),
-    "A43": Row("SSE", "a drip of comments is life"),
-    "A44": Row("SSE", "silence is a lost connection"),
-    "A45": Row("SSE", "any `retry:` is clamped; never a hot loop"),
+    "A39": Row("SSE, polling", "redirects keep the cursor, and drop credentials for another origin"),
+    "A40": Row("SSE, polling", "half an event or half a response is ignored, and the cursor stays"),
+    "A41": Row("SSE, polling", "endless lines, events, headers and bodies take bounded memory"),
+    "A42": Row("SSE, polling", "gzip: delivered promptly, broken, or a bomb"),
+    "A43": Row("SSE", "comments keep a stream alive"),
+    "A44": Row("SSE", "a silent stream is a lost connection"),
+    "A45": Row("SSE", "any `retry:` is clamped, so there is no busy loop"),
     "A46": Row("SSE", "odd, huge and smuggling ids"),
     "A47": Row("SSE", "events named like our own never change the status"),
     "A48": Row("POST", "a stale CSRF token is renewed once, for the same message"),
     "A49": Row("POST", "a redirect never makes a GET of a POST"),
-    "A50": Row("POST", "an answer that was lost: sent again with the same id, shown once"),
+    "A50": Row("POST", "a message whose answer was lost is sent again with the same id, and shown once"),
     "A51": Row("POST", "a refused message fails alone"),
-    "A52": Row("POST", "Retry-After holds up the queue, in order"),
-    "A53": Row("POST", "one's own message that comes back before the answer is one bubble"),
+    "A52": Row("POST", "Retry-After delays the queue, in order"),
+    "A53": Row("POST", "one's own message that comes back before the response is shown once"),
     "A54": Row("polling", "a slow answer delays the next poll, and never overlaps it"),
-    "A55": Row("polling", "answers and elements that make no sense spoil no good ones"),
-    "A56": Row("polling", "all the ways to say that nothing is new"),
-    "A57": Row("long polling", "instant answers make no hot loop"),
-    "A58": Row("polling", "what is posted between two polls is not lost"),
-    "A59": Row("polling", "an answer that comes too late is fetched again, and shown once"),
+    "A55": Row("polling", "invalid responses and elements don't spoil valid ones"),
+    "A56": Row("polling", "all responses that mean that nothing is new"),
+    "A57": Row("long polling", "immediate answers lead to no busy loop"),
+    "A58": Row("polling", "messages that are posted between two polls are not lost"),
+    "A59": Row("polling", "a response that comes too late is fetched again, and its messages are shown once"),
     "A60": Row("polling", "nothing changed, or a cursor that the server has forgotten"),
-    "A61": Row("polling", "ids with characters that mean something in an address"),
+    "A61": Row("polling", "ids with characters that have a meaning in a URL"),
     "A62": Row("all transports", "a message that comes twice is shown once"),
     "A63": Row("all transports", "ids are opaque: never compared, counted or converted"),
     "A64": Row("all transports", "sending without a connection is accepted, in order"),
     "A65": Row("all transports", "more messages than the outbox holds are all accounted for"),
-    "A66": Row("all transports", "a connection that dies while it sends: the unacknowledged again, in order"),
+    "A66": Row(
+        "all transports", "a connection dies while it sends: unacknowledged messages are sent again, in order"
+    ),
     "A67": Row("all transports", "disconnecting in any phase, twice, and from a handler"),
     "A68": Row("all transports", "connecting twice, after an error, and cancelled"),
     "A69": Row("all transports", "handlers that raise, are slow, or call back"),
     "A70": Row("client, panel", "floods of messages and large ones"),
-    "A71": Row("client", "loops and interpreters that end: no noise, and the port is free"),
-    "A72": Row("panel", "markup in anything foreign is text"),
-    "A73": Row("panel", "nothing foreign is in the saved widget state"),
-    "A74": Row("panel", "text that hides, reorders or towers"),
+    "A71": Row("client", "a loop or interpreter that ends prints nothing, and frees the port"),
+    "A72": Row("panel", "markup from others is shown as text"),
+    "A73": Row("panel", "no text of others is in the saved widget state"),
+    "A74": Row("panel", "text with hidden, reordering or stacked characters"),
     "A75": Row("panel, logs", "control characters and ANSI escapes become visible"),
     "A76": Row("server", "foreign origins are refused"),
     "A77": Row("server", "hosts that are not this one are refused"),
     "A78": Row("server", "posts without a token, from elsewhere, or of another type are refused"),
-    "A79": Row("everywhere", "a token is told to the server, and to nobody else"),
+    "A79": Row("everywhere", "a token is sent to the server only, and appears nowhere else"),
     "A80": Row("server", "line ends in text can't forge events"),
     "A81": Row("server", "limits on connections, queues, bodies, headers and rates"),
     "A82": Row("server", "it listens on loopback, and stops with its owner"),
     "A83": Row("network", "every fault of the proxy, in each direction, on each transport"),
-    "A84": Row("the user's code", "what it raises, were it `SystemExit`, ends nothing that others share"),
+    "A84": Row("the user's code", "an exception, even `SystemExit`, ends nothing that others share"),
     "A85": Row("the user's code", "a forked process gets threads of its own, or one clear error"),
-    "A86": Row("the user's code", "code that blocks holds up nobody else, and `async` code runs in order"),
-    "A87": Row("the user's code", "a function for headers gets the failure only where it asks for it"),
-    "A88": Row("all transports", "a headers function or a login that fails: retried unless it is a mistake"),
-    "A89": Row("all transports", "proxies: one rule, every kind, and their troubles are called their own"),
-    "A90": Row("POST", "an answer is an ack only if it says so; any other is a failure that may pass"),
-    "A91": Row("all transports", "a captive portal in a server's place costs nothing, and acks nothing"),
-    "A92": Row("everywhere", "what a peer chooses is nobody else's key: names and client ids used by others"),
-    "A93": Row("client", "who waits for a message's fate can hear that the transport gave up"),
-    "A94": Row("all transports", "an id too long to resume from is a resync, and the rest is asked for anew"),
+    "A86": Row("the user's code", "blocking code delays nobody else, and `async` code runs in order"),
+    "A87": Row("the user's code", "a headers function gets the failure only if it asks for it"),
+    "A88": Row(
+        "all transports", "a headers function or a login that fails is retried, unless it is a mistake"
+    ),
+    "A89": Row("all transports", "proxies: one rule, every kind, and their errors are reported as theirs"),
+    "A90": Row("POST", "a response is an ack only if it says so; any other is a temporary failure"),
+    "A91": Row(
+        "all transports", "a captive portal in a server's place loses no message, and acknowledges none"
+    ),
+    "A92": Row("everywhere", "names and client ids that a peer chooses are no key to others' data"),
+    "A93": Row("client", "a task that waits for a receipt can learn that the transport gave up"),
+    "A94": Row(
+        "all transports", "an id too long to resume from is a resync, and the rest is requested again"
+    ),
     "A95": Row("all transports", "a query and a host arrive as they were given, encoded once"),
     "A96": Row("all transports", "an address that doesn't answer: the name's next one is tried"),
-    "A97": Row("all transports", "a look-up that hangs holds up nobody, and not the end of the program"),
-    "A98": Row("WebSocket", "interim answers before the handshake are passed over, in bounded memory"),
-    "A99": Row("client", "what isn't read, and ids that were seen, take bounded memory"),
+    "A97": Row("all transports", "a look-up that hangs delays neither others nor the end of the program"),
+    "A98": Row("WebSocket", "interim responses before the handshake are skipped, in bounded memory"),
+    "A99": Row("client", "unread messages and seen ids take bounded memory"),
     "A101": Row("panel, console", "a message for one server, room or name never reaches another one"),
-    "A102": Row("panel, console", "what is unsettled when a setting changes goes out again, under its id"),
+    "A102": Row(
+        "panel, console", "messages that are unsettled when a setting changes are sent again, under their ids"
+    ),
     "A103": Row("panel, console", "no message is skipped when a setting changes, or the gap is reported"),
     "A104": Row("panel, console", "ids and names that a peer chooses change nobody else's message"),
-    "A105": Row("panel, console", "without acks, what was sent doesn't wait for ever"),
-    "A106": Row("panel, console", "a note of typing outlives nobody"),
-    "A107": Row("panel, console", "whatever fails as somebody connects or sends is said, and ends nothing"),
-    "A108": Row("all transports", "a cookie that a server sets comes back to it, and to it alone"),
+    "A105": Row("panel, console", "without acks, sent messages don't wait for ever"),
+    "A106": Row("panel, console", "a typing note ends with the message, or after some seconds"),
+    "A107": Row("panel, console", "every failure to connect or send is reported, and ends nothing"),
+    "A108": Row("all transports", "a cookie is sent back to the server that set it, and to no other"),
 }
 
 NOT_APPLICABLE: dict[str, str] = {}
@@ -165,9 +183,9 @@ def ids_in(text: str) -> set[str]:
 
 
 def python_tests(source: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield the tests of a Python module, and the rows that each bears; first the module itself, as "".
+    """Yield the tests of a Python module, and the rows that each covers; first the module itself, as "".
 
-    What stands in a constant that a test's decorators name counts as if it stood there.
+    Ids in a constant that a test's decorators name count as the test's.
     """
     module = ast.parse(source)
     lines = source.splitlines()
@@ -196,7 +214,7 @@ def _first_line(node: ast.stmt) -> int:
 
 
 def javascript_tests(source: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield the tests of a JavaScript module, and the rows that their names bear."""
+    """Yield the tests of a JavaScript module, and the rows that their names cite."""
     for _, name in _JAVASCRIPT_TEST.findall(source):
         yield name, ids_in(name)
 
@@ -215,22 +233,24 @@ def bearers(folder: Path = ROOT / "tests") -> dict[str, list[Bearer]]:
 
 
 def untested(found: dict[str, list[Bearer]]) -> list[str]:
-    """Return the rows that no test bears, and that aren't excused."""
+    """Return the applicable rows that no test covers."""
     return [
         id for id, tests in found.items() if not any(test.name for test in tests) and id not in NOT_APPLICABLE
     ]
 
 
 def page(found: dict[str, list[Bearer]]) -> str:
-    """Return the page that shows which tests bear which row."""
+    """Return the page with the tests of each row."""
     lines = [
         "# Bad input, hostile servers, broken networks",
         "",
-        "What can go wrong, and the tests that show what comes of it: in the live client, the server and the",
-        "panel, against servers that misbehave byte by byte, a proxy that breaks things, and rude visitors.",
-        f"Made from the tests by `{WRITE}`.",
+        "Each row is a failure and its result, with the tests that show it.",
+        "The tests run the live client, the server and the panel against servers that send wrong bytes,",
+        "a proxy that injects faults, and hostile clients.",
+        "[The hostile rows](reference/HOSTILE.md) say what is expected; code and tests cite their ids.",
+        f"`{WRITE}` generates this page from the tests.",
         "",
-        "| id | where | what | tests |",
+        "| id | part | failure and result | tests |",
         "|---|---|---|---|",
     ]
     for id, row in ROWS.items():
@@ -251,20 +271,20 @@ def _cell(id: str, tests: list[Bearer]) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return a test's name as words, without the ids that it begins with."""
+    """Return a test's name as words, without the ids at its start."""
     words = re.sub(r"^test_(?:A\d{2,3}_(?:to_)?)*", "", name, flags=re.IGNORECASE).replace("_", " ")
     words = re.sub(r"^(?:A\d{2,3}[,:]\s*)+", "", words)
     return words.replace("|", "\\|").replace("<", "&lt;")
 
 
 def main() -> int:
-    """Say what is missing, or write the page."""
+    """Write the page if asked to, and report rows without a test."""
     found = bearers()
     if "--write" in sys.argv[1:]:
         PAGE.write_text(page(found), encoding="utf-8")
     missing = untested(found)
     if missing:
-        sys.stderr.write(f"no test bears {', '.join(missing)}\n")
+        sys.stderr.write(f"no test covers {', '.join(missing)}\n")
     return bool(missing)
 
 

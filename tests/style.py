@@ -31,7 +31,6 @@ GIVEN = ("docs/reference",)
 WRITTEN = ("docs/hostile.md", "docs/interface.md", "docs/scenarios.md")
 """Pages that programs write: their lines may be longer."""
 UNREAD: tuple[str, ...] = (
-    "bench",
     "chatlab/dialects",
     "chatlab/errors.py",
     "chatlab/experiment",
@@ -42,9 +41,7 @@ UNREAD: tuple[str, ...] = (
     "chatlab/plots",
     "chatlab/settings",
     "chatlab/sim",
-    "chatlab/terminal",
     "chatlab/transports",
-    "chatlab/widgets",
     "docs/hostile.md",
     "docs/interface.md",
     "tests/browser",

@@ -1,1 +1,1 @@
-"""What a competent user would write without chatlab, or with another library, to be measured beside it."""
+"""Peers: the code that a competent user would write without chatlab, or with another library."""

@@ -29,20 +29,20 @@ from chatlab.messages import ChatEvent
 from chatlab.settings import OutboxConfig, SSEConfig, WebSocketConfig
 
 WINDOW = 64
-"""Messages that are on their way at once, where it's about the rate."""
+"""Messages in flight in the measurements of rates."""
 
 Send = Callable[[str], Awaitable[object]]
-"""Sends a text, and returns once the server has taken it."""
+"""Function that sends a text, and returns once the server has accepted it."""
 Sender = Callable[[str], AbstractAsyncContextManager[Send]]
 Receiver = Callable[[str, Callable[[], None]], AbstractAsyncContextManager[None]]
-"""Connects to an address, and calls back with every message that comes."""
+"""Function that connects to an address, and calls back with every message."""
 Loop = Literal["own", "current"]
 
 ADA = {"room": "lobby", "sender": "ada"}
 
 
 class Frame(msgspec.Struct):
-    """What a server sends: a message, or something else, which no client here cares for."""
+    """A frame of a server: a message, or another kind, which the clients here ignore."""
 
     type: str
     id: str = ""
@@ -53,7 +53,7 @@ class Frame(msgspec.Struct):
 
 
 class Post(msgspec.Struct, tag_field="type", tag="message"):
-    """A message as a bare client sends it: of the same shape as ours, but nobody checks its size."""
+    """A message of a bare client: of the same shape as ours, without a check of its size."""
 
     text: str
     client_id: str
@@ -95,7 +95,7 @@ async def chatlab_sender(
 
 @asynccontextmanager
 async def websockets_sender(url: str) -> AsyncIterator[Send]:
-    """What comes back with its id is acknowledged."""
+    """A client that takes the echo of a message as its ack."""
     waiting: dict[str, asyncio.Future[None]] = {}
     numbers = count(1)
 
@@ -120,7 +120,7 @@ async def websockets_sender(url: str) -> AsyncIterator[Send]:
 
 @asynccontextmanager
 async def httpx_sender(url: str) -> AsyncIterator[Send]:
-    """Each POST is answered."""
+    """A client that takes the response to a POST as the ack."""
     numbers = count(1)
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         token = (await client.get("/csrf")).json()["token"]
@@ -150,7 +150,7 @@ async def socketio_sender(url: str) -> AsyncIterator[Send]:
 
 @asynccontextmanager
 async def on_own_thread(url: str, sender: Sender) -> AsyncIterator[Send]:
-    """A bare client on a loop in a thread, as our transports are by default."""
+    """A bare client in a loop on a thread of its own, as our transports by default."""
     loop = background_loop()
 
     async def there(work: Coroutine[Any, Any, Any]) -> Any:
@@ -243,7 +243,7 @@ RECEIVERS: dict[str, Receiver] = {
 
 
 async def rate(sender: Sender, url: str, number: int, window: int = WINDOW) -> dict[str, float]:
-    """Send so many, many at once."""
+    """Send `number` messages, `window` at once."""
     async with sender(url) as send:
         left = iter(range(number))
 
@@ -258,7 +258,7 @@ async def rate(sender: Sender, url: str, number: int, window: int = WINDOW) -> d
 
 
 async def trips(sender: Sender, url: str, number: int) -> dict[str, float]:
-    """Send so many, one after another."""
+    """Send `number` messages, one after the other."""
     async with sender(url) as send:
         await send(TEXT)
         times = []
@@ -273,7 +273,7 @@ async def trips(sender: Sender, url: str, number: int) -> dict[str, float]:
 
 
 async def receive(receiver: Receiver, url: str, number: int) -> dict[str, float]:
-    """Read so many; the clock starts with the first, so that the time to connect doesn't count."""
+    """Read `number` messages; the clock starts with the first, so the time to connect doesn't count."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     came = 0
     began = ended = (0.0, 0.0)
@@ -294,7 +294,7 @@ async def receive(receiver: Receiver, url: str, number: int) -> dict[str, float]
 
 
 async def idle(sender: Sender, url: str, number: int, seconds: float = 31.0) -> dict[str, float]:
-    """Keep so many connections open, and tell what they take: bytes each, and CPU seconds a second each."""
+    """Keep `number` connections open; return the bytes and the CPU seconds a second of each."""
     async with AsyncExitStack() as stack:
         await (await stack.enter_async_context(sender(url)))(TEXT)
         _, before = used()

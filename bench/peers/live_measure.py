@@ -1,4 +1,4 @@
-"""What a process of the live benchmark tells of itself."""
+"""Measurements of a process of the live benchmark."""
 
 from time import process_time
 
@@ -6,5 +6,5 @@ import psutil  # type: ignore[import-untyped]
 
 
 def used() -> tuple[float, int]:
-    """Return the CPU seconds that this process has taken, and its resident bytes."""
+    """Return the CPU seconds of this process so far, and its resident bytes."""
     return process_time(), psutil.Process().memory_info().rss

@@ -23,7 +23,7 @@ from chatlab.live.server import EmbeddedServer
 
 TEXT = "how are you? I'm well, and so is the parrot"
 BURST = 1000
-"""Frames that are poured out between two breaths."""
+"""Frames that are sent before the loop gets another turn."""
 
 
 def message(number: int) -> str:
@@ -32,7 +32,7 @@ def message(number: int) -> str:
 
 @asynccontextmanager
 async def chatlab() -> AsyncIterator[str]:
-    """Our own server, which keeps a log and knows its rooms, without its limits."""
+    """Run our own server, with its log and rooms, without its limits."""
     limits = Limits(max_connections=10_000)
     async with EmbeddedServer(config=HubConfig(rate=1e9, burst=10**9), limits=limits) as server:
         yield server.url
@@ -40,7 +40,7 @@ async def chatlab() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def plain_websocket() -> AsyncIterator[str]:
-    """A server that sends every frame back with an id, as a room of one does; `pour` asks for so many."""
+    """Run a server that echoes every frame with an id, as a room of one; `pour` is a number of frames."""
 
     async def chat(connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -59,7 +59,7 @@ async def plain_websocket() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def broadcasting() -> AsyncIterator[str]:
-    """A server that passes every frame on to everybody, and does nothing else."""
+    """Run a server that only passes every frame on to everybody."""
     everybody: set[ServerConnection] = set()
 
     async def chat(connection: ServerConnection) -> None:
@@ -74,7 +74,7 @@ async def broadcasting() -> AsyncIterator[str]:
 
 
 class PlainHttp(asyncio.Protocol):
-    """Answers as fast as Python can: every POST with 201, `/stream?pour=N` with N messages."""
+    """A minimal HTTP server: it answers every POST with 201, and `/stream?pour=N` with N messages."""
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -129,7 +129,7 @@ async def plain_http() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def socketio() -> AsyncIterator[str]:
-    """python-socketio's own server on aiohttp, which acknowledges what it passes on to the room."""
+    """Run python-socketio's own server on aiohttp, which acknowledges messages that it passes on."""
     library, web = import_module("socketio"), import_module("aiohttp.web")
     server = library.AsyncServer(async_mode="aiohttp")
     numbers = count(1)

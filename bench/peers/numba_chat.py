@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., object])
 
     def njit(function: F) -> F:
-        """What numba's own is, with a type."""
+        """Return numba's decorator, with a type."""
         return function
 else:
     from numba import njit
@@ -53,7 +53,7 @@ def herd(
     lost_at: float,
     duration: float,
 ) -> int:
-    """Everybody comes, is cut off at `lost_at`, and comes back with full jitter. Return the attempts."""
+    """Connect all, cut them off at `lost_at`, and reconnect with full jitter. Return the attempts."""
     seed(1)
     queue = [(arrive_over * random(), person, KNOCK, person) for person in range(people)]
     queue.sort()
@@ -108,7 +108,7 @@ def heartbeats(
     arrive_over: float,
     duration: float,
 ) -> int:
-    """Everybody comes, and pings the server for as long as pongs come in time. Return the pongs."""
+    """Connect all, and ping the server as long as pongs come in time. Return the pongs."""
     seed(1)
     queue = [(arrive_over * random(), person, ARRIVE, person) for person in range(people)]
     queue.sort()
@@ -153,7 +153,7 @@ def rooms(
     arrive_over: float,
     duration: float,
 ) -> int:
-    """Everybody comes, and writes at random to a room whose members all get it. Return the deliveries."""
+    """Connect all, and send at random to rooms whose members get all messages. Return the deliveries."""
     seed(1)
     queue = [(arrive_over * random(), person, JOIN, person, -1.0) for person in range(people)]
     queue.sort()

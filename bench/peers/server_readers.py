@@ -1,4 +1,4 @@
-"""Those who listen in the server benchmark, all in one process, and as cheap as can be: they only count.
+"""The readers of the server benchmark, all in one process; they only count, to cost little.
 
 `python -m bench.peers.server_readers WORK KIND URL COUNT` connects them, and prints what each part of the
 work took as JSON; it goes on after a line of input. A message is counted by its one tilde, so nothing is
@@ -20,7 +20,7 @@ from bench.peers.live_servers import TEXT
 
 MARK = b"~"
 ALONE, BURST, POLLS = 100, 200, 30
-"""Messages that are sent one by one; at once; and to held polls."""
+"""The numbers of messages that are sent one by one, at once, and to held polls."""
 PATIENCE = 60.0
 
 
@@ -31,7 +31,7 @@ def frame(number: int) -> bytes:
 
 
 class Readers:
-    """How many messages all readers together have yet to get."""
+    """The number of messages that all readers together still have to get."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -83,7 +83,7 @@ class Member(Reader):
 
 
 class Poll(Reader):
-    """A long poll that is asked again as soon as it's answered, after the cursor of its answer."""
+    """A long poll that is sent again, after the cursor of its answer, as soon as it is answered."""
 
     def __init__(self, readers: Readers, ask: Callable[[bytes], bytes]) -> None:
         super().__init__(readers, ask(b""))
@@ -105,7 +105,7 @@ class Poll(Reader):
 
 
 def header(head: bytes, name: bytes) -> bytes:
-    """Return a header's value; empty where it isn't there."""
+    """Return a header's value; empty if it is missing."""
     _, found, rest = head.lower().partition(b"\r\n" + name + b": ")
     return head[len(head) - len(rest) :].partition(b"\r\n")[0] if found else b""
 
@@ -159,7 +159,7 @@ POLLS_OF = {"chatlab": poll_chatlab, "nchan": poll_nchan}
 
 
 async def told(**figures: float) -> None:
-    """Print a round's figures, and wait until the next may begin."""
+    """Print a round's figures, and wait for the start of the next."""
     print(json.dumps(figures), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
 
@@ -167,7 +167,7 @@ async def told(**figures: float) -> None:
 async def one_by_one(
     readers: Readers, member: Member, first: int, messages: int, each: int
 ) -> dict[str, float]:
-    """Send so many, the next when all have the one before; return what the half and the slowest took."""
+    """Send messages, each once all have the previous one; return the median and the slowest time."""
     times = []
     for number in range(first, first + messages):
         readers.expect(each)
@@ -194,7 +194,7 @@ async def fan_out(kind: str, url: str, count: int) -> None:
 
 
 async def held(kind: str, url: str, count: int) -> None:
-    """Polls that wait, and one member who writes."""
+    """Run held polls, and one member who sends."""
     readers = Readers()
     (member,) = await connect(url, 1, lambda number: Member(Readers(), upgrade(MEMBERS[kind].format(number))))
     member.transport.write(frame(0))

@@ -1,4 +1,4 @@
-"""Chat as somebody writes it who knows SimPy and wants figures: a process a person, and no more than that.
+"""Chat as a SimPy user would write it to get figures: one process per person, and nothing else.
 
 There is no ledger, outbox, cursor, frame or trace: a message is a tuple, and a packet the time that it takes.
 The network is that of the model world: four latencies until a WebSocket is open, and no packet overtakes
@@ -22,25 +22,25 @@ _Z99 = NormalDist().inv_cdf(0.99)
 
 
 class Network:
-    """Draws one-way latencies, log-normally by their median and 99th percentile."""
+    """Log-normal one-way latencies, by their median and 99th percentile."""
 
     def __init__(self, random: Random, median: float, p99: float) -> None:
         self.random, self.median, self.sigma = random, median, log(p99 / median) / _Z99
 
     def latency(self) -> float:
-        """Seconds that the next packet takes."""
+        """Return the latency of the next packet, in seconds."""
         return self.median * exp(self.sigma * self.random.gauss(0.0, 1.0))
 
 
 class Door:
-    """Lets in `rate` people a second, in the order in which they came, while `backlog` of them may wait."""
+    """An accept queue: `rate` connections a second, in their order; `backlog` of them may wait."""
 
     def __init__(self, env: simpy.Environment, rate: float, backlog: int) -> None:
         self.env, self.interval, self.backlog = env, 1 / rate, backlog
         self.turns: deque[float] = deque()
 
     def knock(self) -> float | None:
-        """Return when a newcomer is let in; None: there is no place to wait."""
+        """Return the time at which a new connection is accepted; None if the queue is full."""
         now, turns = self.env.now, self.turns
         while turns and turns[0] <= now:
             turns.popleft()
@@ -51,7 +51,7 @@ class Door:
 
 
 class Herd:
-    """Everybody comes, is cut off at `lost_at`, and comes back with full jitter."""
+    """All connect, are cut off at `lost_at`, and reconnect with full jitter."""
 
     def __init__(
         self, people: int, *, rate: float, backlog: int, latency: float, arrive_over: float, lost_at: float
@@ -74,7 +74,7 @@ class Herd:
         self.back_at.append(self.env.now)
 
     def _connect(self, retries: int) -> Process:
-        """Knock until let in, at once at first, or after a while."""
+        """Connect until accepted, at once first, or after a delay."""
         env, latency = self.env, self.latency
         while True:
             if retries:
@@ -94,7 +94,7 @@ class Herd:
 
 
 class Heartbeats:
-    """Everybody comes, and pings the server for as long as pongs come in time."""
+    """All connect, and ping the server as long as pongs come in time."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Heartbeats:
 
 
 class Rooms:
-    """Everybody comes, and sends at random to a room whose every member gets each message."""
+    """All connect, and send at random to rooms whose members get all messages."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class Rooms:
             self.env.process(self._carry(room, self.env.now))
 
     def _carry(self, room: list[simpy.Store], sent_at: float) -> Process:
-        """Bring a message to the server, which passes it on to all members."""
+        """Send a message to the server, which passes it on to all members."""
         yield self.env.timeout(self.network.latency())
         for inbox in room:
             inbox.put((self.env.now + self.network.latency(), sent_at))
