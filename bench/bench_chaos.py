@@ -16,16 +16,16 @@ def main() -> str:
     table = asyncio.run(_everything())
     lost = sum(len(culprits) for outcome in table.values() for culprits in outcome.faults.values())
     return (
-        "# What trouble costs\n\n"
+        "# The cost of faults\n\n"
         f"Two people send {MESSAGES:,} messages each at {RATE:g} a second, through a proxy, to a server in a "
-        "process of its own. In bold: the seconds until all is acknowledged and read, without those of the "
-        f"outage itself, over the seconds without trouble.\n\n{markdown(table)}\n\n"
-        f"Messages lost, doubled or out of order: **{lost}**. {_what_they_do()}\n"
+        "process of its own.\nIn bold: the seconds until all messages are acknowledged and read, without "
+        f"those of the outage, over the seconds without faults.\n\n{markdown(table)}\n\n"
+        f"Messages lost, doubled or out of order: **{lost}**.\n\n{_what_they_do()}\n"
     )
 
 
 def _what_they_do() -> str:
-    return " ".join(f"{name.capitalize()}: {_first_line(trouble)}" for name, trouble in TROUBLES.items())
+    return "\n".join(f"- {name.capitalize()}: {_first_line(trouble)}" for name, trouble in TROUBLES.items())
 
 
 def _first_line(what: object) -> str:

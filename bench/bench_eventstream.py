@@ -190,8 +190,8 @@ def main() -> Report:
     lines = [
         "### The event-stream parser",
         "",
-        f"CPU time, best of {ROUNDS} in turn, in chunks of {READ:,} bytes unless said. Peers: their time "
-        "over ours.",
+        f"CPU time, best of {ROUNDS} in turn, in chunks of {READ:,} bytes unless stated.\nThe peers' columns "
+        "are their time over ours.",
         "",
         "| stream | " + " | ".join(["MB/s", "events/s", *(peer.name for peer in installed[1:])]) + " |",
         "|---|" + "--:|" * (len(installed) + 1),

@@ -81,8 +81,8 @@ def main() -> Report | str:
         figures.append(Figure(item=2, what=what, reached=_factor(least["chatlab"], limit)))
     head = ["load", "by", "people", "happened", "CPU s", "µs each", "× compiled"]
     return Report(
-        f"CPU seconds, the least of {REPEATS} in turn, compiling not counted; *µs each* is for one of what "
-        "happened, and the last column its ratio.\n\n" + table(head, rows, words=2),
+        f"CPU seconds, the minimum of {REPEATS} in turn, without compilation.\n"
+        "*µs each* is the time of one event, and the last column its ratio.\n\n" + table(head, rows, words=2),
         figures,
     )
 

@@ -163,8 +163,8 @@ def idle() -> list[str]:
     lines = [
         f"**{IDLE:,} idle connections**",
         "",
-        "What each connection takes at both ends in 31 s: one heartbeat of ours and of python-socketio, one "
-        "or two of websockets.",
+        "The cost of each connection at both ends in 31 s, with one heartbeat of ours and of "
+        "python-socketio, and one or two of websockets.",
         "",
         "| client and server | client kB | server kB | client CPU µs/s | server CPU µs/s |",
         "|---|--:|--:|--:|--:|",
@@ -201,11 +201,13 @@ def main() -> Report:
     lines = [
         "### Live transports",
         "",
-        f"Client and server are a process each; best of {ROUNDS} rounds in turn, and the median of the "
-        "rounds' ratios. CPU is the client's, for each message. Ours keeps the ledger, the outbox and the "
-        "cursor. *Own thread* is its default, where the application runs on another loop than the transport; "
-        "a bare client on a thread of its own is called by `run_coroutine_threadsafe`. python-socketio sends "
-        "with acks, to its own server.",
+        "Client and server are a process each.",
+        f"Rates are the best of {ROUNDS} rounds in turn, ratios the median of the rounds' ratios.",
+        "CPU is the client's, for each message.",
+        "Our client keeps the ledger, the outbox and the cursor.",
+        "*Own thread* is its default: the application runs on another loop than the transport.",
+        "A bare client on a thread of its own is called by `run_coroutine_threadsafe`.",
+        "python-socketio sends with acks, to its own server.",
         "",
     ]
     figures: list[Figure] = []

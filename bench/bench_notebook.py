@@ -96,8 +96,8 @@ def _imports() -> tuple[str, list[Figure]]:
     ]
     page = (
         "### Imports\n\n"
-        f"Milliseconds in a new interpreter, without the {1e3 * python.clock:.0f} ms of its own; "
-        f"medians of {STARTS} in turn. A name of chatlab's is loaded when it is first used.\n\n"
+        f"Milliseconds in a new interpreter, without its own {1e3 * python.clock:.0f} ms; medians of "
+        f"{STARTS} in turn.\nA name of chatlab is loaded at its first use.\n\n"
         + table(["", "by the clock", "× peers", "CPU", "× peers"], rows)
     )
     ratio = each[OURS].clock / peers.clock
@@ -136,8 +136,8 @@ def _panels() -> tuple[str, list[Figure]]:
     ]
     page_text = (
         "### The first panel\n\n"
-        "Milliseconds from running the first cell of a notebook, whose kernel is new, until the page shows "
-        f"what it made, in JupyterLab and Chromium; medians of {PANELS} in turn.\n\n"
+        "Milliseconds from running the first cell of a notebook with a new kernel until the page shows its "
+        f"output, in JupyterLab and Chromium; medians of {PANELS} in turn.\n\n"
         + table(["", "ms", "from, to"], rows)
     )
     first = median(seconds["the panel"])
@@ -176,8 +176,9 @@ def _plots() -> tuple[str, Figure]:
         rows.append((name, *(f"{1e3 * each:.0f}" for each in (answers, pictures, answers + pictures))))
     page = (
         "### From a slider's value to the plot\n\n"
-        "CPU milliseconds in the kernel while an explorer's first slider moves: to simulate and lay out, and "
-        f"to draw the PNG; medians of {FRAMES}.\n\n" + table(["explorer", "answer", "PNG", "together"], rows)
+        "CPU milliseconds in the kernel while an explorer's first slider moves: *answer* is simulation and "
+        f"layout, *PNG* the drawing; medians of {FRAMES}.\n\n"
+        + table(["explorer", "answer", "PNG", "together"], rows)
     )
     what = "a slider's frame, the kernel's part, slowest explorer, CPU ms"
     return page, Figure(item=8, what=what, reached=1e3 * slowest, at_most=70)

@@ -40,11 +40,11 @@ def _showcases() -> str:
             rows.append([showcase.question, what, pair, spelt.format(_mean(ours, field))])
     return (
         "### The seed as written\n\n"
-        f"Means of {SEEDS} runs of the seed's snippets as they are, beside what was measured of the snippets "
-        "themselves, and of ours in the same scenario.\n\n"
+        f"Means of {SEEDS} runs of the seed's snippets as written, beside measurements of the snippets "
+        "themselves, and our transports in the same scenario.\n\n"
         + _table(["scenario", "figure", "as written", "ours"], rows)
-        + "\n\nHow close the threes came, and how slow the answers were, isn't known: `showcases.py` says "
-        "what was chosen. There the figures agree in kind and order only."
+        + "\n\nThe spacing of the threes and the delay of the answers aren't known: `showcases.py` states "
+        "the assumptions.\nThere only the order of magnitude agrees."
     )
 
 
@@ -63,10 +63,10 @@ def _collapse() -> str:
     ]
     return (
         "### A retry storm that stays\n\n"
-        "40 clients a second, for five seconds 80, at a server that takes longer the more it has to do; they "
-        "wait 3 s and ask three times. Good answers a second, 35 to 50 s after the spike, with the standard "
-        f"error of the mean of {REPETITIONS} runs; published as M. Brooker's `simple_collapse_sim`, "
-        "a mean of 10.\n\n"
+        "40 clients a second, and 80 for five seconds, use a server that is slower the more it has to do.\n"
+        "They wait 3 s and try three times.\nThe table has good answers a second, 35 to 50 s after the "
+        f"spike, with the standard error of the mean of {REPETITIONS} runs.\nThe published figures are a "
+        "mean of 10, by M. Brooker's `simple_collapse_sim`.\n\n"
         + _table(["policy", "good answers a second", "never recovered"], rows)
         + "\n\nWithout backoff a run recovers in full or not at all; the published mean is that of two good "
         "runs in ten."
@@ -86,7 +86,7 @@ def _outages() -> str:
         rows.append([name, *map(_pair, pairs)])
     return (
         "### A server is gone for a minute\n\n"
-        f"{PEOPLE_OUTAGE:,} people lose it at once, and nobody gives up. Each cell has the simulated "
+        f"{PEOPLE_OUTAGE:,} people lose it at once, and nobody gives up.\nEach cell has the simulated "
         "figure, by the real machines, and the published one, by the bare formulas.\n\n"
         + _table(
             ["policy", "most back in 0.1 s (%)", "median return (s)", "99 % back (s)", "attempts each"], rows
@@ -106,12 +106,12 @@ def _rushes() -> str:
         )
         rows.append([name, *map(_pair, pairs)])
     return (
-        "### A herd at a narrow door\n\n"
-        "Everybody loses a server that lets in 4 % of them a second, and 1 % wait: "
+        "### A herd at a low accept rate\n\n"
+        "Everybody loses a server that accepts 4 % of them a second, with a backlog of 1 %: "
         f"{PEOPLE_RUSH:,} people here, 50,000 published.\n\n"
         + _table(["policy", "attempts each", "gave up (%)", "last one back (s)"], rows)
-        + "\n\nWho comes in waves may need one wave more by the luck of few people: with 50,000 the last one "
-        "under the proportional formula is back after 161 s here, too."
+        + "\n\nIf clients come in waves, a few random numbers decide whether one more wave is needed.\nWith "
+        "50,000 people, the last one under the proportional formula is back after 161 s here, too."
     )
 
 
@@ -128,9 +128,9 @@ def _contention() -> str:
     ]
     return (
         "### Clients that fight for one row\n\n"
-        "Each reads it, and writes it unless somebody else has done so since; "
-        f"means of {REPETITIONS} runs here, and of 200 of the simulator that the AWS Architecture Blog "
-        "published with “Exponential Backoff And Jitter”.\n\n"
+        "Each reads it, and writes it unless another client has done so since.\nThe figures are means of "
+        f"{REPETITIONS} runs here, and of 200 runs of the simulator that the AWS Architecture Blog published "
+        "with “Exponential Backoff And Jitter”.\n\n"
         + _table(["clients", "formula", "all done (ms)", "writes"], rows)
     )
 

@@ -36,13 +36,13 @@ def main(largest: int = LARGEST) -> Report:
     days = {name: _apart(_quiet_day, latency) for name, latency in NETWORKS.items()}
     page = (
         "### The herd grows\n\n"
-        "Each crowd in a process of its own; memory is the process's peak, without what it had before.\n\n"
+        "Each crowd runs in a process of its own; memory is the growth to the process's peak.\n\n"
         + table(["people", "CPU s", "µs a person", "MB", "bytes a person"], map(_grown, crowds))
         + "\n\n### A quiet day\n\n"
-        f"{PEOPLE:,} people are connected for 24 hours, with a heartbeat every {INTERVAL:g} s, and say "
+        f"{PEOPLE:,} people are connected for 24 hours, with a heartbeat every {INTERVAL:g} s, and send "
         "nothing.\n\n"
         + table(
-            ["packets take", "heartbeats", "MB each way", "CPU s", "times real time"],
+            ["latency", "heartbeats", "MB each way", "CPU s", "times real time"],
             [
                 (
                     name,

@@ -175,10 +175,11 @@ def main() -> Report:
     lines = [
         "### The embedded server",
         "",
-        f"Server and readers are a process each; of {ROUNDS} rounds in turn the one in which the server took "
-        "the least CPU. The readers only count, alike for all. *websockets* passes frames on by the "
-        "library's `broadcast`, without log, room or names; *nchan* is a module of nginx, in C, and shows "
-        "how far away that is.",
+        "Server and readers are a process each.",
+        f"The table has the round with the least CPU of the server, of {ROUNDS} rounds in turn.",
+        "The readers only count, and are the same for all.",
+        "*websockets* passes frames on by the library's `broadcast`, without log, room or names.",
+        "*nchan* is a module of nginx in C, for comparison.",
         "",
         *delivered,
         *answered,

@@ -232,9 +232,9 @@ def main(repeats: int = 3) -> Report:
         figures += list(_aimed(load, min(ours), peer, size))
     page = (
         "### The model world beside bare SimPy\n\n"
-        f"CPU seconds in one run, the least of {repeats}. *entries* are what was scheduled, *bytes* what one "
-        "more person holds when everybody is connected. In herd and heartbeats nobody says anything, so "
-        "people are extras; *a machine each* is the same without extras.\n\n"
+        f"CPU seconds in one run, the minimum of {repeats}.\n*entries* are scheduled events, *bytes* the "
+        "memory of one more person when everybody is connected.\nIn herd and heartbeats nobody sends a "
+        "message, so people are silent clients; *a machine each* is the same without them.\n\n"
         + table(
             ["load", "people", "by", "happened", "seconds", "× SimPy", "entries/s", "bytes a person"], rows
         )

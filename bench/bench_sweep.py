@@ -186,10 +186,10 @@ def _told(serial: Took, gains: list[float], costs: dict[str, Cost]) -> Report:
     head = ["", "start (s)", "sweep (s)", "speed-up", "with the start", "CPU (s)", "ms a task"]
     return Report(
         f"{RUNS} runs of a herd, {serial.cpu / RUNS * 1e3:.0f} ms of CPU each; seconds by the clock, the "
-        f"least of {ROUNDS} rounds in turn. The start is that of a program's first two processes, "
-        "until each has run something; a task is one that does nothing. Two processes that do nothing but "
-        f"arithmetic were meanwhile {min(gains):.2f} to **{max(gains):.2f}** times as quick as one: more "
-        "than that a sweep can't gain.\n\n" + table(head, rows),
+        f"minimum of {ROUNDS} rounds in turn.\n*start* lasts until each of a program's first two processes "
+        "has run a task; *ms a task* is for an empty one.\nMeanwhile two processes of bare arithmetic were "
+        f"{min(gains):.2f} to **{max(gains):.2f}** times as fast as one, which limits a sweep's gain.\n\n"
+        + table(head, rows),
         figures,
     )
 
