@@ -29,9 +29,9 @@ from chatlab.conversation.places import Place, place_of
 from chatlab.conversation.session import Session
 from chatlab.dialects import find_dialect
 from chatlab.live.audience import ENDED
+from chatlab.live.background_loop import background_loop
 from chatlab.live.kinds import make_transport
 from chatlab.live.logs import get_logger
-from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange

@@ -1,9 +1,9 @@
-"""The server's mind: rooms, their logs, cursors and idempotency. Pure, so that the embedded server and the
+"""The server's logic: rooms, their logs, cursors and idempotency. Pure, so that the embedded server and the
 simulated one share it.
 
-A member is one connection, numbered by the server's driver; who only posts, or reads on request, needn't be
-one. Each call returns outputs, which the driver carries out in order. A message is in the `Log` before
-anybody hears of it.
+A member is one connection, numbered by the server's driver; a client that only posts, or reads on request,
+need not be one. Each call returns outputs, which the driver carries out in order. A message is in the `Log`
+before anyone receives it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The hub itself: what comes of each frame and each request."""
+"""The hub itself: the outputs for each frame and each request."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from chatlab.settings import Count, PositiveDuration, Size
 
 
 class HubConfig(LogLimits, frozen=True):
-    """The limits of a server, beside those of its log.
+    """The limits of a server, in addition to those of its log.
 
     A connection may send `rate` frames or posts a second, with bursts of `burst`; all connections of one
-    address may send `address_factor` times that. A replay waits after `replay_size` bytes of content until
-    its reader has read. Rooms of more than `presence_limit` members don't tell who comes and goes.
+    address together may send `address_factor` times that. A replay pauses after each `replay_size` bytes of
+    content until its reader has read them. Rooms with more than `presence_limit` members don't report who
+    joins and leaves.
     """
 
     rate: PositiveDuration = 500.0
@@ -43,8 +44,8 @@ class HubConfig(LogLimits, frozen=True):
 
 
 class Hub:
-    """All rooms of a server, over its log. `utc` stamps messages; `now` of its methods is seconds on any
-    steady clock."""
+    """All rooms of a server, over its log. `utc` gives the time stamps of messages; `now` of its methods is
+    in seconds on any steady clock."""
 
     def __init__(self, config: HubConfig, log: Log, *, utc: Callable[[], datetime]) -> None:
         self.config = config
@@ -57,11 +58,11 @@ class Hub:
 
     @property
     def epoch(self) -> str:
-        """The life of the log that message ids belong to."""
+        """The epoch of the log, which is part of message ids."""
         return self.log.epoch
 
     def refusal(self, room: str, sender: str) -> str | None:
-        """Return why nobody can join that room by that name, or None."""
+        """Return why that room or that sender's name is invalid, or None."""
         for what, name in (("room", room), ("sender", sender)):
             if (
                 not 1 <= len(name) <= self.config.max_name_length
@@ -86,10 +87,10 @@ class Hub:
         history: int | None = None,
         address: str | None = None,
     ) -> list[Output]:
-        """Add a connection to a room, and begin its replay: after its cursor, or with the latest
-        `history` messages (None: all). What it sends counts for its `address`, if it has one.
+        """Add a connection to a room, and begin its replay: after its cursor, or with the latest `history`
+        messages (None: all). Its frames count for its `address`, if it has one.
 
-        Errors: `LogError`; then it isn't in.
+        Errors: `LogError`; then it isn't added.
         """
         page = self._replay(room, after, history)
         there = self._rooms.get(room)
@@ -105,7 +106,7 @@ class Hub:
         return out
 
     def go_on(self, member: int) -> list[Output]:
-        """Go on with a member's replay, since it has read what it got.
+        """Continue a member's replay, since it has read the last part.
 
         Errors: `LogError`.
         """
@@ -124,7 +125,7 @@ class Hub:
         return self.log.after(room, after, size=size)
 
     def _pass_on(self, member: int, entry: Member, page: Page, out: list[Output]) -> None:
-        """Send a page of a replay; behind the last one tell who is there."""
+        """Send a page of a replay; after the last page, send the members' names."""
         there = entry.room
         out.extend(Reply((member,), encode_message(message)) for message in page.messages)
         if page.more:
@@ -139,7 +140,7 @@ class Hub:
             out.append(Reply((member,), encode_frame(PresenceFrame("here", people=people))))
 
     def dissolve(self) -> None:
-        """Remove all members, and tell nobody."""
+        """Remove all members, without notifying anyone."""
         for room in self._rooms.values():
             room.members.clear()
         self._rooms.clear()
@@ -159,7 +160,7 @@ class Hub:
         return [Reply(others, encode_frame(PresenceFrame("left", entry.sender)))] if others else []
 
     def receive(self, member: int, frame: str | bytes, now: float) -> list[Output]:
-        """Take a member's frame. One from somebody who isn't a member does nothing."""
+        """Process a member's frame. A frame of a connection that isn't a member is ignored."""
         entry = self._members.get(member)
         if entry is None:
             return []
@@ -181,13 +182,14 @@ class Hub:
                 assert_never(unknown)
 
     def charge(self, member: int, count: int, now: float) -> list[Output]:
-        """Count what a member has sent beside its frames: fragments, Pings and Pongs of a WebSocket."""
+        """Count what a member has sent in addition to its frames: fragments, Pings and Pongs of a
+        WebSocket."""
         entry = self._members.get(member)
         reason = entry and self._excess(entry, count, now)
         return [Expel(member, 1013, reason)] if reason else []
 
     def _excess(self, entry: Member, count: int, now: float) -> str | None:
-        """Count frames of a member; return why that is too much, or None."""
+        """Count frames of a member; return the reason to expel it if they are too many, or None."""
         config = self.config
         if entry.wait(config.rate, config.burst, now, count):
             return f"more than {config.rate:g} frames a second; slow down and come back"
@@ -201,7 +203,7 @@ class Hub:
         return None
 
     def _take_message(self, member: int, entry: Member, message: OutgoingMessage, now: float) -> list[Output]:
-        if now < entry.refused_until:  # What is on its way behind a refused message mustn't overtake it.
+        if now < entry.refused_until:  # Messages sent after a refused one mustn't overtake it.
             return [Reply((member,), encode_frame(Nack(message.client_id, 503, UNKEPT)))]
         posted = self.publish(entry.room.name, entry.sender, message)
         if isinstance(posted, Nack):
@@ -211,12 +213,12 @@ class Hub:
         _, outputs = posted
         return outputs or [Reply((member,), encode_frame(Ack(message.client_id)))]
 
-    # Who is no member
+    # For clients that aren't members
 
     def publish(self, room: str, sender: str, message: OutgoingMessage) -> tuple[str, list[Output]] | Nack:
-        """Take a message; return its id in the log, and no outputs when it is there already.
+        """Append a message to the log; return its id there, and no outputs if it is there already.
 
-        `Nack`: the sender has posted something else with that client id, or the message can't be kept.
+        `Nack`: the sender has posted other content with that client id, or the log can't be written.
         """
         try:
             known, new = self.log.append(room, sender, message, self._utc())
@@ -231,7 +233,7 @@ class Hub:
         return known.id, [news, Reply(others, encode_message(known))] if others else [news]
 
     def tell_typing(self, room: str, sender: str) -> list[Output]:
-        """Tell the others in a room that somebody types."""
+        """Tell the others in a room that `sender` is typing."""
         there = self._rooms.get(room)
         if there is None:
             return []
@@ -240,7 +242,8 @@ class Hub:
         return [Reply(others, encode_frame(TypingFrame(sender)))] if others else []
 
     def read(self, room: str, after: str | None, history: int | None, limit: int | None = None) -> Page:
-        """Return the first page of what came after a cursor, or of the latest `history` messages (None: all).
+        """Return the first page of the messages after a cursor, or of the latest `history` messages (None:
+        all).
 
         It has at most `limit` messages, and no more than a page may have. Errors: `LogError`.
         """
@@ -250,8 +253,8 @@ class Hub:
         return self.log.after(room, after, most)
 
     def delay(self, bucket: Bucket | None, address: str | None, now: float) -> float:
-        """Count a request from a connection with its own bucket, and from an address, as far as there are;
-        return the seconds until it may be made, 0 for at once."""
+        """Count a request from a connection with its own bucket, and from an address; either may be None.
+        Return the seconds until it is allowed, 0 if it is now."""
         wait = bucket.wait(self.config.rate, self.config.burst, now) if bucket else 0.0
         shared = None
         if address is not None:

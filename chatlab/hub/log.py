@@ -1,10 +1,9 @@
-"""The history of a server's rooms, as the hub wants it of memory, a file or a database.
+"""The history of a server's rooms: the interface that the hub needs of memory, a file or a database.
 
-A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one life of the log: a
-server that has lost its log starts another, and can so tell that a reader's cursor is from a log it no
-longer has.
+A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one instance of the log.
+A server that has lost its log begins another epoch, and so recognises a cursor of the lost log.
 
-Of each room the log gives back the latest messages, as many as its limits let it keep.
+For each room the log returns the latest messages, as many as its limits retain.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import Settings, Size
 
 OVERHEAD = 512
-"""Bytes that a message is taken to need beside its content."""
+"""Bytes that a message is assumed to need in addition to its content."""
 MAX_PAGE_SIZE = 1024 * 1024
 """Bytes of content after which a page gets no further message."""
 
@@ -32,10 +31,10 @@ class LogError(ChatError):
 
 
 class LogLimits(Settings, frozen=True):
-    """How much of a log is kept for readers.
+    """The part of a log that is kept for readers.
 
     `retain` messages of a room, and `retain_size` bytes of them. A log in memory keeps `retain_total` bytes
-    of all rooms together: beyond that it forgets the rooms in which nothing was posted for the longest time.
+    of all rooms together: beyond that it drops the rooms in which nothing was posted for the longest time.
     """
 
     retain: Size = 10_000
@@ -44,9 +43,11 @@ class LogLimits(Settings, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """Consecutive messages of a room: `start` is the cursor before them, and there are `more` behind them.
+    """Consecutive messages of a room: `start` is the cursor before them; `more`: there are further ones after
+    them.
 
-    `gap`: what came after the reader's cursor is no longer there, so this is the beginning of what is.
+    `gap`: the messages after the reader's cursor are no longer available, so the page begins with the first
+    that are.
     """
 
     start: str
@@ -56,12 +57,12 @@ class Page(Struct, frozen=True):
 
     @property
     def end(self) -> str:
-        """The cursor behind the messages."""
+        """The cursor after the messages."""
         return self.messages[-1].id if self.messages else self.start
 
 
 class Appended(NamedTuple):
-    """A message in the log; not `new`: its sender had used that client id before, for this message."""
+    """A message in the log; not `new` if its sender had used that client id before, for this message."""
 
     message: ChatMessage
     new: bool
@@ -76,14 +77,14 @@ class Log(ABC):
     def append(
         self, room: str, sender: str, message: OutgoingMessage, posted_at: datetime | None
     ) -> Appended:
-        """Add a message to a room, and return when it's safe; or return what the sender has posted with that
-        client id.
+        """Add a message to a room, and return once it is stored; or return the one that the sender has posted
+        with that client id before.
 
         Errors: `LogError`; then the message isn't in the log.
         """
 
     def after(self, room: str, cursor: str, limit: int = PAGE_LIMIT, size: int = MAX_PAGE_SIZE) -> Page:
-        """Return the first messages behind a cursor, up to a number and a size; always one if there is any.
+        """Return the first messages after a cursor, up to a number and a size; at least one if there is any.
 
         Errors: `LogError`.
         """
@@ -110,22 +111,22 @@ class Log(ABC):
 
     @abstractmethod
     def _count(self, room: str) -> int:
-        """Return how many messages a room has had."""
+        """Return the number of messages that a room has had."""
 
     @abstractmethod
     def _start(self, room: str, wanted: int) -> int:
-        """Return the number of messages before those that are kept and come behind number `wanted`."""
+        """Return the number of messages before those that are kept and come after number `wanted`."""
 
     @abstractmethod
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
-        """Return the messages behind number `seen`, `limit` of them or less: see `leading`."""
+        """Return at most `limit` messages after number `seen`: see `leading`."""
 
     def _id(self, number: int) -> str:
         return f"{self.epoch}-{number}"
 
 
 def _position(epoch: str, cursor: str) -> int | None:
-    """Return how many messages of the epoch a cursor has behind it; None: it isn't of this epoch."""
+    """Return the number of messages of the epoch up to a cursor; None if the cursor is of another epoch."""
     its, _, number = cursor.rpartition("-")
     return (
         int(number) if its == epoch and number.isascii() and number.isdigit() and len(number) < 19 else None
@@ -133,14 +134,14 @@ def _position(epoch: str, cursor: str) -> int | None:
 
 
 def size_of(message: ChatMessage) -> int:
-    """Return the bytes that a message is taken to need."""
+    """Return the bytes that a message is assumed to need."""
     text = message.text
     content = len(text) if text.isascii() else len(text.encode())
     return content + len(message.data or b"") + OVERHEAD
 
 
 def leading(messages: Iterable[ChatMessage], size: int) -> list[ChatMessage]:
-    """Return the first messages, until their content is larger than `size`; always one if there is any."""
+    """Return the first messages, up to `size` bytes of content; at least one if there is any."""
     taken: list[ChatMessage] = []
     for message in messages:
         size -= len(message.text) + len(message.data or b"")
@@ -151,9 +152,9 @@ def leading(messages: Iterable[ChatMessage], size: int) -> list[ChatMessage]:
 
 
 class _Room:
-    """The end of a room's log in memory, of `size` bytes, after `count` messages in all.
+    """The end of a room's log in memory: `size` bytes, after `count` messages in all.
 
-    `keys` finds what a sender has posted by its client id.
+    `keys` finds a sender's message by its client id.
     """
 
     __slots__ = ("count", "keys", "messages", "size")
@@ -166,11 +167,11 @@ class _Room:
 
     @property
     def first(self) -> int:
-        """How many messages are no longer kept."""
+        """Number of messages that are no longer kept."""
         return self.count - len(self.messages)
 
     def add(self, message: ChatMessage, limits: LogLimits) -> None:
-        """Add a message, and forget what is beyond the limits; the latest is always kept."""
+        """Add a message, and drop those beyond the limits; the latest is always kept."""
         self.count += 1
         self.size += size_of(message)
         self.messages.append(message)
@@ -183,13 +184,13 @@ class _Room:
             forgotten += 1
             self.size -= size_of(old)
             key = old.sender, old.client_id
-            if self.keys.get(key) is old:  # A server that kept less may have taken the id again.
+            if self.keys.get(key) is old:  # If less was retained, the id may have been used again.
                 del self.keys[key]
         del self.messages[:forgotten]
 
 
 class MemoryLog(Log):
-    """A log that lives as long as its object."""
+    """A log that exists as long as this object."""
 
     def __init__(self, epoch: str, limits: LogLimits | None = None) -> None:
         self.epoch = epoch
@@ -199,14 +200,14 @@ class MemoryLog(Log):
         self._floor = 0
 
     def __len__(self) -> int:
-        """How many rooms it has something of."""
+        """Return the number of rooms with messages."""
         return len(self._rooms)
 
     def append(
         self, room: str, sender: str, message: OutgoingMessage, posted_at: datetime | None
     ) -> Appended:
         there = self._rooms.pop(room, None) or _Room(self._floor)
-        self._rooms[room] = there  # behind those in which nothing was posted since
+        self._rooms[room] = there  # move it to the end: the order is that of the latest post
         if message.client_id and (known := there.keys.get((sender, message.client_id))) is not None:
             return Appended(known, new=False)
         posted = ChatMessage(
@@ -225,9 +226,10 @@ class MemoryLog(Log):
         return Appended(posted, new=True)
 
     def _forget_room(self) -> None:
-        """Forget the room in which nothing was posted for the longest time.
+        """Drop the room in which nothing was posted for the longest time.
 
-        No id is given twice: rooms that begin now, or begin again, count on from where any forgotten one was.
+        No id is used twice: rooms that begin now, or begin again, count on from the largest number of a
+        dropped room.
         """
         name = next(iter(self._rooms))
         room = self._rooms.pop(name)

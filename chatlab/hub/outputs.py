@@ -1,4 +1,4 @@
-"""Outputs: what the server's driver must now do, in order; and the frames that only a server sends."""
+"""Outputs: instructions to the server's driver, in order; and the frames that only a server sends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 @final
 class News(Struct, frozen=True, gc=False):
-    """There is a new message in a room's log: wake the readers that wait for it."""
+    """A new message is in a room's log: wake the readers that wait for it."""
 
     room: str
 
@@ -34,7 +34,7 @@ class Expel(Struct, frozen=True, gc=False):
 
 @final
 class Behind(Struct, frozen=True, gc=False):
-    """There is more for a member to replay: call `Hub.go_on` when it has read what it got."""
+    """More is to be replayed to a member: call `Hub.go_on` when it has read the last part."""
 
     member: int
 
@@ -43,7 +43,7 @@ Output = News | Reply | Expel | Behind
 
 
 class PresenceFrame(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="presence"):
-    """Somebody `joined` or `left`; or, to a newcomer, the people who are `here`."""
+    """A person `joined` or `left`; or, for a new member, the people who are `here`."""
 
     state: Literal["joined", "left", "here"]
     sender: str = ""
@@ -51,12 +51,12 @@ class PresenceFrame(Struct, frozen=True, omit_defaults=True, tag_field="type", t
 
 
 class TypingFrame(Struct, frozen=True, tag_field="type", tag="typing"):
-    """Somebody types."""
+    """A person is typing."""
 
     sender: str
 
 
 class ErrorFrame(Struct, frozen=True, tag_field="type", tag="error"):
-    """What a client sent makes no sense."""
+    """A client's frame can't be understood."""
 
     reason: str

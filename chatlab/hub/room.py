@@ -6,10 +6,10 @@ from chatlab.hub.rate import Bucket
 
 
 class Member(Bucket, kw_only=True):
-    """One connection: whose, where, from which address, and its token bucket.
+    """One connection: its room, sender, client address and token bucket.
 
-    `behind` is the cursor up to which it has got its replay, as long as there is more of it. Its messages
-    are refused until `refused_until`.
+    `behind` is the cursor up to which it has got its replay, while there is more. Its messages are refused
+    until `refused_until`.
     """
 
     room: Room
@@ -20,7 +20,7 @@ class Member(Bucket, kw_only=True):
 
 
 class Room:
-    """The members of a room. Those that are `behind` get no news before they have had their replay."""
+    """The members of a room. Those in `behind` get no new frames until their replay has ended."""
 
     __slots__ = ("behind", "members", "name")
 
@@ -30,7 +30,7 @@ class Room:
         self.behind: set[int] = set()
 
     def listeners(self) -> tuple[int, ...]:
-        """Return the members that get what happens as it happens."""
+        """Return the members that get new frames at once."""
         if not self.behind:
             return tuple(self.members)
         return tuple(number for number in self.members if number not in self.behind)

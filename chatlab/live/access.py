@@ -1,9 +1,10 @@
-"""Whom a server trusts: its own names, the pages that may talk to it, and the proxies in front of it.
+"""Access rules of a server: its own names, the pages that may talk to it, and the proxies that it trusts.
 
-A request is of this server if its `Host` is one of the names: else a page could reach it by a name of its own
-(DNS rebinding). It is of a page if it has an `Origin`, which must be the server's own or an allowed one. The
-own one is made of the scheme and the name by which the page was loaded. Behind a proxy that ends TLS only the
-proxy knows these, and the client's address; what it says counts if the proxy's address is trusted.
+A request must name this server in its `Host`; otherwise a page could reach the server under a host name of
+its own (DNS rebinding). A request with an `Origin` comes from a page, and the origin must be the server's own
+or an allowed one. The server's own origin consists of the scheme and the host by which the page was loaded.
+Behind a proxy that terminates TLS only the proxy knows these, and the client's address; its forwarding
+headers count if its address is trusted.
 
 Sources: Fetch standard §3.2 (`Origin`); RFC 6454 §6.2; RFC 7239 §1 (what `X-Forwarded-*` have in common).
 """
@@ -24,7 +25,7 @@ from chatlab.live.request import ascii_host
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _NO_ORIGIN = "null"
-"""The origin of a page that has none: of a file, or in a sandbox."""
+"""The origin of a page that was loaded from a file or is sandboxed."""
 _PORTS = {"http": "80", "https": "443"}
 _SECURE = frozenset({"https", "wss"})
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@*:\[\]]+)(?::([0-9]{1,5}))?")
@@ -33,7 +34,7 @@ _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Spelling(NamedTuple):
-    """The options or keywords that allow a host or an origin, or trust a proxy, as refusals name them."""
+    """The options or keywords that allow a host or an origin, or trust a proxy; refusals quote them."""
 
     host: str
     origin: str
@@ -46,8 +47,8 @@ OPTIONS = Spelling("--allow-host NAME", "--allow-origin ORIGIN", "--trust-proxy 
 
 class Visit(NamedTuple):
     """A request as its client made it: `scope` with the client's own address, scheme and path; the allowed
-    `origin` of another site that it comes from, or ""; and the status and reason with which it is refused.
-    """
+    `origin` of another site that it comes from, or ""; and the status and reason of its refusal, if it is
+    refused."""
 
     scope: Scope
     origin: str = ""
@@ -55,9 +56,9 @@ class Visit(NamedTuple):
 
 
 class Access:
-    """The names, origins and proxies that one server trusts, beside its `own` name.
+    """The names, origins and proxies that one server trusts, in addition to its `own` name.
 
-    Errors: `SettingsError` for one that can't be one, or that would let anybody in.
+    Errors: `SettingsError` for a malformed value, or one that would let any page in.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class Access:
         self._proxies = [_parse_network(address, spelling.proxy) for address in _each(proxies)]
 
     @property
-    def crosses(self) -> bool:
-        """Whether there are pages of other origins that may talk to this server."""
+    def allows_other_origins(self) -> bool:
+        """Whether pages of other origins may talk to this server."""
         return bool(self._origins)
 
     def visit(self, scope: Scope) -> Visit:
-        """Return what a request is, as its client made it, and why it is refused, if it is."""
+        """Return a request as its client made it, with the reason for its refusal, if it is refused."""
         headers = Headers(scope=scope)
         hosts = [headers.get("host", "")]
         scope = {**scope}
@@ -110,13 +111,13 @@ class Access:
         return Visit(scope, known, refusal)
 
     def _foreign(self, origin: str, host: str) -> str:
-        """Say what to do about an origin that isn't trusted."""
+        """Return the refusal of an untrusted origin: what to do about it."""
         spelling = self._spelling
         if origin == _NO_ORIGIN:
-            return f"a page from a file has no origin: serve it by HTTP, and allow that by {spelling.origin}"
+            return f"a page from a file has no origin: serve it over HTTP, allow it with {spelling.origin}"
         if origin == _without_default_port("https", host):
             return (
-                "the page came by https: have the proxy send X-Forwarded-Proto, and "
+                "the page was loaded over https: let the proxy send X-Forwarded-Proto, and "
                 f"start the server with {spelling.proxy}"
             )
         return f"pages of that origin may not talk to this server; start it with {spelling.origin}"
@@ -129,8 +130,8 @@ class Access:
         return any(found in network for network in self._proxies)
 
     def _client(self, peer: tuple[str, int], headers: Headers) -> tuple[str, int]:
-        """Return where the first of a chain of trusted proxies was reached from; each has added the address
-        that it saw at the end."""
+        """Return the address from which the first trusted proxy of a chain was reached; each proxy appends
+        the address that it saw."""
         client = peer
         for entry in reversed(", ".join(headers.getlist("x-forwarded-for")).split(",")):
             address = _address_of(entry)
@@ -143,22 +144,22 @@ class Access:
 
 
 def _each(values: Collection[str]) -> Collection[str]:
-    """Return the values that were given; a single one may stand for itself."""
+    """Return the given values; a single string counts as a collection of one."""
     return (values,) if isinstance(values, str) else values
 
 
 def _parse_host(name: str, setting: str) -> str:
-    host = _as_it_travels(name)
+    host = _ascii_form(name)
     host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
     if not _NAME.fullmatch(host):
         raise SettingsError(
-            f"{setting}: give a name as it stands in a URL, without scheme and port; {name!r} is none"
+            f"{setting}: {name!r} is not a host name; give it as in a URL, without scheme and port"
         )
     return host.rstrip(".")
 
 
-def _as_it_travels(host: str) -> str:
-    """Return a host as browsers write it: in small letters of ASCII; "" if it can't be a name."""
+def _ascii_form(host: str) -> str:
+    """Return a host in the lower-case ASCII form that browsers send; "" if it isn't a valid name."""
     try:
         return ascii_host(host.strip().lower())
     except (ValueError, InvalidURL):
@@ -170,11 +171,10 @@ def _parse_origin(origin: str, setting: str) -> str:
     if text in ("*", _NO_ORIGIN):
         raise SettingsError(f"{setting}: {text} would let any page in; name the origins, one by one")
     scheme, separator, host = text.partition("://")
-    match = _ORIGIN.fullmatch(f"{scheme}{separator}{_as_it_travels(host)}")
+    match = _ORIGIN.fullmatch(f"{scheme}{separator}{_ascii_form(host)}")
     if match is None:
         raise SettingsError(
-            f"{setting}: an origin is scheme://host or scheme://host:port, with nothing behind; {origin!r}"
-            " is none"
+            f"{setting}: {origin!r} is not an origin; give scheme://host or scheme://host:port, no path"
         )
     scheme, host, port = match.groups()
     return _without_default_port(scheme, f"{host}:{port}" if port else host)
@@ -185,12 +185,12 @@ def _parse_network(address: str, setting: str) -> IPv4Network | IPv6Network:
         return ip_network(address.strip(), strict=False)
     except ValueError:
         raise SettingsError(
-            f"{setting}: give an IP address, or a network such as 10.0.0.0/8; {address!r} is none"
+            f"{setting}: {address!r} is not an address; give an IP address, or a network such as 10.0.0.0/8"
         ) from None
 
 
 def _without_default_port(scheme: str, host: str) -> str:
-    """Return the origin of a scheme and a host with its port, as browsers spell it."""
+    """Return the origin of a scheme and a host with its port, as browsers write it."""
     return f"{scheme}://{host.removesuffix(':' + _PORTS.get(scheme, ''))}"
 
 
@@ -201,7 +201,8 @@ def _name_of(host: str) -> str:
 
 
 def _literal(scope: Scope) -> str:
-    """Return the address that the connection came in on: literally given, it can't be rebound."""
+    """Return the address on which the connection came in. Given literally as the `Host`, it can't be
+    rebound."""
     address: str = (scope.get("server") or ("",))[0]
     return f"[{address}]" if ":" in address else address
 
@@ -212,7 +213,8 @@ def _last(headers: Headers, name: str) -> str:
 
 
 def _address_of(entry: str) -> str | None:
-    """Return the IP address of an entry of `X-Forwarded-For`, which may have a port; None: there is none."""
+    """Return the IP address of an entry of `X-Forwarded-For`, which may have a port; None if it holds no
+    address."""
     text = entry.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

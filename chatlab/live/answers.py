@@ -1,4 +1,4 @@
-"""What requests to the server say, and how they are answered."""
+"""Parsing of requests to the server, and their JSON answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?(e[-+]?[0-9]{1,2})?")
 
 
 def parse_query(connection: HTTPConnection) -> dict[str, str]:
-    """Return the parameters that the service knows, percent-decoded. Others, maybe secret, are passed over.
+    """Return the parameters that the service knows, percent-decoded. Others, which may be secret, are
+    ignored.
 
     Errors: `HTTPException` 400.
     """
@@ -34,14 +35,14 @@ def parse_query(connection: HTTPConnection) -> dict[str, str]:
     query: dict[str, str] = {}
     for name, value in pairs:
         if name in query:
-            raise HTTPException(400, f"give {name} once")
+            raise HTTPException(400, f"give {name} only once")
         if name in PARAMETERS:
             query[name] = value
     return query
 
 
 def count_of(query: Mapping[str, str], name: str) -> int | None:
-    """Return a parameter that is a whole number; None: it isn't given.
+    """Return a parameter that is a whole number; None if it isn't given.
 
     Errors: `HTTPException` 400.
     """
@@ -55,7 +56,7 @@ def count_of(query: Mapping[str, str], name: str) -> int | None:
 
 
 def seconds_of(query: Mapping[str, str], name: str) -> float | None:
-    """Return a parameter that is a number of seconds; None: it isn't given.
+    """Return a parameter that is a number of seconds; None if it isn't given.
 
     Errors: `HTTPException` 400.
     """
@@ -68,13 +69,13 @@ def seconds_of(query: Mapping[str, str], name: str) -> float | None:
 
 
 async def body_of(request: Request) -> bytes:
-    """Return what was posted as JSON.
+    """Return the body of a JSON POST.
 
-    Errors: `HTTPException` 415 when it says that it's something else, 413 when it's larger than any message.
+    Errors: `HTTPException` 415 if its content type isn't JSON, 413 if it is larger than any message.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise HTTPException(415, "post JSON, and say so: Content-Type: application/json")
+        raise HTTPException(415, "post JSON, with the header Content-Type: application/json")
     body = bytearray()
     if int(request.headers.get("content-length", 0)) <= MAX_FRAME_SIZE:
         async for chunk in request.stream():
@@ -83,11 +84,11 @@ async def body_of(request: Request) -> bytes:
                 break
         else:
             return bytes(body)
-    raise HTTPException(413, f"that is too much; a message holds at most {MAX_CONTENT_SIZE:,} bytes")
+    raise HTTPException(413, f"the body is too large; a message holds at most {MAX_CONTENT_SIZE:,} bytes")
 
 
 def response(answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer as JSON that nobody keeps."""
+    """Return an answer as JSON that no cache stores."""
     own = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     return Response(
         answer.body, answer.status, {**own, **answer.headers, **(headers or {})}, "application/json"
@@ -95,7 +96,7 @@ def response(answer: Answer, headers: Mapping[str, str] | None = None) -> Respon
 
 
 def problem(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a refusal."""
+    """Return a refusal as JSON."""
     return response(serving.problem(status, error), headers)
 
 
@@ -103,10 +104,10 @@ async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | N
     """Answer a request, or refuse a WebSocket's handshake, with a problem."""
     error = exc.detail
     if exc.status_code == 404:
-        error = f"there is nothing here; the server has {', '.join(PATHS)}"
+        error = f"there is no such path; the server has {', '.join(PATHS)}"
     elif exc.status_code == 405:
         allowed = set((exc.headers or {})["Allow"].split(", ")) - {"HEAD"}
-        error = f"only {' and '.join(sorted(allowed))} is possible here"
+        error = f"this path allows only {' and '.join(sorted(allowed))}"
     if isinstance(connection, WebSocket):
         await deny(connection, exc.status_code, error, exc.headers)
         return None
@@ -118,9 +119,9 @@ async def deny(
 ) -> None:
     """Refuse a WebSocket's handshake with a problem.
 
-    A browser hides that answer from its page, which would only learn that the connection was lost (1006). So
-    a browser's handshake succeeds, and the connection is closed at once: with 1013 if the page may come back,
-    else with 4000 more than the status.
+    A browser hides that answer from its page, which would only see that the connection was lost (1006).
+    Therefore a browser's handshake is accepted and the connection closed at once: with 1013 if the page may
+    come back, otherwise with 4000 plus the status.
     """
     if not _is_browser(websocket):
         await websocket.send_denial_response(problem(status, error, headers))
@@ -130,10 +131,11 @@ async def deny(
 
 
 def _is_browser(websocket: WebSocket) -> bool:
-    """Whether a page makes this handshake: every browser's name begins so. Source: HTML standard §8.9.1.1."""
+    """Whether a page makes this handshake: every browser's name begins with "Mozilla/". Source: HTML standard
+    §8.9.1.1."""
     return "origin" in websocket.headers and websocket.headers.get("user-agent", "").startswith("Mozilla/")
 
 
-async def apologise(request: Request, exc: Exception) -> Response:
-    """Answer a request that met a mistake of ours, which `Guard` logs."""
-    return problem(500, "the server has made a mistake; its log says more")
+async def internal_error(request: Request, exc: Exception) -> Response:
+    """Answer a request that failed inside the server with 500; `Guard` logs the error."""
+    return problem(500, "internal server error; see the log of the server")

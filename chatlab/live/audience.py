@@ -1,7 +1,7 @@
-"""The events of a transport, delivered to its application in the order in which they happened.
+"""Delivery of a transport's events to its application, in the order in which they happened.
 
-Handlers get it by the handover, `async for` by the inbox, and those who wait for a status at once. What the
-server has said can be held back and taken back, so that the next connection brings it again.
+Handlers get events through the `Handover`, `async for` through the `Inbox`; waiters for a status are woken at
+once. Events from the server can be held back and withdrawn, so that the next connection brings them again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from chatlab.live.driver import Moved
-from chatlab.live.handover import Handover, Mark, News, size_of
+from chatlab.live.handover import Delivery, Handover, Mark, size_of
 from chatlab.live.inbox import Inbox
 from chatlab.live.receipt import Receipt
 from chatlab.live.subscribers import Subscribers
@@ -20,17 +20,17 @@ from chatlab.trace import Step
 from chatlab.transports.machine import Answered, Received, ReceivedBytes
 
 ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
-"""Statuses of a transport that tries no more."""
+"""Statuses of a transport that has stopped trying to connect."""
 
 Rewind = Callable[[Sequence[ChatMessage], str | None], object]
-"""Moves the cursor back to a place, and has these messages come again."""
+"""Moves the cursor back to an id, so that the next connection brings these messages again."""
 
 
 class Audience:
-    """All who hear of one transport. `apart`: its handlers have a thread of their own."""
+    """All receivers of one transport's events. `own_thread`: its handlers run on a thread of their own."""
 
-    def __init__(self, *, apart: bool, record: Callable[[Step], None] | None) -> None:
-        self.handover = Handover(apart=apart)
+    def __init__(self, *, own_thread: bool, record: Callable[[Step], None] | None) -> None:
+        self.handover = Handover(own_thread=own_thread)
         self.inbox = Inbox()
         self.events: Subscribers[ChatEvent] = Subscribers()
         self.changes: Subscribers[StatusChange] = Subscribers()
@@ -42,32 +42,34 @@ class Audience:
         self._reading = False
         self._place: str | None = None
         self._exact = False
-        self._told = self.handover.mark()
+        self._notified = self.handover.mark()
         self._returning = threading.Lock()
-        """Held while what wasn't handed over is taken back, or is let go on."""
+        """Held while undelivered events are withdrawn or released."""
 
     @property
-    def told(self) -> Mark:
-        """The point behind which all have heard of the latest change of status."""
-        return self._told
+    def notified(self) -> Mark:
+        """The mark behind the latest change of status: it is reached once all handlers were called with that
+        change."""
+        return self._notified
 
-    # Who hears
+    # Receivers
 
     def add(self, handler: Callable[[ChatEvent], object]) -> Callable[[], None]:
-        """Tell a handler of events, too; return what ends that. Without a reader nothing is kept any more."""
+        """Add a handler of events; return the function that removes it. Unless `read` was called, events are
+        no longer kept for `async for`."""
         unsubscribe = self.events.add(handler)
         if not self._reading:
             self.inbox.clear()
         return unsubscribe
 
     def read(self) -> None:
-        """Keep events for `async for` from now on, whatever handlers there are."""
+        """Keep events for `async for` from now on, even if there are handlers."""
         self._reading = True
 
     async def reach(
         self, wanted: Callable[[StatusChange], bool], loop: asyncio.AbstractEventLoop
     ) -> StatusChange:
-        """Return the first change of status that is wanted: the present one, or one to come."""
+        """Return the first change of status that `wanted` accepts: the present one, or a later one."""
         if wanted(self.change):
             return self.change
         reached: asyncio.Future[StatusChange] = loop.create_future()
@@ -81,18 +83,18 @@ class Audience:
     # Holding back
 
     def release(self) -> None:
-        """Hand over what the server says, and first what was held back."""
+        """Deliver events from the server again, beginning with those that were held back."""
         with self._returning:
             self.handover.release()
         self.inbox.set_open(True)
 
     def hold(self) -> None:
-        """Hand over nothing more of what the server has said."""
+        """Hold back all further events from the server."""
         with self._returning:
             self.handover.hold()
 
     def _take_back(self, rewind: Rewind) -> None:
-        """Leave what the server has said, and wasn't handed over, to the next connection."""
+        """Withdraw the undelivered events from the server: the next connection brings them again."""
         with self._returning:
             if not self.handover.holding:
                 return
@@ -103,14 +105,14 @@ class Audience:
     # From the driver, on its loop
 
     def moved(self, effect: Moved) -> None:
-        """Note where the cursor was before the next deliveries."""
+        """Store where the cursor was before the next deliveries."""
         self._place, self._exact = effect.before, effect.exact
 
     def deliver(self, event: ChatEvent) -> None:
-        """Tell what the server has said."""
+        """Deliver an event from the server."""
         events = self.events
         size = size_of(event) if events else 0
-        self.handover.put(News(event, events, self._keep, size, True, self._place))
+        self.handover.put(Delivery(event, events, self._keep, size, True, self._place))
         if self._exact and event.message is not None and event.message.id:
             self._place = event.message.id
 
@@ -119,27 +121,29 @@ class Audience:
             self.inbox.put(event)
 
     def settle(self, receipt: Receipt) -> None:
-        """Tell of a receipt's new state."""
+        """Report a receipt's new state."""
         if self.receipts:
-            self.handover.put(News(receipt.as_of_now(), self.receipts))
+            self.handover.put(Delivery(receipt.as_of_now(), self.receipts))
 
     def note(self, step: Step) -> None:
-        """Have a step recorded."""
-        self.handover.put(News(step, self._steps, size=_step_size(step)))
+        """Pass a step to the recorder."""
+        self.handover.put(Delivery(step, self._steps, size=_step_size(step)))
 
     def notify(self, change: StatusChange, rewind: Rewind) -> None:
-        """Tell of a change of status."""
+        """Report a change of status."""
         self.change = change
         ended = change.status in ENDED
         if not ended:
             self.inbox.set_open(True)
         put = self.handover.put
-        put(News(change, self.changes))
-        put(News(ChatEvent("connection", reason=change.reason, change=change), self.events, self._keep))
+        put(Delivery(change, self.changes))
+        put(Delivery(ChatEvent("connection", reason=change.reason, change=change), self.events, self._keep))
         if ended:
             self._take_back(rewind)
-            put(News(False, sink=self.inbox.set_open))  # Last, so that readers get all of it.
-        self._told = self.handover.mark()
+            put(
+                Delivery(False, sink=self.inbox.set_open)
+            )  # Last, so that readers get all events before the end.
+        self._notified = self.handover.mark()
         for wanted, reached in self.waiters:
             if wanted(change) and not reached.done():
                 reached.set_result(change)

@@ -1,6 +1,6 @@
-"""The body of an HTTP answer: unzipped as it comes, in pieces that are never large.
+"""The body of an HTTP answer, decompressed as it arrives, in pieces of bounded size.
 
-httpx would unzip whatever has come in one go, so that 64 KiB from the network could make 64 MiB of it.
+httpx would decompress all received bytes in one step, so that 64 KiB from the network could become 64 MiB.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import httpx
 from chatlab.live.failures import BrokenAnswer
 
 PIECE = 64 * 1024
-"""Bytes of the largest piece."""
+"""Size of the largest piece, in bytes."""
 _GZIP = zlib.MAX_WBITS | 16
 
 
 class Unzipper:
-    """Unzips a stream piece by piece, each as soon as it can be read."""
+    """A gzip decoder that yields each piece of a stream as soon as it can be decoded."""
 
     def __init__(self) -> None:
         self._zip = zlib.decompressobj(_GZIP)
@@ -32,13 +32,13 @@ class Unzipper:
         return self._zip.eof or not self._begun
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what these bytes unzip to.
+        """Yield the decompressed bytes.
 
         Errors: `zlib.error`.
         """
         piece = b""
-        while data or (len(piece) == PIECE and not self._zip.eof):  # A full piece may not have been all.
-            if self._zip.eof:  # Source: RFC 1952 §2.2, a file may have several members.
+        while data or (len(piece) == PIECE and not self._zip.eof):  # After a full piece there may be more.
+            if self._zip.eof:  # A file may have several members. Source: RFC 1952 §2.2.
                 self._zip = zlib.decompressobj(_GZIP)
             self._begun = True
             piece = self._zip.decompress(data, PIECE)
@@ -48,7 +48,7 @@ class Unzipper:
 
 
 async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield a body in pieces, as they come.
+    """Yield a body in pieces, as they arrive.
 
     Errors: `BrokenAnswer`, `zlib.error`, and httpx's.
     """
@@ -62,18 +62,18 @@ async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
         async for chunk in response.aiter_raw():
             for piece in unzipper.feed(chunk):
                 yield piece
-                if len(piece) == PIECE:  # There is more, maybe very much more; others want their turn.
+                if len(piece) == PIECE:  # There may be much more: let other tasks run.
                     await anyio.lowlevel.checkpoint()
         if not unzipper.complete:
             raise BrokenAnswer("reset", "the answer's gzip ended too early")
     else:
-        raise BrokenAnswer("answer", "the answer has a content encoding that wasn't asked for")
+        raise BrokenAnswer("answer", "the answer has a content encoding other than gzip")
 
 
 async def whole(response: httpx.Response, limit: int) -> bytes:
     """Return a whole body.
 
-    Errors: `BrokenAnswer` above the limit, and those of `pieces`.
+    Errors: `BrokenAnswer` if it has more than `limit` bytes, and those of `pieces`.
     """
     body = bytearray()
     async for piece in pieces(response):
@@ -84,7 +84,8 @@ async def whole(response: httpx.Response, limit: int) -> bytes:
 
 
 async def beginning(response: httpx.Response, limit: int, seconds: float) -> bytes:
-    """Return at most so many bytes of a body, as far as they come within so many seconds, and unharmed."""
+    """Return at most `limit` bytes of a body, as far as they arrive within `seconds`. A broken body raises no
+    error."""
     body = bytearray()
     with anyio.move_on_after(seconds):
         try:

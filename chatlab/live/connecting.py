@@ -1,7 +1,8 @@
-"""Opening connections: to the first address of a name that answers, directly or through a proxy, with TLS.
+"""Opening connections: to the first of a name's addresses that answers, directly or through a proxy, with
+TLS.
 
-All transports connect here. A `Stream` is what httpcore wants of a connection; a WebSocket takes over its
-transport once it is open.
+All transports connect here. A `Stream` implements httpcore's network stream; a WebSocket takes over the
+stream's transport once it is open.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import httpcore
 from chatlab.live.lookup import addresses_of
 
 ATTEMPT_DELAY = 0.25
-"""Seconds after which a further address is tried beside those under way. Source: RFC 8305 §5."""
+"""Seconds after which the next address is tried in parallel to those under way. Source: RFC 8305 §5."""
 MAX_UNREAD = 64 * 1024
-"""Bytes that may have come in and wait to be read, before reading from the network stops."""
+"""Bytes that may be received and unread before reading from the network pauses."""
 
 
 async def connect(host: str, port: int) -> Stream:
-    """Connect to a host by the first of its addresses that answers.
+    """Connect to the first of a host's addresses that answers.
 
-    One that is silent holds up the next one only for `ATTEMPT_DELAY`. Source: RFC 8305.
+    An address that doesn't answer delays the next one only by `ATTEMPT_DELAY`. Source: RFC 8305.
 
     Errors: `OSError`, that of the address tried first.
     """
@@ -58,7 +59,7 @@ async def connect(host: str, port: int) -> Stream:
         for attempt in attempts:
             attempt.add_done_callback(_discard)
             attempt.cancel()
-    raise errors[0] if errors else OSError("the name has no address")
+    raise errors[0] if errors else OSError("the host name has no address")
 
 
 async def _connect(address: str, port: int) -> Stream:
@@ -73,7 +74,7 @@ def _discard(attempt: asyncio.Task[Stream]) -> None:
 
 
 class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """An open connection, of which one task at a time reads and one writes."""
+    """An open connection, read by one task at a time and written by one."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -87,12 +88,12 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._writable = asyncio.Event()
         self._writable.set()
 
-    # What the network says
+    # Callbacks of asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._pause()  # Who answers before TLS has begun is heard by TLS.
+        self._pause()  # Bytes that arrive before the TLS handshake are for TLS to read.
 
     def data_received(self, data: bytes) -> None:
         self._unread.append(data)
@@ -127,15 +128,15 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    # What httpcore asks for
+    # The interface of httpcore
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return what has come in, at most that many bytes; none: it has ended.
+        """Return at most `max_bytes` of received data; none: the connection has ended.
 
-        Errors: `httpcore.ReadError` if the connection broke. Time-outs are the caller's affair.
+        Errors: `httpcore.ReadError` if the connection broke. The caller bounds the time.
         """
         if self._unread:
-            await asyncio.sleep(0)  # A sender that never pauses leaves others their turn.
+            await asyncio.sleep(0)  # Let other tasks run, even if the sender never pauses.
         while not self._unread:
             if self._error is not None:
                 raise httpcore.ReadError from self._error
@@ -154,7 +155,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send bytes, and wait while too many of earlier ones aren't sent.
+        """Send bytes, and wait while too many earlier ones are unsent.
 
         Errors: `httpcore.WriteError` if the connection broke.
         """
@@ -164,7 +165,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         await self._writable.wait()
 
     async def aclose(self) -> None:
-        """Close within a turn of the loop: what is unsent by then isn't worth waiting for."""
+        """Close within one turn of the loop; bytes still unsent by then are dropped."""
         try:
             self.transport.close()
             await asyncio.sleep(0)
@@ -185,7 +186,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
         Errors: `OSError`, among them `ssl.SSLError`; the connection is then closed.
         """
-        if self._unread:  # As a proxy's plain words behind its answer.
+        if self._unread:  # For example a proxy's plain text after its answer to CONNECT.
             error = ssl.SSLError(1, "not TLS")
             error.reason = "WRONG_VERSION_NUMBER"
             raise error
@@ -202,16 +203,16 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # Between requests: the server has ended the connection, or talks nonsense.
+        if info == "is_readable":  # Between requests: the server has closed, or sent something unasked.
             return self._ended or bool(self._unread) or self.transport.is_closing()
         if info in ("server_addr", "client_addr"):
             return self.transport.get_extra_info("peername" if info == "server_addr" else "sockname")
         return self.transport.get_extra_info(info)
 
-    # What a WebSocket asks for
+    # For WebSockets
 
     def hand_over(self, protocol: asyncio.Protocol) -> None:
-        """Hand the connection over to another protocol, with the bytes that have come in on it."""
+        """Hand the connection over to another protocol, with the bytes already received on it."""
         unread, self._unread = b"".join(self._unread), deque()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)

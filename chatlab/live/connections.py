@@ -1,8 +1,9 @@
-"""What a server bears, and all of its open connections.
+"""The limits of a server, and all of its open connections.
 
 The connections themselves are uvicorn's protocols (`http_connection`, `websocket_connection`) with the bounds
-that they leave open: on time, on memory, and on what they log. uvicorn itself waits for ever for the end of a
-request's headers and for a reader that doesn't read; and it logs URLs with their query, where tokens may be.
+that uvicorn lacks: on time, on memory and on logging. uvicorn itself waits without limit for the end of a
+request's headers and for a reader that doesn't read; and it logs URLs with their query, which may hold
+tokens.
 """
 
 from __future__ import annotations
@@ -18,25 +19,26 @@ from uvicorn.server import ServerState
 from chatlab.settings import PositiveDuration, Settings, Size
 
 SILENT = logging.getLogger(f"{__name__}.uvicorn")
-"""Where uvicorn writes: the service logs its own errors, without queries."""
+"""The logger that uvicorn writes to, disabled: the service logs its own errors, without queries."""
 SILENT.setLevel(logging.CRITICAL + 1)
 
 
 def never() -> bool:
-    """What a connection is mute at, where there is no such fault."""
+    """Return False: the `mute` of a connection without an injected fault."""
     return False
 
 
 class Limits(Settings, frozen=True):
-    """What a server bears. Beyond `max_connections` it answers 503, and beyond a few more it doesn't answer.
+    """The limits of a server. Connections beyond `max_connections` are answered with 503, and beyond another
+    `Connections.REFUSALS` not at all.
 
-    A request must be there whole within `request_timeout`. `max_backlog` bytes may wait for a reader that
-    lags, and `max_backlogs` for all of them. Close frames must be answered within `close_timeout`. Pings find
-    connections that are dead; with `ping_interval` None there are none.
+    A request must arrive whole within `request_timeout`. `max_backlog` bytes may wait for a slow reader, and
+    `max_backlogs` for all of them together. Close frames must be answered within `close_timeout`. Pings
+    detect dead connections; with `ping_interval` None none are sent.
 
-    An event stream gets a comment every `keep_alive`. Any answer over HTTP is cut off when something waits of
-    which nothing has been read for that long. Readers of streams are told their `reconnection_time`, unless
-    it's None. A poll is held for `max_hold` at most.
+    An event stream gets a comment every `keep_alive`. Any answer over HTTP is cut off if its reader has read
+    nothing for that long although bytes wait for it. Readers of streams get `reconnection_time` as their
+    `retry`, unless it is None. A poll is held for `max_hold` at most.
     """
 
     max_connections: Size = 1000
@@ -52,7 +54,7 @@ class Limits(Settings, frozen=True):
 
 
 class Backpressure(asyncio.BaseProtocol):
-    """The part of a connection's protocol that knows how much waits for its reader."""
+    """The part of a connection's protocol that tracks how many bytes wait for its reader."""
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
@@ -65,17 +67,17 @@ class Backpressure(asyncio.BaseProtocol):
         """Begin a replay: any number of bytes may wait for the reader."""
         self._replayed = inf
 
-    def admit(self) -> None:
-        """End the replay: beside it, at most `max_backlog` bytes may wait."""
+    def end_replay(self) -> None:
+        """End the replay: in addition to its bytes, at most `max_backlog` may wait."""
         self._replayed = self.transport.get_write_buffer_size()
 
     @property
     def overfull(self) -> bool:
-        """Whether too much waits for the reader already."""
+        """Whether too many bytes wait for the reader."""
         return self.transport.get_write_buffer_size() > self._replayed + self.server_state.max_backlog
 
     def when_read(self, go_on: Callable[[], None]) -> None:
-        """Call something, not at once, when most of what was written has been read."""
+        """Call `go_on` in a later turn of the loop, once most of the written bytes have been read."""
         if self._full:
             self._go_on = go_on
         else:
@@ -94,7 +96,7 @@ class Backpressure(asyncio.BaseProtocol):
 
 
 class _InOrder(MutableSet[Any]):
-    """A set whose items keep the order in which they came, so that they always end in the same one."""
+    """A set that iterates in insertion order, so that connections always end in the same order."""
 
     def __init__(self) -> None:
         self._items: dict[Any, None] = {}
@@ -119,7 +121,7 @@ class Connections(ServerState):
     """All open connections of a server, and the tasks that serve them."""
 
     REFUSALS = 100
-    """So many connections beyond the limit are still told that there are too many."""
+    """Connections beyond the limit that still get an answer: 503, too many connections."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
@@ -132,20 +134,22 @@ class Connections(ServerState):
 
     @property
     def max_backlog(self) -> int:
-        """Bytes that may wait for each reader beside its replay: less, the more connections there are."""
+        """Bytes that may wait for each reader in addition to its replay: fewer, the more connections there
+        are."""
         return min(self.limits.max_backlog, self.limits.max_backlogs // max(1, len(self.connections)))
 
     @property
     def full(self) -> bool:
-        """Whether there are more than the limit."""
+        """Whether there are more connections than the limit."""
         return len(self.connections) > self.limits.max_connections
 
     def lost(self) -> None:
-        """Take note that a connection has ended."""
+        """Wake `close`, since a connection has ended."""
         self._lost.set()
 
     async def close(self, *, abrupt: bool) -> None:
-        """End all connections: with a close frame and a moment to answer it, or as a crash would."""
+        """End all connections: with a close frame and `close_timeout` to answer it, or `abrupt`, as in a
+        crash."""
         self.closing = True
         if abrupt:
             self.hurry()
@@ -164,13 +168,13 @@ class Connections(ServerState):
             await asyncio.wait(self.tasks, timeout=self.limits.close_timeout)
 
     def hurry(self) -> None:
-        """Give no more time to what is still under way, as `close` does."""
+        """End the grace time of a `close` under way."""
         self._hurried = True
         if self._grace is not None and not self._grace.expired():
             self._grace.reschedule(asyncio.get_running_loop().time())
 
     async def _give_time(self, work: Coroutine[Any, Any, object]) -> None:
-        """Wait for something, a moment at most."""
+        """Wait for `work`, at most for `close_timeout`."""
         try:
             async with asyncio.timeout(0 if self._hurried else self.limits.close_timeout) as self._grace:
                 await work

@@ -1,5 +1,5 @@
-"""The cookies that a server sets: for all requests and WebSockets of a transport to that origin, as in a
-browser, for as long as there is the transport. A load balancer may tell by one which node has the session.
+"""Cookies that a server sets. They go with all requests and WebSockets of a transport to that origin, as in a
+browser, for the lifetime of the transport. A load balancer may use one to find the session's node.
 
 Source: RFC 6265.
 """
@@ -19,22 +19,22 @@ import httpx
 
 MAX_COOKIES = 50
 MAX_COOKIE_SIZE = 4096
-"""Source: RFC 6265 §6.1, of what browsers should take at least."""
+"""Bytes of a cookie's name and value. Source: RFC 6265 §6.1, the least that browsers should accept."""
 
 
 class Cookies:
-    """The cookies of one origin; one that a user's header names is the user's."""
+    """The cookies of one origin. A cookie in the user's own headers replaces one of the same name."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     @cached_property
     def jar(self) -> CookieJar:
-        """The cookies. Errors: `httpx.InvalidURL`, where the origin's host can't be a name."""
+        """The cookies. Errors: `httpx.InvalidURL` if the origin's host isn't a valid name."""
         return CookieJar(_OwnCookies(httpx.URL(_http(self._url))))
 
     def add_to(self, headers: Mapping[str, str], url: str) -> dict[str, str]:
-        """Return the headers of a request to `url` with the cookies for it behind those of the user."""
+        """Return the headers of a request to `url` with its cookies added after the user's own."""
         request = Request(_http(url))  # nothing is opened
         self.jar.add_cookie_header(request)
         own = request.get_header("Cookie", "")
@@ -48,7 +48,7 @@ class Cookies:
         return with_own
 
     def take(self, set_cookies: Iterable[str], url: str) -> None:
-        """Take in the values of `Set-Cookie` headers of an answer from `url`."""
+        """Store the cookies of an answer from `url`, given its `Set-Cookie` headers."""
         answer = Message()
         for value in set_cookies:
             answer["Set-Cookie"] = value
@@ -56,7 +56,7 @@ class Cookies:
 
 
 def cookies_of(urls: Iterable[str]) -> list[Cookies]:
-    """Return the cookies of each URL's origin, which are the same for a WebSocket and its server's root."""
+    """Return the cookies of each URL's origin; a WebSocket shares them with its server's root."""
     parts = [urlsplit(_http(url)) for url in urls]
     origins = [(part.scheme, part.netloc.lower()) for part in parts]
     cookies = {origin: Cookies("://".join(origin)) for origin in origins}
@@ -64,7 +64,7 @@ def cookies_of(urls: Iterable[str]) -> list[Cookies]:
 
 
 class _Answer:
-    """An answer, as a cookie jar wants it."""
+    """An HTTP answer with the interface that a cookie jar needs."""
 
     def __init__(self, headers: Message) -> None:
         self._headers = headers
@@ -74,7 +74,8 @@ class _Answer:
 
 
 class _OwnCookies(DefaultCookiePolicy):
-    """Takes a bounded number of cookies, and from the configured origin only: cookies know no ports."""
+    """A policy that accepts a bounded number of cookies, and only from the configured origin: cookies ignore
+    ports."""
 
     def __init__(self, url: httpx.URL) -> None:
         super().__init__()
@@ -93,12 +94,13 @@ class _OwnCookies(DefaultCookiePolicy):
 
 
 def origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
-    """Return what must be equal for two addresses to be of one origin. Source: RFC 6454 §4."""
+    """Return the parts of a URL that two addresses of one origin share. Source: RFC 6454 §4."""
     return url.scheme, url.raw_host, url.port
 
 
 def _http(url: str) -> str:
-    """Return an address without its user, in the http form, which has the cookies of the WebSocket's.
+    """Return an address without its user, with http instead of ws: a WebSocket shares the cookies of that
+    address.
 
     Source: RFC 6455 §4.1.
     """

@@ -1,7 +1,8 @@
-"""Tokens that show that a POST comes from who could read this server's answers, and not from a foreign page.
+"""CSRF tokens: they show that a POST comes from a client that can read this server's answers, not from a
+foreign page.
 
-A token is a random number and its signature under a secret that only this life of the server knows, so none
-has to be remembered, and those of the life before are stale.
+A token is a random number, signed with a secret of this run of the server. Therefore the server stores no
+tokens, and tokens of an earlier run are stale.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from hmac import compare_digest, digest
 
 
 class CsrfTokens:
-    """Makes and checks the tokens of one life of a server."""
+    """The tokens of one run of a server: makes and checks them."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
 
     def new(self) -> str:
-        """Return a token."""
+        """Return a new token."""
         return self._signed(secrets.token_hex(16))
 
     def accepts(self, token: str) -> bool:
-        """Return whether a token is one of these."""
+        """Return whether this object has made the token."""
         expected = self._signed(token.partition(".")[0])
         return compare_digest(token.encode(), expected.encode())
 

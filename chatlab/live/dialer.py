@@ -1,4 +1,4 @@
-"""Who makes the connections and requests that a machine asks for."""
+"""Making the connections and requests that a machine asks for."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from chatlab.transports.machine import Fetch, OpenWebSocket
 
 
 class Dialer:
-    """Makes a machine's links, each by the settings of the transport that it's for.
+    """The factory of a machine's links, each with the settings of its transport.
 
-    All requests of a transport share connections and a CSRF token, and with its WebSockets cookies.
+    All requests of a transport share connections and a CSRF token; its WebSockets share the cookies too.
     """
 
     def __init__(self, config: AnyConfig, dialect: Dialect) -> None:
@@ -28,7 +28,7 @@ class Dialer:
         self._user_headers = [UserHeaders(config, self.redaction) for config in self._configs]
 
     def open(self, port: Port, effect: OpenWebSocket) -> WebSocketLink:
-        """Return the connection that the machine asks for."""
+        """Return the link for a connection that the machine asks for."""
         config = self._configs[effect.transport]
         assert isinstance(config, WebSocketConfig)
         return WebSocketLink(
@@ -41,11 +41,11 @@ class Dialer:
         )
 
     def fetch(self, port: Port, effect: Fetch) -> HttpLink:
-        """Return the request that the machine asks for."""
+        """Return the link for a request that the machine asks for."""
         return HttpLink(port, self.session(effect.transport), effect)
 
     def session(self, transport: int = 0) -> HttpSession:
-        """Return what the requests of one transport share."""
+        """Return the session that the requests of one transport share."""
         session = self._sessions.get(transport)
         if session is None:
             config = self._configs[transport]
@@ -57,10 +57,10 @@ class Dialer:
 
     @property
     def sessions(self) -> list[HttpSession]:
-        """Those of all transports that have made a request."""
+        """The sessions of all transports that have made a request."""
         return list(self._sessions.values())
 
     def hang_up(self) -> None:
-        """Close kept connections in the background; further requests open new ones."""
+        """Close idle connections in the background; further requests open new ones."""
         for session in self._sessions.values():
             session.close()

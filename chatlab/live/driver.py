@@ -1,7 +1,7 @@
-"""The asyncio driver: carries out a machine's effects on real connections, and tells it what happens.
+"""The asyncio driver: carries out a machine's effects on real connections, and feeds it the events.
 
-Events may come from any thread: the machine is fed under a lock, so a message is accepted at once and in
-order, and the effects are carried out in that same order on the driver's own loop.
+Events may come from any thread: the machine is fed under a lock, so that a message is accepted at once and in
+order. The effects are carried out in the same order on the driver's own loop.
 """
 
 from __future__ import annotations
@@ -47,19 +47,21 @@ from chatlab.transports.machine import (
 logger = get_logger()
 
 HELD_UP = 0.1
-"""A timer so many seconds late tells that the loop was held up: by a slow handler, or a computer's sleep."""
+"""Seconds of delay of a timer that show that the loop was blocked: by a slow handler, or a suspended
+computer."""
 CATCH_UP = 0.05
-"""Seconds that what has come in meanwhile is given to be read, before the machine is told how late it is."""
-WATCH = 2.0
-"""Seconds after which a suspension of the computer is noticed at the latest."""
+"""Seconds for reading what arrived while the loop was blocked, before the machine gets its late `Tick`."""
+SUSPENSION_CHECK = 2.0
+"""Longest time in seconds until a suspension of the computer is noticed."""
 SUSPENDED = 1.0
-"""Seconds that the loop's clock must have lost for a suspension."""
+"""Seconds by which the loop's clock must lag for a suspension."""
 HOLD_OFF = 1.0
-"""Seconds within which a loop has closed on which all tasks are cancelled."""
+"""Seconds within which a loop closes after its tasks were cancelled."""
 
 
 def running_on() -> float:
-    """Return seconds on a clock that runs on while the computer is suspended: the wall clock, if need be."""
+    """Return seconds of a clock that also runs while the computer is suspended; the wall clock if there is no
+    other."""
     clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.time() if clock is None else time.clock_gettime(clock)
 
@@ -68,17 +70,17 @@ class Link(Protocol):
     """One connection or request under way. Only `run` waits; the other calls are carried out in order."""
 
     async def run(self) -> None:
-        """Open, read to the end, and report all of it; never raises but `CancelledError`."""
+        """Open, read to the end, and report everything. Raises only `CancelledError`."""
 
     def close(self, code: int, reason: str) -> None:
         """Close in the background, within a bounded time, and report nothing more."""
 
 
 class Connection(Link, Protocol):
-    """A link that carries frames both ways."""
+    """A link that carries frames in both directions."""
 
     def send(self, data: str | bytes) -> None:
-        """Send a text or a binary frame, behind all that was sent before."""
+        """Send a text or a binary frame, after all earlier ones."""
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, and report its Pong."""
@@ -86,7 +88,7 @@ class Connection(Link, Protocol):
 
 @final
 class Moved(Struct, frozen=True):
-    """The next deliveries have moved the cursor from `before`: message by message, if `exact`."""
+    """The next deliveries have moved the cursor on from `before`: message by message, if `exact`."""
 
     before: str | None
     exact: bool
@@ -94,19 +96,20 @@ class Moved(Struct, frozen=True):
 
 @final
 class Raised(Struct, frozen=True, eq=False):
-    """An exception that the dialect raised at the application's own request, to be raised there."""
+    """An exception that the dialect raised for a call of the application, to be raised there."""
 
     error: BaseException
 
 
 class LiveDriver:
-    """Drives one machine on one asyncio loop.
+    """Driver of one machine on one asyncio loop.
 
-    `open_link` and `fetch` make the links of the kinds that the machine asks for; `listen` gets what is for
-    the application, on the loop; `record` gets every step, in order, on whatever thread it happens; links
-    read slowly under `pressure` (1), or not at all (2).
+    `open_link` and `fetch` make the links that the machine asks for. `listen` gets the effects for the
+    application, on the loop. `record` gets every step, in order, on any thread. Links read slowly at
+    `pressure` 1, and not at all at 2.
 
-    A dialect that raises ends the transport in `error`: what its machine knows by then is no use.
+    A dialect that raises ends the transport in `error`, since the state of its machine can no longer be
+    trusted.
     """
 
     def __init__(
@@ -140,27 +143,28 @@ class LiveDriver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = inf
-        """When the timer fires; inf: there is none."""
+        """When the timer fires; inf if there is none."""
         self._catching_up = False
         self._held_until = -inf
         self._watches: bool = getattr(loop, "keeps_real_time", True)
         self._slept = 0.0
-        """Seconds for which the computer was suspended, and the loop's clock stood still."""
+        """Seconds for which the computer was suspended and the loop's clock stood still."""
         self._ahead = running_on() - loop.time()
         self._woke = False
 
     def now(self) -> float:
-        """Return seconds on the driver's clock, which steps and `retry_at` use. It counts suspensions, also
-        where the loop's clock doesn't (Linux, macOS): what is due meanwhile is due at once then."""
+        """Return seconds on the driver's clock, which steps and `retry_at` use. It counts suspensions, even
+        if the loop's clock doesn't (Linux, macOS): a timer that expires during a suspension is due right
+        after it."""
         return self.loop.time() + self._slept
 
     def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect | Raised]:
-        """Give the machine what has happened, from any thread; return the effects, which are being carried
-        out: those of all events behind each other, as for what has come in one piece.
+        """Feed events to the machine, from any thread; return the effects, which are then carried out: those
+        of all events in one list, as for data that arrived in one piece.
 
-        Several events are of one link, and none is told of behind its `Close`. They aren't dated before
-        `not_before`, which a clock may round down. The last of the effects is
-        what the dialect `Raised` at a `Connect`, or for the message of a `Submit`; all else is logged.
+        Several events are of one link; those after its `Close` are dropped. Events get no time before
+        `not_before`, which a clock may round down. If the dialect `Raised` at a `Connect`, or for the message
+        of a `Submit`, that is the last effect; other exceptions are logged.
         """
         here = get_ident() == self._thread or self._is_here()
         machine, record = self.machine, self._record
@@ -177,7 +181,7 @@ class LiveDriver:
                 try:
                     caused = machine.handle(event, now)
                 except BaseException as error:
-                    caused, to_caller = self._fall(error, event, now)
+                    caused, to_caller = self._end_in_error(error, event, now)
                     raised = raised or to_caller
                 if machine.cursor.last_id != before:
                     self._effects.append(Moved(before, _is_exact(caused, machine.cursor.last_id)))
@@ -200,7 +204,8 @@ class LiveDriver:
         return effects
 
     def _is_here(self) -> bool:
-        """Whether the caller is in the loop's thread. Asyncio is asked once: that costs a system call."""
+        """Whether the caller is in the loop's thread. Asyncio is asked only once, since that costs a system
+        call."""
         if self._thread is None and running_loop() is self.loop:
             self._thread = get_ident()
         return self._thread == get_ident()
@@ -211,12 +216,13 @@ class LiveDriver:
         except BaseException as error:
             report("a recorder of steps", error, self.loop)
 
-    def _fall(
+    def _end_in_error(
         self, error: BaseException, event: Event, now: float
     ) -> tuple[list[Effect], BaseException | None]:
-        """Return what is left to do for a machine whose dialect has raised, and what its caller is to get.
+        """End the machine of a dialect that raised: return the effects left to carry out, and the caller's
+        exception.
 
-        A message is not accepted if the dialect raises for it at once; if it does later, the message fails.
+        A message is not accepted if the dialect raises for it at once; if it raises later, the message fails.
         """
         before: list[Effect] = []
         calls = type(event) is Connect
@@ -250,7 +256,7 @@ class LiveDriver:
         self._carry_out()
 
     def _carry_out(self) -> None:
-        if self._carrying_out:  # An application's callback has fed another event: its effects queue behind.
+        if self._carrying_out:  # The application's callback has fed another event: its effects are queued.
             return
         self._carrying_out = True
         effects, listen = self._effects, self._listen
@@ -290,7 +296,7 @@ class LiveDriver:
             if (link := self._links.pop(effect.link, None)) is not None:
                 link.close(effect.code, effect.reason)
         elif type(effect) is Refuse:
-            pass  # `feed` has returned it to whoever submitted the message.
+            pass  # `feed` has returned it to the caller that submitted the message.
         else:
             assert_never(effect)
 
@@ -315,7 +321,7 @@ class LiveDriver:
         self.feed(Closed(number, Failure("protocol", reason=f"a link raised {type(error).__name__}")))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine that belongs to a link, and keep it until it is done."""
+        """Run a coroutine that belongs to a link, and keep a reference until it is done."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -324,23 +330,21 @@ class LiveDriver:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error(
-                "a link of %s failed in an unforeseen way", self._person or "a transport", exc_info=error
-            )
+            logger.error("a link of %s failed unexpectedly", self._person or "a transport", exc_info=error)
 
     def hold_off(self) -> None:
-        """Let no deadline come for a while: somebody else has cancelled a task.
+        """Delay all deadlines by `HOLD_OFF`, since other code has cancelled a task.
 
-        `asyncio.run` does so in the end, and what would be begun now would be left half-way on a closed loop.
+        `asyncio.run` does so when it ends, and work that began now would stay unfinished on a closed loop.
         """
         self._held_until = self.now() + HOLD_OFF
         self._disarm()
         self._arm()
 
     def _arm(self) -> None:
-        """Keep one timer, no later than the machine's deadline; an earlier one is put off when it fires.
+        """Keep one timer, no later than the machine's deadline; a timer that fires early is set again.
 
-        A deadline that has passed already is due now: it doesn't tell that the loop was held up.
+        A deadline in the past is due now: it doesn't show that the loop was blocked.
         """
         due_at = max(self._deadline, self._held_until, self.now())
         if self._catching_up or self._armed_at <= due_at:
@@ -348,7 +352,7 @@ class LiveDriver:
         if self._timer is not None:
             self._timer.cancel()
         if self._watches and due_at < inf:
-            due_at = min(due_at, self.now() + WATCH)
+            due_at = min(due_at, self.now() + SUSPENSION_CHECK)
         self._armed_at = due_at
         self._timer = self.loop.call_at(due_at - self._slept, self._fire, due_at)
 
@@ -363,7 +367,7 @@ class LiveDriver:
         if self._watches:
             self._count_suspension()
         if self.now() - armed > HELD_UP and not self._catching_up:
-            # A pong that waits to be read came in time.
+            # A pong that is received but unread came in time.
             self._catching_up = True
             self._timer = self.loop.call_later(CATCH_UP, self._fire, armed)
             return
@@ -381,7 +385,7 @@ class LiveDriver:
         self._timer, self._armed_at, self._catching_up = None, inf, False
 
     async def closed(self) -> None:
-        """Wait until the links of now are gone, and let go of the timer."""
+        """Wait until the present links have ended, and cancel the timer if there is no deadline."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
         if self._deadline == inf:
@@ -389,7 +393,8 @@ class LiveDriver:
 
 
 def _is_exact(effects: Sequence[Effect], cursor: str | None) -> bool:
-    """Whether the cursor is the last delivered message's id, so that each message's would do."""
+    """Whether the cursor is the last delivered message's id, so that the id of each message is a cursor
+    too."""
     for effect in reversed(effects):
         if type(effect) is Deliver and effect.event.message is not None:
             return effect.event.message.id == cursor
@@ -397,6 +402,6 @@ def _is_exact(effects: Sequence[Effect], cursor: str | None) -> bool:
 
 
 def _closes(effects: Sequence[Effect], event: Event) -> bool:
-    """Whether the effects close the link that the event is of."""
+    """Whether the effects close the link of the event."""
     link: int | None = getattr(event, "link", None)
     return any(type(effect) is Close and effect.link == link for effect in effects)

@@ -1,7 +1,7 @@
-"""What a library's exceptions and a server's answers mean to a machine: failures as values.
+"""The meaning of a library's exceptions and a server's answers to a machine: failures as values.
 
-Their words are bounded and printable. An exception's own may quote a URL or a header, so they are passed on
-only where they can hold no secret.
+Their texts are bounded and printable. An exception's own text may quote a URL or a header, so it is passed on
+only if it can't hold a secret.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ MAX_REASON = 200
 """Characters of a server's explanation that are kept."""
 
 LOOP_ENDS = Failure("reset", reason="the event loop is being closed")
-"""The end of a link that somebody else has cancelled, as `asyncio.run` does with all that still run."""
+"""The failure of a link that other code has cancelled, as `asyncio.run` does with all remaining tasks."""
 
 
 class BrokenAnswer(Exception):
-    """An answer over HTTP that can't be used, as a failure."""
+    """An unusable answer over HTTP, with its failure."""
 
     def __init__(self, kind: FailureKind, reason: str) -> None:
         super().__init__(reason)
@@ -43,10 +43,10 @@ class BrokenAnswer(Exception):
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for; None where there is none or it makes no sense.
+    """Return the seconds of a `Retry-After` header; None if there is none or it is malformed.
 
-    A date is measured from `now`, which should be the answer's own `Date`: the server's clock may be another
-    than ours.
+    A date is measured from `now`, which should be the answer's own `Date`, since the server's clock may
+    differ from ours.
 
     Source: RFC 9110 §10.2.3, §6.6.1.
     """
@@ -60,7 +60,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
 
 
 def moment(date: str | None) -> datetime | None:
-    """Return the time that a `Date` header tells; None where there is none or it makes no sense."""
+    """Return the time of a `Date` header; None if there is none or it is malformed."""
     try:
         at = parsedate_to_datetime(date.strip()) if date else None
         return at if at is None or at.tzinfo else at.replace(tzinfo=UTC)
@@ -69,13 +69,13 @@ def moment(date: str | None) -> datetime | None:
 
 
 def printable(text: str, limit: int = MAX_REASON) -> str:
-    """Return a server's words with control characters made visible, and cut at the limit."""
+    """Return a server's text with control characters made visible, cut at `limit` characters."""
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
     return shown + ("…" if len(text) > limit else "")
 
 
 def opening_failure(error: Exception) -> Failure:
-    """Say how an opening handshake failed."""
+    """Return the failure of an opening handshake."""
     match error:
         case InvalidStatus():
             response = error.response
@@ -90,7 +90,7 @@ def opening_failure(error: Exception) -> Failure:
         case InvalidHandshake():
             return Failure("protocol", reason=printable(str(error)))
         case InvalidURI():
-            return Failure("protocol", reason=f"a WebSocket can't have this address: {printable(error.msg)}")
+            return Failure("protocol", reason=f"this is not a WebSocket address: {printable(error.msg)}")
         case EOFError() | ConnectionClosed():
             return RESET
         case OSError():
@@ -100,7 +100,8 @@ def opening_failure(error: Exception) -> Failure:
 
 
 def request_failure(error: Exception, *, posts: bool = False) -> Failure:
-    """Say why a request got no whole answer. What can't be read is no answer to one that `posts`."""
+    """Return the failure of a request without a complete answer. An unreadable answer to a request that
+    `posts` is of kind `answer`."""
     causes = tuple(_causes(error))
     broken = [cause for cause in causes if isinstance(cause, OSError)]
     if broken:
@@ -119,16 +120,16 @@ def request_failure(error: Exception, *, posts: bool = False) -> Failure:
         case zlib.error():
             return Failure("answer" if posts else "reset", reason="the answer's gzip is broken")
         case _:
-            # Their words may quote a header's value or the address.
+            # The text may quote a header's value or the address.
             return Failure("protocol", reason=f"the request can't be made: {type(error).__name__}")
 
 
 _ENDED_EARLY = re.compile("disconnected|closed connection")
-"""In the words of httpcore and h11, which have no types of their own for it."""
+"""Texts of httpcore and h11, which have no exception types for this case."""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what has led to it, also where a library has hidden that."""
+    """Yield an exception and its causes, including suppressed ones."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -136,11 +137,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def network_failure(error: OSError) -> Failure:
-    """Say how a connection couldn't be made, or broke."""
+    """Return the failure of a connection that wasn't established, or broke."""
     match error:
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
             return Failure("reset", reason="the connection ended within the TLS handshake")
-        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):  # OpenSSL's words for an answer without TLS
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):  # OpenSSL's name for an answer without TLS
             return Failure("tls", reason="the server doesn't speak TLS: try ws:// or http:// in the URL")
         case ssl.SSLError():
             words = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
@@ -156,7 +157,8 @@ def network_failure(error: OSError) -> Failure:
 
 
 def closing_failure(error: ConnectionClosed) -> Failure:
-    """Say how an open connection ended: by the server's close frame, by our own protest, or by neither.
+    """Return the failure by which an open connection ended: the server's close frame, our own after a
+    protocol error, or neither.
 
     Source: RFC 6455 §7.1.5.
     """

@@ -7,6 +7,7 @@ from chatlab.settings import FallbackConfig
 
 
 class FallbackTransport(ChatTransport):
-    """Chat over the first transport of a list that works, and over a better one once that works again."""
+    """Chat over the first transport of a list that works; it returns to a better one once that works
+    again."""
 
     config: FallbackConfig

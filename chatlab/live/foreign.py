@@ -1,8 +1,8 @@
 """Errors of the user's own code: handlers, recorders, functions for headers, dialects.
 
-None of them stops what others share: each is logged. On a loop of the user's own, `SystemExit` and
-`KeyboardInterrupt` are passed on: they leave the loop from a callback of their own, so that the transport is
-in order by then.
+Each is logged, so that none stops what others share. On a loop of the user's own, `SystemExit` and
+`KeyboardInterrupt` leave the loop: they are raised from a separate callback, when the transport's state is
+consistent.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from chatlab.live.background_loop import is_background
 from chatlab.live.logs import get_logger
-from chatlab.live.portal import is_background
 from chatlab.live.workers import workers
 
 logger = get_logger()
 
 MAX_CALLS = 8
-"""Calls of one function that may be under way at once, so that one that hangs takes no thread an attempt."""
+"""Concurrent calls of one function, so that a function that hangs doesn't use up a thread for each
+attempt."""
 
 _under_way: Counter[int] = Counter()
 _counting = threading.Lock()
 
 
-class Unanswered(Exception):
-    """Earlier calls haven't returned yet."""
+class TooManyCalls(Exception):
+    """Too many earlier calls haven't returned yet."""
 
 
 def report(what: str, error: BaseException, loop: asyncio.AbstractEventLoop) -> None:
-    """Log an error of the user's code, or have it leave a loop of the user's own where it ends programs."""
+    """Log an error of the user's code; raise it from a loop of the user's own if it ends programs."""
     if isinstance(error, SystemExit | KeyboardInterrupt) and not is_background(loop):
         loop.call_soon_threadsafe(_pass_on, error)
     else:
@@ -44,19 +45,19 @@ def _pass_on(error: BaseException) -> NoReturn:
 
 
 def was_cancelled(error: BaseException) -> bool:
-    """Whether the running task was cancelled by somebody, instead of that code raising `CancelledError`."""
+    """Whether the running task was cancelled, as opposed to the user's code raising `CancelledError`."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
-async def call_apart(function: Callable[[], Any], owner: object) -> Any:
-    """Call a function that may block on a thread of its own.
+async def call_on_thread(function: Callable[[], Any], owner: object) -> Any:
+    """Call a function that may block, on a thread of its own.
 
-    Errors: those of the function; `Unanswered` where `MAX_CALLS` for that owner haven't returned yet.
+    Errors: those of the function; `TooManyCalls` if `MAX_CALLS` calls for that owner haven't returned yet.
     """
-    key = id(owner)  # Kept from being used again by the call, which holds its owner.
+    key = id(owner)  # Unique, since each call under way refers to its owner.
     if _under_way[key] >= MAX_CALLS:
-        raise Unanswered
+        raise TooManyCalls
     with _counting:
         _under_way[key] += 1
     context = contextvars.copy_context()
@@ -72,7 +73,7 @@ async def call_apart(function: Callable[[], Any], owner: object) -> Any:
 
     value, error = await asyncio.shield(asyncio.wrap_future(workers.call(call)))
     if isinstance(error, asyncio.CancelledError | GeneratorExit | StopIteration):
-        raise RuntimeError(type(error).__name__) from error  # Here they would mean something else.
+        raise RuntimeError(type(error).__name__) from error  # Asyncio would misread the original.
     if error is not None:
         raise error
     return value

@@ -1,6 +1,7 @@
 """Access control of requests: allowed hosts and origins, and the CORS protocol for pages of other origins.
 
-Source: Fetch standard §3.3. Credentials are never allowed: there are none but what a page sends itself.
+Credentials are never allowed: there are none except those that a page sends itself. Source: Fetch standard
+§3.3.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from chatlab.live.logs import get_logger
 logger = get_logger(__name__)
 
 EXPOSED = "Chat-Cursor, Chat-More, Retry-After"
-"""The headers of an answer that a page of another origin may read, beside those that any page may."""
-TWO_LENGTHS = 400, "a request has a Content-Length or a Transfer-Encoding: a proxy may believe the other one"
+"""Headers of an answer that a page of another origin may read, in addition to those that any page may."""
+TWO_LENGTHS = 400, "send Content-Length or Transfer-Encoding, not both: a proxy may use the other one"
 """Source: RFC 9112 §6.1 (request smuggling)."""
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
@@ -32,7 +33,8 @@ PREFLIGHT = {
 
 
 class Guard:
-    """Lets in only who speaks to this server and from where he may, and only so many."""
+    """The outermost ASGI application: it refuses untrusted hosts and origins, and connections beyond the
+    limit."""
 
     def __init__(self, app: ASGIApp, connections: Connections, access: Access) -> None:
         self._app = app
@@ -48,7 +50,7 @@ class Guard:
             logger.exception("a request for %r failed", scope["path"])
             connection = scope["state"].get("connection")
             if connection:
-                connection.close(1011, "the server has made a mistake")
+                connection.close(1011, "internal server error")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = self._access.visit(scope)
@@ -68,10 +70,14 @@ class Guard:
             app = problem(*refusal, headers)
         elif visit.origin and _is_preflight(scope):
             app = Response(status_code=204, headers=PREFLIGHT)
-        await app(visit.scope, receive, self._sharing(visit.origin, send) if self._access.crosses else send)
+        await app(
+            visit.scope,
+            receive,
+            self._with_cors(visit.origin, send) if self._access.allows_other_origins else send,
+        )
 
-    def _sharing(self, origin: str, send: Send) -> Send:
-        """Return a `send` that lets pages of an allowed origin read the answer, also a refusal."""
+    def _with_cors(self, origin: str, send: Send) -> Send:
+        """Return a `send` that lets pages of an allowed origin read the answer, even if it is a refusal."""
 
         async def share(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -87,5 +93,5 @@ class Guard:
 
 
 def _is_preflight(scope: Scope) -> bool:
-    """Whether a browser asks what a page may send. Source: Fetch standard §3.3.2."""
+    """Whether this is a browser's CORS preflight request. Source: Fetch standard §3.3.2."""
     return scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope)

@@ -1,11 +1,11 @@
-"""The way of events to an application's handlers: one call at a time, in the order of what happened.
+"""Delivery of events to an application's handlers: one call at a time, in the order of the events.
 
-A transport of the background loop calls them on a thread of its own, where they may block; one on a loop of
-the user's own calls them there. An `async` handler runs on the loop on which it was given, and the next call
-waits for it.
+A transport of the background loop calls them on a thread of its own, where they may block; a transport on a
+loop of the user's own calls them there. An `async` handler runs on the loop on which it was added, and the
+next call waits until it has finished.
 
-What the server has said can be held back, for as long as the transport is being disconnected, and then taken
-back: the cursor returns to before it, and the next connection brings it again.
+Events from the server can be held back while the transport disconnects, and then withdrawn: the cursor
+returns to the position before them, and the next connection brings them again.
 """
 
 from __future__ import annotations
@@ -21,63 +21,64 @@ from typing import Any
 from msgspec import Struct
 
 from chatlab.live.foreign import report, was_cancelled
-from chatlab.live.subscribers import Home, Subscribers, running_loop
+from chatlab.live.subscribers import HandlerLoop, Subscribers, running_loop
 from chatlab.live.waiter import Waiter
 from chatlab.live.workers import workers
 from chatlab.messages import ChatEvent, ChatMessage
 
-MUCH = 1 << 20
-"""Bytes on their way from which on the transport reads slowly: handlers take longer than the server."""
-TOO_MUCH = 16 << 20
-"""Bytes on their way from which on it reads nothing."""
-CALLS = 100
-"""Calls in one turn of a loop."""
-TURN = 0.01
+SLOW_READING_SIZE = 1 << 20
+"""Bytes of undelivered events from which the transport reads slowly: the handlers are slower than the
+server."""
+STOP_READING_SIZE = 16 << 20
+"""Bytes of undelivered events from which it stops reading."""
+CALLS_PER_TURN = 100
+"""Handler calls in one turn of a loop."""
+TURN_TIME = 0.01
 """Seconds after which a turn of a loop makes no further call."""
-LOOK = 0.5
-"""Seconds between two looks whether a loop on which an `async` handler runs is still open."""
+LOOP_CHECK_INTERVAL = 0.5
+"""Seconds between two checks that the loop of an `async` handler is still open."""
 
 _HANDLER = "a handler of chat events"
 _inside: ContextVar[object] = ContextVar("_inside", default=None)
-"""The call that this code belongs to."""
+"""The call in whose context the code runs."""
 
 
-class News(Struct, eq=False):
-    """One thing to tell, and what is known of it.
+class Delivery(Struct, eq=False):
+    """One `item` to deliver: an event, a status change, a receipt or a step.
 
-    `sink` gets it before the handlers. What the server has `said` can be held back; where it is a message
-    with an id, `place` is the cursor before it.
+    `sink` gets it before the handlers. An item `from_server` can be held back; if it is a message with an id,
+    `place` is the cursor before it.
     """
 
-    what: Any
-    told: Subscribers[Any] | None = None
+    item: Any
+    subscribers: Subscribers[Any] | None = None
     sink: Callable[[Any], object] | None = None
     size: int = 0
-    said: bool = False
+    from_server: bool = False
     place: str | None = None
 
     @property
     def message(self) -> ChatMessage | None:
-        """The message that the server would send again, if it is one."""
-        message = self.what.message if self.said else None
+        """The message, if it is one that the server would send again."""
+        message = self.item.message if self.from_server else None
         return message if message is not None and message.id else None
 
 
 class Mark:
-    """A point in the order of news, to be waited for."""
+    """A position in the queue that can be awaited."""
 
     def __init__(self) -> None:
         self.is_reached = False
         self._waiters: list[Waiter] = []
 
     def reach(self, _: object = None) -> None:
-        """Wake those who wait: all before it has been told."""
+        """Wake the waiters, since everything before the mark has been delivered."""
         self.is_reached = True
         for waiter in tuple(self._waiters):
             waiter.wake()
 
     async def reached(self) -> None:
-        """Wait until all before it has been told."""
+        """Wait until everything before the mark has been delivered."""
         waiter = Waiter()
         self._waiters.append(waiter)
         if not self.is_reached:
@@ -85,127 +86,130 @@ class Mark:
 
 
 class Handover:
-    """News on their way to handlers, of one transport."""
+    """The delivery queue of one transport. `own_thread`: handlers run on a thread of their own."""
 
-    def __init__(self, *, apart: bool) -> None:
-        self._apart = apart
+    def __init__(self, *, own_thread: bool) -> None:
+        self._own_thread = own_thread
         self._lock = threading.Lock()
-        self._news: deque[News] = deque()
-        self._held: list[News] = []
+        self._deliveries: deque[Delivery] = deque()
+        self._held: list[Delivery] = []
         self._size = 0
         self.holding = False
         self._running = False
-        self._now: News | None = None
+        self._now: Delivery | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def pressure(self) -> int:
-        """Whether there is much (1) or too much (2) on its way."""
-        return (self._size >= MUCH) + (self._size >= TOO_MUCH)
+        """Return 1 if many bytes are undelivered, 2 if too many, else 0."""
+        return (self._size >= SLOW_READING_SIZE) + (self._size >= STOP_READING_SIZE)
 
     @property
     def place(self) -> tuple[str | None] | None:
-        """The cursor before the first message that has not been handed over; None: there is none."""
+        """The cursor before the first undelivered message; None if there is no such message."""
         with self._lock:
-            for news in (*self._held, *self._news):
-                if news.message is not None:
-                    return (news.place,)
+            for delivery in (*self._held, *self._deliveries):
+                if delivery.message is not None:
+                    return (delivery.place,)
         return None
 
     def move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Go on at a transport's new loop. Where the last one has closed within a call, that call is over."""
+        """Continue on a transport's new loop. A call still running on the last loop, which has closed, counts
+        as ended."""
         with self._lock:
-            if self._loop is not None and not self._apart:
+            if self._loop is not None and not self._own_thread:
                 self._running = False
             self._loop = loop
 
-    def put(self, news: News) -> None:
-        """Hand news over, behind all that is on its way."""
-        if not news.told and not self._running and not self._news:
-            if news.sink is not None:  # None of the user's code has to be waited for.
-                news.sink(news.what)
+    def put(self, delivery: Delivery) -> None:
+        """Deliver an item, after all earlier ones."""
+        if not delivery.subscribers and not self._running and not self._deliveries:
+            if delivery.sink is not None:  # No handler has to be called.
+                delivery.sink(delivery.item)
             return
         with self._lock:
-            self._news.append(news)
-            self._size += news.size
+            self._deliveries.append(delivery)
+            self._size += delivery.size
             if self._running:
                 return
             self._running = True
         self._begin()
 
     def mark(self) -> Mark:
-        """Return a mark behind all that is on its way and isn't held back."""
+        """Return a mark after everything that is queued and not held back."""
         mark = Mark()
-        self.put(News(None, sink=mark.reach))
+        self.put(Delivery(None, sink=mark.reach))
         return mark
 
     @property
     def inside(self) -> bool:
-        """Whether the caller belongs to the call that is being made."""
+        """Whether the caller runs within the present handler call."""
         call = _inside.get()
         return call is not None and call is self._now
 
     # Holding back
 
     def hold(self) -> None:
-        """Hand over nothing more of what the server has said, until it is released."""
+        """Deliver no further events from the server until `release`."""
         self.holding = True
 
     def release(self) -> None:
-        """Go on with what was held back."""
+        """Continue with the events that were held back."""
         with self._lock:
             self.holding = False
-            self._news.extendleft(reversed(self._held))
+            self._deliveries.extendleft(reversed(self._held))
             self._held.clear()
-            if self._running or not self._news:
+            if self._running or not self._deliveries:
                 return
             self._running = True
         self._begin(later=True)
 
     def take_back(self) -> tuple[list[ChatMessage], str | None]:
-        """Forget the messages that are held back, and return them with the cursor before the first.
+        """Drop the messages that are held back, and return them with the cursor before the first.
 
-        What the server won't say again stays.
+        Items that the server won't send again stay.
         """
         with self._lock:
-            held = [*self._held, *(news for news in self._news if news.said)]
-            others = [news for news in self._news if not news.said]
-            back = [news for news in held if news.message is not None]
-            self._held = [news for news in held if news.message is None and news.what.type != "typing"]
-            self._news = deque(others)
-            self._size = sum(news.size for news in (*self._held, *others))
-        messages = [news.message for news in back if news.message is not None]
+            held = [*self._held, *(delivery for delivery in self._deliveries if delivery.from_server)]
+            others = [delivery for delivery in self._deliveries if not delivery.from_server]
+            back = [delivery for delivery in held if delivery.message is not None]
+            self._held = [
+                delivery for delivery in held if delivery.message is None and delivery.item.type != "typing"
+            ]
+            self._deliveries = deque(others)
+            self._size = sum(delivery.size for delivery in (*self._held, *others))
+        messages = [delivery.message for delivery in back if delivery.message is not None]
         return messages, back[0].place if back else None
 
-    # Handing over
+    # Delivery
 
-    def _next(self) -> News | None:
+    def _next(self) -> Delivery | None:
         with self._lock:
-            while self._news:
-                news = self._news.popleft()
-                if self.holding and news.said:
-                    self._held.append(news)
+            while self._deliveries:
+                delivery = self._deliveries.popleft()
+                if self.holding and delivery.from_server:
+                    self._held.append(delivery)
                     continue
-                self._size -= news.size
-                self._now = news
-                return news
+                self._size -= delivery.size
+                self._now = delivery
+                return delivery
             self._running, self._now = False, None
             return None
 
     def _begin(self, *, later: bool = False) -> None:
         assert self._loop is not None
-        if self._apart:
-            workers.run(self._run_apart)
+        if self._own_thread:
+            workers.run(self._run_on_thread)
         elif not later and running_loop() is self._loop:
             self._run_here()
         else:
             self._loop.call_soon_threadsafe(self._run_here)
 
-    def _run_apart(self) -> None:
-        while (news := self._next()) is not None:
-            for coroutine, home, context in self._tell(news):
+    def _run_on_thread(self) -> None:
+        while (delivery := self._next()) is not None:
+            for coroutine, handler_loop, context in self._call_handlers(delivery):
                 assert self._loop is not None
-                loop = self._loop if home is None or home.is_closed() else home
+                loop = self._loop if handler_loop is None or handler_loop.is_closed() else handler_loop
                 self._wait_for(coroutine, loop, context)
 
     def _wait_for(
@@ -216,21 +220,21 @@ class Handover:
             done = context.run(asyncio.run_coroutine_threadsafe, work, loop)
             finished = threading.Event()
             done.add_done_callback(lambda _: finished.set())
-            while not finished.wait(LOOK) and not loop.is_closed():
+            while not finished.wait(LOOP_CHECK_INTERVAL) and not loop.is_closed():
                 pass
-        except RuntimeError:  # It has closed meanwhile.
+        except RuntimeError:  # The loop has closed meanwhile.
             pass
         _let_go(work, coroutine)
 
     def _run_here(self) -> None:
-        """Make calls on the loop, some in each turn."""
+        """Make calls on the loop, a few in each turn."""
         loop = self._loop
         assert loop is not None
-        until, calls = loop.time() + TURN, CALLS
-        while (news := self._next()) is not None:
-            rest = self._tell(news)
-            for coroutine, home, context in rest:
-                task = context.run(loop.create_task, self._run_on(coroutine, home, rest))
+        until, calls = loop.time() + TURN_TIME, CALLS_PER_TURN
+        while (delivery := self._next()) is not None:
+            rest = self._call_handlers(delivery)
+            for coroutine, handler_loop, context in rest:
+                task = context.run(loop.create_task, self._run_on(coroutine, handler_loop, rest))
                 task.add_done_callback(lambda _: _let_go(coroutine))  # noqa: B023  # the loop ends here
                 return
             calls -= 1
@@ -238,53 +242,58 @@ class Handover:
                 loop.call_soon(self._run_here)
                 return
 
-    async def _run_on(self, coroutine: Awaitable[object], home: Home, rest: Iterator[_Call]) -> None:
-        """Finish a call, and the others of the same news; then go on."""
+    async def _run_on(
+        self, coroutine: Awaitable[object], handler_loop: HandlerLoop, rest: Iterator[_Call]
+    ) -> None:
+        """Finish a call and the remaining ones of the same item; then continue."""
         try:
-            await self._on(home, coroutine)
-            for further, home_of_it, _ in rest:
-                await self._on(home_of_it, further)
-        except asyncio.CancelledError:  # As `asyncio.run` does in the end; there may be another loop later.
+            await self._on(handler_loop, coroutine)
+            for further, further_loop, _ in rest:
+                await self._on(further_loop, further)
+        except asyncio.CancelledError:  # `asyncio.run` cancels at its end; another loop may follow.
             with self._lock:
                 self._running, self._now = False, None
             raise
         self._run_here()
 
-    async def _on(self, home: Home, coroutine: Awaitable[object]) -> None:
-        if home is None or home.is_closed() or home is self._loop:
+    async def _on(self, handler_loop: HandlerLoop, coroutine: Awaitable[object]) -> None:
+        if handler_loop is None or handler_loop.is_closed() or handler_loop is self._loop:
             await _finish(coroutine)
         else:
             work = _finish(coroutine)
             try:
-                done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
-                while not (await asyncio.wait([done], timeout=LOOK))[0] and not home.is_closed():
+                done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, handler_loop))
+                while (
+                    not (await asyncio.wait([done], timeout=LOOP_CHECK_INTERVAL))[0]
+                    and not handler_loop.is_closed()
+                ):
                     pass
-            except RuntimeError:  # It has closed meanwhile.
+            except RuntimeError:  # The loop has closed meanwhile.
                 pass
             finally:
-                if home.is_closed():
+                if handler_loop.is_closed():
                     _let_go(work, coroutine)
 
-    def _tell(self, news: News) -> Iterator[_Call]:
-        """Give news to whoever is to get them; yield what is to be awaited before the next call."""
-        if news.sink is not None:
-            news.sink(news.what)
-        if news.told is None:
+    def _call_handlers(self, delivery: Delivery) -> Iterator[_Call]:
+        """Pass an item to its receivers; yield what must be awaited before the next call."""
+        if delivery.sink is not None:
+            delivery.sink(delivery.item)
+        if delivery.subscribers is None:
             return
         context = copy_context()
-        context.run(_inside.set, news)
-        for handler, home in news.told:
+        context.run(_inside.set, delivery)
+        for handler, handler_loop in delivery.subscribers:
             try:
-                result = context.run(handler, news.what)
+                result = context.run(handler, delivery.item)
             except BaseException as error:
                 assert self._loop is not None
                 report(_HANDLER, error, self._loop)
                 continue
-            if inspect.isawaitable(result) and not asyncio.isfuture(result):  # Those run anyway.
-                yield result, home, context
+            if inspect.isawaitable(result) and not asyncio.isfuture(result):  # Futures run anyway.
+                yield result, handler_loop, context
 
 
-_Call = tuple[Awaitable[object], Home, Context]
+_Call = tuple[Awaitable[object], HandlerLoop, Context]
 
 
 async def _finish(coroutine: Awaitable[object]) -> None:
@@ -297,14 +306,15 @@ async def _finish(coroutine: Awaitable[object]) -> None:
 
 
 def _let_go(*coroutines: Awaitable[object]) -> None:
-    """Close what its loop, which has closed, never began: Python warns of a coroutine that nobody awaits."""
+    """Close the coroutines that their loop never started before it closed: Python would warn of them as never
+    awaited."""
     for coroutine in coroutines:
         if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
             coroutine.close()
 
 
 def size_of(event: ChatEvent) -> int:
-    """Return about how many bytes an event takes in memory."""
+    """Return the approximate size of an event in memory, in bytes."""
     message = event.message
     if message is not None:
         text = message.text

@@ -1,11 +1,12 @@
-"""The failures that exceptions of the user's headers function stand for: passing ones, or mistakes that stay.
+"""The failures that exceptions of the user's headers function stand for: temporary ones, or permanent
+mistakes.
 
-A function that asks another server for a token meets the same failures as the transport itself, by whatever
-library. They are retried like the transport's own. Errors that the same call would only meet again are final:
-a wrong type, a missing key, a file that isn't there, a refused password.
+A function that asks another server for a token meets the same failures as the transport itself, in any HTTP
+library. They are retried like the transport's own. Errors that the same call would only repeat are final: a
+wrong type, a missing key, a missing file, a refused password.
 
-The text of such an exception may hold a token, so only its kind is told, and where it was raised; `TryAgain`
-and `LoginRefused` are written to be read.
+The text of such an exception may hold a token, so only its type is reported, and where it was raised. The
+texts of `TryAgain` and `LoginRefused` are written for users, and reported.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from chatlab.transports.machine import Failure
 _LOCAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 """`OSError`s that no network causes."""
 _OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-"""`httpx.TransportError`s of the caller's making, not of the network."""
+"""`httpx.TransportError`s caused by the caller, not the network."""
 _BROKEN_OFF = (EOFError, http.client.HTTPException)
 _NO_JSON = (json.JSONDecodeError, msgspec.DecodeError)
-"""The errors of reading a portal's page as JSON."""
+"""Errors of parsing as JSON, for example the page of a captive portal."""
 _OTHERS = frozenset(
     {
         "aiohttp.client_exceptions.ClientConnectionError",
@@ -44,7 +45,8 @@ _OTHERS = frozenset(
         "urllib3.exceptions.HTTPError",
     }
 )
-"""Exceptions of libraries that aren't ours, and derive from nothing that tells what they are."""
+"""Network exceptions of libraries that chatlab doesn't import; their base classes don't show what they
+are."""
 _PACKAGE = str(Path(__file__).parents[1])
 _CELLS = ("ipykernel_", "<ipython-input")
 """Parts of the names that IPython gives a notebook's cells as files."""
@@ -53,20 +55,20 @@ _CELLS = ("ipykernel_", "<ipython-input")
 def headers_failure(error: BaseException) -> Failure:
     """Return an exception of the headers function as a failure: of kind `protocol` if it is final."""
     for cause in _causes(error):
-        if (failure := _passing(cause)) is not None:
+        if (failure := _known_failure(cause)) is not None:
             return failure
-    return _told(Failure("protocol"), error, f"{_where(error)}: correct it, then connect again")
+    return _failure(Failure("protocol"), error, f"{_where(error)}: correct it, then connect again")
 
 
 def no_headers(returned: Any) -> Failure:
-    """Return the failure of a headers function that returned something else than headers."""
+    """Return the failure of a headers function that returned something other than headers."""
     kind = type(returned).__name__
-    reason = f"the headers function returned {kind}: let it return a dict of names and values"
+    reason = f"the headers function returned {kind}: it must return a dict of names and values"
     return Failure("protocol", reason=reason)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, and what it was raised from on purpose."""
+    """Yield an exception and the explicit causes (`raise … from`) of it."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -74,8 +76,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = group[0] if len(group) == 1 else cause.__cause__
 
 
-def _passing(error: BaseException) -> Failure | None:
-    """Return the failure that an exception is, if it says which; None: it doesn't."""
+def _known_failure(error: BaseException) -> Failure | None:
+    """Return the failure that an exception stands for; None if it is unknown."""
     if isinstance(error, TryAgain):
         reason = f"the headers function asks to try again: {printable(error.reason)}"
         return Failure("timeout", reason=reason.removesuffix(": "), retry_after=error.retry_after)
@@ -85,35 +87,35 @@ def _passing(error: BaseException) -> Failure | None:
     status = _status(error)
     if status is not None:
         if FAILURES.get(f"http {status}") == "retry":
-            return _told(Failure("http", status, retry_after=_wait(error)), error, f" (HTTP {status})")
-        what = "its user, password or token" if status in (401, 403) else "the address that it asks"
-        return _told(Failure("protocol"), error, f" (HTTP {status}): check {what}")
+            return _failure(Failure("http", status, retry_after=_wait(error)), error, f" (HTTP {status})")
+        what = "its user, password or token" if status in (401, 403) else "the URL that it requests"
+        return _failure(Failure("protocol"), error, f" (HTTP {status}): check {what}")
     if isinstance(error, _LOCAL):
         what = "check the file that it opens" if error.errno else "correct it, then connect again"
-        return _told(Failure("protocol"), error, f"{_where(error)}: {what}")
+        return _failure(Failure("protocol"), error, f"{_where(error)}: {what}")
     if isinstance(error, _OURS):
-        return _told(Failure("protocol"), error, f"{_where(error)}: check the address that it asks")
+        return _failure(Failure("protocol"), error, f"{_where(error)}: check the URL that it requests")
     if isinstance(error, OSError):
-        return _told(network_failure(error), error)
+        return _failure(network_failure(error), error)
     if isinstance(error, httpx.TransportError):
         failure = request_failure(error)
-        return _told(failure if failure.kind != "protocol" else Failure("reset"), error)
+        return _failure(failure if failure.kind != "protocol" else Failure("reset"), error)
     if isinstance(error, _NO_JSON) and not isinstance(error, msgspec.ValidationError):
-        return _told(Failure("reset"), error)
+        return _failure(Failure("reset"), error)
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     names |= {f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}" for kind in type(error).__mro__}
     if isinstance(error, _BROKEN_OFF) or names & _OTHERS:
-        return _told(Failure("reset"), error)
+        return _failure(Failure("reset"), error)
     return None
 
 
-def _told(failure: Failure, error: BaseException, more: str = "") -> Failure:
+def _failure(failure: Failure, error: BaseException, more: str = "") -> Failure:
     reason = f"the headers function raised {type(error).__name__}{more}"
     return Failure(failure.kind, failure.code, reason, failure.retry_after)
 
 
 def _where(error: BaseException) -> str:
-    """Return where the user's function was when it failed, if it is known: a place holds no secret."""
+    """Return where in the user's function the error was raised, if known; a location holds no secret."""
     for frame, line in walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
         if not file.startswith(_PACKAGE):
@@ -123,7 +125,7 @@ def _where(error: BaseException) -> str:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status of an exception, by the names that several libraries give it."""
+    """Return the HTTP status of an exception, from the attributes that several libraries use."""
     response = getattr(error, "response", None)
     for owner, name in ((response, "status_code"), (error, "status"), (error, "code")):
         status = getattr(owner, name, None)
@@ -133,7 +135,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _wait(error: BaseException) -> float | None:
-    """Return the seconds that an answer asks to wait, if there is one with headers."""
+    """Return the seconds of the `Retry-After` header of an exception's response, if it has one."""
     headers = getattr(getattr(error, "response", error), "headers", None)
     try:
         return retry_after(headers["Retry-After"])  # type: ignore[index]

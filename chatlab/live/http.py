@@ -1,4 +1,4 @@
-"""Requests over HTTP on httpx: what becomes of each `Fetch`, and of each way to fail."""
+"""Requests over HTTP, made with httpx: the outcome of each `Fetch`, and of each way in which one fails."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ REDIRECTS: Mapping[str, frozenset[int]] = {
     "POST": frozenset({307, 308}),
     "PUT": frozenset({307, 308}),
 }
-"""Those after which the same request is made elsewhere; others would make a GET of a POST, and lose it."""
+"""Statuses after which the same request is repeated elsewhere; others turn a POST into a GET and lose its
+body."""
 MAX_BODY = 8 << 20
-"""Bytes of the largest answer."""
+"""Size of the largest answer, in bytes."""
 MAX_REFUSAL = 1024
 """Bytes of a refusal's body that are kept."""
 REFUSAL_TIMEOUT = 1.0
-"""Seconds that a refusal's body may take; its status is known by then."""
+"""Seconds for reading a refusal's body; its status is known by then."""
 PUBLIC_HEADERS = frozenset({"accept", "cache-control"})
 """Headers that another origin may see."""
 
 
 class Target(NamedTuple):
-    """Where to send a request, with which headers, for which target; not `own` when it was redirected to
-    another origin."""
+    """A request's method, URL, headers and request target; not `own` if it was redirected to another
+    origin."""
 
     method: str
     url: httpx.URL
@@ -50,9 +51,9 @@ class Target(NamedTuple):
     target: bytes = b""
 
     def redirected(self, response: httpx.Response) -> Target | None:
-        """Return where a response sends this request; None: nowhere, it is an answer.
+        """Return the target of a redirect; None if the response is an answer.
 
-        Errors: `BrokenAnswer`, where that can't be or mustn't be.
+        Errors: `BrokenAnswer` for a redirect that is malformed or not allowed.
         """
         locations = response.headers.get_list("location")
         if response.status_code not in REDIRECTS[self.method] or len(locations) != 1:
@@ -60,9 +61,9 @@ class Target(NamedTuple):
         try:
             url = self.url.join(locations[0]).copy_with(userinfo=b"", fragment=None)
         except (httpx.InvalidURL, ValueError):
-            raise BrokenAnswer("answer", "the server redirects to something that is no address") from None
+            raise BrokenAnswer("answer", "the server redirects to an invalid URL") from None
         if url.scheme not in ("http", "https") or not url.host:
-            raise BrokenAnswer("answer", "the server redirects to something that is no web address")
+            raise BrokenAnswer("answer", "the server redirects to a URL that isn't one of HTTP")
         if self.url.scheme == "https" and url.scheme == "http":
             where = printable(url.host)
             raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
@@ -77,12 +78,12 @@ class Target(NamedTuple):
 def target_of(
     session: HttpSession, effect: Fetch, credentials: Credentials, csrf: Mapping[str, str]
 ) -> Target | Failure:
-    """Return where a request goes at first; a `Failure` where it can't be sent."""
+    """Return a request's first target; a `Failure` if the request can't be sent."""
     request = effect.request
     try:
         address = session.address(effect.purpose, request.path, {**request.query, **credentials.query})
     except (httpx.InvalidURL, ValueError):
-        return Failure("protocol", reason="the URL's host can't be a name: check the setting `url`")
+        return Failure("protocol", reason="the URL's host is not a valid name: check the setting `url`")
     merged = {}
     if address.authorization:
         merged["authorization"] = address.authorization
@@ -106,11 +107,11 @@ class HttpLink:
         self._left = False
 
     async def run(self) -> None:
-        """Make the request, and report all of its answer."""
+        """Make the request, and report everything of its answer."""
         if self._left:  # Closed before this task had its first turn.
             return
         try:
-            # Not the task is cancelled, since httpcore can shield its cleaning up from a scope only.
+            # Cancel a scope, not the task: httpcore can shield its clean-up only from a scope.
             with anyio.CancelScope() as self._scope:
                 try:
                     end = await self._work()
@@ -151,14 +152,14 @@ class HttpLink:
                 further = target.redirected(response)
                 if further is None:
                     return await self._read(response, redirected=redirects > 0)
-                await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)  # So that its connection can be kept.
+                await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)  # To reuse the connection.
                 target = further
         raise BrokenAnswer("answer", f"more than {MAX_REDIRECTS} redirects")
 
     @asynccontextmanager
     async def _sent(self, target: Target) -> AsyncIterator[httpx.Response]:
-        """Send the request, and close its response in the end, read or not."""
-        # One that is closed just when it wakes gets here first, and would open what nobody closes again.
+        """Send the request, and finally close its response, read or not."""
+        # A link closed just as it wakes gets here; it must not open a connection that nobody closes.
         await checkpoint_if_cancelled()
         client = self._session.client(self._port)
         opened: list[Any] = []
@@ -167,7 +168,7 @@ class HttpLink:
             if event == "connection.connect_tcp.complete":
                 opened.append(info["return_value"])
 
-        # Not by the client's own method, which would read the address and all headers twice more.
+        # Not `client.build_request`, which would parse the URL and all headers twice more.
         headers = {**client.headers, **target.headers}
         if target.own:
             headers = self._session.cookies.add_to(headers, str(target.url))
@@ -182,7 +183,7 @@ class HttpLink:
             with unlogged():
                 response = await client.send(request, stream=True, follow_redirects=False, auth=None)
         except BaseException:
-            # httpcore forgets the connection where it is cancelled within the TLS handshake.
+            # httpcore leaks the connection if it is cancelled during the TLS handshake.
             with anyio.CancelScope(shield=True):
                 for stream in opened:
                     await stream.aclose()
@@ -213,7 +214,7 @@ class HttpLink:
         return Closed(self._link, STREAM_ENDED)
 
     def _take_token(self, body: bytes) -> Answered | Closed:
-        """Keep the token where no step, log or `repr` shows it."""
+        """Store the token in the session, where no step, log or `repr` shows it."""
         token = self._session.dialect.csrf_token(body)
         if not token or headers_problem({"x": token}, latin1=False):
             raise BrokenAnswer("answer", "the server's answer holds no CSRF token")
@@ -231,5 +232,5 @@ class HttpLink:
         if seconds is None and answer.status >= 400:
             seconds = dialect.retry_after(answer)
         if seconds is not None:
-            kept["retry-after"] = str(ceil(seconds))  # Never a date: a machine has no calendar.
+            kept["retry-after"] = str(ceil(seconds))  # Never a date: a machine doesn't know the date.
         return replace(answer, headers=kept)

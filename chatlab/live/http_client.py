@@ -1,4 +1,4 @@
-"""The HTTP client of all requests: httpx, on connections that are opened as those of all transports are."""
+"""The HTTP client of all requests: httpx, on connections opened by `chatlab.live.connecting`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from chatlab.live.routes import connect_proxy, open_stream
 from chatlab.live.tunnels import authorization, refusal
 
 KEEP_ALIVE = 4.0
-"""Seconds that an unused connection is kept. Many servers close it after 5, maybe just when it is used."""
+"""Seconds for which an idle connection is kept. Many servers close it after 5, perhaps just as a request is
+sent."""
 
 
 class ClientTransport(httpx.AsyncBaseTransport):
-    """Sends requests on kept connections, those to each proxy in a pool of their own.
+    """A transport of httpx that sends requests on kept connections, with one pool for each proxy.
 
-    A request's extension `target` is its target, byte for byte. `proxy` is a config's.
+    A request's extension `target` is its request target, byte for byte. `proxy` is a config's setting.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None = None) -> None:
@@ -31,7 +32,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
         self._pools: dict[tuple[Proxy | None, bool], httpcore.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; return the beginning of its answer.
+        """Send a request; return its answer as soon as the headers are there.
 
         Errors: httpx's, `OSError` and `BrokenAnswer`.
         """
@@ -90,7 +91,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
-    """Opens the connections of a pool."""
+    """The network backend of a pool: it opens the connections."""
 
     def __init__(self, tls: ssl.SSLContext, proxy: Proxy | None, forwards: bool) -> None:
         self._tls = tls
@@ -111,7 +112,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 class _Body(httpx.AsyncByteStream):
-    """An answer's body, as httpx wants it."""
+    """An answer's body with the interface that httpx needs."""
 
     def __init__(self, answer: httpcore.Response) -> None:
         self._answer = answer
@@ -127,7 +128,7 @@ class _Body(httpx.AsyncByteStream):
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """Turn httpcore's exceptions into httpx's of the same names."""
+    """Convert httpcore's exceptions to httpx's of the same names."""
     try:
         yield
     except (

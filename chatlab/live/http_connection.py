@@ -16,15 +16,15 @@ from chatlab.hub import Bucket
 from chatlab.live.connections import SILENT, Backpressure, Connections, never
 
 _MAX_UNSENT = 16 * 1024
-"""Bytes that the system may take of a stream beyond what it can send. Source: Linux, tcp(7)."""
+"""Bytes of a stream that the system may buffer in addition to those it can send. Source: Linux, tcp(7)."""
 
 
 class HttpConnection(Backpressure, H11Protocol):
-    """An HTTP connection whose requests must arrive in time, and whose answers may take theirs.
+    """An HTTP connection whose requests must arrive in time, while its answers may take any time.
 
-    The application finds it as `scope["state"]["connection"]`. A request may `wait` in it; one whose answer
-    has begun may write on past ASGI's `send`, which blocks while a reader doesn't read. While `mute` says
-    so, streams get no comments: a fault that somebody wants to see. What its requests may is in `bucket`.
+    The application finds it as `scope["state"]["connection"]`. A held request may `wait` in it. A stream
+    writes to it directly and not through ASGI's `send`, which blocks while a reader doesn't read. While
+    `mute` returns True, streams get no comments: an injected fault. `bucket` limits the rate of its requests.
     """
 
     server_state: Connections
@@ -45,10 +45,10 @@ class HttpConnection(Backpressure, H11Protocol):
         self._written = 0
         self._read = 0
 
-    # What the application says
+    # Calls of the application
 
     async def wait(self, receive: Receive, seconds: float) -> bool:
-        """Wait so long, or until woken; False: the client has gone."""
+        """Wait for `seconds`, or until `wake`; return False if the client has gone."""
         try:
             async with asyncio.timeout(0 if self.ending else seconds) as self._wait_limit:
                 while (await receive())["type"] != "http.disconnect":
@@ -65,7 +65,7 @@ class HttpConnection(Backpressure, H11Protocol):
             self._wait_limit.reschedule(self.loop.time())
 
     def write(self, data: bytes) -> bool:
-        """Send a piece of the answer, if still open; False: too much waits for this reader already."""
+        """Send a piece of the answer, if still open; return False if too many bytes wait for this reader."""
         if not self.ending and not self.transport.is_closing():
             if self.overfull:
                 return False
@@ -75,9 +75,11 @@ class HttpConnection(Backpressure, H11Protocol):
         return True
 
     def begin_stream(self) -> None:
-        """The answer goes on until its reader leaves. What the client says meanwhile is read and thrown away.
+        """Mark the answer as a stream, which goes on until its reader leaves. Input is read and discarded
+        from now on.
 
-        The system shall tell soon what has been read: else it takes megabytes for itself, and in lumps.
+        With a small send buffer (TCP_NOTSENT_LOWAT) the system soon shows what has been read; otherwise it
+        buffers megabytes, and in large steps.
         """
         self._streaming = True
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -85,13 +87,13 @@ class HttpConnection(Backpressure, H11Protocol):
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
 
     def stalled(self) -> bool:
-        """Return whether something waits of which nothing has been read since this was last asked."""
+        """Return whether bytes wait of which nothing has been read since the last call."""
         waiting = self.transport.get_write_buffer_size()
         before, self._read = self._read, self._written - waiting
         return waiting > 0 and self._read <= before
 
     def close(self, code: int, reason: str) -> None:
-        """End the answer, for which HTTP has no code, and drop the connection if that isn't read soon."""
+        """End the answer, for which HTTP has no code, and drop the connection if the end isn't read soon."""
         if self.cycle.response_complete:
             return
         self.ending = True
@@ -106,17 +108,17 @@ class HttpConnection(Backpressure, H11Protocol):
         self._abort_soon()
 
     def _abort_soon(self) -> None:
-        """Whatever is still to be done or read must be within `close_timeout`."""
+        """Abort the connection after `close_timeout`; remaining work must be done and read by then."""
         if self._close_timer is None:
             self._close_timer = self.loop.call_later(
                 self.server_state.limits.close_timeout, self.transport.abort
             )
 
-    # What the network says
+    # Callbacks of asyncio
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if not self._streaming:  # whose reader is watched from one comment to the next
+        if not self._streaming:  # `stalled` checks the reader of a stream, with every comment
             self._waiting_before = self.transport.get_write_buffer_size()
             self._watch_answer()
 
@@ -130,7 +132,7 @@ class HttpConnection(Backpressure, H11Protocol):
         self._stall_timer = self.loop.call_later(self.server_state.limits.keep_alive, self._check_answer)
 
     def _check_answer(self) -> None:
-        """Drop the connection if nothing of an answer has been read for as long as a stream may stall."""
+        """Drop the connection if its reader has read nothing of an answer for `keep_alive` seconds."""
         before, self._waiting_before = self._waiting_before, self.transport.get_write_buffer_size()
         if self._waiting_before >= before:
             self.transport.abort()
@@ -138,7 +140,7 @@ class HttpConnection(Backpressure, H11Protocol):
             self._watch_answer()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; where an answer has begun, or is over, just end the connection."""
+        """Refuse input that isn't HTTP; if an answer has begun or is over, only end the connection."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -167,7 +169,7 @@ class HttpConnection(Backpressure, H11Protocol):
             self._wait()
 
     def _should_upgrade(self) -> bool:
-        # An HTTP/1.0 proxy that passes on the header doesn't speak what it asks for. Source: RFC 9110 §7.8.
+        # An HTTP/1.0 proxy that forwards `Upgrade` doesn't understand it. Source: RFC 9110 §7.8.
         return self.scope["http_version"] != "1.0" and super()._should_upgrade()
 
     def eof_received(self) -> None:
@@ -178,7 +180,8 @@ class HttpConnection(Backpressure, H11Protocol):
         self._wait()
 
     def _incomplete(self) -> bool:
-        """Whether a request has begun, or the first one hasn't; between requests uvicorn's own timer runs."""
+        """Whether a request is incomplete, or the first hasn't begun; between requests uvicorn's own timer
+        runs."""
         their_state = self.conn.their_state
         begun = bool(self.conn.trailing_data[0]) or self.cycle is None
         return their_state is h11.SEND_BODY or (their_state is h11.IDLE and begun)

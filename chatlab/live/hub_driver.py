@@ -1,4 +1,4 @@
-"""The hub's driver: carries out what the hub says on real connections and a real history."""
+"""The hub's driver: carries out the hub's outputs on real connections and a real history."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from chatlab.hub import Behind, Bucket, Expel, Hub, HubConfig, Log, LogError, Me
 from chatlab.messages import OutgoingMessage
 
 MAX_BATCH = 256 * 1024
-"""Characters or bytes of frames that are written as one: so much may wait for a slow reader unasked."""
+"""Characters or bytes of frames written as one batch: as much may wait for a slow reader without a check."""
 TOO_SLOW = "you read too slowly; come back after the last message you have"
 UNREADABLE = "the server can't read its history"
 
 
 class Peer(Protocol):
-    """The server's end of one member's connection. Nothing here blocks or raises."""
+    """The server's end of one member's connection. Its methods neither block nor raise."""
 
     def write(self, *frames: str | bytes) -> bool:
-        """Send frames, if still open; False: too much waits for this reader already."""
+        """Send frames, if still open; return False if too many bytes wait for this reader."""
 
     def begin_replay(self) -> None:
         """Begin a replay: any number of bytes may wait for the reader."""
 
-    def admit(self) -> None:
-        """End the replay: beside it, at most `max_backlog` bytes may wait."""
+    def end_replay(self) -> None:
+        """End the replay: in addition to its bytes, at most `max_backlog` may wait."""
 
     def when_read(self, go_on: Callable[[], None]) -> None:
-        """Call something, not at once, when most of what was written has been read."""
+        """Call `go_on` in a later turn of the loop, once most of the written bytes have been read."""
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame at once, and drop the connection if it isn't answered soon."""
 
 
 class Posted(NamedTuple):
-    """A message is in the log by that id; `new` when it wasn't before."""
+    """The id of a message in the log; `new` if it wasn't there before."""
 
     id: str
     new: bool
 
 
 class _Batch(NamedTuple):
-    """Frames that are for the same members."""
+    """Frames for the same members."""
 
     members: Sequence[int]
     frames: list[str | bytes]
 
 
 def at_once(work: Callable[[], object]) -> None:
-    """Call something now."""
+    """Call `work` now."""
     work()
 
 
 class HubDriver:
-    """A hub with its peers, over a log, or over one in memory of this `epoch`. `clock` is any steady clock in
-    seconds.
+    """A hub with its peers, over the given log, or over one in memory of this `epoch`. `clock` is any steady
+    clock in seconds.
 
-    `soon` has something called at the end of the loop's turn: what a room's members get in one turn is given
-    to each as one. Who has posted is answered behind that.
+    `soon` schedules a call at the end of the loop's turn: all frames of one turn for a room's members are
+    written to each as one batch. A poster gets its answer after them.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class HubDriver:
 
     @property
     def people(self) -> int:
-        """How many members there are."""
+        """Number of members."""
         return len(self._peers)
 
     @property
     def rooms(self) -> int:
-        """How many rooms have members."""
+        """Number of rooms with members."""
         return len(set(self._rooms.values()))
 
     def join(
@@ -108,14 +108,14 @@ class HubDriver:
     ) -> int:
         """Add a connection to a room, begin its replay, and return its member's number.
 
-        It is closed at once if the history can't be read. What it sends counts for its `address`.
+        It is closed at once if the history can't be read. Its frames count for its `address`.
         """
         member = next(self._numbers)
         self._peers[member] = peer
         self._rooms[member] = room
         with self._readable(member):
             self._perform(self.hub.join(member, room, sender, after=after, history=history, address=address))
-        self._admit(member)
+        self._end_replay(member)
         return member
 
     def _go_on(self, member: int) -> None:
@@ -124,59 +124,59 @@ class HubDriver:
             peer.begin_replay()
             with self._readable(member):
                 self._perform(self.hub.go_on(member))
-            self._admit(member)
+            self._end_replay(member)
 
-    def _admit(self, member: int) -> None:
+    def _end_replay(self, member: int) -> None:
         self._flush()
         peer = self._peers.get(member)
         if peer:
-            peer.admit()
+            peer.end_replay()
 
     @contextmanager
     def _readable(self, member: int) -> Iterator[None]:
-        """Close a member's connection where the history can't be read."""
+        """Close a member's connection if the history can't be read."""
         try:
             yield
         except LogError:
             self._perform((Expel(member, 1011, UNREADABLE),))
 
     def receive(self, member: int, frame: str | bytes) -> None:
-        """Take a member's frame. One that has been expelled is not heard any more."""
+        """Process a member's frame. Frames of an expelled member are ignored."""
         if member in self._peers:
             self._perform(self.hub.receive(member, frame, self._clock()))
 
     def charge(self, member: int, count: int) -> bool:
-        """Count what a member has sent beside its frames; return whether it is still one."""
+        """Count what a member has sent in addition to its frames; return whether it is still a member."""
         self._perform(self.hub.charge(member, count, self._clock()))
         return member in self._peers
 
     def leave(self, member: int) -> None:
-        """Let a member go. One that has gone already does no harm."""
+        """Remove a member, if it is still there."""
         if self._forget(member) is not None:
             self._perform(self.hub.leave(member))
 
     def delay(self, bucket: Bucket | None, address: str | None) -> float:
-        """Count a request of a connection, and of the address it comes from; return the seconds until it may
-        be made."""
+        """Count a request of a connection, and of its client's address; return the seconds until it is
+        allowed."""
         return self.hub.delay(bucket, address, self._clock())
 
     def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | Nack:
-        """Take a message of somebody who is no member, or refuse it."""
+        """Post a message of a sender that need not be a member; return a `Nack` if it is refused."""
         posted = self.hub.publish(room, sender, message)
         if isinstance(posted, Nack):
             return posted
         message_id, outputs = posted
         self._perform(outputs)
-        self._flush()  # Before whoever has posted is answered.
+        self._flush()  # Before the answer to the poster.
         return Posted(message_id, new=bool(outputs))
 
     def tell_typing(self, room: str, sender: str) -> None:
-        """Tell the others in a room that somebody types."""
+        """Tell the others in a room that `sender` is typing."""
         self._perform(self.hub.tell_typing(room, sender))
 
     @contextmanager
     def waiting(self, room: str, wake: Callable[[], None]) -> Iterator[None]:
-        """Have `wake` called, once, when there may be something new to read in a room."""
+        """Call `wake` once, as soon as a room may have new messages."""
         number = next(self._numbers)
         self._waiting.setdefault(room, {})[number] = wake
         try:
@@ -196,7 +196,7 @@ class HubDriver:
         return self._peers.pop(member, None)
 
     def _perform(self, outputs: Iterable[Output]) -> None:
-        """Carry out what the hub says."""
+        """Carry out outputs of the hub."""
         pending = deque(outputs)
         while pending:
             match pending.popleft():
@@ -217,7 +217,7 @@ class HubDriver:
                         pending.extend(self.hub.leave(member))
 
     def _reply(self, members: Sequence[int], frame: str | bytes) -> None:
-        """Have a frame written, behind all others and at the latest at the end of the loop's turn."""
+        """Write a frame after all earlier ones, at the latest at the end of the loop's turn."""
         self._room_left -= len(frame)
         if self._batches and self._room_left >= 0 and self._batches[-1].members == members:
             self._batches[-1].frames.append(frame)

@@ -12,9 +12,10 @@ from chatlab.live.waiter import Waiter
 from chatlab.messages import ChatEvent
 
 CAPACITY = 10_000
-"""Events that wait for a slow reader; beyond, the oldest go, and an `overrun` event tells how many."""
+"""Events that may wait for a slow reader; beyond it the oldest are dropped, and an `overrun` event counts
+them."""
 MAX_BYTES = 16 << 20
-"""Bytes that those may take."""
+"""Bytes that these events may take."""
 
 
 class Inbox:
@@ -43,13 +44,13 @@ class Inbox:
             self._wake_next()
 
     def clear(self) -> None:
-        """Forget what nobody is going to read."""
+        """Drop all events."""
         with self._lock:
             self._events.clear()
             self._bytes = self._overrun = 0
 
     def set_open(self, more: bool) -> None:
-        """Say whether more may come; a reader of a closed and empty inbox is at its end."""
+        """Set whether more events may come; the reader of a closed and empty inbox is at its end."""
         with self._lock:
             self._open = more
             readers = [] if more else list(self._readers)
@@ -80,7 +81,7 @@ class Inbox:
                 raise
 
     def _pass_on(self, reader: Waiter) -> None:
-        """A reader goes away: what it was woken for is another's."""
+        """Remove a cancelled reader; if it was already woken, wake another in its place."""
         with self._lock, contextlib.suppress(ValueError):
             self._readers.remove(reader)
             return

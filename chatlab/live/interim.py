@@ -1,6 +1,6 @@
-"""The interim answers that may come before the one to a WebSocket's opening handshake: they are passed over.
+"""The interim answers (1xx) that may precede the answer to a WebSocket's opening handshake: they are skipped.
 
-Source: RFC 9110 §15.2, which asks clients to take any number of them. 101 is none here.
+Source: RFC 9110 §15.2, by which clients must accept any number of them. 101 is not one here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _LENGTH = len(b"HTTP/1.1 100 ")
 
 
 class InterimFilter:
-    """Takes what a server sends first, and lets through what isn't an interim answer."""
+    """A filter of the server's first bytes that lets through what isn't an interim answer."""
 
     def __init__(self) -> None:
         self._held = b""
         self._seen = 0
         self.done = False
-        """Whether the final answer has begun, so that all the rest goes through."""
+        """Whether the final answer has begun, so that everything else passes."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what goes through of these bytes and those held before."""
+        """Return the bytes that pass, of these and those held before."""
         self._held += data
         while not self.done:
             head = self._held[:_LENGTH]
@@ -43,7 +43,7 @@ class InterimFilter:
         return self.flush()
 
     def flush(self) -> bytes:
-        """Return what is held: no more will come."""
+        """Return the held bytes, since no more will come."""
         held, self._held = self._held, b""
         return held
 

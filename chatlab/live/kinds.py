@@ -1,4 +1,4 @@
-"""The transports by their names, and the address that each takes for one and the same server."""
+"""The transports by their names, and the address that each uses for the same server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _COUNTERPARTS = {"http": "ws", "https": "wss", "ws": "http", "wss": "https"}
 
 
 class Kind(NamedTuple):
-    """A way to talk: its settings, its transport, how people call it, and its address for a server."""
+    """A kind of transport: its settings, its class, its title, and the function from a server's URL to its
+    own."""
 
     config: type[TransportConfig]
     transport: Callable[..., ChatTransport]
@@ -37,7 +38,7 @@ class Kind(NamedTuple):
 
 
 def websocket_url(url: str) -> str:
-    """Return the URL of a WebSocket: one of its own as it is, or /ws under a server's root."""
+    """Return the URL of a WebSocket: a ws:// URL unchanged, or /ws under a server's root."""
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https"):
         return url
@@ -45,7 +46,7 @@ def websocket_url(url: str) -> str:
 
 
 def http_url(url: str) -> str:
-    """Return the URL of a server's root, also where the one of its WebSocket is given."""
+    """Return the URL of a server's root, even if that of its WebSocket is given."""
     parts = _split(url)
     if parts is None or parts.scheme not in ("ws", "wss"):
         return url
@@ -53,7 +54,7 @@ def http_url(url: str) -> str:
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return a URL's parts; None if it has none, which the settings report."""
+    """Return a URL's parts; None if it is malformed, which the settings report."""
     try:
         return urlsplit(url)
     except ValueError:
@@ -66,11 +67,11 @@ KINDS: dict[str, Kind] = {
     "long_polling": Kind(LongPollingConfig, LongPollingTransport, "Long polling", http_url),
     "short_polling": Kind(ShortPollingConfig, ShortPollingTransport, "Short polling", http_url),
 }
-"""The plain transports, best first; `fallback` is all of them in that order that the dialect has."""
+"""The plain transports, best first. `fallback` uses those that the dialect supports, in this order."""
 
 FALLBACK = "fallback"
 TITLES: dict[str, str] = {name: kind.title for name, kind in KINDS.items()} | {FALLBACK: "Fallback"}
-"""What people call the transports."""
+"""The transports' titles for people."""
 
 
 def kind_of(config: AnyConfig) -> str:
@@ -83,7 +84,7 @@ def kind_of(config: AnyConfig) -> str:
 def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
     """Return settings for a transport to a server, whose URL may be its root or its WebSocket's.
 
-    `settings` go to those of the configs that know them. Errors: `SettingsError`.
+    Of `settings`, each config gets those that it knows. Errors: `SettingsError`.
     """
     if kind == FALLBACK:
         spoken = find_dialect(settings.get("dialect", "chatlab")).transports
@@ -93,7 +94,7 @@ def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
         raise SettingsError(f"transport: there is no {quoted(kind)}; choose one of {', '.join(TITLES)}")
     config = KINDS[kind].config
     scheme = url.partition("://")[0].lower()
-    if scheme in _COUNTERPARTS:  # What is wrong is said of the address that was given.
+    if scheme in _COUNTERPARTS:  # Errors are to quote the given address, not the converted one.
         check_url(config.__name__, url, ("ws", "wss") if scheme.startswith("ws") else ("http", "https"))
     return config(**_known(config, settings) | {"url": KINDS[kind].address(url)})
 

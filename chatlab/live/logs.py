@@ -1,7 +1,7 @@
-"""Loggers whose records hold no secrets: what they log may quote an address, a header or a server's words.
+"""Loggers whose records hold no secrets: their texts may quote an address, a header or a server's answer.
 
-A record's text and its traceback are written without what any transport knows as a secret, and with every
-URL redacted. The exception itself is not passed on, since a handler could read its text.
+Secrets of all transports are removed from a record's text and traceback, and every URL in them is redacted.
+The exception itself is dropped, since a handler could read its text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _URL = re.compile(r"[A-Za-z][-+.0-9A-Za-z]*://[^\s'\"<>]+")
 def get_logger(name: str = "chatlab") -> logging.Logger:
     """Return the logger of that name, whose records hold no secrets."""
     logger = logging.getLogger(name)
-    logger.addFilter(_without_secrets)  # Which adds it once.
+    logger.addFilter(_without_secrets)  # Adds the filter only once.
     return logger
 
 

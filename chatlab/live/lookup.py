@@ -1,7 +1,7 @@
-"""Looking up the addresses of names, on threads that nobody else waits for.
+"""Looking up the addresses of names, on threads that block nothing else.
 
-The system's resolver can't be called off and may take half a minute. On the loop's own few threads, a name
-that hangs would hold up every other look-up, and the end of the program.
+The system's resolver can't be cancelled and may take half a minute. On the loop's few default threads, one
+slow name would delay every other look-up, and the end of the program.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from chatlab.live.workers import workers
 MAX_LOOKUPS = 64
 """Look-ups that may be under way at once."""
 MAX_OF_A_NAME = 2
-"""Those of them for one name: a second one, for the case that the network has changed meanwhile."""
+"""Concurrent look-ups of one name: a second one, in case the network has changed meanwhile."""
 FRESH = 5.0
-"""Seconds for which a look-up under way is joined rather than begun anew."""
+"""Seconds for which a look-up under way is shared instead of starting another."""
 
 _Key = tuple[str, int]
 _Found = Future[list[tuple[Any, ...]] | OSError]
@@ -30,9 +30,9 @@ _under_way: dict[_Key, list[tuple[float, _Found]]] = {}
 
 
 async def addresses_of(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host, the preferred first and then by turns of both families.
+    """Return the addresses of a host, the preferred first, alternating between address families.
 
-    A look-up that isn't waited for any more goes on in the background. Source: RFC 8305 §4.
+    A look-up that nobody waits for any more goes on in the background. Source: RFC 8305 §4.
 
     Errors: `socket.gaierror`.
     """
@@ -57,11 +57,11 @@ def _look_up(host: str, port: int, now: float) -> _Found:
     key = host, port
     with _lock:
         mine = _under_way.get(key, [])
-        # A loop's clock is its own, so one that lies ahead is another's.
+        # Each loop has its own clock: a time in the future is another loop's.
         if mine and (len(mine) >= MAX_OF_A_NAME or 0 <= now - mine[-1][0] < FRESH):
             return mine[-1][1]
         if sum(map(len, _under_way.values())) >= MAX_LOOKUPS:
-            raise socket.gaierror(socket.EAI_AGAIN, "too many look-ups that get no answer")
+            raise socket.gaierror(socket.EAI_AGAIN, "too many look-ups without an answer")
         future = workers.call(lambda: _ask(host, port))
         _under_way.setdefault(key, []).append((now, future))
     future.add_done_callback(lambda done: _forget(key, done))
@@ -69,11 +69,11 @@ def _look_up(host: str, port: int, now: float) -> _Found:
 
 
 def _ask(host: str, port: int) -> list[tuple[Any, ...]] | OSError:
-    """Return the error instead of raising it: nobody may be left to take it."""
+    """Look a name up; return the error instead of raising it, since nobody may be left to receive it."""
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except UnicodeError:  # of a label that is empty or too long
-        return socket.gaierror(socket.EAI_NONAME, "no name that can be looked up")
+    except UnicodeError:  # a label is empty or too long
+        return socket.gaierror(socket.EAI_NONAME, "not a valid host name")
     except OSError as error:
         return error
 

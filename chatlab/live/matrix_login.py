@@ -1,4 +1,4 @@
-"""Logging in to a Matrix homeserver with a password: what to give the settings as `headers`."""
+"""Login to a Matrix homeserver with a password, as the settings' `headers`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chatlab.settings.urls import MIN_SECRET
 from chatlab.transports.failures import FAILURES
 
 MAX_ANSWER = 64 * 1024
-"""Bytes of the largest answer to a login: a token, and what the server says of itself."""
+"""Bytes of the largest answer to a login: a token, and the server's description of itself."""
 TIMEOUT = 10.0
 """Seconds that a login may take."""
 _CHECK = {
@@ -31,20 +31,20 @@ _CHECK = {
     "M_INVALID_USERNAME": "the user",
     "M_UNKNOWN": "whether the homeserver lets users log in by password",
 }
-"""Advice by error code, where that says more than the status."""
+"""Advice by error code, if that says more than the status."""
 
 
 class MatrixLogin:
-    """A function for the settings' `headers` that logs in when it is first called, and again when the token
-    is refused.
+    """A function for the settings' `headers`: it logs in at its first call, and again when the token is
+    refused.
 
         LongPollingConfig(url=url, dialect="matrix", room="!…", headers=MatrixLogin(url, "ada", password))
 
-    It stays one device, so that what is sent again is known to the server. `ca_file` and `proxy` are as in
-    the settings.
+    It keeps the same device, so that the server recognises messages that are sent again. `ca_file` and
+    `proxy` are as in the settings.
 
-    Errors: `LoginRefused` where the server refuses the password, which is final. `TryAgain` where it can't
-    answer now, or something else answers in its place, such as a portal. `OSError` and httpx's where it can't
+    Errors: `LoginRefused` if the server refuses the password; this is final. `TryAgain` if it can't answer
+    now, or something else answers in its place, such as a captive portal. `OSError` and httpx's if it can't
     be reached.
     """
 
@@ -69,7 +69,7 @@ class MatrixLogin:
 
     async def __call__(self, failure: Any = None) -> dict[str, str]:
         if failure is not None or not self._headers:
-            self._headers = {}  # Not to be tried again, if no new token can be had now.
+            self._headers = {}  # The old token must not be used again, even if there is no new one now.
             self._headers = {"Authorization": f"Bearer {await self._log_in()}"}
         return self._headers
 
@@ -106,7 +106,7 @@ class MatrixLogin:
     def _refusal(self, answer: Answer) -> str:
         code, words = refusal_of(answer)
         if len(self._password) < MIN_SECRET:
-            words = ""  # They may quote it, and what is so short can't be looked for.
+            words = ""  # They may quote the password, which is too short to be redacted.
         said = printable(self._redaction.text(": ".join(part for part in (code, words) if part)))
         what = _CHECK.get(code) or ("the user and the password" if answer.status in (401, 403) else "the URL")
         said = f", {said}" if said else ""

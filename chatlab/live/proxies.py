@@ -1,10 +1,10 @@
-"""Which proxy a connection goes through: one rule for all transports.
+"""Choice of the proxy for a connection: one rule for all transports.
 
-A config's `proxy` decides if it is given; "" stands for none. Else the environment does, in the spelling of
-curl: `http_proxy` for http:// and ws://, `https_proxy` for https:// and wss://, `all_proxy` for both, and
-`no_proxy` for exceptions; each also in capitals, after the one in small letters. Where the environment names
-none, the system's settings count (macOS, Windows). Connections to this machine itself go through no proxy
-that only the environment names.
+A config's `proxy` decides if it is given; "" means none. Otherwise the environment decides, with curl's
+variables: `http_proxy` for http:// and ws://, `https_proxy` for https:// and wss://, `all_proxy` for both,
+and `no_proxy` for exceptions. A lower-case name takes precedence over the same in upper case. If the
+environment names no proxy, the system's settings count (macOS, Windows). Connections to this machine itself
+use no proxy from the environment.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from urllib.request import getproxies, proxy_bypass
 from chatlab.live.failures import BrokenAnswer
 
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-"""The kinds of proxies, and the ports that they have by default."""
+"""The kinds of proxies, and their default ports."""
 
 
 class Proxy(NamedTuple):
-    """A proxy, and where its address stands. Its password is never shown."""
+    """A proxy, and the `source` of its address. Its password is never shown."""
 
     kind: str
     host: str
@@ -39,9 +39,9 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(secure: bool, host: str, port: int, setting: str | None = None) -> Proxy | None:
-    """Return the proxy for a connection; None: there is none.
+    """Return the proxy for a connection; None for a direct one.
 
-    Errors: `BrokenAnswer` where its address makes no sense.
+    Errors: `BrokenAnswer` if its address is malformed.
     """
     if setting is not None:
         return parse_proxy(setting, "proxy") if setting else None
@@ -72,12 +72,12 @@ def parse_proxy(address: str, source: str) -> Proxy:
         parts = urlsplit("//" + text.removeprefix("//"))
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        problem = "has a host or a port that can't be one: percent-encode what is special in a password"
+        problem = "has an invalid host or port: percent-encode special characters in a password"
         raise _unfit(source, problem) from None
     if not host:
         raise _unfit(source, "names no host: give http://host:port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise _unfit(source, "goes on behind the port: percent-encode what is special in a password")
+        raise _unfit(source, "continues after the port: percent-encode special characters in a password")
     return Proxy(
         kind, host, port or PORTS[kind], unquote(parts.username or ""), unquote(parts.password or ""), source
     )
@@ -99,8 +99,8 @@ def is_local(host: str) -> bool:
 
 
 def _is_exempt(host: str, port: int, exceptions: str) -> bool:
-    """Whether `no_proxy` names a host: *, a domain with all below it, an address or a network, and any with a
-    port."""
+    """Whether `no_proxy` lists a host: *, a domain with its subdomains, an address or a network, each with an
+    optional port."""
     name = host.rstrip(".").lower()
     for entry in exceptions.lower().replace(",", " ").split():
         rule, colon, its_port = entry.rpartition(":")

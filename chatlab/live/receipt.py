@@ -1,4 +1,4 @@
-"""Receipts: where sent messages stand in the delivery ledger, as the application sees it."""
+"""Receipts: the delivery states of sent messages, as the application sees them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from chatlab.live.waiter import Waiter
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.transports.machine import Settle
 
-# An enum's attributes and properties cost more than the rest of a change of state together.
+# Enum attributes and properties take more time than the rest of a change of state.
 _QUEUED, _SENT, _FAILED = DeliveryState.QUEUED, DeliveryState.SENT, DeliveryState.FAILED
 _DROPPED, _EXPIRED = DeliveryState.DROPPED, DeliveryState.EXPIRED
 
 
 class _Error:
-    """Whether a transport has given up, and who waits for that."""
+    """Whether a transport has given up, and the waiters for that."""
 
     __slots__ = ("now", "waiters")
 
@@ -27,8 +27,8 @@ class _Error:
         self.waiters: list[Waiter] = []
 
     def set(self, now: bool) -> None:
-        """Take in what the transport's status says, and wake who has waited for an error."""
-        self.now = now  # First: whoever begins to wait from now on sees it.
+        """Set whether the transport has given up; wake the waiters if it has."""
+        self.now = now  # Before the waiters are woken: later ones must see it.
         if now:
             for waiter in tuple(self.waiters):
                 waiter.wake()
@@ -52,19 +52,19 @@ class Receipt(Struct, eq=False):
 
     @property
     def final(self) -> bool:
-        """Whether the state can't change any more."""
+        """Whether the state can no longer change."""
         return self.ends(self.state)
 
     def ends(self, state: DeliveryState) -> bool:
-        """Whether a state would be its last."""
+        """Whether `state` would be final."""
         return not self._acks if state is _SENT else state is not _QUEUED
 
     async def settled(self, *, or_error: bool = False) -> DeliveryState:
-        """Wait for the final state and return it; where it isn't `acked` or `sent`, `error` says why.
+        """Wait for the final state and return it; unless it is `acked` or `sent`, `error` says why.
 
         A transport that has given up, or is disconnected, keeps the message for its next `connect`, and this
-        waits for that. With `or_error` it returns the state, maybe not final, also once the transport's
-        status is `error`.
+        method waits for that. With `or_error` it also returns, maybe with a state that isn't final, once the
+        transport's status is `error`.
         """
         if self._settled(or_error):
             return self.state
@@ -77,7 +77,7 @@ class Receipt(Struct, eq=False):
         for waiters in waiting:
             waiters.append(waiter)
         try:
-            if not self._settled(or_error):  # It may be so meanwhile, without this waiter.
+            if not self._settled(or_error):  # It may have settled before the waiter was added.
                 await waiter.woken
         finally:
             for waiters in waiting:
@@ -89,11 +89,11 @@ class Receipt(Struct, eq=False):
         return self.ends(self.state) or (or_error and self._gave_up.now)
 
     def as_of_now(self) -> Receipt:
-        """Return a receipt that stays as this one is now, for a handler that hears of it later."""
+        """Return a copy that keeps its present state, for a handler that is called later."""
         return replace(self, _waiters=[], _origin=self)
 
     def settle(self, settle: Settle) -> None:
-        """Take a new state from the machine."""
+        """Apply a new state from the machine."""
         state = settle.state
         if not self.ends(state):
             self.state = state
@@ -102,7 +102,7 @@ class Receipt(Struct, eq=False):
             self.error = ChatSendError(settle.status or 0, settle.reason)
         elif state is _DROPPED or state is _EXPIRED:
             self.error = ChatError(f"{state}: {settle.reason}")
-        self.state = state  # First: whoever begins to wait from now on sees it.
+        self.state = state  # Before the waiters are woken: later ones must see it.
         for waiter in tuple(self._waiters):
             waiter.wake()
         self._waiters.clear()
@@ -112,7 +112,7 @@ class Receipt(Struct, eq=False):
 
 
 class Receipts:
-    """The receipts of all messages that aren't in a final state, in the order of their acceptance."""
+    """The receipts of all messages without a final state, in the order of their acceptance."""
 
     def __init__(self, *, acks: bool) -> None:
         self._acks = acks
@@ -123,9 +123,9 @@ class Receipts:
         return len(self._unsettled)
 
     def new(self, message: OutgoingMessage) -> Receipt:
-        """Return a receipt for a message that is about to be handed over.
+        """Return a receipt for a message that is about to be submitted.
 
-        Errors: `InvalidMessage` where a message of that client id is still unsettled.
+        Errors: `InvalidMessage` if a message of that client id is still unsettled.
         """
         receipt = Receipt(message, self._acks, self._gave_up)
         if self._unsettled.setdefault(message.client_id, receipt) is not receipt:
@@ -135,24 +135,24 @@ class Receipts:
         return receipt
 
     def withdraw(self, receipt: Receipt) -> None:
-        """Forget a receipt: its message wasn't accepted."""
+        """Remove the receipt of a message that wasn't accepted."""
         self._unsettled.pop(receipt.client_id, None)
 
     def settle(self, settle: Settle) -> Receipt | None:
-        """Take a message's new state from the machine, and return its receipt, if anybody has one."""
+        """Apply a message's new state from the machine, and return its receipt, if there is one."""
         receipt = self._unsettled.get(settle.client_id)
         if receipt is not None:
-            if receipt.ends(settle.state):  # First: whoever waits for it may send the same id again.
+            if receipt.ends(settle.state):  # First: a waiter may send the same id again.
                 del self._unsettled[settle.client_id]
             receipt.settle(settle)
         return receipt
 
     def gave_up(self, now: bool) -> None:
-        """Take in whether the transport has given up."""
+        """Set whether the transport has given up."""
         self._gave_up.set(now)
 
     def give_up(self, reason: str) -> None:
-        """Settle all: nothing more will be heard of them."""
+        """Settle all receipts as dropped, since their states will no longer change."""
         for client_id in tuple(self._unsettled):
             self.settle(Settle(client_id, _DROPPED, reason))
 

@@ -1,8 +1,8 @@
-"""Secrets of a transport's settings, kept out of what others say: a server, a proxy or an exception may quote
-the token, the password or the address that it was given.
+"""Redaction of the secrets in a transport's settings: a server, a proxy or an exception may quote the token,
+the password or the address that it was given.
 
-What people read of them passes here once: reasons in what a machine tells the application, and all that is
-recorded of its steps. Messages pass as they are.
+All texts for people pass here once: the reasons that a machine reports to the application, and all recorded
+steps. Messages pass unchanged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from chatlab.transports.machine import (
 )
 
 MAX_LEARNT = 256
-"""Most secrets that are remembered of headers and tokens, the latest."""
+"""Number of secrets from headers and tokens that are remembered: the latest ones."""
 PUBLIC = frozenset(
     {
         "accept",
@@ -53,7 +53,7 @@ PUBLIC = frozenset(
         "user-agent",
     }
 )
-"""Headers whose values are no secrets; of all others that can't be known."""
+"""Headers whose values aren't secret; any other header's value may be."""
 
 _USER = re.compile(r"//([^/?#]*)@")
 _PARTS = re.compile(r"[;,\s]+")
@@ -63,7 +63,7 @@ _all_lock = Lock()
 
 
 class Redaction:
-    """The secrets of one transport, and what hides them."""
+    """The secrets of one transport, and the methods that remove them."""
 
     def __init__(self, configs: Iterable[TransportConfig]) -> None:
         self._given: set[str] = set()
@@ -83,13 +83,13 @@ class Redaction:
         return "Redaction(hidden)"
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Hide the values of these headers from now on, and each part of one."""
+        """Redact the values of these headers from now on, and the parts of each value."""
         known = self._learnt
         for name, value in headers.items():
             if name.lower() in PUBLIC:
                 continue
             for secret in _of_value(value):
-                known.pop(secret, None)  # To be the latest.
+                known.pop(secret, None)  # Move it to the end, as the latest.
                 known[secret] = None
         while len(known) > MAX_LEARNT:
             del known[next(iter(known))]
@@ -110,7 +110,7 @@ class Redaction:
         return data
 
     def effects(self, effects: Sequence[Effect]) -> Sequence[Effect]:
-        """Return effects whose reasons have no secrets."""
+        """Return the effects with secrets removed from their reasons."""
         if not self._secrets:
             return effects
         for effect in effects:
@@ -134,11 +134,11 @@ class Redaction:
         return replace(event, reason=self.text(event.reason)) if event.reason else event
 
     def recorder(self, record: Callable[[Step], None]) -> Callable[[Step], None]:
-        """Return what gives steps to `record` without secrets."""
+        """Return a function that passes steps to `record`, without their secrets."""
         return lambda step: record(self.step(step))
 
     def step(self, step: Step) -> Step:
-        """Return a step in which nothing that came in has secrets. Its effects have none already."""
+        """Return a step with secrets removed from its event; its effects have none already."""
         event = step.event
         if not self._secrets:
             return step
@@ -158,14 +158,14 @@ class Redaction:
 
 
 def known_secrets() -> frozenset[str]:
-    """Return the secrets of all transports that there are."""
+    """Return the secrets of all existing transports."""
     with _all_lock:
         redactions = tuple(_all)
     return frozenset().union(*(redaction._secrets for redaction in redactions))
 
 
 class RedactingMachine:
-    """A machine whose effects tell the application no secrets."""
+    """A machine whose effects hold no secrets."""
 
     __slots__ = ("_handle", "_machine", "_redaction")
 
@@ -175,7 +175,7 @@ class RedactingMachine:
         self._handle = machine.handle
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now`; return what to do, in order."""
+        """Handle an event at `now`; return the effects, in order."""
         try:
             return self._redaction.effects(self._handle(event, now))
         except Unencodable as error:
@@ -189,22 +189,22 @@ class RedactingMachine:
 
     @property
     def deadline(self) -> float:
-        """Absolute seconds when it wants a `Tick`."""
+        """Time in seconds at which it needs a `Tick`."""
         return self._machine.deadline
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that the last answered heartbeat took to come back."""
+        """Round-trip time of the last answered heartbeat, in seconds."""
         return self._machine.rtt
 
     @property
     def cursor(self) -> Cursor:
-        """The reader's place in the room."""
+        """The reader's position in the room."""
         return self._machine.cursor
 
 
 def _of_url(url: str) -> set[str]:
-    """Return the secrets of a URL, and what its user and password are sent as."""
+    """Return the secrets of a URL, among them the encoded form in which its user and password are sent."""
     secrets = set(secrets_of(url))
     user = _USER.search(url)
     if user and len(user[1]) >= MIN_SECRET:
@@ -213,7 +213,8 @@ def _of_url(url: str) -> set[str]:
 
 
 def _of_value(value: str) -> set[str]:
-    """Return what of a header's value may be quoted: all of it, and its parts without names and schemes."""
+    """Return the parts of a header's value that may be quoted: all of it, and its parts without names and
+    schemes."""
     parts = [part for part in _PARTS.split(value) if part]
     if len(parts) > 1 and parts[0].isalpha():  # "Bearer", "Basic"
         parts, scheme = parts[1:], parts[0].lower()
@@ -231,5 +232,5 @@ def _of_value(value: str) -> set[str]:
 
 
 def _spelt(secret: str) -> set[str]:
-    """Return a secret as a page, JSON or a URL spells it."""
+    """Return the forms of a secret in HTML, JSON and URLs."""
     return {secret, escape(secret), quote(secret, safe=""), json.dumps(secret)[1:-1]}

@@ -1,4 +1,4 @@
-"""What every kind of link needs: its driver, the address, and the headers that the user adds."""
+"""Common parts of all links: the interface of their driver, the address, and the user's headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 import httpx
 
-from chatlab.live.foreign import Unanswered, call_apart, report, was_cancelled
+from chatlab.live.foreign import TooManyCalls, call_on_thread, report, was_cancelled
 from chatlab.live.headers_failures import headers_failure, no_headers
 from chatlab.live.redaction import Redaction
 from chatlab.settings import TransportConfig
@@ -28,55 +28,55 @@ _UNICODE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
 class Port(Protocol):
-    """What a link needs of its driver."""
+    """The interface of the driver that a link uses."""
 
     loop: asyncio.AbstractEventLoop
 
     def feed(self, *events: Event) -> object:
-        """Give the machine what has happened."""
+        """Feed the machine with events."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to the link."""
 
     @property
     def pressure(self) -> Callable[[], int]:
-        """The function that tells whether to read slowly (1), or not at all (2)."""
+        """A function that returns whether to read slowly (1), not at all (2), or normally (0)."""
 
     def hold_off(self) -> None:
-        """Begin nothing new for a while: such a coroutine was cancelled by somebody else."""
+        """Delay all deadlines, since other code has cancelled a coroutine of the link."""
 
 
-PAUSE = 0.02
-"""Seconds between two looks whether the pressure has gone."""
-LONG_PAUSE = 5
-"""Looks after which a little more is read all the same: an ack may be in it that a handler waits for."""
+CHECK_INTERVAL = 0.02
+"""Interval in seconds of the check if the pressure has gone."""
+MAX_CHECKS = 5
+"""Checks after which a little is read at pressure 1 all the same: a handler may wait for an ack in it."""
 
 
 async def pressure_gone(port: Port) -> None:
-    """Wait until the handlers have caught up somewhat."""
-    for looks in count(1):
+    """Wait until the handlers have caught up, at least in part."""
+    for checks in count(1):
         pressure = port.pressure()
-        if not pressure or (pressure == 1 and looks > LONG_PAUSE):
+        if not pressure or (pressure == 1 and checks > MAX_CHECKS):
             return
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(CHECK_INTERVAL)
 
 
 async def user_headers(
     config: TransportConfig, failure: Failure | None, *, latin1: bool
 ) -> dict[str, str] | Failure:
-    """Return the user's headers for one attempt; a `Failure` where they can't be had, or can't be sent.
+    """Return the user's headers for one attempt; a `Failure` if they are unavailable or invalid.
 
     A function that isn't `async` is called on a thread of its own, where it may block.
     """
     source = config.headers
     try:
         if source.calls_plainly:
-            headers = await call_apart(lambda: source(failure), source)
+            headers = await call_on_thread(lambda: source(failure), source)
         else:
             headers = source(failure)
         if inspect.isawaitable(headers):
             headers = await headers
-    except Unanswered:
+    except TooManyCalls:
         return Failure("timeout", reason="the headers function hasn't returned from earlier calls")
     except BaseException as error:
         if was_cancelled(error) or isinstance(error, GeneratorExit):
@@ -95,8 +95,8 @@ async def user_headers(
 class UserHeaders:
     """The user's headers for a transport's attempts.
 
-    A refusal that new headers should mend is told again after the function has failed to get some. Their
-    values are secrets to `redaction`.
+    After a refusal the function is called with that failure until it has returned new headers. Their values
+    are added to the secrets of `redaction`.
     """
 
     def __init__(self, config: TransportConfig, redaction: Redaction | None = None) -> None:
@@ -118,25 +118,26 @@ class UserHeaders:
 
 
 def headers_problem(headers: Mapping[Any, Any], *, latin1: bool) -> str:
-    """Say what is wrong with headers, without their values, which may be secret; empty: nothing."""
+    """Return what is wrong with headers, without their values, which may be secret; "" if nothing is."""
     kind, pattern = ("Latin-1 text", _LATIN1) if latin1 else ("text", _UNICODE)
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            return "the headers have a name that isn't one"
+            return "the headers have an invalid name"
         if name.lower() in _OWN or name.lower().startswith("sec-websocket-"):
-            return f"the header {name} is made by the transport; leave it out"
+            return f"the header {name} is set by the transport; leave it out"
         if not isinstance(value, str) or not pattern.fullmatch(value):
             return f"the header {name} needs a value of {kind} without line ends or control characters"
     return ""
 
 
 def with_query(url: str, query: Mapping[str, str], path: str = "") -> str:
-    """Return the URL with a path added, and the query's parameters in the place of its own of those names.
+    """Return the URL with a path appended, and the query's parameters replacing its own of the same names.
 
-    The rest of its query stays as it is, byte for byte, since it may be signed. What isn't ASCII is encoded,
-    for all transports alike: a host by IDNA 2008 (RFC 5891), all else as UTF-8 (RFC 3987 §3.1).
+    The rest of its query stays unchanged, byte for byte, since it may be signed. Other characters than ASCII
+    are encoded in the same way for all transports: a host by IDNA 2008 (RFC 5891), the rest as UTF-8 (RFC
+    3987 §3.1).
 
-    Errors: `ValueError` and `httpx.InvalidURL`, where the host can't be a name.
+    Errors: `ValueError` and `httpx.InvalidURL` if the host isn't a valid name.
     """
     parts = urlsplit(url)
     fields = parts.query.split("&") if parts.query else []
@@ -156,9 +157,9 @@ _KEPT = "".join(chr(code) for code in range(128))
 
 
 def ascii_host(netloc: str) -> str:
-    """Return the host of a URL, with what stands around it, as it travels: by IDNA 2008 (RFC 5891).
+    """Return a URL's netloc with its host in ASCII form, by IDNA 2008 (RFC 5891).
 
-    Errors: `httpx.InvalidURL` for a host that can't be a name.
+    Errors: `httpx.InvalidURL` if the host isn't a valid name.
     """
     user, at, host = netloc.rpartition("@")
     if host.isascii():

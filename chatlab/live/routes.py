@@ -1,4 +1,4 @@
-"""The way to a host: directly, or by a proxy that opens a tunnel to it."""
+"""The route to a host: directly, or through a proxy that opens a tunnel to it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from chatlab.live.tunnels import open_tunnel
 
 
 async def open_stream(host: str, port: int, proxy: Proxy | None, tls: ssl.SSLContext | None) -> Stream:
-    """Connect to a host. `tls` is for a proxy that speaks TLS itself.
+    """Connect to a host. `tls` is for a proxy that itself uses TLS.
 
-    Errors: `OSError`, about the host; `BrokenAnswer`, about the proxy.
+    Errors: `OSError` about the host; `BrokenAnswer` about the proxy.
     """
-    host = host.replace("%25", "%", 1)  # The zone of an address, as it stands in a URL. Source: RFC 6874 §2.
+    host = host.replace("%25", "%", 1)  # An address's zone as a URL has it. Source: RFC 6874 §2.
     if proxy is None:
         return await connect(host, port)
     stream = await connect_proxy(proxy, tls)
@@ -35,7 +35,7 @@ async def open_stream(host: str, port: int, proxy: Proxy | None, tls: ssl.SSLCon
 async def connect_proxy(proxy: Proxy, tls: ssl.SSLContext | None) -> Stream:
     """Connect to a proxy.
 
-    Errors: `BrokenAnswer`, which tells it from the host behind it.
+    Errors: `BrokenAnswer`, which distinguishes it from the host behind it.
     """
     try:
         stream = await connect(proxy.host, proxy.port)

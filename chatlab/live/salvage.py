@@ -1,8 +1,8 @@
-"""Copy what can be read of a damaged history into a new file.
+"""Copy the readable messages of a damaged history to a new file.
 
     python -m chatlab.live.salvage OLD NEW
 
-SQLite's own `.recover` is missing, or broken, in many of its programs.
+SQLite's own `.recover` is missing or broken in many builds of its command-line shell.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from chatlab.live.store import INSERT, LAST_NUMBER, Store, StoreError, decoded, epoch_of
 
 CHUNK = 1024
-"""Rows that are read at once; where that fails, half of them are tried."""
+"""Rows that are read at once; if that fails, each half is tried."""
 LEAST_ROW = 32
-"""Bytes that a row has at least."""
+"""Minimum size of a row in bytes."""
 SELECT = """
 SELECT room, number, id, sender, client_id, posted_at, text, data FROM messages NOT INDEXED
 WHERE rowid BETWEEN ? AND ?
@@ -29,23 +29,23 @@ _ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
 class Salvaged(NamedTuple):
-    """How many messages are in the new file, and how many rows couldn't be read."""
+    """Numbers of messages in the new file, and of rows that couldn't be read."""
 
     kept: int
     holes: int
 
 
 def salvage(old: str, new: str, new_epoch: str) -> Salvaged:
-    """Copy what can be read of the history `old` to the file `new`, which mustn't exist.
+    """Copy the readable messages of the history `old` to the file `new`, which mustn't exist.
 
-    The new history goes on in the epoch of the old one, or in `new_epoch` where that can't be read.
+    The new history continues the epoch of the old one, or begins `new_epoch` if that can't be read.
 
     Errors: `StoreError`.
     """
     if not Path(old).is_file():
         raise StoreError(f"there is no file {old}")
     if Path(new).exists():
-        raise StoreError(f"{new} is there already; name a new file")
+        raise StoreError(f"{new} exists already; choose another name")
     with closing(sqlite3.connect(old)) as source, closing(Store(new, _epoch(source) or new_epoch)) as target:
         source.text_factory = decoded
         holes = 0
@@ -79,7 +79,7 @@ def _last_row(source: sqlite3.Connection, path: str) -> int:
 
 
 def _readable(source: sqlite3.Connection, first: int, last: int) -> Iterator[list[Any] | None]:
-    """Yield rows; None for one that can't be read."""
+    """Yield rows; None for each unreadable row."""
     for start in range(first, last + 1, CHUNK):
         ranges = [(start, min(start + CHUNK - 1, last))]
         while ranges:
@@ -95,7 +95,7 @@ def _readable(source: sqlite3.Connection, first: int, last: int) -> Iterator[lis
 
 
 def main() -> int:
-    """Salvage the file that the command line names."""
+    """Salvage the file given on the command line."""
     if len(sys.argv) != 3:
         sys.stderr.write("usage: python -m chatlab.live.salvage OLD NEW\n")
         return 2

@@ -21,13 +21,13 @@ from uvicorn import Config
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.hub import HubConfig
 from chatlab.live.access import KEYWORDS, OPTIONS, Access
+from chatlab.live.background_loop import background_thread
 from chatlab.live.connections import Connections, Limits
 from chatlab.live.guard import Guard
 from chatlab.live.http_connection import HttpConnection
 from chatlab.live.hub_driver import HubDriver
 from chatlab.live.listening import stop_listening
 from chatlab.live.logs import get_logger
-from chatlab.live.portal import background_portal
 from chatlab.live.service import Service
 from chatlab.live.signals import on_signals
 from chatlab.live.store import Store
@@ -37,17 +37,17 @@ logger = get_logger(__name__)
 
 
 def utc_now() -> datetime:
-    """Return the time of day."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def random_epoch() -> str:
-    """Return the name of a new epoch."""
+    """Return a random name for a new epoch."""
     return secrets.token_hex(4)
 
 
-class _Life(NamedTuple):
-    """What exists between a server's start and its stop."""
+class _Runtime(NamedTuple):
+    """The objects that exist between a server's start and its stop."""
 
     loop: asyncio.AbstractEventLoop
     listener: asyncio.Server
@@ -61,13 +61,13 @@ class EmbeddedServer:
 
     `port` 0 takes a free port at the first start, and keeps it when the server is stopped and started again.
     It listens on loopback unless `host` says otherwise, and answers to loopback names, to `host` and to
-    `allowed_hosts`. Pages of other origins than its own are refused, except those of `allowed_origins`, such
-    as "https://chat.example". What a proxy says of its clients, by `X-Forwarded-For`, `-Proto` and `-Host`,
-    counts if its address is one of `trusted_proxies` (addresses or networks). `around` may put an ASGI
-    application around its own, behind its guard.
+    `allowed_hosts`. Pages of other origins are refused, except those of `allowed_origins`, such as
+    "https://chat.example". A proxy's `X-Forwarded-For`, `-Proto` and `-Host` count if its address is one of
+    `trusted_proxies` (addresses or networks). `around` may wrap the ASGI application, behind its guard, in
+    another.
 
-    Errors: `SettingsError` for a host, an origin or an address that can't be one; `OSError` from `start` when
-    the port is in use, or `host` isn't this machine's; `StoreError` when the history can't be opened.
+    Errors: `SettingsError` for an invalid host, origin or address; `OSError` from `start` when the port is in
+    use, or `host` isn't this machine's; `StoreError` when the history can't be opened.
     """
 
     _spelling = KEYWORDS
@@ -101,8 +101,8 @@ class EmbeddedServer:
         self._utc = utc
         self._new_epoch = new_epoch
         self._around = around
-        self._life: _Life | None = None
-        self._ending: _Life | None = None
+        self._runtime: _Runtime | None = None
+        self._ending: _Runtime | None = None
         self._changing = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -110,42 +110,42 @@ class EmbeddedServer:
 
     @property
     def running(self) -> bool:
-        """Whether it listens."""
-        return self._life is not None
+        """Whether the server listens."""
+        return self._runtime is not None
 
     @property
     def url(self) -> str:
-        """Its address for HTTP. The port is 0 until it's known."""
+        """The server's address for HTTP. The port is 0 until it is known."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://{_bracketed(host)}:{self.port}"
 
     @property
     def ws_url(self) -> str:
-        """Its address for WebSockets."""
+        """The server's address for WebSockets."""
         return f"ws{self.url.removeprefix('http')}/ws"
 
     @property
     def epoch(self) -> str:
-        """The life of the log that message ids belong to; empty while the server is stopped."""
-        return self._life.driver.hub.epoch if self._life else ""
+        """The epoch of the log, which is part of message ids; empty while the server is stopped."""
+        return self._runtime.driver.hub.epoch if self._runtime else ""
 
     async def start(self) -> None:
-        """Listen. Twice is harmless.
+        """Listen. A second call does nothing.
 
         Errors: `OSError` when the port is in use, or `host` isn't this machine's; `StoreError` when the
         history can't be opened; `RuntimeError` when it already runs on another loop.
         """
         async with self._changing:
-            if self._life is None:
-                self._life = await self._begin()
+            if self._runtime is None:
+                self._runtime = await self._begin()
             else:
-                self._check_loop(self._life)
+                self._check_loop(self._runtime)
 
     async def stop(self, *, abrupt: bool = False) -> None:
-        """Close all connections with 1012, within a second, and free the port. Twice is harmless.
+        """Close all connections with 1012, within a second, and free the port. A second call does nothing.
 
-        With `abrupt` the connections break without a word, as in a crash; so do those for which a stop under
-        way still waits.
+        With `abrupt` the connections break without a close frame, as in a crash, even those that an earlier
+        `stop` still waits for.
 
         Errors: `RuntimeError` when it runs on another loop.
         """
@@ -153,35 +153,36 @@ class EmbeddedServer:
             self._check_loop(self._ending)
             self._ending.connections.hurry()
         async with self._changing:
-            life = self._life
-            if life is None:
+            runtime = self._runtime
+            if runtime is None:
                 return
-            self._check_loop(life)
-            self._life, self._ending = None, life
-            await stop_listening(life.listener)
+            self._check_loop(runtime)
+            self._runtime, self._ending = None, runtime
+            await stop_listening(runtime.listener)
             try:
-                await life.connections.close(abrupt=abrupt)
-                await life.listener.wait_closed()
+                await runtime.connections.close(abrupt=abrupt)
+                await runtime.listener.wait_closed()
             finally:
                 self._ending = None
-                if life.store:
-                    life.store.close()
+                if runtime.store:
+                    runtime.store.close()
 
     def end(self, client: tuple[str, int], *, abrupt: bool = False) -> None:
-        """End the connection that comes from this address, as `stop` does all; there may be none."""
-        if self._life is not None:
-            self._life.connections.end(client, abrupt=abrupt)
+        """End the connection that comes from this address, if there is one, as `stop` ends all."""
+        if self._runtime is not None:
+            self._runtime.connections.end(client, abrupt=abrupt)
 
     def start_in_background(self) -> None:
-        """Start it on the background thread, from any other; it stops with the interpreter at the latest."""
-        background_portal().call(self.start)
+        """Start it on the background thread, from any other thread; it stops when the interpreter exits, if
+        not before."""
+        background_thread().call(self.start)
         atexit.unregister(self.stop_in_background)
         atexit.register(self.stop_in_background)
 
     def stop_in_background(self, *, abrupt: bool = False) -> None:
-        """Stop it, when it was started on the background thread."""
+        """Stop a server that was started on the background thread."""
         atexit.unregister(self.stop_in_background)
-        background_portal().call(partial(self.stop, abrupt=abrupt))
+        background_thread().call(partial(self.stop, abrupt=abrupt))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -192,9 +193,9 @@ class EmbeddedServer:
     ) -> None:
         await self.stop()
 
-    async def _begin(self) -> _Life:
+    async def _begin(self) -> _Runtime:
         if not _is_loopback(self.host):
-            logger.warning("listening on %s: whoever can reach this machine can join", self.host)
+            logger.warning("listening on %s: everyone who can reach this machine can join", self.host)
         loop = asyncio.get_running_loop()
         epoch = self._new_epoch()
         store = None if self.db is None else Store(self.db, epoch, self.config)
@@ -213,7 +214,7 @@ class EmbeddedServer:
                 store.close()
             raise
         self.port = listener.sockets[0].getsockname()[1]
-        return _Life(loop, listener, connections, driver, store)
+        return _Runtime(loop, listener, connections, driver, store)
 
     def _uvicorn_config(self, app: Guard) -> Config:
         config = Config(
@@ -236,8 +237,8 @@ class EmbeddedServer:
     async def _listen(
         self, loop: asyncio.AbstractEventLoop, config: Config, connections: Connections
     ) -> asyncio.Server:
-        # Not by uvicorn's own Server, which takes the process's signals, ends the process when the port is in
-        # use, and wakes up ten times a second.
+        # uvicorn's own Server would handle the process's signals, end the process if the port is in use, and
+        # wake up ten times a second.
         try:
             return await loop.create_server(
                 lambda: HttpConnection(config, connections),
@@ -256,19 +257,19 @@ class EmbeddedServer:
                 raise
             raise OSError(error.errno, reasons[error.errno]) from None
 
-    def _check_loop(self, life: _Life) -> None:
-        if life.loop is not asyncio.get_running_loop():
+    def _check_loop(self, runtime: _Runtime) -> None:
+        if runtime.loop is not asyncio.get_running_loop():
             raise RuntimeError("the server runs on another event loop; start and stop it on the same one")
 
 
 class CommandServer(EmbeddedServer):
-    """The server of `chatlab serve`, whose refusals name the command's options."""
+    """The server of `chatlab serve`; its refusals quote the command's options."""
 
     _spelling = OPTIONS
 
 
 async def serve(server: EmbeddedServer, on_listening: Callable[[EmbeddedServer], object]) -> None:
-    """Serve until the process is asked to end (SIGINT, SIGTERM). For a program's main thread.
+    """Serve until SIGINT or SIGTERM. For a program's main thread.
 
     Errors: as `EmbeddedServer`.
     """

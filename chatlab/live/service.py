@@ -1,41 +1,41 @@
-"""What the server offers over HTTP.
+"""The server's HTTP interface.
 
 `GET /ws?room&sender&after|history`             WebSocket; frames as in `chatlab.dialects.chatlab`
 `GET /stream?room&sender&after|history`         server-sent events: the same frames as JSON
 `GET /messages?room&after|history&limit`        JSON list of messages, oldest first
 `GET /messages/poll?room&after|history&limit&hold`     the same, as soon as there are any
-`GET /csrf`                                     JSON object: the `token` that a POST wants as `X-CSRF-Token`
+`GET /csrf`                                     JSON object: the `token` that a POST needs as `X-CSRF-Token`
 `POST /messages?room&sender`                    a message as JSON; 201, or 200 when it is there already
 `POST /typing?room&sender`                      204
 `GET /healthz`                                  JSON object: `status`, `epoch`, `people`, `rooms`
 
-`after` is the id of the last message that the reader has; `history` asks for the latest so many instead;
-neither, for all there are. `/messages` answers with at most `limit` messages (and about 1 MiB of them). Its
-header `Chat-Cursor` is what to give as `after` next time, also when the list is empty; `Chat-More: 1` says
-that there is more already. A cursor that the server doesn't know is answered with 410: the reader may have
-missed something (a resync), and asks again after the `Chat-Cursor` of that answer for all there are.
+`after` is the id of the last message that the reader has; `history` asks for that number of the latest
+messages instead; without either, the reader gets all. `/messages` answers with at most `limit` messages (and
+about 1 MiB of them). Its header `Chat-Cursor` is the next `after`, even if the list is empty; `Chat-More: 1`
+says that there are more messages already. An unknown cursor is answered with 410: the reader may have missed
+messages (a resync), and gets all that there are by asking again after the `Chat-Cursor` of that answer.
 
-`/messages/poll` answers at once when there is something new, or no `after`, so that every reader has a cursor
-before it waits; with neither `after`, `history` nor `hold`, only what comes from now on is new. Else it holds
-the request for up to `hold` seconds (`Limits.max_hold` at most, and where it isn't given), and then answers
-with an empty list, as it does at once when the server stops.
+`/messages/poll` answers at once if there are new messages, or if there is no `after`, so that every reader
+has a cursor before it waits. Without `after`, `history` and `hold`, only messages from now on are new.
+Otherwise the request is held for up to `hold` seconds (default and maximum: `Limits.max_hold`), and then
+answered with an empty list; so it is when the server stops.
 
 A stream is a member of the room, as a WebSocket is. Its events have the frame's type as `event`, the frame as
-`data`, and as `id` a message's id, or the welcome's cursor; `Last-Event-ID` takes the place of `after`. Bytes
+`data`, and a message's id or the welcome's cursor as `id`; `Last-Event-ID` takes the place of `after`. Bytes
 of a message are base64.
 
-A message is in the history before its POST is answered. `{"type":"ack","client_id":…,"id":…}` tells its id in
-the log: for one with the `client_id` of an earlier one of the same sender, that one's. If the earlier one has
-another content, the answer is 422 (over a WebSocket a `nack`), and nothing is posted.
+A message is in the history before its POST is answered. `{"type":"ack","client_id":…,"id":…}` holds its id in
+the log. If the same sender has used the `client_id` before, it is the earlier message's id; if that message
+has other content, the answer is 422 (over a WebSocket a `nack`), and nothing is posted.
 
-Refusals are `{"error": …}` that says what to do: 400 for names and numbers of the wrong shape, 403 for a
-foreign or null `Origin`, and for a POST from another site or without a token of this life of the server; 404,
-405, 413 for a message above 64 KiB, 415 for one that isn't JSON, 421 for a `Host` that isn't this server (DNS
-rebinding), 422 for JSON that is no message, 426 for `/ws` without a WebSocket, 429 with `Retry-After` for too
-many POSTs of a connection or an address, 503 with `Retry-After` when there are too many connections, or when
-the history can't be read or written. The `client_id` of a refused message is told where it can be read. A
-WebSocket's handshake is refused likewise; a browser's is accepted and closed with 4000 and the status, for
-only that reaches its page.
+Refusals are `{"error": …}` with advice: 400 for malformed names and numbers; 403 for a foreign or null
+`Origin`, and for a POST from another site or without a token of this run of the server; 404, 405; 413 for a
+message above 64 KiB; 415 for a body that isn't JSON; 421 for a `Host` that isn't this server (DNS rebinding);
+422 for JSON that isn't a message; 426 for `/ws` without a WebSocket; 429 with `Retry-After` for too many
+POSTs of a connection or an address; 503 with `Retry-After` when there are too many connections, or when the
+history can't be read or written. The refusal of a message contains its `client_id`, if that can be read. A
+WebSocket's handshake is refused in the same way; but a browser's is accepted and closed with 4000 plus the
+status, since its page sees only that.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ from chatlab.dialects.base import Nack
 from chatlab.dialects.chatlab import decode_posted
 from chatlab.hub import LogError, Page
 from chatlab.live.answers import (
-    apologise,
     body_of,
     count_of,
+    internal_error,
     parse_query,
     refuse,
     response,
@@ -74,10 +74,10 @@ from chatlab.live.hub_driver import UNREADABLE, HubDriver
 from chatlab.live.streams import EventStream
 from chatlab.live.websocket_connection import WebSocketConnection
 
-UPGRADE_REQUIRED = "this is a WebSocket: connect with ws://, and have proxies pass on Upgrade"
+UPGRADE_REQUIRED = "this path is a WebSocket: connect with ws://, and let proxies forward the Upgrade header"
 
 TURN = 0.01
-"""Seconds that one connection's frames are read before the others have their turn."""
+"""Seconds for which one connection's frames are read before other tasks run."""
 
 
 class Service:
@@ -92,7 +92,7 @@ class Service:
         """Return the ASGI application, without its `Guard`."""
         stream, poll = Route("/stream", self.stream), Route("/messages/poll", self.poll)
         for route in (stream, poll):
-            cast(set[str], route.methods).discard("HEAD")  # which would join a room, or be held, for nothing
+            cast(set[str], route.methods).discard("HEAD")  # it would join a room or be held, without a reader
         app = Starlette(
             routes=[
                 WebSocketRoute("/ws", self.websocket),
@@ -105,7 +105,7 @@ class Service:
                 Route("/healthz", self.healthz),
                 WebSocketRoute("/{path:path}", not_found),
             ],
-            exception_handlers={HTTPException: cast(ExceptionHandler, refuse), Exception: apologise},
+            exception_handlers={HTTPException: cast(ExceptionHandler, refuse), Exception: internal_error},
         )
         app.router.redirect_slashes = False
         return app
@@ -141,7 +141,7 @@ class Service:
         after = request.headers.get("last-event-id") or query.get("after")
         return EventStream(self._driver, room, sender, after=after, history=count_of(query, "history"))
 
-    # Readers
+    # Reading
 
     async def messages(self, request: Request) -> Response:
         if request.method == "POST":
@@ -151,7 +151,7 @@ class Service:
         return page_answer(self._read(self._room(query), query.get("after"), history, limit))
 
     def _read(self, room: str, after: str | None, history: int | None, limit: int | None) -> Page:
-        """Return a page. Errors: `HTTPException` 503, where the history can't be read."""
+        """Return a page. Errors: `HTTPException` 503 if the history can't be read."""
         try:
             return self._driver.hub.read(room, after, history, limit)
         except LogError:
@@ -176,7 +176,7 @@ class Service:
             with self._driver.waiting(room, connection.wake):
                 there = await connection.wait(request.receive, left)
 
-    # Who posts
+    # Posting
 
     async def csrf(self, request: Request) -> Response:
         forbid_other_sites(request)
@@ -197,7 +197,7 @@ class Service:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
     def _poster(self, request: Request) -> tuple[str, str]:
-        """Return the room and the sender of a request that may change something.
+        """Return the room and the sender of a request that changes something.
 
         Errors: `HTTPException` 400, 403, 429.
         """
@@ -207,7 +207,9 @@ class Service:
         room, sender = self._names(parse_query(request))
         connection: HttpConnection = request.scope["state"]["connection"]
         address = address_of(request)
-        own = connection.client is not None and connection.client[0] == address  # Else it is a proxy's.
+        own = (
+            connection.client is not None and connection.client[0] == address
+        )  # Otherwise the connection is a proxy's.
         delay = self._driver.delay(connection.bucket if own else None, address)
         if delay:
             raise HTTPException(429, serving.TOO_FAST, {"Retry-After": f"{ceil(delay)}"})
@@ -233,30 +235,30 @@ class Service:
 
 
 def forbid_other_sites(request: Request) -> None:
-    """Refuse what a page of another site makes a browser do without saying which page it is: an `Origin`,
-    where there is one, is that of a page that may.
+    """Refuse a request that a page of another site causes without an `Origin`; one with an `Origin` has been
+    checked.
 
     Errors: `HTTPException` 403.
     """
     headers = request.headers
     if headers.get("sec-fetch-site", "").lower() == "cross-site" and "origin" not in headers:
-        raise HTTPException(403, "pages of other sites may not do this")
+        raise HTTPException(403, "pages of other sites may not make this request")
 
 
 def page_answer(page: Page) -> Response:
-    """Return an answer with what a reader is to get."""
+    """Return a page as an answer, or the refusal of an unknown cursor."""
     if page.gap:
         return response(serving.unknown_cursor(page.start))
     return response(serving.page(page.start, page.messages, more=page.more))
 
 
 def unavailable(why: str) -> HTTPException:
-    """Return the refusal of what may be possible in a while."""
+    """Return the refusal of a request that may succeed later."""
     return HTTPException(503, why, {"Retry-After": f"{serving.RETRY_AFTER}"})
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Return the address that a client comes from."""
+    """Return a client's address."""
     return connection.client.host if connection.client else ""
 
 

@@ -1,4 +1,4 @@
-"""What the requests of one transport have in common: kept connections, cookies, the CSRF token."""
+"""State shared by the requests of one transport: kept connections, cookies, the CSRF token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _unlogged = ContextVar("_unlogged", default=False)
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep httpx from writing down addresses and headers, and the tokens in them, in this task."""
+    """Disable httpx's logging in this task: it would log addresses and headers, with the tokens in them."""
     before = _unlogged.set(True)
     try:
         yield
@@ -43,7 +43,7 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 
 
 class Address(NamedTuple):
-    """A URL, the target that is asked for byte for byte, and the `Authorization` that stood in it, or ""."""
+    """A URL, its request target byte for byte, and the `Authorization` from its user and password, or ""."""
 
     url: httpx.URL
     target: bytes
@@ -51,7 +51,7 @@ class Address(NamedTuple):
 
 
 class HttpSession:
-    """What the requests of one transport share: connections, cookies and the CSRF token."""
+    """State shared by the requests of one transport: connections, cookies and the CSRF token."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class HttpSession:
         redaction: Redaction | None = None,
         cookies: Cookies | None = None,
     ) -> None:
-        assert dialect.http is not None  # The machine has seen to that.
+        assert dialect.http is not None  # The machine has checked it.
         self.config = config
         self.redaction = redaction or Redaction([config])
         self.cookies = cookies or Cookies(config.url)
@@ -72,9 +72,10 @@ class HttpSession:
         self._addresses: dict[str, tuple[str, dict[str, str], Address]] = {}
 
     def address(self, purpose: str, path: str, query: dict[str, str]) -> Address:
-        """Return the configured address with a path and a query added; mostly that of the purpose's last one.
+        """Return the configured address with a path and a query added; the last one of each purpose is
+        cached.
 
-        Errors: `httpx.InvalidURL` and `ValueError`, where it is none.
+        Errors: `httpx.InvalidURL` and `ValueError` if the address is invalid.
         """
         last = self._addresses.get(purpose)
         if last is None or last[0] != path or last[1] != query:
@@ -105,7 +106,7 @@ def _read(address: str) -> Address:
 
 
 class _Pool:
-    """A client, and the task that closes it: when it is told to, or when its loop is being closed."""
+    """A client, and the task that closes it: on `closing`, or when its loop is being closed."""
 
     def __init__(self, port: Port, config: HttpConfig, cookies: Cookies) -> None:
         url = config.url
@@ -116,7 +117,7 @@ class _Pool:
             cookies=cookies.jar,
             transport=ClientTransport(tls, config.proxy),
             trust_env=False,
-            timeout=None,  # It is the machine that gives up.
+            timeout=None,  # Time-outs are the machine's.
         )
         self.closing = asyncio.Event()
         port.spawn(self._keep(port))

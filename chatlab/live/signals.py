@@ -1,4 +1,4 @@
-"""A program's end on request, on systems that have POSIX signals and on Windows."""
+"""Ending a program by a signal, on systems with POSIX signals and on Windows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from types import FrameType
 
 @contextmanager
 def on_signals(call: Callable[[], object], *names: str) -> Iterator[None]:
-    """Call `call` on the running loop when a signal of these names comes; skip names that the system lacks.
+    """Call `call` on the running loop when one of the named signals arrives; skip names that the system
+    lacks.
 
-    For a program's main thread. `loop.add_signal_handler` would do the same, but not on Windows.
+    For a program's main thread. `loop.add_signal_handler` would do the same, but doesn't exist on Windows.
     """
     loop = asyncio.get_running_loop()
 

@@ -1,11 +1,11 @@
-"""A server's log in a SQLite file: every message, and the epoch that their ids belong to.
+"""A server's log in a SQLite file: every message, and the epoch of the message ids.
 
-A message is on the disk before `append` returns (WAL mode, synchronous FULL), so whatever was acknowledged
-outlives the process, and a power cut. One server at a time has the file: a second one would give the same ids
-to other messages.
+A message is on disk before `append` returns (WAL mode, synchronous FULL), so an acknowledged message survives
+a crash of the process and a power cut. Only one server at a time may have the file: a second one would give
+the same ids to other messages.
 
-All messages stay in the file; readers get the latest, within the limits. Nothing of them is kept in memory
-but a few numbers of the rooms that were used last.
+All messages stay in the file; readers get the latest, within the limits. In memory are only a few numbers of
+each recently used room.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from chatlab.messages import ChatMessage, OutgoingMessage
 logger = get_logger(__name__)
 
 APPLICATION_ID = 0x63686C62
-"""Tells chatlab's files from those of other programs. Source: SQLite, PRAGMA application_id."""
+"""Distinguishes chatlab's files from those of other programs. Source: SQLite, PRAGMA application_id."""
 SCHEMA_VERSION = 1
 LOCK_TIMEOUT = 1.0
-"""Seconds to wait for a server that is just letting go of the file."""
+"""Seconds to wait for another server to release the file."""
 ROOMS = 10_000
 """Rooms whose numbers are kept in memory."""
 MAX_REPORTS = 20
-"""Things that can't be read which are logged; there may be a million of them."""
+"""Number of unreadable items that are logged; there may be a million of them."""
 LAST_NUMBER = 10**15
-"""The largest number that a message can have; rows with another one are damaged."""
+"""The largest number that a message can have; rows with a larger one are damaged."""
 
 SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -56,7 +56,8 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 KEYS = "CREATE INDEX IF NOT EXISTS keys ON messages (room, sender, client_id)"
-"""Finds what a sender has posted by its client id. Files of earlier versions get it when they are opened."""
+"""Finds a sender's message by its client id. Files of earlier versions get this index when they are
+opened."""
 INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 FIELDS = "number, sender, client_id, posted_at, text, data"
 WHOLE = "typeof(number) = 'integer' AND number BETWEEN ? AND ?"
@@ -81,7 +82,7 @@ class StoreError(LogError):
 
 
 class _Tail:
-    """Figures of a room: number of its messages so far, and bytes of those after number `first`."""
+    """Statistics of a room: its number of messages so far, and bytes of those after number `first`."""
 
     __slots__ = ("count", "first", "size")
 
@@ -97,7 +98,7 @@ def epoch_of(row: Sequence[Any] | None) -> str:
 
 
 class Store(Log):
-    """A log in a file, made where there is none; a new one begins the epoch that it is given.
+    """A log in a file, which is created if it doesn't exist; a new log begins `new_epoch`.
 
     Errors: `StoreError`, also when another server has the file.
     """
@@ -123,7 +124,7 @@ class Store(Log):
         run("PRAGMA locking_mode = EXCLUSIVE")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
-        run("BEGIN IMMEDIATE").execute("COMMIT")  # takes the lock, and keeps it
+        run("BEGIN IMMEDIATE").execute("COMMIT")  # acquires the lock, and keeps it
         (application,) = run("PRAGMA application_id").fetchone()
         (version,) = run("PRAGMA user_version").fetchone()
         if not application and not run("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
@@ -140,9 +141,7 @@ class Store(Log):
         row = run("SELECT epoch FROM log").fetchone()
         if epoch := epoch_of(row):
             return epoch
-        logger.warning(
-            "%s has lost its epoch; it begins another one, and readers come back to a gap", self.path
-        )
+        logger.warning("%s has lost its epoch; a new one begins, and returning readers see a gap", self.path)
         run("DELETE FROM log")
         run("INSERT INTO log VALUES (?)", (new_epoch,))
         return new_epoch
@@ -168,7 +167,7 @@ class Store(Log):
     ) -> Appended:
         run, tail, client_id = self._connection.execute, self._tail(room), message.client_id
         if client_id:
-            kept = max(0, tail.count - self._limits.retain)  # At least: more bytes may be too many.
+            kept = max(0, tail.count - self._limits.retain)  # A lower bound: `retain_size` may drop more.
             known = run(SELECT_KNOWN, (room, sender, client_id, kept + 1, tail.count)).fetchone()
             if known is not None:
                 return Appended(self._message(room, known), new=False)
@@ -186,7 +185,8 @@ class Store(Log):
             return self._tail(room).count
 
     def _start(self, room: str, wanted: int) -> int:
-        """Sizes are looked up of those messages only that a reader wants, and once."""
+        """Return the number of messages before those kept; read only the sizes that a reader needs, and each
+        only once."""
         with self._reading():
             tail, limits = self._tail(room), self._limits
             oldest = max(0, tail.count - limits.retain)
@@ -206,7 +206,7 @@ class Store(Log):
                         break
                     tail.first, tail.size = number - 1, tail.size + size
                 else:
-                    tail.first = wanted  # Rows may be missing there.
+                    tail.first = wanted  # Rows may be missing.
             return max(wanted, tail.first)
 
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
@@ -215,7 +215,7 @@ class Store(Log):
             return leading((self._message(room, row) for row in rows), size)
 
     def _tail(self, room: str) -> _Tail:
-        """Return what is known of a room; the file is asked where that is nothing."""
+        """Return the statistics of a room; read them from the file if they aren't in memory."""
         tail = self._tails.get(room)
         if tail is not None:
             self._tails.move_to_end(room)
@@ -224,7 +224,7 @@ class Store(Log):
         (count,) = run(SELECT_COUNT, (room, 1, LAST_NUMBER)).fetchone() or (0,)
         (numberless,) = run(SELECT_NUMBERLESS, (room, 1, LAST_NUMBER)).fetchone()
         if numberless:
-            self._report(f"{numberless} messages of the room {room!r} have no number, and are left out")
+            self._report(f"{numberless} messages of the room {room!r} have no number and are left out")
         tail = _Tail(count)
         if count:
             self._remember(room, tail)
@@ -236,7 +236,7 @@ class Store(Log):
             self._tails.popitem(last=False)
 
     def _message(self, room: str, row: Sequence[object]) -> ChatMessage:
-        """Return a row as a message; what of it can't be read is left empty, and reported once."""
+        """Return a row as a message; unreadable fields are left empty, and reported once."""
         number, *values = row
         fields = dict(zip(("sender", "client_id", "posted_at", "text", "data"), values, strict=True))
         fields["id"] = f"{self.epoch}-{number}"
@@ -245,30 +245,30 @@ class Store(Log):
                 return convert(fields, ChatMessage)
             except ValidationError as error:
                 name = str(error).rpartition("$.")[2].rstrip("`")
-                self._report(f"message {number} of the room {room!r} has no {name} that can be read")
+                self._report(f"message {number} of the room {room!r} has an unreadable {name}")
                 del fields[name]
 
     def _report(self, damage: str) -> None:
-        """Log what can't be read."""
-        self._warn(f"{self.path} is damaged: {damage}; {self._way_out}")
+        """Log damage of the file."""
+        self._warn(f"{self.path} is damaged: {damage}; {self._advice}")
 
     def _warn(self, text: str) -> None:
-        """Log something once, and not for ever."""
+        """Log a warning only once, and at most `MAX_REPORTS` different ones."""
         if text not in self._reported and len(self._reported) < MAX_REPORTS:
             self._reported.add(text)
             logger.warning("%s", text)
 
     @property
-    def _way_out(self) -> str:
+    def _advice(self) -> str:
         return f'save what can be read: python -m chatlab.live.salvage "{self.path}" "{self.path}.new"'
 
     def close(self) -> None:
-        """Close the file. Twice is harmless."""
+        """Close the file. A second call does nothing."""
         self._connection.close()
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours, with what to do."""
+        """Convert SQLite's errors to `StoreError`, with advice."""
         try:
             yield
         except sqlite3.Error as error:
@@ -277,12 +277,12 @@ class Store(Log):
                 raise StoreError(f"{self.path} is in use by another server; choose another file") from error
             what = f"the history in {self.path} fails: {error}"
             if name.startswith("SQLITE_CORRUPT"):
-                what += f"; {self._way_out}"
+                what += f"; {self._advice}"
             elif name in ("SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_CANTOPEN"):
                 what += "; choose another file"
             raise StoreError(what) from error
-        except UnicodeDecodeError as error:  # by sqlite3, where SQLite's own message quotes what is damaged
-            raise StoreError(f"the history in {self.path} is damaged; {self._way_out}") from error
+        except UnicodeDecodeError as error:  # raised by sqlite3 if SQLite's own message quotes damaged text
+            raise StoreError(f"the history in {self.path} is damaged; {self._advice}") from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -295,5 +295,5 @@ class Store(Log):
 
 
 def decoded(text: bytes) -> str:
-    """Return a text of the file; what isn't UTF-8 in it is replaced."""
+    """Return a text of the file, with U+FFFD for invalid UTF-8."""
     return text.decode(errors="replace")

@@ -22,11 +22,11 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
-"""Of a stream's answer; the third asks nginx and its like to pass on what they get at once."""
+"""Headers of a stream's answer; the third asks nginx and similar proxies to forward data at once."""
 
 
 class EventStream:
-    """An answer that is a member of a room for as long as somebody reads it. The hub's `Peer`."""
+    """An answer that is a member of a room for as long as its client reads. The hub's `Peer`."""
 
     def __init__(
         self, driver: HubDriver, room: str, sender: str, *, after: str | None, history: int | None
@@ -54,30 +54,29 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def write(self, *frames: str | bytes) -> bool:
-        """Send frames as events, a piece for each as in the model, if still open; False: too much waits for
-        this reader already.
-        """
+        """Send each frame as an event, in a chunk of its own as in the simulator, if still open; return False
+        if too many bytes wait for this reader."""
         return all(self._connection.write(_encoded(frame)) for frame in frames)
 
     def begin_replay(self) -> None:
         """Begin a replay: any number of bytes may wait for the reader."""
         self._connection.begin_replay()
 
-    def admit(self) -> None:
-        """End the replay: beside it, at most `max_backlog` bytes may wait."""
-        self._connection.admit()
+    def end_replay(self) -> None:
+        """End the replay: in addition to its bytes, at most `max_backlog` may wait."""
+        self._connection.end_replay()
 
     def when_read(self, go_on: Callable[[], None]) -> None:
-        """Call something, not at once, when most of what was written has been read."""
+        """Call `go_on` in a later turn of the loop, once most of the written bytes have been read."""
         self._connection.when_read(go_on)
 
     def close(self, code: int, reason: str) -> None:
-        """End the stream, for which it has no code, and drop the connection if that isn't read soon."""
+        """End the stream, for which it has no code, and drop the connection if the end isn't read soon."""
         self._connection.close(code, reason)
 
 
 @lru_cache(maxsize=4)
 def _encoded(frame: str | bytes) -> bytes:
-    """Return the bytes of a frame's event: the same for all of a room's members, so made once."""
+    """Return the bytes of a frame's event. They are the same for all of a room's members, so cached."""
     kind, data, message_id = stream_event(frame)
     return ServerSentEvent(data, event=kind, id=message_id or None, sep="\n").encode()

@@ -1,4 +1,4 @@
-"""The authorities that TLS trusts: the system's, or those in a file of the user's."""
+"""The certificate authorities (CAs) that TLS trusts: the system's, or those in a file of the user's."""
 
 from __future__ import annotations
 
@@ -14,37 +14,36 @@ from chatlab.transports.machine import Failure
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return a context that checks certificates by the authorities in a file (PEM), or by the system's.
+    """Return a context that verifies certificates with the CAs in a file (PEM), or with the system's.
 
-    Errors: `BrokenAnswer` where the file can't be read.
+    Errors: `BrokenAnswer` if the file can't be read.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError.
         what = "holds no certificates" if isinstance(error, ssl.SSLError) else "can't be read"
-        raise BrokenAnswer(
-            "tls", f"the file of authorities {ca_file} {what}: {type(error).__name__}"
-        ) from None
+        raise BrokenAnswer("tls", f"the CA file {ca_file} {what}: {type(error).__name__}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 @cache
 def shared_tls() -> ssl.SSLContext:
-    """Return the context for redirects from an address without TLS, shared since making one takes 50 ms."""
+    """Return the context for redirects from an address without TLS; it is shared, since creating one takes 50
+    ms."""
     return ssl.create_default_context()
 
 
 def with_authorities(failure: Failure, ca_file: str | None) -> Failure:
-    """Return a failure that tells, if it is of a certificate, which authorities are trusted, and how to
-    name others."""
+    """Return a failure; one of a certificate gets the trusted CAs and the settings that name others added to
+    its reason."""
     if failure.kind != "tls" or "certificate" not in failure.reason:
         return failure
     named = os.environ.get("SSL_CERT_FILE", "")
     if ca_file:
         trusted = ca_file
     elif named and not Path(named).is_file():
-        trusted = f"not those of SSL_CERT_FILE, since {named} is no file"
+        trusted = f"not those of SSL_CERT_FILE, since {named} is not a file"
     else:
-        trusted = (named or "the system's") + "; name others by ca_file or SSL_CERT_FILE"
+        trusted = (named or "the system's") + "; set others with ca_file or SSL_CERT_FILE"
     return replace(failure, reason=f"{failure.reason} (trusted authorities: {trusted})")

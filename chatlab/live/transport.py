@@ -1,8 +1,8 @@
-"""The face of a transport to an application: connect, send, receive, on real sockets.
+"""The application's interface of a transport: connect, send, receive, on real sockets.
 
-A transport lives on a loop in a background thread, shared by all, so that a notebook's blocking cell doesn't
-stop its heartbeats; with `loop="current"` it lives on the loop that first uses it, and on another once that
-one is closed.
+A transport runs on a loop in a background thread that all share, so that a blocking cell of a notebook
+doesn't stop its heartbeats. With `loop="current"` it runs on the loop that first uses it, and on the next one
+once that is closed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from weakref import ref
 from chatlab.dialects import find_dialect
 from chatlab.errors import ConnectError, OutboxFull
 from chatlab.live.audience import ENDED, Audience
+from chatlab.live.background_loop import background_loop
 from chatlab.live.dialer import Dialer
 from chatlab.live.driver import LiveDriver, Moved, Raised
 from chatlab.live.foreign import report
-from chatlab.live.portal import background_loop
 from chatlab.live.receipt import Receipt, Receipts
 from chatlab.live.redaction import RedactingMachine
+from chatlab.live.send_queue import SendQueue
 from chatlab.live.subscribers import Unsubscribe
-from chatlab.live.turns import Turns
 from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, HttpConfig, WebSocketConfig
 from chatlab.trace import Step
@@ -51,24 +51,23 @@ Result = TypeVar("Result")
 
 _UNIFORM = SystemRandom().random
 GRACE = 1.0
-"""Seconds beyond `drain_timeout` after which a `disconnect` was overtaken by another `connect`."""
-TOLD = 1.0
-"""Seconds that `connect` gives handlers to hear of it."""
+"""Seconds beyond `drain_timeout` after which another `connect` must have overtaken a `disconnect`."""
+NOTIFY_TIMEOUT = 1.0
+"""Seconds for which `connect` waits until the handlers were called with the new status."""
 
 
 class ChatTransport:
-    """A chat connection that keeps itself alive, and loses nothing that it has accepted.
+    """A chat connection that reconnects by itself, and loses no message that it has accepted.
 
     Handlers are called one at a time, in the order of events: on a thread of the transport's own, where a
-    slow one keeps nobody else waiting, or with `loop="current"` on that loop. An `async` handler runs on the
-    loop that ran where it was given. One that raises is logged and does no harm; but `SystemExit` and
-    `KeyboardInterrupt` leave a loop of the user's own.
-    `uniform` is the source of randomness of its backoff; `record` gets every step of its machine, as a
-    handler does.
-    A transport that nobody refers to any more is closed, with a `ResourceWarning`: disconnect it before.
+    slow one blocks nothing else, or with `loop="current"` on that loop. An `async` handler runs on the loop
+    that ran where it was added. An exception of a handler is logged and has no other effect; but `SystemExit`
+    and `KeyboardInterrupt` leave a loop of the user's own. `uniform` is the source of randomness of its
+    backoff; `record` gets every step of its machine, and is called as a handler is. A transport without any
+    reference left is closed, with a `ResourceWarning`: disconnect it before.
 
-    Errors: `SettingsError` when the dialect can't be spoken over that transport. With `loop="current"`, every
-    method raises `RuntimeError` where no event loop runs.
+    Errors: `SettingsError` when the dialect doesn't support that transport. With `loop="current"`, every
+    method raises `RuntimeError` if no event loop runs.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class ChatTransport:
         dialect = find_dialect(config.dialect)
         self._machine = make_machine(config, dialect, uniform or _UNIFORM)
         self._dialer = Dialer(config, dialect)
-        self._discreet = RedactingMachine(self._machine, self._dialer.redaction)
+        self._redacted = RedactingMachine(self._machine, self._dialer.redaction)
         record = record and self._dialer.redaction.recorder(record)
         self._own_loop = loop == "own"
         self._record = record
@@ -91,11 +90,12 @@ class ChatTransport:
         self._running: LiveDriver | None = None
         self._process = os.getpid()
         self._wanted = False
-        self._audience = Audience(apart=self._own_loop, record=record)
+        self._audience = Audience(own_thread=self._own_loop, record=record)
         self._handover = self._audience.handover
-        self._receipts = Receipts(acks=dialect.acks or isinstance(config, HttpConfig))  # An answer is one.
+        # Over HTTP the answer to a POST is an ack.
+        self._receipts = Receipts(acks=dialect.acks or isinstance(config, HttpConfig))
         self._waits = config.outbox.overflow == "wait"
-        self._sending = Turns()
+        self._sending = SendQueue()
 
     @property
     def _driver(self) -> LiveDriver:
@@ -113,7 +113,7 @@ class ChatTransport:
         if record is not None and self._own_loop:
             record = _recorder(self)
         made = LiveDriver(
-            self._discreet,
+            self._redacted,
             loop,
             open_link=self._dialer.open,
             fetch=self._dialer.fetch,
@@ -122,9 +122,9 @@ class ChatTransport:
             pressure=_pressure(self),
             person=self.config.sender,
         )
-        with self._lock:  # Whoever comes first makes it for all threads.
+        with self._lock:  # The first thread makes the driver for all threads.
             if self._running is last:
-                self._running, self._sending = made, Turns()
+                self._running, self._sending = made, SendQueue()
                 self._handover.move(loop)
             return self._running or made
 
@@ -138,7 +138,7 @@ class ChatTransport:
         with contextlib.suppress(RuntimeError):  # The loop has closed.
             driver.loop.call_soon_threadsafe(driver.feed, Disconnect(drain=False))
 
-    # What it is doing
+    # State
 
     @property
     def status(self) -> ConnectionStatus:
@@ -152,13 +152,13 @@ class ChatTransport:
 
     @property
     def kind(self) -> str:
-        """The name of the settings in use, such as `WebSocketConfig`; a fallback's changes."""
+        """The name of the settings in use, such as `WebSocketConfig`; that of a fallback changes."""
         kind: str = getattr(self._machine, "kind", type(self.config).__name__)
         return kind
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that the last answered heartbeat took to come back."""
+        """Round-trip time of the last answered heartbeat, in seconds."""
         return self._machine.rtt
 
     def now(self) -> float:
@@ -169,18 +169,17 @@ class ChatTransport:
         room, sender = self.config.room, self.config.sender
         return f"{type(self).__name__}(room={room!r}, sender={sender!r}, {self.status.value})"
 
-    # Where it stands in the room
+    # Position in the room
 
     @property
     def cursor(self) -> str | None:
-        """The id after which it asks for more when it connects, which is that of the last message that was
-        handed over; None: it asks for the history.
-        """
+        """The id after which it asks for messages when it connects: that of the last message that was
+        delivered to handlers or readers; None to ask for the history."""
         place = self._handover.place
         return place[0] if place else self._machine.cursor.last_id
 
     def resume(self, after: str) -> None:
-        """Ask for what came after a message that another transport has received, at the next connection."""
+        """Continue after a message that another transport has received, at the next connection."""
         self._machine.cursor.move(after)
 
     # Connecting
@@ -204,17 +203,17 @@ class ChatTransport:
         except BaseException as error:  # The `ConnectError` names its kind.
             report(f"the dialect of {self.config.sender or 'a transport'}", error, self._driver.loop)
         change = await self._audience.reach(lambda change: change.status not in _UNDER_WAY, self._driver.loop)
-        if not self._handover.inside:  # A handler may have had enough at once.
+        if not self._handover.inside:  # A handler must not wait for itself.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TOLD):
-                    await self._audience.told.reached()
+                async with asyncio.timeout(NOTIFY_TIMEOUT):
+                    await self._audience.notified.reached()
         return change if self._wanted else self._audience.change
 
     async def disconnect(self) -> None:
-        """Send what can still be sent within `drain_timeout`, close, and return when nothing is left running.
+        """Send as much of the outbox as `drain_timeout` allows, close, and return when nothing runs any more.
 
-        No message is handed over to a handler any more, and the one that is running is waited for, unless it
-        is what disconnects. The next `connect` brings the rest, and what stays in the outbox.
+        No further message is delivered to a handler. A handler that is running is waited for, unless it is
+        the caller. The next `connect` brings the remaining messages, and sends those left in the outbox.
         """
         await self._on_loop(self._disconnected)
 
@@ -224,7 +223,7 @@ class ChatTransport:
             async with asyncio.timeout(self.config.drain_timeout + GRACE):
                 await self._audience.reach(lambda change: change.status in ENDED, self._driver.loop)
         except TimeoutError:
-            return  # Somebody has connected again meanwhile.
+            return  # Another call has connected again.
         await self._driver.closed()
         if not self._handover.inside:
             await self._handover.mark().reached()
@@ -232,7 +231,7 @@ class ChatTransport:
     def start(self) -> None:
         """Begin to connect, from any thread, without waiting.
 
-        Errors: what the dialect raises at once; then the transport has ended in `error`.
+        Errors: those that the dialect raises at once; then the transport has ended in `error`.
         """
         driver = self._driver
         self._wanted = True
@@ -267,10 +266,10 @@ class ChatTransport:
     # Sending
 
     async def send(self, message: OutgoingMessage | str) -> Receipt:
-        """Hand over a message, and return once it is accepted: queued or sent.
+        """Submit a message, and return once it is accepted: queued or sent.
 
-        Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` where the message is none, or a
-        message of that client id is still unsettled. The policy `wait` waits for room instead, first come,
+        Errors: `OutboxFull` by the overflow policy `reject`; `InvalidMessage` if the message is invalid, or
+        a message of that client id is still unsettled. The policy `wait` waits for room instead, first come,
         first served.
         """
         if self._waits:
@@ -278,11 +277,11 @@ class ChatTransport:
         return self.submit(message)
 
     def submit(self, message: OutgoingMessage | str, *, again: bool = False) -> Receipt:
-        """Hand over a message from any thread, without waiting. One that another transport may have sent
-        already goes out `again`: before those that were never sent, and however full the outbox is.
+        """Submit a message from any thread, without waiting. `again` marks one that another transport may
+        have sent already: it goes out before those that were never sent, and even if the outbox is full.
 
         Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`;
-        what the dialect raises, after which the transport has ended in `error`.
+        those that the dialect raises, after which the transport has ended in `error`.
         """
         if isinstance(message, str):
             message = OutgoingMessage(text=message, client_id=new_id())
@@ -303,28 +302,29 @@ class ChatTransport:
         return receipt
 
     def unsettled(self) -> list[OutgoingMessage]:
-        """Return the accepted messages that aren't in a final state, in the order of their acceptance."""
+        """Return the accepted messages without a final state, in the order of their acceptance."""
         return self._receipts.messages()
 
     def typing(self) -> None:
-        """Tell the room that the person types, if connected; from any thread."""
+        """Report to the room that the user is typing, if connected; from any thread."""
         self._driver.feed(Typing())
 
     # Receiving
 
     def on_message(self, handler: Callable[[ChatEvent], object]) -> Unsubscribe:
-        """Call the handler with every event; return what unsubscribes it.
+        """Call the handler with every event; return the function that unsubscribes it.
 
-        While there is one, events are kept for `async for` only once that has begun.
+        While there is a handler, events are kept for `async for` only once that has begun.
         """
         return self._audience.add(handler)
 
     def on_status_change(self, handler: Callable[[StatusChange], object]) -> Unsubscribe:
-        """Call the handler with every change of status; return what unsubscribes it."""
+        """Call the handler with every change of status; return the function that unsubscribes it."""
         return self._audience.changes.add(handler)
 
     def on_receipt(self, handler: Callable[[Receipt], object]) -> Unsubscribe:
-        """Call the handler with a receipt whenever its state changes; return what unsubscribes it."""
+        """Call the handler with a receipt whenever its state changes; return the function that unsubscribes
+        it."""
         return self._audience.receipts.add(handler)
 
     def __aiter__(self) -> Self:
@@ -362,9 +362,9 @@ class ChatTransport:
 
 
 def _listener(transport: ChatTransport) -> Callable[[Deliver | Notify | Settle | Moved], None]:
-    """Return what tells a transport of effects for as long as somebody refers to it.
+    """Return a function that passes effects to a transport while it is referenced.
 
-    What others may wait for, or would be left open, is seen to without it.
+    Receipts and connections are settled and closed even without the transport.
     """
     me, receipts, dialer = ref(transport), transport._receipts, transport._dialer
 
@@ -400,13 +400,13 @@ def _pressure(transport: ChatTransport) -> Callable[[], int]:
 
 
 def new_id() -> str:
-    """Return a client id that nobody can guess: who knew it beforehand could use it first, and have the
-    server take the message for a repetition."""
+    """Return an unguessable client id: a client that knew it beforehand could use it first, so that the
+    server takes the message for a repetition."""
     return secrets.token_hex(12)
 
 
 class WebSocketTransport(ChatTransport):
-    """Chat over WebSocket. Source: seed ("WebSocket Implementation"); RFC 6455."""
+    """Chat over WebSocket. Source: the original document ("WebSocket Implementation"); RFC 6455."""
 
     config: WebSocketConfig
 

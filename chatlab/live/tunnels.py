@@ -27,9 +27,9 @@ _PASSING = frozenset({1, 3, 4, 5, 6})
 
 
 async def open_tunnel(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
-    """Ask a proxy to connect to a host, so that all that follows on the stream goes there.
+    """Ask a proxy to connect to a host; all further bytes on the stream go there.
 
-    Errors: `BrokenAnswer` where the proxy refuses; `OSError` and httpcore's if the connection breaks.
+    Errors: `BrokenAnswer` if the proxy refuses; `OSError` and httpcore's if the connection breaks.
     """
     if proxy.kind.startswith("socks"):
         await _socks5(stream, proxy, host, port)
@@ -38,7 +38,7 @@ async def open_tunnel(stream: Stream, proxy: Proxy, host: str, port: int) -> Non
 
 
 def authorization(proxy: Proxy) -> dict[str, str]:
-    """Return the header that tells a proxy of HTTP the user and password, if there are any."""
+    """Return the header with the user and password for an HTTP proxy, if there are any."""
     if not proxy.user and not proxy.password:
         return {}
     pair = f"{proxy.user}:{proxy.password}".encode()
@@ -46,7 +46,7 @@ def authorization(proxy: Proxy) -> dict[str, str]:
 
 
 async def _connect(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
-    """Source: RFC 9110 §9.3.6."""
+    """Open a tunnel of an HTTP proxy. Source: RFC 9110 §9.3.6."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     http = h11.Connection(h11.CLIENT)
     headers = [("Host", target), *authorization(proxy).items()]
@@ -59,7 +59,7 @@ async def _connect(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
             elif not isinstance(event, h11.InformationalResponse):
                 raise BrokenAnswer("refused", f"{proxy} ended the connection without an answer")
     except h11.RemoteProtocolError:
-        raise BrokenAnswer("refused", f"{proxy} speaks something else than HTTP") from None
+        raise BrokenAnswer("refused", f"{proxy} speaks something other than HTTP") from None
     if not 200 <= event.status_code < 300:
         raise refusal(proxy, event.status_code, event.reason.decode("latin-1"), event.headers)
     if rest := http.trailing_data[0]:
@@ -67,7 +67,7 @@ async def _connect(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
 
 
 def refusal(proxy: Proxy, status: int, words: str, headers: object = ()) -> BrokenAnswer:
-    """Return what a proxy's refusal is: the proxy's words, with its status."""
+    """Return a proxy's refusal as an exception, with its status and its reason phrase."""
     told = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in headers}  # type: ignore[attr-defined]
     wait = retry_after(told.get(b"retry-after"), moment(told.get(b"date")))
     reason = f"{proxy} refuses: {printable(words)}" if words else f"{proxy} refuses"
@@ -77,15 +77,15 @@ def refusal(proxy: Proxy, status: int, words: str, headers: object = ()) -> Brok
 
 
 async def _socks5(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
-    """Source: RFC 1928, RFC 1929. A name is the proxy's to look up, whatever the scheme."""
+    """Open a tunnel of a SOCKS5 proxy, which always resolves the name itself. Source: RFC 1928, RFC 1929."""
     name = proxy.user.encode(), proxy.password.encode()
     with_password = any(name)
     if any(len(part) > 255 for part in name):
-        raise BrokenAnswer("protocol", f"{proxy} takes a user and a password of at most 255 bytes")
+        raise BrokenAnswer("protocol", f"{proxy} takes a user and a password of at most 255 bytes each")
     await stream.write(b"\5\2\0\2" if with_password else b"\5\1\0")
     version, method = await _exactly(stream, 2, proxy)
     if version != 5:
-        raise BrokenAnswer("refused", f"{proxy} speaks something else than SOCKS5")
+        raise BrokenAnswer("refused", f"{proxy} speaks something other than SOCKS5")
     if method == 2 and with_password:
         user, password = name
         await stream.write(b"\1" + bytes([len(user)]) + user + bytes([len(password)]) + password)

@@ -1,4 +1,4 @@
-"""Who waits on one thread's loop for what happens on another's."""
+"""Waiting on one thread's loop for an event on another thread."""
 
 from __future__ import annotations
 
@@ -11,66 +11,67 @@ from msgspec import Struct, field
 
 
 class Waiter(Struct, eq=False, weakref=True):
-    """Somebody who waits on the running loop, for `woken`, until woken from any thread."""
+    """A future of the running loop, `woken`, that any thread may set."""
 
-    # Which asks for the loop itself, in half the time that it takes to ask first for that, then for a future.
+    # `Future()` finds the loop itself, in half the time of `get_running_loop().create_future()`.
     woken: asyncio.Future[None] = field(default_factory=asyncio.Future)
     _thread: int = field(default_factory=get_ident)
 
     def wake(self) -> bool:
-        """Wake it, and return whether its loop still runs; once more does no harm."""
+        """Wake the waiter; return whether its loop still runs. A second call does nothing."""
         try:
             if get_ident() == self._thread:
                 self.wake_here()
             else:
                 loop = self.woken.get_loop()
-                _bell_of(loop).ring(loop, self)
-        except RuntimeError:  # The loop has closed, and whoever waited is gone.
+                _waker_of(loop).schedule(loop, self)
+        except RuntimeError:  # The loop has closed, and with it the waiter's task.
             return False
         return True
 
     def wake_here(self) -> None:
-        """Wake it on its own thread."""
+        """Wake the waiter on its own thread."""
         if not self.woken.done():
             self.woken.set_result(None)
 
 
-class _Bell:
-    """Wakes a loop once for all of its waiters whose time comes before its next turn: that takes a system
-    call, and many messages may be settled together.
+class _LoopWaker:
+    """Wakes a loop only once for all of its waiters that are due before its next turn: each wake-up costs a
+    system call, and many messages may be settled together.
 
-    It doesn't keep them, since they would keep their loop, and so itself, if that ends without an answer.
+    It refers to the waiters weakly: they refer to their loop, and would keep it alive if it closes before
+    they are woken.
     """
 
-    __slots__ = ("_rung", "_waiters")
+    __slots__ = ("_scheduled", "_waiters")
 
     def __init__(self) -> None:
         self._waiters: deque[ref[Waiter]] = deque()
-        self._rung = False
+        self._scheduled = False
 
-    def ring(self, loop: asyncio.AbstractEventLoop, waiter: Waiter) -> None:
-        """Have a waiter of this loop woken, from any thread.
+    def schedule(self, loop: asyncio.AbstractEventLoop, waiter: Waiter) -> None:
+        """Schedule a waiter of this loop to be woken, from any thread.
 
-        Errors: `RuntimeError` where the loop has closed.
+        Errors: `RuntimeError` if the loop has closed.
         """
         self._waiters.append(ref(waiter))
-        if not self._rung or loop.is_closed():
-            self._rung = True
-            loop.call_soon_threadsafe(self._answer)
+        if not self._scheduled or loop.is_closed():
+            self._scheduled = True
+            loop.call_soon_threadsafe(self._wake_all)
 
-    def _answer(self) -> None:
-        self._rung = False  # First: whoever comes from now on rings again.
+    def _wake_all(self) -> None:
+        self._scheduled = False  # First: a later waiter must schedule another call.
         while self._waiters:
             waiter = self._waiters.popleft()()
             if waiter is not None:
                 waiter.wake_here()
 
 
-_bells: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = WeakKeyDictionary()
+_wakers: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopWaker] = WeakKeyDictionary()
 
 
-def _bell_of(loop: asyncio.AbstractEventLoop) -> _Bell:
-    bell = _bells.get(loop)
-    if bell is None:  # Where two threads make one each, both ring.
-        bell = _bells[loop] = _Bell()
-    return bell
+def _waker_of(loop: asyncio.AbstractEventLoop) -> _LoopWaker:
+    waker = _wakers.get(loop)
+    if waker is None:  # If two threads each create one, both wake the loop.
+        waker = _wakers[loop] = _LoopWaker()
+    return waker

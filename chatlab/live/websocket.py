@@ -1,4 +1,5 @@
-"""A WebSocket link on the `websockets` library: what becomes of each effect, and of each way to fail."""
+"""A WebSocket link on the `websockets` library: the outcome of each effect, and of each way in which one
+fails."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from chatlab.dialects.base import Credentials
 from chatlab.live.cookies import Cookies
 from chatlab.live.failures import LOOP_ENDS, closing_failure, opening_failure
-from chatlab.live.request import LONG_PAUSE, PAUSE, Port, UserHeaders, with_query
+from chatlab.live.request import CHECK_INTERVAL, MAX_CHECKS, Port, UserHeaders, with_query
 from chatlab.live.tls import with_authorities
 from chatlab.live.websocket_client import WebSocketClient
 from chatlab.live.websocket_opening import CLOSE_TIMEOUT, open_websocket
@@ -53,7 +54,7 @@ class WebSocketLink:
         self._left = False
 
     async def run(self) -> None:
-        """Open, read to the end, and report all of it."""
+        """Open, read to the end, and report everything."""
         if self._left:  # Closed before this task had its first turn.
             return
         self._task = asyncio.current_task()
@@ -71,7 +72,7 @@ class WebSocketLink:
             if isinstance(headers, Failure):
                 self._report(Closed(self._link, headers))
                 return
-            if self._left:  # The headers function has gone on although it was cancelled.
+            if self._left:  # The headers function ignored its cancellation.
                 return
             credentials = self._credentials(headers)
             connection, own = await self._open(credentials)
@@ -85,7 +86,7 @@ class WebSocketLink:
         try:
             self._report(Opened(self._link, connection.subprotocol or ""))
             connection.listen(self._receive)
-            await connection.recv()  # Which only tells the end.
+            await connection.recv()  # Raises at the end; messages go to `_receive`.
         except ConnectionClosed as error:
             self._report(Closed(self._link, closing_failure(error)))
         finally:
@@ -109,12 +110,12 @@ class WebSocketLink:
         if self._port.pressure() and not self._left and self._connection is not None:
             self._pause(self._connection, 1)
 
-    def _pause(self, connection: WebSocketClient, looks: int) -> None:
-        """Read nothing for a while: handlers take longer than the server."""
+    def _pause(self, connection: WebSocketClient, checks: int) -> None:
+        """Pause reading for a while: the handlers are slower than the server."""
         pressure = self._port.pressure()
-        if pressure and not self._left and (pressure > 1 or looks <= LONG_PAUSE):
+        if pressure and not self._left and (pressure > 1 or checks <= MAX_CHECKS):
             connection.transport.pause_reading()
-            self._port.loop.call_later(PAUSE, self._pause, connection, looks + 1)
+            self._port.loop.call_later(CHECK_INTERVAL, self._pause, connection, checks + 1)
         elif not connection.transport.is_closing():
             connection.transport.resume_reading()
 
@@ -123,7 +124,7 @@ class WebSocketLink:
             self._port.feed(*events)
 
     def send(self, data: str | bytes) -> None:
-        """Send a frame, behind all that was sent before; a broken connection is the reader's to report."""
+        """Send a frame, after all earlier ones; a broken connection is reported by the reader."""
         if self._connection is not None:
             self._connection.push(data)
 

@@ -15,26 +15,27 @@ from websockets.typing import BytesLike
 from chatlab.live.interim import InterimFilter
 
 MAX_FRAGMENTS = 4096
-"""Frames of which one message may be made: of empty ones no size would ever be too large."""
+"""Frames of one message; without this bound, empty frames could be added without limit."""
 TLS_RECORDS = frozenset({0x15, 0x16})
-"""First bytes of an alert and of a handshake. Source: RFC 8446 §5.1."""
+"""First bytes of a TLS alert and a TLS handshake. Source: RFC 8446 §5.1."""
 
-# An enum's attribute takes as long as much else that is done for a frame.
+# An enum's attribute takes about as long as the rest of the work for a frame.
 _OPEN, _BINARY = State.OPEN, Opcode.BINARY
 _DATA = (Opcode.TEXT, _BINARY, Opcode.CONT)
 
 
 class WebSocketClient(ClientConnection):
-    """A connection that hands over all messages that have come in at once, writes bursts as one, bounds the
-    end that it leaves to the server, and knows what can't be HTTP.
+    """A connection that delivers all received messages at once, writes a burst of frames as one, bounds the
+    time of the closing handshake, and recognises input that isn't HTTP.
 
-    Whoever takes the messages has done with them when the call returns; so nothing is queued, and a server
-    that sends too fast is held up by TCP.
+    The receiver has processed the messages when its call returns. So nothing is queued, and TCP slows down a
+    server that sends too fast.
     """
 
     _head = b""
     _prompt = True
-    """Whether the next frame goes out at once: it is the first since something came in, or a burst ended."""
+    """Whether the next frame is written at once: it is the first since data was received, or since a burst
+    ended."""
     _corked = False
     _end: asyncio.TimerHandle | None = None
     _take: Callable[[list[str | bytes]], object] | None = None
@@ -44,9 +45,9 @@ class WebSocketClient(ClientConnection):
         super().__init__(*args, **options)
         self._interim = InterimFilter()
         self._messages: list[str | bytes] = []
-        """What has come in and wasn't handed over."""
+        """Messages that were received and not yet delivered."""
         self._fragments: list[Frame] = []
-        """What there is of an unfinished message."""
+        """The received fragments of an unfinished message."""
 
     async def handshake(self, *args: Any, **options: Any) -> None:
         try:
@@ -55,18 +56,18 @@ class WebSocketClient(ClientConnection):
             if b"HTTP/".startswith(self._head):
                 raise
             tls = self._head[0] in TLS_RECORDS
-            what = "TLS: try wss:// in the URL" if tls else "something else than HTTP"
+            what = "TLS: try wss:// in the URL" if tls else "something other than HTTP"
             raise InvalidHandshake(f"the server speaks {what}") from error
 
-    # What goes out
+    # Sending
 
     def push(self, frame: str | bytes) -> None:
-        """Send a frame, without waiting: the first of a burst at once, the others as one write.
+        """Send a frame, without waiting: the first of a burst at once, the others in one write.
 
-        Where each frame is answered before the next one, all are the first. To ask the loop for its next turn
-        after each would take longer than to write it.
+        If each frame is answered before the next one, all are first ones. Scheduling a callback for each
+        would take longer than writing it.
 
-        One that can't be sent any more is dropped, since the reader reports how the connection ended.
+        A frame that can no longer be sent is dropped, since the reader reports how the connection ended.
         """
         if self.protocol.state is not _OPEN:
             return
@@ -89,12 +90,12 @@ class WebSocketClient(ClientConnection):
         if frames := self.protocol.data_to_send():
             self.transport.writelines(frames)
 
-    # What comes in
+    # Receiving
 
     def listen(self, take: Callable[[list[str | bytes]], object]) -> None:
-        """Give all messages to `take`, in the order in which they come; those that are there, at once.
+        """Deliver all messages to `take`, in the order in which they arrive; those already received, at once.
 
-        The end isn't told: `recv` tells it, past which all messages go.
+        The end isn't delivered: await `recv` for it, which gets no messages.
         """
         self._take = take
         self._hand_over(take)
@@ -125,7 +126,7 @@ class WebSocketClient(ClientConnection):
         if not isinstance(event, Frame) or event.opcode not in _DATA:
             super().process_event(event)
         elif self._failed:
-            pass  # What came behind a message that was no good.
+            pass  # Frames after an invalid message are dropped.
         elif event.fin and not self._fragments:
             self._assemble(event.opcode, event.data)
         else:
@@ -147,7 +148,7 @@ class WebSocketClient(ClientConnection):
             self._fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
 
     def _fail(self, code: CloseCode, reason: str) -> None:
-        """Take no further message. Source: RFC 6455 §7.1.7, §8.1."""
+        """Accept no further message. Source: RFC 6455 §7.1.7, §8.1."""
         self._failed = True
         self._fragments = []
         if self.protocol.state is _OPEN:
@@ -155,14 +156,14 @@ class WebSocketClient(ClientConnection):
             self._flush()
 
     def _bound_end(self) -> None:
-        """Wait for the other side's end of the closing handshake, but not for ever."""
+        """Bound the wait for the peer's part of the closing handshake."""
         if self._end is None and self.protocol.state is State.CLOSING:
             self._end = self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)
             if self.protocol.close_rcvd is not None and self.protocol.close_sent is not None:
-                self.transport.close()  # All is said. Source: RFC 6455 §7.1.1 ("MAY … at any time").
+                self.transport.close()  # The closing handshake is complete. Source: RFC 6455 §7.1.1.
 
     def eof_received(self) -> None:
-        if held := self._interim.flush():  # An answer that breaks off is told as one.
+        if held := self._interim.flush():  # A truncated answer is reported as such.
             self._interim.done = True
             self.data_received(held)
         super().eof_received()

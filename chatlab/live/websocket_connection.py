@@ -15,17 +15,17 @@ from chatlab.live.connections import SILENT, Backpressure, Connections, never
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _PIECE = 16 * 1024
-"""Bytes that are read between two looks at how many frames they were."""
+"""Bytes that are read between two counts of their frames."""
 _MAX_REASON = 123
 """Bytes of a close frame's reason. Source: RFC 6455 §5.5."""
 
 
 class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
-    """The server's end of a WebSocket, which a slow or silent peer can't make wait.
+    """The server's end of a WebSocket; a slow or silent peer can't block it.
 
-    It writes past ASGI's `send`, which blocks while a reader doesn't read. The application finds it as
-    `scope["state"]["connection"]`. While `mute` says so, Pings get no Pongs: a fault that somebody wants to
-    see. `charge` is asked about frames that are no whole message, and tells whether to listen on.
+    It writes directly and not through ASGI's `send`, which blocks while a reader doesn't read. The
+    application finds it as `scope["state"]["connection"]`. While `mute` returns True, Pings get no Pongs: an
+    injected fault. `charge` counts fragments, Pings and Pongs, and returns whether to go on reading.
     """
 
     mute: Callable[[], bool] = staticmethod(never)
@@ -38,13 +38,13 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         self.logger = SILENT
         self.conn.logger = SILENT
         self._parts = 0
-        self._deaf = False
+        self._ignores_input = False
 
     async def run_asgi(self) -> None:
         self.scope["state"]["connection"] = self
         await super().run_asgi()
 
-    # What the application says
+    # Calls of the application
 
     @property
     def open(self) -> bool:
@@ -52,7 +52,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         return self.conn.state is State.OPEN and not self.close_sent and not self.transport.is_closing()
 
     def write(self, *frames: str | bytes) -> bool:
-        """Send frames, if still open; False: too much waits for this reader already."""
+        """Send frames, if still open; return False if too many bytes wait for this reader."""
         if self.open:
             if self.overfull:
                 return False
@@ -69,20 +69,20 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         if self.open:
             self.close(1012, "service restart")
         elif not (self.handshake_complete or self.transport.is_closing()):
-            super().shutdown()  # Else the closing handshake is under way, or over.
+            super().shutdown()  # Otherwise the closing handshake has begun or ended.
 
-    # What the network says
+    # Callbacks of asyncio
 
     def data_received(self, data: bytes) -> None:
         view = memoryview(data)
         for start in range(0, len(data), _PIECE):
-            if self._deaf or self.conn.parser_exc is not None:
-                return  # what follows a flood, or a frame that failed the connection
+            if self._ignores_input or self.conn.parser_exc is not None:
+                return  # drop the rest after a flood, or after an invalid frame
             super().data_received(bytes(view[start : start + _PIECE]))
             if self._parts and self.charge is not None:
                 parts, self._parts = self._parts, 0
-                self._deaf = not self.charge(parts)
-        if not self.handshake_initiated:  # the request came whole from the HTTP side, so it is no good
+                self._ignores_input = not self.charge(parts)
+        if not self.handshake_initiated:  # the HTTP side passed on the whole request, so it is invalid
             self.transport.write(_BAD_REQUEST)
             self.transport.close()
         elif self.overfull:  # pings whose pongs nobody reads
@@ -102,7 +102,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         self._parts += 1
         if self.mute():
-            self.conn.data_to_send()  # the Pong that the protocol has prepared
+            self.conn.data_to_send()  # drop the prepared Pong
         else:
             super().handle_ping()
 
@@ -115,12 +115,12 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         self._abort_soon()
 
     def handle_parser_exception(self) -> None:
-        # Closed at once, with bytes unread, TCP would reset the connection, and the peer never see why.
+        # If closed now, with unread bytes, TCP resets the connection, and the peer never sees the reason.
         sent = self.conn.close_sent
         self._end(sent.code if sent else 1006)
 
     def _end(self, code: int) -> None:
-        """Write out the close frame, tell the application, and read on until the peer has closed too."""
+        """Write the close frame, notify the application, and read on until the peer has closed too."""
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
         for data in self.conn.data_to_send():
@@ -135,7 +135,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         self._abort_soon()
 
     def _abort_soon(self) -> None:
-        """Whatever is still to be written or answered must be within `close_timeout`."""
+        """Abort the connection after `close_timeout`; everything must be written and answered by then."""
         if self.close_timer is None:
             self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
@@ -146,7 +146,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
 
 @lru_cache(maxsize=4)
 def _serialized(*frames: str | bytes) -> list[bytes]:
-    """Return the bytes of each unmasked frame: the same for all of a room's members, so made once."""
+    """Return the bytes of each unmasked frame. They are the same for all of a room's members, so cached."""
     whole = (
         Frame(Opcode.TEXT, frame.encode()) if isinstance(frame, str) else Frame(Opcode.BINARY, frame)
         for frame in frames

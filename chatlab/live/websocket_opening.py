@@ -1,4 +1,4 @@
-"""The opening handshake of a WebSocket, with our redirects."""
+"""The opening handshake of a WebSocket, with redirects by our own rules."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from chatlab.settings import WebSocketConfig
 
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 CLOSE_TIMEOUT = 0.5
-"""Seconds that a closing handshake may take, in the background."""
+"""Seconds for a closing handshake, in the background."""
 
 _library_log = get_logger(f"{__name__}.library")
-_library_log.setLevel(logging.INFO)  # Below, it would write down requests and frames, and the tokens in them.
+_library_log.setLevel(logging.INFO)  # At DEBUG it logs requests and frames, with tokens.
 
 
 async def open_websocket(
@@ -39,8 +39,8 @@ async def open_websocket(
 ) -> tuple[WebSocketClient, bool]:
     """Open a WebSocket, and follow at most five redirects.
 
-    Return it, and whether a token may be told there: no header, password, cookie or protocol of the settings
-    goes to another origin, only the dialect's `protocols`.
+    Return it, and whether the server may get a token: another origin gets no header, password, cookie or
+    protocol of the settings, only the dialect's `protocols`.
 
     Errors: `OSError`, `BrokenAnswer`, and those of `websockets`.
     """
@@ -94,9 +94,9 @@ async def _connect(uri: WebSocketURI, config: WebSocketConfig, protocols: Sequen
 
 
 def _redirected(url: str, old: WebSocketURI, location: str) -> tuple[str, WebSocketURI, WebSocketURI]:
-    """Return the address that a redirect names, parsed, behind the one before it.
+    """Return the address of a redirect, the parsed old one, and the parsed new one.
 
-    A server that redirects an upgrade often names the http form of its address, which stands for the ws form.
+    A server that redirects an upgrade often names the http form of its address; the ws form is meant.
     """
     target = urljoin(url, location)
     scheme, colon, rest = target.partition(":")
@@ -104,7 +104,7 @@ def _redirected(url: str, old: WebSocketURI, location: str) -> tuple[str, WebSoc
     try:
         new = parse_uri(target)
     except (InvalidURI, ValueError):
-        raise SecurityError("the server redirects to something that is no WebSocket's address") from None
+        raise SecurityError("the server redirects to a URL that isn't one of a WebSocket") from None
     if old.secure and not new.secure:
         where = printable(new.host)
         raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")

@@ -1,6 +1,5 @@
-"""Threads for foreign code that may block. They are daemons: one that never returns doesn't keep the program
-from ending.
-"""
+"""Daemon threads for user code that may block: one that never returns doesn't keep the program from
+ending."""
 
 from __future__ import annotations
 
@@ -18,20 +17,20 @@ logger = get_logger()
 T = TypeVar("T")
 
 IDLE = 5.0
-"""Seconds for which a thread without work waits for more."""
+"""Seconds for which an idle thread waits for more work."""
 
 
 class Workers:
-    """A thread for each piece of work under way; those that are done with one take the next."""
+    """A thread pool without a limit; idle threads are used again."""
 
     def __init__(self, idle: float = IDLE) -> None:
         self._idle_time = idle
         self._lock = threading.Lock()
         self._idle: list[SimpleQueue[Callable[[], object]]] = []
-        """Where each thread without work waits for more; the latest one gets it."""
+        """The queues of the idle threads, of which the latest gets the next work."""
 
     def run(self, work: Callable[[], object]) -> None:
-        """Begin with the work at once, on a thread of its own. What it raises is logged."""
+        """Start the work at once, on a thread of its own. Its exceptions are logged."""
         with self._lock:
             if self._idle:
                 self._idle.pop().put(work)
@@ -39,9 +38,9 @@ class Workers:
         threading.Thread(target=self._serve, args=(work,), name="chatlab-worker", daemon=True).start()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
-        """Call a function on a thread of its own; return its future result."""
+        """Call a function on a thread of its own; return a future of its result."""
         result: Future[T] = Future()
-        result.set_running_or_notify_cancel()  # A thread can't be called off.
+        result.set_running_or_notify_cancel()  # A thread can't be cancelled.
 
         def work() -> None:
             try:
@@ -60,8 +59,8 @@ class Workers:
             try:
                 work()
             except BaseException:
-                logger.exception("work on a thread failed in an unforeseen way")
-            del work  # So that what it held isn't kept.
+                logger.exception("work on a thread failed unexpectedly")
+            del work  # Release the objects that it refers to.
             with self._lock:
                 self._idle.append(more)
             try:
@@ -71,15 +70,15 @@ class Workers:
                     if more in self._idle:
                         self._idle.remove(more)
                         return
-                work = more.get()  # It came at the last moment.
+                work = more.get()  # Work was assigned at the last moment.
 
 
 workers = Workers()
 
 
-def _begin_anew() -> None:
-    """In a forked process there is none of these threads."""
+def _reset_after_fork() -> None:
+    """Drop all threads in a forked process, where they don't exist."""
     workers.__init__()  # type: ignore[misc]  # others have imported this very object
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -16,9 +16,9 @@ import ipywidgets as widgets
 
 from chatlab.conversation import explain, place_of
 from chatlab.errors import SettingsError
+from chatlab.live.background_loop import background_thread
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.kinds import make_transport
-from chatlab.live.portal import background_portal
 from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.transport import ChatTransport
@@ -77,7 +77,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self.server is not None:
             self.server.start_in_background()
             self.proxy = FaultProxy(self.server.url)
-            background_portal().call(self.proxy.accept)
+            background_thread().call(self.proxy.accept)
             if config is None and not url:
                 made = made.replace(url=self.proxy.rebase(self.server.ws_url))
         self.seed = secrets.randbits(32) if seed is None else seed
@@ -245,7 +245,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             return
         self._conversation.stop()
         if self.proxy is not None:
-            background_portal().call(self.proxy.close)
+            background_thread().call(self.proxy.close)
         if self._folder is not None and self.server is not None:
             self.server.stop_in_background()
             self._folder.cleanup()

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import ipywidgets as widgets
 
 from chatlab.errors import ChatError
+from chatlab.live.background_loop import background_thread
 from chatlab.live.fault_proxy import FaultProxy
-from chatlab.live.portal import background_portal
 
 
 class Impairment(NamedTuple):
@@ -69,7 +69,7 @@ class FaultControls:
 
     def apply(self, name: str) -> None:
         """Apply one of `IMPAIRMENTS` by its label, from any thread."""
-        background_portal().call(self._apply, IMPAIRMENTS[name])
+        background_thread().call(self._apply, IMPAIRMENTS[name])
         self._now = name
         self._on_change(name)
 
@@ -87,7 +87,7 @@ class FaultControls:
 
         Errors: `ChatError` if there is none.
         """
-        background_portal().call(self._reset)
+        background_thread().call(self._reset)
         self._on_change("reset")
 
     async def _reset(self) -> None:

@@ -142,9 +142,9 @@ def raising(error: Exception) -> NoReturn:
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
-        ({"a b": "c"}, "the headers have a name that isn't one"),
+        ({"a b": "c"}, "the headers have an invalid name"),
         ({"X": "a\nb"}, "the header X needs a value"),
-        (lambda: 5, "returned int: let it return a dict of names and values"),
+        (lambda: 5, "returned int: it must return a dict of names and values"),
         (lambda: raising(KeyError("token")), "KeyError"),
         (lambda: raising(PermissionError("s3cret")), "PermissionError"),
     ],

@@ -29,12 +29,12 @@ def hub_of(**limits: Any) -> Hub:
 
 
 def log_of(hub: Hub, room: str = "lobby") -> list[ChatMessage]:
-    """All that is kept of a room."""
+    """Return everything that is kept of a room."""
     return list(hub.log.latest(room, None, 10**6, 10**9).messages)
 
 
 def said(outputs: Sequence[Output], member: int) -> list[Any]:
-    """What a member is told, as plain data."""
+    """Return the frames for a member, as plain data."""
     return [
         msgspec.json.decode(output.frame)
         if isinstance(output.frame, str)
@@ -79,7 +79,7 @@ def published(hub: Hub, room: str, sender: str, message: OutgoingMessage) -> tup
 # Joining and leaving
 
 
-def test_a_newcomer_to_an_empty_room_gets_a_cursor_to_come_back_with() -> None:
+def test_a_new_member_of_an_empty_room_gets_a_cursor_to_come_back_with() -> None:
     hub = hub_of()
     assert said(hub.join(ADA, "lobby", "ada", history=50), ADA) == [
         {"type": "welcome", "cursor": "e-0"},
@@ -100,7 +100,7 @@ def test_people_see_each_other_come_and_go_in_their_room_only() -> None:
     assert said(came, EVE) == []
     assert said(hub.leave(BOB), ADA) == [{"type": "presence", "state": "left", "sender": "bob"}]
     assert hub.leave(BOB) == []
-    assert hub.leave(ADA) == []  # nobody is left to tell
+    assert hub.leave(ADA) == []  # no member is left to notify
 
 
 def test_a_dissolved_hub_holds_nobody_and_has_forgotten_its_rooms() -> None:
@@ -149,7 +149,7 @@ def test_crowded_rooms_keep_quiet_about_who_comes_and_goes() -> None:
         ("lobby", "\ud800", "sender"),
     ],
 )
-def test_names_of_the_wrong_shape_are_refused(room: str, sender: str, what: str | None) -> None:
+def test_malformed_names_are_refused(room: str, sender: str, what: str | None) -> None:
     refusal = hub_of().refusal(room, sender)
     assert refusal is None if what is None else refusal is not None and refusal.startswith(f"the {what} must")
 
@@ -157,7 +157,7 @@ def test_names_of_the_wrong_shape_are_refused(room: str, sender: str, what: str 
 # Messages
 
 
-def test_a_message_is_kept_before_anybody_hears_of_it_and_comes_back_to_its_sender() -> None:
+def test_a_message_is_stored_before_anyone_gets_it_and_is_echoed_to_its_sender() -> None:
     hub = hub_of()
     hub.join(ADA, "lobby", "ada")
     hub.join(BOB, "lobby", "bob")
@@ -190,10 +190,10 @@ OTHER = {
 
 
 @pytest.mark.parametrize("other", OTHER.values(), ids=OTHER)
-def test_A92_a_known_id_with_other_content_is_refused_and_not_thrown_away(
+def test_A92_a_known_id_with_other_content_is_refused_and_not_dropped_silently(
     other: OutgoingMessage,
 ) -> None:
-    """A peer that uses an id first, by the name of its owner, can't swallow the owner's message."""
+    """Use an id first, under its owner's name: the owner's message isn't swallowed."""
     hub = hub_of()
     hub.join(ADA, "lobby", "ada")
     hub.join(BOB, "lobby", "bob")
@@ -284,7 +284,7 @@ def test_other_frames() -> None:
         (msgspec.msgpack.encode({"type": "message", "client_id": "c1"}), "nack 422"),
     ],
 )
-def test_A81_what_makes_no_sense_is_answered_to_its_sender_alone(frame: str | bytes, answer: str) -> None:
+def test_A81_a_malformed_frame_is_answered_to_its_sender_alone(frame: str | bytes, answer: str) -> None:
     hub = hub_of()
     hub.join(ADA, "lobby", "ada")
     hub.join(BOB, "lobby", "bob")
@@ -297,7 +297,7 @@ def test_A81_what_makes_no_sense_is_answered_to_its_sender_alone(frame: str | by
     assert log_of(hub) == []
 
 
-def test_a_refusal_quotes_no_more_than_a_little_of_what_it_refuses() -> None:
+def test_a_refusal_quotes_only_the_beginning_of_a_frame() -> None:
     hub = hub_of()
     hub.join(ADA, "lobby", "ada")
     (reply,) = hub.receive(ADA, '{"type":"%s"}' % ("a" * 60_000), 0.0)
@@ -305,7 +305,7 @@ def test_a_refusal_quotes_no_more_than_a_little_of_what_it_refuses() -> None:
     assert len(reply.frame) < 400
 
 
-def test_A81_who_sends_too_much_is_told_to_come_back_later() -> None:
+def test_A81_a_member_that_sends_too_much_is_told_to_come_back_later() -> None:
     hub = hub_of(rate=2.0, burst=3)
     hub.join(ADA, "lobby", "ada")
     ping = '{"type":"ping","id":1}'
@@ -320,7 +320,7 @@ def test_A81_who_sends_too_much_is_told_to_come_back_later() -> None:
     assert isinstance(hub.receive(BOB, ping, 5.0)[0], Reply)
 
 
-# Who is no member
+# Clients that aren't members
 
 
 def test_A50_a_post_from_outside_is_in_the_log_once_and_tells_its_id() -> None:
@@ -363,7 +363,7 @@ def test_A78_reading_a_room_that_is_not_there_makes_none() -> None:
     assert len(hub.log) == 1
 
 
-def test_A52_A81_who_posts_too_much_is_told_how_long_to_wait() -> None:
+def test_A52_A81_a_client_that_posts_too_much_is_told_how_long_to_wait() -> None:
     hub, bucket = hub_of(rate=2.0, burst=3), Bucket()
 
     def delay(now: float) -> float:
@@ -442,7 +442,7 @@ def test_A60_A63_a_cursor_that_the_log_no_longer_has_means_resync(cursor: str) -
 # Replays
 
 
-def test_a_replay_goes_on_when_its_reader_has_read_and_news_wait_behind_it() -> None:
+def test_a_replay_continues_when_its_reader_has_read_and_new_messages_wait() -> None:
     hub = filled(5, replay_size=2)
     hub.join(BOB, "lobby", "bob")
     while hub._rooms["lobby"].behind:
@@ -476,7 +476,7 @@ def test_a_replay_that_the_log_has_overtaken_is_a_resync() -> None:
     assert ids(more, ADA)[0] == "e-5"
 
 
-def test_who_leaves_within_a_replay_is_forgotten() -> None:
+def test_a_member_that_leaves_during_its_replay_is_forgotten() -> None:
     hub = filled(5, replay_size=2, presence_limit=1)
     hub.join(ADA, "lobby", "ada")
     hub.join(BOB, "lobby", "bob")

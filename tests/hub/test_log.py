@@ -1,4 +1,4 @@
-"""Logs: what is kept of a room, pages of it, and ids that are never given twice (SPEC §1, §12, §13)."""
+"""Logs: the part kept of a room, its pages, and ids that are never used twice (SPEC §1, §12, §13)."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_ids_are_forgotten_with_their_messages() -> None:
 def test_an_id_that_was_used_again_is_forgotten_with_the_later_message() -> None:
     limits = LogLimits(retain=2)
     room = _Room(0)
-    for number, client_id in enumerate("aba", 1):  # Such a log is of a server that kept fewer.
+    for number, client_id in enumerate("aba", 1):  # A server that retained fewer messages has such a log.
         room.add(ChatMessage(f"e-{number}", "bob", "hi", client_id), limits)
     assert list(room.keys) == [("bob", "a"), ("bob", "b")]
     room.add(ChatMessage("e-4", "bob", "hi"), limits)
@@ -127,7 +127,7 @@ def test_memory_is_bounded_however_many_rooms_there_are() -> None:
     assert len(log) == 100_000 // (1000 + OVERHEAD)
 
 
-def test_a_room_that_was_forgotten_gives_no_id_twice_and_tells_its_readers() -> None:
+def test_a_forgotten_room_uses_no_id_twice_and_its_readers_get_a_gap() -> None:
     log = MemoryLog("e", LogLimits(retain_total=2 * (OVERHEAD + 2)))
     assert [add(log, "a").id for _ in range(2)] == ["e-1", "e-2"]
     add(log, "b")

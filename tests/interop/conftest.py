@@ -1,4 +1,4 @@
-"""Servers that nobody here wrote."""
+"""Servers of other projects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def nginx() -> Iterator[Nginx]:
-    """Start one for all tests; each has channels of its own. It must not have complained in the end."""
+    """Start one nginx for all tests; each test has channels of its own. It must not log any error."""
     with Nginx() as server:
         yield server
     assert not server.complaints, server.complaints
@@ -22,5 +22,5 @@ def nginx() -> Iterator[Nginx]:
 
 @pytest.fixture
 def channel() -> str:
-    """A channel that no other test uses."""
+    """Return a channel that no other test uses."""
     return f"c{next(_numbers)}"

@@ -61,7 +61,7 @@ DEPLOYED = {
     "/etc/ssl/chat.example.key": "chain.pem",
     "http://127.0.0.1:8000": "UPSTREAM",
 }
-"""What is put in the place of what stands in docs/deploying.md."""
+"""Replacements in the configuration of docs/deploying.md."""
 PATIENCE = 10.0
 
 
@@ -76,9 +76,10 @@ def deployed(upstream: str) -> str:
 
 
 class Nginx:
-    """A running nginx, for so many connections. `url` is its root, `complaints` its log when it has ended.
+    """A running nginx, for `connections` connections. `url` is its root, `complaints` its log once it has
+    ended.
 
-    `http` is its `http` block, where PORT stands for its port, which has TLS if there is a `chain` (PEM).
+    `http` is its `http` block, in which PORT stands for its port, with TLS if there is a `chain` (PEM).
     """
 
     def __init__(self, http: str = CHANNELS, connections: int = 256, chain: bytes = b"") -> None:
@@ -86,7 +87,7 @@ class Nginx:
         self._connections = connections
         self._chain = chain
         self.folder = Path(tempfile.mkdtemp(prefix="chatlab-nginx-"))
-        # Who runs the tests may be root, which nginx needs no rights of.
+        # The tests may run as root, whose rights nginx doesn't need.
         self._nobody: dict[str, Any] = {}
         if os.geteuid() == 0:
             self._nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
@@ -106,9 +107,9 @@ class Nginx:
         (self.folder / "nginx.conf").write_text(text, encoding="utf-8")
         self._log = (self.folder / "log").open("w+b")
         command = [str(program), "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]
-        if self._nobody and modules:  # nchan wants nginx's own folders, which root's first start makes.
+        if self._nobody and modules:  # nchan needs nginx's own folders; a start as root creates them.
             subprocess.run([*command, "-t"], check=True, capture_output=True)
-            (self.folder / "nginx.pid").unlink()  # Which would be root's.
+            (self.folder / "nginx.pid").unlink()  # They would belong to root.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -133,11 +134,11 @@ class Nginx:
 
     @property
     def pid(self) -> int:
-        """The number of its master process."""
+        """The process id of its master process."""
         return self._process.pid
 
     def publish(self, channel: str, *bodies: str | bytes, to: str = "pub", **headers: str) -> list[str]:
-        """Post to a channel, as anybody can; return the messages' ids."""
+        """Post to a channel, as any client can; return the messages' ids."""
         with httpx.Client(base_url=self.url, trust_env=False) as client:
             answers = [
                 client.post(f"/{to}/{channel}", content=body, headers={"Accept": "text/json", **headers})

@@ -27,7 +27,7 @@ rc_registration: *free
 rc_login: {{address: *free, account: *free}}
 """
 PATIENCE = 200.0
-"""Seconds to start in; on a busy machine a minute was too few."""
+"""Seconds for the start; a minute was too short on a busy machine."""
 
 
 class Synapse:
@@ -73,14 +73,14 @@ class Synapse:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Kill it: no goodbye."""
+        """Kill it, without a shutdown."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def register(self, name: str, password: str) -> str:
-        """Make an account; return its token."""
+        """Create an account; return its token."""
         return str(self.ask("POST", "register", username=name, password=password)["access_token"])
 
     def ask(self, method: str, path: str, token: str = "", **content: Any) -> Any:

@@ -25,7 +25,7 @@ POLLS = ("long_polling", "short_polling")
 ADA, BOB, EVE = "@ada:localhost", "@bob:localhost", "@eve:localhost"
 pytestmark = [pytest.mark.proof, pytest.mark.requires("synapse"), pytest.mark.xdist_group("synapse")]
 LONG = 90.0
-"""Seconds that something may take on a busy machine."""
+"""Seconds for steps that may be slow on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def tokens(synapse: Synapse) -> dict[str, str]:
 
 @pytest.fixture
 def room(synapse: Synapse, tokens: dict[str, str]) -> str:
-    """Make a room with ada, bob and eve in it."""
+    """Create a room with ada, bob and eve in it."""
     made: str = synapse.ask("POST", "createRoom", tokens[ADA], preset="public_chat")["room_id"]
     for who in (BOB, EVE):
         synapse.ask("POST", f"join/{made}", tokens[who])
@@ -68,7 +68,7 @@ def in_room(
 
 
 def say(synapse: Synapse, room: str, token: str, txn: str, text: str) -> None:
-    """Send as a bare client."""
+    """Send a message as a bare client."""
     path = f"rooms/{room}/send/m.room.message/{txn}"
     synapse.ask("PUT", path, token, msgtype="m.text", body=text)
 
@@ -209,5 +209,5 @@ async def test_nothing_is_lost_or_doubled_when_the_server_is_killed_and_connecti
 
 
 async def _read(watch: Watch, count: int) -> None:
-    """Wait until so many messages have come."""
+    """Wait until `count` messages have arrived."""
     await until(lambda: len(watch.of("message")) >= count)

@@ -34,9 +34,7 @@ def chatting(
 
 
 @pytest.mark.parametrize("kind", ALL)
-async def test_two_people_talk_and_what_was_said_before_is_there(
-    nginx: Nginx, channel: str, kind: str
-) -> None:
+async def test_two_people_talk_and_earlier_messages_are_there(nginx: Nginx, channel: str, kind: str) -> None:
     nginx.publish(channel, "earlier", '{"a": 1}')
     with (
         chatting(kind, nginx.url, channel) as (ada, watch),
@@ -202,5 +200,5 @@ async def _reset_every_half_second(proxy: FaultProxy) -> None:
 
 
 async def _read(watch: Watch, count: int) -> None:
-    """Wait until so many different texts have come."""
+    """Wait until `count` different texts have arrived."""
     await until(lambda: len(set(watch.texts)) >= count)

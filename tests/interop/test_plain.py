@@ -56,7 +56,7 @@ async def test_a_plain_event_stream_is_read_resumed_and_posted_to(event_stream: 
                     proxy.reset()
                 receipt = await ada.send(f"hé {number}\nline two")
                 assert await receipt.settled() is DeliveryState.ACKED
-            # What got no answer may have been said twice: this server has no ids to know it by.
+            # A message without an answer may arrive twice: this server has no ids to recognise it.
             await until(lambda: "hé 299\nline two" in watch.texts)
             order = list(dict.fromkeys(watch.texts))
             assert order == [f"hé {number}\nline two" for number in range(300)]
@@ -86,7 +86,7 @@ async def echo(connection: ServerConnection) -> None:
         await connection.send(frame)
 
 
-async def test_an_echo_server_says_what_it_hears() -> None:
+async def test_an_echo_server_repeats_each_message() -> None:
     async with serve(echo, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         beats = HeartbeatConfig(interval=0.05, timeout=5.0)
@@ -103,7 +103,7 @@ async def test_an_echo_server_says_what_it_hears() -> None:
             await ada.disconnect()
 
 
-async def test_a_dialect_that_the_server_does_not_speak_is_told_in_words() -> None:
+async def test_a_dialect_that_the_server_does_not_speak_is_reported() -> None:
     async with serve(echo, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         with talking("websocket", f"ws://127.0.0.1:{port}", dialect="nchan") as (ada, watch):

@@ -1,4 +1,5 @@
-"""Each transport through nginx, as people configure it: messages both ways, or why it can't work."""
+"""Each transport through nginx in common configurations: messages both ways, or the reason why it can't
+work."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     ),
     "TLS": ("", {}, {}),
 }  # fmt: skip
-"""A location's lines; what people read where a transport can't work; and where it works, but not well."""
+"""For each case a location's lines, the reasons shown for transports that fail, and the warnings for
+transports that work badly."""
 
 
 def told(watch: Watch, sentence: str) -> bool:
@@ -48,7 +50,7 @@ def told(watch: Watch, sentence: str) -> bool:
 
 
 async def talk(kind: str, nginx: str, server: str, ca_file: str, refused: str, warned: str) -> None:
-    """Talk through nginx to somebody who is at the server itself."""
+    """Talk through nginx to a client that is connected to the server directly."""
     with (
         talking(
             kind, nginx, room=kind, reconnect=PERSISTENT, heartbeat=HeartbeatConfig(), connect_timeout=2.0,

@@ -1,5 +1,5 @@
-"""A thousand messages each way while the network and the server break: what was lost, doubled or
-misplaced?"""
+"""The chaos test's scenario: a thousand messages each way while the network and the server fail, and the
+check for lost, duplicated and misplaced ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
     "interval": 0.2,
     "upgrade_after": 1.0,
 }
-"""Those of all transports: who soon finds out what is wrong, and never gives up."""
+"""Settings of all transports: short time-outs, and unlimited attempts."""
 
 
 class ServerProcess:
@@ -64,7 +64,7 @@ class ServerProcess:
         self.port = int(line.split("http://127.0.0.1:")[1].split()[0].rstrip("/"))
 
     async def kill(self) -> None:
-        """SIGKILL: no goodbye, nothing flushed."""
+        """Send SIGKILL: no close frames, nothing flushed."""
         if self._process is not None:
             os.kill(self._process.pid, signal.SIGKILL)
             await self._process.wait()
@@ -79,7 +79,7 @@ class ServerProcess:
 
 @dataclass
 class Scene:
-    """A server behind a proxy; `outage` is for how many seconds nothing could get through."""
+    """A server behind a proxy; `outage` counts the seconds without any connectivity."""
 
     server: ServerProcess
     proxy: FaultProxy
@@ -97,8 +97,8 @@ class Scene:
 
 @dataclass
 class Outcome:
-    """What came of it: `seconds` until everything was settled and read by both sides, and of them `outage`,
-    while nobody could have."""
+    """The result of one exchange: `seconds` until both sides had settled and read everything, of which
+    `outage` without connectivity."""
 
     seconds: float
     outage: float
@@ -107,7 +107,7 @@ class Outcome:
 
 
 Table = dict[tuple[str, str], Outcome]
-"""What came of each kind of transport in each trouble."""
+"""The outcome of each kind of transport with each fault."""
 
 
 @contextlib.asynccontextmanager
@@ -122,7 +122,7 @@ async def scene(db: Path) -> AsyncIterator[Scene]:
 
 
 class _Reader:
-    """Notes the texts of one sender, in the order in which they come."""
+    """The texts of one sender, in the order in which they arrive."""
 
     def __init__(self, transport: ChatTransport, sender: str) -> None:
         self.texts: list[str] = []
@@ -137,13 +137,15 @@ class _Reader:
 
 
 def _come_back(person: ChatTransport, change: StatusChange) -> None:
-    """Do what an application does that knows of portals: a 204 ends an event stream, whoever says it."""
+    """Reconnect as an application does that expects captive portals: a 204 ends an event stream, whatever
+    sent it."""
     if change.code == 204 and change.status is ConnectionStatus.DISCONNECTED:
         person.start()
 
 
 def faults_of(sent: list[str], received: list[str]) -> dict[str, list[str]]:
-    """Compare what was acked, in order, with what was received."""
+    """Return the lost, duplicated and misplaced messages: compare those acked, in order, with those
+    received."""
     counts = Counter(received)
     places = {text: place for place, text in enumerate(sent)}
     order = [places[text] for text in received if text in places]
@@ -159,7 +161,7 @@ async def exchange(
     stage: Scene, kind: str, trouble: str, *, messages: int = 1000, rate: float = 250.0
 ) -> Outcome:
     """Let ada and bob send `messages` each at `rate` a second by one kind of transport, both through the
-    proxy, while there is `trouble`."""
+    proxy, during `trouble`."""
     names = ("ada", "bob")
     url = stage.proxy.rebase(stage.server.url)
     people = {name: make_transport(make_config(kind, url, sender=name, **SETTINGS)) for name in names}
@@ -205,7 +207,7 @@ async def exchange(
 
 
 async def server_log(url: str) -> list[dict[str, Any]]:
-    """Return all of the room's messages, page by page, as a stranger reads them."""
+    """Return all of the room's messages, page by page, as a client that isn't a member reads them."""
     messages: list[dict[str, Any]] = []
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         while True:
@@ -219,7 +221,7 @@ async def server_log(url: str) -> list[dict[str, Any]]:
 
 
 async def until(condition: Callable[[], bool], timeout: float) -> None:
-    """Wait until the condition holds, or for so many seconds."""
+    """Wait until the condition holds, at most `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - it has no event
         await asyncio.sleep(0.01)
@@ -229,7 +231,7 @@ async def until(condition: Callable[[], bool], timeout: float) -> None:
 
 
 async def server_killed(stage: Scene) -> None:
-    """SIGKILL after 1 s, back 1 s later, and once more."""
+    """Kill the server after 1 s and restart it 1 s later, twice."""
     for _ in range(2):
         await asyncio.sleep(1.0)
         with stage.out():
@@ -239,14 +241,14 @@ async def server_killed(stage: Scene) -> None:
 
 
 async def resets(stage: Scene) -> None:
-    """Every connection is reset every half second, eight times."""
+    """Reset every connection each half second, eight times."""
     for _ in range(8):
         await asyncio.sleep(0.5)
         stage.proxy.reset()
 
 
 async def black_hole(stage: Scene) -> None:
-    """For 5 s packets vanish both ways; connections of that time never recover."""
+    """Drop all packets both ways for 5 s; connections of that time never recover."""
     await asyncio.sleep(1.0)
     with stage.out():
         stage.proxy.set(silent=True)
@@ -255,8 +257,7 @@ async def black_hole(stage: Scene) -> None:
 
 
 async def lost_answers(stage: Scene) -> None:
-    """What clients send arrives, what the server answers does not; then the connection breaks. Three
-    times."""
+    """Pass on what clients send and drop the server's answers, then reset the connections; three times."""
     for _ in range(3):
         await asyncio.sleep(0.7)
         with stage.out():
@@ -273,12 +274,12 @@ PORTALS: dict[str, bytes] = {
     "nothing": b"204 No Content\r\n\r\n",
     "empty JSON": b"200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
 }
-"""What a captive portal answers to whatever it is asked."""
+"""Answers of a captive portal, to any request."""
 
 
 @contextlib.asynccontextmanager
 async def portal(answer: bytes) -> AsyncIterator[tuple[str, int]]:
-    """A captive portal, by its address. The log-in page that it redirects to is always a page."""
+    """Run a captive portal; yield its address. The log-in page that it redirects to is always a page."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -295,7 +296,7 @@ async def portal(answer: bytes) -> AsyncIterator[tuple[str, int]]:
 
 
 async def captive_portal(stage: Scene) -> None:
-    """Four times for 0.8 s a portal answers in the server's place, each time in another way."""
+    """Let a portal answer in the server's place four times for 0.8 s, each time with another answer."""
     server = stage.proxy._target
     for answer in PORTALS.values():
         await asyncio.sleep(0.6)
@@ -319,7 +320,7 @@ CALM = "no trouble"
 
 
 def markdown(table: Mapping[tuple[str, str], Outcome]) -> str:
-    """Return a table of seconds, and of their ratio to those without trouble, the outage taken off."""
+    """Return a table of seconds, and of their ratio to those without faults, after subtracting the outage."""
     troubles = list(dict.fromkeys(trouble for _, trouble in table))
     lines = [f"| transport | {' | '.join(troubles)} |", f"|---{'|---' * len(troubles)}|"]
     for kind in dict.fromkeys(kind for kind, _ in table):

@@ -1,4 +1,4 @@
-"""What the tests of the live transports share: the chaos test's table, printed at the end of the report."""
+"""Shared part of the live transports' tests: the chaos test's table, printed at the end of the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.live.chaos import Outcome, Table, markdown
 
 CHAOS = "chaos"
-"""The property by which the chaos test says what came of it, also from a worker of its own."""
+"""The property in which the chaos test reports its outcome, even from another xdist worker."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,4 +1,4 @@
-"""Runs a function in a forked process, and tells what it returned."""
+"""Running a function in a forked process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 
 def in_a_fork(function: Callable[[], str]) -> str:
-    """Return what the function returns, or raises, in a child of this process; it ends without a word."""
+    """Return the function's result, or raise its exception, from a child process, which ends without
+    output."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Since Python 3.12: there are threads.

@@ -39,7 +39,7 @@ GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Request(NamedTuple):
-    """What a client has asked; the names of `headers` are in lower case."""
+    """A client's request; the names of `headers` are in lower case."""
 
     method: str
     path: str
@@ -62,16 +62,16 @@ class Peer:
     # Bytes
 
     async def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self._writer.write(data)
         await self._writer.drain()
 
     async def receive(self, count: int) -> bytes:
-        """Return exactly so many bytes."""
+        """Return exactly `count` bytes."""
         return await self._reader.readexactly(count)
 
     async def gone(self) -> None:
-        """Read and forget until the client ends the connection."""
+        """Read and discard until the client ends the connection."""
         while await self._reader.read(1 << 16):
             pass
 
@@ -81,7 +81,7 @@ class Peer:
         await self._writer.drain()
 
     def reset(self) -> None:
-        """Send RST: what was sent before may still arrive."""
+        """Send RST: bytes sent before may still arrive."""
         peer: socket.socket = self._writer.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -158,7 +158,7 @@ class Peer:
                 return dict(heard)
 
     async def chat(self, acks: int | None = None) -> None:
-        """Be a decent server: answer pings and acknowledge messages, so many or for ever."""
+        """Behave well: answer pings and acknowledge messages, `acks` of them or without end."""
         while acks is None or acks > 0:
             opcode, payload = await self.frame()
             if opcode == CLOSE:
@@ -174,7 +174,7 @@ class Peer:
 
 
 class Misbehaving:
-    """Listens on a free loopback port, and lets scripts answer."""
+    """A listener on a free loopback port whose connections are answered by scripts."""
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
         self._scripts = scripts
@@ -198,7 +198,7 @@ class Misbehaving:
 
     @property
     def open(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._tasks)
 
     async def __aenter__(self) -> Self:
@@ -236,7 +236,7 @@ class Misbehaving:
 
 
 def accept_key(key: str) -> str:
-    """Return what a server answers to `Sec-WebSocket-Key`. Source: RFC 6455 §4.2.2."""
+    """Return the server's answer to `Sec-WebSocket-Key`. Source: RFC 6455 §4.2.2."""
     return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
 
 
@@ -249,7 +249,7 @@ def frame(
     mask: bool = False,
     length: int | None = None,
 ) -> bytes:
-    """Return a frame, legal or not; `length` is what its header claims. Source: RFC 6455 §5.2."""
+    """Return a frame, valid or not; `length` is the length in its header. Source: RFC 6455 §5.2."""
     claimed = len(payload) if length is None else length
     first = (fin << 7) | (rsv << 4) | opcode
     if claimed < 126:
@@ -270,12 +270,12 @@ def close_frame(code: int, reason: str | bytes = "") -> bytes:
 
 
 async def silence(peer: Peer) -> None:
-    """Accept, and then nothing."""
+    """Accept the connection, and send nothing."""
     await asyncio.Event().wait()
 
 
 async def friendly(peer: Peer) -> None:
-    """Behave."""
+    """Behave well."""
     await peer.upgrade()
     await peer.say(type="welcome")
     await peer.chat()

@@ -1,12 +1,12 @@
-"""A chat server over HTTP that behaves, but where a test says otherwise, and people who talk to it.
+"""A well-behaved chat server over HTTP, except where a test says otherwise, and clients that talk to it.
 
     site = Site(receive=[respond(503), says(message("1"))])       # the first request to receive; all others
     async with Misbehaving(site) as server:
         with talking("sse", server.url) as (transport, watch):
 
 A `Route` answers one request. Each purpose (`receive`, `post`, `csrf`, `typing`) has its list of routes: each
-request gets the next one, and the last one gets all further ones. What a route says, it says to WebSockets,
-event streams and polls alike, each in its own shape.
+request gets the next one, and the last one gets all further ones. A route answers WebSockets, event streams
+and polls alike, each in its own format.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Site:
         self.asked_at: dict[Purpose, list[float]] = {purpose: [] for purpose in self._routes}
         self.under_way = 0
         self.most_under_way = 0
-        """Requests to receive that were answered at the same time."""
+        """Largest number of requests to receive that were answered at the same time."""
 
     async def __call__(self, peer: Peer) -> None:
         while True:
@@ -71,7 +71,7 @@ class Site:
 
     @property
     def cursors(self) -> list[str | None]:
-        """What each request to receive asked to resume after."""
+        """The cursor in each request to receive."""
         return [
             request.headers.get("last-event-id", request.query.get("after"))
             for request in self.asked["receive"]
@@ -89,7 +89,7 @@ class Site:
 
 
 def purpose_of(request: Request) -> Purpose:
-    """Return what a request is for."""
+    """Return the purpose of a request."""
     if request.path == "/csrf":
         return "csrf"
     if request.path == "/typing":
@@ -103,7 +103,7 @@ def leave() -> NoReturn:
 
 
 def message(id: str, text: str = "", **more: Any) -> dict[str, Any]:
-    """Return a message of bob's; its text is its id where none is given."""
+    """Return a message of bob's; its text is its id unless one is given."""
     return {"type": "message", "id": id, "sender": "bob", "text": text or id} | more
 
 
@@ -113,7 +113,7 @@ def event(content: dict[str, Any]) -> bytes:
 
 
 def delays(steps: Iterable[Step]) -> list[float]:
-    """Return the seconds that a transport decided to wait before each retry, as its recorded steps say."""
+    """Return the seconds that a transport decided to wait before each retry, from its recorded steps."""
     return [
         effect.change.retry_at - step.at
         for step in steps
@@ -126,7 +126,7 @@ def delays(steps: Iterable[Step]) -> list[float]:
 
 
 def respond(status: int, *headers: tuple[str, str], body: bytes = b"") -> Route:
-    """Give this answer to whatever is asked."""
+    """Give this answer to any request."""
 
     async def route(peer: Peer, request: Request) -> None:
         if status in (204, 304):  # They have no body. Source: RFC 9110 §6.4.1.
@@ -139,7 +139,7 @@ def respond(status: int, *headers: tuple[str, str], body: bytes = b"") -> Route:
 
 
 def says(*messages: dict[str, Any], then: Literal["stay", "leave", "reset"] = "stay") -> Route:
-    """Hand over these messages: as frames or events, and then stay, leave or reset; or as a page."""
+    """Deliver these messages: as frames or events, and then stay, leave or reset; or as a page."""
 
     async def route(peer: Peer, request: Request) -> None:
         if request.path == "/ws":
@@ -196,7 +196,7 @@ accept = accepts(201)
 
 
 async def never(peer: Peer, request: Request) -> None:
-    """Take the request in, and give no answer."""
+    """Accept the request, and give no answer."""
     await peer.gone()
     leave()
 
@@ -217,7 +217,7 @@ def raw(data: bytes) -> Route:
 
 
 def after(seconds: float, route: Route) -> Route:
-    """Answer late."""
+    """Answer after a delay."""
 
     async def late(peer: Peer, request: Request) -> None:
         await asyncio.sleep(seconds)

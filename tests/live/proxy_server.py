@@ -15,10 +15,10 @@ Writer = asyncio.StreamWriter
 
 
 class ForwardProxy:
-    """Serves HTTP, or SOCKS5 with `socks`. It wants `login` (user, password) if there is one, and refuses
-    each request with the status (HTTP) or the reply (SOCKS5) `refuses` unless that's 0.
+    """A proxy for HTTP, or for SOCKS5 with `socks`. It requires `login` (user, password) if given, and
+    refuses each request with the status (HTTP) or the reply (SOCKS5) `refuses` unless that is 0.
 
-    `asked` is what it was asked for; `head` the latest request's head.
+    `asked` lists the requested targets; `head` is the latest request's head.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class ForwardProxy:
 
 
 async def splice(reader: Reader, writer: Writer, port: int, first: bytes = b"") -> None:
-    """Connect what comes and goes with a port of this machine, until both directions have ended."""
+    """Connect both directions with a port of this machine, until both have ended."""
     there, back = await asyncio.open_connection("127.0.0.1", port)
     back.write(first)
     try:

@@ -1,4 +1,4 @@
-"""Whom a server trusts: names, origins, and what proxies say. Requests as scopes, without a socket."""
+"""Access rules of a server: names, origins, and trusted proxies. Requests as scopes, without a socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REASON = 123
 
 
 def visit(access: Access, *headers: tuple[str, str], peer: str = "192.0.2.9", **scope: Any) -> Visit:
-    """A request from `peer` with these headers."""
+    """Return the visit of a request from `peer` with these headers."""
     plain = {"type": "http", "method": "GET", "path": "/messages", "scheme": "http", "state": {}}
     encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
     return access.visit(
@@ -24,18 +24,19 @@ def visit(access: Access, *headers: tuple[str, str], peer: str = "192.0.2.9", **
 
 
 def refused(access: Access, *headers: tuple[str, str], **scope: Any) -> int:
-    """The status with which a request is refused; 0: it isn't."""
+    """Return the status with which a request is refused; 0 if it isn't."""
     found = visit(access, *headers, **scope)
     return found.refusal[0] if found.refusal else 0
 
 
 def through(proto: str, **more: str) -> list[tuple[str, str]]:
-    """The headers of a request to chat.example by a page of it, as a proxy that ends TLS passes it on."""
+    """Return the headers of a request to chat.example by a page of it, as a proxy that terminates TLS
+    forwards it."""
     names = {"for": "198.51.100.7", "proto": proto, **more}
     return [("Host", "chat.example"), *((f"X-Forwarded-{name}", value) for name, value in names.items())]
 
 
-# What is given
+# Settings
 
 
 @pytest.mark.parametrize("spelling", [KEYWORDS, OPTIONS])
@@ -51,14 +52,14 @@ def through(proto: str, **more: str) -> list[tuple[str, str]]:
         ("proxies", "*"), ("proxies", "nginx"), ("proxies", "10.0.0.0/99"), ("proxies", "10.0.0.1:80"),
     ],
 )  # fmt: skip
-def test_what_would_let_anybody_in_or_nobody_is_refused(spelling: Any, which: str, value: str) -> None:
+def test_invalid_or_too_open_settings_are_refused(spelling: Any, which: str, value: str) -> None:
     index = ("hosts", "origins", "proxies").index(which)
     with pytest.raises(SettingsError) as error:
         Access("127.0.0.1", **{which: [value]}, spelling=spelling)
     assert str(error.value).startswith(spelling[index])
 
 
-def test_names_of_every_shape_are_taken_also_a_single_one() -> None:
+def test_host_names_of_every_form_are_accepted_and_a_single_one() -> None:
     access = Access("::", ["Chat.Example.", "::1", "[2001:db8::1]", "192.0.2.5"])
     for host in ("chat.example", "CHAT.example.:80", "[::1]:8000", "[2001:db8::1]", "192.0.2.5:1"):
         assert refused(access, ("Host", host)) == 0
@@ -66,7 +67,7 @@ def test_names_of_every_shape_are_taken_also_a_single_one() -> None:
     assert refused(Access("x", "chat.example"), ("Host", "c")) == 421
 
 
-def test_names_of_other_alphabets_are_known_as_browsers_write_them() -> None:
+def test_names_in_other_alphabets_are_known_in_the_form_of_browsers() -> None:
     access = Access("x", ["Bücher.example"], ["https://Schule.bücher.example", "http://bücher.example:81"])
     bucher = "xn--bcher-kva.example"
     assert refused(access, ("Host", f"{bucher}:80")) == 0
@@ -86,12 +87,12 @@ def test_default_ports_are_left_out_as_browsers_do() -> None:
 
 
 @pytest.mark.parametrize("spelling", [KEYWORDS, OPTIONS])
-def test_a_refusal_names_what_this_server_can_be_told_and_fits_into_a_close_frame(spelling: Any) -> None:
+def test_a_refusal_names_the_setting_that_allows_it_and_fits_into_a_close_frame(spelling: Any) -> None:
     access = Access("127.0.0.1", ["chat.example"], spelling=spelling)
     evil, https = ("Origin", "https://evil.example"), ("Origin", "https://chat.example")
     file = visit(access, ("Host", "chat.example"), ("Origin", "null")).refusal
     assert file
-    assert file[1].startswith("a page from a file has no origin: serve it by HTTP")
+    assert file[1].startswith("a page from a file has no origin: serve it over HTTP")
     assert len(file[1]) <= MAX_REASON
     asked = {
         spelling.host: visit(access, ("Host", "evil.example")),
@@ -106,7 +107,7 @@ def test_a_refusal_names_what_this_server_can_be_told_and_fits_into_a_close_fram
 
 
 def test_a77_an_address_in_the_request_line_counts_beside_host() -> None:
-    """HOSTILE A77, by the absolute form. Source: RFC 9112 §3.2.2."""
+    """HOSTILE A77, by the absolute form of the request target. Source: RFC 9112 §3.2.2."""
     access = Access("127.0.0.1")
     found = visit(access, ("Host", "localhost"), path="http://localhost:8000/messages/poll")
     assert (found.refusal, found.scope["path"], found.scope["raw_path"]) == (
@@ -128,7 +129,7 @@ def test_a76_a_foreign_origin_beside_an_allowed_one_may_read_nothing() -> None:
 # Proxies
 
 
-def test_a_trusted_proxy_tells_address_scheme_and_name() -> None:
+def test_a_trusted_proxy_reports_address_scheme_and_name() -> None:
     access = Access("127.0.0.1", ["chat.example"], proxies=["10.0.0.0/8"])
     own = ("Origin", "https://chat.example")
     for proto in ("https", "HTTPS", "wss", "http, https"):
@@ -143,7 +144,7 @@ def test_a_trusted_proxy_tells_address_scheme_and_name() -> None:
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9", "11.0.0.1", "", "unix"])
-def test_what_others_say_of_clients_is_passed_over(peer: str) -> None:
+def test_forwarding_headers_of_untrusted_peers_are_ignored(peer: str) -> None:
     access = Access("127.0.0.1", ["chat.example"], proxies=["10.0.0.0/8"])
     found = visit(access, *through("https", host="evil.example"), peer=peer)
     assert (found.refusal, found.scope["client"], found.scope["scheme"]) == (None, (peer, 999), "http")
@@ -151,7 +152,7 @@ def test_what_others_say_of_clients_is_passed_over(peer: str) -> None:
     assert visit(access, *through("https"), client=None).refusal is None
 
 
-def test_a_page_that_a_proxy_lets_say_another_name_is_not_believed() -> None:
+def test_a_rebound_page_cannot_forge_the_forwarded_name() -> None:
     """HOSTILE A77: a page that was rebound to the proxy can add any header to its own requests."""
     access = Access("127.0.0.1", ["chat.example"], proxies=[PROXY])
     headers = [("Host", "evil.example"), ("X-Forwarded-Host", "chat.example")]
@@ -163,7 +164,7 @@ def test_a_page_that_a_proxy_lets_say_another_name_is_not_believed() -> None:
 @pytest.mark.parametrize(
     ("said", "client"),
     [
-        (["203.0.113.5, 198.51.100.7"], "198.51.100.7"),  # Only the last hop's own entry can be believed.
+        (["203.0.113.5, 198.51.100.7"], "198.51.100.7"),  # Only the last hop's entry is trusted.
         (["203.0.113.5", "198.51.100.7"], "198.51.100.7"),
         (["198.51.100.7, 10.9.9.9"], "198.51.100.7"),
         (["10.8.8.8, 10.9.9.9"], "10.8.8.8"),
@@ -176,7 +177,7 @@ def test_a_page_that_a_proxy_lets_say_another_name_is_not_believed() -> None:
         ([], PROXY),
     ],
 )
-def test_the_client_is_the_last_address_that_is_no_trusted_proxy(said: list[str], client: str) -> None:
+def test_the_client_is_the_last_address_that_is_not_a_trusted_proxy(said: list[str], client: str) -> None:
     access = Access("127.0.0.1", proxies=["10.0.0.0/8"])
     headers = [("X-Forwarded-For", value) for value in said]
     assert visit(access, ("Host", "localhost"), *headers, peer=PROXY).scope["client"][0] == client

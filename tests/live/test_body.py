@@ -1,4 +1,4 @@
-"""Unzipping in pieces: everything, at once, and never much at a time."""
+"""Decompression in pieces: complete, immediate, and bounded in size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cut(data: bytes, size: int) -> Iterable[bytes]:
 @pytest.mark.parametrize("size", [1, 7, 1000, 1_000_000])
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("members", [1, 2, 3])
-def test_all_is_unzipped_however_it_is_cut(text: bytes, members: int, size: int) -> None:
+def test_everything_is_decompressed_however_it_is_split(text: bytes, members: int, size: int) -> None:
     data = b"".join(gzip.compress(text) for _ in range(members))
     unzipper = Unzipper()
     pieces = [piece for chunk in cut(data, size) for piece in unzipper.feed(chunk)]
@@ -38,7 +38,7 @@ def test_all_is_unzipped_however_it_is_cut(text: bytes, members: int, size: int)
 
 
 @pytest.mark.parametrize("size", range(1, 150, 7))
-def test_nothing_that_can_be_unzipped_is_kept_back(size: int) -> None:
+def test_nothing_that_can_be_decompressed_is_held_back(size: int) -> None:
     zipper = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     data = zipper.compress(b"a" * (4 * PIECE)) + zipper.flush()
     plain, ours, theirs = zlib.decompressobj(zlib.MAX_WBITS | 16), 0, 0
@@ -57,6 +57,6 @@ def test_a_cut_off_stream_is_not_complete(end: int) -> None:
     assert not unzipper.complete
 
 
-def test_what_is_no_gzip_is_an_error() -> None:
+def test_data_other_than_gzip_is_an_error() -> None:
     with pytest.raises(zlib.error):
         list(Unzipper().feed(b"<html>"))

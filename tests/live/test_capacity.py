@@ -1,4 +1,4 @@
-"""What the embedded server bears, in a process of its own: figures for docs/deploying.md."""
+"""The embedded server's capacity, in a process of its own: figures for docs/deploying.md."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ asyncio.run(main())
 
 
 class Process:
-    """A server's process, and what it takes."""
+    """A server's process, and its resource usage."""
 
     def __init__(self, pid: int, port: int) -> None:
         self.pid = pid
@@ -58,13 +58,13 @@ class Process:
 
     @property
     def memory(self) -> float:
-        """Its resident set, in MB."""
+        """Resident set size, in MB."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / MB
 
     @property
     def seconds(self) -> float:
-        """Its processor time."""
+        """Processor time."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -102,7 +102,7 @@ async def round_trip(ada: Member, count: int) -> tuple[float, float]:
 
 @contextmanager
 def silent(process: Process, requests: list[bytes]) -> Iterator[None]:
-    """A connection for each request, of which nothing is ever read."""
+    """Open a connection for each request, and read nothing of it."""
     with ExitStack() as stack:
         for request in requests:
             own = stack.enter_context(socket.create_connection(("127.0.0.1", process.server.port)))
@@ -111,7 +111,7 @@ def silent(process: Process, requests: list[bytes]) -> Iterator[None]:
 
 
 class Idle(asyncio.Protocol):
-    """A client that says nothing and answers Pings, as its library does."""
+    """A client that sends nothing and answers Pings, as its library does."""
 
     def __init__(self, request: bytes) -> None:
         self.request = request
@@ -122,7 +122,7 @@ class Idle(asyncio.Protocol):
         transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        at = data.find(b"\x89\x04")  # Nothing else that comes has such a byte.
+        at = data.find(b"\x89\x04")  # No other incoming data has such a byte.
         if at >= 0:
             self.transport.write(b"\x8a\x84" + bytes(4) + data[at + 2 : at + 6])
 
@@ -221,7 +221,7 @@ def test_a_million_messages_are_opened_at_once(
     assert grown_then < 50
 
 
-async def test_five_thousand_idle_clients_keep_nobody_waiting(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_five_thousand_idle_clients_delay_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     with running() as process:
         async with join(process.server, room="quick") as ada:
             alone, empty = await round_trip(ada, 200), process.memory
@@ -244,7 +244,7 @@ async def test_five_thousand_idle_clients_keep_nobody_waiting(capsys: pytest.Cap
     )
 
 
-async def test_four_hundred_slow_clients_keep_nobody_waiting(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_four_hundred_slow_clients_delay_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     with running() as process:
         async with join(process.server, sender="bob") as bob:
             requests = [handshake(process.server, f"/ws?room=lobby&sender=s{n}") for n in range(400)]

@@ -1,5 +1,5 @@
-"""SPEC §1, delivery ledger; HOSTILE A66, A83, A91: nothing lost, doubled or misplaced, whatever happens to
-the connection. How long it took, over the time without trouble, is in the report's summary."""
+"""SPEC §1, delivery ledger; HOSTILE A66, A83, A91: nothing is lost, duplicated or misplaced, whatever happens
+to the connection. The times, relative to those without faults, are in the report's summary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ PAIRS = [
     for kind in ALL
     for trouble in (CALM, *TROUBLES)
 ]
-"""`make test` has one real row; tests/experiment/test_chaos_on_wire.py has the others on virtual time."""
+"""Pairs of transport and fault: `make test` runs one here; tests/experiment/test_chaos_on_wire.py has the
+others on virtual time."""
 
 
 @pytest.mark.parametrize(("kind", "trouble"), PAIRS)

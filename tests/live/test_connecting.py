@@ -1,4 +1,4 @@
-"""A connection goes to the first address that answers; a look-up that hangs holds up nobody else."""
+"""Connecting to the first address that answers; a look-up that hangs delays no other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def entry(address: str) -> tuple[Any, ...]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str] | threading.Event]:
-    """Names with their addresses; a look-up of one with an event waits for that, and fails."""
+    """Names with their addresses; the look-up of a name with an event waits for the event, and fails."""
     table: dict[str, list[str] | threading.Event] = {}
     real = socket.getaddrinfo
 
@@ -52,7 +52,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str] | threading.Ev
 
 @contextmanager
 def black_hole(port: int) -> Iterator[str]:
-    """An address that answers no SYN: the accept queue of who listens there is full."""
+    """Return an address that answers no SYN: the listener's accept queue is full."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.2", port))
@@ -85,7 +85,7 @@ async def test_A96_an_address_that_refuses_is_passed_over_at_once(names: dict[st
         stream.abort()
 
 
-async def test_A96_where_no_address_answers_the_first_ones_error_counts(names: dict[str, Any]) -> None:
+async def test_A96_if_no_address_answers_the_first_ones_error_counts(names: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     names["dual.test"] = ["127.0.0.1", "127.0.0.2"]
@@ -96,10 +96,10 @@ async def test_A96_where_no_address_answers_the_first_ones_error_counts(names: d
         await connect("dual.test", port)
 
 
-async def test_A96_a_second_connection_that_comes_too_is_closed(
+async def test_A96_a_second_successful_connection_is_closed(
     names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both attempts succeed in the same turn of the loop, or one after it was called off."""
+    """Let both attempts succeed in the same turn of the loop, or one right after it was cancelled."""
     monkeypatch.setattr(connecting, "ATTEMPT_DELAY", 0.0)
     open_: set[asyncio.StreamWriter] = set()
 
@@ -119,14 +119,14 @@ async def test_A96_a_second_connection_that_comes_too_is_closed(
     listener.close()
 
 
-async def test_addresses_come_by_turns_of_their_families(names: dict[str, Any]) -> None:
+async def test_addresses_alternate_between_families(names: dict[str, Any]) -> None:
     names["h.test"] = ["fd00::1", "fd00::2", "fd00::1", "10.0.0.1", "10.0.0.2"]
     assert await addresses_of("h.test", 1) == ["fd00::1", "10.0.0.1", "fd00::2", "10.0.0.2"]
     assert await addresses_of("fe80::1%eth0", 1) == ["fe80::1%eth0"]
     assert lookup._by_turns([(socket.AF_INET6, 1, 6, "", ("fe80::1", 1, 0, 7))]) == ["fe80::1%7"]
 
 
-async def test_A97_a_look_up_that_hangs_holds_up_no_other(names: dict[str, Any]) -> None:
+async def test_A97_a_look_up_that_hangs_delays_no_other(names: dict[str, Any]) -> None:
     hanging = names["slow.test"] = threading.Event()
     quick = ReconnectConfig(base_delay=0.01, max_delay=0.01, max_attempts=None)
     async with EmbeddedServer() as server:
@@ -167,7 +167,7 @@ async def test_A97_look_ups_that_hang_are_bounded(
     assert not lookup._under_way
 
 
-async def test_A97_a_look_up_under_way_is_joined(names: dict[str, Any]) -> None:
+async def test_A97_a_look_up_under_way_is_shared(names: dict[str, Any]) -> None:
     answer = threading.Event()
     names["slow.test"] = answer
     tasks = [asyncio.create_task(addresses_of("slow.test", 9)) for _ in range(4)]
@@ -178,7 +178,7 @@ async def test_A97_a_look_up_under_way_is_joined(names: dict[str, Any]) -> None:
     await until(lambda: not lookup._under_way)
 
 
-async def test_A97_a_second_look_up_is_begun_later(
+async def test_A97_a_second_look_up_starts_later(
     names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "FRESH", 0.0)
@@ -193,7 +193,7 @@ async def test_A97_a_second_look_up_is_begun_later(
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..b"])
-async def test_A24_a_name_that_is_none_can_not_be_resolved(host: str) -> None:
+async def test_A24_an_invalid_name_can_not_be_resolved(host: str) -> None:
     chat = make_transport(make_config("sse", f"http://{host}", reconnect=ONCE), loop="current")
     with pytest.raises(ConnectError, match="dns"):
         await chat.connect()

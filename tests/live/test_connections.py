@@ -8,7 +8,7 @@ from chatlab.live.connections import Connections, Limits
 
 
 async def test_connections_keep_the_order_in_which_they_came() -> None:
-    """So that they end in it, too: a set's order would be another one in each run."""
+    """Connections end in insertion order; a set's order would differ in each run."""
     connections: Any = Connections(Limits(max_connections=98)).connections
     came = [object() for _ in range(100)]
     for connection in came:

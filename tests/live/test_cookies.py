@@ -1,4 +1,4 @@
-"""Cookies that a server sets come back to it, by whatever the transport speaks, and to nobody else."""
+"""Cookies that a server sets go back to it, over every transport, and to no other server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STICKY = ("Set-Cookie", "LB=node7; Path=/; HttpOnly")
 
 
 async def balancer(peer: Peer) -> None:
-    """Mark who comes, and end each connection soon."""
+    """Set a cookie for each client, and end each connection soon."""
     while True:
         request = await peer.request()
         if "upgrade" in request.headers:
@@ -28,7 +28,7 @@ async def balancer(peer: Peer) -> None:
 
 
 async def no_websocket(peer: Peer) -> None:
-    """Mark who wants a WebSocket, which there is none; answer all else."""
+    """Set a cookie when a WebSocket is requested, and refuse it; answer everything else."""
     while True:
         request = await peer.request()
         if "upgrade" in request.headers:
@@ -68,7 +68,7 @@ async def test_A108_a_websocket_s_cookie_goes_with_the_requests_that_take_its_pl
     assert set(others) == {"LB=node7"}
 
 
-def test_A108_cookies_are_one_origin_s() -> None:
+def test_A108_cookies_belong_to_one_origin() -> None:
     urls = [
         "ws://ada:pw@Chat.test:8000/ws?a=1",
         "http://chat.test:8000",
@@ -85,7 +85,7 @@ def test_A108_cookies_are_one_origin_s() -> None:
 
 
 @pytest.mark.parametrize("name", ["Cookie", "cookie"])
-def test_A108_the_user_s_own_cookies_stay(name: str) -> None:
+def test_A108_the_users_own_cookies_stay(name: str) -> None:
     cookies = Cookies("http://chat.test")
     cookies.take(["sid=theirs", "LB=7", "", "=;"], "http://chat.test/")
     assert cookies.add_to({name: "sid=mine"}, "http://chat.test/") == {name: "sid=mine; LB=7"}

@@ -1,4 +1,4 @@
-"""A dialect puts tokens where its server wants them, and no step, log or repr shows them (SPEC §1)."""
+"""A dialect puts tokens where its server expects them, and no step, log or repr shows them (SPEC §1)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class GateHttp(HttpDialect):
 
 
 class Gate(Dialect):
-    """A gate that wants the token in the query and, on a WebSocket, also as the first frame."""
+    """A gate that expects the token in the query and, on a WebSocket, also as the first frame."""
 
     name = "gate"
 
@@ -75,7 +75,7 @@ class Gate(Dialect):
         return (ChatMessage("", text=str(frame)),)
 
 
-async def test_on_a_websocket_they_go_first(caplog: pytest.LogCaptureFixture) -> None:
+async def test_on_a_websocket_credentials_go_first(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[str] = []
 
     async def gate(connection: ServerConnection) -> None:
@@ -148,7 +148,7 @@ def door() -> Iterator[Door]:
         thread.join()
 
 
-async def test_requests_carry_them_and_the_csrf_token_has_the_dialects_header(door: Door) -> None:
+async def test_requests_carry_credentials_and_the_csrf_token_in_the_dialects_header(door: Door) -> None:
     steps: list[Step] = []
     url = f"http://127.0.0.1:{door.server_port}"
     headers = {"Authorization": TOKEN}

@@ -1,5 +1,5 @@
 """HOSTILE A31: a thousand connections, or reconnections, leave no task, thread, socket or timer at either
-end. Those of a WebSocket alone are in `test_transport`."""
+end. `test_transport` has those of a WebSocket alone."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tests.sizes import times
 
 TIMES = times(1000)
 STRIDE = 10
-"""So many times a transport comes and goes between two messages."""
+"""Number of connects and disconnects of a transport between two messages."""
 AT_ONCE = 25
-"""More tasks, timers or files than these no transport and its server hold at any time."""
+"""Upper bound of tasks, timers or files that a transport and its server hold at any time."""
 FILES = "/proc/self/fd"
 ACKED = DeliveryState.ACKED
 
@@ -38,7 +38,7 @@ pytestmark = [
 
 
 class Held(NamedTuple):
-    """What a process holds: tasks and timers of the loop, threads, open files."""
+    """The resources of a process: tasks and timers of the loop, threads, open files."""
 
     tasks: int
     timers: int
@@ -46,7 +46,8 @@ class Held(NamedTuple):
     files: int
 
     def exceeds(self, other: Held) -> dict[str, tuple[int, int]]:
-        """Return what there is more of than in the other. There may be less, of an earlier test."""
+        """Return the resources of which there are more than in `other`. There may be fewer, if an earlier
+        test left some."""
         return {
             name: (more, less)
             for name, more, less in zip(self._fields, self, other, strict=True)
@@ -63,7 +64,7 @@ def held() -> Held:
 async def as_before(before: Held) -> None:
     """Wait until no more is held than before; the server ends its side of a connection a moment later.
 
-    Not by `until`, which holds a timer itself.
+    It doesn't use `until`, which itself holds a timer.
     """
     deadline = monotonic() + PATIENCE
     while held().exceeds(before) and monotonic() < deadline:  # noqa: ASYNC110
@@ -72,7 +73,7 @@ async def as_before(before: Held) -> None:
 
 
 def left_in(transport: ChatTransport) -> dict[str, Any]:
-    """Return what a transport that is disconnected still holds."""
+    """Return the resources that a disconnected transport still holds."""
     driver = transport._driver
     everything = {
         "tasks": driver._tasks,
@@ -87,7 +88,7 @@ def left_in(transport: ChatTransport) -> dict[str, Any]:
 
 
 def make(kind: str, url: str, **settings: Any) -> ChatTransport:
-    """Return a transport on the running loop; a fallback's WebSocket finds nothing at its address."""
+    """Return a transport on the running loop; a fallback's WebSocket gets an address without a server."""
     config = make_config(kind, url, **QUICKLY | settings)
     if isinstance(config, FallbackConfig):
         nowhere = config.first.replace(url=f"{url.replace('http', 'ws')}/nowhere")
@@ -108,8 +109,8 @@ async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(kind: str) 
                 await transport.disconnect()
 
         await come_and_go(0)
-        assert server._life is not None
-        served = server._life.connections.connections
+        assert server._runtime is not None
+        served = server._runtime.connections.connections
         await until(lambda: not served)
         before = held()
         for number in range(1, TIMES + 1):
@@ -117,12 +118,12 @@ async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(kind: str) 
         await as_before(before)
         assert left_in(transport) == {}
         assert transport.unsettled() == []
-        assert (len(served), server._life.driver.people) == (0, 0)
+        assert (len(served), server._runtime.driver.people) == (0, 0)
 
 
 @pytest.mark.parametrize("kind", [*OVER_HTTP, FALLBACK])
 async def test_A31_a_thousand_reconnects_leave_nothing(kind: str) -> None:
-    """Answered with 503, cut off before, within or after an answer; and messages are sent all the while."""
+    """Answer with 503, or cut off before, within or after an answer; messages are sent all the while."""
     turns = cycle((says(message("1"), then="reset"), respond(503), says(then="leave"), hang_up))
 
     async def flap(peer: Peer, request: Request) -> None:

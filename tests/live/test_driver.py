@@ -1,4 +1,4 @@
-"""The live driver: effects in the machine's order, whoever feeds it; one timer; no step lost."""
+"""The live driver: effects in the machine's order, from any thread; one timer; no step lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.live.watch import PATIENCE, until
 
 
 class Scripted:
-    """A machine that answers each event with the effects it was given, and wants a tick at `deadline`."""
+    """A machine that answers each event with given effects, and needs a tick at `deadline`."""
 
     rtt = None
     status = ConnectionStatus.DISCONNECTED
@@ -116,14 +116,14 @@ async def test_effects_reach_their_link_in_order_and_a_closed_one_no_more() -> N
 
 
 @pytest.mark.parametrize(("closed", "told"), [(1, 1), (2, 3)])
-async def test_nothing_of_one_piece_is_told_behind_the_close_of_its_link(closed: int, told: int) -> None:
+async def test_events_of_one_piece_after_the_close_of_its_link_are_dropped(closed: int, told: int) -> None:
     rig = Rig()
     rig.machine.answers = {Received: [Close(closed)]}
     rig.driver.feed(*(Received(1, text) for text in "abc"))
     assert [event for _, event in rig.machine.events] == [Received(1, text) for text in "abc"[:told]]
 
 
-async def test_an_event_is_dated_no_earlier_than_what_it_follows() -> None:
+async def test_an_event_gets_no_earlier_time_than_its_cause() -> None:
     rig = Rig()
     later = rig.driver.now() + 60
     rig.driver.feed(Typing(), not_before=later)
@@ -154,7 +154,7 @@ async def test_events_from_threads_keep_their_order() -> None:
         worker.join(PATIENCE)
 
 
-async def test_what_a_callback_feeds_is_carried_out_behind_the_rest() -> None:
+async def test_effects_that_a_callback_causes_are_carried_out_after_the_rest() -> None:
     machine = Scripted()
     order: list[str] = []
 
@@ -202,7 +202,7 @@ async def test_a_tick_comes_at_the_deadline_and_never_before() -> None:
     assert rig.driver._timer is None
 
 
-async def test_a_deadline_that_comes_nearer_or_goes_away_is_followed() -> None:
+async def test_the_timer_follows_a_deadline_that_moves_or_goes_away() -> None:
     rig = Rig()
     rig.machine.deadline = rig.driver.now() + 3600
     rig.driver.feed(Typing())
@@ -217,7 +217,7 @@ async def test_a_deadline_that_comes_nearer_or_goes_away_is_followed() -> None:
     assert len(rig.machine.ticks) == 1
 
 
-async def test_closed_lets_go_of_a_timer_that_nobody_needs() -> None:
+async def test_closed_cancels_an_unneeded_timer() -> None:
     rig = Rig()
     rig.machine.deadline = rig.driver.now() + 3600
     rig.driver.feed(Typing())
@@ -249,21 +249,21 @@ async def test_a_late_timer_lets_the_loop_catch_up_first_but_not_for_ever() -> N
     rig = Rig()
     deadline = rig.machine.deadline = rig.driver.now() + 0.01
     rig.driver.feed(Typing())
-    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # hold the loop up
+    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # block the loop
     held_until = rig.driver.now()
     async with asyncio.timeout(PATIENCE):
         while not rig.machine.ticks:
-            rig.driver.feed(Typing())  # Which must not put it off
+            rig.driver.feed(Typing())  # This must not delay it
             await asyncio.sleep(0)
     assert rig.machine.ticks[0] >= held_until + CATCH_UP * 0.9
     assert rig.machine.ticks[0] > deadline
 
 
-async def test_what_came_in_while_the_loop_was_held_up_may_move_the_deadline() -> None:
+async def test_input_that_arrived_while_the_loop_was_blocked_may_move_the_deadline() -> None:
     rig = Rig()
     rig.machine.deadline = rig.driver.now() + 0.01
     rig.driver.feed(Typing())
-    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # hold the loop up
+    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # block the loop
     await until(lambda: rig.driver._catching_up)
     later = rig.machine.deadline = rig.driver.now() + 0.2
     rig.driver.feed(Closed(1, Failure("reset")))
@@ -273,14 +273,14 @@ async def test_what_came_in_while_the_loop_was_held_up_may_move_the_deadline() -
 
 @pytest.mark.parametrize("ago", [0.0, HELD_UP / 2, 2 * HELD_UP, 60.0])
 def test_a_deadline_that_has_passed_when_it_is_armed_comes_at_once(ago: float) -> None:
-    """As that of a message that was under way for longer than it may wait, and waits again."""
+    """Arm a past deadline, as that of a message whose time ran out while it was under way."""
 
     async def ticked_at() -> list[float]:
         rig = Rig()
         await asyncio.sleep(100.0)
         rig.machine.deadline = 100.0 - ago
         rig.driver.feed(Typing())
-        rig.driver.feed(Typing())  # Which mustn't put it off.
+        rig.driver.feed(Typing())  # This must not delay it.
         await asyncio.sleep(1.0)
         return rig.machine.ticks
 
@@ -301,7 +301,7 @@ async def test_no_deadline_comes_while_it_holds_off(monkeypatch: pytest.MonkeyPa
     assert rig.machine.ticks[0] >= held_until - 0.01
 
 
-async def test_a_link_that_fails_in_an_unforeseen_way_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_link_that_fails_unexpectedly_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(NotedLink):
         async def run(self) -> None:
             raise ZeroDivisionError
@@ -313,7 +313,7 @@ async def test_a_link_that_fails_in_an_unforeseen_way_is_logged(caplog: pytest.L
     driver.feed(Connect())
     await driver.closed()
     await until(lambda: caplog.records)
-    assert "a link of ada failed in an unforeseen way" in caplog.text
+    assert "a link of ada failed unexpectedly" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert machine.events[-1][1] == Closed(1, Failure("protocol", reason="a link raised ZeroDivisionError"))
 
@@ -323,7 +323,7 @@ async def test_a_link_that_fails_in_an_unforeseen_way_is_logged(caplog: pytest.L
 async def test_A84_a_dialect_that_raises_ends_its_transport_in_error(
     error: type[BaseException], broken: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on the background loop; on one of the user's own `report` passes some of them on."""
+    """End as on the background loop; on a loop of the user's own `report` passes some exceptions on."""
     monkeypatch.setattr("chatlab.live.foreign.is_background", lambda loop: True)
     rig = Rig()
     rig.machine.answers = {

@@ -1,4 +1,4 @@
-"""The fault proxy, measured with plain sockets; and the real transport through each of its faults."""
+"""The fault proxy, measured with plain sockets, and a real transport through each of its faults."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ async def test_a_buffer_holds_until_it_is_full_or_the_sender_ends(side: Side) ->
 
 
 @pytest.mark.parametrize("side", SIDES)
-async def test_so_many_bytes_get_through_and_then_comes_a_reset(side: Side) -> None:
+async def test_the_limit_of_bytes_gets_through_and_then_comes_a_reset(side: Side) -> None:
     async with pair() as both:
         both.proxy.set(side, limit=1000, latency=0.01)
         sender, receiver = both.ends(side)
@@ -273,7 +273,7 @@ async def test_a_receiver_that_does_not_read_slows_the_sender_down() -> None:
         assert sent < 64 << 20
 
 
-async def test_nothing_is_left_over() -> None:
+async def test_no_task_or_connection_is_left() -> None:
     before = asyncio.all_tasks()
     async with pair(latency=3600.0) as both:
         both.client.writer.write(b"x" * 100)
@@ -288,10 +288,10 @@ async def test_a_loop_that_ends_with_open_connections_reports_nothing() -> None:
     before = asyncio.all_tasks()
     async with pair():
         tasks = asyncio.all_tasks() - before
-        for task in tasks:  # as asyncio.run does it, after Ctrl-C
+        for task in tasks:  # as asyncio.run does after Ctrl-C
             task.cancel()
         await asyncio.wait(tasks, timeout=PATIENCE)
-        await asyncio.sleep(0)  # whoever wants to report on them does so in the turn after
+        await asyncio.sleep(0)  # unhandled errors are reported in the next turn
     assert tasks
     assert reported == []
 

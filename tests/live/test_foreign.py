@@ -1,4 +1,4 @@
-"""The user's own code: whatever it raises, and however long it takes, nobody else notices."""
+"""The user's own code: its exceptions and its delays affect nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatlab.dialects.base import Request
 from chatlab.dialects.chatlab import ChatlabDialect, ChatlabHttp
 from chatlab.errors import ConnectError
 from chatlab.live import foreign
-from chatlab.live.foreign import MAX_CALLS, Unanswered, call_apart
+from chatlab.live.foreign import MAX_CALLS, TooManyCalls, call_on_thread
 from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
@@ -33,7 +33,7 @@ every_error = pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
 @every_error
 @pytest.mark.parametrize("kind", ["websocket", *OVER_HTTP])
 @pytest.mark.parametrize("style", ["plain", "async"])
-async def test_A84_whatever_a_function_for_headers_raises_ends_that_transport_only(
+async def test_A84_an_exception_of_a_headers_function_ends_only_that_transport(
     error: type[BaseException], kind: str, style: str
 ) -> None:
     def plain() -> dict[str, str]:
@@ -43,7 +43,7 @@ async def test_A84_whatever_a_function_for_headers_raises_ends_that_transport_on
         raise error("token")
 
     if style == "async" and error in (StopIteration, GeneratorExit):
-        return  # Python makes a RuntimeError of the one; the other ends the coroutine that calls it.
+        return  # Python turns the first into a RuntimeError; the second ends the calling coroutine.
     headers: Any = plain if style == "plain" else later
     async with EmbeddedServer() as server:
         url = server.ws_url if kind == "websocket" else server.url
@@ -58,7 +58,7 @@ async def test_A84_whatever_a_function_for_headers_raises_ends_that_transport_on
             await bystander.disconnect()
 
 
-async def test_A86_a_function_for_headers_that_blocks_holds_nobody_up() -> None:
+async def test_A86_a_headers_function_that_blocks_delays_nothing_else() -> None:
     gate, called = threading.Event(), threading.Event()
 
     def token() -> dict[str, str]:
@@ -84,21 +84,21 @@ async def test_A86_a_function_for_headers_that_blocks_holds_nobody_up() -> None:
 
 async def test_A86_a_function_that_hangs_takes_a_bounded_number_of_threads() -> None:
     gate, owner = threading.Event(), object()
-    calls = [asyncio.create_task(call_apart(gate.wait, owner)) for _ in range(MAX_CALLS)]
+    calls = [asyncio.create_task(call_on_thread(gate.wait, owner)) for _ in range(MAX_CALLS)]
     await asyncio.sleep(0)
     for call in calls[: MAX_CALLS // 2]:
-        call.cancel()  # As a connect timeout does; the thread isn't free thereby.
-    with pytest.raises(Unanswered):
-        await call_apart(gate.wait, owner)
-    assert await call_apart(lambda: "another's", object()) == "another's"
+        call.cancel()  # As a connect timeout does; the thread stays busy.
+    with pytest.raises(TooManyCalls):
+        await call_on_thread(gate.wait, owner)
+    assert await call_on_thread(lambda: "another's", object()) == "another's"
     gate.set()
     assert await asyncio.wait_for(calls[-1], PATIENCE) is True
     await until(lambda: not foreign._under_way)
-    assert await call_apart(lambda: "again", owner) == "again"
+    assert await call_on_thread(lambda: "again", owner) == "again"
 
 
 class Picky(ChatlabDialect):
-    """A dialect that can't encode what it doesn't like."""
+    """A dialect that can't encode certain messages."""
 
     def encode(self, config: TransportConfig, message: OutgoingMessage) -> str | bytes:
         if message.text == "bad":
@@ -122,7 +122,7 @@ class PickyHttp(ChatlabHttp):
 async def test_A84_a_message_that_cant_be_encoded_is_refused_or_fails_and_never_stays(
     kind: str, when: str
 ) -> None:
-    """It costs no other message its ack, and the next connection is none the worse for it."""
+    """Check that it costs no other message its ack, and doesn't affect the next connection."""
     async with EmbeddedServer() as server:
         with talking(kind, server.url, dialect=Picky(), drain_timeout=0.0) as (chat, watch):
             if when != "offline":
@@ -154,8 +154,8 @@ class Ackless(Picky):
     acks = False
 
 
-async def test_A84_what_went_before_such_a_message_is_sent_all_the_same() -> None:
-    """Without acks nothing would send it again."""
+async def test_A84_messages_before_one_that_cant_be_encoded_are_still_sent() -> None:
+    """Send without acks, so that nothing would send it again."""
     async with EmbeddedServer() as server:
         with talking("websocket", server.url, dialect=Ackless(), history=50) as (chat, watch):
             good, bad = chat.submit("good"), chat.submit("bad")

@@ -1,4 +1,4 @@
-"""What a full disk does to those who write: all transports against the embedded server."""
+"""The effect of a full disk on senders: all transports against the embedded server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ async def test_a_message_waits_until_the_history_can_be_written_again(
 ) -> None:
     monkeypatch.setattr(serving, "RETRY_AFTER", 0)
     async with EmbeddedServer(tmp_path / "chat.db") as server:
-        assert server._life
-        assert server._life.store
-        run = server._life.store._connection.execute
+        assert server._runtime
+        assert server._runtime.store
+        run = server._runtime.store._connection.execute
         url = KINDS[kind].address(server.url)
         with (
             talking(kind, url, reconnect=PERSISTENT) as (ada, _),
@@ -30,7 +30,9 @@ async def test_a_message_waits_until_the_history_can_be_written_again(
             async with ada, bob:
                 run("CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(FAIL, 'full'); END")
                 receipts = [await ada.send(f"m{number}") for number in range(3)]
-                await until(lambda: server._life and server._life.store and server._life.store._refused)
+                await until(
+                    lambda: server._runtime and server._runtime.store and server._runtime.store._refused
+                )
                 assert {receipt.state for receipt in receipts} <= {DeliveryState.QUEUED, DeliveryState.SENT}
                 run("DROP TRIGGER full")
                 for receipt in receipts:

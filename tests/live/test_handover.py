@@ -1,4 +1,5 @@
-"""Handlers: called in order and apart, whatever they are; and what a disconnected transport owes them."""
+"""Handlers of every style: called in order and one at a time; and the messages that a disconnected transport
+must bring again."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from chatlab.live import handover
-from chatlab.live.handover import Handover, News, size_of
+from chatlab.live.handover import Delivery, Handover, size_of
 from chatlab.live.inbox import Inbox
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.subscribers import Subscribers
@@ -36,7 +37,8 @@ def numbers(events: list[ChatEvent]) -> list[int]:
 
 
 class Handling:
-    """An application's handler, of some kind, that notes what it is told and when the call is over."""
+    """An application's handler, in one of several styles, that records its events and the end of each
+    call."""
 
     def __init__(self, transport: ChatTransport, style: str) -> None:
         self.transport = transport
@@ -82,7 +84,7 @@ class Handling:
 async def test_A67_after_disconnect_no_handler_is_called_and_the_next_connect_brings_the_rest(
     kind: str, style: str, loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From another task, from the handler itself, and cancelled."""
+    """Disconnect from another task, from the handler itself, and by cancellation."""
     count = 40
     async with EmbeddedServer() as server:
         ada = transport_of("websocket", server.ws_url)
@@ -137,20 +139,20 @@ async def note(told: list[str], event: Any) -> None:
     told.append(f"end {event}")
 
 
-@pytest.mark.parametrize("apart", [True, False], ids=["apart", "here"])
+@pytest.mark.parametrize("own_thread", [True, False], ids=["own_thread", "here"])
 @pytest.mark.parametrize("style", ["partial", "object", "lambda"])
-async def test_A86_async_handlers_run_to_their_end_one_after_the_other(apart: bool, style: str) -> None:
+async def test_A86_async_handlers_run_to_their_end_one_after_the_other(own_thread: bool, style: str) -> None:
     told: list[str] = []
     handlers: dict[str, Any] = {
         "partial": functools.partial(note, told),
         "object": _Object(told),
         "lambda": lambda event: note(told, event),
     }
-    line = Handover(apart=apart)
+    line = Handover(own_thread=own_thread)
     line.move(asyncio.get_running_loop())
     subscribers: Subscribers[int] = Subscribers(handlers[style], lambda event: told.append(f"plain {event}"))
     for number in range(3):
-        line.put(News(number, subscribers))
+        line.put(Delivery(number, subscribers))
     await asyncio.wait_for(line.mark().reached(), PATIENCE)
     assert told == [f"{what} {number}" for number in range(3) for what in ("begin", "end", "plain")]
 
@@ -179,7 +181,7 @@ async def test_A86_an_async_handler_may_wait_for_an_ack_and_disconnect(loop: str
 @pytest.mark.parametrize("where", ["message", "status", "receipt", "record"])
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
 @pytest.mark.parametrize("style", ["plain", "async"])
-async def test_A84_whatever_a_handler_raises_the_transport_and_its_neighbours_go_on(
+async def test_A84_an_exception_of_a_handler_stops_neither_the_transport_nor_other_handlers(
     where: str, error: type[BaseException], style: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def plain(_: Any) -> None:
@@ -206,7 +208,7 @@ async def test_A84_whatever_a_handler_raises_the_transport_and_its_neighbours_go
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("style", ["plain", "async"])
-def test_A84_on_a_loop_of_the_users_own_it_passes_on_and_leaves_the_transport_in_order(
+def test_A84_on_a_loop_of_the_users_own_the_exception_leaves_the_loop_and_the_transport_intact(
     error: type[BaseException], style: str
 ) -> None:
     told: list[str] = []
@@ -248,12 +250,12 @@ def test_A84_on_a_loop_of_the_users_own_it_passes_on_and_leaves_the_transport_in
 
 
 @pytest.mark.parametrize("closed", ["before the call", "before its turn"])
-@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("own_thread", [True, False])
 @pytest.mark.filterwarnings("error")
-def test_a86_an_async_handler_whose_loop_closes_first_is_let_go_without_a_warning(
-    apart: bool, closed: str, monkeypatch: pytest.MonkeyPatch
+def test_a86_an_async_handler_whose_loop_closes_first_is_dropped_without_a_warning(
+    own_thread: bool, closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "LOOK", 0.01)
+    monkeypatch.setattr(handover, "LOOP_CHECK_INTERVAL", 0.01)
     home, loop = asyncio.new_event_loop(), asyncio.new_event_loop()
     called = threading.Event()
 
@@ -270,10 +272,10 @@ def test_a86_an_async_handler_whose_loop_closes_first_is_let_go_without_a_warnin
         return Subscribers(answer)
 
     told = home.run_until_complete(subscribe())
-    way = Handover(apart=apart)
+    way = Handover(own_thread=own_thread)
     way.move(loop)
-    way.put(News("news", told))
-    if not apart:
+    way.put(Delivery("news", told))
+    if not own_thread:
         loop.run_until_complete(asyncio.sleep(0))
     assert called.wait(PATIENCE)
     home.close()
@@ -283,16 +285,16 @@ def test_a86_an_async_handler_whose_loop_closes_first_is_let_go_without_a_warnin
     gc.collect()
 
 
-def test_a86_an_async_handler_on_a_loop_that_ends_before_its_turn_is_let_go() -> None:
+def test_a86_an_async_handler_on_a_loop_that_ends_before_its_turn_is_dropped() -> None:
     loop = asyncio.new_event_loop()
 
     async def later(_: Any) -> None:
         raise AssertionError
 
     async def put() -> None:
-        way = Handover(apart=False)
+        way = Handover(own_thread=False)
         way.move(loop)
-        way.put(News("news", Subscribers(later)))
+        way.put(Delivery("news", Subscribers(later)))
         (other,) = asyncio.all_tasks() - {asyncio.current_task()}
         other.cancel()
 
@@ -305,7 +307,7 @@ def test_a86_an_async_handler_on_a_loop_that_ends_before_its_turn_is_let_go() ->
     assert [str(warning.message) for warning in caught] == []
 
 
-async def test_A86_a_handler_or_recorder_that_blocks_holds_nobody_up() -> None:
+async def test_A86_a_handler_or_recorder_that_blocks_delays_nothing_else() -> None:
     gate = threading.Event()
     async with EmbeddedServer() as server:
         for options in ({}, {"record": lambda step: gate.wait(PATIENCE)}):
@@ -336,7 +338,7 @@ async def test_A86_a_handler_may_wait_for_its_own_transport() -> None:
     assert got == ["reply"]
 
 
-async def test_A85_a_transport_in_use_says_in_a_fork_that_it_is_anothers() -> None:
+async def test_A85_a_transport_in_use_raises_an_error_in_a_fork() -> None:
     async with EmbeddedServer() as server, transport_of("websocket", server.ws_url) as chat:
 
         def use() -> str:
@@ -354,7 +356,7 @@ async def test_a_transport_that_nobody_refers_to_is_closed_with_a_warning() -> N
         chat = transport_of("websocket", server.ws_url)
         chat.on_message(
             functools.partial(lambda chat, event: None, chat)
-        )  # A cycle, as most handlers make one.
+        )  # A reference cycle, as most handlers create one.
         await chat.connect()
         receipt = chat._receipts.new(OutgoingMessage(text="x", client_id="1"))
         driver, gone = chat._driver, weakref.ref(chat)
@@ -387,7 +389,7 @@ async def test_A99_the_inbox_is_bounded_in_bytes_and_says_how_many_have_gone() -
     assert inbox._bytes == 0
 
 
-async def test_A99_what_nobody_reads_is_not_kept() -> None:
+async def test_A99_events_without_a_reader_are_not_kept() -> None:
     async with EmbeddedServer() as server:
         chat = transport_of("websocket", server.ws_url)
         async with chat:
@@ -404,7 +406,7 @@ async def test_A99_what_nobody_reads_is_not_kept() -> None:
             leave()
 
 
-def test_sizes_count_what_is_large() -> None:
+def test_sizes_count_all_large_parts() -> None:
     assert size_of(event_of(1000)) > 1000
     assert size_of(ChatEvent("message", message=ChatMessage(id="1", text="é" * 1000))) > 4000
     assert size_of(ChatEvent("message", message=ChatMessage(id="1", data=b"x" * 1000))) > 1000
@@ -412,17 +414,17 @@ def test_sizes_count_what_is_large() -> None:
     assert size_of(nested) > 2000
 
 
-async def test_held_news_that_will_not_come_again_stay_and_typing_goes() -> None:
+async def test_held_items_that_are_not_sent_again_stay_and_typing_is_dropped() -> None:
     told: list[str] = []
-    line = Handover(apart=False)
+    line = Handover(own_thread=False)
     line.move(asyncio.get_running_loop())
     subscribers: Subscribers[Any] = Subscribers(lambda event: told.append(getattr(event, "type", event)))
     line.hold()
     for number, news in enumerate(
         (ChatEvent("resync"), event_of(1), ChatEvent("typing"), event_of(1), ChatEvent("own"))
     ):
-        line.put(News(news, subscribers, said=True, place=str(number), size=10))
-    line.put(News("status", subscribers))
+        line.put(Delivery(news, subscribers, from_server=True, place=str(number), size=10))
+    line.put(Delivery("status", subscribers))
     assert told == ["status"], "what isn't said by the server isn't held back"
     assert line.place == ("1",)
     messages, place = line.take_back()
@@ -436,14 +438,14 @@ async def test_held_news_that_will_not_come_again_stay_and_typing_goes() -> None
 
 async def test_one_turn_of_a_loop_makes_a_bounded_number_of_calls() -> None:
     told: list[int] = []
-    line = Handover(apart=False)
+    line = Handover(own_thread=False)
     line.move(asyncio.get_running_loop())
     subscribers: Subscribers[int] = Subscribers(told.append)
     line.hold()
-    for number in range(3 * handover.CALLS):
-        line.put(News(ChatEvent("own", payload=number), subscribers, said=True))
+    for number in range(3 * handover.CALLS_PER_TURN):
+        line.put(Delivery(ChatEvent("own", payload=number), subscribers, from_server=True))
     line.release()
     await asyncio.sleep(0)
-    assert 0 < len(told) <= handover.CALLS
+    assert 0 < len(told) <= handover.CALLS_PER_TURN
     await asyncio.wait_for(line.mark().reached(), PATIENCE)
-    assert len(told) == 3 * handover.CALLS
+    assert len(told) == 3 * handover.CALLS_PER_TURN

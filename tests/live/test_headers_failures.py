@@ -1,4 +1,5 @@
-"""A headers function that fails is called again where the failure may pass, else it is final (SPEC §12)."""
+"""A headers function that fails is called again if the failure may be temporary; otherwise it is final (SPEC
+§12)."""
 
 from __future__ import annotations
 
@@ -46,14 +47,14 @@ def caused(error: Exception, cause: BaseException) -> Exception:
 
 
 def named(module: str, name: str) -> Exception:
-    """An exception of a library that isn't installed here."""
+    """Return an exception like one of a library that isn't installed here."""
     base = type(name, (Exception,), {"__module__": module})
     error: Exception = type("Special", (base,), {})("hush")
     return error
 
 
 class WithStatus(Exception):
-    """What aiohttp raises for a status."""
+    """An exception like that of aiohttp for a status."""
 
     status = 502
 
@@ -125,7 +126,7 @@ def test_A88_a_mistake_is_final(name: str) -> None:
     assert "hush" not in failure.reason
 
 
-def test_what_a_failure_says() -> None:
+def test_texts_of_failures() -> None:
     say = {name: headers_failure(error) for name, (error, _) in PASSING.items()}
     assert say["TryAgain"].reason == "the headers function asks to try again: the vault is sealed"
     assert say["TryAgain"].retry_after == 3.0
@@ -135,8 +136,8 @@ def test_what_a_failure_says() -> None:
     assert say["httpx: 502"].retry_after is None
     final = {name: headers_failure(error).reason for name, error in FINAL.items()}
     assert final["httpx: 403"].endswith("HTTPStatusError (HTTP 403): check its user, password or token")
-    assert final["urllib: 404"].endswith("HTTPError (HTTP 404): check the address that it asks")
-    assert final["httpx.UnsupportedProtocol"].endswith("check the address that it asks")
+    assert final["urllib: 404"].endswith("HTTPError (HTTP 404): check the URL that it requests")
+    assert final["httpx.UnsupportedProtocol"].endswith("check the URL that it requests")
     assert final["a file that mustn't be read"].endswith("PermissionError: check the file that it opens")
     assert final["KeyError"].endswith("raised KeyError: correct it, then connect again")
     assert final["refused, in words"] == "the headers function gets no token: ask for an account"
@@ -145,7 +146,7 @@ def test_what_a_failure_says() -> None:
 
 
 @pytest.mark.parametrize("style", ["plain", "async", "in a cell"])
-async def test_A88_a_mistake_is_told_with_its_place_and_without_its_words(style: str) -> None:
+async def test_A88_a_mistake_is_reported_with_its_place_and_without_its_text(style: str) -> None:
     code = "async def token():\n    return {'X': secrets['hush']}\n"
     code = code.removeprefix("async ") if style == "plain" else code
     file = "ipykernel_7/77.py" if style == "in a cell" else "ada/auth.py"
@@ -160,15 +161,15 @@ async def test_A88_a_mistake_is_told_with_its_place_and_without_its_words(style:
 
 
 @pytest.mark.parametrize("returned", [None, "Bearer hush", 7, [("hush",)]])
-async def test_A88_what_is_no_headers_is_told_by_its_type(returned: Any) -> None:
+async def test_A88_a_result_other_than_headers_is_reported_by_its_type(returned: Any) -> None:
     config = TransportConfig(url="http://h", headers=lambda: returned)
     failure = await user_headers(config, None, latin1=True)
     kind = type(returned).__name__
-    reason = f"the headers function returned {kind}: let it return a dict of names and values"
+    reason = f"the headers function returned {kind}: it must return a dict of names and values"
     assert failure == Failure("protocol", reason=reason)
 
 
-async def test_A88_a_refusal_is_told_again_after_the_function_has_failed() -> None:
+async def test_A88_a_refusal_is_passed_again_after_the_function_has_failed() -> None:
     told: list[Any] = []
     new = {"X": "new"}
     answers: Iterator[Exception | dict[str, str]] = iter([TimeoutError(), TimeoutError(), new, new])

@@ -1,7 +1,7 @@
-"""HOSTILE: what proxies and rude servers do to a live fallback, whose transports meet them one by one.
+"""HOSTILE: the effect of proxies and rude servers on a live fallback, whose transports meet them one by one.
 
-What a single transport makes of them is in the modules beside this one; here it is whether the next one takes
-over with the cursor and the outbox, and whether a working one is left alone.
+The modules beside this one have their effect on a single transport. This one checks whether the next
+transport takes over with the cursor and the outbox, and whether a working one is kept.
 """
 
 from __future__ import annotations
@@ -49,13 +49,15 @@ PATIENT: dict[str, Any] = {
     "hold": 0.1,
     "timeout": 0.3,
 }
-"""Those of a fallback that soon gives up waiting, and never gives up trying."""
+"""Settings of a fallback with short time-outs and unlimited attempts."""
 UNHURRIED = dict.fromkeys(("connect_timeout", "idle_timeout", "timeout"), PATIENCE)
-"""Where every request is answered at once: on a busy machine nothing is taken for silence."""
+"""Settings if every request is answered at once: long time-outs, so that a busy machine isn't taken for
+silence."""
 
 
 def paths(**routes: list[Route]) -> Route:
-    """Answer each transport by its own routes, one after the other and the last for ever; others with 403."""
+    """Answer each transport by its own routes, one after the other and the last without end; others with
+    403."""
     asked: Counter[str] = Counter()
 
     async def route(peer: Peer, request: Request) -> None:
@@ -73,7 +75,8 @@ def order(site: Site) -> list[str]:
 
 
 async def chats(site: Site, *texts: str, **settings: Any) -> list[ChatEvent]:
-    """Connect, hear these texts and nothing else, send a message over what works, and return all events."""
+    """Connect, receive exactly these texts, send a message over the transport that works, and return all
+    events."""
     async with Misbehaving(site) as server:
         with talking("fallback", server.url, **PATIENT | settings) as (transport, watch):
             early = await transport.send("early")
@@ -92,13 +95,13 @@ async def chats(site: Site, *texts: str, **settings: Any) -> list[ChatEvent]:
 
 
 async def swallow(peer: Peer, request: Request) -> None:
-    """Let a WebSocket open, and everything vanish from then on (half-open)."""
+    """Open a WebSocket, and drop everything from then on (half-open)."""
     await peer.switch(request)
     await peer.gone()
 
 
 async def buffer(peer: Peer, request: Request) -> None:
-    """Open an event stream, as the proxy has heard from the server, and hold back what it says."""
+    """Open an event stream and hold back its content, as a buffering proxy does."""
     await peer.begin(200, (EVENT_STREAM, CHUNKED))
     await peer.gone()
     leave()
@@ -146,15 +149,15 @@ async def test_A35_A37_A44_A83_an_event_stream_that_a_proxy_spoils_makes_way(ans
 
 
 async def test_A56_A83_long_polls_that_a_proxy_cuts_off_make_way_for_short_ones() -> None:
-    """It ends every answer that isn't there within its own idle timeout."""
+    """End every request that isn't answered within the proxy's idle timeout."""
     site = Site(receive=[paths(long_polling=[respond(504)], short_polling=[says(ONE), says(TWO), says()])])
     await chats(site, "1", "2")
     assert order(site) == ["websocket", "sse", "long_polling", "short_polling"]
 
 
 @pytest.mark.parametrize("kind", PATHS.values())
-async def test_A35_A55_A91_a_captive_portal_that_opens_at_last_has_cost_nothing(kind: str) -> None:
-    """Until somebody has logged in, it answers whatever is asked with a page of its own, also who sends."""
+async def test_A35_A55_A91_a_captive_portal_loses_nothing_once_it_opens(kind: str) -> None:
+    """Answer every request with a log-in page, POSTs too, until the user has logged in."""
     requests = Counter[str]()
 
     def behind(then: Route) -> Route:
@@ -172,7 +175,7 @@ async def test_A35_A55_A91_a_captive_portal_that_opens_at_last_has_cost_nothing(
 
 
 async def test_A27_A66_a_websocket_that_falls_silent_makes_way_with_cursor_and_outbox() -> None:
-    """What was sent into the void goes again, with the same id, and nothing that was heard comes again."""
+    """Check that lost messages are sent again with the same id, and none is received twice."""
 
     async def dies(peer: Peer, request: Request) -> None:
         await peer.switch(request)
@@ -217,7 +220,7 @@ async def test_A50_A66_a_message_without_its_ack_is_sent_again_by_the_next_trans
 
 
 async def test_A66_a_transport_that_makes_way_leaves_no_request_behind() -> None:
-    """A stream falls silent while a message waits for its answer, which nobody is interested in any more."""
+    """Silence a stream while the answer to a POST is outstanding; that request must end too."""
     abandoned: list[str] = []
 
     async def unanswered(peer: Peer, request: Request) -> None:
@@ -241,7 +244,7 @@ async def test_A66_a_transport_that_makes_way_leaves_no_request_behind() -> None
     assert site.client_ids == [receipt.message.client_id] * 2
 
 
-async def test_A60_a_next_transport_whose_server_has_forgotten_the_cursor_tells_of_the_gap() -> None:
+async def test_A60_a_next_transport_whose_server_has_lost_the_cursor_reports_the_gap() -> None:
     polls = [respond(410, ("Chat-Cursor", "7")), says(ONE, TWO), says()]
     site = Site(receive=[paths(websocket=[says(ONE, then="leave"), respond(403)], long_polling=polls)])
     events = await chats(site, "1", "2")
@@ -255,7 +258,7 @@ async def says_goodbye(peer: Peer, request: Request) -> None:
 
 
 @pytest.mark.parametrize("goodbye", [says_goodbye, respond(204)], ids=["close 1000", "204"])
-async def test_A12_A34_an_end_that_the_server_wishes_is_the_end_of_all(goodbye: Route) -> None:
+async def test_A12_A34_a_normal_end_by_the_server_ends_the_fallback(goodbye: Route) -> None:
     site = Site(receive=[paths(websocket=[goodbye] if goodbye is says_goodbye else [PORTAL], sse=[goodbye])])
     async with Misbehaving(site) as server:
         with talking("fallback", server.url, **PATIENT) as (transport, watch):
@@ -266,8 +269,8 @@ async def test_A12_A34_an_end_that_the_server_wishes_is_the_end_of_all(goodbye: 
     assert order(site) == ["websocket", "sse"][: 1 if goodbye is says_goodbye else 2]
 
 
-async def test_A25_a_websocket_that_ends_for_ever_is_backed_off_from_and_then_left() -> None:
-    """Each time it says something before: it works, but for too short a time to be trusted."""
+async def test_A25_a_websocket_that_ends_again_and_again_is_backed_off_from_and_then_left() -> None:
+    """Send something before each end: the transport works, but never long enough to count as stable."""
     reconnect = QUICK.replace(max_attempts=4, max_delay=10.0)
     steps: list[Step] = []
     site = Site(receive=[paths(websocket=[says(then="leave")], sse=[says(ONE)])])
@@ -282,7 +285,7 @@ async def test_A25_a_websocket_that_ends_for_ever_is_backed_off_from_and_then_le
 
 
 async def test_A83_a_better_transport_that_opens_and_says_nothing_is_not_preferred() -> None:
-    """A proxy lets the WebSocket open again and swallows what it says; later it lets it through."""
+    """Let the WebSocket open again and drop its data; pass it on later."""
     site = Site(
         receive=[paths(websocket=[respond(403), swallow, respond(403), swallow, says(TWO)], sse=[says(ONE)])]
     )
@@ -299,7 +302,7 @@ async def test_A83_a_better_transport_that_opens_and_says_nothing_is_not_preferr
     assert site.cursors[-1] == "1"
 
 
-async def test_A24_A38_where_nothing_works_it_gives_up_after_the_last_round() -> None:
+async def test_A24_A38_if_nothing_works_it_gives_up_after_the_last_round() -> None:
     rounds = 4
     reconnect = QUICK.replace(max_attempts=rounds - 1)
     steps: list[Step] = []

@@ -1,4 +1,4 @@
-"""HOSTILE: what a rude server, or none, does to the live transports over HTTP, row by row.
+"""HOSTILE: the effect of rude or missing servers on the live transports over HTTP, row by row.
 
 The rows of event streams alone are in `test_hostile_sse`, those of polls in `test_hostile_polling`.
 """
@@ -61,7 +61,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def attempts(steps: list[Step]) -> int:
-    """Return how many requests to receive were made."""
+    """Return the number of requests to receive."""
     return sum(
         isinstance(effect, Fetch) and effect.purpose in ("stream", "poll")
         for step in steps
@@ -69,7 +69,7 @@ def attempts(steps: list[Step]) -> int:
     )
 
 
-# How a first request fails
+# Failures of the first request
 
 
 @pytest.mark.parametrize("wish", ["100", "1000000000", "-5", "soon"])
@@ -231,7 +231,8 @@ async def test_A24_an_unknown_name_is_retried(kind: str) -> None:
 
 
 async def test_A26_a_crowd_that_loses_its_server_at_once_comes_back_spread_out(kind: str) -> None:
-    """Full jitter spreads the first delays of forty people, also where the server says when to come back."""
+    """Full jitter spreads the first delays of forty clients, even if the server sets the time to come
+    back."""
     reconnect = QUICK.replace(jitter="full", base_delay=10.0, max_delay=10.0)
     settings: dict[str, Any] = {"error_delay": 10.0} if kind == "long_polling" else {}
     steps: list[Step] = []
@@ -250,7 +251,7 @@ async def test_A26_a_crowd_that_loses_its_server_at_once_comes_back_spread_out(k
     assert len({round(wait, 1) for wait in waits}) > 15
 
 
-async def test_A31_nothing_is_asked_after_disconnect(kind: str) -> None:
+async def test_A31_nothing_is_requested_after_disconnect(kind: str) -> None:
     site = Site()
     async with Misbehaving(site) as server:
         with (
@@ -284,7 +285,7 @@ async def test_A32_a_day_asleep_means_one_reconnect_at_most(
             asked = len(site.asked["receive"])
             asleep = 86_400.0
             assert await (await transport.send("good morning")).settled() is ACKED
-            assert watch.statuses.count(RECONNECTING) <= 2  # It is lost, and it is tried again.
+            assert watch.statuses.count(RECONNECTING) <= 2  # It is lost, and one attempt follows.
             await until(lambda: transport.status is CONNECTED)
             assert kind != "sse" or len(site.asked["receive"]) <= asked + 1
             await transport.disconnect()
@@ -300,7 +301,7 @@ async def posted(kind: str, texts: list[str], site: Site, **settings: Any) -> li
             await transport.connect()
             receipts = [await transport.send(text) for text in texts]
             states = [await receipt.settled() for receipt in receipts]
-            assert watch.statuses == [CONNECTING, CONNECTED]  # No POST tears down what receives.
+            assert watch.statuses == [CONNECTING, CONNECTED]  # A POST never ends the receiving connection.
             assert transport.unsettled() == []
             await transport.disconnect()
     return states
@@ -396,8 +397,9 @@ NO_ACKS: dict[str, Route] = {
 
 
 @pytest.mark.parametrize("portal", NO_ACKS.values(), ids=NO_ACKS)
-async def test_A90_what_is_no_ack_acks_nothing(kind: str, portal: Route) -> None:
-    """Neither for the token, nor for the message, which goes again with its id until the server says so."""
+async def test_A90_an_answer_other_than_an_ack_acks_nothing(kind: str, portal: Route) -> None:
+    """Answer neither the token request nor the message with an ack: the message is sent again with its id
+    until it is acked."""
     token = respond(200, JSON, body=b'{"token": "t"}')
     site = Site(csrf=[portal, token], post=[portal, portal, accept])
     async with Misbehaving(site) as server:
@@ -412,7 +414,7 @@ async def test_A90_what_is_no_ack_acks_nothing(kind: str, portal: Route) -> None
             await transport.disconnect()
 
 
-async def test_A90_a_portal_that_stays_fails_the_message_with_its_words(kind: str) -> None:
+async def test_A90_a_permanent_portal_fails_the_message_with_its_text(kind: str) -> None:
     site = Site(post=[respond(200, HTML, body=PAGE)])
     async with Misbehaving(site) as server:
         with talking(kind, server.url, reconnect=QUICK.replace(max_attempts=2)) as (transport, _):
@@ -428,7 +430,7 @@ async def test_A90_a_portal_that_stays_fails_the_message_with_its_words(kind: st
 async def test_A90_an_answer_without_end_acks_nothing(kind: str) -> None:
     async def flood(peer: Peer, request: Request) -> None:
         await peer.begin(200, (JSON,))
-        for _ in range(64):  # until the client has had enough, which ends this script
+        for _ in range(64):  # until the client closes, which ends this script
             await peer.send(b'"' * (1 << 20))
         leave()
 
@@ -437,8 +439,8 @@ async def test_A90_an_answer_without_end_acks_nothing(kind: str) -> None:
     assert len(site.asked["post"]) == 2
 
 
-async def test_A46_A94_an_id_too_long_to_send_is_told_of_and_ends_nothing(kind: str) -> None:
-    """A line of the request, or a header, as long as that would be refused by every server."""
+async def test_A46_A94_an_id_too_long_to_send_is_reported_and_ends_nothing(kind: str) -> None:
+    """Send an id so long that every server would refuse a request line or header with it."""
     huge = message("x" * (1 << 19), "huge")
     site = Site(receive=[says(huge, then="leave"), says(huge, TWO)])
     async with Misbehaving(site) as server:
@@ -532,7 +534,7 @@ async def test_A52_a_server_that_is_overloaded_for_good_fails_the_message_after_
 
 
 async def test_A53_an_echo_that_comes_before_the_answer_is_one_bubble(kind: str) -> None:
-    """The receiving side tells ada of her own message; the POST is answered only then."""
+    """Deliver ada's own message on the receiving side first; answer the POST only then."""
     posts: list[dict[str, Any]] = []
     echoed = asyncio.Event()
 
@@ -575,7 +577,7 @@ async def test_A53_an_echo_that_comes_before_the_answer_is_one_bubble(kind: str)
 # Ids
 
 
-async def test_A62_what_comes_twice_is_shown_once(kind: str) -> None:
+async def test_A62_a_message_that_arrives_twice_is_shown_once(kind: str) -> None:
     site = Site(
         receive=[says(ONE, ONE, TWO, then="leave"), says(ONE, TWO, TWO, THREE, then="leave"), says(ONE)]
     )
@@ -603,7 +605,7 @@ async def test_A63_ids_are_opaque(kind: str) -> None:
 # The application
 
 
-async def test_A64_what_is_sent_before_there_is_a_connection_waits_in_order(kind: str) -> None:
+async def test_A64_messages_sent_before_there_is_a_connection_wait_in_order(kind: str) -> None:
     site = Site(receive=[respond(503), respond(503), says()])
     async with Misbehaving(site) as server:
         with talking(kind, server.url) as (transport, _):
@@ -769,9 +771,7 @@ async def test_A69_handlers_that_raise_or_are_slow_break_nothing(
     assert all("a handler of chat events raised" in record.getMessage() for record in raised)
 
 
-async def test_A79_a_token_is_told_to_the_server_and_to_nobody_else(
-    kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_A79_a_token_is_shown_to_the_server_only(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     steps: list[Step] = []
     csrf = respond(200, JSON, body=json.dumps({"token": f"{SECRET}-csrf"}).encode())

@@ -1,4 +1,4 @@
-"""HOSTILE: what rude answers do to live short and long polling, row by row."""
+"""HOSTILE: the effect of rude answers on live short and long polling, row by row."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def page(content: bytes, *headers: tuple[str, str], status: int = 200) -> Route:
 
 
 async def heard(kind: str, *routes: Route, count: int, **settings: Any) -> tuple[Site, list[str], Any]:
-    """Let the routes answer one poll after the other, until so many messages have come."""
+    """Answer one poll after the other by the routes, until `count` messages have arrived."""
     site = Site(receive=[*routes, says()])
     async with Misbehaving(site) as server:
         with talking(kind, server.url, **{"reconnect": PERSISTENT} | settings) as (transport, watch):
@@ -60,7 +60,7 @@ async def heard(kind: str, *routes: Route, count: int, **settings: Any) -> tuple
 
 
 async def asked_in_a_second(kind: str, route: Route, **settings: Any) -> int:
-    """Return how many times a transport asks in a second."""
+    """Return the number of requests that a transport makes in a second."""
     site = Site(receive=[route])
     async with Misbehaving(site) as server:
         with talking(kind, server.url, **settings) as (transport, _):
@@ -71,7 +71,7 @@ async def asked_in_a_second(kind: str, route: Route, **settings: Any) -> int:
 
 
 async def test_A54_a_slow_answer_delays_the_next_request(kind: str) -> None:
-    """An answer takes five times the interval: no request overlaps another."""
+    """Answer after five times the interval: no request overlaps another."""
     site = Site(receive=[after(0.1, says(ONE)), after(0.1, says(TWO)), after(0.1, says(THREE)), says()])
     async with Misbehaving(site) as server:
         with talking(kind, server.url) as (transport, watch):
@@ -96,7 +96,7 @@ async def test_A55_a_wrong_element_spoils_no_good_one(kind: str, body: bytes) ->
     site, texts, watch = await heard(kind, says(ONE), page(body), count=2)
     assert texts == ["1", "2"]
     assert watch.of("unreadable")
-    last = "3" if b'"3"' in body else "2"  # What can't be read but has an id is passed over by it.
+    last = "3" if b'"3"' in body else "2"  # An unreadable message with an id is skipped by its id.
     assert site.cursors[:2] == [None, "1"]
     assert set(site.cursors[2:]) == {last}
     assert RECONNECTING not in watch.statuses
@@ -115,17 +115,19 @@ SENSELESS = {
 
 
 @pytest.mark.parametrize("body", SENSELESS.values(), ids=SENSELESS)
-async def test_A04_A05_A55_a_senseless_answer_is_told_of_and_the_cursor_stays(kind: str, body: bytes) -> None:
+async def test_A04_A05_A55_a_malformed_answer_is_reported_and_the_cursor_stays(
+    kind: str, body: bytes
+) -> None:
     site, texts, watch = await heard(kind, says(ONE), page(body), says(TWO), count=2)
     assert texts == ["1", "2"]
     assert site.cursors[:4] == [None, "1", "1", "2"]
-    assert RECONNECTING in watch.statuses  # What can't be understood is no answer.
+    assert RECONNECTING in watch.statuses  # An answer that can't be understood counts as none.
     (unreadable,) = watch.of("unreadable")
     assert unreadable.payload.isprintable()
     assert len(unreadable.payload) <= 1000
 
 
-async def test_A55_what_stays_senseless_is_not_fetched_in_a_hot_loop() -> None:
+async def test_A55_a_page_that_stays_malformed_is_not_fetched_in_a_hot_loop() -> None:
     patient: dict[str, Any] = {"reconnect": PERSISTENT.replace(jitter="none")}
     counts = await asyncio.gather(
         *(
@@ -164,7 +166,7 @@ async def test_A56_a_proxys_error_is_waited_out_and_loses_nothing(kind: str, sta
 
 
 async def test_A56_A57_instant_answers_make_no_hot_loop() -> None:
-    """Nor does the same full page for ever: the next one is fetched at once only while the cursor moves."""
+    """Repeat the same full page too: the next one is fetched at once only while the cursor moves."""
     assert LongPollingConfig(url="http://127.0.0.1").min_gap == 0.1
     full = page(json.dumps([ONE, TWO]).encode(), JSON, ("Chat-More", "1"))
     counts = await asyncio.gather(
@@ -176,7 +178,7 @@ async def test_A56_A57_instant_answers_make_no_hot_loop() -> None:
     assert all(5 <= count <= 13 for count in counts)
 
 
-async def test_A58_each_poll_says_where_it_stands(kind: str) -> None:
+async def test_A58_each_poll_sends_its_cursor(kind: str) -> None:
     site, texts, _ = await heard(kind, says(ONE), says(), says(TWO, THREE), says(), count=3)
     assert texts == ["1", "2", "3"]
     assert site.cursors[:5] == [None, "1", "1", "3", "3"]
@@ -185,7 +187,7 @@ async def test_A58_each_poll_says_where_it_stands(kind: str) -> None:
 
 
 async def test_A59_an_answer_that_comes_too_late_is_fetched_again_and_shown_once(kind: str) -> None:
-    """The answer is on its way, half of it has even arrived, when the client's time is over."""
+    """Time out when half of the answer has arrived."""
 
     async def late(peer: Peer, request: Request) -> None:
         body = json.dumps([TWO, THREE]).encode()
@@ -198,7 +200,7 @@ async def test_A59_an_answer_that_comes_too_late_is_fetched_again_and_shown_once
     site, texts, watch = await heard(kind, says(ONE), late, says(TWO, THREE), count=3, **patience)
     assert texts == ["1", "2", "3"]
     assert site.cursors[:4] == [None, "1", "1", "3"]
-    assert (RECONNECTING in watch.statuses) is (kind == "short_polling")  # For long polls it's an idle end.
+    assert (RECONNECTING in watch.statuses) is (kind == "short_polling")  # A long poll counts it as idle.
 
 
 @pytest.mark.parametrize("answer", [never, hang_up], ids=["silence", "hangs up"])
@@ -243,7 +245,7 @@ async def test_A60_a_304_is_nothing_even_with_a_body_or_another_etag(kind: str) 
     assert not [request for request in site.asked["receive"] if "if-none-match" in request.headers]
 
 
-async def test_A60_an_unknown_cursor_is_told_of_and_the_history_is_read_again(kind: str) -> None:
+async def test_A60_an_unknown_cursor_is_reported_and_the_history_is_read_again(kind: str) -> None:
     site, texts, watch = await heard(
         kind, says(ONE), respond(410, ("Chat-Cursor", "")), says(ONE, TWO), count=2
     )
@@ -256,7 +258,7 @@ async def test_A60_an_unknown_cursor_is_told_of_and_the_history_is_read_again(ki
 
 @pytest.mark.parametrize("status", [404, 409, 416])
 async def test_A60_other_refusals_of_a_cursor_are_final(kind: str, status: int) -> None:
-    """Only 410 says that a cursor is too old; another 4xx may mean anything."""
+    """Only 410 means that a cursor is too old; another 4xx may mean anything."""
     site = Site(receive=[says(ONE), respond(status)])
     async with Misbehaving(site) as server:
         with talking(kind, server.url) as (transport, watch):

@@ -1,5 +1,5 @@
-"""HOSTILE A83: what a proxy can do to either direction, to each transport: nothing that was acknowledged is
-lost, doubled or out of order."""
+"""HOSTILE A83: faults of a proxy in either direction, with each transport: no acknowledged message is lost,
+duplicated or out of order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.sizes import rows
 
 MESSAGES = 15
 TROUBLE = 0.5
-"""Seconds that the trouble lasts, while messages are sent."""
+"""Seconds of the fault, while messages are sent."""
 
 Fault = Callable[[FaultProxy, Direction], Awaitable[None]]
 
@@ -31,7 +31,8 @@ async def pause(seconds: float) -> None:
 
 
 def flow(**changes: float | bool) -> Fault:
-    """Break the flow of one direction for a while. Who has lost bytes must find that out by itself."""
+    """Return a fault that changes the flow of one direction for a while. A peer that lost bytes must detect
+    that itself."""
 
     async def fault(proxy: FaultProxy, direction: Direction) -> None:
         proxy.set(direction, **changes)
@@ -60,7 +61,7 @@ async def down(proxy: FaultProxy, direction: Direction) -> None:
 
 
 async def cut_off(proxy: FaultProxy, direction: Direction) -> None:
-    """Silence one way, and then a reset: what was on its way has vanished."""
+    """Drop one direction silently, then reset: bytes under way are lost."""
     for _ in range(2):
         proxy.set(direction, silent=True)
         await pause(TROUBLE / 2)
@@ -93,11 +94,11 @@ PATIENT: dict[str, Any] = {
     "interval": 0.05,
     "upgrade_after": 0.2,
 }
-"""Those of a transport that soon gives up waiting, and never gives up trying."""
+"""Settings of a transport with short time-outs and unlimited attempts."""
 
 
 async def talk(kind: str, server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
-    """Ada is behind the proxy, bob isn't; both talk while there is trouble."""
+    """Let ada, behind the proxy, and bob, in front of the server, exchange messages during the fault."""
     async with FaultProxy(server.url) as proxy:
         ada, bob = (
             transport_of(kind, url, sender=sender, room=kind, **PATIENT)
@@ -138,7 +139,7 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 
 async def everybody(server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
-    """Let all transports meet the fault at the same time, each in a room and behind a proxy of its own."""
+    """Subject all transports to the fault at the same time, each in a room and behind a proxy of its own."""
     async with asyncio.TaskGroup() as group:
         for kind in ALL:
             group.create_task(talk(kind, server, fault, direction))

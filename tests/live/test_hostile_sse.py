@@ -1,4 +1,4 @@
-"""HOSTILE: what rude event streams do to a live SSE transport, row by row."""
+"""HOSTILE: the effect of rude event streams on a live SSE transport, row by row."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ async def refused(route: Route, **settings: Any) -> ConnectError:
 
 
 async def recovered(*routes: Route, **settings: Any) -> tuple[Site, list[str], str]:
-    """Return site, texts and the reason of a trouble from which the transport recovers by itself."""
+    """Return site, texts and the failure's reason after a failure from which the transport recovers by
+    itself."""
     site = Site(receive=[*routes, says(message("last"))])
     async with Misbehaving(site) as server:
         with talking("sse", server.url, **settings) as (transport, watch):
@@ -65,7 +66,7 @@ async def recovered(*routes: Route, **settings: Any) -> tuple[Site, list[str], s
     return site, watch.texts[:-1], why
 
 
-# What a stream may be
+# Kinds of streams
 
 TRICKY = (
     b"\xef\xbb\xbf: a comment\r\rid: 1\r\ndata:"
@@ -82,7 +83,7 @@ SPLITS: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("chunks", SPLITS.values(), ids=SPLITS)
-async def test_A33_a_stream_says_the_same_however_it_is_cut(chunks: list[bytes]) -> None:
+async def test_A33_a_stream_has_the_same_events_however_it_is_split(chunks: list[bytes]) -> None:
     site, texts, _ = await recovered(stream(chunks, then="leave"))
     assert texts == ["é✓𝄞", "\ufffd"]
     assert site.cursors == [None, "2"]
@@ -187,7 +188,7 @@ async def test_strict_eventsource_makes_every_error_final() -> None:
     assert (await refused(respond(503), strict_eventsource=True)).code == 503
 
 
-# How a stream may end
+# Ends of streams
 
 HALF = event(TWO)[:-1]
 
@@ -240,7 +241,7 @@ async def test_A40_a_reset_in_mid_event_loses_only_that_event() -> None:
 
 
 def endless(piece: bytes, first: bytes = b"") -> Route:
-    """Send a piece over and over, up to 100 MB."""
+    """Send `piece` repeatedly, up to 100 MB."""
 
     async def route(peer: Peer, request: Request) -> None:
         await peer.begin(200, (EVENT_STREAM, CHUNKED))
@@ -262,7 +263,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("flood", rows(FLOODS, "a line", "a comment", "a field name", "an id"))
-async def test_A41_what_never_ends_is_given_up_in_bounded_memory(flood: str) -> None:
+async def test_A41_an_endless_line_or_event_is_given_up_in_bounded_memory(flood: str) -> None:
     site = Site(receive=[FLOODS[flood], says(message("last"))])
     async with Misbehaving(site) as server:
         with talking("sse", server.url) as (transport, watch):
@@ -294,7 +295,7 @@ async def test_A41_a_huge_header_is_an_error_in_bounded_memory() -> None:
     finally:
         tracemalloc.stop()
     assert len(str(error)) < 300
-    assert peak < 64 << 20  # The server's own copies of the header are among it.
+    assert peak < 64 << 20  # This includes the server's own copies of the header.
 
 
 def zipped(*pieces: bytes) -> Iterator[bytes]:
@@ -304,7 +305,7 @@ def zipped(*pieces: bytes) -> Iterator[bytes]:
 
 
 async def test_A42_events_in_gzip_are_prompt() -> None:
-    """The stream stays open and unfinished, so what has come has come by its flushes alone."""
+    """The stream stays open and unfinished, so its events arrive only thanks to gzip's flushes."""
     data = list(zipped(event(ONE), event(TWO)))
     site = Site(receive=[stream(data, EVENT_STREAM, GZIPPED)])
     async with Misbehaving(site) as server:
@@ -330,7 +331,7 @@ async def test_A42_broken_gzip_is_a_broken_connection(name: str) -> None:
     assert "gzip" in why or "ended" in why
 
 
-async def test_A42_a_gzip_bomb_meets_the_limit_of_what_it_unfolds_to() -> None:
+async def test_A42_a_gzip_bomb_meets_the_limit_of_its_decompressed_size() -> None:
     zipper = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
     bomb = b"".join(zipper.compress(b"x" * (1 << 20)) for _ in range(100)) + zipper.flush()
     assert len(bomb) < 200_000
@@ -351,7 +352,7 @@ async def test_A42_a_gzip_bomb_meets_the_limit_of_what_it_unfolds_to() -> None:
 # Slow and silent streams
 
 
-async def test_A43_a_drip_of_comments_is_life() -> None:
+async def test_A43_a_drip_of_comments_shows_a_live_stream() -> None:
     dripped: list[int] = []
 
     async def drip(peer: Peer, request: Request) -> None:
@@ -412,7 +413,7 @@ async def test_A45_the_reconnection_time_is_clamped(data: bytes, wait: float) ->
 
 @pytest.mark.parametrize("stable_after", [0.0, 5.0])
 async def test_A45_retry_0_makes_no_hot_loop(stable_after: float) -> None:
-    """Even where every connection counts as stable: at most one attempt in each `min_retry`."""
+    """Count every connection as stable: even then there is at most one attempt in each `min_retry`."""
     reconnect = PERSISTENT.replace(jitter="none", stable_after=stable_after)
     site = Site(receive=[stream(b"retry: 0\n\n", then="leave")])
     async with Misbehaving(site) as server:
@@ -423,7 +424,7 @@ async def test_A45_retry_0_makes_no_hot_loop(stable_after: float) -> None:
             assert 3 <= len(site.asked["receive"]) <= 12
 
 
-# What events may hold
+# Contents of events
 
 
 IDS = {
@@ -463,7 +464,7 @@ async def test_A47_an_event_of_any_name_never_changes_the_status(name: str) -> N
 
 
 @pytest.mark.parametrize("kind", ["message", "ack", "pong"])
-async def test_A03_A47_events_that_make_no_sense_are_told_of_and_the_stream_lives(kind: str) -> None:
+async def test_A03_A47_malformed_events_are_reported_and_the_stream_stays_open(kind: str) -> None:
     junk = (b"null", b"3", b"[]", b"<html>", b'{"type":"message","id":true}', b"[" * 10_000, b"\xff\x00")
     data = b"".join(f"event: {kind}\n".encode() + b"data: " + each + b"\n\n" for each in junk)
     async with Misbehaving(Site(receive=[stream(data + event(ONE))])) as server:
@@ -475,7 +476,7 @@ async def test_A03_A47_events_that_make_no_sense_are_told_of_and_the_stream_live
             assert all(len(event.payload) <= 1000 for event in watch.of("unreadable"))
 
 
-async def test_A25_a_stream_that_opens_and_ends_for_ever_is_backed_off_from() -> None:
+async def test_A25_a_stream_that_opens_and_ends_again_and_again_is_backed_off_from() -> None:
     steps: list[Step] = []
     reconnect = QUICK.replace(max_attempts=5, max_delay=10.0)
     site = Site(receive=[stream(b": hello\n\n", then="leave")])

@@ -1,4 +1,4 @@
-"""HOSTILE: what a rude server, or none, does to a live WebSocket transport, row by row."""
+"""HOSTILE: the effect of rude or missing servers on a live WebSocket transport, row by row."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ Act = Callable[[Peer], Awaitable[None]]
 
 
 def welcomed(*data: bytes, cursor: str | None = None) -> Script:
-    """Let the client in, send these bytes, and wait until it goes."""
+    """Accept the client, send these bytes, and wait until it leaves."""
 
     async def script(peer: Peer) -> None:
         await peer.upgrade()
@@ -130,7 +130,7 @@ async def recovered(script: Script, **settings: Any) -> tuple[int | None, str]:
     return why.code, why.reason
 
 
-# What frames may hold
+# Contents of frames
 
 NONSENSE: dict[str, bytes] = {
     "A01 binary": frame(BINARY, b"\xc1\x00\xff"),
@@ -155,7 +155,9 @@ NONSENSE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE.values(), ids=NONSENSE)
-async def test_A01_to_A06_an_unreadable_frame_is_told_of_and_the_connection_lives(nonsense: bytes) -> None:
+async def test_A01_to_A06_an_unreadable_frame_is_reported_and_the_connection_stays_open(
+    nonsense: bytes,
+) -> None:
     async with Misbehaving(welcomed(nonsense, HELLO)) as server:
         with watched(server.ws_url) as (transport, watch):
             await transport.connect()
@@ -183,7 +185,7 @@ async def test_A05_odd_json_is_bounded(content: bytes) -> None:
             assert transport.status is CONNECTED
 
 
-# What frames may be
+# Kinds of frames
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"ok \xed\xa0\x80", b"\xc3"], ids=repr)
@@ -219,7 +221,7 @@ async def test_A08_endless_fragments_are_refused_and_memory_is_bounded(size: int
     assert peak < 32 << 20
 
 
-async def test_A08_what_is_queued_survives_and_goes_out_after_connecting_again() -> None:
+async def test_A08_queued_messages_survive_and_are_sent_after_reconnecting() -> None:
     async def huge(peer: Peer) -> None:
         await peer.upgrade()
         assert (await peer.hear("message"))["text"] == "one"
@@ -265,7 +267,7 @@ BREACHES = {
 
 
 @pytest.mark.parametrize("breach", BREACHES.values(), ids=BREACHES)
-async def test_A09_A18_a_breach_of_the_protocol_ends_with_1002(breach: bytes) -> None:
+async def test_A09_A18_a_protocol_error_ends_with_1002(breach: bytes) -> None:
     code, reason = await given_up(welcomed(breach, HELLO))
     assert code == 1002
     assert reason.startswith("closed 1002: ")
@@ -276,7 +278,7 @@ async def test_A09_A18_a_breach_of_the_protocol_ends_with_1002(breach: bytes) ->
     [("Sec-WebSocket-Extensions", "permessage-deflate"), ("Sec-WebSocket-Protocol", "superchat")],
     ids=["extension", "subprotocol"],
 )
-async def test_A10_what_was_not_offered_can_not_be_chosen(header: tuple[str, str]) -> None:
+async def test_A10_only_an_offered_subprotocol_can_be_chosen(header: tuple[str, str]) -> None:
     async def script(peer: Peer) -> None:
         await peer.upgrade((header,))
         await peer.gone()
@@ -328,7 +330,7 @@ async def test_A11_a_connection_that_breaks_is_1006_and_resumes_from_the_cursor(
             await transport.disconnect()
 
 
-# How a server says goodbye
+# Closing by the server
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["then FIN", "and stays"])
@@ -349,7 +351,7 @@ async def test_A12_close_1000_is_the_end(answers: bool) -> None:
 
 
 @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013, 1014, 4000])
-async def test_A13_A14_a_passing_trouble_is_retried(code: int) -> None:
+async def test_A13_A14_a_temporary_failure_is_retried(code: int) -> None:
     assert await recovered(welcomed(close_frame(code, "busy"))) == (code, f"closed {code}: busy")
 
 
@@ -358,7 +360,7 @@ async def test_A18_an_empty_close_frame_is_1005_and_retried() -> None:
 
 
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009, 1010, 3000, 4001, 4401, 4403, 4409, 4429])
-async def test_A15_A16_A17_what_would_fail_again_is_given_up(code: int) -> None:
+async def test_A15_A16_A17_a_permanent_close_code_is_given_up(code: int) -> None:
     assert await given_up(welcomed(close_frame(code, "no"))) == (code, f"closed {code}: no")
 
 
@@ -376,11 +378,11 @@ async def test_A18_a_reason_is_shown_as_bounded_printable_text() -> None:
     assert shown.isprintable()
 
 
-async def test_A18_a_reason_that_is_no_utf8_is_a_breach() -> None:
+async def test_A18_a_reason_that_is_not_utf8_is_a_protocol_error() -> None:
     assert (await given_up(welcomed(close_frame(1001, b"\xff\xfe"))))[0] == 1007
 
 
-# How an opening handshake fails
+# Failures of the opening handshake
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 400, 401, 402, 403, 404, 405, 410, 421, 426, 501])
@@ -430,7 +432,7 @@ async def test_A20_retry_after_is_a_floor_up_to_a_cap_and_junk_is_ignored(
         with watched(server.ws_url, reconnect=reconnect) as (transport, watch):
             transport.start()
             await until(lambda: watch.waits or transport.status is ERROR)
-            if waits is None:  # A control character in a header is no HTTP.
+            if waits is None:  # A control character in a header is invalid HTTP.
                 assert transport.status is ERROR
             elif waits:
                 assert 90 < watch.waits[0] <= 300
@@ -463,7 +465,7 @@ async def test_A21_a_redirect_within_the_origin_is_followed_with_the_headers(
 
 
 class Telling(ChatlabDialect):
-    """A dialect that tells a token in the first frame."""
+    """A dialect that sends a token in the first frame."""
 
     def credentials(self, headers: Mapping[str, str]) -> Credentials:
         login = {"type": "message", "text": headers["Authorization"], "client_id": "login"}
@@ -489,7 +491,8 @@ async def test_A21_credentials_never_follow_to_another_origin() -> None:
 
 @pytest.mark.parametrize("back", [False, True])
 async def test_A21_a_password_in_the_url_stays_with_its_origin(back: bool) -> None:
-    """It goes along within the origin, whatever user the redirect names; and not by a way around."""
+    """Follow within the origin with the password, whatever user the redirect names, but not through another
+    origin."""
     user = f"{b64encode(f'ada:{SECRET}'.encode()).decode()}"
 
     async def away(peer: Peer) -> None:
@@ -528,7 +531,7 @@ async def test_A21_a_redirect_to_no_websocket_is_final(location: str) -> None:
     assert str(await refused(redirected(302, f"{location}?token={SECRET}"))).startswith("protocol: ")
 
 
-async def test_A21_two_locations_are_none() -> None:
+async def test_A21_two_location_headers_count_as_none() -> None:
     assert (await refused(answered(302, ("Location", "/a"), ("Location", "/b")))).code == 302
 
 
@@ -657,7 +660,7 @@ async def test_A23_a_certificate_of_another_host_is_refused(authority: trustme.C
     assert "not valid for '127.0.0.1'" in reason
 
 
-async def test_A23_plaintext_on_a_tls_port_is_told_to_use_tls() -> None:
+async def test_A23_plaintext_on_a_tls_port_fails_with_the_advice_to_use_tls() -> None:
     alert = b"\x15\x03\x01\x00\x02\x02\x46"
     assert str(await refused(greeting(alert))) == "protocol: the server speaks TLS: try wss:// in the URL"
 
@@ -782,7 +785,7 @@ async def test_A25_a_flapping_server_is_backed_off_from() -> None:
             end = await watch.ended()
         assert server.accepted == 6
         assert end.reason.startswith("gave up after 5 retries")
-        # A handler that hears late sees less of a wait, and attempts that are late lie further apart.
+        # A handler called late sees less of a wait, and late attempts are further apart.
         delays = [0.01, 0.02, 0.04, 0.08, 0.16]
         assert all(seen <= delay + 1e-6 for seen, delay in zip(watch.waits, delays, strict=True))
         tries = [change.retry_at for change in watch.changes if change.retry_at is not None]
@@ -872,7 +875,7 @@ async def test_A28_a_pong_that_waits_to_be_read_while_a_handler_is_slow_came_in_
 
     def slow(receipt: Receipt) -> None:
         if not slept:
-            time.sleep(0.7)  # Longer than a beat and its timeout.
+            time.sleep(0.7)  # Longer than a heartbeat and its timeout.
             slept.append(receipt.client_id)
 
     async with Misbehaving(friendly) as server:
@@ -886,7 +889,7 @@ async def test_A28_a_pong_that_waits_to_be_read_while_a_handler_is_slow_came_in_
         assert server.accepted == 1
 
 
-async def test_A29_a_server_that_refuses_pings_is_named_as_the_cause() -> None:
+async def test_A29_refused_pings_are_named_as_the_cause() -> None:
     async def strict(peer: Peer) -> None:
         await peer.upgrade()
         await peer.hear("ping")
@@ -925,7 +928,7 @@ async def test_A29_heartbeats_as_ping_frames_or_not_at_all(mode: Any) -> None:
             assert set(opcodes) == ({PING, TEXT} if mode == "ping" else {TEXT})
 
 
-async def test_A30_pongs_are_matched_by_id_and_floods_are_borne() -> None:
+async def test_A30_pongs_are_matched_by_id_and_floods_do_no_harm() -> None:
     answers: list[int] = []
 
     async def flood(peer: Peer) -> None:
@@ -957,8 +960,8 @@ async def test_A30_pongs_are_matched_by_id_and_floods_are_borne() -> None:
 
 
 async def test_A31_no_timer_of_a_connection_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten connections, each a second old when it dies: none of their beats may be sent on the eleventh, or
-    close it. The clock is moved by hand, so a busy machine changes nothing."""
+    """Let ten connections die, each a second old: none of their heartbeats may be sent on the eleventh, or
+    close it. The clock is set by hand, so a busy machine changes nothing."""
     loop = asyncio.get_running_loop()
     ahead = 0.0
     monkeypatch.setattr(loop, "time", lambda: monotonic() + ahead)
@@ -989,7 +992,7 @@ async def test_A31_no_timer_of_a_connection_outlives_it(monkeypatch: pytest.Monk
                 ahead += 1.0
                 over.set()
                 await watch.connected(times + 1)
-            for second in range(1, 60):  # The others' beats were due at 20 to 29, their ends at 30 to 39.
+            for second in range(1, 60):  # The others' heartbeats: due at 20 to 29, timed out at 30 to 39.
                 ahead += 1.0
                 await asyncio.sleep(0)
                 if second == 29:
@@ -1023,7 +1026,7 @@ async def test_A32_a_day_asleep_means_one_reconnect_at_most(monkeypatch: pytest.
 # Secrets
 
 
-async def test_A79_a_token_is_told_to_the_server_and_to_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+async def test_A79_a_token_is_shown_to_the_server_only(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     steps: list[Any] = []
 

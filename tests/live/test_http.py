@@ -1,4 +1,5 @@
-"""Requests over HTTP to servers that misbehave: what each `Fetch` comes to, and what it leaves behind."""
+"""Requests over HTTP to servers that misbehave: the outcome of each `Fetch`, and the resources that it
+leaves."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ GZIPPED = ("Content-Encoding", "gzip")
 
 
 class Line:
-    """Stands in for a driver: notes what links report, and keeps their tasks."""
+    """A stand-in for a driver: records the events that links report, and keeps their tasks."""
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.loop = asyncio.get_running_loop()
@@ -78,7 +79,7 @@ class Line:
     async def end(
         self, request: Request = GET, purpose: Any = "poll", failure: Failure | None = None
     ) -> Event:
-        """Make a request, and return the last thing that was reported of it."""
+        """Make a request, and return the last event that it reported."""
         before = len(self.events)
         self.fetch(request, purpose, failure)
         await until(lambda: any(isinstance(event, Answered | Closed) for event in self.events[before:]))
@@ -101,7 +102,7 @@ class Line:
 
 @asynccontextmanager
 async def line(url: str, **settings: Any) -> AsyncIterator[Line]:
-    """Make a line, and see to it that nothing of it is left."""
+    """Make a `Line`, and check that it leaves no task."""
     made = Line(url, **settings)
     try:
         yield made
@@ -111,7 +112,7 @@ async def line(url: str, **settings: Any) -> AsyncIterator[Line]:
 
 
 def answers(*heads: tuple[int, tuple[tuple[str, str], ...]], body: bytes = b"") -> Script:
-    """Answer one request after the other on the same connection, the last head for all that follow."""
+    """Answer one request after the other on the same connection, the last head for all further ones."""
 
     async def script(peer: Peer) -> None:
         for status, headers in (*heads[:-1], *[heads[-1]] * 1000):
@@ -170,7 +171,7 @@ async def test_connections_are_kept_between_requests_and_closed_with_the_session
         assert server.accepted == 2
 
 
-async def test_of_the_headers_only_those_asked_for_are_told() -> None:
+async def test_only_the_requested_headers_of_an_answer_are_kept() -> None:
     head = (
         ("Chat-Cursor", "17"), ("Chat-More", "1"), ("Set-Cookie", f"s={SECRET}"), ("X-Other", "x"),
         ("Content-Type", "application/json"), ("Retry-After", "3"),
@@ -185,7 +186,7 @@ async def test_of_the_headers_only_those_asked_for_are_told() -> None:
 
 
 @pytest.mark.parametrize("purpose", ["poll", "stream", "post"])
-async def test_A35_of_a_refusal_only_the_beginning_is_read(purpose: str) -> None:
+async def test_A35_only_the_beginning_of_a_refusal_is_read(purpose: str) -> None:
     async def endless(peer: Peer) -> None:
         await peer.request()
         await peer.begin(503, (CHUNKED, EVENT_STREAM))
@@ -232,7 +233,7 @@ TOMORROW = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
         ((), None, None),
     ],
 )
-async def test_A20_retry_after_is_told_in_seconds(
+async def test_A20_retry_after_is_reported_in_seconds(
     values: tuple[str, ...], least: int | None, most: int | None
 ) -> None:
     head = tuple(("Retry-After", value) for value in values)
@@ -251,7 +252,7 @@ async def test_A20_a_date_counts_from_the_answers_own() -> None:
         assert (await chat.answer()).headers["retry-after"] == "30"
 
 
-async def test_A20_a_body_may_ask_to_wait_where_no_header_does() -> None:
+async def test_A20_a_body_may_ask_to_wait_if_no_header_does() -> None:
     body = b'{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":4100}'
     for head, seconds in ((), "5"), ((("Retry-After", "2"),), "2"):
         async with Misbehaving(answers((429, head), body=body)) as server, line(server.url) as chat:
@@ -262,7 +263,7 @@ async def test_A20_a_body_may_ask_to_wait_where_no_header_does() -> None:
 # Streams
 
 
-async def test_a_stream_is_told_piece_by_piece_as_it_comes() -> None:
+async def test_a_stream_is_reported_piece_by_piece_as_it_arrives() -> None:
     go = asyncio.Event()
 
     async def script(peer: Peer) -> None:
@@ -282,7 +283,7 @@ async def test_a_stream_is_told_piece_by_piece_as_it_comes() -> None:
         await until(lambda: len(chat.events) == 6)
         assert chat.events[0] == Opened(1, "text/event-stream; charset=utf-8")
         assert chat.events[-1] == Closed(1, Failure("reset", reason="the stream ended"))
-        link.close(1000, "")  # Too late to matter.
+        link.close(1000, "")  # Too late to have an effect.
 
 
 @pytest.mark.parametrize("status", [201, 204, 206, 301, 404, 503])
@@ -323,7 +324,7 @@ async def test_A40_a_stream_that_ends_in_any_way_was_reset(end: str) -> None:
 
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end != "no length, FIN"])
-async def test_half_an_answer_is_none(end: str) -> None:
+async def test_half_an_answer_counts_as_none(end: str) -> None:
     async with Misbehaving(ENDS[end]) as server, line(server.url) as chat:
         server.heard.append("now")
         assert (await chat.failure()).kind == "reset"
@@ -367,7 +368,7 @@ async def test_A42_broken_gzip_is_a_broken_connection(body: bytes) -> None:
         assert (await chat.failure(GET, "stream")).kind == "reset"
 
 
-async def test_an_encoding_that_was_not_asked_for_is_no_answer() -> None:
+async def test_an_unrequested_encoding_is_a_failure() -> None:
     async with (
         Misbehaving(sends(b"??", ("Content-Encoding", "br"), ("Content-Length", "2"))) as server,
         line(server.url) as chat,
@@ -380,12 +381,12 @@ BOMB_SIZE = 200 << 20
 
 @cache
 def bomb() -> bytes:
-    """Return zeros of that size, zipped."""
+    """Return `BOMB_SIZE` zeros, compressed."""
     zipper = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
     return b"".join(zipper.compress(bytes(1 << 20)) for _ in range(BOMB_SIZE >> 20)) + zipper.flush()
 
 
-async def test_A42_a_gzip_bomb_is_unfolded_in_small_pieces_and_stops_when_it_is_closed() -> None:
+async def test_A42_a_gzip_bomb_is_decompressed_in_small_pieces_until_it_is_closed() -> None:
     async with Misbehaving(sends(bomb(), GZIPPED, EVENT_STREAM)) as server, line(server.url) as chat:
         tracemalloc.start()
         link = chat.fetch(purpose="stream")
@@ -423,12 +424,12 @@ async def test_A41_an_answer_above_the_limit_is_refused_in_bounded_memory(
         await until(lambda: not server.open)
 
 
-async def test_A44_no_timeout_but_the_machine_s_ends_a_quiet_stream() -> None:
+async def test_A44_only_the_machines_timeout_ends_a_quiet_stream() -> None:
     async with line("http://127.0.0.1:1") as chat:
         assert chat.session.client(chat).timeout == httpx.Timeout(None)
 
 
-async def test_what_is_closed_in_the_middle_says_nothing_more() -> None:
+async def test_a_link_closed_in_the_middle_reports_nothing_more() -> None:
     script = sends(b"1\r\nx\r\n" * 100, CHUNKED, EVENT_STREAM)
     async with Misbehaving(script) as server, line(server.url) as chat:
 
@@ -448,7 +449,7 @@ async def test_what_is_closed_in_the_middle_says_nothing_more() -> None:
 
 
 async def listening(peer: Peer) -> None:
-    """Take all in, and answer nothing."""
+    """Read everything, and answer nothing."""
     await peer.gone()
 
 
@@ -488,10 +489,10 @@ FAILURES: dict[str, tuple[Script, str]] = {
 
 @pytest.mark.parametrize("purpose", ["poll", "stream", "post"])
 @pytest.mark.parametrize("name", FAILURES)
-async def test_each_way_to_fail_has_its_kind(name: str, purpose: str) -> None:
+async def test_each_failure_has_its_kind(name: str, purpose: str) -> None:
     script, kind = FAILURES[name]
     if purpose == "post" and name[0] == "A":
-        kind = "answer"  # A90: there is an answer, and it is no ack
+        kind = "answer"  # A90: the answer isn't an ack
     async with Misbehaving(script) as server, line(server.url) as chat:
         failure = await chat.failure(POST if purpose == "post" else GET, purpose)
         assert failure.kind == kind
@@ -510,7 +511,7 @@ async def test_A24_refused_and_unknown_hosts() -> None:
 
 
 async def outspoken(peer: Peer) -> None:
-    """Answer before anything was asked, and in plain text."""
+    """Send plain text before any request."""
     await peer.respond(400)
     await peer.gone()
 
@@ -542,7 +543,7 @@ async def test_A23_tls_is_never_weakened(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def hung_up_at_once(peer: Peer) -> None:
-    """Accept, and end."""
+    """Accept, and close at once."""
 
 
 async def test_a_connection_that_ends_in_the_tls_handshake_was_reset() -> None:
@@ -573,7 +574,7 @@ async def test_a_proxy_that_refuses_is_an_http_failure(monkeypatch: pytest.Monke
 # Headers
 
 
-async def test_A46_header_values_travel_as_utf8() -> None:
+async def test_A46_header_values_are_sent_as_utf8() -> None:
     request = Request("GET", "/stream", {}, {"Last-Event-ID": "№ 7 – ü"})
     async with (
         Misbehaving(answers((204, ()))) as server,
@@ -602,7 +603,7 @@ async def test_A46_no_header_is_ever_injected(value: str) -> None:
         assert server.accepted == 0
 
 
-async def test_space_around_a_header_s_value_is_left_out() -> None:
+async def test_space_around_a_headers_value_is_removed() -> None:
     async with (
         Misbehaving(answers((200, ()))) as server,
         line(server.url, headers={"X-Mine": " a b\t"}) as chat,
@@ -611,7 +612,7 @@ async def test_space_around_a_header_s_value_is_left_out() -> None:
     assert server.requests[0].headers["x-mine"] == "a b"
 
 
-async def test_headers_are_asked_for_at_each_request_with_the_refusal_to_mend() -> None:
+async def test_the_headers_function_is_called_for_each_request_with_the_last_refusal() -> None:
     told: list[Failure | None] = []
 
     async def headers(failure: Failure | None) -> dict[str, str]:
@@ -652,7 +653,7 @@ CSRF = Request("GET", "/csrf")
 TOKEN = b'{"token": "' + SECRET.encode() + b'"}'
 
 
-async def test_the_csrf_token_goes_with_posts_and_is_never_told() -> None:
+async def test_the_csrf_token_goes_with_posts_and_is_never_shown() -> None:
     async with Misbehaving(answers((200, ()), body=TOKEN)) as server, line(server.url) as chat:
         assert await chat.answer(POST, "post") == Answer(200, TOKEN)
         assert await chat.answer(CSRF, "csrf") == Answer(200)
@@ -667,7 +668,7 @@ async def test_the_csrf_token_goes_with_posts_and_is_never_told() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"token": ""}', b'{"token": "a\\nb"}', b"<html>"])
-async def test_a_token_page_without_a_token_is_no_answer(body: bytes) -> None:
+async def test_a_token_page_without_a_token_is_a_failure(body: bytes) -> None:
     async with Misbehaving(answers((200, ()), body=body)) as server, line(server.url) as chat:
         assert await chat.failure(CSRF, "csrf") == Failure(
             "answer", reason="the server's answer holds no CSRF token"
@@ -745,7 +746,7 @@ async def test_A39_another_origin_plants_no_cookies() -> None:
     assert "cookie" not in repr(server.requests).lower() + repr(other.requests).lower()
 
 
-async def test_A39_a_redirect_can_t_change_who_one_is() -> None:
+async def test_A39_a_redirect_cannot_change_the_user() -> None:
     async def tempting(peer: Peer) -> None:
         await peer.request()
         await peer.respond(302, (("Location", f"http://eve:pass@127.0.0.1:{peer.server.port}/there"),))
@@ -757,7 +758,7 @@ async def test_A39_a_redirect_can_t_change_who_one_is() -> None:
     assert [request.headers["authorization"] for request in server.requests] == [MINE["Authorization"]] * 2
 
 
-async def test_A39_what_has_left_its_origin_stays_without_credentials_when_it_comes_back() -> None:
+async def test_A39_a_request_that_has_left_its_origin_gets_no_credentials_when_it_comes_back() -> None:
     async with (
         Misbehaving(answers((200, ()))) as home,
         Misbehaving(redirects(302, f"{home.url}/stream")) as other,
@@ -790,7 +791,7 @@ async def test_A39_no_redirect_leads_out_of_tls(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("location", ["ftp://127.0.0.1/", "javascript:alert(1)", "http://", "http://a:x/"])
-async def test_a_redirect_to_no_address_is_no_answer(location: str) -> None:
+async def test_a_redirect_to_an_invalid_address_is_a_failure(location: str) -> None:
     async with Misbehaving(redirects(302, location)) as server, line(server.url) as chat:
         assert (await chat.failure()).kind in ("answer", "protocol")
 
@@ -837,7 +838,7 @@ async def test_A79_no_log_shows_addresses_or_headers(caplog: pytest.LogCaptureFi
         await chat.answer(CSRF, "csrf")
         await chat.answer(POST, "post")
         assert SECRET not in caplog.text
-        async with httpx.AsyncClient(trust_env=False) as theirs:  # Others' requests are still logged.
+        async with httpx.AsyncClient(trust_env=False) as theirs:  # Requests of other code are still logged.
             await theirs.get(server.url)
     assert "HTTP Request: GET" in caplog.text
 
@@ -861,7 +862,7 @@ async def test_a_closed_link_frees_its_connection_and_says_nothing() -> None:
 async def test_a_loop_that_ends_ends_the_link_and_the_connections() -> None:
     async with Misbehaving(answers((200, ())), listening) as server:
         chat = Line(server.url)
-        await chat.answer()  # Its connection is kept; the next two need another.
+        await chat.answer()  # Its connection stays in use; the next two requests need another.
         chat.fetch()
         chat.fetch()
         await until(lambda: server.open == 2 and len(chat.events) == 2)
@@ -869,7 +870,7 @@ async def test_a_loop_that_ends_ends_the_link_and_the_connections() -> None:
             task.cancel()  # As `asyncio.run` does.
         await until(lambda: not server.open and not chat.tasks)
         assert chat.events[-1] == Closed(1, LOOP_ENDS)
-        assert chat.holds_off == 1  # By whoever keeps the connections.
+        assert chat.holds_off == 1  # By the task that keeps the connections.
 
 
 async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> None:
@@ -899,7 +900,7 @@ async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> 
                 told = len(chat.events)
                 await asyncio.sleep(0)
                 assert len(chat.events) == told
-            await until(lambda: len(chat.tasks) == 1)  # The one that keeps the connections.
+            await until(lambda: len(chat.tasks) == 1)  # The task that keeps the connections.
             await until(lambda: server.open <= 1)
             assert {type(event) for event in chat.events} == {Opened, ReceivedBytes, Closed, Answered}
             assert (await chat.answer()).status == 200
@@ -908,7 +909,7 @@ async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> 
 
 
 async def test_a_link_that_is_closed_while_its_headers_are_asked_for_keeps_no_connections() -> None:
-    """Also where the function goes on, as one does that has its answer just when it is cancelled."""
+    """Let the function also go on after its cancellation, as one does whose answer arrives at that moment."""
     asked = asyncio.Event()
 
     async def headers(failure: Failure | None) -> dict[str, str]:

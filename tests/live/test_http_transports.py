@@ -94,18 +94,18 @@ async def test_text_and_bytes_arrive_whole(server: EmbeddedServer, kind: str) ->
         assert [(message.text, message.data) for message in got if message] == [(text, None), ("", data)]
 
 
-async def test_typing_is_told(server: EmbeddedServer, kind: str) -> None:
+async def test_typing_is_reported(server: EmbeddedServer, kind: str) -> None:
     with talking(kind, server.url) as (ada, _), talking("sse", server.url, "bob") as (bob, at_bob):
         async with ada, bob:
-            await (await ada.send("first")).settled()  # So that it has a token.
+            await (await ada.send("first")).settled()  # To get a CSRF token.
             ada.typing()
             await until(lambda: at_bob.of("typing"))
             assert at_bob.of("typing")[0].sender == "ada"
 
 
-# On virtual time more than a page is missed in tests/experiment/test_chaos_on_wire.py.
+# tests/experiment/test_chaos_on_wire.py misses more than a page, on virtual time.
 @pytest.mark.parametrize("messages", [1, pytest.param(PAGE_LIMIT + 50, marks=pytest.mark.proof)])
-async def test_what_was_missed_while_the_network_was_away_comes_once_and_in_order(
+async def test_messages_missed_during_an_outage_arrive_once_and_in_order(
     server: EmbeddedServer, proxy: FaultProxy, kind: str, messages: int
 ) -> None:
     with (
@@ -150,7 +150,7 @@ async def test_A50_a_post_whose_answer_was_lost_is_sent_again_and_shown_once(
 
 
 async def test_a_post_that_fails_leaves_the_receiving_alone(kind: str) -> None:
-    """SPEC section 3: a failed POST does not tear down the stream, and fails that message only."""
+    """SPEC section 3: a failed POST doesn't end the stream, and fails only that message."""
     posts: list[int] = []
 
     async def picky(peer: Peer) -> None:
@@ -224,7 +224,7 @@ async def test_disconnect_leaves_no_task_thread_or_socket(
     files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(20):
         await cycle()
-    assert threading.active_count() <= threads  # Those of earlier tests may have ended.
+    assert threading.active_count() <= threads  # Sockets of earlier tests may have closed.
     await until(lambda: len(asyncio.all_tasks()) == tasks)
     await until(lambda: len(os.listdir("/proc/self/fd")) == files)  # noqa: PTH208
 
@@ -276,7 +276,7 @@ async def test_A38_a_refusal_ends_it_and_leaves_no_connection(kind: str, loop: s
                 await ada.connect()
             assert (caught.value.code, str(caught.value)) == (403, "HTTP 403: not today")
             assert watch.statuses == [CONNECTING, ERROR]
-            await until(lambda: not server.open)  # Though nobody has called `disconnect`.
+            await until(lambda: not server.open)  # Although `disconnect` wasn't called.
             await until(lambda: not ada._driver._tasks)
 
 
@@ -339,7 +339,7 @@ async def test_a_transport_goes_on_upon_another_loop(kind: str) -> None:
             for text in ("one", "two"):
                 await asyncio.to_thread(asyncio.run, say(text))
             assert watch.texts == ["one", "two"]
-            ada.start()  # It lives on this loop now, and its end finds something to disconnect.
+            ada.start()  # It runs on this loop now, so its end has something to disconnect.
     finally:
         await asyncio.to_thread(server.stop_in_background)
 

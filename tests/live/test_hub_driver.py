@@ -1,4 +1,5 @@
-"""The hub's driver, with peers that are notebooks; tests/live/test_server.py has it with real connections."""
+"""The hub's driver, with peers that record their frames; tests/live/test_server.py has it with real
+connections."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from chatlab.messages import OutgoingMessage
 
 
 class Notebook:
-    """A peer that writes down what it's sent, up to `room` frames."""
+    """A peer that records the frames it gets, up to `room` of them."""
 
     def __init__(self, room: int = 1000) -> None:
         self.room = room
@@ -27,7 +28,7 @@ class Notebook:
         self.go_on = go_on
 
     def read(self) -> None:
-        """Read all, and get what comes then."""
+        """Read everything, and get the frames that follow."""
         while self.go_on is not None:
             go_on, self.go_on = self.go_on, None
             go_on()
@@ -42,7 +43,7 @@ class Notebook:
     def begin_replay(self) -> None:
         self.admitted_after = -1
 
-    def admit(self) -> None:
+    def end_replay(self) -> None:
         self.admitted_after = len(self.frames)
 
     def close(self, code: int, reason: str) -> None:
@@ -56,7 +57,7 @@ class Notebook:
 
 
 class Lobby:
-    """A driver, on a clock that is set by hand, and with turns that end by hand if `turns` says so."""
+    """A driver on a clock that is set by hand, with turns that end by hand if `turns` is true."""
 
     def __init__(self, *, turns: bool = False, **limits: Any) -> None:
         self.now = 0.0
@@ -111,7 +112,7 @@ def test_a_replay_comes_in_pages_as_it_is_read_and_then_the_news() -> None:
     assert bob.texts() == ["one", "two", "three", "four", "five"]
 
 
-def test_who_leaves_within_a_replay_gets_no_more_of_it() -> None:
+def test_a_member_that_leaves_during_its_replay_gets_no_more_of_it() -> None:
     lobby = Lobby(replay_size=1)
     number = lobby.join("ada", Notebook())
     for text in ("one", "two", "three"):
@@ -123,7 +124,7 @@ def test_who_leaves_within_a_replay_gets_no_more_of_it() -> None:
 
 
 class Unreadable(MemoryLog):
-    """A log that can be read once only."""
+    """A log that can be read only once."""
 
     reads = 1
 
@@ -134,7 +135,7 @@ class Unreadable(MemoryLog):
         return super()._read(*args)
 
 
-def test_whose_replay_can_not_be_read_is_told_so_and_nobody_else() -> None:
+def test_only_a_member_whose_replay_can_not_be_read_is_notified() -> None:
     lobby = Lobby(replay_size=1)
     ada, bob, eve = Notebook(), Notebook(), Notebook()
     number = lobby.join("ada", ada)
@@ -160,7 +161,7 @@ def test_fragments_and_control_frames_are_charged_to_their_sender() -> None:
     assert not lobby.driver.charge(number, 1)
 
 
-def test_who_was_expelled_is_not_heard_any_more() -> None:
+def test_frames_of_an_expelled_member_are_ignored() -> None:
     lobby = Lobby(rate=1.0, burst=1)
     own, other = Notebook(), Notebook()
     ada = lobby.join("ada", own)
@@ -178,7 +179,7 @@ def test_who_was_expelled_is_not_heard_any_more() -> None:
     assert (lobby.driver.people, lobby.driver.rooms) == (1, 1)
 
 
-def test_slow_readers_are_expelled_one_by_one_and_the_rest_told() -> None:
+def test_slow_readers_are_expelled_one_by_one_and_the_rest_notified() -> None:
     lobby = Lobby()
     ada = Notebook()
     number = lobby.join("ada", ada)
@@ -193,7 +194,7 @@ def test_slow_readers_are_expelled_one_by_one_and_the_rest_told() -> None:
     assert lobby.driver.people == 1
 
 
-def test_what_a_room_gets_in_a_turn_is_one_write_in_order() -> None:
+def test_frames_of_a_room_in_one_turn_are_one_write_in_order() -> None:
     lobby = Lobby(turns=True, presence_limit=0)
     ada, bob, eve = Notebook(), Notebook(), Notebook()
     first, second = lobby.join("ada", ada), lobby.join("bob", bob)
@@ -216,7 +217,7 @@ def test_what_a_room_gets_in_a_turn_is_one_write_in_order() -> None:
     assert bob.texts()[-1] == "five"
 
 
-def test_a_newcomer_gets_what_was_said_in_the_same_turn_once() -> None:
+def test_a_new_member_gets_messages_of_the_same_turn_once() -> None:
     lobby = Lobby(turns=True)
     ada, bob = Notebook(), Notebook()
     first = lobby.join("ada", ada)
@@ -228,7 +229,7 @@ def test_a_newcomer_gets_what_was_said_in_the_same_turn_once() -> None:
     assert bob.admitted_after == 3
 
 
-def test_members_get_what_was_posted_before_its_sender_is_answered() -> None:
+def test_members_get_a_message_before_its_sender_is_answered() -> None:
     lobby = Lobby(turns=True)
     ada = Notebook()
     number = lobby.join("ada", ada)
@@ -239,7 +240,7 @@ def test_members_get_what_was_posted_before_its_sender_is_answered() -> None:
     assert ada.texts() == ["one", "two"]
 
 
-def test_who_is_expelled_in_a_turn_has_got_what_was_said_before() -> None:
+def test_a_member_expelled_in_a_turn_has_got_all_earlier_frames() -> None:
     lobby = Lobby(turns=True, rate=1.0, burst=2)
     ada = Notebook()
     number = lobby.join("ada", ada)
@@ -250,7 +251,7 @@ def test_who_is_expelled_in_a_turn_has_got_what_was_said_before() -> None:
     assert ada.texts() == ["one", "two"]
 
 
-def test_slow_readers_are_asked_again_within_a_long_turn() -> None:
+def test_slow_readers_are_checked_again_within_a_long_turn() -> None:
     lobby = Lobby(turns=True, presence_limit=0)
     ada, bob = Notebook(), Notebook(room=2)
     number = lobby.join("ada", ada)
@@ -264,7 +265,7 @@ def test_slow_readers_are_asked_again_within_a_long_turn() -> None:
     assert (len(bob.texts()), bob.closed) == (4, [(1013, TOO_SLOW)])
 
 
-def test_who_waits_is_woken_once_by_the_next_message_of_the_room() -> None:
+def test_a_waiting_poll_is_woken_once_by_the_next_message_of_the_room() -> None:
     lobby = Lobby()
     ada = lobby.join("ada", Notebook())
     woken: list[str] = []
@@ -288,7 +289,7 @@ def test_who_waits_is_woken_once_by_the_next_message_of_the_room() -> None:
     assert not lobby.driver._waiting
 
 
-def test_who_waits_finds_the_message_that_woke_it() -> None:
+def test_a_woken_poll_finds_the_message() -> None:
     lobby = Lobby()
     found: list[str] = []
     with lobby.driver.waiting(

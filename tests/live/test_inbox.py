@@ -92,7 +92,7 @@ async def test_a_reader_that_is_cancelled_when_already_woken_passes_it_on() -> N
     inbox = Inbox()
     readers = [asyncio.create_task(inbox.get()) for _ in range(2)]
     await until(lambda: waiting(inbox) == 2)
-    inbox.put(event(1))  # Wakes the first one, which runs in the next turn of the loop.
+    inbox.put(event(1))  # Wakes the first reader, which runs in the next turn of the loop.
     readers[0].cancel()
     assert await asyncio.wait_for(readers[1], PATIENCE) == event(1)
     assert readers[0].cancelled()

@@ -1,4 +1,4 @@
-"""Interim answers before a WebSocket's handshake are passed over, however they are cut."""
+"""Interim answers before a WebSocket's handshake are skipped, however they are split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STREAMS: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_A98_interim_answers_are_passed_over(name: str) -> None:
+def test_A98_interim_answers_are_skipped(name: str) -> None:
     interim, rest = STREAMS[name]
     data = interim + rest
     for size in (1, 2, 5, 13, len(data)):

@@ -1,4 +1,4 @@
-"""To stop listening is silent and final, also when connections come in at that very moment."""
+"""Stopping a listener is silent and final, even if connections arrive at that very moment."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_connection_that_is_just_being_accepted_does_no_harm(
 
 
 def arrive(host: str, port: int) -> list[socket.socket]:
-    """Connect as some clients, whom nobody has accepted yet."""
+    """Connect as three clients that aren't accepted yet."""
     clients = [socket.create_connection((host, port)) for _ in range(3)]
     for client in clients:
         client.settimeout(0.5)
@@ -63,7 +63,7 @@ def ended(client: socket.socket) -> bool:
 
 @pytest.mark.parametrize("abrupt", [False, True])
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_server_that_stops_ends_also_those_whom_it_is_accepting(turns: int, abrupt: bool) -> None:
+async def test_a_server_that_stops_also_ends_connections_being_accepted(turns: int, abrupt: bool) -> None:
     server = EmbeddedServer()
     await server.start()
     clients = arrive(server.host, server.port)
@@ -74,7 +74,7 @@ async def test_a_server_that_stops_ends_also_those_whom_it_is_accepting(turns: i
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_proxy_that_goes_down_ends_also_those_whom_it_is_accepting(turns: int) -> None:
+async def test_a_proxy_that_goes_down_also_ends_connections_being_accepted(turns: int) -> None:
     async with EmbeddedServer() as server, FaultProxy(server.url) as proxy:
         clients = arrive(proxy.host, proxy.port)
         for _ in range(turns):

@@ -1,4 +1,4 @@
-"""A79: whatever is logged, of whatever has failed, shows no secret."""
+"""A79: no log record of any failure shows a secret."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import chatlab
+from chatlab.live.background_loop import BackgroundThread
 from chatlab.live.logs import get_logger
-from chatlab.live.portal import Portal
 from chatlab.live.redaction import Redaction
 from chatlab.settings import WebSocketConfig
 from tests.live.watch import until
@@ -20,7 +20,7 @@ SECRETS = ("hush-hush", "t0ken-of-ada", "c00kie", "s1gned")
 
 
 def failure() -> Exception:
-    """An exception whose text and whose cause quote what a transport was given."""
+    """Return an exception whose text and cause quote what a transport was given."""
     cause = KeyError("hush-hush and t0ken-of-ada")
     error = ValueError("at wss://eve:s1gned@chat.test/path?sig=s1gned#s1gned and with c00kie")
     error.__cause__ = cause
@@ -60,25 +60,25 @@ def test_A79_no_log_of_an_exception_shows_a_secret(
     assert not any(secret in str(vars(record)) for secret in SECRETS)
 
 
-async def test_A79_the_background_loop_logs_what_nobody_has_caught(
+async def test_A79_the_background_loop_logs_unhandled_errors_without_secrets(
     redaction: Redaction, caplog: pytest.LogCaptureFixture
 ) -> None:
-    portal = Portal()
+    thread = BackgroundThread()
 
     async def forgotten() -> None:
         raise failure()
 
     def begin() -> None:
-        portal.loop.create_task(forgotten())
+        thread.loop.create_task(forgotten())
 
-    portal.loop.call_soon_threadsafe(begin)
+    thread.loop.call_soon_threadsafe(begin)
     await until(lambda: caplog.records)
     assert "on the background loop: Task exception was never retrieved" in caplog.text
     assert_hidden(caplog.text)
-    await asyncio.to_thread(portal._close)
+    await asyncio.to_thread(thread._close)
 
 
-def test_A79_each_logger_is_one_without_secrets() -> None:
+def test_A79_every_logger_removes_secrets() -> None:
     root = Path(chatlab.__file__).parent
     own = {
         f"{path.relative_to(root)}: {line.strip()}"

@@ -1,4 +1,5 @@
-"""A password becomes a token, which is kept, renewed when refused, and never shown (SPEC §1, "Who may")."""
+"""A password is exchanged for a token, which is kept, renewed when refused, and never shown (SPEC §1, "Who
+may")."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ from chatlab.settings import HttpConfig, LongPollingConfig
 
 
 class Homeserver(ThreadingHTTPServer):
-    """Lets in who knows the password, each time with another token."""
+    """A server that accepts one password, each time with a new token."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Door)
         self.asked: list[dict[str, Any]] = []
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
-        """What is answered at first, whatever is asked."""
+        """The first answers, to any request."""
 
     @property
     def url(self) -> str:
@@ -82,7 +83,7 @@ async def test_it_logs_in_once_and_again_after_a_failure_as_the_same_device(home
     assert first["device_id"].startswith("chatlab-")
 
 
-async def test_a_wrong_password_is_refused_and_nothing_secret_is_told(
+async def test_a_wrong_password_is_refused_and_nothing_secret_is_shown(
     homeserver: Homeserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     login = MatrixLogin(homeserver.url, "ada", "wr0ng", device="D1")
@@ -126,7 +127,7 @@ async def test_A88_a_refused_login_says_why_and_what_to_check(homeserver: Homese
     assert whole in caught.value.reason
 
 
-async def test_A79_a_password_too_short_to_be_looked_for_is_not_quoted(homeserver: Homeserver) -> None:
+async def test_A79_a_password_too_short_to_be_redacted_is_not_quoted(homeserver: Homeserver) -> None:
     homeserver.answers.append((403, {}, b'{"errcode": "M_FORBIDDEN", "error": "abc is wrong"}'))
     with pytest.raises(LoginRefused, match=r"refused \(HTTP 403, M_FORBIDDEN\): check"):
         await MatrixLogin(homeserver.url, "ada", "abc")()
@@ -176,6 +177,6 @@ async def test_A88_an_answer_without_end_is_read_to_a_bound(homeserver: Homeserv
 async def test_A88_a_homeserver_that_is_down_is_a_failure_that_may_pass(homeserver: Homeserver) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(OSError) as caught:  # noqa: PT011  # the network has no word of its own for it
+    with pytest.raises(OSError) as caught:  # noqa: PT011  # the message of a network error varies
         await MatrixLogin(url, "ada", "s3cret")()
     assert headers_failure(caught.value).kind == "refused"

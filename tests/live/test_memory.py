@@ -1,4 +1,4 @@
-"""What long talk leaves in memory, measured as the process' resident set."""
+"""Memory growth during long conversations, measured as the process's resident set."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STATM = Path("/proc/self/statm")
 COUNT = int(os.environ.get("CHATLAB_MESSAGES", "5000"))
 """Messages of a run; the figure in docs/design.md is of 200,000."""
 SIZE = 60 << 10
-"""Bytes of each."""
+"""Bytes of each message."""
 WARM = 20
-"""Messages after which memory is taken for the first time."""
+"""Messages after which memory is first measured."""
 GAP = 500
-"""Messages between two times."""
+"""Messages between two measurements."""
 MAX_GROWTH = 12 << 20
-"""Bytes that it may grow by: fewer than an inbox that nobody reads would keep."""
+"""Bytes of growth that are allowed: fewer than an unread inbox would keep."""
 
 pytestmark = [
     pytest.mark.proof,

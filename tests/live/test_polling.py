@@ -17,20 +17,20 @@ from tests.live.visitors import PATIENCE, asked, listen, visit
 from tests.live.watch import until
 
 FOREVER = 1e6
-"""Seconds that no test waits for."""
+"""Seconds for which no test waits."""
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[EmbeddedServer]:
-    """A server that holds polls for as long as they ask."""
+    """Run a server that holds polls for as long as they ask."""
     async with EmbeddedServer(limits=Limits(max_hold=FOREVER)) as server:
         yield server
 
 
 def held(server: EmbeddedServer) -> int:
-    """How many polls wait."""
-    assert server._life
-    return sum(len(waiting) for waiting in server._life.driver._waiting.values())
+    """Return the number of polls that wait."""
+    assert server._runtime
+    return sum(len(waiting) for waiting in server._runtime.driver._waiting.values())
 
 
 async def holding(server: EmbeddedServer, count: int) -> None:
@@ -40,7 +40,7 @@ async def holding(server: EmbeddedServer, count: int) -> None:
 # Pages
 
 
-async def test_a_page_that_was_cut_says_that_there_is_more(server: EmbeddedServer) -> None:
+async def test_a_page_cut_by_its_limit_says_that_there_is_more(server: EmbeddedServer) -> None:
     async with visit(server) as ada:
         ids = await ada.say(*(f"m{number}" for number in range(5)))
         for path in ("/messages", "/messages/poll"):
@@ -61,7 +61,7 @@ async def test_a_page_that_was_cut_by_its_size_says_so_too(server: EmbeddedServe
         assert (len(rest.json()), "Chat-More" in rest.headers) == (4, False)
 
 
-async def test_a60_a_cursor_that_is_gone_is_told_where_to_go_on() -> None:
+async def test_a60_the_refusal_of_a_lost_cursor_has_the_next_one() -> None:
     config = HubConfig(retain=4)
     async with EmbeddedServer(config=config) as server, visit(server) as ada:
         ids = await ada.say(*(f"m{number}" for number in range(9)))
@@ -92,8 +92,8 @@ async def test_a61_an_epoch_with_special_characters_makes_cursors_that_work() ->
 
 
 async def test_a78_reading_makes_no_rooms(server: EmbeddedServer) -> None:
-    assert server._life
-    hub = server._life.driver.hub
+    assert server._runtime
+    hub = server._runtime.driver.hub
     async with visit(server, room="nowhere") as ada:
         for path in ("/messages", "/messages/poll"):
             page = await ada.get(path, hold=0)
@@ -107,8 +107,8 @@ async def test_a78_reading_makes_no_rooms(server: EmbeddedServer) -> None:
 # Holding
 
 
-async def test_a_poll_that_says_nothing_of_its_place_waits_for_news(server: EmbeddedServer) -> None:
-    """The original document's `longPoll`, which would get the same messages again and again."""
+async def test_a_poll_without_a_cursor_waits_for_new_messages(server: EmbeddedServer) -> None:
+    """The original document's `longPoll`, which would otherwise get the same messages again and again."""
     async with visit(server) as ada:
         await ada.say("old")
         poll = asyncio.ensure_future(ada.get("/messages/poll"))
@@ -149,7 +149,7 @@ async def test_no_poll_is_held_for_longer_than_the_limit_which_is_what_it_gets_b
 
 
 @pytest.mark.parametrize("hold", ["", "-1", "-0", "nan", "inf", "1_0", "x", "٣", "1e999", " 1", "9" * 5000])
-async def test_a_hold_of_the_wrong_shape_is_refused(server: EmbeddedServer, hold: str) -> None:
+async def test_a_malformed_hold_is_refused(server: EmbeddedServer, hold: str) -> None:
     async with visit(server) as ada:
         answer = await ada.poll(f"{server.epoch}-0", hold=hold)
         assert (answer.status_code, "hold must be a number" in answer.json()["error"]) == (400, True)
@@ -244,15 +244,15 @@ async def test_an_abrupt_stop_breaks_a_poll(server: EmbeddedServer) -> None:
             await poll
 
 
-async def test_a_history_that_can_not_be_read_or_written_is_no_mistake_of_the_server(
+async def test_an_unreadable_or_unwritable_history_is_503(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with EmbeddedServer(tmp_path / "chat.db") as kept, visit(kept) as ada, join(kept, "bob") as bob:
-        assert kept._life
-        assert kept._life.store
+        assert kept._runtime
+        assert kept._runtime.store
         await ada.say("m0")
         await bob.until(text="m0")
-        run = kept._life.store._connection.execute
+        run = kept._runtime.store._connection.execute
         run("ALTER TABLE messages RENAME TO lost")
         told = "the server can't read its history"
         for path in ("/messages", "/messages/poll"):
@@ -275,8 +275,8 @@ async def test_a_history_that_can_not_be_read_or_written_is_no_mistake_of_the_se
 async def test_a81_a_thousand_held_polls_wait_without_working_and_are_all_answered(
     server: EmbeddedServer,
 ) -> None:
-    """While they wait, the loop has one timer and no step for each; a message answers all of them."""
-    count = 900  # of the thousand connections that are let in
+    """While they wait, the loop has one timer and no step for each; one message answers all of them."""
+    count = 900  # of the thousand connections allowed
     request = asked("/messages/poll", room="lobby", after=f"{server.epoch}-0", hold=FOREVER)
     connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(count)]
     try:

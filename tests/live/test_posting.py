@@ -49,7 +49,7 @@ async def test_a_message_is_answered_with_its_id_and_reaches_everybody(server: E
 
 
 async def test_A92_a_known_id_with_other_content_is_422_and_a_nack(server: EmbeddedServer) -> None:
-    """Who reads an id and uses it, by its owner's name, has nothing acked, and swallows nothing."""
+    """Use another client's id under its name: nothing is acked, and no message is swallowed."""
     async with join(server, "ada") as ada, visit(server, "ada") as eve:
         await ada.post("hello", client_id="c1")
         answer = await eve.post("forged", client_id="c1")
@@ -69,9 +69,9 @@ async def test_a50_a_duplicate_is_answered_with_the_first_result(server: Embedde
         again = await ada.post("hello", client_id="c1")
         assert (first.status_code, again.status_code) == (201, 200)
         assert again.json() == first.json()
-        other = await zoe.post("mine", client_id="c1")  # another sender's ids are others
+        other = await zoe.post("mine", client_id="c1")  # ids of another sender are separate
         assert (other.status_code, other.json()["id"]) == (201, f"{server.epoch}-3")
-        async with visit(server, room="attic") as elsewhere:  # and another room's
+        async with visit(server, room="attic") as elsewhere:  # and so are those of another room
             assert (await elsewhere.post("hello", client_id="c1")).status_code == 201
         await bob.until(text="mine")
         assert [frame["text"] for frame in bob.seen if frame["type"] == "message"] == [
@@ -120,7 +120,7 @@ def head(visitor: Visitor, length: int, more: str = "") -> bytes:
 
 
 @pytest.mark.parametrize("kind", rows([signal.SIGKILL, signal.SIGTERM], signal.SIGKILL))
-async def test_a50_what_was_acked_outlives_the_process_and_is_known_afterwards(
+async def test_a50_acked_messages_survive_the_process_and_are_known_afterwards(
     tmp_path: Path, kind: signal.Signals
 ) -> None:
     options = ("--port", "0", "--db", str(tmp_path / "chat.db"))
@@ -180,7 +180,7 @@ async def test_a_message_that_cannot_be_kept_is_not_acked(tmp_path: Path) -> Non
             assert (await ada.post("x" * 60_000, client_id=f"c{len(acked)}")).status_code == 201
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_a_message_that_cannot_be_kept_is_not_acked(tmp_path: Path) -> Non
     ],
     ids=lambda value: repr(value[:30]) if value else "",
 )
-async def test_a51_what_is_no_message_is_422_and_names_its_id_if_it_can(
+async def test_a51_an_invalid_message_is_422_with_its_id_if_readable(
     server: EmbeddedServer, content: bytes, client_id: str | None
 ) -> None:
     async with visit(server) as ada:
@@ -288,7 +288,7 @@ async def test_a52_a81_too_many_are_429_and_say_when_to_come_back() -> None:
         assert await log_of(server) == ["m0", "m1", "m2", "x"]
 
 
-async def test_a81_a_body_must_arrive_in_time_and_who_goes_in_the_middle_posts_nothing(
+async def test_a81_a_body_must_arrive_in_time_and_an_incomplete_one_posts_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with EmbeddedServer(limits=Limits(request_timeout=0.2)) as server, visit(server) as ada:
@@ -318,17 +318,17 @@ async def test_a_body_is_waited_for_when_the_client_asks_first(server: EmbeddedS
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 403 ")
 
 
-async def test_names_of_the_wrong_shape_and_other_methods_are_refused(server: EmbeddedServer) -> None:
+async def test_malformed_names_and_other_methods_are_refused(server: EmbeddedServer) -> None:
     async with visit(server, "a\nb") as ada:
         for path in ("/messages", "/typing"):
             assert (await ada.send(b'{"text":"x"}', path)).status_code == 400
         for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
             answer = await ada.client.request(method, "/messages")
-            assert (answer.status_code, answer.json()["error"]) == (405, "only GET and POST is possible here")
+            assert (answer.status_code, answer.json()["error"]) == (405, "this path allows only GET and POST")
         assert (await ada.client.get("/typing")).status_code == 405
 
 
-# Who may post
+# Access
 
 
 @pytest.mark.parametrize("path", rows(["/messages", "/typing"], "/messages"))
@@ -412,7 +412,7 @@ async def test_a_token_is_not_for_other_pages(server: EmbeddedServer) -> None:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_a78_only_whole_tokens_of_this_life_are_accepted() -> None:
+def test_a78_only_whole_tokens_of_this_server_run_are_accepted() -> None:
     tokens = CsrfTokens()
     token = tokens.new()
     number, _, signature = token.partition(".")
@@ -432,7 +432,7 @@ def test_a78_only_whole_tokens_of_this_life_are_accepted() -> None:
     assert not tokens.accepts(f"{CsrfTokens().new().partition('.')[0]}.{signature}")
 
 
-async def test_a81_names_are_no_key_of_a_rate_and_a_proxys_clients_have_one_each() -> None:
+async def test_a81_rates_ignore_names_and_each_client_of_a_proxy_has_its_own() -> None:
     config, body = HubConfig(rate=0.001, burst=1), b'{"text":"x"}'
     async with EmbeddedServer(config=config, trusted_proxies=["127.0.0.1"]) as server, visit(server) as ada:
         codes = []
@@ -440,7 +440,7 @@ async def test_a81_names_are_no_key_of_a_rate_and_a_proxys_clients_have_one_each
             ada.sender = ada.room = name
             codes.append((await ada.send(body)).status_code)
         assert codes == [201, 429, 429]
-        for address in ("10.0.0.1", "10.0.0.2"):  # of clients that a proxy serves by one connection
+        for address in ("10.0.0.1", "10.0.0.2"):  # of clients that share one connection of a proxy
             answers = [await ada.send(body, X_Forwarded_For=address) for _ in range(21)]
             assert [answer.status_code for answer in answers] == [201] * 20 + [429]
 

@@ -1,4 +1,4 @@
-"""One rule decides for all transports which proxy they go through; a proxy's troubles are called its own."""
+"""One rule decides for all transports which proxy they use; a proxy's failures are reported as its own."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ SLIPS = [
 
 @pytest.mark.parametrize("slip", SLIPS)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_A79_a_slip_in_a_proxys_address_shows_no_password(
+async def test_A79_an_error_in_a_proxys_address_shows_no_password(
     kind: str, slip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", slip)
@@ -248,7 +248,7 @@ async def test_A89_a_refused_tunnel_is_the_proxys(
         await chat.disconnect()
 
 
-async def test_A89_what_comes_right_behind_a_proxys_answer_belongs_to_the_tunnel() -> None:
+async def test_A89_bytes_right_after_a_proxys_answer_belong_to_the_tunnel() -> None:
     async def eager(reader: Reader, writer: Writer) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 Yes\r\n\r\nhello")
@@ -263,14 +263,14 @@ async def test_A89_what_comes_right_behind_a_proxys_answer_belongs_to_the_tunnel
     listener.close()
 
 
-async def test_A89_the_zone_of_an_address_is_asked_for_as_it_is() -> None:
+async def test_A89_the_zone_of_an_address_is_passed_unchanged() -> None:
     async with ForwardProxy(refuses=403) as server:
         with pytest.raises(BrokenAnswer):
             await open_stream("fe80::1%25eth0", 99, parse_proxy(server.url, "proxy"), None)
     assert server.asked == ["CONNECT [fe80::1%eth0]:99"]
 
 
-def test_A89_a_proxy_that_says_when_is_obeyed_by_its_own_clock() -> None:
+def test_A89_a_proxys_retry_after_counts_by_its_own_clock() -> None:
     headers = [
         (b"date", b"Thu, 01 Jan 2015 00:00:00 GMT"),
         (b"retry-after", b"Thu, 01 Jan 2015 00:00:30 GMT"),
@@ -281,7 +281,7 @@ def test_A89_a_proxy_that_says_when_is_obeyed_by_its_own_clock() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-async def test_A89_a_proxy_that_is_down_is_no_server_that_is_down(
+async def test_A89_a_proxy_that_is_down_is_reported_as_the_proxy(
     kind: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -295,7 +295,7 @@ async def test_A89_a_proxy_that_is_down_is_no_server_that_is_down(
     await chat.disconnect()
 
 
-async def test_A89_a_proxy_without_a_name_is_no_server_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_A89_an_unknown_proxy_name_is_reported_as_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "http://nobody.invalid:9")
     chat = make_transport(make_config("websocket", "ws://chat.example", reconnect=ONCE), loop="current")
     with pytest.raises(ConnectError, match=r"dns: the proxy at nobody.invalid:9 \(all_proxy\) can't be used"):
@@ -303,6 +303,6 @@ async def test_A89_a_proxy_without_a_name_is_no_server_without_one(monkeypatch: 
     await chat.disconnect()
 
 
-def test_a_setting_that_makes_no_sense_names_itself() -> None:
+def test_a_malformed_setting_is_named() -> None:
     with pytest.raises(BrokenAnswer, match="in proxy has a scheme other than"):
         proxy_for(False, "h", 1, "ftp://h")

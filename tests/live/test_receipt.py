@@ -27,7 +27,7 @@ def settle(state: DeliveryState, reason: str = "", status: int | None = None) ->
     return Settle("a", state, reason, status)
 
 
-async def test_sent_is_final_only_where_there_are_no_acks() -> None:
+async def test_sent_is_final_only_without_acks() -> None:
     (some, with_acks), (others, without) = accepted(), accepted(acks=False)
     assert (with_acks.state, with_acks.final, with_acks.client_id) == (S.QUEUED, False, "a")
     for receipts in (some, others):
@@ -38,7 +38,7 @@ async def test_sent_is_final_only_where_there_are_no_acks() -> None:
 
 
 class Quick(Waiter, kw_only=True):
-    """Somebody on another thread, who has sent the same id again before `wake` returns."""
+    """A waiter on another thread that has sent the same id again before `wake` returns."""
 
     receipts: Receipts
     again: list[Receipt]
@@ -48,7 +48,7 @@ class Quick(Waiter, kw_only=True):
         return True
 
 
-async def test_the_id_of_a_settled_message_is_free_before_anybody_hears_of_it() -> None:
+async def test_the_id_of_a_settled_message_is_free_before_anyone_is_notified() -> None:
     receipts, one = accepted()
     quick = Quick(receipts=receipts, again=[])
     one._waiters.append(quick)
@@ -59,7 +59,7 @@ async def test_the_id_of_a_settled_message_is_free_before_anybody_hears_of_it() 
     assert again.state is S.SENT
 
 
-async def test_A93_a_transport_that_gives_up_ends_the_wait_of_who_asked_for_that() -> None:
+async def test_A93_a_transport_that_gives_up_ends_waits_with_or_error() -> None:
     receipts, one = accepted()
     patient = asyncio.create_task(one.settled())
     others = [asyncio.create_task(one.settled(or_error=True)) for _ in range(2)]
@@ -129,7 +129,7 @@ async def test_a_cancelled_waiter_leaves_the_others_waiting() -> None:
 
 
 @pytest.mark.parametrize("wake", [True, False])
-async def test_one_that_ends_just_before_somebody_waits_is_not_waited_for(wake: bool) -> None:
+async def test_a_receipt_settled_just_before_a_wait_is_not_waited_for(wake: bool) -> None:
     receipts, one = accepted()
 
     class Late(list[Any]):
@@ -144,7 +144,7 @@ async def test_one_that_ends_just_before_somebody_waits_is_not_waited_for(wake: 
     assert await asyncio.wait_for(one.settled(), PATIENCE) is S.ACKED
 
 
-async def test_who_is_cancelled_when_already_woken_does_no_harm() -> None:
+async def test_a_waiter_cancelled_when_already_woken_does_no_harm() -> None:
     receipts, one = accepted()
     task = asyncio.create_task(one.settled())
     await until(lambda: len(one._waiters) == 1)
@@ -194,7 +194,7 @@ def test_a_client_id_is_free_again_once_its_message_is_settled_or_was_not_accept
     assert receipts.new(first) is not one
 
 
-async def test_who_waits_for_a_message_may_send_its_id_again_at_once() -> None:
+async def test_a_waiter_may_send_the_id_again_at_once() -> None:
     receipts = Receipts(acks=True)
     message = OutgoingMessage(text="x", client_id="a")
 

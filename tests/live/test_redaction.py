@@ -1,4 +1,4 @@
-"""Others' words quote the secrets of our settings, and show none of them."""
+"""Others' texts quote the secrets of our settings, and none is shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def address(url: str) -> str:
 
 
 def quoted(spelt: Callable[[str], str] = str) -> str:
-    """Return what a server may say that quotes what it was told."""
+    """Return a server's text that quotes the given secrets."""
     return " ".join(map(spelt, ("no", KEY, QUERY, TOKEN, COOKIE, PASSWORD)))
 
 
@@ -43,7 +43,7 @@ def refuses(status: int, *headers: tuple[str, str], spelt: Callable[[str], str] 
 
 
 def told(watch: Watch, steps: list[Step]) -> str:
-    """Return all that an application was told, and what was recorded."""
+    """Return everything that was reported to an application or recorded."""
     return f"{watch.changes} {watch.events} {steps} {watch.transport!r}"
 
 
@@ -178,7 +178,7 @@ async def test_A79_messages_pass_as_they_are() -> None:
     assert watch.texts == [text]
 
 
-def test_A79_where_there_are_no_secrets_nothing_is_made_anew() -> None:
+def test_A79_without_secrets_nothing_is_copied() -> None:
     redaction = Redaction([WebSocketConfig(url="ws://h/ws")])
     redaction.learn({"User-Agent": "mine/1.0", "X": "abc"})
     effects = [Deliver(ChatEvent("presence", reason="mine/1.0 joined"))]
@@ -192,7 +192,7 @@ def test_A79_where_there_are_no_secrets_nothing_is_made_anew() -> None:
     assert repr(redaction) == "Redaction(hidden)"
 
 
-def test_A79_the_latest_tokens_are_hidden_and_no_more_than_so_many_kept() -> None:
+def test_A79_the_latest_tokens_are_redacted_and_their_number_is_bounded() -> None:
     redaction = Redaction([WebSocketConfig(url="ws://h/ws?t=sesame")])
     redaction.learn({"Authorization": "basic ZXZlOnNlY3JldA=="})
     assert redaction.text("secret ZXZlOnNlY3JldA==") == "*** ***"

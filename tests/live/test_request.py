@@ -1,4 +1,4 @@
-"""What every kind of link needs: the address, and the headers that the user adds."""
+"""Common parts of all links: the address, and the user's headers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_A95_an_address_is_encoded_once_for_all_transports(url: str, encoded: st
     assert with_query(url, {}) == encoded
 
 
-def test_A95_a_host_that_can_not_be_a_name_is_an_error() -> None:
+def test_A95_an_invalid_host_is_an_error() -> None:
     with pytest.raises(httpx.InvalidURL):
         with_query("ws://☃☃\u200b.example/", {})
 

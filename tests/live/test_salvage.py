@@ -1,4 +1,4 @@
-"""A damaged history is copied as far as it can be read."""
+"""The readable part of a damaged history is copied."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def damage(path: Path, page: int, count: int = 1) -> None:
     path.write_bytes(data)
 
 
-def test_all_but_the_damaged_pages_are_there_and_go_on(tmp_path: Path) -> None:
+def test_all_but_the_damaged_pages_are_copied_and_the_history_continues(tmp_path: Path) -> None:
     old, new = tmp_path / "chat.db", tmp_path / "new.db"
     filled(old)
     damage(old, 40, 2)
@@ -61,7 +61,7 @@ def test_a_whole_history_is_copied_whole_and_no_file_is_written_over(tmp_path: P
     old, new = str(tmp_path / "chat.db"), str(tmp_path / "new.db")
     filled(tmp_path / "chat.db", 10)
     assert salvage(old, new, "other") == (10, 0)
-    with pytest.raises(StoreError, match="is there already"):
+    with pytest.raises(StoreError, match="exists already"):
         salvage(old, new, "other")
     with pytest.raises(StoreError, match="there is no file"):
         salvage(f"{old}.not", f"{new}.2", "other")
@@ -72,7 +72,7 @@ def test_it_is_a_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "chatlab.live.salvage", "chat.db", "new.db"]
     for status, out, err in (
         (0, "10 messages are in new.db; 0 couldn't be read\n", ""),
-        (1, "", "new.db is there already; name a new file\n"),
+        (1, "", "new.db exists already; choose another name\n"),
     ):
         ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         assert (ended.returncode, ended.stdout, ended.stderr) == (status, out, err)

@@ -1,4 +1,4 @@
-"""The embedded server on real sockets: by libraries, and by raw bytes where a library is too polite."""
+"""The embedded server on real sockets: with libraries, and with raw bytes where a library is too polite."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 
 class Member:
-    """A client of the room, which reads frames and notes what it has read."""
+    """A client of the room, which reads frames and records them."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -80,7 +80,7 @@ class Member:
         return await self.until(type="message", text=text)
 
     async def closed(self) -> tuple[int, str]:
-        """Read to the end; return the server's close code and reason. 1006: it sent none."""
+        """Read to the end; return the server's close code and reason. 1006 means that it sent none."""
         try:
             while True:
                 await self.read()
@@ -133,20 +133,20 @@ async def raw(server: EmbeddedServer) -> AsyncIterator[tuple[asyncio.StreamReade
 
 
 def open_connections(server: EmbeddedServer) -> int:
-    assert server._life
-    return len(server._life.connections.connections)
+    assert server._runtime
+    return len(server._runtime.connections.connections)
 
 
 def waiting(server: EmbeddedServer) -> int:
-    """Bytes that the server hasn't got rid of."""
-    assert server._life
+    """Return the number of bytes that the server hasn't sent yet."""
+    assert server._runtime
     return sum(
-        connection.transport.get_write_buffer_size() for connection in server._life.connections.connections
+        connection.transport.get_write_buffer_size() for connection in server._runtime.connections.connections
     )
 
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:
-    """Read until the server ends the connection, politely or not."""
+    """Read until the server ends the connection, in order or not."""
     data = b""
     try:
         while chunk := await reader.read(65536):
@@ -156,10 +156,10 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
     return data
 
 
-# Coming in
+# Joining
 
 
-async def test_a_newcomer_is_welcomed_with_the_latest_messages(server: EmbeddedServer) -> None:
+async def test_a_new_member_is_welcomed_with_the_latest_messages(server: EmbeddedServer) -> None:
     async with join(server) as ada:
         for number in range(5):
             await ada.post(f"m{number}")
@@ -212,7 +212,7 @@ async def test_the_echo_is_the_ack_and_a_duplicate_gets_an_ack_of_its_own(server
         assert echo["posted_at"].endswith("Z")
         await ada.send(type="message", text="hello", client_id="c1")
         assert await ada.until(type="ack") == {"type": "ack", "client_id": "c1"}
-        await bob.send(type="message", text="mine", client_id="c1")  # another sender's ids are others
+        await bob.send(type="message", text="mine", client_id="c1")  # ids of another sender are separate
         await bob.until(sender="bob")
         assert [frame["text"] for frame in bob.seen if frame["type"] == "message"] == ["hello", "mine"]
 
@@ -246,7 +246,7 @@ async def test_a_message_that_is_too_large_is_refused_by_its_id(server: Embedded
     ],
     ids=lambda frame: repr(frame[:40]),
 )
-async def test_a06_a_frame_without_sense_is_answered_and_the_connection_lives(
+async def test_a06_a_malformed_frame_is_answered_and_the_connection_stays_open(
     server: EmbeddedServer, frame: str | bytes
 ) -> None:
     async with join(server) as ada:
@@ -289,7 +289,7 @@ async def test_a_ping_is_answered(server: EmbeddedServer) -> None:
         assert await ada.until(type="pong") == {"type": "pong"}
 
 
-async def test_a81_who_sends_too_fast_is_told_to_come_back() -> None:
+async def test_a81_a_client_that_sends_too_fast_is_told_to_come_back() -> None:
     async with EmbeddedServer(config=HubConfig(rate=0.001, burst=5)) as server, join(server, "bob") as bob:
         async with join(server) as ada:
             for number in range(8):
@@ -312,7 +312,7 @@ async def test_a81_a_frame_above_the_limit_ends_its_connection_with_1009(server:
         await bob.until(type="presence", state="left")
 
 
-async def test_a81_who_sends_too_much_can_send_it_all_and_read_why() -> None:
+async def test_a81_a_client_that_sends_too_much_can_send_it_all_and_read_the_reason() -> None:
     async with (
         EmbeddedServer(limits=Limits(close_timeout=PATIENCE)) as server,
         raw(server) as (reader, writer),
@@ -345,7 +345,7 @@ def client_frame(opcode: int, payload: bytes = b"") -> bytes:
     ],
     ids=lambda frame: frame.hex(),
 )
-async def test_a18_a_peer_that_ends_oddly_leaves_and_no_more(server: EmbeddedServer, frame: bytes) -> None:
+async def test_a18_a_peer_that_ends_abnormally_only_leaves(server: EmbeddedServer, frame: bytes) -> None:
     async with join(server) as ada:
         async with raw(server) as (reader, writer):
             writer.write(handshake(server))
@@ -375,7 +375,7 @@ async def test_a11_a_peer_that_resets_leaves(server: EmbeddedServer) -> None:
 
 @contextmanager
 def snail(server: EmbeddedServer) -> Iterator[socket.socket]:
-    """A member that never reads."""
+    """Join as a member that never reads."""
     with socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.connect(("127.0.0.1", server.port))
@@ -383,7 +383,7 @@ def snail(server: EmbeddedServer) -> Iterator[socket.socket]:
         yield lazy
 
 
-async def test_a81_a_slow_reader_is_expelled_and_keeps_nobody_waiting() -> None:
+async def test_a81_a_slow_reader_is_expelled_and_delays_no_other() -> None:
     config, limits = HubConfig(rate=1e6, burst=1_000_000), Limits(max_backlog=64 * 1024, ping_interval=None)
     async with EmbeddedServer(config=config, limits=limits) as server, join(server) as ada:
         with snail(server):
@@ -408,10 +408,10 @@ async def test_a81_a_replay_larger_than_the_backlog_is_no_reason_to_expel() -> N
             assert texts == [f"{number:03}" for number in range(250)]
 
 
-async def test_a81_what_may_wait_for_a_reader_is_less_the_more_of_them_there_are() -> None:
+async def test_a81_the_backlog_of_a_reader_shrinks_with_their_number() -> None:
     async with EmbeddedServer(limits=Limits(max_backlog=1000, max_backlogs=3000)) as server:
-        assert server._life
-        connections = server._life.connections
+        assert server._runtime
+        connections = server._runtime.connections
         shares = [connections.max_backlog]
         async with AsyncExitStack() as stack:
             for number in range(5):
@@ -450,7 +450,7 @@ async def test_a81_a_flood_of_frames_costs_its_sender_the_connection_and_others_
         async with raw(server) as (reader, writer):
             writer.write(handshake(server))
             await reader.readuntil(b"presence")
-            connection: Any = server._life and list(server._life.connections.connections)[-1]
+            connection: Any = server._runtime and list(server._runtime.connections.connections)[-1]
             writer.write(flood)
             data = b""
             while b"slow down and come back" not in data:
@@ -460,7 +460,7 @@ async def test_a81_a_flood_of_frames_costs_its_sender_the_connection_and_others_
         await bob.until(type="presence", state="left")
 
 
-async def test_a81_a_burst_that_is_slow_to_be_written_leaves_turns_to_others(
+async def test_a81_a_burst_that_is_slow_to_write_does_not_block_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = 0
@@ -585,7 +585,7 @@ async def test_a81_garbage_is_refused_at_once(
 
 @pytest.mark.parametrize("path", ["/messages", "/messages/poll?room=lobby&after={epoch}-0", "/stream", "/"])
 @pytest.mark.parametrize("size", [b"F" * 5000, b"-1", b"zz", b"5\r\nhelloworld"], ids=lambda size: size[:9])
-async def test_a81_a_senseless_chunk_is_refused_without_a_word_in_the_log(
+async def test_a81_an_invalid_chunk_is_refused_without_a_log_entry(
     server: EmbeddedServer, caplog: pytest.LogCaptureFixture, path: str, size: bytes
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -610,7 +610,7 @@ async def test_a81_a_senseless_chunk_is_refused_without_a_word_in_the_log(
 async def test_a81_a_request_of_two_lengths_is_refused_and_nothing_behind_it_is_served(
     server: EmbeddedServer, lengths: str, target: str
 ) -> None:
-    """A proxy that believes the other one would take the rest for somebody else's request."""
+    """A proxy that uses the other length would take the rest for another client's request."""
     behind = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with raw(server) as (reader, writer):
         writer.write(f"{target} HTTP/1.1\r\nHost: localhost\r\n{lengths}\r\n\r\n0\r\n\r\n{behind}".encode())
@@ -621,15 +621,15 @@ async def test_a81_a_request_of_two_lengths_is_refused_and_nothing_behind_it_is_
 
 
 async def test_a_long_close_reason_is_cut_to_whole_characters(server: EmbeddedServer) -> None:
-    """A close frame's reason has 123 bytes at most. Source: RFC 6455 §5.5."""
+    """A close frame's reason has at most 123 bytes. Source: RFC 6455 §5.5."""
     async with join(server) as ada:
-        assert server._life
-        connection: Any = next(iter(server._life.connections.connections))
+        assert server._runtime
+        connection: Any = next(iter(server._runtime.connections.connections))
         connection.close(1013, "é" * 100)
         assert await ada.closed() == (1013, "é" * 61)
 
 
-# Who may
+# Access
 
 
 @pytest.mark.parametrize(
@@ -643,7 +643,7 @@ async def test_a76_a_foreign_or_null_origin_is_refused(server: EmbeddedServer, o
     assert "evil" not in response.text
 
 
-async def test_a76_a_foreign_origin_behind_the_own_one_is_refused(server: EmbeddedServer) -> None:
+async def test_a76_a_foreign_origin_after_the_own_one_is_refused(server: EmbeddedServer) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         for origins in ([server.url, "https://evil.example"], ["https://evil.example", server.url]):
             headers = [("Origin", origin) for origin in origins]
@@ -651,7 +651,7 @@ async def test_a76_a_foreign_origin_behind_the_own_one_is_refused(server: Embedd
             assert response.status_code == 403
 
 
-async def test_a76_no_origin_the_own_one_and_allowed_ones_may() -> None:
+async def test_a76_requests_without_an_origin_or_with_a_trusted_one_are_allowed() -> None:
     async with EmbeddedServer(allowed_origins=["https://Lab.example"]) as server:
         for origin in (None, server.url, "https://lab.example"):
             url = address(server, room="lobby", sender="ada")
@@ -660,7 +660,7 @@ async def test_a76_no_origin_the_own_one_and_allowed_ones_may() -> None:
 
 
 PAGE = "https://lab.example"
-"""The origin of a page that may talk to the server."""
+"""Origin of a page that may talk to the server."""
 
 
 @pytest.mark.parametrize(
@@ -694,10 +694,10 @@ async def test_a76_an_allowed_page_may_read_every_answer_also_why_it_is_refused(
             others = {"Origin": origin} if origin else {}
             answer = await client.request(method, server.url + path, headers=headers | others)
             assert "Access-Control-Allow-Origin" not in answer.headers
-            assert answer.headers["Vary"] == "Origin"  # or a cache would give one page what is another's
+            assert answer.headers["Vary"] == "Origin"  # otherwise caches would mix up answers
 
 
-async def test_a78_a_browser_that_asks_first_is_told_what_an_allowed_page_may_send() -> None:
+async def test_a78_a_preflight_lists_what_an_allowed_page_may_send() -> None:
     async with EmbeddedServer(allowed_origins=[PAGE]) as server, httpx.AsyncClient(trust_env=False) as client:
         ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-csrf-token"}
         for path in ("/messages", "/typing", "/nowhere"):
@@ -713,7 +713,7 @@ async def test_a78_a_browser_that_asks_first_is_told_what_an_allowed_page_may_se
         assert (await client.options(f"{server.url}/messages", headers={"Origin": PAGE})).status_code == 405
 
 
-async def test_without_allowed_pages_nothing_is_said_of_any(server: EmbeddedServer) -> None:
+async def test_without_allowed_origins_there_are_no_cors_headers(server: EmbeddedServer) -> None:
     answer = await get(server, "/healthz", Origin=server.url)
     assert not [name for name in answer.headers if name.startswith("access-control") or name == "vary"]
 
@@ -794,7 +794,7 @@ async def test_a77_loopback_names_and_allowed_hosts_are_this_server() -> None:
         ("room=a&sender=ada&" + "&".join(f"a{n}=" for n in range(60)), "at most 50 fields"),
     ],
 )
-async def test_a06_names_and_numbers_of_the_wrong_shape_are_refused_in_the_handshake(
+async def test_a06_malformed_names_and_numbers_are_refused_in_the_handshake(
     server: EmbeddedServer, query: str, problem: str
 ) -> None:
     status, error = await refusal(f"{server.ws_url}?{query}")
@@ -830,9 +830,9 @@ async def test_a79_no_query_is_logged_or_echoed(
         )
         answer = await rest_of(reader)
     assert answer.startswith(b"HTTP/1.1 500 ")
-    assert answer.endswith(b'{"error":"the server has made a mistake; its log says more"}')
+    assert answer.endswith(b'{"error":"internal server error; see the log of the server"}')
     async with join(server, token="hunter2") as ada:
-        assert await ada.closed() == (1011, "the server has made a mistake")
+        assert await ada.closed() == (1011, "internal server error")
     ours = [record for record in caplog.records if not record.name.startswith("websockets.client")]
     logged = [logging.Formatter().format(record) for record in ours]
     assert [line for line in logged if "ZeroDivisionError" in line and "/messages" in line]
@@ -844,7 +844,7 @@ async def test_a82_it_listens_on_loopback_and_warns_when_told_otherwise(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with EmbeddedServer() as server:
-        assert [own.getsockname()[0] for own in server._life.listener.sockets] == ["127.0.0.1"]  # type: ignore[union-attr]
+        assert [own.getsockname()[0] for own in server._runtime.listener.sockets] == ["127.0.0.1"]  # type: ignore[union-attr]
         assert not caplog.records
     async with EmbeddedServer(host="0.0.0.0") as server:
         assert ["whoever can reach this machine" in record.getMessage() for record in caplog.records] == [
@@ -914,8 +914,8 @@ async def test_a60_an_unknown_cursor_is_gone(server: EmbeddedServer, cursor: str
     assert (response.status_code, "without after" in response.json()["error"]) == (410, True)
 
 
-async def test_an_upgrade_by_http_1_0_is_none(server: EmbeddedServer) -> None:
-    """Such a proxy passes on the header, and can't do what it asks for. Source: RFC 9110 §7.8."""
+async def test_an_upgrade_over_http_1_0_is_ignored(server: EmbeddedServer) -> None:
+    """Such a proxy forwards the header, but can't do what it asks for. Source: RFC 9110 §7.8."""
     async with raw(server) as (reader, writer):
         writer.write(handshake(server).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         answer = await rest_of(reader)
@@ -923,7 +923,7 @@ async def test_an_upgrade_by_http_1_0_is_none(server: EmbeddedServer) -> None:
     assert b"have proxies pass on Upgrade" in answer
 
 
-async def test_healthz_tells_who_is_there(server: EmbeddedServer) -> None:
+async def test_healthz_counts_members_and_rooms(server: EmbeddedServer) -> None:
     async with join(server) as ada, join(server, "bob") as bob, join(server, "eve", room="other") as eve:
         for member in (ada, bob, eve):
             await member.until(type="presence", state="here")
@@ -937,7 +937,7 @@ async def test_everything_else_is_a_json_error(server: EmbeddedServer) -> None:
         assert (response.status_code, bool(response.json()["error"])) == (status, True)
     async with httpx.AsyncClient() as client:
         response = await client.post(f"{server.url}/healthz", content=b"x" * 1_000_000)
-        assert (response.status_code, response.json()["error"]) == (405, "only GET is possible here")
+        assert (response.status_code, response.json()["error"]) == (405, "this path allows only GET")
     assert (await refusal(f"ws://127.0.0.1:{server.port}/nowhere"))[0] == 404
 
 
@@ -968,11 +968,11 @@ async def test_stopping_says_1012_frees_the_port_and_may_be_undone() -> None:
 @pytest.mark.parametrize(
     "frame", [b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x80\0\0\0\0", b"\x88\x01x", b"\xff\xff"]
 )
-async def test_stopping_as_a_peer_is_just_closing_disturbs_nobody(frame: bytes) -> None:
-    """Its close frame, or what breaks the protocol, has come in, and the connection isn't gone yet."""
+async def test_stopping_while_a_peer_is_closing_does_no_harm(frame: bytes) -> None:
+    """Stop when its close frame, or an invalid frame, has arrived, and the connection isn't closed yet."""
     async with EmbeddedServer() as server, join(server), join(server, sender="bob") as bob:
-        assert server._life is not None
-        closing = next(iter(server._life.connections.connections))
+        assert server._runtime is not None
+        closing = next(iter(server._runtime.connections.connections))
         assert isinstance(closing, WebSocketConnection)
         closing.data_received(frame)
         closing.shutdown()  # in the same turn of the loop
@@ -1020,7 +1020,7 @@ async def test_fifty_starts_and_stops_leave_nothing_behind(tmp_path: Path) -> No
         assert len((await get(server, "/messages?room=lobby")).json()) == 50
 
 
-async def test_a_host_that_is_elsewhere_is_a_clear_error() -> None:
+async def test_an_address_of_another_machine_is_a_clear_error() -> None:
     with pytest.raises(
         OSError, match=r"host 192\.0\.2\.1 is not an address of this machine; give one that is"
     ):
@@ -1090,7 +1090,7 @@ def test_a71_an_interpreter_that_ends_stops_it_without_noise() -> None:
 
 @contextmanager
 def served(*options: str, limit_file_size: int | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`chatlab serve` as a process, and its address for WebSockets."""
+    """Run `chatlab serve` as a process; yield its address for WebSockets."""
 
     def limit() -> None:
         if limit_file_size:
@@ -1110,7 +1110,7 @@ def served(*options: str, limit_file_size: int | None = None) -> Iterator[tuple[
             process.kill()
 
 
-async def test_serve_says_by_its_options_whom_it_lets_in_and_a_refusal_names_them() -> None:
+async def test_serve_has_options_for_access_and_a_refusal_names_them() -> None:
     options = ("--allow-host", "chat.example", "--allow-origin", PAGE, "--trust-proxy", "127.0.0.0/8")
     with served("--port", "0", *options) as (_, url):
         server = at(url)
@@ -1129,14 +1129,14 @@ async def test_serve_says_by_its_options_whom_it_lets_in_and_a_refusal_names_the
 @pytest.mark.parametrize(
     "options", [("--allow-host", "*"), ("--allow-origin", "null"), ("--trust-proxy", "nginx")]
 )
-def test_serve_says_in_a_line_which_option_makes_no_sense(options: tuple[str, str]) -> None:
+def test_serve_reports_an_invalid_option_in_one_line(options: tuple[str, str]) -> None:
     ended = CliRunner().invoke(app, ["serve", "--port", "0", *options])
     assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert ended.stderr.startswith(f"chatlab serve: {options[0]} ")
 
 
 def at(ws_url: str) -> EmbeddedServer:
-    """A stand-in that knows where another process's server is."""
+    """Return a stand-in for the server of another process."""
     return EmbeddedServer(port=int(ws_url.rpartition(":")[2].removesuffix("/ws")))
 
 
@@ -1151,7 +1151,7 @@ async def test_serve_prints_one_line_and_ends_when_asked(number: signal.Signals)
         assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_serve_says_in_a_line_that_the_port_is_in_use() -> None:
+def test_serve_reports_a_port_in_use_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-c", "from chatlab.cli import app; app()", "serve", "--port", str(port)]
@@ -1173,7 +1173,7 @@ async def history_of(server: EmbeddedServer) -> list[Frame]:
 
 
 async def resend(ada: Member, client_ids: list[str]) -> set[str]:
-    """Send all again; return those that the server says it had."""
+    """Send all again; return those that the server has already."""
     await ada.until(type="presence", state="here")
     for client_id in client_ids:
         await ada.send(type="message", text=client_id, client_id=client_id)
@@ -1182,7 +1182,7 @@ async def resend(ada: Member, client_ids: list[str]) -> set[str]:
     return {frame["client_id"] for frame in ada.seen if frame["type"] == "ack"}
 
 
-async def test_what_was_acked_outlives_sigkill_exactly_once_and_duplicates_are_known(tmp_path: Path) -> None:
+async def test_acked_messages_survive_sigkill_exactly_once_and_duplicates_are_known(tmp_path: Path) -> None:
     options = ("--port", "0", "--db", str(tmp_path / "chat.db"))
     sent: list[str] = []
     with served(*options) as (process, url):
@@ -1204,7 +1204,7 @@ async def test_what_was_acked_outlives_sigkill_exactly_once_and_duplicates_are_k
         acked = [frame for frame in ada.seen if frame["type"] == "message"]
     with served("--port", str(server.port), *options[2:]):
         kept = await history_of(server)
-        assert kept[: len(acked)] == acked  # ids, times, order and all
+        assert kept[: len(acked)] == acked  # with the same ids, times and order
         had = {message["client_id"] for message in kept}
         assert len(had) == len(kept) <= len(sent)
         async with join(server, after=kept[-1]["id"]) as ada:

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def test_what_was_kept_comes_back_as_it_was(store: Store, tmp_path: Path) -> None:
+def test_stored_messages_are_read_unchanged(store: Store, tmp_path: Path) -> None:
     strange: list[dict[str, Any]] = [
         {"client_id": "c-1"},
         {"text": '"\0\r\n\u2028 😀 '},
@@ -84,7 +84,7 @@ def test_a_client_id_is_known_for_as_long_as_its_message_is_kept(store: Store, t
     limit=st.integers(1, 9),
     restart=st.integers(0, 20),
 )
-def test_a_file_gives_its_readers_what_a_log_in_memory_would(
+def test_a_file_gives_its_readers_the_same_as_a_log_in_memory(
     sizes: list[tuple[str, int]], retain: int, retain_size: int, limit: int, restart: int
 ) -> None:
     bounds = {"retain": retain, "retain_size": retain_size}
@@ -120,7 +120,7 @@ def pages(log: Store | MemoryLog, room: str, history: int | None, limit: int) ->
     return told
 
 
-def test_few_rooms_are_kept_in_mind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_rooms_are_cached(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatlab.live.store.ROOMS", 2)
     for room in ("a", "b", "c", "a"):
         add(store, room, room)
@@ -131,7 +131,7 @@ def test_few_rooms_are_kept_in_mind(store: Store, monkeypatch: pytest.MonkeyPatc
 
 def test_a_kept_message_is_on_the_disk_without_closing(store: Store, tmp_path: Path) -> None:
     add(store, "m1")
-    for file in tmp_path.iterdir():  # what another process would find after this one was killed
+    for file in tmp_path.iterdir():  # the state that another process finds after a kill of this one
         (tmp_path / "copy").mkdir(exist_ok=True)
         if file.is_file():
             (tmp_path / "copy" / file.name).write_bytes(file.read_bytes())
@@ -175,7 +175,7 @@ def test_a_message_that_can_not_be_kept_undoes_nothing_else(
     ]
 
 
-def test_what_is_no_history_is_left_alone(tmp_path: Path) -> None:
+def test_files_other_than_histories_are_left_unchanged(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("dear diary, " * 100)
     with pytest.raises(StoreError, match=r"notes\.txt fails: file is not a database"):
@@ -217,15 +217,19 @@ def corrupt(path: Path, statement: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "left", "told"),
     [
-        ("posted_at = 'yesterday'", {"posted_at": None}, "message 2 of the room 'a' has no posted_at"),
-        ("text = x'ff'", {"text": ""}, "message 2 of the room 'a' has no text"),
+        (
+            "posted_at = 'yesterday'",
+            {"posted_at": None},
+            "message 2 of the room 'a' has an unreadable posted_at",
+        ),
+        ("text = x'ff'", {"text": ""}, "message 2 of the room 'a' has an unreadable text"),
         ("text = CAST(x'ff41' AS TEXT)", {"text": "\ufffdA"}, None),
-        ("data = 'some text'", {"data": None}, "message 2 of the room 'a' has no data"),
-        ("sender = x'00', client_id = x'00'", {"sender": "", "client_id": ""}, "no sender"),
+        ("data = 'some text'", {"data": None}, "message 2 of the room 'a' has an unreadable data"),
+        ("sender = x'00', client_id = x'00'", {"sender": "", "client_id": ""}, "unreadable sender"),
         ("id = 'x'", {}, None),
     ],
 )
-def test_of_a_damaged_row_is_read_what_can_be_and_it_is_reported_once(
+def test_a_damaged_row_is_read_as_far_as_possible_and_reported_once(
     store: Store,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -262,11 +266,11 @@ def test_a_row_without_a_number_is_left_out_and_reported(
     assert not store.latest("a", None).more
     assert add(store).id == "e1-4"
     (report,) = [record.getMessage() for record in caplog.records]
-    assert "1 messages of the room 'a' have no number, and are left out" in report
+    assert "1 messages of the room 'a' have no number and are left out" in report
     store.close()
 
 
-def test_a_reader_passes_over_rows_that_somebody_has_deleted(store: Store, tmp_path: Path) -> None:
+def test_a_reader_skips_deleted_rows(store: Store, tmp_path: Path) -> None:
     for _ in range(9):
         add(store)
     store.close()
@@ -330,7 +334,7 @@ def test_a_damaged_schema_is_an_error_that_says_what_to_do(store: Store, tmp_pat
         open_again(tmp_path / "chat.db")
 
 
-def test_what_can_not_be_read_is_not_reported_for_ever(
+def test_reports_of_unreadable_data_are_bounded(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(100):

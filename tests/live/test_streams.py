@@ -32,13 +32,13 @@ async def people(server: EmbeddedServer) -> int:
 
 
 async def alone(server: EmbeddedServer) -> None:
-    """Wait until nobody is there any more."""
+    """Wait until the room has no members."""
     async with asyncio.timeout(PATIENCE):
         while await people(server):
             pass
 
 
-# What comes
+# Contents
 
 
 async def test_a_stream_begins_with_a_welcome_and_the_replay_and_goes_on_live(server: EmbeddedServer) -> None:
@@ -88,7 +88,7 @@ async def test_bytes_are_base64_on_a_stream_and_messagepack_on_a_websocket(serve
             assert late.parser.last_event_id == frame["id"]
 
 
-async def test_a_stream_is_somebody_in_the_room(server: EmbeddedServer) -> None:
+async def test_a_stream_is_a_member_of_the_room(server: EmbeddedServer) -> None:
     async with join(server, "bob") as bob:
         await bob.until(type="presence")
         async with listen(server) as stream:
@@ -99,7 +99,7 @@ async def test_a_stream_is_somebody_in_the_room(server: EmbeddedServer) -> None:
         assert await bob.read() == {"type": "presence", "state": "left", "sender": "eve"}
 
 
-async def test_keep_alives_are_comments_and_a_reconnection_time_is_told_where_one_is_set() -> None:
+async def test_keep_alives_are_comments_and_a_configured_reconnection_time_is_sent() -> None:
     limits = Limits(keep_alive=0.01, reconnection_time=1.5)
     async with EmbeddedServer(limits=limits) as server, listen(server) as stream:
         await stream.bytes(b": \n\n", times=3)
@@ -132,7 +132,7 @@ async def test_a80_line_ends_and_nul_in_a_text_forge_nothing(server: EmbeddedSer
         assert b"\0" not in stream.raw
 
 
-# Coming back
+# Resuming
 
 
 async def test_a_stream_resumes_by_last_event_id_or_by_after(server: EmbeddedServer) -> None:
@@ -179,7 +179,7 @@ async def test_a_stream_that_breaks_again_and_again_under_posts_loses_and_double
             async with listen(server, last=last) as stream:
                 assert "resync" not in await stream.frame()
                 got += [(await stream.until(type="message"))["text"] for _ in texts[len(got) :][:7]]
-                last = stream.events[stream.read - 1].last_event_id  # what came beyond is lost on the way
+                last = stream.events[stream.read - 1].last_event_id  # the bytes beyond are lost on the way
             breaks += 1
         await posting
     assert got == texts
@@ -243,7 +243,7 @@ async def test_websocket_stream_and_polls_see_the_same_log_in_the_same_order(ser
 
 
 def lazy_reader(server: EmbeddedServer, buffer: int = 4096) -> socket.socket:
-    """A stream that nobody reads, unless the test does."""
+    """Open a stream that is not read, unless the test does."""
     lazy = socket.socket()
     lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     lazy.connect(("127.0.0.1", server.port))
@@ -251,7 +251,7 @@ def lazy_reader(server: EmbeddedServer, buffer: int = 4096) -> socket.socket:
     return lazy
 
 
-async def test_a81_a_slow_reader_is_cut_off_and_keeps_nobody_waiting() -> None:
+async def test_a81_a_slow_reader_is_cut_off_and_delays_no_other() -> None:
     config, limits = HubConfig(rate=1e6, burst=1_000_000), Limits(max_backlog=64 * 1024)
     async with EmbeddedServer(config=config, limits=limits) as server, join(server) as ada:
         with lazy_reader(server):
@@ -344,7 +344,7 @@ async def test_an_http_1_0_reader_gets_it_without_chunks(server: EmbeddedServer)
         assert (await reader.readuntil(b"\nevent: welcome\n")).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_what_a_reader_says_meanwhile_waits_and_does_no_harm() -> None:
+async def test_input_during_a_stream_does_no_harm() -> None:
     async with (
         EmbeddedServer(limits=Limits(keep_alive=0.05)) as server,
         raw(server) as (reader, writer),
@@ -360,15 +360,16 @@ async def test_what_a_reader_says_meanwhile_waits_and_does_no_harm() -> None:
         await alone(server)
 
 
-async def test_a81_what_comes_behind_an_open_stream_is_thrown_away(server: EmbeddedServer) -> None:
-    """A body, or further requests: nothing of it is kept, and the end of the connection is still seen."""
+async def test_a81_input_after_the_request_of_a_stream_is_discarded(server: EmbeddedServer) -> None:
+    """Send a body or further requests: nothing of it is kept, and the end of the connection is still
+    noticed."""
     beginnings = (REQUEST, REQUEST.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"))
     for beginning in beginnings:
         async with raw(server) as (reader, writer):
             writer.write(beginning)
             await reader.readuntil(b"presence")
-            assert server._life
-            connection: Any = next(iter(server._life.connections.connections))
+            assert server._runtime
+            connection: Any = next(iter(server._runtime.connections.connections))
             before = len(connection.conn.trailing_data[0])
             for _ in range(200):
                 writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
@@ -380,7 +381,7 @@ async def test_a81_what_comes_behind_an_open_stream_is_thrown_away(server: Embed
         await alone(server)
 
 
-# Who may
+# Access
 
 
 @pytest.mark.parametrize(
@@ -408,5 +409,5 @@ async def test_a_stream_can_only_be_got(server: EmbeddedServer, method: str) -> 
     async with httpx.AsyncClient() as client:
         response = await client.request(method, server.url + asked("/stream", room="lobby", sender="ada"))
     assert (response.status_code, response.headers["Allow"]) == (405, "GET")
-    assert method == "HEAD" or msgspec.json.decode(response.content) == {"error": "only GET is possible here"}
+    assert method == "HEAD" or msgspec.json.decode(response.content) == {"error": "this path allows only GET"}
     assert await people(server) == 0

@@ -1,4 +1,4 @@
-"""Subscribers: told in order, whoever comes, goes or raises meanwhile."""
+"""Subscribers: called in order, even if handlers are added, removed or raise meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def tell(subscribers: Subscribers[int], news: int) -> None:
         handler(news)
 
 
-def test_they_are_told_in_order_and_who_is_there_twice_twice() -> None:
+def test_handlers_are_called_in_order_and_one_added_twice_is_called_twice() -> None:
     heard: list[tuple[str, int]] = []
     subscribers: Subscribers[int] = Subscribers()
 
@@ -30,7 +30,7 @@ def test_they_are_told_in_order_and_who_is_there_twice_twice() -> None:
     assert heard == [("first", 1), ("second", 1), ("first", 1), ("second", 2), ("first", 2)]
 
 
-def test_who_goes_while_news_are_told_hears_nothing_more() -> None:
+def test_a_handler_removed_during_an_event_is_not_called_for_it() -> None:
     heard: list[str] = []
     subscribers: Subscribers[int] = Subscribers(lambda news: leave())
     leave = subscribers.add(lambda news: heard.append("gone"))
@@ -39,14 +39,14 @@ def test_who_goes_while_news_are_told_hears_nothing_more() -> None:
     assert heard == ["there"]
 
 
-async def test_a_handler_is_at_home_where_it_was_given() -> None:
+async def test_a_handler_runs_on_the_loop_where_it_was_added() -> None:
     subscribers: Subscribers[int] = Subscribers()
     subscribers.add(print)
     await asyncio.to_thread(subscribers.add, print)
     assert [home for _, home in subscribers] == [asyncio.get_running_loop(), None]
 
 
-def test_who_comes_while_news_are_told_hears_the_next_ones() -> None:
+def test_a_handler_added_during_an_event_gets_the_next_ones() -> None:
     heard: list[tuple[str, int]] = []
     subscribers: Subscribers[int] = Subscribers()
 
@@ -62,7 +62,7 @@ def test_who_comes_while_news_are_told_hears_the_next_ones() -> None:
     assert heard == [("once", 1), ("steady", 1), ("steady", 2), ("late", 2)]
 
 
-def test_none_is_lost_that_comes_on_another_thread() -> None:
+def test_no_handler_added_on_another_thread_is_lost() -> None:
     subscribers: Subscribers[int] = Subscribers()
     heard: list[int] = []
     start = threading.Barrier(8)

@@ -1,4 +1,4 @@
-"""A computer that was suspended, on a system whose monotonic clock stands still meanwhile."""
+"""Suspension of the computer, on a system whose monotonic clock stops meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG = ReconnectConfig(base_delay=HOUR, max_delay=HOUR, jitter="none")
 
 
 class Sleep:
-    """The clock that runs on, and for how many seconds the computer was suspended."""
+    """The boot-time clock, and the seconds of the suspension."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -32,7 +32,7 @@ class Sleep:
 def sleep(monkeypatch: pytest.MonkeyPatch) -> Sleep:
     slept = Sleep()
     monkeypatch.setattr(driver, "running_on", slept)
-    monkeypatch.setattr(driver, "WATCH", 0.01)
+    monkeypatch.setattr(driver, "SUSPENSION_CHECK", 0.01)
     return slept
 
 
@@ -52,7 +52,7 @@ async def test_A32_a_wait_is_over_when_the_computer_wakes(sleep: Sleep) -> None:
 
 
 def hears_a_ping(pinged: list[bytes]) -> Script:
-    """Return a server that notes the beginning of the first frame, and answers nothing."""
+    """Return a server that records the first bytes of the first frame, and answers nothing."""
 
     async def script(peer: Peer) -> None:
         await peer.upgrade()

@@ -1,4 +1,4 @@
-"""A file of authorities is a setting of every transport, and an error of TLS tells whom was trusted."""
+"""A CA file is a setting of every transport, and a TLS error names the trusted CAs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ONCE = ReconnectConfig(max_attempts=0)
 
 @asynccontextmanager
 async def tls_server(authority: trustme.CA) -> AsyncIterator[str]:
-    """Yield the address of a chat server behind TLS."""
+    """Run a chat server behind TLS; yield its address."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     async with EmbeddedServer() as server:
@@ -41,7 +41,7 @@ async def tls_server(authority: trustme.CA) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_A23_a_file_of_authorities_is_a_setting(
+async def test_A23_the_ca_file_is_a_setting(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
@@ -58,24 +58,24 @@ async def test_A23_a_file_of_authorities_is_a_setting(
             await chat.connect()
         await chat.disconnect()
         chat = make_transport(make_config(kind, url, reconnect=ONCE), loop="current")
-        with pytest.raises(ConnectError, match=r"^tls: .*the system's; name others by .*SSL_CERT_FILE\)$"):
+        with pytest.raises(ConnectError, match=r"^tls: .*the system's; set others with .*SSL_CERT_FILE\)$"):
             await chat.connect()
         await chat.disconnect()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_A23_a_file_without_authorities_is_named(kind: str, tmp_path: Path) -> None:
+async def test_A23_a_ca_file_without_certificates_is_named(kind: str, tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate", encoding="utf-8")
     for path, words in (empty, "holds no certificates"), (tmp_path / "none.pem", "can't be read"):
         config = make_config(kind, "https://127.0.0.1:9", ca_file=str(path), reconnect=ONCE)
         chat = make_transport(config, loop="current")
-        with pytest.raises(ConnectError, match=f"^tls: the file of authorities .*{path.name} {words}"):
+        with pytest.raises(ConnectError, match=f"^tls: the CA file .*{path.name} {words}"):
             await chat.connect()
         await chat.disconnect()
 
 
-def test_only_an_untrusted_certificate_is_a_matter_of_authorities(
+def test_only_failures_of_certificates_name_the_authorities(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     untrusted = Failure("tls", reason="self-signed certificate")
@@ -83,9 +83,9 @@ def test_only_an_untrusted_certificate_is_a_matter_of_authorities(
         assert with_authorities(failure, "x.pem") is failure
     given = tmp_path / "y.pem"
     monkeypatch.setenv("SSL_CERT_FILE", str(given))
-    assert with_authorities(untrusted, None).reason.endswith(f"since {given} is no file)")
+    assert with_authorities(untrusted, None).reason.endswith(f"since {given} is not a file)")
     given.touch()
     assert with_authorities(untrusted, "x.pem").reason.endswith("(trusted authorities: x.pem)")
     assert with_authorities(untrusted, None).reason.endswith(
-        "y.pem; name others by ca_file or SSL_CERT_FILE)"
+        "y.pem; set others with ca_file or SSL_CERT_FILE)"
     )

@@ -1,4 +1,4 @@
-"""The transport's face, against the embedded server: SPEC §1; HOSTILE A64–A71."""
+"""The transport's interface, against the embedded server: SPEC §1; HOSTILE A64–A71."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import pytest
 
 from chatlab.errors import ChatSendError, ConnectError, InvalidMessage, OutboxFull
 from chatlab.hub import HubConfig
+from chatlab.live.background_loop import background_loop, background_thread
 from chatlab.live.inbox import Inbox
-from chatlab.live.portal import background_loop, background_portal
 from chatlab.live.receipt import Receipt
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.transport import WebSocketTransport
@@ -82,7 +82,7 @@ async def test_text_and_bytes_arrive_whole(server: EmbeddedServer) -> None:
         await transport.disconnect()
 
 
-async def test_statuses_are_told_in_order(server: EmbeddedServer, loop: str) -> None:
+async def test_statuses_are_reported_in_order(server: EmbeddedServer, loop: str) -> None:
     with watched(server.ws_url, loop=loop) as (transport, watch):
         assert transport.status is DISCONNECTED
         await transport.connect()
@@ -102,7 +102,7 @@ async def test_A68_connect_twice_makes_one_connection(loop: str) -> None:
         assert server.accepted == 1
 
 
-async def test_A68_connect_after_an_error_starts_anew(loop: str) -> None:
+async def test_A68_connect_after_an_error_starts_again(loop: str) -> None:
     async def refuse(peer: Peer) -> None:
         await peer.request()
         await peer.respond(403, body=b"not today")
@@ -309,7 +309,7 @@ async def test_A69_a_slow_handler_delays_but_loses_nothing(server: EmbeddedServe
         await transport.connect()
         for number in range(3):
             await transport.send(str(number))
-        await until(lambda: slept == ["0", "1", "2"])  # `watch` would hold up the server's loop meanwhile.
+        await until(lambda: slept == ["0", "1", "2"])  # `watch` would block the server's loop meanwhile.
         assert RECONNECTING not in watch.statuses
         await transport.disconnect()
 
@@ -349,7 +349,7 @@ async def _types(transport: WebSocketTransport) -> list[str]:
 async def test_A69_a_reader_that_is_too_slow_is_told_how_much_it_missed(server: EmbeddedServer) -> None:
     with watched(server.ws_url, outbox=OutboxConfig(max_size=1000)) as (transport, watch):
         transport._audience.inbox = Inbox(capacity=10)
-        aiter(transport)  # From now on events are kept for it, besides the handlers.
+        aiter(transport)  # From now on events are kept for the reader, in addition to the handlers.
         await transport.connect()
         for number in range(50):
             await transport.send(str(number))
@@ -376,7 +376,7 @@ async def test_A70_ten_thousand_messages_all_arrive(server: EmbeddedServer) -> N
 # Sending
 
 
-async def test_A64_what_is_sent_offline_waits_in_order(server: EmbeddedServer, loop: str) -> None:
+async def test_A64_messages_sent_offline_wait_in_order(server: EmbeddedServer, loop: str) -> None:
     with watched(server.ws_url, loop=loop) as (transport, watch):
         receipts = [await transport.send(str(number)) for number in range(10)]
         assert {receipt.state for receipt in receipts} == {S.QUEUED}
@@ -389,7 +389,7 @@ async def test_A64_what_is_sent_offline_waits_in_order(server: EmbeddedServer, l
         await transport.disconnect()
 
 
-async def test_A64_what_is_sent_while_reconnecting_waits_too(server: EmbeddedServer) -> None:
+async def test_A64_messages_sent_while_reconnecting_wait_too(server: EmbeddedServer) -> None:
     with watched(server.ws_url, reconnect=PERSISTENT) as (transport, watch):
         await transport.connect()
         await server.stop()
@@ -404,7 +404,7 @@ async def test_A64_what_is_sent_while_reconnecting_waits_too(server: EmbeddedSer
 @pytest.mark.parametrize(
     ("policy", "dropped", "kept"), [("drop-oldest", "0123456", "789"), ("drop-newest", "3456789", "012")]
 )
-async def test_A65_what_does_not_fit_is_dropped_visibly(
+async def test_A65_messages_beyond_the_limit_are_dropped_visibly(
     server: EmbeddedServer, policy: Any, dropped: str, kept: str
 ) -> None:
     with watched(server.ws_url, outbox=OutboxConfig(max_size=3, overflow=policy)) as (transport, watch):
@@ -500,7 +500,7 @@ async def test_client_ids_are_unique_until_settled(server: EmbeddedServer) -> No
         await transport.disconnect()
 
 
-async def test_A93_who_waits_for_a_message_hears_that_the_transport_gave_up() -> None:
+async def test_A93_a_waiter_learns_that_the_transport_gave_up() -> None:
     reconnect = ReconnectConfig(max_attempts=1, base_delay=0.01)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -514,8 +514,8 @@ async def test_A93_who_waits_for_a_message_hears_that_the_transport_gave_up() ->
             assert (receipt.error, [message.text for message in transport.unsettled()]) == (None, ["hello"])
 
 
-async def test_A92_client_ids_tell_nothing_of_the_next(server: EmbeddedServer) -> None:
-    """Else who has read one could use the next before its owner."""
+async def test_A92_client_ids_do_not_reveal_the_next(server: EmbeddedServer) -> None:
+    """Otherwise a reader of one id could use the next before its owner."""
     with watched(server.ws_url) as (transport, _):
         sent: list[OutgoingMessage | str] = ["x", OutgoingMessage(data=b"x"), *["x"] * 98]
         ids = [transport.submit(message).client_id for message in sent]
@@ -526,7 +526,7 @@ async def test_A92_client_ids_tell_nothing_of_the_next(server: EmbeddedServer) -
 
 
 @pytest.mark.parametrize("loop", ["own", "current"])
-async def test_a_receipt_handler_that_is_behind_is_told_of_each_state_as_it_was(
+async def test_a_slow_receipt_handler_gets_each_state_as_it_was(
     server: EmbeddedServer, loop: Literal["own", "current"]
 ) -> None:
     told: list[tuple[str, DeliveryState, bool]] = []
@@ -645,7 +645,7 @@ async def test_a_mapping_of_headers_is_sent_and_not_renewed() -> None:
         assert [request.headers["authorization"] for request in server.requests] == [SECRET]
 
 
-async def test_headers_that_raise_are_an_error_without_their_words() -> None:
+async def test_an_exception_of_a_headers_function_is_reported_without_its_text() -> None:
     def headers() -> dict[str, str]:
         raise RuntimeError(f"no luck with {SECRET}")
 
@@ -657,7 +657,7 @@ async def test_headers_that_raise_are_an_error_without_their_words() -> None:
         assert SECRET not in str(caught.value)
 
 
-async def test_headers_that_never_come_meet_the_connect_timeout() -> None:
+async def test_a_headers_function_that_never_returns_meets_the_connect_timeout() -> None:
     async def headers() -> dict[str, str]:
         await asyncio.Event().wait()
         return {}
@@ -703,7 +703,7 @@ async def test_all_calls_work_from_any_thread(server: EmbeddedServer) -> None:
 def test_A71_a_transport_of_the_current_loop_moves_to_the_next_one(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gc.collect()  # What other tests have left behind is not what this one looks for.
+    gc.collect()  # Ignore what other tests have left behind.
     caplog.clear()
     server = EmbeddedServer()
     server.start_in_background()
@@ -730,7 +730,7 @@ def test_A71_a_transport_of_the_current_loop_moves_to_the_next_one(
             await asyncio.sleep(0)
 
     try:
-        asyncio.run(talk("one", leave=False))  # Its loop closes under it, and takes its time.
+        asyncio.run(talk("one", leave=False))  # Its loop closes while it runs, slowly.
         gc.collect()
         assert transport.status is not ERROR
         assert watch.statuses.count(RECONNECTING) <= 1  # It hasn't tried again on that loop.
@@ -753,14 +753,14 @@ async def all_quiet(before: tuple[int, int, int]) -> None:
 
 
 def await_counts() -> int:
-    """How many tasks and timers the background loop holds."""
+    """Return the number of tasks and timers of the background loop."""
 
     async def count() -> int:
         loop = asyncio.get_running_loop()
         timers = [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
         return len(asyncio.all_tasks()) + len(timers)
 
-    return background_portal().call(count)
+    return background_thread().call(count)
 
 
 def counts() -> tuple[int, int, int]:
@@ -824,7 +824,7 @@ GOODBYES = {
 
 
 @pytest.mark.parametrize("goodbye", rows(GOODBYES, "connected", "waiting to retry"))
-def test_A71_the_interpreter_ends_in_silence(goodbye: str) -> None:
+def test_A71_the_interpreter_ends_silently(goodbye: str) -> None:
     code = f"""
 import asyncio, threading, time
 from chatlab import EmbeddedServer, ReconnectConfig, WebSocketConfig, WebSocketTransport
@@ -844,6 +844,6 @@ t = make()
 """
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    # The development mode tells of slow callbacks too, which there are on any busy machine.
+    # The development mode also reports slow callbacks, which every busy machine has.
     noise = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
     assert (done.returncode, done.stdout, noise) == (0, "", [])

@@ -1,4 +1,4 @@
-"""A waiter: woken from any thread, also when its loop has ended."""
+"""A waiter: woken from any thread, even if its loop has ended."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_one_that_was_cancelled_may_still_be_woken() -> None:
     assert waiter.wake()
 
 
-def test_it_tells_that_its_loop_has_closed() -> None:
+def test_wake_returns_whether_the_loop_still_runs() -> None:
     loop = asyncio.new_event_loop()
     waiters: list[Waiter] = []
 
@@ -74,7 +74,7 @@ def test_it_tells_that_its_loop_has_closed() -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-async def test_all_that_are_woken_within_a_turn_of_the_loop_wake_it_once(
+async def test_all_waiters_of_one_turn_wake_the_loop_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -95,8 +95,9 @@ async def test_all_that_are_woken_within_a_turn_of_the_loop_wake_it_once(
         assert len(calls) == turn
 
 
-def test_whoever_is_woken_while_the_loop_answers_is_not_forgotten() -> None:
-    """Two threads wake as fast as they can, so that some ring while the bell is answered."""
+def test_waiters_woken_during_the_loops_call_are_not_lost() -> None:
+    """Wake from two threads as fast as possible, so that some wake-ups fall into the call that wakes the
+    others."""
 
     async def wait_for_all() -> None:
         waiters = [Waiter() for _ in range(20_000)]
@@ -113,7 +114,7 @@ def test_whoever_is_woken_while_the_loop_answers_is_not_forgotten() -> None:
     asyncio.run(wait_for_all())
 
 
-def test_a_loop_that_closes_without_answering_is_not_kept() -> None:
+def test_a_loop_that_closes_before_the_call_is_not_kept_alive() -> None:
     loop = asyncio.new_event_loop()
     loops = weakref.ref(loop)
     waiters: list[Waiter] = []

@@ -1,4 +1,4 @@
-"""The WebSocket link's own parts: URLs, headers, and what each way to fail is called."""
+"""The WebSocket link's own parts: URLs, headers, and the failure for each way in which it fails."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def test_A20_a_date_counts_from_the_answers_own() -> None:
     assert refusal == Failure("http", 503, retry_after=30.0)
 
 
-def test_a_servers_words_are_made_printable_and_cut() -> None:
+def test_a_servers_text_is_made_printable_and_cut() -> None:
     assert printable("a\x00\x1b[1m\r\n\u202e\ud800é✓") == r"a\x00\x1b[1m\r\n\u202e\ud800é✓"
     assert printable("x" * 201) == "x" * 200 + "…"
 
 
-UNFIT = "a WebSocket can't have this address: no"
+UNFIT = "this is not a WebSocket address: no"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ UNFIT = "a WebSocket can't have this address: no"
     ],
     ids=repr,
 )  # fmt: skip
-def test_each_way_to_fail_to_open_has_a_name(error: Exception, failure: Failure) -> None:
+def test_each_failure_to_open_has_a_name(error: Exception, failure: Failure) -> None:
     assert opening_failure(error) == failure
 
 
@@ -119,12 +119,12 @@ def test_each_way_to_fail_to_open_has_a_name(error: Exception, failure: Failure)
         (ConnectionClosedError(None, None, None), 1006),
     ],
 )
-def test_who_closed_first_says_how_a_connection_ended(error: Any, code: int) -> None:
+def test_the_first_close_frame_decides_how_a_connection_ended(error: Any, code: int) -> None:
     assert closing_failure(error).code == code
 
 
 class Rig:
-    """A link with a port that only notes."""
+    """A link with a driver that only records."""
 
     def __init__(self, server: Misbehaving, **settings: Any) -> None:
         self.loop = asyncio.get_running_loop()
@@ -193,14 +193,14 @@ async def test_frames_go_out_in_order_and_come_in_whole() -> None:
 
 
 def switched(request: Any) -> bytes:
-    """The answer to an opening handshake, for those who send more with it."""
+    """Return the answer to an opening handshake, for servers that send more with it."""
     accept = accept_key(request.headers["sec-websocket-key"])
     head = f"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n"
     return f"{head}Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize("more", [0, 1, 100])
-async def test_what_comes_with_the_handshake_comes_behind_it_and_in_order(more: int) -> None:
+async def test_frames_that_arrive_with_the_handshake_follow_it_in_order(more: int) -> None:
     async def hasty(peer: Peer) -> None:
         answer = switched(await peer.request())
         await peer.send(answer + b"".join(frame(TEXT, b"%d" % number) for number in range(3)))
@@ -217,8 +217,8 @@ async def test_what_comes_with_the_handshake_comes_behind_it_and_in_order(more: 
 
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("pieces", [[b"\xff"], [b"ok \xc3", b"\x28"]], ids=["whole", "in fragments"])
-async def test_nothing_is_taken_behind_a_message_that_is_no_utf8(pieces: list[bytes], early: bool) -> None:
-    """Not even what came in the same piece."""
+async def test_frames_after_a_message_of_invalid_utf8_are_dropped(pieces: list[bytes], early: bool) -> None:
+    """Drop even what arrived in the same piece."""
     last = len(pieces) - 1
     broken = b"".join(
         frame(TEXT if place == 0 else CONTINUATION, piece, fin=place == last)
@@ -244,7 +244,7 @@ async def test_nothing_is_taken_behind_a_message_that_is_no_utf8(pieces: list[by
         assert "1007" in str(rig.events[2])
 
 
-async def test_a_server_is_held_up_while_nobody_listens() -> None:
+async def test_a_server_is_slowed_down_while_nobody_listens() -> None:
     async with Misbehaving(friendly) as server:
         rig = Rig(server)
         rig.spawn(rig.link.run())
@@ -263,7 +263,7 @@ async def test_a_server_is_held_up_while_nobody_listens() -> None:
         await rig.done()
 
 
-async def test_what_has_come_at_once_is_told_at_once() -> None:
+async def test_frames_that_arrive_together_are_reported_together() -> None:
     async with Misbehaving(friendly) as server:
         rig = Rig(server)
         rig.spawn(rig.link.run())
@@ -285,7 +285,7 @@ async def test_what_has_come_at_once_is_told_at_once() -> None:
         await rig.done()
 
 
-async def test_a_burst_is_two_writes_in_order_and_a_close_comes_behind_it(
+async def test_a_burst_is_two_writes_in_order_with_the_close_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     got: list[tuple[int, bytes]] = []
@@ -312,7 +312,7 @@ async def test_a_burst_is_two_writes_in_order_and_a_close_comes_behind_it(
         monkeypatch.setattr(connection.transport, "write", noted)
         for number in range(100):
             rig.link.send(f"{number}")
-        assert len(writes) == 1  # One that comes alone isn't held up.
+        assert len(writes) == 1  # A single frame isn't delayed.
         await until(lambda: len(got) == 100)
         assert len(writes) == 2
         rig.link.send("100")
@@ -324,7 +324,7 @@ async def test_a_burst_is_two_writes_in_order_and_a_close_comes_behind_it(
         assert got[:-1] == [(TEXT, b"%d" % number) for number in range(200)]
 
 
-async def test_one_frame_after_each_answer_goes_at_once_and_asks_for_no_turn_of_the_loop(
+async def test_one_frame_after_each_answer_is_sent_at_once_without_a_callback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     got: list[tuple[int, bytes]] = []
@@ -367,7 +367,7 @@ async def test_one_frame_after_each_answer_goes_at_once_and_asks_for_no_turn_of_
         assert [data for kind, data in got if kind == TEXT] == [b"%d" % number for number in range(12)]
 
 
-async def test_a_frame_that_comes_too_late_is_dropped_and_the_reader_tells_why() -> None:
+async def test_a_frame_sent_too_late_is_dropped_and_the_reader_reports_the_end() -> None:
     async with Misbehaving(friendly) as server:
         rig = Rig(server)
         rig.spawn(rig.link.run())
@@ -381,7 +381,7 @@ async def test_a_frame_that_comes_too_late_is_dropped_and_the_reader_tells_why()
         assert rig.events[-1] == Closed(1, Failure("close", 1012))
 
 
-async def test_what_waits_goes_before_the_answer_to_what_comes_in() -> None:
+async def test_waiting_frames_are_sent_before_the_answer_to_new_ones() -> None:
     got: list[tuple[int, bytes]] = []
 
     async def ping(peer: Peer) -> None:
@@ -418,7 +418,7 @@ async def test_a_link_that_is_closed_before_its_first_turn_opens_nothing() -> No
 
 
 @pytest.mark.parametrize("code", [1000, 1006, 4000])
-async def test_close_is_bounded_even_where_nobody_reads(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_close_is_bounded_even_if_nobody_reads(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatlab.live.websocket.CLOSE_TIMEOUT", 0.05)
 
     async def deaf(peer: Peer) -> None:
@@ -456,7 +456,7 @@ async def test_a_polite_close_says_so() -> None:
         assert (closes, rig.holds_off) == ([b"\x03\xe8bye"], 0)
 
 
-async def test_a_cancelled_link_tells_that_its_loop_ends() -> None:
+async def test_a_cancelled_link_reports_that_its_loop_ends() -> None:
     async with Misbehaving(friendly) as server:
         rig = Rig(server)
         task = rig.spawn(rig.link.run())
@@ -470,7 +470,7 @@ async def test_a_cancelled_link_tells_that_its_loop_ends() -> None:
 
 
 async def test_a_link_that_is_closed_while_its_headers_are_asked_for_opens_nothing() -> None:
-    """Also where the function goes on after it was cancelled."""
+    """Let the function also go on after its cancellation."""
     asked = asyncio.Event()
 
     async def headers(failure: Failure | None) -> dict[str, str]:

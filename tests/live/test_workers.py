@@ -1,4 +1,5 @@
-"""Threads for code that may block: one for each piece of work under way, and none keeps the program."""
+"""Threads for code that may block: one for each piece of work under way, and none keeps the program from
+ending."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from chatlab.live.workers import Workers
 from tests.live.watch import PATIENCE, until
 
 
-async def test_work_that_blocks_keeps_no_other_waiting() -> None:
+async def test_work_that_blocks_delays_no_other() -> None:
     workers = Workers()
     gate = threading.Event()
     blocked = [workers.call(lambda: gate.wait(PATIENCE)) for _ in range(5)]
@@ -33,7 +34,7 @@ async def test_a_thread_is_used_again_and_ends_when_idle() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration])
-async def test_what_raises_is_told_or_logged_and_the_thread_goes_on(
+async def test_exceptions_are_returned_or_logged_and_the_thread_goes_on(
     error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:

@@ -1,4 +1,4 @@
-"""Clients of the embedded server over HTTP that do no more than the protocol: bare httpx, and raw bytes."""
+"""Clients of the embedded server over HTTP with only the protocol's minimum: bare httpx, and raw bytes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Frame = dict[str, Any]
 
 
 def asked(path: str, **query: object) -> str:
-    """A path with a query, percent-encoded as strictly as can be."""
+    """Return a path with a query, percent-encoded as strictly as possible."""
     return f"{path}?{urlencode(query, quote_via=quote, safe='')}"
 
 
 class Visitor:
-    """Somebody in a room, without a connection that lasts."""
+    """A client of a room without a persistent connection."""
 
     def __init__(self, client: httpx.AsyncClient, sender: str, room: str) -> None:
         self.client = client
@@ -74,7 +74,7 @@ async def visit(server: EmbeddedServer, sender: str = "ada", room: str = "lobby"
 
 
 class Stream:
-    """An event stream that is read: of its `events`, the first `read`."""
+    """A reader of an event stream: it has read the first `read` of its `events`."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -111,7 +111,7 @@ class Stream:
                 return frame
 
     async def bytes(self, wanted: bytes, times: int = 1) -> None:
-        """Read on until these bytes have come so many times."""
+        """Read on until these bytes have come `times` times."""
         async with asyncio.timeout(PATIENCE):
             while self.raw.count(wanted) < times:
                 await self._more()

@@ -1,4 +1,4 @@
-"""Notes what a transport tells its application, and waits for it."""
+"""A recorder of everything that a transport reports to its application, with waits for it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KNOWN = frozenset(FallbackConfig.__struct_fields__).union(
 
 
 class Watch:
-    """All that a transport has told."""
+    """The events, changes and receipts that a transport has reported."""
 
     def __init__(self, transport: ChatTransport) -> None:
         self.transport = transport
@@ -96,14 +96,14 @@ class Watch:
         return self.changes[-1]
 
     async def connected(self, times: int) -> None:
-        """Wait until it has been connected so many times."""
+        """Wait until it has been connected `times` times."""
         await until(lambda: self.statuses.count(ConnectionStatus.CONNECTED) >= times)
 
 
 def hear(transport: ChatTransport, patience: float = 2.0) -> None:
-    """Wait until the transport's handlers and recorder have been told of all that has happened to it.
+    """Wait until the transport's handlers and recorder were called with everything that has happened to it.
 
-    They run on a thread of their own; one that takes longer than `patience` is left behind.
+    They run on a thread of their own; calls that take longer than `patience` seconds are not waited for.
     """
     if not transport._own_loop:
         return
@@ -127,9 +127,9 @@ async def until(condition: Callable[[], object], patience: float = PATIENCE) -> 
 
 
 def transport_of(kind: str, url: str, **settings: Any) -> ChatTransport:
-    """Return a transport that is quick to try again, and beats only where asked to.
+    """Return a transport with short retry delays, and heartbeats only if a test asks for them.
 
-    `settings` and options are given by name; what another kind's config knows is passed over.
+    `settings` and options are given by name; settings that this kind's config doesn't have are ignored.
     """
     options = {name: settings.pop(name) for name in OPTIONS if name in settings}
     assert settings.keys() <= KNOWN, settings.keys() - KNOWN
@@ -140,7 +140,7 @@ def transport_of(kind: str, url: str, **settings: Any) -> ChatTransport:
 def talking(
     kind: str, url: str, sender: str = "ada", **settings: Any
 ) -> Iterator[tuple[ChatTransport, Watch]]:
-    """Make a transport of that kind and watch it; whatever a test has left of it is disconnected."""
+    """Make a transport of that kind and watch it; finally disconnect it if it is still connected."""
     transport = transport_of(kind, url, **{"sender": sender} | settings)
     try:
         yield transport, Watch(transport)

@@ -1,4 +1,4 @@
-"""Those who wait for room in a full outbox, first come, first served."""
+"""The senders that wait for room in a full outbox, first come, first served."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chatlab.errors import OutboxFull
 from chatlab.live.receipt import Receipt
 
 
-class Turns:
+class SendQueue:
     """A queue of senders, on one loop."""
 
     def __init__(self) -> None:
@@ -27,5 +27,5 @@ class Turns:
                     await self._room.wait()
 
     def try_again(self) -> None:
-        """Have the first one try again: a message has left the outbox."""
+        """Wake the first sender, since a message has left the outbox."""
         self._room.set()

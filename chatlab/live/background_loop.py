@@ -1,10 +1,12 @@
-"""One background thread with an asyncio loop, shared by all that lives beside a notebook's own loop.
+"""One background thread with an asyncio loop, shared by everything that must not run on a notebook's own
+loop.
 
-It starts on first use and ends with the interpreter. `background_portal().call(async_function, …)` runs work
-there and waits for it; `background_loop()` is its loop, for `call_soon_threadsafe` and the like.
+It starts on first use and ends with the interpreter. `background_thread().call(async_function, …)` runs a
+coroutine there and waits for its result; `background_loop()` is its loop, for `call_soon_threadsafe` and
+similar calls.
 
 A `SystemExit` or `KeyboardInterrupt` there is logged and ends nothing. A forked process has none of its
-parent's threads, and gets a loop of its own on first use.
+parent's threads, and starts its own on first use.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ logger = get_logger()
 Result = TypeVar("Result")
 
 _lock = threading.Lock()
-_portal: Portal | None = None
+_background: BackgroundThread | None = None
 
 
-class Portal:
-    """A thread with a loop, and the way to it from other threads."""
+class BackgroundThread:
+    """A thread with a running loop, to which other threads can pass work."""
 
     def __init__(self) -> None:
         ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
@@ -48,15 +50,15 @@ class Portal:
                 try:
                     loop.run_until_complete(serving)
                 except (SystemExit, KeyboardInterrupt):
-                    logger.exception("the background loop goes on after what would have ended it")
+                    logger.exception("the background loop ignores an exception that ends programs")
 
     def call(self, function: Callable[..., Coroutine[Any, Any, Result]], *args: object) -> Result:
         """Run a coroutine function in the thread, wait for it, and return its result.
 
-        Errors: `RuntimeError` in the thread itself, which would wait for ever.
+        Errors: `RuntimeError` if called in the thread itself, which would deadlock.
         """
         if threading.current_thread() is self._thread:
-            raise RuntimeError("this waits for the background thread, so call it from another one")
+            raise RuntimeError("call this from another thread: it waits for the background thread")
         return asyncio.run_coroutine_threadsafe(function(*args), self.loop).result()
 
     def _close(self) -> None:
@@ -66,33 +68,34 @@ class Portal:
 
 
 def _log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what asyncio has met, without its `repr` of tasks and callbacks, which may quote secrets."""
+    """Log an unhandled error without asyncio's `repr` of tasks and callbacks, which may quote secrets."""
     logger.error("on the background loop: %s", context["message"], exc_info=context.get("exception"))
 
 
-def background_portal() -> Portal:
-    """Return the portal into the background thread, which is started when first asked for."""
-    global _portal
+def background_thread() -> BackgroundThread:
+    """Return the background thread; start it at the first call."""
+    global _background
     with _lock:
-        if _portal is None or _portal.loop.is_closed():
-            _portal = Portal()
-        return _portal
+        if _background is None or _background.loop.is_closed():
+            _background = BackgroundThread()
+        return _background
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
     """Return the background thread's loop."""
-    return background_portal().loop
+    return background_thread().loop
 
 
 def is_background(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether that is the background thread's loop."""
-    return _portal is not None and _portal.loop is loop
+    """Whether `loop` is the background thread's loop."""
+    return _background is not None and _background.loop is loop
 
 
-def _begin_anew() -> None:
-    """In a forked process the thread is gone; so may be whoever held the lock."""
-    global _lock, _portal
-    _lock, _portal = threading.Lock(), None
+def _reset_after_fork() -> None:
+    """Forget the thread in a forked process, where it doesn't exist, and the lock, whose holder may not
+    exist."""
+    global _lock, _background
+    _lock, _background = threading.Lock(), None
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset_after_fork)
