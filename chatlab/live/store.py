@@ -245,7 +245,7 @@ class Store(Log):
                 return convert(fields, ChatMessage)
             except ValidationError as error:
                 name = str(error).rpartition("$.")[2].rstrip("`")
-                self._report(f"message {number} of the room {room!r} has an unreadable {name}")
+                self._report(f"the {name} of message {number} in the room {room!r} can't be read")
                 del fields[name]
 
     def _report(self, damage: str) -> None:

@@ -616,7 +616,7 @@ async def test_a81_a_request_of_two_lengths_is_refused_and_nothing_behind_it_is_
         writer.write(f"{target} HTTP/1.1\r\nHost: localhost\r\n{lengths}\r\n\r\n0\r\n\r\n{behind}".encode())
         answer = await rest_of(reader)
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"Content-Length or a Transfer-Encoding" in answer
+    assert b"Content-Length or Transfer-Encoding" in answer
     assert answer.count(b"HTTP/1.1") == 1
 
 
@@ -723,7 +723,7 @@ async def test_without_allowed_origins_there_are_no_cors_headers(server: Embedde
     [
         ("", {}, (4400, "the room must have")),
         ("?room=lobby&sender=ada", {"Origin": "https://evil.example"}, (4403, "allowed_origins=[ORIGIN]")),
-        ("/nowhere", {}, (4404, "there is nothing here")),
+        ("/nowhere", {}, (4404, "there is no such path")),
     ],
 )
 @pytest.mark.parametrize("protocols", [None, ["chat", "v2"]])
@@ -787,7 +787,7 @@ async def test_a77_loopback_names_and_allowed_hosts_are_this_server() -> None:
         ("room=a&sender=" + "x" * 201, "the sender must have"),
         ("room=%FF&sender=ada", "percent-encoded UTF-8"),
         ("room=%ED%A0%80&sender=ada", "percent-encoded UTF-8"),
-        ("room=a&room=b&sender=ada", "give room once"),
+        ("room=a&room=b&sender=ada", "give room only once"),
         ("room=a&sender=ada&history=-1", "history must be a whole number"),
         ("room=a&sender=ada&history=ten", "history must be a whole number"),
         ("room=a&sender=ada&history=" + "9" * 5000, "history must be a whole number"),
@@ -847,7 +847,7 @@ async def test_a82_it_listens_on_loopback_and_warns_when_told_otherwise(
         assert [own.getsockname()[0] for own in server._runtime.listener.sockets] == ["127.0.0.1"]  # type: ignore[union-attr]
         assert not caplog.records
     async with EmbeddedServer(host="0.0.0.0") as server:
-        assert ["whoever can reach this machine" in record.getMessage() for record in caplog.records] == [
+        assert ["everyone who can reach this machine" in record.getMessage() for record in caplog.records] == [
             True
         ]
         assert (await get(server, "/healthz")).status_code == 200
@@ -920,7 +920,7 @@ async def test_an_upgrade_over_http_1_0_is_ignored(server: EmbeddedServer) -> No
         writer.write(handshake(server).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         answer = await rest_of(reader)
     assert answer.startswith(b"HTTP/1.1 426 ")
-    assert b"have proxies pass on Upgrade" in answer
+    assert b"let proxies forward the Upgrade header" in answer
 
 
 async def test_healthz_counts_members_and_rooms(server: EmbeddedServer) -> None:
