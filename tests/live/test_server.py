@@ -847,9 +847,7 @@ async def test_a82_it_listens_on_loopback_and_warns_when_told_otherwise(
         assert [own.getsockname()[0] for own in server._runtime.listener.sockets] == ["127.0.0.1"]  # type: ignore[union-attr]
         assert not caplog.records
     async with EmbeddedServer(host="0.0.0.0") as server:
-        assert ["everyone who can reach this machine" in record.getMessage() for record in caplog.records] == [
-            True
-        ]
+        assert ["everyone who can reach" in record.getMessage() for record in caplog.records] == [True]
         assert (await get(server, "/healthz")).status_code == 200
         assert (await get(server, "/healthz", Host="evil.example")).status_code == 421
 
