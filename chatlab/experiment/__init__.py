@@ -1,4 +1,4 @@
-"""What scenarios are made of, and what else there is to do with them and their runs."""
+"""The parts of scenarios, and the tools that work on scenarios and their runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to happen when, on an asyncio loop whose time is the seconds since a run began."""
+"""A scheduler on an asyncio loop whose time is the seconds since a run began."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Agenda:
         return self._loop.time()
 
     def let_happen(self, happening: Happening) -> None:
-        """Let a fault happen up to where it waits, and then the rest in its time."""
+        """Run a fault up to its first wait, and schedule the rest."""
         delay = next(happening, None)
         if delay is not None:
             self.call_later(delay, self.let_happen, happening)

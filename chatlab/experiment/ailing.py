@@ -1,4 +1,4 @@
-"""What ails the embedded server: it is as slow, refusing and silent as a scenario wants. ASGI middleware."""
+"""ASGI middleware that makes the embedded server as slow, refusing and silent as the faults say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backoff formula does to many people: its delays, and the herd that it makes of them.
+"""The delays of a backoff formula for many people, and the herd that they form.
 
 No server, no network: formulas alone, so that a hundred thousand people take a fraction of a second.
 """
@@ -50,7 +50,7 @@ def backoff_delays(
 
 
 class Herd(Struct, frozen=True, eq=False):
-    """When each person of a herd came back: arrays of shape `(people,)`.
+    """The times at which the people of a herd came back: arrays of shape `(people,)`.
 
     `returns` is seconds after the server's return, inf for those who gave up; `attempts` counts the retries.
     """
@@ -134,7 +134,7 @@ def _columns(config: ReconnectConfig, samples: int, seed: int) -> Iterator[Float
 
 
 def _delays(config: ReconnectConfig, attempt: int, previous: Floats, u: Floats) -> Floats:
-    """What `transports.backoff.next_delay` says for each of many clients, to the last bit."""
+    """Return what `transports.backoff.next_delay` returns for each of many clients, to the last bit."""
     formula = terms(config, attempt)
     spread = np.maximum(0.0, formula.spread + formula.growth * previous)
     return np.minimum(formula.fixed + u * spread, formula.limit)

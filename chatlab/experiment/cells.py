@@ -1,4 +1,4 @@
-"""What a sweep is to run: the values of settings by their paths, and a cell for each combination of them."""
+"""The cells of a sweep: values of settings by their paths, and a cell for each combination of them."""
 
 from __future__ import annotations
 

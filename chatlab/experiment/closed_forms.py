@@ -14,7 +14,7 @@ from chatlab.errors import SettingsError
 
 
 class Cost(Struct, frozen=True):
-    """What a delivered message costs, and how late it is: requests per message, and seconds from the server's
+    """The cost of a delivered message, and its delay: requests per message, and seconds from the server's
     log to the screen in the mean and at most."""
 
     requests: float
@@ -79,7 +79,7 @@ def false_alarm_after(interval: float, loss: float, misses: int = 1) -> float:
     """Return the mean time until a healthy connection is taken for dead, where each leg loses a share `loss`
     of the heartbeats and `misses` in a row are an alarm.
 
-    Source: the mean wait for a run of so many failures in Bernoulli trials, (1 - qᵏ)/((1 - q)·qᵏ).
+    Source: the mean wait for a run of k failures in Bernoulli trials, (1 - qᵏ)/((1 - q)·qᵏ).
     Errors: `SettingsError` for an interval below 0, a loss beyond 0 to 1, or fewer misses than 1.
     """
     _check(interval=interval)

@@ -41,10 +41,10 @@ TIMEOUT, TRIES = 3.0, 3
 RATE, PEAK = 40.0, 80.0
 """Clients a second, Poisson, and how many there are in the `SPIKE`."""
 SPIKE = (20.0, 25.0)
-"""When the cause comes and goes, in seconds."""
+"""Seconds at which the cause comes and goes."""
 DURATION = 80.0
 AFTER = (60.0, 75.0)
-"""When the published figures were taken, in seconds."""
+"""Seconds between which the published figures were taken."""
 
 _CONFIG = ReconnectConfig(max_attempts=None, max_delay=1e9)
 POLICIES: Mapping[Policy, ReconnectConfig] = MappingProxyType(
@@ -66,7 +66,7 @@ STUCK = RATE / 2
 
 
 class Storm(Struct, frozen=True):
-    """What each second saw: clients that came, requests, and good answers."""
+    """Counts of each second: clients that came, requests, and good answers."""
 
     clients: NDArray[np.int64]
     requests: NDArray[np.int64]
@@ -143,7 +143,7 @@ class _Client:
 
 
 def collapse(policy: Policy, seed: int = 0) -> Storm:
-    """Let the storm come and go, and return what each second saw.
+    """Simulate the storm, and return the counts of each second.
 
     Errors: `SettingsError` where there is no such policy.
     """
@@ -156,7 +156,7 @@ def collapse(policy: Policy, seed: int = 0) -> Storm:
 
 
 def compare_policies(*, repetitions: int = 20, seed: int = 0) -> pd.DataFrame:
-    """Return the means of so many storms with each policy beside the published ones.
+    """Return the means of `repetitions` storms with each policy beside the published ones.
 
     Columns: policy, `goodput` in answers a second and its standard error `goodput_se`, `stuck`, the share of
     runs that never recovered, and `published`.

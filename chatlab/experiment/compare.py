@@ -39,7 +39,7 @@ UNMEASURED, UNMEASURED_SHARE = 0.05, 0.05
 
 
 class Moment(Struct, frozen=True):
-    """Something that a person's `number`-th step did, from 1, at so many seconds since the run began."""
+    """One effect of a person's `number`-th step, from 1, `at` seconds after the run began."""
 
     number: int
     at: float
@@ -47,7 +47,7 @@ class Moment(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """What a person did in one run and not, not then, or not in that order in the other: None if never."""
+    """A step that one run has and the other has not, at another time, or in another order; None: never."""
 
     person: str
     a: Moment | None
@@ -55,7 +55,7 @@ class Difference(Struct, frozen=True):
 
     @property
     def at(self) -> float:
-        """When it is first seen."""
+        """Seconds at which it is first seen."""
         return min(moment.at for moment in (self.a, self.b) if moment is not None)
 
     @property
@@ -67,7 +67,7 @@ class Difference(Struct, frozen=True):
 
 
 class Tolerance(Struct, frozen=True):
-    """How far two times may be apart: so many seconds, and a share of the later one. `source` says why."""
+    """The most that two times may be apart: `seconds`, and a `share` of the later one. `source` says why."""
 
     seconds: float
     share: float = 0.0

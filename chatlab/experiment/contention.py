@@ -70,7 +70,7 @@ class Contest(Struct, frozen=True):
 
 
 class _Row:
-    """What is fought for."""
+    """The row that all clients update."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -90,7 +90,7 @@ MOST_CLIENTS = 10_000
 
 
 def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:
-    """Let so many clients update one row, and return how it went.
+    """Simulate `clients` clients that update one row, and return the contest.
 
     Errors: `SettingsError` where there is no such formula, or nobody to take part.
     """
@@ -130,7 +130,7 @@ def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:
 def compare_formulas(
     clients: Iterable[int] = (10, 50, 100), *, repetitions: int = 20, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the means of so many contests of each formula beside the published ones.
+    """Return the means of `repetitions` contests of each formula beside the published ones.
 
     Columns: formula, clients, seconds, writes; `seconds_se` and `writes_se`, the means' standard errors; and
     `published_seconds` and `published_writes`, which are missing where nothing was published.

@@ -1,4 +1,4 @@
-"""What happened to everybody's messages and connections: compact columns, from which `metrics.py` computes.
+"""A record of everybody's messages and connections in compact columns, from which `metrics.py` computes.
 
 It is a `Recorder` for drivers. A row costs 8 to 25 bytes, so a run of a hundred thousand people fits.
 """
@@ -127,17 +127,17 @@ class Ledger:
 
     @property
     def senders(self) -> Column:
-        """Who sent each message."""
+        """Sender of each message."""
         return np.array(self._senders, dtype=np.int64)
 
     @property
     def accepted_at(self) -> Column:
-        """When each message was taken into the ledger."""
+        """Seconds at which the ledger took each message."""
         return np.array(self._accepted_at)
 
     @property
     def acked_at(self) -> Column:
-        """When the sender knew of each message that the server has it; inf: never."""
+        """Seconds at which the sender knew that the server has each message; inf: never."""
         return np.array(self._acked_at)
 
     @property
@@ -168,5 +168,5 @@ class Ledger:
 
     @property
     def attempted_at(self) -> Column:
-        """When somebody tried to connect."""
+        """Seconds of all attempts to connect."""
         return np.array(self._attempted_at)

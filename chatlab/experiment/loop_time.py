@@ -33,7 +33,7 @@ _runs = 0
 
 @contextmanager
 def httpcore_on_loop_time() -> Iterator[None]:
-    """Let httpcore see the loop's time, for which it has no public way."""
+    """Give httpcore the loop's time, for which it has no public way."""
     global _runs
     with _lock:
         _runs += 1

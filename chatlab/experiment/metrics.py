@@ -28,7 +28,7 @@ _CELLS = 1 << 22
 
 
 class Crowd(Struct, frozen=True):
-    """What the ledger doesn't know: everybody's room, and up to when each has heard of everything.
+    """Facts beside the ledger: everybody's room, and the time up to which each has heard of everything.
 
     What the server had before `heard_until` must have been shown at the end (inf: all of it). Without `acks`
     senders don't hear what became of their messages.

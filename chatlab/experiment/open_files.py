@@ -1,4 +1,4 @@
-"""How many files, sockets among them, this process may have open at once."""
+"""The number of files, sockets among them, that this process may have open at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from chatlab.errors import SettingsError
 
 
 def allow_open_files(wanted: int, why: str) -> None:
-    """Let this process have at least so many files open, where it has been allowed fewer.
+    """Raise the limit of open files to `wanted`, if it is lower.
 
-    Systems allow 1,024 at first, and many more to a process that asks. One that has run out of them can
-    accept no connection, and would try again without end.
+    Systems allow 1,024 at first, and many more to a process that asks. A process that has run out of them
+    accepts no connection, and tries again without end.
 
     Windows has no such limit, and no module `resource`.
 

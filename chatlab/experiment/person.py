@@ -86,11 +86,11 @@ class Person:
     # What a person does
 
     def connect(self) -> None:
-        """Want to be connected."""
+        """Ask to be connected."""
         self.transport.start()
 
     def disconnect(self) -> None:
-        """Want to be disconnected."""
+        """Ask to be disconnected."""
         self.transport.stop()
 
     def submit(self, text: str) -> None:
@@ -111,12 +111,12 @@ class Person:
         self.line.adapt()
 
     def suffer(self, trouble: Trouble) -> None:
-        """Have a further trouble on the path."""
+        """Add a trouble to the path."""
         self.path.suffer(trouble)
         self.line.adapt()
 
     def recover(self, trouble: Trouble) -> None:
-        """Be rid of a trouble on the path."""
+        """Remove a trouble from the path."""
         self.path.recover(trouble)
         self.line.adapt()
 
@@ -124,7 +124,7 @@ class Person:
 
     @property
     def heard_until(self) -> float:
-        """Whatever the server has had before this time, the person must have been shown; inf: all."""
+        """Time before which all that the server had must have been shown to the person; inf: all."""
         return inf if self._open and self.line.quiet else self.read_at
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What the model says of one person's connection, quickly enough to be redrawn beside the real one."""
+"""The model's prediction of one person's connection, quick enough to be redrawn beside the real one."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from chatlab.sim.people import PeopleConfig
 from chatlab.transports.machine import Notify
 
 LOST_AT, OUTAGE = 10.0, 60.0
-"""When the server of `outage` goes, and for how long, in seconds."""
+"""Seconds at which the server of `outage` goes, and seconds that it stays away."""
 BIN = 0.1
 """Seconds in which the busiest share of the returns is looked for."""
 
@@ -104,7 +104,7 @@ RUSH_POLICIES: Mapping[str, ReconnectConfig] = MappingProxyType(
 
 
 def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
-    """Let so many people with a preset lose a server for a minute, and return how they came back.
+    """Take the server away for a minute from people with a preset, and return how they came back.
 
     Errors: `KeyError` for a name that isn't in `OUTAGES`; `SettingsError` as for `Scenario`.
     """
@@ -128,7 +128,7 @@ def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
 
 
 def rush(name: str, people: int = 1_000, seed: int = 0) -> Rush:
-    """Let so many people lose a server that lets in 4 % of them a second and 1 % wait.
+    """Take away a server that accepts 4 % of the people a second and queues 1 %.
 
     Errors: `KeyError` for a name that isn't in `RUSHES`; `SettingsError` as for `Scenario`.
     """

@@ -1,4 +1,4 @@
-"""What reading costs: one person, and a writer who puts messages into the server's log at no cost."""
+"""The cost of reading: one person, and a writer who puts messages into the server's log at no cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WARM_UP = 10.0
 
 
 class Reading(Struct, frozen=True):
-    """What so many `messages` took.
+    """The cost of `messages` messages.
 
     `latencies` are seconds from the server's log to the screen; `requests` and `bytes` are the reader's.
     """
@@ -46,7 +46,7 @@ def read(
 ) -> Reading:
     """Return what it costs one person to get `rate` messages a second (Poisson) of `size` bytes.
 
-    It takes `duration` seconds, over a network with so many seconds `delay` one way.
+    It takes `duration` seconds, over a network with a one-way delay of `delay` seconds.
     """
     diary = _Diary()
     network, server = NetworkConfig(latency=delay), ServerConfig(max_hold=1e6)
@@ -87,7 +87,7 @@ class _Writer:
 
 
 class _Diary(Ledger):
-    """When each message was posted, and when it was shown."""
+    """Times at which each message was posted and shown."""
 
     def __init__(self) -> None:
         super().__init__()

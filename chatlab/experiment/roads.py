@@ -73,7 +73,7 @@ class Roads:
 
 
 async def _warm_up(url: str) -> None:
-    """Have the libraries load what they load with the first request: it would make the first person late."""
+    """Make one request, so that what libraries load at their first one delays no person."""
     async with httpx.AsyncClient(verify=shared_tls(), trust_env=False) as client:
         await client.get(f"{url}/healthz")
 
@@ -118,7 +118,7 @@ class Road:
             connection.adapt()
 
     async def open(self) -> None:
-        """Let connections in."""
+        """Begin to accept connections."""
         await self._proxy.accept()
 
     async def close(self) -> None:
@@ -152,7 +152,7 @@ class RoadConnection(ProxiedConnection):
         self._idle: asyncio.TimerHandle | None = None
 
     async def run(self, reader: asyncio.StreamReader, host: str, port: int) -> None:
-        """Let the connection come to be, and pass on what is said until both have said all."""
+        """Open the connection, and pass on bytes until both sides have ended."""
         self.pumps = [self._loop.create_task(self._carry(reader, host, port))]
         try:
             await asyncio.wait(self.pumps)
@@ -202,7 +202,7 @@ class RoadConnection(ProxiedConnection):
     # What is on its way
 
     def _send(self, direction: Direction, delay: float, size: int = 0) -> float:
-        """Return when so many bytes arrive, behind all that was sent before."""
+        """Return when `size` bytes arrive, behind all that was sent before."""
         before, now = self._arrives_at[direction], self._loop.time()
         at = self._path.troubled_arrival(direction, now, delay, size, before)
         self._arrives_at[direction] = at
@@ -299,7 +299,7 @@ class RoadConnection(ProxiedConnection):
 
     @property
     def _used_at(self) -> float:
-        """When something last came through, or will."""
+        """Time of the last byte that came through, or will."""
         return max(self._arrives_at.values())
 
     def _check_idle(self) -> None:

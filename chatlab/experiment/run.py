@@ -63,7 +63,7 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
 
 
 class Run(Struct, frozen=True, dict=True):
-    """What a scenario gave in one world.
+    """The result of a scenario in one world.
 
     `metrics` are everybody's, see `measure`; `series` are counts of each second, `latencies` those in the
     bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample. In the live world `time_scale`
@@ -104,7 +104,7 @@ class Run(Struct, frozen=True, dict=True):
 
     @property
     def faults(self) -> list[FaultSpan]:
-        """When the scenario's faults began, and when they were over."""
+        """Spans of the scenario's faults."""
         return [FaultSpan(fault.kind, fault.at, fault.end_at) for fault in self.scenario.faults]
 
     @cached_property

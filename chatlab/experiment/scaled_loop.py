@@ -43,7 +43,7 @@ class ScaledLoop(asyncio.SelectorEventLoop):
         super().__init__(_PatientSelector(self._clock, self._probe))
 
     def begin(self) -> None:
-        """Let the clock go, if it doesn't yet."""
+        """Start the clock, if it stands."""
         self._clock.going = True
 
     def time(self) -> float:
@@ -79,7 +79,7 @@ class _Clock:
         self._order = count()
 
     def set(self, timer: VirtualTimer) -> None:
-        """Have a timer fire when it is due."""
+        """Set a timer to fire when it is due."""
         heappush(self._timers, (timer.when(), next(self._order), timer))
 
     @property
@@ -175,7 +175,7 @@ class _PatientSelector(selectors.BaseSelector):
         return ready
 
     def _wait(self, seconds: float) -> _Ready:
-        """Wait for so long at most, and see to the probe meanwhile."""
+        """Wait for `seconds` at most, and serve the probe meanwhile."""
         until = time.monotonic() + seconds
         while True:
             ready = self._selector.select(min(seconds, LONGEST))

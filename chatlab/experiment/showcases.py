@@ -1,6 +1,6 @@
-"""What the seed's snippets lose: scenarios that show it, beside what the snippets themselves gave.
+"""Scenarios that show what the original document's snippets lose, beside what the snippets themselves gave.
 
-Each scenario runs with the seed as written, and with ours in its place. Where it isn't known in full how a
+Each scenario runs with the snippets as written, and with ours in their place. If it isn't known in full how a
 figure was measured, a comment says what was chosen here; there the figures agree in kind and order only.
 """
 
@@ -29,7 +29,7 @@ from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 
 class Shown(Struct, frozen=True):
-    """What a scenario came to: connections that were tried, and messages that were sent, in all; and on
+    """The totals of a scenario: connections that were tried, and messages that were sent, in all; and on
     average for each reader, messages `lost`, times that one was `shown`, and shown `out_of_order`; and people
     who were `disconnected` at the end."""
 
@@ -57,7 +57,7 @@ class Showcase(Struct, frozen=True):
 
 
 def _script(texts: int, every: float, *people: str, begin: float = 1.0, gap: float = 0.0) -> PeopleConfig:
-    """People who each send so many texts, `gap` seconds after one another."""
+    """Return people who each send `texts` texts, `every` seconds apart; each begins `gap` seconds later."""
     script = tuple(
         ScriptEntry(at=begin + every * number + gap * place, person=person, text=f"{number + 1}")
         for number in range(texts)

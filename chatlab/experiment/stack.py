@@ -1,4 +1,4 @@
-"""What the worlds of real parts share: the real transports and the real server around a scenario's people.
+"""The part that worlds of real parts share: real transports and a real server around a scenario's people.
 
 A world gives `Lines`, everybody's way to the server, and a running asyncio loop whose `time()` is the seconds
 since the run began. All else is here, and the same in each: who does what when, what goes wrong, and what is

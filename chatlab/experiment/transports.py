@@ -1,5 +1,4 @@
-"""What a scenario sets of its transports: the configs without URL, room, name and headers, which the world
-gives."""
+"""Transports of a scenario: the configs without URL, room, name and headers, which the world gives."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ WORLD = "127.0.0.1:8000"
 
 
 class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What a scenario sets of a `TransportConfig`."""
+    """A scenario's settings of a `TransportConfig`."""
 
     dialect: Name = "chatlab"
     history: Count | None = 50
@@ -63,7 +62,7 @@ class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="websocket"):
-    """What a scenario sets of a `WebSocketConfig`."""
+    """A scenario's settings of a `WebSocketConfig`."""
 
     protocols: tuple[str, ...] = ()
     heartbeat: HeartbeatConfig = HeartbeatConfig()
@@ -78,14 +77,14 @@ class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="webso
 
 
 class HttpSettings(TransportSettings, frozen=True, kw_only=True):
-    """What a scenario sets of an `HttpConfig`."""
+    """A scenario's settings of an `HttpConfig`."""
 
     request_timeout: PositiveDuration = 10.0
     _url: ClassVar[str] = f"http://{WORLD}"
 
 
 class SSESettings(HttpSettings, frozen=True, kw_only=True, tag="sse"):
-    """What a scenario sets of an `SSEConfig`."""
+    """A scenario's settings of an `SSEConfig`."""
 
     reconnect: ReconnectConfig = ReconnectConfig(base_delay=3.0)
     idle_timeout: PositiveDuration = 45.0
@@ -99,7 +98,7 @@ class SSESettings(HttpSettings, frozen=True, kw_only=True, tag="sse"):
 
 
 class LongPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="long_polling"):
-    """What a scenario sets of a `LongPollingConfig`."""
+    """A scenario's settings of a `LongPollingConfig`."""
 
     timeout: PositiveDuration = 30.0
     hold: PositiveDuration = 25.0
@@ -114,7 +113,7 @@ class LongPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="long_pol
 
 
 class ShortPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="short_polling"):
-    """What a scenario sets of a `ShortPollingConfig`."""
+    """A scenario's settings of a `ShortPollingConfig`."""
 
     interval: PositiveDuration = 3.0
     spread: Duration = 0.0
@@ -132,7 +131,7 @@ OneTransport = WebSocketSettings | SSESettings | LongPollingSettings | ShortPoll
 class FallbackSettings(
     Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="fallback"
 ):
-    """What a scenario sets of a `FallbackConfig`."""
+    """A scenario's settings of a `FallbackConfig`."""
 
     transports: tuple[OneTransport, ...] = (
         WebSocketSettings(),

@@ -58,7 +58,7 @@ SCRIPT = (
     (9.41, "ada", "who is there?"), (10.53, "bob", "me"), (16.83, "cleo", "and me"),
     (22.57, "ada", "still there?"), (31.29, "bob", "yes"),
 )  # fmt: skip
-"""When each person first connects, and what is said."""
+"""First connections, and messages."""
 
 RECONNECT = ReconnectConfig(jitter="full", max_delay=6.0)
 WEBSOCKET = WebSocketSettings(
@@ -83,9 +83,9 @@ SERVER = ServerConfig(keep_alive=5.0)
 
 
 class Case(NamedTuple):
-    """What happens, in words, and what makes it so.
+    """A case in words, and the parts of the scenario that make it.
 
-    The seed is one with which not much hangs on a hair: a few milliseconds more lead to the same story.
+    With its seed a few milliseconds more lead to the same steps.
     """
 
     what: str

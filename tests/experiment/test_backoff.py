@@ -30,7 +30,7 @@ reconnects = st.builds(
 
 
 def scalar_delays(config: ReconnectConfig, attempts: int, seed: int) -> list[list[float]]:
-    """What as many machines as there are samples would wait, drawing the same numbers."""
+    """Return the delays of one machine for each sample, drawn from the same numbers."""
     draws = np.random.Generator(np.random.Philox(seed)).random((attempts, SAMPLES))
     rows = []
     for column in draws.T:

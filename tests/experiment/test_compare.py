@@ -35,7 +35,7 @@ def model() -> Run:
 
 
 def later(result: Run, seconds: float, since: float = 0.0, **changes: object) -> Run:
-    """The same run, but whatever happened after `since` so much later."""
+    """Return the same run with all that happened after `since` delayed."""
     trace = [
         structs.replace(step, at=step.at + seconds) if step.at >= since else step for step in result.trace
     ]

@@ -1,4 +1,4 @@
-"""What must hold of every run in the model world, and where its figures must agree with a closed form."""
+"""Laws of every run in the model world, and closed forms that its figures must agree with."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def attempts(steps: list[Step]) -> list[float]:
 
 
 def lost_at(result: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """When each person's transport first noticed that the connection had gone."""
+    """Times at which each person's transport first noticed the end of its connection."""
     first: dict[str, float] = {}
     for step in result.steps():
         for effect in step.effects:

@@ -336,7 +336,7 @@ def test_losses_and_order_agree_with_a_slow_count(
             shown[reader].append(number)
 
     def through_at(number: int) -> float:
-        """When the sender could know what became of a message."""
+        """Return the time at which the sender could know what became of a message."""
         sender, at, acked = posts[number]
         if acks:
             return inf if acked is None else at + acked

@@ -29,7 +29,7 @@ def test_a_herd_comes_back_from_an_outage_as_published(name: str) -> None:
 
 
 LATER = {"proportional": 30.0}
-"""Who comes in waves may need one more of them, by the luck of few people."""
+"""People who come in waves may need one more, as they are few."""
 
 
 @pytest.mark.parametrize("name", rows(RUSHES, "proportional"))

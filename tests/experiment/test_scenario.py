@@ -36,7 +36,7 @@ seed = 7
 count = 1000
 rooms = 50
 send_rate = 0.02                 # messages a second a person, Poisson; or [[people.script]] entries
-arrive_over = 5.0                # first connections spread over so many seconds; 0: all at once
+arrive_over = 5.0                # seconds over which first connections are spread; 0: all at once
 
 [transport]
 kind = "websocket"
@@ -252,7 +252,7 @@ LARGE = [
     ("name = '" + "x" * 1_000_000 + "'", "name: give a text of at most 200 characters, got 'xxx"),
     ("x" * 1_000_000 + " = 1", "xxx"),
 ]
-"""What no machine has the memory or the time for; and long texts."""
+"""Scenarios beyond the memory and time of any machine, and long texts."""
 
 
 @pytest.mark.parametrize(("text", "message"), BAD_TOML + LARGE, ids=lambda text: text[:40])

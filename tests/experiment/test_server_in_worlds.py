@@ -203,7 +203,7 @@ def test_a_connection_that_nobody_uses_counts_until_the_server_closes_it() -> No
 
 @pytest.mark.parametrize("latency", [0.04, 0.21, 0.33])
 def test_a_link_counts_until_its_close_frame_is_answered(latency: float) -> None:
-    """Whoever comes meanwhile is refused; half a second later the server waits no longer."""
+    """A connection that comes meanwhile is refused; after half a second the server waits no longer."""
     sending = PeopleConfig(count=4, send_rate=3.0)
     server = ServerConfig(max_connections=1, rate=1.0, burst=1)
     network = NetworkConfig(latency=latency)

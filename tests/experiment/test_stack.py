@@ -1,4 +1,4 @@
-"""What the worlds of real parts share: ailments of the real server, and failures."""
+"""Parts that the worlds of real parts share: faults of the real server, and failures."""
 
 from __future__ import annotations
 

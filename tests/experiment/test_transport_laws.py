@@ -1,4 +1,4 @@
-"""What must hold of every transport in the model world, whatever goes wrong, and its closed forms."""
+"""Laws of every transport in the model world under every fault, and closed forms."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ def test_long_polling_waits_half_a_round_trip_or_for_the_next_poll(
 def test_long_polling_costs_more_requests_the_fewer_people_send(
     senders: int, rate: float, more: float
 ) -> None:
-    """By at most so much than the law says, which is for many; and never more than one for a message."""
+    """At most `more` above the law, which is for many people; never more than one for a message."""
     polls = messages = 0
     scenario = Scenario(
         duration=800.0 / rate,

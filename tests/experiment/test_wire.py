@@ -140,7 +140,7 @@ def test_the_model_does_what_the_real_stacks_do(transport: str, trouble: str) ->
 
 @pytest.mark.parametrize("server", [ServerConfig(presence=True), ServerConfig(max_connections=1)])
 def test_people_who_come_at_one_instant_come_in_the_same_order(server: ServerConfig) -> None:
-    """What those do whom no script names mustn't come first, though the model knows it beforehand."""
+    """People of the script come in their order too, though the model knows the others' actions beforehand."""
     script = (
         ScriptEntry(at=1.0, person="ann", text="hi"),
         ScriptEntry(at=1.5, person="bob", action="disconnect"),

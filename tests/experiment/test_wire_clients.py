@@ -296,7 +296,7 @@ def test_a_server_answers_nothing_on_a_connection_whose_reset_comes_with_the_req
 
 @pytest.mark.parametrize("seed", range(20336, 20340))
 def test_what_comes_for_a_client_that_has_gone_resets_the_connection(seed: int) -> None:
-    """A slow packet holds the close frame up for so long that the server reads it no more."""
+    """The close frame comes behind a slow packet, after the server has stopped reading."""
     scenario = Scenario(
         duration=12.0,
         seed=seed,
