@@ -33,7 +33,6 @@ WRITTEN = ("docs/hostile.md", "docs/interface.md", "docs/scenarios.md")
 UNREAD: tuple[str, ...] = (
     "chatlab/dialects",
     "chatlab/errors.py",
-    "chatlab/experiment",
     "chatlab/hub",
     "chatlab/live",
     "chatlab/luck.py",
@@ -47,7 +46,6 @@ UNREAD: tuple[str, ...] = (
     "tests/browser",
     "tests/conversation",
     "tests/dialects",
-    "tests/experiment",
     "tests/hub",
     "tests/interop",
     "tests/live",
