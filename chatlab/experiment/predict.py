@@ -17,7 +17,7 @@ from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 REMEMBERED = 21
-"""So many of the latest round trips count."""
+"""Number of the latest round trips that count."""
 MOVED = 0.2
 """By this share the latency must have changed to be worth another prediction."""
 

@@ -46,7 +46,7 @@ from chatlab.sim.server import BEGINNING, CLOSE_TIMEOUT
 from chatlab.trace import Step
 
 UNBOUNDED = 10_000_000
-"""So many connections, or seconds, that a limit which the model doesn't have is never met."""
+"""Connections, or seconds, that are never reached: for limits that the model doesn't have."""
 
 
 class Lines(Protocol):

@@ -33,7 +33,7 @@ World = Callable[[Scenario, Manner], Run]
 GLANCES = 1000
 """How often a watched model is looked at."""
 SAMPLE = 50
-"""So many people's steps are recorded unless more are asked for."""
+"""Number of people whose steps are recorded, unless more are asked for."""
 
 
 def run(
