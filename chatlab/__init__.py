@@ -113,7 +113,7 @@ _HOMES = {
     "version": ("__version__",),
     "widgets.chat_panel": ("ChatPanel",),
 }
-"""The names that each module has."""
+"""Public names by module."""
 
 __all__ = [
     "ChatEvent",

@@ -1,4 +1,4 @@
-"""How commands tell what is wrong, and where they may write: checked before they work, not after."""
+"""Errors of commands, and checks of output paths before a command begins to work."""
 
 from __future__ import annotations
 
@@ -20,53 +20,52 @@ if TYPE_CHECKING:
 
 @contextmanager
 def report_errors(command: str, *, code: int = 1) -> Iterator[None]:
-    """End the command with a line that says what is wrong, where the input or the machine is to blame."""
+    """Report a `SettingsError` or `OSError` of the block in one line, and exit with `code`."""
     try:
         yield
     except (SettingsError, OSError) as error:
-        told = str(error)
+        text = str(error)
         if isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
-            told = where + error.strerror[:1].lower() + error.strerror[1:]
-        typer.echo(f"chatlab {command}: {visible_line(told)}", err=True)
+            text = where + error.strerror[:1].lower() + error.strerror[1:]
+        typer.echo(f"chatlab {command}: {visible_line(text)}", err=True)
         raise typer.Exit(code) from None
 
 
 def format_number(value: float | None) -> str:
-    """Return a metric as people write it: four digits, but never fewer than are before the point."""
+    """Return a metric with four significant digits, or as a whole number if it has four or more before the
+    point."""
     if value is None or value != value:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"
 
 
 def writable_path(path: Path | None) -> Path | None:
-    """Check that a file can be written there, before there is anything to write."""
+    """Check that a file can be written at `path`; a typer callback."""
     if path is not None:
         if path.is_dir():
             raise typer.BadParameter(f"{path} is a folder; name a file in it")
         if not path.parent.is_dir():
-            raise typer.BadParameter(f"there is no folder {path.parent}; make it, or name another")
+            raise typer.BadParameter(f"there is no folder {path.parent}; create it, or name another")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise typer.BadParameter(f"{path} can't be written; name another file")
     return path
 
 
 def image_path(path: Path | None) -> Path | None:
-    """Check that a picture of that kind can be written there."""
+    """Check that an image of the suffix's format can be written at `path`; a typer callback."""
     if path is not None:
         from matplotlib.backend_bases import FigureCanvasBase
 
-        kinds = FigureCanvasBase.get_supported_filetypes()
-        if path.suffix and path.suffix[1:].lower() not in kinds:
-            shown = ", ".join(f".{kind}" for kind in kinds)
-            raise typer.BadParameter(
-                f"there are no pictures of the kind {path.suffix}; choose one of {shown}"
-            )
+        formats = FigureCanvasBase.get_supported_filetypes()
+        if path.suffix and path.suffix[1:].lower() not in formats:
+            shown = ", ".join(f".{name}" for name in formats)
+            raise typer.BadParameter(f"{path.suffix} is no image format; choose one of {shown}")
     return writable_path(path)
 
 
 def draw(axes: Axes, path: Path) -> None:
-    """Save the figure that the axes are in: as PNG if the name has no ending."""
+    """Save the figure of the axes; as PNG if the name has no suffix."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     with atomic_write(path) as part:

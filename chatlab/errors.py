@@ -1,6 +1,6 @@
-"""What can go wrong, as exceptions that a user of chatlab may meet.
+"""The exceptions of the public interface.
 
-The machines never raise: there a failure is a value. Only settings, messages and the live facade raise these.
+Settings, messages and the live transports raise them. In the machines a failure is a value, not an exception.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 
 class ChatError(Exception):
-    """Anything that chatlab raises while it talks to a server."""
+    """Base class of the errors of a chat with a server."""
 
 
 class ConnectError(ChatError):
-    """The transport gave up connecting; `code` is the close code or HTTP status that decided it, if any."""
+    """The transport gave up connecting; `code` is the last close code or HTTP status, if any."""
 
     def __init__(self, reason: str, code: int | None = None) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ class ConnectError(ChatError):
 class ChatSendError(ChatError):
     """The server refused a message; `status` is its HTTP status, or the nearest one on a WebSocket.
 
-    It is 0 where no server has said anything, and the message came to nothing for another reason.
+    It is 0 if the message was not accepted for another reason, without a server's refusal.
     """
 
     def __init__(self, status: int, reason: str = "") -> None:
@@ -36,9 +36,9 @@ class ChatSendError(ChatError):
 
 
 class TryAgain(ChatError):
-    """Raised by a user's `headers` function: it has failed, but may succeed later.
+    """Raised by a user's `headers` function that has failed, but may succeed later.
 
-    The attempt counts as failed and is retried like any other, after `retry_after` seconds at least. `reason`
+    The attempt counts as failed and is retried like any other, after at least `retry_after` seconds. `reason`
     is shown in the transport's status. (Network errors and HTTP statuses such as 503 are retried without it.)
     """
 
@@ -49,9 +49,9 @@ class TryAgain(ChatError):
 
 
 class LoginRefused(ChatError, PermissionError):
-    """Raised by a user's `headers` function: it gets no token, and would get none by trying again.
+    """Raised by a user's `headers` function that gets no token, and would get none by trying again.
 
-    The transport gives up, and shows `reason` in its status: it should say what to correct.
+    The transport gives up, and shows `reason` in its status; it should say what to correct.
     """
 
     def __init__(self, reason: str = "") -> None:
@@ -64,17 +64,17 @@ class OutboxFull(ChatError):
 
 
 class SettingsError(ValueError):
-    """A setting has the wrong type or is out of range; the text names the field and what it may be."""
+    """A setting has the wrong type or is out of range; the text names the field and the valid values."""
 
 
 class InvalidMessage(ValueError):
-    """A message can't be sent as it is: too large, empty of meaning, or not valid Unicode."""
+    """A message can't be sent as it is: too large, empty, or not valid Unicode."""
 
 
 class EventTooLarge(ValueError):
-    """A line or an event of an event stream is above the limit, so the stream can't be read on.
+    """A line or an event of an event stream is above the limit, so the stream can't be read further.
 
-    `events` are those that came whole before it in the same chunk; they still want delivering.
+    `events` are the complete events before it in the same chunk, which must still be delivered.
     """
 
     def __init__(self, reason: str, events: Sequence[Any] = ()) -> None:

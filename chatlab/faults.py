@@ -1,4 +1,4 @@
-"""Faults of scenarios, the base classes of a fault of your own, and a proxy that breaks real connections."""
+"""Faults of scenarios, base classes for faults of your own, and a proxy that breaks real connections."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _HOMES = {
     "sim.path": ("Trouble",),
     "sim.scene": ("Scene",),
 }
-"""The names that each module has."""
+"""Public names by module."""
 
 __all__ = [
     "AnyFault",

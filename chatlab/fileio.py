@@ -1,4 +1,4 @@
-"""Files that people name: written whole or not at all, and read within bounds."""
+"""Files of the user: written completely or not at all, and read up to a limit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import BinaryIO
 from chatlab.errors import SettingsError
 
 LONGEST_LINE = 64 << 20
-"""Bytes of a line that `lines_of` reads at most."""
+"""Bytes of the longest line that `lines_of` reads."""
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a path of that name to write to; what is there at the end becomes the content of `path`.
+    """Yield a temporary path of the same name; the file written there becomes the content of `path`.
 
     A regular file is replaced in one step by a new one with its permissions and owner, or stays as it was if
-    the block raises. A symbolic link stays one, and the file that it leads to is replaced. What is no regular
-    file, such as a pipe, a device or /dev/stdout, gets the content appended. So does, after it was emptied, a
-    file whose folder takes no other.
+    the block raises. A symbolic link stays one, and its target is replaced. Anything else, such as a pipe, a
+    device or /dev/stdout, gets the content appended. A file in a folder that takes no new file is overwritten
+    in place.
 
     Errors: `OSError` naming `path`.
     """
@@ -43,10 +43,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
                 with part.open("r+b") as file:
                     os.fsync(file.fileno())
                 if target.exists():
-                    _take_attributes(target, part)
+                    _copy_attributes(target, part)
                 part.replace(target)
     except OSError as error:
-        if error.errno is None:  # of a library, and no failure of the system
+        if error.errno is None:  # raised by a library, not by the operating system
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
 
@@ -54,7 +54,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def _regular_target(path: Path) -> Path | None:
     """Return the regular file to replace, which may be missing; None if `path` is something else.
 
-    Errors: `OSError` if a file is there and may not be written.
+    Errors: `OSError` if the file exists and may not be written.
     """
     try:
         mode = path.stat().st_mode
@@ -93,7 +93,7 @@ def _copy(part: Path, path: Path, mode: str) -> None:
         shutil.copyfileobj(source, file)
 
 
-def _take_attributes(target: Path, part: Path) -> None:
+def _copy_attributes(target: Path, part: Path) -> None:
     """Give a new file the owner, the permissions and the extended attributes of the one that it replaces."""
     before = target.stat()
     if hasattr(os, "chown"):
@@ -106,7 +106,7 @@ def _take_attributes(target: Path, part: Path) -> None:
 def read_bounded(path: str | Path, most: int) -> bytes:
     """Return the content of a file, without a byte order mark.
 
-    Errors: `SettingsError` if it has more than `most` bytes, or never ends; `OSError` if it can't be read.
+    Errors: `SettingsError` if it has more than `most` bytes; `OSError` if it can't be read.
     """
     with Path(path).open("rb") as file:
         data = file.read(most + 1)
@@ -116,7 +116,7 @@ def read_bounded(path: str | Path, most: int) -> bytes:
 
 
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of an open file, the first without a byte order mark, one at a time.
+    """Yield the lines of an open file, without a byte order mark.
 
     Errors: `SettingsError` if a line has more than `LONGEST_LINE` bytes; `OSError` if it can't be read.
     """

@@ -1,4 +1,4 @@
-"""Public names that are loaded when they are first used, so that importing a package is quick."""
+"""Public names that are loaded on first use, so that importing a package is quick."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, tuple[str, ...]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of a package, whose names come from the modules in `homes`.
+    """Return the `__getattr__` and `__dir__` of a package; `homes` maps modules to the names in them.
 
-    A module's path is relative to `chatlab`. Errors of the returned `__getattr__`: `AttributeError` for a
-    name that the package doesn't offer; those of the module's import.
+    A module's path is relative to `chatlab`. Errors of the returned `__getattr__`: `AttributeError` for an
+    unknown name; those of the module's import.
     """
     module_of = {name: module for module, names in homes.items() for name in names}
 

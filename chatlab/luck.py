@@ -1,6 +1,6 @@
-"""Randomness that is indexed by (seed, person, purpose, draw), never by the order of events.
+"""Random numbers indexed by (seed, person, purpose, draw), never by the order of events.
 
-So two policies meet the same network luck, the worlds agree, and a faster engine gives the same numbers.
+So two policies get the same random network, the worlds agree, and a faster engine gives the same numbers.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 PEOPLE, DRAWS = 64, 64
-"""People and draws of a tile: what is drawn in one go."""
+"""People and draws of a tile, the block of numbers that is generated at once."""
 STRIP = 8
-"""Draws of a strip: what is kept of a tile for as long as anybody in it is at these draws."""
+"""Draws of a strip, the part of a tile that is kept as long as a stream is in it."""
 TILES = 8
-"""So many of the latest tiles are kept."""
-MOODS = 1 << 16
-"""Of so many of the latest tiles is known who draws nothing but small numbers."""
+"""Number of the latest tiles that are cached."""
+CACHED_RESULTS = 1 << 16
+"""Number of (tile, limit) results that `calm` caches."""
 FAR = 8
-"""So many tiles are looked ahead."""
+"""Number of tiles that `below` looks ahead."""
 
 
 _NO_STRIP = array("d")
 
 Place = tuple[int, "array[float]", int]
-"""Where a stream is."""
+"""A stream's position: number of the strip, the strip, and index in it."""
 
 
 class Luck:
-    """All the random numbers of one seed."""
+    """The random streams of one seed."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -41,8 +41,8 @@ class Luck:
         self._calm: dict[tuple[str, int, int, float], bytes] = {}
 
     def tile(self, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
-        """Return the numbers of the given block of people and block of draws, shape `(PEOPLE, DRAWS)`,
-        uniform in [0, 1)."""
+        """Return the numbers of a block of people and a block of draws: shape `(PEOPLE, DRAWS)`, uniform in
+        [0, 1)."""
         key = (purpose, people, draws)
         tile = self._tiles.get(key)
         if tile is None:
@@ -56,8 +56,8 @@ class Luck:
         return tile
 
     def strip(self, purpose: str, people: int, number: int) -> array[float]:
-        """Return the numbers of the given block of people and `STRIP` of their draws, a person's one after
-        another."""
+        """Return strip `number` of a block of people: `STRIP` draws of each person, one person after the
+        other."""
         key = (purpose, people, number)
         if key == self._latest_key:
             return self._latest
@@ -70,22 +70,22 @@ class Luck:
         return strip
 
     def calm(self, purpose: str, people: int, draws: int, limit: float) -> bytes:
-        """Return of each person of a tile whether all of the tile's draws are below the limit."""
+        """Return a flag for each person of a tile: all their draws in it are below the limit."""
         key = (purpose, people, draws, limit)
         calm = self._calm.get(key)
         if calm is None:
             calm = self._calm[key] = (self.tile(purpose, people, draws) < limit).all(axis=1).tobytes()
-            if len(self._calm) > MOODS:
+            if len(self._calm) > CACHED_RESULTS:
                 del self._calm[next(iter(self._calm))]
         return calm
 
     def first(self, purpose: str, count: int) -> list[float]:
-        """Return the first numbers for that purpose of so many people."""
+        """Return the first number for that purpose of each of the first `count` people."""
         blocks = range(-(-count // PEOPLE))
         return [number for block in blocks for number in self.tile(purpose, block, 0)[:, 0].tolist()][:count]
 
     def uniform(self, person: int, purpose: str) -> Stream:
-        """Return the person's source of numbers for that purpose, uniform in [0, 1)."""
+        """Return the person's stream of numbers for that purpose, uniform in [0, 1)."""
         return Stream(self, person, purpose)
 
 
@@ -98,7 +98,7 @@ class Stream:
         self._luck = luck
         self._person = person
         self._purpose = purpose
-        # The next number is in this strip, at this place, if that isn't already the end of the person's part.
+        # The next number is at `_next` in the strip, unless that is the end of the person's part.
         self._number = -1
         self._strip = _NO_STRIP
         self._next = self._end = (person % PEOPLE + 1) * STRIP
@@ -112,7 +112,7 @@ class Stream:
         self._next = place + 1
         return self._strip[place]
 
-    __call__ = draw  # An object is called in twice the time that a method takes.
+    __call__ = draw  # Calling the object takes twice as long as calling the method.
 
     def _turn_to(self, number: int) -> None:
         self._number = number
@@ -120,17 +120,17 @@ class Stream:
 
     @property
     def drawn(self) -> int:
-        """How many numbers were drawn."""
+        """Number of numbers drawn so far."""
         return (self._number + 1) * STRIP - (self._end - self._next)
 
     @property
     def strip(self) -> array[float]:
-        """The numbers that it is at, which are made anew if nobody holds on to them."""
+        """The current strip. While a stream refers to it, it isn't generated again."""
         return self._strip
 
     @property
     def place(self) -> Place:
-        """Where it is, to be returned to."""
+        """The current position, which can be set to return to it."""
         return self._number, self._strip, self._next
 
     @place.setter
@@ -138,8 +138,8 @@ class Stream:
         self._number, self._strip, self._next = place
 
     def below(self, limit: float, wanted: float) -> int:
-        """Return how many of the next draws are sure to be below the limit: not all that are, and hardly more
-        than are `wanted`."""
+        """Return a number of next draws that are all below the limit. It is a lower bound, found by whole
+        tiles, and at most one tile above `wanted`."""
         draw = self.drawn
         block, person = self._person // PEOPLE, self._person % PEOPLE
         tile = draw // DRAWS
@@ -149,10 +149,10 @@ class Stream:
         return max(0, tile * DRAWS - draw)
 
     def skip(self, draws: int) -> None:
-        """Go on behind so many further draws; fewer than none are put back."""
+        """Advance the stream by `draws` draws; a negative count rewinds it."""
         number, place = divmod(self.drawn + draws, STRIP)
         if not place:
-            self._number = number - 1  # and its strip is no longer needed.
+            self._number = number - 1  # The next draw turns to the next strip.
         elif number != self._number or draws < 0:
             self._turn_to(number)
         self._next = self._end - STRIP + (place or STRIP)

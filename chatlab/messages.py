@@ -1,4 +1,4 @@
-"""The plain data that applications and machines exchange: messages, events, statuses."""
+"""The data that applications and machines exchange: messages, events, statuses."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from msgspec import Struct
 from chatlab.errors import InvalidMessage
 
 MAX_CONTENT_SIZE = 64 * 1024
-"""Most bytes that a message may hold, as UTF-8 text or as data."""
+"""Maximum bytes of a message's text in UTF-8, and of its data."""
 MAX_CLIENT_ID_SIZE = 255
-"""Most bytes of a `client_id`: servers keep it for as long as the message, to know it again."""
+"""Maximum bytes of a `client_id`: servers keep it as long as the message, to detect duplicates."""
 
 
 class ConnectionStatus(StrEnum):
@@ -27,7 +27,7 @@ class ConnectionStatus(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """Where an accepted message stands in the delivery ledger: always in exactly one of these."""
+    """The state of an accepted message in the delivery ledger: always exactly one of these."""
 
     QUEUED = "queued"
     SENT = "sent"
@@ -38,17 +38,17 @@ class DeliveryState(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing can follow; `sent` is final too where a dialect has no acks."""
+        """Whether no other state can follow; `sent`, too, is final if the dialect has no acks."""
         return self not in (DeliveryState.QUEUED, DeliveryState.SENT)
 
 
 class OutgoingMessage(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="message"):
     """A message to send: text, or bytes in `data`; each at most 64 KiB.
 
-    `client_id` identifies it at the server across resends, and has 255 bytes at most; a transport makes one
-    where it's empty.
+    `client_id` identifies it at the server across resends, and has 255 bytes at most; if it is empty, the
+    transport sets one.
 
-    Errors: `InvalidMessage` when it's too large, has neither text nor data, or isn't valid Unicode.
+    Errors: `InvalidMessage` if it is too large, has neither text nor data, or isn't valid Unicode.
     """
 
     text: str = ""
@@ -88,8 +88,8 @@ def _utf8_size(what: str, text: str) -> int:
 
 
 class ChatMessage(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="message"):
-    """A message that a server has accepted: `id` is the server's and the room's cursor, `posted_at` is
-    UTC."""
+    """A message that a server has accepted. `id` is the server's, and the cursor to resume after it;
+    `posted_at` is UTC."""
 
     id: str
     sender: str = ""
@@ -118,7 +118,7 @@ class ChatEvent(Struct, frozen=True, omit_defaults=True):
     """Something that an application may want to show.
 
     `type` is `message`, `typing`, `presence`, `connection` (with `change`), `resync` (messages may be missing
-    before this point), `unreadable` (a frame that made no sense), `overrun` (the application read too
+    before this point), `unreadable` (a frame that couldn't be decoded), `overrun` (the application read too
     slowly), or the name of a server's own event, with its content in `payload`.
     """
 

@@ -1,7 +1,7 @@
-"""How other systems reconnect by default, as settings that one can plot, simulate and connect with.
+"""Presets: the reconnection defaults of other systems, as settings to plot, simulate and connect with.
 
-Where one of the six jitter formulas says what a system does, the preset uses it; elsewhere a `schedule` does,
-whose rows are the bounds of each retry's uniform draw. `websockets` here is the Python library.
+A preset uses one of the six jitter formulas if the system does. Otherwise it has a `schedule`, whose rows are
+the bounds of each retry's uniform draw. `websockets` is the Python library.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ Party = Literal["client", "server", "both"]
 
 
 class Preset(Struct, frozen=True, kw_only=True):
-    """A system's defaults; durations are seconds, and None is what it doesn't have or doesn't say.
+    """A system's defaults. Durations are seconds; None means that the system has no such value, or doesn't
+    document it.
 
-    `heartbeat_by` names who sends heartbeats. The connection ends when one isn't answered within
-    `heartbeat_timeout`, or after that much silence where the other side sends them.
+    `heartbeat_by` is the side that sends heartbeats. The connection ends if one isn't answered within
+    `heartbeat_timeout`, or after that much silence if the other side sends them.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Preset(Struct, frozen=True, kw_only=True):
 def _scheduled(
     *rows: float | tuple[float, float], max_delay: float, attempts: int | None = None
 ) -> ReconnectConfig:
-    """Return a schedule; a number is a row without spread."""
+    """Return a config with a schedule; a single number is a row without spread."""
     pairs = tuple(row if isinstance(row, tuple) else (row, row) for row in rows)
     return ReconnectConfig(schedule=pairs, max_delay=max_delay, max_attempts=attempts)
 
@@ -154,11 +155,11 @@ _SYSTEMS = (
 )
 
 PRESETS: Mapping[str, Preset] = MappingProxyType({system.name: system for system in _SYSTEMS})
-"""Every preset by its name."""
+"""All presets by name."""
 
 
 def preset(name: str) -> Preset:
-    """Return the preset of that name, in upper or lower case.
+    """Return the preset of that name, ignoring case.
 
     Errors: `SettingsError` that lists the names.
     """

@@ -1,4 +1,4 @@
-"""The standard streams of a command: none that is closed, broken or short of characters stops it."""
+"""The standard streams of a command, which survive a closed or broken stream and a limited encoding."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PLAIN = {"–": "-", "…": "...", "·": "-", "›": ">", "⟨": "<", "⟩": ">
 def prepare() -> None:
     """Make the standard streams usable, whatever they are.
 
-    A closed one leads nowhere from then on, so that no socket gets its number. An output drops what can't be
-    written any more, and replaces what its encoding hasn't.
+    A closed one is opened on the null device, so that no socket gets its file descriptor. An output drops
+    data after a write error, and replaces characters that its encoding lacks.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor: this one
     codecs.register_error("chatlab", _replace)
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = _output(sys.stdout, 1)
@@ -30,15 +30,15 @@ def prepare() -> None:
 
 
 def failure(stream: TextIO) -> OSError | None:
-    """Return what an output of `prepare` failed with; None: nothing."""
+    """Return the first write error of an output made by `prepare`; None: there was none."""
     raw = _raw(stream)
     return raw.failure if isinstance(raw, _Output) else None
 
 
 def finish() -> str:
-    """Write what is buffered; return why the standard output lacks something, or "".
+    """Flush the standard output; return the write error that made it incomplete, or "".
 
-    A reader who has gone, as in `| head -1`, is no reason.
+    A broken pipe, as in `| head -1`, doesn't count.
     """
     sys.stdout.flush()
     failed = failure(sys.stdout)
@@ -46,7 +46,7 @@ def finish() -> str:
 
 
 class _Output(io.FileIO):
-    """A file that takes everything: after a failure it drops what it gets."""
+    """A file whose writes never fail: after an error it drops all data."""
 
     failure: OSError | None = None
 

@@ -1,4 +1,4 @@
-"""Studies: closed forms, published models and small experiments that notebooks lay beside runs."""
+"""Studies: closed forms, published models and small experiments that notebooks compare with runs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _HOMES = {
         "show",
     ),
 }
-"""The names that each module has."""
+"""Public names by module."""
 
 __all__ = [
     "OUTAGES",

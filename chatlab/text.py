@@ -1,4 +1,4 @@
-"""Text that can't deceive who reads it on a terminal, in a log or in a transcript."""
+"""Text made safe to show on a terminal, in a log or in a transcript."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ _SYMBOLS = {code: f"\u27e8{name}\u27e9" for code, name in _ABBREVIATIONS.items()
 _LINE_END = "\u21b5"
 
 
-def whole(text: str) -> str:
-    """The text without halves of surrogate pairs, so that it can be encoded."""
+def without_surrogates(text: str) -> str:
+    """Return the text with U+FFFD for each lone surrogate, so that it can be encoded."""
     return str(text) if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def visible(text: str) -> str:
-    """The text with control characters and what hides or reorders text made visible; line feeds stay."""
-    return whole(text.replace("\r\n", "\n").translate(_SYMBOLS))
+    """Return the text with symbols for control characters and for characters that hide or reorder text; line
+    feeds stay."""
+    return without_surrogates(text.replace("\r\n", "\n").translate(_SYMBOLS))
 
 
 def visible_line(text: str) -> str:
-    """The same on one line, so that no line of a transcript can be forged."""
+    """Return the text like `visible` on one line, so that it can't forge a line of a transcript."""
     return visible(text).replace("\n", _LINE_END)
 
 
 def cut(text: str, most: int) -> str:
-    """Return the text; of one that has more characters than `most`, the beginning and an ellipsis."""
+    """Return the text, cut to `most` characters with an ellipsis at the end."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 QUOTED = 100
-"""Characters of a wrong value that an error quotes."""
+"""Maximum characters of a wrong value that an error quotes."""
 
 
 def quoted(value: object) -> str:
@@ -52,9 +53,9 @@ def quoted(value: object) -> str:
 
 
 LONGEST_NAME = 40
-"""Characters of a name that are shown in a line."""
+"""Characters of the longest name that is shown in full."""
 
 
 def short_name(name: str) -> str:
-    """Return a name as it stands in a line: visible, and cut if it is very long."""
+    """Return a name to show in a line: visible, and cut if it is very long."""
     return cut(visible_line(name[: 2 * LONGEST_NAME]), LONGEST_NAME)

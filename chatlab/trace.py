@@ -1,4 +1,4 @@
-"""Recorded steps: what happened to whom and when, what came of it, and how that is written down."""
+"""Recorded steps of machines, and their encoding as JSON lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chatlab.transports.machine import Effect, Event
 
 
 class Step(Struct, frozen=True):
-    """One event of one person's machine, at `at` seconds since the run began, and its effects in order."""
+    """An event of one person's machine, `at` seconds after the start of the run, and its effects in order."""
 
     at: float
     person: str
@@ -29,13 +29,13 @@ def encode_steps(steps: Iterable[Step]) -> bytes:
 
 
 def decode_step(line: bytes | str) -> Step:
-    """Return the step that one JSON line holds.
+    """Return the step in one JSON line.
 
-    Errors: `msgspec.ValidationError` where it holds something else.
+    Errors: `msgspec.ValidationError` if it holds something else.
     """
     return _decoder.decode(line)
 
 
 def decode_steps(lines: Iterable[bytes | str]) -> Iterator[Step]:
-    """Yield the steps of JSON lines, passing over blank ones."""
+    """Yield the steps of JSON lines; blank lines are skipped."""
     return (decode_step(line) for line in lines if line.strip())

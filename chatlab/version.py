@@ -1,4 +1,4 @@
-"""The version of the installed package, which comes from the release's tag."""
+"""The version of the installed package, taken from the release's tag."""
 
 from __future__ import annotations
 

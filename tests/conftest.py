@@ -17,8 +17,8 @@ SLOW = ("tests/browser/", "tests/interop/", "tests/live/", "tests/terminal/")
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 LEFT_OUT = pytest.StashKey[int]()
 
-# No test asserts speed, on a busy machine least of all. Only who runs `make proof` looks for new examples:
-# `make test` and CI try the same ones each time.
+# No test asserts speed, as machines are busy. Only `make proof` looks for new examples: `make test` and CI
+# try the same ones each time.
 settings.register_profile(
     "chatlab",
     max_examples=examples(100),
@@ -31,7 +31,7 @@ settings.load_profile("chatlab")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is for `proof` only, mark what has a size, and put the browser tests last.
+    """Leave out tests for `proof` only, mark tests with a size, and put the browser tests last.
 
     Playwright leaves a loop that breaks later async tests.
     """
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker(pytest.mark.sized)
     left_out = [item for item in items if not FULL and item.get_closest_marker("proof")]
-    if len(left_out) < len(items):  # Who names nothing else wants what is for `proof`.
+    if len(left_out) < len(items):  # If all selected tests are for `proof`, they run.
         config.stash[LEFT_OUT] = len(left_out)
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if FULL or not item.get_closest_marker("proof")]
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage less often, and not at what stays: a sixth of the tests' time went there."""
+    """Collect garbage less often, and freeze what stays: collection took a sixth of the tests' time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -167,7 +167,7 @@ ROWS: dict[str, Row] = {
 }
 
 NOT_APPLICABLE: dict[str, str] = {}
-"""Rows that nothing here can meet, and why."""
+"""Rows that can't occur here, and the reason."""
 
 _ID = re.compile(r"(?<![A-Za-z0-9\\/%#])[Aa](\d{2,3})(?![0-9A-Za-z])")
 _RANGE = re.compile(r"(?<![A-Za-z0-9])[Aa](\d{2,3})(?:_to_| to |–|-)[Aa](\d{2,3})(?![0-9A-Za-z])")

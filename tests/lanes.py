@@ -3,8 +3,8 @@
     python -m tests.lanes test               # all lanes of a tier
     python -m tests.lanes proof unit         # some of them
 
-A lane is a list of commands, one after the other; the first that fails ends it. Lanes of one row run
-one after the other, rows at once. What a lane prints is shown when it ends, and is in `build/test/LANE.log`.
+A lane is a list of commands, one after the other; the first that fails ends it. Lanes of one row run one
+after the other, rows at once. A lane's output is shown when it ends, and is in `build/test/LANE.log`.
 """
 
 import os
@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / "build" / "test"
 SLOWEST = 20
 WORKERS = min(os.cpu_count() or 2, 8) + 1
-"""Processes of a lane that spreads its tests: one more than there are cores, since many tests wait."""
+"""Processes of a lane with parallel tests: one more than there are cores, since many tests wait."""
 PATIENCE = 10.0
 """Seconds that a lane has to end when it is interrupted."""
 STEP = 20
-"""Per cent of a lane's tests after which a line says how far it is."""
+"""Per cent of a lane's tests after which a line reports progress."""
 _PROGRESS = re.compile(r"^[.sFExXR]*\s*\[ *(\d+)%\]$")
 _MISSING = re.compile(r"^[\w-]+ is missing: ")
 
@@ -51,7 +51,7 @@ class Result(NamedTuple):
 
 
 def pytest(lane: str, *arguments: str, workers: int = 0) -> tuple[str, ...]:
-    """Return the command for a lane's tests; what is within a group stays on one worker."""
+    """Return the command for a lane's tests; a group of tests stays on one worker."""
     spread = ("-n", str(workers), "--dist", "loadgroup") if workers else ("-p", "no:xdist")
     report = f"--junitxml={SCRATCH / lane}.xml"
     return (sys.executable, "-m", "pytest", "-q", "--no-header", *spread, report, *arguments)
@@ -74,7 +74,7 @@ LINT = Lane(
 )
 UNIT = ("tests", "--ignore=tests/browser", *UNUSED)
 BROWSER = ("tests/browser", "-p", "no:nbmake", "-p", "no:anyio", "--reruns=1", "-rR")
-"""A browser test that fails is tried once more, and named: a page, a kernel and a server share two cores."""
+"""A failed browser test is run once more, and named: a page, a kernel and a server share two cores."""
 REST = ("-m", "proof or sized")
 
 ROWS: dict[str, tuple[tuple[Lane, ...], ...]] = {
@@ -105,7 +105,7 @@ class Lanes:
     def __init__(self, tier: str, wanted: list[str]) -> None:
         self._rows = [[lane for lane in row if not wanted or lane.name in wanted] for row in ROWS[tier]]
         self._environment = {**os.environ, "CHATLAB_TIER": tier}
-        # Without bytecode each process would compile all tests again, and each that a test starts chatlab.
+        # Without bytecode each process would compile all tests again, and each process of a test chatlab.
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._printing = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()

@@ -1,4 +1,4 @@
-"""The JavaScript packages that tests need: what tests/js/package.json pins, installed when it has changed."""
+"""The JavaScript packages of tests, pinned in tests/js/package.json and installed when that has changed."""
 
 import fcntl
 import subprocess
@@ -9,13 +9,13 @@ MODULES = FOLDER / "node_modules"
 
 
 def run(*arguments: str | Path) -> None:
-    """Run a command in tests/js; what it printed is the error when it fails."""
+    """Run a command in tests/js; if it fails, raise with its output."""
     ended = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def install() -> None:
-    """Install the packages, unless that has been done since package.json changed; one process at a time."""
+    """Install the packages if package.json has changed; one process at a time."""
     wanted, installed = FOLDER / "package.json", MODULES / ".package-lock.json"
     with wanted.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,9 +1,9 @@
-"""The pure parts of chatlab, and whether the tests of each cover it to the last branch.
+"""The branch coverage of each pure part of chatlab by its own tests.
 
     python -m tests.pure
 
 The parts are those of the import contract `pure` in pyproject.toml. A part's own tests are `tests/PART` or
-`tests/test_PART.py`: what the tests of others run doesn't count, nor what Hypothesis happens to find.
+`tests/test_PART.py`: coverage by other tests doesn't count, nor by chance examples of Hypothesis.
 """
 
 import subprocess
@@ -30,7 +30,7 @@ def own_tests(part: str) -> Path:
 
 
 def cover(part: str, scratch: Path) -> tuple[bool, str]:
-    """Run a part's tests; return whether they pass and leave no branch out, and what was printed."""
+    """Run a part's tests; return whether they pass with full branch coverage, and their output."""
     data = f"--data-file={scratch / part}"
     tests = [
         *("coverage", "run", data, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"),

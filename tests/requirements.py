@@ -1,4 +1,4 @@
-"""The programs that some tests need beside Python, where to find them and how to get them."""
+"""The programs that some tests need besides Python, their paths and how to install them."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ SYNAPSE = Path(__file__).parents[1] / "build" / "synapse" / "bin" / "python"
 
 @dataclass(frozen=True)
 class Requirement:
-    """A program, and what to tell somebody who lacks it."""
+    """A program, and how to install it."""
 
     find: Callable[[], str | None]
     install: str

@@ -1,8 +1,8 @@
-"""The tier of a run, and how much a test does in it that can do more or less.
+"""The tier of a run, and the sizes of tests in it.
 
-`CHATLAB_TIER` names the tier: `check`, `test` (where nothing is said) or `proof`. Only `proof` takes the full
-sizes, and only `proof` runs what is marked `proof`. A number in a decorator becomes `examples(400)`, since
-Hypothesis prefers an explicit number to its profile.
+`CHATLAB_TIER` names the tier: `check`, `test` (the default) or `proof`. Only `proof` uses the full sizes, and
+runs tests that are marked `proof`. Write `examples(400)` for a number in a decorator, since Hypothesis
+prefers an explicit number to its profile.
 """
 
 import os
@@ -20,15 +20,15 @@ FULL: Final = TIER == "proof"
 
 
 def examples(full: int) -> int:
-    """Return the number of Hypothesis' examples, of which there are `full` in `proof`."""
+    """Return the number of Hypothesis' examples: `full` in `proof`, fewer otherwise."""
     return full if FULL else max(full // 8, 10)
 
 
 def times(full: int) -> int:
-    """Return the number of repetitions of something slow, of which there are `full` in `proof`."""
+    """Return the number of repetitions of something slow: `full` in `proof`, fewer otherwise."""
     return full if FULL else max(full // 10, 1)
 
 
 def rows(values: Iterable[object], *kept: object) -> list[object]:
-    """Return the values of a matrix's axis, of which only `kept` are tried outside of `proof`."""
+    """Return the values of a test matrix's axis: all in `proof`, otherwise only those `kept`."""
     return [value if value in kept else pytest.param(value, marks=pytest.mark.proof) for value in values]

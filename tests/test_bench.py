@@ -1,4 +1,5 @@
-"""The benchmarks can be run, are described, and have their place on a page; what they find gets there."""
+"""Benchmarks can be run, are described, and have a section on a page, into which their results are
+written."""
 
 from __future__ import annotations
 
@@ -130,7 +131,7 @@ def test_an_error_ends_one_benchmark_and_in_the_end_the_program(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no alarms")
-def test_who_hangs_has_failed(docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_benchmark_that_hangs_has_failed(docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hang() -> str:
         while True:
             pass

@@ -1,4 +1,4 @@
-"""What the commands say to input that is wrong: what, where, and what to do, without a traceback."""
+"""Errors of commands say what is wrong, where, and what to do, without a traceback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(*arguments: str, columns: int = 200) -> Result:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to stand in, with scenarios good and bad."""
+    """The current folder, with good and bad scenarios."""
     monkeypatch.chdir(tmp_path)
     Path("good.toml").write_text(GOOD, encoding="utf-8")
     Path("typo.toml").write_text("duration = 5.0\npeple = { count = 3 }\n", encoding="utf-8")
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port on which somebody else listens."""
+    """A port on which another socket listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -92,7 +92,10 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
             ["simulate", "good.toml", "--world", "mars"],
             "world: there is no 'mars'; choose one of model, wire, live",
         ),
-        (["simulate", "good.toml", "--sample=0", "--plot=a.png"], "sample: --plot draws recorded people"),
+        (
+            ["simulate", "good.toml", "--sample=0", "--plot=a.png"],
+            "sample: give 1 or more; --plot draws recorded people only",
+        ),
         (["simulate", "good.toml", "--world=live", "--time-scale=0"], "time_scale: give a number above 0"),
         (["compare", "good.toml", "--worlds", "model"], "worlds: give two or more, such as model,wire"),
         (["sweep", "good.toml", "--over", "people.count"], "give a setting and its values, such as people."),
@@ -132,12 +135,12 @@ def test_what_is_wrong_is_one_line(arguments: list[str], told: str) -> None:
         (["simulate", "good.toml", "--plot=none/a.png"], "'--plot': there is no folder none"),
         (
             ["simulate", "good.toml", "--plot=a.xyz"],
-            "'--plot': there are no pictures of the kind .xyz; choose one",
+            "'--plot': .xyz is no image format; choose one",
         ),
         (["compare", "good.toml", "--plot=none/a.png"], "'--plot': there is no folder none"),
         (
             ["compare", "good.toml", "--plot=a.xyz"],
-            "'--plot': there are no pictures of the kind .xyz; choose one",
+            "'--plot': .xyz is no image format; choose one",
         ),
         (["sweep", "good.toml", OVER, "--out=none/a.csv"], "'--out': there is no folder none"),
         (["serve", "--port=0", "--db=none/chat.db"], "'--db': there is no folder none"),

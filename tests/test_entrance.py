@@ -23,12 +23,12 @@ DESIGN = ROOT / "docs" / "design.md"
 
 
 def read(file: Path) -> Any:
-    """Return what a YAML file holds, in which `on` is a word, as code hosts take it."""
+    """Return the content of a YAML file; `on` is a string, as code hosts read it."""
     return YAML(typ="safe", pure=True).load(file)
 
 
 def faults(schema: str, content: Any) -> list[str]:
-    """Return what a schema of check-jsonschema, which comes with it, says against content."""
+    """Return the errors of content by a schema bundled with check-jsonschema."""
     from jsonschema.validators import validator_for  # which takes seconds, also where nobody asks for it
 
     spec = find_spec("check_jsonschema")
@@ -40,7 +40,7 @@ def faults(schema: str, content: Any) -> list[str]:
 
 
 def audit(path: Path) -> str:
-    """Return what zizmor finds; nothing where all is well."""
+    """Return the findings of zizmor; empty if there are none."""
     done = subprocess.run(
         [SCRIPTS / "zizmor", "--offline", "--no-progress", path],
         cwd=ROOT,

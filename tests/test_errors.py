@@ -1,4 +1,4 @@
-"""The exceptions that users meet say what happened, and carry it as data."""
+"""Public exceptions say what happened, and hold it as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, by whatever writes them, and read within bounds."""
+"""Files are written completely or not at all, and read up to a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of hostile conditions is complete, and shows the tests that there are."""
+"""The table of hostile conditions is complete, and shows the existing tests."""
 
 from __future__ import annotations
 

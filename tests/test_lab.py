@@ -1,4 +1,4 @@
-"""`chatlab lab` copies the notebooks, never over what somebody changed, and becomes JupyterLab on them."""
+"""`chatlab lab` copies the notebooks, never over a changed copy, and starts JupyterLab on them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Launch(NamedTuple):
 
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Launch]:
-    """The programs that the command became, in place of which it ends here."""
+    """The programs that replaced the command; here it ends instead."""
     launches: list[Launch] = []
 
     def execve(path: str, command: list[str], environment: Mapping[str, str]) -> None:
@@ -206,7 +206,7 @@ def test_the_news_box_is_off_by_default_and_the_users_settings_stay(
 def test_without_posix_it_waits_for_jupyterlab_and_nobody_is_root(
     launched: list[Launch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows, whose exec leaves the shell at once."""
+    """Simulate Windows, where exec returns to the shell at once."""
     commands: list[list[str]] = []
 
     def wait_for(command: list[str], environment: dict[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""`make check`, `make test` and `make proof`: every lane's result can be read, and a failure is one."""
+"""`make check`, `make test` and `make proof` show each lane's result, and fail if a lane fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Main = Callable[..., int]
 
 @pytest.fixture
 def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Main:
-    """Run lanes of one's own as those of `test`."""
+    """Run the given lanes in place of those of `test`."""
 
     def run(*rows: tuple[Lane, ...]) -> int:
         monkeypatch.setitem(ROWS, "test", rows)
@@ -117,7 +117,7 @@ def test_for_another_reason():
 
 @pytest.fixture
 def probe(tmp_path: Path, main: Main) -> Callable[[str], Lane]:
-    """Return a lane that runs these tests, and what is added to them."""
+    """Return a lane that runs these tests with further arguments."""
 
     def make(more: str = "") -> Lane:
         file = tmp_path / "test_probe.py"

@@ -1,4 +1,4 @@
-"""Lazy names are loaded when they are used, once, and only those that are offered."""
+"""Lazy names are loaded once, on first use, and only if they are public."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Randomness belongs to (seed, person, purpose, draw): never to the order in which it is asked for."""
+"""Random numbers depend on (seed, person, purpose, draw), never on the order of calls."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_crowd_does_not_draw_a_tile_twice_for_the_same_strip(monkeypatch: pyte
 
 
 def test_numbers_are_uniform_in_0_1() -> None:
-    """100 tiles: the mean is within 5 standard errors of 1/2, each decile of its expectation."""
+    """Check 100 tiles: the mean is within 5 standard errors of 1/2, each decile of its expectation."""
     luck = Luck(3)
     values = np.concatenate([luck.tile("a", people, 0).ravel() for people in range(100)])
     size = values.size
@@ -101,7 +101,7 @@ def test_numbers_are_uniform_in_0_1() -> None:
     assert np.all(np.abs(counts - size / 10) < 5 * (size * 0.09) ** 0.5)
 
 
-def test_forgotten_tiles_come_back_the_same() -> None:
+def test_tiles_that_left_the_cache_are_the_same_again() -> None:
     luck = Luck(5)
     first = luck.tile("a", 0, 0)
     assert first.shape == (PEOPLE, DRAWS)
@@ -125,7 +125,7 @@ def test_draws_can_be_passed_over() -> None:
 
 @pytest.mark.parametrize("limit", [0.0, 0.9, 0.98, 0.999, 1.0])
 @pytest.mark.parametrize("drawn", [0, 1, DRAWS - 1, DRAWS, 200])
-def test_what_is_said_to_be_below_a_limit_is(drawn: int, limit: float) -> None:
+def test_draws_below_a_limit_are_below_it(drawn: int, limit: float) -> None:
     for person in range(0, 200, 7):
         source = Luck(5).uniform(person, "down")
         source.skip(drawn)
@@ -137,15 +137,15 @@ def test_what_is_said_to_be_below_a_limit_is(drawn: int, limit: float) -> None:
             assert sure == 0
 
 
-def test_no_farther_is_looked_than_is_wanted() -> None:
+def test_below_looks_no_further_than_wanted() -> None:
     luck = Luck(5)
     assert luck.uniform(0, "down").below(1.0, 1) == DRAWS
     assert luck.uniform(0, "down").below(1.0, 1.5 * DRAWS) == 2 * DRAWS
     assert len(luck._calm) == 2
 
 
-def test_of_a_long_run_only_the_latest_tiles_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.luck.MOODS", 4)
+def test_only_the_latest_results_of_calm_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatlab.luck.CACHED_RESULTS", 4)
     luck = Luck(5)
     first = luck.calm("down", 0, 0, 0.99)
     assert len(first) == PEOPLE
@@ -175,7 +175,7 @@ def test_the_first_numbers_of_many_people(count: int) -> None:
     assert luck.first("arrive", count) == [luck.uniform(person, "arrive")() for person in range(count)]
 
 
-def test_numbers_are_at_hand_for_as_long_as_somebody_holds_on_to_them() -> None:
+def test_a_strip_is_cached_as_long_as_a_stream_refers_to_it() -> None:
     luck = Luck(3)
     source = luck.uniform(5, "up")
     source()

@@ -11,7 +11,7 @@ from chatlab.transports.backoff import Backoff
 
 
 def delays(name: str, u: float, count: int) -> list[float]:
-    """The preset's delays in seconds, when every uniform draw is `u`."""
+    """Return the preset's delays in seconds if every uniform draw is `u`."""
     backoff = Backoff(PRESETS[name].reconnect, lambda: u)
     found: list[float] = []
     while len(found) < count and not backoff.exhausted:

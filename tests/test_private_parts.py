@@ -1,7 +1,8 @@
-"""Private parts of libraries: each in one file, below a bound on the version, and as that file expects it.
+"""Private parts of libraries: each is used in one file, has an upper version bound, and is as the file
+expects.
 
-A failure names the library, its version, the file that breaks and what that file misses. After an upgrade,
-mend the file or keep the bound in `pyproject.toml`.
+A failure names the library, its version, the file that breaks and the names that it misses. After an upgrade,
+adapt the file or keep the bound in `pyproject.toml`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MODULES = {
     "uvicorn.protocols.websockets.websockets_sansio_impl": "chatlab/live/websocket_connection.py",
     "uvicorn.server": "chatlab/live/connections.py",
 }
-"""Modules that their libraries don't document, and the one file that may import each."""
+"""Undocumented modules of libraries, and the one file that may import each."""
 
 CLASSES: dict[type, set[str]] = {
     HttpConnection: {"access_log", "logger"},
@@ -42,13 +43,13 @@ CLASSES: dict[type, set[str]] = {
     WebSocketClient: set(),
     LadderEnvironment: {"_now", "_queue"},
 }
-"""Subclasses that rely on how their base works, and what they change of the base's own state."""
+"""Subclasses that rely on private parts of their base, and the attributes of the base that they set."""
 
 LIBRARIES = {"httpcore", "simpy", "uvicorn", "websockets"}
 
 
 def base_of(cls: type) -> type:
-    """Return the first of its bases that is a library's."""
+    """Return the first base class that belongs to a library."""
     return next(base for base in cls.__mro__[1:] if base.__module__.partition(".")[0] != "chatlab")
 
 
@@ -96,7 +97,7 @@ def asked_of_super(cls: type) -> set[str]:
 
 
 def missing(cls: type, changed: set[str]) -> list[str]:
-    """Return the names that a class expects of its base, and which the base lacks."""
+    """Return the names that a class expects in its base, but the base lacks."""
     own = vars(cls).keys() | getattr(cls, "__annotations__", {}).keys() | (assigned(cls) - changed)
     used = {node.attr for node in own_attributes(cls)}
     return sorted(((used - own) | asked_of_super(cls) | changed) - base_names(cls))
@@ -111,7 +112,7 @@ def test_the_base_has_what_the_subclass_uses(cls: type) -> None:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_an_overridden_method_is_called_as_before(cls: type) -> None:
-    """A base that calls it with another parameter would end a connection with a TypeError."""
+    """Check the call's parameters: another one would end a connection with a TypeError."""
     library = library_of(cls)
     for name, method in vars(cls).items():
         inherited = getattr(base_of(cls), name, None)

@@ -79,7 +79,7 @@ def test_binder_installs_what_the_project_needs() -> None:
 
 
 UNSEEN = {"sniffio", "tomli-w"}
-"""Dependencies that others import for us: httpcore, and msgspec when it writes TOML."""
+"""Dependencies that only other libraries import: httpcore, and msgspec when it writes TOML."""
 
 
 def imported(folder: str) -> set[str]:

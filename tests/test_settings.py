@@ -1,4 +1,4 @@
-"""Defaults are the seed's and SPEC's, every field is checked when made, and secrets stay out of sight."""
+"""Defaults are the seed's and SPEC's, every field is validated on creation, and secrets stay hidden."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
         (WebSocketConfig, {"url": URL, "history": -1}, "history"),
         (WebSocketConfig, {"url": URL, "room": ""}, "room: give a text of at least one character"),
         (WebSocketConfig, {"url": URL, "sender": "a" * 201}, "sender: give a text of at most 200 characters"),
-        (WebSocketConfig, {"url": URL, "room": "a\ud800"}, "room: give a text of whole characters"),
-        (WebSocketConfig, {"url": URL, "sender": "\udfff"}, "sender: give a text of whole characters"),
-        (WebSocketConfig, {"url": URL, "after": "\udfff"}, "after: give a text of whole characters"),
+        (WebSocketConfig, {"url": URL, "room": "a\ud800"}, "room: give valid Unicode"),
+        (WebSocketConfig, {"url": URL, "sender": "\udfff"}, "sender: give valid Unicode"),
+        (WebSocketConfig, {"url": URL, "after": "\udfff"}, "after: give valid Unicode"),
         (WebSocketConfig, {"url": URL, "failures": {"close 1e3": "retry"}}, "failures"),
         (WebSocketConfig, {"url": URL, "failures": {"close 4429": "maybe"}}, "failures"),
         (WebSocketConfig, {"url": URL, "headers": 3}, "headers: give a mapping"),

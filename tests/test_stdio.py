@@ -1,4 +1,4 @@
-"""Commands end well with streams that are closed, full, or short of characters."""
+"""Commands end normally with streams that are closed, full, or have a limited encoding."""
 
 from __future__ import annotations
 

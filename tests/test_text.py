@@ -1,4 +1,4 @@
-"""Text that can't deceive who reads it (HOSTILE A06, A75)."""
+"""Text made safe to show (HOSTILE A06, A75)."""
 
 import json
 from pathlib import Path
@@ -6,18 +6,27 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.text import LONGEST_NAME, QUOTED, cut, quoted, short_name, visible, visible_line, whole
+from chatlab.text import (
+    LONGEST_NAME,
+    QUOTED,
+    cut,
+    quoted,
+    short_name,
+    visible,
+    visible_line,
+    without_surrogates,
+)
 
 HIDDEN = json.loads((Path(__file__).parent / "js" / "hidden.json").read_text(encoding="utf-8"))
-"""What is made visible, by its code point: in `both` languages, and in Python alone."""
+"""Symbols by code point: in `both` languages, and in Python only."""
 EVERY_CHARACTER = [chr(code) for code in (*range(0x3100), *range(0xD700, 0x10100), *range(0xE0000, 0xE0200))]
-"""All but letters of East Asia and beyond, and emoji."""
+"""All characters except letters of East Asia and beyond, and emoji."""
 
 
 @given(st.text(st.characters(codec=None)))
 def test_a06_any_text_becomes_encodable(text: str) -> None:
-    assert len(whole(text).encode().decode()) == len(text)
-    assert whole("a\ud800b") == "a\ufffdb"
+    assert len(without_surrogates(text).encode().decode()) == len(text)
+    assert without_surrogates("a\ud800b") == "a\ufffdb"
 
 
 @given(st.text(st.characters(codec=None)))
@@ -42,7 +51,10 @@ def test_line_feeds_stay_where_lines_are_wanted() -> None:
 
 def test_a74_of_all_characters_just_those_of_the_table_are_made_visible() -> None:
     names = {chr(int(code, 16)): name for code, name in (HIDDEN["both"] | HIDDEN["python"]).items()}
-    wanted = [f"\u27e8{names[each]}\u27e9" if each in names else whole(each) for each in EVERY_CHARACTER]
+    wanted = [
+        f"\u27e8{names[each]}\u27e9" if each in names else without_surrogates(each)
+        for each in EVERY_CHARACTER
+    ]
     assert visible("|".join(EVERY_CHARACTER)) == "|".join(wanted)
 
 

@@ -1,4 +1,4 @@
-"""Every event and effect survives being written down, alone and among others."""
+"""Every event and effect survives encoding and decoding, alone and among others."""
 
 from __future__ import annotations
 

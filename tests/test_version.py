@@ -1,4 +1,4 @@
-"""The version comes from the installed package alone."""
+"""The version comes from the installed package only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The wheel works alone: in an empty environment, with an empty home, in an empty folder.
 
-The environment has the libraries of the one that runs the tests, and nothing of the checkout but the wheel.
+The environment has the libraries of the one that runs the tests, and only the wheel of the checkout.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Installed(NamedTuple):
 
     @contextmanager
     def running(self, *command: str, folder: Path) -> Iterator[IO[str]]:
-        """Run a program of the environment for a while; yield what it prints."""
+        """Run a program of the environment; yield its output."""
         program = [str(self.bin / command[0]), *command[1:]]
         with subprocess.Popen(
             program,
@@ -116,7 +116,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def wait_for(printed: IO[str], pattern: str) -> re.Match[str]:
-    """Return the first match in what a program prints."""
+    """Return the first match in a program's output."""
     lines = []
     for line in printed:
         lines.append(line)

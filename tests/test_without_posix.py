@@ -1,7 +1,7 @@
-"""The package misses nothing that only POSIX systems have. Windows can't run here, so this stands in for it.
+"""The package needs nothing that only POSIX systems have. This simulates Windows, which can't run here.
 
-Modules such as `resource` can't be imported by chatlab, the system lacks `geteuid` and SIGHUP, and event
-loops take no signal handlers.
+chatlab can't import modules such as `resource`, the system lacks `geteuid` and SIGHUP, and event loops take
+no signal handlers.
 """
 
 from __future__ import annotations

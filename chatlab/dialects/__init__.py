@@ -1,4 +1,4 @@
-"""Dialects: how a server spells what every chat server says. Pure functions, no I/O."""
+"""Dialects: the wire formats of chat servers. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def find_dialect(dialect: str | Dialect) -> Dialect:
-    """Return the dialect of that name; one of the user's own is itself.
+    """Return the dialect of that name; a `Dialect` is returned as it is.
 
-    Errors: `SettingsError` naming the dialects that there are.
+    Errors: `SettingsError` that lists the names.
     """
     if isinstance(dialect, Dialect):
         return dialect

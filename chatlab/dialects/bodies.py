@@ -1,7 +1,7 @@
-"""The bodies in which servers answer with messages: a JSON list or envelope, a line or a part for each.
+"""Bodies of answers that hold several messages: a JSON list or envelope, NDJSON, or multipart.
 
-Every function takes the body and what reads one message of it, and returns an item for each; what can't be
-read becomes an `Unreadable` in its place, and the others count.
+Each function takes the body and a reader of one message, and returns one item per message. A message that
+can't be decoded becomes an `Unreadable` in its place; the others are kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 from chatlab.dialects.base import Incoming, Unreadable, unreadable
 
 Read = Callable[[bytes], Incoming]
-"""Reads one message. It may raise what decoding raises: `ValueError`, `LookupError`, `TypeError`,
+"""A function that decodes one message. It may raise `ValueError`, `LookupError`, `TypeError`,
 `AttributeError` and msgspec's errors."""
 
 _ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError, msgspec.MsgspecError)
@@ -23,7 +23,7 @@ _BOUNDARY = re.compile(r'\bboundary\s*=\s*(?:"([^"]{1,200})"|([^\s;"]{1,200}))',
 
 
 def read_one(piece: bytes, read: Read) -> Incoming:
-    """Return the message that the whole of a body or a piece is."""
+    """Return the message in a whole body or piece."""
     try:
         return read(piece)
     except _ERRORS as error:
@@ -36,9 +36,9 @@ def read_each(pieces: Sequence[bytes], read: Read) -> list[Incoming]:
 
 
 def read_list(body: bytes, read: Read, *path: str) -> list[Incoming]:
-    """Return the messages of a JSON list, which is the body or lies where a path of keys leads in it.
+    """Return the messages of a JSON list: the body itself, or its member at a path of keys.
 
-    A key that isn't there means that there is nothing; `null` too.
+    A missing key, or `null`, means no messages.
     """
     try:
         found: Raw = msgspec.json.decode(body, type=Raw)
@@ -69,7 +69,7 @@ class Part(Struct, frozen=True):
 
 
 def parts_of(body: bytes, content_type: str) -> list[Part] | Unreadable:
-    """Return the parts of a multipart body; `Unreadable` where it isn't whole.
+    """Return the parts of a multipart body; `Unreadable` if it is incomplete.
 
     Source: RFC 2046 §5.1.
     """
@@ -97,5 +97,5 @@ def read_parts(body: bytes, content_type: str, read: Read) -> list[Incoming]:
 
 
 def why(error: Exception) -> str:
-    """Return in a few words what is wrong with what can't be read."""
+    """Return the reason of a decoding error in a few words."""
     return "nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__

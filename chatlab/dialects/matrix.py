@@ -3,17 +3,17 @@
     poll    GET /_matrix/client/v3/sync?since=…&timeout=…&filter=…
             the filter lets only this room's messages and typing through; `next_batch` is the cursor
     send    PUT /_matrix/client/v3/rooms/{room}/send/m.room.message/{txn}
-            the server keeps one message for a transaction id that comes again from the same device
+            the server drops a duplicate: the same transaction id from the same device
     typing  PUT /_matrix/client/v3/rooms/{room}/typing/{user}
 
 `room` is the id (`!…`) of a room that the account has joined; `sender` is the account's user id (`@ada:b`).
 The token goes into `headers` (`Authorization: Bearer …`); `chatlab.live.matrix_login` gets one by password.
 
-A sync whose timeline is `limited` leaves messages out, more than `MAX_TIMELINE` having come: that is a gap. A
-message of bytes has them in the key `chatlab.data` of its content, as base64. One that was redacted has
-nothing to show, and is left out; an edit comes as a message of its own.
+A `limited` timeline has a gap: it leaves out messages, as there were more than `MAX_TIMELINE`. A message's
+bytes are in the key `chatlab.data` of its content, as base64. A redacted message is skipped, as it is empty;
+an edit is a message of its own.
 
-Source: Matrix specification v1.11, client-server API, "Syncing" and "Transaction identifiers"; tried out on
+Source: Matrix specification v1.11, client-server API, "Syncing" and "Transaction identifiers"; tested with
 synapse 1.163.
 """
 
@@ -34,9 +34,9 @@ from chatlab.settings import TransportConfig
 
 API = "/_matrix/client/v3"
 MAX_TIMELINE = 100
-"""Messages that a sync brings at most; servers allow no more."""
+"""Maximum messages of a sync; servers allow no more."""
 TYPING_TIME = 5000
-"""Milliseconds for which a notice of typing holds."""
+"""Milliseconds for which a typing notification is valid."""
 
 _encode = msgspec.json.Encoder().encode
 _JSON = {"Content-Type": "application/json"}
@@ -147,7 +147,7 @@ class MatrixHttp(HttpDialect):
         return request_to("PUT", path, _JSON, _encode(_Text(body, data)).decode(), **where)
 
     def retry_after(self, answer: Answer) -> float | None:
-        return wish_of(answer)
+        return retry_after_of(answer)
 
     def posted(self, answer: Answer, client_id: str) -> Ack | None:
         try:
@@ -178,8 +178,8 @@ class MatrixDialect(Dialect):
 
 
 def login(user: str, password: str, device: str) -> Request:
-    """Return the request that gets a token for a password. `device` names whose transaction ids count as
-    one's own."""
+    """Return the login request, which gets a token for a password. Transaction ids are unique per
+    `device`."""
     body = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": user},
@@ -190,15 +190,15 @@ def login(user: str, password: str, device: str) -> Request:
 
 
 def token_of(body: bytes) -> str | None:
-    """Return the token in a login's answer; None: there is none."""
+    """Return the token in the answer to a login; None: there is none."""
     try:
         return msgspec.json.decode(body, type=_Token).access_token
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 
-def wish_of(answer: Answer) -> float | None:
-    """Return the seconds that a refusal asks to wait; None: it doesn't.
+def retry_after_of(answer: Answer) -> float | None:
+    """Return the delay in seconds that a refusal asks for; None: it asks for none.
 
     Source: Matrix specification v1.9, "Rate limiting"; since v1.10 there is a `Retry-After` header, too.
     """
@@ -209,7 +209,7 @@ def wish_of(answer: Answer) -> float | None:
 
 
 def refusal_of(answer: Answer) -> tuple[str, str]:
-    """Return the code and the words with which a server refuses; empty where it gives none.
+    """Return the error code and text of a refusal; empty if it has none.
 
     Source: Matrix specification v1.11, "Standard error response".
     """
@@ -242,18 +242,18 @@ def _read(piece: bytes) -> Incoming:
         event.sender,
         "" if content.data is not None else content.body,
         event.unsigned.transaction_id,
-        _moment(event.origin_server_ts),
+        _timestamp(event.origin_server_ts),
         content.data,
     )
 
 
 def _is_empty(item: Incoming) -> bool:
-    """Whether that is a message of which its author, or a moderator, has left nothing: a redacted one."""
+    """Whether an item is a message without content, as one that was redacted is."""
     return isinstance(item, ChatMessage) and not item.text and item.data is None
 
 
-def _moment(milliseconds: float | None) -> datetime | None:
-    """Return the time that an author's server says; None where it says none that can be."""
+def _timestamp(milliseconds: float | None) -> datetime | None:
+    """Return the time that the author's server gives; None if it is missing or out of range."""
     try:
         return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):

@@ -1,9 +1,8 @@
 """The `nchan` dialect: channels of the nginx module nchan, by WebSocket, SSE, long and interval polling.
 
-nchan passes on what is published as it is, so the messages are ours: `{"type":"message","sender":…,"text":…,
-"client_id":…}`, with bytes as base64; whatever else is published there is a message of bare text. Where a
-reader stands is nchan's message id, `T:G`, seconds since 1970 and a number within that second, alike in all
-transports:
+nchan forwards published messages unchanged, so they have our format: `{"type":"message","sender":…,"text":…,
+"client_id":…}`, with bytes as base64. Anything else that is published there is a message of bare text. The
+cursor is nchan's message id `T:G`, seconds since 1970 and a number within that second, in all transports:
 
     WebSocket   GET /ws/{channel}    sub-protocol ws+meta.nchan: each frame begins with `id: T:G` and an empty
                                      line; `?last_event_id=` on opening. A location with nchan_pubsub
@@ -14,12 +13,12 @@ transports:
     short poll  GET /poll/{channel}  the same, from a location with nchan_subscriber intervalpoll
     send        POST /pub/{channel}  201 and 202 mean accepted; or a frame on the WebSocket
 
-nchan knows no client ids: what is published twice, since no answer came, is dropped by the readers. It says
-nothing when what came after a cursor has left the channel's buffer, but G counts from 0 in each second, so a
-hole within a second shows (`missed`); whole seconds that are missing don't. Without a cursor,
-`nchan_subscriber_first_message` decides what comes first; only `history=None`, all there is, is asked for.
+nchan has no client ids, so readers drop a message that was published twice because no answer came. nchan
+doesn't report when messages after a cursor have left the channel's buffer. But G counts from 0 in each
+second, so a gap within a second shows (`missed`); missing whole seconds don't. Without a cursor,
+`nchan_subscriber_first_message` determines the first message; of `history` only None (all) is supported.
 
-Source: nchan's README (1.3); tried out on 1.3.6. Its `nchan_longpoll_multipart_response` must not be set for
+Source: nchan's README (1.3); tested with 1.3.6. Its `nchan_longpoll_multipart_response` must not be set for
 interval polls: they are then answered with 304 and the newest cursor, without the messages.
 """
 
@@ -54,7 +53,7 @@ from chatlab.settings import TransportConfig, Verdict
 
 PROTOCOL = "ws+meta.nchan"
 OLDEST = "1:0"
-"""An id before all others: what comes after it is all that there is."""
+"""An id before all others, to ask for all messages."""
 
 _NOTHING_NEW = frozenset({204, 304, 408})
 _ACCEPTED = frozenset({201, 202})
@@ -95,8 +94,8 @@ class NchanHttp(HttpDialect):
         return (_read(id, data.encode()),)
 
     def poll(self, config: TransportConfig, cursor: str | None, hold: float | None) -> Request:
-        # How long a location holds a request is in its server's settings; what must be answered at once goes
-        # to another.
+        # nginx sets how long a location holds a request; a poll that must not be held goes to another
+        # location.
         template = self._subscribe if hold else self._poll
         place = cursor or _first(config)
         headers = {} if place is None else _validators(place)
@@ -133,8 +132,8 @@ class NchanHttp(HttpDialect):
 
 
 class NchanDialect(Dialect):
-    """A channel of nchan. The paths are those of the server's locations, with `{channel}` for the room: that
-    of the WebSocket is added to its own URL, the others to the server's root."""
+    """A channel of nchan. The paths are those of nginx's locations, with `{channel}` for the room. The
+    WebSocket's is added to its own URL, the others to the server's root."""
 
     name = "nchan"
     acks = True
@@ -176,8 +175,8 @@ class NchanDialect(Dialect):
 
 
 def missed(before: str, after: str) -> bool:
-    """Tell whether a message is certainly missing between two of one channel: the numbers within a second
-    show a hole."""
+    """Return whether a message is certainly missing between two ids of one channel, as the numbers within a
+    second have a gap."""
     earlier, later = _ID.fullmatch(before), _ID.fullmatch(after)
     if earlier is None or later is None:
         return False
@@ -191,7 +190,7 @@ def _first(config: TransportConfig) -> str | None:
 
 
 def _validators(cursor: str) -> dict[str, str]:
-    """Return the headers that ask for what comes after a cursor."""
+    """Return the headers that ask for the messages after a cursor."""
     seconds, _, number = cursor.partition(":")
     posted_at = _time(seconds)
     if posted_at is None:
@@ -200,7 +199,7 @@ def _validators(cursor: str) -> dict[str, str]:
 
 
 def _id_of(headers: Mapping[str, str]) -> str:
-    """Return the message id in an answer's headers; empty: there is none."""
+    """Return the message id in an answer's headers; "": there is none."""
     try:
         modified = parsedate_to_datetime(headers["last-modified"])
         return f"{int(modified.timestamp())}:{headers['etag'].strip(chr(34))}"
@@ -209,7 +208,8 @@ def _id_of(headers: Mapping[str, str]) -> str:
 
 
 def _ids_up_to(last: str, count: int) -> list[str]:
-    """Return the ids of a batch whose last is known. Those of earlier seconds aren't: they stay empty."""
+    """Return the ids of a batch whose last is known; "" for those of earlier seconds, which can't be
+    known."""
     seconds, _, number = last.partition(":")
     if not number.isdecimal():
         return [""] * (count - 1) + [last]
@@ -229,7 +229,7 @@ def _envelope(sender: str, message: OutgoingMessage) -> str:
 
 
 def _read(id: str, content: bytes) -> ChatMessage:
-    """Return what was published: a message of ours, or whatever else as bare text or bytes."""
+    """Return the published message: one in our format, or anything else as bare text or bytes."""
     posted_at = _time(id.partition(":")[0])
     try:
         ours = _decode(content)

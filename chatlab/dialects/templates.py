@@ -1,9 +1,9 @@
-"""URL templates: a path, and maybe a query, with names in braces.
+"""URL templates: a path, with an optional query, with names in braces.
 
     "/rooms/{channel}/messages?since={cursor}"        "/rooms/{channel}/send/{txn}"
 
-What takes a name's place is percent-encoded, so it never leaves its segment or parameter. A parameter whose
-value isn't known (None) is left out.
+Values are percent-encoded, so they stay in their segment or parameter. A parameter whose value is None is
+left out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def request_to(
     body: str = "",
     **values: str | None,
 ) -> Request:
-    """Return a request to where a template leads. An unknown value in the path is left empty."""
+    """Return a request to an expanded template. A value of None in the path is left empty."""
     path, _, query = template.partition("?")
     known = {name: value or "" for name, value in values.items()}
     return Request(method, expand(path, **known), expand_query(query, **values), dict(headers or {}), body)

@@ -1,8 +1,8 @@
-"""The `text` dialect: every frame or event is a message's bare text, as echo servers and plain event streams
-have it.
+"""The `text` dialect: each frame or event is a message's bare text, as with echo servers and plain event
+streams.
 
-Over HTTP the configured URL itself is the event stream, and takes texts by POST; a dialect made with other
-paths has them elsewhere. A stream's ids are its cursor; a WebSocket has none.
+Over HTTP the configured URL is the event stream and accepts texts by POST; `TextDialect` takes other paths. A
+stream's event ids are cursors; a WebSocket has none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import TransportConfig
 
 SENDER = "server"
-"""Who says what has no sender."""
+"""Sender of all messages, as bare text names none."""
 
 
 class TextHttp(HttpDialect):
@@ -43,15 +43,16 @@ class TextHttp(HttpDialect):
         return request_to("POST", self._post, headers, text, **names)
 
     def posted(self, answer: Answer, client_id: str) -> Ack | None:
-        # A server of bare texts has no words for it; a page, or another address, is certainly not its answer.
+        # Such a server's acks have no common form; but a page, or an answer after a redirect, is certainly
+        # none.
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         accepted = 200 <= answer.status < 300 and kind != "text/html" and not answer.redirected
         return Ack(client_id) if accepted else None
 
 
 class TextDialect(Dialect):
-    """Bare text (or bytes) in, bare text (or bytes) out; heartbeats are Ping frames, which any server
-    answers. `stream` and `post` are paths with `{channel}` and `{sender}`."""
+    """Bare text (or bytes) in both directions; heartbeats are Ping frames, which any server answers. `stream`
+    and `post` are paths with `{channel}` and `{sender}`."""
 
     name = "text"
 

@@ -28,7 +28,7 @@ from msgspec.inspect import (
 
 from chatlab.errors import SettingsError
 from chatlab.settings import Settings
-from chatlab.settings.base import in_words
+from chatlab.settings.base import plain_error
 from chatlab.text import cut, quoted, visible_line
 
 NONE = "none"
@@ -201,7 +201,7 @@ def _explained(error: str, raw: Any) -> str:
     if found := _AT.fullmatch(error):
         what, path = found["what"], found["path"]
         if what.startswith("Expected"):
-            wanted = in_words(re.sub(r", got .*", "", what, flags=re.DOTALL))
+            wanted = plain_error(re.sub(r", got .*", "", what, flags=re.DOTALL))
             for name, words in _TOML_WORDS.items():
                 wanted = wanted.replace(name, words)
             what = f"{wanted}, got {quoted(_at(raw, path))}"

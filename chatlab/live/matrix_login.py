@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from chatlab.dialects.base import Answer
-from chatlab.dialects.matrix import login, refusal_of, token_of, wish_of
+from chatlab.dialects.matrix import login, refusal_of, retry_after_of, token_of
 from chatlab.errors import LoginRefused, TryAgain
 from chatlab.live.body import beginning, whole
 from chatlab.live.failures import BrokenAnswer, moment, printable, retry_after
@@ -92,7 +92,7 @@ class MatrixLogin:
             answer = Answer(status, await beginning(response, MAX_ANSWER, TIMEOUT / 2))
             if FAILURES.get(f"http {status}") == "retry" or status < 400:
                 wait = retry_after(response.headers.get("retry-after"), moment(response.headers.get("date")))
-                raise TryAgain(f"the login was answered with HTTP {status}", wait or wish_of(answer))
+                raise TryAgain(f"the login was answered with HTTP {status}", wait or retry_after_of(answer))
             raise LoginRefused(self._refusal(answer))
         try:
             token = token_of(await whole(response, MAX_ANSWER))

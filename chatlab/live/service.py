@@ -162,7 +162,7 @@ class Service:
         room = self._room(query)
         after, history, limit = query.get("after"), count_of(query, "history"), count_of(query, "limit")
         hold, most = seconds_of(query, "hold"), self._limits.max_hold
-        if serving.asks_for_news(query):
+        if serving.wants_only_new(query):
             after = self._read(room, None, 0, None).start
         clock = asyncio.get_running_loop().time
         deadline = clock() + (most if hold is None else min(hold, most))

@@ -1,4 +1,4 @@
-"""Settings of transports: frozen, validated when made, with the seed's defaults. Durations are seconds."""
+"""Settings of transports: frozen, validated on creation, with the seed's defaults. Durations are seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What settings are: frozen, and checked when they are made; and the kinds of values that they have."""
+"""The base class of settings, which are frozen and validated on creation, and the types of their fields."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _WORDS = [
 ]
 _EXPECTED = re.compile(r"Expected `(\w+)( \| null)?`(, got `[\w |]+`)?")
 
-_fields = cache(msgspec.structs.fields)  # which reads a class's annotations anew each time
+_fields = cache(msgspec.structs.fields)  # It evaluates a class's annotations at each call.
 
 JITTERS: tuple[str, ...] = get_args(Jitter)
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Settings that check themselves against their own annotations.
+    """Settings that are validated against their annotations.
 
-    Errors: `SettingsError` naming the class, the field and what it may be.
+    Errors: `SettingsError` with the class, the field and its valid values.
     """
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 value = msgspec.convert(getattr(self, field.name), field.type)
             except msgspec.ValidationError as error:
                 wanted = choices_of(field.type)
-                what = f"choose one of {', '.join(wanted)}" if wanted else in_words(str(error))
+                what = f"choose one of {', '.join(wanted)}" if wanted else plain_error(str(error))
                 got = quoted(getattr(self, field.name))
                 raise SettingsError(f"{type(self).__name__}.{field.name}: {what}, got {got}") from None
             msgspec.structs.force_setattr(self, field.name, value)
@@ -67,14 +67,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def choices_of(annotation: Any) -> tuple[str, ...]:
-    """Return the strings that a field may be, where its annotation lists them."""
+    """Return the strings that a field's annotation lists; empty if it lists none."""
     if get_origin(annotation) is Literal:
         return tuple(map(str, get_args(annotation)))
     return tuple(choice for part in get_args(annotation) for choice in choices_of(part))
 
 
-def in_words(error: str) -> str:
-    """Say in plain words what msgspec wants of a number or a text; anything else stays as it is."""
+def plain_error(error: str) -> str:
+    """Return msgspec's error about a number or a text in plain words; any other error unchanged."""
     found = _EXPECTED.match(error)
     if found is None or found[1] not in _KINDS:
         return error

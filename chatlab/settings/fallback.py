@@ -11,12 +11,12 @@ from chatlab.settings.transports import TransportConfig
 
 
 class FallbackConfig(Settings, frozen=True):
-    """Settings of a fallback transport: the best transport first.
+    """Settings of a fallback transport: its `transports`, the best one first.
 
-    One that can't get a working connection in `attempts_per_transport` tries makes way for the next. A
-    better one is tried again beside the working one every `upgrade_after`. When none works, they are gone
-    through again, as the first one's `reconnect` says; the outbox is also the first one's. All must have the
-    same room, sender and dialect.
+    After `attempts_per_transport` tries without a working connection, it uses the next one. Every
+    `upgrade_after` it probes a better one beside the working one. If none works, it starts again with the
+    first, by the first one's `reconnect`; the `outbox` is also the first one's. All must have the same room,
+    sender and dialect.
     """
 
     transports: tuple[Any, ...]
@@ -58,22 +58,22 @@ class FallbackConfig(Settings, frozen=True):
 
     @property
     def dialect_name(self) -> str:
-        """What the dialect of all transports is called."""
+        """The name of the dialect of all transports."""
         return self.first.dialect_name
 
     @property
     def history(self) -> int | None:
-        """How many of the latest messages the first transport asks for."""
+        """Number of the latest messages that the first transport asks for; None: all."""
         return self.first.history
 
     @property
     def after(self) -> str | None:
-        """The message after which all transports begin."""
+        """The id of the message after which all transports begin."""
         return self.first.after
 
     @property
     def connect_timeout(self) -> float:
-        """How long the first transport takes to connect at most."""
+        """The connect timeout of the first transport."""
         return self.first.connect_timeout
 
     @property
@@ -83,13 +83,13 @@ class FallbackConfig(Settings, frozen=True):
 
     @property
     def drain_timeout(self) -> float:
-        """The longest of all transports."""
+        """The longest drain timeout of all transports."""
         longest: float = max(config.drain_timeout for config in self.transports)
         return longest
 
     @property
     def reconnect(self) -> ReconnectConfig:
-        """How they are gone through again when none works, as attempts of one transport."""
+        """The backoff between two rounds through the transports, if none works."""
         return self.first.reconnect
 
 

@@ -10,13 +10,13 @@ from chatlab.errors import SettingsError
 
 
 class HeaderSource:
-    """Extra request headers, made anew for each attempt where the user gave a function; never printed.
+    """Extra request headers: a mapping, or a function that is called for each attempt. Never printed.
 
-    A function gets the failure that a renewed token should mend (or None) in its parameter `failure`, or in
-    the one parameter that has no default. One with neither is called without arguments: in
-    `lambda token=token: …` the default is the user's.
+    A function gets the refusal after which a renewed token may help (or None) in its parameter `failure`, or
+    in the one parameter that has no default. A function with neither is called without arguments, so
+    `lambda token=token: …` keeps its default.
 
-    Errors: `SettingsError` if a function needs more parameters than that.
+    Errors: `SettingsError` if a function needs other parameters.
     """
 
     __slots__ = ("_failure", "_source", "renewable")
@@ -28,14 +28,15 @@ class HeaderSource:
 
     @property
     def calls_plainly(self) -> bool:
-        """Whether making the headers may block: the source is a function, and no coroutine function."""
+        """Whether getting the headers may block: the source is a function, but no coroutine function."""
         source = self._source
         return callable(source) and not runs_async(source)
 
     def __call__(self, failure: Any = None) -> Any:
-        """Return the headers as a mapping, or what can be awaited for one.
+        """Return the headers as a mapping, or an awaitable of one.
 
-        `failure` is the refusal that a renewed token should mend, if any. A function may ask for it.
+        `failure` is the refusal after which a renewed token may help, if any; it is passed to a function that
+        has a parameter for it.
         """
         source = self._source
         if not callable(source):
@@ -49,29 +50,30 @@ class HeaderSource:
 
     @property
     def _given(self) -> Mapping[str, str] | Callable[..., Any] | None:
-        """The source; None where it gives nothing."""
+        """The source; None if it has no headers."""
         return self._source if self.renewable or self._source else None
 
-    __hash__ = None  # type: ignore[assignment]  # a mapping may be inside
+    __hash__ = None  # type: ignore[assignment]  # The source may be a mapping.
 
     def __repr__(self) -> str:
         return "HeaderSource(none)" if self._given is None else "HeaderSource(hidden)"
 
 
 def runs_async(function: Any) -> bool:
-    """Whether a call gives a coroutine: of an `async def`, also behind a partial or in an object."""
+    """Whether a call returns a coroutine: of an `async def`, also in a partial or as an object's
+    `__call__`."""
     while hasattr(function, "func"):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  # of an object whose class defines it as `async def`
+        getattr(function, "__call__", None)  # noqa: B004  # A class may define it as `async def`.
     )
 
 
 def _failure_of(function: Callable[..., Any]) -> Literal["by name", "first", "no"]:
-    """Return how a function asks for the failure."""
+    """Return how to pass the failure to a function."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # One of C that tells nothing of itself.
+    except (TypeError, ValueError):  # a C function without a signature
         return "no"
     if any(one.name == "failure" and one.kind in (_EITHER, _BY_NAME) for one in parameters):
         return "by name"

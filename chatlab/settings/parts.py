@@ -1,4 +1,4 @@
-"""Settings that transports have in common: of reconnecting, of heartbeats and of the outbox."""
+"""Settings that transports share: of reconnection, heartbeats and the outbox."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from chatlab.settings.base import (
 
 
 class ReconnectConfig(Settings, frozen=True):
-    """When to try again after a connection has failed, and how often.
+    """Settings of reconnection: the delays and the number of retries.
 
-    `max_attempts` None means for ever. The attempts start again at 0 once a connection has lasted
+    `max_attempts` None means no limit. The count of attempts is reset once a connection has lasted
     `stable_after`. A server's `Retry-After` is honoured up to `max_retry_after`.
 
-    A `schedule` takes the formula's place: retry n waits U(low, high) of its n-th row, and of its last row
-    from then on, capped at `max_delay`.
+    A `schedule` replaces the formula: retry n waits U(low, high) of its n-th row, later retries of its last
+    row, capped at `max_delay`.
     """
 
     enabled: bool = True
@@ -49,7 +49,7 @@ class ReconnectConfig(Settings, frozen=True):
 
 
 class HeartbeatConfig(Settings, frozen=True):
-    """How to find out that a quiet connection is dead. `mode` None leaves the spelling to the dialect."""
+    """Settings of heartbeats, which detect a dead connection. `mode` None means that of the dialect."""
 
     enabled: bool = True
     interval: PositiveDuration = 30.0
@@ -58,10 +58,10 @@ class HeartbeatConfig(Settings, frozen=True):
 
 
 class OutboxConfig(Settings, frozen=True):
-    """How many messages wait for a connection, and what happens to one too many.
+    """Settings of the outbox, in which messages wait for a connection.
 
-    `max_size` and `max_bytes` bound what is queued; `max_age` is how long a message may wait before it
-    expires; `max_in_flight` bounds what is sent and not yet acknowledged.
+    `max_size` and `max_bytes` bound the queue, and `overflow` is the policy for a message above the bound. A
+    message expires after `max_age`. `max_in_flight` bounds the messages sent and not yet acknowledged.
     """
 
     max_size: Size = 100

@@ -22,21 +22,22 @@ from chatlab.settings.base import (
 from chatlab.settings.headers import HeaderSource
 from chatlab.settings.parts import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.settings.urls import Url, check_url
-from chatlab.text import quoted, whole
+from chatlab.text import quoted, without_surrogates
 
 
 class TransportConfig(Settings, frozen=True):
-    """What every transport needs to know.
+    """Settings that all transports share.
 
-    `history` is how many of the room's latest messages a first connection asks for (None: all); with `after`,
-    the id of a message that another transport has received, it asks for what came after that. `headers` is
-    a mapping, or a function called before each attempt, on a thread of its own unless it is `async`. A
-    parameter `failure`, or the one without a default, gets the failure that a renewed token should mend, or
-    None. `failures` overrides the failure table: keys such as `"close 4429"`, `"http 404"`, `"tls"`.
-    `url` is a `Url`: wherever it is shown, `***` stands for its secrets, but not for its path.
-    `dialect` is the name of one, or a `Dialect` of the user's own. `ca_file` is a file of the authorities
-    (PEM) that TLS trusts instead of the system's. `proxy` is a proxy's address, "" for none; None leaves it
-    to the environment (docs/networks.md).
+    - `url`: a `Url`. It is shown with `***` for its secrets, but with its path.
+    - `dialect`: the name of one, or a `Dialect` of your own.
+    - `history`: number of the room's latest messages that a first connection asks for; None: all.
+    - `after`: id of a message that another transport has received, to ask for the messages after it instead.
+    - `headers`: a mapping, or a function called before each attempt, in a thread of its own unless it is
+      `async`. Its parameter `failure`, or the one without a default, gets the refusal after which a renewed
+      token may help, or None.
+    - `failures`: overrides of the failure table, with keys such as `"close 4429"`, `"http 404"`, `"tls"`.
+    - `ca_file`: a PEM file of the certificate authorities that TLS trusts instead of the system's.
+    - `proxy`: a proxy's address, "" for none; None: as the environment says (docs/networks.md).
     """
 
     url: str
@@ -60,10 +61,10 @@ class TransportConfig(Settings, frozen=True):
         super().__post_init__()
         for name in ("room", "sender", "after"):
             value = getattr(self, name)
-            if value is not None and whole(value) != value:
+            if value is not None and without_surrogates(value) != value:
                 raise SettingsError(
-                    f"{type(self).__name__}.{name}: give a text of whole characters, not half of a surrogate "
-                    f"pair, got {quoted(value)}"
+                    f"{type(self).__name__}.{name}: give valid Unicode, without half of a surrogate pair, "
+                    f"got {quoted(value)}"
                 )
         msgspec.structs.force_setattr(self, "url", Url(str.__str__(url)))
         if self.proxy is not None:
@@ -93,7 +94,7 @@ class TransportConfig(Settings, frozen=True):
         check_url(type(self).__name__, self.url, ("http", "https"))
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return names and values to print, without the secrets that a URL may hold."""
+        """Return names and values to print, without the secrets in a URL."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         return list((values | {"dialect": self.dialect_name}).items())
 
@@ -115,7 +116,7 @@ class WebSocketConfig(TransportConfig, frozen=True):
 
 
 class HttpConfig(TransportConfig, frozen=True):
-    """What the transports over HTTP have in common; `url` is the server's root. A request is answered within
+    """Settings that the transports over HTTP share; `url` is the server's root. A request times out after
     `request_timeout`."""
 
     request_timeout: PositiveDuration = 10.0
@@ -124,9 +125,9 @@ class HttpConfig(TransportConfig, frozen=True):
 class SSEConfig(HttpConfig, frozen=True):
     """Settings of the SSE + POST transport.
 
-    The first delay before a reconnection is 3 s until the server says otherwise (`retry:`, taken as at least
-    `min_retry`). A stream without a byte for `idle_timeout` is given up. With `strict_eventsource` every
-    status but 200 is final, as in a browser.
+    The first reconnection delay is 3 s until the server sets it (`retry:`, at least `min_retry`). A stream
+    without a byte for `idle_timeout` counts as failed. With `strict_eventsource` every status except 200 is
+    final, as in a browser.
     """
 
     reconnect: ReconnectConfig = ReconnectConfig(base_delay=3.0)
@@ -146,8 +147,8 @@ class ShortPollingConfig(HttpConfig, frozen=True):
 class LongPollingConfig(HttpConfig, frozen=True):
     """Settings of the long-polling transport.
 
-    The server holds a request up to `hold`, the client waits up to `timeout` and asks again at once, but not
-    within `min_gap` of asking before. `error_delay` is the first delay after an error, and takes the place of
+    The server holds a poll up to `hold`, and the client waits up to `timeout`. It then polls again at once,
+    but at most once per `min_gap`. `error_delay` is the first delay after an error, and replaces
     `reconnect.base_delay`.
     """
 

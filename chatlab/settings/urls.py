@@ -1,7 +1,7 @@
-"""The URLs of settings: whether one can be used, and how it is shown.
+"""The URLs of settings: their validation, and their redaction when they are shown.
 
-A URL may hold secrets: a user and a password, tokens in its query, a fragment. No list of words can tell
-which values are secret, so each is hidden. The path isn't: it is what people look for in a log.
+A URL may hold secrets: a user and a password, tokens in its query, a fragment. No list of names can tell
+which values are secret, so each is hidden. The path is shown, as people look for it in a log.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from chatlab.errors import SettingsError
 from chatlab.text import cut
 
 HIDDEN = "***"
-"""The text in the place of a secret."""
+"""The text that replaces a secret."""
 CUT = "…"
 """The mark at the end of a text that was cut."""
 MOST_SHOWN = 200
-"""Characters of a URL that are shown in a sentence."""
+"""Maximum characters of a URL in a message."""
 MIN_SECRET = 4
-"""Characters of the shortest secret that `scrub` looks for: shorter ones occur in any text."""
+"""Minimum characters of a secret that `scrub` looks for: shorter ones occur in any text."""
 
 _SECURE = ("https://", "wss://")
 _PREFIX = re.compile(r"(?:[A-Za-z][-+.0-9A-Za-z]*:)?//")
@@ -31,9 +31,10 @@ _NO_PORT = re.compile(r"([^:\[\]]*:)[^:\[\]]+")
 
 
 class Url(str):
-    """A URL that shows no secret: `str`, `repr` and `format` hide user, password, query values and fragment.
+    """A URL without visible secrets: `str`, `repr` and `format` hide user, password, query values and
+    fragment.
 
-    For all else it is the text as it was given: equal to it, and parsed, sliced and joined like it.
+    Otherwise it is the original text: equal to it, and parsed, sliced and joined like it.
     """
 
     __slots__ = ()
@@ -49,7 +50,7 @@ class Url(str):
 
 
 def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
-    """Check that a URL is absolute, names a host and a sane port, and has one of two schemes.
+    """Check that a URL is absolute, has one of two schemes, and names a host and a valid port.
 
     Errors: `SettingsError`, with the likely correction.
     """
@@ -74,11 +75,12 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
 
 
 def parse_problem(error: ValueError) -> str:
-    """Return what a URL must have that `urlsplit` refuses. Its own words may quote a part of a password."""
-    words = str(error)
-    if words.startswith("Port"):
+    """Return what is required of a URL that `urlsplit` refuses. Its own error may quote part of a
+    password."""
+    text = str(error)
+    if text.startswith("Port"):
         return "has a port from 1 to 65535"
-    if "NFKC" in words:
+    if "NFKC" in text:
         return "names a host without special characters"
     return "has a whole IPv6 address in its brackets, as in [::1]"
 
@@ -86,7 +88,7 @@ def parse_problem(error: ValueError) -> str:
 def redacted(url: str) -> str:
     """Return the URL with `***` for its user and password, each value of its query, and its fragment.
 
-    If the password's end can't be told, as in a text that is no URL, all before the last @ is hidden.
+    If the end of the password is unknown, as in a text that is no URL, all before the last @ is hidden.
     """
     text = str.__str__(url)
     prefix = found[0] if (found := _PREFIX.match(text)) else ""
@@ -105,10 +107,10 @@ def redacted(url: str) -> str:
 
 
 def with_secrets(typed: str, url: str) -> Url:
-    """Return the URL that somebody typed who saw `url` redacted: `***` stands for what is hidden there.
+    """Return the typed URL with each `***` replaced by the secret in the same place of `url`.
 
-    Errors: `SettingsError` if `***` stands for a secret that `url` doesn't have, or of another address:
-    secrets go along to the same host and port only, and never from TLS to none.
+    Errors: `SettingsError` if `url` has no such secret, or the address differs: secrets are reused only for
+    the same host and port, and never without TLS if `url` has it.
     """
     text, known = str.__str__(typed), str.__str__(url)
     if HIDDEN not in text or text == known:
@@ -132,7 +134,7 @@ def with_secrets(typed: str, url: str) -> Url:
 
 
 class _Parts(NamedTuple):
-    """A URL's text in pieces, each with the marks that set it off: together they are the text again."""
+    """The parts of a URL's text with their delimiters; joined, they are the text again."""
 
     scheme: str
     user: str
@@ -157,7 +159,7 @@ def _authority(text: str) -> str:
 
 
 def _hide_value(pair: str) -> str:
-    """A field without = may be all value."""
+    """Return a query field with its value hidden; a field without = is hidden completely."""
     name, equals, value = pair.partition("=")
     return f"{name}={HIDDEN if value else ''}" if equals else HIDDEN if pair else ""
 
@@ -168,7 +170,7 @@ def shown_url(url: str) -> str:
 
 
 def secrets_of(url: str) -> frozenset[str]:
-    """Return what a URL hides, as it stands there and decoded, if it is long enough to be looked for."""
+    """Return the secrets of a URL, as they are and percent-decoded, of at least `MIN_SECRET` characters."""
     text = str.__str__(url)
     rest, _, fragment = text.partition("#")
     head, _, query = rest.partition("?")
@@ -179,9 +181,9 @@ def secrets_of(url: str) -> frozenset[str]:
 
 
 def scrub(text: str, secrets: Collection[str]) -> str:
-    """Return a text with `***` for each secret in it, the longest first: a server's words may quote them.
+    """Return a text with `***` for each secret in it, the longest first: a server's text may quote them.
 
-    So it is with the beginning of one where the text was cut: at its end, or before "…".
+    The beginning of a secret is also hidden where the text was cut: at its end, or before "…".
     """
     by_length = sorted(secrets, key=len, reverse=True)
     for secret in by_length:

@@ -151,7 +151,7 @@ class Service:
         if self._refuse_room(exchange):
             return
         query = exchange.request.query
-        if serving.asks_for_news(query):
+        if serving.wants_only_new(query):
             query = query | {"after": self._core.hub.read(query["room"], None, 0).start}
             exchange.request = replace(exchange.request, query=query)
         page = self._page(exchange)

@@ -84,7 +84,7 @@ _HOMES = {
     "transports.sse": ("SSEMachine",),
     "transports.websocket": ("WebSocketMachine",),
 }
-"""The names that each module has."""
+"""Public names by module."""
 
 __all__ = [
     "Answered",

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt: six jitter formulas, and what other systems use.
+"""Backoff: the delay before the next attempt, by six jitter formulas or by a schedule.
 
 Each formula is a fixed part plus a uniform spread, of the capped exponential
 `c(n) = min(base · multiplierⁿ, max)`, with the first retry n = 0:
@@ -29,11 +29,11 @@ Uniform = Callable[[], float]
 """A source of random numbers, uniform in [0, 1)."""
 
 REMEMBERED_FORMULAS = 64
-"""So many retries' formulas are worked out once for all."""
+"""Number of retries whose terms are cached for each `ReconnectConfig`."""
 
 
 def exponential(config: ReconnectConfig, attempt: int) -> float:
-    """Return `base · multiplierⁿ` in seconds, uncapped; inf where it is too large for a float."""
+    """Return `base · multiplierⁿ` in seconds, uncapped; inf if it is too large for a float."""
     try:
         return config.base_delay * config.backoff_multiplier**attempt
     except OverflowError:
@@ -41,8 +41,10 @@ def exponential(config: ReconnectConfig, attempt: int) -> float:
 
 
 class Terms(Struct, frozen=True, gc=False):
-    """What a retry's delay is made of: `min(fixed + u · max(0, spread + growth · previous), limit)` for a
-    draw `u` uniform in [0, 1), where `previous` is the delay before; all but `growth` are seconds."""
+    """Terms of a retry's delay `min(fixed + u · max(0, spread + growth · previous), limit)`.
+
+    `u` is a uniform draw in [0, 1), and `previous` the delay before. All but `growth` are seconds.
+    """
 
     fixed: float
     spread: float
@@ -51,7 +53,7 @@ class Terms(Struct, frozen=True, gc=False):
 
 
 def terms(config: ReconnectConfig, attempt: int) -> Terms:
-    """Return the formula of retry `attempt` (first: 0)."""
+    """Return the terms of the delay before retry `attempt` (first: 0)."""
     most = config.max_delay
     if config.schedule:
         low, high = config.schedule[min(attempt, len(config.schedule) - 1)]
@@ -67,8 +69,7 @@ def terms(config: ReconnectConfig, attempt: int) -> Terms:
         case "full":
             return Terms(0.0, capped)
         case "seed":
-            # Beyond the cap the formula's value is the cap whatever the draw; so the capped parts may be
-            # used for it.
+            # Beyond the cap the delay is the cap, whatever the draw; so terms of the capped value will do.
             return Terms(capped, 0.1 * capped, most)
         case "decorrelated":
             low = min(config.base_delay, most)
@@ -81,14 +82,14 @@ def next_delay(config: ReconnectConfig, attempt: int, previous: float, u: float,
     """Return the delay in seconds before retry `attempt` (first: 0), for one uniform draw `u` in [0, 1).
 
     `previous` is the delay before (used by `decorrelated`). A `floor` (a server's Retry-After) above the
-    formula's fixed part takes its place, uncapped, so that the spread comes on top of it.
+    formula's fixed part replaces it, uncapped, and the spread is added to it.
     """
     return _delay(terms(config, attempt), previous, u, floor)
 
 
 def _delay(formula: Terms, previous: float, u: float, floor: float) -> float:
     spread = formula.spread + formula.growth * previous
-    if spread < 0.0:  # Crowds ask so often that `min` and `max` are felt.
+    if spread < 0.0:  # Comparisons are faster than `min` and `max`, and this runs very often.
         spread = 0.0
     if floor > formula.fixed:
         return floor + u * min(spread, formula.limit)
@@ -100,13 +101,12 @@ def _delay(formula: Terms, previous: float, u: float, floor: float) -> float:
 
 @lru_cache
 def _formulas(config: ReconnectConfig) -> list[Terms]:
-    """Return the formulas of the first retries, for all who have these settings; it is filled as they are
-    asked for."""
+    """Return the list of terms, by retry, that all `Backoff`s with these settings share and fill."""
     return []
 
 
 class Backoff:
-    """Counts the attempts since the last stable connection, and says when to try again."""
+    """Count of the attempts since the last stable connection, and source of their delays."""
 
     __slots__ = ("_config", "_formulas", "_previous", "_uniform", "attempts")
 
@@ -125,12 +125,12 @@ class Backoff:
         )
 
     def reset(self) -> None:
-        """Start again at the first attempt."""
+        """Reset the count of attempts to 0."""
         self.attempts = 0
         self._previous = self._config.base_delay
 
     def rebase(self, base_delay: float) -> None:
-        """Take another first delay, in seconds, as the server wishes."""
+        """Change the first delay, in seconds, as the server asks."""
         if base_delay != self._config.base_delay:
             self._config = self._config.replace(base_delay=base_delay)
             self._formulas = _formulas(self._config)
@@ -150,7 +150,7 @@ class Backoff:
         return delay
 
     def _formula(self, attempt: int) -> Terms:
-        """Work out a formula, and remember it for all who have these settings."""
+        """Return the terms of a retry, and cache them for all `Backoff`s with these settings."""
         formula = terms(self._config, attempt)
         if attempt == len(self._formulas) < REMEMBERED_FORMULAS:
             self._formulas.append(formula)

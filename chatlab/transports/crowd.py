@@ -1,8 +1,8 @@
-"""The WebSocket machine of somebody in a crowd, with short cuts for what happens to a crowd most of the time.
+"""A WebSocket machine with fast paths for large simulations.
 
-A simulation may take them in place of `handle`, where they come to the same: being refused again, a message
-of somebody else's, and heartbeats that are answered. Who was an extra so far (`chatlab.sim.extras`) gets a
-machine that stands where its events would have brought it.
+A simulation may use them instead of `handle` if the result is the same: for a repeated refusal, somebody
+else's message, and answered heartbeats. The `restore` methods put a machine into the state that its events
+would have led to, for a silent client that is promoted to a full one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chatlab.transports.websocket import Connecting, Online, Waiting, WebSocketM
 
 
 class CrowdWebSocketMachine(WebSocketMachine):
-    """A `WebSocketMachine` that needs fewer words."""
+    """A `WebSocketMachine` with fast paths."""
 
     __slots__ = ()
 
@@ -29,9 +29,9 @@ class CrowdWebSocketMachine(WebSocketMachine):
         return self._state.link
 
     def retry_refused(self, now: float, until: float) -> float | None:
-        """Be as after the link was refused now, and if the next attempt begins before `until`, as after that.
+        """Apply a refusal at `now`. If the next attempt starts before `until`, start it too.
 
-        Return when it begins; None: nothing was done, as there is more to tell than that it's tried again.
+        Return the time of that attempt; None: nothing was done, as `handle` must report more than a retry.
         """
         state = self._state
         if not isinstance(state, Connecting) or self._ledger.ages:
@@ -47,9 +47,9 @@ class CrowdWebSocketMachine(WebSocketMachine):
         return at
 
     def fast_deliver(self, link: int, frame: str | bytes) -> ChatMessage | None:
-        """Take in a frame that is but a new message of somebody else's, and return that message.
+        """Handle a frame that is only somebody else's new message, and return that message.
 
-        So `handle` need only be told of a frame where this returns None and has done nothing.
+        None: nothing was done, and the frame must be passed to `handle`.
         """
         state = self._state
         if not isinstance(state, Online) or link != state.link:
@@ -63,23 +63,24 @@ class CrowdWebSocketMachine(WebSocketMachine):
 
     @property
     def idle_heartbeat(self) -> Heartbeat | None:
-        """The heartbeat of an open link, if all pings are answered, and the next is all that is to come."""
+        """The heartbeat of an open link, if no ping is unanswered and it is the only timer; else None."""
         state = self._state
         if not isinstance(state, Online) or state.drain_until < inf or self._ledger.deadline < inf:
             return None
         return None if state.heartbeat is None or state.heartbeat.open else state.heartbeat
 
     def skip_heartbeats(self, beats: int) -> None:
-        """Be as after so many heartbeats of a `resting` machine, each answered before the next one.
+        """Advance a machine with an `idle_heartbeat` by `beats` heartbeats, each answered before the next
+        one.
 
-        All of it is the same but for the last round trip, which stays that of the last that wasn't skipped.
+        Only `rtt` differs from the result of `handle`: it stays that of the last heartbeat not skipped.
         """
         heartbeat = self.idle_heartbeat
         assert heartbeat is not None
         heartbeat.skip(beats)
         self.deadline = heartbeat.deadline
 
-    # Who was an extra
+    # Promoting a silent client
 
     @property
     def config(self) -> WebSocketConfig:
@@ -87,7 +88,7 @@ class CrowdWebSocketMachine(WebSocketMachine):
         return self._config
 
     def judge(self, failure: Failure) -> Verdict:
-        """Return what the machine's tables say to a failure."""
+        """Return the verdict of the failure tables."""
         return self._retry_state.judge(failure)
 
     @property
@@ -96,29 +97,29 @@ class CrowdWebSocketMachine(WebSocketMachine):
         return self._config.heartbeat.enabled and self._heartbeat_mode != "none"
 
     def query(self, cursor: str | None) -> dict[str, str]:
-        """Return what an attempt asks for, by the cursor."""
+        """Return the query parameters of an attempt that resumes after `cursor`."""
         return self._dialect.opening(self._config, cursor).query
 
     def restore(self, status: ConnectionStatus, backoff: Backoff | None, cursor: str | None) -> None:
-        """Have this status, count of attempts (None: there was no failure) and place in the room."""
+        """Set the status, the count of attempts (None: there was no failure) and the cursor."""
         self._retry_state.status = status
         if backoff is not None:
             self._retry_state.backoff = backoff
         self._ledger.cursor.move(cursor)
 
     def restore_waiting(self, at: float) -> None:
-        """Be one whose next attempt begins at that time."""
+        """Set the state to waiting for an attempt at `at`."""
         self._be(Waiting(at))
 
     def restore_connecting(self, at: float) -> tuple[int, dict[str, str]]:
-        """Be one whose attempt began at that time; return the link's number, and what was asked for."""
+        """Set the state to connecting since `at`; return the link's number and the query parameters."""
         opening = self._dialect.opening(self._config, self._ledger.cursor.last_id)
         link = self._links.next()
         self._be(Connecting(link, at + self._config.connect_timeout, opening))
         return link, opening.query
 
     def restore_open(self, at: float, heartbeat: Heartbeat | None) -> int:
-        """Be one whose link opened at that time; return the link's number."""
+        """Set the state to online since `at`; return the link's number."""
         link = self._links.next()
         self._be(Online(link, at, heartbeat))
         return link

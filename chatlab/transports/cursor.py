@@ -1,4 +1,4 @@
-"""Where a reader stands in a room: what it has seen, and what to ask for after a break."""
+"""The cursor: a reader's position in a room, from which it resumes, and the ids that it has seen."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from chatlab.messages import ChatMessage
 K = TypeVar("K")
 
 REMEMBERED_IDS = 10_000
-"""At least so many of the latest ids are remembered to drop duplicates; one that is a tenth older is shown
-again."""
+"""Minimum number of the latest ids that are kept to drop duplicates."""
 FORGOTTEN_IDS = REMEMBERED_IDS // 10
-"""So many of the oldest are forgotten together: a dict that loses its first key over and over searches ever
-longer for the next."""
+"""Number of the oldest ids that are dropped together: removing a dict's first key again and again makes it
+search ever longer for the next."""
 _FULL = REMEMBERED_IDS + FORGOTTEN_IDS
 LONG = 128
-"""Characters of the longest id that is remembered as it is; of a longer one a digest is, so that what is
-remembered is bounded in bytes, too."""
+"""Characters of the longest id that is kept as it is; of a longer one a digest is kept, to bound memory."""
 
 
 class Cursor:
-    """Remembers the id of the last message received, and enough ids to drop a message that comes twice.
+    """The id of the last message received, and the latest ids, by which duplicates are dropped.
 
-    Ids are opaque strings: never compared but for equality. It may begin after a message received elsewhere.
-    What it remembers is made when first needed: in a crowd many never get a message.
+    Ids are opaque strings, compared for equality only. `last_id` may be that of a message received elsewhere.
+    The sets of ids are created on demand, as many simulated clients never get a message.
     """
 
     __slots__ = ("_posted", "_seen", "last_id")
@@ -39,7 +37,7 @@ class Cursor:
         self._posted: dict[bytes, None] | None = None
 
     def advance(self, id: str) -> bool:
-        """Note a received message; return whether it is new. A message without an id is always new."""
+        """Record a received message; return whether it is new. A message without an id is always new."""
         if not id:
             return True
         seen = self._seen
@@ -51,9 +49,9 @@ class Cursor:
         return True
 
     def first(self, message: ChatMessage) -> bool:
-        """Note a message that its sender may have posted more than once; return whether it is new.
+        """Record a message that its sender may have posted more than once; return whether it is new.
 
-        Everybody can choose a sender and a client id, so only another copy of the same content is the same.
+        Anybody can use any sender name and client id, so a duplicate must also have the same content.
         """
         posted = self._posted
         if posted is None:
@@ -61,11 +59,11 @@ class Cursor:
         return _note(posted, _print_of(message))
 
     def move(self, id: str | None) -> None:
-        """Stand where the server says; what was seen stays seen."""
+        """Move to the id that the server gives; the ids seen are kept."""
         self.last_id = id
 
     def rewind(self, id: str | None, unread: Iterable[ChatMessage]) -> None:
-        """Stand at an earlier place, from which these messages will come once more, as new ones."""
+        """Move back to an earlier id, and forget the `unread` messages, so that they count as new again."""
         for message in unread:
             if self._seen is not None:
                 self._seen.pop(message.id if len(message.id) <= LONG else _digest(message.id), None)
@@ -75,23 +73,23 @@ class Cursor:
 
 
 def _digest(id: str) -> str:
-    """Return what stands for a long id; no id that is kept as it is begins so."""
+    """Return the digest of a long id, longer than any id that is kept as it is."""
     return "\0" * (LONG - 63) + blake2b(id.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
 
 
 MAX_PLACE = 4096
-"""Bytes of the longest id to resume from, percent-encoded as in an address: servers refuse longer lines."""
+"""Bytes of the longest id to resume from, percent-encoded as in a URL: servers refuse longer lines."""
 _SURELY_SHORT = MAX_PLACE // 12
-"""Characters of an id that can't be longer: each has at most four bytes, and each of those three encoded."""
+"""Characters of an id that can't exceed it: a character has at most 4 bytes, each encoded as 3."""
 
 
 def too_long(id: str) -> bool:
-    """Whether an id is too long to ask a server for what came after it."""
+    """Whether an id is too long to resume from."""
     return len(id) > _SURELY_SHORT and len(quote(id, safe="", errors="replace")) > MAX_PLACE
 
 
 def _print_of(message: ChatMessage) -> bytes:
-    """Return what tells a message from all others but its copies, by sender, client id and content."""
+    """Return a digest of sender, client id and content, the same for each copy of a message."""
     digest = blake2b(digest_size=16)
     for part in (message.sender, message.client_id, message.text):
         encoded = part.encode(errors="surrogatepass")
@@ -102,7 +100,7 @@ def _print_of(message: ChatMessage) -> bytes:
 
 
 def _note(noted: dict[K, None], key: K) -> bool:
-    """Note the latest keys; return whether this one is new."""
+    """Record a key, and drop the oldest if there are too many; return whether it is new."""
     if key in noted:
         return False
     noted[key] = None

@@ -1,8 +1,7 @@
-"""The event stream of server-sent events, read from bytes in whatever pieces they come.
+"""An incremental parser of event streams (server-sent events).
 
-A chunk's line ends are made LF, the lines that it finishes are decoded together, and the rest waits for its
-line end. Cutting before decoding changes nothing: CR and LF are never part of a UTF-8 sequence, and end a
-broken one.
+Line ends become LF, the lines that a chunk completes are decoded together, and the rest waits for its line
+end. Splitting before decoding is safe: CR and LF are never part of a UTF-8 sequence, and end a broken one.
 
 Source: WHATWG HTML §9.2.5 (parsing) and §9.2.6 (interpreting); WHATWG Encoding §6, "UTF-8 decode".
 """
@@ -15,15 +14,15 @@ import msgspec
 
 from chatlab.errors import EventTooLarge
 
-_CR = 13  # as a number, which `in` finds several times faster than bytes
-_WINDOW = 1 << 16  # bytes looked at in one go, so that a giant chunk is never copied whole
-_LONG = 1000  # characters of a line that is long
-_MAX_EXPANSION = 3  # a byte that is not UTF-8 becomes U+FFFD, which has three in UTF-8
+_CR = 13  # a number, which `in` finds several times faster than bytes
+_WINDOW = 1 << 16  # bytes processed at a time, so that a giant chunk is never copied whole
+_LONG = 1000  # characters from which a line counts as long
+_MAX_EXPANSION = 3  # an invalid byte becomes U+FFFD, which has three bytes in UTF-8
 _MAX_RECONNECTION_MS = 2.0**53  # above it, a float no longer counts every millisecond
 
 
 class StreamEvent(msgspec.Struct, frozen=True, gc=False):
-    """One dispatched event; `last_event_id` is what to resume from once it has been dealt with."""
+    """One dispatched event; `last_event_id` is the id to resume from after it."""
 
     type: str
     data: str
@@ -36,8 +35,8 @@ def _windows(chunk: bytes) -> Iterator[bytes]:
 
 
 def _split(text: str) -> list[str]:
-    """Split a text into lines. `str.split` looks at every character, which takes ten times as long as `find`
-    where lines are long, and a seventh where they are short."""
+    """Split a text into lines. `str.split` takes ten times as long as `find` if lines are long, and a seventh
+    if they are short."""
     lines = []
     start = 0
     while text.find("\n", start, start + _LONG) < 0:
@@ -52,36 +51,36 @@ def _split(text: str) -> list[str]:
 
 
 class EventStreamParser:
-    """Turns the bytes of one response into events, the same ones however the bytes are cut.
+    """Parser of one response's bytes into events, which don't depend on how the bytes are split.
 
-    `last_event_id` is that of the last block that ended; give a reconnected stream's parser the one before,
-    as browsers do. `reconnection_time` is seconds, at most 2**53 ms, and None until `retry` sets it; what
-    is too short or too long to obey is for the caller to say.
+    `last_event_id` is that of the last complete block; pass it to the parser of the reconnected stream, as
+    browsers do. `reconnection_time` is seconds, at most 2**53 ms, and None until `retry` sets it; the caller
+    limits it.
 
-    Errors: EventTooLarge, then and at every later feed, when a line, or the data buffer of an event in UTF-8,
-    is above `max_event_size` bytes. Not much more than that is ever held, however large the chunk.
+    Errors: EventTooLarge, from then on at every feed, if a line or an event's data buffer in UTF-8 exceeds
+    `max_event_size` bytes. Memory stays near that limit, however large the chunk.
     """
 
     def __init__(self, max_event_size: int = 1 << 20, *, last_event_id: str = "") -> None:
         self.last_event_id = last_event_id
         self.reconnection_time: float | None = None
         self._max_event_size = max_event_size
-        self._error = ""  # why the parser is closed; empty while it is not
-        self._at_start = True  # where a byte order mark may stand
-        self._after_cr = False  # an LF that comes before anything else belongs to that CR
+        self._error = ""  # why the parser is closed; empty while it is open
+        self._at_start = True  # a byte order mark may follow
+        self._after_cr = False  # an LF that comes next belongs to that CR
         self._line = bytearray()  # the unfinished line
         self._type = ""
         self._id = last_event_id
-        self._data = bytearray()  # what earlier blocks gave to the unfinished event's data buffer, in UTF-8
+        self._data = bytearray()  # the unfinished event's data buffer from earlier chunks, in UTF-8
 
     def feed(self, chunk: bytes) -> list[StreamEvent]:
-        """Take the next bytes, and return the events that they finish.
+        """Parse the next bytes, and return the events that they complete.
 
-        Errors: EventTooLarge; its `events` are those that this chunk finished before.
+        Errors: EventTooLarge; its `events` are those that this chunk completed before.
         """
         line = self._line
         if len(chunk) == 1 and chunk > b"\r" and len(line) < self._max_event_size:
-            line += chunk  # a byte that ends no line: where bytes come one by one, all but a few
+            line += chunk  # a shortcut for streams that come byte by byte
             return []
         if self._error:
             raise EventTooLarge(self._error)
@@ -104,14 +103,14 @@ class EventStreamParser:
         return events
 
     def _with_lf(self, window: bytes) -> bytes:
-        """Make every line end one LF. A CR ends its line at once: its LF may come late or never."""
+        """Replace each line end by LF. A CR ends its line at once: its LF may come late or never."""
         if self._after_cr and not self._line:
             window = window.removeprefix(b"\n")
         self._after_cr = window.endswith(b"\r")
         return window.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _interpret_near_limit(self, lines: bytearray, events: list[StreamEvent]) -> None:
-        """Interpret lines that may pass the limit somewhere, one by one so as to find where."""
+        """Interpret lines one by one, as one of them may exceed the limit."""
         for line in lines.split(b"\n"):
             if len(line) > self._max_event_size:
                 self._fail("a line", events)
@@ -120,7 +119,7 @@ class EventStreamParser:
                 self._fail("an event", events)
 
     def _interpret(self, lines: bytearray, events: list[StreamEvent]) -> None:
-        """Interpret whole lines, with LF between them, and dispatch the events that they finish."""
+        """Interpret whole lines, separated by LF, and dispatch the events that they complete."""
         text = lines.decode("utf-8", "replace")
         if self._at_start:
             self._at_start = False
@@ -157,5 +156,5 @@ class EventStreamParser:
         self._line.clear()
         self._data.clear()
         self._error = f"the event stream has {what} above {self._max_event_size} bytes"
-        self._max_event_size = -1  # for no byte is there room any more
+        self._max_event_size = -1  # so that every later feed raises
         raise EventTooLarge(self._error, events)

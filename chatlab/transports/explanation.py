@@ -1,4 +1,4 @@
-"""What the body of a refusal, or of an answer that makes no sense, says to people."""
+"""The explanation for people in the body of a refusal or an unexpected answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from chatlab.dialects.base import REASON, excerpt
 
 _HEAD = 8192
-"""Bytes of a page in which its words are looked for."""
+"""Bytes of a page that are searched for text."""
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _HIDDEN = re.compile(rb"<(script|style)\b.*?</\1[^>]*>?|<[^>]*>?", re.IGNORECASE | re.DOTALL)
 
@@ -20,8 +20,11 @@ class _Problem(msgspec.Struct):
 
 
 def explanation(body: bytes) -> str:
-    """Return a body's words, printable and bounded: the `error` of a JSON object, the title of an HTML page
-    (unless that says no more than "Error") or its text, or how the body begins."""
+    """Return a body's explanation, printable and bounded.
+
+    That is the `error` of a JSON object, the title of an HTML page (unless it is only "Error") or its text,
+    or the beginning of the body.
+    """
     try:
         return excerpt(msgspec.json.decode(body, type=_Problem).error, REASON)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -35,5 +38,5 @@ def explanation(body: bytes) -> str:
 
 
 def _words(html: bytes) -> str:
-    """Return a piece of HTML without mark-up as one line."""
+    """Return a piece of HTML as one line of text, with entities decoded."""
     return excerpt(" ".join(unescape(html.decode("utf-8", "replace")).split()))

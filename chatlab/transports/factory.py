@@ -1,4 +1,4 @@
-"""Which machine belongs to which settings."""
+"""The factory of machines: one for each kind of settings."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ def make_machine(
 ) -> Reader:
     """Return the machine for these settings.
 
-    Errors: `SettingsError` where the dialect can't be spoken over that transport, or there is no such
-    transport.
+    Errors: `SettingsError` if the dialect doesn't support that transport, or there is no such transport.
     """
     match config:
         case WebSocketConfig():
@@ -51,7 +50,7 @@ def make_machine(
                 return make_machine(inner, dialect, uniform, ledger=shared, links=numbers)
 
             for inner in config.transports:
-                make_machine(inner, dialect, uniform)  # So that what can't be made is refused now.
+                make_machine(inner, dialect, uniform)  # Raises now, not when it is the transport's turn.
             return FallbackMachine(config, make, uniform, dialect)
         case _:
             raise SettingsError(f"there is no transport for a {type(config).__name__}")

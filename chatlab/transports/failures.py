@@ -1,7 +1,7 @@
-"""What to do about a failure: retry, give up, or stop. A table of data that settings can override.
+"""The failure table: retry, give up, or stop. Settings can override its rows.
 
-Source: RFC 6455 §7.4.1 and the IANA registry of close codes; RFC 9110 §15; RFC 6585 §6 (511, a portal that
-says what it is).
+Source: RFC 6455 §7.4.1 and the IANA registry of close codes; RFC 9110 §15; RFC 6585 §6 (511, from a captive
+portal).
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ FAILURES: Mapping[str, Verdict] = {
     "http 511": "retry",
     "http": "give up",
 }
-"""Verdicts by `kind code`, or by `kind` for all the other codes of that kind."""
+"""Verdicts by `kind code`, or by `kind` for all other codes of that kind."""
 
-# Ends of connections as every world tells of them, in the same words.
+# Ends of connections, with the same reason in every world.
 
 REFUSED = Failure("refused", reason="nobody accepts connections there")
 RESET = Failure("reset", reason="the connection was reset")
@@ -52,21 +52,21 @@ STREAM_ENDED = Failure("reset", reason="the stream ended")
 LOST = Failure("close", 1006, "the connection was lost")
 
 UNAUTHORIZED: Mapping[str, int] = {"http": 401, "close": 4401}
-"""Refusals that a renewed token may mend, by kind."""
+"""Codes, by kind, of refusals after which a renewed token may help."""
 
 
 def unauthorized(failure: Failure) -> bool:
-    """Whether a renewed token may mend this failure."""
+    """Whether a renewed token may help."""
     return failure.code is not None and failure.code == UNAUTHORIZED.get(failure.kind)
 
 
 def is_unexpected(status: int | None) -> bool:
-    """Whether a refusal with this status is none that a server can mean: no request here is answered so."""
+    """Whether this status can't be a server's refusal: it is no error, and no request here expects it."""
     return status is not None and status < 400
 
 
 def judge(failure: Failure, overrides: Mapping[str, Verdict]) -> Verdict:
-    """Return the verdict on a failure: the user's before ours, the exact code's before its kind's."""
+    """Return the verdict: the exact code's before its kind's, and for each the override before the table."""
     kind, exact = failure.kind, _exact(failure.kind, failure.code)
     if not overrides:
         return FAILURES.get(exact) or FAILURES[kind]

@@ -1,14 +1,13 @@
-"""The fallback machine: an ordered list of transports, one of which works, and a better one that is tried
-beside it.
+"""The fallback machine: the best transport of an ordered list that works; better ones are probed beside it.
 
     trying 1 ──too many failures, or gave up──▶ trying 2 ──…──▶ trying n ──▶ waiting, then trying 1 again
        │ something received
        ▼
     working ──every `upgrade_after`, unless it is the first──▶ a probe of a better one beside it
        ▲                                                         │ something received: it takes over
-       └─────────────────────────────────────────────────────────┘ a failure: the next better one's turn
+       └─────────────────────────────────────────────────────────┘ a failure: the next better one is probed
 
-State diagram, made by exploring the machine over a WebSocket and SSE, where one try is enough:
+State diagram, made by exploring the machine with a WebSocket, SSE and one try per transport:
 
 <diagram>
 idle --Connect--> trying 1: Notify(connecting), OpenWebSocket
@@ -44,8 +43,8 @@ waiting --Disconnect--> idle: Notify(disconnected)
 waiting --Tick--> trying 1: Notify(reconnecting), OpenWebSocket
 </diagram>
 
-All of them share one outbox and one cursor, so nothing is lost or shown twice. A probe reads with the shared
-cursor, but sends nothing until it takes over.
+All transports share one outbox and one cursor, so no message is lost or shown twice. A probe reads with the
+shared cursor, but sends no message until it takes over.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ from chatlab.transports.machine import (
 from chatlab.transports.retry_state import ASKED
 
 MakeMachine = Callable[[TransportConfig, Ledger, Links], Machine]
-"""Makes the machine of one of the transports, on a shared ledger."""
+"""A factory of the machine of one transport, on a shared ledger."""
 
 _BAD_STATUS = 400
 
@@ -125,10 +124,10 @@ class FallbackMachine:
         self._probe: Machine | None = None
         self._probe_ledger = self._ledger
         self._probe_index = 0
-        self._owners: dict[int, tuple[Machine, bool]] = {}  # of links, and whether those are for receiving
+        self._owners: dict[int, tuple[Machine, bool]] = {}  # by link; the flag: a link that receives
         self._index = 0
-        self._tries = 0  # of the transport in use, since something was received
-        self._attempts = 0  # of those that have made way since then
+        self._tries = 0  # failures of the transport in use since the last data received
+        self._attempts = 0  # attempts of the transports abandoned since then
         self._worked = False
         self._upgrade_at = inf
         self._wait_until = inf
@@ -136,7 +135,7 @@ class FallbackMachine:
 
     @property
     def state(self) -> str:
-        """The name of its state: idle, waiting, trying n or working n, with `+ probe` while there is one."""
+        """The name of the state: idle, waiting, trying n or working n, with `+ probe` while there is one."""
         if self._wait_until < inf:
             return "waiting"
         if self._current is None:
@@ -151,30 +150,30 @@ class FallbackMachine:
 
     @property
     def cursor(self) -> Cursor:
-        """The reader's place in the room."""
+        """The reader's position in the room."""
         return self._ledger.cursor
 
     @property
     def unsettled(self) -> int:
-        """How many accepted messages aren't in a final state."""
+        """Number of accepted messages that aren't in a final state."""
         return self._ledger.unsettled
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that the last round trip of the transport in use took."""
+        """Round-trip time in seconds of the transport in use."""
         return None if self._current is None else self._current.rtt
 
     @property
     def deadline(self) -> float:
-        """Absolute seconds when it wants a `Tick`; inf: never."""
+        """Time of the next `Tick`, in seconds on the clock of `now`; inf: none."""
         current = self._ledger.deadline if self._current is None else self._current.deadline
         probe = inf if self._probe is None else self._probe.deadline
         return min(current, probe, self._upgrade_at, self._wait_until)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now`, in seconds on any steady clock; return what to do, in order.
+        """Handle an event at `now` (seconds on any monotonic clock); return the effects in order.
 
-        Errors: `Unencodable`, where the dialect raises for a message.
+        Errors: `Unencodable` if the dialect raises for a message.
         """
         out: list[Effect] = []
         match event:
@@ -186,14 +185,14 @@ class FallbackMachine:
                 if self._current is None:
                     self._ledger.submit(event.message, now, out, again=event.again)
                 else:
-                    self._give(self._current, event, now, out)
+                    self._dispatch(self._current, event, now, out)
             case Connect():
                 self._connect(now, out)
             case Disconnect():
                 self._disconnect(event, now, out)
             case Typing():
                 if self._current is not None:
-                    self._give(self._current, event, now, out)
+                    self._dispatch(self._current, event, now, out)
             case unknown:
                 assert_never(unknown)
         return out
@@ -204,25 +203,25 @@ class FallbackMachine:
         if self._current is not None:
             if self._worked and self._index and self._probe is None:
                 self._upgrade_at = min(self._upgrade_at, now + self._config.upgrade_after)
-            self._give(self._current, Connect(), now, out)
+            self._dispatch(self._current, Connect(), now, out)
         elif self._wait_until == inf:
             self._index = self._attempts = 0
             self._backoff.reset()
             self._enter(now, out)
 
     def _enter(self, now: float, out: list[Effect]) -> None:
-        """Begin with the transport whose turn it is."""
+        """Start the transport at `_index`."""
         self._wait_until = inf
         self._tries = 0
         self._worked = False
         self._current = self._make(self._config.transports[self._index], self._ledger, self._links)
-        self._give(self._current, Connect(), now, out)
+        self._dispatch(self._current, Connect(), now, out)
 
     def _disconnect(self, event: Disconnect, now: float, out: list[Effect]) -> None:
         self._drop_probe(now, out)
         self._upgrade_at = inf
         if self._current is not None:
-            self._give(self._current, event, now, out)
+            self._dispatch(self._current, event, now, out)
         elif self._wait_until < inf:
             self._wait_until = inf
             self._notify(StatusChange(ConnectionStatus.DISCONNECTED, ASKED), out)
@@ -238,26 +237,26 @@ class FallbackMachine:
             return
         if isinstance(event, Answered | Closed):
             del self._owners[event.link]
-        self._give(machine, event, now, out)
-        heard = isinstance(event, Received | ReceivedBytes | Pong) or (
+        self._dispatch(machine, event, now, out)
+        received = isinstance(event, Received | ReceivedBytes | Pong) or (
             isinstance(event, Answered) and event.answer.status < _BAD_STATUS
         )
-        if receives and heard and machine.status is ConnectionStatus.CONNECTED:
+        if receives and received and machine.status is ConnectionStatus.CONNECTED:
             if machine is self._current:
-                self._work(now)
+                self._mark_working(now)
             else:
                 self._take_over(machine, now, out)
 
-    def _work(self, now: float) -> None:
-        """The transport in use works."""
+    def _mark_working(self, now: float) -> None:
+        """Record that the transport in use has received data."""
         if not self._worked:
             self._worked = True
             self._upgrade_at = now + self._config.upgrade_after if self._index else inf
             self._backoff.reset()
         self._tries = self._attempts = 0
 
-    def _give(self, machine: Machine, event: Event, now: float, out: list[Effect]) -> None:
-        """Let one of the transports handle an event, pass on what comes of it, and act on how it fares."""
+    def _dispatch(self, machine: Machine, event: Event, now: float, out: list[Effect]) -> None:
+        """Pass an event to a transport, forward its effects, and leave it if it has failed."""
         failed: StatusChange | None = None
         raised: Unencodable | None = None
         effects: Sequence[Effect]
@@ -268,18 +267,18 @@ class FallbackMachine:
         for effect in effects:
             match effect:
                 case Notify(change):
-                    if self._bears(machine, change):
+                    if self._is_usable(machine, change):
                         if machine is self._current:
-                            self._pass_on(change, now, out)
+                            self._forward_status(change, now, out)
                     else:
                         failed = change
                     continue
                 case OpenWebSocket():
                     self._owners[effect.link] = machine, True
-                    effect = replace(effect, transport=self._place(machine))
+                    effect = replace(effect, transport=self._index_of(machine))
                 case Fetch():
                     self._owners[effect.link] = machine, effect.purpose in ("stream", "poll")
-                    effect = replace(effect, transport=self._place(machine))
+                    effect = replace(effect, transport=self._index_of(machine))
                 case Close():
                     self._owners.pop(effect.link, None)
                 case _:
@@ -290,16 +289,16 @@ class FallbackMachine:
         if failed is None:
             return
         if machine is self._current:
-            self._make_way(failed, now, out)
+            self._next_transport(failed, now, out)
         else:
             self._probe_failed(now, out)
 
-    def _place(self, machine: Machine) -> int:
-        """Which of the transports it is, counted from 0."""
+    def _index_of(self, machine: Machine) -> int:
+        """Return the index of a machine's transport."""
         return self._index if machine is self._current else self._probe_index
 
-    def _bears(self, machine: Machine, change: StatusChange) -> bool:
-        """Whether a transport with that status is still one to use, or to try."""
+    def _is_usable(self, machine: Machine, change: StatusChange) -> bool:
+        """Count a failure; return whether the transport may stay in use, or the probe may go on."""
         failure = change.status is ConnectionStatus.RECONNECTING and change.retry_at is not None
         if machine is not self._current:
             ended = change.status in (ConnectionStatus.ERROR, ConnectionStatus.DISCONNECTED)
@@ -308,8 +307,8 @@ class FallbackMachine:
         enough = self._tries >= self._config.attempts_per_transport and len(self._config.transports) > 1
         return not (enough or change.status is ConnectionStatus.ERROR)
 
-    def _pass_on(self, change: StatusChange, now: float, out: list[Effect]) -> None:
-        """Tell of the status of the transport in use as that of the whole."""
+    def _forward_status(self, change: StatusChange, now: float, out: list[Effect]) -> None:
+        """Notify the status of the transport in use as that of the fallback."""
         if change.status is ConnectionStatus.CONNECTING and self.status is ConnectionStatus.RECONNECTING:
             return
         if change.status is ConnectionStatus.DISCONNECTED:
@@ -319,9 +318,8 @@ class FallbackMachine:
             change = replace(change, attempt=self._attempts + change.attempt)
         self._notify(change, out)
 
-    def _make_way(self, change: StatusChange, now: float, out: list[Effect]) -> None:
-        """The transport in use doesn't work: the next one's turn, or after the last one a pause before the
-        first's."""
+    def _next_transport(self, change: StatusChange, now: float, out: list[Effect]) -> None:
+        """Leave a transport that doesn't work for the next one; after the last one, wait and start again."""
         self._drop_probe(now, out)
         self._upgrade_at = inf
         failed, self._current = self._current, None
@@ -349,7 +347,7 @@ class FallbackMachine:
         )
 
     def _abandon(self, machine: Machine | None, now: float, out: list[Effect]) -> None:
-        """Leave a transport at once; of what it says thereby only the closing of links counts."""
+        """Disconnect a transport at once; of its effects forward only `Close`."""
         if machine is None:
             return
         for effect in machine.handle(Disconnect(drain=False), now):
@@ -361,18 +359,18 @@ class FallbackMachine:
         self.status = change.status
         out.append(Notify(change))
 
-    # Trying a better one
+    # Probing a better one
 
     def _tick(self, tick: Tick, now: float, out: list[Effect]) -> None:
         if self._current is None:
             self._ledger.expire(now, out)
         elif tick.woke or now >= self._current.deadline:
-            self._give(self._current, tick, now, out)
+            self._dispatch(self._current, tick, now, out)
         if now >= self._wait_until:
             self._notify(StatusChange(ConnectionStatus.RECONNECTING, "trying again", self._attempts), out)
             self._enter(now, out)
         if self._probe is not None and now >= self._probe.deadline:
-            self._give(self._probe, Tick(), now, out)
+            self._dispatch(self._probe, Tick(), now, out)
         if now >= self._upgrade_at:
             self._start_probe(0, now, out)
 
@@ -381,7 +379,7 @@ class FallbackMachine:
         self._probe_index = index
         self._probe_ledger = self._ledger.without_outbox()
         self._probe = self._make(self._config.transports[index], self._probe_ledger, self._links)
-        self._give(self._probe, Connect(), now, out)
+        self._dispatch(self._probe, Connect(), now, out)
 
     def _probe_failed(self, now: float, out: list[Effect]) -> None:
         self._drop_probe(now, out)
@@ -395,15 +393,15 @@ class FallbackMachine:
         self._abandon(probe, now, out)
 
     def _take_over(self, probe: Machine, now: float, out: list[Effect]) -> None:
-        """The probe works: leave the other one, and send by the probe what that one has not settled."""
+        """Replace the transport in use by the probe, which also gets its unsettled messages."""
         old, self._current, self._probe = self._current, probe, None
         self._abandon(old, now, out)
         self._probe_ledger.outbox = self._ledger.outbox
         self._index, self._worked = self._probe_index, False
-        self._work(now)
+        self._mark_working(now)
         name = _name(self._config.transports[self._index])
         self._notify(StatusChange(ConnectionStatus.CONNECTED, f"back to {name}"), out)
-        self._give(probe, Connect(), now, out)
+        self._dispatch(probe, Connect(), now, out)
 
 
 def _name(config: TransportConfig) -> str:

@@ -1,15 +1,15 @@
-"""Finding out that a quiet connection is dead.
+"""Heartbeats, which detect a dead connection.
 
-Every `interval` a numbered ping goes out. Anything that comes in answers it; a pong with its number also
-measures the round trip. A ping that stays unanswered for `timeout`, or until the next ping is due, ends the
+A numbered ping goes out every `interval`. Any incoming frame answers it; a pong with its number also measures
+the round-trip time. A ping that stays unanswered for `timeout`, or until the next ping is due, ends the
 connection:
 
-    beat:     no ping open         -> send ping n, expect life until now + timeout
-              the last ping open   -> dead, "Heartbeat timeout"
-    timeout:  the ping still open  -> dead, "Pong timeout"
+    beat:     no ping unanswered        -> send ping n, expect a frame until now + timeout
+              the last ping unanswered  -> dead, "Heartbeat timeout"
+    timeout:  the ping unanswered       -> dead, "Pong timeout"
 
-Departs: the seed's timers are shared by all connections, so after one stall every later healthy connection is
-closed at its first beat. Here a heartbeat belongs to one connection.
+Departs from the seed, whose timers are shared by all connections: after one stall, every later connection is
+closed at its first beat. Here each connection has a heartbeat of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chatlab.settings import HeartbeatConfig
 
 
 class Heartbeat:
-    """The heartbeat of one connection, which opened at `now`."""
+    """The heartbeat of a connection that opened at `now`."""
 
     __slots__ = ("_beat_at", "_config", "_due_at", "_ping", "_sent_at", "deadline")
 
@@ -34,7 +34,7 @@ class Heartbeat:
         self.deadline = self._beat_at
 
     def tick(self, now: float) -> int | str | None:
-        """Return the number of the ping to send now, or why the connection is dead, or None."""
+        """Return the number of the ping to send now, or the reason why the connection is dead, or None."""
         if now >= self._beat_at and self._beat_at <= self._due_at:
             if self._due_at < inf:
                 return "Heartbeat timeout"
@@ -49,7 +49,7 @@ class Heartbeat:
         return None
 
     def beat_now(self, now: float) -> None:
-        """Let the next beat be due now, unless a ping is unanswered."""
+        """Make the next beat due now, unless a ping is unanswered."""
         if not self.open:
             self.deadline = self._beat_at = min(self._beat_at, now)
 
@@ -59,19 +59,19 @@ class Heartbeat:
         return self._due_at < inf
 
     def skip(self, beats: int) -> None:
-        """Be as after so many further beats, each answered before the next one."""
-        for _ in range(beats):  # As `tick` adds them up; a product would be rounded elsewhere.
+        """Advance by `beats` beats, each answered before the next one."""
+        for _ in range(beats):  # Summed as `tick` does; a product would be rounded differently.
             self._beat_at += self._config.interval
         self._ping += beats
         self._sent_at = -inf
         self.deadline = self._beat_at
 
     def due(self, now: float) -> int:
-        """Return how many beats lie before `now`."""
+        """Return the number of beats due before `now`."""
         interval, at = self._config.interval, self._beat_at
         beats = max(0.0, (now - at) / interval)
         due = ceil(beats)
-        # Added up one by one, as `tick` does, they lie elsewhere than by a product, but by no more than this.
+        # The largest difference between times summed one by one, as `tick` does, and their product.
         error = (due + 2) * float_info.epsilon * (abs(now) / interval + 1)
         if error < due - beats < 1 - error:
             return due
@@ -87,12 +87,12 @@ class Heartbeat:
         return self._ping
 
     def activity(self) -> None:
-        """Something has come in, so the connection lives."""
+        """Record incoming data, which answers the ping."""
         self._due_at = inf
         self.deadline = self._beat_at
 
     def pong(self, ping: int, now: float) -> float | None:
-        """Return the round trip in seconds, if this pong answers the latest ping for the first time."""
+        """Return the round-trip time in seconds if this is the first pong for the latest ping, else None."""
         if ping != self._ping or self._sent_at == -inf:
             return None
         rtt = now - self._sent_at

@@ -1,4 +1,4 @@
-"""What may be wrong on the way, or where a server and a dialect don't fit, in words that say what to try."""
+"""Hints for people: likely causes of a failure on the network or between a server and a dialect."""
 
 from __future__ import annotations
 
@@ -8,83 +8,83 @@ from chatlab.settings import LongPollingConfig, TransportConfig, WebSocketConfig
 from chatlab.transports.machine import Failure
 
 BREACHES = frozenset({1003, 1007, 1008})
-"""Close codes by which a server refuses what it was sent. Source: RFC 6455 §7.4.1."""
-NOT_THERE = frozenset({404, 405, 406, 410, 501})
-"""Statuses by which a server says that there is nothing of that kind."""
+"""Close codes of a server that rejects what it was sent. Source: RFC 6455 §7.4.1."""
+NOT_FOUND = frozenset({404, 405, 406, 410, 501})
+"""Statuses of a server that has no such resource."""
 BREAKS = frozenset({1001, 1005, 1006})
-"""Close codes of a WebSocket that something on the way has ended."""
+"""Close codes of a WebSocket that an intermediary may have ended."""
 GATEWAY = frozenset({502, 504})
-"""Statuses by which a proxy gives up a request that its server holds."""
+"""Statuses of a proxy that gives up on a request that its server holds."""
 OFTEN = 3
-"""Connections in a row that last as long as each other before that is no accident."""
+"""Number of connections in a row with about the same lifetime that make a hint."""
 _ALIKE, _ALIKE_SHARE, _SHORTEST = 0.3, 0.05, 0.5
 _ENGINE_IO = re.compile(
     r'\{"code":\d,"message":"(Transport unknown|Session ID unknown|Bad handshake method|Bad request|'
     r'Forbidden|Unsupported protocol version)"'
 )
-"""How Engine.IO, on which Socket.IO stands, refuses a handshake. Source: Engine.IO protocol, revision 4."""
+"""Refusal of a handshake by Engine.IO, the base of Socket.IO. Source: Engine.IO protocol, revision 4."""
 SOCKET_IO = "; the server speaks Socket.IO: the dialect must, too"
 
 
 def heartbeat_refused(failure: Failure) -> str:
-    """Say what may help where a connection ends while a heartbeat in JSON is unanswered.
+    """Return a hint if a connection is closed while a JSON heartbeat is unanswered, else "".
 
-    A server that doesn't know them refuses them as a breach of its policy.
+    A server that doesn't know such heartbeats closes with a policy violation.
     """
     if failure.kind == "close" and failure.code in BREACHES:
         return " (right after a heartbeat: try HeartbeatConfig(mode='ping'))"
     return ""
 
 
-def not_there(failure: Failure, config: TransportConfig, what: str, path: str) -> str:
-    """Say what a dialect has asked for in vain, where a server has no such thing."""
-    if failure.kind == "http" and failure.code in NOT_THERE:
+def not_found(failure: Failure, config: TransportConfig, what: str, path: str) -> str:
+    """Return a hint if the server doesn't have `what` the dialect asks for, else ""."""
+    if failure.kind == "http" and failure.code in NOT_FOUND:
         return f"; {asked_for(config, what, path)}"
     return ""
 
 
 def asked_for(config: TransportConfig, what: str, path: str) -> str:
-    """Say which dialect has asked for what isn't there, and at which path under the address."""
+    """Name the dialect that asks for something missing, and the path below the configured address."""
     where = f" at {path}" if path else ""
     return f"the {config.dialect_name!r} dialect asks for {what}{where}: try another dialect or address"
 
 
 def no_websocket(failure: Failure, config: TransportConfig, path: str) -> str:
-    """Say what may be wrong where a WebSocket's opening handshake is refused.
+    """Return a hint for a refused WebSocket handshake.
 
-    A server that asks for an upgrade (426) hasn't seen the one that was asked for.
+    A server that answers 426 (Upgrade Required) hasn't seen the client's Upgrade header.
     """
     if failure.kind != "http":
         return ""
     if failure.code == 426 or (failure.code == 400 and "upgrade" in failure.reason.lower()):
         return (
-            "; a proxy on the way drops the header Upgrade: let it pass on WebSockets, use wss://, "
+            "; a proxy drops the Upgrade header: make it forward WebSockets, or use wss:// "
             "or another transport"
         )
     if _ENGINE_IO.search(failure.reason):
         return SOCKET_IO
-    return not_there(failure, config, "a WebSocket", path)
+    return not_found(failure, config, "a WebSocket", path)
 
 
 def other_protocol(frame: str | bytes) -> str:
-    """Say which other protocol a frame is of that the dialect can't read. Source: Engine.IO, revision 4."""
+    """Return a hint if an unreadable frame is of a known other protocol. Source: Engine.IO, revision 4."""
     return SOCKET_IO if isinstance(frame, str) and frame.startswith('0{"sid"') else ""
 
 
-def held_back(*, acked: bool, opened: bool) -> str:
-    """Say why nothing may come of a stream, not even its beginning unless it has `opened`; `acked`: meanwhile
-    the server has taken messages."""
+def buffered_stream(*, acked: bool, opened: bool) -> str:
+    """Return a hint for a stream without a byte. `opened`: its header has arrived; `acked`: meanwhile the
+    server has accepted messages."""
     if acked:
-        why = "messages are acked and nothing comes back: a proxy holds the stream back"
+        why = "messages are acked, but none comes back: a proxy buffers the stream"
     elif opened:
-        why = "nothing has come since it began: a proxy may hold the stream back"
+        why = "the stream opened, but nothing followed: a proxy may buffer the stream"
     else:
-        why = "if other requests are answered, a proxy holds the stream back"
-    return f"; {why} (buffering); turn that off, or use long polling"
+        why = "if other requests are answered, a proxy buffers the stream"
+    return f"; {why}; turn its buffering off, or use long polling"
 
 
 class Lifetimes:
-    """How long one transport's connections last that break off: always equally long is no accident."""
+    """Lifetimes of one transport's broken connections: if all are equal, something limits them."""
 
     __slots__ = ("_alike", "_last")
 
@@ -93,7 +93,7 @@ class Lifetimes:
         self._alike = 0
 
     def record_lifetime(self, failure: Failure, lasted: float, config: TransportConfig) -> str:
-        """Note how long a connection has lasted, in seconds, and how it ended; return what may end them."""
+        """Record that a connection lasted `lasted` seconds; return a hint if all last about as long."""
         if not _is_cut(failure):
             return ""
         same = abs(lasted - self._last) <= _ALIKE + _ALIKE_SHARE * lasted
@@ -106,7 +106,7 @@ class Lifetimes:
 
 
 def _is_cut(failure: Failure) -> bool:
-    """Whether a connection, or a held poll, ended by what something on the way does."""
+    """Whether an intermediary may have ended the connection, or the held poll."""
     match failure.kind:
         case "reset":
             return True
@@ -121,12 +121,14 @@ def _is_cut(failure: Failure) -> bool:
 def _cause(lasted: float, seconds: str, config: TransportConfig) -> str:
     if isinstance(config, WebSocketConfig):
         if not config.heartbeat.enabled or config.heartbeat.mode == "none":
-            return f"a proxy may end what is silent; turn the heartbeat on, with an interval below {seconds}"
+            return (
+                f"a proxy may close idle connections; turn the heartbeat on, with an interval below {seconds}"
+            )
         if lasted <= config.heartbeat.interval:
-            return f"a proxy may end what is silent; set heartbeat.interval below {seconds}"
+            return f"a proxy may close idle connections; set heartbeat.interval below {seconds}"
     elif isinstance(config, LongPollingConfig):
         if lasted <= config.hold:
-            return f"a proxy may not wait for longer; set hold below {seconds}"
+            return f"a proxy may time out first; set hold below {seconds}"
     else:
-        return "a proxy may end what is silent; raise its time-out, or have the server send keep-alives"
-    return "a proxy, or the server, may limit how long a connection lasts"
+        return "a proxy may close idle connections; raise its time-out, or make the server send keep-alives"
+    return "a proxy or the server may limit how long a connection lasts"

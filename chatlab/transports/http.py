@@ -1,8 +1,8 @@
-"""What the machines over HTTP have in common: a receiver (a stream, or polls) beside a poster.
+"""The base of the machines over HTTP: a receiver (a stream, or polls) beside a poster.
 
-The receiver decides where the transport stands; the poster sends meanwhile, whatever the receiver does,
-until the transport is disconnected or has given up. To disconnect, the receiver stops at once, and the poster
-when all is sent, or when its time is over: that is the state `draining`.
+The receiver determines the transport's status. The poster sends independently of it, until the transport is
+disconnected or has given up. On a disconnect the receiver stops at once, and the poster once all messages are
+settled or `drain_timeout` is over; until then the state is `draining`.
 """
 
 from __future__ import annotations
@@ -41,34 +41,35 @@ from chatlab.transports.retry_state import RetryState
 
 
 class Receiver(Protocol):
-    """How a transport over HTTP receives. `link` is that of its request under way, or 0."""
+    """The receiving half of a transport over HTTP. `link` is that of its request in flight, or 0."""
 
     link: int
     deadline: float
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that its last request took which the server answered at once; None where there was none."""
+        """Round-trip time in seconds of its last request that the server didn't hold; None: there was
+        none."""
 
     @property
     def phase(self) -> str:
-        """The name of its state; `idle` when it isn't trying."""
+        """The name of its state; `idle` if it neither receives nor waits for a retry."""
 
     def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         """Make the next request."""
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
-        """Take news of its link."""
+        """Handle an event of its link."""
 
     def tick(self, now: float, out: list[Effect]) -> None:
-        """The deadline has come."""
+        """Handle the deadline."""
 
     def stop(self) -> None:
-        """Become idle; its link is closed by others."""
+        """Become idle; the caller closes the link."""
 
 
 class HttpMachine(ABC):
-    """One person's chat over HTTP, without sockets or clock; the receiver makes the difference."""
+    """One person's chat over HTTP, without sockets or clock; subclasses choose the receiver."""
 
     __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_retry_state")
     transport: ClassVar[str]
@@ -85,7 +86,7 @@ class HttpMachine(ABC):
     ) -> None:
         dialect.require(self.transport)
         http = dialect.http
-        assert http is not None  # or it had no such transport
+        assert http is not None  # `require` has checked it
         links = links or Links()
         self._config = config
         self._retry_state = RetryState(config, uniform, dialect.failures)
@@ -96,7 +97,7 @@ class HttpMachine(ABC):
 
     @abstractmethod
     def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
-        """Return the half that receives."""
+        """Return the receiver."""
 
     @property
     def state(self) -> str:
@@ -110,27 +111,27 @@ class HttpMachine(ABC):
 
     @property
     def cursor(self) -> Cursor:
-        """The reader's place in the room."""
+        """The reader's position in the room."""
         return self._ledger.cursor
 
     @property
     def unsettled(self) -> int:
-        """How many accepted messages aren't in a final state."""
+        """Number of accepted messages that aren't in a final state."""
         return self._ledger.unsettled
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that the last poll took that the server didn't hold; if there is none, the last POST."""
+        """Round-trip time in seconds of the last poll that the server didn't hold, else of the last POST."""
         measured = self._receiver.rtt
         return self._poster.rtt if measured is None else measured
 
     @property
     def deadline(self) -> float:
-        """Absolute seconds when it wants a `Tick`; inf: never."""
+        """Time of the next `Tick`, in seconds on the clock of `now`; inf: none."""
         return min(self._receiver.deadline, self._poster.deadline, self._drain_until, self._ledger.deadline)
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
+        """Handle an event at `now` (seconds on any monotonic clock); return the effects in order."""
         out: list[Effect] = []
         active = self._active
         status = self.status
@@ -172,7 +173,7 @@ class HttpMachine(ABC):
     def _take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
         poster = self._poster
         if not event.link:
-            pass  # No link has that number; but who has none is at 0.
+            pass  # No link has the number 0, which a receiver or poster without a link has.
         elif event.link == self._receiver.link:
             self._receiver.take(event, now, out)
         elif event.link == poster.link:
@@ -208,7 +209,7 @@ class HttpMachine(ABC):
         self._receiver.stop()
 
     def _leave(self, out: list[Effect]) -> None:
-        """Become idle because the application wants it; what is unsettled stays in the outbox."""
+        """Become idle, as the application asked; unsettled messages stay in the outbox."""
         self._stop_receiving(out)
         self._drain_until = inf
         self._poster.stop(out)

@@ -1,9 +1,11 @@
-"""The long-polling machine: a request that the server holds until there is something to say.
+"""The long-polling machine: a request that the server holds until there is a new message.
 
-As long as it isn't sure of the connection it asks not to be held, so as to know soon.
+While not connected, or after a time-out, it asks for an answer at once (`hold` 0), to learn soon whether the
+server answers.
 
-Source: seed ("Long Polling"). Departs: the seed has no cursor, and loses what is posted between two polls;
-and it takes every timeout for an idle end: here only one in a row, as the server should have answered before.
+Source: seed ("Long Polling"). Departs from the seed, which has no cursor, so it loses messages posted between
+two polls, and which counts every time-out as idle. The first time-out counts as idle here; a second in a row
+counts as a failure, as the server should have answered before.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ from chatlab.transports.polling import PollReceiver
 from chatlab.transports.retry_state import RetryState
 
 UNPLACED_GAP = 1.0
-"""Seconds between two polls that can't say which message was the last."""
+"""Minimum seconds between two polls if the last message's id is too long to resume from."""
 
 
 class LongPollReceiver(PollReceiver):
-    """Asks again as soon as it is answered, but not within `min_gap` of asking before."""
+    """Receiver that polls again as soon as it is answered, at most once per `min_gap`."""
 
     __slots__ = ("_late",)
     _config: LongPollingConfig
@@ -40,33 +42,34 @@ class LongPollReceiver(PollReceiver):
         super().__init__(config, http, retry_state, ledger, links)
 
     @property
-    def _sure(self) -> bool:
-        """Whether the server has answered the last request."""
+    def _responsive(self) -> bool:
+        """Whether the server answered the last poll in time."""
         return self._retry_state.status is ConnectionStatus.CONNECTED and not self._late
 
     @property
     def hold(self) -> float:
         """Seconds that the server may hold the next poll."""
-        return self._config.hold if self._sure else 0.0
+        return self._config.hold if self._responsive else 0.0
 
     @property
     def patience(self) -> float:
-        """Seconds within which an answer must come."""
+        """Seconds until a poll without an answer times out."""
         return self._config.timeout
 
     def next_at(self, asked_at: float, now: float) -> float:
-        """When to ask again. A poll that can't say where it stands is answered at once, and with much."""
+        """Return the time of the next poll. It is later without a usable cursor, as the server then answers
+        at once, and with up to `CATCH_UP` messages."""
         gap = self._config.min_gap
         return max(now, asked_at + (gap if self._ledger.resumable else max(gap, UNPLACED_GAP)))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
-        """Take news of the request under way."""
+        """Handle an event of the request in flight."""
         self._late = False
         super().take(event, now, out)
 
     def tolerates_silence(self) -> bool:
-        """The first late answer is an idle end, after which it asks again at once."""
-        self._late = self._sure
+        """Return whether the time-out is the first in a row, which counts as idle."""
+        self._late = self._responsive
         return self._late
 
 

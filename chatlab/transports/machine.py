@@ -1,13 +1,14 @@
-"""What a machine is: the events that it takes, the effects that it gives, and the interface that drivers use.
+"""The interface between a machine and its driver: events go in, effects come out.
 
 A driver (on SimPy, on virtual time, or on real sockets) calls `handle` with each event as it happens and
-carries out the effects in order. It owes the machine a `Tick` when `deadline` has come, and nothing else.
+carries out the effects in order. It sends a `Tick` at the machine's `deadline`; the machine has no other
+timer.
 
-Events and effects are told by their type: nothing derives from them, and to ask whether one is an instance
-of another's class goes to msgspec's metaclass each time, which takes as long as to make two.
+Compare events and effects with `type(x) is`: they have no subclasses, and `isinstance` calls msgspec's
+metaclass, which takes as long as creating two of them.
 
-Links number connections and requests. A machine ignores whatever an abandoned link still says, so a
-driver may report late without harm.
+A link number identifies a connection or a request. A machine ignores events of a link that it has abandoned,
+so a driver may report late.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from chatlab.transports.cursor import Cursor
 FailureKind = Literal["close", "http", "answer", "refused", "dns", "timeout", "reset", "tls", "protocol"]
 
 
-_SPOKEN = {"close": "closed", "http": "HTTP"}
+_LABELS = {"close": "closed", "http": "HTTP"}
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
-    """How a connection, a handshake or a request ended.
+    """The end of a connection, a handshake or a request.
 
-    `kind` says what `code` is: a WebSocket close code (`close`) or an HTTP status (`http`); the others have
-    none. `answer` is an answer that makes no sense, such as a captive portal's, with its status if one is
-    known. `retry_after` is the server's wish in seconds.
+    `code` is a WebSocket close code for the kind `close`, and an HTTP status for `http`. The kind `answer` is
+    an unexpected answer, such as a captive portal's; its `code` is the HTTP status, if known. Other kinds
+    have no code. `retry_after` is the delay in seconds that the server asks for.
     """
 
     kind: FailureKind
@@ -42,40 +43,40 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     retry_after: float | None = None
 
     def __str__(self) -> str:
-        return _spoken(self.kind, self.code, self.reason)
+        return _describe(self.kind, self.code, self.reason)
 
 
 @lru_cache(256)
-def _spoken(kind: FailureKind, code: int | None, reason: str) -> str:
+def _describe(kind: FailureKind, code: int | None, reason: str) -> str:
     if kind == "answer":
         known = ", ".join(part for part in (f"HTTP {code}" if code else "", reason) if part)
         return f"unexpected answer ({known})" if known else "no answer that makes sense"
-    what = _SPOKEN.get(kind, kind)
-    head = what if code is None else f"{what} {code}"
+    label = _LABELS.get(kind, kind)
+    head = label if code is None else f"{label} {code}"
     return f"{head}: {reason}" if reason else head
 
 
-# Events: what happened.
+# Events
 
 
 @final
 class Connect(Struct, frozen=True, tag=True):
-    """The application wants to be connected."""
+    """The application's request to connect."""
 
 
 @final
 class Disconnect(Struct, frozen=True, tag=True):
-    """The application wants to be disconnected: after what can still be sent, or without `drain` at once."""
+    """The application's request to disconnect. With `drain`, send what can still be sent first."""
 
     drain: bool = True
 
 
 @final
 class Submit(Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
-    """The application hands over a message, which has a `client_id`.
+    """A message to send; it has a `client_id`.
 
-    One that another transport may have sent already goes out `again`: under the same id, before those
-    that were never sent, and however full the outbox is.
+    `again` marks a message that another transport may have sent already. It keeps its id, goes out before
+    messages that were never sent, and is accepted even if the outbox is full.
     """
 
     message: OutgoingMessage
@@ -84,14 +85,14 @@ class Submit(Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
 
 @final
 class Typing(Struct, frozen=True, tag=True):
-    """The person types; worth telling only while connected."""
+    """A sign that the person is typing; ignored unless connected."""
 
 
 @final
 class Opened(Struct, frozen=True, tag=True, gc=False):
-    """The link is open: its opening handshake is done, or a stream was answered with 200.
+    """An open link: the WebSocket handshake is complete, or the stream's response has status 200.
 
-    `protocol` is the sub-protocol that the server chose, or the stream's content type.
+    `protocol` is the subprotocol that the server chose, or the stream's content type.
     """
 
     link: int
@@ -100,7 +101,7 @@ class Opened(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Received(Struct, frozen=True, tag=True, gc=False):
-    """A text frame has come in."""
+    """A text frame from the server."""
 
     link: int
     data: str
@@ -108,7 +109,7 @@ class Received(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class ReceivedBytes(Struct, frozen=True, tag=True, gc=False):
-    """A binary frame, or a piece of a response's body, has come in."""
+    """A binary frame, or a piece of a stream's body."""
 
     link: int
     data: bytes
@@ -116,7 +117,7 @@ class ReceivedBytes(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Answered(Struct, frozen=True, tag=True, gc=False):
-    """A request has been answered in full; of a stream's refusal only the beginning is told."""
+    """The whole answer to a request; of a refused stream only the beginning of its body."""
 
     link: int
     answer: Answer
@@ -124,7 +125,7 @@ class Answered(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Pong(Struct, frozen=True, tag=True, gc=False):
-    """The Pong frame for an earlier `Ping` effect has come in (RFC 6455 §5.5.3)."""
+    """The Pong frame for an earlier `Ping` effect (RFC 6455 §5.5.3)."""
 
     link: int
     id: int
@@ -132,7 +133,7 @@ class Pong(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Closed(Struct, frozen=True, tag=True, gc=False):
-    """The link has ended, or has never come to be."""
+    """The end of a link, or the failure of opening it."""
 
     link: int
     failure: Failure
@@ -140,7 +141,8 @@ class Closed(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Tick(Struct, frozen=True, tag=True, omit_defaults=True):
-    """The machine's deadline may have come; or the computer `woke`, and what is open may have died."""
+    """A timer: the machine's deadline may have passed. `woke`: the computer resumed from sleep, so an open
+    connection may be dead."""
 
     woke: bool = False
 
@@ -160,16 +162,15 @@ Event = (
 )
 
 
-# Effects: what the driver must now do, in order.
+# Effects, which the driver carries out in order
 
 
 @final
 class OpenWebSocket(Struct, frozen=True, tag=True, gc=False):
     """Open a WebSocket to the configured URL, with this path and these query parameters added.
 
-    `headers` are added to the user's, `protocols` to those of the settings. `failure` is the refusal that the
-    next call of the user's `headers` function is told of. `transport` is which of a fallback's transports it
-    is for.
+    `headers` are added to the user's, `protocols` to those of the settings. `failure` is the refusal to pass
+    to the user's `headers` function. `transport` is the index of the transport in a fallback's list.
     """
 
     link: int
@@ -183,11 +184,11 @@ class OpenWebSocket(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Fetch(Struct, frozen=True, tag=True, gc=False):
-    """Make a request, and report what is `Answered`.
+    """Make a request, and report its answer as `Answered`.
 
-    A `stream` is reported as `Opened` where its status is 200, then as it comes. The driver keeps the answer
-    of a `csrf` request to itself, and adds the token in it to each `post`. `failure` is the refusal that the
-    next call of the user's `headers` function is told of.
+    Report a `stream` with status 200 as `Opened`, and its body as `ReceivedBytes`. Keep the token from the
+    answer to a `csrf` request in the driver, and add it to each `post`. `failure` is the refusal to pass to
+    the user's `headers` function.
     """
 
     link: int
@@ -223,10 +224,10 @@ class Ping(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Close(Struct, frozen=True, tag=True, gc=False):
-    """Close the link, and don't report its end: the machine has done with it.
+    """Close the link, and don't report its end.
 
-    Where `code` is 1006 nothing is owed to the other side: abort. The driver bounds its own closing
-    handshake.
+    If `code` is 1006, abort without a closing handshake. The driver limits how long a closing handshake
+    takes.
     """
 
     link: int
@@ -236,21 +237,21 @@ class Close(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Deliver(Struct, frozen=True, tag=True, gc=False):
-    """Give the application an event."""
+    """Pass an event to the application."""
 
     event: ChatEvent
 
 
 @final
 class Notify(Struct, frozen=True, tag=True, gc=False):
-    """Tell the application of a change of status."""
+    """Report a change of status to the application."""
 
     change: StatusChange
 
 
 @final
 class Settle(Struct, frozen=True, tag=True, gc=False):
-    """An accepted message has a new state in the ledger; `status` is the refusing server's HTTP status."""
+    """Report a message's new delivery state; `status` is the HTTP status of a server that refused it."""
 
     client_id: str
     state: DeliveryState
@@ -260,7 +261,7 @@ class Settle(Struct, frozen=True, tag=True, gc=False):
 
 @final
 class Refuse(Struct, frozen=True, tag=True, gc=False):
-    """A submitted message was not accepted, and isn't in the ledger."""
+    """Report that a submitted message was not accepted, and isn't in the ledger."""
 
     client_id: str
     reason: Literal["full", "duplicate"]
@@ -270,9 +271,9 @@ Effect = OpenWebSocket | Fetch | Send | SendBytes | Ping | Close | Deliver | Not
 
 
 class Unencodable(Exception):
-    """A message for which the dialect has raised the `__cause__`; it is in the ledger no more.
+    """A message for which the dialect raised `__cause__`; it was removed from the ledger.
 
-    `effects` are those of the same event before it, which are still to be carried out.
+    `effects` are the event's effects up to then, which the driver must still carry out.
     """
 
     def __init__(self, client_id: str, effects: Sequence[Effect]) -> None:
@@ -282,7 +283,7 @@ class Unencodable(Exception):
 
 
 class Machine(Protocol):
-    """A chat transport without sockets or clock. Total: no event raises, in any state, but for its dialect.
+    """A chat transport without sockets or clock. No event raises in any state, unless the dialect does.
 
     Errors of `handle`: `Unencodable`, and whatever else the dialect raises. Disconnect the machine then.
     """
@@ -293,26 +294,26 @@ class Machine(Protocol):
 
     @property
     def deadline(self) -> float:
-        """Absolute seconds when it wants a `Tick`; inf: never."""
+        """Time of the next `Tick`, in seconds on the clock of `now`; inf: none."""
 
     @property
     def rtt(self) -> float | None:
-        """Seconds that the last answered heartbeat took to come back."""
+        """Round-trip time of the last answered heartbeat in seconds."""
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now` (seconds on any steady clock); return what to do, in order."""
+        """Handle an event at `now` (seconds on any monotonic clock); return the effects in order."""
 
 
 class Reader(Machine, Protocol):
-    """A machine that resumes where its cursor stands."""
+    """A machine that resumes from its cursor."""
 
     @property
     def cursor(self) -> Cursor:
-        """The reader's place in the room."""
+        """The reader's position in the room."""
 
 
 class Links:
-    """Numbers links. Machines that work for one transport share it, so that no number is used twice."""
+    """Generator of link numbers. The machines of one transport share it, so that each number is unique."""
 
     __slots__ = ("_latest",)
 
@@ -320,6 +321,6 @@ class Links:
         self._latest = 0
 
     def next(self) -> int:
-        """Return a number that was not used before."""
+        """Return an unused number."""
         self._latest += 1
         return self._latest

@@ -1,4 +1,4 @@
-"""What is to be sent, and what was sent and not yet acknowledged: the client's half of the delivery ledger.
+"""The outbox: messages to send, and messages sent and not yet acknowledged.
 
                     take                       ack
     queue  ───────────────────────▶  in flight ───▶ gone
@@ -7,7 +7,7 @@
       └────────────────────────────── resend   (taken before the queue, in the old order, with the same id)
 
 `max_size` and `max_bytes` bound the queue only, as in the seed; `max_in_flight` bounds the rest. So a
-message whose fate is unknown is never dropped to make room: it may have arrived.
+message that may have arrived is never dropped to make room.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chatlab.settings import OutboxConfig
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """A message in the outbox, which was accepted at `accepted_at` and holds `size` bytes."""
+    """A message of `size` bytes in the outbox, accepted at `accepted_at`."""
 
     message: OutgoingMessage
     accepted_at: float
@@ -42,7 +42,7 @@ class Outbox:
         self._bytes = 0
 
     def __len__(self) -> int:
-        """How many messages are not in a final state."""
+        """Return the number of messages that aren't in a final state."""
         return len(self._queue) + len(self._in_flight) + len(self._resend)
 
     def __contains__(self, client_id: str) -> bool:
@@ -50,23 +50,22 @@ class Outbox:
 
     @property
     def deadline(self) -> float:
-        """When the oldest message that waits for a connection expires; inf: never."""
+        """Time when the oldest message that waits for a connection expires; inf: never."""
         age = self._config.max_age
         if age is None:
             return inf
         return min((entry.accepted_at for entry in self._waiting()), default=inf) + age
 
     def _waiting(self) -> Iterator[Entry]:
-        """The oldest of those that wait for a connection, of each kind."""
+        """Yield the oldest message to resend and the oldest in the queue, if any."""
         for waiting in (self._resend, self._queue):
             if waiting:
                 yield next(iter(waiting.values()))
 
     def accepts(self, size: int) -> bool:
-        """Whether a message of so many bytes fits in, or makes room for itself by the overflow policy."""
+        """Whether a message of `size` bytes fits in, or the overflow policy makes room for it."""
         if self._config.overflow in ("reject", "wait"):
-            # A message larger than `max_bytes` waits only until the queue is empty: else it would wait for
-            # ever.
+            # An empty queue accepts a message larger than `max_bytes`; otherwise it would wait for ever.
             return not self._queue or self._fits(size)
         return True
 
@@ -75,8 +74,8 @@ class Outbox:
         return len(self._queue) < self._config.max_size and (limit is None or self._bytes + size <= limit)
 
     def push(self, message: OutgoingMessage, size: int, now: float) -> list[str]:
-        """Queue a message of so many bytes that `accepts` has allowed; return the ids that were dropped for
-        it, or its own."""
+        """Queue a message of `size` bytes that `accepts` has allowed; return the ids dropped to make room, or
+        its own id if the policy drops the newest."""
         entry = Entry(message, now, size)
         dropped = []
         while self._queue and not self._fits(size):
@@ -88,7 +87,7 @@ class Outbox:
         return dropped
 
     def put_back(self, message: OutgoingMessage, size: int, now: float) -> None:
-        """Take a message that another outbox has held: behind others like it, before the queue."""
+        """Queue a message from another outbox to be sent again: after others like it, before the queue."""
         self._resend[message.client_id] = Entry(message, now, size)
 
     def _pop_oldest(self) -> Entry:
@@ -98,8 +97,8 @@ class Outbox:
         return entry
 
     def take(self, acks: bool) -> OutgoingMessage | None:
-        """Return the next message to send, now in flight if acks are to come; None: nothing, or the window
-        is full."""
+        """Return the next message to send, now in flight if the server `acks`; None: there is none, or the
+        window is full."""
         if not (self._queue or self._resend) or len(self._in_flight) >= self._config.max_in_flight:
             return None
         entry = self._resend.pop(next(iter(self._resend))) if self._resend else self._pop_oldest()
@@ -108,23 +107,24 @@ class Outbox:
         return entry.message
 
     def sent(self, client_id: str) -> OutgoingMessage | None:
-        """Return a message that was sent and is unsettled; None: there is none by that id."""
+        """Return the sent, unsettled message with that id; None: there is none."""
         entry = self._in_flight.get(client_id) or self._resend.get(client_id)
         return None if entry is None else entry.message
 
     def settle(self, client_id: str) -> bool:
-        """Forget a message that the server has accepted or refused; return whether it was sent and
+        """Remove a message that the server has accepted or refused; return whether it was sent and
         unsettled."""
         return (self._in_flight.pop(client_id, None) or self._resend.pop(client_id, None)) is not None
 
     def lose_connection(self) -> None:
-        """Put what is in flight before everything else, to be sent again."""
+        """Queue the messages in flight to be sent again, before all others."""
         if self._in_flight:
             self._resend = self._in_flight | self._resend
             self._in_flight = {}
 
     def expire(self, now: float) -> list[str]:
-        """Forget what has waited for a connection longer than `max_age`; return the ids, oldest first."""
+        """Remove messages that have waited longer than `max_age`; return their ids: those to resend first,
+        each group oldest first."""
         age = self._config.max_age
         if age is None:
             return []

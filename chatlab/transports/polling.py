@@ -1,15 +1,15 @@
-"""Receiving by polls, one request in flight at a time; short and long polling differ in when they ask.
+"""Receiving by polls, one request in flight at a time; short and long polling differ in when they poll.
 
     idle ──Connect──▶ asking ──an answer──▶ pausing ──its time──▶ asking …
                         ▲  │ a failure
                         │  ▼
                        waiting
 
-A cursor goes along with each request, and only ever moves forward, so nothing that is posted between two
-polls is lost.
+Each request has a cursor, which only moves forward, so no message posted between two polls is lost.
 
-State diagram, made by exploring the long-polling machine; what the poster does, alike in all states, is left
-out. The short-polling machine does the same, but that no late answer makes it ask again at once:
+State diagram, made by exploring the long-polling machine; the poster's effects are left out, as they are the
+same in all states. The short-polling machine differs in one thing: a late answer never makes it poll again at
+once.
 
 <diagram>
 any --Submit--> same: Refuse
@@ -48,7 +48,7 @@ from typing import assert_never
 from chatlab.dialects.base import HttpDialect, Page
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HttpConfig
-from chatlab.transports.hints import not_there
+from chatlab.transports.hints import not_found
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
     Answered,
@@ -65,11 +65,11 @@ from chatlab.transports.posting import failure_of, unexpected
 from chatlab.transports.retry_state import RetryState
 
 CATCH_UP = 100
-"""Messages that a poll asks for if it can't say which was the last."""
+"""Number of messages to ask for if the last one's id is too long to resume from."""
 
 
 class PollReceiver(ABC):
-    """Receives by polls, one at a time."""
+    """Receiver by polls, one at a time."""
 
     __slots__ = (
         "_asked_at",
@@ -102,20 +102,20 @@ class PollReceiver(ABC):
 
     @property
     def hold(self) -> float | None:
-        """Seconds that the server may hold the next poll; None: it isn't asked to."""
+        """Seconds that the server may hold the next poll; None: short polling."""
         return None
 
     @property
     @abstractmethod
     def patience(self) -> float:
-        """Seconds within which an answer must come."""
+        """Seconds until a poll without an answer times out."""
 
     @abstractmethod
     def next_at(self, asked_at: float, now: float) -> float:
-        """When to ask again after an answer."""
+        """Return the time of the next poll, for one made at `asked_at` and answered at `now`."""
 
     def tolerates_silence(self) -> bool:
-        """Whether it is all right that an answer hasn't come in time."""
+        """Return whether a time-out counts as idle, not as a failure."""
         return False
 
     def stop(self) -> None:
@@ -125,20 +125,21 @@ class PollReceiver(ABC):
         self.phase = "idle"
 
     def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
-        """Ask for what came after the last message received."""
+        """Poll for the messages after the cursor."""
         self.link = self._links.next()
         self._asked_at = now
         self.deadline = now + self.patience
         self.phase = "asking"
         hold = self.hold
         self._held = bool(hold)
-        # Not all there is, which may be pages: without a cursor, only the first of them would ever come.
-        config, cursor = self._ledger.place(self._config, CATCH_UP, out)
+        # A limited history: all there is may be several pages, and without a cursor only the first would
+        # come.
+        config, cursor = self._ledger.resume_from(self._config, CATCH_UP, out)
         request = self._http.poll(config, cursor, hold)
         out.append(Fetch(self.link, "poll", request, failure))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
-        """Take news of the request under way."""
+        """Handle an event of the request in flight."""
         match event:
             case Closed():
                 self._fail(event.failure, now, out, check_address=True)
@@ -147,7 +148,7 @@ class PollReceiver(ABC):
                     self.rtt = now - self._asked_at
                 cursor = self._ledger.cursor.last_id
                 page = self._http.page(event.answer)
-                # A reader without a cursor can't have one that the server no longer knows.
+                # Without a cursor, no server can have lost it.
                 if page is None or (page.resync and cursor is None):
                     self._refused(failure_of(event.answer), now, out)
                     return
@@ -172,7 +173,7 @@ class PollReceiver(ABC):
 
     def _read(self, page: Page, out: list[Effect]) -> None:
         ledger = self._ledger
-        if page.gap and ledger.cursor.last_id is not None:  # Else there is no place to have a gap after.
+        if page.gap and ledger.cursor.last_id is not None:  # Without a cursor there is no gap to report.
             ledger.report_gap(out)
         for item in page.items:
             ledger.read(item, out)
@@ -181,7 +182,7 @@ class PollReceiver(ABC):
 
     def _refused(self, failure: Failure, now: float, out: list[Effect]) -> None:
         path = self._http.poll(self._config, None, self.hold).path
-        self._fail(failure, now, out, not_there(failure, self._config, "messages", path))
+        self._fail(failure, now, out, not_found(failure, self._config, "messages", path))
 
     def _fail(
         self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, check_address: bool = False
@@ -199,7 +200,7 @@ class PollReceiver(ABC):
             self.phase, self.deadline = "waiting", then.at
 
     def tick(self, now: float, out: list[Effect]) -> None:
-        """The deadline has come: of a pause, of a wait, or of an answer."""
+        """Handle the deadline: of a pause, of a wait, or of an answer."""
         if self.phase == "pausing":
             self.dial(now, out)
         elif self.phase == "waiting":

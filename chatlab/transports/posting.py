@@ -3,15 +3,14 @@
     idle ──a message──▶ posting ──accepted or refused──▶ idle, and the next
             ▲              │ no token yet, or 403: get one (once), and post again
             └──its time────┤ 401: once more with new headers
-                 waiting ◀─┘ the failure table says retry: the same message with the same id, so nothing
-                 overtakes it; without an answer that makes sense, as soon as the receiver is connected again
+                 waiting ◀─┘ the failure table says retry: the same message with the same id, so that no other
+                 overtakes it; if there was no expected answer, as soon as the receiver is connected again
 
-A request that never got an answer may have arrived; it's sent again until one comes, and the server drops
-what it has by the id. One that was answered with an error that lasts fails that message alone.
+A message without an answer may have arrived. It is sent again until an answer comes, and the server drops a
+duplicate by its id. A permanent error fails that message only.
 
-Only what the dialect takes for an ack is one (`HttpDialect.posted`). Any other answer without an error, such
-as the page of a captive portal, makes no sense: the message goes again, and after `max_attempts` retries it
-fails.
+`HttpDialect.posted` decides what counts as an ack. Any other answer without an error status, such as the page
+of a captive portal, is unexpected: the message is sent again, and fails after `max_attempts` retries.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from chatlab.transports.machine import Close, Effect, Failure, Fetch, Links, Set
 
 
 class Poster:
-    """Sends one transport's outbox. Its `link` is 0 while no request is under way."""
+    """Sender of one transport's outbox. Its `link` is 0 while no request is in flight."""
 
     __slots__ = (
         "_asked_at",
@@ -69,13 +68,13 @@ class Poster:
         self._ledger = ledger
         self._links = links
         self._backoff = Backoff(config.reconnect, uniform)
-        self._message: OutgoingMessage | None = None  # whose request is under way
-        self._client_id = ""  # of the latest message, which the following are about
+        self._message: OutgoingMessage | None = None  # its request is in flight
+        self._client_id = ""  # of the message to which the retries below belong
         self._csrf_renewed = False
         self._renewed = False
         self._csrf_held = http.csrf is None
         self._on_token = False
-        self._unanswered = False  # is what it waits for
+        self._unanswered = False  # it waits because there was no expected answer
         self._asked_at = 0.0
         self._typed_at = 0.0
         self.link = 0
@@ -84,7 +83,7 @@ class Poster:
         self.rtt: float | None = None
 
     def pump(self, now: float, out: list[Effect]) -> None:
-        """Send the next message, if there is one and nothing is under way."""
+        """Send the next message, if there is one and no request is in flight or waiting for a retry."""
         if self.link or self.deadline < inf:
             return
         message = self._ledger.take()
@@ -119,10 +118,10 @@ class Poster:
         out.append(fetch)
 
     def answered(self, answer: Answer, now: float, out: list[Effect]) -> None:
-        """The request under way was answered."""
+        """Handle the answer to the request in flight."""
         message = self._end()
         if self._on_token:
-            # A server without that page wants no token.
+            # A server without that page needs no token.
             if answer.status in (200, 404):
                 self._csrf_held = True
                 self._request(message, now, out)
@@ -138,7 +137,7 @@ class Poster:
             self._ledger.read(result, out)
 
     def _refused(self, message: OutgoingMessage, failure: Failure, now: float, out: list[Effect]) -> None:
-        """An answer that is no ack: mend what can be mended, wait, or fail this message."""
+        """Handle an answer that is no ack: renew token or headers, wait for a retry, or fail the message."""
         if failure.code == 403 and self._http.csrf is not None and not self._csrf_renewed:
             self._csrf_held, self._csrf_renewed = False, True
             self._request(message, now, out)
@@ -152,12 +151,12 @@ class Poster:
             self._give_up(message, reason, failure.code, out)
 
     def failed(self, failure: Failure, now: float, out: list[Effect]) -> None:
-        """The request under way has got no answer, or none that could be read."""
+        """Handle a request that got no answer, or an unreadable one."""
         message = self._end()
         if failure.kind == "answer":
             self._refused(message, failure, now, out)
         elif judge(failure, self._failures) == "retry":
-            # For as long as the transport lives: the stream or the polls decide when to give up.
+            # Retried without limit: the receiver decides when the transport gives up.
             self._wait(failure, now, unanswered=True)
         else:
             self._give_up(message, str(failure), None, out)
@@ -173,19 +172,19 @@ class Poster:
         return message
 
     def _wait(self, failure: Failure, now: float, *, unanswered: bool) -> None:
-        """Let nothing go before its time; what is unsettled goes first then, unless it expires meanwhile."""
+        """Stop sending until the backoff delay is over, then resend unsettled messages first."""
         self._unanswered = unanswered
-        self._csrf_renewed = False  # Meanwhile the server may have begun another life, with other tokens.
+        self._csrf_renewed = False  # Meanwhile the server may restart, which makes tokens stale.
         self.deadline = now + self._backoff.next(failure.retry_after)
         self._ledger.lose_connection()
 
     def reached(self) -> None:
-        """The server can be reached again: there is no need to wait for that."""
+        """End a wait for a server that couldn't be reached, as it can be now."""
         if self._unanswered and not self.link:
             self.deadline = inf
 
     def tick(self, now: float, out: list[Effect]) -> None:
-        """The deadline may have come: of an answer, or of a wait."""
+        """Handle the deadline, if it has passed: of an answer, or of a wait."""
         if now < self.deadline:
             return
         if self.link:
@@ -197,7 +196,7 @@ class Poster:
             self.pump(now, out)
 
     def typing(self, now: float, out: list[Effect]) -> None:
-        """Tell that the person types, if a token is at hand, and an earlier notice has arrived or is lost."""
+        """Post that the person is typing, if a token is held and no earlier notice is in flight."""
         request = self._http.post_typing(self._config)
         if request is None or not self._csrf_held:
             return
@@ -215,7 +214,7 @@ class Poster:
             self.typing_link = 0
 
     def stop(self, out: list[Effect]) -> None:
-        """Stop sending; what is under way goes first when it starts again."""
+        """Stop sending; the message in flight is the first to be sent after a restart."""
         self._end_typing(out)
         if self.link:
             out.append(Close(self.link, 1006, "abandoned"))
@@ -225,15 +224,15 @@ class Poster:
 
 
 def failure_of(answer: Answer) -> Failure:
-    """Return an answer as a failure: its status, with what the server says of it; without an error's status,
-    that it makes no sense."""
+    """Return the failure that an answer means: its status and the server's explanation, or an unexpected
+    answer if that is no error status."""
     if is_unexpected(answer.status):
         return unexpected(answer)
     return Failure("http", answer.status, explanation(answer.body), _retry_after(answer))
 
 
 def unexpected(answer: Answer) -> Failure:
-    """Return what an answer that makes no sense is: its status, its type, and its title or beginning."""
+    """Return the failure for an unexpected answer: its status, its type, and its title or beginning."""
     kind = excerpt(answer.headers.get("content-type", "").partition(";")[0].strip().lower())
     reason = ": ".join(part for part in (kind, explanation(answer.body)) if part)
     return Failure("answer", answer.status, reason, _retry_after(answer))

@@ -1,12 +1,12 @@
-"""Where a transport stands: its status, its attempts, and what becomes of its failures.
+"""The retry state of a transport: its status, its count of attempts, and the next step after a failure.
 
-    failure ──▶ a renewed token may mend it        ──▶ renew: once more at once, with new headers
+    failure ──▶ a renewed token may help           ──▶ renew: try at once with new headers
             ──▶ the table says stop                ──▶ ended, `disconnected`
             ──▶ the table says give up, or no
                 attempt is left                    ──▶ ended, `error`
-            ──▶ otherwise                          ──▶ retry, at a time that the backoff gives
+            ──▶ otherwise                          ──▶ retry after the backoff delay
 
-Attempts start again at 0 once a connection has been stable for `stable_after`.
+The count of attempts is reset once a connection has been stable for `stable_after`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from chatlab.transports.hints import Lifetimes
 from chatlab.transports.machine import Effect, Failure, Notify
 
 ASKED = "asked to disconnect"
-"""The reason of a disconnection that the application wants."""
+"""Reason of a disconnection that the application asked for."""
 
 
 class Next(Struct, frozen=True):
-    """What to do after a failure; `at` is when, for a retry."""
+    """The next step after a failure; `at` is the time of a retry."""
 
     what: Literal["retry", "renew", "end"]
     at: float = 0.0
@@ -40,11 +40,10 @@ END = Next("end")
 
 
 class RetryState:
-    """One transport's status, which it notifies, and its count of attempts. `failures` are the dialect's
-    verdicts; the settings' come first.
+    """One transport's status and count of attempts; each change of status is notified.
 
-    Once it has been connected, it knows that its server is there. What else answers in the server's place,
-    such as a captive portal, is then a failure that may pass, even if it would be a wrong address at first.
+    `failures` are the dialect's verdicts; the settings' take precedence. Before the first connection, an
+    unexpected answer may mean a wrong address; after it, a captive portal or the like, so it is retried.
     """
 
     __slots__ = ("_config", "_failures", "_lifetimes", "_renewed", "_was_connected", "backoff", "status")
@@ -56,39 +55,39 @@ class RetryState:
         self._failures = {**failures, **config.failures} if failures else config.failures
         self._renewed = False
         self._was_connected = False
-        self._lifetimes: Lifetimes | None = None  # Most people of a crowd never lose a connection.
+        self._lifetimes: Lifetimes | None = None  # Created on demand: most clients never lose a connection.
         self.backoff = Backoff(config.reconnect, uniform)
         self.status = ConnectionStatus.DISCONNECTED
 
     def start(self, out: list[Effect]) -> None:
-        """The application wants a connection: begin with the first attempt."""
+        """Start the first attempt, as the application asked to connect."""
         self.reset()
         self._notify(out, ConnectionStatus.CONNECTING)
 
     def retry(self, out: list[Effect]) -> None:
-        """The time for the next attempt has come."""
+        """Start the next attempt."""
         self._notify(out, ConnectionStatus.RECONNECTING, "trying again", self.backoff.attempts)
 
     def connected(self, out: list[Effect]) -> None:
-        """The attempt has succeeded."""
+        """Record that the attempt has succeeded."""
         self._was_connected = True
         self._notify(out, ConnectionStatus.CONNECTED, attempt=self.backoff.attempts)
 
     def reset(self) -> None:
-        """The connection was stable: forget the attempts before it."""
+        """Reset the count of attempts, after a stable connection."""
         self.backoff.reset()
         self._renewed = False
 
     def disconnected(self, out: list[Effect], reason: str = ASKED, code: int | None = None) -> None:
-        """The transport is disconnected, as the application wants."""
+        """Record the end of the connection that the application, or the server, asked for."""
         self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=code)
 
     def judge(self, failure: Failure) -> Verdict:
-        """Return what the tables say to a failure."""
+        """Return the verdict of the failure tables."""
         return judge(failure, self._failures)
 
     def record_lifetime(self, failure: Failure, lasted: float) -> str:
-        """Note how long a connection has lasted, in seconds; return a hint if they always do."""
+        """Record that a connection lasted `lasted` seconds; return a hint if all last about as long."""
         if self._lifetimes is None:
             self._lifetimes = Lifetimes()
         return self._lifetimes.record_lifetime(failure, lasted, self._config)
@@ -96,9 +95,10 @@ class RetryState:
     def fail(
         self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, check_address: bool = False
     ) -> Next:
-        """Take in a failure, and say what to do; `hint` is added to the reason that people see.
+        """Record a failure, and return the next step; `hint` is added to the reason that people see.
 
-        With `check_address`, an answer that makes no sense is final at first: the address may be wrong.
+        With `check_address`, an unexpected answer before the first connection is final: the address may be
+        wrong.
         """
         attempts = self.backoff.attempts
         if self._was_connected and failure.kind == "http" and is_unexpected(failure.code):
@@ -127,7 +127,8 @@ class RetryState:
         return Next("retry", retry_at)
 
     def retry_quietly(self, failure: Failure, now: float) -> float | None:
-        """Take in a failure that says nothing new, and return when to try again; None: it isn't so."""
+        """Record a failure that changes no status, and return when to retry; None: nothing was done, as the
+        status would change."""
         if (
             self.status is not ConnectionStatus.RECONNECTING
             or self.backoff.exhausted
@@ -137,7 +138,7 @@ class RetryState:
         return now + self.backoff.next(failure.retry_after)
 
     def give_up(self, failure: Failure, out: list[Effect], reason: str = "") -> None:
-        """The transport ends here, whatever the failure table says."""
+        """End the transport with `error`, whatever the failure table says."""
         self._notify(
             out, ConnectionStatus.ERROR, reason or str(failure), self.backoff.attempts, code=failure.code
         )

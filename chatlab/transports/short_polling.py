@@ -1,7 +1,7 @@
 """The short-polling machine: a request every `interval`.
 
-Source: seed ("Short Polling"). Departs: the seed's `setInterval` overlaps slow answers, duplicates and
-reorders; here a slow answer delays the next request.
+Source: seed ("Short Polling"). Departs from the seed, whose `setInterval` overlaps slow answers, so messages
+are duplicated and reordered. A slow answer delays the next request here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chatlab.transports.retry_state import RetryState
 
 
 class ShortPollReceiver(PollReceiver):
-    """Asks every `interval` seconds, plus U(0, `spread`)."""
+    """Receiver that polls every `interval` seconds, plus U(0, `spread`)."""
 
     __slots__ = ("_uniform",)
     _config: ShortPollingConfig
@@ -36,11 +36,12 @@ class ShortPollReceiver(PollReceiver):
 
     @property
     def patience(self) -> float:
-        """Seconds within which an answer must come."""
+        """Seconds until a poll without an answer times out."""
         return self._config.request_timeout
 
     def next_at(self, asked_at: float, now: float) -> float:
-        """When to ask again: an interval after having asked, or at once if the answer took longer."""
+        """Return the time of the next poll: an interval after the last one, or at once if its answer took
+        longer."""
         spread = self._config.spread
         return max(now, asked_at + self._config.interval + (spread * self._uniform() if spread else 0.0))
 

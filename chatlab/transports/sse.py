@@ -1,11 +1,12 @@
-"""The SSE + POST machine: an event stream that comes back by itself, beside a poster.
+"""The SSE + POST machine: an event stream that reconnects by itself, beside a poster.
 
     idle ──Connect──▶ connecting ──200, text/event-stream──▶ online
                           ▲   │ any other end                   │ the stream ends,
                           │   ▼                                 │ or is silent for `idle_timeout`
                           └─ waiting ◀──────────────────────────┘
 
-State diagram, made by exploring the machine; what the poster does, alike in all states, is left out:
+State diagram, made by exploring the machine; the poster's effects are left out, as they are the same in all
+states:
 
 <diagram>
 any --Submit--> same: Refuse
@@ -34,8 +35,8 @@ draining --Connect--> connecting: Notify(connecting), Fetch(stream)
 draining --Tick | post 201--> idle: Notify(disconnected)
 </diagram>
 
-Source: seed ("SSE + POST Pattern"); WHATWG HTML §9.2. Departs: every reconnection, and not only the
-browser's, sends `Last-Event-ID`, and repeated failures back off.
+Source: seed ("SSE + POST Pattern"); WHATWG HTML §9.2. Departs: every reconnection sends `Last-Event-ID`, not
+only the browser's own, and repeated failures back off.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from chatlab.messages import ChatEvent
 from chatlab.settings import SSEConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.eventstream import EventStreamParser, StreamEvent
-from chatlab.transports.hints import asked_for, held_back, not_there
+from chatlab.transports.hints import asked_for, buffered_stream, not_found
 from chatlab.transports.http import HttpMachine, Receiver
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
@@ -72,18 +73,18 @@ STREAM = "an event stream"
 
 
 class StreamReceiver:
-    """Receives by an event stream."""
+    """Receiver by an event stream."""
 
-    rtt = None  # an answer that doesn't end measures no round trip
+    rtt = None  # A stream measures no round trip.
     __slots__ = (
         "_acked",
         "_config",
-        "_heard",
         "_http",
         "_ledger",
         "_links",
         "_opened_at",
         "_parser",
+        "_received",
         "_retry_state",
         "deadline",
         "link",
@@ -100,8 +101,8 @@ class StreamReceiver:
         self._links = links
         self._parser: EventStreamParser | None
         self._opened_at = 0.0
-        self._acked = 0  # Acks before the first request in a row of which nothing has come.
-        self._heard = True
+        self._acked = 0  # `ledger.acked` when the first stream in a row without a byte was requested
+        self._received = True
         self.stop()
 
     def stop(self) -> None:
@@ -112,23 +113,23 @@ class StreamReceiver:
         self.phase = "idle"
 
     def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
-        """Ask for the stream, after the last message received."""
+        """Request the stream after the cursor."""
         self.link = self._links.next()
         self.deadline = now + self._config.connect_timeout
         self.phase = "connecting"
-        if self._heard:
-            self._acked, self._heard = self._ledger.acked, False
-        config, cursor = self._ledger.place(self._config, None, out)
+        if self._received:
+            self._acked, self._received = self._ledger.acked, False
+        config, cursor = self._ledger.resume_from(self._config, None, out)
         request = self._http.stream(config, cursor)
         out.append(Fetch(self.link, "stream", request, failure))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
-        """Take news of the stream."""
+        """Handle an event of the stream."""
         match event:
             case ReceivedBytes():
                 if self._parser is not None:
                     self.deadline = now + self._config.idle_timeout
-                    self._heard = True
+                    self._received = True
                     self._read(self._parser, event.data, now, out)
             case Opened():
                 if self.phase == "connecting":
@@ -188,7 +189,7 @@ class StreamReceiver:
             self.stop()
             self._retry_state.give_up(failure, out)
         else:
-            hint = not_there(failure, self._config, STREAM, self._path)
+            hint = not_found(failure, self._config, STREAM, self._path)
             self._fail(failure, now, out, hint)
 
     @property
@@ -212,7 +213,7 @@ class StreamReceiver:
             self.phase, self.deadline = "waiting", then.at
 
     def tick(self, now: float, out: list[Effect]) -> None:
-        """The deadline has come: of the connection, of silence, or of the wait."""
+        """Handle the deadline: of the connection, of an idle stream, or of the wait."""
         if self.phase == "waiting":
             self._retry_state.retry(out)
             self.dial(now, out)
@@ -226,7 +227,7 @@ class StreamReceiver:
         )
         out.append(Close(self.link, 1006, reason))
         acked = self._ledger.acked > self._acked
-        hint = "" if self._heard else held_back(acked=acked, opened=silent)
+        hint = "" if self._received else buffered_stream(acked=acked, opened=silent)
         self._fail(Failure("timeout", reason=reason), now, out, hint)
 
 

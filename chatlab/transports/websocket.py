@@ -1,7 +1,7 @@
 """The WebSocket machine.
 
 It is in one of five states, each with its own deadline; leaving a state drops its timers. Every connection
-attempt has a link number of its own, and what an abandoned link still says does nothing.
+attempt has its own link number, and events of an abandoned link are ignored.
 
 - *idle*: not connected, and not trying. The status is `disconnected`, or `error` if it gave up.
 - *connecting*: a link is being opened; the deadline is the connect timeout.
@@ -9,7 +9,7 @@ attempt has a link number of its own, and what an abandoned link still says does
   the cursor.
 - *draining*: as online, but the application has asked to disconnect; it ends once the outbox is empty, or at
   the deadline.
-- *waiting*: the link was lost; the deadline is the next attempt.
+- *waiting*: the link was lost; the deadline is the time of the next attempt.
 
 State diagram, made by exploring the machine:
 
@@ -95,14 +95,14 @@ from chatlab.transports.machine import (
 )
 from chatlab.transports.retry_state import RetryState
 
-_SENT = DeliveryState.SENT  # An enum's attribute takes longer than an effect is made in.
+_SENT = DeliveryState.SENT  # Reading an enum's attribute takes longer than creating an effect.
 
 PONG_GAP = 0.1
-"""Seconds between two answers to a server's pings, so that a flood of them isn't doubled."""
+"""Minimum seconds between two pongs, so that a flood of pings doesn't cause a flood of pongs."""
 
 
 class Idle:
-    """Not connected, and not trying."""
+    """The state without a link or a retry."""
 
     __slots__ = ()
     name = "idle"
@@ -111,7 +111,7 @@ class Idle:
 
 
 class Connecting:
-    """A link is being opened."""
+    """The state while a link is being opened."""
 
     __slots__ = ("deadline", "link", "opening")
     name = "connecting"
@@ -123,7 +123,7 @@ class Connecting:
 
 
 class Online:
-    """A link is open."""
+    """The state while a link is open; `draining` once `drain_until` is set."""
 
     __slots__ = ("answered_at", "drain_until", "heartbeat", "link", "opened_at", "other_protocol")
 
@@ -146,7 +146,7 @@ class Online:
 
 
 class Waiting:
-    """The link was lost; the next attempt starts at the deadline."""
+    """The state between two attempts; the next one starts at the deadline."""
 
     __slots__ = ("deadline",)
     name = "waiting"
@@ -157,11 +157,11 @@ class Waiting:
 
 
 IDLE = Idle()
-_LONG_AGO = -inf  # One number for everybody, where each `-inf` would make another.
+_LONG_AGO = -inf  # One object for all machines; each `-inf` would create another.
 
 
 class WebSocketMachine:
-    """One person's chat over WebSocket, without sockets or clock. `uniform` is its source of randomness."""
+    """One person's chat over WebSocket, without sockets or clock. `uniform` draws its jitter."""
 
     __slots__ = (
         "_config",
@@ -207,21 +207,21 @@ class WebSocketMachine:
 
     @property
     def cursor(self) -> Cursor:
-        """The reader's place in the room."""
+        """The reader's position in the room."""
         return self._ledger.cursor
 
     @property
     def unsettled(self) -> int:
-        """How many accepted messages aren't in a final state."""
+        """Number of accepted messages that aren't in a final state."""
         return self._ledger.unsettled
 
     def beat(self, id: int) -> Ping | Send:
-        """Return what asks for a sign of life for the `id`th time."""
+        """Return the effect that sends heartbeat number `id`."""
         link = self._state.link
         return Ping(link, id) if self._heartbeat_mode == "ping" else Send(link, self._dialect.ping(id))
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now`, in seconds on any steady clock; return what to do, in order."""
+        """Handle an event at `now` (seconds on any monotonic clock); return the effects in order."""
         out: list[Effect] = []
         state = self._state
         if type(event) is Received or type(event) is ReceivedBytes:
@@ -234,7 +234,7 @@ class WebSocketMachine:
             if isinstance(state, Online):
                 self._flush(state.link, out)
             if not self._ledger.ages:
-                return out  # No deadline has moved.
+                return out  # The deadline is unchanged.
         elif type(event) is Closed:
             if isinstance(state, Connecting | Online) and event.link == state.link:
                 self._fail(event.failure, now, out)
@@ -274,7 +274,7 @@ class WebSocketMachine:
 
     def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         link = self._links.next()
-        config, cursor = self._ledger.place(self._config, None, out)
+        config, cursor = self._ledger.resume_from(self._config, None, out)
         opening = self._dialect.opening(config, cursor)
         self._state = Connecting(link, now + self._config.connect_timeout, opening)
         out.append(
@@ -314,7 +314,7 @@ class WebSocketMachine:
         self._leave(out)
 
     def _leave(self, out: list[Effect]) -> None:
-        """Become idle because the application wants it; what is unsettled stays in the outbox."""
+        """Become idle, as the application asked; unsettled messages stay in the outbox."""
         state = self._state
         if isinstance(state, Online):
             out.append(Close(state.link, 1000))
@@ -323,7 +323,7 @@ class WebSocketMachine:
         self._retry_state.disconnected(out)
 
     def _fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
-        """The link is gone."""
+        """Handle the loss of the link, or the failure to open it."""
         state = self._state
         self._state = IDLE
         self._ledger.lose_connection()
@@ -399,7 +399,7 @@ class WebSocketMachine:
         if state.heartbeat is not None:
             state.heartbeat.activity()
         for item in self._dialect.decode(frame):
-            if isinstance(item, ChatMessage):  # Looked for first, as it comes most often.
+            if isinstance(item, ChatMessage):  # Tested first, as it is the most frequent.
                 self._ledger.read(item, out)
             elif isinstance(item, ServerPong):
                 if state.heartbeat is not None and item.id is not UNSET:
@@ -409,8 +409,8 @@ class WebSocketMachine:
                     state.answered_at = now
                     pong = self._dialect.pong(None if item.id is UNSET else item.id)
                     out.append(Send(state.link, pong))
-            elif isinstance(item, Nack) and self._passes(item):
-                # Order holds if all that is unsettled is sent again, and the backoff gives it time.
+            elif isinstance(item, Nack) and self._is_temporary(item):
+                # To keep the order, all unsettled messages are sent again on a new link, after the backoff.
                 out.append(Close(state.link, 1000, "the server can't take a message at present"))
                 self._fail(Failure("http", item.status, item.reason), now, out)
                 return
@@ -423,8 +423,8 @@ class WebSocketMachine:
         if state.drain_until < inf and not self.unsettled:
             self._leave(out)
 
-    def _passes(self, nack: Nack) -> bool:
-        """Whether the server may take later what it refuses now."""
+    def _is_temporary(self, nack: Nack) -> bool:
+        """Whether the server may accept the message later."""
         failure = Failure("http", nack.status)
         return self._ledger.is_sent(nack.client_id) and judge(failure, self._config.failures) == "retry"
 

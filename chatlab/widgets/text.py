@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from chatlab.text import whole
+from chatlab.text import without_surrogates
 
 
 def encodable(value: object) -> str | int | float | bool | None:
@@ -14,7 +14,7 @@ def encodable(value: object) -> str | int | float | bool | None:
     Errors: `TypeError` if it is neither text, a number, a bool nor None.
     """
     if isinstance(value, str):
-        return whole(value)
+        return without_surrogates(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, int):

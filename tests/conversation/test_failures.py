@@ -61,7 +61,7 @@ class Mine(ChatlabDialect):
         ("name", "x" * 10_000, "give a text of at most 200 characters"),
         ("server", "x" * 10_000, "ws://"),
         ("server", f"ftp://{'x' * 10_000}", "ws://"),
-        ("name", "half \ud800", "whole characters"),
+        ("name", "half \ud800", "valid Unicode"),
     ],
     ids=lambda value: value[:20],
 )

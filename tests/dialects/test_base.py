@@ -1,4 +1,4 @@
-"""What dialects have in common. Unreadable frames are quoted: printable, and bounded (A02, A75)."""
+"""The base of dialects. Unreadable frames are quoted: printable, and bounded (A02, A75)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from chatlab.messages import ChatMessage
 
 
 def text(piece: bytes) -> Incoming:
-    """Read {"id": …, "text": …}."""
+    """Decode {"id": …, "text": …}."""
     value = msgspec.json.decode(piece)
     return ChatMessage(id=value["id"], text=value["text"])
 

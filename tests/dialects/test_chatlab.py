@@ -1,5 +1,4 @@
-"""The `chatlab` dialect: the seed's shapes, and what hostile frames get (SPEC §7; HOSTILE A01-A06, A30,
-A47)."""
+"""The `chatlab` dialect: the seed's shapes, and hostile frames (SPEC §7; HOSTILE A01-A06, A30, A47)."""
 
 from __future__ import annotations
 
@@ -243,7 +242,7 @@ def test_any_bytes_do_no_harm(frame: bytes) -> None:
         (b"\xc1", None),
     ],
 )
-def test_whom_to_tell_of_a_refusal(frame: str | bytes, client_id: str | None) -> None:
+def test_the_client_id_of_a_refused_frame(frame: str | bytes, client_id: str | None) -> None:
     assert refused_client_id(frame) == client_id
 
 

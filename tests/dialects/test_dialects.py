@@ -19,7 +19,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         find_dialect("morse")
 
 
-def test_one_of_the_users_own_is_itself() -> None:
+def test_a_dialect_of_the_users_own_is_returned_as_it_is() -> None:
     class Own(Dialect):
         name = "own"
 

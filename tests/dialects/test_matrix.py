@@ -1,4 +1,4 @@
-"""The `matrix` dialect: what it asks for, and how it reads answers as synapse 1.163 has given them."""
+"""The `matrix` dialect: its requests, and answers as synapse 1.163 gives them."""
 
 from __future__ import annotations
 

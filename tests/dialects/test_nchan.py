@@ -1,4 +1,4 @@
-"""The `nchan` dialect: what it asks for, and how it reads nchan's answers, as 1.3.6 has given them."""
+"""The `nchan` dialect: its requests, and answers as nchan 1.3.6 gives them."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_answers(answer: Answer, expected: Page | None) -> None:
 
 
 @pytest.mark.parametrize("missing", [{}, {"etag": "2"}, {"last-modified": "soon", "etag": "2"}])
-def test_an_answer_that_says_not_where_to_go_on_makes_no_sense(missing: dict[str, str]) -> None:
+def test_an_answer_without_a_cursor_is_unreadable(missing: dict[str, str]) -> None:
     page = HTTP.page(Answer(200, b"x", missing))
     assert page is not None
     assert page.senseless
@@ -182,7 +182,7 @@ def test_an_answer_that_says_not_where_to_go_on_makes_no_sense(missing: dict[str
         ("1,[0]", ["", "", f"{T}:1,[0]"]),
     ],
 )
-def test_of_a_batch_the_last_id_is_told_and_those_of_its_second_follow(etag: str, ids: list[str]) -> None:
+def test_the_ids_of_a_batch_are_counted_back_from_the_last(etag: str, ids: list[str]) -> None:
     headers = {"last-modified": MODIFIED, "etag": etag, "content-type": "Multipart/mixed; boundary=b"}
     page = HTTP.page(Answer(200, mixed("1", "2", "3"), headers))
     assert page is not None
@@ -199,7 +199,7 @@ def test_A91_a_page_with_validators_of_its_own_is_no_message(etag: str, senseles
     assert page.senseless is senseless
 
 
-def test_half_a_batch_makes_no_sense() -> None:
+def test_half_a_batch_is_unreadable() -> None:
     headers = LAST | {"content-type": "multipart/mixed; boundary=b"}
     page = HTTP.page(Answer(200, mixed("1")[:-6], headers))
     assert page is not None
@@ -221,14 +221,14 @@ def test_half_a_batch_makes_no_sense() -> None:
         ("5:0", "5:2,[1]", False),
     ],
 )
-def test_a_hole_shows_within_a_second(before: str, after: str, hole: bool) -> None:
+def test_a_gap_shows_within_a_second(before: str, after: str, hole: bool) -> None:
     assert missed(before, after) == hole
     assert DIALECT.gap is missed
 
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=8), st.data())
-def test_no_hole_is_seen_where_none_is(seconds: list[int], data: st.DataObject) -> None:
-    """Ids as nchan gives them are never a gap; one left out within a second always is."""
+def test_consecutive_ids_show_no_gap(seconds: list[int], data: st.DataObject) -> None:
+    """Check that ids as nchan gives them never show a gap, and one left out within a second always does."""
     ids = [f"{10 + second}:{number}" for second, count in enumerate(seconds) for number in range(count)]
     assert not any(missed(before, after) for before, after in pairwise(ids))
     left_out = data.draw(st.integers(1, len(ids) - 2)) if len(ids) > 2 else 0

@@ -1,4 +1,4 @@
-"""What a server answers: readable by the client's half, and its events as another encoder writes them."""
+"""Answers of a server: the client's half can read them, and events are as another encoder writes them."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def test_events_without_an_id_leave_the_readers_cursor_alone() -> None:
     assert parser.reconnection_time == 2.5
 
 
-def test_a_reader_without_a_message_comes_back_after_the_welcomes_cursor() -> None:
+def test_a_reader_without_a_message_resumes_after_the_welcomes_cursor() -> None:
     [event] = EventStreamParser().feed(serving.encode_event(encode_frame(Welcome(cursor="1-7"))))
     assert event.last_event_id == "1-7"
 
 
-def test_only_who_gives_no_place_asks_for_news() -> None:
-    assert serving.asks_for_news({"room": "lobby", "sender": "ada", "limit": "9"})
+def test_a_poll_without_a_position_wants_only_new_messages() -> None:
+    assert serving.wants_only_new({"room": "lobby", "sender": "ada", "limit": "9"})
     for name in ("after", "history", "hold"):
-        assert not serving.asks_for_news({"room": "lobby", name: ""})
+        assert not serving.wants_only_new({"room": "lobby", name: ""})
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\n"])
 def test_A80_no_line_end_in_a_frame_forges_a_field(end: str) -> None:
-    """Neither escaped in a type or an id, nor as white space between the frame's tokens."""
+    """Check line ends escaped in a type or an id, and as white space between the frame's tokens."""
     odd = msgspec.json.encode({"type": f"odd{end}id: 9", "n": 1}).decode()
     [event] = EventStreamParser(last_event_id="1-7").feed(serving.encode_event(odd))
     assert (event.type, event.last_event_id, event.data) == ("oddid: 9", "1-7", odd)
@@ -83,7 +83,7 @@ def test_pages_say_where_to_go_on_and_whether_there_is_more(more: bool) -> None:
     assert serving.page("1-5", [], more=False).headers == {"chat-cursor": "1-5"}
 
 
-def test_only_what_may_pass_is_refused_with_a_time_to_come_back() -> None:
+def test_only_temporary_refusals_have_a_retry_after() -> None:
     assert serving.refused(Nack("a-1", 503, "full disk")).headers == {"retry-after": "2"}
     assert serving.refused(Nack("a-1", 422, "no message")).headers == {}
 

@@ -24,20 +24,20 @@ UPGRADE = """
 """
 BUFFERED = "proxy_ignore_headers X-Accel-Buffering;"
 GZIP = "gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any;"
-DROPS = "drops the header Upgrade"
-SILENT = "always ends after 5 s: a proxy may end what is silent"
+DROPS = "drops the Upgrade header"
+SILENT = "always ends after 5 s: a proxy may close idle connections"
 
 CASES: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "default": ("", {"websocket": DROPS}, {}),
     "with Upgrade": (UPGRADE, {}, {}),
-    "buffering, HTTP/1.0": (BUFFERED, {"websocket": DROPS, "sse": "a proxy holds the stream back"}, {}),
+    "buffering, HTTP/1.0": (BUFFERED, {"websocket": DROPS, "sse": "a proxy buffers the stream"}, {}),
     "buffering, HTTP/1.1": (BUFFERED + UPGRADE, {}, {}),
     "gzip": (GZIP + UPGRADE, {}, {}),
     "time-out of 5 s": (
         UPGRADE + "proxy_read_timeout 5s;",
         {},
         {"websocket": f"{SILENT}; set heartbeat.interval below 5 s", "sse": SILENT,
-         "long_polling": "always ends after 5 s: a proxy may not wait for longer; set hold below 5 s"},
+         "long_polling": "always ends after 5 s: a proxy may time out first; set hold below 5 s"},
     ),
     "TLS": ("", {}, {}),
 }  # fmt: skip

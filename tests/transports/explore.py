@@ -1,6 +1,6 @@
-"""The state diagrams of the machines, found by walking them rather than by reading their code.
+"""The state diagrams of the machines, found by exploring their states.
 
-`python -m tests.transports.explore` prints them; with `--write` it puts them into the machines' docstrings.
+`python -m tests.transports.explore` prints them; with `--write` it writes them into the machines' docstrings.
 """
 
 from __future__ import annotations
@@ -57,13 +57,15 @@ Alphabet = Callable[[Any], list[tuple[str, Event]]]
 
 
 class Walk(NamedTuple):
-    """What is explored: a machine, what may happen to it, and what of its memory makes a difference."""
+    """An exploration: a machine, its possible events, and the part of its memory that makes a difference."""
 
     start: Any
     alphabet: Alphabet
     memory: Callable[[Any], object]
     states: tuple[str, ...]
-    posts: bool = False  # shown what the poster does, which is alike in all states of the receiver
+    posts: bool = (
+        False  # whether to show the poster's effects, which are the same in all states of the receiver
+    )
 
 
 COMMON: dict[str, Any] = {
@@ -72,7 +74,7 @@ COMMON: dict[str, Any] = {
     "outbox": OutboxConfig(max_size=1, max_age=1e9),
     "drain_timeout": 7.0,
 }
-"""Settings with which a machine meets each of its cases within a few events: one retry, one message."""
+"""Settings that lead to each case within a few events: one retry, one message."""
 
 WHIMS: list[tuple[str, Event]] = [
     ("Connect", Connect()),
@@ -88,14 +90,14 @@ def machine_of(config: Any) -> Any:
 
 
 def http_machine_of(config: Any) -> Any:
-    """A machine that has its CSRF token already, as that halves the walk."""
+    """Return a machine that has its CSRF token already, which halves the exploration."""
     machine = machine_of(config)
     machine._poster._csrf_held = True
     return machine
 
 
 def websocket_alphabet(machine: Any) -> list[tuple[str, Event]]:
-    """What may happen next, by the names that the diagram uses."""
+    """Return the possible next events by their names in the diagram."""
     link = machine._links._latest
     events = list(WHIMS)
     if machine.state == "connecting":
@@ -141,7 +143,8 @@ def http_memory(machine: Any) -> object:
 
 
 def posting_alphabet(machine: Any) -> list[tuple[str, Event]]:
-    """Without typing, refusals and waits of the poster, which are alike in all states."""
+    """Return the events of the poster, without typing, refusals and waits, as they are the same in all
+    states."""
     events = [whim for whim in WHIMS if whim[0] != "Typing"]
     link = machine._poster.link
     if link:
@@ -210,7 +213,7 @@ def fallback_memory(machine: Any) -> object:
 
 
 def shown(effect: Effect) -> str:
-    """An effect with the one detail that tells it from others of its kind."""
+    """Return an effect with the detail that distinguishes it from others of its kind."""
     name = type(effect).__name__
     match effect:
         case Notify(change):
@@ -228,7 +231,7 @@ def shown(effect: Effect) -> str:
 
 
 def posts(effect: Effect, before: Any) -> bool:
-    """Whether an effect is that of the poster."""
+    """Return whether an effect is the poster's."""
     poster = before._poster
     match effect:
         case Fetch(purpose=purpose):
@@ -241,7 +244,7 @@ def posts(effect: Effect, before: Any) -> bool:
 
 @cache
 def explore(walk: Walk) -> list[Step]:
-    """Walk breadth-first through everything the machine can get into; return each kind of step once."""
+    """Walk breadth-first through all reachable states; return each kind of step once."""
     start = walk.start()
     seen = {repr(walk.memory(start))}
     steps: dict[Step, None] = {}
@@ -262,7 +265,8 @@ def explore(walk: Walk) -> list[Step]:
 
 
 def diagram(walk: Walk) -> str:
-    """One line a transition. Events that do the same share it, and what does nothing is left out."""
+    """Return the diagram: one line per transition. Events with the same transition share a line, and those
+    without effect are left out."""
     steps = explore(walk)
     telling = [step for step in steps if step[0] != step[2] or step[3]]
     common = {
@@ -282,7 +286,7 @@ def diagram(walk: Walk) -> str:
 
 
 def everywhere(steps: list[Step], event: str, effects: str, states: tuple[str, ...]) -> bool:
-    """Whether the event can have these effects in every state, and changes none."""
+    """Return whether the event can have these effects in every state, without a change of state."""
     loops = {
         state
         for state, event_, after, effects_ in steps
@@ -328,11 +332,11 @@ WALKS: dict[ModuleType, Walk] = {
         posts=True,
     ),
 }
-"""The modules whose docstrings hold a diagram, and how each is made."""
+"""The modules with a diagram in their docstring, and the exploration that makes it."""
 
 
 def with_diagram(source: str, drawn: str) -> str:
-    """Return a module's source with the diagram in its place."""
+    """Return a module's source with the new diagram in its docstring."""
     head, _, rest = source.partition(BEGIN)
     return head + BEGIN + drawn + rest[rest.index(END) :]
 

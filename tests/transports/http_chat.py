@@ -1,4 +1,4 @@
-"""A machine over HTTP, its clock, and its requests under way, with short words for what tests do to it."""
+"""A machine over HTTP with a clock and its requests in flight, with short methods for tests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OF_RECEIVER = ("stream", "poll", "websocket")
 
 
 class Chat:
-    """A machine of any kind. Every link that it opens must be closed, or end, before it comes to rest."""
+    """A machine of any kind. Each link that it opens must be closed or end before the machine is idle."""
 
     def __init__(self, config: Any, *, uniform: Callable[[], float] = lambda: 0.0) -> None:
         self.machine: Any = make_machine(config, find_dialect(config.dialect), uniform)
@@ -72,7 +72,7 @@ class Chat:
                 self.latest = effect.link
                 self.open[effect.link] = effect
             elif isinstance(effect, Close):
-                del self.open[effect.link]  # or it closes what isn't open
+                del self.open[effect.link]  # It must not close a link that isn't open.
         if self.machine.status in (DISCONNECTED, ERROR):
             assert not self.open, "a link nobody wants"
             assert self.machine.deadline == inf or self.machine.unsettled
@@ -92,7 +92,7 @@ class Chat:
         ]
 
     def tick(self, at: float | None = None) -> list[Effect]:
-        """Let the deadline come."""
+        """Advance to the deadline."""
         due = self.machine.deadline if at is None else at
         assert due < inf
         return self.do(Tick(), due)
@@ -100,12 +100,12 @@ class Chat:
     # What the network does
 
     def link(self, purpose: Purpose) -> int:
-        """The link of the one request under way for that purpose."""
+        """Return the link of the only request in flight for that purpose."""
         (link,) = [link for link, effect in self.open.items() if purpose_of(effect) == purpose]
         return link
 
     def request(self, purpose: Purpose) -> Any:
-        """What the one link under way for that purpose asks for."""
+        """Return the only request in flight for that purpose."""
         effect = self.open[self.link(purpose)]
         return effect.request if isinstance(effect, Fetch) else effect
 
@@ -115,13 +115,13 @@ class Chat:
     def answer(
         self, purpose: Purpose, status: int = 200, body: Any = b"", at: float | None = None, **headers: str
     ) -> list[Effect]:
-        """Answer a request; a body that isn't bytes goes as JSON, and `_` in a header's name as `-`."""
+        """Answer a request; a body that isn't bytes is sent as JSON, and `_` in a header's name as `-`."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.do(Answered(self.link(purpose), Answer(status, content, named)), at)
 
     def accept(self, status: int = 201, at: float | None = None) -> list[Effect]:
-        """Let the server say that the message under way is in its log."""
+        """Answer the message in flight: it is in the server's log."""
         ack = {"type": "ack", "client_id": json.loads(self.request("post").body)["client_id"], "id": "e-1"}
         return self.answer("post", status, ack, at)
 
@@ -129,23 +129,23 @@ class Chat:
         return self.do(Closed(self.link(purpose), failure or Failure("reset")), at)
 
     def opened(self, protocol: str = "text/event-stream", at: float | None = None) -> list[Effect]:
-        """Let the stream or the WebSocket open."""
+        """Open the stream or the WebSocket."""
         (link,) = [
             link for link, effect in self.open.items() if purpose_of(effect) in ("stream", "websocket")
         ]
         return self.do(Opened(link, protocol), at)
 
     def stream(self, text: str | bytes, at: float | None = None) -> list[Effect]:
-        """Let bytes come by the stream."""
+        """Receive bytes on the stream."""
         data = text if isinstance(text, bytes) else text.encode()
         return self.do(ReceivedBytes(self.link("stream"), data), at)
 
     def hear(self, frame: Any, at: float | None = None) -> list[Effect]:
-        """Let a frame come by the WebSocket."""
+        """Receive a frame on the WebSocket."""
         return self.do(Received(self.link("websocket"), json.dumps(frame)), at)
 
     def held(self) -> Chat:
-        """Let the poster get its CSRF token, by way of a first message."""
+        """Give the poster its CSRF token, by a first message."""
         self.submit("first")
         self.answer("csrf")
         self.accept()
@@ -165,7 +165,7 @@ def long_polling(**settings: Any) -> Chat:
 
 
 def http_config(kind: type[HttpConfig], settings: dict[str, Any]) -> HttpConfig:
-    """Settings without chance in the delays; `reconnect` gives fields, on top of that kind's own."""
+    """Return settings without jitter; `reconnect` are fields that override that kind's own."""
     own = kind(url="http://h").reconnect
     reconnect = settings.get("reconnect", {})
     if not isinstance(reconnect, ReconnectConfig):
@@ -174,7 +174,7 @@ def http_config(kind: type[HttpConfig], settings: dict[str, Any]) -> HttpConfig:
 
 
 def connected(chat: Chat) -> Chat:
-    """Bring a chat of any kind to where its first request is answered, with nothing new."""
+    """Return a chat of any kind whose first request is answered, without a message."""
     chat.connect()
     if chat.purposes() == ["poll"]:
         chat.answer("poll", 200, [], chat_cursor="e-0")
@@ -203,7 +203,7 @@ def message(id: str, sender: str = "bob", **more: Any) -> dict[str, Any]:
 
 
 def event(id: str, **more: Any) -> str:
-    """The text of a message's event in a stream."""
+    """Return the text of a message's event in a stream."""
     return f"event: message\nid: {id}\ndata: {json.dumps(message(id, **more))}\n\n"
 
 
@@ -212,7 +212,7 @@ def fetched(effects: Sequence[Effect]) -> list[Purpose]:
 
 
 def posted_ids(effects: Sequence[Effect]) -> list[str]:
-    """The client ids of the messages that are posted."""
+    """Return the client ids of the messages that are posted."""
     posts = [effect.request for effect in effects if isinstance(effect, Fetch) and effect.purpose == "post"]
     return [json.loads(post.body)["client_id"] for post in posts if post.path == "/messages"]
 
@@ -226,7 +226,7 @@ def delivered(effects: Sequence[Effect]) -> list[ChatEvent]:
 
 
 def shown_ids(effects: Sequence[Effect]) -> list[str]:
-    """The ids of the messages that are shown."""
+    """Return the ids of the messages that are delivered."""
     return [told.message.id for told in delivered(effects) if told.message is not None]
 
 

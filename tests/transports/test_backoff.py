@@ -31,7 +31,7 @@ def config_of(jitter: str = "none", **changes: Any) -> ReconnectConfig:
 def spread(
     config: ReconnectConfig, attempt: int, previous: float = 1.0, floor: float = 0.0
 ) -> tuple[float, float]:
-    """The least delay, and the least upper bound."""
+    """Return the minimum of the delay, and its least upper bound."""
     low, high = (next_delay(config, attempt, previous, u, floor) for u in (0.0, ALMOST_1))
     return low, high
 
@@ -54,7 +54,7 @@ def fixed(u: float) -> Callable[[], float]:
         ("seed", 5, 30, 30),  # no spread at all once d >= max
         ("seed", 60, 30, 30),
         ("proportional", 0, 1, 1.1),
-        ("proportional", 5, 30, 33),  # the flaw mended
+        ("proportional", 5, 30, 33),  # without the seed's flaw
         ("equal", 0, 0.5, 1),
         ("equal", 3, 4, 8),
         ("equal", 9, 15, 30),
@@ -143,7 +143,8 @@ def test_FACTS_6_time_to_the_nth_attempt_without_jitter() -> None:
 
 
 def test_FACTS_6_the_seeds_ten_attempts_take_182_55_seconds_on_average() -> None:
-    """Below the cap each delay's spread is d/10: the sum's variance is Σ(d/10)²/12 over 1, 2, 4, 8, 16."""
+    """Compute the variance of the sum: below the cap each delay's spread is d/10, so it is Σ(d/10)²/12 over
+    1, 2, 4, 8, 16."""
     runs, random = 4_000, Random(2)
     totals = []
     for _ in range(runs):
@@ -171,7 +172,7 @@ def test_FACTS_6_full_jitter_mean_time_to_return(s: float, published: float) -> 
 
 @pytest.mark.parametrize(("jitter", "share"), [("full", 1 / 3), ("equal", 7 / 18), ("seed", 1 / 2)])
 def test_FACTS_6_wait_at_the_cap_after_the_servers_return(jitter: str, share: float) -> None:
-    """The mean residual of a renewal process: E[X²]/(2·E[X])."""
+    """Compare with the mean residual of a renewal process: E[X²]/(2·E[X])."""
     config, random = config_of(jitter), Random(4)
     delays = [next_delay(config, 20, 30.0, random.random()) for _ in range(DRAWS)]
     residual = fmean(x * x for x in delays) / (2 * fmean(delays))
@@ -257,7 +258,7 @@ def test_A20_retry_after_is_capped_and_junk_ignored(retry_after: float | None, d
 
 
 @pytest.mark.parametrize(("most", "delays"), [(10, 10), (1, 1), (0, 0)])
-def test_A24_10_means_10(most: int, delays: int) -> None:
+def test_A24_max_attempts_10_allows_10_retries(most: int, delays: int) -> None:
     backoff = Backoff(config_of(max_attempts=most), fixed(0.0))
     given_ = 0
     while not backoff.exhausted:
@@ -266,7 +267,7 @@ def test_A24_10_means_10(most: int, delays: int) -> None:
     assert (given_, backoff.attempts) == (delays, delays)
 
 
-def test_none_means_for_ever_and_disabled_means_never() -> None:
+def test_max_attempts_none_means_no_limit_and_disabled_means_no_retry() -> None:
     backoff = Backoff(config_of(max_attempts=None), fixed(0.0))
     assert [backoff.next() for _ in range(1000)][-1] == 30.0
     assert not backoff.exhausted

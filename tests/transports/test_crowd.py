@@ -1,4 +1,4 @@
-"""The short cuts of a crowd's machine come to what `handle` does."""
+"""The fast paths of a crowd's machine have the same result as `handle`."""
 
 from __future__ import annotations
 
@@ -73,16 +73,16 @@ MORE_TO_IT: dict[str, Any] = {
 
 
 def twins(make: Callable[[], Chat]) -> tuple[Chat, Chat]:
-    """Return two who have both seen a first message, if they are online."""
+    """Return two equal machines; if online, both have received a first message."""
     told, quiet = make(), make()
-    if make is not waiting_for_a_pong:  # Else that would be a sign of life.
+    if make is not waiting_for_a_pong:  # Otherwise the message would answer the ping.
         for chat in (told, quiet):
             chat.hear(message("e-1"))
     return told, quiet
 
 
 def assert_the_same(told: Chat, quiet: Chat) -> None:
-    """Check that both are in one state, and go on alike."""
+    """Check that both are in the same state, and behave the same from then on."""
     for chat in (told, quiet):
         chat.now += 1.0
     assert (quiet.state, quiet.machine.status) == (told.state, told.machine.status)
@@ -108,20 +108,20 @@ def test_a_message_of_somebody_else(state: str) -> None:
 
 @pytest.mark.parametrize("frame", MORE_TO_IT)
 @pytest.mark.parametrize("state", ONLINE)
-def test_where_there_is_more_to_it_nothing_is_done(state: str, frame: str) -> None:
+def test_fast_delivery_leaves_other_frames_to_handle(state: str, frame: str) -> None:
     told, quiet = twins(ONLINE[state])
     assert quiet.machine.fast_deliver(quiet.link, MORE_TO_IT[frame]) is None
     assert_the_same(told, quiet)
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state not in ONLINE])
-def test_nobody_hears_who_is_not_online(state: str) -> None:
+def test_fast_delivery_needs_an_open_link(state: str) -> None:
     told, quiet = twins(STATES[state])
     assert quiet.machine.fast_deliver(quiet.link, OTHERS) is None
     assert_the_same(told, quiet)
 
 
-def test_nobody_hears_an_abandoned_link() -> None:
+def test_fast_delivery_ignores_an_abandoned_link() -> None:
     chat = online()
     chat.close()
     chat.tick()
@@ -140,7 +140,7 @@ class Bundles(ChatlabDialect):
 
 
 @pytest.mark.parametrize("frame", ["", f"{OTHERS}\n{json.dumps(message('e-3'))}"])
-def test_several_messages_in_one_frame_or_none_are_more(frame: str) -> None:
+def test_fast_delivery_takes_single_messages_only(frame: str) -> None:
     told, quiet = (Chat(dialect=Bundles()).online() for _ in range(2))
     assert quiet.machine.fast_deliver(quiet.link, frame) is None
     assert quiet.machine.fast_deliver(quiet.link, OTHERS) is not None
@@ -148,7 +148,7 @@ def test_several_messages_in_one_frame_or_none_are_more(frame: str) -> None:
     assert_the_same(told, quiet)
 
 
-def test_messages_whose_ids_tell_of_gaps_are_more() -> None:
+def test_fast_delivery_leaves_dialects_with_gaps_to_handle() -> None:
     chat = Chat(dialect="nchan")
     (effect,) = (effect for effect in chat.connect() if isinstance(effect, OpenWebSocket))
     chat.do(Opened(chat.link, effect.protocols[0]))
@@ -159,7 +159,7 @@ def test_messages_whose_ids_tell_of_gaps_are_more() -> None:
 
 
 @pytest.mark.parametrize("jitter", ["seed", "full", "decorrelated", "none"])
-def test_being_refused_again_says_nothing_new(jitter: str) -> None:
+def test_a_repeated_refusal_changes_only_the_next_attempt(jitter: str) -> None:
     def luck() -> Callable[[], float]:
         return iter([0.3, 0.9, 0.2, 0.6, 0.5, 0.1]).__next__
 
@@ -167,7 +167,7 @@ def test_being_refused_again_says_nothing_new(jitter: str) -> None:
     for chat in (told, quiet):
         chat.submit("1")
         chat.connect()
-        assert chat.machine.retry_refused(0.25, inf) is None  # There is something to tell: the first failure.
+        assert chat.machine.retry_refused(0.25, inf) is None  # The first failure changes the status.
         chat.close(REFUSED, at=0.25)
         chat.tick()
     for _ in range(3):
@@ -190,7 +190,7 @@ def test_being_refused_again_says_nothing_new(jitter: str) -> None:
     assert quiet.state == "idle"
 
 
-def test_what_is_refused_with_more_to_tell_is_told() -> None:
+def test_a_refusal_that_changes_more_is_left_to_handle() -> None:
     assert online().machine.retry_refused(1.0, inf) is None
     ageing = Chat(outbox=OutboxConfig(max_age=60.0))
     never = Chat(failures={"refused": "give up"})
@@ -203,7 +203,7 @@ def test_what_is_refused_with_more_to_tell_is_told() -> None:
 
 
 @pytest.mark.parametrize("mode", ["json", "ping"])
-def test_a_resting_machine_can_skip_heartbeats(mode: Any) -> None:
+def test_a_machine_with_an_idle_heartbeat_can_skip_heartbeats(mode: Any) -> None:
     settings = HeartbeatConfig(interval=7.0, timeout=3.0, mode=mode)
     skipped, lived = Chat(heartbeat=settings).online(), Chat(heartbeat=settings).online()
     for id in range(1, 6):
@@ -220,7 +220,7 @@ def test_a_resting_machine_can_skip_heartbeats(mode: Any) -> None:
     assert skipped.tick() == lived.tick() == [skipped.machine.beat(6)]
 
 
-def test_who_rests() -> None:
+def test_which_machines_have_an_idle_heartbeat() -> None:
     chat = Chat()
     assert chat.machine.idle_heartbeat is None  # idle
     chat = connecting()
@@ -241,7 +241,7 @@ def test_who_rests() -> None:
     assert (chat.state, chat.machine.idle_heartbeat) == ("draining", None)
 
 
-# Who was an extra
+# Promoting a silent client
 
 
 def tried(stood: Chat, lived: Chat) -> None:
@@ -282,7 +282,7 @@ def waiting_again(stood: Chat, lived: Chat) -> None:
 
 
 @pytest.mark.parametrize("life", [tried, open_since, open_again, waiting_again])
-def test_a_machine_can_stand_where_its_events_would_have_brought_it(
+def test_a_restored_machine_is_in_the_state_that_its_events_lead_to(
     life: Callable[[Chat, Chat], None],
 ) -> None:
     stood, lived = Chat(), Chat()

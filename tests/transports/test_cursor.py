@@ -104,7 +104,7 @@ def said(sender: str, client_id: str, **content: Any) -> ChatMessage:
     ids=["sender", "id", "text", "data", "kind", "shifted", "shifted back", "shifted on", "surrogate"],
 )
 def test_A92_only_a_copy_is_the_same_message(other: ChatMessage) -> None:
-    """Who uses another one's name and client id first can't have that one's message dropped."""
+    """Check that nobody can suppress a message by using its sender name and client id first."""
     cursor = Cursor()
     message = said("ada", "1", text="hi")
     assert [cursor.first(each) for each in (other, message, other, message)] == [True, True, False, False]
@@ -130,7 +130,7 @@ def test_A67_what_was_not_handed_over_is_new_once_more_after_a_rewind() -> None:
     cursor = Cursor("0")
     long = "x" * 1000
     messages = [ChatMessage(id=id, sender="ada", client_id=id) for id in ("1", "2", long)]
-    cursor.rewind("0", messages)  # Of what was never seen nothing has to be forgotten.
+    cursor.rewind("0", messages)  # A message that was never seen is ignored.
     for message in messages:
         assert cursor.advance(message.id)
         assert cursor.first(message)

@@ -1,4 +1,4 @@
-"""What a dialect can ask of the machines: how a link opens, how the cursor moves, what failures mean."""
+"""The machines' use of a dialect: how a link opens, how the cursor moves, verdicts on failures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _, _, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 
 
 class MorseHttp(HttpDialect):
-    """A page is `cursor[!]:word word …`; `!` is a gap."""
+    """The HTTP part: a page is `cursor[!]:word word …`; `!` is a gap."""
 
     def poll(self, config: TransportConfig, cursor: str | None, hold: float | None) -> Request:
         return Request("GET", f"/{cursor}")
@@ -61,7 +61,7 @@ class MorseHttp(HttpDialect):
 
 
 class Morse(Dialect):
-    """A message is `sender.number.client_id.text`."""
+    """A dialect whose messages are `sender.number.client_id.text`."""
 
     name = "morse"
     acks = True
@@ -110,13 +110,13 @@ def online(dialect: Dialect | None = None) -> Chat:
 
 
 def told(effects: Sequence[Effect]) -> list[str]:
-    """What the application hears of: texts, and the types of other events."""
+    """Return the events delivered to the application: texts, and the types of others."""
     events = [effect.event for effect in effects if isinstance(effect, Deliver)]
     return [event.message.text if event.message else event.type for event in events]
 
 
 def heard(chat: Chat, *frames: str) -> list[str]:
-    """What it hears of when frames come."""
+    """Receive frames; return the events delivered."""
     link = chat.link("websocket")
     return told([effect for frame in frames for effect in chat.do(Received(link, frame))])
 
@@ -259,7 +259,7 @@ def test_a_transport_that_a_dialect_has_not_is_refused(config: TransportConfig, 
 
 
 class Picky(Morse):
-    """A dialect that can't encode what it doesn't like."""
+    """A dialect that can't encode some messages."""
 
     def encode(self, config: TransportConfig, message: OutgoingMessage) -> str | bytes:
         if message.text == "bad":

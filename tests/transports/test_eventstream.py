@@ -22,7 +22,7 @@ Dispatched = tuple[str, str, str]  # type, data, last event id
 
 @dataclass(frozen=True)
 class Case:
-    """What the standard says of a stream; `rule` is its place in WHATWG HTML §9.2, if it names no other."""
+    """The standard's result for a stream; `rule` is a section of WHATWG HTML §9.2, if it names no other."""
 
     rule: str
     stream: bytes
@@ -34,7 +34,7 @@ class Case:
 def case(
     rule: str, stream: bytes, *events: str | Dispatched, retry: float | None = None, last_id: str = ""
 ) -> Case:
-    """A case; an event given by its data alone has type `message` and the id that the stream ends with."""
+    """Return a case; an event given only by its data has type `message` and the stream's last id."""
     full = tuple(("message", event, last_id) if isinstance(event, str) else event for event in events)
     return Case(rule, stream, full, retry, last_id)
 
@@ -265,7 +265,7 @@ CASES = [
 
 @dataclass
 class Outcome:
-    """What a parser made of a stream."""
+    """The result of parsing a stream."""
 
     events: list[Dispatched] = field(default_factory=list)
     retry: float | None = None
@@ -295,7 +295,8 @@ def cut(stream: bytes, positions: Iterable[int]) -> list[bytes]:
 
 
 def chunkings(stream: bytes) -> Iterator[list[bytes]]:
-    """The stream whole, byte by byte, cut after every CR and LF, and, when short, cut in two everywhere."""
+    """Yield the stream whole, byte by byte, split after each CR and LF, and, if short, split in two
+    anywhere."""
     yield [stream]
     yield cut(stream, range(len(stream)))
     yield cut(stream, (at for at in range(1, len(stream)) if stream[at - 1] in b"\r\n"))
@@ -321,11 +322,11 @@ def test_cases_are_distinct() -> None:
     assert len({case.rule for case in CASES}) == len(CASES) >= 110
 
 
-# A second reading of the standard, word by word and slow, that shares nothing with the parser.
+# An independent, slow implementation of the standard, word by word.
 
 
 def utf8_decode(stream: bytes) -> str:
-    """Source: WHATWG Encoding §6 "UTF-8 decode" and §8.1.1 "UTF-8 decoder"."""
+    """Decode by WHATWG Encoding §6 "UTF-8 decode" and §8.1.1 "UTF-8 decoder"."""
     queue = list(stream.removeprefix(BOM))
     text = ""
     code_point = needed = seen = 0
@@ -364,7 +365,7 @@ def utf8_decode(stream: bytes) -> str:
 
 
 def reference(stream: bytes, max_event_size: int = 1 << 20) -> Outcome:
-    """Source: WHATWG HTML §9.2.6, with the limit of chatlab."""
+    """Parse by WHATWG HTML §9.2.6, with the limit of chatlab."""
     outcome = Outcome()
     data_buffer = event_type_buffer = last_event_id_buffer = ""
     lines = re.split("\r\n|\n|\r", utf8_decode(stream))
@@ -547,7 +548,7 @@ def test_a_feed_that_fails_hands_over_what_came_before_and_closes_the_parser() -
 
 
 def peak_memory(chunks: Iterable[bytes], max_event_size: int = MIB) -> tuple[int, list[bool]]:
-    """Bytes that parsing takes at most beside its input, and for each chunk whether it was refused."""
+    """Return the peak bytes of parsing besides the input, and for each chunk whether it was refused."""
     refused = []
     parser = EventStreamParser(max_event_size)
     tracemalloc.start()

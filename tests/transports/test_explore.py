@@ -1,4 +1,4 @@
-"""The diagrams in the machines' docstrings are what the machines do."""
+"""The diagrams in the machines' docstrings match their behaviour."""
 
 from __future__ import annotations
 

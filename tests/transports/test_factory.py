@@ -1,4 +1,4 @@
-"""Which machine belongs to which settings, and what can't be made."""
+"""The machine of each kind of settings, and settings that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fallback: the best transport that works, and a better one tried beside it (SPEC §6)."""
+"""Fallback: the best transport that works, and a better one probed beside it (SPEC §6)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ GOODBYE = status(DISCONNECTED, "asked to disconnect")
 
 
 def fallback(*, kinds: str = "wslp", reconnect: dict[str, Any] | None = None, **settings: Any) -> Chat:
-    """A chat over some of WebSocket (w), SSE (s), long (l) and short polling (p), without jitter."""
+    """Return a chat over some of WebSocket (w), SSE (s), long (l) and short polling (p), without jitter."""
     common: dict[str, Any] = {
         name: settings.pop(name) for name in ("outbox", "headers", "drain_timeout") if name in settings
     }
@@ -89,7 +89,7 @@ def receiving(chat: Chat) -> list[str]:
 
 
 def fail(chat: Chat, failure: Failure | None = None, times: int = 1) -> list[Effect]:
-    """Let the last link that receives end so many times, each time when it has been tried again."""
+    """End the last receiving link `times` times, each time after its retry."""
     effects: list[Effect] = []
     for _ in range(times):
         while not receiving(chat):
@@ -104,7 +104,7 @@ def fail(chat: Chat, failure: Failure | None = None, times: int = 1) -> list[Eff
 
 
 def on_sse(**settings: Any) -> Chat:
-    """A chat whose WebSocket doesn't work and whose SSE does, with its token."""
+    """Return a chat whose WebSocket doesn't work and whose SSE does, with its token."""
     chat = fallback(**settings)
     chat.connect()
     fail(chat, times=chat.machine._config.attempts_per_transport)
@@ -114,7 +114,7 @@ def on_sse(**settings: Any) -> Chat:
 
 
 def probing(**settings: Any) -> Chat:
-    """As `on_sse`, with a probe of the WebSocket under way."""
+    """Return a chat as `on_sse`, with a probe of the WebSocket in progress."""
     chat = on_sse(**settings)
     chat.tick()
     assert chat.machine.state == "working 2 + probe"
@@ -122,7 +122,7 @@ def probing(**settings: Any) -> Chat:
 
 
 def welcome(chat: Chat) -> list[Effect]:
-    """Let the probe's WebSocket open and say its first word."""
+    """Open the probe's WebSocket, and receive its first frame."""
     chat.do(Opened(chat.link("websocket")))
     return chat.hear(WELCOME)
 
@@ -143,7 +143,7 @@ def test_the_first_that_works_is_used() -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3])
-def test_one_that_does_not_work_makes_way_after_so_many_tries(attempts: int) -> None:
+def test_after_its_tries_a_transport_is_left_for_the_next(attempts: int) -> None:
     chat = fallback(attempts_per_transport=attempts)
     chat.connect()
     fail(chat, times=attempts - 1)
@@ -154,7 +154,7 @@ def test_one_that_does_not_work_makes_way_after_so_many_tries(attempts: int) -> 
     assert changes(effects)[-1].reason == "WebSocket doesn't work (refused); trying SSE"
 
 
-def test_one_that_gives_up_makes_way_at_once() -> None:
+def test_a_transport_that_gives_up_is_left_at_once() -> None:
     chat = fallback()
     chat.connect()
     effects = fail(chat, Failure("http", 404))
@@ -294,7 +294,7 @@ def test_attempts_are_counted_over_all_transports() -> None:
 
 
 def test_people_see_one_transport() -> None:
-    """`connecting` once, and then `reconnecting` until it is connected."""
+    """Check the statuses: `connecting` once, and then `reconnecting` until it is connected."""
     chat = fallback(attempts_per_transport=1)
     effects = [*chat.connect(), *fail(chat, times=2)]
     effects += chat.answer("poll", 200, [])
@@ -394,7 +394,7 @@ def test_a_post_and_the_stream_that_time_out_at_once_leave_no_link() -> None:
     assert sorted(chat.purposes()) == ["csrf", "poll"]
 
 
-def test_news_of_a_transport_that_made_way_does_nothing() -> None:
+def test_events_of_an_abandoned_transport_do_nothing() -> None:
     chat = fallback(attempts_per_transport=1)
     chat.connect()
     chat.opened()
@@ -567,7 +567,7 @@ def test_connect_while_probing_leaves_the_probe_alone() -> None:
     assert sorted(receiving(chat)) == ["stream", "websocket"]
 
 
-def test_when_the_working_one_makes_way_the_probe_goes_too() -> None:
+def test_when_the_working_transport_is_left_the_probe_is_dropped() -> None:
     chat = probing(kinds="wsl")
     chat.fail("stream", Failure("tls"))
     assert receiving(chat) == ["poll"]
@@ -621,7 +621,7 @@ def test_A67_disconnect_while_waiting() -> None:
     assert chat.machine.deadline == float("inf")
 
 
-def test_nothing_happens_to_one_at_rest() -> None:
+def test_an_idle_machine_ignores_events() -> None:
     chat = fallback()
     for whim in (Disconnect(), Typing(), Tick(), Received(1, "hi"), ReceivedBytes(1, b"hi")):
         assert chat.do(whim, 5.0) == []
@@ -635,7 +635,7 @@ def test_typing_is_told_by_the_one_in_use() -> None:
     assert chat.do(Typing()) == [Send(1, '{"type":"typing"}')]
 
 
-def test_A32_whoever_has_woken_asks_by_the_transport_in_use() -> None:
+def test_A32_after_sleep_the_transport_in_use_sends_a_ping() -> None:
     chat = fallback(kinds="ws")
     chat.connect()
     chat.opened()
@@ -651,7 +651,7 @@ def test_an_early_tick_does_nothing() -> None:
 
 
 def test_the_statuses_are_all_that_people_need() -> None:
-    """A whole story: a proxy that eats WebSockets, then lets them through."""
+    """Check the statuses with a proxy that drops WebSocket frames, and later forwards them."""
     chat = fallback(kinds="ws", attempts_per_transport=2, upgrade_after=60.0)
     effects = [*chat.connect(), *fail(chat, times=2)]
     effects += chat.opened()

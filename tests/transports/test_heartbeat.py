@@ -1,5 +1,5 @@
-"""The heartbeat of one connection: both of the seed's endings, life, and the round trip (SPEC §2; A27, A28,
-A30)."""
+"""The heartbeat of one connection: both of the seed's endings, activity, and round-trip time (SPEC §2; A27,
+A28, A30)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_A32_a_late_tick_still_tells_the_ending_that_came_first() -> None:
     assert beat.tick(1_000.0) == "Pong timeout"
 
 
-def test_A28_anything_that_comes_in_is_life() -> None:
+def test_A28_any_incoming_data_answers_a_ping() -> None:
     beat = heartbeat()
     beat.tick(30.0)
     beat.activity()
@@ -73,7 +73,7 @@ def test_A28_anything_that_comes_in_is_life() -> None:
     assert beat.tick(60.0) == 2
 
 
-def test_life_before_a_ping_delays_nothing() -> None:
+def test_a_frame_before_a_ping_delays_no_heartbeat() -> None:
     beat = heartbeat()
     beat.activity()
     assert beat.deadline == 30.0
@@ -93,7 +93,8 @@ def test_A30_only_the_first_pong_for_the_latest_ping_measures() -> None:
 
 
 def test_FACTS_6_a_silent_drop_is_noticed_between_timeout_and_interval_plus_timeout_uniformly() -> None:
-    """Silent from s on, for s on an even grid over one interval: mean I/2 + timeout, that is 25 s (A27)."""
+    """Compare, for silence that starts on an even grid over one interval, with the mean I/2 + timeout, 25 s
+    (A27)."""
     interval, timeout, grid = 30.0, 10.0, 1000
     delays = []
     for step in range(grid):
@@ -149,17 +150,15 @@ def one_by_one(beat: Heartbeat, interval: float, now: float) -> int:
 @given(interval=st.floats(0.01, 100.0), opened_at=st.floats(0.0, 1e5), beats=st.floats(0.0, 3000.0))
 @example(interval=0.1, opened_at=0.0, beats=1000.0)
 @example(interval=30.0, opened_at=1.7, beats=2880.0)
-def test_how_many_beats_are_due_is_told_without_a_look_at_each(
-    interval: float, opened_at: float, beats: float
-) -> None:
+def test_due_beats_are_counted_without_a_loop(interval: float, opened_at: float, beats: float) -> None:
     beat = heartbeat(interval, 1.0, opened_at)
     now = opened_at + beats * interval
     for at in (now, nextafter(now, inf), nextafter(now, 0.0)):
         assert beat.due(at) == one_by_one(beat, interval, at)
 
 
-def test_beats_are_due_where_they_add_up_to_not_where_a_product_is() -> None:
-    """0.1 added 1000 times is 99.9999999999986, and a thousandth part of 100 isn't."""
+def test_due_beats_are_summed_not_multiplied() -> None:
+    """Check at 0.1 added 1000 times, which is 99.9999999999986, not 100."""
     beat, at = heartbeat(0.1, 0.1), 0.1
     for count in range(1, 2000):
         assert beat.due(at) == count - 1

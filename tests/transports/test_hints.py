@@ -1,4 +1,4 @@
-"""A wrong dialect is told in words that say what to try (issue 8)."""
+"""Hints name a wrong dialect or a proxy as the cause, and say what to try (issue 8)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from chatlab.settings import (
 from chatlab.transports.hints import (
     BREACHES,
     GATEWAY,
-    NOT_THERE,
+    NOT_FOUND,
     heartbeat_refused,
     no_websocket,
-    not_there,
+    not_found,
     other_protocol,
 )
 from chatlab.transports.machine import Closed, Deliver, Failure, Notify, Received
@@ -42,12 +42,12 @@ def test_another_end_has_nothing_to_do_with_it(failure: Failure) -> None:
 
 def test_what_is_not_there_was_asked_for_by_a_dialect() -> None:
     config = SSEConfig(url="http://h", dialect="nchan")
-    for code in NOT_THERE:
-        hint = not_there(Failure("http", code), config, "a thing", "/x")
+    for code in NOT_FOUND:
+        hint = not_found(Failure("http", code), config, "a thing", "/x")
         assert hint == "; the 'nchan' dialect asks for a thing at /x: try another dialect or address"
-    assert " asks for a thing: " in not_there(Failure("http", 404), config, "a thing", "")
+    assert " asks for a thing: " in not_found(Failure("http", 404), config, "a thing", "")
     for other in (Failure("http", 403), Failure("http", 503), Failure("close", 404), Failure("refused")):
-        assert not_there(other, config, "a thing", "/x") == ""
+        assert not_found(other, config, "a thing", "/x") == ""
 
 
 def last_change(effects: object) -> StatusChange:
@@ -107,14 +107,14 @@ def test_only_an_open_heartbeat_in_json_is_blamed(mode: str, beaten: bool) -> No
     assert ("try HeartbeatConfig" in change.reason) == (beaten and mode == "json")
 
 
-# What is on the way
+# Proxies
 
 
 @pytest.mark.parametrize(
     ("failure", "hint"),
     [
-        (Failure("http", 426, "this is a WebSocket"), "drops the header Upgrade"),
-        (Failure("http", 400, 'Can "Upgrade" only to "WebSocket".'), "drops the header Upgrade"),
+        (Failure("http", 426, "this is a WebSocket"), "drops the Upgrade header"),
+        (Failure("http", 400, 'Can "Upgrade" only to "WebSocket".'), "drops the Upgrade header"),
         (Failure("http", 400, '{"code":0,"message":"Transport unknown"}'), "speaks Socket.IO"),
         (Failure("http", 400, '{"code":5,"message":"Unsupported protocol version"}'), "speaks Socket.IO"),
         (Failure("http", 404), "asks for a WebSocket at /x"),
@@ -143,11 +143,11 @@ def test_another_protocol_is_named_with_the_frame_and_with_the_end() -> None:
 
 
 def test_a_stream_that_is_held_back_is_told_from_one_that_goes_silent() -> None:
-    """HOSTILE A44: and a dead path isn't taken for a proxy that buffers."""
+    """Check that a dead path isn't taken for a proxy that buffers (HOSTILE A44)."""
     chat = Chat(SSEConfig(url="http://h"))
     chat.connect()
     chat.opened()
-    assert "a proxy may hold the stream back" in last_change(chat.tick()).reason
+    assert "a proxy may buffer the stream" in last_change(chat.tick()).reason
     chat.tick()
     chat.submit("a")
     chat.answer("csrf", 200)
@@ -158,7 +158,7 @@ def test_a_stream_that_is_held_back_is_told_from_one_that_goes_silent() -> None:
     )
     chat.tick()
     chat.opened()
-    assert "a proxy holds the stream back (buffering)" in last_change(chat.tick()).reason
+    assert "a proxy buffers the stream" in last_change(chat.tick()).reason
     chat.tick()
     chat.opened()
     chat.stream(": \n\n")
@@ -182,39 +182,39 @@ SOCKET = WebSocketConfig(url="ws://h")
             SOCKET,
             Failure("close", 1006),
             (5.0, 5.2, 5.1),
-            "ends after 5 s: a proxy may end what is silent; set he",
+            "ends after 5 s: a proxy may close idle connections; set he",
         ),
         (
             SOCKET,
             Failure("reset"),
             (60.0, 62.0, 61.0),
-            "after 61 s: a proxy, or the server, may limit how long",
+            "after 61 s: a proxy or the server may limit how long",
         ),
         (
             WebSocketConfig(url="ws://h", heartbeat=HeartbeatConfig(enabled=False)),
             Failure("close", 1001),
             (0.8, 0.9, 0.8),
-            "after 0.8 s: a proxy may end what is silent; turn the heartbeat on, with an interval below 0.8",
+            "0.8 s: a proxy may close idle connections; turn the heartbeat on, with an interval below 0.8",
         ),
         (
             SSEConfig(url="http://h"),
             Failure("reset"),
             (5.0, 5.0, 5.0),
-            "after 5 s: a proxy may end what is sil",
+            "after 5 s: a proxy may close idle conn",
         ),
         (
             WebSocketConfig(url="ws://h", heartbeat=HeartbeatConfig(mode="none")),
             Failure("close", 1006),
             (5.0, 5.0, 5.0),
-            "after 5 s: a proxy may end what is silent; turn the heartbeat on",
+            "after 5 s: a proxy may close idle connections; turn the heartbeat on",
         ),
         (SOCKET, Failure("close", 1006), (5.0, 9.0, 5.0, 5.0), ""),
-        (SOCKET, Failure("close", 1006), (0.1, 0.1, 0.1, 0.1), ""),  # Accepted and closed: another trouble.
+        (SOCKET, Failure("close", 1006), (0.1, 0.1, 0.1, 0.1), ""),  # Accepted and closed: another problem.
         (SOCKET, Failure("close", 1012), (5.0, 5.0, 5.0), ""),
         (SOCKET, Failure("tls"), (5.0, 5.0, 5.0), ""),
     ],
 )
-def test_what_always_lasts_as_long_is_no_accident(
+def test_connections_of_equal_lifetime_give_a_hint(
     config: Any, failure: Failure, lasted: tuple[float, ...], hint: str
 ) -> None:
     chat = Chat(config.replace(reconnect=ReconnectConfig(jitter="none"), failures={"tls": "retry"}))

@@ -1,5 +1,5 @@
-"""What the machines over HTTP have in common: every event in every state, disconnecting, and two halves that
-leave each other alone (SPEC §1, §3)."""
+"""All machines over HTTP: every event in every state, disconnecting, and two independent halves (SPEC §1,
+§3)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 def receiver_link(chat: Chat) -> int:
-    """The link of the stream or the poll under way, or 0."""
+    """Return the link of the stream or the poll in flight, or 0."""
     links = [
         link
         for link, effect in chat.open.items()
@@ -76,7 +76,7 @@ def receiver_link(chat: Chat) -> int:
 
 
 def refuse(chat: Chat, status: int = 503, **headers: str) -> list[Any]:
-    """Refuse the stream or the poll under way."""
+    """Refuse the stream or the poll in flight."""
     return chat.do(Answered(receiver_link(chat), Answer(status, headers=headers)))
 
 
@@ -181,7 +181,7 @@ def test_every_kind_of_event_is_tried() -> None:
 @kinds
 @states
 @pytest.mark.parametrize("make", EVENTS.values(), ids=EVENTS)
-def test_stale_news_does_nothing(
+def test_events_of_an_abandoned_link_do_nothing(
     kind: Callable[..., Chat], state: Callable[..., Chat], make: Callable[[int], Event]
 ) -> None:
     chat = state(kind)

@@ -1,4 +1,4 @@
-"""The ledger and the reader's place, whatever carries the messages (SPEC §1)."""
+"""The ledger and the cursor, whatever carries the messages (SPEC §1)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_message_that_is_under_way_is_no_second_one(take_first: bool) -> None:
     assert submitted(it, "a") == [Refuse("a", "duplicate")]
 
 
-def test_A65_one_too_many() -> None:
+def test_A65_a_message_above_the_bound() -> None:
     full = "the outbox is full"
     assert submitted(ledger(max_size=1), "a", "b") == [Settle("a", DROPPED, full)]
     assert submitted(ledger(max_size=1, overflow="drop-newest"), "a", "b") == [Settle("b", DROPPED, full)]
@@ -110,7 +110,7 @@ def test_A62_what_comes_twice_is_shown_once() -> None:
     assert it.cursor.last_id == "e-2"
 
 
-def test_A60_a_welcome_moves_who_stands_nowhere_or_must_resync() -> None:
+def test_A60_a_welcome_sets_the_cursor_if_there_is_none_or_on_a_resync() -> None:
     it = ledger()
     assert read(it, Welcome("e-5")) == []
     assert it.cursor.last_id == "e-5"
@@ -151,24 +151,24 @@ def resyncs(effects: list[Effect]) -> list[str]:
 def test_A94_a_message_whose_id_is_too_long_to_resume_from_is_shown_and_told_of_once() -> None:
     it = ledger()
     config = HttpConfig(url="http://h")
-    assert it.place(config, 7, []) == (config, None)
+    assert it.resume_from(config, 7, []) == (config, None)
     effects = read(it, ChatMessage("1"), ChatMessage(LONG), ChatMessage(LONG))
     assert [effect.event.type for effect in effects if isinstance(effect, Deliver)] == ["message"] * 2 + [
         "resync"
     ]
     for history in (7, None):
         again: list[Effect] = []
-        assert it.place(config, history, again) == (config.replace(history=history), None)
+        assert it.resume_from(config, history, again) == (config.replace(history=history), None)
         assert again == []
     assert not it.resumable
     assert resyncs(read(it, ChatMessage(LONG + "y"))) == ["the message's id is too long to resume from"]
     assert resyncs(read(it, ChatMessage("2"))) == []
-    assert it.place(config, 7, []) == (config, "2")
+    assert it.resume_from(config, 7, []) == (config, "2")
     assert it.fast_deliver(ChatMessage(LONG + "z")) is None, "there is more to say of it"
 
 
 @pytest.mark.parametrize("how", ["after", "welcome", "move"])
-def test_A94_a_place_that_was_given_is_told_of_when_it_is_needed(how: str) -> None:
+def test_A94_a_given_cursor_that_is_too_long_is_reported_on_use(how: str) -> None:
     config = HttpConfig(url="http://h", after=LONG if how == "after" else None)
     it = Ledger(config, ChatlabDialect(), acks=True)
     if how == "welcome":
@@ -177,7 +177,7 @@ def test_A94_a_place_that_was_given_is_told_of_when_it_is_needed(how: str) -> No
         it.cursor.move(LONG)
     out: list[Effect] = []
     for _ in range(2):
-        assert it.place(config, 7, out) == (config.replace(history=7), None)
+        assert it.resume_from(config, 7, out) == (config.replace(history=7), None)
     assert resyncs(out) == ["the message's id is too long to resume from"]
 
 
@@ -195,7 +195,7 @@ def test_other_events_pass_and_heartbeats_are_the_connections() -> None:
     assert read(ledger(), typing, ServerPing(1), ServerPong(1)) == [Deliver(typing)]
 
 
-def test_who_has_nothing_to_send_has_no_outbox_and_all_is_as_if_there_were_an_empty_one() -> None:
+def test_without_messages_to_send_the_ledger_acts_as_with_an_empty_outbox() -> None:
     it = ledger(max_size=1, overflow="reject", max_age=5.0)
     out: list[Effect] = []
     assert (it.unsettled, it.deadline, it.take()) == (0, inf, None)
@@ -210,7 +210,7 @@ def test_who_has_nothing_to_send_has_no_outbox_and_all_is_as_if_there_were_an_em
     assert out == [Refuse("b", "full")]
 
 
-def test_a_ledger_without_outbox_reads_at_the_same_place() -> None:
+def test_a_ledger_without_outbox_shares_the_cursor() -> None:
     it = ledger(acks=False, max_size=3)
     submitted(it, "a")
     other = it.without_outbox()

@@ -1,4 +1,4 @@
-"""When long polling asks, and what silence means to it (SPEC §5; HOSTILE A56-A59)."""
+"""Times of long polls, and time-outs (SPEC §5; HOSTILE A56-A59)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.transports.http_chat import (
 
 
 def polling(**settings: Any) -> Chat:
-    """A chat that is connected and whose second poll is under way."""
+    """Return a connected chat whose second poll is in flight."""
     chat = connected(long_polling(**settings))
     chat.tick()
     return chat

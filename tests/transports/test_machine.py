@@ -1,4 +1,4 @@
-"""How a failure reads."""
+"""The text of a failure."""
 
 from __future__ import annotations
 

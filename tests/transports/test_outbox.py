@@ -1,4 +1,4 @@
-"""The client's half of the ledger: order, bounds, four overflow policies, age (SPEC §1; HOSTILE A64-A66)."""
+"""The outbox: order, bounds, four overflow policies, age (SPEC §1; HOSTILE A64-A66)."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_what_is_in_flight_expires_only_once_it_waits_again() -> None:
     assert outbox.deadline == inf
 
 
-# What another outbox has held.
+# Messages of another outbox
 
 
 def test_A66_what_is_put_back_goes_first_in_order_and_fills_no_place() -> None:

@@ -1,5 +1,4 @@
-"""What short and long polling have in common: cursors, pages, and answers that make no sense (SPEC §4, §5;
-HOSTILE A55-A61)."""
+"""Short and long polling: cursors, pages, and unexpected answers (SPEC §4, §5; HOSTILE A55-A61)."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ def dialing(kind: Kind, **settings: Any) -> Chat:
 
 
 def next_query(chat: Chat) -> dict[str, str]:
-    """The query of the next poll, without what is the same in all."""
+    """Return the query of the next poll, without the parameters that all polls have."""
     if "poll" not in chat.purposes():
         chat.tick()
     query: dict[str, str] = chat.request("poll").query
@@ -161,7 +160,7 @@ def test_A60_without_a_new_cursor_history_is_asked_for(kind: Kind) -> None:
 
 
 @kinds
-def test_A94_who_cannot_say_where_it_stands_asks_for_the_latest_and_shows_what_is_new(kind: Kind) -> None:
+def test_A94_without_a_usable_cursor_a_poll_asks_for_the_latest_and_drops_duplicates(kind: Kind) -> None:
     chat = dialing(kind, history=3)
     long = "x" * 5000
     effects = chat.answer("poll", 200, [message(long)], chat_more="1")
@@ -175,7 +174,7 @@ def test_A94_who_cannot_say_where_it_stands_asks_for_the_latest_and_shows_what_i
     assert chat.request("poll").query["after"] == "e-3"
 
 
-def test_A94_and_a_long_poll_that_is_answered_at_once_makes_no_hot_loop() -> None:
+def test_A94_long_polls_without_a_usable_cursor_make_no_hot_loop() -> None:
     chat = dialing(long_polling, min_gap=0.1)
     chat.answer("poll", 200, [message("x" * 5000)])
     assert chat.machine.deadline - chat.now == 1.0
@@ -242,7 +241,7 @@ def test_A25_a_server_that_flaps_is_backed_off_from(kind: Kind) -> None:
 
 
 @kinds
-def test_it_gives_up_after_so_many_attempts(kind: Kind) -> None:
+def test_it_gives_up_after_max_attempts(kind: Kind) -> None:
     chat = dialing(kind, reconnect={"max_attempts": 2})
     assert statuses(chat.fail("poll")) == [RECONNECTING]
     chat.tick()

@@ -43,7 +43,7 @@ from tests.transports.http_chat import (
 
 
 def posting(**settings: Any) -> Chat:
-    """A chat with an open stream, which has its token."""
+    """Return a chat with an open stream and a CSRF token."""
     return connected(sse(**settings)).held()
 
 
@@ -102,7 +102,8 @@ NO_ACKS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("answer", NO_ACKS.values(), ids=NO_ACKS)
 def test_A90_an_answer_that_says_nothing_of_the_message_is_no_ack(answer: Answer) -> None:
-    """It goes again with the same id, nothing overtakes it, and in the end it fails with the reason."""
+    """Check that it is sent again with the same id, none overtakes it, and it fails in the end with the
+    reason."""
     chat = posting(reconnect={"max_attempts": 3, "base_delay": 1.0})
     chat.submit("a", "b")
     for delay in (1, 2, 4):
@@ -388,7 +389,7 @@ def test_a_wait_for_the_server_ends_when_the_receiver_is_connected_again() -> No
     assert posted_ids(chat.opened()) == ["a"]
 
 
-def test_a_server_that_asked_for_patience_gets_it_all_the_same() -> None:
+def test_a_servers_retry_after_is_kept_when_the_receiver_is_connected_again() -> None:
     chat = posting(reconnect={"base_delay": 1.0})
     chat.submit("a")
     chat.answer("post", 429, retry_after="60")

@@ -1,8 +1,8 @@
-"""One world for all machines: a lossy network, the real hub behind it, and what must hold whatever happens.
+"""Property tests of all machines, on a lossy network with the real hub behind it.
 
-hypothesis chooses what people and the network do; after every step the invariants are checked, and at the end
-the world heals and everything must have come to its end. A further machine is a further `World` with its
-settings; a further kind of connection is a further `Link`, which says what its network can do next.
+Hypothesis chooses the actions of people and the network. The invariants are checked after each step. At the
+end the network is repaired, and all messages must settle and be shown. For another machine, add a `World`
+with its settings; for another kind of connection, add a `Link` with its possible network events.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ from tests.sizes import examples
 
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
 LEGAL = {QUEUED: {SENT, DROPPED, EXPIRED}, SENT: {SENT, ACKED, EXPIRED, FAILED}}
-"""SPEC §1: queued → sent → acked, or dropped, expired or failed. What is resent is sent once more."""
+"""Transitions of delivery states (SPEC §1): queued → sent → acked, or dropped, expired or failed. A message
+that is resent is `sent` again."""
 
 BOB = 0
 GARBAGE: list[str | bytes] = [
@@ -122,7 +123,7 @@ PORTAL = [
     Answer(202),
     Answer(511, b"log in first"),
 ]
-"""What a captive portal says in the server's place (HOSTILE A90, A91)."""
+"""Answers of a captive portal in place of the server (HOSTILE A90, A91)."""
 
 REFUSALS = [
     *PORTAL,
@@ -130,11 +131,11 @@ REFUSALS = [
     Answer(503, b"busy", {"retry-after": "20"}),
     Answer(429, b"<html>", {"retry-after": "\u00b2"}),
 ]
-"""What a server can say without having done anything."""
+"""Answers of a server that has not accepted the message."""
 
 
 class Choices(Struct, frozen=True):
-    """The settings that matter here, chosen by hypothesis."""
+    """The settings that matter here, chosen by Hypothesis."""
 
     outbox: OutboxConfig
     heartbeat: HeartbeatConfig
@@ -142,7 +143,7 @@ class Choices(Struct, frozen=True):
     history: int | None
     drain_timeout: float
     renewable: bool
-    retain: int | None  # of the hub; None: it forgets nothing
+    retain: int | None  # of the hub; None: it keeps all messages
     attempts_per_transport: int
 
 
@@ -150,32 +151,32 @@ Move = Callable[[], None]
 
 
 class Link:
-    """What the machine has opened, and counts on."""
+    """A connection or request that the machine has opened."""
 
     member: int | None = None  # of the hub, while it's open
-    cut = False  # half-open: nothing arrives any more, and nobody is told
+    cut = False  # half-open: nothing arrives any more, without an error
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
         self.number = number
 
     def moves(self) -> list[Move]:
-        """What a good network and server can do next."""
+        """Return the possible next events of a good network and server."""
         raise NotImplementedError
 
     def troubles(self) -> list[Move]:
-        """What can go wrong next, besides the end of the link."""
+        """Return the possible next failures, besides the end of the link."""
         raise NotImplementedError
 
     def down(self, frame: str | bytes) -> None:
-        """Let the server send a frame."""
+        """Send a frame from the server."""
         raise NotImplementedError
 
     def garbage(self, frame: str | bytes) -> None:
-        """Let the server say what makes no sense."""
+        """Send garbage from the server."""
 
     def portal(self, answer: Answer) -> None:
-        """Let a captive portal, which has come between, answer or end it."""
+        """Answer or end the link as a captive portal in between."""
         self.fail(Failure("reset"))
 
     def fail(self, failure: Failure) -> None:
@@ -187,20 +188,20 @@ class Link:
 
 
 class World:
-    """A machine, its application, the hub, other people, and a network that loses what it likes."""
+    """A machine, its application, the hub, other people, and a lossy network."""
 
-    receivers = 1  # so many links for receiving at a time
+    receivers = 1  # number of receiving links at a time
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.now = 0.0
         config = HubConfig(retain=choices.retain or 10_000, rate=1e9, replay_size=4)
         self.hub = Hub(config, MemoryLog("e", config), utc=lambda: datetime(2026, 11, 23, tzinfo=UTC))
-        self.posts: list[ChatMessage] = []  # all that the hub ever kept
+        self.posts: list[ChatMessage] = []  # all messages that the hub has accepted
         self.accepted: list[str] = []
         self.ledger: dict[str, DeliveryState] = {}
         self.sizes: dict[str, int] = {}
-        self.stands_at: int | None = None  # how many of the posts came before what may be delivered next
+        self.stands_at: int | None = None  # number of posts before the next that may be delivered
         self.shown: set[int] = set()
         self.wants = False  # to be connected
         self.members = BOB
@@ -270,14 +271,14 @@ class World:
         return effects
 
     def read(self, message: ChatMessage) -> None:
-        """Whatever is shown comes in the log's order, once, and without a silent gap."""
+        """Check that messages are shown in the log's order, once, and without an unreported gap."""
         place = next(place for place, post in enumerate(self.posts) if post.id == message.id)
         assert message == self.posts[place]
         assert place == self.comes_next(), f"{message.id} is not what came next"
         self.shown.add(place)
 
     def comes_next(self) -> int:
-        """The place of the first post that is to be shown and wasn't."""
+        """Return the index of the first post that must be shown and wasn't."""
         assert self.stands_at is not None, "a message before a welcome"
         while self.stands_at in self.shown:
             self.stands_at += 1
@@ -295,7 +296,7 @@ class World:
         assert refusals == (expected or ([] if fits else [Refuse(message.client_id, "full")]))
 
     def fits(self, message: OutgoingMessage) -> bool:
-        """Whether the outbox takes a message: it has room, or makes some, or nothing else waits."""
+        """Return whether the outbox accepts a message: it has room, makes some, or is empty."""
         outbox = self.choices.outbox
         waiting = [self.sizes[id] for id, state in self.ledger.items() if state is QUEUED]
         full = len(waiting) >= outbox.max_size
@@ -306,7 +307,7 @@ class World:
     # The server
 
     def join(self, link: Link, query: dict[str, str], after: str | None) -> None:
-        """Let the person's new connection in."""
+        """Join the person's new connection to the hub."""
         self.members += 1
         link.member = self.members
         self.by_member[self.members] = link
@@ -320,7 +321,7 @@ class World:
         self.spread(self.hub.receive(member, frame, self.now))
 
     def repeat(self, back: int) -> None:
-        """Let the server say again what it has said."""
+        """Send an earlier frame of the server again."""
         for place in sorted(self.shown)[-back:]:
             for link in self.by_member.values():
                 link.down(encode_message(self.posts[place]))
@@ -340,7 +341,7 @@ class World:
                     raise AssertionError(f"expelled: {output.reason}")
 
     def welcomed(self, frame: str | bytes) -> None:
-        """Follow the cursor that a welcome gives to whom has none, or has one that the hub no longer
+        """Follow the welcome's cursor if the machine has none, or one that the hub no longer
         knows."""
         for item in find_dialect("chatlab").decode(frame):
             if isinstance(item, Welcome):
@@ -390,7 +391,7 @@ class World:
         return moves + [partial(self.go_on, member) for member in sorted(self.behind)]
 
     def go_on(self, member: int) -> None:
-        """Let the server send more of a replay."""
+        """Send more of a replay."""
         self.behind.discard(member)
         self.spread(self.hub.go_on(member))
 
@@ -408,13 +409,13 @@ class World:
                 link.fail(Failure("reset"))
 
     def portal(self, answer: Answer) -> None:
-        """Let a captive portal answer all that is under way."""
+        """Answer all links in flight as a captive portal."""
         for link in list(self.links.values()):
             if link.number in self.links:
                 link.portal(answer)
 
     def heal(self) -> Iterator[Move]:
-        """Make the network good again, and then let everything that is under way arrive."""
+        """Repair the network, and deliver everything in flight."""
         for link in list(self.links.values()):
             if link.cut and link.number in self.links:
                 yield partial(link.fail, Failure("reset"))
@@ -425,13 +426,13 @@ class World:
         raise AssertionError("it spins")
 
     def garbage(self, frame: str | bytes) -> None:
-        """Whatever the server says, the machine must bear it."""
+        """Send garbage on a link; the machine must not raise."""
         for link in list(self.links.values()):
             if not link.cut and link.number in self.links:
                 link.garbage(frame)
 
     def stale(self) -> list[Event]:
-        """News of links that the machine has done with."""
+        """Send events of links that the machine has abandoned."""
         numbers = [0, *self.ended, max([0, *self.ended, *self.links]) + 100]
         return [
             event
@@ -481,7 +482,7 @@ class World:
         }
 
     def tick(self) -> None:
-        """Go to the deadline. A machine may want several ticks at one time, but not for ever."""
+        """Advance to the deadline. A machine may need several ticks at one time, but not without end."""
         if self.machine.deadline == inf:
             return
         self.now = max(self.now, self.machine.deadline)
@@ -501,7 +502,7 @@ class World:
         )
 
     def epilogue(self) -> None:
-        """The world heals: then everything accepted must settle, and everything posted must be shown."""
+        """Repair the network; then each accepted message must settle, and each posted one must be shown."""
         for _ in range(200):
             ended = self.machine.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
             if ended or not self.wants:
@@ -530,7 +531,7 @@ def changes_of(effects: list[Effect]) -> list[ConnectionStatus]:
 
 
 class Wire(Link):
-    """A WebSocket: what is on its way in both directions."""
+    """A WebSocket, with the frames in flight in both directions."""
 
     def __init__(self, world: World, effect: OpenWebSocket) -> None:
         super().__init__(world, effect.link)
@@ -583,7 +584,7 @@ class Wire(Link):
         self.upward()
 
     def fill_disk(self) -> None:
-        """Let the server refuse a message that it might take later."""
+        """Refuse a message that the server may accept later."""
         said = None if isinstance(self.up[0], Ping) else decode_client_frame(self.up[0])
         if isinstance(said, OutgoingMessage) and not self.world.is_posted(said):
             self.up.popleft()
@@ -611,7 +612,7 @@ class Stream(Link):
     def __init__(self, world: World, effect: Fetch) -> None:
         super().__init__(world, effect.link)
         self.request = effect.request
-        self.downward: deque[tuple[bytes, str | bytes]] = deque()  # what is left of an event, and its frame
+        self.downward: deque[tuple[bytes, str | bytes]] = deque()  # the rest of an event, and its frame
 
     def moves(self) -> list[Move]:
         if self.member is None:
@@ -665,7 +666,7 @@ class Stream(Link):
 
 
 class Exchange(Link):
-    """A request that is answered in one piece: first the server deals with it, then its answer arrives."""
+    """A request with a single answer: first the server handles it, then its answer arrives."""
 
     answer: Answer | None = None
 
@@ -698,7 +699,7 @@ class Exchange(Link):
 
 
 class Poll(Exchange):
-    """A request for what is new, with at most two messages a page."""
+    """A poll, with at most two messages per page."""
 
     start = ""
 
@@ -737,7 +738,7 @@ class Poll(Exchange):
 
 
 class Post(Exchange):
-    """A request that sends something, or gets the token for it."""
+    """A request that sends a message, or gets the token for it."""
 
     @property
     def is_typing(self) -> bool:
@@ -748,7 +749,7 @@ class Post(Exchange):
 
     def refuse(self, answer: Answer) -> None:
         if self.effect.purpose == "csrf" and answer.status == 200:
-            self.fail(Failure("answer", 200, "no token"))  # The driver has looked for one.
+            self.fail(Failure("answer", 200, "no token"))  # The driver has sought a token in it.
         else:
             super().refuse(answer)
 
@@ -798,7 +799,7 @@ class LongPollingWorld(World):
 
 
 class FallbackWorld(World):
-    receivers = 2  # the one that works, and a probe
+    receivers = 2  # the one in use, and a probe
 
     def config(self) -> AnyConfig:
         return FallbackConfig(
@@ -842,7 +843,7 @@ choices = st.builds(
 
 
 class Story(RuleBasedStateMachine):
-    """What people, the network and the clock do to one machine."""
+    """A test run: actions of people, the network and the clock on one machine."""
 
     world_type: ClassVar[type[World]]
     world: World
@@ -869,7 +870,7 @@ class Story(RuleBasedStateMachine):
         how=st.sampled_from(["the network breaks", "the person leaves", "both"]),
     )
     def break_and_return(self, arrived: int, words: int, how: str) -> None:
-        """Some frames arrive, the connection ends, the person writes on, and the network is back."""
+        """Deliver some frames, end the connection, send more messages, and repair the network."""
         world = self.world
         for choice in range(arrived):
             self._one_of(world.moves(), choice)
@@ -886,7 +887,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(times=st.integers(1, 6), words=st.integers(0, 2))
     def hard_times(self, times: int, words: int) -> None:
-        """Nothing that is tried works, one time after the other; then it does, and then time goes by."""
+        """Fail all attempts for a while, then let them succeed, and advance the time."""
         world = self.world
         world.do(Connect())
         for _ in range(times):
@@ -899,7 +900,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(times=st.integers(1, 6), answer=st.sampled_from(PORTAL), words=st.integers(0, 2))
     def captive_portal(self, times: int, answer: Answer, words: int) -> None:
-        """Somebody else answers in the server's place, whatever is asked; then the server is back."""
+        """Answer all requests in place of the server; then restore the server."""
         world = self.world
         world.do(Connect())
         for _ in range(words):
@@ -991,7 +992,7 @@ class Story(RuleBasedStateMachine):
 
 
 def told(value: Any) -> Any:
-    """All that a machine remembers, as comparable data."""
+    """Return the whole state of a machine as comparable data."""
     kind = type(value)
     if not kind.__module__.startswith("chatlab.transports") or isinstance(value, Struct):
         return repr(value)
@@ -1037,6 +1038,6 @@ def test_fallback() -> None:
 
 
 def test_the_hub_speaks_to_the_reader_as_encoded() -> None:
-    """What `World.read` compares is what was posted, not what the test made of it."""
+    """Check that a reader decodes posted messages as `World.read` expects them."""
     posted = ChatMessage("e-1", "ada", "hi", "c1", datetime(2026, 11, 23, tzinfo=UTC), b"\0")
     assert find_dialect("chatlab").decode(encode_message(posted)) == (posted,)

@@ -1,4 +1,4 @@
-"""Statuses, attempts, and what becomes of failures (SPEC §1, "Who may"; §2)."""
+"""Statuses, attempts, and the next step after a failure (SPEC §1, "Who may"; §2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When short polling asks (SPEC §4; HOSTILE A54)."""
+"""Times of short polls (SPEC §4; HOSTILE A54)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_polls_can_be_spread() -> None:
     chat = connected(short_polling(interval=3.0, spread=2.0, uniform=lambda: 0.25))
     assert chat.machine.deadline == 3.5
     luck = iter(())
-    connected(short_polling(uniform=lambda: next(luck)))  # without spread none is used up
+    connected(short_polling(uniform=lambda: next(luck)))  # Without spread no random number is drawn.
 
 
 def test_an_answer_that_does_not_come_is_a_failure() -> None:

@@ -1,4 +1,5 @@
-"""The SSE half: an event stream that comes back by itself (SPEC §3; WHATWG HTML §9.2; HOSTILE A34-A47)."""
+"""The SSE receiver: an event stream that reconnects by itself (SPEC §3; WHATWG HTML §9.2; HOSTILE
+A34-A47)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import pytest
 
 from chatlab.dialects.base import Answer
 from chatlab.messages import ChatEvent
-from chatlab.transports.hints import held_back
+from chatlab.transports.hints import buffered_stream
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -128,7 +129,7 @@ def test_A35_A91_but_a_browser_gives_up(answer: Event) -> None:
 def test_connect_timeout() -> None:
     chat = dialing(connect_timeout=4.0)
     reason = "no connection within 4 s"
-    hint = held_back(acked=False, opened=False)
+    hint = buffered_stream(acked=False, opened=False)
     assert chat.tick() == [Close(1, 1006, reason), status(RECONNECTING, f"timeout: {reason}{hint}", 1, 7.0)]
     assert chat.now == 4.0
 
@@ -350,7 +351,7 @@ def test_retry_counts_for_decorrelated_jitter_too() -> None:
 
 
 @pytest.mark.parametrize("life", [":\n", ":", "\n", "data: x"])
-def test_A43_any_byte_counts_as_life(life: str) -> None:
+def test_A43_any_byte_resets_the_idle_timeout(life: str) -> None:
     chat = online()
     assert chat.machine.deadline == 45.0
     for at in (40.0, 80.0, 120.0):

@@ -1,4 +1,4 @@
-"""The WebSocket machine: every event in every state, then what it says of what it hears (`A…` are rows of
+"""The WebSocket machine: every event in every state, then the frames that it receives (`A…` are rows of
 HOSTILE)."""
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def test_A67_disconnect_twice_is_one_disconnect() -> None:
         assert [change.status for change in changes(effects)] == [DISCONNECTED] * count
 
 
-# Events, and what makes no sense.
+# Events, and frames that can't be decoded
 
 
 def test_other_events_pass() -> None:

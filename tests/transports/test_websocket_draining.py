@@ -1,4 +1,4 @@
-"""The WebSocket machine on its way out: what can still be sent is (SPEC §1; `A…` are rows of HOSTILE)."""
+"""The WebSocket machine draining: it sends what it still can (SPEC §1; `A…` are rows of HOSTILE)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_A27_heartbeat_timeout_where_the_timeout_is_the_longer() -> None:
     ],
     ids=str,
 )
-def test_A28_any_frame_counts_as_life(frame: Any) -> None:
+def test_A28_any_frame_answers_a_ping(frame: Any) -> None:
     chat = online()
     chat.tick()
     chat.hear(frame, at=39.9)
@@ -64,7 +64,7 @@ def test_A28_any_frame_counts_as_life(frame: Any) -> None:
     assert frames(chat.tick()) == ['{"type":"ping","id":2}']
 
 
-def test_A28_a_frame_of_another_link_is_no_life() -> None:
+def test_A28_a_frame_of_another_link_answers_no_ping() -> None:
     chat = online()
     chat.tick()
     chat.do(Received(0, '{"type":"pong","id":1}'), 39.0)
@@ -89,7 +89,8 @@ def test_A30_round_trip_time() -> None:
 
 
 def test_A31_a_heartbeat_dies_with_its_connection() -> None:
-    """The seed's flaw: after one stall, every later healthy connection is closed at its first beat."""
+    """Check against the seed's flaw: after one stall, each later healthy connection is closed at its first
+    beat."""
     chat = online()
     chat.tick()
     chat.tick()  # pong timeout at 40
@@ -168,7 +169,7 @@ def test_A30_a_servers_ping_is_answered_once_and_a_flood_is_not_doubled() -> Non
     assert frames(chat.hear({"type": "ping", "id": 7}, at=1.0 + PONG_GAP)) == ['{"type":"pong","id":7}']
 
 
-def test_A32_whoever_has_woken_asks_at_once_and_once() -> None:
+def test_A32_after_sleep_one_ping_goes_out_at_once() -> None:
     chat = online()
     assert chat.do(Tick(woke=True), 3.0) == [Send(1, PING_1)]
     assert chat.do(Tick(woke=True), 4.0) == []
@@ -180,6 +181,6 @@ def test_A32_whoever_has_woken_asks_at_once_and_once() -> None:
     assert chat.do(Tick(woke=True), 13.5) == [], "a wait that a server may have asked for is kept"
 
 
-def test_A32_without_a_heartbeat_nobody_is_asked() -> None:
+def test_A32_without_a_heartbeat_no_ping_goes_out() -> None:
     chat = Chat(heartbeat=HeartbeatConfig(enabled=False)).online()
     assert chat.do(Tick(woke=True), 3.0) == []

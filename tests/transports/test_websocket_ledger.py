@@ -1,4 +1,4 @@
-"""The WebSocket machine's ledger: what becomes of each message (SPEC §1; `A…` are rows of HOSTILE)."""
+"""The WebSocket machine's ledger: the state of each message (SPEC §1; `A…` are rows of HOSTILE)."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ def test_A15_A16_A17_A19_A22_A23_give_up(state: Callable[[], Chat], kind: Any, c
 
 @pytest.mark.parametrize("code", [200, 204, 301, 302])
 def test_A19_A91_what_is_no_handshake_is_final_only_if_there_never_was_one(code: int) -> None:
-    """At first the address may be wrong; later a captive portal answers in the server's place."""
+    """Check both: at first the address may be wrong; later a captive portal answers in place of the
+    server."""
     assert outcome(connecting(), Failure("http", code, "why")) == ("idle", ERROR)
     chat = online()
     chat.close(Failure("reset"))
@@ -152,7 +153,7 @@ def test_fixed_headers_cannot_be_renewed() -> None:
 
 
 def failures_until_error(chat: Chat, close: Callable[[], object]) -> list[float]:
-    """The delays of all retries before it gave up."""
+    """Return the delays of all retries before it gave up."""
     delays: list[float] = []
     while True:
         close()

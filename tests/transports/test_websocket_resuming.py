@@ -1,4 +1,4 @@
-"""The WebSocket machine's cursor: each connection goes on where the last one ended (SPEC §1; `A…` are rows of
+"""The WebSocket machine's cursor: each connection resumes where the last one ended (SPEC §1; `A…` are rows of
 HOSTILE)."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tests.transports.websocket_chat import Chat, delivered, message, online, qu
 
 
 def reconnected(chat: Chat) -> dict[str, str]:
-    """The query of the next connection."""
+    """Return the query of the next connection."""
     chat.close()
     (query,) = queries(chat.tick())
     return query

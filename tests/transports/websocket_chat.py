@@ -1,4 +1,4 @@
-"""A WebSocket machine with its clock, in every state, and short words for what the tests do to it."""
+"""A WebSocket machine with a clock, in every state, with short methods for tests."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def status(
 
 
 class Chat:
-    """A machine and its clock, with short words for what the tests do to it.
+    """A machine and its clock, with short methods for tests.
 
-    It is the crowd's, which is the WebSocket machine with short cuts.
+    It is a `CrowdWebSocketMachine`, which is the WebSocket machine with fast paths.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Chat:
         return self.machine.state
 
     def tick(self, at: float | None = None) -> list[Effect]:
-        """Let the deadline come."""
+        """Advance to the deadline."""
         due = self.machine.deadline if at is None else at
         assert due < inf
         return self.do(Tick(), due)

@@ -8,14 +8,17 @@
                       {"type":"pong","id":n}   {"type":"ping","id":n}
                       {"type":"typing"|"presence",…}   any other {"type":…}
 
-A message that carries bytes travels as a binary frame: MessagePack of the same shape. A message that comes
-back to its sender is its ack; the server sends an `ack` of its own only for one that it had already. Where a
-reader stands travels in the query: `room`, `sender`, then `after` (a message's id) or `history` (a number).
+A message with bytes is a binary frame: MessagePack of the same shape. A message's echo to its sender is its
+ack; the server sends an `ack` only for a duplicate. The query has `room`, `sender`, and the cursor: `after`
+(a message's id) or `history` (a number).
 
-Over HTTP the same shapes are the data of `GET /stream`'s events, whose ids are the messages' (so
-`Last-Event-ID` takes the place of `after`), the elements of the lists that `GET /messages` and `GET
-/messages/poll` answer with (`Chat-Cursor` says where to go on, `Chat-More` that there is more), and the body
-and answer of `POST /messages`, which wants the token of `GET /csrf` as `X-CSRF-Token`.
+Over HTTP the same shapes are used:
+
+    GET /stream                          data of the events; their ids are the messages', so `Last-Event-ID`
+                                         replaces `after`
+    GET /messages, GET /messages/poll    elements of a list; `Chat-Cursor` is the next cursor, and `Chat-More`
+                                         says that there is more
+    POST /messages                       body and answer; needs the token of `GET /csrf` as `X-CSRF-Token`
 """
 
 from __future__ import annotations

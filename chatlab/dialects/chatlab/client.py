@@ -22,7 +22,7 @@ _HTTP = ChatlabHttp()
 
 
 class ChatlabDialect(Dialect):
-    """The client's half: what to send, and what a server's frames say."""
+    """The client's half of the dialect."""
 
     name = "chatlab"
     acks = True

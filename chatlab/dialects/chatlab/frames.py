@@ -1,4 +1,4 @@
-"""The shapes of frames, and what reads and writes them."""
+"""The shapes of frames, and their encoders and decoders."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from chatlab.dialects.base import Ack, Nack, ServerPing, ServerPong, Unreadable,
 from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
 
 MAX_FRAME_SIZE = 512 * 1024
-"""Bytes of the largest frame that a legal message can make: 64 KiB of text, each byte escaped in six, and
-its envelope."""
+"""Bytes of the largest frame of a valid message: 64 KiB of text, each byte escaped as six, and its
+envelope."""
 
 
 class ClientTyping(Struct, frozen=True, gc=False, tag_field="type", tag="typing"):
-    """The person types."""
+    """A sign that the person is typing."""
 
 
 ClientFrame = OutgoingMessage | ClientTyping | ServerPing | ServerPong
@@ -34,22 +34,22 @@ _LOCAL_TYPES = frozenset({"connection", "resync", "unreadable", "overrun"})
 
 
 def encode_frame(frame: Struct) -> str:
-    """Return any frame of the dialect as the text of a JSON object."""
+    """Return a frame of the dialect as the text of a JSON object."""
     return _encode_json(frame).decode()
 
 
 def encode_message(message: ChatMessage) -> str | bytes:
-    """Return the frame of a posted message: JSON text, or MessagePack where it carries bytes."""
+    """Return the frame of a posted message: JSON text, or MessagePack if it has bytes."""
     return encode_frame(message) if message.data is None else encode_msgpack(message)
 
 
 def why(error: Exception) -> str:
-    """Say why a frame can't be read."""
+    """Return the reason of a decoding error."""
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def own_event(frame: str | bytes) -> ChatEvent | Unreadable | None:
-    """Read a text frame as a server's event of its own; None: it isn't one."""
+    """Return a text frame as an event with a type of the server's own; None: it isn't one."""
     if not isinstance(frame, str):
         return None
     try:
@@ -63,7 +63,7 @@ def own_event(frame: str | bytes) -> ChatEvent | Unreadable | None:
 
 
 def server_event(kind: str, content: Any) -> ChatEvent:
-    """Return a server's event of its own, which can't be taken for one of ours."""
+    """Return an event with a type of the server's own; a type that chatlab uses gets the prefix `server:`."""
     sender = content.get("sender") if isinstance(content, dict) else None
     return ChatEvent(
         type=f"server:{kind}" if kind in _LOCAL_TYPES else kind,

@@ -28,9 +28,9 @@ _decode_page = msgspec.json.Decoder(list[ChatMessage]).decode
 _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _NOTHING_NEW = frozenset({204, 304, 408})
 PAGE_LIMIT = 200
-"""Messages that a poll asks for at most."""
+"""Maximum messages that a poll asks for."""
 _HEADER_VALUE = re.compile(r"(?! )[^\x00-\x1f\x7f]*(?<! )")
-"""What a header can hold unchanged. Source: RFC 9110 §5.5."""
+"""A text that a header can hold unchanged. Source: RFC 9110 §5.5."""
 
 
 class ChatlabHttp(HttpDialect):
@@ -112,7 +112,7 @@ class _Identified(Struct):
 
 
 def _read_event(kind: str, data: str) -> Incoming:
-    """Read an event's data as a frame; where it isn't one, the event's own type and data are passed on."""
+    """Decode an event's data as a frame; if it isn't one, pass on the event's own type and data."""
     try:
         frame: Incoming = decode_server_json(data)
         return frame
@@ -130,7 +130,7 @@ def _read_event(kind: str, data: str) -> Incoming:
 
 
 def _read_page(body: bytes) -> Sequence[Incoming]:
-    """Read a list of messages; where some of its elements are none, the others count."""
+    """Decode a list of messages; an invalid element becomes an `Unreadable`, and the others are kept."""
     try:
         messages: list[ChatMessage] = _decode_page(body)
         return messages

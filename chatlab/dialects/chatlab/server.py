@@ -1,4 +1,4 @@
-"""The server's half: what clients say, and what is answered over HTTP."""
+"""The server's half: decoding clients' frames, and events of a stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _decode_client_msgpack = msgspec.msgpack.Decoder(ClientFrame).decode
 
 
 def decode_client_frame(frame: str | bytes) -> ClientFrame | Unreadable:
-    """The server's half: return what a client's frame says."""
+    """Return a client's frame, decoded."""
     try:
         decoded: ClientFrame = (
             _decode_client_json(frame) if isinstance(frame, str) else _decode_client_msgpack(frame)
@@ -32,8 +32,7 @@ class _Refused(Struct):
 
 
 def refused_client_id(frame: str | bytes) -> str | None:
-    """Return the client id of a frame that is no legal message, if it has one: so that its sender can be
-    told."""
+    """Return the client id of an invalid message, so that it can be refused; None: it has none."""
     try:
         refused = (
             msgspec.json.decode(frame, type=_Refused)
@@ -46,8 +45,8 @@ def refused_client_id(frame: str | bytes) -> str | None:
 
 
 def refusal_of(frame: str | bytes, reason: str) -> Nack | None:
-    """Return what to tell the sender of a frame that is no legal message: 413 when it is too large, else 422;
-    None: it names no message."""
+    """Return the refusal of an invalid message, with status 413 if it is too large, else 422; None: the frame
+    has no client id."""
     client_id = refused_client_id(frame)
     if client_id is None:
         return None
@@ -56,7 +55,7 @@ def refusal_of(frame: str | bytes, reason: str) -> Nack | None:
 
 
 class Accepted(Struct, frozen=True, tag_field="type", tag="ack"):
-    """The answer to a posted message: it is in the log by that id."""
+    """The answer to a POST: the message is in the log under that id."""
 
     client_id: str
     id: str
@@ -81,7 +80,7 @@ _decode_message = msgspec.msgpack.Decoder(ChatMessage).decode
 
 
 def decode_posted(body: bytes) -> OutgoingMessage | Nack:
-    """Return the message that was posted, or why it is none: 413 when it is too large, else 422."""
+    """Return the posted message, or its refusal with status 413 if it is too large, else 422."""
     try:
         return _decode_posted(body)
     except UNREADABLE as error:
@@ -101,8 +100,8 @@ def _is_too_large(message: str | bytes, decode: Callable[[Any], _Content]) -> bo
 def stream_event(frame: str | bytes) -> tuple[str, str, str]:
     """Return a server's frame as an event of a stream: its type, data and id.
 
-    Messages have one, and the welcome: it is the cursor, after which a standard `EventSource` that has got no
-    message yet is to come back.
+    Messages have an id, and the welcome, whose id is the cursor: a standard `EventSource` resumes from there
+    if it has received no message yet.
     """
     if isinstance(frame, bytes):
         message = _decode_message(frame)
