@@ -226,7 +226,7 @@ def simulate(
 
     with report_errors("simulate"):
         if plot is not None and not sample:
-            raise SettingsError("sample: --plot draws recorded people, so give 1 or more")
+            raise SettingsError("sample: give 1 or more; --plot draws recorded people only")
         result = run(find_scenario(scenario), world, sample=sample, time_scale=time_scale)
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")
