@@ -1,4 +1,4 @@
-"""chatlab: a chat console and chat-network simulator, in which both drive the same transports."""
+"""chatlab: a chat console and a chat-network simulator that use the same transports."""
 
 from __future__ import annotations
 

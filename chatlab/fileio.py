@@ -24,8 +24,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     A regular file is replaced in one step by a new one with its permissions and owner, or stays as it was if
     the block raises. A symbolic link stays one, and its target is replaced. Anything else, such as a pipe, a
-    device or /dev/stdout, gets the content appended. A file in a folder that takes no new file is overwritten
-    in place.
+    device or /dev/stdout, gets the content appended. If its folder is read-only, a file is overwritten in
+    place.
 
     Errors: `OSError` naming `path`.
     """

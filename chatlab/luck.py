@@ -70,7 +70,7 @@ class Luck:
         return strip
 
     def calm(self, purpose: str, people: int, draws: int, limit: float) -> bytes:
-        """Return a flag for each person of a tile: all their draws in it are below the limit."""
+        """Return one byte per person of a tile: 1 if all their draws in it are below the limit, else 0."""
         key = (purpose, people, draws, limit)
         calm = self._calm.get(key)
         if calm is None:
@@ -152,7 +152,7 @@ class Stream:
         """Advance the stream by `draws` draws; a negative count rewinds it."""
         number, place = divmod(self.drawn + draws, STRIP)
         if not place:
-            self._number = number - 1  # The next draw turns to the next strip.
+            self._number = number - 1  # The next draw loads the next strip.
         elif number != self._number or draws < 0:
             self._turn_to(number)
         self._next = self._end - STRIP + (place or STRIP)

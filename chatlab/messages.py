@@ -103,7 +103,7 @@ class StatusChange(Struct, frozen=True, omit_defaults=True):
     """A transport's status, and why.
 
     `attempt` counts the retries since the connection was last stable. `retry_at` is when the next one
-    starts, on the transport's own clock in seconds; None while one is under way. `code` is the close
+    starts, on the transport's own clock in seconds; None while one is in progress. `code` is the close
     code or HTTP status behind the change.
     """
 

@@ -39,7 +39,7 @@ def visible_line(text: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """Return the text, cut to `most` characters with an ellipsis at the end."""
+    """Return the text; if longer than `most` characters, cut to that length with an ellipsis at the end."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

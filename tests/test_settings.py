@@ -174,7 +174,7 @@ def test_plain_data_is_converted() -> None:
         ("ws:///ws", "names a host"),
         ("ws://h:0/", "port from 1 to 65535"),
         ("ws://h:65536/", "port from 1 to 65535"),
-        ("ws://[::1/", "a whole IPv6 address"),
+        ("ws://[::1/", "a complete IPv6 address"),
         ("ws://h /ws", "no spaces"),
         ("ws://h/w\ns", "control characters"),
         ("ws://h/ws#room", "#fragment"),  # RFC 6455 §3
@@ -454,7 +454,7 @@ def test_a_proxys_password_is_shown_no_more_than_a_urls() -> None:
 @pytest.mark.parametrize(
     ("url", "wanted"),
     [
-        ("ws://[::1/ws", "has a whole IPv6 address in its brackets"),
+        ("ws://[::1/ws", "has a complete IPv6 address in brackets"),
         ("ws://h:99999/", "has a port from 1 to 65535"),
         ("ws://h\u2100st/", "names a host without special characters"),  # its NFKC form has a slash
     ],

@@ -288,7 +288,7 @@ class Dialect:
         return '{"type":"pong"}' if id is None else f'{{"type":"pong","id":{id}}}'
 
     def is_echo(self, sent: OutgoingMessage, came: ChatMessage) -> bool:
-        """Whether a received message with the own sender name and client id is the sent one.
+        """Return whether a received message with the own sender name and client id is the sent one.
 
         Anybody can use any name and id, so the content must be the same; a server that changes texts needs
         another rule.

@@ -178,8 +178,7 @@ class MatrixDialect(Dialect):
 
 
 def login(user: str, password: str, device: str) -> Request:
-    """Return the login request, which gets a token for a password. Transaction ids are unique per
-    `device`."""
+    """Return the login request, which gets a token for a password. Transaction ids are scoped to `device`."""
     body = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": user},
@@ -248,7 +247,7 @@ def _read(piece: bytes) -> Incoming:
 
 
 def _is_empty(item: Incoming) -> bool:
-    """Whether an item is a message without content, as one that was redacted is."""
+    """Return whether an item is a message without content, as a redacted one is."""
     return isinstance(item, ChatMessage) and not item.text and item.data is None
 
 

@@ -139,7 +139,7 @@ class NchanDialect(Dialect):
     acks = True
     idempotent = False
     heartbeat = "ping"  # A text frame would be published, or refused with 1008.
-    failures: Mapping[str, Verdict] = MappingProxyType({"close 1000": "retry"})  # An idle end, with "408".
+    failures: Mapping[str, Verdict] = MappingProxyType({"close 1000": "retry"})  # idle, with reason "408"
 
     def __init__(
         self,
@@ -208,8 +208,7 @@ def _id_of(headers: Mapping[str, str]) -> str:
 
 
 def _ids_up_to(last: str, count: int) -> list[str]:
-    """Return the ids of a batch whose last is known; "" for those of earlier seconds, which can't be
-    known."""
+    """Return the ids of a batch, counted back from the last; "" for those of earlier seconds."""
     seconds, _, number = last.partition(":")
     if not number.isdecimal():
         return [""] * (count - 1) + [last]

@@ -24,7 +24,7 @@ RETRY_AFTER = 2
 """Seconds after which a client may retry if there are too many clients, or a message can't be stored."""
 
 POSITION_PARAMETERS = frozenset({"after", "history", "hold"})
-"""Parameters of which each poll has at least one, except that of the original document's client."""
+"""Parameters of a poll's position or hold; only the original document's client sends none of them."""
 
 _encode = msgspec.json.Encoder().encode
 _LINE_END = re.compile(r"[\r\n]")

@@ -15,8 +15,8 @@ class FallbackConfig(Settings, frozen=True):
 
     After `attempts_per_transport` tries without a working connection, it uses the next one. Every
     `upgrade_after` it probes a better one beside the working one. If none works, it starts again with the
-    first, by the first one's `reconnect`; the `outbox` is also the first one's. All must have the same room,
-    sender and dialect.
+    first, after a delay by that one's `reconnect`. The `outbox` is also the first one's. All must have the
+    same room, sender and dialect.
     """
 
     transports: tuple[Any, ...]

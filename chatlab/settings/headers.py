@@ -60,8 +60,7 @@ class HeaderSource:
 
 
 def runs_async(function: Any) -> bool:
-    """Whether a call returns a coroutine: of an `async def`, also in a partial or as an object's
-    `__call__`."""
+    """Return whether a call returns a coroutine: of an `async def`, also in a partial or as `__call__`."""
     while hasattr(function, "func"):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

@@ -37,7 +37,7 @@ class TransportConfig(Settings, frozen=True):
       token may help, or None.
     - `failures`: overrides of the failure table, with keys such as `"close 4429"`, `"http 404"`, `"tls"`.
     - `ca_file`: a PEM file of the certificate authorities that TLS trusts instead of the system's.
-    - `proxy`: a proxy's address, "" for none; None: as the environment says (docs/networks.md).
+    - `proxy`: a proxy's address; "": none; None: from the environment (docs/networks.md).
     """
 
     url: str

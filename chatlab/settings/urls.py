@@ -82,7 +82,7 @@ def parse_problem(error: ValueError) -> str:
         return "has a port from 1 to 65535"
     if "NFKC" in text:
         return "names a host without special characters"
-    return "has a whole IPv6 address in its brackets, as in [::1]"
+    return "has a complete IPv6 address in brackets, as in [::1]"
 
 
 def redacted(url: str) -> str:

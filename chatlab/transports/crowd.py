@@ -70,8 +70,8 @@ class CrowdWebSocketMachine(WebSocketMachine):
         return None if state.heartbeat is None or state.heartbeat.open else state.heartbeat
 
     def skip_heartbeats(self, beats: int) -> None:
-        """Advance a machine with an `idle_heartbeat` by `beats` heartbeats, each answered before the next
-        one.
+        """Advance by `beats` heartbeats, each answered before the next one; there must be an
+        `idle_heartbeat`.
 
         Only `rtt` differs from the result of `handle`: it stays that of the last heartbeat not skipped.
         """

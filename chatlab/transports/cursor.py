@@ -19,7 +19,7 @@ FORGOTTEN_IDS = REMEMBERED_IDS // 10
 search ever longer for the next."""
 _FULL = REMEMBERED_IDS + FORGOTTEN_IDS
 LONG = 128
-"""Characters of the longest id that is kept as it is; of a longer one a digest is kept, to bound memory."""
+"""Characters of the longest id that is kept as it is; longer ones are kept as digests, to bound memory."""
 
 
 class Cursor:
@@ -43,7 +43,7 @@ class Cursor:
         seen = self._seen
         if seen is None:
             seen = self._seen = {}
-        if not _note(seen, id if len(id) <= LONG else _digest(id)):
+        if not _record(seen, id if len(id) <= LONG else _digest(id)):
             return False
         self.last_id = id
         return True
@@ -56,7 +56,7 @@ class Cursor:
         posted = self._posted
         if posted is None:
             posted = self._posted = {}
-        return _note(posted, _print_of(message))
+        return _record(posted, _fingerprint(message))
 
     def move(self, id: str | None) -> None:
         """Move to the id that the server gives; the ids seen are kept."""
@@ -68,7 +68,7 @@ class Cursor:
             if self._seen is not None:
                 self._seen.pop(message.id if len(message.id) <= LONG else _digest(message.id), None)
             if self._posted is not None:
-                self._posted.pop(_print_of(message), None)
+                self._posted.pop(_fingerprint(message), None)
         self.last_id = id
 
 
@@ -77,18 +77,18 @@ def _digest(id: str) -> str:
     return "\0" * (LONG - 63) + blake2b(id.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
 
 
-MAX_PLACE = 4096
+MAX_ID_SIZE = 4096
 """Bytes of the longest id to resume from, percent-encoded as in a URL: servers refuse longer lines."""
-_SURELY_SHORT = MAX_PLACE // 12
+_SURELY_SHORT = MAX_ID_SIZE // 12
 """Characters of an id that can't exceed it: a character has at most 4 bytes, each encoded as 3."""
 
 
 def too_long(id: str) -> bool:
-    """Whether an id is too long to resume from."""
-    return len(id) > _SURELY_SHORT and len(quote(id, safe="", errors="replace")) > MAX_PLACE
+    """Return whether an id is too long to resume from."""
+    return len(id) > _SURELY_SHORT and len(quote(id, safe="", errors="replace")) > MAX_ID_SIZE
 
 
-def _print_of(message: ChatMessage) -> bytes:
+def _fingerprint(message: ChatMessage) -> bytes:
     """Return a digest of sender, client id and content, the same for each copy of a message."""
     digest = blake2b(digest_size=16)
     for part in (message.sender, message.client_id, message.text):
@@ -99,7 +99,7 @@ def _print_of(message: ChatMessage) -> bytes:
     return digest.digest()
 
 
-def _note(noted: dict[K, None], key: K) -> bool:
+def _record(noted: dict[K, None], key: K) -> bool:
     """Record a key, and drop the oldest if there are too many; return whether it is new."""
     if key in noted:
         return False

@@ -57,8 +57,8 @@ class EventStreamParser:
     browsers do. `reconnection_time` is seconds, at most 2**53 ms, and None until `retry` sets it; the caller
     limits it.
 
-    Errors: EventTooLarge, from then on at every feed, if a line or an event's data buffer in UTF-8 exceeds
-    `max_event_size` bytes. Memory stays near that limit, however large the chunk.
+    Errors: EventTooLarge if a line, or an event's data buffer in UTF-8, exceeds `max_event_size` bytes; every
+    later feed raises it, too. Memory stays near that limit, however large the chunk.
     """
 
     def __init__(self, max_event_size: int = 1 << 20, *, last_event_id: str = "") -> None:

@@ -56,17 +56,17 @@ UNAUTHORIZED: Mapping[str, int] = {"http": 401, "close": 4401}
 
 
 def unauthorized(failure: Failure) -> bool:
-    """Whether a renewed token may help."""
+    """Return whether a renewed token may help."""
     return failure.code is not None and failure.code == UNAUTHORIZED.get(failure.kind)
 
 
 def is_unexpected(status: int | None) -> bool:
-    """Whether this status can't be a server's refusal: it is no error, and no request here expects it."""
+    """Return whether this status can't be a server's refusal: it is no error, and no request expects it."""
     return status is not None and status < 400
 
 
 def judge(failure: Failure, overrides: Mapping[str, Verdict]) -> Verdict:
-    """Return the verdict: the exact code's before its kind's, and for each the override before the table."""
+    """Return the verdict for the exact code, else for its kind; for each, an override precedes the table."""
     kind, exact = failure.kind, _exact(failure.kind, failure.code)
     if not overrides:
         return FAILURES.get(exact) or FAILURES[kind]

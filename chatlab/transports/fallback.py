@@ -347,7 +347,7 @@ class FallbackMachine:
         )
 
     def _abandon(self, machine: Machine | None, now: float, out: list[Effect]) -> None:
-        """Disconnect a transport at once; of its effects forward only `Close`."""
+        """Disconnect a transport at once; forward only its `Close` effects."""
         if machine is None:
             return
         for effect in machine.handle(Disconnect(drain=False), now):

@@ -106,7 +106,7 @@ class Lifetimes:
 
 
 def _is_cut(failure: Failure) -> bool:
-    """Whether an intermediary may have ended the connection, or the held poll."""
+    """Return whether an intermediary may have ended the connection, or the held poll."""
     match failure.kind:
         case "reset":
             return True

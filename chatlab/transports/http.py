@@ -48,8 +48,7 @@ class Receiver(Protocol):
 
     @property
     def rtt(self) -> float | None:
-        """Round-trip time in seconds of its last request that the server didn't hold; None: there was
-        none."""
+        """Round-trip time in seconds of its last request that the server didn't hold, else None."""
 
     @property
     def phase(self) -> str:

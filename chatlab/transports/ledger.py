@@ -1,4 +1,4 @@
-"""The delivery ledger and the cursor: the state of sent and received messages, whatever carries them.
+"""The delivery ledger and the cursor: the state of sent and received messages, over any transport.
 
 The ledger turns what a server says into effects for the application. The machine chooses the connection or
 request that carries a message.
@@ -35,14 +35,24 @@ class Ledger:
     messages can expire; if not, `deadline` is inf. `acked` counts the server's acks, without echoes.
     """
 
-    __slots__ = ("_acks", "_config", "_dialect", "_notes", "_outbox", "_reported", "acked", "ages", "cursor")
+    __slots__ = (
+        "_acks",
+        "_config",
+        "_dialect",
+        "_outbox",
+        "_records_all",
+        "_reported",
+        "acked",
+        "ages",
+        "cursor",
+    )
 
     def __init__(self, config: TransportConfig, dialect: Dialect, *, acks: bool) -> None:
         self._config = config
         self._dialect = dialect
         self._acks = acks
         self.ages = config.outbox.max_age is not None
-        self._notes = dialect.gap is not None or not dialect.idempotent
+        self._records_all = dialect.gap is not None or not dialect.idempotent
         self._outbox: Outbox | None = None
         self._reported: str | None = None  # The last id that was reported as too long to resume from.
         self.cursor = Cursor(config.after)
@@ -118,7 +128,7 @@ class Ledger:
             out.append(settle)
 
     def is_sent(self, client_id: str) -> bool:
-        """Whether a message was sent and is unsettled."""
+        """Return whether a message was sent and is unsettled."""
         return self._outbox is not None and self._outbox.sent(client_id) is not None
 
     def _echo(self, message: ChatMessage, out: list[Effect]) -> None:
@@ -154,10 +164,10 @@ class Ledger:
 
     def report_gap(self, out: list[Effect]) -> None:
         """Report that messages may be missing between the last one and the next."""
-        reason = "the server no longer has what came after the last message"
+        reason = "the server no longer has the messages after the last one"
         out.append(Deliver(ChatEvent("resync", reason=reason)))
 
-    def _note(self, message: ChatMessage, out: list[Effect]) -> bool:
+    def _record(self, message: ChatMessage, out: list[Effect]) -> bool:
         """Record a message; return whether it is new. For servers whose ids show gaps, or that don't drop
         duplicates."""
         cursor, dialect = self.cursor, self._dialect
@@ -171,7 +181,7 @@ class Ledger:
 
     def fast_deliver(self, item: Incoming) -> ChatMessage | None:
         """Record an item that is only somebody else's new message, and return it; None: nothing was done."""
-        if not isinstance(item, ChatMessage) or self._notes or item.sender == self._config.sender:
+        if not isinstance(item, ChatMessage) or self._records_all or item.sender == self._config.sender:
             return None
         if too_long(item.id):
             return None
@@ -183,7 +193,7 @@ class Ledger:
             case ChatMessage():
                 if item.client_id and item.sender == self._config.sender:
                     self._echo(item, out)
-                if self._note(item, out) if self._notes else self.cursor.advance(item.id):
+                if self._record(item, out) if self._records_all else self.cursor.advance(item.id):
                     out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
                     if too_long(item.id):
                         self._report_unresumable(out)

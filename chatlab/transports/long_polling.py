@@ -20,7 +20,7 @@ from chatlab.transports.machine import Answered, Closed, Effect, Links, Opened, 
 from chatlab.transports.polling import PollReceiver
 from chatlab.transports.retry_state import RetryState
 
-UNPLACED_GAP = 1.0
+NO_CURSOR_GAP = 1.0
 """Minimum seconds between two polls if the last message's id is too long to resume from."""
 
 
@@ -60,7 +60,7 @@ class LongPollReceiver(PollReceiver):
         """Return the time of the next poll. It is later without a usable cursor, as the server then answers
         at once, and with up to `CATCH_UP` messages."""
         gap = self._config.min_gap
-        return max(now, asked_at + (gap if self._ledger.resumable else max(gap, UNPLACED_GAP)))
+        return max(now, asked_at + (gap if self._ledger.resumable else max(gap, NO_CURSOR_GAP)))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
         """Handle an event of the request in flight."""

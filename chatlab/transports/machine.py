@@ -4,8 +4,8 @@ A driver (on SimPy, on virtual time, or on real sockets) calls `handle` with eac
 carries out the effects in order. It sends a `Tick` at the machine's `deadline`; the machine has no other
 timer.
 
-Compare events and effects with `type(x) is`: they have no subclasses, and `isinstance` calls msgspec's
-metaclass, which takes as long as creating two of them.
+In hot code compare events and effects with `type(x) is`: they have no subclasses, and `isinstance` calls
+msgspec's metaclass, which takes as long as creating two of them.
 
 A link number identifies a connection or a request. A machine ignores events of a link that it has abandoned,
 so a driver may report late.
@@ -50,7 +50,7 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 def _describe(kind: FailureKind, code: int | None, reason: str) -> str:
     if kind == "answer":
         known = ", ".join(part for part in (f"HTTP {code}" if code else "", reason) if part)
-        return f"unexpected answer ({known})" if known else "no answer that makes sense"
+        return f"unexpected answer ({known})" if known else "unexpected answer"
     label = _LABELS.get(kind, kind)
     head = label if code is None else f"{label} {code}"
     return f"{head}: {reason}" if reason else head

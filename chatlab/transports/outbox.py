@@ -63,7 +63,7 @@ class Outbox:
                 yield next(iter(waiting.values()))
 
     def accepts(self, size: int) -> bool:
-        """Whether a message of `size` bytes fits in, or the overflow policy makes room for it."""
+        """Return whether a message of `size` bytes fits in, or the overflow policy makes room for it."""
         if self._config.overflow in ("reject", "wait"):
             # An empty queue accepts a message larger than `max_bytes`; otherwise it would wait for ever.
             return not self._queue or self._fits(size)

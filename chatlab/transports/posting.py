@@ -179,7 +179,7 @@ class Poster:
         self._ledger.lose_connection()
 
     def reached(self) -> None:
-        """End a wait for a server that couldn't be reached, as it can be now."""
+        """End a wait that began without an expected answer, as the receiver has reached the server."""
         if self._unanswered and not self.link:
             self.deadline = inf
 

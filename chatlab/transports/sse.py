@@ -221,7 +221,7 @@ class StreamReceiver:
         config = self._config
         silent = self.phase == "online"
         reason = (
-            f"nothing for {config.idle_timeout:g} s"
+            f"nothing received for {config.idle_timeout:g} s"
             if silent
             else f"no connection within {config.connect_timeout:g} s"
         )

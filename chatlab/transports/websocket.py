@@ -424,7 +424,7 @@ class WebSocketMachine:
             self._leave(out)
 
     def _is_temporary(self, nack: Nack) -> bool:
-        """Whether the server may accept the message later."""
+        """Return whether the server may accept the message later."""
         failure = Failure("http", nack.status)
         return self._ledger.is_sent(nack.client_id) and judge(failure, self._config.failures) == "retry"
 

@@ -52,7 +52,7 @@ class Mine(ChatlabDialect):
 @pytest.mark.parametrize(
     ("what", "value", "words"),
     [
-        ("server", "ws://[::1/ws", "a whole IPv6 address"),
+        ("server", "ws://[::1/ws", "a complete IPv6 address"),
         ("server", "ws://h:99999/ws", "port from 1 to 65535"),
         ("server", "ws://", "names a host"),
         ("server", "h:80", "ws://"),

@@ -81,7 +81,7 @@ def test_every_public_call_says_what_it_may_raise() -> None:
         r"- `await connect\(\)`: .* Errors: `ConnectError` when",
         r"- `await send\(.*`: .* Errors: `OutboxFull` by",
         r"- `load\(path.*`: .* Errors: `SettingsError` naming the file",
-        r"- `find_dialect\(.*`: .* Errors: `SettingsError` naming the dialects",
+        r"- `find_dialect\(.*`: .* Errors: `SettingsError` that lists the names",
     ],
 )
 def test_the_interface_says_what_a_call_may_raise(line: str) -> None:

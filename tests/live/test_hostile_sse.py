@@ -379,7 +379,7 @@ async def test_A43_a_drip_of_comments_shows_a_live_stream() -> None:
 async def test_A44_silence_is_a_lost_connection_and_no_error() -> None:
     site, texts, why = await recovered(says(ONE), idle_timeout=0.1)
     assert texts == ["1"]
-    assert why == "timeout: nothing for 0.1 s"
+    assert why == "timeout: nothing received for 0.1 s"
     assert site.cursors == [None, "1"]
     assert SSEConfig(url="http://127.0.0.1").idle_timeout == 45.0
 

@@ -53,7 +53,7 @@ def test_another_url_is_refused_with_the_likely_correction(url: str, likely: str
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("http://[::1", "give one that has a whole IPv6 address"),
+        ("http://[::1", "give one that has a complete IPv6 address"),
         ("ws://", "names a host"),
         ("http://h:99999", "port from 1 to 65535"),
     ],

@@ -153,9 +153,7 @@ def test_a_stream_that_is_held_back_is_told_from_one_that_goes_silent() -> None:
     chat.answer("csrf", 200)
     chat.accept()
     change = last_change(chat.tick())  # No head, either.
-    assert change.reason.startswith(
-        "timeout: no connection within 10 s; messages are acked and nothing comes"
-    )
+    assert change.reason.startswith("timeout: no connection within 10 s; messages are acked, but none comes")
     chat.tick()
     chat.opened()
     assert "a proxy buffers the stream" in last_change(chat.tick()).reason
@@ -164,11 +162,11 @@ def test_a_stream_that_is_held_back_is_told_from_one_that_goes_silent() -> None:
     chat.stream(": \n\n")
     chat.submit("b")
     chat.accept()
-    assert last_change(chat.tick()).reason == "timeout: nothing for 45 s"
+    assert last_change(chat.tick()).reason == "timeout: nothing received for 45 s"
     chat.tick()
     told = last_change(chat.tick()).reason
     assert told.startswith(
-        "timeout: no connection within 10 s; if other requests are answered, a proxy holds"
+        "timeout: no connection within 10 s; if other requests are answered, a proxy buffers"
     )
 
 

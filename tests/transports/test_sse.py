@@ -362,7 +362,7 @@ def test_A43_any_byte_resets_the_idle_timeout(life: str) -> None:
 def test_A44_silence_means_reconnecting() -> None:
     chat = online(idle_timeout=20.0)
     chat.stream(event("e-1"), at=1.0)
-    reason = "nothing for 20 s"
+    reason = "nothing received for 20 s"
     assert chat.tick() == [Close(1, 1006, reason), status(RECONNECTING, f"timeout: {reason}", 1, 24.0)]
     chat.tick()
     assert chat.request("stream").headers["Last-Event-ID"] == "e-1"
