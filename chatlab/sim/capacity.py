@@ -1,4 +1,4 @@
-"""What a server can do: its settings, the queue of connections to accept, and the queue of its work."""
+"""A server's capacity: its settings, the queue of connections to accept, and the queue of its work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chatlab.settings import Duration, PositiveDuration, Settings, Size
 
 
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the server can do.
+    """Capacity of the server.
 
     It accepts `accept_rate` connections a second (None: any number), and lets `backlog` of them wait; one
     more is refused. Beyond `max_connections` it answers requests with 503. Each request and frame keeps its
@@ -36,7 +36,7 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Queue:
-    """What waits for one server, first come first served; each entry is known by when it is done."""
+    """A queue at one server, first come first served; an entry is the time at which it is done."""
 
     __slots__ = ("_ends", "_longest", "_peak")
 
@@ -60,13 +60,13 @@ class Queue:
         self._ends.clear()
 
     def _release(self, now: float) -> None:
-        """Let go of what is done."""
+        """Remove entries that are done."""
         ends = self._ends
         while ends and ends[0] <= now:
             ends.popleft()
 
     def _append(self, now: float, work: float) -> float:
-        """Add what takes so many seconds; return when it is done."""
+        """Add `work` seconds of work; return when they are done."""
         ends = self._ends
         done_at = (ends[-1] if ends else now) + work
         ends.append(done_at)
@@ -96,11 +96,11 @@ class AcceptQueue(Queue):
 
 
 class WorkQueue(Queue):
-    """What one process has to do, one thing after the other."""
+    """The work of one process, one thing after the other."""
 
     __slots__ = ()
 
     def enter(self, now: float, work: float) -> float:
-        """Add something that takes so many seconds; return when it is done."""
+        """Add `work` seconds of work; return when they are done."""
         self._release(now)
         return self._append(now, work)

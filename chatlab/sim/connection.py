@@ -31,7 +31,7 @@ GIVE_UP = 924.6
 
 
 class Door(Protocol):
-    """Where connections come in."""
+    """The listener that accepts connections."""
 
     def knock(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
@@ -109,7 +109,7 @@ class Connection(ABC):
     # What is sent at one instant goes as one packet, and the end of the bytes goes with the last one.
 
     def _up(self, size: int = 0, draw: Delay | None = None) -> float:
-        """Send so many bytes to the server; return when they arrive. `draw` gives its delay, if not `up`."""
+        """Send `size` bytes to the server; return when they arrive. `draw` gives its delay, if not `up`."""
         path, now = self.path, self._environment.now
         if now != self._up_sent_at:
             self._up_sent_at = now
@@ -122,7 +122,7 @@ class Connection(ABC):
         return self._up_behind(size)
 
     def _up_behind(self, size: int = 0) -> float:
-        """Send so many bytes, if any, with the delay of those before."""
+        """Send `size` bytes, if any, with the delay of those before."""
         if self._up_delay != self._up_delay:
             return self._up(size)
         self._traffic.bytes_up += size
@@ -134,7 +134,7 @@ class Connection(ABC):
         return at
 
     def _down(self, size: int = 0, draw: Delay | None = None) -> float:
-        """Send so many bytes to the person; return when they arrive. `draw` as for `_up`."""
+        """Send `size` bytes to the person; return when they arrive. `draw` as for `_up`."""
         path, now = self.path, self._environment.now
         if now != self._down_sent_at:
             self._down_sent_at = now
@@ -150,7 +150,7 @@ class Connection(ABC):
         return self._down_behind(size)
 
     def _down_behind(self, size: int = 0) -> float:
-        """Send so many bytes, if any, with the delay of those before."""
+        """Send `size` bytes, if any, with the delay of those before."""
         if self._down_delay != self._down_delay:
             return self._down(size)
         self._traffic.bytes_down += size
@@ -186,7 +186,7 @@ class Connection(ABC):
         return now > min(self.up_silent_at, self.down_silent_at) + GIVE_UP
 
     def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
-        """Let the person's side take something at that time."""
+        """Deliver something to the person's side at that time."""
         self._environment.call_at(at, take, *news)
 
     # Opening
@@ -210,7 +210,7 @@ class Connection(ABC):
         self.adapt()
 
     def _let_go_on(self, at: float, step: Callable[[], None]) -> None:
-        """Let the person's side go on at that time."""
+        """Continue on the person's side at that time."""
         self._tell(at, step)
 
     def _take_syn_ack(self) -> None:
@@ -239,7 +239,7 @@ class Connection(ABC):
             self._let_go_on(self._down(draw=self.path.connect), self._speak)
 
     def _once_accepted(self, read: Callable[..., object], *news: object) -> None:
-        """Let the server read what has just arrived as soon as it has accepted the connection."""
+        """Call `read` for the server as soon as it has accepted the connection."""
         if self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, read, *news)
         else:
@@ -327,7 +327,7 @@ class Connection(ABC):
 
     @property
     def _used_at(self) -> float:
-        """When something last came through, or will."""
+        """Time of the last byte that came through, or will."""
         return max(self._up_at, self._down_at)
 
     def _check_idle(self) -> None:

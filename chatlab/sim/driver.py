@@ -123,7 +123,7 @@ class Driver:
 
     @property
     def heard_until(self) -> float:
-        """Whatever the server has had before this time, the person must have been shown; inf: all."""
+        """Time before which all that the server had must have been shown to the person; inf: all."""
         for link in self.links:
             if link.quiet:
                 return inf
@@ -145,23 +145,23 @@ class Driver:
             connection.adapt()
 
     def suffer(self, trouble: Trouble) -> None:
-        """Have a further trouble on the path."""
+        """Add a trouble to the path."""
         self.path.suffer(trouble)
         self.adapt()
 
     def recover(self, trouble: Trouble) -> None:
-        """Be rid of a trouble on the path."""
+        """Remove a trouble from the path."""
         self.path.recover(trouble)
         self.adapt()
 
     # What a person does
 
     def connect(self) -> None:
-        """Want to be connected."""
+        """Ask to be connected."""
         self.handle(CONNECT)
 
     def disconnect(self) -> None:
-        """Want to be disconnected."""
+        """Ask to be disconnected."""
         self.handle(DISCONNECT)
 
     def submit(self, text: str) -> None:
@@ -198,7 +198,7 @@ class Driver:
             self._arm(machine.deadline)
 
     def close(self) -> None:
-        """Let go of all connections: the run is over."""
+        """Close all connections at the end of the run."""
         for link in self.links:
             link.forget()
         for session in self._sessions.values():
@@ -413,7 +413,7 @@ class Driver:
             self._arm(deadline)
 
     def wake(self) -> None:
-        """Be no longer at rest: something is coming up."""
+        """Leave the rest: something is about to happen."""
         if self.resting:
             self._settle()
             if self._machine.deadline < self._armed_at:

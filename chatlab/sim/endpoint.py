@@ -22,7 +22,7 @@ HIGH_WATER = 64 * 1024
 
 
 class Mark(Enum):
-    """What stands at the end of a direction's bytes."""
+    """The mark at the end of a direction's bytes."""
 
     FIN = "no more will come"
     RST = "the other end is gone"
@@ -193,7 +193,7 @@ class Endpoint(asyncio.Transport):
             self.connection.carry(self, data)
 
     def acknowledge(self, size: int) -> None:
-        """Take note that the other end's protocol has read so many bytes."""
+        """Note that the other end's protocol has read `size` bytes."""
         self._unread -= size
         if self._ended or not self._unsent:
             return
@@ -297,14 +297,14 @@ class Endpoint(asyncio.Transport):
         self.vanish()
 
     def vanish(self) -> None:
-        """Be gone without a word."""
+        """End without sending anything."""
         if not self.gone:
             self.gone = self._closing = self._ended = True
             self.connection.lose(self)
 
 
 class SimulatedSocket:
-    """What may be asked of a connection's socket."""
+    """The part of a socket that asyncio and the libraries ask a connection for."""
 
     family = socket.AF_INET
     type = socket.SOCK_STREAM

@@ -12,8 +12,11 @@ RARELY = 100_000
 
 @contextmanager
 def rare_garbage() -> Iterator[None]:
-    """Let it look seldom, and not at what is there already: a run makes millions of objects, but hardly a
-    cycle, and most of its time would go into walking over people who live until the end."""
+    """Collect garbage seldom, and not among objects that are there already.
+
+    A run makes millions of objects and hardly a cycle. Most of its time would go into walking over people who
+    live until the end.
+    """
     first, *others = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(max(first, RARELY), *others)

@@ -50,7 +50,7 @@ class HttpHost(Door, Protocol):
 
 
 class Session:
-    """What one person's requests share: connections and the CSRF token. `exchanges` are those under way."""
+    """The connections and the CSRF token that one person's requests share; `exchanges` are those under way."""
 
     __slots__ = (
         "_csrf_token",
@@ -275,7 +275,7 @@ class HttpConnection(Connection):
             self._flush()
 
     def _flush(self) -> None:
-        """What a proxy has held back goes on its way, as it does before an end."""
+        """Send what a proxy has held back, as happens before an end."""
         if self.serving is not None:
             self.serving.flush()
 
@@ -378,7 +378,7 @@ class Exchange:
 
     @property
     def connection(self) -> HttpConnection:
-        """What it goes over."""
+        """The connection that it uses."""
         return self._connection
 
     @property
@@ -413,7 +413,7 @@ class Exchange:
             self.flush()
 
     def flush(self) -> None:
-        """Let through what a proxy has held back."""
+        """Send what a proxy has held back."""
         held, self._held, self._held_size = self._held, [], 0
         for event, size in held:
             self._connection.push(self, event, size)

@@ -24,7 +24,7 @@ from chatlab.sim.tcp import Line, TcpConnection
 from chatlab.sim.virtual_loop import ProtocolFactory
 
 CLIENT_HOST = "10.0.0.1"
-"""Where all connections come from; the port, which is also the connection's number, tells them apart."""
+"""Address of all clients; the port, which is also the connection's number, tells connections apart."""
 FIRST_PORT = 8000
 """The first port for those who take any."""
 
@@ -64,7 +64,7 @@ class Internet:
         self.close()
 
     def close(self) -> None:
-        """Let go of the one real file that it holds."""
+        """Close the one real file that it holds."""
         self._quiet.close()
 
     # For a loop
@@ -162,7 +162,7 @@ class Listener(asyncio.AbstractServer):
 
     @property
     def sockets(self) -> tuple[ListeningSocket, ...]:
-        """What it listens on; nothing once it is closed."""
+        """Sockets that it listens on; none once it is closed."""
         return (ListeningSocket(self.address),) if self._open else ()
 
     # A connection's `Door`
@@ -217,7 +217,7 @@ class Listener(asyncio.AbstractServer):
 
 
 class ListeningSocket:
-    """What may be asked of a socket that listens."""
+    """The part of a listening socket that asyncio and the libraries use."""
 
     family = socket.AF_INET
     type = socket.SOCK_STREAM

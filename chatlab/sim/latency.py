@@ -37,7 +37,7 @@ def _sigma(latency: LogNormal) -> float:
 
 @lru_cache
 def _share(ratio: float, sigma: float) -> float:
-    """Return which share of latencies is below so many times the median, or a little less, to be sure."""
+    """Return the share of latencies below `ratio` times the median, or slightly less, to be safe."""
     return NormalDist().cdf(log(ratio) / sigma) * (1 - 1e-9)
 
 
@@ -101,14 +101,14 @@ class Latency:
         return self._uniform.below(_share(most / self._median, self._sigma), draws * wanted) // draws
 
     def skip(self, packets: int) -> None:
-        """Go on behind so many further packets; fewer than none haven't been sent."""
+        """Advance the stream by `packets` draws; a negative count rewinds it."""
         draws = packets * (bool(self._sigma) + bool(self._jitter))
         if draws:
             assert isinstance(self._uniform, Stream)
             self._uniform.skip(draws)
 
     def ahead(self, packets: int) -> float:
-        """Return how long the packet will take that comes after so many others."""
+        """Return the delay of the packet that comes after `packets` others."""
         stream = self._uniform
         if not isinstance(stream, Stream):
             return self()

@@ -1,4 +1,4 @@
-"""What the server saw in each second: three numbers a second, however many people there are."""
+"""Counts of the server in each second: three numbers a second, for any number of people."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Timeline(Protocol):
         """Seconds since the run began."""
 
     def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> object:
-        """Call back after so many seconds."""
+        """Call back after `delay` seconds."""
 
 
 class Counting(Protocol):
-    """What counts requests."""
+    """A counter of requests."""
 
     @property
     def requests(self) -> int:

@@ -145,7 +145,7 @@ class Model:
 
     @rare_garbage()
     def run(self, duration: float) -> None:
-        """Let so many seconds pass."""
+        """Run for `duration` seconds."""
         self.environment.run(until=self.environment.now + duration)
         owed = [person.reckon() for person in self.everybody]
         self.bytes_up = self.network.bytes_up + sum(up for up, _ in owed)

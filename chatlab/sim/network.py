@@ -61,7 +61,7 @@ class Client(Protocol):
         """Take the news that the link is refused, and let it knock again; False: `lose` is to tell it."""
 
     def wake(self) -> None:
-        """Be no longer at rest: something is coming up."""
+        """Leave the rest: something is about to happen."""
 
     def undisturbed(self, at: float) -> bool:
         """Whether nothing can come to the person up to and at that time but by the one link."""
@@ -163,7 +163,7 @@ class Link(Connection):
         self._failing_at = inf
         self._failure: Failure | None = None
         self.closes_at = LONG_AGO
-        """When the server's end is gone after its close frame: once it is answered, or waited for no more."""
+        """Time at which the server's end is gone after its close frame: answered, or no longer waited for."""
         self.query = query
 
     @property
@@ -174,7 +174,7 @@ class Link(Connection):
         return alive and self._down_at <= now < self.down_silent_at
 
     def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
-        """Let the person's side take something at that time: ahead of it, if that comes to the same."""
+        """Deliver something to the person's side at that time: ahead of it, if that makes no difference."""
         environment = self._environment
         if environment.now > self._told_at and self._client.undisturbed(at):
             environment.as_if(at, take, *news)
@@ -205,27 +205,27 @@ class Link(Connection):
         )
 
     def count(self, up: int, down: int) -> None:
-        """Count so many bytes each way."""
+        """Count `up` and `down` bytes."""
         self._traffic.bytes_up += up
         self._traffic.bytes_down += down
 
     def send_at(self, at: float, size: int) -> float:
-        """Send so many bytes at a time that has passed; return when they arrive."""
+        """Send `size` bytes at a time that has passed; return when they arrive."""
         return self._environment.as_if(at, self._up, size)
 
     def reply_at(self, at: float, size: int) -> float:
-        """Send so many bytes to the person at a time that has passed; return when they arrive."""
+        """Send `size` bytes to the person at a time that has passed; return when they arrive."""
         return self._environment.as_if(at, self._down, size)
 
     def arrive(self, at: float, ping: Ping | Send) -> None:
-        """Let a heartbeat that is under way arrive at the server."""
+        """Deliver a heartbeat that is under way to the server."""
         if isinstance(ping, Ping):
             self._environment.call_at(at, self._take_ping, ping.id)
         else:
             self._environment.call_at(at, self._take_frame, ping.data)
 
     def come_back(self, at: float, pong: Pong | Received) -> None:
-        """Let the answer to a heartbeat that is under way arrive."""
+        """Deliver the answer to a heartbeat that is under way."""
         if isinstance(pong, Pong):
             self._tell(at, self._take_pong, pong.id)
         else:
@@ -234,11 +234,11 @@ class Link(Connection):
     # Who was an extra, see `chatlab.sim.extras`
 
     def knocked(self, at: float) -> None:
-        """Be as after a SYN that was sent at that time, and comes in now."""
+        """Take the state after a SYN that was sent at that time and arrives now."""
         self._environment.as_if(at, self._up, draw=self.path.connect)
 
     def be_open(self, used_at: float) -> None:
-        """Be open. Something last came through at that time; the path's latest packets each way were its."""
+        """Take the state of an open link whose last byte came through at that time, as the path's latest."""
         self.query = _GRANTED
         self._answered = self._accepted = self._opened = self._standing = True
         self._up_at = self._down_at = used_at
@@ -248,12 +248,12 @@ class Link(Connection):
         self._up_delay, self._down_delay = up.again(), down.again()
 
     def be_ending(self, at: float, failure: Failure) -> None:
-        """Be on the way to its end: the person is told of the failure at that time."""
+        """Begin to end: the person hears of the failure at that time."""
         self._told_at = self._down_at = at
         self._environment.call_at(at, self._end, failure)
 
     def be_reset(self, at: float) -> None:
-        """Let the server hear at that time that it was reset."""
+        """Report the reset to the server at that time."""
         self.gone_at = at
         self._environment.call_at(at, self._take_reset)
 
@@ -266,7 +266,7 @@ class Link(Connection):
             self._end(REFUSED)
 
     def knock_again(self, number: int) -> None:
-        """Be another link, of that number, after this one was refused."""
+        """Become another link, of that number, after this one was refused."""
         self.link = number
         self._forget_packets()
         self.knock()
@@ -352,7 +352,7 @@ class Link(Connection):
             self._tell(self._down(UPGRADED_SIZE), self._open)
 
     def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
-        """Answer the upgrade request with an HTTP status, in so many bytes."""
+        """Answer the upgrade request with an HTTP status, in `size` bytes."""
         self.served = False
         if self._given_up:
             return
@@ -360,7 +360,7 @@ class Link(Connection):
         self._tell(at, self._end, Failure("http", status, reason, retry_after))
 
     def reply(self, frame: str | bytes, size: int) -> None:
-        """Send a frame of so many bytes, header included, to the person."""
+        """Send a frame of `size` bytes, header included, to the person."""
         client, now = self._client, self._environment.now
         if client.resting:
             client.wake()

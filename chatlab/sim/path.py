@@ -25,7 +25,7 @@ Source: RFC 6298 §2.1, §2.5, §5.5.
 
 
 class Trouble(Struct, frozen=True, eq=False):
-    """What is wrong with a path, or with the server as seen from there.
+    """An impairment of a path, or of the server as seen from there.
 
     Packets take `delays` more, and leave at `bandwidth` bytes a second; a proxy cuts connections that are
     quiet for `idle_timeout` seconds, and holds back `buffer` bytes of a stream; requests are answered with
@@ -66,7 +66,7 @@ class Line:
         self._free_at = LONG_AGO
 
     def leave(self, now: float, size: int, bandwidth: float) -> float:
-        """Return when the last of so many bytes has left."""
+        """Return when the last of `size` bytes has left."""
         self._free_at = max(now, self._free_at) + size / bandwidth
         return self._free_at
 
@@ -102,12 +102,12 @@ class Path:
         self._lines: dict[str, Line] | None = None
 
     def suffer(self, trouble: Trouble) -> None:
-        """Have a further trouble."""
+        """Add a trouble."""
         self._troubles = (*self._troubles, trouble)
         self.trouble = reduce(or_, self._troubles)
 
     def recover(self, trouble: Trouble) -> None:
-        """Be rid of a trouble."""
+        """Remove a trouble."""
         self._troubles = tuple(other for other in self._troubles if other is not trouble)
         self.trouble = reduce(or_, self._troubles)
 
@@ -119,7 +119,7 @@ class Path:
         return delay
 
     def troubled_arrival(self, line: Direction, now: float, delay: float, size: int, last: float) -> float:
-        """Return when so many bytes arrive, as `arrival`, by the present bandwidth."""
+        """Return when `size` bytes arrive, as `arrival`, at the present bandwidth."""
         trouble = self.trouble
         if trouble.bandwidth < inf:
             if self._lines is None:
@@ -152,7 +152,7 @@ class Way(Path):
 
 
 class Kept(NamedTuple):
-    """What is kept of a path that is put away: how many numbers were drawn for each purpose, and those that
+    """The state of a path that is put away: how many numbers were drawn for each purpose, and those that
     each was at, which would else be forgotten, and drawn anew."""
 
     up: int = 0

@@ -20,7 +20,7 @@ Crowd = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class ScriptEntry(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one person does at `at`: send a `text`, or connect or disconnect."""
+    """One action of one person at `at`: send a `text`, connect, or disconnect."""
 
     at: Duration
     person: Name
@@ -36,7 +36,7 @@ class ScriptEntry(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who takes part.
+    """The people of a scenario.
 
     `count` people are spread evenly over `rooms`. They first connect within `arrive_over` seconds, uniformly;
     from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. The first have
@@ -108,14 +108,14 @@ class Calendar(Protocol):
         """Seconds since the run began."""
 
     def call_at(self, time: float, callback: Callable[..., object], /, *arguments: Any) -> object:
-        """Call back at so many seconds since the run began."""
+        """Call back at `time`, in seconds since the run began."""
 
     def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> object:
-        """Call back after so many seconds."""
+        """Call back after `delay` seconds."""
 
 
 class Participant(Protocol):
-    """What a person can do, in any world. People are numbered from 0.
+    """The actions of a person, in any world. People are numbered from 0.
 
     `acts_at` is when the person will next do something, in seconds since the run began; inf: never, -inf: at
     any time.
@@ -129,10 +129,10 @@ class Participant(Protocol):
         """The person's name."""
 
     def connect(self) -> None:
-        """Want to be connected."""
+        """Ask to be connected."""
 
     def disconnect(self) -> None:
-        """Want to be disconnected."""
+        """Ask to be disconnected."""
 
     def submit(self, text: str) -> None:
         """Send a message."""

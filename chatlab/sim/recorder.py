@@ -1,4 +1,4 @@
-"""What a world tells of everybody as it happens, and what counts it."""
+"""The events that a world reports of everybody, and the counters of them."""
 
 from __future__ import annotations
 

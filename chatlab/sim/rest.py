@@ -4,7 +4,7 @@ Most of a quiet day consists of pings and pongs that change nothing. They needn'
 as nobody looks: a person at rest *owes* them, and makes good for them as soon as anything else comes up.
 
     at rest     a timer has fired with nothing to do; no fault, no packet under way, no message unsettled, and
-                the next so many round trips are sure to be shorter than the heartbeat's timeout
+                the next round trips are sure to be shorter than the heartbeat's timeout
     woken       by the end of those, by anything that reaches the person or their link, by what they do
                 themselves, and by a fault
     settling    all beats before now but the last are only counted: pings, bytes, and draws of luck; that one
@@ -37,7 +37,7 @@ TICK = Tick()
 
 
 class Rest:
-    """What all people at rest on one server have in common."""
+    """The parts that all people at rest on one server share."""
 
     __slots__ = ("_bytes", "_possible", "_server", "_settings")
 
@@ -64,7 +64,7 @@ class Rest:
         return min(up.within(half, wanted), down.within(half, wanted))
 
     def wake_at(self, next_at: float, beats: float) -> float:
-        """Return when a rest of so many beats is over, of which the next comes at that time: between the last
+        """Return when a rest of `beats` beats is over, of which the next comes at that time: between the last
         of them and the one after it."""
         return next_at + (beats - 0.5) * self._settings.interval
 
@@ -103,7 +103,7 @@ class Rest:
         return heartbeat.deadline + (beat - 1) * self._settings.interval
 
     def _skip(self, machine: CrowdWebSocketMachine, link: Link, beats: int) -> None:
-        """Count so many beats."""
+        """Count `beats` beats."""
         path = link.path
         assert isinstance(path.up, Latency)
         assert isinstance(path.down, Latency)
@@ -115,7 +115,7 @@ class Rest:
         machine.skip_heartbeats(beats)
 
     def sizes(self, machine: CrowdWebSocketMachine, latest: int, beats: int) -> tuple[int, int]:
-        """Return the bytes each way of so many beats after the latest."""
+        """Return the bytes each way of `beats` beats after the latest."""
         (up, down), (up_before, down_before) = (
             self._until(machine, latest + beats),
             self._until(machine, latest),
@@ -123,7 +123,7 @@ class Rest:
         return up - up_before, down - down_before
 
     def _until(self, machine: CrowdWebSocketMachine, number: int) -> tuple[int, int]:
-        """Return the bytes each way of a link's first so many beats, which are the same for all."""
+        """Return the bytes each way of a link's first `number` beats, which are the same for all."""
         sizes = self._bytes.get(number)
         if sizes is None:
             up = _sum(lambda id: _ping_size(machine.beat(id)), number)
@@ -132,7 +132,7 @@ class Rest:
         return sizes
 
     def _replay(self, machine: CrowdWebSocketMachine, link: Link, now: float) -> None:
-        """Let the next beat take place, as far as it comes before `now`; the rest of it in its time."""
+        """Replay the next beat up to `now`, and schedule the rest of it."""
         at = machine.deadline
         (ping,) = machine.handle(TICK, at)
         assert isinstance(ping, Ping | Send)

@@ -1,4 +1,4 @@
-"""Where faults happen: what they need of a world's clock, its server, its people and their connections.
+"""The parts of a world that faults act on: clock, server, people and their connections.
 
 Every world that offers these lets the same faults happen, so each means the same in all of them.
 """
@@ -56,10 +56,10 @@ class Victim(Protocol):
         """Take note that the path has changed."""
 
     def suffer(self, trouble: Trouble) -> None:
-        """Have a further trouble on the path."""
+        """Add a trouble to the path."""
 
     def recover(self, trouble: Trouble) -> None:
-        """Be rid of a trouble on the path."""
+        """Remove a trouble from the path."""
 
 
 class Site(Protocol):
@@ -82,7 +82,7 @@ class Site(Protocol):
 
 
 class Scene:
-    """Where one fault happens: the server, and whom it hits. `number` is its place in the scenario."""
+    """The target of one fault: the server, and the people it hits. `number` is its place in the scenario."""
 
     __slots__ = ("_luck", "_number", "hit", "server")
 

@@ -90,19 +90,19 @@ class Server:
         return None if self._outages else self.queue.enter(self.environment.now)
 
     def admit(self, connection: Connection) -> None:
-        """Have a connection that is accepted, or will be."""
+        """Add a connection that is accepted, or will be."""
         self._knocks += 1
         connection.number = self._knocks
         self._connections[connection.number] = connection
 
     def leave(self, connection: Connection) -> None:
-        """Let a connection go whose other side has gone."""
+        """Remove a connection whose other side has gone."""
         del self._connections[connection.number]
         self._service.leave(connection)
         self.carry_out(self.hub.leave(connection.number))
 
     def upgrade(self, link: Link) -> None:
-        """Let an accepted connection in, and bring it up to date."""
+        """Welcome an accepted connection, and bring it up to date."""
         if self._full:
             self._refuse(link, *FULL)
         elif self.loaded:
@@ -228,7 +228,7 @@ class Server:
             self._service.wake(news)
 
     def close(self) -> None:
-        """Let go of everybody: the run is over."""
+        """Release everybody at the end of the run."""
         for connection in self._connections.values():
             connection.forget()
         self._connections.clear()

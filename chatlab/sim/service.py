@@ -1,4 +1,4 @@
-"""What the simulated server offers over HTTP: the same as the embedded one.
+"""The HTTP interface of the simulated server: the same as that of the embedded one.
 
 `GET /csrf`, `POST /messages`, `POST /typing`, `GET /messages`, `GET /messages/poll`, `GET /stream`.
 """
@@ -30,7 +30,7 @@ class Core(Protocol):
 
     @property
     def config(self) -> ServerConfig:
-        """What the server can do."""
+        """Capacity of the server."""
 
     @property
     def hub(self) -> Hub:
@@ -60,7 +60,7 @@ class Service:
         self._held: dict[str, dict[int, Exchange]] = {}
 
     def close(self) -> None:
-        """Let go of everybody: the run is over."""
+        """Release everybody at the end of the run."""
         self._held.clear()
         del self._core
 

@@ -49,7 +49,7 @@ class Line:
         self._free_at = -inf
 
     def leave(self, now: float, size: int, bandwidth: float) -> float:
-        """Return when the last of so many bytes has left."""
+        """Return when the last of `size` bytes has left."""
         if bandwidth < inf:
             self._free_at = now = max(now, self._free_at) + size / bandwidth
         return now
@@ -74,7 +74,7 @@ class Lane:
         self.arriving: list[bytes | Mark] = []
 
     def send(self, size: int = 0, delay: Delay | None = None) -> float:
-        """Send so many bytes behind all others, and return when they arrive.
+        """Send `size` bytes behind all others, and return when they arrive.
 
         What is sent at one instant takes the same time. An end without bytes takes as long as the last ones.
         """
@@ -89,7 +89,7 @@ class Lane:
 
 
 class Door(Protocol):
-    """Where connections to an address are accepted."""
+    """The listener that accepts connections to an address."""
 
     def admit(self, connection: TcpConnection) -> float | None:
         """Give a connection a place in the queue; return when it is accepted; None: nobody listens."""
@@ -278,7 +278,7 @@ class TcpConnection:
 
     @property
     def _used_at(self) -> float:
-        """When something last came through, or will."""
+        """Time of the last byte that came through, or will."""
         return max(self.up.arrives_at, self.down.arrives_at)
 
     def _check_idle(self) -> None:

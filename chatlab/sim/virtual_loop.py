@@ -43,7 +43,7 @@ class Deadlock(RuntimeError):
 
 
 class Internet(Protocol):
-    """Where a loop's connections go and come from."""
+    """The network that a loop's connections use."""
 
     async def connect(
         self, loop: asyncio.AbstractEventLoop, factory: ProtocolFactory, address: Address
@@ -76,7 +76,7 @@ class VirtualSelector(selectors.BaseSelector):
         self._woken = True
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Let time pass until woken, or for so many seconds (None: for ever).
+        """Advance the time until woken, or by `timeout` seconds (None: without end).
 
         Errors: `Deadlock`.
         """

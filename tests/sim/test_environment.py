@@ -213,7 +213,7 @@ DELAYS: dict[str, Callable[[Random], float]] = {
 def rearm(
     env: simpy.Environment, delay: Callable[[Random], float], count: int, start: float = 0
 ) -> list[tuple[SimTime, int]]:
-    """Let `count` timers fire four times each; what fired when, in order."""
+    """Return what fired when, in order, of `count` timers that fire four times each."""
     random = Random(1)
     later = later_in(env)
     fired: list[tuple[SimTime, int]] = []

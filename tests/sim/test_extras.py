@@ -209,7 +209,7 @@ def test_they_change_nothing_whatever_happens(scenario: Scenario, faults: list[A
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("reset_at", [20.0, 20.1, 20.4, 21.0])
 def test_a_reset_and_a_farewell_that_meet_are_the_same(reset_at: float, seed: int) -> None:
-    """What the server sends before it hears of a reset draws the person's luck."""
+    """Packets that the server sends before it hears of a reset draw the person's random numbers."""
     slow = NetworkConfig(latency=LogNormal(median=0.4, p99=2.0))
     reset, restart, silence = (
         ConnectionReset(at=reset_at),

@@ -1,4 +1,4 @@
-"""What each fault does to people, seen from their traces."""
+"""Effects of each fault on people, seen in their traces."""
 
 from __future__ import annotations
 

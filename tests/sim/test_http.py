@@ -82,7 +82,7 @@ class World:
         return self.session.fetch(self.latest, purpose, request)
 
     def run(self, until: float) -> list[tuple[float, Any]]:
-        """Let time pass; return what has come, and forget it."""
+        """Advance the time; return what has come, and forget it."""
         self.environment.run(until=until)
         seen, self.seen = self.seen, []
         return seen
@@ -417,7 +417,7 @@ async def counted(server: EmbeddedServer) -> AsyncIterator[Wire]:
 
 
 def requests(token: str) -> list[Request]:
-    """What clients ask for, well and badly; the epoch of each server's ids comes in the place of `*`."""
+    """Requests of clients, right and wrong; `*` stands for the epoch of each server's ids."""
     with_token = {"x-csrf-token": token}
     posts = [
         Request(request.method, request.path, request.query, request.headers | with_token, request.body)

@@ -1,4 +1,4 @@
-"""What troubles do to a path; without any it's tested with latencies."""
+"""Troubles of a path; paths without any are tested with latencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the seed's transports over HTTP share: `sendMessage`, beside whatever receives.
+"""The part that the original document's transports over HTTP share: `sendMessage`.
 
 - Each message is a `fetch` of its own, and several can be under way at once: they overtake each other.
 - `if (!response.ok) throw new ChatSendError(response.status)`, and a `fetch` that gets no answer throws too:

@@ -1,4 +1,4 @@
-"""What the seed's snippets can be told: their own settings with their own defaults, in seconds."""
+"""Settings of the original document's snippets, with their own names and defaults, in seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AsWritten(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     @property
     def kind(self) -> str:
-        """What scenarios call it."""
+        """Name of it in scenarios."""
         return str(self.__struct_config__.tag)
 
     def config(self, *, url: str | None = None, room: str = "lobby", sender: str = "guest") -> NoReturn:

@@ -9,7 +9,7 @@ stood, for good. So it does
 
 - where a fault touches its path, or finds an attempt or a heartbeat under way,
 - where an attempt may come to its time-out, or something may come between,
-- where a pong may come too late, or pings so often that the server's rate limit may be felt.
+- where a pong may come too late, or pings come so often that the server's rate limit may be felt.
 
 So all figures are the same as without extras, to the last bit, but for who comes first at the very same
 instant: at the door, extras come after people of the script. Who is recorded is never an extra.

@@ -38,7 +38,7 @@ class Cast:
         return extra
 
     def bring(self, arrivals: Sequence[float]) -> None:
-        """Let everybody arrive at their times."""
+        """Schedule the arrivals of everybody."""
         environment = self._stage.environment
         environment.call_at(environment.now, self._arrive, arrivals)
 

@@ -88,15 +88,15 @@ class Extra(Life):
         self.real.adapt()
 
     def suffer(self, trouble: Trouble) -> None:
-        """Have a trouble on the path."""
+        """Add a trouble to the path."""
         self.real.suffer(trouble)
 
     def recover(self, trouble: Trouble) -> None:
-        """Be rid of a trouble on the path."""
+        """Remove a trouble from the path."""
         self.real.recover(trouble)
 
     def wake(self) -> None:
-        """Be ready for something that may happen now."""
+        """Prepare for something that may happen now."""
         if self._driver is not None:
             self._driver.wake()
         elif self._phase == "online":
@@ -122,12 +122,12 @@ class Extra(Life):
 
     @property
     def heard_until(self) -> float:
-        """Whatever the server has had before this time, the person must have been shown; inf: all."""
+        """Time before which all that the server had must have been shown to the person; inf: all."""
         if self._driver is not None:
             return self._driver.heard_until
         return inf if self._phase == "online" else LONG_AGO
 
     def close(self) -> None:
-        """Let go of all connections: the run is over."""
+        """Close all connections at the end of the run."""
         if self._driver is not None:
             self._driver.close()

@@ -126,7 +126,7 @@ class Life(ABC):
     # Trying
 
     def arrive(self, at: float, horizon: float) -> None:
-        """Want to be connected at that time."""
+        """Ask to be connected at that time."""
         environment = self._stage.environment
         if at <= environment.now:
             self._connect()
@@ -134,7 +134,7 @@ class Life(ABC):
             environment.call_at(at, Life._connect, self)
 
     def _connect(self) -> None:
-        """Want to be connected."""
+        """Ask to be connected."""
         stage = self._stage
         if self._driver is not None or not self._knock(
             stage.environment.now, CONNECTING, stage.environment.next_horizon
@@ -195,7 +195,7 @@ class Life(ABC):
         link.take_turn(accepted_at)
 
     def _open(self, speaks_at: float, open_at: float) -> None:
-        """Be connected at that time, after the upgrade was asked for."""
+        """Count as connected from that time, after the upgrade request."""
         stage = self._stage
         environment, network = stage.environment, stage.network
         if int(speaks_at) == int(environment.now):
@@ -219,7 +219,7 @@ class Life(ABC):
     # Failing
 
     def _fail(self, failure: Failure, at: float, horizon: float) -> None:
-        """Be told of a failure at that time, and try again in due course."""
+        """Learn of a failure at that time, and schedule the next attempt."""
         stage = self._stage
         if self._backoff is None:
             self._backoff = Backoff(stage.config.reconnect, stage.luck.uniform(self.person, "backoff").draw)
@@ -309,7 +309,7 @@ class Life(ABC):
                 self._take_leave(reason)
 
     def _take_leave(self, reason: str) -> None:
-        """Have the server send a close frame."""
+        """Send a close frame from the server."""
         self._path.down.draw()
         self._stage.network.bytes_down += frame_size("xx" + reason, masked=False)
 
@@ -320,7 +320,7 @@ class Life(ABC):
             self._lose(Loss(now + path.down.again(), LOST, now + path.up.again()), Link.reset)
 
     def _lose(self, loss: Loss, end: Callable[[Link], None]) -> bool:
-        """Have the news under way; False: there is to be a heartbeat before, so a link is to `end`."""
+        """Schedule the news of the end; False: a heartbeat comes before, so a link has to `end`."""
         if self._heartbeat is not None and self._heartbeat.deadline <= loss.at:
             (link,) = self.real.links
             end(link)
@@ -330,7 +330,7 @@ class Life(ABC):
         return True
 
     def be_lost(self) -> None:
-        """Be told that the link has ended."""
+        """Learn that the link has ended."""
         stage, loss, horizon = self._stage, self._loss, self._stage.environment.next_horizon
         if loss is None or self._driver is not None:
             return

@@ -1,4 +1,4 @@
-"""What all extras of a run have in common: the parts around them, and what is worked out once for all."""
+"""The parts that all extras of a run share, and figures that are computed once for all."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from chatlab.transports.failures import REFUSED
 
 
 class Loser(Protocol):
-    """Who has lost a link, and is about to hear of it."""
+    """Somebody who has lost a link and is about to hear of it."""
 
     def be_lost(self) -> None:
-        """Be told that the link has ended."""
+        """Learn that the link has ended."""
 
 
 class Greeting(NamedTuple):
@@ -40,7 +40,7 @@ class Greeting(NamedTuple):
 
 
 class Stage:
-    """What all extras of a run have in common.
+    """The parts that all extras of a run share.
 
     `make` makes a person real, with a path if there is one already; `anybody` is a machine as all have it,
     which is asked what all would say. `beats`: open links have heartbeats.

@@ -77,7 +77,7 @@ class Sleeper(Victim, Protocol):
     """A person who may rest."""
 
     def wake(self) -> None:
-        """Be no longer at rest: something is coming up."""
+        """Leave the rest: something is about to happen."""
 
 
 def schedule(

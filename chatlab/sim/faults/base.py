@@ -1,4 +1,4 @@
-"""What a fault is: plain data that knows how to happen on any world's `Scene`."""
+"""A fault: plain data that can happen on any world's `Scene`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def kind(self) -> str:
-        """What scenarios call it."""
+        """Name of it in scenarios."""
         return str(self.__struct_config__.tag)
 
     @property
     def end_at(self) -> float:
-        """When it is over, in seconds since the run began."""
+        """Seconds from the beginning of the run to its end."""
         return self.at
 
     @property
@@ -60,7 +60,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @abstractmethod
     def happen(self, scene: Scene) -> Happening:
-        """Let it happen, wait as long as it lasts, and let it be over."""
+        """Begin the fault, wait for its duration, and end it."""
 
 
 class LastingFault(Fault, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What is wrong with people's paths, or with the server as seen from there, for a time."""
+"""Faults of people's paths, or of the server as seen from there, that last for a time."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Page:
         return self.happen(Submit(OutgoingMessage(name, client_id=name)))
 
     def pass_until(self, end: float, *, pongs: bool = False) -> None:
-        """Let time pass: connections open at once, and pings are answered at once or never."""
+        """Advance the time: connections open at once, and pings are answered at once or never."""
         while self.machine.deadline <= end:
             for effect in self.happen(Tick(), self.machine.deadline):
                 match effect:
