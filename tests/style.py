@@ -33,13 +33,11 @@ WRITTEN = ("docs/hostile.md", "docs/interface.md", "docs/scenarios.md")
 UNREAD: tuple[str, ...] = (
     "chatlab/live",
     "chatlab/plots",
-    "chatlab/sim",
     "docs/interface.md",
     "tests/browser",
     "tests/conversation",
     "tests/live",
     "tests/plots",
-    "tests/sim",
     "tests/terminal",
     "tests/widgets",
 )

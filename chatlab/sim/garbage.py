@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RARELY = 100_000
-"""So many objects more than before make it look for garbage, in place of 700."""
+"""Number of new objects after which garbage is collected, instead of 700."""
 
 
 @contextmanager

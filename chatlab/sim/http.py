@@ -50,7 +50,7 @@ class HttpHost(Door, Protocol):
 
 
 class Session:
-    """The connections and the CSRF token that one person's requests share; `exchanges` are those under way."""
+    """Connections and CSRF token that one person's requests share; `exchanges` are those under way."""
 
     __slots__ = (
         "_csrf_token",

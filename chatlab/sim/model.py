@@ -155,9 +155,9 @@ class Model:
         )  # Some were ahead of others. Each one's own stay in their order.
 
     def close(self) -> None:
-        """Let everybody go.
+        """Release everybody.
 
-        People, their connections and the server hold one another, and would stay until a look for garbage.
+        People, connections and the server refer to one another, and would stay until garbage is collected.
         """
         self.environment.clear()
         for person in self.everybody:

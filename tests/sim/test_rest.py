@@ -170,7 +170,7 @@ def test_it_changes_nothing_where_packets_take_long(
 def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
     seed: int,
 ) -> None:
-    """A person expelled ahead of time has messages that would have expired before, if they had waited then."""
+    """A person expelled ahead of time has messages that would have expired before, had they waited."""
     slow = NetworkConfig(latency=LogNormal(median=0.5, p99=1.2))
     scenario = crowd(
         network=slow,
