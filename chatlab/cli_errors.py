@@ -33,8 +33,7 @@ def report_errors(command: str, *, code: int = 1) -> Iterator[None]:
 
 
 def format_number(value: float | None) -> str:
-    """Return a metric with four significant digits, or as a whole number if it has four or more before the
-    point."""
+    """Return a metric with four significant digits, or a whole number from 1,000 on."""
     if value is None or value != value:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"

@@ -56,8 +56,8 @@ class Luck:
         return tile
 
     def strip(self, purpose: str, people: int, number: int) -> array[float]:
-        """Return strip `number` of a block of people: `STRIP` draws of each person, one person after the
-        other."""
+        """Return strip `number` of a block of people: `STRIP` draws of the first person, then of the next
+        …"""
         key = (purpose, people, number)
         if key == self._latest_key:
             return self._latest

@@ -28,8 +28,7 @@ def without_surrogates(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return the text with symbols for control characters and for characters that hide or reorder text; line
-    feeds stay."""
+    """Return the text with symbols for control, invisible and reordering characters; line feeds stay."""
     return without_surrogates(text.replace("\r\n", "\n").translate(_SYMBOLS))
 
 

@@ -84,7 +84,7 @@ def test_low_headings_stay_where_they_are(docs: Path) -> None:
     assert section((docs / PAGE).read_text(encoding="utf-8"), "one") == "#### Low\n\n##### Lower"
 
 
-def test_a_page_without_the_place_is_told_of(docs: Path) -> None:
+def test_a_page_without_the_section_is_an_error(docs: Path) -> None:
     with pytest.raises(ValueError, match="should have two lines <!-- bench three -->, and has 0"):
         write("three", Report("three"))
     (docs / "other.md").write_text("no marks\n", encoding="utf-8")

@@ -60,7 +60,7 @@ def test_the_help_of_chat_names_every_transport_and_dialect() -> None:
     assert [name for name in [*TITLES, *DIALECTS] if name not in page] == []
 
 
-def test_it_tells_its_version() -> None:
+def test_it_prints_its_version() -> None:
     assert run("--version").stdout == f"chatlab {version('chatlab')}\n"
 
 
@@ -199,14 +199,14 @@ def test_a_table_of_metrics_says_the_unit_of_its_times(arguments: list[str]) -> 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("arguments", [["simulate", "good.toml"], ["sweep", "good.toml", OVER]])
-def test_a_full_disk_is_told_and_what_was_found_is_printed(arguments: list[str]) -> None:
+def test_a_full_disk_is_reported_and_the_results_are_printed(arguments: list[str]) -> None:
     ended = run(*arguments, "--out=/dev/full")
     assert ended.exit_code == 1
     assert f"chatlab {arguments[0]}: /dev/full: no space left on device" in ended.stderr
     assert "sent" in ended.stdout
 
 
-def test_a_port_in_use_is_told(taken: int) -> None:
+def test_a_port_in_use_is_reported(taken: int) -> None:
     ended = run("serve", f"--port={taken}")
     assert ended.exit_code == 1
     assert ended.stderr == (

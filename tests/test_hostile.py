@@ -54,7 +54,7 @@ def test_ids_are_found_in_text(text: str, ids: set[str]) -> None:
     assert ids_in(text) == ids
 
 
-def test_ids_are_found_where_a_test_may_bear_them() -> None:
+def test_ids_are_found_in_names_parameters_docstrings_and_comments() -> None:
     source = '''
 CASES = {"A01 one": 1, "A02 two": 2}
 OTHERS = ["A09"]

@@ -88,7 +88,7 @@ def test_in_a_folder_of_copies_no_other_one_is_made(
     assert not Path(FOLDER).exists()
 
 
-def test_a_changed_copy_is_kept_and_told_of_and_an_unchanged_older_one_renewed(
+def test_a_changed_copy_is_kept_and_reported_and_an_unchanged_older_one_updated(
     source: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "target"
@@ -143,7 +143,7 @@ def test_a_copy_is_written_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("blocker", ["file", "folder"])
-def test_a_place_that_is_taken_is_told_in_one_line(launched: list[Launch], blocker: str) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_in_one_line(launched: list[Launch], blocker: str) -> None:
     if blocker == "file":
         FOLDER.write_bytes(b"")
     else:
@@ -156,14 +156,14 @@ def test_a_place_that_is_taken_is_told_in_one_line(launched: list[Launch], block
     assert launched == []
 
 
-def test_an_installation_without_notebooks_is_told(source: Path, tmp_path: Path) -> None:
+def test_an_installation_without_notebooks_is_an_error(source: Path, tmp_path: Path) -> None:
     (source / START).unlink()
     with pytest.raises(FileNotFoundError, match="install chatlab again"):
         copy_notebooks(source, tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
-def test_what_is_named_is_opened_as_it_is(launched: list[Launch]) -> None:
+def test_a_named_notebook_is_opened_in_place(launched: list[Launch]) -> None:
     Path("mine").mkdir()
     Path("mine/talk.ipynb").write_bytes(MINE)
     run("mine")

@@ -168,7 +168,7 @@ lanes.command_line()
     ["", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "],
     ids=["", "in the background"],
 )
-def test_what_is_told_to_end_ends_its_lanes(tmp_path: Path, deaf: str) -> None:
+def test_a_terminated_run_ends_its_lanes(tmp_path: Path, deaf: str) -> None:
     file = tmp_path / "pid"
     code = STOPPED.format(file=file, deaf=deaf)
     with subprocess.Popen(

@@ -40,7 +40,7 @@ def test_seed_person_and_purpose_each_make_other_numbers() -> None:
     assert len(seen) == 4 * 4 * 2
 
 
-def test_one_source_draws_on_where_it_stands_and_a_new_one_from_the_start() -> None:
+def test_a_stream_continues_and_a_new_one_starts_again() -> None:
     luck = Luck(1)
     source = luck.uniform(0, "a")
     first = [source() for _ in range(DRAWS + 1)]
@@ -49,7 +49,7 @@ def test_one_source_draws_on_where_it_stands_and_a_new_one_from_the_start() -> N
 
 
 @pytest.mark.parametrize("drawn", [0, 1, STRIP - 1, STRIP, 2 * DRAWS + 5])
-def test_a_source_goes_back_to_a_place(drawn: int) -> None:
+def test_a_stream_can_return_to_a_position(drawn: int) -> None:
     source = Luck(1).uniform(3, "a")
     for _ in range(drawn):
         source()

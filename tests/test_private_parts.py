@@ -1,5 +1,4 @@
-"""Private parts of libraries: each is used in one file, has an upper version bound, and is as the file
-expects.
+"""Private parts of libraries: used in one file each, below an upper version bound, and as that file expects.
 
 A failure names the library, its version, the file that breaks and the names that it misses. After an upgrade,
 adapt the file or keep the bound in `pyproject.toml`.

@@ -314,9 +314,7 @@ FUNCTIONS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("function", "sent"), FUNCTIONS.values(), ids=FUNCTIONS)
-def test_A87_a_function_for_headers_gets_the_failure_only_where_it_asks_for_it(
-    function: Any, sent: str
-) -> None:
+def test_A87_a_headers_function_gets_the_failure_only_by_a_parameter(function: Any, sent: str) -> None:
     source = HeaderSource(function)
     assert dict(source("401")).get("X", "") == sent
     assert source.renewable
@@ -324,7 +322,7 @@ def test_A87_a_function_for_headers_gets_the_failure_only_where_it_asks_for_it(
 
 
 @pytest.mark.parametrize("function", [lambda a, b: {}, lambda *, token: {}], ids=["two", "by another name"])
-def test_A87_a_function_for_headers_that_needs_more_is_refused(function: Any) -> None:
+def test_A87_a_headers_function_with_other_parameters_is_refused(function: Any) -> None:
     with pytest.raises(SettingsError, match="or only `failure`; this one needs"):
         WebSocketConfig(url=URL, headers=function)
 

@@ -78,7 +78,7 @@ def test_what_an_encoding_has_not_is_replaced(tmp_path: Path, encoding: str, out
     assert ended.returncode == 0
 
 
-def test_a_reader_that_goes_stops_no_work(tmp_path: Path) -> None:
+def test_a_broken_pipe_stops_no_work(tmp_path: Path) -> None:
     (tmp_path / "short.toml").write_text("duration = 1.0", encoding="utf-8")
     command = "{ CHATLAB simulate short.toml --out run.jsonl; echo $? >code; } | true"
     ended = shell(command, tmp_path)

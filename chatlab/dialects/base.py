@@ -61,8 +61,7 @@ class ServerPong(Struct, frozen=True, gc=False, tag_field="type", tag="pong"):
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """A frame that can't be decoded: the reason and an excerpt. The cursor moves to its `id`, if it has
-    one."""
+    """A frame that can't be decoded: reason and excerpt. The cursor moves to its `id`, if it has one."""
 
     reason: str
     excerpt: str
@@ -87,14 +86,12 @@ def excerpt(text: str | bytes, limit: int = EXCERPT) -> str:
 
 
 def unreadable(reason: str, frame: str | bytes) -> Unreadable:
-    """Return an `Unreadable` that quotes the frame's beginning; it and the reason are printable and
-    bounded."""
+    """Return an `Unreadable` with the frame's beginning; both texts are printable and bounded."""
     return Unreadable(excerpt(reason, REASON), excerpt(frame))
 
 
 class Opening(Struct, frozen=True):
-    """The opening of a WebSocket: `path` and `query` are added to the configured URL, `headers` to the
-    user's.
+    """The opening of a WebSocket; `path` and `query` extend the configured URL, `headers` the user's.
 
     If there are `protocols`, the server must choose one of them. `frames` are sent first.
     """

@@ -1,5 +1,4 @@
-"""The `text` dialect: each frame or event is a message's bare text, as with echo servers and plain event
-streams.
+"""The `text` dialect: each frame or event is a message's bare text, for echo servers and event streams.
 
 Over HTTP the configured URL is the event stream and accepts texts by POST; `TextDialect` takes other paths. A
 stream's event ids are cursors; a WebSocket has none.

@@ -31,8 +31,7 @@ _NO_PORT = re.compile(r"([^:\[\]]*:)[^:\[\]]+")
 
 
 class Url(str):
-    """A URL without visible secrets: `str`, `repr` and `format` hide user, password, query values and
-    fragment.
+    """A URL whose `str`, `repr` and `format` hide user, password, query values and fragment.
 
     Otherwise it is the original text: equal to it, and parsed, sliced and joined like it.
     """
@@ -75,8 +74,7 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
 
 
 def parse_problem(error: ValueError) -> str:
-    """Return what is required of a URL that `urlsplit` refuses. Its own error may quote part of a
-    password."""
+    """Return the requirement that a URL breaks, from the error of `urlsplit`, which may quote a password."""
     text = str(error)
     if text.startswith("Port"):
         return "has a port from 1 to 65535"

@@ -70,8 +70,7 @@ class CrowdWebSocketMachine(WebSocketMachine):
         return None if state.heartbeat is None or state.heartbeat.open else state.heartbeat
 
     def skip_heartbeats(self, beats: int) -> None:
-        """Advance by `beats` heartbeats, each answered before the next one; there must be an
-        `idle_heartbeat`.
+        """Advance the `idle_heartbeat` by `beats` beats, each answered before the next one.
 
         Only `rtt` differs from the result of `handle`: it stays that of the last heartbeat not skipped.
         """

@@ -168,8 +168,7 @@ class Ledger:
         out.append(Deliver(ChatEvent("resync", reason=reason)))
 
     def _record(self, message: ChatMessage, out: list[Effect]) -> bool:
-        """Record a message; return whether it is new. For servers whose ids show gaps, or that don't drop
-        duplicates."""
+        """Record a message, if ids show gaps or the server keeps duplicates; return whether it is new."""
         cursor, dialect = self.cursor, self._dialect
         before = cursor.last_id
         if not cursor.advance(message.id):

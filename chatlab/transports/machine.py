@@ -226,8 +226,7 @@ class Ping(Struct, frozen=True, tag=True, gc=False):
 class Close(Struct, frozen=True, tag=True, gc=False):
     """Close the link, and don't report its end.
 
-    If `code` is 1006, abort without a closing handshake. The driver limits how long a closing handshake
-    takes.
+    If `code` is 1006, abort without a closing handshake. The driver limits the time of a closing handshake.
     """
 
     link: int

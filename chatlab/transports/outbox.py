@@ -112,8 +112,7 @@ class Outbox:
         return None if entry is None else entry.message
 
     def settle(self, client_id: str) -> bool:
-        """Remove a message that the server has accepted or refused; return whether it was sent and
-        unsettled."""
+        """Remove a message that the server accepted or refused; return whether it was sent and unsettled."""
         return (self._in_flight.pop(client_id, None) or self._resend.pop(client_id, None)) is not None
 
     def lose_connection(self) -> None:

@@ -97,8 +97,8 @@ class RetryState:
     ) -> Next:
         """Record a failure, and return the next step; `hint` is added to the reason that people see.
 
-        With `check_address`, an unexpected answer before the first connection is final: the address may be
-        wrong.
+        With `check_address`, an unexpected answer is final before the first connection, as the address may
+        be wrong.
         """
         attempts = self.backoff.attempts
         if self._was_connected and failure.kind == "http" and is_unexpected(failure.code):

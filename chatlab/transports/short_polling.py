@@ -40,8 +40,7 @@ class ShortPollReceiver(PollReceiver):
         return self._config.request_timeout
 
     def next_at(self, asked_at: float, now: float) -> float:
-        """Return the time of the next poll: an interval after the last one, or at once if its answer took
-        longer."""
+        """Return the time of the next poll: an interval after the last one, or now if that is over."""
         spread = self._config.spread
         return max(now, asked_at + self._config.interval + (spread * self._uniform() if spread else 0.0))
 

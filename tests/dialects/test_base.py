@@ -88,7 +88,7 @@ MISSING: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_what_a_dialect_claims_and_lacks_is_said(name: str) -> None:
+def test_a_dialect_without_a_claimed_method_raises(name: str) -> None:
     with pytest.raises(NotImplementedError):
         MISSING[name]()
 

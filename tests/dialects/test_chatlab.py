@@ -292,7 +292,7 @@ def test_A51_what_is_posted_is_a_message_or_the_reason_why_not() -> None:
         assert (refused.client_id, refused.status, bool(refused.reason)) == (client_id, status, True)
 
 
-def test_A80_a_frame_is_an_event_in_one_line_with_an_id_only_where_it_is_a_message() -> None:
+def test_A80_a_frame_is_an_event_in_one_line_and_only_messages_have_an_id() -> None:
     message = ChatMessage("e-1", "ada", "a\r\nb\0", "c1", ONCE)
     event = stream_event(encode_message(message))
     assert event == ("message", encode_frame(message), "e-1")
@@ -505,7 +505,9 @@ def test_A48_tokens() -> None:
 
 
 @given(st.text(), st.text(), st.binary(), st.integers(100, 599))
-def test_whatever_a_server_says_over_http_is_borne(kind: str, data: str, body: bytes, status: int) -> None:
+def test_any_answer_over_http_is_decoded_without_raising(
+    kind: str, data: str, body: bytes, status: int
+) -> None:
     assert HTTP.event(kind, data, "")
     HTTP.page(Answer(status, body))
     HTTP.csrf_token(body)

@@ -125,7 +125,7 @@ def test_a_limited_timeline_is_a_gap() -> None:
     assert not page.more
 
 
-def test_what_can_not_be_read_stands_in_its_place() -> None:
+def test_unreadable_events_keep_their_position() -> None:
     page = HTTP.page(Answer(200, sync({"type": 7}, event("$1", body="x"))))
     assert page is not None
     assert [type(item) for item in page.items] == [Unreadable, ChatMessage]

@@ -73,7 +73,7 @@ def test_A80_no_line_end_in_a_frame_forges_a_field(end: str) -> None:
 
 
 @pytest.mark.parametrize("more", [False, True])
-def test_pages_say_where_to_go_on_and_whether_there_is_more(more: bool) -> None:
+def test_pages_have_the_next_cursor_and_a_flag_for_more(more: bool) -> None:
     messages = [message(number) for number in range(1, 4)]
     answer = serving.page("1-0", messages, more=more)
     read = HTTP.page(answer)

@@ -17,7 +17,7 @@ def test_A62_a_message_is_new_once() -> None:
     assert cursor.last_id == "3", "what comes again doesn't move it back"
 
 
-def test_a_cursor_can_begin_where_another_stood() -> None:
+def test_a_cursor_can_start_at_a_given_id() -> None:
     cursor = Cursor("7")
     assert cursor.last_id == "7"
     assert cursor.advance("8")

@@ -144,7 +144,7 @@ def test_a_server_that_chooses_none_of_the_protocols_is_given_up(chosen: str) ->
     assert not chat.open
 
 
-def test_the_dialect_says_how_typing_is_told() -> None:
+def test_the_dialect_encodes_typing() -> None:
     assert online().do(Typing()) == [Send(1, "ada types")]
 
 
@@ -183,13 +183,13 @@ def test_an_own_message_that_comes_back_twice_settles_once() -> None:
         (Failure("http", 403), ERROR),
     ],
 )
-def test_the_dialect_knows_what_failures_mean(failure: Failure, status: ConnectionStatus) -> None:
+def test_the_dialects_verdicts_are_used(failure: Failure, status: ConnectionStatus) -> None:
     chat = online()
     chat.do(Closed(chat.link("websocket"), failure))
     assert chat.machine.status is status
 
 
-def test_the_settings_know_better() -> None:
+def test_the_settings_override_the_dialects_verdicts() -> None:
     config = WebSocketConfig(url="ws://h/", dialect=Morse(), failures={"close 1000": "stop"})
     chat = Chat(config)
     chat.connect()
@@ -205,7 +205,7 @@ def polling(**settings: object) -> Chat:
     return chat
 
 
-def test_a_page_says_where_to_go_on_and_what_is_missing() -> None:
+def test_a_page_sets_the_cursor_and_reports_a_gap() -> None:
     chat = polling()
     assert chat.request("poll").path == "/None"
     assert told(chat.answer("poll", 200, b"7: a b")) == ["a", "b"]
@@ -279,7 +279,7 @@ class PickyHttp(MorseHttp):
 
 
 @pytest.mark.parametrize("inside", ["alone", "fallback"])
-def test_A84_a_message_that_cant_be_encoded_goes_and_costs_nothing_else(inside: str) -> None:
+def test_A84_an_unencodable_message_is_removed_and_the_others_are_kept(inside: str) -> None:
     config = WebSocketConfig(url="ws://h/ws", sender="ada", dialect=Picky(), reconnect=PLAIN)
     chat = Chat(config if inside == "alone" else FallbackConfig(transports=(config,)))
     chat.connect()
@@ -295,7 +295,7 @@ def test_A84_a_message_that_cant_be_encoded_goes_and_costs_nothing_else(inside: 
     assert chat.machine.cursor.last_id is None
 
 
-def test_A84_a_post_that_cant_be_made_goes_too() -> None:
+def test_A84_an_unencodable_post_is_removed() -> None:
     chat = Chat(SSEConfig(url="http://h", sender="ada", dialect=Picky(), reconnect=PLAIN))
     chat.connect()
     chat.opened()

@@ -91,7 +91,7 @@ def test_links_are_numbered_from_1() -> None:
     [WEBSOCKET, SSE, LONG, FallbackConfig(transports=(WEBSOCKET, SSE))],
     ids=lambda c: type(c).__name__,
 )
-def test_a_machine_goes_on_where_another_one_stood(config: AnyConfig) -> None:
+def test_a_machine_resumes_from_the_cursor_of_another(config: AnyConfig) -> None:
     machine = make_machine(config, CHATLAB, lambda: 0.0)
     assert machine.cursor.last_id is None
     machine.cursor.move("e-7")

@@ -192,7 +192,7 @@ def test_something_received_makes_the_tries_start_again() -> None:
     ("purpose", "works"),
     [("bytes", True), ("post", False), ("csrf", False), ("refusal", False), ("nonsense", False)],
 )
-def test_only_what_comes_by_the_receiver_shows_that_it_works(purpose: str, works: bool) -> None:
+def test_only_data_for_the_receiver_shows_that_a_transport_works(purpose: str, works: bool) -> None:
     chat = fallback(kinds="sl")
     chat.connect()
     if purpose in ("refusal", "nonsense"):
@@ -210,7 +210,7 @@ def test_only_what_comes_by_the_receiver_shows_that_it_works(purpose: str, works
     assert chat.machine.state.startswith("working") == works
 
 
-def test_a_pong_is_heard_too() -> None:
+def test_a_pong_counts_as_received_data() -> None:
     chat = Chat(
         FallbackConfig(transports=(WebSocketConfig(url="ws://h", heartbeat=HeartbeatConfig(mode="ping")),))
     )
@@ -221,7 +221,7 @@ def test_a_pong_is_heard_too() -> None:
     assert (chat.machine.state, chat.machine.rtt) == ("working 1", 0.25)
 
 
-def test_all_kinds_get_their_turn() -> None:
+def test_all_kinds_of_transport_are_tried() -> None:
     chat = fallback(attempts_per_transport=1)
     chat.connect()
     seen = []
@@ -293,7 +293,7 @@ def test_attempts_are_counted_over_all_transports() -> None:
     assert [change.attempt for change in changes([*chat.tick(), *chat.opened()])] == [3, 3]
 
 
-def test_people_see_one_transport() -> None:
+def test_a_fallback_shows_one_status_throughout() -> None:
     """Check the statuses: `connecting` once, and then `reconnecting` until it is connected."""
     chat = fallback(attempts_per_transport=1)
     effects = [*chat.connect(), *fail(chat, times=2)]
@@ -450,7 +450,7 @@ def test_what_the_old_one_had_not_settled_is_sent_by_the_new_one() -> None:
     assert settled(chat.hear(message("e-9", sender="ada", client_id="b"))) == [("b", ACKED)]
 
 
-def test_nothing_is_shown_twice_or_left_out_across_the_change() -> None:
+def test_no_message_is_lost_or_doubled_across_a_takeover() -> None:
     chat = probing()
     chat.stream(event("e-1") + event("e-2"))
     welcome(chat)
@@ -517,7 +517,7 @@ def test_the_next_better_one_is_probed_when_the_best_fails() -> None:
     assert "websocket" not in chat.purposes()
 
 
-def test_a_middle_one_that_took_over_goes_on_looking_for_better() -> None:
+def test_a_middle_transport_that_took_over_still_probes_better_ones() -> None:
     chat = fallback(attempts_per_transport=1, upgrade_after=5.0)
     chat.connect()
     fail(chat, times=2)
@@ -574,7 +574,7 @@ def test_when_the_working_transport_is_left_the_probe_is_dropped() -> None:
     assert chat.machine.state == "trying 3"
 
 
-def test_when_the_server_ends_the_working_one_the_probe_goes_too() -> None:
+def test_when_the_server_ends_the_working_transport_the_probe_is_dropped() -> None:
     chat = fallback(kinds="ww", attempts_per_transport=1, upgrade_after=5.0)
     chat.connect()
     fail(chat)
@@ -628,7 +628,7 @@ def test_an_idle_machine_ignores_events() -> None:
     assert chat.machine.rtt is None
 
 
-def test_typing_is_told_by_the_one_in_use() -> None:
+def test_typing_is_sent_by_the_transport_in_use() -> None:
     chat = fallback()
     chat.connect()
     chat.opened()

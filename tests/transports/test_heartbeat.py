@@ -57,7 +57,7 @@ def test_A32_after_a_laptops_sleep_one_ping_goes_out_not_a_burst() -> None:
     assert beat.deadline == 86_410.0
 
 
-def test_A32_a_late_tick_still_tells_the_ending_that_came_first() -> None:
+def test_A32_a_late_tick_still_reports_the_first_timeout() -> None:
     beat = heartbeat()
     beat.tick(30.0)
     assert beat.tick(1_000.0) == "Pong timeout"

@@ -142,7 +142,7 @@ def test_another_protocol_is_named_with_the_frame_and_with_the_end() -> None:
     assert other_protocol(b'0{"sid"') == other_protocol('{"sid":0}') == ""
 
 
-def test_a_stream_that_is_held_back_is_told_from_one_that_goes_silent() -> None:
+def test_a_buffered_stream_is_distinguished_from_a_silent_one() -> None:
     """Check that a dead path isn't taken for a proxy that buffers (HOSTILE A44)."""
     chat = Chat(SSEConfig(url="http://h"))
     chat.connect()

@@ -272,7 +272,7 @@ def test_A65_what_the_outbox_has_no_room_for(kind: Callable[..., Chat]) -> None:
 
 @kinds
 @pytest.mark.parametrize("state", [idle, failed])
-def test_A64_what_was_sent_before_the_connection_goes_as_soon_as_one_is_wanted(
+def test_A64_messages_submitted_while_idle_are_sent_on_connect(
     kind: Callable[..., Chat], state: Callable[..., Chat]
 ) -> None:
     chat = state(kind)

@@ -92,7 +92,7 @@ def test_acks_and_refusals_settle_only_what_is_under_way() -> None:
     assert read(it, Ack("c"), Nack("c", 422)) == [], "it was never sent"
 
 
-def test_A53_an_own_message_that_comes_back_is_its_ack() -> None:
+def test_A53_the_echo_of_an_own_message_is_its_ack() -> None:
     it = ledger()
     submitted(it, "a")
     it.take()
@@ -148,7 +148,7 @@ def resyncs(effects: list[Effect]) -> list[str]:
     return [event.reason for event in events if event.type == "resync"]
 
 
-def test_A94_a_message_whose_id_is_too_long_to_resume_from_is_shown_and_told_of_once() -> None:
+def test_A94_a_message_with_a_too_long_id_is_shown_and_reported_once() -> None:
     it = ledger()
     config = HttpConfig(url="http://h")
     assert it.resume_from(config, 7, []) == (config, None)
@@ -181,7 +181,7 @@ def test_A94_a_given_cursor_that_is_too_long_is_reported_on_use(how: str) -> Non
     assert resyncs(out) == ["the message's id is too long to resume from"]
 
 
-def test_A55_what_cannot_be_read_is_told_and_passed_over_where_it_has_an_id() -> None:
+def test_A55_an_unreadable_item_is_reported_and_skipped_by_its_id() -> None:
     it = ledger()
     told = Deliver(ChatEvent("unreadable", reason="why", payload="{"))
     assert read(it, Unreadable("why", "{")) == [told]
@@ -222,7 +222,7 @@ def test_a_ledger_without_outbox_shares_the_cursor() -> None:
     assert len(it.outbox) == 0, "without acks here as there"
 
 
-def test_what_goes_out_again_is_neither_refused_nor_drops_another() -> None:
+def test_a_resent_message_is_not_refused_and_drops_no_other() -> None:
     it = ledger(max_size=1)
     assert submitted(it, "b") == []
     out: list[Effect] = []

@@ -195,7 +195,7 @@ def test_what_is_in_flight_expires_only_once_it_waits_again() -> None:
 # Messages of another outbox
 
 
-def test_A66_what_is_put_back_goes_first_in_order_and_fills_no_place() -> None:
+def test_A66_messages_put_back_are_sent_first_in_order_and_take_no_room() -> None:
     outbox = outbox_of("c", "d", max_size=2, overflow="reject")
     for id in ("a", "b"):
         outbox.put_back(OutgoingMessage("x", client_id=id), 1, 5.0)

@@ -137,7 +137,7 @@ def test_401_asks_for_new_headers_once_in_a_row(kind: Kind) -> None:
 
 
 @kinds
-def test_A60_an_unknown_cursor_is_told_and_everything_retained_is_asked_for(kind: Kind) -> None:
+def test_A60_an_unknown_cursor_is_reported_and_all_retained_messages_are_requested(kind: Kind) -> None:
     chat = dialing(kind)
     chat.answer("poll", 200, [message("e-7")])
     chat.tick()

@@ -102,8 +102,7 @@ NO_ACKS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("answer", NO_ACKS.values(), ids=NO_ACKS)
 def test_A90_an_answer_that_says_nothing_of_the_message_is_no_ack(answer: Answer) -> None:
-    """Check that it is sent again with the same id, none overtakes it, and it fails in the end with the
-    reason."""
+    """Check that it is resent with the same id, none overtakes it, and it finally fails with the reason."""
     chat = posting(reconnect={"max_attempts": 3, "base_delay": 1.0})
     chat.submit("a", "b")
     for delay in (1, 2, 4):
@@ -195,7 +194,7 @@ def test_A90_settings_may_make_it_final() -> None:
         "junk",
     ],
 )
-def test_A90_what_was_answered_is_told_in_few_printable_words(body: bytes, kind: str, reason: str) -> None:
+def test_A90_an_unexpected_answer_is_quoted_short_and_printable(body: bytes, kind: str, reason: str) -> None:
     failure = unexpected(Answer(200, body, {"content-type": kind} if kind else {}))
     assert (failure.kind, failure.code) == ("answer", 200)
     assert failure.reason == reason
@@ -248,7 +247,7 @@ def test_A48_a_stale_token_is_fetched_again_once_and_the_same_message_goes_again
     assert fetched(chat.answer("post", 403)) == ["csrf"], "the next message has its own chance"
 
 
-def test_A48_where_no_token_is_to_be_had_each_message_fails() -> None:
+def test_A48_without_a_token_each_message_fails() -> None:
     chat = connected(sse())
     chat.submit("a")
     assert fetched(chat.answer("csrf", 403)) == ["csrf"]
@@ -460,7 +459,7 @@ def typing(chat: Chat, at: float = 0.0) -> list[str]:
     return [effect.request.path if isinstance(effect, Fetch) else type(effect).__name__ for effect in effects]
 
 
-def test_typing_is_told_beside_the_posts_when_a_token_is_at_hand() -> None:
+def test_typing_is_posted_beside_messages_once_a_token_is_held() -> None:
     assert typing(connected(sse())) == []
     assert typing(sse()) == []
     chat = posting()
@@ -468,7 +467,7 @@ def test_typing_is_told_beside_the_posts_when_a_token_is_at_hand() -> None:
     assert posted_ids(chat.submit("a")) == ["a"]
 
 
-def test_typing_is_not_told_again_before_the_first_notice_has_arrived() -> None:
+def test_typing_is_not_posted_again_while_a_notice_is_in_flight() -> None:
     chat = posting()
     typing(chat)
     link = chat.link("post")

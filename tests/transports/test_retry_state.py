@@ -55,7 +55,7 @@ def test_A24_no_more_attempts_than_allowed() -> None:
     assert fail(it, Failure("dns"))[1] == [status(ERROR, "gave up after 1 retry: dns", 1)]
 
 
-def test_A25_only_a_stable_connection_makes_attempts_be_forgotten() -> None:
+def test_A25_only_a_stable_connection_resets_the_attempts() -> None:
     it = retry_state()
     fail(it, Failure("reset"))
     it.connected([])

@@ -103,7 +103,7 @@ PORTALS: dict[str, Event] = {
 
 
 @pytest.mark.parametrize("answer", PORTALS.values(), ids=PORTALS)
-def test_A91_what_answers_in_the_place_of_a_stream_that_was_there_passes(answer: Event) -> None:
+def test_A91_an_unexpected_answer_after_a_first_stream_is_retried(answer: Event) -> None:
     chat = dialing()
     chat.opened()
     chat.fail("stream")
@@ -294,7 +294,7 @@ def test_repeated_failures_are_backed_off_from_until_it_gives_up() -> None:
     assert delays == [3, 6, 12, 24, 30]
 
 
-def test_A25_attempts_are_forgotten_only_after_a_stable_stream() -> None:
+def test_A25_attempts_are_reset_only_after_a_stable_stream() -> None:
     chat = online()
     for at, delay in ((4.9, 3), (8.0, 6), (100.0, 3), (200.0, 3)):
         chat.fail("stream", at=max(at, chat.now))
@@ -333,7 +333,7 @@ def test_A45_retry_holds_for_later_streams_and_the_last_one_counts() -> None:
         chat.opened()
 
 
-def test_A45_retry_is_where_the_backoff_goes_on_from() -> None:
+def test_A45_retry_sets_the_base_of_the_backoff() -> None:
     chat = online()
     chat.fail("stream")
     chat.tick()
@@ -359,7 +359,7 @@ def test_A43_any_byte_resets_the_idle_timeout(life: str) -> None:
         assert chat.machine.deadline == at + 45.0
 
 
-def test_A44_silence_means_reconnecting() -> None:
+def test_A44_an_idle_stream_is_reconnected() -> None:
     chat = online(idle_timeout=20.0)
     chat.stream(event("e-1"), at=1.0)
     reason = "nothing received for 20 s"
@@ -378,7 +378,7 @@ def test_A60_a_cursor_that_the_server_no_longer_has_is_a_visible_resync() -> Non
     assert reconnected(chat).headers["Last-Event-ID"] == "f-1"
 
 
-def test_A46_an_id_too_long_to_resume_from_is_told_and_not_sent() -> None:
+def test_A46_an_id_too_long_to_resume_from_is_reported_and_not_sent() -> None:
     chat = online()
     effects = chat.stream(event("e" * 5000))
     assert [told.type for told in delivered(effects)] == ["message", "resync"]

@@ -263,7 +263,7 @@ def test_A02_A03_A04_A05_A06_what_makes_no_sense_is_visible_and_harmless(frame: 
     assert chat.state == "online"
 
 
-def test_typing_is_told_only_while_connected() -> None:
+def test_typing_is_sent_only_while_connected() -> None:
     assert frames(online().do(Typing())) == ['{"type":"typing"}']
     assert Chat(dialect="text").online().do(Typing()) == []
 

@@ -34,7 +34,7 @@ def test_A27_pong_timeout() -> None:
     assert chat.now == 40.0
 
 
-def test_A27_heartbeat_timeout_where_the_timeout_is_the_longer() -> None:
+def test_A27_heartbeat_timeout_if_the_timeout_exceeds_the_interval() -> None:
     chat = Chat(heartbeat=HeartbeatConfig(interval=10.0, timeout=15.0)).online()
     assert frames(chat.tick()) == [PING_1]
     assert chat.tick()[0] == Close(1, 4000, "Heartbeat timeout")
@@ -89,8 +89,7 @@ def test_A30_round_trip_time() -> None:
 
 
 def test_A31_a_heartbeat_dies_with_its_connection() -> None:
-    """Check against the seed's flaw: after one stall, each later healthy connection is closed at its first
-    beat."""
+    """Check against the seed's flaw: after one stall, each later connection is closed at its first beat."""
     chat = online()
     chat.tick()
     chat.tick()  # pong timeout at 40

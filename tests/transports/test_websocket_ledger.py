@@ -58,7 +58,7 @@ def test_an_ack_settles() -> None:
     assert chat.machine.unsettled == 1
 
 
-def test_A53_a_message_that_comes_back_to_its_sender_is_its_ack() -> None:
+def test_A53_a_messages_echo_is_its_ack() -> None:
     chat = online()
     chat.submit("a")
     echo = message("e-1", sender="ada", client_id="a", text="hi")
@@ -170,7 +170,7 @@ def test_a_duplicate_submission_is_refused() -> None:
     assert chat.machine.unsettled == 1
 
 
-def test_A65_drop_oldest_tells() -> None:
+def test_A65_drop_oldest_reports_the_drop() -> None:
     chat = Chat(outbox=OutboxConfig(max_size=2))
     assert chat.submit("a", "b") == []
     assert chat.submit("c") == [Settle("a", DROPPED, "the outbox is full")]
@@ -178,7 +178,7 @@ def test_A65_drop_oldest_tells() -> None:
     assert chat.machine.unsettled == 2
 
 
-def test_A65_drop_newest_tells() -> None:
+def test_A65_drop_newest_reports_the_drop() -> None:
     chat = Chat(outbox=OutboxConfig(max_size=2, overflow="drop-newest"))
     assert chat.submit("a", "b", "c") == [Settle("c", DROPPED, "the outbox is full")]
     chat.connect()

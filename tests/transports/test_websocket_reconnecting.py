@@ -61,9 +61,8 @@ def test_A15_A16_A17_A19_A22_A23_give_up(state: Callable[[], Chat], kind: Any, c
 
 
 @pytest.mark.parametrize("code", [200, 204, 301, 302])
-def test_A19_A91_what_is_no_handshake_is_final_only_if_there_never_was_one(code: int) -> None:
-    """Check both: at first the address may be wrong; later a captive portal answers in place of the
-    server."""
+def test_A19_A91_a_failed_handshake_is_final_only_before_the_first_connection(code: int) -> None:
+    """Check both: at first the address may be wrong; later it is a captive portal that answers."""
     assert outcome(connecting(), Failure("http", code, "why")) == ("idle", ERROR)
     chat = online()
     chat.close(Failure("reset"))

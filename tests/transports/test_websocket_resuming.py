@@ -32,7 +32,7 @@ def test_every_reconnect_asks_for_what_came_after_the_last_message() -> None:
     assert queries(chat.connect()) == [after], "after a disconnect too"
 
 
-def test_a_first_connection_can_resume_where_another_transport_stood() -> None:
+def test_a_first_connection_can_resume_after_a_given_id() -> None:
     chat = Chat(after="e-8", history=50)
     assert queries(chat.connect()) == [{"room": "lobby", "sender": "ada", "after": "e-8"}]
     chat.open()
@@ -41,7 +41,7 @@ def test_a_first_connection_can_resume_where_another_transport_stood() -> None:
     assert reconnected(chat)["after"] == "e-9"
 
 
-def test_A94_an_id_too_long_to_resume_from_is_told_and_all_there_is_is_asked_for() -> None:
+def test_A94_an_id_too_long_to_resume_from_is_reported_and_all_messages_are_requested() -> None:
     chat = online()
     effects = chat.hear(message("x" * 5000))
     assert [event.type for event in delivered(effects)] == ["message", "resync"]
@@ -83,7 +83,7 @@ def test_A63_ids_are_opaque() -> None:
     assert reconnected(chat)["after"] == "9" * 20
 
 
-def test_a_welcome_tells_a_newcomer_where_it_stands() -> None:
+def test_a_welcome_sets_the_cursor_of_a_new_reader() -> None:
     chat = online()
     assert chat.hear({"type": "welcome", "cursor": "e-40"}) == []
     assert reconnected(chat)["after"] == "e-40"
@@ -93,7 +93,7 @@ def test_a_welcome_tells_a_newcomer_where_it_stands() -> None:
     assert reconnected(chat)["after"] == "e-41", "and moves nobody back who stands somewhere already"
 
 
-def test_A60_A63_a_resync_is_told_and_the_cursor_follows_the_server() -> None:
+def test_A60_A63_a_resync_is_reported_and_sets_the_servers_cursor() -> None:
     chat = online()
     chat.hear(message("e-7"))
     (event,) = delivered(chat.hear({"type": "welcome", "cursor": "f-0", "resync": True}))
