@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterable, Sequence
 from math import inf
 
@@ -54,7 +55,16 @@ class Roads:
         return "127.0.0.1", connection.number
 
     def turn_away(self, connection: Breakable) -> None:
-        """Leave it to the server, which accepts every connection at once: they wait on the road."""
+        """Reset a connection if the server hasn't accepted it yet."""
+        assert isinstance(connection, RoadConnection)
+        connection.turn_away()
+
+    def stop(self) -> None:
+        """Reset what waits to be accepted: the server has stopped."""
+        self.queue.clear()
+        for road in self._roads:
+            for connection in road.connections:
+                connection.turn_away()
 
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection that the server sees come from this address."""
@@ -85,7 +95,7 @@ class Road:
         self.path = path
         self.roads = roads
         self._proxy = FaultProxy(target, passing=self._pass_on)
-        self._there: set[RoadConnection] = set()
+        self._there: dict[RoadConnection, None] = {}
 
     @property
     def url(self) -> str:
@@ -94,8 +104,8 @@ class Road:
 
     @property
     def connections(self) -> Iterable[RoadConnection]:
-        """All connections."""
-        return [connection for connection in self._there if connection.number]
+        """All connections that the person has not closed."""
+        return [connection for connection in self._there if not connection.closed]
 
     @property
     def quiet(self) -> bool:
@@ -104,12 +114,12 @@ class Road:
 
     def _pass_on(self, proxy: FaultProxy, client: asyncio.StreamWriter) -> RoadConnection:
         connection = RoadConnection(proxy, client, self)
-        self._there.add(connection)
+        self._there[connection] = None
         return connection
 
     def forget(self, connection: RoadConnection) -> None:
         """Take note that a connection is over."""
-        self._there.discard(connection)
+        self._there.pop(connection, None)
         self.roads.paths.pop(connection.number, None)
 
     def adapt(self) -> None:
@@ -129,12 +139,14 @@ class Road:
 class RoadConnection(ProxiedConnection):
     """One connection over a road. Its client is let in at once, but what it says waits until TCP would stand.
 
-    `number` is the port that the server sees; 0 while it doesn't know of the connection.
+    It opens as in the wire world (`chatlab.sim.tcp`): the server gets it when it has left the accept queue.
+    `number` is the port that the server sees; 0 before. `closed`: the client has closed it.
     """
 
     def __init__(self, proxy: FaultProxy, client: asyncio.StreamWriter, road: Road) -> None:
         super().__init__(proxy, client)
         self.number = 0
+        self.closed = False
         self._road = road
         self._path = road.path
         self._loop = asyncio.get_running_loop()
@@ -147,6 +159,11 @@ class RoadConnection(ProxiedConnection):
             "up": asyncio.Queue(),
             "down": asyncio.Queue(),
         }
+        self._answered = False  # The client has had the SYN-ACK.
+        self._opened = False
+        self._early = b""  # What the client says before.
+        self._server: asyncio.Future[asyncio.StreamWriter] = self._loop.create_future()
+        self._accepting: asyncio.Task[None] | None = None
         self._streaming = False
         self._held = bytearray()
         self._idle: asyncio.TimerHandle | None = None
@@ -167,56 +184,96 @@ class RoadConnection(ProxiedConnection):
                 writer.close()
 
     async def _carry(self, reader: asyncio.StreamReader, host: str, port: int) -> None:
-        try:
-            server_reader, server = await self._open(host, port)
-        except OSError:
-            self.abort()
-            return
         async with asyncio.TaskGroup() as flows:
+            flows.create_task(self._open(flows, host, port))
             flows.create_task(self._take("up", reader))
-            flows.create_task(self._hand_over("up", server))
-            flows.create_task(self._take("down", server_reader))
-            flows.create_task(self._hand_over("down", self.writers[0]))
+            flows.create_task(self._hand_over("up"))
+            flows.create_task(self._hand_over("down"))
 
-    async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Wait as TCP does. Errors: OSError where the server refuses, which the client takes for a reset."""
+    # Opening
+
+    async def _open(self, flows: asyncio.TaskGroup, host: str, port: int) -> None:
+        """Open it as TCP and TLS do. What the client takes for a reset may be a refusal."""
         path, roads = self._path, self._road.roads
         await self._arrival("up", path.connect)  # SYN
         accepted_at = None if path.refusing else roads.queue.enter(self._loop.time())
         if accepted_at is None:
+            self._lose_server()
             await self._arrival("down", path.connect)
-            raise ConnectionRefusedError
-        server_reader, server = await asyncio.open_connection(host, port, limit=READ_SIZE)
-        self.writers.append(server)
-        self.number = server.get_extra_info("sockname")[1]
-        roads.paths[self.number] = path
+            self._pieces["down"].put_nowait((self._loop.time(), None))
+            return
+        self._accepting = flows.create_task(self._accept(accepted_at, host, port))
         self.adapt()
         await self._arrival("down", path.connect)  # SYN-ACK
+        self._answered = True
+        if self.closed:
+            self._put("up", None)
+            return
         if roads.tls:
-            await self._arrival("up", path.connect)
-            await self._until(accepted_at)
-            await self._arrival("down", path.connect)
-        self._arrives_at["up"] = max(self._arrives_at["up"], accepted_at)
-        return server_reader, server
+            await self._arrival("up", path.connect)  # ClientHello
+            await asyncio.wait([self._server])
+            if self._server.cancelled():
+                return
+            await self._arrival("down", path.connect)  # ServerHello
+        self._opened = True
+        if self._early and not self.closed:
+            self._say(self._early)
+
+    async def _accept(self, accepted_at: float, host: str, port: int) -> None:
+        """Let the server have it when its turn has come."""
+        await self._until(accepted_at)
+        try:
+            reader, server = await asyncio.open_connection(host, port, limit=READ_SIZE)
+        except OSError:
+            self.turn_away()
+            return
+        self.writers.append(server)
+        self.number = server.get_extra_info("sockname")[1]
+        self._road.roads.paths[self.number] = self._path
+        self._server.set_result(server)
+        await self._take("down", reader)
+
+    def turn_away(self) -> None:
+        """Reset it if its SYN has come and it isn't accepted yet: whoever was to do so is gone."""
+        if self._accepting is not None and not self._server.done():
+            self._lose_server()
+            self._put("down", None)
+
+    def _lose_server(self) -> None:
+        """Take note that no server will accept it."""
+        self._server.cancel()
+        self._pieces["up"].put_nowait((self._loop.time(), b""))
+        if self._accepting is not None:
+            self._accepting.cancel()
 
     # What is on its way
 
-    def _send(self, direction: Direction, delay: float, size: int = 0) -> float:
-        """Return when `size` bytes arrive, behind all that was sent before."""
-        before, now = self._arrives_at[direction], self._loop.time()
-        at = self._path.troubled_arrival(direction, now, delay, size, before)
+    def _send(self, direction: Direction, size: int = 0, delay: Delay | None = None) -> float:
+        """Return when `size` bytes arrive, behind all that was sent before.
+
+        What is sent at one instant takes the same time. An end without bytes takes as long as the last ones.
+        """
+        path, now, drawn_at = self._path, self._loop.time(), self._drawn_at[direction]
+        if now != drawn_at and (size or delay or drawn_at == -inf):
+            self._drawn_at[direction] = now
+            self._delays[direction] = path.delay(delay or (path.up if direction == "up" else path.down))
+        before = self._arrives_at[direction]
+        at = path.troubled_arrival(direction, now, self._delays[direction], size, before)
         self._arrives_at[direction] = at
         return at
 
     async def _arrival(self, direction: Direction, delay: Delay) -> None:
         """Wait until a packet that is sent now arrives; for ever where it vanishes."""
-        at = self._send(direction, self._path.delay(delay))
-        await self._until(at if at < self._silent_at[direction] else inf)
+        at = self._send(direction, delay=delay)
+        await self._until(at)
+        if at >= self._silent_at[direction]:
+            await self._until(inf)
 
     async def _until(self, time: float) -> None:
         if time == inf:
             await self._loop.create_future()
-        await asyncio.sleep(max(0.0, time - self._loop.time()))
+        if (left := time - self._loop.time()) > 0:  # What comes at one instant is there together.
+            await asyncio.sleep(left)
 
     async def _take(self, direction: Direction, reader: asyncio.StreamReader) -> None:
         while True:
@@ -225,31 +282,41 @@ class RoadConnection(ProxiedConnection):
             except OSError:
                 data = None
             if direction == "up":
-                self._road.roads.bytes_up += len(data or b"")
-                self._road.roads.requests += begins_request(data)
+                self._say(data)
             else:
-                self._road.roads.bytes_down += len(data or b"")
-            if direction == "down" and self._holds_back(data):
-                self._held += data or b""
-                if len(self._held) >= self._path.trouble.buffer:
-                    self._flush()
-            else:
-                self._flush()
-                self._put(direction, data)
+                self._answer(data)
             if not data:
                 return
 
-    def _put(self, direction: Direction, data: bytes | None) -> None:
-        path, now, drawn_at = self._path, self._loop.time(), self._drawn_at[direction]
-        if now != drawn_at and (data or drawn_at == -inf):  # An end takes as long as what it ends.
-            self._drawn_at[direction] = now
-            self._delays[direction] = path.delay(path.up if direction == "up" else path.down)
-        size = max(1, int(min(READ_SIZE, path.trouble.bandwidth * PIECE)))
-        for piece in [data[start : start + size] for start in range(0, len(data), size)] if data else [data]:
-            due = self._send(direction, self._delays[direction], len(piece or b""))
-            self._pieces[direction].put_nowait((due, piece))
+    def _say(self, data: bytes | None) -> None:
+        """Send what the client says: bytes, b"" for their end, None for a reset."""
+        self.closed = self.closed or not data
+        if self._opened:
+            self._road.roads.bytes_up += len(data or b"")
+            self._road.roads.requests += begins_request(data)
+            self._put("up", data)
+        elif data:
+            self._early += data
+        elif self._answered:
+            self._put("up", b"")
 
-    async def _hand_over(self, direction: Direction, writer: asyncio.StreamWriter) -> None:
+    def _answer(self, data: bytes | None) -> None:
+        """Send what the server says."""
+        self._road.roads.bytes_down += len(data or b"")
+        if self._holds_back(data):
+            self._held += data or b""
+            if len(self._held) >= self._path.trouble.buffer:
+                self._flush()
+        else:
+            self._flush()
+            self._put("down", data)
+
+    def _put(self, direction: Direction, data: bytes | None) -> None:
+        size = max(1, int(min(READ_SIZE, self._path.trouble.bandwidth * PIECE)))
+        for piece in [data[start : start + size] for start in range(0, len(data), size)] if data else [data]:
+            self._pieces[direction].put_nowait((self._send(direction, len(piece or b"")), piece))
+
+    async def _hand_over(self, direction: Direction) -> None:
         pieces = self._pieces[direction]
         with contextlib.suppress(OSError):
             while True:
@@ -257,14 +324,29 @@ class RoadConnection(ProxiedConnection):
                 await self._until(due)
                 if self._loop.time() >= self._silent_at[direction]:
                     continue
+                writer = self.writers[0] if direction == "down" else await self._at_server(data)
+                if writer is None:
+                    return
                 if data is None:
                     abort(writer)
                     return
                 if not data:
                     writer.write_eof()
-                    return
+                    if pieces.empty():
+                        return
+                    continue  # With the reset that is behind it.
                 writer.write(data)
+                if direction == "down" and self.closed and _reset(writer):
+                    self._put("up", None)
                 await writer.drain()
+
+    async def _at_server(self, data: bytes | None) -> asyncio.StreamWriter | None:
+        """Return where the server hears this once it has accepted the connection; None: it never will."""
+        if data is None and self._accepting is not None and not self._server.done():
+            self._lose_server()
+        if not self._server.done():
+            await asyncio.wait([self._server])
+        return None if self._server.cancelled() else self._server.result()
 
     @property
     def quiet(self) -> bool:
@@ -303,10 +385,12 @@ class RoadConnection(ProxiedConnection):
         return max(self._arrives_at.values())
 
     def _check_idle(self) -> None:
+        self._idle = None
+        if self._accepting is None or self._server.cancelled() or self.closed:
+            return  # The proxy knows of none whose SYN is lost, or whose ends are gone.
         if self._used_at + self._path.trouble.idle_timeout > self._loop.time():
             self.adapt()
         else:
-            self._idle = None
             self.reset()
 
     def _holds_back(self, data: bytes | None) -> bool:
@@ -321,3 +405,9 @@ class RoadConnection(ProxiedConnection):
         held, self._held = bytes(self._held), bytearray()
         if held:
             self._put("down", held)
+
+
+def _reset(writer: asyncio.StreamWriter) -> bool:
+    """Return whether the other end has closed, and has answered the last bytes with a reset."""
+    end: socket.socket = writer.get_extra_info("socket")
+    return end.fileno() != -1 and bool(end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

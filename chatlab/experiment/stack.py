@@ -76,6 +76,9 @@ class Lines(Protocol):
     def turn_away(self, connection: Breakable) -> None:
         """Reset a connection if the server hasn't accepted it yet."""
 
+    def stop(self) -> None:
+        """Reset all connections that the server hasn't accepted yet: it has stopped."""
+
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection that the server sees come from this address."""
 
@@ -113,6 +116,7 @@ class ServerSite:
         if self._outages == 1:
             self._ailing.work.clear()
             self._refuse(1)
+            self._lines.stop()
         if self._outages == 1 or code is None:
             self._do(self._server.stop(abrupt=code is None))
 

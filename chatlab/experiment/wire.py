@@ -169,6 +169,9 @@ class WireLines:
         if there is not None:
             there.turn_away()
 
+    def stop(self) -> None:
+        """Nothing is to be done: its listener resets them."""
+
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection that the server sees come from this address."""
         _, number = client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,9 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transports import SSESettings, WebSocketSettings
 from chatlab.sim.as_written.settings import SeedWebSocket
-from chatlab.sim.faults import AnyFault, Buffering, ServerDown
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import AnyFault, Buffering, ConnectionReset, HalfOpen, IdleTimeout, ServerDown
+from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Deliver
 
@@ -93,3 +96,67 @@ def test_a_proxy_holds_back_streams_only_and_lets_go_when_it_is_over() -> None:
 def test_a_fault_may_hit_some_only() -> None:
     live = run(scenario(ServerDown(at=3.1, duration=1.0, people=("ada",))), "live", time_scale=8.0)
     assert len(live.statuses("ada")) > len(live.statuses("person-2"))
+
+
+OPENING: dict[str, dict[str, Any]] = {
+    "the handshake waits to be accepted": {
+        "network": NetworkConfig(tls=True),
+        "server": ServerConfig(accept_rate=1.1),
+        "people": PeopleConfig(count=4),
+    },
+    "only accepted connections count": {
+        "server": ServerConfig(accept_rate=2.0, max_connections=2),
+        "people": PeopleConfig(count=3, arrive_over=0.3),
+    },
+    "a connection is reset before it is accepted": {
+        "network": NetworkConfig(latency=0.3),
+        "server": ServerConfig(accept_rate=0.4),
+        "people": PeopleConfig(count=3),
+        "faults": (ConnectionReset(at=1.17),),
+    },
+    "a connection is reset in its handshake": {
+        "network": NetworkConfig(latency=0.7, tls=True),
+        "faults": (ConnectionReset(at=0.53), ConnectionReset(at=3.17)),
+    },
+    "the server dies with a full queue": {
+        "network": NetworkConfig(tls=True),
+        "server": ServerConfig(accept_rate=0.7),
+        "people": PeopleConfig(count=4),
+        "faults": (ServerDown(at=2.53, duration=1.1),),
+    },
+    "a proxy cuts what is idle, but knows nothing of a lost SYN": {
+        "network": NetworkConfig(latency=0.3),
+        "server": ServerConfig(accept_rate=0.4),
+        "people": PeopleConfig(count=3),
+        "faults": (
+            IdleTimeout(at=0.07, duration=6.0, timeout=1.0),
+            HalfOpen(at=0.13, duration=0.9, direction="up"),
+        ),
+    },
+    "a front end dies with a connection in the queue": {
+        "server": ServerConfig(accept_rate=0.5),
+        "faults": (ServerDown(at=0.53, duration=0.5, people=("ada",)),),
+    },
+    "a client gives up in the queue": {
+        "server": ServerConfig(accept_rate=0.4, presence=True),
+        "people": PeopleConfig(count=3),
+        "transport": WebSocketSettings(connect_timeout=1.3),
+    },
+    "a client gives up in its handshake": {
+        "network": NetworkConfig(latency=0.3, tls=True),
+        "server": ServerConfig(accept_rate=0.4, presence=True),
+        "people": PeopleConfig(count=3),
+        "transport": WebSocketSettings(connect_timeout=1.3),
+    },
+}
+
+
+@pytest.mark.parametrize("case", OPENING)
+def test_connections_open_as_on_the_wire(case: str) -> None:
+    played = scenario(**OPENING[case])
+    live = run(played, "live", time_scale=200.0)
+    compared = compare(run(played, "wire"), live)
+    assert compared, str(compared)
+    assert compared.steps >= 6
+    for name in ("sent", "delivered", "attempts", "requests"):
+        assert live.metrics[name] == run(played, "wire").metrics[name]
