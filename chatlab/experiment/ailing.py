@@ -40,7 +40,8 @@ class Ailing:
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = self._path_of(tuple(scope["client"]))
+        client = scope["client"]  # None if the connection has been reset since it sent this.
+        path = None if client is None else self._path_of(tuple(client))
         if path is None:
             await self._app(scope, receive, send)
             return

@@ -220,7 +220,7 @@ class RoadConnection(ProxiedConnection):
             self._say(self._early)
 
     async def _accept(self, accepted_at: float, host: str, port: int) -> None:
-        """Let the server have it when its turn has come."""
+        """Connect to the server when the accept queue gets to this connection."""
         await self._until(accepted_at)
         try:
             reader, server = await asyncio.open_connection(host, port, limit=READ_SIZE)
@@ -314,7 +314,15 @@ class RoadConnection(ProxiedConnection):
     def _put(self, direction: Direction, data: bytes | None) -> None:
         size = max(1, int(min(READ_SIZE, self._path.trouble.bandwidth * PIECE)))
         for piece in [data[start : start + size] for start in range(0, len(data), size)] if data else [data]:
-            self._pieces[direction].put_nowait((self._send(direction, len(piece or b"")), piece))
+            at = self._send(direction, len(piece or b""))
+            self._pieces[direction].put_nowait((at, piece))
+            if piece is None and direction == "up":
+                self._loop.call_at(at, self._take_reset)
+
+    def _take_reset(self) -> None:
+        """Forget what waits to be accepted: a reset has come, maybe behind bytes."""
+        if self._loop.time() < self._silent_at["up"] and self._accepting and not self._server.done():
+            self._lose_server()
 
     async def _hand_over(self, direction: Direction) -> None:
         pieces = self._pieces[direction]
@@ -324,7 +332,7 @@ class RoadConnection(ProxiedConnection):
                 await self._until(due)
                 if self._loop.time() >= self._silent_at[direction]:
                     continue
-                writer = self.writers[0] if direction == "down" else await self._at_server(data)
+                writer = self.writers[0] if direction == "down" else await self._at_server()
                 if writer is None:
                     return
                 if data is None:
@@ -340,10 +348,8 @@ class RoadConnection(ProxiedConnection):
                     self._put("up", None)
                 await writer.drain()
 
-    async def _at_server(self, data: bytes | None) -> asyncio.StreamWriter | None:
-        """Return where the server hears this once it has accepted the connection; None: it never will."""
-        if data is None and self._accepting is not None and not self._server.done():
-            self._lose_server()
+    async def _at_server(self) -> asyncio.StreamWriter | None:
+        """Return where the server hears it once it has accepted the connection; None: it never will."""
         if not self._server.done():
             await asyncio.wait([self._server])
         return None if self._server.cancelled() else self._server.result()

@@ -13,7 +13,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.live_world import run_live_together
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import SSESettings, WebSocketSettings
+from chatlab.experiment.transports import LongPollingSettings, SSESettings, WebSocketSettings
 from chatlab.sim.as_written.settings import SeedWebSocket
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, Buffering, ConnectionReset, HalfOpen, IdleTimeout, ServerDown
@@ -113,6 +113,16 @@ OPENING: dict[str, dict[str, Any]] = {
         "server": ServerConfig(accept_rate=0.4),
         "people": PeopleConfig(count=3),
         "faults": (ConnectionReset(at=1.17),),
+    },
+    "a connection is reset before its request is read": {
+        "duration": 16.0,
+        "server": ServerConfig(accept_rate=0.7),
+        "people": PeopleConfig(
+            count=2,
+            script=tuple(ScriptEntry(at=at, person="ada", text=f"at {at}") for at in (3.1, 10.3)),
+        ),
+        "transport": LongPollingSettings(),
+        "faults": (ConnectionReset(at=10.93),),
     },
     "a connection is reset in its handshake": {
         "network": NetworkConfig(latency=0.7, tls=True),
