@@ -1,7 +1,7 @@
 """Plots for lectures and notebooks: each draws on `ax=`, or on a new figure, and returns the axes.
 
-A cell that ends in `plot_backoff(...).figure` shows it. `chatlab.plots.style` says why figures are white, and
-never pyplot's.
+A cell that ends in `plot_backoff(...).figure` shows it. `chatlab.plots.style` explains why figures are white,
+and don't use pyplot.
 """
 
 from chatlab.plots.backoff import plot_backoff

@@ -1,4 +1,4 @@
-"""Backoff curves: how long each formula waits before each retry, and how far it spreads a crowd."""
+"""Backoff curves: how long each formula waits before each retry, and how far it spreads the clients."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from chatlab.plots.style import (
 from chatlab.settings import ReconnectConfig
 
 PERCENTILES = (10, 50, 90)
-"""The lower edge of a band, the line, and the upper edge."""
+"""Percentiles of the band's lower edge, the line, and the band's upper edge."""
 GAP = 4.0
-"""Points from the end of a line to the thin one that leads to its name."""
+"""Points between the end of a curve and the thin line to its name."""
 
 
 def plot_backoff(
@@ -45,11 +45,10 @@ def plot_backoff(
 ) -> Axes:
     """Draw the delay before each of the first `attempts` retries: its median, and a band from 10 to 90 %.
 
-    `configs` is settings, or several by name; more than six are hard to tell apart. The bands stand side by
-    side, so that none hides another; settings that spread nobody have none. A line ends where its settings
-    give up.
+    `configs` is one configuration, or several by name; more than six are hard to tell apart. Bands are drawn
+    side by side; settings without jitter have none. A line ends at the last attempt before giving up.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    Errors: `SettingsError` if there is nothing to draw.
     """
     if isinstance(configs, ReconnectConfig):
         configs = {"schedule" if configs.schedule else configs.jitter: configs}
@@ -108,7 +107,7 @@ def _draw(ax: Axes, name: str, band: Floats, retries: Floats, width: float, styl
 
 
 def _name_lines(ax: Axes, bands: Mapping[str, Floats], offsets: Sequence[float], longest: int) -> None:
-    """Write each name at the right of its line, or above the last point of one that gives up before."""
+    """Write each name to the right of its line, or above the end of a line that gives up earlier."""
     width, height = size(ax)
     last = {number: name for number, (name, band) in enumerate(bands.items()) if band.shape[1] == longest}
     room = max(text_width(name, TEXT, bold=True) for name in last.values()) + 18
@@ -138,9 +137,9 @@ def _name_lines(ax: Axes, bands: Mapping[str, Floats], offsets: Sequence[float],
 
 
 def _draw_leaders(ax: Axes, ends: Floats, names: Floats, points: Floats, colours: Sequence[str]) -> None:
-    """Draw a thin line from near each end to the middle of its name, which hides it; a unit is `points`.
+    """Draw a thin line from near each end to the middle of its name; `points` is points per data unit.
 
-    Each could be its name's arrow, but to cut one off at both ends takes longer than to draw all lines.
+    One collection for all is faster than annotation arrows, which matplotlib would clip at both ends.
     """
     ways = (names - ends) * points
     starts = ends + GAP * ways / np.hypot(*ways.T)[:, None] / points

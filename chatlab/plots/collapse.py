@@ -1,4 +1,4 @@
-"""The retry storm that stays: good answers in each second, with and without backoff."""
+"""A retry storm that outlasts its cause: good answers in each second, with and without backoff."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SHADE = "#dedede"
 
 
 def plot_collapse(storms: Mapping[Policy, Sequence[Storm]], *, ax: Axes | None = None) -> Axes:
-    """Draw the good answers in each second, a mean of each policy's storms, over the clients that came.
+    """Draw good answers per second, the mean over each policy's storms, and the arriving clients.
 
-    Bars mark what was published for the seconds that they span.
+    Bars mark the published values and the seconds that they apply to.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    Errors: `SettingsError` if there is nothing to draw.
     """
     if not storms or not all(storms.values()):
         raise SettingsError("nothing to draw: give one storm or more of each policy, as `collapse` returns")

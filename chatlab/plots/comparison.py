@@ -1,4 +1,4 @@
-"""Two runs of the same people on one time axis: what each world says that their connections did."""
+"""Two runs of the same people on one time axis: their connections' statuses in each world."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FURTHER: Mapping[str, Any] = {"linestyle": "none", "marker": "|", "markersize": 
 
 
 def plot_comparison(run_a: Run, run_b: Run, *, ax: Axes | None = None) -> Axes:
-    """Draw the statuses of both runs' people, person by person, and mark wherever the runs differ.
+    """Draw the statuses of both runs, person by person, and mark their differences.
 
-    At most six people are drawn, first of all those with differences.
+    At most six people are drawn, those with differences first.
 
-    Errors: `SettingsError` where the runs have nobody in common.
+    Errors: `SettingsError` if the runs have no recorded person in common.
     """
     compared = compare(run_a, run_b)
     differing = list(dict.fromkeys(difference.person for difference in compared.differences))
@@ -71,7 +71,7 @@ def _key(style: Mapping[str, Any], label: str) -> Line2D:
 
 
 def _lanes(run_a: Run, run_b: Run, people: list[str]) -> dict[str, list[StatusSpan]]:
-    """Return each person's statuses in both worlds, one below the other."""
+    """Return each person's statuses in both worlds, in adjacent lanes."""
     a, b = run_a.world, run_b.world
     if a == b:
         a, b = f"{a} 1", f"{b} 2"
@@ -83,7 +83,7 @@ def _lanes(run_a: Run, run_b: Run, people: list[str]) -> dict[str, list[StatusSp
 
 
 def _mark(ax: Axes, differences: list[Difference], y: float) -> None:
-    """Mark between a person's two lanes where they differ, and tie together what is only shifted."""
+    """Mark the differences between a person's two lanes, and connect steps that differ only in time."""
     for difference in differences:
         a, b = difference.a, difference.b
         if a is not None and b is not None and a.text == b.text:

@@ -1,4 +1,4 @@
-"""The contention of clients for one row: simulated figures beside the published ones."""
+"""Contention of clients for one database row: simulated and published figures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _WHAT = {"seconds": "until all are done (s)", "writes": "writes of all clients"}
 
 
 def plot_contention(table: pd.DataFrame, *, of: str = "writes", ax: Axes | None = None) -> Axes:
-    """Draw the `seconds` or the `writes` of `compare_formulas` over the number of clients, logarithmically.
+    """Draw the `seconds` or `writes` of `compare_formulas` over the number of clients, on logarithmic axes.
 
-    Filled marks are simulated, large open ones published.
+    Filled marks are simulated values, large open marks published ones.
 
-    Errors: `SettingsError` where there is no such column.
+    Errors: `SettingsError` if there is no such column.
     """
     if of not in _WHAT:
         raise SettingsError(f"of: choose one of {', '.join(_WHAT)}, got {of!r}")

@@ -1,4 +1,4 @@
-"""Curves of a crowd: how late messages are, and what every second saw of attempts, requests and queues."""
+"""Curves of a run: latency of messages, and attempts, requests and queues in each second."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from chatlab.experiment.spans import FaultSpan
 from chatlab.plots.style import FAINT, INK, SMALL, look, new_axes, size, style_axes, text_width
 
 Runs = Mapping[str, Run] | Run
-"""One run, or several by the names that the plot is to have for them."""
+"""One run, or several by their names in the plot."""
 
 
 def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
-    """Draw which share of the messages was shown within so many seconds (CDF).
+    """Draw the cumulative distribution (CDF) of message latency in seconds.
 
-    The curve is exact at the edges of the run's histogram, ten a decade. Runs in which nothing was
-    delivered have none.
+    The curve is exact at the edges of the run's histogram, ten per decade. Runs in which nothing was
+    delivered have no curve.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    Errors: `SettingsError` if there is nothing to draw.
     """
     shares = {
         name: np.cumsum(run.latencies) / sum(run.latencies)
@@ -33,7 +33,7 @@ def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
         if any(run.latencies)
     }
     if not shares:
-        raise SettingsError("nothing to draw: in none of the runs was a message delivered")
+        raise SettingsError("nothing to draw: no message was delivered in any of the runs")
     ax = new_axes(left=17.0) if ax is None else ax
     for number, (name, share) in enumerate(shares.items()):
         style = look(number)
@@ -58,7 +58,7 @@ def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
         ax,
         title="How late are messages?",
         note="share of the messages that were shown within this time",
-        x="from handing over to showing (s), logarithmic",
+        x="from sending to display (s), logarithmic",
         y="messages",
     )
     _legend(ax, list(shares), "lower right")
@@ -80,43 +80,42 @@ def _percentile_names(ax: Axes) -> None:
 
 
 def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: Axes | None = None) -> Axes:
-    """Draw how many attempts to connect, and requests, all people made in each second.
+    """Draw the number of connection attempts and requests of all people in each second.
 
-    `of` names other series of the runs, such as "sent" or "delivered". One that a run doesn't have, or that
-    is 0 throughout, is left out. Faults are those of the first run.
+    `of` selects other series of the runs, such as "sent" or "delivered". Series that a run doesn't have, or
+    that are 0 throughout, are left out. The faults are those of the first run.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    Errors: `SettingsError` if there is nothing to draw.
     """
     named = _named(runs)
-    there = [series for series in of if any(any(run.series.get(series, ())) for _, run in named)]
+    present = [series for series in of if any(any(run.series.get(series, ())) for _, run in named)]
     lines = {
-        _line_name(name, series, len(named), len(there)): run.series[series]
+        _line_name(name, series, len(named), len(present)): run.series[series]
         for name, run in named
-        for series in there
+        for series in present
         if any(run.series.get(series, ()))
     }
     if not lines:
         known = ", ".join(dict.fromkeys(series for _, run in named for series in run.series))
-        raise SettingsError(
-            f"nothing to draw: the runs have nothing but 0 of {', '.join(of)}; they have {known}"
-        )
+        raise SettingsError(f"nothing to draw: {', '.join(of)} are 0 in all runs; their series are {known}")
     ax = _draw_series(lines, named[0][1], ax)
-    what = there[0] if len(there) == 1 else "count"
+    what = present[0] if len(present) == 1 else "count"
     style_axes(ax, title="How hard is the server hit?", note=" ", x="time (s)", y=f"{what} in each second")
     return ax
 
 
 _QUEUES = {
-    "queue": ("How long is the queue at the door?", "connections that wait"),
-    "work": ("How far behind is the server?", "requests and frames to work off"),
+    "queue": ("How long is the accept queue?", "waiting connections"),
+    "work": ("How far behind is the server?", "pending requests and frames"),
 }
 
 
 def plot_queue(runs: Runs, *, of: Literal["queue", "work"] = "queue", ax: Axes | None = None) -> Axes:
-    """Draw the most connections that waited at the server's door in each second, or the most `work` that it
-    had to do, over the first run's faults.
+    """Draw each second's maximum of connections in the accept queue, or of pending `work`.
 
-    Errors: `SettingsError` where there is no such queue, or the runs have no such series.
+    The faults are those of the first run.
+
+    Errors: `SettingsError` for an unknown `of`, or if no run has that series.
     """
     if of not in _QUEUES:
         raise SettingsError(f"of: choose one of {', '.join(_QUEUES)}, got {of!r}")
@@ -141,7 +140,7 @@ def _line_name(name: str, series: str, runs: int, of: int) -> str:
 
 
 def _draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None) -> Axes:
-    """Draw counts of each second as steps, over the first run's faults."""
+    """Draw counts of each second as steps, on top of the first run's faults."""
     ax = new_axes(left=15.0) if ax is None else ax
     longest = max(map(len, lines.values()))
     top = max(map(max, lines.values()))
@@ -166,7 +165,7 @@ def _draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None
 
 
 def _shade(ax: Axes, faults: Iterable[FaultSpan]) -> None:
-    """Draw faults in grey behind everything, and name each one where there is room."""
+    """Draw faults in grey behind everything, and name each one if there is room."""
     left, right = ax.get_xlim()
     second = size(ax)[0] / (right - left)
     free_from = left
@@ -195,7 +194,7 @@ def _shade(ax: Axes, faults: Iterable[FaultSpan]) -> None:
 
 
 def _legend(ax: Axes, names: Sequence[str], place: str = "") -> None:
-    """Name the lines, above the axes unless a place is given; a single one needs no key."""
+    """Add a legend, above the axes unless `place` is given; none for a single line."""
     if len(names) < 2:
         return
     keys = [line for line in ax.lines if line.get_label() in names]

@@ -1,4 +1,4 @@
-"""How long a dead connection goes unnoticed, and how often a healthy one is taken for dead."""
+"""Heartbeats: how soon a dead connection is noticed, and how often a healthy one is taken for dead."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from chatlab.plots.style import INK, SMALL, grid, look, new_axes, steps, style_a
 
 BARS = 20
 SHORTEST, LONGEST = 1.0, 120.0
-"""Seconds between heartbeats that are looked at."""
+"""Range of the plotted heartbeat intervals, in seconds."""
 SPANS = {10.0: "10 s", 60.0: "1 min", 600.0: "10 min", 3_600.0: "1 h", 36_000.0: "10 h", 360_000.0: "100 h"}
 
 
 def plot_detection(
     noticed: Sequence[float], interval: float, timeout: float, *, ax: Axes | None = None
 ) -> Axes:
-    """Draw after how many seconds people noticed that their connection had gone silent.
+    """Draw the distribution of the seconds until people noticed that their connection had gone silent.
 
-    Bars are what was measured, the outline is the closed form: spread evenly from `timeout` to
-    `interval + timeout`, or where `timeout` is the longer one from `interval` to twice that.
+    Bars are measured. The outline is the closed form: uniform from `timeout` to `interval + timeout`, or from
+    `interval` to twice `interval` if `timeout` is longer.
 
-    Errors: `SettingsError` where nobody noticed anything.
+    Errors: `SettingsError` if `noticed` is empty.
     """
     if not len(noticed):
-        raise SettingsError("nothing to draw: nobody noticed")
+        raise SettingsError("nothing to draw: nobody noticed the silence")
     low, high = detection_span(interval, timeout)
     ax = new_axes(left=14.0) if ax is None else ax
     edges = np.linspace(low, high, BARS + 1)
@@ -58,11 +58,11 @@ def plot_detection(
 
 
 def plot_alarms(interval: float, loss: float, *, ax: Axes | None = None) -> Axes:
-    """Draw how often a healthy connection is taken for dead, by the closed form, over heartbeats' intervals.
+    """Draw the closed form of the mean time between false alarms, over heartbeat intervals.
 
-    `loss` is the share of heartbeats that each way loses; the point is at `interval`.
+    `loss` is the share of heartbeats lost on each way. The point is at `interval`.
 
-    Errors: `SettingsError` where `loss` is no share.
+    Errors: `SettingsError` if `loss` is not a share.
     """
     ax = new_axes(left=14.0) if ax is None else ax
     intervals = np.geomspace(SHORTEST, LONGEST, 30)

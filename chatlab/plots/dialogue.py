@@ -1,4 +1,4 @@
-"""A dialogue in lines: what one person's transport and the server said to each other, step by step."""
+"""Lines of a sequence diagram: the exchange between one person's transport and the server."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ ABNORMAL = 1006
 
 
 class SequenceLine(Struct, frozen=True):
-    """One line of a dialogue, at `at` by the person's clock: a note, an arrow, or both.
+    """One line of a sequence diagram, at `at` on the person's clock: a note, an arrow, or both.
 
-    `way` is "up" to the server or "down" from it. A *lost* frame has gone up, and the link ended without
-    another word from the server.
+    `direction` is "up" to the server, or "down" from it. A `lost` frame went up, and its link ended without
+    anything more from the server.
     """
 
     at: float
     note: str = ""
-    way: Literal["up", "down"] | None = None
+    direction: Literal["up", "down"] | None = None
     text: str = ""
     lost: bool = False
     status: ConnectionStatus | None = None
 
 
 def sequence(steps: Iterable[Step]) -> list[SequenceLine]:
-    """Return the lines of one person's steps, in order; steps without any leave no trace."""
+    """Return the lines of one person's steps, in order; some steps have none."""
     steps = list(steps)
     last_received: dict[int, float] = {}
     ended: set[int] = set()
@@ -63,7 +63,7 @@ def sequence(steps: Iterable[Step]) -> list[SequenceLine]:
                 if failure.kind == "refused":
                     last_received[link] = step.at
             case _:
-                pass  # nothing has come from the server
+                pass  # nothing came from the server
         ended |= {effect.link for effect in step.effects if isinstance(effect, Close) and effect.code != 1000}
     lines = []
     for step in steps:
@@ -71,22 +71,22 @@ def sequence(steps: Iterable[Step]) -> list[SequenceLine]:
         arrows = [("down", text, False)] if (text := _incoming(step.event)) else []
         for effect in step.effects:
             if text := _outgoing(effect):
-                link = effect.link  # type: ignore[union-attr]  # what goes out has one
+                link = effect.link  # type: ignore[union-attr]  # outgoing effects have one
                 arrows.append(("up", text, link in ended and last_received.get(link, -1.0) <= step.at))
         note = ", ".join(notes)
         if not arrows and note:
             lines.append(SequenceLine(step.at, note, status=status))
         for number, (way, text, lost) in enumerate(arrows):
             first = number == 0
-            way_: Literal["up", "down"] = "up" if way == "up" else "down"
+            direction: Literal["up", "down"] = "up" if way == "up" else "down"
             lines.append(
-                SequenceLine(step.at, note if first else "", way_, text, lost, status if first else None)
+                SequenceLine(step.at, note if first else "", direction, text, lost, status if first else None)
             )
     return lines
 
 
 def _notes(step: Step) -> tuple[list[str], ConnectionStatus | None]:
-    """Say what the person did, and what the transport told."""
+    """Describe the person's actions and the transport's notifications; return them and the new status."""
     notes, status = [], None
     match step.event:
         case Submit(message):
@@ -105,14 +105,14 @@ def _notes(step: Step) -> tuple[list[str], ConnectionStatus | None]:
 
 
 def _incoming(event: Event) -> str:
-    """Say what has come from the server; nothing where nothing has."""
+    """Describe what came from the server; empty if nothing came."""
     match event:
         case Opened():
             return "open"
         case Received(_, data):
             return _frame(data)
         case ReceivedBytes(_, data):
-            return _piece(data)
+            return _chunk(data)
         case Answered(_, answer):
             return f"{answer.status}, {len(answer.body):,} bytes"
         case Pong(_, id):
@@ -127,13 +127,13 @@ def _incoming(event: Event) -> str:
 
 
 def _outgoing(effect: Effect) -> str:
-    """Say what goes to the server; nothing where nothing does."""
+    """Describe what goes to the server; empty if nothing goes."""
     match effect:
         case OpenWebSocket():
             return "open WebSocket"
         case Fetch(_, _, request):
-            said = _text(request.body)
-            return f"{request.method} {request.path}" if said is None else f"POST {_quoted(said)}"
+            posted = _text(request.body)
+            return f"{request.method} {request.path}" if posted is None else f"POST {_quoted(posted)}"
         case Send(_, data):
             return _frame(data)
         case SendBytes(_, data):
@@ -146,7 +146,7 @@ def _outgoing(effect: Effect) -> str:
 
 
 class _Frame(Struct):
-    """What is worth telling of a frame in the seed's shapes."""
+    """Fields shown of a frame in the original document's format."""
 
     type: str
     text: str | None = None
@@ -155,7 +155,7 @@ class _Frame(Struct):
 
 
 class _Post(Struct):
-    """What is worth telling of a posted message."""
+    """Fields shown of a posted message."""
 
     text: str
 
@@ -170,8 +170,8 @@ def _frame(data: str) -> str:
     return frame.type if frame.id is None else f"{frame.type} {frame.id}"
 
 
-def _piece(data: bytes) -> str:
-    """Say what a piece of an event stream is, where it holds the beginning of an event or a comment."""
+def _chunk(data: bytes) -> str:
+    """Describe a chunk of an event stream: its first data, a keep-alive comment, or its size."""
     found = re.search(rb"^data: ?(.*)$", data, re.MULTILINE)
     if found is not None:
         return _frame(found[1].decode(errors="replace"))
@@ -179,7 +179,7 @@ def _piece(data: bytes) -> str:
 
 
 def _text(body: str) -> str | None:
-    """Return the text of the message that a request posts, if it does."""
+    """Return the text of the message in a request body, or None."""
     try:
         return msgspec.json.decode(body, type=_Post).text
     except msgspec.DecodeError:

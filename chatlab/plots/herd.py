@@ -1,4 +1,4 @@
-"""The herd that a backoff formula makes: how many come back at once when the server does."""
+"""The herd that a backoff formula causes: how many clients come back at once after an outage."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from chatlab.plots.style import (
 )
 
 BIN = 0.1
-"""Seconds in which those who come are counted together, for the figure beside each name."""
+"""Width in seconds of the interval behind the figure beside each name."""
 BARS = 150
 LANE = 0.78
-"""How high the highest bar of a lane is, where lanes are 1 apart."""
+"""Height of a lane's highest bar; lanes are 1 apart."""
 
 
 def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) -> Axes:
-    """Draw when the people of each herd came back, counted from the server's return.
+    """Draw when the people of each herd came back, in seconds since the server's return.
 
-    Each lane is drawn to its own height, so look at how wide it is: a herd is narrow. The figure at its right
-    is the largest share of the people in any 0.1 s, and those who gave up.
+    Each lane has its own vertical scale, so compare widths: a herd is narrow. The figure at its right is the
+    largest share of people in any 0.1 s, and the share that gave up.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    Errors: `SettingsError` if there is nothing to draw.
     """
     named = herds if isinstance(herds, Mapping) else {"": herds}
     back = {name: herd.returns[np.isfinite(herd.returns)] for name, herd in named.items()}
@@ -60,8 +60,8 @@ def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) ->
     ax.set_yticks([-number for number in range(len(named))], list(named))
     style_axes(
         ax,
-        title="Who comes back when?",
-        note="right: the most that come in any 0.1 s",
+        title="When do clients come back?",
+        note="right: largest share in any 0.1 s",
         x="since the server is back (s)",
         lanes=True,
     )
@@ -69,9 +69,9 @@ def plot_returns(herds: Mapping[str, Herd] | Herd, *, ax: Axes | None = None) ->
 
 
 def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
-    """Draw which share of each herd finds the door shut, in lanes as those of `plot_returns`.
+    """Draw the share of each herd whose first attempt is refused, in lanes like those of `plot_returns`.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    Errors: `SettingsError` if there is nothing to draw.
     """
     if not shares:
         raise SettingsError("nothing to draw: give one herd or more")
@@ -102,8 +102,8 @@ def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes
     ax.set_yticks([-number for number in range(len(shares))], list(shares))
     style_axes(
         ax,
-        title="Who finds the door shut?",
-        note="at the first knock, by the formulas alone",
+        title="How many are refused?",
+        note="at the first attempt, by the formulas alone",
         x="of all people",
         lanes=True,
     )
@@ -120,5 +120,5 @@ def _percent(share: float) -> str:
 
 
 def _room(named: Mapping[str, object]) -> float:
-    """Return the millimetres that the lanes' names need."""
+    """Return the width of the lanes' names in millimetres."""
     return max(text_width(name, TEXT) for name in named) * 25.4 / 72 + 5.0

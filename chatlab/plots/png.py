@@ -1,7 +1,7 @@
-"""A figure as a PNG file, packed in a third of the time that Pillow takes.
+"""A figure as a PNG file, encoded in a third of Pillow's time.
 
-Pillow tries five filters on each row, to see which packs best. Plots are runs of few colours, which pack as
-well without any, so here each row stays as it is, and all the time is zlib's.
+Pillow tries five filters on each row to find the one that compresses best. Plots are runs of few colours, and
+compress as well without filters, so rows are stored unfiltered here, and all the time is zlib's.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _QUICK = 1
 
 
 def png(figure: Figure) -> bytes:
-    """Return the figure as a PNG file, as `ipywidgets.Image` and slides want it."""
+    """Return the figure as a PNG file, for example for `ipywidgets.Image` or slides."""
     canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     canvas.draw()
     return encode(np.asarray(canvas.buffer_rgba()), figure.dpi)
 
 
 def encode(pixels: NDArray[np.uint8], dpi: float) -> bytes:
-    """Return the file of an image of the shape (height, width, 4): red, green, blue, opacity; top row first.
+    """Encode an image of shape (height, width, 4): red, green, blue, alpha; top row first.
 
-    `dpi` says how large it is on paper. Source: PNG (Third Edition) §5, §11.
+    `dpi` sets its printed size. Source: PNG (Third Edition) §5, §11.
     """
     height, width, _ = pixels.shape
     rows = np.empty((height, 1 + 4 * width), dtype=np.uint8)

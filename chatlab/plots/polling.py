@@ -1,4 +1,4 @@
-"""Polling: what a message costs against how late it is, by the closed forms and as a run measured it."""
+"""Polling: requests per message against latency, by the closed forms and as measured."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from chatlab.experiment.closed_forms import Cost, long_poll_cost, push_cost, sho
 from chatlab.plots.style import INK, SMALL, TEXT, UNDERLAY, grid, look, new_axes, style_axes
 
 SHORTEST, LONGEST = 0.1, 60.0
-"""Seconds between two short polls, at both ends of the curve."""
+"""Seconds between two short polls at the ends of the curve."""
 NAMED = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Intervals whose points on the curve have their seconds beside them."""
+"""Intervals in seconds that are labelled on the curve."""
 
 
 def plot_polling(
@@ -26,13 +26,13 @@ def plot_polling(
     measured: Mapping[str, tuple[float, float]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw requests per message against latency: short polling as a curve over its interval, with the chosen
-    one marked, and long polling and a push as points.
+    """Draw requests per message against latency, for short polling, long polling and push.
 
-    `rate` is the messages a second that a reader gets, `delay` is one way. `measured` are (seconds, requests
-    per message) by name, drawn as crosses.
+    Short polling is a curve over its interval, with `interval` marked; the others are points. `rate` is in
+    messages per second to one reader, `hold` and the one-way `delay` in seconds. `measured` are (seconds,
+    requests per message) by name, drawn as crosses.
 
-    Errors: `SettingsError` naming the number that makes no sense.
+    Errors: `SettingsError` naming an invalid number.
     """
     ax = new_axes(left=16.0) if ax is None else ax
     ax.set_xscale("log")
@@ -65,14 +65,14 @@ def plot_polling(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(LogLocator(10))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.minorticks_off()  # they are half of the work, and the grid has none
+    ax.minorticks_off()  # they take half the time, and have no grid lines
     ax.set_xlim(min(delay or 0.01, curve[0].latency) / 1.6, curve[-1].latency * 3)
     ax.set_ylim(floor / 1.8, curve[0].requests * 3)
     grid(ax.xaxis, ax.yaxis)
     style_axes(
         ax,
         title="What does it cost to be quick?",
-        note="lower left is better" + ("; crosses: as simulated" if measured else ""),
+        note="lower left is better" + ("; crosses: simulated" if measured else ""),
         x="from the server to the screen (s), logarithmic",
         y="requests per message",
     )
@@ -80,7 +80,7 @@ def plot_polling(
 
 
 def _in_the_way(one: Cost, other: Cost) -> bool:
-    """Whether one stands where the name of the other would be, on its right."""
+    """Return whether one point is where the label at the right of the other would be."""
     return 1 < one.latency / other.latency < 10 and 1 / 4 < one.requests / other.requests < 4
 
 

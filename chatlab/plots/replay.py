@@ -1,8 +1,8 @@
-"""Ticks that are laid out once: an axis that is drawn as it was the last time while it stays as it is.
+"""Axes that are laid out once: the drawing commands of an unchanged axis are recorded and replayed.
 
-Half of the time that a small plot takes to draw goes into where its ticks, their lines and labels belong,
-though most axes are the same from frame to frame. Here what an axis told the renderer to draw is noted, and
-told again: the same paths, marks and letters, and so the same pixels.
+Half the time of drawing a small plot is spent on the positions of ticks, tick lines and labels, although
+most axes are the same from frame to frame. A replay draws the same paths, markers and texts, and therefore
+the same pixels.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 
 
 class Recorder:
-    """Stands before a renderer, passes on all that it is asked, and notes what it is to draw."""
+    """A proxy of a renderer that records all drawing commands."""
 
     def __init__(self, renderer: RendererBase) -> None:
         self.renderer = renderer
         self.tape: list[Callable[[], object]] = []
 
     def __getattr__(self, name: str) -> Any:
-        asked = getattr(self.renderer, name)
-        return partial(self._draw, asked) if name.startswith("draw_") else asked
+        attribute = getattr(self.renderer, name)
+        return partial(self._draw, attribute) if name.startswith("draw_") else attribute
 
     def _draw(self, draw: Callable[..., object], gc: GraphicsContextBase, *more: Any, **named: Any) -> None:
         kept = self.renderer.new_gc()
-        kept.copy_properties(gc)  # who draws goes on to use its own for other things
+        kept.copy_properties(gc)  # the caller reuses its own with other properties
         self.tape.append(partial(draw, kept, *more, **named))
         draw(gc, *more, **named)
 
 
 class Replay:
-    """Draws an axis; stands in the place of its `draw`.
+    """Replacement for an axis's `draw` method.
 
-    It is laid out anew where its ends, scale, ticks, their labels or looks, or its own label have changed, or
-    where another renderer is to draw it.
+    It lays the axis out again if its limits, scale, ticks, tick labels, style or own label have changed, or
+    the renderer is another one.
     """
 
     def __init__(self, axis: Axis) -> None:
@@ -58,11 +58,11 @@ class Replay:
         else:
             recorder.tape.clear()
             self._lay_out(cast(RendererBase, recorder))
-            self._state = (state, self._axis.label.get_position())  # where the numbers have let it
+            self._state = (state, self._axis.label.get_position())  # as placed beside the tick labels
 
 
 def _state(axis: Axis) -> object:
-    """Return all that says how an axis of a plot looks, but for where the axes are, and its label."""
+    """Return everything that determines an axis's look, except the axes' and its label's positions."""
     major, minor = axis.get_majorticklocs().tolist(), axis.get_minorticklocs().tolist()
     label = axis.label
     return (

@@ -1,4 +1,4 @@
-"""Sequence diagram: what one person's transport and the server said to each other, line by line."""
+"""Sequence diagram: the exchange between one person's transport and the server."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["SequenceLine", "plot_sequence", "sequence"]
 ROW = 5.6
 """Millimetres from one line to the next."""
 LEFT, RIGHT = 42.0, 14.0
-"""Millimetres beside the lifelines: for times and notes, and for the names of faults."""
+"""Millimetres beside the lifelines, for times and notes, and for the names of faults."""
 SLOPE = 0.3
-"""How many lines an arrow falls on its way; not to scale."""
+"""Rows that an arrow descends; not to scale."""
 
 
 def plot_sequence(
@@ -34,12 +34,12 @@ def plot_sequence(
     limit: int = 24,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what one person's transport and the server said to each other from `start` to `end`, in seconds.
+    """Draw the exchange between one person's transport and the server from `start` to `end`, in seconds.
 
-    Each event has a line of its own, with its time at the left: time is not to scale, and `limit` is how many
-    lines are drawn at most. An arrow that ends in a cross was lost, as far as the person can know.
+    Each event has a line, with its time at the left; time is not to scale. At most `limit` lines are drawn.
+    An arrow that ends in a cross was lost, as far as the person can know.
 
-    Errors: `SettingsError` where the person wasn't recorded, or there is nothing to draw.
+    Errors: `SettingsError` if the person wasn't recorded, or there is nothing to draw.
     """
     end = run.scenario.duration if end is None else end
     every = sequence(run.steps(person))
@@ -56,8 +56,8 @@ def plot_sequence(
     _draw_faults(ax, run.faults, shown, complete=len(shown) == len(lines), end=end)
     _draw_lifelines(ax, person, shown, before[-1] if before else ConnectionStatus.DISCONNECTED)
     for row, line in enumerate(shown):
-        fresh = row == 0 or f"{line.at:.2f}" != f"{shown[row - 1].at:.2f}"
-        _draw_line(ax, row, line, time=f"{line.at:,.2f} s" if fresh else "")
+        is_new = row == 0 or f"{line.at:.2f}" != f"{shown[row - 1].at:.2f}"
+        _draw_line(ax, row, line, time=f"{line.at:,.2f} s" if is_new else "")
     more = len(lines) - len(shown)
     _head(
         ax,
@@ -69,10 +69,10 @@ def plot_sequence(
 
 
 def _head(ax: Axes, note: str) -> None:
-    """Title and note begin at the figure's left: the lifelines leave little room."""
+    """Draw title and note from the figure's left edge, as the lifelines leave little room."""
     offset = -72 * LEFT / 25.4 + 8
     for text, points, up, weight in (
-        ("What did the two sides say to each other?", TITLE, 30, "bold"),
+        ("What did client and server exchange?", TITLE, 30, "bold"),
         (note, SMALL, 19, "normal"),
     ):
         ax.annotate(
@@ -88,7 +88,7 @@ def _head(ax: Axes, note: str) -> None:
 
 
 def _draw_lifelines(ax: Axes, person: str, lines: Sequence[SequenceLine], status: ConnectionStatus) -> None:
-    """Draw the person's lifeline in the looks of its statuses, and the server's."""
+    """Draw the person's lifeline in the style of its statuses, and the server's."""
     width = 7.0 / size(ax)[0]
     since = -0.5
     changes = [(row, line.status) for row, line in enumerate(lines) if line.status is not None]
@@ -140,10 +140,12 @@ def _draw_line(ax: Axes, row: int, line: SequenceLine, *, time: str) -> None:
         ha="right",
         va="center_baseline",
     )
-    if line.way is None:
+    if line.direction is None:
         return
     far = 0.72 if line.lost else 1.0
-    head, tail = ((far, row + SLOPE * far), (0, row)) if line.way == "up" else ((0, row), (1, row - SLOPE))
+    head, tail = (
+        ((far, row + SLOPE * far), (0, row)) if line.direction == "up" else ((0, row), (1, row - SLOPE))
+    )
     style: dict[str, Any] = {
         "arrowstyle": "-" if line.lost else "-|>",
         "color": INK,
@@ -153,12 +155,12 @@ def _draw_line(ax: Axes, row: int, line: SequenceLine, *, time: str) -> None:
     }
     style |= {"linestyle": (0, (4, 2))} if line.lost else {}
     ax.annotate(
-        "", head, tail, arrowprops=style, annotation_clip=False, gid="lost" if line.lost else line.way
+        "", head, tail, arrowprops=style, annotation_clip=False, gid="lost" if line.lost else line.direction
     )
     if line.lost:
         ax.plot(*head, marker="x", markersize=6, markeredgewidth=1.5, color=INK, gid="cross")
     middle = far / 2
-    y = row + SLOPE * middle if line.way == "up" else row - SLOPE / 2
+    y = row + SLOPE * middle if line.direction == "up" else row - SLOPE / 2
     ax.text(
         middle,
         y,
@@ -173,7 +175,7 @@ def _draw_line(ax: Axes, row: int, line: SequenceLine, *, time: str) -> None:
 
 
 def _fitted(text: str, room: float) -> str:
-    """Return the text, cut where it is wider than so many points."""
+    """Return the text, shortened to a width of `room` points."""
     while text_width(text, SMALL) > room and text not in ("", "…"):
         text = text.rstrip("…")[:-1] + "…"
     return text
@@ -182,7 +184,7 @@ def _fitted(text: str, room: float) -> str:
 def _draw_faults(
     ax: Axes, faults: Iterable[FaultSpan], lines: Sequence[SequenceLine], *, complete: bool, end: float
 ) -> None:
-    """Shade the lines that happened during a fault, and name it at the right."""
+    """Shade the lines during each fault, and name the fault at the right."""
     last = end if complete else lines[-1].at
     for fault in faults:
         if fault.end < lines[0].at or fault.start > last:

@@ -1,7 +1,7 @@
-"""A figure that is drawn on again and again, for a plot that follows a slider.
+"""A reusable figure, for a plot that follows a slider.
 
-Much of the work of a small plot is to make its axes, and for each tick two marks, two labels and a line of
-the grid. They are the same from frame to frame, so a sheet keeps them, and takes away only what was drawn.
+Much of the time of a small plot is spent on making its axes: for each tick two marks, two labels and a grid
+line. They are the same from frame to frame, so a sheet keeps them and removes only the plot's own artists.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Sheet:
         self._row: list[Axes] = []
 
     def row(self, count: int = 1, **layout: float) -> list[Axes]:
-        """Return what `new_row` does, with nothing on it: the row of the last time if it has that layout."""
+        """Return empty axes as `new_row` does: the previous ones if `count` and `layout` are unchanged."""
         if (count, layout) != self._layout:
             self._row, self._layout = new_row(count, **layout), (count, layout)
             LetteringCanvas(figure_of(self._row[0]))
             for ax in self._row:
                 for axis in (ax.xaxis, ax.yaxis):
-                    axis.draw = Replay(axis)  # type: ignore[method-assign]  # there is no other place for it
+                    axis.draw = Replay(axis)  # type: ignore[method-assign]  # matplotlib has no other hook
         drawn = not figure_of(self._row[0]).stale
         for ax in self._row:
             if drawn:
@@ -41,9 +41,9 @@ class Sheet:
 
 
 def _pin(ax: Axes) -> None:
-    """Leave the labels where they were drawn: to find the place, matplotlib measures all ticks once more.
+    """Fix the axis labels at their present positions, which matplotlib would compute from all tick labels.
 
-    How far the numbers at the left reach may change with them, so a label there goes on following them.
+    A label at the left isn't fixed, since the width of the tick labels may change.
     """
     label = ax.xaxis.label
     ax.xaxis.set_label_coords(*label.get_position(), label.get_transform())
@@ -52,7 +52,7 @@ def _pin(ax: Axes) -> None:
 
 
 def _wipe(ax: Axes) -> None:
-    """Take what was drawn away, and leave the axes, their ticks and titles."""
+    """Remove the plot's artists and legend, and keep the axes, their ticks and titles."""
     for artist in [*ax.lines, *ax.patches, *ax.texts, *ax.collections, *ax.artists]:
         artist.remove()
     if legend := ax.get_legend():

@@ -1,8 +1,8 @@
-"""How every plot looks: for a slide 100 mm wide, seen from the last row, in black and white too.
+"""Style of all plots: legible on a slide 100 mm wide from the last row, also in black and white.
 
-Figures are white, not transparent, so that they stay legible in a dark notebook. They aren't pyplot's:
-nothing global changes, callbacks are safe, and Jupyter shows a cell that ends in `plot_backoff(...).figure`.
-Margins are fixed, which is three times as quick as computing them, and keeps the axes still under a slider.
+Figures are white, not transparent, so that they stay legible in a dark notebook. They don't use pyplot: no
+global state changes, callbacks are safe, and Jupyter shows a cell that ends in `plot_backoff(...).figure`.
+Margins are fixed, which is three times as fast as computing them, and keeps the axes still under a slider.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from chatlab.messages import ConnectionStatus
 from chatlab.plots.png import png
 
 WIDTH, HEIGHT = 100.0, 64.0
-"""Millimetres of a figure."""
+"""Default size of a figure in millimetres."""
 DPI = 200
 TEXT, TITLE, SMALL = 8.0, 9.0, 7.0
-"""Points of letters; nothing is smaller than `SMALL`."""
+"""Font sizes in points; none is smaller than `SMALL`."""
 INK, FAINT = "#1a1a1a", "#b8b8b8"
 
 UNDERLAY = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-"""What keeps letters off the lines behind them."""
+"""Text background that hides the lines behind."""
 RGB = tuple[float, float, float]
 
 _INCH = 25.4
 
 
 class Look(Struct, frozen=True):
-    """How one series is told from the others, with colour or without."""
+    """Style of a series, distinguishable with and without colour."""
 
     colour: str
     line: str | tuple[int, tuple[float, ...]]
@@ -50,14 +50,14 @@ class Look(Struct, frozen=True):
 
 
 class StatusLook(Struct, frozen=True):
-    """How a status is filled, what is legible on it, and its hatch."""
+    """Style of a status: fill colour, text colour and hatch."""
 
     fill: str
     text: str
     hatch: str
 
 
-# After Okabe and Ito, for the colour-blind; darker than theirs, so that text in them reads well on white.
+# After Okabe and Ito, for the colour-blind, but darker, so that coloured text is legible on white.
 LOOKS = (
     Look("#000000", "-", "o", "////"),
     Look("#c85200", (0, (5, 1.5)), "s", "\\\\\\\\"),
@@ -78,11 +78,11 @@ STATUS_LOOKS: Mapping[ConnectionStatus, StatusLook] = MappingProxyType(
         ConnectionStatus.ERROR: StatusLook(INK, "#ffffff", ""),
     }
 )
-"""White, dotted, grey, striped and black on a photocopy."""
+"""Styles of the statuses; on a photocopy they are white, dotted, grey, striped and black."""
 
 
 def look(index: int) -> Look:
-    """Return the look of the series with that number; they repeat after seven."""
+    """Return the style of the series with that index; styles repeat after seven."""
     return LOOKS[index % len(LOOKS)]
 
 
@@ -100,7 +100,7 @@ class Chart(Figure):
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Return the whole figure that the axes are in."""
+    """Return the figure that contains the axes."""
     figure = ax.get_figure(root=True)
     assert figure is not None, "the axes were removed from their figure"
     return figure
@@ -109,7 +109,7 @@ def figure_of(ax: Axes) -> Figure:
 def new_axes(
     *, height: float = HEIGHT, left: float = 12.0, right: float = 3.0, top: float = 11.0, bottom: float = 10.0
 ) -> Axes:
-    """Return the axes of a new figure; `height` and the margins are millimetres."""
+    """Return the axes of a new figure; `height` and margins are in millimetres."""
     return new_row(1, height=height, left=left, right=right, top=top, bottom=bottom)[0]
 
 
@@ -123,7 +123,7 @@ def new_row(
     top: float = 11.0,
     bottom: float = 10.0,
 ) -> list[Axes]:
-    """Return so many axes side by side in a new figure; each has `width`, and margins, in millimetres."""
+    """Return `count` axes side by side in a new figure; `width` of each and margins are in millimetres."""
     whole = count * width
     figure = Chart(figsize=(whole / _INCH, height / _INCH), dpi=DPI, facecolor="white")
     return [
@@ -140,12 +140,12 @@ def new_row(
 
 
 def style_axes(ax: Axes, *, title: str, note: str = "", x: str, y: str = "", lanes: bool = False) -> None:
-    """Give the axes their question as title, a note under it, and labels with units.
+    """Set the title, which is a question, a note below it, and axis labels with units.
 
-    What stands in `lanes` needs their names at its left, but neither a line nor marks.
+    With `lanes`, the left axis has only the lanes' names, without a line and tick marks.
     """
     ax.set_facecolor("white")
-    # With a given y matplotlib doesn't measure every label to find a free place for the title.
+    # With a given y, matplotlib needn't measure every label to place the title.
     pad = 13 if note else 5
     ax.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=pad)
     if note:
@@ -159,13 +159,13 @@ def style_axes(ax: Axes, *, title: str, note: str = "", x: str, y: str = "", lan
 
 def _set_ticks(axis: Axis, *, length: float) -> None:
     wanted: dict[str, Any] = {"length": length, "labelsize": TEXT, "color": INK, "labelcolor": INK}
-    # To set them takes 1 ms where there are some already, as on the axes of a sheet.
+    # Setting them again, as on the axes of a sheet, would take 1 ms.
     if not wanted.items() <= axis.get_tick_params().items():
         axis.set_tick_params(**wanted)
 
 
 def grid(*axes: Axis) -> None:
-    """Draw a faint line at each mark of those axes, behind all else."""
+    """Draw a faint line at each tick of the axes, behind everything else."""
     for axis in axes:
         if not axis.get_tick_params()["gridOn"]:
             axis.grid(visible=True, color=FAINT, linewidth=0.4)
@@ -173,17 +173,17 @@ def grid(*axes: Axis) -> None:
 
 
 def bar(ax: Axes, x: float, y: float, width: float, height: float, **look: Any) -> None:
-    """Draw an upright rectangle with its lower left corner at (x, y); the axes' limits must be set.
+    """Draw an upright rectangle with its lower left corner at (x, y); set the axes' limits first.
 
-    `Axes.bar` and `Axes.barh` would see what it does to the limits, which takes longer than to draw it.
+    `Axes.bar` and `Axes.barh` would update the limits, which takes longer than drawing.
     """
     ax.add_artist(Rectangle((x, y), width, height, **look))
 
 
 def steps(ax: Axes, values: ArrayLike, edges: ArrayLike, number: int, *, baseline: float = 0.0) -> None:
-    """Fill a histogram in the look of the series with that number; the axes' limits must be set.
+    """Draw a filled histogram in the style of series `number`; set the axes' limits first.
 
-    `Axes.stairs` would ask every step for its extent, to guess limits, which takes longer than to draw them.
+    `Axes.stairs` would compute limits from every step, which takes longer than drawing.
     """
     style = look(number)
     patch = StepPatch(
@@ -207,24 +207,24 @@ def size(ax: Axes) -> tuple[float, float]:
 
 @lru_cache(maxsize=1_000)
 def text_width(text: str, points: float, *, bold: bool = False) -> float:
-    """Return how wide a line of text is, in points."""
+    """Return the width of a line of text in points."""
     if not text.strip():
         return 0.0
     path = TextPath((0, 0), text, size=points, prop=FontProperties(weight="bold" if bold else "normal"))
-    # A font's curves reach as far as their points; `get_extents` solves for that, and takes far longer.
+    # A font's curves reach their control points; `get_extents` solves the curves, and takes far longer.
     return float(np.ptp(path.vertices[path.codes != TextPath.CLOSEPOLY, 0]))
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move labels as little as it takes for neighbours to be `gap` apart, between low and high.
+    """Move label positions as little as possible so that neighbours are `gap` apart, between low and high.
 
-    The order stays. Where there is no room for all, they are spread evenly.
+    The order stays. If there is too little room, they are spread evenly.
     """
     order = np.argsort(positions, kind="stable")
     count = len(order)
     gap = min(gap, (high - low) / max(count - 1, 1))
     offsets = gap * np.arange(count)
-    # In sorted order, less the gaps, the positions must not fall; cluster by cluster, that is their mean.
+    # Isotonic regression: sorted and less the gaps, positions must not decrease; a cluster gets its mean.
     clusters: list[tuple[float, int]] = []
     for wanted in np.asarray(positions, dtype=float)[order] - offsets:
         mean, members = float(wanted), 1

@@ -1,4 +1,4 @@
-"""Plots of a sweep's table: a heat map of one figure over two settings, and what quickness costs."""
+"""Plots of a sweep's table: a heat map of a metric over two settings, and cost against latency."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GREYS = (0.97, 0.25)
-"""Brightness of the least and of the largest figure: the darker, the more."""
+"""Brightness of the smallest and the largest value; darker is larger."""
 
 _UNITS = {"latency": "s", "recovery": "s", "time": "s of all people", "bytes": "bytes"}
 
@@ -37,19 +37,19 @@ _UNITS = {"latency": "s", "recovery": "s", "time": "s of all people", "bytes": "
 def plot_sweep(
     table: pd.DataFrame, x: str, y: str, value: str, *, log: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """Draw a heat map of a sweep: the mean of `value` over everything but the settings `x` and `y`.
+    """Draw a heat map of a sweep: the mean of `value` for each pair of the settings `x` and `y`.
 
-    The darker a cell the larger its figure, which stands in it; `log` spreads shades by orders of magnitude.
-    A hatched cell has no figure: its runs failed, or it wasn't run. Settings keep the order of the table.
+    Each cell shows its value; darker is larger. `log` shades by orders of magnitude. A hatched cell has no
+    value: its runs failed, or it wasn't run. Settings keep the order of the table.
 
-    Errors: `SettingsError` naming the column that there isn't, or where there is nothing to draw.
+    Errors: `SettingsError` naming a missing column, or if there is nothing to draw.
     """
     _check_columns(table, x, y, value)
     columns, rows = (list(dict.fromkeys(table[name])) for name in (x, y))
     means = table.groupby([y, x], sort=False)[value].mean()
     grid = np.array([[float(means.get((row, column), np.nan)) for column in columns] for row in rows])
     if not np.isfinite(grid).any():
-        raise SettingsError(f"nothing to draw: no run has a figure of {value!r}")
+        raise SettingsError(f"nothing to draw: no run has a value of {value!r}")
     if ax is None:
         names = max(text_width(_named(row), TEXT) for row in rows) * 25.4 / 72
         ax = new_axes(height=30.0 + 11.0 * len(rows), left=names + 12.0)
@@ -74,21 +74,20 @@ def plot_cost(
     latency: str = "latency_p50",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what a delivered message costs against how late it is: one mark for each value of `by`.
+    """Draw the cost of a delivered message against latency, with one mark for each value of `by`.
 
-    `cost` is a column such as "requests", "bytes_down" or "attempts", and is divided by the messages
-    delivered. Each mark is the mean over its runs; both axes are logarithmic, and the better corner is at
-    the lower left.
+    `cost` is a column such as "requests", "bytes_down" or "attempts", divided by the delivered messages. Each
+    mark is the mean over its runs. Both axes are logarithmic; the lower left is better.
 
-    Errors: `SettingsError` naming the column that there isn't, or where there is nothing to draw.
+    Errors: `SettingsError` naming a missing column, or if there is nothing to draw.
     """
     keys = [by] if isinstance(by, str) else list(by)
     _check_columns(table, *keys, cost, latency, "delivered")
-    worth = table[(table["delivered"] > 0) & (table[cost] > 0) & (table[latency] > 0)]
-    if worth.empty:
+    usable = table[(table["delivered"] > 0) & (table[cost] > 0) & (table[latency] > 0)]
+    if usable.empty:
         raise SettingsError(f"nothing to draw: no run has a {cost!r} and a {latency!r} above 0")
     marks = (
-        worth.assign(each=worth[cost] / worth["delivered"])
+        usable.assign(each=usable[cost] / usable["delivered"])
         .groupby(keys, sort=False)[[latency, "each"]]
         .mean()
     )
@@ -116,7 +115,7 @@ def plot_cost(
 
 
 def _name_marks(ax: Axes, names: Sequence[str], x: Sequence[float], y: Sequence[float]) -> None:
-    """Write each name at the right, level with its mark or nearly so, and lead a line to the mark."""
+    """Write each name at the right, near the height of its mark, with a line to the mark."""
     width, height = size(ax)
     room = max(text_width(name, TEXT, bold=True) for name in names) + 16
     (left, right), (low, high) = (_span(values) for values in (x, y))
@@ -140,7 +139,7 @@ def _name_marks(ax: Axes, names: Sequence[str], x: Sequence[float], y: Sequence[
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
-    """Return a span of logarithms that holds the values, and some room."""
+    """Return the range of the values' logarithms, with some margin."""
     low, high = float(np.log10(min(values))), float(np.log10(max(values)))
     room = max(0.12 * (high - low), 0.15)
     return low - room, high + room
@@ -161,7 +160,7 @@ def _check_columns(table: pd.DataFrame, *names: str) -> None:
 def _shades(
     grid: np.ndarray[Any, np.dtype[np.float64]], *, log: bool
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return each figure's place between the least, 0, and the largest, 1."""
+    """Scale the values to the range from 0, the smallest, to 1, the largest."""
     if log:
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log10(np.where(grid > 0, grid, np.nan))
@@ -208,7 +207,7 @@ def _named(value: object) -> str:
 
 
 def _words(name: str) -> str:
-    """Say a metric's name: "latency, 95th percentile"."""
+    """Return a metric's name in words, such as "latency, 95th percentile"."""
     head, _, tail = name.rpartition("_p")
     if head and tail.isdecimal():
         return f"{head.replace('_', ' ')}, " + ("median" if tail == "50" else f"{tail}th percentile")

@@ -1,4 +1,4 @@
-"""Status timeline: what a person's connection was doing, in one lane or in several that one compares."""
+"""Status timeline: a connection's statuses over time, in one lane or several."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from chatlab.plots.style import (
 )
 
 LANE = 0.5
-"""How thick a lane is, where lanes are 1 apart."""
+"""Thickness of a lane; lanes are 1 apart."""
 KEYS = 200.0
-"""Points below which a row holds no three keys."""
+"""Width in points below which the legend has two columns instead of three."""
 ROW = 1.35 * SMALL
 """Points from one row of fault names to the next."""
 ATTEMPT: Mapping[str, Any] = {"linestyle": "none", "marker": "v", "markersize": 4.5, "color": INK}
@@ -41,11 +41,11 @@ def plot_statuses(
     faults: Iterable[FaultSpan] = (),
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the statuses of one run over seconds, or of several by name, the first of them topmost.
+    """Draw the statuses of one connection over time, or of several by name, the first at the top.
 
-    A triangle above a lane is an attempt to connect. Faults are grey behind all lanes.
+    A triangle above a lane is a connection attempt. Faults are grey areas behind all lanes.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    Errors: `SettingsError` if there is nothing to draw.
     """
     named = lanes if isinstance(lanes, Mapping) else {"": lanes}
     spans = [span for lane in named.values() for span in lane]
@@ -76,7 +76,7 @@ def plot_statuses(
 
 
 def _draw_lane(ax: Axes, lane: Sequence[StatusSpan], y: float) -> set[ConnectionStatus]:
-    """Draw the spans, and name those that have room; return the statuses that still want a key."""
+    """Draw the spans, and name those with enough room; return the statuses that need a legend entry."""
     named: set[ConnectionStatus] = set()
     unit = size(ax)[0] / (ax.get_xlim()[1] - ax.get_xlim()[0])
     for span in lane:
@@ -125,7 +125,7 @@ def _words(fault: FaultSpan) -> str:
 
 
 def _extent(ax: Axes, fault: FaultSpan) -> tuple[float, float]:
-    """When the fault's name begins and ends: after the fault's start, or before it where there is no room."""
+    """Return begin and end of the fault's name: after the fault's start, or before it for lack of room."""
     left, right = ax.get_xlim()
     second = size(ax)[0] / (right - left)
     length = (text_width(_words(fault), SMALL) + 2) / second
@@ -136,7 +136,7 @@ def _extent(ax: Axes, fault: FaultSpan) -> tuple[float, float]:
 
 
 def _rows(ax: Axes, faults: Sequence[FaultSpan]) -> list[int]:
-    """Return which row each fault's name goes to, from the lowest, so that none runs into another."""
+    """Assign each fault's name to a row, from the lowest up, so that names don't overlap."""
     extents = [_extent(ax, fault) for fault in faults]
     rows = [0] * len(faults)
     ends: list[float] = []
@@ -166,7 +166,7 @@ def _keys(statuses: set[ConnectionStatus], *, attempts: bool) -> list[Artist]:
 
 
 def place_keys(ax: Axes, keys: Sequence[Artist], *, indent: float = 0.0) -> None:
-    """Put keys below the axes, in the place of those that are there; `indent` is points."""
+    """Set the legend below the axes; `indent` is in points."""
     width, height = size(ax)
     if keys:
         ax.legend(

@@ -1,4 +1,4 @@
-"""Transports side by side: how late a message is, and what it costs in requests and bytes."""
+"""Comparison of transports: latency, and cost in requests and bytes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from chatlab.experiment.run import Run
 from chatlab.plots.style import INK, SMALL, TEXT, bar, look, new_row, size, style_axes, text_width, tint
 
 BAR = 0.62
-"""How thick a bar is, where bars are 1 apart."""
+"""Thickness of a bar; bars are 1 apart."""
 
 
 def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
-    """Draw three bar charts of several runs: median latency (with the 95th percentile as a tick), requests
-    and bytes per delivered message. `axes` are three.
+    """Draw three bar charts of several runs: latency, and requests and bytes per delivered message.
 
-    Errors: `SettingsError` where there is nothing to draw.
+    The latency is the median, with the 95th percentile as a tick. `axes` must be three.
+
+    Errors: `SettingsError` if there is nothing to draw.
     """
     delivered = {name: run.metrics["delivered"] or 0 for name, run in runs.items()}
     if not any(delivered.values()):
-        raise SettingsError("nothing to draw: in none of the runs was a message delivered")
+        raise SettingsError("nothing to draw: no message was delivered in any of the runs")
 
     def each(*metrics: str) -> list[float]:
         return [
@@ -49,7 +50,7 @@ def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = No
 
 
 def layout(names: Collection[str]) -> dict[str, float]:
-    """Return the millimetres of each of three charts of runs with those names, as `new_row` takes them."""
+    """Return the layout in millimetres of three charts of runs with those names, for `new_row`."""
     room = max(text_width(name, TEXT) for name in names) * 25.4 / 72
     return {"width": 70.0, "height": 24.0 + 7.0 * len(names), "left": room + 3.0, "right": 4.0}
 

@@ -240,7 +240,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._timeline_controller.redraw(self._panel_display)
 
     def close(self) -> None:
-        """Disconnect, stop the server and proxy of the panel, and remove its views from the page."""
+        """Disconnect, stop the proxy and the server that the panel made, and remove its views."""
         if self.comm is None:
             return
         self._conversation.stop()

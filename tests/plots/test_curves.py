@@ -55,7 +55,7 @@ def test_the_latency_curve_is_the_runs_distribution(busy: Run) -> None:
     after = int(np.searchsorted(x, busy.metrics["latency_p50"] or 0))
     assert y[after - 1] < 0.5 <= y[after]
     assert ax.get_xscale() == "log"
-    assert ax.get_xlabel() == "from handing over to showing (s), logarithmic"
+    assert ax.get_xlabel() == "from sending to display (s), logarithmic"
     assert not keys(ax)
     low, high = ax.get_xlim()
     assert low < (busy.metrics["latency_p50"] or 0) < high
@@ -66,7 +66,7 @@ def test_several_latencies_have_a_key_and_looks_of_their_own(busy: Run, silent: 
     assert keys(ax) == ["one", "two"]
     for number, line in enumerate(line for line in ax.lines if line.get_label() in ("one", "two")):
         assert same_color(line.get_color(), LOOKS[number].colour)
-    with pytest.raises(SettingsError, match="in none of the runs was a message delivered"):
+    with pytest.raises(SettingsError, match="no message was delivered in any of the runs"):
         plot_latency(silent)
 
 
@@ -119,17 +119,17 @@ def test_the_queue_is_drawn_where_a_run_has_it(busy: Run) -> None:
         plot_queue(replace(busy, series={"attempts": [1]}))
     assert curve(plot_queue(busy), "busy")[1][:-1] == busy.series["queue"]
     ax = plot_queue(replace(busy, series={"work": [2] * 40}), of="work")
-    assert (curve(ax, "busy")[1], ax.get_ylabel()) == ([2] * 41, "requests and frames to work off")
+    assert (curve(ax, "busy")[1], ax.get_ylabel()) == ([2] * 41, "pending requests and frames")
     with pytest.raises(SettingsError, match="of: choose one of queue, work, got 'tea'"):
         plot_queue(busy, of="tea")  # type: ignore[arg-type]
     counts = list(range(40))
     ax = plot_queue(replace(busy, series={"queue": counts}))
     assert curve(ax, "busy")[1] == [*counts, 39]
-    assert ax.get_ylabel() == "connections that wait"
+    assert ax.get_ylabel() == "waiting connections"
 
 
 def test_what_is_not_there_is_told(busy: Run) -> None:
-    with pytest.raises(SettingsError, match=r"nothing but 0 of tears; they have attempts, sent"):
+    with pytest.raises(SettingsError, match=r"tears are 0 in all runs; their series are attempts, sent"):
         plot_rates(busy, of=("tears",))
 
 

@@ -62,7 +62,7 @@ def story() -> Run:
 
 
 def test_lines_tell_the_story(story: Run) -> None:
-    lines = [(line.note, line.way, line.text, line.lost) for line in sequence(story.steps("ada"))]
+    lines = [(line.note, line.direction, line.text, line.lost) for line in sequence(story.steps("ada"))]
     assert lines[:8] == [
         ("connecting", "up", "open WebSocket", False),
         ("connected", "down", "open", False),
@@ -111,7 +111,7 @@ def test_every_kind_of_step_has_its_words(
     event: Event, effect: Effect | None, expected: list[object]
 ) -> None:
     lines = sequence([Step(1.0, "ada", event, (effect,) if effect else ())])
-    assert [(line.way, line.text or line.note) for line in lines] == expected
+    assert [(line.direction, line.text or line.note) for line in lines] == expected
 
 
 def test_an_open_that_nobody_answers_is_lost_and_one_that_is_refused_is_not() -> None:
@@ -123,8 +123,14 @@ def test_an_open_that_nobody_answers_is_lost_and_one_that_is_refused_is_not() ->
             Step(4.0, "ada", Opened(2), ()),
         ]
 
-    assert [line.lost for line in sequence(steps(Failure("timeout"))) if line.way == "up"] == [True, False]
-    assert [line.lost for line in sequence(steps(Failure("refused"))) if line.way == "up"] == [False, False]
+    assert [line.lost for line in sequence(steps(Failure("timeout"))) if line.direction == "up"] == [
+        True,
+        False,
+    ]
+    assert [line.lost for line in sequence(steps(Failure("refused"))) if line.direction == "up"] == [
+        False,
+        False,
+    ]
 
 
 def test_an_answer_to_the_last_word_of_a_link_is_lost_too() -> None:
@@ -133,7 +139,7 @@ def test_an_answer_to_the_last_word_of_a_link_is_lost_too() -> None:
         Step(1.0, "ada", Received(1, "hello"), (Send(1, "hello yourself"),)),
         Step(2.0, "ada", Closed(1, Failure("close", 1006)), ()),
     ]
-    assert [(line.text, line.lost) for line in sequence(steps) if line.way == "up"] == [
+    assert [(line.text, line.lost) for line in sequence(steps) if line.direction == "up"] == [
         ("Ping 1", False),
         ("“hello yourself”", True),
     ]
@@ -146,7 +152,7 @@ def texts(ax: Axes, gid: str = "frame") -> list[str]:
 def test_the_diagram_shows_lines_lost_frames_statuses_and_faults(story: Run) -> None:
     ax = plot_sequence(story, "ada", limit=100)
     lines = sequence(story.steps("ada"))
-    assert texts(ax) == [line.text for line in lines if line.way]
+    assert texts(ax) == [line.text for line in lines if line.direction]
     assert len([line for line in ax.lines if line.get_gid() == "cross"]) == 3
     bars = [
         patch

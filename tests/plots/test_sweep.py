@@ -80,7 +80,7 @@ def test_equal_figures_and_zeros_are_drawn(values: list[float]) -> None:
 def test_a_heat_map_of_nothing_is_refused() -> None:
     with pytest.raises(SettingsError, match="there is no column 'colour'; choose from jitter, count"):
         plot_sweep(TABLE, "colour", "jitter", "recovery_p99")
-    with pytest.raises(SettingsError, match="no run has a figure of 'recovery_p99'"):
+    with pytest.raises(SettingsError, match="no run has a value of 'recovery_p99'"):
         plot_sweep(TABLE.iloc[4:], "count", "jitter", "recovery_p99")
 
 
