@@ -141,7 +141,7 @@ def test_frames_are_filtered_expanded_saved_and_loaded(notebook: Page, tmp_path:
     loaded.get_by_label("Filter content").fill("hello bob")
     expect(loaded.locator(".cl-row")).to_have_count(1)
     load(loaded, tmp_path / "transcript.txt")
-    expect(loaded.get_by_text("transcript.txt isn’t what “Save: JSON lines” writes; line 1")).to_be_visible()
+    expect(loaded.get_by_text("transcript.txt wasn’t written by “Save: JSON lines”: line 1")).to_be_visible()
     expect(loaded.locator(".cl-row")).to_have_count(1)
 
 
@@ -197,7 +197,7 @@ def test_a_filter_looks_through_the_whole_history_and_the_whole_payload(notebook
     expect(rows).to_have_count(1)
     frames.get_by_label("Kind").select_option("ack")
     expect(frames.get_by_text("None of 3,002 frames passes the filter.")).to_be_visible()
-    frames.get_by_role("button", name="Show all of them").click()
+    frames.get_by_role("button", name="Clear the filter").click()
     expect(count).to_have_text("3,002 frames")
     frames.get_by_label("Heartbeats").uncheck()
     expect(count).to_have_text("1,502 of 3,002 frames")
@@ -539,7 +539,7 @@ def test_a_kernel_that_was_started_again_is_told_of_once_and_what_is_written_sta
         ".map(part => getComputedStyle(part, '::before')).filter(before => before.display !== 'none')"
         ".map(before => before.content)"
     )
-    assert said == ['"The kernel doesn\u2019t answer. If it was started again, run this cell again."']
+    assert said == ['"The kernel doesn\u2019t answer. If it was restarted, run this cell again."']
     say(notebook, "ada", "precious")
     expect(place.get_by_role("alert")).to_contain_text("Not sent: the kernel doesn\u2019t answer.")
     expect(place.get_by_label("Message", exact=True)).to_have_value("precious")

@@ -242,7 +242,7 @@ test("who reads further up keeps what is there, within reason", { skip: !FULL },
   assert.equal(page.$$(".cl-message").length, REACH);
   const earlier = page.$(".cl-earlier");
   assert.deepEqual([earlier.hidden, earlier.disabled], [false, true]);
-  assert.equal(earlier.textContent, "The page holds no more than 5,000: save all messages to read earlier ones");
+  assert.equal(earlier.textContent, "The page shows 5,000 messages at most; save them all to read earlier ones");
   page.$(".cl-jump").click();
   page.feed.news([message(6_010)]);
   assert.equal(page.$$(".cl-message").length, WINDOW);

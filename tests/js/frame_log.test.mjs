@@ -145,7 +145,7 @@ test("earlier frames that pass are offered as long as there are any", () => {
 test("an empty list says why, and offers all frames", () => {
   const page = frames();
   const empty = page.$(".cl-empty");
-  assert.match(empty.textContent, /^Nothing has gone over the wire yet/);
+  assert.match(empty.textContent, /^No frames yet/);
   assert.equal(empty.querySelector("button").hidden, true);
   page.news(mixed());
   page.pick("Kind", "nothing like it");

@@ -55,7 +55,7 @@ test("a file that is none is told of, its name and the error as text in one line
   const page = loading(frames);
   await page.drop(file("no", "<b>\u202e.txt"));
   page.loaded({ error: "line 1: JSON is malformed" });
-  assert.equal(page.said(), "<b>\u27e8RLO\u27e9.txt isn\u2019t what \u201cSave: JSON lines\u201d writes; line 1: JSON is malformed");
+  assert.equal(page.said(), "<b>\u27e8RLO\u27e9.txt wasn\u2019t written by \u201cSave: JSON lines\u201d: line 1: JSON is malformed");
   assert.equal(page.$("b"), null);
 });
 
@@ -66,21 +66,21 @@ test("a file that is too large never leaves the page", async () => {
   assert.match(page.said(), /too large: 100 MB at most/);
 });
 
-test("when Python doesn\u2019t answer, it says so", async (t) => {
+test("when the kernel doesn\u2019t answer, it says so", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = loading(chat);
   await page.drop(file("{}"));
   t.mock.timers.tick(30_000);
-  assert.equal(page.said(), "Python doesn\u2019t answer.");
+  assert.equal(page.said(), "The kernel doesn\u2019t answer.");
   page.loaded({ rows: 1 });
-  assert.equal(page.said(), "Python doesn\u2019t answer.");
+  assert.equal(page.said(), "The kernel doesn\u2019t answer.");
 });
 
 test("when Python can\u2019t hear, it says so at once", async () => {
   const page = loading(chat);
   page.model.deaf = true;
   await page.drop(file("x"));
-  assert.equal(page.said(), "Python doesn\u2019t answer.");
+  assert.equal(page.said(), "The kernel doesn\u2019t answer.");
 });
 
 test("what is dropped and is no file is left to the page", async () => {

@@ -229,5 +229,5 @@ def test_ticks_are_where_95_percent_are_earlier_at_the_end_of_a_thin_line(runs: 
 
 
 def test_silent_runs_are_refused() -> None:
-    with pytest.raises(SettingsError, match="none of the runs was a message delivered"):
+    with pytest.raises(SettingsError, match="no message was delivered in any of the runs"):
         plot_transports({"silent": run(Scenario(duration=5.0), sample=0)})

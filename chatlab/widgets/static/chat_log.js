@@ -1,4 +1,4 @@
-// The chat: messages with their ledger state, typing, a compose box.
+// The chat view: messages with their ledger state, typing notices, and a compose box.
 import { Download } from "./download.js";
 import { Feed } from "./feed.js";
 import { TailList } from "./tail_list.js";
@@ -6,11 +6,11 @@ import { day, setTime, visible, visibleLine } from "./text.js";
 import { Upload } from "./upload.js";
 import { element, mount, Scope, setText, tell } from "./view.js";
 
-const COLLAPSED = 1_500; // characters of a message shown before "show more"
+const COLLAPSED = 1_500; // characters of a message shown without "Show more"
 const COLLAPSED_LINES = 24;
 const TYPING_EVERY = 3_000; // milliseconds between two typing notices
-const TYPING_LASTS = 10_000; // milliseconds; a lost "stopped typing" must not stay for ever
-const REASON = 300; // characters of a reason shown in its row; the mark's tooltip has all of it
+const TYPING_LASTS = 10_000; // milliseconds until a typing notice disappears, in case the end of typing is lost
+const REASON = 300; // characters of a reason shown in its row; the tooltip has all of it
 const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`\u27e8\u27e9]+/gi;
 const STATES = {
   queued: ["\u25f7", "queued"],
@@ -19,14 +19,14 @@ const STATES = {
   dropped: ["\u26a0", "dropped"],
   expired: ["\u26a0", "expired"],
   failed: ["\u26a0", "failed"],
-  undelivered: ["\u26a0", "not delivered"], // left behind by a conversation that went elsewhere; it may go there again
+  undelivered: ["\u26a0", "not delivered"], // the conversation switched to another place without it
 };
-const GROUPED = 300_000; // milliseconds within which a person's messages stand under one name
-const RECALLED = 50; // texts of one's own that the arrow keys bring back
-const UNHEARD = "Not sent: the kernel doesn\u2019t answer. If it was started again, copy your text and run the cell again.";
+const GROUPED = 300_000; // milliseconds within which a person's messages are grouped under one name
+const RECALLED = 50; // sent texts that the arrow keys recall
+const NO_KERNEL = "Not sent: the kernel doesn\u2019t answer. If it was restarted, copy your text and run the cell again.";
 const LOST = new Set(["dropped", "expired", "failed", "undelivered"]);
 
-/** Splits text into text nodes and links; only http, https and mailto become links, and they show where they lead. */
+/** Splits text into text nodes and links. Only http, https and mailto URLs become links, and they show their URL. */
 export function linked(doc, text) {
   const parts = [];
   let end = 0;
@@ -41,7 +41,7 @@ export function linked(doc, text) {
   return parts.filter((part) => part !== "").map((part) => (typeof part === "string" ? doc.createTextNode(part) : part));
 }
 
-/** The first characters and lines of a long text, or null when it is short. */
+/** Returns the first characters and lines of a long text, or null if it is short. */
 export function shortened(text) {
   const lines = text.split("\n", COLLAPSED_LINES + 1);
   if (text.length <= COLLAPSED && lines.length <= COLLAPSED_LINES) return null;
@@ -49,16 +49,16 @@ export function shortened(text) {
   return cut.replace(/[\ud800-\udbff]$/, "");
 }
 
-/** A state and why it is so, which may begin with the state itself. */
+/** Joins a state and its reason, which may already begin with the state. */
 function because(state, why) {
   if (!why || why.startsWith(`${state}:`)) return why || state;
   return state === STATES.undelivered[1] ? `${state}, ${why}` : `${state}: ${why}`;
 }
 
-/** What stands below a message that came to nothing. */
+/** Returns the text below an undelivered message. */
 function explained(state, described) {
-  const said = described.length > REASON ? `${described.slice(0, REASON)}\u2026` : described;
-  return state === "undelivered" ? `N${said.slice(1)}` : `Not delivered \u2013 ${said}`;
+  const text = described.length > REASON ? `${described.slice(0, REASON)}\u2026` : described;
+  return state === "undelivered" ? `N${text.slice(1)}` : `Not delivered \u2013 ${text}`;
 }
 
 export function typingText(names) {
@@ -69,7 +69,7 @@ export function typingText(names) {
   return `${shown.length} people are typing\u2026`;
 }
 
-const EMPTY = ["No messages yet.", "Connect, then write below. What you write before that waits in the outbox, and nothing is lost."];
+const EMPTY = ["No messages yet.", "Connect, then write below. Messages that you write before connecting wait in the outbox."];
 
 function createMessage(doc, first) {
   const time = element(doc, "time");
@@ -129,7 +129,7 @@ function createMessage(doc, first) {
     drawText();
   }
 
-  /** Stands under one name with the message above, and under a date where another day has begun. */
+  /** Groups the message with the one above if the sender is the same, and shows the date if it differs. */
   function follow(above) {
     const today = day(current.at);
     const begins = today !== (above ? day(above.at) : day(Date.now()));
@@ -148,10 +148,10 @@ function compose({ scope, doc, model, complain }) {
   const button = element(doc, "button", { type: "submit", class: "cl-button cl-primary" }, "Send");
   const form = element(doc, "form", { class: "cl-compose" }, input, button);
   let noticed = -Infinity;
-  const said = []; // by this view, to be brought back
+  const said = []; // texts sent from this view, for recall
   let place = 0;
 
-  /** Brings back what was said before or after, unless something else is being written. */
+  /** Recalls the previous or next sent text, unless the person has typed something else. */
   function recall(step) {
     if (input.value !== (said[place] ?? "") || !(place + step in said || place + step === said.length)) return false;
     place += step;
@@ -169,7 +169,7 @@ function compose({ scope, doc, model, complain }) {
     const text = input.value.trimEnd();
     if (!text.trim()) return;
     const told = tell(model, { type: "send", text });
-    complain(told ? "" : UNHEARD);
+    complain(told ? "" : NO_KERNEL);
     if (!told) return;
     said.push(text);
     if (said.length > RECALLED) said.shift();
@@ -245,7 +245,7 @@ function render({ model, el }) {
       list.get(id)?.toggle();
       list.resized();
     }
-    if (action === "retry") complain(tell(model, { type: "retry", id }) ? "" : UNHEARD);
+    if (action === "retry") complain(tell(model, { type: "retry", id }) ? "" : NO_KERNEL);
   });
 
   let forget = () => {};

@@ -1,20 +1,20 @@
-// Saves all rows of a feed as a file: Python has them, the page hands them to the person.
+// Saves all rows of a feed as a file: Python sends them, and the browser downloads them.
 import { element, setText, tell } from "./view.js";
 
-const PATIENCE = 15_000; // milliseconds without a further part until a file is given up
+const PATIENCE = 15_000; // milliseconds without another part until a download fails
 const KINDS = { txt: ["text", "text/plain"], jsonl: ["JSON lines", "application/x-ndjson"] };
 
-/** Hands text to the person as a file. */
+/** Makes the browser download a text as a file. */
 export function offer(doc, name, type, text) {
   const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
   const link = element(doc, "a", { href: url, download: name, hidden: true });
   doc.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(url), PATIENCE); // a click only starts the download
+  setTimeout(() => URL.revokeObjectURL(url), PATIENCE); // the click only starts the download
 }
 
-/** Buttons that save a feed's rows as `name`.txt and .jsonl; `node` holds them, `take(message)` wants each "file" note. */
+/** Buttons that save a feed's rows as `name`.txt and .jsonl. `node` holds them; call `take(message)` for each "file" note. */
 export class Download {
   #view = Math.random().toString(36).slice(2);
   #requests = 0;
@@ -52,7 +52,7 @@ export class Download {
   #giveUp() {
     this.#wanted.giveUp();
     this.#wanted = null;
-    setText(this.said, "Python doesn\u2019t answer. ");
+    setText(this.said, "The kernel doesn\u2019t answer. ");
   }
 
   take({ reply, part, parts, text }) {

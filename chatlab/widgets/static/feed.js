@@ -1,12 +1,12 @@
-// A view's end of a FeedWidget: numbered rows from Python, asked for again where some are missing.
+// The view's side of a FeedWidget: receives numbered messages of rows, and requests missing ones again.
 import { tell } from "./view.js";
 
-const ASK_AGAIN = 2_000; // milliseconds until an unanswered request is repeated; doubles up to
+const ASK_AGAIN = 2_000; // milliseconds until an unanswered request is repeated; doubled each time, up to
 const ASK_AGAIN_MAX = 30_000;
 
-/** Knows which numbered messages have come, whatever was lost between. */
+/** Tracks which numbered messages have arrived, and whether any are missing. */
 export class Sequence {
-  last = null; // everything up to here has come; null: nothing is known yet
+  last = null; // all messages up to this number have arrived; null: none known yet
   #goal = -1;
   #ahead = new Set();
 
@@ -14,19 +14,19 @@ export class Sequence {
     return this.last !== null && this.last >= this.#goal;
   }
 
-  /** A message came. */
+  /** Records that a message arrived. */
   saw(number) {
     this.expect(number);
     if (this.last === null || number > this.last) this.#ahead.add(number);
     this.#advance();
   }
 
-  /** Messages up to this number exist. */
+  /** Records that messages up to this number exist. */
   expect(number) {
     this.#goal = Math.max(this.#goal, number);
   }
 
-  /** Everything up to this number was made up for. */
+  /** Records that an answer covered all messages up to this number. */
   reached(number) {
     this.expect(number);
     this.last = Math.max(this.last ?? number, number);
@@ -40,9 +40,9 @@ export class Sequence {
 }
 
 /**
- * A view's end of a FeedWidget: hands rows to `list`, asks for all when it is mounted and for what it missed,
- * repeats what stays unanswered. `notes` maps the types of unnumbered messages to functions. A `filter()` goes with
- * what is asked for, so that Python looks through the whole history; `passes(row)` says the same of what is new.
+ * The view's side of a FeedWidget. It passes rows to `list`, requests the latest window when mounted and missing
+ * messages later, and repeats unanswered requests. `notes` maps types of unnumbered messages to functions. Requests
+ * carry `filter()`, by which Python filters the whole history; `passes(row)` applies the same filter to new rows.
  */
 export class Feed {
   #model;
@@ -57,8 +57,8 @@ export class Feed {
   #patience = ASK_AGAIN;
   #filter;
   #passes;
-  #oldest = 0; // the first place in Python that passes
-  #counted = -1; // the last place that `fitting` counts
+  #oldest = 0; // first position in Python that passes
+  #counted = -1; // last position that `fitting` counts
 
   total = 0; // rows in Python
   fitting = 0; // those of them that pass
@@ -79,7 +79,7 @@ export class Feed {
     this.#synchronise();
   }
 
-  /** The filter has changed: what is in the page goes by it at once, and Python is asked for the rest. */
+  /** Applies a changed filter: at once to the rows in the page, and by a request to the rest. */
   refilter() {
     this.#page?.cancel();
     this.#page = null;
@@ -124,7 +124,7 @@ export class Feed {
   #rows(message) {
     const { epoch, seq, oldest, rows, reply } = message;
     const request = [this.#sync, this.#page].find((asked) => asked && asked.id === reply);
-    if (reply !== undefined && !request) return; // the answer to another view, or a late one
+    if (reply !== undefined && !request) return; // an answer to another view, or a late one
     this.#enter(epoch);
     const replay = request !== undefined && message.replay;
     if (replay) this.#renew(request, message);
@@ -139,7 +139,7 @@ export class Feed {
     this.#mend();
   }
 
-  /** Once all of an answer is there, what it doesn't bring goes, or rows between might be missing; what it brings stays as it is. */
+  /** Once an answer is complete, removes rows that it doesn't contain, since rows between might be missing. */
   #renew(request, { part, parts, newest, rows }) {
     for (const { id } of rows) request.rows.add(id);
     if (new Set(request.parts).add(part).size === parts) this.#list.retain(({ id, n }) => n > newest || request.rows.has(id));
@@ -163,7 +163,7 @@ export class Feed {
     if (answer) {
       this.fitting = answer.fitting ?? 0;
       this.#counted = answer.newest ?? -1;
-      rows = [...this.#list.entries()].map(({ row }) => row); // what came while the answer was on its way
+      rows = [...this.#list.entries()].map(({ row }) => row); // rows that arrived during the request
     }
     for (const { n } of rows) {
       if (n <= this.#counted) continue;

@@ -1,4 +1,4 @@
-// The frame inspector: what went over the wire, filtered and expanded.
+// The frame inspector: a filtered list of frames, which can be expanded.
 import { Download } from "./download.js";
 import { Feed } from "./feed.js";
 import { TailList } from "./tail_list.js";
@@ -7,15 +7,15 @@ import { Upload } from "./upload.js";
 import { element, mount, Scope, setText } from "./view.js";
 
 const PREVIEW = 200; // characters of a payload shown in its row
-const PRETTY = 300_000; // characters of a payload that is laid out
-const DEEPEST = 20; // levels of indentation
+const PRETTY = 300_000; // maximum characters of a payload that is indented
+const DEEPEST = 20; // maximum levels of indentation
 const DIRECTIONS = { up: ["\u2191", "up"], down: ["\u2193", "down"], local: ["\u2022", "local"] };
 const HEARTBEATS = new Set(["ping", "pong", "comment"]);
-const NOTHING = "Nothing has gone over the wire yet: connect, and each frame is listed here.";
-const COPIED = 2_000; // milliseconds that a copy is said to have been made
-const PAUSE = 150; // milliseconds without a key until what is typed is looked for
+const NOTHING = "No frames yet. Connect, and each frame sent or received is listed here.";
+const COPIED = 2_000; // milliseconds that "Copied" is shown
+const PAUSE = 150; // milliseconds after the last key until the filter is applied
 
-/** JSON with line breaks and nothing else changed: numbers, escapes and repeated keys stay as sent. Null: not JSON. */
+/** Returns JSON with line breaks; numbers, escapes and repeated keys stay as sent. Null if it isn't JSON. */
 export function prettyJson(text) {
   if (text.length > PRETTY || !/^\s*[[{]/.test(text)) return null;
   try {
@@ -45,7 +45,7 @@ export function sizeText(bytes) {
   return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-/** Whether a frame passes a filter, as FrameFilter in views.py decides it; the text is looked for in the whole payload and the kind. */
+/** Returns whether a frame matches a filter, as `FrameFilter` in views.py does: the text is searched in kind and payload. */
 export function passes(row, { direction, kind, text, heartbeats }) {
   if (!heartbeats && HEARTBEATS.has(row.kind)) return false;
   if (direction && row.direction !== direction) return false;
@@ -56,7 +56,7 @@ export function passes(row, { direction, kind, text, heartbeats }) {
 async function copy(doc, text) {
   const clipboard = doc.defaultView?.navigator?.clipboard;
   if (clipboard) return clipboard.writeText(text);
-  const area = element(doc, "textarea", { class: "cl-sr" }); // pages without TLS have no clipboard
+  const area = element(doc, "textarea", { class: "cl-sr" }); // pages without TLS have no Clipboard API
   area.value = text;
   doc.body.append(area);
   area.select();
@@ -209,9 +209,9 @@ function render({ model, el }) {
     offerLast();
     showFitting();
   };
-  let offered; // the frame at which Tab stops
+  let offered; // the frame that Tab focuses
   const why = element(doc, "p");
-  const all = element(doc, "button", { type: "button", class: "cl-link" }, "Show all of them");
+  const all = element(doc, "button", { type: "button", class: "cl-link" }, "Clear the filter");
   scope.listen(all, "click", () => bar.reset());
   scroller.append(list.earlier, table, element(doc, "div", { class: "cl-empty" }, why, all));
   const download = new Download({ scope, doc, model, name: "chatlab-frames", what: "frames" });
@@ -219,7 +219,7 @@ function render({ model, el }) {
   bar.node.append(element(doc, "span", { class: "cl-save" }, download.node, upload.node));
   el.append(bar.node, element(doc, "div", { class: "cl-frame" }, scroller, list.jump));
 
-  /** Tab stops at the last frame only, or it would stop hundreds of times; the arrow keys go to the others. */
+  /** Makes Tab stop only at the last of hundreds of frames; the arrow keys reach the others. */
   function offerLast() {
     if (list.last === offered) return;
     if (offered) offered.expand.tabIndex = -1;

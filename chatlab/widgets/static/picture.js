@@ -1,8 +1,8 @@
-// A plot: a PNG with a text that says the same to those who don't see it.
+// A plot: a PNG with a text alternative.
 import { element, mount, Scope, setText } from "./view.js";
 
-const LEGIBLE = 0.6; // of its own width: a smaller plot can't be read
-const QUIET = 1_000; // milliseconds without another plot until its text is read aloud
+const LEGIBLE = 0.6; // share of its own width; a smaller plot is illegible
+const QUIET = 1_000; // milliseconds without another plot until screen readers read its text
 
 function render({ model, el }) {
   const scope = new Scope();
@@ -30,7 +30,7 @@ function render({ model, el }) {
     fit();
   }
 
-  /** A plot that is wider than its cell is scrolled, by key too. */
+  /** Lets the keyboard scroll a plot that is wider than its cell. */
   function fit() {
     if (paper.scrollWidth > paper.clientWidth) paper.setAttribute("tabindex", "0");
     else paper.removeAttribute("tabindex");
@@ -42,7 +42,7 @@ function render({ model, el }) {
     image.alt = model.get("alt");
   }
 
-  /** A slider that moves makes many plots; what the last one shows is read aloud to those who don't see it. */
+  /** Has screen readers read the text of the last plot only: a moving slider makes many. */
   function tell() {
     const first = !image.alt;
     describe();

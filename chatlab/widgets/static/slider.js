@@ -1,15 +1,15 @@
-// A slider with a name: a range input, by equal steps or by equal ratios, and its value in words.
+// A slider with an accessible name: a range input with equal steps or equal ratios, and its value as text.
 import { element, mount, Scope, setText } from "./view.js";
 
 const STEPS = 200; // between the ends; whole numbers have one each
 
-/** Where on its way a slider is, from 0 to 1, for a value. */
+/** Returns the position of a value on the slider, from 0 to 1. */
 export function placeOf(value, { low, high, scale }) {
   const ratio = scale === "log" ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   return Math.min(1, Math.max(0, ratio));
 }
 
-/** The value at a place from 0 to 1; three digits of it, as they are shown, but for the ends. */
+/** Returns the value at a position from 0 to 1, rounded to the three digits shown; the ends are exact. */
 export function valueAt(place, { low, high, scale }) {
   if (place <= 0) return low;
   if (place >= 1) return high;

@@ -1,9 +1,9 @@
-// The connection's status: what it is, why, and when the next attempt comes.
+// The connection's status, its reason, and the time until the next attempt.
 import { clock, visible, visibleLine } from "./text.js";
 import { element, mount, Scope, setText, snapshot } from "./view.js";
 
-const TICK = 100; // milliseconds between two looks at the countdown
-const BRIEF = 700; // milliseconds that a message may be on its way without being called waiting
+const TICK = 100; // milliseconds between two updates of the countdown
+const BRIEF = 700; // milliseconds until an unacknowledged message counts as waiting
 const LABELS = {
   disconnected: "disconnected",
   connecting: "connecting\u2026",
@@ -12,25 +12,25 @@ const LABELS = {
   error: "gave up",
 };
 
-/** Seconds until the next attempt in words. */
+/** Returns the countdown to the next attempt as text. */
 export function countdownText(seconds) {
   if (seconds <= 0) return "trying\u2026";
   if (seconds < 60) return `next try in ${seconds.toFixed(1)} s`;
   return `next try in ${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
 }
 
-/** Which attempt it is, or nothing on the first one. */
+/** Returns the number of the attempt as text; empty for the first one. */
 export function attemptText({ attempt, max_attempts: most }) {
   if (!attempt) return "";
   return most ? `attempt ${attempt} of ${most}` : `attempt ${attempt}`;
 }
 
-/** How many messages the outbox holds. */
+/** Returns the number of messages in the outbox as text; empty if there are none. */
 export function waitingText(waiting) {
   return waiting ? `${waiting.toLocaleString("en")} ${waiting === 1 ? "message waits" : "messages wait"}` : "";
 }
 
-/** What one sees when pointing at a status, a line each. */
+/** Returns the tooltip of a status: reason, code, time and details, each on a line. */
 export function detailsText({ status, reason, code, at, details }) {
   const since = at == null ? "" : `${LABELS[status] ? `${status} ` : ""}since ${clock(at)}`;
   return [visibleLine(reason), code == null ? "" : `code ${code}`, since, visible(details)].filter(Boolean).join("\n");
@@ -55,7 +55,7 @@ function render({ model, el }) {
   let stop = null;
   let later = () => {};
 
-  /** While connected, only what isn't acknowledged at once waits. */
+  /** Shows the waiting messages; while connected, only if they aren't acknowledged at once. */
   function showWaiting({ status, waiting: count }) {
     later();
     const say = () => setText(waiting, waitingText(count));

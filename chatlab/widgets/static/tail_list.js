@@ -1,17 +1,18 @@
-// A list that follows its tail, and stays where somebody reads.
+// A list that scrolls with new rows, unless the reader has scrolled up.
 import { element, setText } from "./view.js";
 
-export const WINDOW = 500; // rows kept in the page while it follows the tail
-export const REACH = 5_000; // rows kept at most while somebody reads further up
+export const WINDOW = 500; // maximum rows in the page while at the end
+export const REACH = 5_000; // maximum rows in the page while scrolled up
 
 /**
- * The latest rows in the order of their `n`, in an element that scrolls. It follows the tail while that is in view;
- * else it stays where it is, marks the first unread row and offers to jump. `create(row)` makes `{ node, update(row) }`, and
- * `follow(row)` where it wants to know the row above it. `counts(row)`: whether an arriving row is news for the reader.
+ * The latest rows, ordered by `n`, in a scrolling element. While the end is in view, it scrolls with new rows. Otherwise
+ * it keeps its position, marks the first unread row and offers to jump to the end. `create(row)` returns
+ * `{ node, update(row) }`, optionally with `follow(row)`, which is called with the row above. `counts(row)` returns
+ * whether a new row counts as unread.
  */
 export class TailList {
   onEarlier = () => {};
-  onChange = () => {}; // rows came or went
+  onChange = () => {}; // called when rows are added or removed
   #doc;
   #create;
   #counts;
@@ -19,7 +20,7 @@ export class TailList {
   #order = []; // entries by row.n
   #unread = 0;
   #pinned = true;
-  #layout = ""; // the sizes when the position was last looked at
+  #layout = ""; // sizes at the last check of the position
   #oldest = 0;
   #busy = false;
 
@@ -28,7 +29,7 @@ export class TailList {
     this.#create = create;
     this.#counts = counts;
     this.scroller = scroller;
-    this.body = scroller; // a view with a table head sets another
+    this.body = scroller; // a view with a table sets another element
     this.noun = noun;
     this.marker = marker ?? element(doc, "div", { class: "cl-unread", role: "separator" }, element(doc, "span", {}, "New"));
     this.earlier = element(doc, "button", { type: "button", class: "cl-link cl-earlier", hidden: true }, `Show earlier ${noun}s`);
@@ -62,7 +63,7 @@ export class TailList {
     return this.#entries.get(id);
   }
 
-  /** While busy, what arrives is history and not news: neither counted as unread nor read aloud. */
+  /** While busy, arriving rows are history: they are neither counted as unread nor read by screen readers. */
   busy(busy) {
     this.#busy = busy;
     this.scroller.setAttribute("aria-busy", String(busy));
@@ -71,7 +72,7 @@ export class TailList {
 
   /**
    * Adds and updates rows; `oldest` is the `n` of the first row that Python still has. Rows from before the window are
-   * taken only when they `extend` it without a gap.
+   * added only with `extend`, which promises that there is no gap.
    */
   show(rows, oldest = 0, extend = false) {
     this.#oldest = oldest;
@@ -109,7 +110,7 @@ export class TailList {
     this.onChange();
   }
 
-  /** Keeps only rows of which `keeps(row)` is true; what somebody looks at stays where it is. */
+  /** Keeps only rows for which `keeps(row)` is true; the visible rows keep their position. */
   retain(keeps) {
     const gone = this.#order.filter(({ row }) => !keeps(row));
     if (!gone.length) return;
@@ -123,7 +124,7 @@ export class TailList {
     this.onChange();
   }
 
-  /** Takes these rows out, where they are shown. */
+  /** Removes these rows, if they are shown. */
   drop(rows) {
     const ids = new Set(rows.map(({ id }) => id).filter((id) => this.#entries.has(id)));
     if (ids.size) this.retain(({ id }) => !ids.has(id));
@@ -136,13 +137,13 @@ export class TailList {
     this.#read();
   }
 
-  /** To be called when somebody has made a row larger or smaller: what they look at stays. */
+  /** Must be called after a row was expanded or collapsed; keeps the scroll position. */
   resized() {
     this.#reflowed();
     this.#scrolled();
   }
 
-  /** Tells a row which one is above it, if it wants to know. */
+  /** Calls `follow` of an entry, if it has one, with the row above. */
   #relate(place) {
     this.#order[place]?.follow?.(this.#order[place - 1]?.row);
   }
@@ -189,7 +190,7 @@ export class TailList {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    const moved = this.#reflowed() && this.#pinned; // by a theme or font that came late, not by a person
+    const moved = this.#reflowed() && this.#pinned; // by a late theme or font, not by a person
     this.#pinned = scrollHeight - scrollTop - clientHeight < 8;
     if (moved) this.toEnd();
     else if (this.#pinned) this.#read();
@@ -203,11 +204,11 @@ export class TailList {
     setText(this.jump, this.#unread ? `${this.#unread} new \u2013 jump to latest` : "Jump to latest");
   }
 
-  /** Offers earlier rows, or where the page has as many as it can hold, says where else they are. */
+  /** Offers earlier rows; if the page is full, says how to read them. */
   #offerEarlier() {
     this.earlier.hidden = !this.#order.length || this.#order[0].row.n <= this.#oldest;
     this.earlier.disabled = this.#order.length >= REACH;
-    const full = `The page holds no more than ${REACH.toLocaleString("en")}: save all ${this.noun}s to read earlier ones`;
+    const full = `The page shows ${REACH.toLocaleString("en")} ${this.noun}s at most; save them all to read earlier ones`;
     setText(this.earlier, this.earlier.disabled ? full : `Show earlier ${this.noun}s`);
   }
 
@@ -217,7 +218,7 @@ export class TailList {
     this.onEarlier(this.#order[0].row.id);
   }
 
-  /** Remembers the row at the top of what is in view; the returned function brings it back there. */
+  /** Returns a function that scrolls the topmost visible row back to its present position. */
   #anchor() {
     if (this.#pinned) return () => {};
     const top = this.scroller.getBoundingClientRect().top;

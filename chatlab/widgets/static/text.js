@@ -1,7 +1,7 @@
-// Text that can't deceive, and times.
+// Text with invisible characters made visible, and times.
 import { setText } from "./view.js";
 
-// C0 but tab and line feed, DEL and C1; zero-width space and joiners of words; embeddings, overrides and isolates.
+// C0 except tab and line feed, DEL and C1; zero-width space, word joiner and invisible operators; bidirectional controls.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff]/g;
 const C0 = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US";
 const ABBREVIATIONS = {
@@ -15,7 +15,7 @@ function symbol(character) {
   return `\u27e8${ABBREVIATIONS[code] ?? "U+" + code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
 }
 
-/** The text with what hides or reorders made visible, and towers of combining marks capped at eight. */
+/** Returns the text with hidden and reordering characters made visible, and at most eight combining marks in a row. */
 export function visible(text) {
   return String(text ?? "")
     .replace(/\r\n/g, "\n")
@@ -24,12 +24,12 @@ export function visible(text) {
     .replace(/(\p{M}{8})\p{M}+/gu, "$1");
 }
 
-/** The same for what fits on one line: names, reasons, labels. */
+/** Returns the same on one line, for names, reasons and labels. */
 export function visibleLine(text) {
   return visible(text).replace(/\t/g, " ").replace(/[\n\u2028\u2029]/g, "\u21b5");
 }
 
-/** Local time as HH:MM:SS, with milliseconds where asked. */
+/** Returns the local time as HH:MM:SS, optionally with milliseconds. */
 export function clock(at, milliseconds = false) {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return "--:--:--";
@@ -38,14 +38,14 @@ export function clock(at, milliseconds = false) {
   return milliseconds ? `${time}.${pad(date.getMilliseconds(), 3)}` : time;
 }
 
-/** Local date as YYYY-MM-DD. */
+/** Returns the local date as YYYY-MM-DD. */
 export function day(at) {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return "";
   return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
 }
 
-/** Fills a `<time>`; its tooltip has the date, and the time in UTC. */
+/** Sets the content of a `<time>`; its tooltip has the date, and the time in UTC. */
 export function setTime(node, at, milliseconds = false) {
   const date = new Date(at);
   const iso = Number.isNaN(date.getTime()) ? "" : date.toISOString();

@@ -1,21 +1,21 @@
-// Statuses over time, a lane for each course of events: what happened, and what the model said would happen.
+// Statuses over time in lanes: the live connection, and the model's prediction.
 import { visibleLine } from "./text.js";
 import { element, mount, Scope, setText, snapshot } from "./view.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const LANE = 34; // pixels from lane to lane
+const LANE = 34; // pixels between lanes
 const BAR = 18; // height of a span
-const TOP = 12; // room for the marks of the first lane
+const TOP = 12; // pixels for the marks of the first lane
 const AXIS = 20;
-const LETTER = 6.2; // pixels that a letter of a label takes
-const BOLD = 8; // and of a lane's name
-const TICK = 200; // milliseconds between two drawings while time runs
-const CLOSEST = 0.1; // seconds across the whole width
+const LETTER = 6.2; // pixels per letter of a label
+const BOLD = 8; // pixels per letter of a lane's name
+const TICK = 200; // milliseconds between two redraws while time runs
+const CLOSEST = 0.1; // minimum seconds across the whole width
 const STATUSES = ["connected", "connecting", "reconnecting", "disconnected", "error"];
-const HINT = "Here statuses, attempts and faults are drawn, and what the model predicts.";
+const HINT = "Statuses, attempts and faults appear here, with the model\u2019s prediction.";
 let drawings = 0;
 
-/** The distance between ticks of an axis: 1, 2 or 5 times a power of ten, then minutes. */
+/** Returns the distance between ticks of an axis in seconds, a round number, for `most` ticks at most. */
 export function tickStep(length, most) {
   const wanted = length / Math.max(1, most);
   for (const step of [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600]) {
@@ -36,7 +36,7 @@ export function spanText({ status, start, end }, now) {
   return `${status} ${start.toFixed(1)}\u2013${until.toFixed(1)} s (${(until - start).toFixed(1)} s${end == null ? ", so far" : ""})`;
 }
 
-/** The part of time in view; `start` null: all of it. */
+/** The visible part of the time axis, in seconds; all of it if `start` is null. */
 export class Range {
   start = null;
   length = null;
@@ -50,7 +50,7 @@ export class Range {
     this.start = this.length = null;
   }
 
-  /** Zooms around a share of the width. */
+  /** Zooms around a point at `share` of the width. */
   zoom(factor, total, share = 0.5) {
     const [from, to] = this.resolve(total);
     const length = Math.max(CLOSEST, (to - from) * factor);
@@ -74,7 +74,7 @@ function shape(doc, tag, attributes) {
   return node;
 }
 
-/** Draws items with nodes that are kept from the last time, so that tooltips survive. */
+/** Draws items with reused nodes, so that open tooltips stay. */
 function pool(parent, make) {
   const nodes = [];
   return (items, update) => {
@@ -89,7 +89,7 @@ function pool(parent, make) {
   };
 }
 
-/** What tells the statuses apart without colour: stripes, dots, crosses; solid and hollow need none. */
+/** Makes fill patterns that distinguish statuses without colour; connected is solid, disconnected hollow. */
 function patterns(doc, prefix) {
   const pattern = (name, ...children) => {
     const node = shape(doc, "pattern", { id: `${prefix}-${name}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" });
@@ -110,7 +110,7 @@ function textOf(doc, attributes) {
   return shape(doc, "text", attributes);
 }
 
-/** A rectangle in a status's colour with its pattern over it, its label and its tooltip. */
+/** Makes the node of a span: a rectangle in the status's colour, its pattern, label and tooltip. */
 function spanNode(doc) {
   const node = shape(doc, "g", {});
   node.append(
@@ -195,7 +195,7 @@ function render({ model, el }) {
   let shownAt = Date.now();
   let running = false;
   let stop = null;
-  let edges = [0, 1]; // of the drawing in pixels
+  let edges = [0, 1]; // left and right edge in pixels
 
   const currently = () => (running ? now + (Date.now() - shownAt) / 1_000 : now);
 
@@ -218,7 +218,7 @@ function render({ model, el }) {
     const bottom = TOP + Math.max(1, lanes.length) * LANE - 6;
     const [from, to] = range.resolve(total());
     const x = (seconds) => left + ((seconds - from) / (to - from)) * (right - left);
-    const clamped = (seconds) => Math.min(Math.max(x(seconds), left - 4), right + 4); // huge numbers break drawings
+    const clamped = (seconds) => Math.min(Math.max(x(seconds), left - 4), right + 4); // huge coordinates break SVG rendering
     svg.setAttribute("height", bottom + AXIS);
     svg.setAttribute("viewBox", `0 0 ${width} ${bottom + AXIS}`);
     for (const [name, value] of Object.entries({ x: left, width: Math.max(0, right - left), height: bottom })) window_.setAttribute(name, value);
@@ -295,7 +295,7 @@ function render({ model, el }) {
   scope.listen(wider, "click", () => change(() => range.zoom(2, total())));
   scope.listen(fit, "click", () => change(() => range.fit()));
   scope.listen(svg, "wheel", (event) => {
-    if (!event.ctrlKey && !event.metaKey) return; // the page scrolls
+    if (!event.ctrlKey && !event.metaKey) return; // leave the wheel to the page
     event.preventDefault();
     const share = (event.offsetX - edges[0]) / (edges[1] - edges[0]);
     change(() => range.zoom(2 ** (Math.sign(event.deltaY) / 2), total(), Math.min(1, Math.max(0, share))));
@@ -309,7 +309,7 @@ function render({ model, el }) {
     event.preventDefault();
     change(() => range.pan(seconds / 10, total()));
   });
-  let dragged = null; // where the pointer was
+  let dragged = null; // the pointer's last x
   scope.listen(svg, "pointerdown", (event) => {
     if (range.start === null || event.button !== 0) return;
     dragged = event.clientX;

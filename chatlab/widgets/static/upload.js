@@ -1,12 +1,12 @@
-// Loads a file of JSON lines into a feed: the person chooses or drops it, Python reads it.
+// Loads a JSON Lines file into a feed: a person chooses or drops it, and Python reads it.
 import { visibleLine } from "./text.js";
 import { element, setText, tell } from "./view.js";
 
-const PATIENCE = 30_000; // milliseconds until Python must have answered
-const PART = 250_000; // characters that one message to Python carries
+const PATIENCE = 30_000; // milliseconds until an upload without an answer fails
+const PART = 250_000; // characters in one message to Python
 const LARGEST = 100_000_000; // bytes
 
-/** Splits a text into parts that don't tear a surrogate pair apart. */
+/** Splits a text into parts, but never within a surrogate pair. */
 export function inParts(text, length = PART) {
   const parts = [];
   let start = 0;
@@ -19,7 +19,7 @@ export function inParts(text, length = PART) {
   return parts;
 }
 
-/** A button that loads a file, dropped on `target` too; `node` holds it, `take(message)` wants each "loaded" note. */
+/** A button that loads a file, which may also be dropped on `target`. `node` holds it; call `take(message)` for each "loaded" note. */
 export class Upload {
   #view = Math.random().toString(36).slice(2);
   #requests = 0;
@@ -30,14 +30,14 @@ export class Upload {
     this.model = model;
     this.what = what;
     this.said = element(doc, "span", { role: "status" });
-    const title = `Load ${what} from a file of JSON lines; nothing of it is sent`;
+    const title = `Load ${what} from a JSON lines file, without sending them`;
     const button = element(doc, "button", { type: "button", class: "cl-link", title, "aria-label": title }, "Load\u2026");
     const input = element(doc, "input", { type: "file", accept: ".jsonl,.ndjson", hidden: true, "aria-label": title });
     this.node = element(doc, "span", { class: "cl-files" }, this.said, button, input);
     scope.listen(button, "click", () => input.click());
     scope.listen(input, "change", () => {
       if (input.files[0]) this.load(input.files[0]);
-      input.value = ""; // the same file can be chosen again
+      input.value = ""; // so that the same file can be chosen again
     });
     scope.listen(target, "dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
     scope.listen(target, "drop", (event) => {
@@ -66,13 +66,13 @@ export class Upload {
     wanted.giveUp();
     this.#wanted = null;
     const count = `${rows.toLocaleString("en")} ${rows === 1 ? this.what.slice(0, -1) : this.what}`;
-    this.#say(error ? `${wanted.name} isn\u2019t what \u201cSave: JSON lines\u201d writes; ${error}` : `${count} loaded from ${wanted.name}.`);
+    this.#say(error ? `${wanted.name} wasn\u2019t written by \u201cSave: JSON lines\u201d: ${error}` : `${count} loaded from ${wanted.name}.`);
   }
 
   #giveUp() {
     this.#wanted.giveUp();
     this.#wanted = null;
-    this.#say("Python doesn\u2019t answer.");
+    this.#say("The kernel doesn\u2019t answer.");
   }
 
   #say(text) {

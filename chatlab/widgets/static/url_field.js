@@ -1,4 +1,4 @@
-// A field for a URL: what is typed goes to Python, and comes back without its secrets once the field is left.
+// A field for a URL: typed text is sent to Python, which returns it without secrets when the field loses focus.
 import { element, mount, Scope, tell } from "./view.js";
 
 function render({ model, el }) {
@@ -9,9 +9,9 @@ function render({ model, el }) {
   el.append(element(doc, "label", {}, element(doc, "span", {}, model.get("description")), input));
 
   const say = (done) => tell(model, { type: "text", text: input.value, done });
-  let typed = false; // since the field was entered
+  let typed = false; // since the field got the focus
 
-  /** Never under the hands of somebody who types. */
+  /** Sets the text, unless the field has the focus. */
   function show(text) {
     if (doc.activeElement !== input) input.value = text;
   }

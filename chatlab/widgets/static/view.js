@@ -1,4 +1,4 @@
-// What every view needs: elements, a mounting, clean endings.
+// Helpers of all views: elements, mounting, and cleanup.
 
 /** Makes an element; children are nodes or text, never markup. */
 export function element(doc, tag, attributes = {}, ...children) {
@@ -10,12 +10,12 @@ export function element(doc, tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Sets a text only if it changed, so that nothing is laid out or read aloud again. */
+/** Sets a text only if it differs, which avoids layout and repeated reading by screen readers. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Whatever a view starts; `end()` undoes all of it. */
+/** The listeners, timers and subscriptions of a view; `end()` removes them all. */
 export class Scope {
   #undo = new Set();
 
@@ -64,7 +64,7 @@ export class Scope {
   }
 }
 
-/** Prepares the element of a view. JupyterLab's and the classic notebook's shortcuts must not eat keystrokes here. */
+/** Prepares the element of a view, and keeps the notebook's keyboard shortcuts out of it. */
 export function mount(el, name, scope) {
   el.classList.add("chatlab", name);
   el.dataset.lmSuppressShortcuts = "true";
@@ -75,7 +75,7 @@ export function mount(el, name, scope) {
   });
 }
 
-/** Says something to Python; false where there is no kernel that could hear it. */
+/** Sends a message to Python; returns false if there is no kernel. */
 export function tell(model, message) {
   try {
     model.send(message);
@@ -85,7 +85,7 @@ export function tell(model, message) {
   }
 }
 
-/** Follows a widget that shows one latest state, and asks for it. */
+/** Subscribes to a SnapshotWidget, and requests its state. */
 export function snapshot({ scope, model, type, show }) {
   scope.subscribe(model, "msg:custom", (message) => {
     if (message?.type === type) show(message);
