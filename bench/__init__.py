@@ -1,1 +1,1 @@
-"""Measurements of chatlab beside its peers."""
+"""Benchmarks of chatlab and its peers."""

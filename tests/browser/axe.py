@@ -1,4 +1,4 @@
-"""Accessibility as axe sees it."""
+"""Accessibility checks with axe."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests import node
 
 
 def violations(page: Page, selector: str) -> list[str]:
-    """What axe finds wrong in the first element of that selector: each rule, and where it is broken."""
+    """Return the rules that axe finds violated in the first element of a selector, with the places."""
     node.install()
     page.add_script_tag(path=node.MODULES / "axe-core" / "axe.min.js")
     found: list[dict[str, Any]] = page.evaluate(

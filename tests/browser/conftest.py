@@ -12,7 +12,7 @@ from tests.browser.jupyter import Lab, serve_lab
 from tests.browser.kernels import INSTALLED, OLD, provide
 from tests.requirements import find
 
-expect.set_options(timeout=30_000)  # ms; the 5 s that are usual are too few where others work too
+expect.set_options(timeout=30_000)  # ms; the default of 5 s is too short on a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
 def pytest_runtest_makereport(
     item: pytest.Function, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Have a failure say how JupyterLab and its kernels stand."""
+    """Add the state of JupyterLab and its kernels to the report of a failure."""
     report = yield
     lab = item.funcargs.get("lab_server")
     if report.failed and isinstance(lab, Lab):
@@ -57,14 +57,14 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def lab(lab_server: Lab) -> Iterator[Lab]:
-    """A JupyterLab without a running kernel."""
+    """Yield a JupyterLab without a running kernel."""
     yield lab_server
     lab_server.close_notebooks()
 
 
 @pytest.fixture(scope="module", params=[INSTALLED, pytest.param(OLD, marks=pytest.mark.proof)])
 def kernel(request: pytest.FixtureRequest, lab_server: Lab) -> str:
-    """Each of the kernels that the panel must work in, by its name."""
+    """Return the name of each kernel that the panel must work in."""
     name: str = request.param
     provide(lab_server, name)
     return name
@@ -72,7 +72,7 @@ def kernel(request: pytest.FixtureRequest, lab_server: Lab) -> str:
 
 @pytest.fixture(autouse=True)
 def page_errors(page: Page) -> Iterator[list[str]]:
-    """The exceptions that nothing in the page caught; one that is still here at the end fails the test."""
+    """Yield the page's uncaught exceptions; one that is left at the end fails the test."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(f"{error.message}\n{error.stack or ''}"))
     yield errors
@@ -81,7 +81,7 @@ def page_errors(page: Page) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tests put what they saw: the folder named by SHOTS, or a temporary one."""
+    """Return the folder for screenshots: the one named by SHOTS, or a temporary one."""
     if not (chosen := os.environ.get("SHOTS")):
         return tmp_path_factory.mktemp("screenshots")
     folder = Path(chosen)

@@ -1,5 +1,4 @@
-"""Takes pictures of the panel in every state and of every explorer, to be looked at: `python -m
-tests.browser.gallery FOLDER`."""
+"""Screenshots of the panel in every state and of every explorer: `python -m tests.browser.gallery FOLDER`."""
 
 import sys
 from pathlib import Path

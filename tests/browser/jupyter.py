@@ -1,4 +1,4 @@
-"""A JupyterLab server of the tests' own, and what a person does with a notebook in it."""
+"""A JupyterLab server for the tests, and actions of a person in its notebooks."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ WHERE_IT_IS = f"""() => ({{
 
 
 LOG, LINES = "jupyterlab.log", 60
-"""The server's log, and how many of its last lines a failed test shows."""
+"""Name of the server's log, and number of its last lines that a failed test shows."""
 STACKS = """
 def dump_stacks():
     import faulthandler, os, signal
@@ -40,23 +40,23 @@ def dump_stacks():
     faulthandler.register(signal.SIGUSR1, file=stacks)
 dump_stacks()
 """
-"""What each kernel runs first: SIGUSR1 has it write down what its threads do."""
+"""Startup code of each kernel: on SIGUSR1 it writes its threads' stacks to a file."""
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab: its address, and the folder whose notebooks it shows."""
+    """A running JupyterLab: its URL, and the folder with its notebooks."""
 
     url: str
     root: Path
 
     @property
     def data(self) -> Path:
-        """Where it looks for kernels of its own."""
+        """Folder of its own kernel specifications."""
         return self.root.parent / "data"
 
     def how_it_stands(self) -> dict[str, str]:
-        """Return the end of the server's log, and what each thread of each kernel does now."""
+        """Return the end of the server's log, and the stack of each thread of each kernel."""
         said = {"JupyterLab": "\n".join((self.root.parent / LOG).read_text().splitlines()[-LINES:])}
         for stacks in self.root.parent.glob("stacks-*"):
             command = Path("/proc", stacks.suffix[1:], "cmdline")
@@ -75,7 +75,7 @@ class Lab:
 
 @contextmanager
 def serve_lab(folder: Path) -> Iterator[Lab]:
-    """Serve a copy of the notebooks in `folder`, apart from all settings of the user's own."""
+    """Serve a copy of the notebooks in `folder`, without the user's own settings."""
     root = folder / "root"
     root.mkdir()
     if (ROOT / "notebooks").exists():
@@ -138,7 +138,7 @@ def run_all(page: Page, lab: Lab, notebook: str, *, timeout: float = 120.0) -> N
 
 def write_notebook(lab: Lab, name: str, *cells: str, kernel: str = "python3") -> str:
     """Write a notebook of code cells into the server's root, and return its name."""
-    kernelspec = {"name": kernel, "display_name": kernel}  # without it JupyterLab asks which
+    kernelspec = {"name": kernel, "display_name": kernel}  # otherwise JupyterLab asks which
     code = [nbformat.v4.new_code_cell(cell) for cell in cells]
     notebook = nbformat.v4.new_notebook(cells=code, metadata={"kernelspec": kernelspec})
     nbformat.write(notebook, lab.root / name)
@@ -146,7 +146,7 @@ def write_notebook(lab: Lab, name: str, *cells: str, kernel: str = "python3") ->
 
 
 def run_code(page: Page, code: str) -> None:
-    """Run code in the kernel of the notebook in front, beside its cells; fail with its traceback."""
+    """Run code in the kernel of the active notebook, outside its cells; fail with its traceback."""
     reply: dict[str, Any] = page.evaluate(
         "async code => (await jupyterapp.shell.currentWidget.sessionContext.session.kernel"
         ".requestExecute({ code, stop_on_error: false }).done).content",
@@ -156,7 +156,7 @@ def run_code(page: Page, code: str) -> None:
 
 
 def show_theme(page: Page, theme: str) -> None:
-    """Change JupyterLab's theme and wait until it is there."""
+    """Change JupyterLab's theme and wait until it is applied."""
     page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
     light = str("Light" in theme).lower()
     page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
@@ -164,7 +164,7 @@ def show_theme(page: Page, theme: str) -> None:
 
 
 def error_outputs(page: Page) -> list[dict[str, Any]]:
-    """The `error` outputs of the notebook in front, as nbformat has them: ename, evalue, traceback."""
+    """Return the `error` outputs of the active notebook in nbformat: ename, evalue, traceback."""
     outputs: list[dict[str, Any]] = page.evaluate(
         f"() => {CODE_CELLS}.flatMap(cell => cell.model.outputs.toJSON())"
         ".filter(output => output.output_type === 'error')"
@@ -173,7 +173,7 @@ def error_outputs(page: Page) -> list[dict[str, Any]]:
 
 
 def _command(url: str, root: Path) -> list[str]:
-    # Without token and XSRF check: for a server on loopback that lives for one test run.
+    # No token and XSRF check: the server is on loopback, for one test run.
     return [
         sys.executable,
         "-m",

@@ -1,7 +1,7 @@
-"""The kernels that the panel must work in: the installed ipykernel, and one that is fetched when wanted.
+"""The kernels that the panel must work in: the installed ipykernel, and 7.0, which is fetched on demand.
 
-ipykernel 7.0 hands widgets' messages over in threads of their own, and later ones on the main thread. It
-starts with one mend of a later version's, without which a few notebooks of a run stand still: old_kernel.py.
+ipykernel 7.0 delivers widgets' messages on separate threads, later versions on the main thread. It runs with
+one fix of a later version, without which a few notebooks of each run hang: old_kernel.py.
 """
 
 import json
@@ -17,7 +17,7 @@ OLD = "ipykernel-7.0.1"
 
 
 def provide(lab: Lab, kernel: str) -> None:
-    """Let the server know the kernel; an old one shares everything but ipykernel with the installed one."""
+    """Register the kernel with the server; an old one shares all packages except ipykernel."""
     if kernel == INSTALLED:
         return
     folder = ROOT / "build" / kernel

@@ -1,10 +1,10 @@
-"""Whether what is shown stays within its place, and is seen whole."""
+"""Checks that elements stay within their container, and aren't clipped."""
 
 from playwright.sync_api import Locator
 
 
 def sticking_out(place: Locator) -> list[str]:
-    """The elements that reach beyond the right edge of a place, but for what scrolls or is cut in itself."""
+    """Return the elements that extend beyond a container's right edge, except scrolling and clipped ones."""
     found: list[str] = place.evaluate(
         """place => {
           const right = place.getBoundingClientRect().right + 1;
@@ -17,7 +17,7 @@ def sticking_out(place: Locator) -> list[str]:
 
 
 def cut_rings(place: Locator) -> list[str]:
-    """What the keyboard reaches in our views, and whose ring of focus is cut off at the left or right."""
+    """Return the focusable elements in our views whose focus ring is clipped at the left or right."""
     found: list[str] = place.evaluate(
         """place => {
           const ring = 3;

@@ -1,4 +1,4 @@
-"""Makes the pictures in README.md, in a real JupyterLab: `python -m tests.browser.pictures`."""
+"""Screenshots for README.md from a real JupyterLab: `python -m tests.browser.pictures`."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +37,7 @@ panel.send("Again? Nothing is lost.")
 
 
 def main() -> None:
-    """Take both pictures: the panel while it reconnects, in dark, and an explorer, in light."""
+    """Take both pictures: the reconnecting panel in dark, and an explorer in light."""
     PICTURES.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder, serve_lab(Path(folder)) as lab, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find("chromium"), args=["--no-sandbox"])
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def take(page: Page, place: Locator, name: str) -> None:
-    """Take a picture of a part of the page, with all the images in it drawn."""
+    """Take a picture of an element, once all images in it are drawn."""
     expect(place).to_be_visible()
     place.scroll_into_view_if_needed()
     for image in place.locator("img").all():

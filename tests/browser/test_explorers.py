@@ -1,4 +1,4 @@
-"""The explorers in a notebook: a slider moves the plot, by mouse or by keyboard, in light and in dark."""
+"""The explorers in a notebook: sliders change the plot, by mouse and keyboard, in light and dark themes."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ CELLS = ("from chatlab.widgets.explorers import *", *(f"explore_{name}()" for na
 def opened(
     browser: Browser, browser_context_args: dict[str, Any], lab_server: Lab, kernel: str
 ) -> Iterator[Page]:
-    """A notebook with all explorers, run."""
+    """Open and run a notebook with all explorers."""
     context = browser.new_context(**browser_context_args)
     page = context.new_page()
     page.set_viewport_size({"width": 1300, "height": 2600})
@@ -47,7 +47,7 @@ def picture(place: Locator) -> Locator:
 
 
 def drawn(place: Locator) -> str:
-    """Wait for a plot that the browser could read, and return its text."""
+    """Wait for a plot that the browser has decoded, and return its text."""
     image = picture(place)
     expect(image).to_be_visible()
     image.evaluate("image => image.decode()")
@@ -80,13 +80,15 @@ def test_every_slider_of_every_explorer_changes_its_plot(opened: Page) -> None:
             value = thumb.input_value()
             with redrawn(place):
                 thumb.press("End" if thumb.evaluate("e => e.value === e.min") else "Home")
-            with redrawn(place):  # Else the next may change nothing: a pong isn't awaited past a heartbeat.
+            with redrawn(
+                place
+            ):  # Otherwise the next slider may change nothing: a pong isn't awaited past a heartbeat.
                 thumb.fill(value)
 
 
 @contextmanager
 def redrawn(place: Locator) -> Iterator[None]:
-    """Wait until what was done has led to another plot."""
+    """Wait until an action has changed the plot."""
     source = picture(place).get_attribute("src") or ""
     yield
     expect(picture(place)).not_to_have_attribute("src", source)

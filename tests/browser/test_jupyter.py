@@ -1,4 +1,4 @@
-"""The harness itself: a test that could not see a failing cell or script would prove nothing."""
+"""Tests of the harness itself: it must notice a failing cell or script."""
 
 from pathlib import Path
 

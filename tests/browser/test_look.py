@@ -1,4 +1,4 @@
-"""How a view looks without a notebook around it: the style sheet in a real browser, in a second."""
+"""Look of a view without a notebook: the style sheet in a real browser."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ INDEX = """<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="cha
 
 @pytest.fixture
 def chat(page: Page) -> Page:
-    """A page with nothing but a chat log, which `show` gives its rows."""
+    """Open a page with only a chat log, which `show` fills."""
 
     def answer(route: Route) -> None:
         name = route.request.url.removeprefix(SITE)
@@ -56,7 +56,7 @@ def show(chat: Page, *texts: str, **fields: Any) -> None:
     chat.evaluate("rows => show(rows)", rows)
 
 
-def test_what_is_hidden_takes_no_room(chat: Page) -> None:
+def test_hidden_elements_take_no_space(chat: Page) -> None:
     show(chat, "hello")
     hidden, seen = chat.evaluate(
         """() => {

@@ -1,4 +1,4 @@
-"""Two chat panels in one notebook, as people use them; one page for all, on both kinds of kernel."""
+"""Two chat panels in one notebook, on one page for all tests, with both kernels."""
 
 import json
 import re
@@ -32,7 +32,7 @@ EVIL = "</script><script>window.evil = 1</script><img src=x onerror='window.evil
 def notebook(
     browser: Browser, browser_context_args: dict[str, Any], lab_server: Lab, kernel: str
 ) -> Iterator[Page]:
-    """The notebook in front, run; its two panels are connected."""
+    """Open and run the notebook; its two panels are connected."""
     context = browser.new_context(**browser_context_args)
     page = context.new_page()
     page.set_viewport_size({"width": 1300, "height": 2600})
@@ -52,7 +52,7 @@ def panel(page: Page, name: str) -> Locator:
 
 @contextmanager
 def server_stopped(page: Page) -> Iterator[None]:
-    """Stop the server, and start it again whatever happens: the tests after this one need it."""
+    """Stop the server, and restart it in any case: later tests need it."""
     panel(page, "ada").get_by_role("button", name="Stop the server").click()
     try:
         yield
@@ -79,7 +79,7 @@ def save(page: Page) -> None:
 
 
 def open_frames(page: Page, name: str) -> Locator:
-    """The frame inspector, opened if it isn't open yet."""
+    """Return the frame inspector, opened if necessary."""
     place = panel(page, name)
     fold = place.get_by_role("button", name=re.compile("^[▸▾] Frames$"))
     if (fold.text_content() or "").startswith("▸"):
@@ -146,7 +146,7 @@ def test_frames_are_filtered_expanded_saved_and_loaded(notebook: Page, tmp_path:
 
 
 def load(place: Locator, file: Path) -> None:
-    """Choose a file by the button of a view."""
+    """Choose a file with the button of a view."""
     with place.page.expect_file_chooser() as chooser:
         place.get_by_role("button", name="Load").click()
     chooser.value.set_files(file)
@@ -167,7 +167,7 @@ def test_a_transcript_is_loaded_by_its_button_and_nothing_of_it_is_sent(
 
 
 def test_a_filter_looks_through_the_whole_history_and_the_whole_payload(notebook: Page) -> None:
-    run_code(notebook, "bob.disconnect()")  # else heartbeats come in between
+    run_code(notebook, "bob.disconnect()")  # otherwise heartbeats come in between
     expect(panel(notebook, "bob").locator(".cl-status")).to_have_attribute("data-status", "disconnected")
     run_code(
         notebook,
@@ -241,7 +241,7 @@ def test_every_transport_and_any_server_and_dialect_can_be_chosen(notebook: Page
 
 @contextmanager
 def echoing() -> Iterator[str]:
-    """A server that knows no dialect of ours, and answers each text with the same; its URL."""
+    """Yield the URL of a server that knows no dialect of ours, and echoes each text."""
 
     def echo(connection: ServerConnection) -> None:
         for text in connection:
@@ -256,7 +256,7 @@ def echoing() -> Iterator[str]:
 
 
 def _first(title: str) -> str:
-    """What a transport's details begin with: a fallback's with the one in use."""
+    """Return the first line of a transport's details; a fallback's is the transport in use."""
     return re.escape("WebSocket, of 4 to fall back on" if title == "Fallback" else title)
 
 
@@ -441,7 +441,7 @@ def test_tab_stops_at_one_frame_and_the_arrow_keys_go_to_the_others(notebook: Pa
     expect(frames.get_by_role("button", name="Load frames")).to_be_focused()
 
 
-def test_the_ring_of_what_has_the_focus_is_seen_whole(notebook: Page) -> None:
+def test_focus_rings_are_not_clipped(notebook: Page) -> None:
     open_frames(notebook, "ada")
     for width in (1300, 800):
         notebook.set_viewport_size({"width": width, "height": 2600})
@@ -485,7 +485,9 @@ def test_a_saved_notebook_has_a_transcript_and_its_export_runs_nothing(
     assert "window.evil" in saved.read_text("utf-8")
 
     page = notebook.context.new_page()
-    page.route(re.compile("^https?:"), lambda route: route.abort())  # what an export takes from elsewhere
+    page.route(
+        re.compile("^https?:"), lambda route: route.abort()
+    )  # resources that an export loads from elsewhere
     exported = tmp_path / "panel.html"
     exported.write_text(_export(saved), "utf-8")
     page.goto(exported.as_uri())
@@ -520,14 +522,14 @@ def test_a_reload_brings_everything_back(notebook: Page) -> None:
     expect(message(notebook, "ada", "still here?")).to_have_attribute("data-state", "acked")
     save(notebook)
     notebook.reload()
-    # Jupyter's server waits for up to 60 s for a kernel's answer before it lets a page have it.
+    # Jupyter's server waits up to 60 s for a kernel's answer before it gives the kernel to a page.
     expect(message(notebook, "ada", "still here?")).to_have_attribute("data-state", "acked", timeout=150_000)
     expect(panel(notebook, "ada").locator(".cl-status")).to_have_attribute("data-status", "connected")
     say(notebook, "ada", "yes")
     expect(message(notebook, "ada", "yes")).to_have_attribute("data-state", "acked")
 
 
-def test_a_kernel_that_was_started_again_is_told_of_once_and_what_is_written_stays(
+def test_a_restarted_kernel_is_reported_once_and_written_text_stays(
     notebook: Page, screenshots: Path
 ) -> None:
     notebook.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")

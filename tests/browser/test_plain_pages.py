@@ -1,5 +1,5 @@
-"""Pages of plain JavaScript in Chromium: the clients of docs/wire-format.md, of an allowed origin, of a
-foreign one and behind nginx with TLS; and the original document's snippets."""
+"""Plain JavaScript clients in Chromium: those of docs/wire-format.md, from an allowed origin, from a foreign
+one, and behind nginx with TLS; and the original document's snippets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PATIENCE = 30.0
 
 
 class Blank(BaseHTTPRequestHandler):
-    """A page with nothing on it."""
+    """Handler that serves an empty page."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -51,7 +51,7 @@ class Blank(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[int]:
-    """The port of a server of pages, which has two names, and so two origins."""
+    """Yield the port of a server of pages with two host names, and therefore two origins."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Blank) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -71,7 +71,7 @@ def chat_server(db: Path, **options: Any) -> Iterator[EmbeddedServer]:
 
 
 def post(server: EmbeddedServer, room: str, text: str) -> None:
-    """Post a message as somebody else."""
+    """Post a message as another client."""
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         token = client.get("/csrf").json()["token"]
         query = {"room": room, "sender": "bob"}
@@ -79,7 +79,7 @@ def post(server: EmbeddedServer, room: str, text: str) -> None:
 
 
 def until(condition: Callable[[], object], page: Page) -> None:
-    """Wait until it holds, while the page goes on."""
+    """Wait until a condition holds, while the page runs."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, page.evaluate("[got, told]")
@@ -87,7 +87,7 @@ def until(condition: Callable[[], object], page: Page) -> None:
 
 
 def talk(page: Page, name: str, url: str, server: EmbeddedServer) -> None:
-    """Talk to the server by a client of the docs, also across a restart."""
+    """Chat with the server by a client of the docs, also across a restart."""
     room = f"of {name}"
     post(server, room, "before")
     page.evaluate(CLIENTS + "(" + CHAT + ")", [name, url, room])
@@ -171,7 +171,7 @@ def test_a_stream_comes_back_after_a_proxy_has_answered_for_a_server_that_is_dow
     "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.proof) for name in NAMES[1:])]
 )
 def test_a_page_behind_nginx_with_tls_can_use_it(browser: Browser, tmp_path: Path, name: str) -> None:
-    """As docs/deploying.md configures it."""
+    """Run nginx with the configuration of docs/deploying.md."""
     chain = trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.bytes()
     options: dict[str, Any] = {"trusted_proxies": ["127.0.0.1"], "limits": QUICK}
     with (
@@ -229,9 +229,9 @@ SNIPPETS = {
     "poll": "window.dispatch = message => got.push(message.text); poll(url, 1000);",
     "longPoll": "window.dispatch = message => got.push(message.text); longPoll(url);",
 }
-"""What a page does with the original document's snippets; what they leave to it is the least that works."""
+"""A page that uses the original document's snippets, with the least additions that work."""
 DURATION = 60.0
-"""Seconds that they run, with the server's restart in the middle."""
+"""Seconds that the snippets run, with a restart of the server in the middle."""
 
 
 @pytest.mark.proof
@@ -266,9 +266,9 @@ def test_the_original_documents_snippets_work_as_written(
         got = {name: tab.evaluate("got") for name, tab in tabs.items()}
         restart, *refused = tabs["webSocket"].evaluate("codes")
         assert (restart, set(refused) <= {1006}) == (1012, True)  # and no heartbeat missed its pong
-        assert tabs["sse"].evaluate("statuses") == [403]  # The token was of the life before.
+        assert tabs["sse"].evaluate("statuses") == [403]  # The token is from before the restart.
     assert got["sse"] == got["poll"] == sent
-    # These two don't say what they have; so they lack what was posted before they were back.
+    # These two send no cursor, so they lack messages posted before they were back.
     assert set(sent) - set(got["webSocket"]) <= {"in the gap"}
     assert set(sent) - set(got["longPoll"]) <= {"in the gap", "queued"}
     assert len(polls) < 2 * len(sent)

@@ -1,4 +1,4 @@
-"""The start notebook as a person meets it: chat, kill the server, watch, write on, and lose nothing."""
+"""The start notebook as a person uses it: chat, kill the server, watch, write on, and lose nothing."""
 
 import json
 import re
@@ -21,8 +21,7 @@ _NEXT_TRY = re.compile(r"next try in \d+\.\d s")
 
 
 class Listener:
-    """A second client, written without chatlab: it reads what a room says, and comes back when it is cut
-    off."""
+    """A second client without chatlab: it reads a room, and reconnects."""
 
     def __init__(self, url: str) -> None:
         self.texts: list[str] = []
@@ -40,7 +39,7 @@ class Listener:
         while not self._ended.is_set():
             try:
                 self._read()
-            except (OSError, WebSocketException):  # Down, or a proxy before it that is up.
+            except (OSError, WebSocketException):  # The server is down, maybe behind a proxy that is up.
                 self._ended.wait(0.1)
 
     def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""The panel and an explorer without their code, as Voilà shows them."""
+"""The panel and an explorer under Voilà, which shows them without their code."""
 
 import re
 

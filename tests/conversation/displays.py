@@ -1,4 +1,4 @@
-"""Panel and console, as one person uses them: the same acts on both, and what is seen of them."""
+"""A person at the panel or the console: the same actions on both, and their visible results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = ReconnectConfig(max_attempts=None, base_delay=0.02, max_delay=0.05, jitt
 
 
 class Person(Protocol):
-    """Somebody at a face."""
+    """A person at a panel or a console."""
 
     conversation: Conversation
 
@@ -31,25 +31,25 @@ class Person(Protocol):
         """Change the transport, another setting, the room, the name or the server."""
 
     async def ask(self, what: str, value: str) -> None:
-        """Change something as a user interface does, which says what fails."""
+        """Change something through the user interface, which reports errors."""
 
     def say(self, text: str) -> None:
-        """Write a message."""
+        """Send a message."""
 
     async def retry(self, text: str) -> None:
-        """Ask for a message to be sent again."""
+        """Retry a message."""
 
     def heard(self) -> list[tuple[str, str]]:
-        """Return senders and texts of what came from the server, in order."""
+        """Return senders and texts of the messages from the server, in order."""
 
     def states(self) -> dict[str, str]:
-        """Return what is seen of the states of own messages."""
+        """Return the visible states of own messages."""
 
     def notices(self) -> str:
-        """Return all lines that are no messages."""
+        """Return all lines that are not messages."""
 
     async def leave(self) -> None:
-        """Go."""
+        """Leave."""
 
 
 class AtPanel:
@@ -153,12 +153,12 @@ class AtConsole:
 
 
 async def connected(person: Person) -> None:
-    """Wait until a person is connected where they want to be."""
+    """Wait until a person is connected to the chosen place."""
     await until(lambda: person.conversation.last_change.status is ConnectionStatus.CONNECTED)
 
 
 async def placed(person: Person) -> None:
-    """Wait until a person knows where the room stands."""
+    """Wait until a person has a cursor of the room."""
     await connected(person)
     await until(
         lambda: person.conversation.transport is not None and person.conversation.transport.cursor is not None
@@ -166,12 +166,12 @@ async def placed(person: Person) -> None:
 
 
 async def stopped(person: Person) -> None:
-    """Take a person offline."""
+    """Disconnect a person, and wait until that is done."""
     person.conversation.stop()
     await until(lambda: person.conversation.last_change.status is ConnectionStatus.DISCONNECTED)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let consoles try again soon."""
+    """Shorten the consoles' backoff delays."""
     monkeypatch.setattr(targets, "SETTINGS", {"reconnect": QUICK, "error_delay": 0.05, "interval": 0.1})

@@ -1,4 +1,4 @@
-"""One table for panel and console: whatever a person changes, nothing is lost, doubled, skipped or misled."""
+"""Panel and console: no change of settings loses, doubles, skips or misdirects a message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def at(display: Callable[..., Somebody], url: str, **settings: Any) -> Asy
 
 @asynccontextmanager
 async def restarting() -> AsyncIterator[EmbeddedServer]:
-    """A server that a test stops, and starts again."""
+    """Yield a server that a test stops and restarts."""
     server = EmbeddedServer()
     await server.start()
     try:
@@ -51,7 +51,7 @@ async def post(url: str, texts: list[str], room: str = "lobby", sender: str = "b
 
 
 async def read(url: str, room: str = "lobby") -> list[tuple[str, str]]:
-    """Return what a room's log holds."""
+    """Return the messages in a room's log."""
     events: list[Any] = []
     reader = websocket(url, sender="reader", room=room, history=None, loop="current")
     reader.on_message(events.append)

@@ -1,4 +1,4 @@
-"""Whatever fails as somebody connects or sends is said where they look, and the conversation goes on."""
+"""Errors while connecting or sending are shown to the person, and the conversation continues."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ errors = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).
 
 
 class Mine(ChatlabDialect):
-    """A dialect with a mistake in one of its functions, which can be mended."""
+    """A dialect with a bug in one of its functions, which can be fixed."""
 
     name = "mine"
 

@@ -1,4 +1,4 @@
-"""What a server says, and what of it is shown: without sockets."""
+"""Display of a server's events, without sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chatlab.transports.retry_state import ASKED
 
 
 class Shown:
-    """A face that keeps what it shows."""
+    """A display that records what it shows."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
@@ -44,7 +44,7 @@ class Shown:
 
 
 class Reader:
-    """A conversation's ends, and a transport that isn't connected."""
+    """Incoming and outgoing parts of a conversation, with a transport that isn't connected."""
 
     def __init__(self) -> None:
         config = make_config("websocket", "ws://h", sender="ada")

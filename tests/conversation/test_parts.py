@@ -1,4 +1,4 @@
-"""What a conversation is made of: places, own messages, logs, typists."""
+"""The parts of a conversation: places, own messages, logs and typing people."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_transport_leads_to_the_same_place(kind: str) -> None:
     assert place_of(make_config(kind, "http://h/", room="lobby", sender="ada")) == HERE
 
 
-def test_a_place_is_told_by_what_is_different() -> None:
+def test_a_place_is_described_by_its_differences() -> None:
     there = Place(Url("http://g:80"), "attic", "eve", "matrix")
     assert there.seen_from(there) == "room attic"
     assert there.seen_from(HERE) == "room attic at http://g:80, as eve, in the matrix dialect"
@@ -62,7 +62,7 @@ def end(it: OwnMessages, message: own.OwnMessage, state: DeliveryState) -> None:
     it.close(message)
 
 
-def test_a_delivered_message_is_recognised_and_its_content_let_go_once_it_has_come_back() -> None:
+def test_a_delivered_message_is_recognised_by_its_echo_and_then_releases_its_content() -> None:
     it = OwnMessages("s")
     message = add(it, "a")
     with pytest.raises(InvalidMessage, match="still on its way"):
@@ -113,13 +113,13 @@ def test_a_message_that_is_sent_again_goes_behind_all_that_are_under_way() -> No
     assert [own.client_id for own in it.undelivered()] == ["lost", "last"]
 
 
-def test_a_message_without_room_is_taken_back() -> None:
+def test_a_message_that_a_full_outbox_refuses_is_removed() -> None:
     it = OwnMessages("s")
     it.withdraw(add(it, "a"))
     assert (len(it), it.find("a", HERE, "ada")) == (0, None)
 
 
-def test_logs_are_told_apart_by_their_place_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_are_kept_by_place_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MOST_LOGS", 2)
     monkeypatch.setattr(logs, "SEEN_ELSEWHERE", 1)
     it = Logs()
@@ -132,7 +132,7 @@ def test_logs_are_told_apart_by_their_place_and_bounded(monkeypatch: pytest.Monk
     assert it.at(HERE) is not log
 
 
-def test_ids_take_no_room_by_their_length_and_a_cursor_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_ids_take_constant_memory_and_long_cursors_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "LONGEST_CURSOR", 3)
     monkeypatch.setattr(logs, "SEEN", 2)
     log = Logs().at(HERE)

@@ -1,4 +1,4 @@
-"""Whatever a user changes: each message reaches its own place, once, and no message of others is skipped."""
+"""Random changes by a user: each message reaches its place once, and no message of others is skipped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def transport(config: AnyConfig) -> ChatTransport:
 
 
 class Notes:
-    """A face that remembers."""
+    """A display that records what it shows."""
 
     def __init__(self) -> None:
         self.others: list[str] = []
@@ -73,7 +73,7 @@ class Notes:
 
 
 class Story:
-    """Ada, or eve, goes about; bob says something in both rooms now and then."""
+    """Ada, or eve, changes places; bob writes in both rooms from time to time."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -130,7 +130,7 @@ class Story:
         self.conversation.switch_to(self.config())
 
     async def end(self) -> None:
-        """Go everywhere, and send what was left behind."""
+        """Go to every place, and retry the undelivered messages."""
         self.where["url"] = self.url
         for room in ROOMS:
             for name in NAMES:

@@ -20,7 +20,7 @@ function chat(rows = []) {
 /** Somebody reads further up. */
 const readAbove = (page) => readAt(page, page.log, 400);
 
-test("asks for what there is, and shows it in order without reading it aloud", () => {
+test("requests the history, and shows it in order without announcing it", () => {
   const page = mount(view);
   assert.deepEqual(page.model.sent.map(({ type }) => type), ["ready"]);
   const log = page.$("[role=log]");
@@ -34,7 +34,7 @@ test("asks for what there is, and shows it in order without reading it aloud", (
   assert.match(page.$("time").title, /^2023-11-1[45] \d\d:\d\d:20\.000 \(22:13:20 UTC\)$/);
 });
 
-test("messages of one person within five minutes stand under one name", () => {
+test("messages of one person within five minutes are grouped under one name", () => {
   const page = chat();
   const grouped = () => page.$$(".cl-follows").map((node) => node.dataset.id);
   const at = (minutes) => 1_700_000_000_000 + 60_000 * minutes;
@@ -46,10 +46,10 @@ test("messages of one person within five minutes stand under one name", () => {
   assert.deepEqual(grouped(), ["m2"]);
   page.feed.news([message(8, { at: at(9), sender: "bob", own: true })]);
   assert.deepEqual(grouped(), ["m2", "m8"]);
-  assert.equal(page.$('[data-id="m2"] .cl-sender').textContent, "ada"); // still there for those who listen
+  assert.equal(page.$('[data-id="m2"] .cl-sender').textContent, "ada"); // still there for screen readers
 });
 
-test("earlier messages take the name over, and the first in the page has one", () => {
+test("earlier messages take over the name, and the first in the page has one", () => {
   const page = chat(range(WINDOW, (n) => message(n + 1)));
   assert.equal(page.$('[data-id="m1"]').classList.contains("cl-follows"), false);
   assert.equal(page.$('[data-id="m2"]').classList.contains("cl-follows"), true);
@@ -69,7 +69,7 @@ test("another day has its date above it; today needs none", (t) => {
   assert.deepEqual(chat([message(0, { at: noon(14) }), message(1, { at: null })]).$$(".cl-day").map((node) => node.hidden), [true, false]);
 });
 
-test("the arrow keys bring back what was said, and leave what is being written", () => {
+test("the arrow keys recall sent texts, but not over a text being written", () => {
   const page = chat();
   const say = (text) => {
     page.input.value = text;
@@ -93,7 +93,7 @@ test("an empty log says what to do", () => {
   assert.match(chat().$(".cl-empty").textContent, /^No messages yet\.Connect, then write below\./);
 });
 
-test("an answer in parts is whole when all parts have come", () => {
+test("an answer in parts is complete when all parts have arrived", () => {
   const page = mount(view);
   page.feed.reply("ready", [message(0)], { part: 0, parts: 2 });
   assert.equal(page.$("[role=log]").getAttribute("aria-busy"), "true");
@@ -102,7 +102,7 @@ test("an answer in parts is whole when all parts have come", () => {
   assert.deepEqual(ids(page), ["m0", "m1"]);
 });
 
-test("an answer to another view is not for this one", () => {
+test("an answer to another view is ignored", () => {
   const page = mount(view);
   page.feed.answer({ request: "somebody else" }, [message(0)]);
   assert.deepEqual(ids(page), []);
@@ -146,7 +146,7 @@ test("A74, A75: what hides is shown, names are isolated, texts find their own di
   assert.equal(page.$(".cl-text").getAttribute("dir"), "auto");
 });
 
-test("a long message is collapsed until somebody wants more", () => {
+test("a long message is collapsed until it is expanded", () => {
   const text = "word ".repeat(13_000);
   const page = chat([message(0, { text }), message(1)]);
   assert.ok(page.$(".cl-text").textContent.length < 2_000);
@@ -165,7 +165,7 @@ test("a long message is collapsed until somebody wants more", () => {
   assert.equal(shortened("x".repeat(1_499) + "\u{1f600}yy"), "x".repeat(1_499)); // never half a character
 });
 
-test("each ledger state has a sign and a word; what was lost says why and can be sent again", () => {
+test("each ledger state has a symbol and a word; lost messages have a reason and can be retried", () => {
   const states = ["queued", "sent", "acked", "dropped", "expired", "failed"];
   const page = chat(states.map((state, n) => message(n, { own: true, state, reason: n > 2 ? "the server said 403" : "" })));
   const marks = page.$$(".cl-mark");
@@ -178,7 +178,7 @@ test("each ledger state has a sign and a word; what was lost says why and can be
   assert.match(page.$$(".cl-trouble")[5].textContent, /Not delivered . failed: the server said 403/);
 });
 
-test("a state that its reason begins with is said once", () => {
+test("a state that its reason begins with is shown once", () => {
   const page = chat([message(0, { own: true, state: "queued" })]);
   page.feed.news([message(0, { own: true, state: "dropped", reason: "dropped: the outbox is full" })]);
   assert.equal(page.$(".cl-trouble span").textContent, "Not delivered \u2013 dropped: the outbox is full");
@@ -186,7 +186,7 @@ test("a state that its reason begins with is said once", () => {
   assert.equal(page.$(".cl-sr[role=status]").textContent, "Message dropped: the outbox is full");
 });
 
-test("a message that was left behind says for where, can be sent again, and is announced once", () => {
+test("a message that was left behind shows its place, can be retried, and is announced once", () => {
   const page = chat([message(0, { own: true, state: "queued" }), message(1, { own: true, state: "queued" })]);
   page.feed.news([
     message(0, { own: true, state: "undelivered", reason: "for room lobby; it may have arrived" }),
@@ -221,7 +221,7 @@ test("the page holds a window of 500 rows", () => {
   assert.equal(ids(page).at(-1), "m1999");
 });
 
-test("earlier rows are loaded at the top, once at a time, and asked for by button as well", () => {
+test("earlier rows are loaded at the top, one request at a time, also by button", () => {
   const page = chat(range(10, (n) => message(100 + n)));
   const button = page.$(".cl-earlier");
   assert.equal(button.hidden, false);
@@ -235,7 +235,7 @@ test("earlier rows are loaded at the top, once at a time, and asked for by butto
   assert.equal(button.hidden, true);
 });
 
-test("who reads further up keeps what is there, within reason", { skip: !FULL }, () => {
+test("a reader further up keeps the visible rows, up to a limit", { skip: !FULL }, () => {
   const page = chat(range(10, (n) => message(n)));
   readAbove(page);
   for (let start = 10; start < 6_010; start += 500) page.feed.news(range(500, (n) => message(start + n)));
@@ -249,14 +249,14 @@ test("who reads further up keeps what is there, within reason", { skip: !FULL },
   assert.deepEqual([earlier.hidden, earlier.disabled, earlier.textContent], [false, false, "Show earlier messages"]);
 });
 
-test("a change of a row that left the window brings no lonely row back", () => {
+test("a change of a row that left the window doesn't bring it back", () => {
   const page = chat(range(10, (n) => message(100 + n)));
   page.feed.news([message(3, { state: "acked" }), message(110)]);
   assert.deepEqual(ids(page)[0], "m100");
   assert.equal(ids(page).length, 11);
 });
 
-test("follows the tail at the end; further up it marks what is unread and offers to jump", () => {
+test("scrolls with new rows at the end; further up it marks unread rows and offers to jump", () => {
   const page = chat([message(0)]);
   page.feed.news([message(1)]);
   const jump = page.$(".cl-jump");
@@ -276,7 +276,7 @@ test("follows the tail at the end; further up it marks what is unread and offers
   assert.equal(page.$(".cl-unread"), null);
 });
 
-test("a late font doesn't move the log from its tail, a reader does", () => {
+test("a late font doesn't stop the log from following its end, a reader does", () => {
   const page = chat([message(0)]);
   layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
   scrollTo(page, page.log, 880);
@@ -285,7 +285,7 @@ test("a late font doesn't move the log from its tail, a reader does", () => {
   assert.equal(page.$(".cl-jump").hidden, false);
 });
 
-test("who expands the last message stays with it", () => {
+test("expanding the last message keeps it in view", () => {
   const page = chat([message(0, { text: "word ".repeat(1_000) })]);
   layOut(page.log, { scrollHeight: 1_000, clientHeight: 100 });
   scrollTo(page, page.log, 900);
@@ -296,7 +296,7 @@ test("who expands the last message stays with it", () => {
   assert.equal(page.$(".cl-jump").textContent, "1 new \u2013 jump to latest");
 });
 
-test("asks for what it missed, and again when no answer comes", (t) => {
+test("requests missed messages, and again if no answer comes", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = chat([message(0)]);
   page.feed.news([message(1)]);
@@ -314,7 +314,7 @@ test("asks for what it missed, and again when no answer comes", (t) => {
   assert.equal(page.model.asked("missed").length, 2);
 });
 
-test("a lost last message is found by the mark", () => {
+test("a "mark" reveals a lost last message", () => {
   const page = chat([message(0)]);
   page.feed.mark();
   assert.equal(page.model.asked("missed").length, 0);
@@ -323,7 +323,7 @@ test("a lost last message is found by the mark", () => {
   assert.equal(page.model.asked("missed").length, 1);
 });
 
-test("asks for everything again when the first answer is lost", (t) => {
+test("requests everything again if the first answer is lost", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = mount(view);
   t.mock.timers.tick(2_000);
@@ -336,7 +336,7 @@ test("asks for everything again when the first answer is lost", (t) => {
   page.end();
 });
 
-test("a replay takes the place of what may have gaps", () => {
+test("a replay replaces rows that may have gaps", () => {
   const page = chat([message(0)]);
   page.feed.lose();
   page.feed.mark();
@@ -344,7 +344,7 @@ test("a replay takes the place of what may have gaps", () => {
   assert.equal(ids(page)[0], "m9000");
 });
 
-test("another epoch clears the log", () => {
+test("a new epoch clears the log", () => {
   const page = chat([message(0)]);
   page.feed.epoch += 1;
   page.feed.news([message(1)]);
@@ -367,7 +367,7 @@ test("Enter sends, Shift+Enter and an input method's Enter don't, blank isn't se
   assert.equal(page.model.asked("send").length, 2);
 });
 
-test("what can't be handed to the kernel stays in the box", () => {
+test("a text that can't be sent to the kernel stays in the box", () => {
   const page = chat([message(0, { state: "failed" })]);
   page.model.deaf = true;
   page.input.value = "precious";
@@ -385,7 +385,7 @@ test("what can't be handed to the kernel stays in the box", () => {
   assert.match(complaint.textContent, /^Not sent/);
 });
 
-test("what a deaf kernel was asked is asked again when it hears", (t) => {
+test("requests that failed are repeated when the kernel is back", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = chat();
   page.feed.lose();
@@ -407,7 +407,7 @@ test("keystrokes don't reach JupyterLab's shortcuts", () => {
   assert.equal(page.el.dataset.lmSuppressShortcuts, "true");
 });
 
-test("says that somebody types at most every 3 s, and not for an empty box", (t) => {
+test("sends typing notices at most every 3 s, and not for an empty box", (t) => {
   t.mock.timers.enable({ apis: ["Date", "setTimeout"], now: 1_000_000 });
   const page = chat();
   const type = (text) => {
@@ -439,7 +439,7 @@ test("shows who types, until they stop or 10 s pass", (t) => {
   assert.equal(typingText(["a", "b", "c"]), "3 people are typing\u2026");
 });
 
-test("cleaning up leaves no listener, no timer and no node", (t) => {
+test("cleanup leaves no listener, no timer and no node", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
   const page = mount(view);
   page.model.receive({ type: "typing", names: ["ada"] });

@@ -26,7 +26,7 @@ async function contents({ url }) {
   return [blob.type, await blob.text()];
 }
 
-test("a file comes in parts, in any order, and is offered once it is whole", async (t) => {
+test("a file arrives in parts, in any order, and is offered once it is complete", async (t) => {
   const page = saving(t, frames);
   const request = page.save("JSON lines");
   assert.equal(request.format, "jsonl");
@@ -52,7 +52,7 @@ test("the transcript is saved as text too, and asking again forgets the first", 
   assert.deepEqual(await contents(page.files[0]), ["text/plain;charset=utf-8", "new \u2713"]);
 });
 
-test("when no part comes any more, it says so and the next try is free", (t) => {
+test("if no further part arrives, it says so and allows another try", (t) => {
   const page = saving(t, chat);
   const request = page.save("text");
   t.mock.timers.tick(14_000);
@@ -68,7 +68,7 @@ test("when no part comes any more, it says so and the next try is free", (t) => 
   assert.equal(page.$(".cl-files [role=status]").textContent, "");
 });
 
-test("when Python can't hear, it says so at once", (t) => {
+test("without a kernel, it says so at once", (t) => {
   const page = saving(t, chat);
   page.model.deaf = true;
   page.$("[aria-label='Save all messages as text']").click();

@@ -1,4 +1,4 @@
-// What anywidget gives a view as its model, and a page to put the view in.
+// A fake of the model that anywidget gives a view, and a page for the view.
 import { afterEach } from "node:test";
 import { Window } from "happy-dom";
 
@@ -47,7 +47,7 @@ export class FakeModel {
     this.#listeners.get(event)?.delete(listener);
   }
 
-  /** Deaf: the kernel was started again, and ipywidgets throws. */
+  /** Makes `send` throw, as ipywidgets does after a restart of the kernel. */
   deaf = false;
 
   send(content) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Sequence } from "../../chatlab/widgets/static/feed.js";
 
-test("a sequence is complete when all numbers have come, in any order", () => {
+test("a sequence is complete when all numbers have arrived, in any order", () => {
   const sequence = new Sequence();
   assert.equal(sequence.complete, false);
   sequence.reached(4);
@@ -13,7 +13,7 @@ test("a sequence is complete when all numbers have come, in any order", () => {
   assert.deepEqual([sequence.complete, sequence.last], [true, 6]);
 });
 
-test("a number that exists but has not come leaves a gap", () => {
+test("a number that exists but hasn't arrived leaves a gap", () => {
   const sequence = new Sequence();
   sequence.reached(4);
   sequence.expect(5);
@@ -22,7 +22,7 @@ test("a number that exists but has not come leaves a gap", () => {
   assert.equal(sequence.complete, true);
 });
 
-test("what came while an answer was on its way counts", () => {
+test("numbers that arrived during a request count", () => {
   const sequence = new Sequence();
   sequence.saw(8);
   sequence.saw(9);

@@ -62,7 +62,7 @@ test("a row has time, direction, kind, size and the start of its payload", () =>
 });
 
 for (const { filter, passing } of table.filters) {
-  test(`a view decides as Python does: ${JSON.stringify(filter)}`, () => {
+  test(`a view filters as Python does: ${JSON.stringify(filter)}`, () => {
     const wanted = { direction: "", kind: "", text: "", heartbeats: true, ...filter };
     assert.deepEqual(table.frames.filter((row) => passes(row, wanted)).map(({ id }) => id), passing);
   });
@@ -79,7 +79,7 @@ test("heartbeats are hidden unless wanted", () => {
   assert.equal(page.$(".cl-count").textContent, "5 frames");
 });
 
-test("a filter asks Python, which has the frames that the page has not", (t) => {
+test("a changed filter requests the frames that only Python has", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = frames(range(600, (n) => frame(n, n % 100 ? {} : { direction: "up", text: "a needle" })).slice(100));
   page.know(range(100, (n) => frame(n, n ? {} : { text: "the first needle" })));
@@ -101,7 +101,7 @@ test("a filter asks Python, which has the frames that the page has not", (t) => 
   assert.equal(page.$(".cl-count").textContent, "6 of 600 frames");
 });
 
-test("what is new passes the filter or stays out, and what changes comes or goes", (t) => {
+test("new and changed frames are shown only if they pass the filter", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = frames(mixed());
   page.search("needle");
@@ -115,7 +115,7 @@ test("what is new passes the filter or stays out, and what changes comes or goes
   assert.deepEqual(shown(page), ["f4", "f6"]);
 });
 
-test("A70: what comes between a question and its answer stays, and is counted once", () => {
+test("A70: frames that arrive between a request and its answer stay, and are counted once", () => {
   const page = frames(mixed());
   page.pick("Direction", "down");
   const { seq } = page.feed; // that of the answer, which is made before the next frame and comes after it
@@ -125,7 +125,7 @@ test("A70: what comes between a question and its answer stays, and is counted on
   assert.equal(page.$(".cl-count").textContent, "2 of 6 frames");
 });
 
-test("earlier frames that pass are offered as long as there are any", () => {
+test("earlier frames that pass are offered while there are any", () => {
   const page = frames();
   page.know(range(20, (n) => frame(n, n > 4 && n < 8 ? { direction: "up" } : {})));
   page.pick("Direction", "up");
@@ -142,7 +142,7 @@ test("earlier frames that pass are offered as long as there are any", () => {
   assert.equal(earlier.hidden, true);
 });
 
-test("an empty list says why, and offers all frames", () => {
+test("an empty list says why, and offers to clear the filter", () => {
   const page = frames();
   const empty = page.$(".cl-empty");
   assert.match(empty.textContent, /^No frames yet/);
@@ -162,7 +162,7 @@ test("an empty list says why, and offers all frames", () => {
   assert.equal(page.$$(".cl-row").length, 6);
 });
 
-test("one frame is one frame", () => {
+test("one frame is counted in the singular", () => {
   const page = frames([frame(0)]);
   assert.equal(page.$(".cl-count").textContent, "1 frame");
 });
@@ -178,7 +178,7 @@ test("the kinds to choose from are those that Python knows, and the choice stays
   assert.equal(page.$('[aria-label="Kind"]').value, "message");
 });
 
-test("a filtered frame is not news", () => {
+test("a filtered frame doesn't count as unread", () => {
   const page = frames([frame(0)]);
   const scroller = page.$(".cl-scroll");
   readAt(page, scroller, 400);
@@ -189,7 +189,7 @@ test("a filtered frame is not news", () => {
   assert.equal(page.$(".cl-unread-row").nextElementSibling.dataset.id, "f2");
 });
 
-test("expands to laid-out JSON, as sent on demand, and follows changes", () => {
+test("expands to indented JSON, or raw on demand, and follows changes", () => {
   const page = frames([frame(0, { text: '{"a":[1,2]}' })]);
   const button = page.$(".cl-expand");
   button.click();
@@ -222,7 +222,7 @@ test("Tab stops at the last frame only, and the arrow keys go to the others", ()
   assert.equal(focused(), second);
 });
 
-test("laid-out JSON changes nothing but space", () => {
+test("indented JSON differs only in whitespace", () => {
   const text = String.raw`{"big":12345678901234567890,"twice":1,"twice":2,"e":1.0e5,"s":"a, b: {\"c\" }","b":"\\","o":{ },"l":[ ],"n":[[],[{}]],"u":"\u00e9", "t" : true}`;
   const pretty = prettyJson(text);
   const bare = (json) => json.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, "$1");
@@ -260,7 +260,7 @@ test("A72, A75: payloads are text with control characters visible", () => {
   assert.equal(page.$("bdi").textContent, "<img src=x onerror=alert(1)>\u27e8ESC\u27e9\u27e8RLO\u27e9");
 });
 
-test("sizes are readable, and none is no size", () => {
+test("sizes are readable, and a missing one is empty", () => {
   assert.deepEqual([0, 999, 9_999, 10_000, 2_500_000, undefined].map(sizeText), ["0 B", "999 B", "9,999 B", "10.0 kB", "2.5 MB", ""]);
 });
 
@@ -272,7 +272,7 @@ test("the page holds a window of 500 rows", () => {
   assert.equal(page.$(".cl-count").textContent, "800 frames");
 });
 
-test("cleaning up leaves no listener, no timer and no node", (t) => {
+test("cleanup leaves no listener, no timer and no node", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
   const page = mount(view);
   page.feed.news([frame(0)]);
@@ -283,7 +283,7 @@ test("cleaning up leaves no listener, no timer and no node", (t) => {
 });
 
 for (const parts of [1, 2]) {
-  test(`an answer in ${parts} parts leaves open what somebody has opened meanwhile, and their focus on it`, () => {
+  test(`an answer in ${parts} parts keeps expanded frames and the focus`, () => {
     const page = frames(mixed());
     page.pick("Direction", "up");
     const button = page.$('[data-id="f1"] .cl-expand');
@@ -301,7 +301,7 @@ for (const parts of [1, 2]) {
   });
 }
 
-test("what an answer in parts doesn't bring goes with its last part, whichever comes last", () => {
+test("frames that an answer in parts lacks are removed with its last part, whichever that is", () => {
   const page = frames(range(3, (n) => frame(n)));
   page.heartbeats(true);
   const asked = page.model.asked("ready").at(-1);

@@ -5,7 +5,7 @@ import { mount } from "./fake-model.mjs";
 
 const PNG = new DataView(new Uint8Array([0x89, 0x50, 0x4e, 0x47]).buffer);
 
-test("shows nothing until there is a picture, then that and its text", () => {
+test("shows nothing until there is a picture, then the picture and its text", () => {
   const page = mount(view, { png: new DataView(new ArrayBuffer(0)), alt: "", width: 0 });
   const image = page.$("img");
   assert.equal(image.hidden, true);
@@ -19,7 +19,7 @@ test("shows nothing until there is a picture, then that and its text", () => {
   assert.equal(page.$("b"), null);
 });
 
-test("a plot stays legible in a narrow cell, and is scrolled there by key too", () => {
+test("a plot stays legible in a narrow cell, and can be scrolled by keyboard", () => {
   const page = mount(view, { png: PNG, alt: "one", width: 500 });
   const paper = page.$(".cl-paper");
   assert.equal(page.$("img").style.minWidth, "300px");
@@ -33,7 +33,7 @@ test("a plot stays legible in a narrow cell, and is scrolled there by key too", 
   assert.equal(paper.hasAttribute("tabindex"), false);
 });
 
-test("forgets the last picture when the next one comes, and all at the end", (t) => {
+test("releases each picture when the next one comes, and the last at the end", (t) => {
   const revoked = t.mock.method(URL, "revokeObjectURL");
   const page = mount(view, { png: PNG, alt: "one", width: 500 });
   const first = page.$("img").src;

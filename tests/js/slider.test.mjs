@@ -11,7 +11,7 @@ function move(page, place) {
   range.dispatchEvent(new page.window.Event("input"));
 }
 
-test("has a name, a value in words, and a place", () => {
+test("has a name, a value as text, and a position", () => {
   const page = mount(view, linear);
   assert.equal(page.$("label span").textContent, "Heartbeat (s)");
   assert.equal(page.$("label input"), page.$("input"));
@@ -20,7 +20,7 @@ test("has a name, a value in words, and a place", () => {
   assert.equal(page.$("input").value, "49");
 });
 
-test("tells Python what a person chose, and follows what Python says", () => {
+test("sends a chosen value to Python, and follows Python's value", () => {
   const page = mount(view, linear);
   move(page, 200);
   assert.equal(page.model.get("value"), 120);
@@ -40,7 +40,7 @@ test("a whole number has a step of its own", () => {
   assert.equal(page.model.get("value"), 6);
 });
 
-test("places and values belong together, on either scale", () => {
+test("positions and values correspond on either scale", () => {
   for (const traits of [{ low: 0.1, high: 60, scale: "log" }, { low: 0, high: 60, scale: "linear" }]) {
     assert.equal(valueAt(0, traits), traits.low);
     assert.equal(valueAt(1, traits), 60);

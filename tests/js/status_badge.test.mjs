@@ -16,7 +16,7 @@ test("asks for the status, and shows it with reason and code", () => {
   assert.equal(page.$("b"), null);
 });
 
-test("counts down to the next try by itself, and then says that it tries", (t) => {
+test("counts down to the next attempt, and then shows that it is trying", (t) => {
   t.mock.timers.enable({ apis: ["Date", "setInterval", "setTimeout"], now: 1_000_000 });
   const page = mount(view);
   page.model.receive(status({ status: "reconnecting", reason: "connection reset", attempt: 3, max_attempts: 10, retry_in: 4.2 }));
@@ -49,7 +49,7 @@ test("details on hover: the reason, the code, since when, and what connection it
   assert.equal(page.el.title, "connected since 09:08:07\nWebSocket\nws://x/ws\u27e8RLO\u27e9");
 });
 
-test("the outbox's depth is shown; what is acknowledged at once doesn't flicker", (t) => {
+test("the outbox's depth is shown; messages acknowledged at once don't flicker", (t) => {
   t.mock.timers.enable({ apis: ["Date", "setInterval", "setTimeout"] });
   const page = mount(view);
   const waiting = () => page.$(".cl-waiting").textContent;
@@ -86,20 +86,20 @@ test("the countdown isn't read aloud, and nothing else changes while it runs", (
   observer.disconnect();
 });
 
-test("a status that it doesn't know is shown as text, and stands out", () => {
+test("an unknown status is shown as text, and highlighted", () => {
   const page = mount(view);
   page.model.receive(status({ status: "<i>odd" }));
   assert.equal(page.$("strong").textContent, "<i>odd");
   assert.equal(page.el.dataset.status, "error");
 });
 
-test("numbers in words", () => {
+test("numbers as text", () => {
   assert.deepEqual([0, 4.23, 59.9, 75].map(countdownText), ["trying\u2026", "next try in 4.2 s", "next try in 59.9 s", "next try in 1 min 15 s"]);
   assert.equal(attemptText({ attempt: 0, max_attempts: 10 }), "");
   assert.equal(attemptText({ attempt: 2, max_attempts: null }), "attempt 2");
 });
 
-test("cleaning up leaves no listener, no timer and no node", (t) => {
+test("cleanup leaves no listener, no timer and no node", (t) => {
   t.mock.timers.enable({ apis: ["Date", "setInterval", "setTimeout"] });
   const page = mount(view);
   page.model.receive(status({ status: "reconnecting", retry_in: 5 }));

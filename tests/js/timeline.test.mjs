@@ -19,7 +19,7 @@ const timeline = (fields) => ({ type: "timeline", now: 10, running: false, lanes
 const bars = (page) => page.$$(".cl-drawing .cl-span .cl-fill").map((bar) => [Number(bar.getAttribute("x")), Number(bar.getAttribute("width"))]);
 const near = (actual, expected) => assert.ok(Math.abs(actual - expected) < 0.01, `${actual} is not ${expected}`);
 
-test("asks for the lanes, and draws each span where it belongs", () => {
+test("requests the lanes, and draws each span at its place", () => {
   const page = mount(view);
   assert.deepEqual(page.model.sent, [{ type: "ready" }]);
   page.model.receive(timeline());
@@ -127,10 +127,10 @@ test("zooms by key, and by the wheel with Ctrl around the pointer; without it th
   const last = page.$$(".cl-drawing .cl-span").at(-1).querySelector("title").textContent;
   assert.match(last, /predicted/);
   const ticks = page.$$(".cl-grid text").map((text) => text.textContent);
-  assert.deepEqual([["5 s", "6 s"].includes(ticks[0]), ticks.at(-1)], [true, "10 s"]); // what was under the pointer is still there
+  assert.deepEqual([["5 s", "6 s"].includes(ticks[0]), ticks.at(-1)], [true, "10 s"]); // the point under the pointer stays
 });
 
-test("an empty timeline says what it is for", () => {
+test("an empty timeline explains itself", () => {
   const page = mount(view);
   page.model.receive(timeline({ lanes: [{ name: "live", spans: [], marks: [] }] }));
   assert.match(page.$(".cl-hint").textContent, /statuses, attempts and faults/);
@@ -154,7 +154,7 @@ test("dragging pans by as much as the pointer moved", () => {
   assert.ok(moved > 35 && moved < 55, String(moved));
 });
 
-test("a range stays inside the time there is", () => {
+test("a range stays within the total time", () => {
   const range = new Range();
   range.pan(5, 10);
   assert.deepEqual(range.resolve(10), [0, 10]);
@@ -175,7 +175,7 @@ test("ticks are round, and not too many", () => {
   assert.equal(spanText({ status: "error", start: 1, end: 2.5 }, 9), "error 1.0\u20132.5 s (1.5 s)");
 });
 
-test("cleaning up leaves no listener, no timer and no node", (t) => {
+test("cleanup leaves no listener, no timer and no node", (t) => {
   t.mock.timers.enable({ apis: ["Date", "setInterval"], now: 0 });
   const page = mount(view);
   page.model.receive(timeline({ running: true }));

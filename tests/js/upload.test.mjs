@@ -22,7 +22,7 @@ function loading(view) {
 
 const file = (text, name = "talk.jsonl") => ({ name, size: text.length, text: async () => text });
 
-test("a file that is dropped goes to Python, and what became of it is said", async () => {
+test("a dropped file is sent to Python, and the result is shown", async () => {
   const page = loading(chat);
   const event = await page.drop(file('{"id":"m1"}\n'));
   assert.equal(event.defaultPrevented, true);
@@ -51,7 +51,7 @@ test("the button opens the choice of files, and the same file can be chosen twic
   assert.equal(page.said(), "1 frame loaded from frames.jsonl.");
 });
 
-test("a file that is none is told of, its name and the error as text in one line", async () => {
+test("an invalid file is reported, with its name and the error as text in one line", async () => {
   const page = loading(frames);
   await page.drop(file("no", "<b>\u202e.txt"));
   page.loaded({ error: "line 1: JSON is malformed" });
@@ -76,14 +76,14 @@ test("when the kernel doesn\u2019t answer, it says so", async (t) => {
   assert.equal(page.said(), "The kernel doesn\u2019t answer.");
 });
 
-test("when Python can\u2019t hear, it says so at once", async () => {
+test("without a kernel, it says so at once", async () => {
   const page = loading(chat);
   page.model.deaf = true;
   await page.drop(file("x"));
   assert.equal(page.said(), "The kernel doesn\u2019t answer.");
 });
 
-test("what is dropped and is no file is left to the page", async () => {
+test("a dropped object that is not a file is left to the page", async () => {
   const page = loading(chat);
   const event = new page.window.Event("drop", { bubbles: true, cancelable: true });
   Object.defineProperty(event, "dataTransfer", { value: { files: [], types: ["text/plain"] } });
@@ -92,7 +92,7 @@ test("what is dropped and is no file is left to the page", async () => {
   assert.equal(page.model.asked("load").length, 0);
 });
 
-test("parts tear no pair apart, and make the whole again", () => {
+test("parts don't split surrogate pairs, and join to the whole text", () => {
   for (const text of ["", "a", "ab\u{1f600}c", "\u{1f600}".repeat(9), `x${"\u{1f600}".repeat(9)}`, "\ud800\ud800\ud800\ud800"]) {
     for (const length of [1, 2, 3, 100]) {
       const parts = inParts(text, length);

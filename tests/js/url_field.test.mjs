@@ -11,7 +11,7 @@ function type(page, text) {
   page.$("input").dispatchEvent(new page.window.Event("input"));
 }
 
-test("has a name, and shows what Python shows", () => {
+test("has a name, and shows Python's text", () => {
   const page = mount(view, state);
   assert.equal(page.$("label span").textContent, "URL");
   assert.equal(page.$("label input").value, "ws://***@h/ws");
@@ -21,7 +21,7 @@ test("has a name, and shows what Python shows", () => {
   assert.equal(page.model.listening, 0);
 });
 
-test("what is typed goes to Python, not into the model's state", () => {
+test("typed text is sent to Python, not into the model's state", () => {
   const page = mount(view, state);
   type(page, "ws://ada:secret@h");
   assert.deepEqual(page.model.asked("text"), [{ type: "text", text: "ws://ada:secret@h", done: false }]);
@@ -42,7 +42,7 @@ test("without a kernel the text stays", () => {
   assert.equal(page.$("input").value, "ws://h");
 });
 
-test("leaving an unchanged field says nothing", () => {
+test("leaving an unchanged field sends nothing", () => {
   const page = mount(view, state);
   page.$("input").focus();
   page.$("input").blur();

@@ -24,7 +24,7 @@ test("a scope ends timers and listeners, once", (t) => {
   assert.equal(calls, 3);
 });
 
-test("every source has a test, but those that the views' tests go through; every view has a render function", async () => {
+test("every source has a test, except those that the views' tests use; every view has a render function", async () => {
   const sources = (await readdir(new URL("../../chatlab/widgets/static/", import.meta.url))).filter((name) => name.endsWith(".js"));
   const tests = await readdir(new URL(".", import.meta.url));
   const shared = ["tail_list.js"];

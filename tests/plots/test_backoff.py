@@ -39,7 +39,7 @@ def test_line_is_the_median_and_bars_are_the_percentiles() -> None:
 
 
 def test_the_seeds_spread_ends_at_its_cap() -> None:
-    """No bar from the sixth retry on: the lesson of the plot."""
+    """Check that there is no bar from the sixth retry on."""
     assert [bar.get_x() + bar.get_width() / 2 for bar in bars(plot_backoff(SEED))] == pytest.approx(
         [1, 2, 3, 4, 5]
     )
@@ -55,7 +55,7 @@ def test_bars_of_several_settings_do_not_overlap() -> None:
 
 
 def text_boxes(ax: Axes) -> dict[str, Bbox]:
-    """The names of lines, as drawn."""
+    """Return the names of lines, as drawn."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()
@@ -87,7 +87,7 @@ def test_settings_that_give_up_say_so() -> None:
     _, above, beside = ax.texts
     assert isinstance(above, Annotation)
     assert above.get_text() == "SignalR gives up"
-    assert above.xy == pytest.approx((4 - 0.14, 30))  # half a lane left of the fourth retry
+    assert above.xy == pytest.approx((4 - 0.14, 30))  # half a lane to the left of the fourth retry
     assert beside.get_text() == "full"
 
 

@@ -1,4 +1,4 @@
-"""The plots of the explorers: what they draw is what was measured, and what theory says."""
+"""The plots of the explorers: they draw measured values and closed forms."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def herd(*returns: float) -> Herd:
     return Herd(np.array(returns), np.ones(len(returns), dtype=np.int64))
 
 
-# Who comes back when?
+# When do clients come back?
 
 
 def test_each_herd_has_a_lane_and_its_largest_share() -> None:
@@ -65,7 +65,7 @@ def test_those_who_gave_up_are_named() -> None:
     assert texts(ax)[-2] == "25 %, 50 % gave up"
 
 
-def test_who_finds_the_door_shut_is_a_bar_and_a_figure_in_the_lane_of_the_name() -> None:
+def test_the_share_refused_is_a_bar_and_a_figure_in_the_lane_of_the_name() -> None:
     ax = plot_refused({"seed": 0.5, "full jitter": 0.0})
     bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert [bar.get_width() for bar in bars] == [0.5, 0.0]
@@ -176,7 +176,7 @@ def test_names_stand_apart_from_other_marks_and_within_the_plot(settings: dict[s
     assert not any(box.overlaps(note) for box in [*curve, *names.values()])
 
 
-def test_of_a_rate_that_makes_no_sense_nothing_is_drawn() -> None:
+def test_an_invalid_rate_is_refused() -> None:
     with pytest.raises(SettingsError, match="rate"):
         plot_polling(-1.0)
 

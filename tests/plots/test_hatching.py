@@ -1,4 +1,4 @@
-"""Hatches that are kept: the picture is the same, and no tile is drawn twice."""
+"""Cached hatches: the pixels are the same, and no tile is drawn twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chatlab.plots.lettering import LetteringCanvas
 from chatlab.plots.style import LOOKS
 
 ROUNDED = 1
-"""Of 255: what a pixel may differ by where outline and hatch are blended in another order."""
+"""Tolerance of a pixel, of 255, if outline and hatch are blended in another order."""
 Draw = Callable[[Axes], object]
 
 
@@ -45,7 +45,7 @@ def pixels(draw: Draw, canvas: type[FigureCanvasAgg]) -> NDArray[np.int64]:
 
 @pytest.fixture
 def hatched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The hatches that Agg itself has drawn; those on a piece of paper of their own have a * before them."""
+    """Record the hatches that Agg draws; those drawn as a cached tile have a * before them."""
     found: list[str] = []
     draw: Callable[..., None] = RendererAgg.draw_path
 
@@ -118,7 +118,7 @@ def test_one_hatch_is_drawn_once_in_a_colour_and_a_width_of_line(hatched: list[s
 
 
 @pytest.mark.parametrize("draw", LEFT_TO_AGG.values(), ids=LEFT_TO_AGG)
-def test_what_is_no_plain_bar_is_left_to_agg(draw: Draw, hatched: list[str]) -> None:
+def test_other_paths_than_plain_bars_are_left_to_agg(draw: Draw, hatched: list[str]) -> None:
     pixels(draw, LetteringCanvas)
     drawn = list(hatched)
     hatched.clear()

@@ -1,4 +1,4 @@
-"""Letters that are kept: the picture is the same, and nothing is written twice."""
+"""Cached text: the pixels are the same, and no line is rendered twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from chatlab.plots.lettering import LetteringCanvas
 
 ROUNDED = 8
-"""Of 255: what a letter's edge may differ by when its place is rounded twice, to a 64th of a pixel."""
+"""Tolerance of a glyph's edge, of 255, as its position is rounded twice, to a 64th of a pixel."""
 LOOKS: list[dict[str, Any]] = [
     {},
     {"rotation": 90, "color": "#c85200"},
@@ -60,7 +60,7 @@ def test_letters_look_as_those_of_agg_the_first_time_and_the_second(words: str, 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The lines of text that Agg itself has written."""
+    """Record the lines of text that Agg renders."""
     found: list[str] = []
     write: Callable[..., None] = RendererAgg.draw_text
 

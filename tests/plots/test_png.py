@@ -1,4 +1,4 @@
-"""The PNG file, as Pillow and matplotlib read and write it."""
+"""PNG files, compared with those of Pillow and matplotlib."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Axes that are drawn as the last time: the same pixels, and laid out anew when something is different."""
+"""Replayed axes: the same pixels, and a new layout if something has changed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def axes() -> Axes:
 
 
 def replayed(axis: Axis) -> Mock:
-    """Let an axis be replayed; return its own way to be drawn, which counts."""
+    """Replay an axis; return a mock of its own `draw`, which counts calls."""
     lay_out = Mock(side_effect=axis.draw)
     axis.draw = lay_out  # type: ignore[method-assign]
     axis.draw = Replay(axis)  # type: ignore[method-assign]
@@ -124,7 +124,7 @@ def test_other_places_are_laid_out_anew_though_they_look_the_same(first: Change,
         assert (pixels(ax) == pixels(new)).all()
 
 
-def test_what_becomes_of_a_graphics_context_after_it_was_drawn_with_is_no_matter() -> None:
+def test_a_graphics_context_may_change_after_it_was_drawn_with() -> None:
     def draw(renderer: Any) -> None:
         gc = renderer.new_gc()
         for colour, place in (("red", 5.0), ("blue", 25.0)):

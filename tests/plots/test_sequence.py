@@ -44,7 +44,7 @@ def say(at: float, person: str, text: str) -> ScriptEntry:
 
 @pytest.fixture(scope="module")
 def story() -> Run:
-    """A server that is down for a while, then a link that dies without a word."""
+    """Return a run with a server that is down for a while, and then a link that goes silent."""
     script = (
         say(5.0, "ada", "hi"),
         say(12.0, "bob", "hello ada"),

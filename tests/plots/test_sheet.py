@@ -1,4 +1,4 @@
-"""A sheet: the same axes each time, and no trace of what was drawn before."""
+"""Sheets: the same axes each time, without earlier artists."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from chatlab.plots.style import (
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance. Source: WCAG 2.2."""
+    """Return the relative luminance. Source: WCAG 2.2."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -80,7 +80,7 @@ def test_plots_do_not_touch_pyplot() -> None:
     assert output.strip() == "False"
 
 
-def test_dress_labels_any_axes() -> None:
+def test_style_axes_labels_any_axes() -> None:
     ax = Figure().subplots()
     style_axes(ax, title="Why?", note="because", x="time (s)", y="delay (s)")
     assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == ("Why?", "time (s)", "delay (s)")
@@ -124,7 +124,7 @@ def test_labels_move_as_little_as_it_takes() -> None:
     assert spread([], 10.0, 0.0, 100.0) == []
 
 
-def test_dress_sets_ticks_that_are_other_than_ours_and_leaves_those_that_are_not(
+def test_style_axes_sets_only_ticks_that_differ(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ax = Figure().subplots()

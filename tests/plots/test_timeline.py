@@ -28,7 +28,7 @@ Drawn = tuple[str | None, float, float, float]
 
 
 def drawn(ax: Axes) -> list[Drawn]:
-    """Status, middle of the lane, start and end of every span in the plot."""
+    """Return status, middle of the lane, start and end of every span in the plot."""
     return [
         (
             patch.get_gid(),

@@ -8,7 +8,7 @@ from chatlab.live.server import EmbeddedServer
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server on the background thread, whose history outlives it."""
+    """Yield a server on the background thread, whose history survives a restart."""
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()
     yield server

@@ -1,4 +1,4 @@
-"""`chatlab chat` in a process of its own: at the end of pipes, or in a pseudo-terminal."""
+"""`chatlab chat` in a subprocess, with pipes or in a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from typing import Any
 import pyte
 
 PATIENCE = 30.0
-"""Seconds after which a test that waits for something has failed."""
+"""Seconds until a test that waits for something fails."""
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][AB012]|[=>78])")
 
 
 class Heard:
-    """What a program has written to one of its outputs, without escape sequences."""
+    """The text that a program has written to one of its outputs, without escape sequences."""
 
     def __init__(self) -> None:
         self.raw = ""
@@ -62,7 +62,7 @@ def command(*arguments: str, program: Sequence[str] = PROGRAM) -> list[str]:
 
 
 class Glass:
-    """A terminal's screen, as it looks after all that was drawn; `answer` gets what it answers to queries."""
+    """A terminal emulator's screen; `answer` is called with its replies to queries."""
 
     def __init__(self, columns: int, rows: int, answer: Callable[[str], None]) -> None:
         self._screen = pyte.Screen(columns, rows)
@@ -79,7 +79,7 @@ class Glass:
 
 
 class Piped:
-    """At the end of pipes."""
+    """A program with pipes."""
 
     def __init__(self, *arguments: str, **options: Any) -> None:
         pipe = subprocess.PIPE
@@ -105,7 +105,7 @@ class Piped:
         self.process.stdin.flush()
 
     def end(self) -> int:
-        """End its input; return its exit code."""
+        """Close its input; return its exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         return self.wait()
@@ -120,7 +120,7 @@ class Piped:
 
 
 class Terminal:
-    """In a pseudo-terminal."""
+    """A program in a pseudo-terminal."""
 
     def __init__(self, *arguments: str, columns: int = 100, rows: int = 30, **environment: str) -> None:
         self._end, theirs = pty.openpty()
@@ -148,7 +148,7 @@ class Terminal:
                 self.seen.add(text)
 
     def shows(self, words: str) -> None:
-        """Wait until the words are on the screen."""
+        """Wait until the text is on the screen."""
         end = time.monotonic() + PATIENCE
         while not any(words in row for row in self.glass.rows):
             assert time.monotonic() < end, "\n".join([f"{words!r} isn't on the screen:", *self.glass.rows])
@@ -161,7 +161,7 @@ class Terminal:
         self.type(f"{line}\r")
 
     def wait(self) -> int:
-        """Return its exit code."""
+        """Wait for its end; return its exit code."""
         code = self.process.wait(PATIENCE)
         self.settings_after = termios.tcgetattr(self._theirs)
         os.close(self._theirs)

@@ -36,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Talk:
-    """A console, and all that it has shown."""
+    """A console, and all lines that it has shown."""
 
     def __init__(self, url: str, name: str = "ada", **settings: Any) -> None:
         self.lines: list[ConsoleLine] = []
@@ -69,14 +69,14 @@ async def talk(url: str, name: str = "ada", **settings: Any) -> AsyncIterator[Ta
 
 @asynccontextmanager
 async def two() -> AsyncIterator[tuple[Talk, Talk, EmbeddedServer]]:
-    """Ada and bob, connected."""
+    """Yield ada and bob, connected, and their server."""
     async with EmbeddedServer() as server, talk(server.url) as ada, talk(server.url, "bob") as bob:
         await ada.connected()
         await bob.connected()
         yield ada, bob, server
 
 
-async def test_what_one_says_the_other_sees_once() -> None:
+async def test_a_message_is_shown_once_to_sender_and_receiver() -> None:
     async with two() as (ada, bob, _):
         ada.console.submit("hi")
         await until(lambda: bob.texts("message") == ["hi"])
@@ -248,7 +248,7 @@ async def test_down_and_up() -> None:
         await until(lambda: ada.texts("delivered") == ["later"])
 
 
-async def test_silent_is_found_out_by_a_heartbeat() -> None:
+async def test_a_heartbeat_detects_a_silent_connection() -> None:
     async with two() as (ada, bob, _):
         assert "half-open" in await ada.do("/silent")
         assert ada.console.status_line().faults == ("silent",)
@@ -310,7 +310,7 @@ async def test_more_than_the_outbox_holds_is_taken_over_too() -> None:
         await until(lambda: ada.texts("delivered") == ["0", "1", "2", "3", "4"])
 
 
-async def test_a_transport_that_there_is_not_leaves_the_old_one_at_work() -> None:
+async def test_an_unknown_transport_leaves_the_old_one_running() -> None:
     async with two() as (ada, bob, _):
         with pytest.raises(CommandError, match="there is no 'pigeon'"):
             await ada.do("/transport pigeon")
@@ -399,7 +399,7 @@ async def test_room_name_and_server_without_a_value_say_where_one_is() -> None:
         assert await ada.do("/server") == f"The server is {server.url}/?token=***."
 
 
-async def test_faults_need_a_way_without_tls() -> None:
+async def test_faults_need_a_connection_without_tls() -> None:
     async with EmbeddedServer() as server:
         ada = Talk(server.url.replace("http", "https"))
         for command in ("/drop", "/down", "/silent", "/latency 1"):
@@ -443,10 +443,10 @@ async def test_help_names_every_command_and_quit_leaves() -> None:
     await ada.console.leave()
 
 
-# What goes wrong
+# Errors
 
 
-async def test_what_was_not_delivered_is_named_on_leaving() -> None:
+async def test_undelivered_messages_are_listed_on_leaving() -> None:
     ada = Talk("http://127.0.0.1:1")
     ada.console.start()
     ada.console.submit("never")
@@ -458,7 +458,7 @@ async def test_what_was_not_delivered_is_named_on_leaving() -> None:
     assert ada.console.lost == 1
 
 
-async def test_a_message_that_cant_be_one_is_not_accepted() -> None:
+async def test_an_invalid_message_is_not_accepted() -> None:
     ada = Talk("http://127.0.0.1:1")
     with pytest.raises(InvalidMessage):
         ada.console.submit("x" * 70_000)
@@ -469,7 +469,7 @@ async def test_a_message_that_cant_be_one_is_not_accepted() -> None:
 
 @asynccontextmanager
 async def rude_server(*frames: object) -> AsyncIterator[str]:
-    """A server that says all this to everybody, and refuses what it's sent; yields its address."""
+    """Yield the URL of a server that sends these frames to everybody, and refuses all messages."""
 
     async def speak(connection: ServerConnection) -> None:
         for frame in frames:
@@ -494,7 +494,7 @@ async def test_a_message_that_the_server_refuses_is_shown_with_its_reason() -> N
         assert (lost.text, lost.reason) == ("too much", f"the server refused the message (413): {SHOWN}")
 
 
-async def test_a_kind_or_a_dialect_that_there_is_not() -> None:
+async def test_an_unknown_kind_or_dialect_is_refused() -> None:
     with pytest.raises(SettingsError, match="pigeon"):
         Console(Target(url="http://h"), "pigeon", print)
     with pytest.raises(SettingsError, match="klingon"):
@@ -533,7 +533,7 @@ async def test_nothing_is_left_running() -> None:
     await until(lambda: asyncio.all_tasks() == before)
 
 
-async def test_no_headers_are_spoken_of_where_none_were_given() -> None:
+async def test_headers_are_not_mentioned_if_none_were_given() -> None:
     none = HeaderSource({})
     async with EmbeddedServer() as one, EmbeddedServer() as other, talk(one.url, headers=none) as ada:
         await ada.do(f"/server {other.url}")

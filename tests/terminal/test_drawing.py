@@ -18,7 +18,7 @@ def plain(fragments: StyleAndTextTuples) -> str:
 
 
 @given(st.text("ab 日\u0301\n"), st.integers(NARROWEST, 40))
-def test_rows_fit_and_hold_all_but_the_spaces_where_they_are_broken(text: str, width: int) -> None:
+def test_rows_fit_and_only_spaces_at_line_breaks_are_dropped(text: str, width: int) -> None:
     rows = wrapped(text, width)
     assert all(get_cwidth(row) <= width for row in rows)
     assert all("\n" not in row for row in rows)
@@ -80,7 +80,7 @@ def test_late_deliveries_of_one_moment_are_one_short_line() -> None:
     assert "more" not in last.text
 
 
-def test_the_bar_tells_how_it_stands() -> None:
+def test_the_bar_shows_the_status_line() -> None:
     status_line = StatusLine(
         "websocket",
         ConnectionStatus.RECONNECTING,

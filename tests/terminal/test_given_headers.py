@@ -1,4 +1,4 @@
-"""Headers and tokens that a person gives a console: sent, read anew, and never shown."""
+"""Headers and tokens from the command line: sent, read again for each attempt, and never shown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_headers_are_read_from_text() -> None:
         (["X-Key: a", f"x-key: {SECRET}"], "header x-key: give it once"),
     ],
 )
-def test_a_header_that_is_none_is_refused_without_its_value(given: list[str], told: str) -> None:
+def test_an_invalid_header_is_refused_without_showing_its_value(given: list[str], told: str) -> None:
     with pytest.raises(SettingsError, match=told) as found:
         read_headers(given)
     assert SECRET not in str(found.value)

@@ -43,7 +43,7 @@ def test_every_state_has_a_mark() -> None:
     assert ConsoleLine("message", "hi").mark == ""
 
 
-def test_a_line_as_a_pipe_has_it() -> None:
+def test_a_line_as_plain_text() -> None:
     at = datetime.now(UTC)
     time = f"{at.astimezone():%H:%M:%S}"
     assert str(ConsoleLine("message", "a\nb", "ada", at)) == f"{time} ada: a↵b"
@@ -56,7 +56,7 @@ def test_what_is_shown_of_a_message() -> None:
     assert content(ChatMessage("1", data=b"x" * 2000)) == "(2,000 bytes)"
 
 
-def test_a_time_of_another_day_has_its_date_and_one_that_is_none_does_no_harm() -> None:
+def test_a_time_of_another_day_has_its_date_and_an_invalid_one_is_shown_as_dashes() -> None:
     earlier = datetime.now(UTC) - timedelta(days=3)
     assert clock(earlier) == f"{earlier.astimezone():%Y-%m-%d %H:%M:%S}"
     absurd = datetime.min.replace(tzinfo=timezone(timedelta(hours=23)))  # Before the year 1 in UTC.
@@ -64,7 +64,7 @@ def test_a_time_of_another_day_has_its_date_and_one_that_is_none_does_no_harm() 
 
 
 class Noon(datetime):
-    """A time of day at which it is another day in the far east, and in the far west."""
+    """A time of day at which the date differs in the far east and the far west."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Noon:

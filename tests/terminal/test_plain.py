@@ -1,4 +1,4 @@
-"""`chatlab chat` at the end of pipes: real processes, a real server."""
+"""`chatlab chat` with pipes: real processes and a real server."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ HASTY = (
     "-c",
     "from chatlab.terminal import plain; plain.PATIENCE = 1.0; from chatlab.cli import main; main()",
 )
-"""Python's arguments for the program, which waits only a second for acknowledgements in the end."""
+"""Python's arguments for the program, with only a second of waiting for the last acknowledgements."""
 
 LINES = HubConfig().burst + 200
-"""More than an outbox holds, and than the server takes in one burst."""
+"""Number of messages: more than the outbox holds, and than the server accepts in one burst."""
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
 
 
 def said(text: str) -> list[str]:
-    """The messages on a standard output, without their times."""
+    """Return the messages on a standard output, without their times."""
     return [line.partition(" ")[2] for line in text.splitlines()]
 
 
@@ -120,7 +120,7 @@ async def test_an_input_that_is_closed_meanwhile_has_ended(
         assert [line async for line in plain._lines()] == []
 
 
-def test_a_line_that_is_no_message_is_told_and_counts(server: EmbeddedServer) -> None:
+def test_an_invalid_line_is_reported_and_changes_the_exit_code(server: EmbeddedServer) -> None:
     given = f"{'x' * 70_000}\n{'y' * (LONGEST_LINE + 500_000)}\nfine\n"
     done = run(server.url, "--name", "ada", given=given)
     assert done.returncode == 1
@@ -147,7 +147,7 @@ def test_what_is_wrong_with_the_arguments_is_one_clear_line(arguments: list[str]
     assert done.stderr.count("\n") == 1
 
 
-def test_it_gives_up_where_there_is_no_such_thing(server: EmbeddedServer) -> None:
+def test_it_gives_up_on_an_address_that_has_no_chat(server: EmbeddedServer) -> None:
     program = Piped(f"{server.ws_url}/nowhere")  # Its input stays open.
     assert program.wait() == 1
     assert program.out.text == ""
@@ -179,7 +179,7 @@ def test_a_signal_makes_it_leave(server: EmbeddedServer, number: signal.Signals)
     assert bob.end() == 0
 
 
-def test_whoever_reads_its_output_may_go(server: EmbeddedServer) -> None:
+def test_it_ends_if_the_reader_of_its_output_ends(server: EmbeddedServer) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command(server.url, "--name", "bob"),

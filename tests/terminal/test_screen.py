@@ -1,4 +1,4 @@
-"""The interactive console: by prompt_toolkit's own pipes, and in a real pseudo-terminal."""
+"""The interactive console, with prompt_toolkit's pipes and in a real pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS = 30
 
 
 class Session(io.StringIO):
-    """A console that is looked at from inside: what it draws, its keys, and its exit code."""
+    """A console in this process: its output, its keys, and its exit code."""
 
     def __init__(self, keys: PipeInput, columns: int) -> None:
         super().__init__()
@@ -49,19 +49,19 @@ class Session(io.StringIO):
 
     @property
     def text(self) -> str:
-        """All that was drawn."""
+        """All output so far."""
         return ESCAPES.sub("", self.getvalue())
 
     def enter(self, line: str) -> None:
         self.keys.send_text(f"{line}\r")
 
     async def sees(self, words: str, times: int = 1) -> None:
-        """Wait until the words were drawn in one go."""
+        """Wait until the text was drawn in one piece."""
         await until(lambda: self.text.count(words) >= times or self.task.done())
         assert self.text.count(words) >= times, self.text
 
     async def shows(self, words: str) -> None:
-        """Wait until the words are on the screen, though drawn bit by bit."""
+        """Wait until the text is on the screen, even if drawn in pieces."""
         try:
             await until(lambda: any(words in row for row in self.glass.rows))
         except TimeoutError:
@@ -70,7 +70,7 @@ class Session(io.StringIO):
 
 @asynccontextmanager
 async def session(url: str, columns: int = 100) -> AsyncIterator[Session]:
-    """Ada at a console; she leaves in the end."""
+    """Yield ada at a console; she leaves in the end."""
     with create_pipe_input() as keys:
         session = Session(keys, columns)
         output = Vt100_Output(session, lambda: Size(rows=ROWS, columns=columns), term="xterm")
@@ -152,7 +152,7 @@ async def test_A75_hostile_text_is_harmless() -> None:
     assert not re.search(r"^12:00:00", ada.text, re.MULTILINE), "no row of a text begins where names do"
 
 
-async def test_a_flood_is_drawn_in_few_goes_and_whole() -> None:
+async def test_a_flood_is_drawn_in_few_steps_and_completely() -> None:
     async with EmbeddedServer() as server, session(server.url) as ada:
         await ada.sees("Connected to ")
         patient = OutboxConfig(overflow="wait")

@@ -58,7 +58,7 @@ def test_another_url_is_refused_with_the_likely_correction(url: str, likely: str
         ("http://h:99999", "port from 1 to 65535"),
     ],
 )
-async def test_a_url_that_is_none_is_a_settings_error(url: str, problem: str) -> None:
+async def test_an_invalid_url_is_a_settings_error(url: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
         config_of("websocket", Target(url=url))
 
@@ -71,6 +71,6 @@ async def test_every_transport_is_made_with_the_targets_settings() -> None:
         assert (config.history, config.outbox.overflow) == (3, "reject")
 
 
-async def test_a_transport_that_there_is_not_is_refused_with_a_list() -> None:
+async def test_an_unknown_transport_is_refused_with_a_list() -> None:
     with pytest.raises(SettingsError, match=r"there is no 'pigeon'; choose one of .*websocket"):
         config_of("pigeon", Target(url="http://h"))

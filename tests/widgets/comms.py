@@ -1,4 +1,4 @@
-"""A comm without a kernel, which keeps what a widget sends, and the page's end of it."""
+"""A comm without a kernel, which records a widget's messages, and the page's side of it."""
 
 import itertools
 import queue
@@ -8,12 +8,11 @@ from comm.base_comm import BaseComm
 
 Message = dict[str, Any]
 PATIENCE = 120.0
-"""Seconds until a condition that never comes fails a test: many, since a plot of 1 s takes 10 s beside other
-work."""
+"""Seconds until a test fails that waits for a condition; a plot of 1 s takes 10 s on a busy machine."""
 
 
 class RecordingComm(BaseComm):
-    """A comm whose custom messages can be waited for."""
+    """A comm that records custom messages, and lets tests wait for them."""
 
     def __init__(self, **arguments: Any) -> None:
         self.messages: queue.Queue[Message] = queue.Queue()
@@ -25,7 +24,7 @@ class RecordingComm(BaseComm):
 
 
 class View:
-    """The page's end of a widget: sends requests, waits for messages."""
+    """The page's side of a widget: sends requests, and waits for messages."""
 
     def __init__(self, widget: Any) -> None:
         self.widget = widget
@@ -48,14 +47,14 @@ class View:
                 return message
 
     def rows_until(self, row: str) -> list[Message]:
-        """The rows of all messages up to the one that holds the row with this id."""
+        """Return the rows of all messages up to the one with the row of this id."""
         rows: list[Message] = []
         while not any(shown["id"] == row for shown in rows):
             rows += self.next("rows")["rows"]
         return rows
 
     def answer(self, request: str) -> list[Message]:
-        """The messages that answer a request."""
+        """Return the messages that answer a request."""
         parts: list[Message] = []
         while not parts or len(parts) < parts[0]["parts"]:
             if (message := self.next("rows")).get("reply") == request:

@@ -9,7 +9,7 @@ from tests.widgets.comms import RecordingComm
 
 @pytest.fixture(autouse=True)
 def comms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let widgets talk to recording comms."""
+    """Connect widgets to recording comms."""
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     yield
     ipywidgets.Widget.close_all()

@@ -1,4 +1,4 @@
-"""The panel without a page: what it leaves, saves, sends again and shows where no kernel runs."""
+"""The panel without a page: cleanup, files, retries, and the static transcript."""
 
 import html
 import time
@@ -28,7 +28,7 @@ NOWHERE = "ws://127.0.0.1:9/ws"
 
 @pytest.fixture
 def panel() -> Iterator[ChatPanel]:
-    """A panel that is not connected, and whose outbox holds one message."""
+    """Yield a panel that isn't connected, and whose outbox holds one message."""
     config = WebSocketConfig(url=NOWHERE, room="lobby", sender="ada", outbox=OutboxConfig(max_size=1))
     panel = ChatPanel(config, name="test")
     yield panel
@@ -113,7 +113,7 @@ def test_a_dropped_message_is_sent_again_under_its_id_with_what_it_held(tmp_path
 
 
 def status(panel: ChatPanel) -> dict[str, Any]:
-    """What the badge says to its views."""
+    """Return the badge's message to its views."""
     return panel.badge._snapshot()
 
 
@@ -181,7 +181,7 @@ def test_a_text_that_cannot_be_sent_is_told_of_and_not_just_gone(panel: ChatPane
 
 
 def test_nobody_types_on_a_broken_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.conversation.typists.LASTS", 3600.0)  # It is the connection that ends it.
+    monkeypatch.setattr("chatlab.conversation.typists.LASTS", 3600.0)  # The end of the connection ends it.
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()
     panels = [ChatPanel(server=server, sender=name, name=name) for name in ("ada", "bob")]
@@ -264,7 +264,7 @@ def test_a_message_that_waits_keeps_the_time_at_which_it_was_written(tmp_path: P
 
 
 class Output:
-    """What the static_transcript puts into a notebook."""
+    """Recorder of the static transcript's outputs in a notebook."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: list[tuple[dict[str, Any], str]] = []
@@ -277,7 +277,7 @@ class Output:
         self.shown.append((bundle, display_id))
 
 
-def test_a72_what_stays_in_the_notebook_follows_the_talk_and_is_plain_text(
+def test_a72_what_stays_in_the_notebook_follows_the_conversation_and_is_plain_text(
     panel: ChatPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = Output(monkeypatch)
@@ -287,7 +287,7 @@ def test_a72_what_stays_in_the_notebook_follows_the_talk_and_is_plain_text(
     (widget, _), (text, display_id) = output.shown
     assert widget["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
     assert "not shown yet" in widget["text/plain"]
-    assert "text/html" not in widget  # else a code host shows it twice
+    assert "text/html" not in widget  # otherwise a code host shows it twice
     evil = "</pre></script><script>alert(1)</script>\u202e"
     panel._panel_display.notice(evil)
     until(lambda: len(output.shown) == 3)
@@ -312,7 +312,7 @@ def test_a_connection_that_closes_at_the_interpreters_end_raises_nothing(
     panel._redraw()
 
 
-def test_a_fold_is_a_button_that_shows_and_hides() -> None:
+def test_a_collapsible_is_a_button_that_shows_and_hides() -> None:
     inside = ipywidgets.Label("inside")
     collapsible = Collapsible("Settings", inside)
     box = collapsible.view.children[1]

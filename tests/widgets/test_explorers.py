@@ -1,4 +1,4 @@
-"""The explorers, without a page: a control that changes changes the plot, and wrong settings are said."""
+"""The explorers, without a page: controls change the plot, and invalid settings are reported."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_the_ends_of_every_slider_have_a_plot(make: Callable[[], Explorer], end:
 
 
 @pytest.mark.slow
-def test_what_a_slider_has_nothing_to_do_with_is_not_simulated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_a_slider_does_not_affect_are_not_simulated_again(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = answered(explore_heartbeat())
     simulate = Mock(side_effect=run)
     monkeypatch.setattr("chatlab.widgets.explorers.heartbeat.run", simulate)
@@ -174,7 +174,7 @@ def test_each_way_of_polling_stays_when_the_other_s_slider_moves(monkeypatch: py
 
 
 class Slow:
-    """An answer that waits until it may go on, and keeps what it was asked."""
+    """An answer that waits to be released, and records its arguments."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
@@ -330,6 +330,6 @@ def test_a_slider_keeps_its_value_between_its_ends() -> None:
 
 
 @pytest.mark.parametrize(("low", "high", "scale"), [(1.0, 1.0, "linear"), (0.0, 5.0, "log")])
-def test_a_slider_needs_a_way(low: float, high: float, scale: str) -> None:
+def test_a_slider_needs_a_range(low: float, high: float, scale: str) -> None:
     with pytest.raises(SettingsError, match="Number: give ends"):
         Slider("Number", 1.0, low, high, scale)

@@ -24,7 +24,7 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def filled(rows: int, **limits: int) -> tuple[ChatLog, View]:
-    """A feed whose rows have all been said."""
+    """Return a feed whose rows have all been sent."""
     log = ChatLog(**limits)
     view = View(log)
     log.upsert_many(row(number) for number in range(rows))
@@ -196,7 +196,7 @@ def test_earlier_rows_come_in_pages() -> None:
     assert ids(view.answer(view.ask("before", id="r0"))) == []
 
 
-def test_when_all_is_quiet_the_feed_says_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_quiet_period_the_feed_sends_its_last_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "SETTLE", 0.05)
     _, view = filled(1)
     assert view.next("mark") == {"type": "mark", "epoch": 0, "seq": 1}
@@ -263,7 +263,9 @@ def test_a_closed_widget_is_silent_and_lets_the_thread_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(feed, "SETTLE", 0.05)
-    monkeypatch.setattr(PacedWidget, "pacer", Pacer())  # Other tests' widgets would have theirs go on.
+    monkeypatch.setattr(
+        PacedWidget, "pacer", Pacer()
+    )  # Widgets of other tests would keep the thread running.
     log, view = filled(1)
     messages = log.comm.messages
     log.close()

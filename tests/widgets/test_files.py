@@ -82,7 +82,9 @@ def test_rows_of_an_odd_time_are_saved_too() -> None:
         ("\udc80", "line 2: "),
     ],
 )
-def test_a_file_that_is_none_adds_nothing_and_says_where(line: str, complaint: str, tmp_path: Path) -> None:
+def test_an_invalid_file_adds_nothing_and_the_line_is_named(
+    line: str, complaint: str, tmp_path: Path
+) -> None:
     file = tmp_path / "broken.jsonl"
     file.write_bytes(b'{"id": "fine", "at": 1}\n' + line.encode("utf-8", "surrogateescape"))
     log = ChatLog()
@@ -152,7 +154,7 @@ def test_a_file_from_a_view_is_loaded_unchanged(log: type[FeedWidget], row: dict
 
 
 @pytest.mark.parametrize("text", ["not JSON", '{"id": "a", "at": 1}\n{"id": 7}', '{"id": "\ud800", "at": 1}'])
-def test_a_file_from_a_view_that_is_none_is_told_of_and_adds_nothing(text: str) -> None:
+def test_an_invalid_file_from_a_view_is_reported_and_adds_nothing(text: str) -> None:
     log = ChatLog()
     view = View(log)
     send(view, text)

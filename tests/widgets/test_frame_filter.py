@@ -1,4 +1,4 @@
-"""The frame inspector's filter: it looks through the whole history, and the views decide as Python does."""
+"""The frame inspector's filter: it covers the whole history, and the views apply it as Python does."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.node import FOLDER
 from tests.widgets.comms import View
 
 CASES = json.loads((FOLDER / "frame-filter.json").read_text("utf-8"))
-"""What the views' own filter is held to as well."""
+"""Cases that the views' own filter is tested with too."""
 
 
 def frame(number: int, **fields: Any) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def frame(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def filled(frames: int, **needles: Any) -> tuple[FrameLog, View]:
-    """A log of hay, of which every hundredth frame has other fields."""
+    """Return a log in which every hundredth frame has other fields."""
     log = FrameLog()
     view = View(log)
     log.upsert_many(frame(number, **(needles if number % 100 == 0 else {})) for number in range(frames))

@@ -1,4 +1,4 @@
-"""Feeds in a real kernel: what threads say really arrives over the comm."""
+"""Feeds in a real kernel: rows from threads arrive over the comm."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_a_real_comm_carries_every_row_of_every_thread_and_answers(kernel: Block
     news: list[dict[str, Any]] = []
 
     def receive() -> dict[str, Any]:
-        """The next custom message of the widget."""
+        """Return the next custom message of the widget."""
         nonlocal model_id
         while True:
             message = kernel.get_iopub_msg(timeout=30)

@@ -15,7 +15,7 @@ CELL: ContextVar[str] = ContextVar("CELL")
 
 
 class Bell:
-    """Rings when it is flushed; `wants` are the delays that it asks for, one after the other."""
+    """A flush counter; `wants` are the delays that successive flushes return."""
 
     def __init__(self, *wants: float | None) -> None:
         self.next_flush_at = 0.0

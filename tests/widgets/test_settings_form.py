@@ -1,4 +1,4 @@
-"""What the form shows is what the settings are: presets, and a dialect of the user's own by its name only."""
+"""The settings form: presets, errors, and a dialect of the user's own, shown by name only."""
 
 from __future__ import annotations
 

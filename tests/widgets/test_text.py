@@ -36,6 +36,6 @@ def test_an_enum_of_text_is_text() -> None:
     assert type(encodable(State.ACKED)) is str
 
 
-def test_a_time_that_is_none_does_not_break_a_transcript() -> None:
+def test_an_invalid_time_does_not_break_a_transcript() -> None:
     assert clock(1_700_000_000_000) == "22:13:20"
     assert clock(1e300) == "--:--:--"

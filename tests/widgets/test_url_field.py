@@ -1,4 +1,4 @@
-"""A URL's secrets stay in Python: the page sends what is typed, and sees the rest hidden."""
+"""A URL's secrets stay in Python: the page sends typed text, and sees only a redacted URL."""
 
 from __future__ import annotations
 
