@@ -314,7 +314,7 @@ test("requests missed messages, and again if no answer comes", (t) => {
   assert.equal(page.model.asked("missed").length, 2);
 });
 
-test("a "mark" reveals a lost last message", () => {
+test("a mark reveals a lost last message", () => {
   const page = chat([message(0)]);
   page.feed.mark();
   assert.equal(page.model.asked("missed").length, 0);
@@ -369,7 +369,7 @@ test("Enter sends, Shift+Enter and an input method's Enter don't, blank isn't se
 
 test("a text that can't be sent to the kernel stays in the box", () => {
   const page = chat([message(0, { state: "failed" })]);
-  page.model.deaf = true;
+  page.model.disconnected = true;
   page.input.value = "precious";
   page.input.dispatchEvent(new page.window.Event("input", { bubbles: true }));
   press(page, page.input, "Enter");
@@ -377,10 +377,10 @@ test("a text that can't be sent to the kernel stays in the box", () => {
   const complaint = page.$(".cl-complaint");
   assert.equal(complaint.getAttribute("role"), "alert");
   assert.match(complaint.textContent, /^Not sent: the kernel doesn\u2019t answer/);
-  page.model.deaf = false;
+  page.model.disconnected = false;
   press(page, page.input, "Enter");
   assert.deepEqual([page.input.value, complaint.textContent], ["", ""]);
-  page.model.deaf = true;
+  page.model.disconnected = true;
   page.$("[data-action=retry]").click();
   assert.match(complaint.textContent, /^Not sent/);
 });
@@ -389,10 +389,10 @@ test("requests that failed are repeated when the kernel is back", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const page = chat();
   page.feed.lose();
-  page.model.deaf = true;
+  page.model.disconnected = true;
   page.feed.mark();
   assert.equal(page.model.asked("missed").length, 0);
-  page.model.deaf = false;
+  page.model.disconnected = false;
   t.mock.timers.tick(2_000);
   assert.equal(page.model.asked("missed").length, 1);
 });

@@ -70,10 +70,10 @@ test("if no further part arrives, it says so and allows another try", (t) => {
 
 test("without a kernel, it says so at once", (t) => {
   const page = saving(t, chat);
-  page.model.deaf = true;
+  page.model.disconnected = true;
   page.$("[aria-label='Save all messages as text']").click();
   assert.match(page.$(".cl-files [role=status]").textContent, /doesn\u2019t answer/);
-  page.model.deaf = false;
+  page.model.disconnected = false;
   page.part(page.save("text"), 0, 1, "again");
   assert.equal(page.files.length, 1);
 });

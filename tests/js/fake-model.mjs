@@ -48,10 +48,10 @@ export class FakeModel {
   }
 
   /** Makes `send` throw, as ipywidgets does after a restart of the kernel. */
-  deaf = false;
+  disconnected = false;
 
   send(content) {
-    if (this.deaf) throw new Error("Cannot send");
+    if (this.disconnected) throw new Error("Cannot send");
     this.sent.push(content);
   }
 

@@ -78,7 +78,7 @@ test("when the kernel doesn\u2019t answer, it says so", async (t) => {
 
 test("without a kernel, it says so at once", async () => {
   const page = loading(chat);
-  page.model.deaf = true;
+  page.model.disconnected = true;
   await page.drop(file("x"));
   assert.equal(page.said(), "The kernel doesn\u2019t answer.");
 });

@@ -36,7 +36,7 @@ test("typed text is sent to Python, not into the model's state", () => {
 
 test("without a kernel the text stays", () => {
   const page = mount(view, state);
-  page.model.deaf = true;
+  page.model.disconnected = true;
   type(page, "ws://h");
   page.$("input").blur();
   assert.equal(page.$("input").value, "ws://h");
