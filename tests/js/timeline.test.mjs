@@ -133,7 +133,7 @@ test("zooms by key, and by the wheel with Ctrl around the pointer; without it th
 test("an empty timeline explains itself", () => {
   const page = mount(view);
   page.model.receive(timeline({ lanes: [{ name: "live", spans: [], marks: [] }] }));
-  assert.match(page.$(".cl-hint").textContent, /statuses, attempts and faults/);
+  assert.match(page.$(".cl-hint").textContent, /^Statuses, attempts and faults/);
   page.model.receive(timeline());
   assert.equal(page.$(".cl-hint").textContent, "");
 });
