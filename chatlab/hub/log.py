@@ -62,7 +62,7 @@ class Page(Struct, frozen=True):
 
 
 class Appended(NamedTuple):
-    """A message in the log; not `new` if its sender had used that client id before, for this message."""
+    """A message in the log; `new` is false if its sender had already posted it with that client id."""
 
     message: ChatMessage
     new: bool

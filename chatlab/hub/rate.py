@@ -25,7 +25,7 @@ class Bucket(Struct):
         return max(0.0, count - tokens) / rate
 
     def take(self, count: int = 1) -> None:
-        """Take `count` tokens."""
+        """Remove `count` tokens."""
         self.tokens -= count
 
 
@@ -51,8 +51,8 @@ class Buckets:
         return bucket.wait(self.rate, self._burst, now, count), bucket
 
     def _forget_full(self, now: float) -> None:
-        """Drop the buckets that are full by now, as new ones are; the next time when twice the remaining
-        number is reached."""
+        """Drop the buckets that are full by now, as a new one is; the next time when their number has
+        doubled."""
         self._buckets = {
             address: bucket
             for address, bucket in self._buckets.items()

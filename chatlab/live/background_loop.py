@@ -69,7 +69,8 @@ class BackgroundThread:
 
 def _log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an unhandled error without asyncio's `repr` of tasks and callbacks, which may quote secrets."""
-    logger.error("on the background loop: %s", context["message"], exc_info=context.get("exception"))
+    error = context.get("exception")
+    logger.error("unhandled error on the background loop: %s", context["message"], exc_info=error)
 
 
 def background_thread() -> BackgroundThread:

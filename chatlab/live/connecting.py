@@ -131,7 +131,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # The interface of httpcore
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return at most `max_bytes` of received data; none: the connection has ended.
+        """Return at most `max_bytes` of received data; b"" if the connection has ended.
 
         Errors: `httpcore.ReadError` if the connection broke. The caller bounds the time.
         """

@@ -47,7 +47,7 @@ from chatlab.transports.machine import (
 logger = get_logger()
 
 HELD_UP = 0.1
-"""Seconds of delay of a timer that show that the loop was blocked: by a slow handler, or a suspended
+"""Delay of a timer, in seconds, from which the loop counts as blocked: by a slow handler, or a suspended
 computer."""
 CATCH_UP = 0.05
 """Seconds for reading what arrived while the loop was blocked, before the machine gets its late `Tick`."""
@@ -143,7 +143,7 @@ class LiveDriver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = inf
-        """When the timer fires; inf if there is none."""
+        """Time at which the timer fires; inf if there is none."""
         self._catching_up = False
         self._held_until = -inf
         self._watches: bool = getattr(loop, "keeps_real_time", True)
@@ -159,12 +159,13 @@ class LiveDriver:
         return self.loop.time() + self._slept
 
     def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect | Raised]:
-        """Feed events to the machine, from any thread; return the effects, which are then carried out: those
-        of all events in one list, as for data that arrived in one piece.
+        """Feed events to the machine, from any thread; return their effects in one list, which are then
+        carried out.
 
-        Several events are of one link; those after its `Close` are dropped. Events get no time before
-        `not_before`, which a clock may round down. If the dialect `Raised` at a `Connect`, or for the message
-        of a `Submit`, that is the last effect; other exceptions are logged.
+        Several events must be of one link, such as the frames of one read; those after its `Close` are
+        dropped. The events' time is at least `not_before`, since a clock may round down. If the dialect
+        raises at a `Connect`, or for the message of a `Submit`, the last effect is `Raised`; other exceptions
+        are logged.
         """
         here = get_ident() == self._thread or self._is_here()
         machine, record = self.machine, self._record

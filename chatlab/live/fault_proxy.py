@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that breaks things on purpose, between a client and a server that don't know of it.
+"""A TCP proxy on loopback that injects faults between a client and a server, without their knowledge.
 
     async with FaultProxy(server.url) as proxy:
         transport = WebSocketTransport(WebSocketConfig(url=proxy.rebase(server.ws_url)))
@@ -7,8 +7,8 @@
         proxy.reset()                           # every connection, at once
         await proxy.refuse(); await proxy.accept()
 
-What the proxy can do to one direction is a `Flow`; what it does to whole connections are its methods. All of
-it may change while connections are open.
+A `Flow` holds the faults of one direction; methods of the proxy affect whole connections. Both may change
+while connections are open.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
 
 Direction = Literal["up", "down", "both"]
 _Pieces = asyncio.Queue[tuple[float, bytes | None]]
-"""What is under way, and when it is due; b"" is the sender's end, and None a reset."""
+"""Data under way, with the time at which it is due; b"" is the sender's end (FIN), None a reset."""
 READ_SIZE = 64 * 1024
 TRICKLE = 0.05
-"""Seconds between two pieces where the bandwidth is limited and there is more to send."""
+"""Seconds between two pieces if the bandwidth is limited and there is more to send."""
 HELD_BYTES = 1 << 20
-"""Bytes of one direction that are under way at most; then the sender must wait, as by a full TCP window."""
+"""Bytes of one direction under way; beyond that the sender must wait, as with a full TCP window."""
 
 
 class Flow(Settings, frozen=True):
-    """What happens to the bytes of one direction.
+    """The faults of one direction.
 
-    `latency` plus U(0, `jitter`) seconds late, in order; at most `bandwidth` bytes a second; in pieces of
-    `slice_size` bytes; `silent`: swallowed, without a word (half-open), and a connection that has lost bytes
-    so stays silent, since a stream can't go on with a hole in it; `buffered`: held back until so many bytes
-    have come or the sender has closed, as some proxies do; `limit`: so many bytes of a connection get
-    through, and then it is reset.
+    Bytes arrive after `latency` plus U(0, `jitter`) seconds, in order, at most `bandwidth` bytes a second, in
+    pieces of `slice_size` bytes. `silent`: bytes are dropped without an error (half-open); a connection that
+    has lost bytes stays silent for good, since its stream has a gap. `buffered`: bytes are held back until
+    this number has arrived or the sender has closed, as some proxies do. `limit`: after this number of bytes
+    a connection is reset.
     """
 
     latency: Duration = 0.0
@@ -56,9 +56,9 @@ class Flow(Settings, frozen=True):
 
 
 class FaultProxy:
-    """Listens on a free loopback port, and passes everything on to `target`, a URL or `(host, port)`.
+    """A proxy on a free loopback port that passes everything on to `target`, a URL or `(host, port)`.
 
-    `passing` makes what does so for one connection.
+    `passing` makes the object that passes one connection on.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class FaultProxy:
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._connections)
 
     def set(self, direction: Direction = "both", **changes: Any) -> None:
@@ -116,17 +116,17 @@ class FaultProxy:
             self.down = self.down.replace(**changes)
 
     def heal(self) -> None:
-        """Pass everything on unharmed, but for connections that have lost bytes."""
+        """Remove all faults; only connections that have lost bytes stay silent."""
         self.up = self.down = Flow()
         self.idle_timeout = None
 
     async def accept(self) -> None:
-        """Listen (again), on the port of before.
+        """Listen, after the first time on the same port.
 
         Errors: `OSError` when the port is in use.
         """
         if self._server is None:
-            # Not yet serving: so nothing is awaited between the socket's making and its having an owner.
+            # Not serving yet, so there is no await between the socket's creation and `self._server`.
             self._server = await asyncio.start_server(
                 self._connected, self.host, self.port, limit=READ_SIZE, start_serving=False
             )
@@ -165,13 +165,13 @@ class FaultProxy:
         try:
             await connection.run(reader, *self._target)
         except asyncio.CancelledError:
-            connection.abort()  # The loop ends, and nobody waits for this task: Python 3.11 would report it.
+            connection.abort()  # The loop ends, and this task isn't awaited: Python 3.11 would report it.
         finally:
             del self._connections[connection]
 
 
 class ProxiedConnection:
-    """One client's connection, and the one to the server that belongs to it.
+    """One client's connection, and the matching one to the server.
 
     `writers` are its ends, the client's first; `pumps` are the tasks that pass bytes on.
     """
@@ -191,7 +191,7 @@ class ProxiedConnection:
             self.abort()
             return
         self.writers.append(server)
-        if self._reset:  # While it was being opened.
+        if self._reset:  # The reset came while the connection was being opened.
             self.abort()
             return
         loop = asyncio.get_running_loop()
@@ -261,7 +261,7 @@ class ProxiedConnection:
             lost = lost or (flow.silent and bool(data))
             if lost or flow.silent:
                 if not data:
-                    await asyncio.Event().wait()  # Not even the end gets through.
+                    await asyncio.Event().wait()  # The FIN is dropped too.
                 continue
             held += data
             if data and len(held) < flow.buffered:

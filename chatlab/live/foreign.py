@@ -1,6 +1,6 @@
 """Errors of the user's own code: handlers, recorders, functions for headers, dialects.
 
-Each is logged, so that none stops what others share. On a loop of the user's own, `SystemExit` and
+Each is logged, so that none stops a shared thread or loop. On a loop of the user's own, `SystemExit` and
 `KeyboardInterrupt` leave the loop: they are raised from a separate callback, when the transport's state is
 consistent.
 """

@@ -24,7 +24,7 @@ logger = get_logger(__name__)
 EXPOSED = "Chat-Cursor, Chat-More, Retry-After"
 """Headers of an answer that a page of another origin may read, in addition to those that any page may."""
 TWO_LENGTHS = 400, "send Content-Length or Transfer-Encoding, not both: a proxy may use the other one"
-"""Source: RFC 9112 §6.1 (request smuggling)."""
+"""The refusal of a request with both headers. Source: RFC 9112 §6.1 (request smuggling)."""
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-CSRF-Token",

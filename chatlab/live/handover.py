@@ -27,12 +27,12 @@ from chatlab.live.workers import workers
 from chatlab.messages import ChatEvent, ChatMessage
 
 SLOW_READING_SIZE = 1 << 20
-"""Bytes of undelivered events from which the transport reads slowly: the handlers are slower than the
+"""Bytes of undelivered events above which the transport reads slowly: the handlers are slower than the
 server."""
 STOP_READING_SIZE = 16 << 20
-"""Bytes of undelivered events from which it stops reading."""
+"""Bytes of undelivered events above which it stops reading."""
 CALLS_PER_TURN = 100
-"""Handler calls in one turn of a loop."""
+"""Maximum number of handler calls in one turn of a loop."""
 TURN_TIME = 0.01
 """Seconds after which a turn of a loop makes no further call."""
 LOOP_CHECK_INTERVAL = 0.5

@@ -1,5 +1,4 @@
-"""The failures that exceptions of the user's headers function stand for: temporary ones, or permanent
-mistakes.
+"""Conversion of exceptions of the user's headers function to failures, temporary or final.
 
 A function that asks another server for a token meets the same failures as the transport itself, in any HTTP
 library. They are retried like the transport's own. Errors that the same call would only repeat are final: a

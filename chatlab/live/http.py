@@ -1,4 +1,4 @@
-"""Requests over HTTP, made with httpx: the outcome of each `Fetch`, and of each way in which one fails."""
+"""Requests over HTTP, made with httpx: how each `Fetch` is carried out, and which failures it reports."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Target(NamedTuple):
         except (httpx.InvalidURL, ValueError):
             raise BrokenAnswer("answer", "the server redirects to an invalid URL") from None
         if url.scheme not in ("http", "https") or not url.host:
-            raise BrokenAnswer("answer", "the server redirects to a URL that isn't one of HTTP")
+            raise BrokenAnswer("answer", "the server redirects to a URL that isn't http:// or https://")
         if self.url.scheme == "https" and url.scheme == "http":
             where = printable(url.host)
             raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")

@@ -15,7 +15,8 @@ from chatlab.hub import Behind, Bucket, Expel, Hub, HubConfig, Log, LogError, Me
 from chatlab.messages import OutgoingMessage
 
 MAX_BATCH = 256 * 1024
-"""Characters or bytes of frames written as one batch: as much may wait for a slow reader without a check."""
+"""Characters or bytes of frames written as one batch; a slow reader's backlog is checked only once for each
+batch."""
 TOO_SLOW = "you read too slowly; come back after the last message you have"
 UNREADABLE = "the server can't read its history"
 

@@ -12,8 +12,9 @@ calls `connection_made`, which starts the handler of a stream."""
 async def stop_listening(server: asyncio.Server) -> None:
     """Close a server's sockets, once the connections that are just being accepted are established.
 
-    Without the first turn asyncio logs an `AssertionError` for each, and leaves its socket open (seen with
-    Python 3.11). Without the other turns it would outlive a server that ends only the connections it knows.
+    Without the first turn asyncio logs an `AssertionError` for each such connection, and leaves its socket
+    open (seen with Python 3.11). Without the other turns it stays open if the server ends only the
+    connections it knows.
     """
     loop = asyncio.get_running_loop()
     for listener in server.sockets:

@@ -47,9 +47,9 @@ class Port(Protocol):
 
 
 CHECK_INTERVAL = 0.02
-"""Interval in seconds of the check if the pressure has gone."""
+"""Seconds between two checks that the pressure has gone."""
 MAX_CHECKS = 5
-"""Checks after which a little is read at pressure 1 all the same: a handler may wait for an ack in it."""
+"""Checks after which reading continues at pressure 1, since a handler may wait for an ack."""
 
 
 async def pressure_gone(port: Port) -> None:
@@ -126,7 +126,7 @@ def headers_problem(headers: Mapping[Any, Any], *, latin1: bool) -> str:
         if name.lower() in _OWN or name.lower().startswith("sec-websocket-"):
             return f"the header {name} is set by the transport; leave it out"
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            return f"the header {name} needs a value of {kind} without line ends or control characters"
+            return f"the value of the header {name} must be {kind} without line ends or control characters"
     return ""
 
 

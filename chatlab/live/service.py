@@ -18,7 +18,7 @@ messages (a resync), and gets all that there are by asking again after the `Chat
 `/messages/poll` answers at once if there are new messages, or if there is no `after`, so that every reader
 has a cursor before it waits. Without `after`, `history` and `hold`, only messages from now on are new.
 Otherwise the request is held for up to `hold` seconds (default and maximum: `Limits.max_hold`), and then
-answered with an empty list; so it is when the server stops.
+answered with an empty list; the same happens when the server stops.
 
 A stream is a member of the room, as a WebSocket is. Its events have the frame's type as `event`, the frame as
 `data`, and a message's id or the welcome's cursor as `id`; `Last-Event-ID` takes the place of `after`. Bytes
@@ -235,8 +235,8 @@ class Service:
 
 
 def forbid_other_sites(request: Request) -> None:
-    """Refuse a request that a page of another site causes without an `Origin`; one with an `Origin` has been
-    checked.
+    """Refuse a request that a page of another site makes without an `Origin`. An `Origin`, if there is one,
+    has been checked already.
 
     Errors: `HTTPException` 403.
     """

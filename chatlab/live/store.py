@@ -134,8 +134,8 @@ class Store(Log):
             raise StoreError(f"{self.path} is another program's database; choose another file")
         elif version != SCHEMA_VERSION:
             raise StoreError(
-                f"{self.path} has format {version}; this chatlab reads {SCHEMA_VERSION}: "
-                "choose another file, or the chatlab that wrote it"
+                f"{self.path} has format {version}; this version reads {SCHEMA_VERSION}: "
+                "choose another file, or the version of chatlab that wrote it"
             )
         run(KEYS)
         row = run("SELECT epoch FROM log").fetchone()
@@ -260,7 +260,7 @@ class Store(Log):
 
     @property
     def _advice(self) -> str:
-        return f'save what can be read: python -m chatlab.live.salvage "{self.path}" "{self.path}.new"'
+        return f'copy the readable part: python -m chatlab.live.salvage "{self.path}" "{self.path}.new"'
 
     def close(self) -> None:
         """Close the file. A second call does nothing."""

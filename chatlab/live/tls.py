@@ -35,8 +35,8 @@ def shared_tls() -> ssl.SSLContext:
 
 
 def with_authorities(failure: Failure, ca_file: str | None) -> Failure:
-    """Return a failure; one of a certificate gets the trusted CAs and the settings that name others added to
-    its reason."""
+    """Add the trusted CAs, and the settings for others, to the reason of a failed certificate check; return
+    any other failure unchanged."""
     if failure.kind != "tls" or "certificate" not in failure.reason:
         return failure
     named = os.environ.get("SSL_CERT_FILE", "")

@@ -51,7 +51,8 @@ Result = TypeVar("Result")
 
 _UNIFORM = SystemRandom().random
 GRACE = 1.0
-"""Seconds beyond `drain_timeout` after which another `connect` must have overtaken a `disconnect`."""
+"""Seconds beyond `drain_timeout` for which `disconnect` waits; after that, another `connect` must have
+overtaken it."""
 NOTIFY_TIMEOUT = 1.0
 """Seconds for which `connect` waits until the handlers were called with the new status."""
 
@@ -364,7 +365,7 @@ class ChatTransport:
 def _listener(transport: ChatTransport) -> Callable[[Deliver | Notify | Settle | Moved], None]:
     """Return a function that passes effects to a transport while it is referenced.
 
-    Receipts and connections are settled and closed even without the transport.
+    It settles receipts and closes connections even without the transport.
     """
     me, receipts, dialer = ref(transport), transport._receipts, transport._dialer
 
@@ -375,7 +376,7 @@ def _listener(transport: ChatTransport) -> Callable[[Deliver | Notify | Settle |
         if (transport := me()) is not None:
             transport._listen(effect, receipt)
         elif type(effect) is Notify and effect.change.status in ENDED:
-            receipts.give_up("nobody referred to its transport any more")
+            receipts.give_up("its transport was discarded without a disconnect")
 
     return listen
 

@@ -1,5 +1,5 @@
-"""A WebSocket link on the `websockets` library: the outcome of each effect, and of each way in which one
-fails."""
+"""A WebSocket link on the `websockets` library: how each effect is carried out, and which failures it
+reports."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ class WebSocketClient(ClientConnection):
     def push(self, frame: str | bytes) -> None:
         """Send a frame, without waiting: the first of a burst at once, the others in one write.
 
-        If each frame is answered before the next one, all are first ones. Scheduling a callback for each
-        would take longer than writing it.
+        A frame after received data begins a new burst, so if each frame is answered before the next one, all
+        are written at once. Scheduling a callback for each would take longer than writing it.
 
         A frame that can no longer be sent is dropped, since the reader reports how the connection ended.
         """

@@ -104,7 +104,7 @@ def _redirected(url: str, old: WebSocketURI, location: str) -> tuple[str, WebSoc
     try:
         new = parse_uri(target)
     except (InvalidURI, ValueError):
-        raise SecurityError("the server redirects to a URL that isn't one of a WebSocket") from None
+        raise SecurityError("the server redirects to a URL that isn't ws:// or wss://") from None
     if old.secure and not new.secure:
         where = printable(new.host)
         raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")

@@ -143,7 +143,7 @@ def raising(error: Exception) -> NoReturn:
     ("headers", "words"),
     [
         ({"a b": "c"}, "the headers have an invalid name"),
-        ({"X": "a\nb"}, "the header X needs a value"),
+        ({"X": "a\nb"}, "the value of the header X must be"),
         (lambda: 5, "returned int: it must return a dict of names and values"),
         (lambda: raising(KeyError("token")), "KeyError"),
         (lambda: raising(PermissionError("s3cret")), "PermissionError"),

@@ -160,7 +160,7 @@ def faults_of(sent: list[str], received: list[str]) -> dict[str, list[str]]:
 async def exchange(
     stage: Scene, kind: str, trouble: str, *, messages: int = 1000, rate: float = 250.0
 ) -> Outcome:
-    """Let ada and bob send `messages` each at `rate` a second by one kind of transport, both through the
+    """Exchange `messages` from ada and from bob at `rate` a second by one kind of transport, both through the
     proxy, during `trouble`."""
     names = ("ada", "bob")
     url = stage.proxy.rebase(stage.server.url)
@@ -296,7 +296,7 @@ async def portal(answer: bytes) -> AsyncIterator[tuple[str, int]]:
 
 
 async def captive_portal(stage: Scene) -> None:
-    """Let a portal answer in the server's place four times for 0.8 s, each time with another answer."""
+    """Replace the server by a portal four times for 0.8 s, each time with another answer."""
     server = stage.proxy._target
     for answer in PORTALS.values():
         await asyncio.sleep(0.6)

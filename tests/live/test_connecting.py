@@ -99,7 +99,7 @@ async def test_A96_if_no_address_answers_the_first_ones_error_counts(names: dict
 async def test_A96_a_second_successful_connection_is_closed(
     names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Let both attempts succeed in the same turn of the loop, or one right after it was cancelled."""
+    """Complete both attempts in the same turn of the loop, or one right after it was cancelled."""
     monkeypatch.setattr(connecting, "ATTEMPT_DELAY", 0.0)
     open_: set[asyncio.StreamWriter] = set()
 

@@ -425,7 +425,7 @@ async def test_held_items_that_are_not_sent_again_stay_and_typing_is_dropped() -
     ):
         line.put(Delivery(news, subscribers, from_server=True, place=str(number), size=10))
     line.put(Delivery("status", subscribers))
-    assert told == ["status"], "what isn't said by the server isn't held back"
+    assert told == ["status"], "items that don't come from the server aren't held back"
     assert line.place == ("1",)
     messages, place = line.take_back()
     assert (len(messages), place) == (2, "1")

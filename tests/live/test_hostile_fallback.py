@@ -285,7 +285,7 @@ async def test_A25_a_websocket_that_ends_again_and_again_is_backed_off_from_and_
 
 
 async def test_A83_a_better_transport_that_opens_and_says_nothing_is_not_preferred() -> None:
-    """Let the WebSocket open again and drop its data; pass it on later."""
+    """Open the WebSocket again and drop its data; pass it on later."""
     site = Site(
         receive=[paths(websocket=[respond(403), swallow, respond(403), swallow, says(TWO)], sse=[says(ONE)])]
     )

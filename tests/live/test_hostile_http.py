@@ -160,7 +160,7 @@ async def test_A23_an_unknown_authority_is_final_and_nothing_is_sent(kind: str) 
         assert server.requests == []
 
 
-async def test_A23_tls_works_where_the_authority_is_known_and_is_never_left(
+async def test_A23_tls_works_if_the_authority_is_known_and_is_never_left(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = trustme.CA()
@@ -354,7 +354,7 @@ async def test_A48_a_401_asks_once_for_new_headers_for_the_same_message(kind: st
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])
-async def test_A49_A90_a_redirect_that_would_make_a_get_is_no_answer(kind: str, status: int) -> None:
+async def test_A49_A90_a_redirect_that_would_turn_a_post_into_a_get_fails(kind: str, status: int) -> None:
     site = Site(post=[respond(status, ("Location", "/elsewhere")), accept])
     assert await posted(kind, ["once", "good"], site) == [ACKED, ACKED]
     assert site.posted == ["once", "once", "good"]

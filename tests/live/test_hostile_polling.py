@@ -219,7 +219,7 @@ CUTS = {
 
 
 @pytest.mark.parametrize(("header", "data"), CUTS.values(), ids=CUTS)
-async def test_A40_a_truncated_answer_is_none(kind: str, header: tuple[str, str], data: bytes) -> None:
+async def test_A40_a_truncated_answer_counts_as_none(kind: str, header: tuple[str, str], data: bytes) -> None:
     async def cut(peer: Peer, request: Request) -> None:
         await peer.begin(200, (JSON, header))
         await peer.send(data)

@@ -98,7 +98,8 @@ PATIENT: dict[str, Any] = {
 
 
 async def talk(kind: str, server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
-    """Let ada, behind the proxy, and bob, in front of the server, exchange messages during the fault."""
+    """Exchange messages during the fault, between ada behind the proxy and bob, who connects to the server
+    directly."""
     async with FaultProxy(server.url) as proxy:
         ada, bob = (
             transport_of(kind, url, sender=sender, room=kind, **PATIENT)

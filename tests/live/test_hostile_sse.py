@@ -213,7 +213,7 @@ CUTS: dict[str, Route] = {
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-async def test_A40_half_an_event_is_none_and_the_cursor_stays(cut: Route) -> None:
+async def test_A40_half_an_event_is_dropped_and_the_cursor_stays(cut: Route) -> None:
     site, texts, why = await recovered(cut)
     assert texts == ["1"]
     assert site.cursors == [None, "1"]

@@ -960,8 +960,8 @@ async def test_A30_pongs_are_matched_by_id_and_floods_do_no_harm() -> None:
 
 
 async def test_A31_no_timer_of_a_connection_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ten connections die, each a second old: none of their heartbeats may be sent on the eleventh, or
-    close it. The clock is set by hand, so a busy machine changes nothing."""
+    """End ten connections, each a second old: none of their heartbeats may be sent on the eleventh, or close
+    it. The clock is set by hand, so a busy machine changes nothing."""
     loop = asyncio.get_running_loop()
     ahead = 0.0
     monkeypatch.setattr(loop, "time", lambda: monotonic() + ahead)

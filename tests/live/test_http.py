@@ -909,7 +909,8 @@ async def test_A67_requests_left_at_any_moment_leave_no_task_and_no_socket() -> 
 
 
 async def test_a_link_that_is_closed_while_its_headers_are_asked_for_keeps_no_connections() -> None:
-    """Let the function also go on after its cancellation, as one does whose answer arrives at that moment."""
+    """Repeat with a function that ignores its cancellation, as one does whose answer arrives at that
+    moment."""
     asked = asyncio.Event()
 
     async def headers(failure: Failure | None) -> dict[str, str]:

@@ -913,7 +913,7 @@ async def test_a60_an_unknown_cursor_is_gone(server: EmbeddedServer, cursor: str
 
 
 async def test_an_upgrade_over_http_1_0_is_ignored(server: EmbeddedServer) -> None:
-    """Such a proxy forwards the header, but can't do what it asks for. Source: RFC 9110 §7.8."""
+    """An HTTP/1.0 proxy forwards the header, but can't do what it asks for. Source: RFC 9110 §7.8."""
     async with raw(server) as (reader, writer):
         writer.write(handshake(server).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         answer = await rest_of(reader)

@@ -196,7 +196,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "chat.db")
     connection.execute("PRAGMA user_version = 2")
     connection.close()
-    with pytest.raises(StoreError, match="has format 2; this chatlab reads 1"):
+    with pytest.raises(StoreError, match="has format 2; this version reads 1"):
         open_again(tmp_path / "chat.db")
 
 
@@ -247,7 +247,7 @@ def test_a_damaged_row_is_read_as_far_as_possible_and_reported_once(
     reports = [record.getMessage() for record in caplog.records]
     assert (told is None) == (reports == [])
     for report in reports:
-        assert "save what can be read: " in report
+        assert "copy the readable part: " in report
         assert told in report or "the client_id of message 2" in report  # type: ignore[operator]
     assert len(reports) == len(set(reports))
     store.close()
@@ -317,10 +317,10 @@ def test_a_damaged_page_is_an_error_that_says_what_to_do(
     (tmp_path / "chat.db").write_bytes(damaged)
     store = open_again(tmp_path / "chat.db")
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"malformed; save what can be read: .*salvage"):
+        with pytest.raises(StoreError, match=r"malformed; copy the readable part: .*salvage"):
             all_of(store)
     (report,) = [record.getMessage() for record in caplog.records]
-    assert report.count("save what can be read") == 1
+    assert report.count("copy the readable part") == 1
     store.close()
 
 
@@ -330,7 +330,7 @@ def test_a_damaged_schema_is_an_error_that_says_what_to_do(store: Store, tmp_pat
     with closing(sqlite3.connect(tmp_path / "chat.db")) as connection, connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(f"UPDATE sqlite_schema SET sql = {sql} WHERE name = 'messages'")
-    with pytest.raises(StoreError, match="save what can be read: "):
+    with pytest.raises(StoreError, match="copy the readable part: "):
         open_again(tmp_path / "chat.db")
 
 

@@ -75,7 +75,7 @@ async def test_A32_a_connection_that_died_meanwhile_is_noticed(sleep: Sleep) -> 
         await chat.disconnect()
 
 
-async def test_A32_a_suspension_while_nothing_is_due_is_none(sleep: Sleep) -> None:
+async def test_A32_a_suspension_while_nothing_is_due_is_ignored(sleep: Sleep) -> None:
     async def script(peer: Peer) -> None:
         await peer.upgrade()
         await peer.gone()

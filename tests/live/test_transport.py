@@ -515,7 +515,7 @@ async def test_A93_a_waiter_learns_that_the_transport_gave_up() -> None:
 
 
 async def test_A92_client_ids_do_not_reveal_the_next(server: EmbeddedServer) -> None:
-    """Otherwise a reader of one id could use the next before its owner."""
+    """A reader of one id must not be able to use the next before its owner."""
     with watched(server.ws_url) as (transport, _):
         sent: list[OutgoingMessage | str] = ["x", OutgoingMessage(data=b"x"), *["x"] * 98]
         ids = [transport.submit(message).client_id for message in sent]

@@ -470,7 +470,7 @@ async def test_a_cancelled_link_reports_that_its_loop_ends() -> None:
 
 
 async def test_a_link_that_is_closed_while_its_headers_are_asked_for_opens_nothing() -> None:
-    """Let the function also go on after its cancellation."""
+    """Repeat with a function that goes on after its cancellation."""
     asked = asyncio.Event()
 
     async def headers(failure: Failure | None) -> dict[str, str]:
