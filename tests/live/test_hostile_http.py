@@ -354,7 +354,7 @@ async def test_A48_a_401_asks_once_for_new_headers_for_the_same_message(kind: st
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])
-async def test_A49_A90_a_redirect_that_would_turn_a_post_into_a_get_acks_nothing(kind: str, status: int) -> None:
+async def test_A49_A90_a_redirect_that_would_make_a_get_acks_nothing(kind: str, status: int) -> None:
     site = Site(post=[respond(status, ("Location", "/elsewhere")), accept])
     assert await posted(kind, ["once", "good"], site) == [ACKED, ACKED]
     assert site.posted == ["once", "once", "good"]
