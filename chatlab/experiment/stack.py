@@ -9,7 +9,7 @@ come about is the lines' business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -136,10 +136,11 @@ class ServerSite:
             person.path.refusing += change
             person.adapt()
 
-    def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
-        """End one connection, as `stop` does all."""
-        self._lines.turn_away(connection)
-        self._server.end(self._lines.client_of(connection), abrupt=code is None)
+    def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
+        """End some connections, as `stop` does all."""
+        for connection in connections:
+            self._lines.turn_away(connection)
+            self._server.end(self._lines.client_of(connection), abrupt=code is None)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))

@@ -332,18 +332,31 @@ class Driver:
             elif type(effect) is Fetch:
                 self._fetch(effect, now)
             elif type(effect) is Close:
-                closing = self._forget_link(effect.link) or self._forget_exchange(effect.link)
-                if closing is not None:
-                    closing.close(effect.code, effect.reason)
-                if isinstance(closing, Link):
-                    self._gone_at = max(self._gone_at, closing.gone_at)
-                    self._closing = tuple(link for link in (*self._closing, closing) if link.closing)
+                self._close(effect)
             elif type(effect) is Ping:
                 self._link(effect.link).ping(effect.id)
             elif type(effect) is Refuse:
                 pass  # `submit` has seen to it.
             else:
                 assert_never(effect)
+
+    def _close(self, effect: Close) -> None:
+        link = self._forget_link(effect.link)
+        if link is None:
+            exchange = self._forget_exchange(effect.link)
+            if exchange is not None:
+                exchange.close(effect.code, effect.reason)
+        elif self.links and effect.code != 1006:  # Live transports close behind what goes over another link.
+            link.held = False
+            self._environment.call_later(0, self._close_link, (link, effect))
+        else:
+            self._close_link((link, effect))
+
+    def _close_link(self, closing: tuple[Link, Close]) -> None:
+        link, effect = closing
+        link.close(effect.code, effect.reason)
+        self._gone_at = max(self._gone_at, link.gone_at)
+        self._closing = tuple(link for link in (*self._closing, link) if link.closing)
 
     def _link(self, number: int) -> Link:
         for link in self.links:

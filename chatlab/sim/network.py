@@ -123,6 +123,7 @@ class Link(Connection):
         "_accepted",
         "_asked",
         "_client",
+        "_close_comes_at",
         "_closed_at",
         "_failing_at",
         "_failure",
@@ -160,6 +161,7 @@ class Link(Connection):
         self._told_at = LONG_AGO if largest == maxsize else inf
         self._largest = largest
         self._closed_at = LONG_AGO
+        self._close_comes_at = inf  # When the person's close frame arrives.
         self._failing_at = inf
         self._failure: Failure | None = None
         self.closes_at = LONG_AGO
@@ -331,16 +333,23 @@ class Link(Connection):
         return self._environment.now < self._closed_at
 
     def _send_close(self, reason: str) -> None:
-        self.gone_at = self._up(frame_size("xx" + reason, masked=True))
+        self.gone_at = self._close_comes_at = self._up(frame_size("xx" + reason, masked=True))
         self._environment.call_at(self.gone_at, self._take_close, reason)
 
     def _take_close(self, reason: str) -> None:
-        if self.served and not (self._up_silent or self._given_up):
+        if self._up_silent or self._given_up:
+            return
+        if self.served:
             at = self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
             self._closed_at = min(self._closed_at, at)
-            if self._failure is not None:
-                self._tell(at, self._end, self._failure)
             self._take_end()
+        elif self._environment.now < self.closes_at:  # It crosses the server's own.
+            self.closes_at = self._environment.now
+            at = self._down_behind()
+        else:
+            return
+        if self._failure is not None:
+            self._tell(at, self._end, self._failure)
 
     # The server's end
 
@@ -368,6 +377,8 @@ class Link(Connection):
             if self._end_comes_at >= self.up_silent_at:  # Else what has come just before it is still read.
                 self._lose_person()
             return
+        if now >= self._close_comes_at < self.up_silent_at:
+            return  # The server has read the close frame in one piece with what it replies to.
         at = self._down(size)
         if not self.held:
             self._environment.call_at(at, self._bounce)
@@ -431,7 +442,7 @@ class Link(Connection):
         self.closes_at = self._environment.now + CLOSE_TIMEOUT
         self._host.await_close(self)
         at = self._down(frame_size("xx" + reason, masked=False))
-        self._tell(at, self._end, Failure("close", code, reason))
+        self._tell(at, self._take_dismissal, Failure("close", code, reason))
 
     # What becomes of it at the person's end
 
@@ -443,6 +454,10 @@ class Link(Connection):
     def _take_pong(self, number: int) -> None:
         if self.held and not self._down_silent and self._failure is None:
             self._client.handle(Pong(self.link, number))
+
+    def _take_dismissal(self, failure: Failure) -> None:
+        if self._failure is None:
+            self._end(failure)
 
     def _lose(self, reset: bool) -> None:
         self._end(LOST if self._opened else UNANSWERED if self._standing else RESET)

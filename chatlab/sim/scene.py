@@ -77,8 +77,8 @@ class Site(Protocol):
     def start(self) -> None:
         """Serve again."""
 
-    def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
-        """End one connection, as `stop` does all."""
+    def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
+        """End some connections, as `stop` does all: those in the accept queue first."""
 
 
 class Scene:

@@ -274,10 +274,10 @@ class Server:
         self._service.release(connection)
         exchange = connection.serving
         if exchange is not None and not exchange.begun:
-            self.environment.call_later(CLOSE_TIMEOUT, self.drop, connection)
+            self.environment.call_later(CLOSE_TIMEOUT, self.drop, [connection])
         elif exchange is not None:
             connection.end_stream()
-            self.drop(connection)
+            self.drop([connection])
 
     def start(self) -> None:
         """Serve again."""
@@ -290,12 +290,12 @@ class Server:
         if not self.config.keep_history:  # Else the hub's log in memory is what a file is to a real one.
             self.hub = self._new_hub()
 
-    def drop(self, connection: Breakable, code: int | None = None, reason: str = "") -> None:
-        """End one connection, as `stop` does all."""
-        dropped = self._connections.get(connection.number)
-        if dropped is not None and (news := self._end(dropped, code, reason)):
-            # Whoever is dropped at the same instant doesn't hear of it.
-            self.environment.call_later(0, self.carry_out, news)
+    def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
+        """End some connections, as `stop` does all."""
+        own = [self._connections[one.number] for one in connections if one.number in self._connections]
+        own.sort(key=attrgetter("accepted"))
+        for news in [self._end(connection, code, reason) for connection in own]:
+            self.carry_out(news)  # Of which nobody hears who is dropped, too.
 
 
 def _waits(connection: Connection) -> bool:

@@ -48,8 +48,8 @@ class Core(Protocol):
     def carry_out(self, outputs: Iterable[Output]) -> None:
         """Do what the hub wants."""
 
-    def drop(self, connection: Connection, code: int | None = None) -> None:
-        """End one connection: by a close code, or without a word."""
+    def drop(self, connections: Iterable[Connection], code: int | None = None) -> None:
+        """End connections: by a close code, or without a word."""
 
 
 class Service:
@@ -221,7 +221,7 @@ class Service:
         after = exchange.request.headers.get("Last-Event-ID") or query.get("after")
         self._core.join(connection, room, sender, after, query.get("history"))
         if connection.leaving:
-            self._core.drop(connection, 1012)
+            self._core.drop([connection], 1012)
         else:
             connection.alarm.set(self._core.environment.now + config.keep_alive)
 

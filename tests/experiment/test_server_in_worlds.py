@@ -319,6 +319,20 @@ def test_a_server_that_stops_resets_who_waits_to_be_accepted(
     assert_agree(scenario)
 
 
+@pytest.mark.parametrize("people", [(), ("ada",)], ids=["all", "some"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_server_that_dies_resets_first_who_waits_to_be_accepted(seed: int, people: tuple[str, ...]) -> None:
+    """The stream's next attempt draws luck behind that of the message."""
+    scenario = played(
+        SSESettings(),
+        ServerDown(at=1.57, duration=0.53, people=people),
+        seed=seed,
+        people=PeopleConfig(script=(ScriptEntry(at=1.31, person="ada", text="one"),)),
+        server=ServerConfig(accept_rate=0.9),
+    )
+    assert_agree(scenario)
+
+
 FALLS_BACK = FallbackSettings(
     transports=(WebSocketSettings(connect_timeout=0.5), LongPollingSettings()), attempts_per_transport=1
 )
@@ -409,3 +423,20 @@ def test_those_who_are_dropped_at_one_instant_do_not_hear_of_each_other(
     transport: str, fault: AnyFault
 ) -> None:
     assert_agree(played(transport, fault, people=says((1.1, "hello")), server=ServerConfig(presence=True)))
+
+
+@pytest.mark.parametrize("people", [(), ("bob",)], ids=["all", "another"])
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+def test_who_is_dropped_by_the_next_fault_of_that_instant_hears_of_it(
+    transport: str, people: tuple[str, ...]
+) -> None:
+    script = tuple(ScriptEntry(at=1.1, person=name, text="hello") for name in ("ada", "bob"))
+    first = ServerDown(at=2.3, duration=1.0, people=("ada",))
+    scenario = played(
+        transport,
+        first,
+        first.replace(people=people),
+        people=PeopleConfig(count=3, script=script),
+        server=ServerConfig(presence=True),
+    )
+    assert_agree(scenario)

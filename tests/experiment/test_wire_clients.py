@@ -34,6 +34,7 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.transports.machine import Closed
 from tests.experiment.test_wire import TRANSPORTS, assert_same, both
 
 
@@ -133,6 +134,62 @@ def test_a_frame_that_is_too_large_closes_the_link_and_nothing_is_read_or_sent_t
     )
     assert_same(model, wire)
     assert ("closed 1009" in str(model.trace)) == (limit < ECHO)
+
+
+@pytest.mark.parametrize("limit", [200, 1000])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_link_is_closed_behind_what_goes_over_the_better_one(seed: int, limit: int) -> None:
+    """Both frames draw luck of the path; where the better link fails at once, so does its close frame."""
+    good = WebSocketSettings(connect_timeout=0.9, max_frame_size=limit)
+    script = (ScriptEntry(at=0.01, person="bob", action="connect"), *says(2.3003, 2.5003, 2.7003))
+    scenario = Scenario(
+        duration=8.0,
+        seed=seed,
+        people=PeopleConfig(
+            count=2,
+            script=(
+                *script,
+                *(ScriptEntry(at=at, person="bob", text="x" * 90) for at in (2.1, 2.2, 2.4, 2.6)),
+            ),
+        ),
+        transport=FallbackSettings(
+            transports=(good, WebSocketSettings()), attempts_per_transport=1, upgrade_after=1.0
+        ),
+        network=NetworkConfig(jitter=0.3),
+        faults=(HalfOpen(at=0.0, duration=0.4),),
+    )
+    model, wire = both(scenario)
+    assert compare(model, wire)
+
+
+def test_a_link_that_fails_hears_no_close_frame_that_comes_behind() -> None:
+    """The server's, to somebody who sends too much. It ends the connection once the client's is there."""
+    scenario = Scenario(
+        duration=6.0,
+        people=PeopleConfig(count=3, script=says(2.1003, 2.1003, 2.1003)),
+        transport=WebSocketSettings(max_frame_size=100),
+        server=ServerConfig(rate=0.2, burst=2),
+    )
+    model, wire = both(scenario)
+    assert_same(model, wire)
+    ends = [step.at for step in model.steps("ada") if isinstance(step.event, Closed)]
+    assert ends == [pytest.approx(2.1003 + 4 * 0.04)]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_server_replies_to_nothing_that_comes_in_one_piece_with_a_close_frame(silent: bool) -> None:
+    """The second message is slow, and holds the close frame up. One that is lost makes no difference."""
+    script = [ScriptEntry(at=at, person="ada", text="x" * 300) for at in (2.1003, 2.1503)]
+    script.append(ScriptEntry(at=2.3103, person="bob", action="connect"))
+    script.append(ScriptEntry(at=2.5503, person="bob", text="hello"))
+    slow = HighLatency(at=2.145, duration=0.03, latency=0.3)
+    scenario = Scenario(
+        duration=9.0,
+        people=PeopleConfig(count=2, script=tuple(script)),
+        transport=WebSocketSettings(max_frame_size=200, history=0),
+        faults=(slow, HalfOpen(at=2.3003, direction="up")) if silent else (slow,),
+    )
+    assert_same(*both(scenario))
 
 
 def test_a_limit_of_frames_is_its_own_transports() -> None:

@@ -33,8 +33,8 @@ class Outage(LastingFault, frozen=True, kw_only=True):
         for victim in scene.hit:
             victim.path.refusing += 1
             victim.adapt()
-            for connection in victim.connections:
-                scene.server.drop(connection, self._code, self._reason)
+        dropped = [connection for victim in scene.hit for connection in victim.connections]
+        scene.server.drop(dropped, self._code, self._reason)
 
     def _start(self, scene: Scene) -> None:
         if self.general:
