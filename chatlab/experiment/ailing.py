@@ -87,6 +87,7 @@ class Ailing:
                 else:
                     taken.put_nowait(message)
 
+        taken.put_nowait(await receive())  # Its beginning, without which the application would have to wait.
         taking = loop.create_task(take())
         try:
             await self._app(scope, taken.get, send)

@@ -198,7 +198,10 @@ class Server:
         if self.config.service == "exponential":
             effort *= -log1p(-self._uniform())
         done_at = self.work.enter(self.environment.now, effort + connection.path.trouble.work)
-        self.environment.call_at(done_at, self._finish, (connection, work))
+        if done_at > self.environment.now:
+            self.environment.call_at(done_at, self._finish, (connection, work))
+        else:
+            work()
 
     def _finish(self, job: tuple[Connection, Callable[[], None]]) -> None:
         connection, work = job

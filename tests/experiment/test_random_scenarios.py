@@ -12,8 +12,8 @@ from tests.experiment.fingerprints import fingerprint
 from tests.experiment.random_scenarios import count, drawn, scenarios
 from tests.sizes import examples
 
-ALLOWED = 0.05
-"""Share of the scenarios that may differ. The aim is 0.005; `docs/fidelity.md` says how many do today."""
+ALLOWED = 0.02
+"""Share of the scenarios that may differ: the aim is 0.005 of many, but similar ones differ together."""
 
 
 @settings(max_examples=examples(100))

@@ -250,6 +250,39 @@ def test_somebody_who_gives_up_in_the_accept_queue_is_answered_all_the_same(
     )
 
 
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("effort", [0.0, 0.1])
+def test_a_link_that_is_given_up_in_the_accept_queue_is_let_in_first(
+    effort: float, limit: int | None
+) -> None:
+    """The application accepts it in its first turn, before the server reads the end behind the request."""
+    script = (ScriptEntry(at=at, person=who, action="connect") for at, who in ((0.0, "ada"), (0.1, "bob")))
+    scenario = Scenario(
+        duration=6.0,
+        people=PeopleConfig(count=2, script=tuple(script)),
+        transport=WebSocketSettings(connect_timeout=1.2, reconnect=ReconnectConfig(enabled=False)),
+        network=NetworkConfig(jitter=0.1),
+        server=ServerConfig(accept_rate=1.0, presence=True, service_time=effort, max_connections=limit),
+    )
+    model, wire = both(scenario)
+    assert_same(model, wire)
+    assert model.metrics["bytes_down"] == wire.metrics["bytes_down"]
+
+
+def test_a_slow_server_that_has_nothing_to_do_for_somebody_does_it_at_once() -> None:
+    """A request behind which its connection's end came right away is still answered."""
+    scenario = Scenario(
+        duration=8.0,
+        people=PeopleConfig(count=1),
+        transport=SSESettings(connect_timeout=0.5, reconnect=ReconnectConfig(enabled=False)),
+        network=NetworkConfig(bandwidth=200.0),
+        faults=(SlowServer(at=0.0, duration=7.0, share=0.0),),
+    )
+    model, wire = both(scenario)
+    assert_same(model, wire)
+    assert model.metrics["bytes_down"] == wire.metrics["bytes_down"]
+
+
 @pytest.mark.parametrize("at", [3.1, 3.4, 3.7])
 @pytest.mark.parametrize(
     "fault",
