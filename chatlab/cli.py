@@ -54,7 +54,7 @@ def chatlab(
 @app.command()
 def serve(
     host: Annotated[
-        str, typer.Option(help="The address to listen on; any but loopback is open to others.")
+        str, typer.Option(help="The address to listen on; all but loopback are open to the network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")] = 8000,
     db: Annotated[
@@ -248,7 +248,7 @@ def simulate(
 def compare(
     scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
     worlds: Annotated[
-        str, typer.Option(help="The worlds; the first is compared with each of the others.")
+        str, typer.Option(help="The worlds to run it in; the first is compared with each of the others.")
     ] = "model,wire",
     time_scale: Annotated[
         float, typer.Option(help="Speed of the live world: its seconds per second of wall-clock time.")

@@ -65,7 +65,7 @@ class Conversation:
         self._retrying = retrying
         self._clock = time.monotonic if loop is None else loop.time
         self._lock = threading.RLock()
-        series = secrets.token_hex(8)  # tells keys from those loaded from a file
+        series = secrets.token_hex(8)  # distinguishes keys from those in loaded files
         self._outgoing = Outgoing(display, series, self._clock)
         self._incoming = Incoming(display, series, self._clock, self._outgoing)
         self._own = self._outgoing.messages
@@ -108,7 +108,7 @@ class Conversation:
 
     @property
     def most_attempts(self) -> int | None:
-        """Attempts after which the transport gives up; None for no limit, or a fallback's several limits."""
+        """Attempts after which the transport gives up; None if unlimited, or for a fallback."""
         config = self._config
         return None if config is None or isinstance(config, FallbackConfig) else config.reconnect.max_attempts
 

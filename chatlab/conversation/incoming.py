@@ -30,7 +30,7 @@ class Incoming:
         self._clock = clock
         self._outgoing = outgoing
         self._numbers = count(1)
-        self._unreadable = ""  # the last reported one since the last message
+        self._unreadable = ""  # the last frame reported; cleared by a message
 
     def handle(self, session: Session, event: ChatEvent, *, current: bool) -> bool:
         """Show an event, and return whether there was something to show.

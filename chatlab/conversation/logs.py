@@ -35,7 +35,9 @@ class Log:
         """Record a message by the server's id; return whether it is new. Without an id, it always is."""
         if not id:
             return True
-        digest = blake2b(id.encode(errors="surrogatepass"), digest_size=16).digest()  # fixed size
+        digest = blake2b(
+            id.encode(errors="surrogatepass"), digest_size=16
+        ).digest()  # the same size for any id
         if digest in self._seen:
             return False
         self._seen[digest] = None

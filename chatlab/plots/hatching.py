@@ -49,7 +49,7 @@ class Hatching(RendererAgg):
             super().draw_path(gc, path, transform, rgbFace)
 
     def _paste(self, gc: GraphicsContextBase, transform: Transform, tile: NDArray[np.uint8]) -> None:
-        """Paste the hatch over the rectangle, whose edges Agg snaps to pixels."""
+        """Paste the hatch over the rectangle; Agg snaps its edges to pixels."""
         box = Bbox.intersection(Bbox.unit().transformed(transform), gc.get_clip_rectangle() or self.bbox)
         if box is None:
             return

@@ -25,7 +25,7 @@ from chatlab.plots.style import (
 )
 
 BIN = 0.1
-"""Width in seconds of the interval behind the figure beside each name."""
+"""Seconds of the interval with the largest share of people, shown beside each name."""
 BARS = 150
 LANE = 0.78
 """Height of a lane's highest bar; lanes are 1 apart."""

@@ -65,7 +65,7 @@ def plot_polling(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(LogLocator(10))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.minorticks_off()  # they take half the time, and have no grid lines
+    ax.minorticks_off()  # minor ticks take half the time, and have no grid lines
     ax.set_xlim(min(delay or 0.01, curve[0].latency) / 1.6, curve[-1].latency * 3)
     ax.set_ylim(floor / 1.8, curve[0].requests * 3)
     grid(ax.xaxis, ax.yaxis)

@@ -58,7 +58,7 @@ class Replay:
         else:
             recorder.tape.clear()
             self._lay_out(cast(RendererBase, recorder))
-            self._state = (state, self._axis.label.get_position())  # as placed beside the tick labels
+            self._state = (state, self._axis.label.get_position())  # as the layout has placed it
 
 
 def _state(axis: Axis) -> object:

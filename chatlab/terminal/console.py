@@ -134,7 +134,7 @@ class Console:
     async def switch(self, kind: str = "", **changes: Any) -> None:
         """Switch to another kind of transport, or another `url`, `room` or `name`.
 
-        Headers are sent to the first origin only, also after a return to it.
+        Headers are sent to the first origin only, and again after a return to it.
 
         Errors: `SettingsError` for an invalid kind or target; then nothing changes.
         """

@@ -57,7 +57,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def secure(self) -> bool:
-        """Whether the URL is one with TLS."""
+        """Whether the URL uses TLS."""
         return urlsplit(self.url).scheme in _SECURE
 
     def through(self, host: str, port: int) -> Target:

@@ -82,7 +82,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 made = made.replace(url=self.proxy.rebase(self.server.ws_url))
         self.seed = secrets.randbits(32) if seed is None else seed
         self._uniform = Luck(self.seed).uniform(0, "backoff")
-        self._context = copy_context()  # ipykernel 7.0 finds the cell to send for in it
+        self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
 
         self.messages = ChatLog()
         self.frames = FrameLog()

@@ -3,7 +3,7 @@
 Rows are dicts, added or changed by their `id`. A feed sends its views these custom messages:
 
 - `{type: "rows", epoch, seq, oldest, rows}` to all views: new rows. `seq` numbers these messages. Each row
-  has a position `n`. `oldest` is the first position in the history. A new `epoch`: all earlier rows were
+  has a position `n`. `oldest` is the first position in the history. A new `epoch` means that all rows were
   cleared.
 - the same with `{reply, part, parts, replay, newest, fitting}` to the view that asked. It covers all
   messages up to `seq`. `replay`: it is the latest window, not a continuation. `newest` is the last position

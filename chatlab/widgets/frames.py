@@ -35,7 +35,7 @@ class FrameRecorder:
 
     def __init__(self, frames: FrameLog) -> None:
         self._frames = frames
-        self._series = secrets.token_hex(8)  # tells them from rows loaded from a file
+        self._series = secrets.token_hex(8)  # distinguishes ids from those in loaded files
         self._numbers = count(1)
         self._epoch = time.time() - time.monotonic()
 
@@ -57,7 +57,7 @@ class FrameRecorder:
 
 
 def _frame(item: Event | Effect) -> tuple[str, str, bytes] | None:
-    """Return the direction, kind and payload of an event or effect; None if it isn't network traffic."""
+    """Return the direction, kind and payload of an event or effect; None if the log doesn't show it."""
     match item:
         case Received(data=text):
             return "down", _kind(text), text.encode()

@@ -37,7 +37,7 @@ class Paced(Protocol):
 
     next_flush_at: float
     context: Context
-    """Context in which it was made: ipykernel 7.0 finds the cell to send for in it, or doesn't send."""
+    """Context at construction: ipykernel 7.0 looks up the cell in it, and sends nothing without one."""
 
     def flush(self) -> float | None:
         """Send the pending messages; return the seconds until the next flush, or None."""

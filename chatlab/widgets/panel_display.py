@@ -39,7 +39,7 @@ class PanelDisplay:
         self._log = log
         self._badge = badge
         self._redraw = redraw
-        self._series = secrets.token_hex(8)  # tells them from rows loaded from a file
+        self._series = secrets.token_hex(8)  # distinguishes ids from those in loaded files
         self._numbers = count(1)
         self._epoch = time.time() - time.monotonic()
         self._typing: tuple[str, ...] = ()

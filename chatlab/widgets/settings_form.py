@@ -142,7 +142,7 @@ class SettingsForm:
         self._follow(reconnect.schedule, preset.notes)
 
     def _follow(self, schedule: tuple[tuple[float, float], ...], notes: str = "") -> None:
-        """Use a schedule instead of the formula, and disable the formula's fields; empty enables them."""
+        """Use a schedule and disable the formula's fields; an empty schedule enables them again."""
         self._schedule = schedule
         for field in (self.jitter, *(self.numbers[name] for name in FORMULA)):
             field.disabled = bool(schedule)

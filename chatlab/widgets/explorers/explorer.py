@@ -48,7 +48,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.controls = dict(controls)
         self._answer = answer
         self._guard = threading.Lock()
-        self._context = copy_context()  # ipykernel 7.0 finds the cell to send for in it
+        self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
         self._waiting = False
         self._idle = threading.Event()
         self.picture = Picture()

@@ -31,7 +31,7 @@ from chatlab.widgets.slider import Slider
 MESSAGES = 40
 """Approximate number of messages sent in each run."""
 LONGEST = 600.0
-"""Maximum simulated seconds of a run, outage apart."""
+"""Maximum simulated seconds of a run, without the outage."""
 HELD: Mapping[str, AnyTransport] = MappingProxyType(
     {"websocket": WebSocketSettings(), "sse": SSESettings(), "long_polling": LongPollingSettings()}
 )
