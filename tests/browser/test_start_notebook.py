@@ -116,7 +116,7 @@ def test_a_chat_survives_its_server(page: Page, lab: Lab, kernel: str, screensho
 
 
 @pytest.mark.proof
-def test_bad_settings_and_markup_are_said_not_suffered(
+def test_bad_settings_are_reported_and_markup_is_shown_as_text(
     page: Page, lab: Lab, kernel: str, screenshots: Path
 ) -> None:
     run_all(page, lab, copy_for(lab, "notebooks/00_start.ipynb", kernel))

@@ -60,7 +60,7 @@ def from_end(log: Locator) -> float:
     return distance
 
 
-def test_the_log_follows_its_tail_and_stays_where_somebody_reads(page: Page, log: Locator) -> None:
+def test_the_log_scrolls_with_new_rows_unless_the_reader_has_scrolled_up(page: Page, log: Locator) -> None:
     say(page, "hello")
     expect(log.get_by_text("hello", exact=True)).to_be_visible()
     expect(log.locator(".cl-message")).to_have_count(500)
@@ -125,7 +125,7 @@ def test_typing_in_the_views_never_reaches_the_notebook(page: Page, log: Locator
     assert cells.count() == before
 
 
-def test_a72_nothing_that_was_said_runs_in_either_theme(page: Page, log: Locator, screenshots: Path) -> None:
+def test_a72_no_message_runs_as_code_in_either_theme(page: Page, log: Locator, screenshots: Path) -> None:
     ground = "e => getComputedStyle(e).backgroundColor"
     expect(page.locator(".cl-badge")).to_contain_text("attempt 3 of 10")
     expect(page.locator(".cl-reason")).to_contain_text("<img src=x")

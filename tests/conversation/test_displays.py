@@ -134,7 +134,7 @@ async def test_A102_settings_that_cant_connect_keep_what_is_unsettled(display: D
 
 @displays
 @pytest.mark.parametrize("what", ELSEWHERE)
-async def test_A101_a_message_goes_nowhere_but_where_it_was_written_for(display: Display, what: str) -> None:
+async def test_A101_a_message_goes_only_to_the_place_it_was_written_for(display: Display, what: str) -> None:
     async with restarting() as server, EmbeddedServer() as other, at(display, server.url) as ada:
         here, there = {
             "room": ("lobby", "public"),
@@ -164,7 +164,7 @@ async def test_A101_a_message_goes_nowhere_but_where_it_was_written_for(display:
 
 
 @displays
-async def test_A103_a_room_that_one_comes_back_to_goes_on_where_it_was_left(display: Display) -> None:
+async def test_A103_a_room_is_resumed_at_the_cursor_where_it_was_left(display: Display) -> None:
     async with EmbeddedServer() as server, at(display, server.url, history=2) as ada:
         await placed(ada)
         await ada.change("room", "other")
@@ -201,7 +201,7 @@ async def test_A104_what_a_peer_chooses_changes_nobodys_message(display: Display
 
 
 @displays
-async def test_A105_without_acks_what_is_sent_waits_no_more(display: Display) -> None:
+async def test_A105_without_acks_a_sent_message_is_settled(display: Display) -> None:
     async def echo(connection: ServerConnection) -> None:
         async for frame in connection:
             await connection.send(frame)
@@ -225,7 +225,7 @@ async def test_A105_without_acks_what_is_sent_waits_no_more(display: Display) ->
 
 @displays
 @pytest.mark.parametrize("end", ["leaves", "room", "stop"])
-async def test_A106_a_note_of_typing_outlives_nobody(display: Display, end: str) -> None:
+async def test_A106_a_typing_notice_ends_with_its_sender(display: Display, end: str) -> None:
     async with EmbeddedServer() as server, at(display, server.url) as ada:
         await connected(ada)
         async with websocket(server.ws_url, sender="bob", loop="current") as bob:

@@ -65,7 +65,7 @@ class Mine(ChatlabDialect):
     ],
     ids=lambda value: value[:20],
 )
-async def test_A107_settings_that_cant_be_used_are_said_and_all_stays(
+async def test_A107_invalid_settings_are_reported_and_change_nothing(
     display: Display, what: str, value: str, words: str
 ) -> None:
     async with EmbeddedServer() as server, at(display, server.url) as ada:
@@ -82,7 +82,7 @@ async def test_A107_settings_that_cant_be_used_are_said_and_all_stays(
 @pytest.mark.parametrize(
     ("dialect", "kind"), [("text", "long_polling"), ("matrix", "sse"), ("matrix", "websocket")]
 )
-async def test_A107_a_dialect_that_a_transport_cant_speak_is_said(dialect: str, kind: str) -> None:
+async def test_A107_a_dialect_that_a_transport_cant_speak_is_reported(dialect: str, kind: str) -> None:
     async with EmbeddedServer() as server, at(AtPanel, server.url) as ada:
         await connected(ada)
         ada.panel.form.dialect.value, ada.panel.form.transport.value = dialect, kind
@@ -95,7 +95,7 @@ async def test_A107_a_dialect_that_a_transport_cant_speak_is_said(dialect: str, 
 
 
 @errors
-async def test_A107_a_mistake_of_the_users_is_said_by_the_panel_and_can_be_mended(
+async def test_A107_a_bug_in_the_users_dialect_is_reported_by_the_panel_and_can_be_fixed(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with EmbeddedServer() as server:
@@ -119,7 +119,7 @@ async def test_A107_a_mistake_of_the_users_is_said_by_the_panel_and_can_be_mende
 
 @displays
 @errors
-async def test_A107_a_mistake_that_shows_after_a_change_is_said(
+async def test_A107_a_bug_that_shows_after_a_change_is_reported(
     display: Display, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with EmbeddedServer() as server, at(display, server.url) as ada:
@@ -149,7 +149,7 @@ def raising(error: Exception) -> NoReturn:
         (lambda: raising(PermissionError("s3cret")), "PermissionError"),
     ],
 )
-async def test_A107_headers_that_cant_be_used_are_said(headers: Any, words: str) -> None:
+async def test_A107_invalid_headers_are_reported(headers: Any, words: str) -> None:
     async with EmbeddedServer() as server, at(AtPanel, server.url, headers=headers) as ada:
         await until(lambda: "Gave up: " in ada.notices())
         assert words in ada.notices()
@@ -174,7 +174,7 @@ async def test_A107_a_transport_that_gives_up_says_so_and_one_that_was_stopped_d
         assert "The server has ended" not in ada.notices()
 
 
-async def test_A107_a_console_whose_dialect_cant_connect_says_so(caplog: pytest.LogCaptureFixture) -> None:
+async def test_A107_a_console_reports_a_dialect_that_cant_connect(caplog: pytest.LogCaptureFixture) -> None:
     lines: list[ConsoleLine] = []
     mine: Any = Mine("opening", ERRORS[0])
     async with EmbeddedServer() as server:
@@ -190,7 +190,7 @@ async def test_A107_a_console_whose_dialect_cant_connect_says_so(caplog: pytest.
         await console.leave()
 
 
-async def test_A107_the_screen_says_what_it_cant_send_or_carry_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_A107_the_screen_reports_failed_messages_and_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     mine: Any = Mine("encode", ERRORS[0])
     async with EmbeddedServer() as server:
         with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
@@ -210,7 +210,7 @@ async def test_A107_the_screen_says_what_it_cant_send_or_carry_out(monkeypatch: 
             await console.leave()
 
 
-async def test_A107_a_pipe_says_what_it_cant_send(
+async def test_A107_a_pipe_reports_failed_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "lines"
@@ -233,7 +233,7 @@ async def test_A107_a_pipe_says_what_it_cant_send(
         (RuntimeError("s3cret"), "RuntimeError (the traceback is in Python's log)"),
     ],
 )
-def test_A107_only_words_for_people_are_shown(error: Exception, words: str) -> None:
+def test_A107_only_messages_of_expected_errors_are_shown(error: Exception, words: str) -> None:
     assert explain(error) == words
 
 

@@ -86,7 +86,7 @@ def test_a_complaint_is_shown_in_its_own_words_on_one_line(payload: Any, said: s
     assert reader.shown.notices == [f"Error from the server: {said}"]
 
 
-def test_A91_what_a_portal_answers_to_each_poll_is_said_once() -> None:
+def test_A91_a_portals_answer_to_each_poll_is_reported_once() -> None:
     reader = Reader()
     for page in ("<html>Log in", "<html>Log in", "<html>Pay"):
         reader.take("unreadable", reason="no JSON", payload=page)
@@ -97,7 +97,7 @@ def test_A91_what_a_portal_answers_to_each_poll_is_said_once() -> None:
 
 
 @pytest.mark.parametrize("acked", [False, True])
-def test_A92_another_text_by_the_own_name_and_id_is_no_own_message(acked: bool) -> None:
+def test_A92_another_text_with_the_own_name_and_id_is_not_an_own_message(acked: bool) -> None:
     reader = Reader()
     receipt = reader.outgoing.submit(reader.session, "I agree to pay 10")
     id = receipt.client_id

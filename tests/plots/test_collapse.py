@@ -33,7 +33,7 @@ def test_means_stand_beside_what_was_published() -> None:
     assert spike.get_x() == SPIKE[0]  # type: ignore[attr-defined]
 
 
-def test_no_words_run_into_others() -> None:
+def test_no_texts_overlap() -> None:
     ax = plot_collapse(STORMS)
     figure = ax.get_figure(root=True)
     assert figure is not None
@@ -51,6 +51,6 @@ def test_it_draws_on_given_axes() -> None:
 
 
 @pytest.mark.parametrize("storms", [{}, {"no backoff": []}])
-def test_nothing_to_draw_is_told(storms: dict[Policy, list[Storm]]) -> None:
+def test_nothing_to_draw_is_refused(storms: dict[Policy, list[Storm]]) -> None:
     with pytest.raises(SettingsError, match="give one storm or more of each policy"):
         plot_collapse(storms)

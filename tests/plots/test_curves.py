@@ -100,7 +100,7 @@ def test_faults_are_behind_the_curves_and_named(busy: Run) -> None:
     assert {"server down", "connection reset"} <= {text.get_text() for text in ax.texts}
 
 
-def test_no_words_run_into_others(busy: Run) -> None:
+def test_no_texts_overlap(busy: Run) -> None:
     for ax in (plot_rates(busy, of=("sent", "delivered")), plot_latency({"one": busy, "two": busy})):
         figure = ax.get_figure(root=True)
         assert figure is not None
@@ -114,7 +114,7 @@ def test_no_words_run_into_others(busy: Run) -> None:
         assert ax.yaxis.label.get_window_extent().x0 >= 0
 
 
-def test_the_queue_is_drawn_where_a_run_has_it(busy: Run) -> None:
+def test_the_queue_is_drawn_for_runs_that_have_it(busy: Run) -> None:
     with pytest.raises(SettingsError, match="the runs' series have no 'queue'"):
         plot_queue(replace(busy, series={"attempts": [1]}))
     assert curve(plot_queue(busy), "busy")[1][:-1] == busy.series["queue"]
@@ -128,7 +128,7 @@ def test_the_queue_is_drawn_where_a_run_has_it(busy: Run) -> None:
     assert ax.get_ylabel() == "waiting connections"
 
 
-def test_what_is_not_there_is_told(busy: Run) -> None:
+def test_missing_series_are_reported(busy: Run) -> None:
     with pytest.raises(SettingsError, match=r"tears are 0 in all runs; their series are attempts, sent"):
         plot_rates(busy, of=("tears",))
 

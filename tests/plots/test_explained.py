@@ -98,7 +98,7 @@ def test_bars_are_shares_and_the_outline_is_the_closed_form() -> None:
         plot_detection([], 30.0, 10.0)
 
 
-def test_shares_of_people_are_told_as_high_as_they_stand() -> None:
+def test_the_axis_shows_shares_of_people_at_their_height() -> None:
     ax = plot_detection([1.25, 1.75], 1.0, 1.0)
     told = ax.yaxis.get_major_formatter().format_ticks([0.0, 0.025, 0.05, 0.125])
     assert told == ["0%", "2.5%", "5%", "12.5%"]
@@ -116,7 +116,7 @@ def test_false_alarms_are_rarer_with_slower_heartbeats_and_less_loss() -> None:
         assert low < false_alarm_after(1.0, loss) < false_alarm_after(120.0, loss) < high
 
 
-def test_where_nothing_is_lost_there_is_no_alarm() -> None:
+def test_without_loss_there_is_no_alarm() -> None:
     ax = plot_alarms(30.0, 0.0)
     assert list(ax.lines) == []
     assert texts(ax)[0] == "never: nothing is lost"
@@ -212,7 +212,7 @@ def test_bars_are_the_runs_metrics_per_delivered_message(runs: dict[str, Run]) -
     assert size(axes[0])[0] > 50
 
 
-def test_ticks_are_where_95_percent_are_earlier_at_the_end_of_a_thin_line(runs: dict[str, Run]) -> None:
+def test_ticks_mark_the_95th_percentile_at_the_end_of_a_thin_line(runs: dict[str, Run]) -> None:
     late, requests, _ = plot_transports(runs)
     thin, ticks = late.lines
     median, latest = (

@@ -82,7 +82,7 @@ def test_a_line_that_stays_or_moves_by_whole_pixels_is_written_once(lines: list[
     assert (np.roll(before, 10, axis=1) == after).all()
 
 
-def test_what_is_kept_of_a_line_is_no_larger_than_its_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_line_is_no_larger_than_its_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
     figure, text = written("a long line")
     canvas = LetteringCanvas(figure)
     pixels(canvas)
@@ -95,7 +95,7 @@ def test_what_is_kept_of_a_line_is_no_larger_than_its_letters(monkeypatch: pytes
     assert 0.5 * box.height < height <= ceil(box.height) + 2
 
 
-def test_nothing_to_be_seen_is_written_too() -> None:
+def test_an_invisible_text_is_drawn_too() -> None:
     assert (pixels(LetteringCanvas(written("unseen", color=(0, 0, 0, 0))[0])) == by_agg(" ")).all()
 
 

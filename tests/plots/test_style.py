@@ -144,7 +144,7 @@ def test_lanes_have_names_but_neither_a_line_nor_marks() -> None:
     assert [name for name in ax.spines if ax.spines[name].get_visible()] == ["bottom"]
 
 
-def test_a_grid_is_faint_and_behind_all_else_and_drawn_where_it_is_asked_for() -> None:
+def test_a_grid_is_faint_and_behind_all_else_and_only_on_the_given_axes() -> None:
     ax = Figure().subplots()
     for _ in range(2):
         grid(ax.yaxis)
@@ -153,7 +153,7 @@ def test_a_grid_is_faint_and_behind_all_else_and_drawn_where_it_is_asked_for() -
         assert ax.get_axisbelow() is True
 
 
-def test_a_bar_stands_where_it_is_put_and_leaves_the_limits() -> None:
+def test_a_bar_has_the_given_place_and_leaves_the_limits() -> None:
     ax = new_axes()
     ax.set(xlim=(0, 10), ylim=(0, 3))
     bar(ax, 2.0, 1.0, 20.0, 0.5, facecolor="red", hatch="//")

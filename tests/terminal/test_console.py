@@ -392,7 +392,7 @@ async def test_A101_what_was_left_behind_is_listed_and_sent_again_there() -> Non
     await server.stop()
 
 
-async def test_room_name_and_server_without_a_value_say_where_one_is() -> None:
+async def test_room_name_and_server_without_a_value_show_the_present_one() -> None:
     async with EmbeddedServer() as server, talk(f"{server.url}/?token=s3cret") as ada:
         assert await ada.do("/room") == "The room is lobby."
         assert await ada.do("/name") == "The name is ada."

@@ -25,7 +25,7 @@ def test_rows_fit_and_only_spaces_at_line_breaks_are_dropped(text: str, width: i
     assert "".join(rows).replace(" ", "") == text.replace("\n", "").replace(" ", "")
 
 
-def test_rows_are_broken_at_spaces_where_there_are_any() -> None:
+def test_rows_are_broken_at_spaces_if_there_are_any() -> None:
     assert wrapped("one two three four five six", 20) == ["one two three four", "five six"]
     assert wrapped("x" * 45, 20) == ["x" * 20, "x" * 20, "x" * 5]
     assert wrapped("a\n\nb", 20) == ["a", "", "b"]

@@ -15,7 +15,7 @@ HARM = "\x1b[2Ja\nb\x00\u202e\x9b31m"
 
 
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None)))
-def test_A75_no_line_can_harm_or_feign_another(text: str, name: str) -> None:
+def test_A75_no_line_can_harm_a_terminal_or_imitate_another(text: str, name: str) -> None:
     for line in (
         ConsoleLine("message", text, name),
         ConsoleLine("lost", text, name, reason=name),

@@ -186,7 +186,7 @@ async def test_nothing_is_left_running() -> None:
     await until(lambda: threading.active_count() <= threads)
 
 
-async def test_wrong_settings_are_said_before_anything_is_drawn() -> None:
+async def test_invalid_settings_are_reported_before_anything_is_drawn() -> None:
     with (
         create_pipe_input() as keys,
         create_app_session(input=keys, output=DummyOutput()),

@@ -151,7 +151,7 @@ def test_the_badge_knows_since_when_and_what_connection_it_is(tmp_path: Path) ->
     server.stop_in_background()
 
 
-def test_who_asks_to_connect_does_not_wait_for_the_countdown(tmp_path: Path) -> None:
+def test_connect_does_not_wait_for_the_countdown(tmp_path: Path) -> None:
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()
     slow = ReconnectConfig(base_delay=3_600.0, max_delay=3_600.0, jitter="none", max_attempts=None)
@@ -168,7 +168,7 @@ def test_who_asks_to_connect_does_not_wait_for_the_countdown(tmp_path: Path) -> 
     server.stop_in_background()
 
 
-def test_a_text_that_cannot_be_sent_is_told_of_and_not_just_gone(panel: ChatPanel) -> None:
+def test_a_text_that_cannot_be_sent_is_reported(panel: ChatPanel) -> None:
     panel.form.url.value = "nonsense"
     assert panel.send("hello") is None
     panel.form.url.value = NOWHERE
@@ -331,7 +331,7 @@ def notices(panel: ChatPanel) -> list[str]:
     return [row["text"] for row in panel.messages.rows() if row["kind"] == "notice"]
 
 
-def test_a101_a_message_goes_where_the_form_says_or_nowhere(panel: ChatPanel) -> None:
+def test_a101_a_message_goes_to_the_place_in_the_form_or_nowhere(panel: ChatPanel) -> None:
     panel.send("for the lobby")
     panel.form.room.value = "attic"
     receipt = panel.send("for the attic, without a connection yet")
@@ -350,7 +350,7 @@ def test_a101_a_message_goes_where_the_form_says_or_nowhere(panel: ChatPanel) ->
     assert panel.send("by the way") is not None, "a form that says no place misleads nobody"
 
 
-def test_what_fails_of_a_fault_is_said_and_the_controls_show_what_is(tmp_path: Path) -> None:
+def test_a_failed_fault_is_reported_and_the_controls_show_the_present_state(tmp_path: Path) -> None:
     server = EmbeddedServer(db=tmp_path / "chat.db")
     panel = ChatPanel(server=server, name="faults")
     network, reset = panel.children[4].children
@@ -365,7 +365,7 @@ def test_what_fails_of_a_fault_is_said_and_the_controls_show_what_is(tmp_path: P
     server.stop_in_background()
 
 
-def test_a_server_that_was_stopped_by_other_means_is_started(tmp_path: Path) -> None:
+def test_a_server_that_was_stopped_elsewhere_is_started(tmp_path: Path) -> None:
     server = EmbeddedServer(db=tmp_path / "chat.db")
     panel = ChatPanel(server=server, name="stopped")
     server.stop_in_background()
@@ -394,7 +394,7 @@ def test_wrong_settings_start_nothing_and_close_nothing(panel: ChatPanel, wrong:
     assert panel.comm is not None, "the panel before stays"
 
 
-def test_a_message_that_comes_to_nothing_gets_its_row_back(panel: ChatPanel) -> None:
+def test_an_undelivered_message_gets_its_row_back(panel: ChatPanel) -> None:
     panel.send("first")
     panel.messages.clear()
     panel.send("second")

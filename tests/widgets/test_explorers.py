@@ -79,7 +79,7 @@ def test_words_are_whole_sentences_at_the_ends_too() -> None:
     assert words.endswith(" s and makes the fewest requests; no messages were lost.")
 
 
-def test_systems_that_are_not_drawn_are_told_of() -> None:
+def test_the_text_mentions_systems_that_are_not_drawn() -> None:
     explorer = answered(explore_backoff())
     assert "are drawn" not in explorer.words.value
     systems = explorer.controls["systems"]
@@ -103,7 +103,7 @@ def test_a_pong_is_awaited_no_longer_than_until_the_next_heartbeat() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", rows(EXPLORERS, EXPLORERS[0]))
-def test_a_plot_bears_no_trace_of_those_before_it(make: Callable[[], Explorer]) -> None:
+def test_a_plot_has_no_artists_of_earlier_ones(make: Callable[[], Explorer]) -> None:
     explorer = answered(make())
     picture, values = explorer.picture.png, explorer.values
     for end in ("low", "high"):
@@ -208,7 +208,7 @@ def test_of_many_changes_only_the_latest_is_drawn() -> None:
     assert explorer.words.value == explorer.picture.alt == "It is 59"
 
 
-def test_what_is_wrong_is_said_and_the_plot_stays() -> None:
+def test_an_error_is_reported_and_the_plot_stays() -> None:
     slow = Slow()
     slow.may_go_on.release(4)
     explorer = answered(slow.explorer())
@@ -282,7 +282,7 @@ def test_a_herd_is_simulated_on_demand_with_progress() -> None:
 
 
 @pytest.mark.slow
-def test_a_herd_of_which_half_gives_up_is_not_said_to_be_gone_but_for_a_few() -> None:
+def test_the_text_counts_the_half_of_a_herd_that_gives_up() -> None:
     explorer = small_herd()
     explorer.controls["systems"].value = ("SignalR",)
     answered(explorer)
@@ -290,7 +290,7 @@ def test_a_herd_of_which_half_gives_up_is_not_said_to_be_gone_but_for_a_few() ->
     assert finished(explorer).words.value.endswith(" in one second; 500 are not back at the end.")
 
 
-def test_why_a_herd_could_not_be_simulated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_simulation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = small_herd()
     monkeypatch.setattr("chatlab.widgets.explorers.herd.run", Mock(side_effect=MemoryError("too many")))
     explorer.simulate_button.click()

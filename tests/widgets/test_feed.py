@@ -180,7 +180,7 @@ def test_a_view_gets_what_it_missed_and_only_that() -> None:
     assert ids(view.answer(view.ask("missed", after=3))) == []
 
 
-def test_who_missed_more_than_two_windows_gets_the_latest_one() -> None:
+def test_a_view_that_missed_more_than_two_windows_gets_the_latest_one() -> None:
     _, view = filled(1_600)
     answer = view.answer(view.ask("missed", after=0))
     assert answer[0]["replay"] is True

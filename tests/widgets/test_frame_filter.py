@@ -81,7 +81,7 @@ def test_nothing_that_passes_is_an_answer_with_nothing_before_it() -> None:
     assert (answer["rows"], answer["fitting"], answer["total"], answer["oldest"]) == ([], 0, 3, 3)
 
 
-def test_what_a_view_missed_comes_whole_as_it_may_pass_no_more() -> None:
+def test_missed_frames_are_sent_unfiltered_as_changed_ones_may_not_pass() -> None:
     log, view = filled(3)
     log.upsert({"id": "f1", "kind": "ping"})
     view.rows_until("f1")
@@ -104,7 +104,7 @@ def test_messages_know_no_filter() -> None:
     assert ids(view.answer(view.ask("ready", filter={"text": "y"}))) == ["a", "b"]
 
 
-def test_views_are_told_of_every_kind_and_late_ones_too() -> None:
+def test_views_get_all_kinds_also_later_views() -> None:
     log = FrameLog()
     view = View(log)
     log.upsert_many([frame(0), frame(1, kind="ack"), frame(2, kind="ack"), frame(3, kind="")])

@@ -83,7 +83,7 @@ WRONG = {
 }
 
 
-def test_what_is_wrong_is_named_as_the_field_is_in_the_form() -> None:
+def test_errors_name_the_field_by_its_label() -> None:
     form = SettingsForm(WebSocketConfig(url="ws://h"))
     form.transport.value = "fallback"  # which needs all of them
     assert set(WRONG) == set(form.numbers)
@@ -117,7 +117,9 @@ def test_what_is_wrong_is_named_as_the_field_is_in_the_form() -> None:
         ("heartbeat", 0.0, "Heartbeat every (s): give a number above 0, got 0"),
     ],
 )
-def test_a_number_that_cannot_be_is_reported_with_what_can(name: str, wrong: float, complaint: str) -> None:
+def test_an_invalid_number_is_reported_with_the_permitted_ones(
+    name: str, wrong: float, complaint: str
+) -> None:
     form = SettingsForm(WebSocketConfig(url="ws://h"))
     form.numbers[name].value = wrong
     with pytest.raises(SettingsError, match=f"^{re.escape(complaint)}$"):
@@ -140,7 +142,7 @@ def test_a_number_that_cannot_be_is_reported_with_what_can(name: str, wrong: flo
         "nonsense",
     ],
 )
-def test_an_address_that_is_none_is_reported_for_every_transport(kind: str, url: str) -> None:
+def test_an_invalid_url_is_reported_for_every_transport(kind: str, url: str) -> None:
     form = SettingsForm(WebSocketConfig(url="ws://h"))
     form.transport.value, form.url.value = kind, url
     with pytest.raises(SettingsError, match=rf"^URL: give a URL that .*, got '{re.escape(url)}'$"):

@@ -46,7 +46,7 @@ def timeline() -> Timeline:
 
 
 @pytest.mark.parametrize("make", [chat, frames, badge, timeline])
-def test_a73_where_no_kernel_runs_there_is_an_escaped_transcript(make: Callable[[], Any]) -> None:
+def test_a73_without_a_kernel_there_is_an_escaped_transcript(make: Callable[[], Any]) -> None:
     data, _metadata = make()._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert EVIL in data["text/plain"]
@@ -100,7 +100,7 @@ def test_what_a_person_does_calls_back() -> None:
     assert len(heard) == 3
 
 
-def test_who_types_is_told_at_once_and_to_those_who_come_later() -> None:
+def test_typing_people_are_sent_at_once_and_to_later_views() -> None:
     log = ChatLog()
     view = View(log)
     log.set_typing(["ada", "b\ud800b"])
@@ -111,7 +111,7 @@ def test_who_types_is_told_at_once_and_to_those_who_come_later() -> None:
     assert len(view.next("typing")["names"]) == 50
 
 
-def test_the_badge_tells_the_status_and_counts_from_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_badge_sends_the_status_with_the_countdown_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(views, "monotonic", lambda: now)
     shown = StatusBadge()
@@ -137,7 +137,7 @@ def test_the_badge_tells_the_status_and_counts_from_when_it_is_asked(monkeypatch
     assert "reset" not in str(shown.get_state())
 
 
-def test_the_latest_status_wins_and_is_said_again_when_all_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_latest_status_wins_and_is_repeated_after_a_quiet_period(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "SETTLE", 0.05)
     shown = StatusBadge()
     view = View(shown)
