@@ -49,7 +49,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[LEFT_OUT] = len(left_out)
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if FULL or not item.get_closest_marker("proof")]
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    # Slow tests come first, so that at the end no worker is left alone with one.
+    items.sort(key=lambda item: (_has(item, "browser"), not _has(item, "slow")))
+
+
+def _has(item: pytest.Item, mark: str) -> bool:
+    return item.get_closest_marker(mark) is not None
 
 
 def pytest_collection_finish() -> None:
