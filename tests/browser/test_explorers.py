@@ -120,18 +120,18 @@ def test_a_narrow_cell_holds_every_explorer(opened: Page, screenshots: Path) -> 
 
 
 def _cut() -> re.Pattern[str]:
-    return re.compile(r"cuts a quiet connection \d+ times")
+    return re.compile(r"cuts an idle connection \d+ times")
 
 
 def test_a_herd_is_simulated_and_stopped(opened: Page) -> None:
     place = explorer(opened, "herd")
     people = place.get_by_role("slider", name="People")
     people.press("Home")
-    expect(picture(place)).to_have_attribute("alt", re.compile("1,000 people of seed"))
+    expect(picture(place)).to_have_attribute("alt", re.compile("1,000 people with seed make"))
     place.get_by_role("button", name="Simulate").click()
     expect(picture(place)).to_have_attribute("alt", re.compile("^1,000 people with seed"), timeout=60_000)
     people.press("End")
-    expect(picture(place)).to_have_attribute("alt", re.compile("100,000 people of seed"))
+    expect(picture(place)).to_have_attribute("alt", re.compile("100,000 people with seed make"))
     place.get_by_role("button", name="Simulate").click()
     place.get_by_role("button", name="Stop").click()
     expect(place.locator(".chatlab-words")).to_have_text("The simulation was stopped.", timeout=60_000)

@@ -116,7 +116,11 @@ def test_a70_a_burst_arrives_whole_and_the_page_holds_its_window(
 def test_typing_in_the_views_never_reaches_the_notebook(page: Page, log: Locator) -> None:
     cells = page.locator(".jp-CodeCell")
     before = cells.count()
-    for target in (log, page.get_by_role("button", name="Send"), page.locator(".cl-expand").first):
+    for target in (
+        log,
+        page.get_by_role("button", name="Send", exact=True),
+        page.locator(".cl-expand").first,
+    ):
         target.focus()
         for key in "ddabxm":
             page.keyboard.press(key)
