@@ -1,7 +1,7 @@
-"""An asyncio loop on real sockets whose clock goes only while it waits, and may hurry then.
+"""An asyncio loop on real sockets whose clock advances only while it waits, at a chosen pace.
 
-It is a simulation's clock: the next timer is due once nothing is left to do, and nothing under way. At equal
-times the order is that in which timers were set, and all that comes of one is done before the next.
+It keeps time as a simulation does: the next timer fires once no callback is ready and no byte is under way.
+Timers of equal times fire in the order in which they were set. All effects of one come before the next.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ LONGEST = 3600.0
 
 
 class ScaledLoop(asyncio.SelectorEventLoop):
-    """A loop on whose clock `scale` seconds pass in one of waiting. It stands at 0 until `begin`.
+    """A loop whose clock advances by `scale` seconds in each second of waiting, from 0 at `begin`.
 
-    It stands while the loop works, too, and while the machine does something else: neither must look like a
-    slow network.
+    The clock stops while the loop works and while the machine is busy: neither must look like a slow network.
     """
 
     keeps_real_time = False
@@ -63,12 +62,12 @@ class ScaledLoop(asyncio.SelectorEventLoop):
 
     @property
     def lateness(self) -> float:
-        """Seconds of its clock that have passed while something was under way, or to be done."""
+        """Seconds of its clock that passed while bytes were under way, or callbacks ready."""
         return self._clock.late + self._probe.late_by(self._clock.now)
 
 
 class _Clock:
-    """The seconds that were waited for, `late` of them while something was still under way or to be done."""
+    """The seconds waited for, `late` of them while bytes were under way or callbacks ready."""
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
@@ -99,7 +98,7 @@ class _Clock:
 
 
 class Probe:
-    """A byte that crosses loopback. As late as it is, anything else that was sent may be."""
+    """A byte that crosses loopback; other bytes may be as late as it is."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -109,19 +108,19 @@ class Probe:
         self._sent_at: float | None = None
 
     def send(self, now: float) -> None:
-        """Send it, unless it is under way."""
+        """Send the byte, unless it is under way."""
         if self._sent_at is None:
             self._sent_at = now
             self._sender.send(b".")
 
     def receive(self, now: float) -> float:
-        """Take it in, and return for how many seconds it was under way."""
+        """Receive the byte; return the seconds that it was under way."""
         self.receiver.recv(1)
         late, self._sent_at = self.late_by(now), None
         return late
 
     def late_by(self, now: float) -> float:
-        """Return for how many seconds it has been under way."""
+        """Return the seconds that the byte has been under way."""
         return 0.0 if self._sent_at is None else now - self._sent_at
 
     def close(self) -> None:

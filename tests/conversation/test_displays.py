@@ -44,6 +44,18 @@ async def restarting() -> AsyncIterator[EmbeddedServer]:
             await server.stop(abrupt=True)
 
 
+@asynccontextmanager
+async def echoing() -> AsyncIterator[str]:
+    """Yield the URL of a server that sends each frame back to its sender, and keeps none."""
+
+    async def echo(connection: ServerConnection) -> None:
+        async for frame in connection:
+            await connection.send(frame)
+
+    async with serve(echo, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
 async def post(url: str, texts: list[str], room: str = "lobby", sender: str = "bob") -> None:
     async with websocket(url, sender=sender, room=room, history=0, loop="current") as bob:
         for receipt in [await bob.send(text) for text in texts]:
@@ -79,18 +91,12 @@ async def test_A103_no_message_is_skipped_by_a_change(display: Display, what: st
 
 @displays
 async def test_A103_a_gap_that_cant_be_closed_is_reported(display: Display) -> None:
-    async def echo(connection: ServerConnection) -> None:
-        async for frame in connection:
-            await connection.send(frame)
-
-    async with serve(echo, "127.0.0.1", 0) as server:
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with at(display, url, dialect="text") as ada:
-            await connected(ada)
-            assert "missing" not in ada.notices()
-            await ada.change("setting", "")
-            await connected(ada)
-            await until(lambda: "this server doesn't replay missed messages" in ada.notices())
+    async with echoing() as url, at(display, url, dialect="text") as ada:
+        await connected(ada)
+        assert "missing" not in ada.notices()
+        await ada.change("setting", "")
+        await connected(ada)
+        await until(lambda: "this server doesn't replay missed messages" in ada.notices())
 
 
 @displays
@@ -202,25 +208,19 @@ async def test_A104_what_a_peer_chooses_changes_nobodys_message(display: Display
 
 @displays
 async def test_A105_without_acks_a_sent_message_is_settled(display: Display) -> None:
-    async def echo(connection: ServerConnection) -> None:
-        async for frame in connection:
-            await connection.send(frame)
-
-    async with serve(echo, "127.0.0.1", 0) as server:
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with at(display, url, dialect="text") as ada:
-            await connected(ada)
-            for n in range(30):
-                ada.say(f"{n}")
-            await until(lambda: len(ada.heard()) == 30)
-            await until(lambda: ada.conversation.waiting == 0)
-            assert (ada.conversation.undelivered(), ada.conversation.under_way(), ada.conversation.lost) == (
-                [],
-                [],
-                0,
-            )
-            if isinstance(ada, AtPanel):
-                assert ada.panel.badge._snapshot()["waiting"] == 0
+    async with echoing() as url, at(display, url, dialect="text") as ada:
+        await connected(ada)
+        for n in range(30):
+            ada.say(f"{n}")
+        await until(lambda: len(ada.heard()) == 30)
+        await until(lambda: ada.conversation.waiting == 0)
+        assert (ada.conversation.undelivered(), ada.conversation.under_way(), ada.conversation.lost) == (
+            [],
+            [],
+            0,
+        )
+        if isinstance(ada, AtPanel):
+            assert ada.panel.badge._snapshot()["waiting"] == 0
 
 
 @displays
