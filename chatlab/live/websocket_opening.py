@@ -21,6 +21,7 @@ from chatlab.live.routes import open_stream
 from chatlab.live.tls import tls_context
 from chatlab.live.websocket_client import WebSocketClient
 from chatlab.settings import WebSocketConfig
+from chatlab.transports.hints import NOT_FOUND
 
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 CLOSE_TIMEOUT = 0.5
@@ -46,7 +47,7 @@ async def open_websocket(
     """
     uri = parse_uri(url)
     own = True
-    for _ in range(1 + MAX_REDIRECTS):
+    for redirects in range(1 + MAX_REDIRECTS):
         connection = await _connect(uri, config, (*protocols, *(config.protocols if own else ())))
         try:
             await connection.handshake(cookies.add_to(headers, url) if own else None)
@@ -57,7 +58,10 @@ async def open_websocket(
             connection.transport.abort()
             cookies.take(refusal.response.headers.get_all("Set-Cookie"), url)
             locations = refusal.response.headers.get_all("Location")
-            if refusal.response.status_code not in REDIRECTS or len(locations) != 1:
+            status = refusal.response.status_code
+            if redirects and status in NOT_FOUND:  # As `transports.posting.failure_of` says.
+                raise BrokenAnswer("answer", f"a redirect led to HTTP {status}") from None
+            if status not in REDIRECTS or len(locations) != 1:
                 raise
             url, before, uri = _redirected(url, uri, locations[0])
             own = own and (uri.secure, uri.host, uri.port) == (before.secure, before.host, before.port)

@@ -24,6 +24,7 @@ from chatlab.settings import HttpConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.explanation import explanation
 from chatlab.transports.failures import is_unexpected, judge, unauthorized
+from chatlab.transports.hints import NOT_FOUND
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Close, Effect, Failure, Fetch, Links, Settle
 
@@ -224,9 +225,12 @@ class Poster:
 
 
 def failure_of(answer: Answer) -> Failure:
-    """Return the failure that an answer means: its status and the server's explanation, or an unexpected
-    answer if that is no error status."""
-    if is_unexpected(answer.status):
+    """Return the failure that an answer means: its status and the server's explanation.
+
+    It is an unexpected answer if that is no error status, or if the target of a redirect has no such
+    resource: a captive portal may have redirected there, and the next request may reach the server.
+    """
+    if is_unexpected(answer.status) or (answer.redirected and answer.status in NOT_FOUND):
         return unexpected(answer)
     return Failure("http", answer.status, explanation(answer.body), _retry_after(answer))
 

@@ -53,6 +53,11 @@ class Synapse:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it. It ends with the calling thread, so call this on the test's own."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, "--config-path", "more.yaml"],
@@ -61,6 +66,10 @@ class Synapse:
                 stderr=log,
                 preexec_fn=die_with_parent(),
             )
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        assert self._process is not None
         deadline = time.monotonic() + PATIENCE
         while True:
             with suppress(httpx.TransportError):

@@ -190,7 +190,8 @@ async def test_nothing_is_lost_or_doubled_when_the_server_is_killed_and_connecti
             async def kill_and_start() -> None:
                 await until(lambda: len(watch.texts) >= 50, LONG)
                 await asyncio.to_thread(synapse.stop)
-                await asyncio.to_thread(synapse.start)
+                synapse.launch()
+                await asyncio.to_thread(synapse.wait)
 
             first, second, _ = await asyncio.gather(talk(ADA), talk(BOB), kill_and_start())
             assert first | second == {DeliveryState.ACKED}

@@ -184,7 +184,9 @@ async def exchange(
         await asyncio.gather(*(talk(name, started) for name in names))
         if mischief is not None:
             await mischief
-        await asyncio.gather(*(receipt.settled() for name in names for receipt in receipts[name]))
+        await asyncio.gather(
+            *(receipt.settled(or_error=True) for name in names for receipt in receipts[name])
+        )
         acked = {
             name: [r.message.text for r in receipts[name] if r.state is DeliveryState.ACKED] for name in names
         }

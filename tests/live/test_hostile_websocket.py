@@ -526,6 +526,22 @@ async def test_A21_a_loop_of_redirects_ends() -> None:
         assert server.accepted == 6
 
 
+async def test_A91_a_redirect_to_a_page_that_has_gone_is_retried() -> None:
+    """A captive portal redirects; before the redirect is followed, it gives way to the server."""
+
+    async def brief(peer: Peer) -> None:
+        await peer.upgrade()
+
+    portal = redirected(302, "/login")
+    async with Misbehaving(brief, portal, answered(404), friendly) as server:
+        with watched(server.ws_url, reconnect=QUICK) as (transport, watch):
+            await transport.connect()
+            await watch.connected(2)
+            await transport.disconnect()
+    assert [request.path for request in server.requests] == ["/ws", "/ws", "/login", "/ws"]
+    assert any("a redirect led to HTTP 404" in change.reason for change in watch.changes)
+
+
 @pytest.mark.parametrize("location", ["ftp://127.0.0.1/", "javascript:alert(1)", "http://[", "ws://h:99999/"])
 async def test_A21_a_redirect_to_no_websocket_is_final(location: str) -> None:
     assert str(await refused(redirected(302, f"{location}?token={SECRET}"))).startswith("protocol: ")

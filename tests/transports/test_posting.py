@@ -84,6 +84,7 @@ NO_ACKS: dict[str, Answer] = {
     "202": Answer(202),
     "a redirect": Answer(302, b"moved", {"content-type": "text/plain"}),
     "a redirect that keeps the method": Answer(307),
+    "a redirect to a page that has gone": Answer(404, b"no such path", redirected=True),
     "not modified": Answer(304),
     "an interim answer": Answer(102),
     "an ack for another": Answer(201, b'{"type":"ack","client_id":"b","id":"1"}'),

@@ -98,6 +98,7 @@ PORTALS: dict[str, Event] = {
     "no type": Opened(2),
     "redirect": Answered(2, Answer(302, b"moved", {"content-type": "text/plain"})),
     "another status": Answered(2, Answer(206)),
+    "redirect to a page that has gone": Answered(2, Answer(404, b"no such path", redirected=True)),
     "out of TLS": Closed(2, Failure("answer", reason="the server redirects to an address without TLS, at h")),
 }
 
