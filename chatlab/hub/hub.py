@@ -114,7 +114,11 @@ class Hub:
         if entry is None or entry.behind is None:
             return []
         page = self._replay(entry.room.name, entry.behind, None)
-        out: list[Output] = [Reply((member,), _welcome(page.start, True))] if page.gap else []
+        out: list[Output] = []
+        if page.gap:  # The replay may never reach its own messages, whose echoes would be their acks.
+            out.append(Reply((member,), _welcome(page.start, True)))
+            out.extend(Reply((member,), encode_frame(Ack(client_id))) for client_id in entry.posted)
+            entry.posted.clear()
         self._pass_on(member, entry, page, out)
         return out
 
@@ -134,6 +138,7 @@ class Hub:
             out.append(Behind(member))
             return
         entry.behind = None
+        entry.posted.clear()
         there.behind.discard(member)
         if len(there.members) <= self.config.presence_limit:
             people = [other.sender for other in there.members.values()]
@@ -211,6 +216,8 @@ class Hub:
                 entry.refused_until = now + RETRY_AFTER
             return [Reply((member,), encode_frame(posted))]
         _, outputs = posted
+        if outputs and entry.behind is not None:
+            entry.posted.append(message.client_id)
         return outputs or [Reply((member,), encode_frame(Ack(message.client_id)))]
 
     # For clients that aren't members

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from chatlab.hub.rate import Bucket
 
 
 class Member(Bucket, kw_only=True):
     """One connection: its room, sender, client address and token bucket.
 
-    `behind` is the cursor up to which it has got its replay, while there is more. Its messages are refused
-    until `refused_until`.
+    `behind` is the cursor up to which it has got its replay, while there is more; `posted` are the client ids
+    of its messages that the replay has yet to reach. Its messages are refused until `refused_until`.
     """
 
     room: Room
     sender: str
     address: str | None = None
     behind: str | None = None
+    posted: list[str] = field(default_factory=list)
     refused_until: float = 0.0
 
 

@@ -476,6 +476,20 @@ def test_a_replay_that_the_log_has_overtaken_is_a_resync() -> None:
     assert ids(more, ADA)[0] == "e-5"
 
 
+def test_messages_posted_during_a_replay_that_the_log_overtakes_are_acked() -> None:
+    """Their echoes may never come, and the connection doesn't end, so that they would never settle."""
+    hub = filled(4, retain=2, replay_size=1)
+    hub.join(BOB, "lobby", "bob", history=0)
+    hub.join(ADA, "lobby", "ada")
+    assert said(hub.receive(ADA, text("mine"), 0.0), ADA) == []
+    for number in range(4):
+        hub.receive(BOB, text(f"c{number}"), 0.0)
+    assert {"type": "ack", "client_id": "mine"} in said(hub.go_on(ADA), ADA)
+    hub.receive(ADA, text("more"), 0.0)
+    while hub._rooms["lobby"].behind:
+        assert "ack" not in [frame["type"] for frame in said(hub.go_on(ADA), ADA)], "its echo is its ack"
+
+
 def test_a_member_that_leaves_during_its_replay_is_forgotten() -> None:
     hub = filled(5, replay_size=2, presence_limit=1)
     hub.join(ADA, "lobby", "ada")
