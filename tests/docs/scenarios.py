@@ -68,7 +68,7 @@ TOML has no null: `"none"` stands for it if a setting may be nothing.
 This page is generated from the types by `{WRITE}`.
 
 ```toml
-name = "deploy"
+name = "outage"
 duration = 120.0                 # seconds
 seed = 7                         # the same numbers, the same run
 

@@ -29,11 +29,12 @@ SMALLER = {
     '"people.count": [500, 1000]': '"people.count": [20, 40]',
     "range(5)": "range(2)",
     "people.count=500,1000": "people.count=20,40",
+    "people.count=5000": "people.count=50",
     "--seeds 5": "--seeds 2",
 }
 """Replacements that make a page's crowds small, to save time."""
 
-DEPLOY = """\
+OUTAGE = """\
 duration = 20.0
 [people]
 count = 3
@@ -43,7 +44,7 @@ kind = "server_down"
 at = 5.03
 duration = 3.0
 """
-"""The deploy.toml of pages that don't contain it."""
+"""The outage.toml of pages that don't contain it."""
 
 QUICK = {"simulate", "sweep", "compare", "scenarios"}
 """The commands that end by themselves."""
@@ -60,7 +61,7 @@ def smaller(block: Block) -> Block:
 def guide(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page, run in a folder with the files that it contains."""
     path: Path = request.param
-    (tmp_path / "deploy.toml").write_text(DEPLOY, encoding="utf-8")
+    (tmp_path / "outage.toml").write_text(OUTAGE, encoding="utf-8")
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.language == "toml" and (name := re.match(r"# (\S+\.toml)\n", block.text)):
             (tmp_path / name[1]).write_text(smaller(block).text, encoding="utf-8")
