@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from chatlab.experiment.collapse import compare_policies
-from chatlab.experiment.contention import compare_formulas
-from chatlab.experiment.published import OUTAGES, RUSHES, outage, rush
-from chatlab.experiment.showcases import SHOWCASES, Shown, show
+from chatlab.studies.contention import compare_formulas
+from chatlab.studies.published_herds import OUTAGES, RUSHES, outage, rush
+from chatlab.studies.retry_storm import compare_policies
+from chatlab.studies.showcases import SHOWCASES, Shown, show
 
 PAGE = "simulator.md"
 PEOPLE_OUTAGE, PEOPLE_RUSH, REPETITIONS, SEEDS = 10_000, 5_000, 50, 10

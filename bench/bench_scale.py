@@ -16,8 +16,8 @@ from typing import NamedTuple, TypeVar
 from bench.bench_simulator import LATENCY, herd
 from bench.report import Figure, Growth, Report, table
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig

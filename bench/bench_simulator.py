@@ -19,11 +19,11 @@ import simpy
 
 from bench.peers.simpy_chat import Heartbeats, Herd, Rooms
 from bench.report import Figure, Report, table
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset

@@ -18,7 +18,7 @@ from bench.report import Figure, Report, table
 from chatlab.experiment.library import load_scenario
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.sweep import processes, run_cell, sweep
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 
 ROUNDS = 3
 WORKERS = 2

@@ -7,14 +7,14 @@ from math import log1p
 from typing import NamedTuple
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     LongPollingSettings,
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.luck import Luck
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
         SettingsError,
         TryAgain,
     )
-    from chatlab.experiment.backoff import backoff_delays
     from chatlab.experiment.compare import compare
     from chatlab.experiment.run import Run
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import sweep
-    from chatlab.experiment.worlds import run
+    from chatlab.experiment.worlds.runner import run
     from chatlab.live.fallback import FallbackTransport
     from chatlab.live.http_transport import LongPollingTransport, ShortPollingTransport, SSETransport
     from chatlab.live.kinds import make_config, make_transport
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         SSEConfig,
         WebSocketConfig,
     )
+    from chatlab.studies.backoff_delays import backoff_delays
     from chatlab.transports.eventstream import EventStreamParser, StreamEvent
     from chatlab.version import __version__ as __version__
     from chatlab.widgets.chat_panel import ChatPanel
@@ -64,12 +64,12 @@ _HOMES = {
         "SettingsError",
         "TryAgain",
     ),
-    "experiment.backoff": ("backoff_delays",),
+    "studies.backoff_delays": ("backoff_delays",),
     "experiment.compare": ("compare",),
     "experiment.run": ("Run",),
     "experiment.scenario": ("Scenario",),
     "experiment.sweep": ("sweep",),
-    "experiment.worlds": ("run",),
+    "experiment.worlds.runner": ("run",),
     "live.fallback": ("FallbackTransport",),
     "live.http_transport": (
         "LongPollingTransport",

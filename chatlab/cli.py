@@ -222,7 +222,7 @@ def simulate(
 
     from chatlab.errors import SettingsError
     from chatlab.experiment.library import find_scenario
-    from chatlab.experiment.worlds import run
+    from chatlab.experiment.worlds.runner import run
 
     with report_errors("simulate"):
         if plot is not None and not sample:
@@ -265,7 +265,7 @@ def compare(
     from chatlab.errors import SettingsError
     from chatlab.experiment.compare import compare as compare_runs
     from chatlab.experiment.library import find_scenario
-    from chatlab.experiment.worlds import run
+    from chatlab.experiment.worlds.runner import run
 
     names = [name.strip() for name in worlds.split(",")]
     with report_errors("compare", code=2):
@@ -337,7 +337,7 @@ def sweep(
     from chatlab.experiment.sweep import check_metrics
     from chatlab.experiment.sweep import processes as pool
     from chatlab.experiment.sweep import sweep as run_sweep
-    from chatlab.experiment.worlds import run
+    from chatlab.experiment.worlds.runner import run
 
     shown = [name.strip() for name in metrics.split(",")]
     with report_errors("sweep"):

@@ -18,7 +18,7 @@ from types import ModuleType
 import pytest
 from packaging.requirements import Requirement
 
-from chatlab.experiment import loop_time
+from chatlab.experiment.worlds import httpcore_clock
 from chatlab.live.connections import Connections
 from chatlab.live.http_connection import HttpConnection
 from chatlab.live.websocket_client import WebSocketClient
@@ -27,7 +27,7 @@ from chatlab.sim.environment import LadderEnvironment
 from tests.test_repo import ROOT
 
 MODULES = {
-    "httpcore._async.http11": "chatlab/experiment/loop_time.py",
+    "httpcore._async.http11": "chatlab/experiment/worlds/httpcore_clock.py",
     "uvicorn.protocols.http.h11_impl": "chatlab/live/http_connection.py",
     "uvicorn.protocols.utils": "chatlab/live/guard.py",
     "uvicorn.protocols.websockets.websockets_sansio_impl": "chatlab/live/websocket_connection.py",
@@ -127,7 +127,7 @@ def test_an_overridden_method_is_called_as_before(cls: type) -> None:
 
 def test_httpcore_asks_its_module_time_for_nothing_but_the_monotonic_clock() -> None:
     http11: ModuleType = import_module("httpcore._async.http11")
-    told = f"httpcore {version('httpcore')} broke chatlab/experiment/loop_time.py"
+    told = f"httpcore {version('httpcore')} broke chatlab/experiment/worlds/httpcore_clock.py"
     assert vars(http11)["time"] is sys.modules["time"], told
     asked = {
         node.attr
@@ -135,7 +135,7 @@ def test_httpcore_asks_its_module_time_for_nothing_but_the_monotonic_clock() -> 
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time"
     }
     assert asked == {"monotonic"}, f"{told}: it asks for {asked}"
-    with loop_time.httpcore_on_loop_time():
+    with httpcore_clock.httpcore_on_loop_time():
         assert vars(http11)["time"] is not sys.modules["time"]
     assert vars(http11)["time"] is sys.modules["time"]
 

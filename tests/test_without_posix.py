@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatlab.experiment.open_files import allow_open_files
+from chatlab.experiment.worlds.open_files import allow_open_files
 from tests.test_repo import ROOT
 
 pytestmark = pytest.mark.slow

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from chatlab.experiment.library import find_scenario, load_scenario, scenario_names, scenario_question
     from chatlab.experiment.spans import FaultSpan, StatusSpan
     from chatlab.experiment.sweep import processes
-    from chatlab.experiment.transports import (
+    from chatlab.experiment.transport_settings import (
         FallbackSettings,
         LongPollingSettings,
         ShortPollingSettings,
         SSESettings,
         WebSocketSettings,
     )
-    from chatlab.experiment.wire import talk_on_wire
+    from chatlab.experiment.worlds.wire_world import talk_on_wire
     from chatlab.sim.capacity import ServerConfig
     from chatlab.sim.latency import LogNormal, NetworkConfig
     from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -41,14 +41,14 @@ _HOMES = {
         "StatusSpan",
     ),
     "experiment.sweep": ("processes",),
-    "experiment.transports": (
+    "experiment.transport_settings": (
         "FallbackSettings",
         "LongPollingSettings",
         "SSESettings",
         "ShortPollingSettings",
         "WebSocketSettings",
     ),
-    "experiment.wire": ("talk_on_wire",),
+    "experiment.worlds.wire_world": ("talk_on_wire",),
     "sim.capacity": ("ServerConfig",),
     "sim.latency": (
         "LogNormal",

@@ -14,8 +14,8 @@ from itertools import takewhile, zip_longest
 
 from msgspec import Struct
 
+from chatlab.experiment.describe import delivery_words, effect_words, event_words, status_words
 from chatlab.experiment.run import Run
-from chatlab.experiment.words import delivery_words, effect_words, event_words, status_words
 from chatlab.messages import ConnectionStatus
 from chatlab.trace import Step
 from chatlab.transports.machine import (

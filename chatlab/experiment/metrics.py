@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from chatlab.experiment.ledger import STATES, STATUSES, Column, Ledger
+from chatlab.experiment.column_recorder import STATES, STATUSES, Column, Ledger
 from chatlab.messages import ConnectionStatus, DeliveryState
 
 Value = int | float | None

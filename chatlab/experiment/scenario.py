@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.toml import read_toml, write_toml
-from chatlab.experiment.transports import AnyTransport, WebSocketSettings
+from chatlab.experiment.transport_settings import AnyTransport, WebSocketSettings
 from chatlab.fileio import atomic_write, read_bounded
 from chatlab.settings import Count, Settings
 from chatlab.sim.capacity import ServerConfig

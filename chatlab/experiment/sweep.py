@@ -23,7 +23,7 @@ from chatlab.experiment.metrics import Value
 from chatlab.experiment.process_pool import ProcessPool
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds import WORLDS, run
+from chatlab.experiment.worlds.runner import WORLDS, run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import FixedLocator
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.backoff import Floats, backoff_delays
 from chatlab.plots.style import (
     TEXT,
     UNDERLAY,
@@ -28,6 +27,7 @@ from chatlab.plots.style import (
     tint,
 )
 from chatlab.settings import ReconnectConfig
+from chatlab.studies.backoff_delays import Floats, backoff_delays
 
 PERCENTILES = (10, 50, 90)
 """Percentiles of the band's lower edge, the line, and the band's upper edge."""

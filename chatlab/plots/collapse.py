@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.collapse import AFTER, PUBLISHED, SPIKE, Policy, Storm
 from chatlab.plots.style import FAINT, INK, SMALL, look, new_axes, style_axes
+from chatlab.studies.retry_storm import AFTER, PUBLISHED, SPIKE, Policy, Storm
 
 _SHADE = "#dedede"
 

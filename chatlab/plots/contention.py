@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.contention import FORMULAS
 from chatlab.plots.style import INK, SMALL, grid, look, new_axes, style_axes
+from chatlab.studies.contention import FORMULAS
 
 if TYPE_CHECKING:
     import pandas as pd

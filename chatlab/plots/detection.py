@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.closed_forms import detection_span, false_alarm_after
 from chatlab.plots.style import INK, SMALL, grid, look, new_axes, steps, style_axes
+from chatlab.studies.closed_forms import detection_span, false_alarm_after
 
 BARS = 20
 SHORTEST, LONGEST = 1.0, 120.0

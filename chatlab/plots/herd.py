@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.backoff import Herd
 from chatlab.plots.style import (
     FAINT,
     INK,
@@ -23,6 +22,7 @@ from chatlab.plots.style import (
     text_width,
     tint,
 )
+from chatlab.studies.backoff_delays import Herd
 
 BIN = 0.1
 """Seconds of the interval with the largest share of people, shown beside each name."""

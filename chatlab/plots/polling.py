@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from chatlab.experiment.closed_forms import Cost, long_poll_cost, push_cost, short_poll_cost
 from chatlab.plots.style import INK, SMALL, TEXT, UNDERLAY, grid, look, new_axes, style_axes
+from chatlab.studies.closed_forms import Cost, long_poll_cost, push_cost, short_poll_cost
 
 SHORTEST, LONGEST = 0.1, 60.0
 """Seconds between two short polls at the ends of the curve."""

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.predict import RoundTrips, predict
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ConnectionStatus
+from chatlab.studies.prediction import RoundTrips, predict
 from chatlab.widgets.panel_display import PanelDisplay, since
 from chatlab.widgets.views import Lane, Mark, Span, Timeline
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatlab.conversation import Conversation, OwnMessage, Place, ReceivedMessage, place_of
-from chatlab.experiment.wire import WireLines, talk_on_wire
+from chatlab.experiment.worlds.wire_world import WireLines, talk_on_wire
 from chatlab.live.kinds import make_config
 from chatlab.live.kinds import make_transport as make
 from chatlab.live.transport import ChatTransport

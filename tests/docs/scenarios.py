@@ -15,7 +15,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.library import scenario_names, scenario_question
 from chatlab.experiment.metrics import measure
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     FallbackSettings,
     HttpSettings,
     LongPollingSettings,
@@ -24,7 +24,7 @@ from chatlab.experiment.transports import (
     TransportSettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import (
     FallbackConfig,
     HeartbeatConfig,

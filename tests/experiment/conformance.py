@@ -17,7 +17,7 @@ from typing import NamedTuple
 from chatlab.experiment.compare import Comparison, compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -25,7 +25,7 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.live.kinds import TITLES
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig

@@ -15,7 +15,7 @@ from typing import Any
 
 from chatlab.experiment.library import load_scenario, scenario_names
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from tests.experiment.random_scenarios import drawn
 
 SAMPLE = 20

@@ -22,7 +22,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.compare import Moment, compare
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.toml import from_plain, to_plain
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -30,7 +30,7 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.settings.base import JITTERS, OVERFLOWS
 from chatlab.sim.capacity import ServerConfig

@@ -8,9 +8,9 @@ from functools import cache
 import pytest
 
 from chatlab.experiment.compare import compare
-from chatlab.experiment.live_world import run_live_together
 from chatlab.experiment.run import Run
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.live_world import run_live_together
+from chatlab.experiment.worlds.runner import run
 from chatlab.sim.connection import Connection
 from chatlab.sim.faults import AnyFault
 from chatlab.sim.path import Path, Paths

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatlab.experiment.closed_forms import detection_span
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, Jitter, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.studies.closed_forms import detection_span
 from chatlab.trace import Step
 from chatlab.transports.machine import Connect, Deliver, Notify, OpenWebSocket, Settle
 from tests.sizes import examples

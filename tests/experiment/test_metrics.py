@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.metrics import LATENCY_EDGES, Crowd, Incident, latency_histogram, measure, series
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 

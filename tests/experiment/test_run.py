@@ -11,13 +11,13 @@ import pytest
 from msgspec import structs
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.ledger import Ledger
-from chatlab.experiment.outcome import outcome
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.experiment.worlds import WORLDS, run
+from chatlab.experiment.transport_settings import WebSocketSettings
+from chatlab.experiment.worlds.results import outcome
+from chatlab.experiment.worlds.runner import WORLDS, run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
@@ -82,7 +82,7 @@ def test_another_process_gives_the_same_bytes(result: Run, tmp_path: Path, hash_
     program = (
         "import sys\n"
         "from chatlab.experiment.scenario import Scenario\n"
-        "from chatlab.experiment.worlds import run\n"
+        "from chatlab.experiment.worlds.runner import run\n"
         "run(Scenario.load(sys.argv[1])).save(sys.argv[2])\n"
     )
     subprocess.run(

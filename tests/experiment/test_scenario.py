@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.toml import from_plain, read_toml, to_whole, write_toml
-from chatlab.experiment.transports import SSESettings, WebSocketSettings
+from chatlab.experiment.transport_settings import SSESettings, WebSocketSettings
 from chatlab.settings import (
     JITTERS,
     HeartbeatConfig,

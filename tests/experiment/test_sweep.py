@@ -26,8 +26,8 @@ from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import processes, run_cell, sweep
-from chatlab.experiment.transports import SSESettings, WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import SSESettings, WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.presets import preset
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.faults import ConnectionReset, ServerDown

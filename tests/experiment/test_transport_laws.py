@@ -10,11 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatlab.experiment.closed_forms import long_poll_cost
-from chatlab.experiment.reading import read
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -22,7 +20,7 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
@@ -44,6 +42,8 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.studies.closed_forms import long_poll_cost
+from chatlab.studies.read_cost import read
 from chatlab.transports.machine import Deliver, Fetch
 from tests.sizes import examples
 

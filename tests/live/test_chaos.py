@@ -22,8 +22,10 @@ PAIRS = [
     for kind in ALL
     for trouble in (CALM, *TROUBLES)
 ]
-"""Pairs of transport and fault: `make test` runs one here; tests/experiment/test_chaos_on_wire.py has the
-others on virtual time."""
+"""Pairs of transport and fault. `make test` runs one here.
+
+tests/experiment/worlds/test_chaos_on_wire.py has the others, on virtual time.
+"""
 
 
 @pytest.mark.parametrize(("kind", "trouble"), PAIRS)

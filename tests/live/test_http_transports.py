@@ -103,7 +103,7 @@ async def test_typing_is_reported(server: EmbeddedServer, kind: str) -> None:
             assert at_bob.of("typing")[0].sender == "ada"
 
 
-# tests/experiment/test_chaos_on_wire.py misses more than a page, on virtual time.
+# tests/experiment/worlds/test_chaos_on_wire.py misses more than a page, on virtual time.
 @pytest.mark.parametrize("messages", [1, pytest.param(PAGE_LIMIT + 50, marks=pytest.mark.proof)])
 async def test_messages_missed_during_an_outage_arrive_once_and_in_order(
     server: EmbeddedServer, proxy: FaultProxy, kind: str, messages: int

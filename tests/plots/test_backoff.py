@@ -13,10 +13,10 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.backoff import backoff_delays
 from chatlab.plots import plot_backoff
 from chatlab.presets import PRESETS
 from chatlab.settings import ReconnectConfig
+from chatlab.studies.backoff_delays import backoff_delays
 
 FULL = ReconnectConfig(jitter="full")
 SEED = ReconnectConfig()

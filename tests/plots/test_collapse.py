@@ -6,9 +6,9 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.collapse import AFTER, PUBLISHED, SPIKE, Policy, Storm
 from chatlab.plots import plot_collapse
 from chatlab.plots.style import LOOKS
+from chatlab.studies.retry_storm import AFTER, PUBLISHED, SPIKE, Policy, Storm
 
 
 def storm(good: int) -> Storm:

@@ -11,7 +11,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.metrics import LATENCY_EDGES
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.plots import plot_latency, plot_queue, plot_rates
 from chatlab.plots.style import LOOKS
 from chatlab.sim.faults import ConnectionReset, ServerDown

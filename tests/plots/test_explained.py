@@ -10,12 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle, StepPatch
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.backoff import Herd, herd_returns
-from chatlab.experiment.closed_forms import false_alarm_after, long_poll_cost, short_poll_cost
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import AnyTransport, LongPollingSettings, WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import AnyTransport, LongPollingSettings, WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.plots import (
     plot_alarms,
     plot_detection,
@@ -28,6 +26,8 @@ from chatlab.plots.png import png
 from chatlab.plots.style import figure_of, size
 from chatlab.presets import PRESETS
 from chatlab.sim.people import PeopleConfig
+from chatlab.studies.backoff_delays import Herd, herd_returns
+from chatlab.studies.closed_forms import false_alarm_after, long_poll_cost, short_poll_cost
 
 
 def texts(ax: Axes) -> list[str]:

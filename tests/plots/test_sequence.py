@@ -11,7 +11,7 @@ from chatlab.dialects.base import Answer, Request
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.sequence import plot_sequence, sequence
 from chatlab.sim.faults import HalfOpen, ServerDown

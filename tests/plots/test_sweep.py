@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.contention import FORMULAS, compare_formulas
 from chatlab.plots import plot_contention, plot_cost, plot_sweep
+from chatlab.studies.contention import FORMULAS, compare_formulas
 
 NAN = math.nan
 TABLE = pd.DataFrame(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.experiment.ledger import Column
+from chatlab.experiment.column_recorder import Column
 from chatlab.sim.capacity import AcceptQueue, WorkQueue
 
 

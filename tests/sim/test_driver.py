@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from chatlab.dialects.base import Answer
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import AnyConfig, ReconnectConfig, SSEConfig, WebSocketConfig

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import SSESettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import SSESettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
 from chatlab.sim.capacity import ServerConfig

@@ -9,8 +9,8 @@ import pytest
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig

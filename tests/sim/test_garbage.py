@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -16,7 +16,7 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.hub import Hub
 from chatlab.hub.room import Member
 from chatlab.luck import Stream

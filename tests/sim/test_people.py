@@ -5,7 +5,7 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Connect, Disconnect, Submit
 

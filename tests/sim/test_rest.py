@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import FallbackSettings, SSESettings, WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver

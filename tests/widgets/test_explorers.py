@@ -10,9 +10,9 @@ from unittest.mock import Mock
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.reading import read
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.plots.style import figure_of, new_axes
+from chatlab.studies.read_cost import read
 from chatlab.widgets.explorers import (
     Explorer,
     explore_backoff,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import Any
 
-from chatlab.experiment.backoff import herd_returns
 from chatlab.plots.backoff import plot_backoff
 from chatlab.plots.herd import plot_returns
 from chatlab.plots.sheet import Sheet
 from chatlab.plots.style import figure_of
 from chatlab.presets import PRESETS
 from chatlab.settings import JITTERS, ReconnectConfig
+from chatlab.studies.backoff_delays import herd_returns
 from chatlab.widgets.explorers.explorer import Answer, Explorer, choice, choices
 from chatlab.widgets.slider import Slider
 

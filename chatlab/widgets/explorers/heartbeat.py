@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
-from chatlab.experiment.closed_forms import detection_span, false_alarm_after
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import StatusSpan
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.detection import plot_alarms, plot_detection
 from chatlab.plots.sheet import Sheet
@@ -18,6 +17,7 @@ from chatlab.plots.timeline import plot_statuses
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.faults import HalfOpen, IdleTimeout
 from chatlab.sim.people import PeopleConfig
+from chatlab.studies.closed_forms import detection_span, false_alarm_after
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 

@@ -9,11 +9,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.backoff import herd_returns
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import WebSocketSettings
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import WebSocketSettings
+from chatlab.experiment.worlds.runner import run
 from chatlab.live.logs import get_logger
 from chatlab.plots.curves import plot_queue, plot_rates
 from chatlab.plots.herd import plot_refused, plot_returns
@@ -25,6 +24,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
+from chatlab.studies.backoff_delays import herd_returns
 from chatlab.widgets.explorers.explorer import Answer, Explorer, choices
 from chatlab.widgets.slider import Slider
 

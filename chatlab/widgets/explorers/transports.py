@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     LongPollingSettings,
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.live.kinds import TITLES
 from chatlab.plots.sheet import Sheet
 from chatlab.plots.style import figure_of

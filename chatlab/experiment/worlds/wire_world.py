@@ -14,10 +14,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.loop_time import httpcore_on_loop_time
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.stack import run_stack
+from chatlab.experiment.worlds.httpcore_clock import httpcore_on_loop_time
+from chatlab.experiment.worlds.stack import run_stack
 from chatlab.live.server import EmbeddedServer
 from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from chatlab.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from chatlab.experiment.backoff import Herd, herd_returns
-    from chatlab.experiment.closed_forms import (
+    from chatlab.studies.backoff_delays import Herd, herd_returns
+    from chatlab.studies.closed_forms import (
         Cost,
         detection_span,
         false_alarm_after,
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
         push_cost,
         short_poll_cost,
     )
-    from chatlab.experiment.collapse import Storm, collapse, compare_policies
-    from chatlab.experiment.contention import Contest, compare_formulas, contend
-    from chatlab.experiment.published import OUTAGES, RUSH_POLICIES, RUSHES, Return, Rush, outage, rush
-    from chatlab.experiment.reading import Reading, read
-    from chatlab.experiment.showcases import SHOWCASES, Showcase, Shown, show
+    from chatlab.studies.contention import Contest, compare_formulas, contend
+    from chatlab.studies.published_herds import OUTAGES, RUSH_POLICIES, RUSHES, Return, Rush, outage, rush
+    from chatlab.studies.read_cost import Reading, read
+    from chatlab.studies.retry_storm import Storm, collapse, compare_policies
+    from chatlab.studies.showcases import SHOWCASES, Showcase, Shown, show
 
 _HOMES = {
-    "experiment.backoff": (
+    "studies.backoff_delays": (
         "Herd",
         "herd_returns",
     ),
-    "experiment.closed_forms": (
+    "studies.closed_forms": (
         "Cost",
         "detection_span",
         "false_alarm_after",
@@ -35,17 +35,17 @@ _HOMES = {
         "push_cost",
         "short_poll_cost",
     ),
-    "experiment.collapse": (
+    "studies.retry_storm": (
         "Storm",
         "collapse",
         "compare_policies",
     ),
-    "experiment.contention": (
+    "studies.contention": (
         "Contest",
         "compare_formulas",
         "contend",
     ),
-    "experiment.published": (
+    "studies.published_herds": (
         "OUTAGES",
         "RUSHES",
         "RUSH_POLICIES",
@@ -54,11 +54,11 @@ _HOMES = {
         "outage",
         "rush",
     ),
-    "experiment.reading": (
+    "studies.read_cost": (
         "Reading",
         "read",
     ),
-    "experiment.showcases": (
+    "studies.showcases": (
         "SHOWCASES",
         "Showcase",
         "Shown",

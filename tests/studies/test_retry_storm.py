@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.collapse import (
+from chatlab.studies.retry_storm import (
     DELAY,
     POLICIES,
     PUBLISHED,

@@ -13,14 +13,14 @@ from msgspec import Struct
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     LongPollingSettings,
     OurTransport,
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import OutboxConfig, ReconnectConfig
 from chatlab.sim.as_written.settings import SeedLongPolling, SeedShortPolling, SeedSSE, SeedWebSocket
 from chatlab.sim.faults import HttpError, NoPong, ServerDown, ServerRestart

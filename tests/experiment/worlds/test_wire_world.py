@@ -15,7 +15,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.compare import compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -23,8 +23,8 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.wire import WireLines, talk_on_wire
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
+from chatlab.experiment.worlds.wire_world import WireLines, talk_on_wire
 from chatlab.live.kinds import make_config, make_transport
 from chatlab.messages import OutgoingMessage
 from chatlab.settings import ReconnectConfig

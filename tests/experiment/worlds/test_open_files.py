@@ -11,7 +11,7 @@ import pytest
 
 from chatlab import Scenario, run
 from chatlab.errors import SettingsError
-from chatlab.experiment.open_files import allow_open_files
+from chatlab.experiment.worlds.open_files import allow_open_files
 from chatlab.sim.people import PeopleConfig
 
 FEW = 256
@@ -62,7 +62,7 @@ def test_more_than_the_system_allows_is_refused(few_allowed: int) -> None:
 def test_a_crowd_that_has_no_room_is_refused_before_it_begins() -> None:
     script = (
         f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FEW}, {FEW}))\n"
-        "from tests.experiment.test_open_files import CROWD\n"
+        "from tests.experiment.worlds.test_open_files import CROWD\n"
         "from chatlab import run\n"
         "run(CROWD, 'live')"
     )

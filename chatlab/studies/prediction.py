@@ -9,8 +9,8 @@ from statistics import median
 from chatlab.dialects import find_dialect
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import AnyTransport, settings_of
-from chatlab.experiment.worlds import run
+from chatlab.experiment.transport_settings import AnyTransport, settings_of
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig

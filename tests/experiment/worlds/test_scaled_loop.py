@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from chatlab.experiment import scaled_loop
-from chatlab.experiment.scaled_loop import Probe, ScaledLoop
+from chatlab.experiment.worlds import scaled_loop
+from chatlab.experiment.worlds.scaled_loop import Probe, ScaledLoop
 
 
 @pytest.fixture

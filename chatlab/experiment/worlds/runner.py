@@ -8,10 +8,10 @@ from contextlib import closing
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.ledger import Ledger
-from chatlab.experiment.outcome import incidents, outcome
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.worlds.results import incidents, outcome
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.model import Model
 
@@ -104,13 +104,13 @@ def _model(scenario: Scenario, ledger: Ledger, sample: int) -> Model:
 
 
 def _run_wire(scenario: Scenario, manner: Manner) -> Run:
-    from chatlab.experiment.wire import run_wire  # The real stacks take long to import.
+    from chatlab.experiment.worlds.wire_world import run_wire  # The real stacks take long to import.
 
     return run_wire(scenario, manner.sample)
 
 
 def _run_live(scenario: Scenario, manner: Manner) -> Run:
-    from chatlab.experiment.live_world import run_live
+    from chatlab.experiment.worlds.live_world import run_live
 
     return run_live(scenario, manner.sample, manner.time_scale)
 

@@ -7,7 +7,7 @@ import pytest
 from chatlab.errors import SettingsError
 from chatlab.experiment.library import load_scenario
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.sim.people import PeopleConfig
 
 

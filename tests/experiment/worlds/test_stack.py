@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chatlab import compare, run
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.stack import addressed
-from chatlab.experiment.transports import FallbackSettings, SSESettings, WebSocketSettings
+from chatlab.experiment.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
+from chatlab.experiment.worlds.stack import addressed
 from chatlab.settings import FallbackConfig, HeartbeatConfig, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, NoPong, ServerDown, SlowServer

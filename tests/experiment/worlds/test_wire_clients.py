@@ -8,7 +8,7 @@ import pytest
 
 from chatlab.experiment.compare import compare
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -16,7 +16,7 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Verdict
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
@@ -35,7 +35,7 @@ from chatlab.sim.faults import (
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Closed
-from tests.experiment.test_wire import TRANSPORTS, assert_same, both
+from tests.experiment.worlds.test_wire_world import TRANSPORTS, assert_same, both
 
 
 def with_settings(transport: AnyTransport, **settings: Any) -> AnyTransport:

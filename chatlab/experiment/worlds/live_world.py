@@ -1,9 +1,8 @@
-"""The world of real sockets: everybody's real transport talks to the real server through a fault proxy.
+"""The live world: real transports talk to the real server over loopback, each through a fault proxy.
 
-Each person has one of his own (`chatlab.experiment.roads`). All of it lives on one loop in a thread of its
-own, whose clock goes while it waits, and may go faster then than the wall's
-(`chatlab.experiment.scaled_loop`): every time-out and pause is as much shorter, in the libraries too, and
-nothing is converted.
+All of it runs on one event loop in its own thread. That loop's clock advances only while the loop waits, and
+may run faster than the wall clock (`scaled_loop.py`). So all time-outs and pauses shrink alike, those of the
+libraries too, and no number is converted. `proxied_lines.py` has the proxies.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from anyio.from_thread import start_blocking_portal
 from msgspec import structs
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.loop_time import httpcore_on_loop_time
-from chatlab.experiment.open_files import allow_open_files
-from chatlab.experiment.roads import Roads
 from chatlab.experiment.run import Run
-from chatlab.experiment.scaled_loop import ScaledLoop
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.stack import run_stack
+from chatlab.experiment.worlds.httpcore_clock import httpcore_on_loop_time
+from chatlab.experiment.worlds.open_files import allow_open_files
+from chatlab.experiment.worlds.proxied_lines import Roads
+from chatlab.experiment.worlds.scaled_loop import ScaledLoop
+from chatlab.experiment.worlds.stack import run_stack
 
 FILES = 256
 """Files that are open anyway, in the server and whatever else this process does."""

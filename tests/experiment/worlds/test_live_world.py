@@ -10,10 +10,10 @@ import pytest
 
 from chatlab import compare, run
 from chatlab.errors import SettingsError
-from chatlab.experiment.live_world import run_live_together
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import LongPollingSettings, SSESettings, WebSocketSettings
+from chatlab.experiment.transport_settings import LongPollingSettings, SSESettings, WebSocketSettings
+from chatlab.experiment.worlds.live_world import run_live_together
 from chatlab.sim.as_written.settings import SeedWebSocket
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, Buffering, ConnectionReset, HalfOpen, IdleTimeout, ServerDown

@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from chatlab.dialects.base import Nack
-from chatlab.experiment.ledger import Ledger
-from chatlab.experiment.transports import AnyTransport
+from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.transport_settings import AnyTransport
 from chatlab.luck import Luck
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.sim.capacity import ServerConfig

@@ -20,14 +20,14 @@ from typing import Any, Protocol
 from anyio import CancelScope
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.agenda import Agenda
-from chatlab.experiment.ailing import Address, Ailing
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.metrics import Value
-from chatlab.experiment.outcome import incidents, outcome
-from chatlab.experiment.person import Line, Person
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.worlds.fault_middleware import Address, Ailing
+from chatlab.experiment.worlds.person import Line, Person
+from chatlab.experiment.worlds.results import incidents, outcome
+from chatlab.experiment.worlds.scheduler import Agenda
 from chatlab.hub import HubConfig
 from chatlab.live.connections import Limits
 from chatlab.live.kinds import KINDS, kind_of

@@ -9,7 +9,7 @@ from math import inf
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.closed_forms import (
+from chatlab.studies.closed_forms import (
     detection_span,
     false_alarm_after,
     long_poll_cost,

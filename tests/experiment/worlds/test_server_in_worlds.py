@@ -8,7 +8,7 @@ import pytest
 
 from chatlab import compare, run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.experiment.agenda import Agenda
+from chatlab.experiment.worlds.scheduler import Agenda
 from chatlab.sim.faults import Happening
 
 

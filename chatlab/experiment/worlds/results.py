@@ -7,7 +7,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from chatlab.experiment.ledger import Ledger
+from chatlab.experiment.column_recorder import Ledger
 from chatlab.experiment.metrics import Crowd, Incident, Value, latency_histogram, measure, series
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario

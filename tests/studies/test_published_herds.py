@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.contention import FORMULAS, PUBLISHED, Formula, compare_formulas, contend
-from chatlab.experiment.published import OUTAGES, RUSHES, outage, rush
+from chatlab.studies.contention import FORMULAS, PUBLISHED, Formula, compare_formulas, contend
+from chatlab.studies.published_herds import OUTAGES, RUSHES, outage, rush
 from tests.sizes import rows
 
 PEOPLE = 2_000

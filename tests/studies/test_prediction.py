@@ -6,10 +6,10 @@ import pytest
 
 from chatlab.dialects.base import Dialect
 from chatlab.errors import SettingsError
-from chatlab.experiment.predict import REMEMBERED, RoundTrips, predict
 from chatlab.experiment.run import Run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import FallbackConfig, HeartbeatConfig, ReconnectConfig, WebSocketConfig
+from chatlab.studies.prediction import REMEMBERED, RoundTrips, predict
 from chatlab.transports.machine import Ping
 
 CONFIG = WebSocketConfig(

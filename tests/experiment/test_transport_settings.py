@@ -6,9 +6,8 @@ import msgspec
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.predict import predict
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -29,6 +28,7 @@ from chatlab.settings import (
     SSEConfig,
     WebSocketConfig,
 )
+from chatlab.studies.prediction import predict
 
 PAIRS: list[tuple[Any, Any]] = [
     (WebSocketSettings, WebSocketConfig),

@@ -13,8 +13,8 @@ from math import inf
 
 import httpx
 
-from chatlab.experiment.ailing import Address
-from chatlab.experiment.scaled_loop import ScaledLoop
+from chatlab.experiment.worlds.fault_middleware import Address
+from chatlab.experiment.worlds.scaled_loop import ScaledLoop
 from chatlab.live.fault_proxy import READ_SIZE, FaultProxy, ProxiedConnection, abort
 from chatlab.live.server import EmbeddedServer
 from chatlab.live.tls import shared_tls

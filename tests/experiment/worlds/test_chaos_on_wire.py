@@ -13,7 +13,7 @@ import pytest
 from chatlab.dialects.chatlab import PAGE_LIMIT
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transports import (
+from chatlab.experiment.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -21,7 +21,7 @@ from chatlab.experiment.transports import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds import run
+from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, ServerDown

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import chatlab
 from chatlab.errors import SettingsError
-from chatlab.experiment.backoff import Herd, backoff_delays, herd_returns
 from chatlab.presets import PRESETS
 from chatlab.settings import Jitter, ReconnectConfig
+from chatlab.studies.backoff_delays import Herd, backoff_delays, herd_returns
 from chatlab.transports.backoff import Backoff
 
 SAMPLES = 20

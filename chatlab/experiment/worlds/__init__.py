@@ -1,0 +1,1 @@
+"""The three worlds in which a scenario runs: `model`, `wire` and `live`."""
