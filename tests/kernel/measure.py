@@ -1,0 +1,222 @@
+"""Measurements of Linux's TCP, each in a process of its own, which prints JSON:
+
+    python -m tests.kernel.measure round_trips '{"delay": 0.04, "loss": 0.01}'
+
+Times are in seconds, delays one way. Messages have 48 bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+from tests.kernel.wire import ACK, RST, SYN, Host, Wire, become_root, joined, why_not
+
+PORT = 7000
+SIZE = 48
+
+
+async def connect(client: Host, server: Host) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    made = client.open()
+    await asyncio.get_running_loop().sock_connect(made, (server.address, PORT))
+    return await asyncio.open_connection(sock=made)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send everything back."""
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+    except OSError:
+        pass
+    writer.close()
+
+
+async def serve(server: Host, backlog: int = 512) -> asyncio.Server:
+    return await asyncio.start_server(echo, sock=server.listen(PORT, backlog), backlog=backlog)
+
+
+async def round_trips(
+    delay: float,
+    loss: float,
+    seconds: float = 60.0,
+    interval: float = 2.0,
+    connections: int = 150,
+    seed: int = 1,
+) -> dict[str, list[float]]:
+    """Send a message every `interval` on each connection, which the server sends back.
+
+    Return the one-way times, the round trips, and the connects' times.
+    """
+    client, server, _ = joined(delay, loss, seed)
+    one_way: list[float] = []
+    trips: list[float] = []
+    connects: list[float] = []
+    random = Random(seed)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                record = await reader.readexactly(SIZE)
+                one_way.append(time.monotonic() - struct.unpack_from("d", record)[0])
+                writer.write(record)
+        except (OSError, asyncio.IncompleteReadError):
+            writer.close()
+
+    async def read(reader: asyncio.StreamReader) -> None:
+        while True:
+            record = await reader.readexactly(SIZE)
+            trips.append(time.monotonic() - struct.unpack_from("d", record)[0])
+
+    async def talk() -> None:
+        await asyncio.sleep(random.random() * interval)
+        begun = time.monotonic()
+        reader, writer = await connect(client, server)
+        connects.append(time.monotonic() - begun)
+        reading = asyncio.ensure_future(read(reader))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            writer.write(struct.pack("d", time.monotonic()).ljust(SIZE, b"x"))
+            await asyncio.sleep(interval)
+        await asyncio.sleep(interval + 20 * delay + 5)
+        reading.cancel()
+        writer.close()
+
+    await asyncio.start_server(answer, sock=server.listen(PORT, 512), backlog=512)
+    await asyncio.gather(*(talk() for _ in range(connections)))
+    return {"one way": one_way, "round trip": trips, "connect": connects}
+
+
+async def cuts(delay: float, durations: list[float], warm_up: int = 25) -> list[dict[str, Any]]:
+    """Send a message into a cut of each duration; return when it was sent, and when it arrived."""
+    client, server, wire = joined(delay)
+    await serve(server)
+    reader, writer = await connect(client, server)
+    results = []
+    for duration in durations:
+        for _ in range(warm_up):  # The estimator settles.
+            writer.write(b"x" * SIZE)
+            await reader.readexactly(SIZE)
+            await asyncio.sleep(0.1)
+        begun = time.monotonic()
+        wire.cut_until = begun + duration
+        first = len(wire.packets)
+        writer.write(b"y" * SIZE)
+        await reader.readexactly(SIZE)
+        arrived = time.monotonic() - begun - delay
+        sent = [packet.at - begun for packet in wire.packets[first:] if packet.up and packet.size]
+        results.append({"duration": duration, "sent": sent, "arrived": arrived})
+    return results
+
+
+async def herd(
+    delay: float,
+    clients: int,
+    backlog: int,
+    rate: float,
+    spread: float,
+    patience: float = 40.0,
+    seed: int = 1,
+) -> dict[str, Any]:
+    """Connect `clients` within `spread` s to a listener that accepts `rate` a second.
+
+    `backlog` is the length of its accept queue. Each client sends 100 bytes and waits for them. Return the
+    times of the connects and of the answers, since each client's begin, and the numbers of packets.
+    """
+    client, server, wire = joined(delay)
+    listener = server.listen(PORT, backlog)
+    loop = asyncio.get_running_loop()
+    begin = time.monotonic() + 0.3
+    random = Random(seed)
+    connects: list[float] = []
+    answers: list[float] = []
+    failures: list[str] = []
+    served: list[asyncio.Task[None]] = []
+
+    async def accept() -> None:
+        due = begin
+        while True:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            made, _ = await loop.sock_accept(listener)
+            due = max(due, time.monotonic() - 0.02) + 1 / rate
+            served.append(asyncio.ensure_future(_serve_one(made)))
+
+    async def come(start: float) -> None:
+        await asyncio.sleep(start - time.monotonic())
+        try:
+            reader, writer = await connect(client, server)
+            connects.append(time.monotonic() - start)
+            writer.write(b"x" * 100)
+            await reader.readexactly(100)
+            answers.append(time.monotonic() - start)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            failures.append(type(error).__name__)
+
+    accepting = asyncio.ensure_future(accept())
+    coming = [asyncio.ensure_future(come(begin + spread * random.random())) for _ in range(clients)]
+    await asyncio.wait(coming, timeout=begin + patience - time.monotonic())
+    accepting.cancel()
+    return {
+        "connect": connects,
+        "answer": answers,
+        "failures": failures,
+        "SYNs": _count(wire, lambda flags, size: flags & (SYN | ACK) == SYN, up=True),
+        "data": _count(wire, lambda flags, size: size > 0, up=True),
+        "resets": _count(wire, lambda flags, size: flags & RST > 0, up=False),
+    }
+
+
+async def _serve_one(made: Any) -> None:
+    await echo(*await asyncio.open_connection(sock=made))
+
+
+def _count(wire: Wire, wanted: Callable[[int, int], bool], *, up: bool) -> int:
+    return sum(packet.up is up and wanted(packet.flags, packet.size) for packet in wire.packets)
+
+
+MEASUREMENTS: dict[str, Callable[..., Awaitable[Any]]] = {
+    "round_trips": round_trips,
+    "cuts": cuts,
+    "herd": herd,
+}
+
+
+def start(name: str, **arguments: Any) -> subprocess.Popen[str]:
+    """Start a measurement in a process of its own."""
+    command = [sys.executable, "-m", "tests.kernel.measure", name, json.dumps(arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def result(process: subprocess.Popen[str]) -> Any:
+    """Wait for a measurement, and return its result."""
+    output, _ = process.communicate()
+    assert process.returncode == 0, f"exit code {process.returncode}"
+    return json.loads(output)
+
+
+async def _print(name: str, **arguments: Any) -> None:
+    measured = await MEASUREMENTS[name](**arguments)
+    sys.stdout.write(json.dumps(measured))
+    sys.stdout.flush()
+    os._exit(0)  # Connections and the wire end with the process.
+
+
+def main(name: str, arguments: str = "{}") -> None:
+    """Print a measurement's result; `available` prints why none can be made, or nothing."""
+    if name == "available":
+        print(json.dumps(why_not()))  # noqa: T201
+        return
+    become_root()
+    asyncio.run(_print(name, **json.loads(arguments)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
