@@ -36,7 +36,7 @@ from chatlab.live.receipt import Receipt
 from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, FallbackConfig
-from chatlab.transports.retry_state import ASKED
+from chatlab.transports.retry_state import REQUESTED
 
 logger = get_logger()
 
@@ -302,7 +302,7 @@ class Conversation:
                 return  # The end of a replaced transport needn't be shown.
             if change.status not in ENDED:
                 self._wanted = True
-            elif change.reason != ASKED:  # A requested end may be reported after a new start.
+            elif change.reason != REQUESTED:  # A requested end may be reported after a new start.
                 self._wanted = False
             if connected:
                 if visited and session.transport.cursor is None:

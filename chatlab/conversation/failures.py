@@ -5,7 +5,7 @@ from __future__ import annotations
 from chatlab.errors import ChatError, InvalidMessage, SettingsError
 from chatlab.live.logs import get_logger
 from chatlab.messages import ConnectionStatus, StatusChange
-from chatlab.transports.retry_state import ASKED
+from chatlab.transports.retry_state import REQUESTED
 
 logger = get_logger()
 
@@ -29,6 +29,6 @@ def explain_end(change: StatusChange) -> str:
     reason = change.reason.removesuffix(".")  # A server's text may end in one.
     if change.status is ConnectionStatus.ERROR:
         return f"G{reason[1:]}." if reason.startswith("gave up") else f"Gave up: {reason}."
-    if change.status is ConnectionStatus.DISCONNECTED and reason not in ("", ASKED):
+    if change.status is ConnectionStatus.DISCONNECTED and reason not in ("", REQUESTED):
         return f"The server has closed the connection: {reason}."
     return ""

@@ -43,7 +43,7 @@ def exponential(config: ReconnectConfig, attempt: int) -> float:
 class Terms(Struct, frozen=True, gc=False):
     """Terms of a retry's delay `min(fixed + u · max(0, spread + growth · previous), limit)`.
 
-    `u` is a uniform draw in [0, 1), and `previous` the delay before. All but `growth` are seconds.
+    `u` is a uniform draw in [0, 1), and `previous` the previous delay. All but `growth` are seconds.
     """
 
     fixed: float
@@ -54,11 +54,11 @@ class Terms(Struct, frozen=True, gc=False):
 
 def terms(config: ReconnectConfig, attempt: int) -> Terms:
     """Return the terms of the delay before retry `attempt` (first: 0)."""
-    most = config.max_delay
+    cap = config.max_delay
     if config.schedule:
         low, high = config.schedule[min(attempt, len(config.schedule) - 1)]
-        return Terms(low, high - low, most)
-    capped = min(exponential(config, attempt), most)
+        return Terms(low, high - low, cap)
+    capped = min(exponential(config, attempt), cap)
     match config.jitter:
         case "none":
             return Terms(capped, 0.0)
@@ -69,11 +69,11 @@ def terms(config: ReconnectConfig, attempt: int) -> Terms:
         case "full":
             return Terms(0.0, capped)
         case "seed":
-            # Beyond the cap the delay is the cap, whatever the draw; so terms of the capped value will do.
-            return Terms(capped, 0.1 * capped, most)
+            # If d exceeds the cap, every draw gives the cap, so the capped value may replace d.
+            return Terms(capped, 0.1 * capped, cap)
         case "decorrelated":
-            low = min(config.base_delay, most)
-            return Terms(low, -low, most, growth=3.0)
+            low = min(config.base_delay, cap)
+            return Terms(low, -low, cap, growth=3.0)
         case unknown:
             assert_never(unknown)
 
@@ -81,8 +81,8 @@ def terms(config: ReconnectConfig, attempt: int) -> Terms:
 def next_delay(config: ReconnectConfig, attempt: int, previous: float, u: float, floor: float = 0.0) -> float:
     """Return the delay in seconds before retry `attempt` (first: 0), for one uniform draw `u` in [0, 1).
 
-    `previous` is the delay before (used by `decorrelated`). A `floor` (a server's Retry-After) above the
-    formula's fixed part replaces it, uncapped, and the spread is added to it.
+    `previous` is the previous delay, which `decorrelated` uses. A `floor` (a server's Retry-After) above the
+    formula's fixed part replaces that part. It isn't capped, and the spread is added to it.
     """
     return _delay(terms(config, attempt), previous, u, floor)
 
@@ -106,7 +106,7 @@ def _formulas(config: ReconnectConfig) -> list[Terms]:
 
 
 class Backoff:
-    """Count of the attempts since the last stable connection, and source of their delays."""
+    """The count of attempts since the last stable connection, and the delays before them."""
 
     __slots__ = ("_config", "_formulas", "_previous", "_uniform", "attempts")
 

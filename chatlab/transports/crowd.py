@@ -1,8 +1,8 @@
 """A WebSocket machine with fast paths for large simulations.
 
-A simulation may use them instead of `handle` if the result is the same: for a repeated refusal, somebody
-else's message, and answered heartbeats. The `restore` methods put a machine into the state that its events
-would have led to, for a silent client that is promoted to a full one.
+There are three: for a repeated refusal, for another person's message, and for answered heartbeats. A
+simulation may use one instead of `handle` if the result is the same. The `restore` methods are for a silent
+client that is promoted to a full one: they set the state that its events would have led to.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CrowdWebSocketMachine(WebSocketMachine):
         Return the time of that attempt; None: nothing was done, as `handle` must report more than a retry.
         """
         state = self._state
-        if not isinstance(state, Connecting) or self._ledger.ages:
+        if not isinstance(state, Connecting) or self._ledger.can_expire:
             return None
         at = self._retry_state.retry_quietly(REFUSED, now)
         if at is None:
@@ -47,7 +47,7 @@ class CrowdWebSocketMachine(WebSocketMachine):
         return at
 
     def fast_deliver(self, link: int, frame: str | bytes) -> ChatMessage | None:
-        """Handle a frame that is only somebody else's new message, and return that message.
+        """Handle a frame that is only another person's new message, and return that message.
 
         None: nothing was done, and the frame must be passed to `handle`.
         """
@@ -108,21 +108,21 @@ class CrowdWebSocketMachine(WebSocketMachine):
 
     def restore_waiting(self, at: float) -> None:
         """Set the state to waiting for an attempt at `at`."""
-        self._be(Waiting(at))
+        self._enter(Waiting(at))
 
     def restore_connecting(self, at: float) -> tuple[int, dict[str, str]]:
         """Set the state to connecting since `at`; return the link's number and the query parameters."""
         opening = self._dialect.opening(self._config, self._ledger.cursor.last_id)
         link = self._links.next()
-        self._be(Connecting(link, at + self._config.connect_timeout, opening))
+        self._enter(Connecting(link, at + self._config.connect_timeout, opening))
         return link, opening.query
 
     def restore_open(self, at: float, heartbeat: Heartbeat | None) -> int:
         """Set the state to online since `at`; return the link's number."""
         link = self._links.next()
-        self._be(Online(link, at, heartbeat))
+        self._enter(Online(link, at, heartbeat))
         return link
 
-    def _be(self, state: Connecting | Online | Waiting) -> None:
+    def _enter(self, state: Connecting | Online | Waiting) -> None:
         self._state = state
         self.deadline = state.deadline

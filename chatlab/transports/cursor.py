@@ -15,11 +15,11 @@ K = TypeVar("K")
 REMEMBERED_IDS = 10_000
 """Minimum number of the latest ids that are kept to drop duplicates."""
 FORGOTTEN_IDS = REMEMBERED_IDS // 10
-"""Number of the oldest ids that are dropped together: removing a dict's first key again and again makes it
-search ever longer for the next."""
+"""Number of the oldest ids that are dropped together. If they were removed one by one, a dict would take ever
+longer to find its first key."""
 _FULL = REMEMBERED_IDS + FORGOTTEN_IDS
-LONG = 128
-"""Characters of the longest id that is kept as it is; longer ones are kept as digests, to bound memory."""
+MAX_PLAIN_ID = 128
+"""Maximum characters of an id that is kept unchanged. Longer ids are kept as digests, to bound memory."""
 
 
 class Cursor:
@@ -43,12 +43,12 @@ class Cursor:
         seen = self._seen
         if seen is None:
             seen = self._seen = {}
-        if not _record(seen, id if len(id) <= LONG else _digest(id)):
+        if not _record(seen, id if len(id) <= MAX_PLAIN_ID else _digest(id)):
             return False
         self.last_id = id
         return True
 
-    def first(self, message: ChatMessage) -> bool:
+    def record_posted(self, message: ChatMessage) -> bool:
         """Record a message that its sender may have posted more than once; return whether it is new.
 
         Anybody can use any sender name and client id, so a duplicate must also have the same content.
@@ -66,26 +66,28 @@ class Cursor:
         """Move back to an earlier id, and forget the `unread` messages, so that they count as new again."""
         for message in unread:
             if self._seen is not None:
-                self._seen.pop(message.id if len(message.id) <= LONG else _digest(message.id), None)
+                self._seen.pop(message.id if len(message.id) <= MAX_PLAIN_ID else _digest(message.id), None)
             if self._posted is not None:
                 self._posted.pop(_fingerprint(message), None)
         self.last_id = id
 
 
 def _digest(id: str) -> str:
-    """Return the digest of a long id, longer than any id that is kept as it is."""
-    return "\0" * (LONG - 63) + blake2b(id.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+    """Return the digest of a long id. It is longer than any id that is kept unchanged."""
+    return (
+        "\0" * (MAX_PLAIN_ID - 63) + blake2b(id.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+    )
 
 
 MAX_ID_SIZE = 4096
 """Bytes of the longest id to resume from, percent-encoded as in a URL: servers refuse longer lines."""
-_SURELY_SHORT = MAX_ID_SIZE // 12
-"""Characters of an id that can't exceed it: a character has at most 4 bytes, each encoded as 3."""
+_SHORT_ID = MAX_ID_SIZE // 12
+"""Characters of an id that surely fits: a character has at most 4 bytes, and each is encoded as 3."""
 
 
 def too_long(id: str) -> bool:
     """Return whether an id is too long to resume from."""
-    return len(id) > _SURELY_SHORT and len(quote(id, safe="", errors="replace")) > MAX_ID_SIZE
+    return len(id) > _SHORT_ID and len(quote(id, safe="", errors="replace")) > MAX_ID_SIZE
 
 
 def _fingerprint(message: ChatMessage) -> bytes:

@@ -1,4 +1,4 @@
-"""The explanation for people in the body of a refusal or an unexpected answer."""
+"""The human-readable explanation in the body of a refusal or of an unexpected answer."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def unauthorized(failure: Failure) -> bool:
 
 
 def is_unexpected(status: int | None) -> bool:
-    """Return whether this status can't be a server's refusal: it is no error, and no request expects it."""
+    """Return whether a failed request's status is no error status: then it is perhaps not the server's."""
     return status is not None and status < 400
 
 

@@ -17,7 +17,7 @@ trying 1 --opened--> trying 1: Notify(connected)
 trying 1 --Closed(retry) | Closed(give up)--> trying 2: Notify(reconnecting), Fetch(stream)
 trying 1 --Disconnect--> idle: Close(1000), Notify(disconnected)
 trying 1 --Tick--> trying 1: Send
-trying 1 --heard--> working 1
+trying 1 --received--> working 1
 working 1 --Disconnect--> idle: Close(1000), Notify(disconnected)
 working 1 --Tick--> working 1: Send
 working 1 --Closed(retry) | Closed(give up)--> trying 2: Notify(reconnecting), Fetch(stream)
@@ -25,7 +25,7 @@ trying 2 --Disconnect--> idle: Close(1000), Notify(disconnected)
 trying 2 --Tick--> waiting: Close(1006), Notify(reconnecting)
 trying 2 --opened--> trying 2: Notify(connected)
 trying 2 --Closed(retry) | Closed(give up)--> waiting: Notify(reconnecting)
-trying 2 --heard--> working 2
+trying 2 --received--> working 2
 trying 2 --Tick--> idle: Close(1006), Notify(error)
 trying 2 --Closed(retry) | Closed(give up)--> idle: Notify(error)
 working 2 --Disconnect--> idle: Close(1000), Notify(disconnected)
@@ -38,7 +38,7 @@ working 2 + probe --probe Closed(retry) | probe Closed(give up)--> working 2
 working 2 + probe --Disconnect--> idle: Close(1000), Close(1000), Notify(disconnected)
 working 2 + probe --Tick--> working 2 + probe: Send
 working 2 + probe --Closed(retry) | Closed(give up)--> waiting: Close(1000), Notify(reconnecting)
-working 2 + probe --probe heard--> working 1: Close(1000), Notify(connected)
+working 2 + probe --probe received--> working 1: Close(1000), Notify(connected)
 waiting --Disconnect--> idle: Notify(disconnected)
 waiting --Tick--> trying 1: Notify(reconnecting), OpenWebSocket
 </diagram>
@@ -83,12 +83,12 @@ from chatlab.transports.machine import (
     Typing,
     Unencodable,
 )
-from chatlab.transports.retry_state import ASKED
+from chatlab.transports.retry_state import REQUESTED
 
 MakeMachine = Callable[[TransportConfig, Ledger, Links], Machine]
 """A factory of the machine of one transport, on a shared ledger."""
 
-_BAD_STATUS = 400
+_FIRST_ERROR_STATUS = 400
 
 
 class FallbackMachine:
@@ -124,10 +124,10 @@ class FallbackMachine:
         self._probe: Machine | None = None
         self._probe_ledger = self._ledger
         self._probe_index = 0
-        self._owners: dict[int, tuple[Machine, bool]] = {}  # by link; the flag: a link that receives
+        self._owners: dict[int, tuple[Machine, bool]] = {}  # by link; True: the link receives messages
         self._index = 0
-        self._tries = 0  # failures of the transport in use since the last data received
-        self._attempts = 0  # attempts of the transports abandoned since then
+        self._tries = 0  # failures of the transport in use since it last received data
+        self._attempts = 0  # attempts of the transports that were abandoned since then
         self._worked = False
         self._upgrade_at = inf
         self._wait_until = inf
@@ -224,7 +224,7 @@ class FallbackMachine:
             self._dispatch(self._current, event, now, out)
         elif self._wait_until < inf:
             self._wait_until = inf
-            self._notify(StatusChange(ConnectionStatus.DISCONNECTED, ASKED), out)
+            self._notify(StatusChange(ConnectionStatus.DISCONNECTED, REQUESTED), out)
 
     def _take(
         self,
@@ -239,7 +239,7 @@ class FallbackMachine:
             del self._owners[event.link]
         self._dispatch(machine, event, now, out)
         received = isinstance(event, Received | ReceivedBytes | Pong) or (
-            isinstance(event, Answered) and event.answer.status < _BAD_STATUS
+            isinstance(event, Answered) and event.answer.status < _FIRST_ERROR_STATUS
         )
         if receives and received and machine.status is ConnectionStatus.CONNECTED:
             if machine is self._current:

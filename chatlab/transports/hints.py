@@ -15,8 +15,8 @@ BREAKS = frozenset({1001, 1005, 1006})
 """Close codes of a WebSocket that an intermediary may have ended."""
 GATEWAY = frozenset({502, 504})
 """Statuses of a proxy that gives up on a request that its server holds."""
-OFTEN = 3
-"""Number of connections in a row with about the same lifetime that make a hint."""
+MIN_REPEATS = 3
+"""Number of consecutive connections with about the same lifetime after which a hint is given."""
 _ALIKE, _ALIKE_SHARE, _SHORTEST = 0.3, 0.05, 0.5
 _ENGINE_IO = re.compile(
     r'\{"code":\d,"message":"(Transport unknown|Session ID unknown|Bad handshake method|Bad request|'
@@ -93,13 +93,13 @@ class Lifetimes:
         self._alike = 0
 
     def record_lifetime(self, failure: Failure, lasted: float, config: TransportConfig) -> str:
-        """Record that a connection lasted `lasted` seconds; return a hint if all last about as long."""
+        """Record a connection's lifetime in seconds; return a hint if the latest few were about equal."""
         if not _is_cut(failure):
             return ""
         same = abs(lasted - self._last) <= _ALIKE + _ALIKE_SHARE * lasted
         self._alike = self._alike + 1 if same else 1
         self._last = lasted
-        if self._alike < OFTEN or lasted < _SHORTEST:
+        if self._alike < MIN_REPEATS or lasted < _SHORTEST:
             return ""
         seconds = f"{round(lasted, 0 if lasted >= 2 else 1):g} s"
         return f"; it always ends after {seconds}: {_cause(lasted, seconds, config)}"

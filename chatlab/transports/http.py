@@ -54,7 +54,7 @@ class Receiver(Protocol):
     def phase(self) -> str:
         """The name of its state; `idle` if it neither receives nor waits for a retry."""
 
-    def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+    def fetch(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         """Make the next request."""
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
@@ -145,7 +145,7 @@ class HttpMachine(ABC):
                 if not active or self._drain_until < inf:
                     self._drain_until = inf
                     self._retry_state.start(out)
-                    self._receiver.dial(now, out)
+                    self._receiver.fetch(now, out)
             case Disconnect():
                 self._disconnect(event.drain, now, out)
             case Typing():
@@ -157,7 +157,7 @@ class HttpMachine(ABC):
                 assert_never(unknown)
         if self._active:
             if status is not ConnectionStatus.CONNECTED and self.status is ConnectionStatus.CONNECTED:
-                self._poster.reached()
+                self._poster.receiver_connected()
             self._poster.pump(now, out)
             if self._drain_until < inf and not self.unsettled:
                 self._leave(out)

@@ -31,7 +31,7 @@ _ACKED = DeliveryState.ACKED  # Reading an enum's attribute takes longer than cr
 class Ledger:
     """One person's accepted messages, and the cursor of the messages received.
 
-    The outbox is created with the first message to send, as most clients only read. `ages` tells whether
+    The outbox is created with the first message to send, as most clients only read. `can_expire` says whether
     messages can expire; if not, `deadline` is inf. `acked` counts the server's acks, without echoes.
     """
 
@@ -43,7 +43,7 @@ class Ledger:
         "_records_all",
         "_reported",
         "acked",
-        "ages",
+        "can_expire",
         "cursor",
     )
 
@@ -51,7 +51,7 @@ class Ledger:
         self._config = config
         self._dialect = dialect
         self._acks = acks
-        self.ages = config.outbox.max_age is not None
+        self.can_expire = config.outbox.max_age is not None
         self._records_all = dialect.gap is not None or not dialect.idempotent
         self._outbox: Outbox | None = None
         self._reported: str | None = None  # The last id that was reported as too long to resume from.
@@ -132,7 +132,7 @@ class Ledger:
         return self._outbox is not None and self._outbox.sent(client_id) is not None
 
     def _echo(self, message: ChatMessage, out: list[Effect]) -> None:
-        """Settle an own message by its echo, unless somebody else has used its sender name and id."""
+        """Settle a sent message by its echo, unless another client has used its sender name and id."""
         sent = None if self._outbox is None else self._outbox.sent(message.client_id)
         if sent is not None and self._dialect.is_echo(sent, message):
             self.settle(Settle(message.client_id, _ACKED), out)
@@ -176,10 +176,10 @@ class Ledger:
         if dialect.gap is not None and before and message.id and dialect.gap(before, message.id):
             self.report_gap(out)
         once = dialect.idempotent or not message.client_id
-        return once or cursor.first(message)
+        return once or cursor.record_posted(message)
 
     def fast_deliver(self, item: Incoming) -> ChatMessage | None:
-        """Record an item that is only somebody else's new message, and return it; None: nothing was done."""
+        """Record an item if it is another person's new message, and return it; None: nothing was done."""
         if not isinstance(item, ChatMessage) or self._records_all or item.sender == self._config.sender:
             return None
         if too_long(item.id):

@@ -52,7 +52,7 @@ class LongPollReceiver(PollReceiver):
         return self._config.hold if self._responsive else 0.0
 
     @property
-    def patience(self) -> float:
+    def response_timeout(self) -> float:
         """Seconds until a poll without an answer times out."""
         return self._config.timeout
 

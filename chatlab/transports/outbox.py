@@ -87,7 +87,7 @@ class Outbox:
         return dropped
 
     def put_back(self, message: OutgoingMessage, size: int, now: float) -> None:
-        """Queue a message from another outbox to be sent again: after others like it, before the queue."""
+        """Queue a message from another outbox to be sent again: after earlier ones, before the queue."""
         self._resend[message.client_id] = Entry(message, now, size)
 
     def _pop_oldest(self) -> Entry:

@@ -8,8 +8,8 @@
 Each request has a cursor, which only moves forward, so no message posted between two polls is lost.
 
 State diagram, made by exploring the long-polling machine; the poster's effects are left out, as they are the
-same in all states. The short-polling machine differs in one thing: a late answer never makes it poll again at
-once.
+same in all states. The short-polling machine differs in one transition: it never polls again at once after a
+time-out.
 
 <diagram>
 any --Submit--> same: Refuse
@@ -107,7 +107,7 @@ class PollReceiver(ABC):
 
     @property
     @abstractmethod
-    def patience(self) -> float:
+    def response_timeout(self) -> float:
         """Seconds until a poll without an answer times out."""
 
     @abstractmethod
@@ -124,16 +124,15 @@ class PollReceiver(ABC):
         self.deadline = inf
         self.phase = "idle"
 
-    def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+    def fetch(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         """Poll for the messages after the cursor."""
         self.link = self._links.next()
         self._asked_at = now
-        self.deadline = now + self.patience
+        self.deadline = now + self.response_timeout
         self.phase = "asking"
         hold = self.hold
         self._held = bool(hold)
-        # A limited history: all there is may be several pages, and without a cursor only the first would
-        # come.
+        # Limit the history: all of it may be several pages, and without a cursor only the first one arrives.
         config, cursor = self._ledger.resume_from(self._config, CATCH_UP, out)
         request = self._http.poll(config, cursor, hold)
         out.append(Fetch(self.link, "poll", request, failure))
@@ -148,7 +147,7 @@ class PollReceiver(ABC):
                     self.rtt = now - self._asked_at
                 cursor = self._ledger.cursor.last_id
                 page = self._http.page(event.answer)
-                # Without a cursor, no server can have lost it.
+                # A server can't have lost a cursor that the request didn't have.
                 if page is None or (page.resync and cursor is None):
                     self._refused(failure_of(event.answer), now, out)
                     return
@@ -163,7 +162,7 @@ class PollReceiver(ABC):
                 self._read(page, out)
                 self.link = 0
                 if page.more and self._ledger.cursor.last_id != cursor:
-                    self.dial(now, out)
+                    self.fetch(now, out)
                 else:
                     self.phase, self.deadline = "pausing", self.next_at(self._asked_at, now)
             case Opened() | ReceivedBytes():
@@ -195,20 +194,22 @@ class PollReceiver(ABC):
         self.stop()
         then = self._retry_state.fail(failure, now, out, hint, check_address=check_address)
         if then.what == "renew":
-            self.dial(now, out, failure)
+            self.fetch(now, out, failure)
         elif then.what == "retry":
             self.phase, self.deadline = "waiting", then.at
 
     def tick(self, now: float, out: list[Effect]) -> None:
         """Handle the deadline: of a pause, of a wait, or of an answer."""
         if self.phase == "pausing":
-            self.dial(now, out)
+            self.fetch(now, out)
         elif self.phase == "waiting":
             self._retry_state.retry(out)
-            self.dial(now, out)
+            self.fetch(now, out)
         else:
             out.append(Close(self.link, 1006, "no answer"))
             if self.tolerates_silence():
-                self.dial(now, out)
+                self.fetch(now, out)
             else:
-                self._fail(Failure("timeout", reason=f"no answer within {self.patience:g} s"), now, out)
+                self._fail(
+                    Failure("timeout", reason=f"no answer within {self.response_timeout:g} s"), now, out
+                )

@@ -34,6 +34,7 @@ class Poster:
 
     __slots__ = (
         "_asked_at",
+        "_awaits_token",
         "_backoff",
         "_client_id",
         "_config",
@@ -44,7 +45,6 @@ class Poster:
         "_ledger",
         "_links",
         "_message",
-        "_on_token",
         "_renewed",
         "_typed_at",
         "_unanswered",
@@ -74,7 +74,7 @@ class Poster:
         self._csrf_renewed = False
         self._renewed = False
         self._csrf_held = http.csrf is None
-        self._on_token = False
+        self._awaits_token = False
         self._unanswered = False  # it waits because there was no expected answer
         self._asked_at = 0.0
         self._typed_at = 0.0
@@ -109,8 +109,8 @@ class Poster:
         self.deadline = now + self._config.request_timeout
         try:
             csrf = self._http.csrf
-            self._on_token = csrf is not None and not self._csrf_held
-            if csrf is not None and self._on_token:
+            self._awaits_token = csrf is not None and not self._csrf_held
+            if csrf is not None and self._awaits_token:
                 fetch = Fetch(self.link, "csrf", csrf, failure)
             else:
                 fetch = Fetch(self.link, "post", self._http.post(self._config, message), failure)
@@ -121,7 +121,7 @@ class Poster:
     def answered(self, answer: Answer, now: float, out: list[Effect]) -> None:
         """Handle the answer to the request in flight."""
         message = self._end()
-        if self._on_token:
+        if self._awaits_token:
             # A server without that page needs no token.
             if answer.status in (200, 404):
                 self._csrf_held = True
@@ -179,7 +179,7 @@ class Poster:
         self.deadline = now + self._backoff.next(failure.retry_after)
         self._ledger.lose_connection()
 
-    def reached(self) -> None:
+    def receiver_connected(self) -> None:
         """End a wait that began without an expected answer, as the receiver has reached the server."""
         if self._unanswered and not self.link:
             self.deadline = inf

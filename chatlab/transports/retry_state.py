@@ -24,7 +24,7 @@ from chatlab.transports.failures import is_unexpected, judge, unauthorized
 from chatlab.transports.hints import Lifetimes
 from chatlab.transports.machine import Effect, Failure, Notify
 
-ASKED = "asked to disconnect"
+REQUESTED = "asked to disconnect"
 """Reason of a disconnection that the application asked for."""
 
 
@@ -78,7 +78,7 @@ class RetryState:
         self.backoff.reset()
         self._renewed = False
 
-    def disconnected(self, out: list[Effect], reason: str = ASKED, code: int | None = None) -> None:
+    def disconnected(self, out: list[Effect], reason: str = REQUESTED, code: int | None = None) -> None:
         """Record the end of the connection that the application, or the server, asked for."""
         self._notify(out, ConnectionStatus.DISCONNECTED, reason, code=code)
 
@@ -87,7 +87,7 @@ class RetryState:
         return judge(failure, self._failures)
 
     def record_lifetime(self, failure: Failure, lasted: float) -> str:
-        """Record that a connection lasted `lasted` seconds; return a hint if all last about as long."""
+        """Record a connection's lifetime in seconds; return a hint if the latest few were about equal."""
         if self._lifetimes is None:
             self._lifetimes = Lifetimes()
         return self._lifetimes.record_lifetime(failure, lasted, self._config)

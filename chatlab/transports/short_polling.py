@@ -35,7 +35,7 @@ class ShortPollReceiver(PollReceiver):
         super().__init__(config, http, retry_state, ledger, links)
 
     @property
-    def patience(self) -> float:
+    def response_timeout(self) -> float:
         """Seconds until a poll without an answer times out."""
         return self._config.request_timeout
 

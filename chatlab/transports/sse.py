@@ -112,7 +112,7 @@ class StreamReceiver:
         self.deadline = inf
         self.phase = "idle"
 
-    def dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+    def fetch(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         """Request the stream after the cursor."""
         self.link = self._links.next()
         self.deadline = now + self._config.connect_timeout
@@ -168,10 +168,10 @@ class StreamReceiver:
             self._fail(Failure("reset", reason=str(error)), now, out)
             return
         self._deliver(events, out)
-        wish = parser.reconnection_time
-        if wish is not None:
+        requested = parser.reconnection_time
+        if requested is not None:
             self._retry_state.backoff.rebase(
-                min(max(wish, self._config.min_retry), self._config.reconnect.max_delay)
+                min(max(requested, self._config.min_retry), self._config.reconnect.max_delay)
             )
 
     def _deliver(self, events: Sequence[StreamEvent], out: list[Effect]) -> None:
@@ -208,7 +208,7 @@ class StreamReceiver:
             return
         then = self._retry_state.fail(failure, now, out, hint, check_address=True)
         if then.what == "renew":
-            self.dial(now, out, failure)
+            self.fetch(now, out, failure)
         elif then.what == "retry":
             self.phase, self.deadline = "waiting", then.at
 
@@ -216,7 +216,7 @@ class StreamReceiver:
         """Handle the deadline: of the connection, of an idle stream, or of the wait."""
         if self.phase == "waiting":
             self._retry_state.retry(out)
-            self.dial(now, out)
+            self.fetch(now, out)
             return
         config = self._config
         silent = self.phase == "online"

@@ -233,7 +233,7 @@ class WebSocketMachine:
             self._ledger.submit(event.message, now, out, again=event.again)
             if isinstance(state, Online):
                 self._flush(state.link, out)
-            if not self._ledger.ages:
+            if not self._ledger.can_expire:
                 return out  # The deadline is unchanged.
         elif type(event) is Closed:
             if isinstance(state, Connecting | Online) and event.link == state.link:
@@ -258,7 +258,7 @@ class WebSocketMachine:
         else:
             assert_never(event)
         deadline = self._state.deadline
-        self.deadline = min(deadline, self._ledger.deadline) if self._ledger.ages else deadline
+        self.deadline = min(deadline, self._ledger.deadline) if self._ledger.can_expire else deadline
         return out
 
     # Connecting and disconnecting

@@ -16,7 +16,7 @@ from chatlab.live.kinds import make_config, make_transport
 from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.text import LONGEST_NAME
 from chatlab.transports.machine import Settle
-from chatlab.transports.retry_state import ASKED
+from chatlab.transports.retry_state import REQUESTED
 
 
 class Shown:
@@ -121,7 +121,7 @@ def test_A107_late_news_of_an_end_that_was_asked_for_cancels_no_new_start() -> N
     assert conversation._session is not None
     for status, reason, wanted in (
         (ConnectionStatus.CONNECTING, "", True),
-        (ConnectionStatus.DISCONNECTED, ASKED, True),
+        (ConnectionStatus.DISCONNECTED, REQUESTED, True),
         (ConnectionStatus.ERROR, "HTTP 404", False),
     ):
         conversation._on_status(conversation._session, StatusChange(status, reason))

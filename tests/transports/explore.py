@@ -199,8 +199,8 @@ def fallback_alphabet(machine: Any) -> list[tuple[str, Event]]:
         if inner.state == "connecting":
             events.append((f"{name}opened", Opened(link, "text/event-stream")))
         if inner.state == "online":
-            heard = Received(link, '{"type":"pong","id":0}') if webby else ReceivedBytes(link, b":\n")
-            events.append((f"{name}heard", heard))
+            received = Received(link, '{"type":"pong","id":0}') if webby else ReceivedBytes(link, b":\n")
+            events.append((f"{name}received", received))
         if link:
             events.append((f"{name}Closed(retry)", Closed(link, Failure("reset"))))
             events.append((f"{name}Closed(give up)", Closed(link, Failure("tls"))))

@@ -107,23 +107,28 @@ def test_A92_only_a_copy_is_the_same_message(other: ChatMessage) -> None:
     """Check that nobody can suppress a message by using its sender name and client id first."""
     cursor = Cursor()
     message = said("ada", "1", text="hi")
-    assert [cursor.first(each) for each in (other, message, other, message)] == [True, True, False, False]
+    assert [cursor.record_posted(each) for each in (other, message, other, message)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_message_that_was_posted_twice_is_new_once_by_sender_and_client_id() -> None:
     cursor = Cursor("7")
-    assert [cursor.first(said(*who)) for who in (("ada", "1"), ("bob", "1"), ("ada", "1"))] == [
+    assert [cursor.record_posted(said(*who)) for who in (("ada", "1"), ("bob", "1"), ("ada", "1"))] == [
         True,
         True,
         False,
     ]
     assert cursor.last_id == "7"
     for n in range(REMEMBERED_IDS - 2):
-        cursor.first(said("eve", f"{n}"))
-    assert not cursor.first(said("ada", "1"))
+        cursor.record_posted(said("eve", f"{n}"))
+    assert not cursor.record_posted(said("ada", "1"))
     for n in range(FORGOTTEN_IDS):
-        cursor.first(said("joe", f"{n}"))
-    assert cursor.first(said("ada", "1")), "and not many more, so that memory is bounded"
+        cursor.record_posted(said("joe", f"{n}"))
+    assert cursor.record_posted(said("ada", "1")), "and not many more, so that memory is bounded"
 
 
 def test_A67_what_was_not_handed_over_is_new_once_more_after_a_rewind() -> None:
@@ -133,11 +138,11 @@ def test_A67_what_was_not_handed_over_is_new_once_more_after_a_rewind() -> None:
     cursor.rewind("0", messages)  # A message that was never seen is ignored.
     for message in messages:
         assert cursor.advance(message.id)
-        assert cursor.first(message)
+        assert cursor.record_posted(message)
     cursor.rewind("1", messages[1:])
     assert cursor.last_id == "1"
     assert [cursor.advance(message.id) for message in messages] == [False, True, True]
-    assert [cursor.first(message) for message in messages] == [False, True, True]
+    assert [cursor.record_posted(message) for message in messages] == [False, True, True]
 
 
 def test_A99_long_ids_are_remembered_in_little_memory() -> None:
