@@ -40,7 +40,7 @@ def test_importing_starts_nothing_and_the_interpreter_ends_silently() -> None:
         "p.background_thread().call(asyncio.sleep, 0)\n"
         "assert threading.active_count() == 2\n"
     )
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

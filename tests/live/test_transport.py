@@ -842,7 +842,7 @@ async def forever():
 t = make()
 {GOODBYES[goodbye]}
 """
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     # The development mode also reports slow callbacks, which every busy machine has.
     noise = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]

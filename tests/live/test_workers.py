@@ -57,6 +57,6 @@ def test_a_thread_that_hangs_does_not_keep_the_interpreter() -> None:
         "workers.run(lambda: (begun.set(), threading.Event().wait()))\n"
         "begun.wait()\n"
     )
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
