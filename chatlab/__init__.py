@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import sweep
     from chatlab.experiment.worlds.runner import run
-    from chatlab.live.fallback import FallbackTransport
-    from chatlab.live.http_transport import LongPollingTransport, ShortPollingTransport, SSETransport
-    from chatlab.live.kinds import make_config, make_transport
-    from chatlab.live.matrix_login import MatrixLogin
-    from chatlab.live.receipt import Receipt
-    from chatlab.live.server import EmbeddedServer
-    from chatlab.live.store import StoreError
-    from chatlab.live.transport import ChatTransport, WebSocketTransport
+    from chatlab.live.client.concrete_transports import (
+        FallbackTransport,
+        LongPollingTransport,
+        ShortPollingTransport,
+        SSETransport,
+        WebSocketTransport,
+    )
+    from chatlab.live.client.kinds import make_config, make_transport
+    from chatlab.live.client.matrix_login import MatrixLogin
+    from chatlab.live.client.receipt import Receipt
+    from chatlab.live.client.transport import ChatTransport
+    from chatlab.live.server.embedded_server import EmbeddedServer
+    from chatlab.live.server.store import StoreError
     from chatlab.messages import (
         ChatEvent,
         ChatMessage,
@@ -70,24 +75,22 @@ _HOMES = {
     "experiment.scenario": ("Scenario",),
     "experiment.sweep": ("sweep",),
     "experiment.worlds.runner": ("run",),
-    "live.fallback": ("FallbackTransport",),
-    "live.http_transport": (
+    "live.client.concrete_transports": (
+        "FallbackTransport",
         "LongPollingTransport",
         "SSETransport",
         "ShortPollingTransport",
+        "WebSocketTransport",
     ),
-    "live.kinds": (
+    "live.client.kinds": (
         "make_config",
         "make_transport",
     ),
-    "live.matrix_login": ("MatrixLogin",),
-    "live.receipt": ("Receipt",),
-    "live.server": ("EmbeddedServer",),
-    "live.store": ("StoreError",),
-    "live.transport": (
-        "ChatTransport",
-        "WebSocketTransport",
-    ),
+    "live.client.matrix_login": ("MatrixLogin",),
+    "live.client.receipt": ("Receipt",),
+    "live.client.transport": ("ChatTransport",),
+    "live.server.embedded_server": ("EmbeddedServer",),
+    "live.server.store": ("StoreError",),
     "messages": (
         "ChatEvent",
         "ChatMessage",

@@ -12,7 +12,7 @@ from chatlab.cli_errors import draw, format_number, image_path, report_errors, w
 from chatlab.fileio import atomic_write
 
 if TYPE_CHECKING:
-    from chatlab.live.server import EmbeddedServer
+    from chatlab.live.server.embedded_server import EmbeddedServer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -87,8 +87,8 @@ def serve(
     import asyncio
     from socket import gaierror
 
-    from chatlab.live.server import CommandServer, serve
-    from chatlab.live.store import StoreError
+    from chatlab.live.server.embedded_server import CommandServer, serve
+    from chatlab.live.server.store import StoreError
 
     def announce(server: EmbeddedServer) -> None:
         typer.echo(f"chatlab is serving {server.url} (WebSocket: {server.ws_url})")

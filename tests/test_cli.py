@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from chatlab.cli import app
 from chatlab.cli_errors import format_number
 from chatlab.dialects import DIALECTS
-from chatlab.live.kinds import TITLES
+from chatlab.live.client.kinds import TITLES
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
 COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "scenarios")

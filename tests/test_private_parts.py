@@ -19,19 +19,19 @@ import pytest
 from packaging.requirements import Requirement
 
 from chatlab.experiment.worlds import httpcore_clock
-from chatlab.live.connections import Connections
-from chatlab.live.http_connection import HttpConnection
-from chatlab.live.websocket_client import WebSocketClient
-from chatlab.live.websocket_connection import WebSocketConnection
+from chatlab.live.client.websocket_client import WebSocketClient
+from chatlab.live.server.connections import Connections
+from chatlab.live.server.http_connection import HttpConnection
+from chatlab.live.server.websocket_connection import WebSocketConnection
 from chatlab.sim.environment import LadderEnvironment
 from tests.test_repo import ROOT
 
 MODULES = {
     "httpcore._async.http11": "chatlab/experiment/worlds/httpcore_clock.py",
-    "uvicorn.protocols.http.h11_impl": "chatlab/live/http_connection.py",
-    "uvicorn.protocols.utils": "chatlab/live/guard.py",
-    "uvicorn.protocols.websockets.websockets_sansio_impl": "chatlab/live/websocket_connection.py",
-    "uvicorn.server": "chatlab/live/connections.py",
+    "uvicorn.protocols.http.h11_impl": "chatlab/live/server/http_connection.py",
+    "uvicorn.protocols.utils": "chatlab/live/server/guard.py",
+    "uvicorn.protocols.websockets.websockets_sansio_impl": "chatlab/live/server/websocket_connection.py",
+    "uvicorn.server": "chatlab/live/server/connections.py",
 }
 """Undocumented modules of libraries, and the one file that may import each."""
 

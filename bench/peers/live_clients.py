@@ -22,9 +22,9 @@ from websockets.asyncio.client import connect
 from bench.peers.live_measure import used
 from bench.peers.live_servers import TEXT
 from chatlab.live.background_loop import background_loop
-from chatlab.live.http_transport import SSETransport
-from chatlab.live.kinds import websocket_url
-from chatlab.live.transport import ChatTransport, WebSocketTransport
+from chatlab.live.client.concrete_transports import SSETransport, WebSocketTransport
+from chatlab.live.client.kinds import websocket_url
+from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ChatEvent
 from chatlab.settings import OutboxConfig, SSEConfig, WebSocketConfig
 

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 
 from bench.peers.live_measure import used
 from chatlab.hub import HubConfig
-from chatlab.live.connections import Limits
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.connections import Limits
+from chatlab.live.server.embedded_server import EmbeddedServer
 
 TEXT = "how are you? I'm well, and so is the parrot"
 BURST = 1000

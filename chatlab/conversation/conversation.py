@@ -28,12 +28,12 @@ from chatlab.conversation.own import OwnMessage
 from chatlab.conversation.places import Place, place_of
 from chatlab.conversation.session import Session
 from chatlab.dialects import find_dialect
-from chatlab.live.audience import ENDED
 from chatlab.live.background_loop import background_loop
-from chatlab.live.kinds import make_transport
-from chatlab.live.logs import get_logger
-from chatlab.live.receipt import Receipt
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client.audience import ENDED
+from chatlab.live.client.kinds import make_transport
+from chatlab.live.client.receipt import Receipt
+from chatlab.live.client.transport import ChatTransport
+from chatlab.live.loggers import get_logger
 from chatlab.messages import ChatEvent, ConnectionStatus, OutgoingMessage, StatusChange
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.transports.retry_state import REQUESTED

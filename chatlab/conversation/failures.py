@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatlab.errors import ChatError, InvalidMessage, SettingsError
-from chatlab.live.logs import get_logger
+from chatlab.live.loggers import get_logger
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.transports.retry_state import REQUESTED
 

@@ -12,8 +12,8 @@ from chatlab.conversation.own import REASON, OwnMessage, OwnMessages
 from chatlab.conversation.places import Place
 from chatlab.conversation.session import Session
 from chatlab.errors import ChatError, ChatSendError
-from chatlab.live.receipt import Receipt
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client.receipt import Receipt
+from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ChatMessage, DeliveryState, OutgoingMessage
 from chatlab.transports.machine import Settle
 

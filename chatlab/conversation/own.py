@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from chatlab.conversation.places import Place
 from chatlab.errors import InvalidMessage
-from chatlab.live.receipt import Receipt
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client.receipt import Receipt
+from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import DeliveryState, OutgoingMessage
 
 KEPT = 1_000

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 
-from chatlab.live.kinds import http_url
+from chatlab.live.client.kinds import http_url
 from chatlab.settings import AnyConfig, FallbackConfig, Url, shown_url
 
 _PORTS = {"http": 80, "https": 443}

@@ -7,8 +7,8 @@ from msgspec import Struct
 from chatlab.conversation.logs import Log
 from chatlab.conversation.places import Place
 from chatlab.dialects import Dialect
+from chatlab.live.client.transport import ChatTransport
 from chatlab.live.subscribers import Unsubscribe
-from chatlab.live.transport import ChatTransport
 
 
 class Session(Struct, eq=False):

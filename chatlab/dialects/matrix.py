@@ -7,7 +7,7 @@
     typing  PUT /_matrix/client/v3/rooms/{room}/typing/{user}
 
 `room` is the id (`!…`) of a room that the account has joined; `sender` is the account's user id (`@ada:b`).
-The token goes into `headers` (`Authorization: Bearer …`); `chatlab.live.matrix_login` gets one by password.
+The token goes into `headers` (`Authorization: Bearer …`); `chatlab.MatrixLogin` gets one by password.
 
 A `limited` timeline has a gap: it leaves out messages, as there were more than `MAX_TIMELINE`. A message's
 bytes are in the key `chatlab.data` of its content, as base64. A redacted message is skipped, as it is empty;

@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from chatlab.live.logs import get_logger
+from chatlab.live.loggers import get_logger
 
 logger = get_logger()
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from chatlab.live.background_loop import is_background
-from chatlab.live.logs import get_logger
+from chatlab.live.loggers import get_logger
 from chatlab.live.workers import workers
 
 logger = get_logger()

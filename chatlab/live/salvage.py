@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chatlab.live.store import INSERT, LAST_NUMBER, Store, StoreError, decoded, epoch_of
+from chatlab.live.server.store import INSERT, LAST_NUMBER, Store, StoreError, decoded, epoch_of
 
 CHUNK = 1024
 """Rows that are read at once; if that fails, each half is tried."""

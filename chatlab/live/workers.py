@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from chatlab.live.logs import get_logger
+from chatlab.live.loggers import get_logger
 
 logger = get_logger()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from chatlab.conversation import explain
 from chatlab.errors import ChatError
-from chatlab.live.kinds import TITLES
+from chatlab.live.client.kinds import TITLES
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import shown_url
 from chatlab.terminal.console import Console

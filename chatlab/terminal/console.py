@@ -22,8 +22,8 @@ from chatlab.conversation import (
     place_of,
 )
 from chatlab.errors import OutboxFull, SettingsError
+from chatlab.live.client.transport import ChatTransport
 from chatlab.live.fault_proxy import FaultProxy
-from chatlab.live.transport import ChatTransport
 from chatlab.messages import ConnectionStatus, DeliveryState, StatusChange
 from chatlab.settings import HeaderSource, shown_url
 from chatlab.terminal.lines import ConsoleLine, content, seconds

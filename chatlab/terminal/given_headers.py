@@ -10,7 +10,7 @@ from typing import Any
 
 from chatlab.errors import SettingsError, TryAgain
 from chatlab.fileio import read_bounded
-from chatlab.live.request import headers_problem
+from chatlab.live.client.user_headers import headers_problem
 
 MOST_TOKEN = 16 << 10
 """Maximum bytes of a token file."""

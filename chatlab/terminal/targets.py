@@ -11,9 +11,9 @@ from msgspec.structs import force_setattr, replace
 
 from chatlab.dialects import find_dialect
 from chatlab.errors import SettingsError
-from chatlab.live import kinds
-from chatlab.live.kinds import make_config
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client import kinds
+from chatlab.live.client.kinds import make_config
+from chatlab.live.client.transport import ChatTransport
 from chatlab.settings import (
     AnyConfig,
     HeaderSource,

@@ -17,11 +17,11 @@ import ipywidgets as widgets
 from chatlab.conversation import explain, place_of
 from chatlab.errors import SettingsError
 from chatlab.live.background_loop import background_thread
+from chatlab.live.client.kinds import make_transport
+from chatlab.live.client.receipt import Receipt
+from chatlab.live.client.transport import ChatTransport
 from chatlab.live.fault_proxy import FaultProxy
-from chatlab.live.kinds import make_transport
-from chatlab.live.receipt import Receipt
-from chatlab.live.server import EmbeddedServer
-from chatlab.live.transport import ChatTransport
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import AnyConfig, WebSocketConfig

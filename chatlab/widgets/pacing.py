@@ -17,7 +17,7 @@ from typing import Any, Generic, ParamSpec, Protocol
 
 import anywidget
 
-from chatlab.live.logs import get_logger
+from chatlab.live.loggers import get_logger
 from chatlab.widgets import assets
 
 INTERVAL = 0.04

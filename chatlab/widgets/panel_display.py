@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from chatlab.conversation import Conversation, OwnMessage, Place, ReceivedMessage, explain_end
-from chatlab.live.kinds import KINDS
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client.kinds import KINDS
+from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.widgets.views import ChatLog, Mark, Span, StatusBadge

@@ -11,7 +11,7 @@ import msgspec
 
 from chatlab.dialects import DIALECTS
 from chatlab.errors import SettingsError
-from chatlab.live.kinds import FALLBACK, KINDS, TITLES, kind_of, make_config
+from chatlab.live.client.kinds import FALLBACK, KINDS, TITLES, kind_of, make_config
 from chatlab.presets import PRESETS
 from chatlab.settings import (
     JITTERS,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from chatlab.errors import SettingsError
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ConnectionStatus
 from chatlab.studies.prediction import RoundTrips, predict
 from chatlab.widgets.panel_display import PanelDisplay, since

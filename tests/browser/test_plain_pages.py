@@ -16,8 +16,8 @@ import pytest
 import trustme
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from chatlab.live.connections import Limits
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.connections import Limits
+from chatlab.live.server.embedded_server import EmbeddedServer
 from tests.docs.blocks import ROOT, blocks
 from tests.interop.nginx import Nginx, deployed
 

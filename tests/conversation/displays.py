@@ -9,7 +9,7 @@ import pytest
 from chatlab import ChatPanel
 from chatlab.conversation import Conversation
 from chatlab.errors import ChatError
-from chatlab.live.kinds import make_config
+from chatlab.live.client.kinds import make_config
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import OutboxConfig, ReconnectConfig
 from chatlab.terminal import targets

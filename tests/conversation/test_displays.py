@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import OutgoingMessage
 from tests.conversation.displays import AtConsole, AtPanel, Person, connected, placed, stopped
 from tests.live.watch import until, websocket

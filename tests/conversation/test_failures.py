@@ -15,8 +15,8 @@ from prompt_toolkit.output import DummyOutput
 from chatlab.conversation import explain, explain_end
 from chatlab.dialects import ChatlabDialect
 from chatlab.errors import ChatError, ConnectError, OutboxFull
-from chatlab.live.kinds import make_config
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.client.kinds import make_config
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.terminal.console import Console
 from chatlab.terminal.lines import ConsoleLine

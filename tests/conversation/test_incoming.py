@@ -12,7 +12,7 @@ from chatlab.conversation.logs import Logs
 from chatlab.conversation.outgoing import Outgoing
 from chatlab.conversation.session import Session
 from chatlab.dialects import ChatlabDialect
-from chatlab.live.kinds import make_config, make_transport
+from chatlab.live.client.kinds import make_config, make_transport
 from chatlab.messages import ChatEvent, ChatMessage, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.text import LONGEST_NAME
 from chatlab.transports.machine import Settle

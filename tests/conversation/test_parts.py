@@ -10,7 +10,7 @@ from chatlab.conversation.own import OwnMessages
 from chatlab.conversation.places import server_of
 from chatlab.conversation.typists import Typists
 from chatlab.errors import InvalidMessage
-from chatlab.live.kinds import TITLES, make_config, make_transport
+from chatlab.live.client.kinds import TITLES, make_config, make_transport
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.settings import Url
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from chatlab.conversation import Conversation, OwnMessage, Place, ReceivedMessage, place_of
 from chatlab.experiment.worlds.wire_world import WireLines, talk_on_wire
-from chatlab.live.kinds import make_config
-from chatlab.live.kinds import make_transport as make
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client.kinds import make_config
+from chatlab.live.client.kinds import make_transport as make
+from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, StatusChange
 from chatlab.settings import AnyConfig, ReconnectConfig
 from tests.live.watch import until

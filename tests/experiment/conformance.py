@@ -26,7 +26,7 @@ from chatlab.experiment.transport_settings import (
     WebSocketSettings,
 )
 from chatlab.experiment.worlds.runner import run
-from chatlab.live.kinds import TITLES
+from chatlab.live.client.kinds import TITLES
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (

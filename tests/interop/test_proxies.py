@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from chatlab import ConnectError
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import DeliveryState
 from chatlab.settings import HeartbeatConfig
 from tests.interop.nginx import Nginx, deployed

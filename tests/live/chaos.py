@@ -20,10 +20,10 @@ from typing import Any
 
 import httpx
 
+from chatlab.live.client.kinds import TITLES, make_config, make_transport
+from chatlab.live.client.receipt import Receipt
+from chatlab.live.client.transport import ChatTransport
 from chatlab.live.fault_proxy import FaultProxy
-from chatlab.live.kinds import TITLES, make_config, make_transport
-from chatlab.live.receipt import Receipt
-from chatlab.live.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from chatlab.hub import HubConfig
-from chatlab.live.kinds import FALLBACK, make_config, make_transport
-from chatlab.live.server import EmbeddedServer
-from chatlab.live.transport import ChatTransport
+from chatlab.live.client.kinds import FALLBACK, make_config, make_transport
+from chatlab.live.client.transport import ChatTransport
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import DeliveryState
 from chatlab.settings import FallbackConfig
 from tests.live.misbehave import Misbehaving, Peer, Request

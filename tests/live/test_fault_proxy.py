@@ -16,7 +16,7 @@ import pytest
 from chatlab.errors import SettingsError
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.listening import stop_listening
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import DeliveryState
 from chatlab.settings import HeartbeatConfig, OutboxConfig
 from tests.live.watch import PATIENCE, PERSISTENT, Watch, until, websocket

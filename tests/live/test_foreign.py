@@ -12,9 +12,9 @@ from chatlab.dialects.base import Request
 from chatlab.dialects.chatlab import ChatlabDialect, ChatlabHttp
 from chatlab.errors import ConnectError
 from chatlab.live import foreign
+from chatlab.live.client.receipt import Receipt
 from chatlab.live.foreign import MAX_CALLS, TooManyCalls, call_on_thread
-from chatlab.live.receipt import Receipt
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import TransportConfig
 from tests.live.watch import ALL, OVER_HTTP, PATIENCE, talking, until

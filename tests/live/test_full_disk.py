@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from chatlab.dialects import serving
-from chatlab.live.kinds import KINDS
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.client.kinds import KINDS
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, DeliveryState
 from tests.live.watch import PERSISTENT, talking, until
 

@@ -11,7 +11,7 @@ import pytest
 
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.listening import stop_listening
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 
 
 @pytest.mark.parametrize("turns", range(4))

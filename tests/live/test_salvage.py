@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatlab.live.salvage import salvage
-from chatlab.live.store import Store, StoreError
+from chatlab.live.server.store import Store, StoreError
 from chatlab.messages import OutgoingMessage
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from chatlab.live.kinds import KINDS, TITLES, make_config, make_transport
-from chatlab.live.receipt import Receipt
-from chatlab.live.transport import ChatTransport, WebSocketTransport
+from chatlab.live.client.concrete_transports import WebSocketTransport
+from chatlab.live.client.kinds import KINDS, TITLES, make_config, make_transport
+from chatlab.live.client.receipt import Receipt
+from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, StatusChange
 from chatlab.settings import FallbackConfig, HeartbeatConfig, HttpConfig, ReconnectConfig
 

@@ -13,7 +13,7 @@ import pytest
 
 from chatlab.dialects.base import Answer, Request
 from chatlab.dialects.chatlab import ChatlabHttp
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.luck import Luck
 from chatlab.messages import OutgoingMessage
 from chatlab.settings import ShortPollingConfig

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
-from chatlab.live.kinds import TITLES
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.client.kinds import TITLES
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeaderSource, HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.terminal import targets

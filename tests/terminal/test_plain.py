@@ -17,7 +17,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from chatlab.cli import app
 from chatlab.hub import HubConfig
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.terminal import plain
 from chatlab.terminal.plain import LONGEST_LINE
 from tests.sizes import rows

@@ -20,8 +20,8 @@ from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from chatlab.errors import SettingsError
-from chatlab.live.kinds import TITLES
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.client.kinds import TITLES
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.settings import OutboxConfig
 from chatlab.terminal.screen import CommandCompleter, run_screen
 from chatlab.terminal.targets import Target

@@ -1,7 +1,7 @@
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.live.kinds import TITLES, http_url, websocket_url
+from chatlab.live.client.kinds import TITLES, http_url, websocket_url
 from chatlab.terminal.targets import Target, check_scheme, config_of, make_transport
 
 

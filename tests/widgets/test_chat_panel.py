@@ -14,8 +14,8 @@ from ipywidgets.widgets.widget import _instances
 
 from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
 from chatlab.errors import SettingsError
-from chatlab.live.kinds import make_config
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.client.kinds import make_config
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.widgets import static_transcript
 from chatlab.widgets.chat_panel import RESTING
 from chatlab.widgets.collapsible import Collapsible

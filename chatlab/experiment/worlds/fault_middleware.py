@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
-from chatlab.live.answers import problem
+from chatlab.live.server.answers import problem
 from chatlab.sim.capacity import ServerConfig, WorkQueue
 from chatlab.sim.path import Path
 from chatlab.transports.backoff import Uniform

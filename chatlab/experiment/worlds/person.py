@@ -8,7 +8,7 @@ from math import inf
 from typing import Protocol
 
 from chatlab.errors import OutboxFull
-from chatlab.live.kinds import make_transport
+from chatlab.live.client.kinds import make_transport
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import AnyConfig

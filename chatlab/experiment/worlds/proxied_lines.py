@@ -15,9 +15,9 @@ import httpx
 
 from chatlab.experiment.worlds.fault_middleware import Address
 from chatlab.experiment.worlds.scaled_loop import ScaledLoop
+from chatlab.live.client.tls import shared_tls
 from chatlab.live.fault_proxy import READ_SIZE, FaultProxy, ProxiedConnection, abort
-from chatlab.live.server import EmbeddedServer
-from chatlab.live.tls import shared_tls
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path

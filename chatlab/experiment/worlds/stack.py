@@ -29,9 +29,9 @@ from chatlab.experiment.worlds.person import Line, Person
 from chatlab.experiment.worlds.results import incidents, outcome
 from chatlab.experiment.worlds.scheduler import Agenda
 from chatlab.hub import HubConfig
-from chatlab.live.connections import Limits
-from chatlab.live.kinds import KINDS, kind_of
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.client.kinds import KINDS, kind_of
+from chatlab.live.server.connections import Limits
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.luck import Luck
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten

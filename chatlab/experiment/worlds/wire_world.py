@@ -18,7 +18,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.httpcore_clock import httpcore_on_loop_time
 from chatlab.experiment.worlds.stack import run_stack
-from chatlab.live.server import EmbeddedServer
+from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.endpoint import Address

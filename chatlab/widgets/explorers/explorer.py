@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.live.logs import get_logger
+from chatlab.live.loggers import get_logger
 from chatlab.widgets.picture import Picture
 
 _log = get_logger(__name__)

@@ -13,7 +13,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
-from chatlab.live.logs import get_logger
+from chatlab.live.loggers import get_logger
 from chatlab.plots.curves import plot_queue, plot_rates
 from chatlab.plots.herd import plot_refused, plot_returns
 from chatlab.plots.sheet import Sheet

@@ -18,7 +18,7 @@ from chatlab.experiment.transport_settings import (
     WebSocketSettings,
 )
 from chatlab.experiment.worlds.runner import run
-from chatlab.live.kinds import TITLES
+from chatlab.live.client.kinds import TITLES
 from chatlab.plots.sheet import Sheet
 from chatlab.plots.style import figure_of
 from chatlab.plots.transports import layout, plot_transports

@@ -25,7 +25,7 @@ from chatlab.experiment.transport_settings import (
 )
 from chatlab.experiment.worlds.runner import run
 from chatlab.experiment.worlds.wire_world import WireLines, talk_on_wire
-from chatlab.live.kinds import make_config, make_transport
+from chatlab.live.client.kinds import make_config, make_transport
 from chatlab.messages import OutgoingMessage
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig

@@ -1,0 +1,1 @@
+"""The embedded server: connections, rooms and their histories, over WebSocket and HTTP."""

@@ -1,0 +1,291 @@
+"""The embedded server: chat rooms on a loopback port, for a notebook, a test or the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import errno
+import secrets
+import socket
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from functools import partial
+from ipaddress import ip_address
+from os import PathLike
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from starlette.types import ASGIApp
+from uvicorn import Config
+
+from chatlab.dialects.chatlab import MAX_FRAME_SIZE
+from chatlab.hub import HubConfig
+from chatlab.live.background_loop import background_thread
+from chatlab.live.listening import stop_listening
+from chatlab.live.loggers import get_logger
+from chatlab.live.server.access import KEYWORDS, OPTIONS, Access
+from chatlab.live.server.connections import Connections, Limits
+from chatlab.live.server.guard import Guard
+from chatlab.live.server.http_connection import HttpConnection
+from chatlab.live.server.http_service import Service
+from chatlab.live.server.hub_driver import HubDriver
+from chatlab.live.server.store import Store
+from chatlab.live.server.websocket_connection import WebSocketConnection
+from chatlab.live.signals import on_signals
+
+logger = get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+def random_epoch() -> str:
+    """Return a random name for a new epoch."""
+    return secrets.token_hex(4)
+
+
+class _Runtime(NamedTuple):
+    """The objects that exist between a server's start and its stop."""
+
+    loop: asyncio.AbstractEventLoop
+    listener: asyncio.Server
+    connections: Connections
+    driver: HubDriver
+    store: Store | None
+
+
+class EmbeddedServer:
+    """A chat server in this process, with its history in the file `db`, or in memory until it stops.
+
+    `port` 0 takes a free port at the first start, and keeps it when the server is stopped and started again.
+    It listens on loopback unless `host` says otherwise, and answers to loopback names, to `host` and to
+    `allowed_hosts`. Pages of other origins are refused, except those of `allowed_origins`, such as
+    "https://chat.example". A proxy's `X-Forwarded-For`, `-Proto` and `-Host` count if its address is one of
+    `trusted_proxies` (addresses or networks). `around` may wrap the ASGI application, behind its guard, in
+    another.
+
+    Errors: `SettingsError` for an invalid host, origin or address; `OSError` from `start` when the port is in
+    use, or `host` isn't this machine's; `StoreError` when the history can't be opened.
+    """
+
+    _spelling = KEYWORDS
+
+    def __init__(
+        self,
+        db: str | PathLike[str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        config: HubConfig | None = None,
+        *,
+        limits: Limits | None = None,
+        allowed_hosts: Collection[str] = (),
+        allowed_origins: Collection[str] = (),
+        trusted_proxies: Collection[str] = (),
+        utc: Callable[[], datetime] = utc_now,
+        new_epoch: Callable[[], str] = random_epoch,
+        around: Callable[[ASGIApp], ASGIApp] | None = None,
+    ) -> None:
+        self.db = db
+        self.host = host.removeprefix("[").removesuffix("]")  # IPv6 may be written as in a URL.
+        self.port = port
+        self.config = config or HubConfig()
+        self.limits = limits or Limits()
+        self.allowed_hosts = allowed_hosts
+        self.allowed_origins = allowed_origins
+        self.trusted_proxies = trusted_proxies
+        self._access = Access(
+            _bracketed(self.host), allowed_hosts, allowed_origins, trusted_proxies, self._spelling
+        )
+        self._utc = utc
+        self._new_epoch = new_epoch
+        self._around = around
+        self._runtime: _Runtime | None = None
+        self._ending: _Runtime | None = None
+        self._changing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedServer {self.url}, {'running' if self.running else 'stopped'}>"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server listens."""
+        return self._runtime is not None
+
+    @property
+    def url(self) -> str:
+        """The server's address for HTTP. The port is 0 until it is known."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{_bracketed(host)}:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """The server's address for WebSockets."""
+        return f"ws{self.url.removeprefix('http')}/ws"
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of the log, which is part of message ids; empty while the server is stopped."""
+        return self._runtime.driver.hub.epoch if self._runtime else ""
+
+    async def start(self) -> None:
+        """Listen. A second call does nothing.
+
+        Errors: `OSError` when the port is in use, or `host` isn't this machine's; `StoreError` when the
+        history can't be opened; `RuntimeError` when it already runs on another loop.
+        """
+        async with self._changing:
+            if self._runtime is None:
+                self._runtime = await self._begin()
+            else:
+                self._check_loop(self._runtime)
+
+    async def stop(self, *, abrupt: bool = False) -> None:
+        """Close all connections with 1012, within a second, and free the port. A second call does nothing.
+
+        With `abrupt` the connections break without a close frame, as in a crash, even those that an earlier
+        `stop` still waits for.
+
+        Errors: `RuntimeError` when it runs on another loop.
+        """
+        if abrupt and self._ending is not None:
+            self._check_loop(self._ending)
+            self._ending.connections.hurry()
+        async with self._changing:
+            runtime = self._runtime
+            if runtime is None:
+                return
+            self._check_loop(runtime)
+            self._runtime, self._ending = None, runtime
+            await stop_listening(runtime.listener)
+            try:
+                await runtime.connections.close(abrupt=abrupt)
+                await runtime.listener.wait_closed()
+            finally:
+                self._ending = None
+                if runtime.store:
+                    runtime.store.close()
+
+    def end(self, client: tuple[str, int], *, abrupt: bool = False) -> None:
+        """End the connection that comes from this address, if there is one, as `stop` ends all."""
+        if self._runtime is not None:
+            self._runtime.connections.end(client, abrupt=abrupt)
+
+    def start_in_background(self) -> None:
+        """Start it on the background thread, from any other thread; it stops when the interpreter exits, if
+        not before."""
+        background_thread().call(self.start)
+        atexit.unregister(self.stop_in_background)
+        atexit.register(self.stop_in_background)
+
+    def stop_in_background(self, *, abrupt: bool = False) -> None:
+        """Stop a server that was started on the background thread."""
+        atexit.unregister(self.stop_in_background)
+        background_thread().call(partial(self.stop, abrupt=abrupt))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _begin(self) -> _Runtime:
+        if not _is_loopback(self.host):
+            logger.warning("listening on %s: everyone who can reach this machine can join", self.host)
+        loop = asyncio.get_running_loop()
+        epoch = self._new_epoch()
+        store = None if self.db is None else Store(self.db, epoch, self.config)
+        try:
+            driver = HubDriver(
+                self.config, store, epoch=epoch, clock=loop.time, utc=self._utc, soon=loop.call_soon
+            )
+            connections = Connections(self.limits)
+            app: ASGIApp = Service(driver, self.limits).app()
+            if self._around:
+                app = self._around(app)
+            guard = Guard(app, connections, self._access)
+            listener = await self._listen(loop, self._uvicorn_config(guard), connections)
+        except BaseException:
+            if store:
+                store.close()
+            raise
+        self.port = listener.sockets[0].getsockname()[1]
+        return _Runtime(loop, listener, connections, driver, store)
+
+    def _uvicorn_config(self, app: Guard) -> Config:
+        config = Config(
+            app,
+            interface="asgi3",
+            http=HttpConnection,
+            ws=WebSocketConnection,
+            ws_max_size=MAX_FRAME_SIZE,
+            ws_per_message_deflate=False,
+            ws_ping_interval=self.limits.ping_interval,
+            ws_ping_timeout=self.limits.ping_timeout,
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+        )
+        config.load()
+        return config
+
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, config: Config, connections: Connections
+    ) -> asyncio.Server:
+        # uvicorn's own Server would handle the process's signals, end the process if the port is in use, and
+        # wake up ten times a second.
+        try:
+            return await loop.create_server(
+                lambda: HttpConnection(config, connections),
+                self.host,
+                self.port,
+                family=socket.AF_INET6 if ":" in self.host else socket.AF_INET,
+                backlog=min(self.limits.max_connections, 2048),
+            )
+        except OSError as error:
+            reasons = {
+                errno.EADDRINUSE: f"port {self.port} of {self.host} is in use; "
+                "choose another, or 0 for any that is free",
+                errno.EADDRNOTAVAIL: f"host {self.host} is not an address of this machine; give one that is",
+            }
+            if error.errno not in reasons:
+                raise
+            raise OSError(error.errno, reasons[error.errno]) from None
+
+    def _check_loop(self, runtime: _Runtime) -> None:
+        if runtime.loop is not asyncio.get_running_loop():
+            raise RuntimeError("the server runs on another event loop; start and stop it on the same one")
+
+
+class CommandServer(EmbeddedServer):
+    """The server of `chatlab serve`; its refusals quote the command's options."""
+
+    _spelling = OPTIONS
+
+
+async def serve(server: EmbeddedServer, on_listening: Callable[[EmbeddedServer], object]) -> None:
+    """Serve until SIGINT or SIGTERM. For a program's main thread.
+
+    Errors: as `EmbeddedServer`.
+    """
+    asked = asyncio.Event()
+    async with server:
+        with on_signals(asked.set, "SIGINT", "SIGTERM"):
+            on_listening(server)
+            await asked.wait()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,82 @@
+"""Event streams: a room's frames as server-sent events.
+
+Source: WHATWG HTML §9.2.5 (the format) and §9.2.7 (comments against proxies that time out).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+from sse_starlette.event import ServerSentEvent
+from starlette.types import Receive, Scope, Send
+
+from chatlab.dialects.chatlab import stream_event
+from chatlab.dialects.serving import KEEP_ALIVE, STREAM_TYPE
+from chatlab.live.server.http_connection import HttpConnection
+from chatlab.live.server.hub_driver import HubDriver
+
+HEADERS = [
+    (b"content-type", STREAM_TYPE.encode()),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+"""Headers of a stream's answer; the third asks nginx and similar proxies to forward data at once."""
+
+
+class EventStream:
+    """An answer that is a member of a room for as long as its client reads. The hub's `Peer`."""
+
+    def __init__(
+        self, driver: HubDriver, room: str, sender: str, *, after: str | None, history: int | None
+    ) -> None:
+        self._driver = driver
+        self._join = partial(driver.join, self, room, sender, after=after, history=history)
+        self._connection: HttpConnection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._connection = connection = scope["state"]["connection"]
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        connection.begin_stream()
+        limits = connection.server_state.limits
+        if limits.reconnection_time is not None:
+            connection.write(ServerSentEvent(retry=round(limits.reconnection_time * 1000), sep="\n").encode())
+        member = self._join()
+        try:
+            while await connection.wait(receive, limits.keep_alive) and not connection.ending:
+                if connection.stalled():
+                    connection.close(1013, "")
+                elif not connection.mute():
+                    connection.write(KEEP_ALIVE)
+        finally:
+            self._driver.leave(member)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def write(self, *frames: str | bytes) -> bool:
+        """Send each frame as an event, in a chunk of its own as in the simulator, if still open; return False
+        if too many bytes wait for this reader."""
+        return all(self._connection.write(_encoded(frame)) for frame in frames)
+
+    def begin_replay(self) -> None:
+        """Begin a replay: any number of bytes may wait for the reader."""
+        self._connection.begin_replay()
+
+    def end_replay(self) -> None:
+        """End the replay: in addition to its bytes, at most `max_backlog` may wait."""
+        self._connection.end_replay()
+
+    def when_read(self, go_on: Callable[[], None]) -> None:
+        """Call `go_on` in a later turn of the loop, once most of the written bytes have been read."""
+        self._connection.when_read(go_on)
+
+    def close(self, code: int, reason: str) -> None:
+        """End the stream, for which it has no code, and drop the connection if the end isn't read soon."""
+        self._connection.close(code, reason)
+
+
+@lru_cache(maxsize=4)
+def _encoded(frame: str | bytes) -> bytes:
+    """Return the bytes of a frame's event. They are the same for all of a room's members, so cached."""
+    kind, data, message_id = stream_event(frame)
+    return ServerSentEvent(data, event=kind, id=message_id or None, sep="\n").encode()
