@@ -3,10 +3,10 @@
 `Dialect` has defaults for most servers; a dialect overrides what differs. `HttpDialect` is its part for
 requests. `docs/dialects.md` walks through writing one.
 
-Incoming frames and answers become `Incoming` items. Decoding never raises: what can't be decoded becomes an
-`Unreadable`. Outgoing are an `Opening`, frames and `Request`s. They hold no secrets: those are in the
-settings' `headers`, which only the live driver reads, and which `credentials` puts in the place that the
-server expects.
+Incoming frames and answers become `Incoming` items. Decoding never raises: an undecodable frame
+becomes an `Unreadable`. For sending, a dialect makes an `Opening`, frames and `Request`s. These hold no
+secrets. Secrets are in the settings' `headers`, which only the live driver reads; `credentials` puts them
+where the server expects them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EXCERPT = 80
 """Maximum characters of an `Unreadable`'s excerpt."""
 
 REASON = 200
-"""Maximum characters of its reason; a decoder's error may quote the frame."""
+"""Maximum characters of an `Unreadable`'s reason: a decoder's error may quote the frame."""
 
 
 def excerpt(text: str | bytes, limit: int = EXCERPT) -> str:
@@ -143,7 +143,7 @@ class Page(Struct, frozen=True):
 
     @property
     def senseless(self) -> bool:
-        """Whether no item can be decoded, or skipped by its id."""
+        """Whether no item can be decoded, nor skipped by its id."""
         return bool(self.items) and all(isinstance(item, Unreadable) and not item.id for item in self.items)
 
 
@@ -203,8 +203,8 @@ class HttpDialect:
     def posted(self, answer: Answer, client_id: str) -> Ack | Nack | None:
         """Return the result in the answer to a POST; None: it is a failure, which the failure table judges.
 
-        Return an `Ack` only for an answer that no captive portal or proxy would give; its status alone can't
-        tell. So the default never does.
+        Return an `Ack` only for an answer that no captive portal or proxy would give. A status alone is no
+        proof, so the default implementation never returns an `Ack`.
         """
         return None
 
@@ -226,8 +226,9 @@ class Dialect:
     websocket: bool = True
     """Whether there are WebSockets; if so, implement `encode` and `decode`."""
     acks: bool = False
-    """Whether the server acknowledges messages on a WebSocket, at least by echoing them. If not, `sent` is a
-    message's last state there, and in a fallback. Over HTTP alone, the answer to a POST acknowledges it."""
+    """Whether the server acknowledges messages on a WebSocket, at least by echoing them. If not, `sent` is
+    the final state of a message on a WebSocket and in a fallback. Transports over HTTP don't need it: the
+    answer to a POST is the ack."""
     idempotent: bool = True
     """Whether the server drops duplicates; if not, readers drop them by sender, client id and content."""
     heartbeat: HeartbeatMode = "ping"
@@ -236,7 +237,8 @@ class Dialect:
     """The server's verdicts that differ from the failure table, with the keys of `TransportConfig.failures`,
     which take precedence."""
     gap: Callable[[str, str], bool] | None = None
-    """Whether messages are missing between two consecutive ids; None: ids don't show it."""
+    """A function that returns whether messages are missing between two consecutive ids; None: ids don't show
+    it."""
 
     @property
     def http(self) -> HttpDialect | None:
@@ -285,9 +287,9 @@ class Dialect:
         return '{"type":"pong"}' if id is None else f'{{"type":"pong","id":{id}}}'
 
     def is_echo(self, sent: OutgoingMessage, came: ChatMessage) -> bool:
-        """Return whether a received message with the own sender name and client id is the sent one.
+        """Return whether `came`, with the sender name and client id of `sent`, is the same message.
 
-        Anybody can use any name and id, so the content must be the same; a server that changes texts needs
+        Any client can use any name and id, so the content must be the same. A server that changes texts needs
         another rule.
         """
         return came.text == sent.text and came.data == sent.data

@@ -27,7 +27,7 @@ def read_one(piece: bytes, read: Read) -> Incoming:
     try:
         return read(piece)
     except _ERRORS as error:
-        return unreadable(why(error), piece)
+        return unreadable(decoding_error(error), piece)
 
 
 def read_each(pieces: Sequence[bytes], read: Read) -> list[Incoming]:
@@ -49,7 +49,7 @@ def read_list(body: bytes, read: Read, *path: str) -> list[Incoming]:
             found = members[key]
         pieces = msgspec.json.decode(found, type=list[Raw] | None) or []
     except _ERRORS as error:
-        return [unreadable(why(error), body)]
+        return [unreadable(decoding_error(error), body)]
     return read_each([bytes(piece) for piece in pieces], read)
 
 
@@ -96,6 +96,6 @@ def read_parts(body: bytes, content_type: str, read: Read) -> list[Incoming]:
     return [parts] if isinstance(parts, Unreadable) else read_each([part.content for part in parts], read)
 
 
-def why(error: Exception) -> str:
-    """Return the reason of a decoding error in a few words."""
+def decoding_error(error: Exception) -> str:
+    """Return a decoding error's message, or its type if it has none."""
     return "nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__

@@ -9,9 +9,9 @@
 `room` is the id (`!…`) of a room that the account has joined; `sender` is the account's user id (`@ada:b`).
 The token goes into `headers` (`Authorization: Bearer …`); `chatlab.MatrixLogin` gets one by password.
 
-A `limited` timeline has a gap: it leaves out messages, as there were more than `MAX_TIMELINE`. A message's
-bytes are in the key `chatlab.data` of its content, as base64. A redacted message is skipped, as it is empty;
-an edit is a message of its own.
+A `limited` timeline has a gap: there were more than `MAX_TIMELINE` messages, so some were left out. A
+message's bytes are in the key `chatlab.data` of its content, as base64. A redacted message is skipped, as it
+is empty; an edit is a message of its own.
 
 Source: Matrix specification v1.11, client-server API, "Syncing" and "Transaction identifiers"; tested with
 synapse 1.163.
@@ -40,7 +40,7 @@ TYPING_TIME = 5000
 
 _encode = msgspec.json.Encoder().encode
 _JSON = {"Content-Type": "application/json"}
-_PEOPLE = "m.typing"
+_TYPING = "m.typing"
 
 
 class _Text(Struct, omit_defaults=True, tag_field="msgtype", tag="m.text"):
@@ -178,7 +178,8 @@ class MatrixDialect(Dialect):
 
 
 def login(user: str, password: str, device: str) -> Request:
-    """Return the login request, which gets a token for a password. Transaction ids are scoped to `device`."""
+    """Return the login request, which gets a token for a password. A transaction id is valid for one
+    `device`."""
     body = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": user},
@@ -224,7 +225,7 @@ def _filter(room: str, limit: int) -> str:
     only = {
         "rooms": [room],
         "timeline": {"limit": limit, "types": ["m.room.message"]},
-        "ephemeral": {"types": [_PEOPLE]},
+        "ephemeral": {"types": [_TYPING]},
         "state": nothing,
         "account_data": nothing,
     }
@@ -234,7 +235,7 @@ def _filter(room: str, limit: int) -> str:
 def _read(piece: bytes) -> Incoming:
     event = _decode_event(piece)
     content = event.content
-    if event.type == _PEOPLE:
+    if event.type == _TYPING:
         return ChatEvent("typing", sender=", ".join(content.user_ids), payload=content.user_ids)
     return ChatMessage(
         event.event_id,

@@ -2,7 +2,8 @@
 
 nchan forwards published messages unchanged, so they have our format: `{"type":"message","sender":…,"text":…,
 "client_id":…}`, with bytes as base64. Anything else that is published there is a message of bare text. The
-cursor is nchan's message id `T:G`, seconds since 1970 and a number within that second, in all transports:
+cursor is nchan's message id `T:G`, T in seconds since 1970 and G a number within that second, in all
+transports:
 
     WebSocket   GET /ws/{channel}    sub-protocol ws+meta.nchan: each frame begins with `id: T:G` and an empty
                                      line; `?last_event_id=` on opening. A location with nchan_pubsub
@@ -15,7 +16,7 @@ cursor is nchan's message id `T:G`, seconds since 1970 and a number within that 
 
 nchan has no client ids, so readers drop a message that was published twice because no answer came. nchan
 doesn't report when messages after a cursor have left the channel's buffer. But G counts from 0 in each
-second, so a gap within a second shows (`missed`); missing whole seconds don't. Without a cursor,
+second, so a gap within a second is detected (`missed`); a gap of whole seconds isn't. Without a cursor,
 `nchan_subscriber_first_message` determines the first message; of `history` only None (all) is supported.
 
 Source: nchan's README (1.3); tested with 1.3.6. Its `nchan_longpoll_multipart_response` must not be set for
@@ -112,7 +113,7 @@ class NchanHttp(HttpDialect):
             return Page((unreadable("the answer has no Last-Modified and Etag", answer.body),))
         kind = headers.get("content-type", "").lower()
         if kind.startswith("text/html") and _ID.fullmatch(last) is None:
-            return Page((unreadable("a page, whose Etag is none of nchan's", answer.body),))
+            return Page((unreadable("a page, whose ETag isn't a message id of nchan", answer.body),))
         if not kind.startswith("multipart/mixed"):
             return Page((_read(last, answer.body),), more=True)
         parts = parts_of(answer.body, headers["content-type"])

@@ -24,7 +24,7 @@ RETRY_AFTER = 2
 """Seconds after which a client may retry if there are too many clients, or a message can't be stored."""
 
 POSITION_PARAMETERS = frozenset({"after", "history", "hold"})
-"""Parameters of a poll's position or hold; only the original document's client sends none of them."""
+"""Parameters of a poll's position or hold. Every client sends one or more, except the original document's."""
 
 _encode = msgspec.json.Encoder().encode
 _LINE_END = re.compile(r"[\r\n]")
@@ -72,7 +72,8 @@ def encode_retry(reconnection_time: float) -> bytes:
 def wants_only_new(query: Collection[str]) -> bool:
     """Return whether to answer a long poll with these parameters only with messages that come after it.
 
-    The original document's `longPoll` has no cursor, so any other answer would be repeated again and again.
+    The original document's `longPoll` has no cursor, so it would get any earlier messages again in each
+    answer.
     """
     return POSITION_PARAMETERS.isdisjoint(query)
 

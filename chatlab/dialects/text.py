@@ -42,8 +42,8 @@ class TextHttp(HttpDialect):
         return request_to("POST", self._post, headers, text, **names)
 
     def posted(self, answer: Answer, client_id: str) -> Ack | None:
-        # Such a server's acks have no common form; but a page, or an answer after a redirect, is certainly
-        # none.
+        # Acks of such servers have no common form. But an HTML page, or an answer after a redirect, is surely
+        # no ack.
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         accepted = 200 <= answer.status < 300 and kind != "text/html" and not answer.redirected
         return Ack(client_id) if accepted else None

@@ -93,20 +93,20 @@ class Hub:
         Errors: `LogError`; then it isn't added.
         """
         page = self._replay(room, after, history)
-        there = self._rooms.get(room)
-        if there is None:
-            there = self._rooms[room] = Room(room)
-        others = there.listeners()
-        entry = Member(room=there, sender=sender, address=address)
-        there.members[member] = self._members[member] = entry
+        the_room = self._rooms.get(room)
+        if the_room is None:
+            the_room = self._rooms[room] = Room(room)
+        others = the_room.listeners()
+        entry = Member(room=the_room, sender=sender, address=address)
+        the_room.members[member] = self._members[member] = entry
         out: list[Output] = [Reply((member,), _welcome(page.start, page.gap))]
         self._pass_on(member, entry, page, out)
-        if others and len(there.members) <= self.config.presence_limit:
+        if others and len(the_room.members) <= self.config.presence_limit:
             out.append(Reply(others, encode_frame(PresenceFrame("joined", sender))))
         return out
 
     def go_on(self, member: int) -> list[Output]:
-        """Continue a member's replay, since it has read the last part.
+        """Continue a member's replay, as it has read the last page.
 
         Errors: `LogError`.
         """
@@ -115,7 +115,7 @@ class Hub:
             return []
         page = self._replay(entry.room.name, entry.behind, None)
         out: list[Output] = []
-        if page.gap:  # The replay may never reach its own messages, whose echoes would be their acks.
+        if page.gap:  # The replay may skip the member's own messages, whose echoes would be their acks.
             out.append(Reply((member,), _welcome(page.start, True)))
             out.extend(Reply((member,), encode_frame(Ack(client_id))) for client_id in entry.posted)
             entry.posted.clear()
@@ -130,18 +130,18 @@ class Hub:
 
     def _pass_on(self, member: int, entry: Member, page: Page, out: list[Output]) -> None:
         """Send a page of a replay; after the last page, send the members' names."""
-        there = entry.room
+        the_room = entry.room
         out.extend(Reply((member,), encode_message(message)) for message in page.messages)
         if page.more:
             entry.behind = page.end
-            there.behind.add(member)
+            the_room.behind.add(member)
             out.append(Behind(member))
             return
         entry.behind = None
         entry.posted.clear()
-        there.behind.discard(member)
-        if len(there.members) <= self.config.presence_limit:
-            people = [other.sender for other in there.members.values()]
+        the_room.behind.discard(member)
+        if len(the_room.members) <= self.config.presence_limit:
+            people = [other.sender for other in the_room.members.values()]
             out.append(Reply((member,), encode_frame(PresenceFrame("here", people=people))))
 
     def dissolve(self) -> None:
@@ -156,12 +156,12 @@ class Hub:
         entry = self._members.pop(member, None)
         if entry is None:
             return []
-        there = entry.room
-        crowded = len(there.members) > self.config.presence_limit
-        there.remove(member)
-        if not there.members:
-            del self._rooms[there.name]
-        others = () if crowded else there.listeners()
+        the_room = entry.room
+        crowded = len(the_room.members) > self.config.presence_limit
+        the_room.remove(member)
+        if not the_room.members:
+            del self._rooms[the_room.name]
+        others = () if crowded else the_room.listeners()
         return [Reply(others, encode_frame(PresenceFrame("left", entry.sender)))] if others else []
 
     def receive(self, member: int, frame: str | bytes, now: float) -> list[Output]:
@@ -209,7 +209,7 @@ class Hub:
 
     def _take_message(self, member: int, entry: Member, message: OutgoingMessage, now: float) -> list[Output]:
         if now < entry.refused_until:  # Messages sent after a refused one mustn't overtake it.
-            return [Reply((member,), encode_frame(Nack(message.client_id, 503, UNKEPT)))]
+            return [Reply((member,), encode_frame(Nack(message.client_id, 503, NOT_STORED)))]
         posted = self.publish(entry.room.name, entry.sender, message)
         if isinstance(posted, Nack):
             if posted.status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -230,22 +230,22 @@ class Hub:
         try:
             known, new = self.log.append(room, sender, message, self._utc())
         except LogError:
-            return Nack(message.client_id, 503, UNKEPT)
+            return Nack(message.client_id, 503, NOT_STORED)
         if not new:
             repeats = message.text == known.text and message.data == known.data
             return (known.id, []) if repeats else Nack(message.client_id, 422, OTHER_CONTENT)
-        there = self._rooms.get(room)
-        others = there.listeners() if there else ()
+        the_room = self._rooms.get(room)
+        others = the_room.listeners() if the_room else ()
         news = News(room)
         return known.id, [news, Reply(others, encode_message(known))] if others else [news]
 
     def tell_typing(self, room: str, sender: str) -> list[Output]:
         """Tell the others in a room that `sender` is typing."""
-        there = self._rooms.get(room)
-        if there is None:
+        the_room = self._rooms.get(room)
+        if the_room is None:
             return []
-        members = there.members
-        others = tuple(number for number in there.listeners() if members[number].sender != sender)
+        members = the_room.members
+        others = tuple(number for number in the_room.listeners() if members[number].sender != sender)
         return [Reply(others, encode_frame(TypingFrame(sender)))] if others else []
 
     def read(self, room: str, after: str | None, history: int | None, limit: int | None = None) -> Page:
@@ -275,7 +275,7 @@ class Hub:
 
 
 OTHER_CONTENT = "another message of this sender has that client_id; give each its own"
-UNKEPT = "the server can't write its history"
+NOT_STORED = "the server can't write its history"
 
 
 @lru_cache

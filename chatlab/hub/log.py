@@ -1,9 +1,9 @@
-"""The history of a server's rooms: the interface that the hub needs of memory, a file or a database.
+"""The history of a server's rooms: the hub's interface to it, and its implementation in memory.
 
 A message's id is `epoch-n`: the n-th message of its room in that epoch. An epoch is one instance of the log.
 A server that has lost its log begins another epoch, and so recognises a cursor of the lost log.
 
-For each room the log returns the latest messages, as many as its limits retain.
+The log returns the latest messages of a room, up to its limits.
 """
 
 from __future__ import annotations
@@ -43,11 +43,10 @@ class LogLimits(Settings, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """Consecutive messages of a room: `start` is the cursor before them; `more`: there are further ones after
-    them.
+    """Consecutive messages of a room. `start` is the cursor before them. `more`: further ones follow.
 
-    `gap`: the messages after the reader's cursor are no longer available, so the page begins with the first
-    that are.
+    `gap`: messages after the reader's cursor are no longer available, so the page begins with the first
+    available one.
     """
 
     start: str
@@ -77,8 +76,8 @@ class Log(ABC):
     def append(
         self, room: str, sender: str, message: OutgoingMessage, posted_at: datetime | None
     ) -> Appended:
-        """Add a message to a room, and return once it is stored; or return the one that the sender has posted
-        with that client id before.
+        """Add a message to a room, and return it once it is stored. If the sender has already posted a
+        message with that client id, return that one instead.
 
         Errors: `LogError`; then the message isn't in the log.
         """
@@ -115,7 +114,7 @@ class Log(ABC):
 
     @abstractmethod
     def _start(self, room: str, wanted: int) -> int:
-        """Return the number of messages before those that are kept and come after number `wanted`."""
+        """Return `wanted`, or the number of messages that are no longer kept if that is larger."""
 
     @abstractmethod
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
@@ -184,7 +183,7 @@ class _Room:
             forgotten += 1
             self.size -= size_of(old)
             key = old.sender, old.client_id
-            if self.keys.get(key) is old:  # If less was retained, the id may have been used again.
+            if self.keys.get(key) is old:  # After `old` was dropped, its client id may have been used again.
                 del self.keys[key]
         del self.messages[:forgotten]
 
@@ -206,21 +205,21 @@ class MemoryLog(Log):
     def append(
         self, room: str, sender: str, message: OutgoingMessage, posted_at: datetime | None
     ) -> Appended:
-        there = self._rooms.pop(room, None) or _Room(self._floor)
-        self._rooms[room] = there  # move it to the end: the order is that of the latest post
-        if message.client_id and (known := there.keys.get((sender, message.client_id))) is not None:
+        room_log = self._rooms.pop(room, None) or _Room(self._floor)
+        self._rooms[room] = room_log  # move it to the end: rooms are ordered by their latest post
+        if message.client_id and (known := room_log.keys.get((sender, message.client_id))) is not None:
             return Appended(known, new=False)
         posted = ChatMessage(
-            id=self._id(there.count + 1),
+            id=self._id(room_log.count + 1),
             sender=sender,
             text=message.text,
             client_id=message.client_id,
             posted_at=posted_at,
             data=message.data,
         )
-        before = there.size
-        there.add(posted, self._limits)
-        self.size += there.size - before
+        before = room_log.size
+        room_log.add(posted, self._limits)
+        self.size += room_log.size - before
         while self.size > self._limits.retain_total and len(self._rooms) > 1:
             self._forget_room()
         return Appended(posted, new=True)
@@ -228,8 +227,8 @@ class MemoryLog(Log):
     def _forget_room(self) -> None:
         """Drop the room in which nothing was posted for the longest time.
 
-        No id is used twice: rooms that begin now, or begin again, count on from the largest number of a
-        dropped room.
+        No id is used twice: new rooms, and dropped ones that begin again, count on from the largest number
+        of a dropped room.
         """
         name = next(iter(self._rooms))
         room = self._rooms.pop(name)
@@ -237,14 +236,14 @@ class MemoryLog(Log):
         self._floor = max(self._floor, room.count)
 
     def _count(self, room: str) -> int:
-        there = self._rooms.get(room)
-        return there.count if there else self._floor
+        room_log = self._rooms.get(room)
+        return room_log.count if room_log else self._floor
 
     def _start(self, room: str, wanted: int) -> int:
-        there = self._rooms.get(room)
-        return max(wanted, there.first if there else self._floor)
+        room_log = self._rooms.get(room)
+        return max(wanted, room_log.first if room_log else self._floor)
 
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
-        there = self._rooms[room]
-        start = seen - there.first
-        return leading(there.messages[start : start + limit], size)
+        room_log = self._rooms[room]
+        start = seen - room_log.first
+        return leading(room_log.messages[start : start + limit], size)

@@ -34,7 +34,7 @@ class Expel(Struct, frozen=True, gc=False):
 
 @final
 class Behind(Struct, frozen=True, gc=False):
-    """More is to be replayed to a member: call `Hub.go_on` when it has read the last part."""
+    """A member's replay has more pages: call `Hub.go_on` when it has read the last one."""
 
     member: int
 

@@ -51,8 +51,8 @@ class Buckets:
         return bucket.wait(self.rate, self._burst, now, count), bucket
 
     def _forget_full(self, now: float) -> None:
-        """Drop the buckets that are full by now, as a new one is; the next time when their number has
-        doubled."""
+        """Drop the buckets that are full by now: a new bucket would be full, too. The next call is when their
+        number has doubled."""
         self._buckets = {
             address: bucket
             for address, bucket in self._buckets.items()

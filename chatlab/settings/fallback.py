@@ -15,8 +15,8 @@ class FallbackConfig(Settings, frozen=True):
 
     After `attempts_per_transport` tries without a working connection, it uses the next one. Every
     `upgrade_after` it probes a better one beside the working one. If none works, it starts again with the
-    first, after a delay by that one's `reconnect`. The `outbox` is also the first one's. All must have the
-    same room, sender and dialect.
+    first, after a delay by the first one's `reconnect`. Its `outbox` settings are those of the first, too.
+    All must have the same room, sender and dialect.
     """
 
     transports: tuple[Any, ...]
@@ -89,7 +89,7 @@ class FallbackConfig(Settings, frozen=True):
 
     @property
     def reconnect(self) -> ReconnectConfig:
-        """The backoff between two rounds through the transports, if none works."""
+        """The backoff before the next round through the transports, if none works."""
         return self.first.reconnect
 
 

@@ -12,8 +12,8 @@ from chatlab.errors import SettingsError
 class HeaderSource:
     """Extra request headers: a mapping, or a function that is called for each attempt. Never printed.
 
-    A function gets the refusal after which a renewed token may help (or None) in its parameter `failure`, or
-    in the one parameter that has no default. A function with neither is called without arguments, so
+    A function may have a parameter named `failure`, or one parameter without a default. It gets the refusal
+    after which a renewed token may help, or None. Any other function is called without arguments, so
     `lambda token=token: …` keeps its default.
 
     Errors: `SettingsError` if a function needs other parameters.
@@ -33,7 +33,7 @@ class HeaderSource:
         return callable(source) and not runs_async(source)
 
     def __call__(self, failure: Any = None) -> Any:
-        """Return the headers as a mapping, or an awaitable of one.
+        """Return the headers as a mapping, or as an awaitable that returns one.
 
         `failure` is the refusal after which a renewed token may help, if any; it is passed to a function that
         has a parameter for it.
@@ -60,7 +60,7 @@ class HeaderSource:
 
 
 def runs_async(function: Any) -> bool:
-    """Return whether a call returns a coroutine: of an `async def`, also in a partial or as `__call__`."""
+    """Return whether a call returns a coroutine: an `async def`, also in a partial or as `__call__`."""
     while hasattr(function, "func"):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

@@ -32,9 +32,9 @@ class TransportConfig(Settings, frozen=True):
     - `dialect`: the name of one, or a `Dialect` of your own.
     - `history`: number of the room's latest messages that a first connection asks for; None: all.
     - `after`: id of a message that another transport has received, to ask for the messages after it instead.
-    - `headers`: a mapping, or a function called before each attempt, in a thread of its own unless it is
-      `async`. Its parameter `failure`, or the one without a default, gets the refusal after which a renewed
-      token may help, or None.
+    - `headers`: a mapping, or a function that is called before each attempt, in a thread of its own unless it
+      is `async`. A parameter named `failure`, or one without a default, gets the refusal after which a
+      renewed token may help, or None.
     - `failures`: overrides of the failure table, with keys such as `"close 4429"`, `"http 404"`, `"tls"`.
     - `ca_file`: a PEM file of the certificate authorities that TLS trusts instead of the system's.
     - `proxy`: a proxy's address; "": none; None: from the environment (docs/networks.md).

@@ -74,7 +74,8 @@ def check_url(owner: str, url: str, schemes: tuple[str, str]) -> None:
 
 
 def parse_problem(error: ValueError) -> str:
-    """Return the requirement that a URL breaks, from the error of `urlsplit`, which may quote a password."""
+    """Return the requirement that a URL breaks, without quoting `urlsplit`'s error, which may show a
+    password."""
     text = str(error)
     if text.startswith("Port"):
         return "has a port from 1 to 65535"
@@ -86,7 +87,7 @@ def parse_problem(error: ValueError) -> str:
 def redacted(url: str) -> str:
     """Return the URL with `***` for its user and password, each value of its query, and its fragment.
 
-    If the end of the password is unknown, as in a text that is no URL, all before the last @ is hidden.
+    If it is unclear where the password ends, as in a text that is no URL, all before the last @ is hidden.
     """
     text = str.__str__(url)
     prefix = found[0] if (found := _PREFIX.match(text)) else ""
@@ -98,10 +99,10 @@ def redacted(url: str) -> str:
     host = _authority(rest)
     password = None if _HOST.fullmatch(host) else _NO_PORT.fullmatch(host)  # as in ws://ada:password
     shown = password[1] + HIDDEN if password else host
-    rest, sharp, fragment = rest[len(host) :].partition("#")
+    rest, hash_mark, fragment = rest[len(host) :].partition("#")
     path, mark, query = rest.partition("?")
     values = "&".join(map(_hide_value, query.split("&")))
-    return f"{prefix}{shown}{path}{mark}{values}{sharp}{HIDDEN if fragment else ''}"
+    return f"{prefix}{shown}{path}{mark}{values}{hash_mark}{HIDDEN if fragment else ''}"
 
 
 def with_secrets(typed: str, url: str) -> Url:
@@ -116,8 +117,8 @@ def with_secrets(typed: str, url: str) -> Url:
     if text == redacted(known):
         return Url(known)
     new, old = _split(text), _split(known)
-    to_plain = old.scheme in _SECURE and new.scheme not in _SECURE
-    same = new.host == old.host and not to_plain
+    drops_tls = old.scheme in _SECURE and new.scheme not in _SECURE
+    same = new.host == old.host and not drops_tls
     user = old.user if new.user == f"{HIDDEN}@" and same else new.user
     values = {
         field: iter([pair for pair in old.fields if _hide_value(pair) == field]) for field in new.fields
@@ -146,9 +147,9 @@ def _split(text: str) -> _Parts:
     scheme = found[0] if (found := _PREFIX.match(text)) else ""
     authority = _authority(text[len(scheme) :])
     user, at, host = authority.rpartition("@")
-    rest, sharp, fragment = text[len(scheme) + len(authority) :].partition("#")
+    rest, hash_mark, fragment = text[len(scheme) + len(authority) :].partition("#")
     path, mark, query = rest.partition("?")
-    return _Parts(scheme, user + at, host, path + mark, query.split("&"), sharp + fragment)
+    return _Parts(scheme, user + at, host, path + mark, query.split("&"), hash_mark + fragment)
 
 
 def _authority(text: str) -> str:

@@ -13,7 +13,7 @@ from chatlab.dialects.base import Nack
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.errors import SettingsError
 from chatlab.hub import Behind, Bucket, Expel, Hub, HubConfig, LogError, MemoryLog, News, Output, Reply
-from chatlab.hub.hub import OTHER_CONTENT, UNKEPT
+from chatlab.hub.hub import OTHER_CONTENT, NOT_STORED
 from chatlab.hub.log import Appended
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import WebSocketConfig
@@ -227,14 +227,14 @@ def test_a_message_that_can_not_be_kept_is_refused_and_nothing_else_happens() ->
     hub.join(BOB, "lobby", "bob")
     log.full = True
     (reply,) = hub.receive(ADA, text("c1"), 0.0)
-    assert said([reply], ADA) == [{"type": "nack", "client_id": "c1", "status": 503, "reason": UNKEPT}]
+    assert said([reply], ADA) == [{"type": "nack", "client_id": "c1", "status": 503, "reason": NOT_STORED}]
     assert said([reply], BOB) == []
-    assert hub.publish("lobby", "eve", OutgoingMessage("hi", client_id="c2")) == Nack("c2", 503, UNKEPT)
+    assert hub.publish("lobby", "eve", OutgoingMessage("hi", client_id="c2")) == Nack("c2", 503, NOT_STORED)
     log.full = False
     assert hub.epoch == "e"
     assert said(hub.receive(BOB, text("c3"), 0.0), ADA) == [posted(1, "bob", "c3")]
     behind = hub.receive(ADA, text("c2"), 1.9)
-    assert said(behind, ADA) == [{"type": "nack", "client_id": "c2", "status": 503, "reason": UNKEPT}]
+    assert said(behind, ADA) == [{"type": "nack", "client_id": "c2", "status": 503, "reason": NOT_STORED}]
     for number, client_id in enumerate(("c1", "c2"), 2):
         assert said(hub.receive(ADA, text(client_id), 2.0), BOB) == [posted(number, client_id=client_id)]
 

@@ -1,4 +1,4 @@
-"""The `chatlab` dialect: JSON frames with the seed's shapes, spoken by the embedded server and its clients.
+"""The `chatlab` dialect: JSON frames with the seed's shapes, used by the embedded server and its clients.
 
     client → server   {"type":"message","client_id":…,"text":…}   {"type":"typing"}
                       {"type":"ping","id":n}   {"type":"pong","id":n}

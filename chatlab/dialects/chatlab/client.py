@@ -9,10 +9,10 @@ from chatlab.dialects.chatlab.frames import (
     UNREADABLE,
     decode_server_json,
     decode_server_msgpack,
+    decoding_error,
     encode_frame,
     encode_msgpack,
-    own_event,
-    why,
+    server_defined_event,
 )
 from chatlab.dialects.chatlab.http import ChatlabHttp
 from chatlab.messages import OutgoingMessage
@@ -49,7 +49,7 @@ class ChatlabDialect(Dialect):
                 return (decode_server_json(frame),)
             return (decode_server_msgpack(frame),)
         except UNREADABLE as error:
-            return (own_event(frame) or unreadable(why(error), frame),)
+            return (server_defined_event(frame) or unreadable(decoding_error(error), frame),)
 
     def typing(self, config: TransportConfig) -> str | None:
         return '{"type":"typing"}'

@@ -43,19 +43,19 @@ def encode_message(message: ChatMessage) -> str | bytes:
     return encode_frame(message) if message.data is None else encode_msgpack(message)
 
 
-def why(error: Exception) -> str:
-    """Return the reason of a decoding error."""
+def decoding_error(error: Exception) -> str:
+    """Return a decoding error's message."""
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def own_event(frame: str | bytes) -> ChatEvent | Unreadable | None:
-    """Return a text frame as an event with a type of the server's own; None: it isn't one."""
+def server_defined_event(frame: str | bytes) -> ChatEvent | Unreadable | None:
+    """Return a text frame as an event of a type that the server defines; None: it isn't one."""
     if not isinstance(frame, str):
         return None
     try:
         value: Any = decode_any_json(frame)
     except UNREADABLE as error:
-        return unreadable(why(error), frame)
+        return unreadable(decoding_error(error), frame)
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or not kind or kind in OWN_TYPES:
         return None
@@ -63,7 +63,8 @@ def own_event(frame: str | bytes) -> ChatEvent | Unreadable | None:
 
 
 def server_event(kind: str, content: Any) -> ChatEvent:
-    """Return an event with a type of the server's own; a type that chatlab uses gets the prefix `server:`."""
+    """Return an event of a type that the server defines; a type that chatlab uses gets the prefix
+    `server:`."""
     sender = content.get("sender") if isinstance(content, dict) else None
     return ChatEvent(
         type=f"server:{kind}" if kind in _LOCAL_TYPES else kind,

@@ -16,10 +16,10 @@ from chatlab.dialects.chatlab.frames import (
     UNREADABLE,
     decode_any_json,
     decode_server_json,
+    decoding_error,
     encode_frame,
-    own_event,
+    server_defined_event,
     server_event,
-    why,
 )
 from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
 from chatlab.settings import TransportConfig
@@ -117,11 +117,11 @@ def _read_event(kind: str, data: str) -> Incoming:
         frame: Incoming = decode_server_json(data)
         return frame
     except UNREADABLE as error:
-        event = own_event(data)
+        event = server_defined_event(data)
         if isinstance(event, ChatEvent):
             return event
         if kind in OWN_TYPES:
-            return unreadable(why(error), data)
+            return unreadable(decoding_error(error), data)
     try:
         content: Any = decode_any_json(data)
     except UNREADABLE:
@@ -138,7 +138,7 @@ def _read_page(body: bytes) -> Sequence[Incoming]:
         try:
             elements = _decode_elements(body)
         except UNREADABLE:
-            return (unreadable(why(error), body),)
+            return (unreadable(decoding_error(error), body),)
     return [_read_element(bytes(element)) for element in elements]
 
 
@@ -147,7 +147,7 @@ def _read_element(element: bytes) -> Incoming:
         message: ChatMessage = msgspec.json.decode(element, type=ChatMessage)
         return message
     except UNREADABLE as error:
-        return replace(unreadable(why(error), element), id=_id_of(element))
+        return replace(unreadable(decoding_error(error), element), id=_id_of(element))
 
 
 def _id_of(element: bytes) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from chatlab.dialects.base import Nack, Unreadable, unreadable
-from chatlab.dialects.chatlab.frames import UNREADABLE, ClientFrame, encode_frame, why
+from chatlab.dialects.chatlab.frames import UNREADABLE, ClientFrame, decoding_error, encode_frame
 from chatlab.messages import MAX_CONTENT_SIZE, ChatMessage, OutgoingMessage
 
 _decode_client_json = msgspec.json.Decoder(ClientFrame).decode
@@ -24,7 +24,7 @@ def decode_client_frame(frame: str | bytes) -> ClientFrame | Unreadable:
         )
         return decoded
     except UNREADABLE as error:
-        return unreadable(why(error), frame)
+        return unreadable(decoding_error(error), frame)
 
 
 class _Refused(Struct):
@@ -86,7 +86,7 @@ def decode_posted(body: bytes) -> OutgoingMessage | Nack:
     except UNREADABLE as error:
         status = 413 if _is_too_large(body, _decode_content) else 422
         client_id = refused_client_id(body.decode(errors="replace")) or ""
-        return Nack(client_id, status, unreadable(why(error), body).reason)
+        return Nack(client_id, status, unreadable(decoding_error(error), body).reason)
 
 
 def _is_too_large(message: str | bytes, decode: Callable[[Any], _Content]) -> bool:
