@@ -1,4 +1,4 @@
-"""A conversation: the part that panel and console have in common."""
+"""A conversation: the code that panel and console share."""
 
 from chatlab.conversation.conversation import Conversation
 from chatlab.conversation.display import Display, ReceivedMessage

@@ -4,11 +4,11 @@ The transport can be replaced at any time, for other settings, another room, nam
 
     switch_to ──▶ the new transport queues new messages, but doesn't connect yet
               ──▶ the old one sends what it still can, and disconnects
-              ──▶ its unsettled messages are sent by the new one, first and with their old ids, if it leads to
-                  the place they were written for; otherwise they stay undelivered, to be retried there
+              ──▶ the new one sends its unsettled messages, first and with their old ids, if it leads to
+                  the place that they were written for; others stay undelivered, to be retried there
               ──▶ the new one resumes at the old one's cursor, or at this room's last one, and connects
 
-So a message is only ever sent to the place it was written for, and no message is skipped unreported.
+So a message is sent only to the place that it was written for, and skipped messages are reported.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Conversation:
         return _NOWHERE if self._session is None else self._session.transport.last_change
 
     @property
-    def most_attempts(self) -> int | None:
+    def max_attempts(self) -> int | None:
         """Attempts after which the transport gives up; None if unlimited, or for a fallback."""
         config = self._config
         return None if config is None or isinstance(config, FallbackConfig) else config.reconnect.max_attempts
@@ -184,17 +184,17 @@ class Conversation:
                 self._outgoing.adopt(session, message)
             self._ending.remove(session)
             if not self._ending:
-                self._arrive()
+                self._start_new()
 
-    def _arrive(self) -> None:
+    def _start_new(self) -> None:
         """Hand unsettled messages to the new transport and connect it, once all previous ones have ended."""
         session = self._session
         assert session is not None
         self._outgoing.take_over(session)
         session.resume()
-        left = sum(own.left for own in self._outgoing.for_place(session.place))
-        if left:
-            are = "1 message for this place is" if left == 1 else f"{left} messages for this place are"
+        count = sum(own.left_behind for own in self._outgoing.for_place(session.place))
+        if count:
+            are = "1 message for this place is" if count == 1 else f"{count} messages for this place are"
             self._display.notice(f"{are} undelivered. {self._retrying}".rstrip())
         if not self._wanted:
             self._display.status(self.last_change)
@@ -285,8 +285,8 @@ class Conversation:
     def _forget_typists_later(self) -> None:
         if not self._forgetting and self._typists.names(self._clock()):
             self._forgetting = True
-            loop, lasts = self._loop or background_loop(), self._typists.lasts(self._clock())
-            loop.call_soon_threadsafe(loop.call_later, lasts, self._forget_typists)
+            loop, delay = self._loop or background_loop(), self._typists.expires_in(self._clock())
+            loop.call_soon_threadsafe(loop.call_later, delay, self._forget_typists)
 
     def _forget_typists(self) -> None:
         with self._lock:
@@ -306,7 +306,7 @@ class Conversation:
                 self._wanted = False
             if connected:
                 if visited and session.transport.cursor is None:
-                    self._incoming.missing("this server doesn't replay missed messages")
+                    self._incoming.report_missing("this server doesn't replay missed messages")
             else:
                 self._typists.clear()
                 self._own.mark_waiting()

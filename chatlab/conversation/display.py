@@ -12,7 +12,8 @@ from chatlab.messages import ChatMessage, StatusChange
 
 
 class ReceivedMessage(Struct, frozen=True):
-    """A message from the server. `key` contains the server's id, if any; `own`: in the person's name."""
+    """A message from the server. `key` contains the server's id, if any; `own`: its sender has the person's
+    name."""
 
     key: str
     message: ChatMessage

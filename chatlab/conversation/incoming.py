@@ -46,7 +46,7 @@ class Incoming:
             case "presence" if current:
                 self._presence(session, event)
             case "resync" | "overrun":
-                self.missing(event.reason)
+                self.report_missing(event.reason)
             case "unreadable":
                 self._report_unreadable(f"({event.reason}): {_excerpt(event.payload)}")
             case "error":
@@ -55,7 +55,7 @@ class Incoming:
                 return False  # Statuses have their own callback; other events aren't shown.
         return True
 
-    def missing(self, reason: str) -> None:
+    def report_missing(self, reason: str) -> None:
         """Report that messages may have been skipped."""
         self._display.notice(f"Messages may be missing here: {reason}.", warning=True)
 
@@ -71,7 +71,7 @@ class Incoming:
         if not session.log.mark_seen(message.id) or self._outgoing.match_echo(session, message):
             return
         place = f"{session.log.number}-{message.id}" if message.id else f"unnumbered-{next(self._numbers)}"
-        key = f"heard-{self._series}-{place}"
+        key = f"received-{self._series}-{place}"
         self._display.received(ReceivedMessage(key, message, message.sender == session.place.name))
 
     def _presence(self, session: Session, event: ChatEvent) -> None:

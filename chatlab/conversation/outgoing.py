@@ -60,13 +60,13 @@ class Outgoing:
         if own is None or own.message is None or session is None:
             raise ChatError("that message is from a file, or no longer kept; copy its text to send it again")
         if own.place != session.place:
-            raise ChatError(f"that message is for {own.place.seen_from(session.place)}; go there first")
-        before = (own.state, own.reason, own.left)
+            raise ChatError(f"that message is for {own.place.describe(session.place)}; go there first")
+        before = (own.state, own.reason, own.left_behind)
         self.messages.reopen(own, session.transport)
         try:
             receipt = session.transport.submit(own.message)
         except Exception:
-            own.state, own.reason, own.left = before
+            own.state, own.reason, own.left_behind = before
             self.messages.close(own)
             raise
         if own.receipt is None or own.receipt.final:
@@ -122,8 +122,8 @@ class Outgoing:
 
     def _leave_behind(self, own: OwnMessage, here: Place) -> None:
         unknown = own.state is not DeliveryState.QUEUED
-        own.left = True
-        own.reason = f"for {own.place.seen_from(here)}{'; it may have arrived' if unknown else ''}"
+        own.left_behind = True
+        own.reason = f"for {own.place.describe(here)}{'; it may have arrived' if unknown else ''}"
         self._display.settled(own)
         self.messages.close(own)
 
@@ -169,8 +169,8 @@ class Outgoing:
         if own.message is not None and not session.dialect.is_echo(own.message, message):
             return False  # Another client used the same name and id.
         own.echo = message.id
-        if own.left or own.state is not DeliveryState.ACKED:
-            own.state, own.reason, own.left = DeliveryState.ACKED, "", False
+        if own.left_behind or own.state is not DeliveryState.ACKED:
+            own.state, own.reason, own.left_behind = DeliveryState.ACKED, "", False
             _settle_first_receipt(own, Settle(own.client_id, own.state))
             self._display.settled(own)
             self.messages.close(own)

@@ -26,11 +26,12 @@ _DELIVERED = (DeliveryState.ACKED, DeliveryState.SENT)
 
 
 class OwnMessage(Struct, eq=False):
-    """An own message. `key` is unique here, whatever ids others choose; the server knows it by `client_id`.
+    """A message that the person wrote. `key` is unique in this conversation, as other clients can choose any
+    id. The server knows it by `client_id`.
 
     `written_at` is in seconds since 1970, `accepted_at` on the conversation's clock. `waits`: it was not sent
-    at once, or its connection was lost since. `left`: the conversation switched to another place without it.
-    `message` is None once the content is released.
+    at once, or the connection was lost afterwards. `left_behind`: the conversation switched to another place
+    without it. `message` is None once the content is released.
     """
 
     key: str
@@ -44,7 +45,7 @@ class OwnMessage(Struct, eq=False):
     receipt: Receipt | None = None
     state: DeliveryState = DeliveryState.QUEUED
     reason: str = ""
-    left: bool = False
+    left_behind: bool = False
     waits: bool = False
     shown: bool = False
     echo: str | None = None
@@ -126,7 +127,7 @@ class OwnMessages:
         """Move a message to the delivered or the undelivered ones, by its state."""
         self._open.pop(own.client_id, None)
         self._forget(own)
-        if own.state in _DELIVERED and not own.left:
+        if own.state in _DELIVERED and not own.left_behind:
             if (before := self._delivered.pop(own.client_id, None)) is not None:
                 self.release(before)
             self._delivered[own.client_id] = self._unechoed[own.key] = own
@@ -174,7 +175,7 @@ class OwnMessages:
             raise InvalidMessage(f"a message with client_id {own.client_id!r} is still on its way")
         self._forget(own)
         own.number = next(self._numbers)
-        own.holder, own.state, own.reason, own.left = holder, DeliveryState.QUEUED, "", False
+        own.holder, own.state, own.reason, own.left_behind = holder, DeliveryState.QUEUED, "", False
         self._open[own.client_id] = own
 
     def mark_waiting(self) -> None:

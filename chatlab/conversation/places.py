@@ -25,7 +25,7 @@ class Place(Struct, frozen=True):
         """The key of the room's log, the same for every name."""
         return self.server, self.room, self.dialect
 
-    def seen_from(self, here: Place | None) -> str:
+    def describe(self, here: Place | None) -> str:
         """Describe the place: its room, and the server, name and dialect if they differ from `here`."""
         words = f"room {self.room}"
         if here is None or here.server != self.server:

@@ -158,7 +158,7 @@ async def _undelivered(console: Console, argument: str) -> str:
     here = console.conversation.place
     rows = []
     for own in console.conversation.undelivered():
-        why = f"for {own.place.seen_from(here)}" if own.place != here else own.reason or "for this place"
+        why = f"for {own.place.describe(here)}" if own.place != here else own.reason or "for this place"
         rows.append(f"{cut(visible_line(own.text), EXCERPT)} ({why})")
     return "\n".join(rows) or "No messages are undelivered."
 

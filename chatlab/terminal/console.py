@@ -1,6 +1,6 @@
 """A conversation in a terminal, shown as lines, with faults on request.
 
-All of it runs on one event loop. Faults need a proxy: the first request for one reconnects through it.
+All of it runs on one event loop. Faults need a proxy: the first fault makes one, and reconnects through it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Console:
         self._changed = changed
         self._hint = hint
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
+        self._change = asyncio.Event()
         self._rtt: float | None = None
         self._heartbeat_rtt: float | None = None
         self._was_connected = False
@@ -110,13 +110,13 @@ class Console:
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            self._news.clear()
-            await self._news.wait()
+            self._change.clear()
+            await self._change.wait()
 
     async def leave(self) -> None:
         """Send what can be sent quickly, disconnect, and report the messages that are left."""
         self.leaving = True
-        self._news.set()
+        self._change.set()
         async with self.busy:
             await self._until(lambda: not self.conversation.changing)
             self.conversation.stop()
@@ -189,8 +189,8 @@ class Console:
             try:
                 return self.submit(text)
             except OutboxFull:
-                self._news.clear()
-                await self._news.wait()
+                self._change.clear()
+                await self._change.wait()
 
     def submit(self, text: str) -> None:
         """Submit a message. Errors: `InvalidMessage`, `OutboxFull`."""
@@ -214,7 +214,7 @@ class Console:
             change.status,
             change.reason,
             change.attempt,
-            self.conversation.most_attempts,
+            self.conversation.max_attempts,
             None if change.retry_at is None else max(0.0, change.retry_at - transport.now()),
             self.rtt,
             self.conversation.waiting,
@@ -249,7 +249,7 @@ class Console:
 
     def settled(self, own: OwnMessage) -> None:
         """Show the outcome of an own message, once it is known."""
-        if own.left or own.state in _LOST:
+        if own.left_behind or own.state in _LOST:
             self._lose(own, own.reason)
         elif own.state is DeliveryState.ACKED or (own.receipt is not None and own.receipt.ends(own.state)):
             took = self._loop.time() - own.accepted_at
@@ -273,11 +273,11 @@ class Console:
     def moved(self, before: Place) -> None:
         """Show the place that the conversation switched to."""
         if (place := self.conversation.place) is not None:
-            self.notice(f"Switched to {place.seen_from(before)}.")
+            self.notice(f"Switched to {place.describe(before)}.")
 
     def changed(self) -> None:
         """Wake the coroutines that wait for a change."""
-        self._news.set()
+        self._change.set()
         self._changed()
 
     def status(self, change: StatusChange) -> None:

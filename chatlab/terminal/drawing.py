@@ -17,7 +17,7 @@ from chatlab.terminal.status_line import StatusLine, describe
 from chatlab.text import cut, short_name, visible_line
 
 EXCERPT = 60
-"""Maximum characters of a message that are repeated when it's delivered late."""
+"""Maximum characters that are repeated of a message that was delivered late."""
 NARROWEST = 20
 """Minimum columns of a text."""
 SHORTEST_NAME = 6

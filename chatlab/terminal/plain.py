@@ -23,10 +23,10 @@ from chatlab.terminal.console import Console
 from chatlab.terminal.lines import ConsoleLine
 from chatlab.terminal.targets import Target
 
-PATIENCE = 10.0
-"""Seconds after the last line in which to connect and get all messages acknowledged."""
+FINISH_TIMEOUT = 10.0
+"""Seconds, after the last line of input, to connect and to get all messages acknowledged."""
 READ_SIZE = 64 * 1024
-AHEAD = 4
+READ_AHEAD = 4
 """Maximum chunks of input to read ahead."""
 LONGEST_LINE = 1 << 20
 """Maximum bytes kept of a line. The limit of a message is far lower, so a cut line is refused anyway."""
@@ -81,7 +81,7 @@ class Output:
 
 async def _send_lines(console: Console, output: Output, *, commands: bool) -> bool:
     """Send every line of the input, wait until all are settled, and return whether none failed."""
-    good = True
+    all_sent = True
     async with aclosing(_lines()) as lines:
         async for line in lines:
             try:
@@ -91,18 +91,18 @@ async def _send_lines(console: Console, output: Output, *, commands: bool) -> bo
                 elif line:
                     await console.send(line[1:] if commands and line.startswith("//") else line)
             except EOFError:
-                return good
+                return all_sent
             except ChatError as error:
                 output.show(ConsoleLine("warning", f"{error}."))
             except Exception as error:
-                good = False
+                all_sent = False
                 output.show(ConsoleLine("warning", f"Not sent: {explain(error)}."))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(FINISH_TIMEOUT):
             await console.wait_until_settled()
     except TimeoutError:
         return False
-    return good
+    return all_sent
 
 
 async def _lines() -> AsyncGenerator[str, None]:
@@ -113,7 +113,7 @@ async def _lines() -> AsyncGenerator[str, None]:
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes] = asyncio.Queue()
-    slots = threading.Semaphore(AHEAD)
+    slots = threading.Semaphore(READ_AHEAD)
 
     def read() -> None:
         more = True

@@ -23,7 +23,7 @@ from chatlab.terminal.drawing import STYLE, Renderer, bar
 from chatlab.terminal.lines import ConsoleLine
 from chatlab.terminal.targets import Target
 
-GATHER = 0.05
+BATCH_TIME = 0.05
 """Seconds in which lines are collected before they are drawn together, to avoid flicker."""
 REFRESH = 0.25
 """Seconds between two redraws of the status bar, for its countdown."""
@@ -132,7 +132,7 @@ class Screen:
         if line.kind == "delivered" and not line.waited:
             return  # Its own line already shows it.
         if not self._lines:
-            self._loop.call_later(GATHER, self._draw)
+            self._loop.call_later(BATCH_TIME, self._draw)
         self._lines.append(line)
 
     def _draw(self) -> None:

@@ -35,7 +35,7 @@ from chatlab.widgets.static_transcript import StaticTranscript
 from chatlab.widgets.timeline_controller import TimelineController
 from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
 
-RESTING = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
+IDLE_STATUSES = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 """Statuses in which a transport is idle until `connect` is called."""
 UNKNOWN = "ws://127.0.0.1/"
 """Placeholder URL until the embedded server has started."""
@@ -64,7 +64,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         seed: int | None = None,
     ) -> None:
         # First of all: invalid settings must neither start nor close anything.
-        made = config or WebSocketConfig(url=url or UNKNOWN, room=room, sender=sender)
+        given = config or WebSocketConfig(url=url or UNKNOWN, room=room, sender=sender)
         if (old := ChatPanel._open.pop(name, None)) is not None:
             old.close()
         ChatPanel._open[name] = self
@@ -79,7 +79,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.proxy = FaultProxy(self.server.url)
             background_thread().call(self.proxy.accept)
             if config is None and not url:
-                made = made.replace(url=self.proxy.rebase(self.server.ws_url))
+                given = given.replace(url=self.proxy.rebase(self.server.ws_url))
         self.seed = secrets.randbits(32) if seed is None else seed
         self._uniform = Luck(self.seed).uniform(0, "backoff")
         self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
@@ -88,7 +88,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.frames = FrameLog()
         self.badge = StatusBadge()
         self.timeline = Timeline()
-        self.form = SettingsForm(made)
+        self.form = SettingsForm(given)
         self._timeline_controller = TimelineController(self.timeline, self.seed)
         self._recorder = FrameRecorder(self.frames)
         self._panel_display = PanelDisplay(self.messages, self.badge, self._make_transport, self._on_status)
@@ -97,7 +97,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.messages.on_change(self._static_transcript.changed)
         self.messages.on_send(self.send)
         self.messages.on_retry(self._retry)
-        self.messages.on_typing(self._tell_typing)
+        self.messages.on_typing(self._send_typing)
         self._connect_button = _button("Connect", "primary", self.connect)
         self._disconnect_button = _button("Disconnect", "", self.disconnect)
         self._disconnect_button.disabled = True
@@ -107,14 +107,14 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             buttons.append(self._server_button)
         faults = []
         if self.proxy is not None:
-            faults.append(FaultControls(self.proxy, self._note_fault, self._reporting).view)
+            faults.append(FaultControls(self.proxy, self._mark_fault, self._reporting).view)
         super().__init__(
             [
-                self.form.where,
+                self.form.address_fields,
                 widgets.HBox(
                     [*buttons, self.badge], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
                 ),
-                Collapsible("Settings", self.form.how).view,
+                Collapsible("Settings", self.form.other_fields).view,
                 self.messages,
                 *faults,
                 self.timeline,
@@ -142,7 +142,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             except SettingsError as error:
                 self._panel_display.notice(f"These settings can't be used: {error}", warning=True)
                 return
-            if self._conversation.last_change.status in RESTING or self._conversation.changing:
+            if self._conversation.last_change.status in IDLE_STATUSES or self._conversation.changing:
                 self._timeline_controller.connecting()
                 self._uniform = Luck(self.seed).uniform(0, "backoff")
             self._conversation.start(at_once=True)
@@ -173,13 +173,13 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         with self._reporting("Not sent", RECALL_HINT):
             if self.transport is None or not self._conversation.wanted:
                 self._conversation.switch_to(self.form.config())
-            elif elsewhere := self._elsewhere():
+            elif elsewhere := self._switch_advice():
                 self._panel_display.notice(f"Not sent: {elsewhere}.{RECALL_HINT}", warning=True)
                 return None
             return self._conversation.submit(text)
         return None
 
-    def _elsewhere(self) -> str:
+    def _switch_advice(self) -> str:
         """Return advice if the form's place differs from the conversation's; otherwise an empty string."""
         here = self._conversation.place
         assert here is not None
@@ -189,16 +189,16 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             return ""
         if there == here:
             return ""
-        return f"still in {here.seen_from(there)}; press “Connect” to switch to {there.seen_from(here)}"
+        return f"still in {here.describe(there)}; press “Connect” to switch to {there.describe(here)}"
 
     def _retry(self, id: str) -> None:
         with self._reporting("Not sent again"):
             self._conversation.retry(id)
 
-    def _tell_typing(self) -> None:
+    def _send_typing(self) -> None:
         self._conversation.typing()
 
-    def _note_fault(self, fault: str) -> None:
+    def _mark_fault(self, fault: str) -> None:
         self._panel_display.mark("fault", fault)
         self._redraw()
 
@@ -233,8 +233,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def _on_status(self) -> None:
         self._redraw()
-        resting = self._conversation.last_change.status in RESTING
-        self._context.copy().run(setattr, self._disconnect_button, "disabled", resting)
+        idle = self._conversation.last_change.status in IDLE_STATUSES
+        self._context.copy().run(setattr, self._disconnect_button, "disabled", idle)
 
     def _redraw(self) -> None:
         self._timeline_controller.redraw(self._panel_display)

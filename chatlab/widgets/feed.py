@@ -8,7 +8,8 @@ Rows are dicts, added or changed by their `id`. A feed sends its views these cus
 - the same with `{reply, part, parts, replay, newest, fitting}` to the view that asked. It covers all
   messages up to `seq`. `replay`: it is the latest window, not a continuation. `newest` is the last position
   that the answer takes into account. `fitting` and `oldest` count only rows that pass the view's filter.
-- `{type: "mark", epoch, seq}` after a quiet period: the last number, for views that missed that message.
+- `{type: "mark", epoch, seq}` after a quiet period: the number of the last message, so that views notice a
+  missed one.
 - `{type: "file", reply, part, parts, text}` to the view that asked: a part of the whole history as a file.
 - `{type: "loaded", reply, rows, error}` to the view that sent a file: its number of rows, or an error.
 - notes without a number, such as the list of typing people: the latest of each type replaces earlier ones.
@@ -196,7 +197,7 @@ class FeedWidget(PacedWidget):
             messages = [self._notes[name] for name in sorted(self._unsent_notes)]
             self._unsent_notes.clear()
             if self._unsent or self._cleared:
-                messages.append(self._news())
+                messages.append(self._new_rows())
             if self._replies:
                 messages.append(self._part(self._replies.popleft()))
             if self._downloads:
@@ -241,14 +242,14 @@ class FeedWidget(PacedWidget):
             return
         match message:
             case {"type": "save", "format": "jsonl" | "txt" as kind}:
-                self._say_in_parts(parts(request, self.document(kind)))
+                self._send_in_parts(parts(request, self.document(kind)))
             case {"type": "load"}:
                 if (file := self._uploads.take(request, message)) is not None:
-                    self._say_in_parts(iter([self._loaded(request, file)]))
+                    self._send_in_parts(iter([self._loaded(request, file)]))
             case _:
                 self._answer_rows(request, message)
 
-    def _say_in_parts(self, answer: Iterator[Message]) -> None:
+    def _send_in_parts(self, answer: Iterator[Message]) -> None:
         with self._lock:
             self._downloads.append(answer)
         self.pacer.wake(self)
@@ -296,7 +297,7 @@ class FeedWidget(PacedWidget):
         self._history.put(key, row)
         self._unsent[key] = None
 
-    def _news(self) -> Message:
+    def _new_rows(self) -> Message:
         self._seq += 1
         self._cleared = False
         rows, chars, taken = [], 0, []

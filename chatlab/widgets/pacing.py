@@ -57,7 +57,7 @@ class Pacer:
         return self._thread is None
 
     def wake(self, widget: Paced, delay: float = 0.0) -> None:
-        """Flush `widget` in `delay` seconds, or later if its rate limit requires; from any thread."""
+        """Flush `widget` in `delay` seconds, or later if its rate limit requires that. From any thread."""
         with self._changed:
             at = max(monotonic() + delay, widget.next_flush_at)
             if at >= self._due.get(widget, math.inf):

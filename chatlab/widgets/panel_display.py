@@ -107,7 +107,7 @@ class PanelDisplay:
     def moved(self, before: Place) -> None:
         """Add a notice that separates the messages of two places."""
         if (place := self.conversation.place) is not None:
-            self.notice(f"Switched to {place.seen_from(before)}.")
+            self.notice(f"Switched to {place.describe(before)}.")
 
     def changed(self) -> None:
         """Show who is typing, and the number of unsettled messages."""
@@ -134,7 +134,7 @@ class PanelDisplay:
             change.status.value,
             change.reason,
             attempt=0 if change.status is ConnectionStatus.CONNECTED else change.attempt,
-            max_attempts=self.conversation.most_attempts,
+            max_attempts=self.conversation.max_attempts,
             retry_in=None if change.retry_at is None else change.retry_at - now,
             code=change.code,
             at=(self._epoch + now) * 1000,
@@ -146,7 +146,7 @@ class PanelDisplay:
 
 
 def _state_of(own: OwnMessage) -> tuple[str, str]:
-    return (LEFT if own.left else own.state.value), own.reason
+    return (LEFT if own.left_behind else own.state.value), own.reason
 
 
 def _posted_at(message: ChatMessage) -> float:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from chatlab.plots.png import png
 from chatlab.widgets import assets
 
-MILLIMETRE = 5.0
+PIXELS_PER_MM = 5.0
 """Maximum pixels on the page per millimetre of the figure."""
 
 
@@ -30,7 +30,7 @@ class Picture(anywidget.AnyWidget):
         """Show a figure with `alt` as its text alternative; from any thread."""
         image = png(figure)
         with self.hold_sync():
-            self.width = round(figure.get_figwidth() * 25.4 * MILLIMETRE)
+            self.width = round(figure.get_figwidth() * 25.4 * PIXELS_PER_MM)
             self.alt = alt
             self.png = image
 

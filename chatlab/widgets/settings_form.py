@@ -49,7 +49,7 @@ _FIELD = {"width": "20.5em"}
 
 
 class SettingsForm:
-    """Fields for a transport's settings. `where` holds those of the address, `how` the others.
+    """Fields for a transport's settings. `address_fields` shows the address, `other_fields` the rest.
 
     The fields accept any number; `config()` validates them.
     """
@@ -101,7 +101,7 @@ class SettingsForm:
         self.preset.observe(self._apply_preset, "value")
         self.transport.observe(self._apply_transport, "value")
         numbers = self.numbers
-        self.where = widgets.HBox(
+        self.address_fields = widgets.HBox(
             [self.transport, self.url, self.room, self.sender], layout=widgets.Layout(flex_flow="row wrap")
         )
         columns = (
@@ -111,7 +111,7 @@ class SettingsForm:
             ["connect_timeout", "heartbeat", "pong", "idle_timeout", "timeout", "interval"],
         )
         fields = [[numbers[field] if isinstance(field, str) else field for field in part] for part in columns]
-        self.how = widgets.HBox(
+        self.other_fields = widgets.HBox(
             [widgets.VBox(fields[0] + fields[1]), widgets.VBox(fields[2] + fields[3])],
             layout=widgets.Layout(flex_flow="row wrap"),
         )

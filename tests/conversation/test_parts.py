@@ -38,7 +38,7 @@ def test_A101_a_server_is_the_same_by_all_its_addresses_and_no_other(url: str, s
 def test_A101_a_password_is_no_other_server_and_is_shown_nowhere() -> None:
     first, second = (server_of(f"ws://ada:{word}@h/ws") for word in ("secret1", "secret2"))
     assert first == second
-    assert "ada" not in Place(first, "r", "n", "chatlab").seen_from(None)
+    assert "ada" not in Place(first, "r", "n", "chatlab").describe(None)
 
 
 @pytest.mark.parametrize("kind", TITLES)
@@ -48,8 +48,8 @@ def test_every_transport_leads_to_the_same_place(kind: str) -> None:
 
 def test_a_place_is_described_by_its_differences() -> None:
     there = Place(Url("http://g:80"), "attic", "eve", "matrix")
-    assert there.seen_from(there) == "room attic"
-    assert there.seen_from(HERE) == "room attic at http://g:80, as eve, in the matrix dialect"
+    assert there.describe(there) == "room attic"
+    assert there.describe(HERE) == "room attic at http://g:80, as eve, in the matrix dialect"
 
 
 def add(it: OwnMessages, id: str, text: str = "hi") -> own.OwnMessage:
@@ -149,15 +149,15 @@ def test_A106_somebody_types_until_the_message_comes_or_some_seconds_are_over() 
     it = Typists()
     it.typed("ada", 0.0)
     it.typed("bob", 4.0)
-    assert (it.names(5.0), it.lasts(5.0)) == (("ada", "bob"), 1.0)
-    assert it.names(typists.LASTS) == ("bob",)
+    assert (it.names(5.0), it.expires_in(5.0)) == (("ada", "bob"), 1.0)
+    assert it.names(typists.TYPING_TIMEOUT) == ("bob",)
     it.stopped("bob")
     it.stopped("nobody")
     assert it.names(5.0) == ()
     for n in range(99):
         it.typed(f"{n}" * 999, 5.0)
-    assert len(it.names(5.0)) == typists.MOST
-    assert max(map(len, it.names(5.0))) == typists.LONGEST_NAME
+    assert len(it.names(5.0)) == typists.MAX_TYPISTS
+    assert max(map(len, it.names(5.0))) == typists.MAX_NAME_LENGTH
     it.clear()
     it.typed("x" * 999, 5.0)
     it.stopped("x" * 999)

@@ -13,7 +13,7 @@ from chatlab.dialects.base import Nack
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.errors import SettingsError
 from chatlab.hub import Behind, Bucket, Expel, Hub, HubConfig, LogError, MemoryLog, News, Output, Reply
-from chatlab.hub.hub import OTHER_CONTENT, NOT_STORED
+from chatlab.hub.hub import NOT_STORED, OTHER_CONTENT
 from chatlab.hub.log import Appended
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import WebSocketConfig

@@ -25,7 +25,7 @@ from tests.terminal.programs import PATIENCE, PROGRAM, Piped, Terminal, command
 
 HASTY = (
     "-c",
-    "from chatlab.terminal import plain; plain.PATIENCE = 1.0; from chatlab.cli import main; main()",
+    "from chatlab.terminal import plain; plain.FINISH_TIMEOUT = 1.0; from chatlab.cli import main; main()",
 )
 """Python's arguments for the program, with only a second of waiting for the last acknowledgements."""
 

@@ -17,7 +17,7 @@ from chatlab.errors import SettingsError
 from chatlab.live.client.kinds import make_config
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.widgets import static_transcript
-from chatlab.widgets.chat_panel import RESTING
+from chatlab.widgets.chat_panel import IDLE_STATUSES
 from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.frames import _stream_kind
 from chatlab.widgets.views import HEARTBEATS
@@ -181,7 +181,7 @@ def test_a_text_that_cannot_be_sent_is_reported(panel: ChatPanel) -> None:
 
 
 def test_nobody_types_on_a_broken_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.conversation.typists.LASTS", 3600.0)  # The end of the connection ends it.
+    monkeypatch.setattr("chatlab.conversation.typists.TYPING_TIMEOUT", 3600.0)  # The lost connection ends it.
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()
     panels = [ChatPanel(server=server, sender=name, name=name) for name in ("ada", "bob")]
@@ -189,7 +189,7 @@ def test_nobody_types_on_a_broken_connection(tmp_path: Path, monkeypatch: pytest
         panel.connect()
     until(lambda: all(status(panel)["status"] == "connected" for panel in panels))
     notes = panels[0].messages._notes
-    panels[1]._tell_typing()
+    panels[1]._send_typing()
     until(lambda: notes.get("typing", {}).get("names") == ["bob"])
     server.stop_in_background(abrupt=True)
     until(lambda: notes["typing"]["names"] == [])
@@ -340,7 +340,7 @@ def test_a101_a_message_goes_to_the_place_in_the_form_or_nowhere(panel: ChatPane
     assert panel.transport.config.room == "attic"
     until(lambda: "undelivered" in states(panel).values())
     panel.connect()
-    until(lambda: panel._conversation.last_change.status not in RESTING)
+    until(lambda: panel._conversation.last_change.status not in IDLE_STATUSES)
     panel.form.room.value = "lobby"
     assert panel.send("for the lobby again") is None
     assert notices(panel)[-1].startswith(

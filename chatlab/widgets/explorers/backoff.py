@@ -16,7 +16,7 @@ from chatlab.widgets.explorers.explorer import Answer, Explorer, choice, choices
 from chatlab.widgets.slider import Slider
 
 OWN = "yours"
-MOST = 5
+MAX_DRAWN = 5
 """Maximum number of systems drawn beside the user's own; more are hard to tell apart."""
 PEOPLE = 10_000
 SAMPLES = 2_000
@@ -56,7 +56,7 @@ def _answer(
         jitter=jitter,
         max_attempts=None,
     )
-    drawn = systems[:MOST]
+    drawn = systems[:MAX_DRAWN]
     configs = {name: PRESETS[name].reconnect for name in drawn} | {OWN: own}
     herds = {name: _returns(config, PEOPLE, outage) for name, config in configs.items()}
     left, right = sheet.row(2, left=22.0)
@@ -69,5 +69,5 @@ def _answer(
         f"{PEOPLE:,} people lose the server for {outage:.0f} s. With your settings at most "
         f"{100 * shares[OWN]:.3g} % come back in the same tenth of a second; the tightest herd is "
         f"{busiest if busiest == OWN else f'that of {busiest}'}, with {100 * shares[busiest]:.3g} %."
-        + (f" Of {len(systems)} systems, the first {MOST} are drawn." if drawn != systems else ""),
+        + (f" Of {len(systems)} systems, the first {MAX_DRAWN} are drawn." if drawn != systems else ""),
     )

@@ -9,7 +9,7 @@ import { element, mount, Scope, setText, tell } from "./view.js";
 const COLLAPSED = 1_500; // characters of a message shown without "Show more"
 const COLLAPSED_LINES = 24;
 const TYPING_EVERY = 3_000; // milliseconds between two typing notices
-const TYPING_LASTS = 10_000; // milliseconds until a typing notice disappears, in case the end of typing is lost
+const TYPING_TIMEOUT = 10_000; // milliseconds until a typing notice disappears, in case the end of typing is lost
 const REASON = 300; // characters of a reason shown in its row; the tooltip has all of it
 const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`\u27e8\u27e9]+/gi;
 const STATES = {
@@ -148,14 +148,15 @@ function compose({ scope, doc, model, complain }) {
   const button = element(doc, "button", { type: "submit", class: "cl-button cl-primary" }, "Send");
   const form = element(doc, "form", { class: "cl-compose" }, input, button);
   let noticed = -Infinity;
-  const said = []; // texts sent from this view, for recall
+  const sentTexts = []; // texts sent from this view, for recall
   let place = 0;
 
   /** Recalls the previous or next sent text, unless the person has typed something else. */
   function recall(step) {
-    if (input.value !== (said[place] ?? "") || !(place + step in said || place + step === said.length)) return false;
+    const isEnd = place + step === sentTexts.length;
+    if (input.value !== (sentTexts[place] ?? "") || !(place + step in sentTexts || isEnd)) return false;
     place += step;
-    input.value = said[place] ?? "";
+    input.value = sentTexts[place] ?? "";
     fit();
     return true;
   }
@@ -171,9 +172,9 @@ function compose({ scope, doc, model, complain }) {
     const told = tell(model, { type: "send", text });
     complain(told ? "" : NO_KERNEL);
     if (!told) return;
-    said.push(text);
-    if (said.length > RECALLED) said.shift();
-    place = said.length;
+    sentTexts.push(text);
+    if (sentTexts.length > RECALLED) sentTexts.shift();
+    place = sentTexts.length;
     input.value = "";
     noticed = -Infinity;
     fit();
@@ -255,7 +256,7 @@ function render({ model, el }) {
     typing({ names }) {
       forget();
       setText(typing, typingText(Array.isArray(names) ? names : []));
-      forget = scope.after(TYPING_LASTS, () => setText(typing, ""));
+      forget = scope.after(TYPING_TIMEOUT, () => setText(typing, ""));
     },
   };
   new Feed({ scope, model, list, notes });

@@ -1,7 +1,7 @@
 // Saves all rows of a feed as a file: Python sends them, and the browser downloads them.
 import { element, setText, tell } from "./view.js";
 
-const PATIENCE = 15_000; // milliseconds without another part until a download fails
+const DOWNLOAD_TIMEOUT = 15_000; // milliseconds without another part until a download fails
 const KINDS = { txt: ["text", "text/plain"], jsonl: ["JSON lines", "application/x-ndjson"] };
 
 /** Makes the browser download a text as a file. */
@@ -11,7 +11,7 @@ export function offer(doc, name, type, text) {
   doc.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(url), PATIENCE); // the click only starts the download
+  setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_TIMEOUT); // the click only starts the download
 }
 
 /** Buttons that save a feed's rows as `name`.txt and .jsonl. `node` holds them; call `take(message)` for each "file" note. */
@@ -46,7 +46,7 @@ export class Download {
 
   #wait() {
     this.#wanted.giveUp();
-    this.#wanted.giveUp = this.scope.after(PATIENCE, () => this.#giveUp());
+    this.#wanted.giveUp = this.scope.after(DOWNLOAD_TIMEOUT, () => this.#giveUp());
   }
 
   #giveUp() {

@@ -1,8 +1,8 @@
 // The view's side of a FeedWidget: receives numbered messages of rows, and requests missing ones again.
 import { tell } from "./view.js";
 
-const ASK_AGAIN = 2_000; // milliseconds until an unanswered request is repeated; doubled each time, up to
-const ASK_AGAIN_MAX = 30_000;
+const RETRY_DELAY = 2_000; // milliseconds until an unanswered request is repeated; doubled each time, up to
+const MAX_RETRY_DELAY = 30_000;
 
 /** Tracks which numbered messages have arrived, and whether any are missing. */
 export class Sequence {
@@ -54,7 +54,7 @@ export class Feed {
   #requests = 0;
   #sync = null; // the request whose answer makes the sequence complete
   #page = null; // the request for earlier rows
-  #patience = ASK_AGAIN;
+  #retryDelay = RETRY_DELAY;
   #filter;
   #passes;
   #oldest = 0; // first position in Python that passes
@@ -98,8 +98,8 @@ export class Feed {
 
   #synchronise(afresh = this.#sequence.last === null) {
     this.#sync = afresh ? this.#ask("ready") : this.#ask("missed", { after: this.#sequence.last });
-    this.#sync.cancel = this.#scope.after(this.#patience, () => {
-      this.#patience = Math.min(2 * this.#patience, ASK_AGAIN_MAX);
+    this.#sync.cancel = this.#scope.after(this.#retryDelay, () => {
+      this.#retryDelay = Math.min(2 * this.#retryDelay, MAX_RETRY_DELAY);
       this.#synchronise(afresh);
     });
   }
@@ -107,7 +107,7 @@ export class Feed {
   #earlier(id) {
     if (this.#page) return;
     this.#page = this.#ask("before", { id });
-    this.#page.cancel = this.#scope.after(ASK_AGAIN, () => (this.#page = null));
+    this.#page.cancel = this.#scope.after(RETRY_DELAY, () => (this.#page = null));
   }
 
   #enter(epoch) {
@@ -154,7 +154,7 @@ export class Feed {
       return;
     }
     this.#sync = null;
-    this.#patience = ASK_AGAIN;
+    this.#retryDelay = RETRY_DELAY;
     this.#sequence.reached(seq);
     this.#list.busy(false);
   }

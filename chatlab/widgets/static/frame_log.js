@@ -8,7 +8,7 @@ import { element, mount, Scope, setText } from "./view.js";
 
 const PREVIEW = 200; // characters of a payload shown in its row
 const PRETTY = 300_000; // maximum characters of a payload that is indented
-const DEEPEST = 20; // maximum levels of indentation
+const MAX_DEPTH = 20; // maximum levels of indentation
 const DIRECTIONS = { up: ["\u2191", "up"], down: ["\u2193", "down"], local: ["\u2022", "local"] };
 const HEARTBEATS = new Set(["ping", "pong", "comment"]);
 const NOTHING = "No frames yet. Connect, and each frame sent or received is listed here.";
@@ -25,7 +25,7 @@ export function prettyJson(text) {
   }
   let depth = 0;
   let opened = false; // by the token before
-  const line = () => "\n" + "  ".repeat(Math.min(depth, DEEPEST));
+  const line = () => "\n" + "  ".repeat(Math.min(depth, MAX_DEPTH));
   const tokens = text.match(/"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{},:]|[^\s[\]{},:"]+/g);
   const parts = tokens.map((token) => {
     const closes = token === "]" || token === "}";
@@ -209,7 +209,7 @@ function render({ model, el }) {
     offerLast();
     showFitting();
   };
-  let offered; // the frame that Tab focuses
+  let tabStop; // the frame that Tab focuses
   const why = element(doc, "p");
   const all = element(doc, "button", { type: "button", class: "cl-link" }, "Clear the filter");
   scope.listen(all, "click", () => bar.reset());
@@ -221,10 +221,10 @@ function render({ model, el }) {
 
   /** Makes Tab stop only at the last of hundreds of frames; the arrow keys reach the others. */
   function offerLast() {
-    if (list.last === offered) return;
-    if (offered) offered.expand.tabIndex = -1;
-    offered = list.last;
-    if (offered) offered.expand.tabIndex = 0;
+    if (list.last === tabStop) return;
+    if (tabStop) tabStop.expand.tabIndex = -1;
+    tabStop = list.last;
+    if (tabStop) tabStop.expand.tabIndex = 0;
   }
 
   function step(from, way) {

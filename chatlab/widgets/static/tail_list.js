@@ -72,7 +72,7 @@ export class TailList {
 
   /**
    * Adds and updates rows; `oldest` is the `n` of the first row that Python still has. Rows from before the window are
-   * added only with `extend`, which promises that there is no gap.
+   * added only with `extend`, which the caller sets if there is no gap.
    */
   show(rows, oldest = 0, extend = false) {
     this.#oldest = oldest;

@@ -10,7 +10,7 @@ const AXIS = 20;
 const LETTER = 6.2; // pixels per letter of a label
 const BOLD = 8; // pixels per letter of a lane's name
 const TICK = 200; // milliseconds between two redraws while time runs
-const CLOSEST = 0.1; // minimum seconds across the whole width
+const MIN_RANGE = 0.1; // minimum seconds across the whole width
 const STATUSES = ["connected", "connecting", "reconnecting", "disconnected", "error"];
 const HINT = "Statuses, attempts and faults appear here, with the model\u2019s prediction.";
 let drawings = 0;
@@ -53,7 +53,7 @@ export class Range {
   /** Zooms around a point at `share` of the width. */
   zoom(factor, total, share = 0.5) {
     const [from, to] = this.resolve(total);
-    const length = Math.max(CLOSEST, (to - from) * factor);
+    const length = Math.max(MIN_RANGE, (to - from) * factor);
     if (length >= total) return this.fit();
     this.#set(from + share * (to - from - length), length, total);
   }
@@ -258,7 +258,7 @@ function render({ model, el }) {
     hint.setAttribute("x", (left + right) / 2);
     hint.setAttribute("y", TOP + BAR / 2 + 4);
     setText(hint, lanes.some(({ spans }) => spans.length) ? "" : HINT);
-    closer.disabled = to - from <= CLOSEST;
+    closer.disabled = to - from <= MIN_RANGE;
     wider.disabled = fit.disabled = range.start === null;
   }
 

@@ -2,7 +2,7 @@
 import { visibleLine } from "./text.js";
 import { element, setText, tell } from "./view.js";
 
-const PATIENCE = 30_000; // milliseconds until an upload without an answer fails
+const UPLOAD_TIMEOUT = 30_000; // milliseconds until an upload without an answer fails
 const PART = 250_000; // characters in one message to Python
 const LARGEST = 100_000_000; // bytes
 
@@ -52,7 +52,7 @@ export class Upload {
     this.#wanted?.giveUp();
     if (file.size > LARGEST) return this.#say(`${file.name} is too large: ${LARGEST / 1_000_000} MB at most.`);
     const id = `${this.#view}-load-${++this.#requests}`;
-    const giveUp = this.scope.after(PATIENCE, () => this.#giveUp());
+    const giveUp = this.scope.after(UPLOAD_TIMEOUT, () => this.#giveUp());
     this.#wanted = { id, name: file.name, giveUp };
     this.#say(`Loading ${file.name}\u2026`);
     const parts = inParts(await file.text());
