@@ -7,6 +7,7 @@ import asyncio
 import os
 import threading
 from itertools import cycle
+from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -79,7 +80,7 @@ def left_in(transport: ChatTransport) -> dict[str, Any]:
         "tasks": driver._tasks,
         "links": driver._links,
         "connections": driver._connections,
-        "timer": driver._timer,
+        "timer": driver._timer.armed_at < inf,
         "waiters": transport._audience.waiters,
         "receipts": transport._receipts,
         "pools": [session for session in transport._dialer.sessions if session._pool is not None],

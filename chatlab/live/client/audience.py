@@ -10,7 +10,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
-from chatlab.live.client.handover import Delivery, Handover, Mark, size_of
+from chatlab.live.client.delivery import Delivery, size_of
+from chatlab.live.client.handover import Handover, Mark
 from chatlab.live.client.inbox import Inbox
 from chatlab.live.client.live_driver import Moved
 from chatlab.live.client.receipt import Receipt

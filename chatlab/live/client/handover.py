@@ -11,20 +11,16 @@ returns to the position before them, and the next connection brings them again.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from collections.abc import Awaitable, Iterator
 
-from msgspec import Struct
-
-from chatlab.live.foreign import report, was_cancelled
-from chatlab.live.subscribers import HandlerLoop, Subscribers, running_loop
+from chatlab.live.client.delivery import Delivery
+from chatlab.live.client.handler_calls import Call, call_handlers, finish_on, inside, let_go, wait_for
+from chatlab.live.subscribers import HandlerLoop, running_loop
 from chatlab.live.waiter import Waiter
 from chatlab.live.workers import workers
-from chatlab.messages import ChatEvent, ChatMessage
+from chatlab.messages import ChatMessage
 
 SLOW_READING_SIZE = 1 << 20
 """Bytes of undelivered events above which the transport reads slowly: the handlers are slower than the
@@ -35,33 +31,6 @@ CALLS_PER_TURN = 100
 """Maximum number of handler calls in one turn of a loop."""
 TURN_TIME = 0.01
 """Seconds after which a turn of a loop makes no further call."""
-LOOP_CHECK_INTERVAL = 0.5
-"""Seconds between two checks that the loop of an `async` handler is still open."""
-
-_HANDLER = "a handler of chat events"
-_inside: ContextVar[object] = ContextVar("_inside", default=None)
-"""The call in whose context the code runs."""
-
-
-class Delivery(Struct, eq=False):
-    """One `item` to deliver: an event, a status change, a receipt or a step.
-
-    `sink` gets it before the handlers. An item `from_server` can be held back; if it is a message with an id,
-    `place` is the cursor before it.
-    """
-
-    item: Any
-    subscribers: Subscribers[Any] | None = None
-    sink: Callable[[Any], object] | None = None
-    size: int = 0
-    from_server: bool = False
-    place: str | None = None
-
-    @property
-    def message(self) -> ChatMessage | None:
-        """The message, if it is one that the server would send again."""
-        message = self.item.message if self.from_server else None
-        return message if message is not None and message.id else None
 
 
 class Mark:
@@ -144,7 +113,7 @@ class Handover:
     @property
     def inside(self) -> bool:
         """Whether the caller runs within the present handler call."""
-        call = _inside.get()
+        call = inside.get()
         return call is not None and call is self._now
 
     # Holding back
@@ -207,24 +176,10 @@ class Handover:
 
     def _run_on_thread(self) -> None:
         while (delivery := self._next()) is not None:
-            for coroutine, handler_loop, context in self._call_handlers(delivery):
-                assert self._loop is not None
+            assert self._loop is not None
+            for coroutine, handler_loop, context in call_handlers(delivery, self._loop):
                 loop = self._loop if handler_loop is None or handler_loop.is_closed() else handler_loop
-                self._wait_for(coroutine, loop, context)
-
-    def _wait_for(
-        self, coroutine: Awaitable[object], loop: asyncio.AbstractEventLoop, context: Context
-    ) -> None:
-        work = _finish(coroutine)
-        try:
-            done = context.run(asyncio.run_coroutine_threadsafe, work, loop)
-            finished = threading.Event()
-            done.add_done_callback(lambda _: finished.set())
-            while not finished.wait(LOOP_CHECK_INTERVAL) and not loop.is_closed():
-                pass
-        except RuntimeError:  # The loop has closed meanwhile.
-            pass
-        _let_go(work, coroutine)
+                wait_for(coroutine, loop, context)
 
     def _run_here(self) -> None:
         """Make calls on the loop, a few in each turn."""
@@ -232,10 +187,10 @@ class Handover:
         assert loop is not None
         until, calls = loop.time() + TURN_TIME, CALLS_PER_TURN
         while (delivery := self._next()) is not None:
-            rest = self._call_handlers(delivery)
+            rest = call_handlers(delivery, loop)
             for coroutine, handler_loop, context in rest:
                 task = context.run(loop.create_task, self._run_on(coroutine, handler_loop, rest))
-                task.add_done_callback(lambda _: _let_go(coroutine))  # noqa: B023  # the loop ends here
+                task.add_done_callback(lambda _: let_go(coroutine))  # noqa: B023  # the loop ends here
                 return
             calls -= 1
             if not calls or loop.time() > until:
@@ -243,90 +198,15 @@ class Handover:
                 return
 
     async def _run_on(
-        self, coroutine: Awaitable[object], handler_loop: HandlerLoop, rest: Iterator[_Call]
+        self, coroutine: Awaitable[object], handler_loop: HandlerLoop, rest: Iterator[Call]
     ) -> None:
         """Finish a call and the remaining ones of the same item; then continue."""
         try:
-            await self._on(handler_loop, coroutine)
+            await finish_on(handler_loop, coroutine, self._loop)
             for further, further_loop, _ in rest:
-                await self._on(further_loop, further)
+                await finish_on(further_loop, further, self._loop)
         except asyncio.CancelledError:  # `asyncio.run` cancels at its end; another loop may follow.
             with self._lock:
                 self._running, self._now = False, None
             raise
         self._run_here()
-
-    async def _on(self, handler_loop: HandlerLoop, coroutine: Awaitable[object]) -> None:
-        if handler_loop is None or handler_loop.is_closed() or handler_loop is self._loop:
-            await _finish(coroutine)
-        else:
-            work = _finish(coroutine)
-            try:
-                done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, handler_loop))
-                while (
-                    not (await asyncio.wait([done], timeout=LOOP_CHECK_INTERVAL))[0]
-                    and not handler_loop.is_closed()
-                ):
-                    pass
-            except RuntimeError:  # The loop has closed meanwhile.
-                pass
-            finally:
-                if handler_loop.is_closed():
-                    _let_go(work, coroutine)
-
-    def _call_handlers(self, delivery: Delivery) -> Iterator[_Call]:
-        """Pass an item to its receivers; yield what must be awaited before the next call."""
-        if delivery.sink is not None:
-            delivery.sink(delivery.item)
-        if delivery.subscribers is None:
-            return
-        context = copy_context()
-        context.run(_inside.set, delivery)
-        for handler, handler_loop in delivery.subscribers:
-            try:
-                result = context.run(handler, delivery.item)
-            except BaseException as error:
-                assert self._loop is not None
-                report(_HANDLER, error, self._loop)
-                continue
-            if inspect.isawaitable(result) and not asyncio.isfuture(result):  # Futures run anyway.
-                yield result, handler_loop, context
-
-
-_Call = tuple[Awaitable[object], HandlerLoop, Context]
-
-
-async def _finish(coroutine: Awaitable[object]) -> None:
-    try:
-        await coroutine
-    except BaseException as error:
-        if was_cancelled(error) or isinstance(error, GeneratorExit):
-            raise
-        report(_HANDLER, error, asyncio.get_running_loop())
-
-
-def _let_go(*coroutines: Awaitable[object]) -> None:
-    """Close the coroutines that their loop never started before it closed: Python would warn of them as never
-    awaited."""
-    for coroutine in coroutines:
-        if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-            coroutine.close()
-
-
-def size_of(event: ChatEvent) -> int:
-    """Return the approximate size of an event in memory, in bytes."""
-    message = event.message
-    if message is not None:
-        text = message.text
-        return 400 + len(text) * (1 if text.isascii() else 4) + len(message.data or b"")
-    return 400 + len(event.reason) + _size_of(event.payload)
-
-
-def _size_of(payload: Any) -> int:
-    if isinstance(payload, str | bytes):
-        return len(payload)
-    if isinstance(payload, dict):
-        return 100 + sum(_size_of(key) + _size_of(value) for key, value in payload.items())
-    if isinstance(payload, list | tuple):
-        return 100 + sum(map(_size_of, payload))
-    return 50

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections import deque
 
-from chatlab.live.client.handover import size_of
+from chatlab.live.client.delivery import size_of
 from chatlab.live.waiter import Waiter
 from chatlab.messages import ChatEvent
 

@@ -7,7 +7,6 @@ order. The effects are carried out in the same order on the driver's own loop.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
@@ -16,6 +15,7 @@ from typing import Any, assert_never, final
 
 from msgspec import Struct
 
+from chatlab.live.client.deadline_timer import DeadlineTimer
 from chatlab.live.client.links import Connection, Link
 from chatlab.live.foreign import report
 from chatlab.live.loggers import get_logger
@@ -46,25 +46,6 @@ from chatlab.transports.machine import (
 )
 
 logger = get_logger()
-
-HELD_UP = 0.1
-"""Delay of a timer, in seconds, from which the loop counts as blocked: by a slow handler, or a suspended
-computer."""
-CATCH_UP = 0.05
-"""Seconds for reading what arrived while the loop was blocked, before the machine gets its late `Tick`."""
-SUSPENSION_CHECK = 2.0
-"""Longest time in seconds until a suspension of the computer is noticed."""
-SUSPENDED = 1.0
-"""Seconds by which the loop's clock must lag for a suspension."""
-HOLD_OFF = 1.0
-"""Seconds within which a loop closes after its tasks were cancelled."""
-
-
-def running_on() -> float:
-    """Return seconds of a clock that also runs while the computer is suspended; the wall clock if there is no
-    other."""
-    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.time() if clock is None else time.clock_gettime(clock)
 
 
 @final
@@ -122,22 +103,12 @@ class LiveDriver:
         self._links: dict[int, Link] = {}
         self._connections: dict[int, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed_at = inf
-        """Time at which the timer fires; inf if there is none."""
-        self._catching_up = False
-        self._held_until = -inf
-        self._watches: bool = getattr(loop, "keeps_real_time", True)
-        self._slept = 0.0
-        """Seconds for which the computer was suspended and the loop's clock stood still."""
-        self._ahead = running_on() - loop.time()
-        self._woke = False
+        self._timer = DeadlineTimer(loop)
+        self._clock = self._timer.clock
 
     def now(self) -> float:
-        """Return seconds on the driver's clock, which steps and `retry_at` use. It counts suspensions, even
-        if the loop's clock doesn't (Linux, macOS): a timer that expires during a suspension is due right
-        after it."""
-        return self.loop.time() + self._slept
+        """Return seconds on the driver's clock, suspensions included: steps and `retry_at` use it."""
+        return self._clock.now()
 
     def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect | Raised]:
         """Feed events to the machine, from any thread; return their effects in one list, which are then
@@ -153,9 +124,9 @@ class LiveDriver:
         effects: list[Effect | Raised] = []
         raised: BaseException | None = None
         with self._lock:
-            if self._deadline == inf and self._watches:
-                self._ahead = running_on() - self.loop.time()  # Nothing was due, so nothing is late.
-            now = self.now()
+            if self._deadline == inf:
+                self._clock.skip()
+            now = self._clock.now()
             if now < not_before:
                 now = not_before
             for event in events:
@@ -256,8 +227,8 @@ class LiveDriver:
                     self._perform(effect)
         finally:
             self._carrying_out = False
-        if self._deadline < self._armed_at:
-            self._arm()
+        if self._deadline < self._timer.armed_at:
+            self._timer.arm(self._deadline, self._fire)
 
     def _perform(self, effect: OpenWebSocket | Fetch | Send | SendBytes | Ping | Close | Refuse) -> None:
         if type(effect) is Send or type(effect) is SendBytes:
@@ -315,63 +286,25 @@ class LiveDriver:
             logger.error("a link of %s failed unexpectedly", self._person or "a transport", exc_info=error)
 
     def hold_off(self) -> None:
-        """Delay all deadlines by `HOLD_OFF`, since other code has cancelled a task.
+        """Delay all deadlines for a while, since other code has cancelled a task.
 
         `asyncio.run` does so when it ends, and work that began now would stay unfinished on a closed loop.
         """
-        self._held_until = self.now() + HOLD_OFF
-        self._disarm()
-        self._arm()
+        self._timer.hold_off(self._deadline, self._fire)
 
-    def _arm(self) -> None:
-        """Keep one timer, no later than the machine's deadline; a timer that fires early is set again.
-
-        A deadline in the past is due now: it doesn't show that the loop was blocked.
-        """
-        due_at = max(self._deadline, self._held_until, self.now())
-        if self._catching_up or self._armed_at <= due_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._watches and due_at < inf:
-            due_at = min(due_at, self.now() + SUSPENSION_CHECK)
-        self._armed_at = due_at
-        self._timer = self.loop.call_at(due_at - self._slept, self._fire, due_at)
-
-    def _count_suspension(self) -> None:
-        ahead = running_on() - self.loop.time()
-        if ahead - self._ahead > SUSPENDED:
-            self._slept += ahead - self._ahead
-            self._woke = True
-        self._ahead = ahead
-
-    def _fire(self, armed: float) -> None:
-        if self._watches:
-            self._count_suspension()
-        if self.now() - armed > HELD_UP and not self._catching_up:
-            # A pong that is received but unread came in time.
-            self._catching_up = True
-            self._timer = self.loop.call_later(CATCH_UP, self._fire, armed)
-            return
-        self._disarm()
-        if self._deadline <= armed or self._woke:
-            woke, self._woke = self._woke, False
+    def _fire(self, armed_at: float, woke: bool) -> None:
+        if self._deadline <= armed_at or woke:
             # A loop may fire a timer early by its clock's resolution.
-            self.feed(Tick(woke), not_before=armed)
+            self.feed(Tick(woke), not_before=armed_at)
         else:
-            self._arm()
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._armed_at, self._catching_up = None, inf, False
+            self._timer.arm(self._deadline, self._fire)
 
     async def closed(self) -> None:
         """Wait until the present links have ended, and cancel the timer if there is no deadline."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
         if self._deadline == inf:
-            self._disarm()
+            self._timer.disarm()
 
 
 def _is_exact(effects: Sequence[Effect], cursor: str | None) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from chatlab.live.client import handover
-from chatlab.live.client.handover import Delivery, Handover, size_of
+from chatlab.live.client import handler_calls, handover
+from chatlab.live.client.delivery import Delivery, size_of
+from chatlab.live.client.handover import Handover
 from chatlab.live.client.inbox import Inbox
 from chatlab.live.client.transport import ChatTransport
 from chatlab.live.server.embedded_server import EmbeddedServer
@@ -255,7 +256,7 @@ def test_A84_on_a_loop_of_the_users_own_the_exception_leaves_the_loop_and_the_tr
 def test_a86_an_async_handler_whose_loop_closes_first_is_dropped_without_a_warning(
     own_thread: bool, closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "LOOP_CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(handler_calls, "LOOP_CHECK_INTERVAL", 0.01)
     home, loop = asyncio.new_event_loop(), asyncio.new_event_loop()
     called = threading.Event()
 

@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -268,7 +269,7 @@ async def test_A31_nothing_is_requested_after_disconnect(kind: str) -> None:
             await until(lambda: monotonic() - start > 0.3)
             assert len(server.requests) == asked
             assert server.open == 0
-            assert transport._driver._timer is None
+            assert transport._driver._timer.armed_at == inf
 
 
 async def test_A32_a_day_asleep_means_one_reconnect_at_most(

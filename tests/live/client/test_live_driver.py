@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from chatlab.live.client.live_driver import CATCH_UP, HELD_UP, LiveDriver, Moved
+from chatlab.live.client.deadline_timer import CATCH_UP, HELD_UP
+from chatlab.live.client.live_driver import LiveDriver, Moved
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.virtual_loop import VirtualLoop
@@ -199,7 +200,7 @@ async def test_a_tick_comes_at_the_deadline_and_never_before() -> None:
     rig.driver.feed(Typing())
     await until(lambda: rig.machine.ticks)
     assert rig.machine.ticks[0] >= deadline
-    assert rig.driver._timer is None
+    assert rig.driver._timer.armed_at == inf
 
 
 async def test_the_timer_follows_a_deadline_that_moves_or_goes_away() -> None:
@@ -213,7 +214,7 @@ async def test_the_timer_follows_a_deadline_that_moves_or_goes_away() -> None:
     rig.driver.feed(Typing())
     rig.machine.deadline = inf
     rig.driver.feed(Typing())
-    await until(lambda: rig.driver._timer is None)
+    await until(lambda: rig.driver._timer.armed_at == inf)
     assert len(rig.machine.ticks) == 1
 
 
@@ -223,9 +224,9 @@ async def test_closed_cancels_an_unneeded_timer() -> None:
     rig.driver.feed(Typing())
     rig.machine.deadline = inf
     rig.driver.feed(Typing())
-    assert rig.driver._timer is not None
+    assert rig.driver._timer.armed_at < inf
     await rig.driver.closed()
-    assert rig.driver._timer is None
+    assert rig.driver._timer.armed_at == inf
 
 
 async def test_closed_does_not_wait_for_a_link_that_opens_meanwhile() -> None:
@@ -264,7 +265,7 @@ async def test_input_that_arrived_while_the_loop_was_blocked_may_move_the_deadli
     rig.machine.deadline = rig.driver.now() + 0.01
     rig.driver.feed(Typing())
     time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # block the loop
-    await until(lambda: rig.driver._catching_up)
+    await until(lambda: rig.driver._timer.catching_up)
     later = rig.machine.deadline = rig.driver.now() + 0.2
     rig.driver.feed(Closed(1, Failure("reset")))
     await until(lambda: rig.machine.ticks)
@@ -289,7 +290,7 @@ def test_a_deadline_that_has_passed_when_it_is_armed_comes_at_once(ago: float) -
 
 
 async def test_no_deadline_comes_while_it_holds_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.live.client.live_driver.HOLD_OFF", 0.2)
+    monkeypatch.setattr("chatlab.live.client.deadline_timer.HOLD_OFF", 0.2)
     rig = Rig()
     rig.machine.deadline = rig.driver.now() + 0.01
     rig.driver.feed(Typing())

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from chatlab.live.client import live_driver
+from chatlab.live.client import deadline_timer, suspension_clock
 from chatlab.live.client.concrete_transports import WebSocketTransport
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
@@ -31,8 +31,8 @@ class Sleep:
 @pytest.fixture
 def sleep(monkeypatch: pytest.MonkeyPatch) -> Sleep:
     slept = Sleep()
-    monkeypatch.setattr(live_driver, "running_on", slept)
-    monkeypatch.setattr(live_driver, "SUSPENSION_CHECK", 0.01)
+    monkeypatch.setattr(suspension_clock, "running_on", slept)
+    monkeypatch.setattr(deadline_timer, "SUSPENSION_CHECK", 0.01)
     return slept
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import Any, Literal
 
 import pytest
@@ -154,7 +155,7 @@ async def test_A67_disconnect_between_two_attempts(loop: str) -> None:
         await until(lambda: watch.waits)
         await asyncio.wait_for(transport.disconnect(), PATIENCE)
         assert transport.status is DISCONNECTED
-        assert transport._driver._timer is None
+        assert transport._driver._timer.armed_at == inf
 
 
 async def test_A67_disconnect_drains_within_its_time_and_keeps_the_rest(loop: str) -> None:
@@ -779,7 +780,7 @@ async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(server: Emb
         await transport.connect()
         await transport.disconnect()
     await all_quiet(before)
-    assert transport._driver._timer is None
+    assert transport._driver._timer.armed_at == inf
     assert transport._driver._tasks == set()
     assert transport._driver._links == {}
     assert transport._audience.waiters == []
