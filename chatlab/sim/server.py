@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, assert_never
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
-from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply
+from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply, requests
 from chatlab.luck import Luck
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
 from chatlab.sim.connection import Connection
@@ -111,16 +111,16 @@ class Server:
             self._upgrade(link)
 
     def _upgrade(self, link: Link) -> None:
-        refusal = _error(link)
-        query = link.query
-        room, sender = query.get("room", ""), query.get("sender", "")
-        if refusal is None and (reason := self.hub.refusal(room, sender)) is not None:
-            refusal = 400, reason, None
-        if refusal is not None:
+        if (refusal := _error(link)) is not None:
             self._refuse(link, *refusal)
             return
+        try:
+            join = requests.join(self.hub, link.query)
+        except requests.Refusal as refused:
+            self._refuse(link, refused.status, refused.error, None)
+            return
         link.accept()
-        self.join(link, room, sender, query.get("after"), query.get("history"))
+        self.join(link, join)
 
     def _refuse(self, link: Link, status: int, reason: str, retry_after: float | None) -> None:
         del self._connections[link.number]
@@ -128,12 +128,10 @@ class Server:
         wait = None if retry_after is None else float(retry_after)
         link.refuse(status, explanation(answer.body), wait, answer_size(answer) + CLOSING_SIZE)
 
-    def join(
-        self, connection: Connection, room: str, sender: str, after: str | None, history: str | None
-    ) -> None:
+    def join(self, connection: Connection, join: requests.Join) -> None:
         """Make a connection a member of a room."""
-        latest = None if history is None else int(history)
-        self.carry_out(self.hub.join(connection.number, room, sender, after=after, history=latest))
+        room, sender = join.room, join.sender
+        self.carry_out(self.hub.join(connection.number, room, sender, after=join.after, history=join.history))
 
     def request(self, exchange: Exchange) -> None:
         """Take a request."""

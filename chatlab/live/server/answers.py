@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -14,11 +13,11 @@ from starlette.websockets import WebSocket
 from chatlab.dialects import serving
 from chatlab.dialects.base import Answer
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
+from chatlab.hub.requests import Refusal
 from chatlab.messages import MAX_CONTENT_SIZE
 
 PATHS = ("/ws", "/stream", "/messages", "/messages/poll", "/typing", "/csrf", "/healthz")
 PARAMETERS = frozenset({"room", "sender", "after", "history", "limit", "hold"})
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?(e[-+]?[0-9]{1,2})?")
 
 
 def parse_query(connection: HTTPConnection) -> dict[str, str]:
@@ -39,33 +38,6 @@ def parse_query(connection: HTTPConnection) -> dict[str, str]:
         if name in PARAMETERS:
             query[name] = value
     return query
-
-
-def count_of(query: Mapping[str, str], name: str) -> int | None:
-    """Return a parameter that is a whole number; None if it isn't given.
-
-    Errors: `HTTPException` 400.
-    """
-    value = query.get(name)
-    if value is None:
-        return None
-    least = 1 if name == "limit" else 0
-    if not (value.isascii() and value.isdigit() and len(value) <= 9 and int(value) >= least):
-        raise HTTPException(400, f"{name} must be a whole number from {least} to 999999999")
-    return int(value)
-
-
-def seconds_of(query: Mapping[str, str], name: str) -> float | None:
-    """Return a parameter that is a number of seconds; None if it isn't given.
-
-    Errors: `HTTPException` 400.
-    """
-    value = query.get(name)
-    if value is None:
-        return None
-    if not _SECONDS.fullmatch(value):
-        raise HTTPException(400, f"{name} must be a number of seconds, such as 25 or 0.5")
-    return float(value)
 
 
 async def body_of(request: Request) -> bytes:
@@ -100,18 +72,27 @@ def problem(status: int, error: str, headers: Mapping[str, str] | None = None) -
     return response(serving.problem(status, error), headers)
 
 
-async def refuse(connection: HTTPConnection, exc: HTTPException) -> Response | None:
+async def refuse(connection: HTTPConnection, exc: HTTPException | Refusal) -> Response | None:
     """Answer a request, or refuse a WebSocket's handshake, with a problem."""
-    error = exc.detail
-    if exc.status_code == 404:
-        error = f"there is no such path; the server has {', '.join(PATHS)}"
-    elif exc.status_code == 405:
-        allowed = set((exc.headers or {})["Allow"].split(", ")) - {"HEAD"}
-        error = f"this path allows only {' and '.join(sorted(allowed))}"
+    status: int
+    headers: Mapping[str, str] | None
+    if isinstance(exc, Refusal):
+        status, error, headers = exc.status, exc.error, exc.answer.headers
+    else:
+        status, error, headers = exc.status_code, _error(exc), exc.headers
     if isinstance(connection, WebSocket):
-        await deny(connection, exc.status_code, error, exc.headers)
+        await deny(connection, status, error, headers)
         return None
-    return problem(exc.status_code, error, exc.headers)
+    return problem(status, error, headers)
+
+
+def _error(exc: HTTPException) -> str:
+    if exc.status_code == 404:
+        return f"there is no such path; the server has {', '.join(PATHS)}"
+    if exc.status_code == 405:
+        allowed = set((exc.headers or {})["Allow"].split(", ")) - {"HEAD"}
+        return f"this path allows only {' and '.join(sorted(allowed))}"
+    return exc.detail
 
 
 async def deny(

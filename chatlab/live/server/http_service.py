@@ -41,9 +41,7 @@ status, since its page sees only that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
-from math import ceil
 from typing import cast
 
 from starlette.applications import Starlette
@@ -55,22 +53,12 @@ from starlette.types import ExceptionHandler
 from starlette.websockets import WebSocket
 
 from chatlab.dialects import serving
-from chatlab.dialects.base import Nack
-from chatlab.dialects.chatlab import decode_posted
-from chatlab.hub import LogError, Page
-from chatlab.live.server.answers import (
-    body_of,
-    count_of,
-    internal_error,
-    parse_query,
-    refuse,
-    response,
-    seconds_of,
-)
+from chatlab.hub import requests
+from chatlab.live.server.answers import body_of, internal_error, parse_query, refuse, response
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.csrf import CsrfTokens
 from chatlab.live.server.http_connection import HttpConnection
-from chatlab.live.server.hub_driver import UNREADABLE, HubDriver
+from chatlab.live.server.hub_driver import HubDriver
 from chatlab.live.server.streams import EventStream
 from chatlab.live.server.websocket_connection import WebSocketConnection
 
@@ -105,7 +93,11 @@ class Service:
                 Route("/healthz", self.healthz),
                 WebSocketRoute("/{path:path}", not_found),
             ],
-            exception_handlers={HTTPException: cast(ExceptionHandler, refuse), Exception: internal_error},
+            exception_handlers={
+                HTTPException: cast(ExceptionHandler, refuse),
+                requests.Refusal: cast(ExceptionHandler, refuse),
+                Exception: internal_error,
+            },
         )
         app.router.redirect_slashes = False
         return app
@@ -113,14 +105,10 @@ class Service:
     # Members
 
     async def websocket(self, websocket: WebSocket) -> None:
-        query = parse_query(websocket)
-        room, sender = self._names(query)
-        history = count_of(query, "history")
+        join = requests.join(self._driver.hub, parse_query(websocket))
         await websocket.accept()
         connection: WebSocketConnection = websocket.scope["state"]["connection"]
-        member = self._driver.join(
-            connection, room, sender, after=query.get("after"), history=history, address=address_of(websocket)
-        )
+        member = self._driver.join(connection, join, address=address_of(websocket))
         connection.charge = partial(self._driver.charge, member)
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -136,44 +124,31 @@ class Service:
 
     async def stream(self, request: Request) -> EventStream:
         forbid_other_sites(request)
-        query = parse_query(request)
-        room, sender = self._names(query)
-        after = request.headers.get("last-event-id") or query.get("after")
-        return EventStream(self._driver, room, sender, after=after, history=count_of(query, "history"))
+        last_event_id = request.headers.get("last-event-id")
+        return EventStream(self._driver, requests.join(self._driver.hub, parse_query(request), last_event_id))
 
     # Reading
 
     async def messages(self, request: Request) -> Response:
         if request.method == "POST":
             return await self.post(request)
-        query = parse_query(request)
-        history, limit = count_of(query, "history"), count_of(query, "limit")
-        return page_answer(self._read(self._room(query), query.get("after"), history, limit))
-
-    def _read(self, room: str, after: str | None, history: int | None, limit: int | None) -> Page:
-        """Return a page. Errors: `HTTPException` 503 if the history can't be read."""
-        try:
-            return self._driver.hub.read(room, after, history, limit)
-        except LogError:
-            raise unavailable(UNREADABLE) from None
+        hub = self._driver.hub
+        answer = requests.read(hub, parse_query(request)).answer(hub)
+        assert answer is not None
+        return response(answer)
 
     async def poll(self, request: Request) -> Response:
-        query = parse_query(request)
-        room = self._room(query)
-        after, history, limit = query.get("after"), count_of(query, "history"), count_of(query, "limit")
-        hold, most = seconds_of(query, "hold"), self._limits.max_hold
-        if serving.wants_only_new(query):
-            after = self._read(room, None, 0, None).start
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + (most if hold is None else min(hold, most))
+        hub, clock = self._driver.hub, asyncio.get_running_loop().time
+        poll = requests.poll(hub, parse_query(request), self._limits.max_hold)
+        deadline = clock() + poll.hold
         connection: HttpConnection = request.scope["state"]["connection"]
         there = True
         while True:
-            page = self._read(room, after, history, limit)
             left = deadline - clock()
-            if page.messages or page.gap or after is None or left <= 0 or connection.ending or not there:
-                return page_answer(page)
-            with self._driver.waiting(room, connection.wake):
+            answer = poll.answer(hub, at_once=left <= 0 or connection.ending or not there)
+            if answer is not None:
+                return response(answer)
+            with self._driver.waiting(poll.room, connection.wake):
                 there = await connection.wait(request.receive, left)
 
     # Posting
@@ -184,50 +159,33 @@ class Service:
 
     async def post(self, request: Request) -> Response:
         room, sender = self._poster(request)
-        message = decode_posted(await body_of(request))
-        if isinstance(message, Nack):
-            return response(serving.refused(message))
-        posted = self._driver.post(room, sender, message)
-        if isinstance(posted, Nack):
-            return response(serving.refused(posted))
-        return response(serving.accepted(message.client_id, posted.id, new=posted.new))
+        answer, outputs = requests.post(self._driver.hub, room, sender, await body_of(request))
+        self._driver.carry_out(outputs)
+        return response(answer)
 
     async def typing(self, request: Request) -> Response:
-        self._driver.tell_typing(*self._poster(request))
+        self._driver.carry_out(self._driver.hub.tell_typing(*self._poster(request)))
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
     def _poster(self, request: Request) -> tuple[str, str]:
         """Return the room and the sender of a request that changes something.
 
-        Errors: `HTTPException` 400, 403, 429.
+        Errors: `HTTPException` 403, and those of `requests.poster`.
         """
         forbid_other_sites(request)
-        if not self._tokens.accepts(request.headers.get("x-csrf-token", "")):
-            raise HTTPException(403, serving.STALE_TOKEN)
-        room, sender = self._names(parse_query(request))
         connection: HttpConnection = request.scope["state"]["connection"]
         address = address_of(request)
         own = (
             connection.client is not None and connection.client[0] == address
         )  # Otherwise the connection is a proxy's.
-        delay = self._driver.delay(connection.bucket if own else None, address)
-        if delay:
-            raise HTTPException(429, serving.TOO_FAST, {"Retry-After": f"{ceil(delay)}"})
-        return room, sender
-
-    def _names(self, query: Mapping[str, str]) -> tuple[str, str]:
-        room, sender = query.get("room", ""), query.get("sender", "")
-        refusal = self._driver.hub.refusal(room, sender)
-        if refusal:
-            raise HTTPException(400, refusal)
-        return room, sender
-
-    def _room(self, query: Mapping[str, str]) -> str:
-        room = query.get("room", "")
-        refusal = self._driver.hub.refusal(room, sender=room)
-        if refusal:
-            raise HTTPException(400, refusal)
-        return room
+        return requests.poster(
+            self._driver.hub,
+            parse_query(request),
+            has_token=self._tokens.accepts(request.headers.get("x-csrf-token", "")),
+            bucket=connection.bucket if own else None,
+            address=address,
+            now=self._driver.clock(),
+        )
 
     async def healthz(self, request: Request) -> Response:
         driver = self._driver
@@ -243,18 +201,6 @@ def forbid_other_sites(request: Request) -> None:
     headers = request.headers
     if headers.get("sec-fetch-site", "").lower() == "cross-site" and "origin" not in headers:
         raise HTTPException(403, "pages of other sites may not make this request")
-
-
-def page_answer(page: Page) -> Response:
-    """Return a page as an answer, or the refusal of an unknown cursor."""
-    if page.gap:
-        return response(serving.unknown_cursor(page.start))
-    return response(serving.page(page.start, page.messages, more=page.more))
-
-
-def unavailable(why: str) -> HTTPException:
-    """Return the refusal of a request that may succeed later."""
-    return HTTPException(503, why, {"Retry-After": f"{serving.RETRY_AFTER}"})
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -10,15 +10,13 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple, Protocol
 
-from chatlab.dialects.base import Nack
-from chatlab.hub import Behind, Bucket, Expel, Hub, HubConfig, Log, LogError, MemoryLog, News, Output, Reply
-from chatlab.messages import OutgoingMessage
+from chatlab.hub import Behind, Expel, Hub, HubConfig, Log, LogError, MemoryLog, News, Output, Reply
+from chatlab.hub.requests import UNREADABLE, Join
 
 MAX_BATCH = 256 * 1024
 """Characters or bytes of frames written as one batch; a slow reader's backlog is checked only once for each
 batch."""
 TOO_SLOW = "you read too slowly; come back after the last message you have"
-UNREADABLE = "the server can't read its history"
 
 
 class Peer(Protocol):
@@ -38,13 +36,6 @@ class Peer(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame at once, and drop the connection if it isn't answered soon."""
-
-
-class Posted(NamedTuple):
-    """The id of a message in the log; `new` if it wasn't there before."""
-
-    id: str
-    new: bool
 
 
 class _Batch(NamedTuple):
@@ -77,7 +68,7 @@ class HubDriver:
         utc: Callable[[], datetime],
         soon: Callable[[Callable[[], object]], object] = at_once,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._soon = soon
         self._batches: list[_Batch] = []
         self._room_left = 0
@@ -97,25 +88,20 @@ class HubDriver:
         """Number of rooms with members."""
         return len(set(self._rooms.values()))
 
-    def join(
-        self,
-        peer: Peer,
-        room: str,
-        sender: str,
-        *,
-        after: str | None,
-        history: int | None,
-        address: str | None = None,
-    ) -> int:
+    def join(self, peer: Peer, join: Join, *, address: str | None = None) -> int:
         """Add a connection to a room, begin its replay, and return its member's number.
 
         It is closed at once if the history can't be read. Its frames count for its `address`.
         """
         member = next(self._numbers)
         self._peers[member] = peer
-        self._rooms[member] = room
+        self._rooms[member] = join.room
         with self._readable(member):
-            self._perform(self.hub.join(member, room, sender, after=after, history=history, address=address))
+            self._perform(
+                self.hub.join(
+                    member, join.room, join.sender, after=join.after, history=join.history, address=address
+                )
+            )
         self._end_replay(member)
         return member
 
@@ -144,11 +130,11 @@ class HubDriver:
     def receive(self, member: int, frame: str | bytes) -> None:
         """Process a member's frame. Frames of an expelled member are ignored."""
         if member in self._peers:
-            self._perform(self.hub.receive(member, frame, self._clock()))
+            self._perform(self.hub.receive(member, frame, self.clock()))
 
     def charge(self, member: int, count: int) -> bool:
         """Count what a member has sent in addition to its frames; return whether it is still a member."""
-        self._perform(self.hub.charge(member, count, self._clock()))
+        self._perform(self.hub.charge(member, count, self.clock()))
         return member in self._peers
 
     def leave(self, member: int) -> None:
@@ -156,24 +142,10 @@ class HubDriver:
         if self._forget(member) is not None:
             self._perform(self.hub.leave(member))
 
-    def delay(self, bucket: Bucket | None, address: str | None) -> float:
-        """Count a request of a connection, and of its client's address; return the seconds until it is
-        allowed."""
-        return self.hub.delay(bucket, address, self._clock())
-
-    def post(self, room: str, sender: str, message: OutgoingMessage) -> Posted | Nack:
-        """Post a message of a sender that need not be a member; return a `Nack` if it is refused."""
-        posted = self.hub.publish(room, sender, message)
-        if isinstance(posted, Nack):
-            return posted
-        message_id, outputs = posted
+    def carry_out(self, outputs: Iterable[Output]) -> None:
+        """Carry out what the hub wants for a client that isn't a member, before that client is answered."""
         self._perform(outputs)
-        self._flush()  # Before the answer to the poster.
-        return Posted(message_id, new=bool(outputs))
-
-    def tell_typing(self, room: str, sender: str) -> None:
-        """Tell the others in a room that `sender` is typing."""
-        self._perform(self.hub.tell_typing(room, sender))
+        self._flush()
 
     @contextmanager
     def waiting(self, room: str, wake: Callable[[], None]) -> Iterator[None]:

@@ -6,13 +6,11 @@ Source: WHATWG HTML §9.2.5 (the format) and §9.2.7 (comments against proxies t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
 
-from sse_starlette.event import ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
-from chatlab.dialects.chatlab import stream_event
-from chatlab.dialects.serving import KEEP_ALIVE, STREAM_TYPE
+from chatlab.dialects.serving import KEEP_ALIVE, STREAM_TYPE, encode_event, encode_retry
+from chatlab.hub.requests import Join
 from chatlab.live.server.http_connection import HttpConnection
 from chatlab.live.server.hub_driver import HubDriver
 
@@ -28,11 +26,9 @@ HEADERS = [
 class EventStream:
     """An answer that is a member of a room for as long as its client reads. The hub's `Peer`."""
 
-    def __init__(
-        self, driver: HubDriver, room: str, sender: str, *, after: str | None, history: int | None
-    ) -> None:
+    def __init__(self, driver: HubDriver, join: Join) -> None:
         self._driver = driver
-        self._join = partial(driver.join, self, room, sender, after=after, history=history)
+        self._join = join
         self._connection: HttpConnection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,8 +37,8 @@ class EventStream:
         connection.begin_stream()
         limits = connection.server_state.limits
         if limits.reconnection_time is not None:
-            connection.write(ServerSentEvent(retry=round(limits.reconnection_time * 1000), sep="\n").encode())
-        member = self._join()
+            connection.write(encode_retry(limits.reconnection_time))
+        member = self._driver.join(self, self._join)
         try:
             while await connection.wait(receive, limits.keep_alive) and not connection.ending:
                 if connection.stalled():
@@ -56,7 +52,7 @@ class EventStream:
     def write(self, *frames: str | bytes) -> bool:
         """Send each frame as an event, in a chunk of its own as in the simulator, if still open; return False
         if too many bytes wait for this reader."""
-        return all(self._connection.write(_encoded(frame)) for frame in frames)
+        return all(self._connection.write(encode_event(frame)) for frame in frames)
 
     def begin_replay(self) -> None:
         """Begin a replay: any number of bytes may wait for the reader."""
@@ -73,10 +69,3 @@ class EventStream:
     def close(self, code: int, reason: str) -> None:
         """End the stream, for which it has no code, and drop the connection if the end isn't read soon."""
         self._connection.close(code, reason)
-
-
-@lru_cache(maxsize=4)
-def _encoded(frame: str | bytes) -> bytes:
-    """Return the bytes of a frame's event. They are the same for all of a room's members, so cached."""
-    kind, data, message_id = stream_event(frame)
-    return ServerSentEvent(data, event=kind, id=message_id or None, sep="\n").encode()
