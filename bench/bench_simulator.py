@@ -19,7 +19,7 @@ import simpy
 
 from bench.peers.simpy_chat import Heartbeats, Herd, Rooms
 from bench.report import Figure, Report, table
-from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transport_settings import WebSocketSettings
@@ -178,7 +178,7 @@ def footprint_of_chatlab(load: Load, people: int) -> Footprint:
         scenario.network,
         scenario.server,
         scenario.faults,
-        Ledger(),
+        ColumnRecorder(),
         0,
         extras=True,
     )

@@ -135,7 +135,7 @@ def test_httpcore_asks_its_module_time_for_nothing_but_the_monotonic_clock() -> 
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time"
     }
     assert asked == {"monotonic"}, f"{told}: it asks for {asked}"
-    with httpcore_clock.httpcore_on_loop_time():
+    with httpcore_clock.httpcore_uses_loop_time():
         assert vars(http11)["time"] is not sys.modules["time"]
     assert vars(http11)["time"] is sys.modules["time"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatlab.experiment.worlds.open_files import allow_open_files
+from chatlab.experiment.worlds.open_files import raise_open_file_limit
 from tests.test_repo import ROOT
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ def test_worlds_with_loops_of_their_own_run() -> None:
 
 def test_a_system_without_a_limit_of_open_files_allows_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
-    allow_open_files(10**12, "people")
+    raise_open_file_limit(10**12, "people")
 
 
 def test_what_only_posix_has_is_seen_to_be_missed() -> None:

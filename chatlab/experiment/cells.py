@@ -19,7 +19,7 @@ from chatlab.settings import Settings
 Choices = Mapping[str, Any] | Iterable[Any]
 """The values of a setting, or by the names that the table is to have for them."""
 
-MOST_RUNS = 100_000
+MAX_RUNS = 100_000
 """Runs that a sweep has at most."""
 
 
@@ -38,10 +38,10 @@ def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[in
     if "seed" in over:
         raise SettingsError("seed: give it as seeds=, not in over=")
     axes = [_choices(path, choices) for path, choices in over.items()]
-    numbers = [scenario.seed] if seeds is None else [_plain(seed) for seed in _at_most(MOST_RUNS, seeds)]
+    numbers = [scenario.seed] if seeds is None else [_plain(seed) for seed in _at_most(MAX_RUNS, seeds)]
     if not numbers:
         raise SettingsError("seeds: give at least one")
-    if (runs := prod(map(len, axes)) * len(numbers)) > MOST_RUNS:
+    if (runs := prod(map(len, axes)) * len(numbers)) > MAX_RUNS:
         raise SettingsError(_too_many(f"{runs:,} runs"))
     cells = []
     for choice in product(*axes):
@@ -62,7 +62,7 @@ def _at_most(most: int, values: Iterable[Any]) -> Iterator[Any]:
 
 
 def _too_many(what: str) -> str:
-    return f"the sweep has {what}, and may have {MOST_RUNS:,} runs; take fewer values or seeds"
+    return f"the sweep has {what}, and may have {MAX_RUNS:,} runs; take fewer values or seeds"
 
 
 def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
@@ -72,7 +72,7 @@ def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
     if isinstance(choices, Mapping):
         named = [(str(name), _plain(value)) for name, value in choices.items()]
     else:
-        named = [(_label(value), _plain(value)) for value in _at_most(MOST_RUNS, choices)]
+        named = [(_label(value), _plain(value)) for value in _at_most(MAX_RUNS, choices)]
     if not named:
         raise SettingsError(f"{path}: give at least one value")
     return named

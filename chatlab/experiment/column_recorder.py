@@ -25,7 +25,7 @@ _EPOCH_BITS = 40
 Column = NDArray[Any]
 
 
-class Ledger:
+class ColumnRecorder:
     """Every message, delivery, change of status and attempt, in the order in which they happened.
 
     Messages and people are numbered from 0, times are seconds since the run began.

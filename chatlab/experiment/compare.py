@@ -14,7 +14,7 @@ from itertools import takewhile, zip_longest
 
 from msgspec import Struct
 
-from chatlab.experiment.describe import delivery_words, effect_words, event_words, status_words
+from chatlab.experiment.describe import describe_delivery, describe_effect, describe_event, describe_status
 from chatlab.experiment.run import Run
 from chatlab.messages import ConnectionStatus
 from chatlab.trace import Step
@@ -291,7 +291,7 @@ def _of_one_instant(steps: Sequence[tuple[int, Step]]) -> list[Moment]:
     happened: list[tuple[Event, list[str]]] = []
     bodies: dict[int, int] = {}
     for _, step in steps:
-        event, came_of_it = step.event, [effect_words(effect) for effect in step.effects]
+        event, came_of_it = step.event, [describe_effect(effect) for effect in step.effects]
         if isinstance(event, ReceivedBytes) and event.link in bodies:
             place = bodies[event.link]
             before, already = happened[place]
@@ -301,7 +301,7 @@ def _of_one_instant(steps: Sequence[tuple[int, Step]]) -> list[Moment]:
         if isinstance(event, ReceivedBytes):
             bodies[event.link] = len(happened)
         happened.append((event, came_of_it))
-    texts = sorted("; ".join([event_words(event), *came_of_it]) for event, came_of_it in happened)
+    texts = sorted("; ".join([describe_event(event), *came_of_it]) for event, came_of_it in happened)
     return [Moment(number, step.at, text) for (number, step), text in zip(steps, texts, strict=False)]
 
 
@@ -316,7 +316,7 @@ def _lanes(steps: Iterable[Step]) -> tuple[list[Moment], ...]:
         for effect in step.effects:
             match effect:
                 case Notify(change):
-                    statuses.append(Moment(number, step.at, status_words(change, reason=False)))
+                    statuses.append(Moment(number, step.at, describe_status(change, reason=False)))
                 case OpenWebSocket():
                     attempts.append(Moment(number, step.at, "tries a WebSocket"))
                 case Fetch(_, purpose) if purpose == "stream" or (
@@ -324,9 +324,9 @@ def _lanes(steps: Iterable[Step]) -> tuple[list[Moment], ...]:
                 ):
                     attempts.append(Moment(number, step.at, f"tries a {purpose}"))
                 case Deliver(event):
-                    shown.append(Moment(number, step.at, delivery_words(event)))
+                    shown.append(Moment(number, step.at, describe_delivery(event)))
                 case Settle():
-                    ledger.append(Moment(number, step.at, effect_words(effect)))
+                    ledger.append(Moment(number, step.at, describe_effect(effect)))
                 case _:
                     pass
     return lanes

@@ -37,7 +37,7 @@ _TIME_OF_DAY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _IGNORED_HEADERS = frozenset({"content-type"})
 
 
-def event_words(event: Event) -> str:
+def describe_event(event: Event) -> str:
     """Say what happened."""
     match event:
         case Connect():
@@ -66,7 +66,7 @@ def event_words(event: Event) -> str:
             return "its time has come"
 
 
-def effect_words(effect: Effect) -> str:
+def describe_effect(effect: Effect) -> str:
     """Say what came of it."""
     match effect:
         case OpenWebSocket(link, query):
@@ -80,23 +80,23 @@ def effect_words(effect: Effect) -> str:
         case Close(link, code, reason):
             return f"closes link {link} ({code}{f': {reason}' if reason else ''})"
         case Deliver(event):
-            return delivery_words(event)
+            return describe_delivery(event)
         case Notify(change):
-            return status_words(change)
+            return describe_status(change)
         case Settle(client_id, state, reason):
             return f"{client_id} is {state}{f' ({reason})' if reason else ''}"
         case Refuse(client_id, reason):
             return f"{client_id} is refused ({reason})"
 
 
-def delivery_words(event: ChatEvent) -> str:
+def describe_delivery(event: ChatEvent) -> str:
     """Say what is shown."""
     if event.message is None:
         return f"is told of {event.type}"
     return f"shows {event.message.client_id or event.message.id}: {_quoted(event.message.text)}"
 
 
-def status_words(change: StatusChange, *, reason: bool = True) -> str:
+def describe_status(change: StatusChange, *, reason: bool = True) -> str:
     """Say what the status is now."""
     attempt = f", attempt {change.attempt}" if change.attempt else ""
     why = f" ({change.reason})" if reason and change.reason else ""

@@ -1,6 +1,6 @@
-"""A run in figures, computed from the ledger of all people.
+"""A run in figures, computed from the recorder of all people.
 
-People and messages are numbered as in the ledger. The *readers* of a message are the people of its
+People and messages are numbered as in the recorder. The *readers* of a message are the people of its
 room, its sender too, to whom it comes back. They are *owed* what was handed over after they first connected.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from chatlab.experiment.column_recorder import STATES, STATUSES, Column, Ledger
+from chatlab.experiment.column_recorder import STATES, STATUSES, Column, ColumnRecorder
 from chatlab.messages import ConnectionStatus, DeliveryState
 
 Value = int | float | None
@@ -24,11 +24,11 @@ LATENCY_EDGES: NDArray[np.float64] = np.geomspace(1e-3, 1e3, 61)
 
 _CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
 _LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), STATUSES.index(ConnectionStatus.ERROR)]
-_CELLS = 1 << 22
+_MAX_CELLS = 1 << 22
 
 
-class Crowd(Struct, frozen=True):
-    """Facts beside the ledger: everybody's room, and the time up to which each has heard of everything.
+class Population(Struct, frozen=True):
+    """Facts beside the recorder: everybody's room, and the time up to which each has heard of everything.
 
     What the server had before `heard_until` must have been shown at the end (inf: all of it). Without `acks`
     senders don't hear what became of their messages.
@@ -54,7 +54,9 @@ class Incident(NamedTuple):
     lingers: bool = False
 
 
-def measure(ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[Incident]) -> dict[str, Value]:
+def measure(
+    recorder: ColumnRecorder, population: Population, duration: float, faults: Sequence[Incident]
+) -> dict[str, Value]:
     """Return the metrics of a run. `faults` are in the order of their beginnings.
 
     - sent, acked, dropped, expired, failed: messages that an outbox accepted, and what became of them;
@@ -72,11 +74,11 @@ def measure(ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[Inci
       But what comes after their connection fell silent, or within a partition, has not cost it.
     - time_…: seconds in each status, of all people together.
     """
-    states = np.bincount(ledger.states, minlength=len(STATES))
+    states = np.bincount(recorder.states, minlength=len(STATES))
     count = {state: int(states[number]) for number, state in enumerate(STATES)}
-    shown = _Deliveries(ledger, crowd)
+    shown = _Deliveries(recorder, population)
     latency = shown.latency()
-    recovery, unrecovered = _recovery(ledger, faults)
+    recovery, unrecovered = _recovery(recorder, faults)
     return {
         "sent": int(states.sum()),
         "acked": count[DeliveryState.ACKED],
@@ -88,34 +90,34 @@ def measure(ledger: Ledger, crowd: Crowd, duration: float, faults: Sequence[Inci
         "expired": count[DeliveryState.EXPIRED],
         "failed": count[DeliveryState.FAILED],
         "pending": count[DeliveryState.QUEUED] + count[DeliveryState.SENT],
-        "refused": ledger.refusals,
-        "resyncs": ledger.resyncs,
+        "refused": recorder.refusals,
+        "resyncs": recorder.resyncs,
         **_percentiles("latency", latency, (50, 95, 99)),
         **_percentiles("recovery", recovery, (50, 99)),
         "unrecovered": unrecovered,
-        "attempts": len(ledger.attempted_at),
-        "attempts_per_second_max": int(_per_second(ledger.attempted_at, duration).max()),
-        **_times(ledger, len(crowd.rooms), duration),
+        "attempts": len(recorder.attempted_at),
+        "attempts_per_second_max": int(_per_second(recorder.attempted_at, duration).max()),
+        **_times(recorder, len(population.rooms), duration),
     }
 
 
-def series(ledger: Ledger, duration: float) -> dict[str, list[int]]:
+def series(recorder: ColumnRecorder, duration: float) -> dict[str, list[int]]:
     """Return counts of each second: attempts, messages sent and delivered, people connected at its end.
 
     A world that knows its server adds the requests, and the most that there was in the `queue` at the door,
     and of `work` to do.
     """
     return {
-        "attempts": _per_second(ledger.attempted_at, duration).tolist(),
-        "sent": _per_second(ledger.accepted_at, duration).tolist(),
-        "delivered": _per_second(ledger.deliveries[2], duration).tolist(),
-        "connected": _connected(ledger, duration),
+        "attempts": _per_second(recorder.attempted_at, duration).tolist(),
+        "sent": _per_second(recorder.accepted_at, duration).tolist(),
+        "delivered": _per_second(recorder.deliveries[2], duration).tolist(),
+        "connected": _connected(recorder, duration),
     }
 
 
-def latency_histogram(ledger: Ledger, crowd: Crowd) -> list[int]:
+def latency_histogram(recorder: ColumnRecorder, population: Population) -> list[int]:
     """Return how many owed pairs were shown with a latency in each bin of `LATENCY_EDGES`."""
-    latency = np.clip(_Deliveries(ledger, crowd).latency(), LATENCY_EDGES[0], LATENCY_EDGES[-1])
+    latency = np.clip(_Deliveries(recorder, population).latency(), LATENCY_EDGES[0], LATENCY_EDGES[-1])
     counts: list[int] = np.histogram(latency, LATENCY_EDGES)[0].tolist()
     return counts
 
@@ -131,19 +133,19 @@ def _per_second(times: Column, duration: float) -> Column:
 class _Deliveries:
     """The deliveries, once sorted by (message, reader)."""
 
-    def __init__(self, ledger: Ledger, crowd: Crowd) -> None:
-        self._ledger = ledger
-        self._crowd = crowd
-        self._message, self._reader, self._at, self._place = ledger.deliveries
-        keys = self._message * len(crowd.rooms) + self._reader
+    def __init__(self, recorder: ColumnRecorder, population: Population) -> None:
+        self._recorder = recorder
+        self._population = population
+        self._message, self._reader, self._at, self._place = recorder.deliveries
+        keys = self._message * len(population.rooms) + self._reader
         self.pairs, self._first = np.unique(keys, return_index=True)
         self.duplicated = len(keys) - len(self.pairs)
-        people, statuses, at = ledger.changes
-        self._connected_at = np.full(len(crowd.rooms), np.inf)
+        people, statuses, at = recorder.changes
+        self._connected_at = np.full(len(population.rooms), np.inf)
         np.minimum.at(self._connected_at, people[statuses == _CONNECTED], at[statuses == _CONNECTED])
 
     def latency(self) -> Column:
-        accepted_at = self._ledger.accepted_at[self._message[self._first]]
+        accepted_at = self._recorder.accepted_at[self._message[self._first]]
         owed = accepted_at >= self._connected_at[self._reader[self._first]]
         return (self._at[self._first] - accepted_at)[owed]
 
@@ -157,29 +159,29 @@ class _Deliveries:
         return int(np.count_nonzero(height < np.maximum.accumulate(height)))
 
     def lost(self) -> int:
-        accepted_at = self._ledger.accepted_at
-        acked_at = self._ledger.acked_at if self._crowd.acks else self._echoed_at()
+        accepted_at = self._recorder.accepted_at
+        acked_at = self._recorder.acked_at if self._population.acks else self._echoed_at()
         acked = np.flatnonzero(np.isfinite(acked_at))
-        latest = np.full(len(self._crowd.rooms), -np.inf)
+        latest = np.full(len(self._population.rooms), -np.inf)
         np.maximum.at(latest, self._reader, accepted_at[self._message])
-        due_until = np.maximum(self._crowd.heard_until, latest)
-        room_of = self._crowd.rooms[self._ledger.senders[acked]]
+        due_until = np.maximum(self._population.heard_until, latest)
+        room_of = self._population.rooms[self._recorder.senders[acked]]
         by_room = np.argsort(room_of, kind="stable")
         lost = 0
         for rows in np.split(by_room, _starts(room_of[by_room])):
             messages = acked[rows]
-            readers = np.flatnonzero(self._crowd.rooms == room_of[rows[0]]) if len(rows) else rows
-            step = max(1, _CELLS // max(1, len(readers)))
+            readers = np.flatnonzero(self._population.rooms == room_of[rows[0]]) if len(rows) else rows
+            step = max(1, _MAX_CELLS // max(1, len(readers)))
             for some in (messages[start : start + step] for start in range(0, len(messages), step)):
                 owed = accepted_at[some, None] >= self._connected_at[readers]
                 message, reader = np.nonzero(owed & (acked_at[some, None] < due_until[readers]))
-                due = some[message] * len(self._crowd.rooms) + readers[reader]
+                due = some[message] * len(self._population.rooms) + readers[reader]
                 lost += len(due) - int(np.count_nonzero(self._shown(due)))
         return lost
 
     def _echoed_at(self) -> Column:
         """Return when each message, or a later one of the same sender, first came back to its sender."""
-        senders = self._ledger.senders
+        senders = self._recorder.senders
         echoed_at = np.full(len(senders), np.inf)
         own = self._reader == senders[self._message]
         np.minimum.at(echoed_at, self._message[own], self._at[own])
@@ -200,9 +202,9 @@ def _starts(sorted_values: Column) -> Column:
     return np.flatnonzero(np.diff(sorted_values)) + 1
 
 
-def _recovery(ledger: Ledger, faults: Sequence[Incident]) -> tuple[Column, int]:
+def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> tuple[Column, int]:
     """Return how long each loss of a connection outlasted its fault, and how many were never made good."""
-    people, statuses, at = ledger.changes
+    people, statuses, at = recorder.changes
     if not faults or not len(people):
         return np.empty(0), 0
     connected = statuses == _CONNECTED
@@ -235,8 +237,8 @@ def _blamed(people: Column, since: Column, lost_at: Column, faults: Sequence[Inc
     return blamed
 
 
-def _times(ledger: Ledger, count: int, duration: float) -> Mapping[str, Value]:
-    people, statuses, at = ledger.changes
+def _times(recorder: ColumnRecorder, count: int, duration: float) -> Mapping[str, Value]:
+    people, statuses, at = recorder.changes
     last = np.append(people[1:] != people[:-1], True)[: len(people)]
     until = np.where(last, duration, np.append(at[1:], duration)[: len(at)])
     spent = np.bincount(statuses, weights=until - at, minlength=len(STATUSES)).astype(np.float64)
@@ -246,8 +248,8 @@ def _times(ledger: Ledger, count: int, duration: float) -> Mapping[str, Value]:
     return {f"time_{status}": float(spent[number]) for number, status in enumerate(STATUSES)}
 
 
-def _connected(ledger: Ledger, duration: float) -> list[int]:
-    people, statuses, at = ledger.changes
+def _connected(recorder: ColumnRecorder, duration: float) -> list[int]:
+    people, statuses, at = recorder.changes
     connected = statuses == _CONNECTED
     before = np.append(False, connected[:-1] & (people[1:] == people[:-1]))[: len(people)]
     change = connected.astype(np.int64) - before

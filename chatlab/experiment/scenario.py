@@ -17,9 +17,9 @@ from chatlab.sim.faults import AnyFault
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
 
-MOST_MESSAGES = 10_000_000
+MAX_MESSAGES = 10_000_000
 """Messages that a run holds at most: about 1 kB of memory each."""
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 """Bytes of a scenario's file at most."""
 
 
@@ -42,10 +42,10 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         super().__post_init__()
         people = self.people
         messages = people.count * people.send_rate * self.duration
-        if messages > MOST_MESSAGES:
+        if messages > MAX_MESSAGES:
             raise SettingsError(
                 f"people.send_rate: {people.count:,} people would send {messages:.3g} messages in "
-                f"{self.duration:g} s, and a run holds at most {MOST_MESSAGES:,}"
+                f"{self.duration:g} s, and a run holds at most {MAX_MESSAGES:,}"
             )
         if any(fault.people for fault in self.faults):
             self._check_people(self.people.names)
@@ -68,7 +68,7 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         path = Path(path)
         try:
-            return cls.from_toml(read_bounded(path, MOST_BYTES).decode())
+            return cls.from_toml(read_bounded(path, MAX_BYTES).decode())
         except SettingsError as error:
             raise SettingsError(f"{path.name}: {error}") from None
         except UnicodeDecodeError as error:

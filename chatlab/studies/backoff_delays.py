@@ -18,11 +18,11 @@ from chatlab.transports.backoff import terms
 
 Floats = NDArray[np.float64]
 
-ENDLESS_ATTEMPTS = 16
+DEFAULT_ATTEMPTS = 16
 """How many delays `backoff_delays` gives where the settings never give up."""
-MOST_DELAYS = 10**8
+MAX_DELAYS = 10**8
 """How many delays `backoff_delays` gives at most (800 MB)."""
-MOST_ATTEMPTS = 100_000
+MAX_ATTEMPTS = 100_000
 """Attempts of one person after which `herd_returns` calls the settings a busy loop."""
 
 
@@ -39,11 +39,11 @@ def backoff_delays(
     _check("samples", samples, 1)
     _check("seed", seed, 0)
     if attempts is None:
-        attempts = ENDLESS_ATTEMPTS if config.max_attempts is None else config.max_attempts
+        attempts = DEFAULT_ATTEMPTS if config.max_attempts is None else config.max_attempts
     _check("attempts", attempts, 0)
-    if samples * attempts > MOST_DELAYS:
+    if samples * attempts > MAX_DELAYS:
         raise SettingsError(
-            f"{samples:,} samples of {attempts:,} attempts are over {MOST_DELAYS:,} delays; ask for fewer"
+            f"{samples:,} samples of {attempts:,} attempts are over {MAX_DELAYS:,} delays; ask for fewer"
         )
     columns = list(islice(_columns(config, samples, seed), attempts))
     return np.column_stack(columns) if columns else np.empty((samples, 0))
@@ -101,8 +101,8 @@ def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int 
     Errors: `SettingsError` where a number is out of range, or no number of such delays outlasts the outage.
     """
     _check("people", people, 1)
-    if people > MOST_DELAYS:
-        raise SettingsError(f"people: give at most {MOST_DELAYS:,}, got {people:,}")
+    if people > MAX_DELAYS:
+        raise SettingsError(f"people: give at most {MAX_DELAYS:,}, got {people:,}")
     _check("seed", seed, 0)
     if not 0 <= outage < np.inf:
         raise SettingsError(f"outage: give a number of seconds from 0 up, got {outage!r}")
@@ -110,9 +110,9 @@ def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int 
     tries = np.zeros(people, dtype=np.int64)
     waiting = np.ones(people, dtype=bool)
     for number, delays in enumerate(_columns(config, people, seed)):
-        if number == MOST_ATTEMPTS:
+        if number == MAX_ATTEMPTS:
             raise SettingsError(
-                f"{MOST_ATTEMPTS:,} attempts don't outlast {outage:g} s; give a longer base_delay"
+                f"{MAX_ATTEMPTS:,} attempts don't outlast {outage:g} s; give a longer base_delay"
             )
         elapsed[waiting] += delays[waiting]
         tries[waiting] += 1

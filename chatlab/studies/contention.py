@@ -85,7 +85,7 @@ class _Row:
         return True
 
 
-MOST_CLIENTS = 10_000
+MAX_CLIENTS = 10_000
 """Clients of a contest at most: what they cost grows with the square of their number."""
 
 
@@ -96,8 +96,8 @@ def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:
     """
     if formula not in FORMULAS:
         raise SettingsError(f"formula: choose one of {', '.join(FORMULAS)}, got {formula!r}")
-    if not 1 <= clients <= MOST_CLIENTS:
-        raise SettingsError(f"clients: give a whole number from 1 to {MOST_CLIENTS:,}, got {clients!r}")
+    if not 1 <= clients <= MAX_CLIENTS:
+        raise SettingsError(f"clients: give a whole number from 1 to {MAX_CLIENTS:,}, got {clients!r}")
     config = FORMULAS[formula]
     generator = np.random.Generator(np.random.Philox(seed))
     environment = LadderEnvironment()

@@ -16,9 +16,9 @@ from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
-REMEMBERED = 21
+WINDOW = 21
 """Number of the latest round trips that count."""
-MOVED = 0.2
+CHANGE = 0.2
 """By this share the latency must have changed to be worth another prediction."""
 
 
@@ -28,7 +28,7 @@ class RoundTrips:
     def __init__(self, latency: float) -> None:
         self.latency = latency
         """One way: half of the median round trip, or what was given as long as there is none."""
-        self._latest: deque[float] = deque(maxlen=REMEMBERED)
+        self._latest: deque[float] = deque(maxlen=WINDOW)
 
     def note(self, rtt: float | None) -> bool:
         """Take note of the last one measured, and return whether the latency is another one now."""
@@ -36,7 +36,7 @@ class RoundTrips:
             return False
         self._latest.append(rtt)
         latency = median(self._latest) / 2
-        if abs(latency - self.latency) <= MOVED * self.latency:
+        if abs(latency - self.latency) <= CHANGE * self.latency:
             return False
         self.latency = latency
         return True

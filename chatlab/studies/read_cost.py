@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from chatlab.dialects.base import Nack
-from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.transport_settings import AnyTransport
 from chatlab.luck import Luck
 from chatlab.messages import ChatMessage, OutgoingMessage
@@ -86,7 +86,7 @@ class _Writer:
         server.carry_out(outputs)
 
 
-class _Diary(Ledger):
+class _Diary(ColumnRecorder):
     """Times at which each message was posted and shown."""
 
     def __init__(self) -> None:

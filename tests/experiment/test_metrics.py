@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.experiment.column_recorder import Ledger
-from chatlab.experiment.metrics import LATENCY_EDGES, Crowd, Incident, latency_histogram, measure, series
+from chatlab.experiment.column_recorder import ColumnRecorder
+from chatlab.experiment.metrics import LATENCY_EDGES, Incident, Population, latency_histogram, measure, series
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 
 ACKED, SENT, DROPPED = DeliveryState.ACKED, DeliveryState.SENT, DeliveryState.DROPPED
@@ -26,33 +26,33 @@ CONNECTING, CONNECTED, RECONNECTING, ERROR, DISCONNECTED = (
 
 
 class Chat:
-    """Writes a ledger in short."""
+    """Writes a recorder in short."""
 
     def __init__(self, people: int = 2, rooms: Sequence[int] = (), connected_at: float = 0.0) -> None:
-        self.ledger = Ledger()
+        self.recorder = ColumnRecorder()
         self.rooms = np.array(rooms or [0] * people)
         self.quiet = np.zeros(people, dtype=bool)
         for person in range(people):
-            self.ledger.changed(person, CONNECTED, connected_at)
+            self.recorder.changed(person, CONNECTED, connected_at)
 
     def post(self, sender: int, name: str, at: float, acked_at: float | None = None) -> None:
-        self.ledger.accepted(sender, name, at)
+        self.recorder.accepted(sender, name, at)
         if acked_at is not None:
-            self.ledger.settled(name, ACKED, acked_at)
+            self.recorder.settled(name, ACKED, acked_at)
 
     def show(self, reader: int, name: str, place: str, at: float) -> None:
-        self.ledger.delivered(reader, ChatMessage(id=place, client_id=name), at)
+        self.recorder.delivered(reader, ChatMessage(id=place, client_id=name), at)
 
     def measure(
         self, faults: Sequence[tuple[Any, ...]] = (), duration: float = 100.0, *, acks: bool = True
     ) -> dict[str, Any]:
-        crowd = Crowd(self.rooms, np.where(self.quiet, np.inf, -np.inf), acks)
-        return measure(self.ledger, crowd, duration, [Incident(*fault) for fault in faults])
+        population = Population(self.rooms, np.where(self.quiet, np.inf, -np.inf), acks)
+        return measure(self.recorder, population, duration, [Incident(*fault) for fault in faults])
 
 
 def test_an_empty_ledger_measures_nothing() -> None:
     metrics = measure(
-        Ledger(), Crowd(np.zeros(3, dtype=int), np.full(3, -np.inf)), 10.5, [Incident(1.0, 2.0)]
+        ColumnRecorder(), Population(np.zeros(3, dtype=int), np.full(3, -np.inf)), 10.5, [Incident(1.0, 2.0)]
     )
     assert {name for name, value in metrics.items() if value} == {"time_disconnected"}
     assert metrics["time_disconnected"] == 31.5
@@ -62,9 +62,9 @@ def test_every_message_is_in_one_state() -> None:
     chat = Chat()
     for number, state in enumerate(DeliveryState):
         for copy in range(number + 1):
-            chat.ledger.accepted(0, f"{state}-{copy}", 1.0)
-            chat.ledger.settled(f"{state}-{copy}", state, 2.0)
-    chat.ledger.refused()
+            chat.recorder.accepted(0, f"{state}-{copy}", 1.0)
+            chat.recorder.settled(f"{state}-{copy}", state, 2.0)
+    chat.recorder.refused()
     metrics = chat.measure()
     names = ("pending", "acked", "dropped", "expired", "failed")
     assert [metrics[name] for name in names] == [1 + 2, 3, 4, 5, 6]
@@ -89,21 +89,23 @@ def test_ids_are_a_rooms_own_and_a_message_may_be_posted_again() -> None:
     shown = [(1, "a", "1-1"), (3, "b", "1-1"), (1, "a", "2-1"), (0, "a", "2-1"), (0, "a", "1-1")]
     for at, (reader, name, place) in enumerate(shown):
         chat.show(reader, name, place, float(at))
-    messages, readers, times, places = (column.tolist() for column in chat.ledger.deliveries)
+    messages, readers, times, places = (column.tolist() for column in chat.recorder.deliveries)
     assert (messages, readers, times) == ([0, 1, 0, 0, 0], [1, 3, 1, 0, 0], [0.0, 1.0, 2.0, 3.0, 4.0])
     assert places[0] == places[1] == places[4] < places[2] == places[3]
 
 
 def test_history_counts_as_delivered_but_has_no_latency() -> None:
     chat = Chat(people=1)
-    chat.ledger.changed(1, CONNECTED, 50.0)
+    chat.recorder.changed(1, CONNECTED, 50.0)
     chat.rooms, chat.quiet = np.zeros(2, dtype=int), np.zeros(2, dtype=bool)
     chat.post(0, "a", 1.0, 1.5)
     chat.show(0, "a", "1-1", 1.5)
     chat.show(1, "a", "1-1", 50.5)
     metrics = chat.measure()
     assert (metrics["delivered"], metrics["latency_p99"]) == (2, 0.5)
-    histogram = latency_histogram(chat.ledger, Crowd(chat.rooms, np.where(chat.quiet, np.inf, -np.inf)))
+    histogram = latency_histogram(
+        chat.recorder, Population(chat.rooms, np.where(chat.quiet, np.inf, -np.inf))
+    )
     assert sum(histogram) == 1
     assert LATENCY_EDGES[histogram.index(1)] <= 0.5 < LATENCY_EDGES[histogram.index(1) + 1]
 
@@ -165,9 +167,9 @@ def test_what_is_shown_after_a_later_one_is_out_of_order_first_or_again() -> Non
 def test_without_acks_a_message_is_through_when_a_later_one_comes_back() -> None:
     chat = Chat(people=3)
     for number, at in enumerate([1.0, 2.0, 3.0, 4.0]):
-        chat.ledger.accepted(0, f"{number}", at)
-        chat.ledger.settled(f"{number}", SENT, at)
-    chat.ledger.accepted(1, "of another", 1.0)
+        chat.recorder.accepted(0, f"{number}", at)
+        chat.recorder.settled(f"{number}", SENT, at)
+    chat.recorder.accepted(1, "of another", 1.0)
     chat.show(0, "2", "1-1", 3.5)
     chat.quiet[:] = [True, True, False]
     assert chat.measure(acks=True)["lost"] == 0
@@ -201,7 +203,7 @@ def test_recovery_runs_from_the_faults_end() -> None:
         (0, RECONNECTING, 60.5),
         (0, CONNECTED, 64.0),
     ]:
-        chat.ledger.changed(person, status, at)
+        chat.recorder.changed(person, status, at)
     metrics = chat.measure([(10.0, 20.0), (60.0, 60.0)])
     assert metrics["unrecovered"] == 1
     assert metrics["recovery_p50"] == 3.0  # of 3, 0 and 4
@@ -224,7 +226,7 @@ def test_recovery_runs_from_the_faults_end() -> None:
 def test_a_loss_belongs_to_the_latest_fault_that_has_begun(lost_at: float, recovery: float | None) -> None:
     chat = Chat(people=1)
     for status, at in [(CONNECTED, 1.0), (RECONNECTING, lost_at), (CONNECTED, 50.0)]:
-        chat.ledger.changed(0, status, at)
+        chat.recorder.changed(0, status, at)
     assert chat.measure([(10.0, 20.0), (40.0, 41.0)])["recovery_p50"] == recovery
 
 
@@ -264,15 +266,15 @@ def test_a_loss_belongs_to_the_fault_that_caused_it(
     faults: list[tuple[Any, ...]], recovery: float | None
 ) -> None:
     chat = Chat(people=2, connected_at=1.0)
-    chat.ledger.changed(1, RECONNECTING, 40.0)
-    chat.ledger.changed(1, CONNECTED, 50.0)
+    chat.recorder.changed(1, RECONNECTING, 40.0)
+    chat.recorder.changed(1, CONNECTED, 50.0)
     assert chat.measure([_fault(*fault) for fault in faults])["recovery_p50"] == recovery
 
 
 def test_time_in_each_status_adds_up() -> None:
     chat = Chat(people=2, connected_at=10.0)
-    chat.ledger.changed(0, RECONNECTING, 40.0)
-    chat.ledger.changed(0, ERROR, 60.0)
+    chat.recorder.changed(0, RECONNECTING, 40.0)
+    chat.recorder.changed(0, ERROR, 60.0)
     metrics = chat.measure()
     assert {name: value for name, value in metrics.items() if name.startswith("time_")} == {
         "time_disconnected": 20.0,
@@ -285,14 +287,14 @@ def test_time_in_each_status_adds_up() -> None:
 
 def test_series_count_each_second() -> None:
     chat = Chat(people=2, connected_at=0.5)
-    chat.ledger.changed(0, RECONNECTING, 1.2)
-    chat.ledger.changed(0, CONNECTED, 1.4)
-    chat.ledger.changed(1, RECONNECTING, 2.9)
+    chat.recorder.changed(0, RECONNECTING, 1.2)
+    chat.recorder.changed(0, CONNECTED, 1.4)
+    chat.recorder.changed(1, RECONNECTING, 2.9)
     for at in (0.1, 0.9, 2.0):
-        chat.ledger.attempted(at)
+        chat.recorder.attempted(at)
     chat.post(0, "a", 1.0, 1.5)
     chat.show(1, "a", "1-1", 2.5)
-    assert series(chat.ledger, 3.5) == {
+    assert series(chat.recorder, 3.5) == {
         "attempts": [2, 0, 1, 0],
         "sent": [0, 1, 0, 0],
         "delivered": [0, 0, 1, 0],
@@ -326,7 +328,7 @@ def test_losses_and_order_agree_with_a_slow_count(
     chat.rooms, chat.quiet = np.array(rooms), np.array(quiet)
     for person, at in enumerate(connected):
         if at is not None:
-            chat.ledger.changed(person, CONNECTED, float(at))
+            chat.recorder.changed(person, CONNECTED, float(at))
     for number, (sender, at, acked) in enumerate(posts):
         chat.post(sender, f"{number}", float(at), None if acked is None else float(at + acked))
     shown: dict[int, list[int]] = {person: [] for person in range(4)}

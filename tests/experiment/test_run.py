@@ -11,12 +11,12 @@ import pytest
 from msgspec import structs
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan
 from chatlab.experiment.transport_settings import WebSocketSettings
-from chatlab.experiment.worlds.results import outcome
+from chatlab.experiment.worlds.results import make_run
 from chatlab.experiment.worlds.runner import WORLDS, run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import ReconnectConfig
@@ -233,11 +233,11 @@ def test_a_torn_file_is_refused(result: Run, tmp_path: Path) -> None:
 
 
 def test_what_only_the_server_counted_after_the_end_is_a_row_of_all_series(tmp_path: Path) -> None:
-    ledger = Ledger()
-    ledger.changed(0, ConnectionStatus.CONNECTED, 0.1)
+    recorder = ColumnRecorder()
+    recorder.changed(0, ConnectionStatus.CONNECTED, 0.1)
     counts = {"requests": [1, 2, 1], "queue": [0, 1, 0], "work": [0, 0, 0]}  # of a live run that took longer
     short = Scenario(duration=2.0, people=PeopleConfig(count=1))
-    late = outcome("live", short, [], ledger, [-inf], [], {}, [], counts)
+    late = make_run("live", short, [], recorder, [-inf], [], {}, [], counts)
     table = late.per_second()
     assert table["requests"].tolist() == [1, 2, 1]
     assert table["connected"].tolist() == [1, 1, 1]

@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from chatlab.dialects.base import Answer
-from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.settings import AnyConfig, ReconnectConfig, SSEConfig, WebSocketConfig
@@ -51,7 +51,7 @@ def drive(machine: Alarm) -> tuple[LadderEnvironment, Driver]:
     environment = LadderEnvironment()
     network = Network(environment, Server(environment, ServerConfig()))
     path = Paths(NetworkConfig(), Luck(0)).make(0)
-    return environment, Driver(0, "ada", machine, network, path, Ledger(), [])
+    return environment, Driver(0, "ada", machine, network, path, ColumnRecorder(), [])
 
 
 def test_a_tick_comes_exactly_at_the_deadline() -> None:
@@ -129,7 +129,7 @@ def test_only_the_last_page_has_told_everything(status: int, headers: dict[str, 
 
 def test_links_that_have_ended_are_forgotten() -> None:
     resets = tuple(ConnectionReset(at=at) for at in (10.0, 20.0, 30.0))
-    model = Model(0, WEBSOCKET, PeopleConfig(), NetworkConfig(), ServerConfig(), resets, Ledger(), 0)
+    model = Model(0, WEBSOCKET, PeopleConfig(), NetworkConfig(), ServerConfig(), resets, ColumnRecorder(), 0)
     model.run(29.0)
     driver = model.everybody[0]
     assert isinstance(driver, Driver)
@@ -143,7 +143,9 @@ def test_links_that_have_ended_are_forgotten() -> None:
 
 @pytest.mark.parametrize("config", [WEBSOCKET, SSEConfig(url="http://127.0.0.1:8000")])
 def test_who_listens_and_has_nothing_under_way_has_heard_everything(config: AnyConfig) -> None:
-    model = Model(0, config, PeopleConfig(), NetworkConfig(latency=1.0), ServerConfig(), (), Ledger(), 0)
+    model = Model(
+        0, config, PeopleConfig(), NetworkConfig(latency=1.0), ServerConfig(), (), ColumnRecorder(), 0
+    )
     driver = model.everybody[0]
     model.run(1.0)
     assert driver.heard_until == -inf

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transport_settings import SSESettings
@@ -332,7 +332,7 @@ def test_who_waits_too_long_at_the_door_becomes_real(seen: Counter[str]) -> None
     transport = scenario.transport.config()
     assert isinstance(transport, WebSocketConfig)
     model = Model(
-        1, transport, scenario.people, scenario.network, scenario.server, (), Ledger(), 0, extras=True
+        1, transport, scenario.people, scenario.network, scenario.server, (), ColumnRecorder(), 0, extras=True
     )
     model.run(3.0)
     statuses = [person.real.machine.status for person in model.everybody if isinstance(person, Extra)]
@@ -376,7 +376,15 @@ def test_a_model_has_extras_only_where_it_is_told_that_nobody_else_writes() -> N
     def people(**named: Any) -> list[type]:
         config = WebSocketConfig(url="ws://127.0.0.1:8000/ws")
         model = Model(
-            0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), Ledger(), 1, **named
+            0,
+            config,
+            PeopleConfig(count=3),
+            NetworkConfig(),
+            ServerConfig(),
+            (),
+            ColumnRecorder(),
+            1,
+            **named,
         )
         return [type(person) for person in model.everybody]
 
@@ -385,18 +393,18 @@ def test_a_model_has_extras_only_where_it_is_told_that_nobody_else_writes() -> N
 
 
 def test_who_says_something_nevertheless_is_real_from_then_on() -> None:
-    config, ledger = WebSocketConfig(url="ws://127.0.0.1:8000/ws"), Ledger()
+    config, recorder = WebSocketConfig(url="ws://127.0.0.1:8000/ws"), ColumnRecorder()
     model = Model(
-        0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), ledger, 0, extras=True
+        0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), recorder, 0, extras=True
     )
     model.run(10.0)
     writer, leaver, _ = (person for person in model.everybody if isinstance(person, Extra))
     writer.real.submit("hello")
     leaver.real.disconnect()
     model.run(10.0)
-    assert ledger.states.tolist() == [list(DeliveryState).index(DeliveryState.ACKED)]
+    assert recorder.states.tolist() == [list(DeliveryState).index(DeliveryState.ACKED)]
     assert [person.heard_until == float("inf") for person in model.everybody] == [True, False, True]
-    _, statuses, _ = ledger.changes
+    _, statuses, _ = recorder.changes
     assert list(ConnectionStatus).index(ConnectionStatus.DISCONNECTED) in statuses
     model.close()
 

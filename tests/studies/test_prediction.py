@@ -9,7 +9,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import FallbackConfig, HeartbeatConfig, ReconnectConfig, WebSocketConfig
-from chatlab.studies.prediction import REMEMBERED, RoundTrips, predict
+from chatlab.studies.prediction import WINDOW, RoundTrips, predict
 from chatlab.transports.machine import Ping
 
 CONFIG = WebSocketConfig(
@@ -107,8 +107,8 @@ def test_the_network_is_half_of_the_median_round_trip() -> None:
 
 def test_a_network_that_has_changed_is_noticed() -> None:
     trips = RoundTrips(0.02)
-    moved = [trips.note(0.04 + number / 1e6) for number in range(REMEMBERED)]
+    moved = [trips.note(0.04 + number / 1e6) for number in range(WINDOW)]
     assert not any(moved)
-    moved = [trips.note(0.4 + number / 1e6) for number in range(REMEMBERED)]
+    moved = [trips.note(0.4 + number / 1e6) for number in range(WINDOW)]
     assert moved.count(True) == 1
     assert trips.latency == pytest.approx(0.2, rel=1e-3)

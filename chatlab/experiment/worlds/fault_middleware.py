@@ -1,4 +1,4 @@
-"""ASGI middleware that makes the embedded server as slow, refusing and silent as the faults say."""
+"""ASGI middleware that applies a scenario's server faults: service time, HTTP errors, missing pongs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from chatlab.transports.backoff import Uniform
 
 Address = tuple[str, int]
 PathOf = Callable[[Address], Path | None]
-"""Tells which path a connection comes by, from the client's address."""
+"""Returns the path of the connection from this client address; None: it has no path any more."""
 
 
-class Ailing:
-    """An application in which every request and frame takes the server's time, and meets its path's trouble.
+class FaultMiddleware:
+    """An ASGI application whose requests and frames take service time, and meet the faults of their path.
 
-    `loaded`: its work takes time.
+    `loaded`: requests and frames take service time.
     """
 
     def __init__(self, config: ServerConfig, path_of: PathOf, uniform: Uniform) -> None:
@@ -34,20 +34,20 @@ class Ailing:
         self._uniform = uniform
         self._app: ASGIApp
 
-    def around(self, app: ASGIApp) -> ASGIApp:
-        """Ail from now on for this application, which may be that of a later life of the server."""
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        """Use this application from now on; a restarted server has a new one."""
         self._app = app
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope["client"]  # None if the connection has been reset since it sent this.
+        client = scope["client"]  # None if the connection was reset after it sent the request.
         path = None if client is None else self._path_of(tuple(client))
         if path is None:
             await self._app(scope, receive, send)
             return
         connection = scope["state"]["connection"]
         connection.mute = lambda: path.trouble.mute
-        if (delay := self._effort(path)) > 0:
+        if (delay := self._service_delay(path)) > 0:
             await asyncio.sleep(delay)
             if connection.transport.is_closing():
                 return
@@ -56,41 +56,41 @@ class Ailing:
             headers = {} if retry_after is None else {"Retry-After": f"{ceil(retry_after)}"}
             await problem(status, "a fault of the scenario", headers)(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._converse(path, scope, receive, send)
+            await self._serve_websocket(path, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _effort(self, path: Path) -> float:
-        """Take a place in the queue of the server's work; return the seconds until it is done."""
+    def _service_delay(self, path: Path) -> float:
+        """Enter the server's work queue; return the seconds until the work is done."""
         if not self.loaded:
             return 0.0
-        effort = self._config.service_time
+        work = self._config.service_time
         if self._config.service == "exponential":
-            effort *= -log1p(-self._uniform())
+            work *= -log1p(-self._uniform())
         now = asyncio.get_running_loop().time()
-        return self.work.enter(now, effort + path.trouble.work) - now
+        return self.work.enter(now, work + path.trouble.work) - now
 
-    async def _converse(self, path: Path, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a WebSocket's frames on as the server gets round to them, whoever else's came in between."""
+    async def _serve_websocket(self, path: Path, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket. Each frame enters the work queue when it arrives."""
         loop = asyncio.get_running_loop()
-        taken: asyncio.Queue[Message] = asyncio.Queue()
+        served: asyncio.Queue[Message] = asyncio.Queue()
 
         async def take() -> None:
             while True:
                 message = await receive()
                 if message["type"] != "websocket.receive":
-                    taken.put_nowait(message)
+                    served.put_nowait(message)
                 elif path.trouble.mute and isinstance(decode_client_frame(_frame(message)), ServerPing):
                     pass
-                elif (delay := self._effort(path)) > 0:
-                    loop.call_later(delay, taken.put_nowait, message)
+                elif (delay := self._service_delay(path)) > 0:
+                    loop.call_later(delay, served.put_nowait, message)
                 else:
-                    taken.put_nowait(message)
+                    served.put_nowait(message)
 
-        taken.put_nowait(await receive())  # Its beginning, without which the application would have to wait.
+        served.put_nowait(await receive())  # The connect event.
         taking = loop.create_task(take())
         try:
-            await self._app(scope, taken.get, send)
+            await self._app(scope, served.get, send)
         finally:
             taking.cancel()
 

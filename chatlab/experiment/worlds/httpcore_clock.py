@@ -1,4 +1,4 @@
-"""Lets httpcore live by the running loop's clock, where that isn't the wall's."""
+"""Give httpcore the running loop's clock, for which it has no public way."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from httpcore._async import http11
 
 
 class _LoopTime:
-    """Stands in for the module `time` in httpcore: there the time is the running loop's.
+    """A replacement for the module `time` in httpcore that returns the running loop's time.
 
-    httpcore measures by the wall clock how long a kept connection was idle, which says nothing here. Any
-    other loop's time is that clock's own, so nobody else sees a difference.
+    httpcore measures by the wall clock how long a kept connection has been idle. In these worlds only the
+    loop's time counts. Any other loop's time is the wall clock's, so nothing changes for other users.
     """
 
     @staticmethod
@@ -32,8 +32,8 @@ _runs = 0
 
 
 @contextmanager
-def httpcore_on_loop_time() -> Iterator[None]:
-    """Give httpcore the loop's time, for which it has no public way."""
+def httpcore_uses_loop_time() -> Iterator[None]:
+    """Replace httpcore's clock by the running loop's until the last of these contexts ends."""
     global _runs
     with _lock:
         _runs += 1

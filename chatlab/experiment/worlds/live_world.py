@@ -18,42 +18,42 @@ from msgspec import structs
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds.httpcore_clock import httpcore_on_loop_time
-from chatlab.experiment.worlds.open_files import allow_open_files
-from chatlab.experiment.worlds.proxied_lines import Roads
+from chatlab.experiment.worlds.httpcore_clock import httpcore_uses_loop_time
+from chatlab.experiment.worlds.open_files import raise_open_file_limit
+from chatlab.experiment.worlds.proxied_lines import ProxiedLines
 from chatlab.experiment.worlds.scaled_loop import ScaledLoop
 from chatlab.experiment.worlds.stack import run_stack
 
 FILES = 256
-"""Files that are open anyway, in the server and whatever else this process does."""
+"""Open files of the server and of everything else in this process."""
 FILES_EACH = 16
-"""Files that a person may have open: a road's, and four a connection, of which there are a few at once."""
+"""Open files of one person: the fault proxy's, and four for each of a few connections."""
 
-MOST_TIME_SCALE = 1_000
-"""Seconds in one of the wall clock at most: a millisecond of work is a second long then."""
+MAX_TIME_SCALE = 1_000
+"""Maximum seconds of the loop's clock in one of the wall clock: a millisecond of work then lasts a second."""
 
 
 def run_live(scenario: Scenario, sample: int, time_scale: float = 1.0) -> Run:
-    """Run a scenario on real sockets, in any thread.
+    """Run a scenario on real sockets, from any thread.
 
-    That takes `duration / time_scale` seconds of waiting, and what it has to do.
+    It waits for `duration / time_scale` seconds, and takes longer by its work.
 
-    Errors: `SettingsError` where the time scale is no positive number, the world can't run the scenario, or
-    the system doesn't allow as many sockets.
+    Errors: `SettingsError` if the time scale is out of range, if the world can't run the scenario, or if the
+    system allows too few sockets.
     """
     return run_live_together([scenario], sample, time_scale)[0]
 
 
 def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: float = 1.0) -> list[Run]:
-    """Run scenarios on real sockets all at once, each with a server of its own; as `run_live`."""
-    if not 0 < time_scale <= MOST_TIME_SCALE:
+    """Run several scenarios at once, each with its own server, as `run_live` does."""
+    if not 0 < time_scale <= MAX_TIME_SCALE:
         raise SettingsError(
-            f"time_scale: give a number above 0 and up to {MOST_TIME_SCALE:,}, got {time_scale!r}"
+            f"time_scale: give a number above 0 and up to {MAX_TIME_SCALE:,}, got {time_scale!r}"
         )
     people = sum(scenario.people.count for scenario in scenarios)
-    allow_open_files(FILES + people * FILES_EACH, f"{people:,} people on real sockets")
+    raise_open_file_limit(FILES + people * FILES_EACH, f"{people:,} people on real sockets")
     with (
-        httpcore_on_loop_time(),
+        httpcore_uses_loop_time(),
         start_blocking_portal(
             backend_options={"loop_factory": partial(ScaledLoop, time_scale)}, name="chatlab-live"
         ) as portal,
@@ -63,17 +63,17 @@ def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: fl
 
 
 async def _run_all(scenarios: Sequence[Scenario], sample: int) -> tuple[list[Run], float]:
-    """Return the runs, and how late their loop was."""
+    """Return the runs, and their loop's lateness in seconds."""
     start = asyncio.Barrier(len(scenarios))
     loop = asyncio.get_running_loop()
     assert isinstance(loop, ScaledLoop)
     tasks = [
-        loop.create_task(run_stack("live", scenario, sample, Roads(start, tls=scenario.network.tls)))
+        loop.create_task(run_stack("live", scenario, sample, ProxiedLines(start, tls=scenario.network.tls)))
         for scenario in scenarios
     ]
     try:
         return await asyncio.gather(*tasks), loop.lateness
-    finally:  # Where one has failed, the others would wait for it for ever.
+    finally:  # If one has failed, the others would wait at the barrier forever.
         with CancelScope(shield=True):
             for task in tasks:
                 task.cancel()

@@ -1,27 +1,27 @@
-"""The number of files, sockets among them, that this process may have open at once."""
+"""The limit of files, sockets included, that this process may have open at once."""
 
 from __future__ import annotations
 
 from chatlab.errors import SettingsError
 
 
-def allow_open_files(wanted: int, why: str) -> None:
-    """Raise the limit of open files to `wanted`, if it is lower.
+def raise_open_file_limit(needed: int, reason: str) -> None:
+    """Raise the limit of open files to `needed`, if it is lower. `reason` begins the error's message.
 
-    Systems allow 1,024 at first, and many more to a process that asks. A process that has run out of them
-    accepts no connection, and tries again without end.
+    Many systems allow 1,024 files at first, and more if a process asks. Without a free file a process can
+    accept no connection, and retries in a busy loop. Windows has no such limit, and no module `resource`.
 
-    Windows has no such limit, and no module `resource`.
-
-    Errors: `SettingsError` if the system allows no process as many.
+    Errors: `SettingsError` if the system's hard limit is lower than `needed`.
     """
     try:
         import resource
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or wanted <= soft:
+    if soft == resource.RLIM_INFINITY or needed <= soft:
         return
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise SettingsError(f"{why} need {wanted:,} open files, and this system allows {hard:,}: try fewer")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise SettingsError(
+            f"{reason} need {needed:,} open files, and this system allows {hard:,}: try fewer"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

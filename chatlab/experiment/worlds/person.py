@@ -1,4 +1,4 @@
-"""Somebody with a real transport, and the line on which it reaches the server."""
+"""A person with a real transport, and the access line between the person and the server."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from chatlab.transports.machine import (
 )
 
 
-class Line(Protocol):
-    """One person's way to the server: every packet on it takes what the person's `Path` says.
+class AccessLine(Protocol):
+    """One person's connections to the server, with the delays and impairments of the person's `Path`.
 
-    Closing and resetting connections, and refusing or swallowing new ones, is the line's; `Path.refusing` and
-    `Path.swallowing` say when.
+    The line closes and resets connections. It refuses new ones while `Path.refusing` says so, and drops their
+    SYNs while `Path.swallowing` does.
     """
 
     @property
     def url(self) -> str:
-        """The server's root, as the person's transport is to address it."""
+        """The server's root URL for the person's transport."""
 
     @property
     def connections(self) -> Iterable[Breakable]:
@@ -48,21 +48,21 @@ class Line(Protocol):
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is on its way to the person, or has vanished."""
+        """Whether nothing is in flight to the person, and nothing was lost on the way."""
 
     def adapt(self) -> None:
-        """Take note that the path has changed."""
+        """Apply the changes of the path."""
 
 
 class Person:
-    """One person with a real transport. What happens to it is recorded as the model's driver does."""
+    """One person with a real transport. It records the same events as the model's driver."""
 
     def __init__(
         self,
         person: int,
         config: AnyConfig,
         path: Path,
-        line: Line,
+        line: AccessLine,
         luck: Luck,
         recorder: Recorder,
         steps: list[Step] | None,
@@ -72,7 +72,7 @@ class Person:
         self.path = path
         self.line = line
         self.read_at = self.acts_at = -inf
-        self.failures: list[Exception] = []
+        self.errors: list[Exception] = []
         self.transport = make_transport(
             config, loop="current", uniform=luck.uniform(person, "backoff"), record=self._record
         )
@@ -83,23 +83,23 @@ class Person:
         self._open: set[int] = set()
         self._polls: dict[int, float] = {}
 
-    # What a person does
+    # The script
 
     def connect(self) -> None:
-        """Ask to be connected."""
+        """Start connecting."""
         self.transport.start()
 
     def disconnect(self) -> None:
-        """Ask to be disconnected."""
+        """Start disconnecting."""
         self.transport.stop()
 
     def submit(self, text: str) -> None:
         """Send a message."""
         self._messages += 1
-        with suppress(OutboxFull):  # which is recorded
+        with suppress(OutboxFull):  # The recorder has counted it.
             self.transport.submit(OutgoingMessage(text, client_id=f"{self.name}-{self._messages}"))
 
-    # What faults do
+    # Faults
 
     @property
     def connections(self) -> Iterable[Breakable]:
@@ -107,7 +107,7 @@ class Person:
         return tuple(self.line.connections)
 
     def adapt(self) -> None:
-        """Take note that the path has changed."""
+        """Apply the changes of the path."""
         self.line.adapt()
 
     def suffer(self, trouble: Trouble) -> None:
@@ -120,25 +120,25 @@ class Person:
         self.path.recover(trouble)
         self.line.adapt()
 
-    # What is known of it
+    # Results
 
     @property
     def heard_until(self) -> float:
-        """Time before which all that the server had must have been shown to the person; inf: all."""
+        """Time up to which all messages that the server had must have been shown; inf: all of the run."""
         return inf if self._open and self.line.quiet else self.read_at
 
     def end(self) -> None:
-        """Record no more."""
+        """Stop recording."""
         self._recorder = None
 
     def _record(self, step: Step) -> None:
         if self._recorder is not None:
             try:
-                self._note(self._recorder, step)
-            except Exception as error:  # which the transport's driver would only log
-                self.failures.append(error)
+                self._record_step(self._recorder, step)
+            except Exception as error:  # The transport's driver would only log it.
+                self.errors.append(error)
 
-    def _note(self, recorder: Recorder, step: Step) -> None:
+    def _record_step(self, recorder: Recorder, step: Step) -> None:
         if self._steps is not None:
             self._steps.append(step)
         match step.event:

@@ -1,4 +1,4 @@
-"""Makes a run of what a world has recorded: the same figures for every world."""
+"""Make a `Run` of what a world has recorded, with the same metrics for every world."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from operator import attrgetter
 
 import numpy as np
 
-from chatlab.experiment.column_recorder import Ledger
-from chatlab.experiment.metrics import Crowd, Incident, Value, latency_histogram, measure, series
+from chatlab.experiment.column_recorder import ColumnRecorder
+from chatlab.experiment.metrics import Incident, Population, Value, latency_histogram, measure, series
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
@@ -17,38 +17,41 @@ from chatlab.sim.scene import Scene
 from chatlab.trace import Step
 
 
-def outcome(
+def make_run(
     world: str,
     scenario: Scenario,
     recorded: Sequence[str],
-    ledger: Ledger,
+    recorder: ColumnRecorder,
     heard_until: Sequence[float],
     faults: Sequence[Incident],
     traffic: Mapping[str, Value],
     steps: list[Step],
     counts: Mapping[str, list[int]] | None = None,
 ) -> Run:
-    """Return the run. `recorded` are the people of the `steps`; all else is everybody's. `counts` are what
-    the server saw in each second, see `Meter`."""
+    """Return the run.
+
+    `steps` are those of the people named in `recorded`; everything else covers all people. `counts` are the
+    server's counts of each second, see `Meter`.
+    """
     people = scenario.people
     transport = scenario.transport
     acks = transport.acks if isinstance(transport, AsWritten) else True
-    crowd = Crowd(np.arange(people.count) % people.rooms, np.array(heard_until), acks)
+    population = Population(np.arange(people.count) % people.rooms, np.array(heard_until), acks)
     counts = dict(counts or {})
     busiest = {"requests_per_second_max": max(counts["requests"])} if counts else {}
     return Run(
         world,
         scenario,
         list(recorded),
-        {**measure(ledger, crowd, scenario.duration, faults), **traffic, **busiest},
-        _of_one_length(series(ledger, scenario.duration) | counts),
-        latency_histogram(ledger, crowd),
+        {**measure(recorder, population, scenario.duration, faults), **traffic, **busiest},
+        _padded(series(recorder, scenario.duration) | counts),
+        latency_histogram(recorder, population),
         steps,
     )
 
 
 def incidents(faults: Sequence[Fault], scenes: Sequence[Scene]) -> list[Incident]:
-    """Return the faults as the metrics see them, in the order of their beginnings."""
+    """Return the faults as the metrics need them, in the order of their beginnings."""
     return sorted(
         (
             Incident(
@@ -65,10 +68,10 @@ def incidents(faults: Sequence[Fault], scenes: Sequence[Scene]) -> list[Incident
     )
 
 
-def _of_one_length(of: dict[str, list[int]]) -> dict[str, list[int]]:
-    """Make all as long as the longest: a live run may last into one more second, of which not all know."""
-    seconds = max(map(len, of.values()))
+def _padded(counts: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Return all series with the length of the longest. A live run may last into one more second."""
+    seconds = max(map(len, counts.values()))
     return {
-        name: counts + [counts[-1] if name == "connected" else 0] * (seconds - len(counts))
-        for name, counts in of.items()
+        name: values + [values[-1] if name == "connected" else 0] * (seconds - len(values))
+        for name, values in counts.items()
     }

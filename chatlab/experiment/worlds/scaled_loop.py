@@ -1,7 +1,8 @@
-"""An asyncio loop on real sockets whose clock advances only while it waits, at a chosen pace.
+"""An asyncio loop on real sockets whose clock advances only while the loop waits, at a chosen rate.
 
-It keeps time as a simulation does: the next timer fires once no callback is ready and no byte is under way.
-Timers of equal times fire in the order in which they were set. All effects of one come before the next.
+It schedules like a simulation. The next timer fires once no callback is ready and no byte is in flight.
+Timers of equal times fire in the order in which they were set. All effects of one timer come before the next
+timer.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ from chatlab.sim.virtual_loop import VirtualTimer
 Ts = TypeVarTuple("Ts")
 _Ready = list[tuple[selectors.SelectorKey, int]]
 
-ROUNDS = 1000
-"""Rounds without a byte to read after which a loop is taken to wait for its own clock."""
-LONGEST = 3600.0
-"""Seconds of the wall clock to wait at a time; the system's limit is a few weeks."""
+SPIN_ROUNDS = 1000
+"""Rounds without a byte to read after which the loop counts as spinning until its clock advances."""
+MAX_WAIT = 3600.0
+"""Maximum seconds of the wall clock in one wait; the system's limit is a few weeks."""
 
 
 class ScaledLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock advances by `scale` seconds in each second of waiting, from 0 at `begin`.
+    """An event loop whose clock advances by `scale` seconds in each second of waiting, from 0 at `begin`.
 
-    The clock stops while the loop works and while the machine is busy: neither must look like a slow network.
+    The clock stands while the loop works or the machine is busy, so neither looks like a slow network.
     """
 
     keeps_real_time = False
 
     def __init__(self, scale: float) -> None:
         self._clock = _Clock(scale)
-        self._probe = Probe()
-        super().__init__(_PatientSelector(self._clock, self._probe))
+        self._probe = LoopbackProbe()
+        super().__init__(_ClockSelector(self._clock, self._probe))
 
     def begin(self) -> None:
-        """Start the clock, if it stands."""
-        self._clock.going = True
+        """Start the clock, unless it is running."""
+        self._clock.running = True
 
     def time(self) -> float:
         return self._clock.now
@@ -55,50 +56,50 @@ class ScaledLoop(asyncio.SelectorEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call back at that time, or now if it has passed; `inf`: never."""
+        """Call back at `when`, or now if it has passed; `inf`: never."""
         timer = VirtualTimer(when, callback, args, self, context)
         self._clock.set(timer)
         return timer
 
     @property
     def lateness(self) -> float:
-        """Seconds of its clock that passed while bytes were under way, or callbacks ready."""
+        """Seconds of the clock that passed while bytes were in flight or callbacks were ready."""
         return self._clock.late + self._probe.late_by(self._clock.now)
 
 
 class _Clock:
-    """The seconds waited for, `late` of them while bytes were under way or callbacks ready."""
+    """The loop's clock and its timers. `late` of its seconds passed while bytes were in flight."""
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
-        self.going = False
+        self.running = False
         self.now = 0.0
         self.late = 0.0
         self._timers: list[tuple[float, int, VirtualTimer]] = []
         self._order = count()
 
     def set(self, timer: VirtualTimer) -> None:
-        """Set a timer to fire when it is due."""
+        """Add a timer."""
         heappush(self._timers, (timer.when(), next(self._order), timer))
 
     @property
     def left(self) -> float:
-        """Seconds until the next timer is due; inf: it never is."""
+        """Seconds until the next timer is due; inf: never."""
         timers = self._timers
         while timers and timers[0][2].cancelled():
             heappop(timers)
         left = max(0.0, timers[0][0] - self.now) if timers else inf
-        return left if self.going or not left else inf
+        return left if self.running or not left else inf
 
     def advance(self) -> None:
-        """Go on to when the next timer is due, and fire it."""
+        """Advance to the next timer, and fire it."""
         when, _, timer = heappop(self._timers)
         self.now = max(self.now, when)
         timer.fire()
 
 
-class Probe:
-    """A byte that crosses loopback; other bytes may be as late as it is."""
+class LoopbackProbe:
+    """A byte sent over loopback, which measures how late other bytes may be."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -108,19 +109,19 @@ class Probe:
         self._sent_at: float | None = None
 
     def send(self, now: float) -> None:
-        """Send the byte, unless it is under way."""
+        """Send the byte, unless it is in flight."""
         if self._sent_at is None:
             self._sent_at = now
             self._sender.send(b".")
 
     def receive(self, now: float) -> float:
-        """Receive the byte; return the seconds that it was under way."""
+        """Receive the byte; return the seconds that it was in flight."""
         self.receiver.recv(1)
         late, self._sent_at = self.late_by(now), None
         return late
 
     def late_by(self, now: float) -> float:
-        """Return the seconds that the byte has been under way."""
+        """Return the seconds that the byte has been in flight; 0 if it isn't."""
         return 0.0 if self._sent_at is None else now - self._sent_at
 
     def close(self) -> None:
@@ -128,13 +129,14 @@ class Probe:
         self.receiver.close()
 
 
-class _PatientSelector(selectors.BaseSelector):
-    """Has a clock go by what its loop waits for, however long that takes.
+class _ClockSelector(selectors.BaseSelector):
+    """A selector that advances the clock by the time of the next timer, however long the wait takes.
 
-    All that comes in was sent by this very loop, and is there at once: if it comes first, no time has passed.
+    All incoming bytes were sent by this loop, and loopback has no delay. So no time passes if they come
+    first.
     """
 
-    def __init__(self, clock: _Clock, probe: Probe) -> None:
+    def __init__(self, clock: _Clock, probe: LoopbackProbe) -> None:
         self._clock = clock
         self._probe = probe
         self._selector = selectors.DefaultSelector()
@@ -152,9 +154,9 @@ class _PatientSelector(selectors.BaseSelector):
         return self._selector.modify(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> _Ready:
-        """Return what can be read or written, or let the next timer fire. Its loop has no timers of its own,
+        """Return what can be read or written, or fire the next timer.
 
-        so the timeout is None, or 0 if it has something to do.
+        The base class's loop knows no timers. So `timeout` is None, or 0 if callbacks are ready.
         """
         clock = self._clock
         if timeout is None:
@@ -168,27 +170,27 @@ class _PatientSelector(selectors.BaseSelector):
         else:
             ready = self._wait(0.0)
             self._rounds = 0 if ready else self._rounds + 1
-            if self._rounds > ROUNDS and clock.going:
+            if self._rounds > SPIN_ROUNDS and clock.running:
                 self._spin()
         self._left_at = time.monotonic()
         return ready
 
     def _wait(self, seconds: float) -> _Ready:
-        """Wait for `seconds` at most, and serve the probe meanwhile."""
+        """Wait for at most `seconds`, and receive the probe meanwhile."""
         until = time.monotonic() + seconds
         while True:
-            ready = self._selector.select(min(seconds, LONGEST))
+            ready = self._selector.select(min(seconds, MAX_WAIT))
             others = [event for event in ready if event[0].fileobj is not self._probe.receiver]
             if len(others) < len(ready):
                 self._clock.late += self._probe.receive(self._clock.now)
-            elif not ready and seconds <= LONGEST:
+            elif not ready and seconds <= MAX_WAIT:
                 return ready
             if others:
                 return others
             seconds = max(0.0, until - time.monotonic())
 
     def _spin(self) -> None:
-        """Count a round of a loop that would go round for ever if its clock stood."""
+        """Advance the clock by one round of a loop that spins until its clock advances."""
         clock = self._clock
         spun = min(clock.left, (time.monotonic() - self._left_at) * clock.scale)
         clock.now += spun

@@ -11,8 +11,8 @@ from typing import Any
 from chatlab.sim.faults import Happening
 
 
-class Agenda:
-    """Calls on an asyncio loop; what is due at the same time, in the order in which it was asked for."""
+class LoopScheduler:
+    """Scheduled calls on an asyncio loop. Calls of equal times run in the order of scheduling."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -25,7 +25,7 @@ class Agenda:
         if self._closed:
             return
         heappush(self._entries, (time, next(self._order), callback, arguments))
-        # Each has a timer, so that where a loop keeps the order of timers, it is kept among others' as well.
+        # One timer an entry: a loop that keeps the order of equal timers keeps it towards others, too.
         self._loop.call_at(time, self._fire)
 
     def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> None:
@@ -44,15 +44,15 @@ class Agenda:
             self.call_later(delay, self.let_happen, happening)
 
     def close(self) -> None:
-        """Forget what is still to come, and take no more."""
+        """Discard all entries, and ignore new ones."""
         self._closed = True
         self._entries.clear()
 
     def _fire(self) -> None:
-        """Call the earliest entry.
+        """Call the earliest entry, whichever entry's timer this is.
 
-        There is a timer for each entry, not for its own one alone: a late loop fires timers in another order.
-        The earliest is due all the same, as of the entries that are left one has had its timer fire by now.
+        A late loop may fire timers in another order. The earliest entry is due all the same: each fired timer
+        calls one entry, so among the entries left there is one whose timer has fired.
         """
         if self._entries:
             _, _, callback, arguments = heappop(self._entries)

@@ -1,9 +1,9 @@
-"""The part that worlds of real parts share: real transports and a real server around a scenario's people.
+"""The stack that wire and live world share: real transports and a real server around a scenario's people.
 
-A world gives `Lines`, everybody's way to the server, and a running asyncio loop whose `time()` is the seconds
-since the run began. All else is here, and the same in each: who does what when, what goes wrong, and what is
-recorded of it. Faults are those of the model, on paths of the model; how a path's delays, bandwidth and cuts
-come about is the lines' business.
+A world provides `AccessLines`, which connect people to the server, and a running asyncio loop whose `time()`
+is the seconds since the run began. This module does the rest: it schedules the script and the faults, and
+records the results. Faults and paths are those of the model. The lines carry out a path's delays, bandwidth
+and cuts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, Protocol
 from anyio import CancelScope
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds.fault_middleware import Address, Ailing
-from chatlab.experiment.worlds.person import Line, Person
-from chatlab.experiment.worlds.results import incidents, outcome
-from chatlab.experiment.worlds.scheduler import Agenda
+from chatlab.experiment.worlds.fault_middleware import Address, FaultMiddleware
+from chatlab.experiment.worlds.person import AccessLine, Person
+from chatlab.experiment.worlds.results import incidents, make_run
+from chatlab.experiment.worlds.scheduler import LoopScheduler
 from chatlab.hub import HubConfig
 from chatlab.live.client.kinds import KINDS, kind_of
 from chatlab.live.server.connections import Limits
@@ -46,15 +46,15 @@ from chatlab.sim.server import BEGINNING, CLOSE_TIMEOUT
 from chatlab.trace import Step
 
 UNBOUNDED = 10_000_000
-"""Connections, or seconds, that are never reached: for limits that the model doesn't have."""
+"""A number of connections, or of seconds, that no run reaches, for limits that the model doesn't have."""
 
 
-class Lines(Protocol):
-    """Everybody's lines, in one world."""
+class AccessLines(Protocol):
+    """The access lines of all people in one world."""
 
     @property
     def requests(self) -> int:
-        """Requests that people have sent, opening handshakes of WebSockets included."""
+        """Requests that people have sent, including the opening handshakes of WebSockets."""
 
     @property
     def bytes_up(self) -> int:
@@ -64,70 +64,78 @@ class Lines(Protocol):
     def bytes_down(self) -> int:
         """Bytes above TCP that the server has sent."""
 
-    async def lay(self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue) -> Sequence[Line]:
-        """Return a line for each path to a server that listens.
+    async def open(
+        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue
+    ) -> Sequence[AccessLine]:
+        """Return a line to the listening server for each path.
 
-        Every connection has to be accepted by the `queue` when its SYN has arrived, which may refuse it.
+        Each arriving SYN enters the accept `queue`, which may refuse it.
         """
 
-    def client_of(self, connection: Breakable) -> Address:
-        """Return the address that the server sees a connection come from."""
+    def client_address(self, connection: Breakable) -> Address:
+        """Return the client address of a connection, as the server sees it."""
 
-    def turn_away(self, connection: Breakable) -> None:
+    def reset_unaccepted(self, connection: Breakable) -> None:
         """Reset a connection if the server hasn't accepted it yet."""
 
-    def stop(self) -> None:
-        """Reset all connections that the server hasn't accepted yet: it has stopped."""
+    def reset_all_unaccepted(self) -> None:
+        """Reset all connections that the server hasn't accepted yet, after it has stopped."""
 
     def path_of(self, client: Address) -> Path | None:
-        """Return the path of the connection that the server sees come from this address."""
+        """Return the path of the connection from this client address; None: it has ended."""
 
     async def begin(self) -> None:
-        """The run begins: the loop's clock goes, from 0."""
+        """Start the loop's clock at 0."""
 
     async def close(self) -> None:
-        """End all connections, and leave nothing running."""
+        """End all connections and tasks."""
 
 
-class ServerSite:
-    """The embedded server, as faults see it."""
+class EmbeddedServerControl:
+    """The control of the embedded server by faults."""
 
-    def __init__(self, server: EmbeddedServer, ailing: Ailing, lines: Lines, agenda: Agenda) -> None:
-        self.environment = agenda
+    def __init__(
+        self,
+        server: EmbeddedServer,
+        middleware: FaultMiddleware,
+        lines: AccessLines,
+        scheduler: LoopScheduler,
+    ) -> None:
+        self.environment = scheduler
         self._lines = lines
         self.people: list[Person] = []
         self._server = server
-        self._ailing = ailing
+        self._middleware = middleware
         self._outages = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def loaded(self) -> bool:
-        """Whether its work takes time."""
-        return self._ailing.loaded
+        """Whether requests take service time."""
+        return self._middleware.loaded
 
     @loaded.setter
     def loaded(self, loaded: bool) -> None:
-        self._ailing.loaded = loaded
+        self._middleware.loaded = loaded
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until as many calls of `start`; connections end by a close code, or without a word."""
+        """Stop serving until `start` is called as often. Without a close code, connections are reset."""
         self._outages += 1
         if self._outages == 1:
-            self._ailing.work.clear()
+            self._middleware.work.clear()
             self._refuse(1)
-            self._lines.stop()
+            self._lines.reset_all_unaccepted()
         if self._outages == 1 or code is None:
-            self._do(self._server.stop(abrupt=code is None))
+            self._start_task(self._server.stop(abrupt=code is None))
 
     def start(self) -> None:
         """Serve again."""
         self._outages -= 1
         if self._outages == 0:
-            self._do(self._restart())
+            self._start_task(self._restart())
 
     async def _restart(self) -> None:
-        await self._server.stop(abrupt=True)  # It is back in time, whatever was still to be finished.
+        await self._server.stop(abrupt=True)  # A restart doesn't wait for a graceful stop.
         await self._server.start()
         self._refuse(-1)
 
@@ -137,16 +145,16 @@ class ServerSite:
             person.adapt()
 
     def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
-        """End some connections, as `stop` does all."""
+        """End some connections, in the way in which `stop` ends all."""
         for connection in connections:
-            self._lines.turn_away(connection)
-            self._server.end(self._lines.client_of(connection), abrupt=code is None)
+            self._lines.reset_unaccepted(connection)
+            self._server.end(self._lines.client_address(connection), abrupt=code is None)
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def close(self) -> None:
-        """End what is still happening, and stop the server. Errors: those of what has happened."""
+        """Cancel unfinished stops and restarts, and stop the server. Errors: those of finished ones."""
         for task in self._tasks:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -156,89 +164,89 @@ class ServerSite:
                 raise result
 
 
-async def run_stack(world: str, scenario: Scenario, sample: int, lines: Lines) -> Run:
-    """Run a scenario on the running loop, over these lines, and record the first `sample` people's steps.
+async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLines) -> Run:
+    """Run a scenario on the running loop; record the steps of the first `sample` people.
 
-    Errors: `SettingsError` when such a world can't run it.
+    Errors: `SettingsError` when the real transports or server can't run it.
     """
     transport = scenario.transport
     if isinstance(transport, AsWritten):
-        raise SettingsError("transport: there is no real one as the seed has it; choose the world 'model'")
+        raise SettingsError("transport: the snippets as written run in the world 'model' only")
     if transport.dialect != "chatlab":
         raise SettingsError(f"transport.dialect: the server speaks 'chatlab', got {transport.dialect!r}")
     loop = asyncio.get_running_loop()
     luck = Luck(scenario.seed)
-    ailing = Ailing(scenario.server, lines.path_of, luck.uniform(0, "service"))
+    middleware = FaultMiddleware(scenario.server, lines.path_of, luck.uniform(0, "service"))
     with _history(scenario) as db:
-        server = _server(scenario.server, db, ailing, loop)
-        agenda = Agenda(loop)
-        site = ServerSite(server, ailing, lines, agenda)
-        ledger, steps = Ledger(), list[Step]()
+        server = _server(scenario.server, db, middleware, loop)
+        scheduler = LoopScheduler(loop)
+        control = EmbeddedServerControl(server, middleware, lines, scheduler)
+        recorder, steps = ColumnRecorder(), list[Step]()
         queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
         try:
             await server.start()
             paths = Paths(scenario.network, luck)
             own = [paths.make(person) for person in range(scenario.people.count)]
-            laid = await lines.lay(server, own, queue)
+            opened = await lines.open(server, own, queue)
             config = transport.config()
             for number, name in enumerate(scenario.people.names):
                 room = f"room-{scenario.people.room(number) + 1}"
-                line = laid[number]
+                line = opened[number]
                 own_config = addressed(personal(config, room, name), line.url)
                 recorded = steps if number < sample else None
-                site.people.append(Person(number, own_config, own[number], line, luck, ledger, recorded))
+                control.people.append(Person(number, own_config, own[number], line, luck, recorder, recorded))
             over: asyncio.Future[list[float]] = loop.create_future()
             traffic: dict[str, Value] = {}
             counts: dict[str, list[int]] = {}
 
             def end() -> None:
-                over.set_result([person.heard_until for person in site.people])
-                for person in site.people:
+                over.set_result([person.heard_until for person in control.people])
+                for person in control.people:
                     person.end()
                 traffic.update(requests=lines.requests, bytes_up=lines.bytes_up, bytes_down=lines.bytes_down)
-                traffic.update(queue_max=queue.longest, work_max=ailing.work.longest)
+                traffic.update(queue_max=queue.longest, work_max=middleware.work.longest)
                 counts.update(meter.close())
 
-            agenda.call_at(scenario.duration, end)
-            happening = scenes(scenario.faults, site.people, site, luck)
-            for fault, scene in zip(scenario.faults, happening, strict=True):
-                agenda.call_at(fault.at, _begin, agenda, fault, scene)
-            bring(scenario.people, site.people, agenda, luck)
+            scheduler.call_at(scenario.duration, end)
+            contexts = scenes(scenario.faults, control.people, control, luck)
+            for fault, scene in zip(scenario.faults, contexts, strict=True):
+                scheduler.call_at(fault.at, _begin, scheduler, fault, scene)
+            bring(scenario.people, control.people, scheduler, luck)
             await lines.begin()
-            meter = Meter(agenda, lines, queue, ailing.work)
+            meter = Meter(scheduler, lines, queue, middleware.work)
             heard_until = await over
         finally:
-            agenda.close()
+            scheduler.close()
             with CancelScope(shield=True):
-                for person in site.people:
+                for person in control.people:
                     person.end()
-                await asyncio.gather(*(person.transport.disconnect() for person in site.people))
+                await asyncio.gather(*(person.transport.disconnect() for person in control.people))
                 await lines.close()
-                await site.close()
-    for person in site.people:
-        if person.failures:
-            raise person.failures[0]
-    return outcome(
+                await control.close()
+    for person in control.people:
+        if person.errors:
+            raise person.errors[0]
+    return make_run(
         world,
         scenario,
         scenario.people.names[:sample],
-        ledger,
+        recorder,
         heard_until,
-        incidents(scenario.faults, happening),
+        incidents(scenario.faults, contexts),
         traffic,
         steps,
         counts,
     )
 
 
-def _begin(agenda: Agenda, fault: Fault, scene: Scene) -> None:
-    agenda.let_happen(fault.happen(scene))
+def _begin(scheduler: LoopScheduler, fault: Fault, scene: Scene) -> None:
+    scheduler.let_happen(fault.happen(scene))
 
 
 def _server(
-    config: ServerConfig, db: FilePath | None, ailing: Ailing, loop: asyncio.AbstractEventLoop
+    config: ServerConfig, db: FilePath | None, middleware: FaultMiddleware, loop: asyncio.AbstractEventLoop
 ) -> EmbeddedServer:
-    """Return an embedded server of the model's settings, and without the limits that the model hasn't."""
+    """Return an embedded server with the model's settings, and without limits that the model doesn't have."""
     epochs = count(1)
     return EmbeddedServer(
         db,
@@ -260,13 +268,13 @@ def _server(
         ),
         utc=lambda: BEGINNING + timedelta(seconds=loop.time()),
         new_epoch=lambda: f"{next(epochs)}",
-        around=ailing.around,
+        around=middleware.wrap,
     )
 
 
 @contextmanager
 def _history(scenario: Scenario) -> Iterator[FilePath | None]:
-    """Give a file for the history where the server is to outlive itself."""
+    """Yield a file for the history if the server is to be restarted and keep it."""
     stops = any(isinstance(fault, Outage) and fault.general for fault in scenario.faults)
     if not (stops and scenario.server.keep_history):
         yield None
@@ -276,7 +284,7 @@ def _history(scenario: Scenario) -> Iterator[FilePath | None]:
 
 
 def addressed(config: AnyConfig, root: str) -> AnyConfig:
-    """Return a copy of a config for the server with this root URL."""
+    """Return a copy of the config for the server at this root URL."""
     if isinstance(config, FallbackConfig):
         return config.replace(transports=tuple(addressed(inner, root) for inner in config.transports))
     return config.replace(url=KINDS[kind_of(config)].address(root))

@@ -1,8 +1,8 @@
 """The wire world: the real transports and the real server, byte for byte, on virtual time.
 
 `websockets`, `httpx` and the embedded server run unmodified on an event loop whose clock is a SimPy
-environment (`chatlab.sim.virtual_loop`) over a simulated TCP (`chatlab.sim.tcp`). Each person dials a
-loopback address of his own, by which the simulated internet knows whose path the connection takes.
+environment (`chatlab.sim.virtual_loop`), over a simulated TCP (`chatlab.sim.tcp`). Each person dials a
+loopback address of their own. From it the simulated internet finds the path that a connection takes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.worlds.httpcore_clock import httpcore_on_loop_time
+from chatlab.experiment.worlds.httpcore_clock import httpcore_uses_loop_time
 from chatlab.experiment.worlds.stack import run_stack
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.luck import Luck
@@ -32,18 +32,18 @@ from chatlab.sim.virtual_loop import VirtualLoop
 
 Result = TypeVar("Result")
 
-MOST_PEOPLE = 10_000
-"""People in the wire world at most: their connections take about 0.1 MB each."""
+MAX_WIRE_PEOPLE = 10_000
+"""Maximum number of people in the wire world. Their connections take about 0.1 MB each."""
 
 
 def run_wire(scenario: Scenario, sample: int) -> Run:
-    """Run a scenario in the wire world, and record the first `sample` people's steps.
+    """Run a scenario in the wire world, and record the steps of the first `sample` people.
 
     Errors: `SettingsError` when it can't run this scenario.
     """
-    if scenario.people.count > MOST_PEOPLE:
+    if scenario.people.count > MAX_WIRE_PEOPLE:
         raise SettingsError(
-            f"people.count: the wire world holds at most {MOST_PEOPLE:,} people, got "
+            f"people.count: the wire world holds at most {MAX_WIRE_PEOPLE:,} people, got "
             f"{scenario.people.count:,}; the model world holds more"
         )
     lines = WireLines(scenario.network.tls)
@@ -53,10 +53,10 @@ def run_wire(scenario: Scenario, sample: int) -> Run:
 def talk_on_wire(
     talk: Callable[[str, WireLines], Coroutine[Any, Any, Result]], network: NetworkConfig | None = None
 ) -> Result:
-    """Return what a client of any kind makes of a fresh server, both in the wire world.
+    """Run a client of any kind against a new server in the wire world; return the client's result.
 
-    `talk` is given the server's root URL, and the lines, which count what goes over them. What lives on
-    another loop than `talk` itself isn't in that world: transports want `loop="current"`.
+    `talk` takes the server's root URL and the lines, which count the bytes and requests. Everything must run
+    on the event loop of `talk`: give transports `loop="current"`.
 
     Errors: those of `talk`.
     """
@@ -66,17 +66,17 @@ def talk_on_wire(
     async def serve_and_talk() -> Result:
         async with EmbeddedServer() as server:
             path = Paths(network, Luck(0)).make(0)
-            (line,) = await lines.lay(server, [path], AcceptQueue(None, 1))
+            (line,) = await lines.open(server, [path], AcceptQueue(None, 1))
             return await talk(line.url, lines)
 
     return _on(lines, serve_and_talk)
 
 
 def _on(lines: WireLines, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """Run a coroutine on the lines' virtual time, and wait for it, in any thread."""
+    """Run a coroutine on the lines' virtual time, from any thread, and return its result."""
     if not _inside_loop():
         return _run(lines, work)
-    # A thread runs one loop at a time, and this one, maybe a notebook's, has its own.
+    # A thread can run only one loop at a time, and this one runs another, such as a notebook's.
     with ThreadPoolExecutor(1, thread_name_prefix="chatlab-wire") as thread:
         return thread.submit(_run, lines, work).result()
 
@@ -89,7 +89,7 @@ def _inside_loop() -> bool:
 
 def _run(lines: WireLines, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     with (
-        httpcore_on_loop_time(),
+        httpcore_uses_loop_time(),
         lines.internet,
         asyncio.Runner(loop_factory=lambda: VirtualLoop(lines.environment, lines.internet)) as runner,
     ):
@@ -97,7 +97,7 @@ def _run(lines: WireLines, work: Callable[[], Coroutine[Any, Any, Result]]) -> R
 
 
 class WireLine:
-    """One person's way to the server, over the simulated internet."""
+    """One person's connections to the server, over the simulated internet."""
 
     def __init__(self, internet: Internet, path: Path, url: str) -> None:
         self.url = url
@@ -113,17 +113,17 @@ class WireLine:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is on its way to the person, or has vanished."""
+        """Whether nothing is in flight to the person, and nothing was lost on the way."""
         return all(connection.quiet for connection in self.connections)
 
     def adapt(self) -> None:
-        """Take note that the path has changed."""
+        """Apply the changes of the path."""
         for connection in self._internet.connections(self._path):
             connection.adapt()
 
 
 class WireLines:
-    """Everybody's lines on one simulated internet."""
+    """The access lines of all people on one simulated internet."""
 
     def __init__(self, tls: bool) -> None:
         self.environment = LadderEnvironment()
@@ -132,23 +132,23 @@ class WireLines:
 
     @property
     def bytes_up(self) -> int:
-        """Bytes that people have sent."""
+        """Bytes above TCP that people have sent."""
         return self.internet.bytes_up
 
     @property
     def bytes_down(self) -> int:
-        """Bytes that the server has sent."""
+        """Bytes above TCP that the server has sent."""
         return self.internet.bytes_down
 
     @property
     def requests(self) -> int:
-        """Requests that people have sent."""
+        """Requests that people have sent, including the opening handshakes of WebSockets."""
         return self.internet.requests
 
-    async def lay(
+    async def open(
         self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue
     ) -> Sequence[WireLine]:
-        """Return a line for each path to a server that listens."""
+        """Return a line to the listening server for each path."""
         self.internet.queue = queue
         self._paths = {_host(person): path for person, path in enumerate(paths)}
         return [
@@ -159,35 +159,35 @@ class WireLines:
     def _find_path(self, host: str) -> Path:
         return self._paths[host]
 
-    def client_of(self, connection: Breakable) -> Address:
-        """Return the address that the server sees a connection come from."""
+    def client_address(self, connection: Breakable) -> Address:
+        """Return the client address of a connection, as the server sees it."""
         return CLIENT_HOST, connection.number
 
-    def turn_away(self, connection: Breakable) -> None:
+    def reset_unaccepted(self, connection: Breakable) -> None:
         """Reset a connection if the server hasn't accepted it yet."""
-        there = self.internet.find(connection.number)
-        if there is not None:
-            there.turn_away()
+        found = self.internet.find(connection.number)
+        if found is not None:
+            found.turn_away()
 
-    def stop(self) -> None:
-        """Nothing is to be done: its listener resets them."""
+    def reset_all_unaccepted(self) -> None:
+        """Do nothing: the simulated listener resets them when it closes."""
 
     def path_of(self, client: Address) -> Path | None:
-        """Return the path of the connection that the server sees come from this address."""
+        """Return the path of the connection from this client address; None: it has ended."""
         _, number = client
         connection = self.internet.find(number)
         return None if connection is None else connection.path
 
     async def begin(self) -> None:
-        """The run begins: nothing has taken any time yet."""
+        """Check that no time has passed."""
         assert self.environment.now == 0
 
     async def close(self) -> None:
-        """Nothing runs by itself; the server ends its connections."""
+        """Do nothing: the server ends its connections."""
 
 
 def _host(person: int) -> str:
-    """Return a loopback address for each person; the first have names as long as the usual one's."""
+    """Return a person's loopback address. The first have as many characters as 127.0.0.1."""
     high, low = divmod(person + 1, 250)
     higher, high = divmod(high, 250)
     return f"127.{higher}.{high}.{low}"

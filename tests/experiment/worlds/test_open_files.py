@@ -11,7 +11,7 @@ import pytest
 
 from chatlab import Scenario, run
 from chatlab.errors import SettingsError
-from chatlab.experiment.worlds.open_files import allow_open_files
+from chatlab.experiment.worlds.open_files import raise_open_file_limit
 from chatlab.sim.people import PeopleConfig
 
 FEW = 256
@@ -32,11 +32,11 @@ def allowed() -> int:
 
 
 def test_as_many_as_wanted_are_allowed_and_never_fewer_than_before(few_allowed: int) -> None:
-    allow_open_files(FEW - 1, "people")
+    raise_open_file_limit(FEW - 1, "people")
     assert allowed() == FEW
-    allow_open_files(FEW + 1, "people")
+    raise_open_file_limit(FEW + 1, "people")
     assert allowed() == FEW + 1
-    allow_open_files(FEW, "people")
+    raise_open_file_limit(FEW, "people")
     assert allowed() == FEW + 1
 
 
@@ -54,7 +54,7 @@ def test_more_than_the_system_allows_is_refused(few_allowed: int) -> None:
     with pytest.raises(
         SettingsError, match=rf"9 people need .*, and this system allows {few_allowed:,}: try"
     ):
-        allow_open_files(few_allowed + 1, "9 people")
+        raise_open_file_limit(few_allowed + 1, "9 people")
     assert allowed() == FEW
 
 

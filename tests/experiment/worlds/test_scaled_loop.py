@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from chatlab.experiment.worlds import scaled_loop
-from chatlab.experiment.worlds.scaled_loop import Probe, ScaledLoop
+from chatlab.experiment.worlds.scaled_loop import LoopbackProbe, ScaledLoop
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_timer_that_is_cancelled_takes_no_time_and_a_past_one_none_either(loop
 
 
 def test_a_long_wait_has_several_parts(loop: ScaledLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scaled_loop, "LONGEST", 0.01)
+    monkeypatch.setattr(scaled_loop, "MAX_WAIT", 0.01)
     began_at = time.monotonic()
     play(loop, lambda: asyncio.sleep(2.0))
     assert time.monotonic() - began_at >= 0.04
@@ -111,8 +111,8 @@ def test_a_long_wait_has_several_parts(loop: ScaledLoop, monkeypatch: pytest.Mon
 
 
 def test_a_loop_is_as_late_as_a_byte_on_loopback(loop: ScaledLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    send = Probe.send
-    monkeypatch.setattr(Probe, "send", lambda probe, now: setattr(probe, "_sent_at", 0.25))
+    send = LoopbackProbe.send
+    monkeypatch.setattr(LoopbackProbe, "send", lambda probe, now: setattr(probe, "_sent_at", 0.25))
 
     async def scene() -> None:
         await asyncio.sleep(0.25)
@@ -120,7 +120,7 @@ def test_a_loop_is_as_late_as_a_byte_on_loopback(loop: ScaledLoop, monkeypatch: 
         assert loop.lateness == 0.5  # The byte hasn't come.
         loop._probe._sent_at = None
         send(loop._probe, 0.25)
-        monkeypatch.setattr(Probe, "send", send)
+        monkeypatch.setattr(LoopbackProbe, "send", send)
         await asyncio.sleep(0.25)
         assert loop.time() == 1.0
         assert loop.lateness == 0.5

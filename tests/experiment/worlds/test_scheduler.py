@@ -1,4 +1,4 @@
-"""An agenda keeps the order of what is due at once, and lets faults happen in their time."""
+"""The scheduler keeps the order of equal times, and resumes faults after their waits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.experiment.worlds.scheduler import Agenda
+from chatlab.experiment.worlds.scheduler import LoopScheduler
 from chatlab.sim.faults import Happening
 
 
-async def test_an_agenda_keeps_the_order_of_what_is_due_at_once() -> None:
+async def test_calls_of_equal_times_keep_their_order() -> None:
     loop = asyncio.get_running_loop()
-    agenda, calls, done = Agenda(loop), list[str](), loop.create_future()
-    at = agenda.now + 0.01
-    agenda.call_at(at + 0.005, done.set_result, None)
+    scheduler, calls, done = LoopScheduler(loop), list[str](), loop.create_future()
+    at = scheduler.now + 0.01
+    scheduler.call_at(at + 0.005, done.set_result, None)
     for name in "abcdef":
-        agenda.call_at(at, calls.append, name)
-    agenda.call_at(at - 0.005, calls.append, "first")
-    agenda.call_at(at, agenda.call_at, at, calls.append, "from within")
+        scheduler.call_at(at, calls.append, name)
+    scheduler.call_at(at - 0.005, calls.append, "first")
+    scheduler.call_at(at, scheduler.call_at, at, calls.append, "from within")
     await done
     assert calls == ["first", *"abcdef", "from within"]
 
@@ -44,15 +44,15 @@ class HeldUp(asyncio.SelectorEventLoop):
     st.lists(st.tuples(st.integers(0, 9), st.lists(st.integers(-9, 9), max_size=3)), min_size=1, max_size=6),
     st.lists(st.integers(1, 12), max_size=4),
 )
-def test_no_entry_is_lost_or_early_however_late_the_loop_is(
+def test_a_late_loop_loses_no_entry_and_calls_none_early(
     entries: list[tuple[int, list[int]]], turns_at: list[int]
 ) -> None:
     loop = HeldUp()
-    agenda, due, called = Agenda(loop), list[int](), list[tuple[int, float]]()
+    scheduler, due, called = LoopScheduler(loop), list[int](), list[tuple[int, float]]()
 
     def enter(time: int, entered: Sequence[int]) -> None:
         due.append(time)
-        agenda.call_at(time, call, time, entered)
+        scheduler.call_at(time, call, time, entered)
 
     def call(time: int, entered: Sequence[int]) -> None:
         called.append((time, loop.at))
@@ -68,21 +68,21 @@ def test_no_entry_is_lost_or_early_however_late_the_loop_is(
     assert all(time <= at for time, at in called)
 
 
-async def test_a_closed_agenda_calls_nobody() -> None:
+async def test_a_closed_scheduler_calls_nothing() -> None:
     loop = asyncio.get_running_loop()
-    agenda, calls, done = Agenda(loop), list[str](), loop.create_future()
-    agenda.call_later(0.0, calls.append, "late")
-    agenda.close()
-    agenda.close()
-    agenda.call_later(0.0, calls.append, "later still")
+    scheduler, calls, done = LoopScheduler(loop), list[str](), loop.create_future()
+    scheduler.call_later(0.0, calls.append, "late")
+    scheduler.close()
+    scheduler.close()
+    scheduler.call_later(0.0, calls.append, "later still")
     loop.call_later(0.01, done.set_result, None)
     await done
     assert calls == []
 
 
-async def test_a_fault_happens_at_once_up_to_where_it_waits() -> None:
+async def test_a_fault_runs_at_once_up_to_its_first_wait() -> None:
     loop = asyncio.get_running_loop()
-    agenda, calls, done = Agenda(loop), list[str](), loop.create_future()
+    scheduler, calls, done = LoopScheduler(loop), list[str](), loop.create_future()
 
     def happening() -> Happening:
         calls.append("begins")
@@ -90,7 +90,7 @@ async def test_a_fault_happens_at_once_up_to_where_it_waits() -> None:
         calls.append("ends")
         done.set_result(None)
 
-    agenda.let_happen(happening())
+    scheduler.let_happen(happening())
     assert calls == ["begins"]
     await done
     assert calls == ["begins", "ends"]

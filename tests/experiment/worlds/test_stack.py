@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatlab import compare, run
-from chatlab.experiment.column_recorder import Ledger
+from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
 from chatlab.experiment.worlds.stack import addressed
@@ -54,7 +54,7 @@ BURST = tuple(
         ),
         scenario(people=PeopleConfig(count=5, rooms=2, send_rate=0.3, arrive_over=4.0), seed=11),
     ],
-    ids=["ping frames", "comments", "slow", "at random", "full", "presence", "refused", "a crowd"],
+    ids=["ping frames", "comments", "slow", "at random", "full", "presence", "refused", "a population"],
 )
 def test_what_ails_the_real_server_is_what_ails_the_model(played: Scenario) -> None:
     model, wire = run(played), run(played, "wire")
@@ -65,9 +65,9 @@ def test_what_ails_the_real_server_is_what_ails_the_model(played: Scenario) -> N
 
 
 def test_what_fails_while_it_is_recorded_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(ledger: Ledger, at: float) -> None:
-        raise ZeroDivisionError("in the ledger")
+    def fail(recorder: ColumnRecorder, at: float) -> None:
+        raise ZeroDivisionError("in the recorder")
 
-    monkeypatch.setattr(Ledger, "attempted", fail)
-    with pytest.raises(ZeroDivisionError, match="in the ledger"):
+    monkeypatch.setattr(ColumnRecorder, "attempted", fail)
+    with pytest.raises(ZeroDivisionError, match="in the recorder"):
         run(scenario(), "wire")

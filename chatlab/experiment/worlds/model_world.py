@@ -1,0 +1,69 @@
+"""The model world: the machines on a modelled network, in SimPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.column_recorder import ColumnRecorder
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.worlds.results import incidents, make_run
+from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.model import Model
+
+ProgressCallback = Callable[[float], object]
+"""Takes the number of the scenario's seconds that have passed. An exception ends the run."""
+
+PROGRESS_STEPS = 1000
+"""Number of calls of the progress callback in a run."""
+
+
+def run_model(scenario: Scenario, sample: int, watch: ProgressCallback | None = None) -> Run:
+    """Run a scenario in the model world, and record the steps of the first `sample` people.
+
+    Errors: `SettingsError` when it can't run this scenario.
+    """
+    transport = scenario.transport
+    if transport.dialect != "chatlab":
+        raise SettingsError(
+            f"transport.dialect: the model's server speaks 'chatlab', got {transport.dialect!r}"
+        )
+    recorder = ColumnRecorder()
+    with closing(_model(scenario, recorder, sample)) as model:
+        if watch is not None:
+            for step in range(1, PROGRESS_STEPS):
+                at = step * scenario.duration / PROGRESS_STEPS
+                model.environment.call_at(at, watch, at)
+        model.run(scenario.duration)
+        if watch is not None:
+            watch(scenario.duration)
+        recorded = [person.name for person in model.everybody[:sample]]
+        heard_until = [person.heard_until for person in model.everybody]
+        traffic = {
+            "requests": model.network.requests,
+            "bytes_up": model.bytes_up,
+            "bytes_down": model.bytes_down,
+            "queue_max": model.server.queue.longest,
+            "work_max": model.server.work.longest,
+        }
+        steps, counts = model.steps, model.meter.close()
+        faults = incidents(scenario.faults, model.scenes)
+    del model  # Free the memory of a large crowd before the metrics are computed.
+    return make_run("model", scenario, recorded, recorder, heard_until, faults, traffic, steps, counts)
+
+
+def _model(scenario: Scenario, recorder: ColumnRecorder, sample: int) -> Model:
+    transport = scenario.transport
+    return Model(
+        scenario.seed,
+        transport if isinstance(transport, AsWritten) else transport.config(),
+        scenario.people,
+        scenario.network,
+        scenario.server,
+        scenario.faults,
+        recorder,
+        sample,
+        extras=True,
+    )
