@@ -55,7 +55,7 @@ class ShapedFlow:
         return self.arrives_at
 
     def send_now(self, data: bytes | None) -> None:
-        """Let this arrive without a delay."""
+        """Send without a delay."""
         self.pieces.put_nowait((self._loop.time(), data))
 
     async def packet(self, delay: Delay) -> None:
