@@ -90,7 +90,8 @@ class Connection(ABC):
         self._door = door
         self._accepted_at = 0.0
         self._answered = False  # The client has had the SYN-ACK.
-        self._forget_packets()
+        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = LONG_AGO
+        self._up_delay = self._down_delay = nan
         self._idle: Alarm | None = None
         self._end_comes_at = inf  # When the server is reset.
         self._ends_at = inf  # When the person's side hears that the server has gone.
@@ -100,10 +101,6 @@ class Connection(ABC):
         self.held = True
         self.served = False
         self.up_silent_at = self.down_silent_at = LONG_AGO if path.swallowing else inf
-
-    def _forget_packets(self) -> None:
-        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = LONG_AGO
-        self._up_delay = self._down_delay = nan
 
     # Packets. Whoever takes one checks for himself whether he is still there.
     # What is sent at one instant goes as one packet, and the end of the bytes goes with the last one.

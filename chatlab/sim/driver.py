@@ -4,7 +4,6 @@ Some things needn't wait for their turn among all that happens, as long as nothi
 
 - what is sent to the person, and the wait before a further attempt, take place at once (`undisturbed`);
 - what others say in the room is shown without an event and its effects (`hear`);
-- who is refused again knocks again without a word to the machine (`refused`);
 - who has only heartbeats to come rests (`chatlab.sim.rest`).
 
 A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
@@ -279,30 +278,6 @@ class Driver:
         if recorded or self._sessions or environment.now < self._gone_at or self.path.trouble.delays:
             return LONG_AGO
         return min(self.acts_at, environment.next_horizon)
-
-    def refused(self, link: Link) -> bool:
-        """Take the news that the link is refused, if all that comes of it is another attempt.
-
-        A crowd at a narrow door is refused again and again, and no machine has anything new to say then.
-        """
-        machine = self._machine
-        if self._steps is not None or self.links != (link,) or not isinstance(machine, CrowdWebSocketMachine):
-            return False
-        recorder, now, until = self._recorder, self._environment.now, self._horizon
-        at = machine.retry_refused(now, until)
-        if at is None:
-            return False
-        recorder.changed(self.person, ConnectionStatus.RECONNECTING, now)
-        if at < until:
-            recorder.changed(self.person, ConnectionStatus.RECONNECTING, at)
-            recorder.attempted(at)
-            self._environment.as_if(at, link.knock_again, machine.link)
-        else:
-            link.held = False
-            self.links = ()
-        if machine.deadline < self._armed_at:
-            self._arm(machine.deadline)
-        return True
 
     # The machine
 

@@ -57,9 +57,6 @@ class Client(Protocol):
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
 
-    def refused(self, link: Link) -> bool:
-        """Take the news that the link is refused, and let it knock again; False: `lose` is to tell it."""
-
     def wake(self) -> None:
         """Leave the rest: something is about to happen."""
 
@@ -262,16 +259,7 @@ class Link(Connection):
     # The opening handshake
 
     def _refused(self) -> None:
-        listens = self.held and not self._down_silent
-        alone = self._told_at <= self._environment.now  # No other end of it is still to come.
-        if not (listens and alone and self._client.refused(self)):
-            self._end(REFUSED)
-
-    def knock_again(self, number: int) -> None:
-        """Become another link, of that number, after this one was refused."""
-        self.link = number
-        self._forget_packets()
-        self.knock()
+        self._end(REFUSED)
 
     def _speak(self) -> None:
         self._standing = True

@@ -1,8 +1,8 @@
 """A WebSocket machine with fast paths for large simulations.
 
-There are three: for a repeated refusal, for another person's message, and for answered heartbeats. A
-simulation may use one instead of `handle` if the result is the same. The `restore` methods are for a silent
-client that is promoted to a full one: they set the state that its events would have led to.
+A simulation may use them instead of `handle` if the result is the same: for somebody else's message, and
+answered heartbeats. The `restore` methods put a machine into the state that its events
+would have led to, for a silent client that is promoted to a full one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from math import inf
 from chatlab.messages import ChatMessage, ConnectionStatus
 from chatlab.settings import Verdict, WebSocketConfig
 from chatlab.transports.backoff import Backoff
-from chatlab.transports.failures import REFUSED
 from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.machine import Failure
 from chatlab.transports.websocket import Connecting, Online, Waiting, WebSocketMachine
@@ -27,24 +26,6 @@ class CrowdWebSocketMachine(WebSocketMachine):
     def link(self) -> int:
         """The number of the link; 0: there is none."""
         return self._state.link
-
-    def retry_refused(self, now: float, until: float) -> float | None:
-        """Apply a refusal at `now`. If the next attempt starts before `until`, start it too.
-
-        Return the time of that attempt; None: nothing was done, as `handle` must report more than a retry.
-        """
-        state = self._state
-        if not isinstance(state, Connecting) or self._ledger.can_expire:
-            return None
-        at = self._retry_state.retry_quietly(REFUSED, now)
-        if at is None:
-            return None
-        if at < until:
-            self._state = Connecting(self._links.next(), at + self._config.connect_timeout, state.opening)
-        else:
-            self._state = Waiting(at)
-        self.deadline = self._state.deadline
-        return at
 
     def fast_deliver(self, link: int, frame: str | bytes) -> ChatMessage | None:
         """Handle a frame that is only another person's new message, and return that message.

@@ -126,17 +126,6 @@ class RetryState:
         )
         return Next("retry", retry_at)
 
-    def retry_quietly(self, failure: Failure, now: float) -> float | None:
-        """Record a failure that changes no status, and return when to retry; None: nothing was done, as the
-        status would change."""
-        if (
-            self.status is not ConnectionStatus.RECONNECTING
-            or self.backoff.exhausted
-            or self.judge(failure) != "retry"
-        ):
-            return None
-        return now + self.backoff.next(failure.retry_after)
-
     def give_up(self, failure: Failure, out: list[Effect], reason: str = "") -> None:
         """End the transport with `error`, whatever the failure table says."""
         self._notify(

@@ -74,9 +74,6 @@ class World:
     def hear(self, link: int, frame: str | bytes, at: float) -> bool:
         return False
 
-    def refused(self, link: object) -> bool:
-        return False
-
     def fetch(self, request: Request, purpose: Purpose = "poll") -> Exchange:
         self.latest += 1
         return self.session.fetch(self.latest, purpose, request)

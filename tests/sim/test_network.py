@@ -73,9 +73,6 @@ class Person:
     def hear(self, link: int, frame: str | bytes, at: float) -> bool:
         return False
 
-    def refused(self, link: Link) -> bool:
-        return False
-
 
 class Pair:
     """One person, one server, one link."""

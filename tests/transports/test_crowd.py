@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from math import inf
 from typing import Any
 
 import pytest
@@ -156,50 +155,6 @@ def test_fast_delivery_leaves_dialects_with_gaps_to_handle() -> None:
     assert chat.machine.fast_deliver(chat.link, frame) is None
     (event,) = delivered(chat.hear(frame))
     assert event.message is not None
-
-
-@pytest.mark.parametrize("jitter", ["seed", "full", "decorrelated", "none"])
-def test_a_repeated_refusal_changes_only_the_next_attempt(jitter: str) -> None:
-    def luck() -> Callable[[], float]:
-        return iter([0.3, 0.9, 0.2, 0.6, 0.5, 0.1]).__next__
-
-    told, quiet = (Chat(jitter=jitter, uniform=luck(), reconnect={"max_attempts": 5}) for _ in range(2))
-    for chat in (told, quiet):
-        chat.submit("1")
-        chat.connect()
-        assert chat.machine.retry_refused(0.25, inf) is None  # The first failure changes the status.
-        chat.close(REFUSED, at=0.25)
-        chat.tick()
-    for _ in range(3):
-        at = told.now + 0.25
-        told.close(REFUSED, at=at)
-        due = told.machine.deadline
-        told.tick()
-        assert quiet.machine.retry_refused(at, inf) == due
-        assert quiet.machine.link == told.machine.link == told.link
-        assert quiet.machine.deadline == told.machine.deadline
-        assert quiet.machine.status == told.machine.status == RECONNECTING
-    at = told.now + 0.25
-    told.close(REFUSED, at=at)
-    assert quiet.machine.retry_refused(at, until=told.machine.deadline) == told.machine.deadline
-    assert (quiet.state, quiet.machine.deadline) == (told.state, told.machine.deadline)
-    quiet.link = told.link
-    assert quiet.tick() == told.tick()
-    assert quiet.machine.retry_refused(99.0, inf) is None  # That was the last attempt.
-    assert quiet.close(REFUSED, at=99.0) == told.close(REFUSED, at=99.0)
-    assert quiet.state == "idle"
-
-
-def test_a_refusal_that_changes_more_is_left_to_handle() -> None:
-    assert online().machine.retry_refused(1.0, inf) is None
-    ageing = Chat(outbox=OutboxConfig(max_age=60.0))
-    never = Chat(failures={"refused": "give up"})
-    for chat in (ageing, never):
-        chat.connect()
-        chat.close("reset", at=0.25)
-        chat.tick()
-        assert chat.machine.retry_refused(chat.now, inf) is None
-        assert chat.state == "connecting"
 
 
 @pytest.mark.parametrize("mode", ["json", "ping"])
