@@ -3,7 +3,6 @@
 Some things needn't wait for their turn among all that happens, as long as nothing comes between:
 
 - what is sent to the person, and the wait before a further attempt, take place at once (`undisturbed`);
-- what others say in the room is shown without an event and its effects (`hear`);
 - who has only heartbeats to come rests (`chatlab.sim.rest`).
 
 A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
@@ -251,20 +250,6 @@ class Driver:
             and environment.now >= self._gone_at
             and (at < environment.horizon or at < environment.look_ahead())
         )
-
-    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
-        """Take a frame ahead of the clock, if it is but somebody else's message.
-
-        That is what a crowd gets most, and nothing comes of it but that it is shown.
-        """
-        machine = self._machine
-        if self._steps is not None or not isinstance(machine, CrowdWebSocketMachine):
-            return False
-        message = machine.fast_deliver(link, frame)
-        if message is None:
-            return False
-        self._recorder.delivered(self.person, message, at)
-        return True
 
     @property
     def _horizon(self) -> float:

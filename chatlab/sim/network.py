@@ -63,9 +63,6 @@ class Client(Protocol):
     def undisturbed(self, at: float) -> bool:
         """Whether nothing can come to the person up to and at that time but by the one link."""
 
-    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
-        """Take a frame at that time, if it is but somebody else's message; False: `handle` is to be told."""
-
 
 class Host(Door, Protocol):
     """The server's end of all links."""
@@ -375,7 +372,7 @@ class Link(Connection):
         elif not (self._told_at < now and at < self.down_silent_at and client.undisturbed(at)):
             self._told_at = max(self._told_at, at)
             self._environment.call_at(at, self._take_reply, frame)
-        elif not client.hear(self.link, frame, at):
+        else:
             self._environment.as_if(at, self._take_reply, frame)
 
     def _bounce(self) -> None:

@@ -1,15 +1,14 @@
 """A WebSocket machine with fast paths for large simulations.
 
-A simulation may use them instead of `handle` if the result is the same: for somebody else's message, and
-answered heartbeats. The `restore` methods put a machine into the state that its events
-would have led to, for a silent client that is promoted to a full one.
+`skip_heartbeats` has the result of answered heartbeats. The `restore` methods put a machine into the state
+that its events would have led to, for a silent client that is promoted to a full one.
 """
 
 from __future__ import annotations
 
 from math import inf
 
-from chatlab.messages import ChatMessage, ConnectionStatus
+from chatlab.messages import ConnectionStatus
 from chatlab.settings import Verdict, WebSocketConfig
 from chatlab.transports.backoff import Backoff
 from chatlab.transports.heartbeat import Heartbeat
@@ -26,21 +25,6 @@ class CrowdWebSocketMachine(WebSocketMachine):
     def link(self) -> int:
         """The number of the link; 0: there is none."""
         return self._state.link
-
-    def fast_deliver(self, link: int, frame: str | bytes) -> ChatMessage | None:
-        """Handle a frame that is only another person's new message, and return that message.
-
-        None: nothing was done, and the frame must be passed to `handle`.
-        """
-        state = self._state
-        if not isinstance(state, Online) or link != state.link:
-            return None
-        items = self._dialect.decode(frame)
-        message = self._ledger.fast_deliver(items[0]) if len(items) == 1 else None
-        if message is not None and state.heartbeat is not None:
-            state.heartbeat.activity()
-            self.deadline = min(state.deadline, self._ledger.deadline)
-        return message
 
     @property
     def idle_heartbeat(self) -> Heartbeat | None:

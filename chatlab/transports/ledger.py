@@ -178,14 +178,6 @@ class Ledger:
         once = dialect.idempotent or not message.client_id
         return once or cursor.record_posted(message)
 
-    def fast_deliver(self, item: Incoming) -> ChatMessage | None:
-        """Record an item if it is another person's new message, and return it; None: nothing was done."""
-        if not isinstance(item, ChatMessage) or self._records_all or item.sender == self._config.sender:
-            return None
-        if too_long(item.id):
-            return None
-        return item if self.cursor.advance(item.id) else None
-
     def read(self, item: Incoming, out: list[Effect]) -> None:
         """Handle an item from the server, except heartbeats, which the connection handles."""
         match item:

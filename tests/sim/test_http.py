@@ -71,9 +71,6 @@ class World:
     def undisturbed(self, at: float) -> bool:
         return False
 
-    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
-        return False
-
     def fetch(self, request: Request, purpose: Purpose = "poll") -> Exchange:
         self.latest += 1
         return self.session.fetch(self.latest, purpose, request)

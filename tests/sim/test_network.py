@@ -70,9 +70,6 @@ class Person:
     def undisturbed(self, at: float) -> bool:
         return False
 
-    def hear(self, link: int, frame: str | bytes, at: float) -> bool:
-        return False
-
 
 class Pair:
     """One person, one server, one link."""
