@@ -182,10 +182,6 @@ class Connection(ABC):
             return True
         return now > min(self.up_silent_at, self.down_silent_at) + GIVE_UP
 
-    def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
-        """Deliver something to the person's side at that time."""
-        self._environment.call_at(at, take, *news)
-
     # Opening
 
     def knock(self) -> None:
@@ -199,16 +195,12 @@ class Connection(ABC):
     def take_turn(self, accepted_at: float | None) -> None:
         """Take it that the SYN, which has just come in, is accepted at that time; None: it is refused."""
         if accepted_at is None:
-            self._tell(self._down(draw=self.path.connect), self._refused)
+            self._environment.call_at(self._down(draw=self.path.connect), self._refused)
             return
         self.served = True
         self._accepted_at = accepted_at
-        self._let_go_on(self._down(draw=self.path.connect), self._take_syn_ack)
+        self._environment.call_at(self._down(draw=self.path.connect), self._take_syn_ack)
         self.adapt()
-
-    def _let_go_on(self, at: float, step: Callable[[], None]) -> None:
-        """Continue on the person's side at that time."""
-        self._tell(at, step)
 
     def _take_syn_ack(self) -> None:
         if self._down_silent:
@@ -233,7 +225,7 @@ class Connection(ABC):
 
     def _answer_greeting(self) -> None:
         if self.served:
-            self._let_go_on(self._down(draw=self.path.connect), self._speak)
+            self._environment.call_at(self._down(draw=self.path.connect), self._speak)
 
     def _once_accepted(self, read: Callable[..., object], *news: object) -> None:
         """Call `read` for the server as soon as it has accepted the connection."""
@@ -287,7 +279,7 @@ class Connection(ABC):
         self.served = False
         unaccepted = self._accepted_at > self._environment.now
         self._ends_at = self._down_behind()
-        self._tell(self._ends_at, self._lose, unaccepted)
+        self._environment.call_at(self._ends_at, self._lose, unaccepted)
 
     def dismiss(self, code: int, reason: str) -> None:
         """End it from the server's side, as politely as the protocol has it."""
@@ -296,7 +288,7 @@ class Connection(ABC):
     def reset(self) -> None:
         """End it from the middle: both sides are told that the other has gone."""
         self._ends_at = self._down_behind()
-        self._tell(self._ends_at, self._lose, True)
+        self._environment.call_at(self._ends_at, self._lose, True)
         self.gone_at = self._end_comes_at = self._up_behind()
         self._environment.call_at(self.gone_at, self._take_reset)
 

@@ -1,9 +1,6 @@
 """Drives one machine on simulated time: does what it wants, and gives it a `Tick` when its deadline has come.
 
-Some things needn't wait for their turn among all that happens, as long as nothing comes between:
-
-- what is sent to the person, and the wait before a further attempt, take place at once (`undisturbed`);
-- who has only heartbeats to come rests (`chatlab.sim.rest`).
+Who has only heartbeats to come rests (`chatlab.sim.rest`).
 
 A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
 number, its generation, and a timer of an old generation does nothing when it fires. A deadline that moves to
@@ -22,7 +19,7 @@ from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.http import Exchange, Session
 from chatlab.sim.network import Link, Network
-from chatlab.sim.path import NO_TROUBLE, Path, Trouble
+from chatlab.sim.path import Path, Trouble
 from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.sim.rest import Rest
 from chatlab.trace import Step
@@ -58,8 +55,7 @@ class Driver:
     """One person's machine, path and links. `steps` is where its steps go, if they are wanted.
 
     `links` are its WebSockets: one, but for moments. Each transport of who makes requests has a session.
-    `read_at` is when the server read the log for the last poll that told the person all there was. `acts_at`
-    is when the person will next do something of their own; -inf: at any time.
+    `read_at` is when the server read the log for the last poll that told the person all there was.
     """
 
     __slots__ = (
@@ -68,7 +64,6 @@ class Driver:
         "_environment",
         "_generation",
         "_gone_at",
-        "_handled_at",
         "_machine",
         "_make_session",
         "_messages",
@@ -77,7 +72,6 @@ class Driver:
         "_rest",
         "_sessions",
         "_steps",
-        "acts_at",
         "links",
         "name",
         "path",
@@ -103,7 +97,7 @@ class Driver:
         self.path = path
         self.links: tuple[Link, ...] = ()
         self._closing: tuple[Link, ...] = ()
-        self.read_at = self.acts_at = LONG_AGO
+        self.read_at = LONG_AGO
         self._machine = machine
         self._network = network
         self._environment = network.environment
@@ -114,7 +108,7 @@ class Driver:
         self._rest = rest if steps is None else None
         self.resting = False
         # Until then packets of a former link may be under way, and draw the path's luck.
-        self._gone_at = self._handled_at = LONG_AGO
+        self._gone_at = LONG_AGO
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -209,7 +203,7 @@ class Driver:
         """Give the machine an event, and do what it wants."""
         if self.resting:
             self.wake()
-        self._handled_at = now = self._environment.now
+        now = self._environment.now
         machine = self._machine
         effects = machine.handle(event, now)
         if self._steps is not None:
@@ -232,37 +226,6 @@ class Driver:
             if exchange.purpose == "poll" and isinstance(event, Answered) and is_whole(event.answer):
                 self.read_at = exchange.read_at
         self.handle(event)
-
-    def undisturbed(self, at: float) -> bool:
-        """Whether nothing can come to the person up to and at that time but by the one link.
-
-        Then what comes by it needn't wait for its turn among all else that happens. A recorded person's does:
-        what two people do at one instant has an order, which worlds of virtual time share.
-        """
-        environment = self._environment
-        return (
-            self._steps is None
-            and at < self._machine.deadline
-            and at < self.acts_at
-            and len(self.links) == 1
-            and self.path.trouble is NO_TROUBLE
-            and not self._sessions
-            and environment.now >= self._gone_at
-            and (at < environment.horizon or at < environment.look_ahead())
-        )
-
-    @property
-    def _horizon(self) -> float:
-        """Before that there is no fault, nor the end of the run, nor will the person do anything.
-
-        Slow packets draw one luck, whichever way they go, and some may be what the server says to a silent
-        link.
-        """
-        environment = self._environment
-        recorded = self._steps is not None
-        if recorded or self._sessions or environment.now < self._gone_at or self.path.trouble.delays:
-            return LONG_AGO
-        return min(self.acts_at, environment.next_horizon)
 
     # The machine
 
@@ -353,9 +316,6 @@ class Driver:
     def _arm(self, deadline: float) -> None:
         environment = self._environment
         deadline = max(deadline, environment.now)
-        if not self.links and deadline < self._horizon:
-            environment.as_if(deadline, self.handle, TICK)
-            return
         self._armed_at = deadline
         self._generation += 1
         environment.call_at(deadline, self._fire, self._generation)
@@ -365,7 +325,7 @@ class Driver:
             return
         self._armed_at = inf
         self._settle()
-        deadline = max(self._machine.deadline, self._handled_at)  # The machine may be ahead of the clock.
+        deadline = self._machine.deadline
         if deadline <= self._environment.now:
             self.handle(TICK)
         elif deadline < inf:

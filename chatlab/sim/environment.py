@@ -23,13 +23,12 @@ from heapq import heapify, heappop, heappush, nsmallest
 from itertools import chain
 from math import inf
 from sys import float_info
-from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from simpy.core import EmptySchedule, Environment, SimTime, StopSimulation
 from simpy.events import NORMAL, URGENT, Event, EventPriority
 
 T = TypeVar("T")
-P = ParamSpec("P")
 # (time, priority and insertion, callback, its argument), or (time, priority and insertion, None, event).
 Entry: TypeAlias = tuple[SimTime, int, Callable[..., object] | None, Any]
 
@@ -52,7 +51,7 @@ class LadderEnvironment(Environment):
     must know a stale one when it comes. `bucket_width` (seconds) is a first guess, and seldom worth giving.
     """
 
-    __slots__ = ("_now", "horizon")
+    __slots__ = ("_now",)
 
     def __init__(self, initial_time: SimTime = 0, *, bucket_width: float = inf) -> None:
         if not bucket_width > 0:
@@ -71,9 +70,6 @@ class LadderEnvironment(Environment):
         self._overflow: list[Entry] = []  # heap
         self._buckets_sampled = self._entries_sampled = 0
         self._insertions_before_retuning = 0
-        self._appointments: list[SimTime] = []  # heap
-        self._end: SimTime = -inf  # of the run under way, if that is known
-        self.horizon: SimTime = -inf  # the earliest of these, see `look_ahead`
 
     @property
     def pending(self) -> int:
@@ -123,42 +119,9 @@ class LadderEnvironment(Environment):
 
     def clear(self) -> None:
         """Forget everything that is scheduled."""
-        for entries in (self._ready, self._overflow, self._numbers, self._appointments):
+        for entries in (self._ready, self._overflow, self._numbers):
             entries.clear()
         self._buckets.clear()
-
-    def as_if(self, time: SimTime, callback: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
-        """Call at once, as if it were `time`, and return the result.
-
-        That saves an entry, and comes to the same where nothing else can touch, or see, between now and then
-        what the call is about; so a time to come must lie before the `horizon`.
-        """
-        now, self._now = self._now, time
-        try:
-            return callback(*arguments, **named)
-        finally:
-            self._now = now
-
-    def appoint(self, time: SimTime) -> None:
-        """Say that at `time` something will happen on which others must not run ahead."""
-        heappush(self._appointments, time)
-        self.horizon = min(self.horizon, time)
-
-    def look_ahead(self) -> SimTime:
-        """Return the horizon: the next appointment, or the end of the run; -inf where that isn't known.
-
-        It is kept in `horizon`, and right for as long as the clock hasn't passed it.
-        """
-        appointments = self._appointments
-        while appointments and appointments[0] < self._now:
-            heappop(appointments)
-        self.horizon = min(self._end, appointments[0]) if appointments else self._end
-        return self.horizon
-
-    @property
-    def next_horizon(self) -> SimTime:
-        """The `horizon`, looked for anew if the clock has passed it."""
-        return self.horizon if self.horizon >= self._now else self.look_ahead()
 
     def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: SimTime = 0) -> None:
         """Schedule an event, as SimPy does. Errors: ValueError when the time is NaN."""
@@ -220,9 +183,7 @@ class LadderEnvironment(Environment):
                 return until.value
             until.callbacks.append(StopSimulation.callback)
         elif until is not None:
-            self._end = until if isinstance(until, int) else float(until)
-            until = self._stop_at(self._end)
-            self.look_ahead()
+            until = self._stop_at(until if isinstance(until, int) else float(until))
 
         ready, overflow = self._ready, self._overflow
         take, process_event, nothing = ready.pop, self._process_event, _NOTHING
@@ -242,8 +203,6 @@ class LadderEnvironment(Environment):
             return stop.args[0]
         except EmptySchedule:  # from a callback that stepped too far; ends SimPy's run as well
             pass
-        finally:
-            self._end = self.horizon = -inf
         if until is not None:
             assert not until.triggered
             raise RuntimeError(f'No scheduled events left but "until" event was not triggered: {until}')

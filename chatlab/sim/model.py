@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import attrgetter
+from math import inf
 from sys import maxsize
 from typing import Any, TypeVar, cast
 
@@ -19,6 +19,7 @@ from chatlab.luck import Luck
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.as_written.making import make_as_written
 from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.barriers import Barriers
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
@@ -112,7 +113,8 @@ class Model:
             assert dialect.http is not None  # The machine has seen to that.
             return Session(self.network, self.server, driver.path, driver, dialect.http, network.keep_alive)
 
-        rest = Rest(self.server, config.heartbeat) if isinstance(config, WebSocketConfig) else None
+        self._barriers = barriers = Barriers(self.environment)
+        rest = Rest(self.server, config.heartbeat, barriers) if isinstance(config, WebSocketConfig) else None
         rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
         names = Names(people)
 
@@ -128,7 +130,7 @@ class Model:
         company: Cast | None = None
         unlimited = min(largest) == maxsize
         if extras and rest is not None and unlimited and are_enough(people, network, server, faults):
-            parts = self.network, self.server, paths, luck, recorder, rest, names, rooms
+            parts = self.network, self.server, paths, luck, recorder, rest, names, rooms, barriers
             company = Cast(Stage(make, *parts))
         scripted = set(people.scripted)
         drivers: list[Driver] = []
@@ -138,7 +140,8 @@ class Model:
                 self.everybody.append(drivers[-1])
             else:
                 self.everybody.append(company.hire(person))
-        self.scenes = schedule(faults, self.everybody, self.server, luck, self.environment)
+        barriers.before = self._wake_everybody
+        self.scenes = schedule(faults, self.everybody, self.server, luck, barriers)
         bring(people, drivers, self.environment, luck)
         if company is not None:
             company.bring(arrival_times(people, luck))
@@ -146,13 +149,19 @@ class Model:
     @rare_garbage()
     def run(self, duration: float) -> None:
         """Run for `duration` seconds."""
-        self.environment.run(until=self.environment.now + duration)
+        end = self.environment.now + duration
+        self._barriers.set_end(end)
+        try:
+            self.environment.run(until=end)
+        finally:
+            self._barriers.set_end(-inf)
         owed = [person.reckon() for person in self.everybody]
         self.bytes_up = self.network.bytes_up + sum(up for up, _ in owed)
         self.bytes_down = self.network.bytes_down + sum(down for _, down in owed)
-        self.steps.sort(
-            key=attrgetter("at")
-        )  # Some were ahead of others. Each one's own stay in their order.
+
+    def _wake_everybody(self) -> None:
+        for person in self.everybody:
+            person.wake()
 
     def close(self) -> None:
         """Release everybody.
@@ -164,6 +173,7 @@ class Model:
             person.close()
         self.everybody.clear()
         self.scenes.clear()
+        self._barriers.before = None
         self.server.close()
 
 

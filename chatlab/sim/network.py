@@ -9,7 +9,7 @@ Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from sys import maxsize
 from typing import Protocol
@@ -59,9 +59,6 @@ class Client(Protocol):
 
     def wake(self) -> None:
         """Leave the rest: something is about to happen."""
-
-    def undisturbed(self, at: float) -> bool:
-        """Whether nothing can come to the person up to and at that time but by the one link."""
 
 
 class Host(Door, Protocol):
@@ -125,7 +122,6 @@ class Link(Connection):
         "_largest",
         "_opened",
         "_standing",
-        "_told_at",
         "_upgrade_size",
         "closes_at",
         "link",
@@ -151,8 +147,6 @@ class Link(Connection):
         self._asked = False
         self._opened = False
         self._standing = False
-        # What may be followed at once by a frame that is too large doesn't come ahead of its time.
-        self._told_at = LONG_AGO if largest == maxsize else inf
         self._largest = largest
         self._closed_at = LONG_AGO
         self._close_comes_at = inf  # When the person's close frame arrives.
@@ -168,23 +162,6 @@ class Link(Connection):
         now = self._environment.now
         alive = self.held and self._opened and self.served
         return alive and self._down_at <= now < self.down_silent_at
-
-    def _tell(self, at: float, take: Callable[..., object], *news: object) -> None:
-        """Deliver something to the person's side at that time: ahead of it, if that makes no difference."""
-        environment = self._environment
-        if environment.now > self._told_at and self._client.undisturbed(at):
-            environment.as_if(at, take, *news)
-        else:
-            self._told_at = max(self._told_at, at)
-            environment.call_at(at, take, *news)
-
-    def _let_go_on(self, at: float, step: Callable[[], None]) -> None:
-        now = self._environment.now
-        if int(at) == int(now):
-            self._tell(at, step)
-        else:  # Requests are counted second by second, so nobody makes one ahead of the next.
-            self._told_at = max(self._told_at, at)
-            self._environment.call_at(at, step)
 
     # Heartbeats of who is at rest, see `chatlab.sim.rest`
 
@@ -207,11 +184,17 @@ class Link(Connection):
 
     def send_at(self, at: float, size: int) -> float:
         """Send `size` bytes at a time that has passed; return when they arrive."""
-        return self._environment.as_if(at, self._up, size)
+        self._traffic.bytes_up += size
+        self._up_sent_at, self._up_delay = at, self.path.up()
+        self._up_at = max(at + self._up_delay, self._up_at)
+        return self._up_at
 
     def reply_at(self, at: float, size: int) -> float:
         """Send `size` bytes to the person at a time that has passed; return when they arrive."""
-        return self._environment.as_if(at, self._down, size)
+        self._traffic.bytes_down += size
+        self._down_sent_at, self._down_delay = at, self.path.down()
+        self._down_at = max(at + self._down_delay, self._down_at)
+        return self._down_at
 
     def arrive(self, at: float, ping: Ping | Send) -> None:
         """Deliver a heartbeat that is under way to the server."""
@@ -223,15 +206,16 @@ class Link(Connection):
     def come_back(self, at: float, pong: Pong | Received) -> None:
         """Deliver the answer to a heartbeat that is under way."""
         if isinstance(pong, Pong):
-            self._tell(at, self._take_pong, pong.id)
+            self._environment.call_at(at, self._take_pong, pong.id)
         else:
-            self._tell(at, self._take_reply, pong.data)
+            self._environment.call_at(at, self._take_reply, pong.data)
 
     # Who was an extra, see `chatlab.sim.extras`
 
     def knocked(self, at: float) -> None:
         """Take the state after a SYN that was sent at that time and arrives now."""
-        self._environment.as_if(at, self._up, draw=self.path.connect)
+        self._up_sent_at, self._up_delay = at, self.path.connect()
+        self._up_at = at + self._up_delay
 
     def be_open(self, used_at: float) -> None:
         """Take the state of an open link whose last byte came through at that time, as the path's latest."""
@@ -245,7 +229,7 @@ class Link(Connection):
 
     def be_ending(self, at: float, failure: Failure) -> None:
         """Begin to end: the person hears of the failure at that time."""
-        self._told_at = self._down_at = at
+        self._down_at = at
         self._environment.call_at(at, self._end, failure)
 
     def be_reset(self, at: float) -> None:
@@ -298,7 +282,7 @@ class Link(Connection):
         if self.served and not (self._up_silent or self._given_up or self.path.trouble.mute):
             at = self._down(frame_size(str(number), masked=False))
             if self.held:
-                self._tell(at, self._take_pong, number)
+                self._environment.call_at(at, self._take_pong, number)
             else:
                 self._environment.call_at(at, self._bounce)
 
@@ -334,7 +318,7 @@ class Link(Connection):
         else:
             return
         if self._failure is not None:
-            self._tell(at, self._end, self._failure)
+            self._environment.call_at(at, self._end, self._failure)
 
     # The server's end
 
@@ -343,7 +327,7 @@ class Link(Connection):
         self._accepted = True
         self.query = _GRANTED
         if not self._given_up:
-            self._tell(self._down(UPGRADED_SIZE), self._open)
+            self._environment.call_at(self._down(UPGRADED_SIZE), self._open)
 
     def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
         """Answer the upgrade request with an HTTP status, in `size` bytes."""
@@ -351,7 +335,7 @@ class Link(Connection):
         if self._given_up:
             return
         at = self._down(size)
-        self._tell(at, self._end, Failure("http", status, reason, retry_after))
+        self._environment.call_at(at, self._end, Failure("http", status, reason, retry_after))
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of `size` bytes, header included, to the person."""
@@ -369,11 +353,8 @@ class Link(Connection):
             self._environment.call_at(at, self._bounce)
         elif size > self._largest:
             self._refuse_frame(size, at)
-        elif not (self._told_at < now and at < self.down_silent_at and client.undisturbed(at)):
-            self._told_at = max(self._told_at, at)
-            self._environment.call_at(at, self._take_reply, frame)
         else:
-            self._environment.as_if(at, self._take_reply, frame)
+            self._environment.call_at(at, self._take_reply, frame)
 
     def _bounce(self) -> None:
         """Answer what comes for a side that is gone: by a reset, before which the server reads no more."""
@@ -394,7 +375,7 @@ class Link(Connection):
             self._failing_at = at
             size, limit = payload_size(size), payload_size(self._largest)
             reason = f"frame with {size} bytes exceeds limit of {limit} bytes"
-            self._tell(at, self._fail, Failure("close", 1009, reason))
+            self._environment.call_at(at, self._fail, Failure("close", 1009, reason))
             self._largest = 0
 
     def _fail(self, failure: Failure) -> None:
@@ -427,7 +408,7 @@ class Link(Connection):
         self.closes_at = self._environment.now + CLOSE_TIMEOUT
         self._host.await_close(self)
         at = self._down(frame_size("xx" + reason, masked=False))
-        self._tell(at, self._take_dismissal, Failure("close", code, reason))
+        self._environment.call_at(at, self._take_dismissal, Failure("close", code, reason))
 
     # What becomes of it at the person's end
 

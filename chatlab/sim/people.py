@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf, log1p
+from math import log1p
 from typing import Annotated, Any, Literal, Protocol, overload
 
 from msgspec import Meta
@@ -115,14 +115,9 @@ class Calendar(Protocol):
 
 
 class Participant(Protocol):
-    """The actions of a person, in any world. People are numbered from 0.
-
-    `acts_at` is when the person will next do something, in seconds since the run began; inf: never, -inf: at
-    any time.
-    """
+    """The actions of a person, in any world. People are numbered from 0."""
 
     person: int
-    acts_at: float
 
     @property
     def name(self) -> str:
@@ -154,10 +149,7 @@ class Sender:
 
     def wait(self) -> None:
         """Wait until the next message is to be sent."""
-        wait = -log1p(-self._uniform()) / self._rate
-        if self._participant.acts_at != -inf:
-            self._participant.acts_at = self._calendar.now + wait
-        self._calendar.call_later(wait, self._send)
+        self._calendar.call_later(-log1p(-self._uniform()) / self._rate, self._send)
 
     def _send(self) -> None:
         self._participant.submit(self._text)
@@ -175,19 +167,15 @@ def bring(people: PeopleConfig, participants: Sequence[Participant], calendar: C
     """Schedule what everybody will do."""
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
-    scripted = set(people.scripted)
     arrivals = arrival_times(people, luck)
     for participant in participants:
         person = participant.person
-        if participant.name not in scripted:
-            participant.acts_at = inf
         arrive_at = arrivals[person]
         if participant.name not in awaited:
             calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
             sender = Sender(calendar, participant, people.send_rate, text, luck.uniform(person, "send"))
             calendar.call_at(arrive_at, sender.wait)
-            participant.acts_at = min(participant.acts_at, arrive_at)
     by_name = {participant.name: participant for participant in participants}
     for entry in people.script:
         participant = by_name[entry.person]

@@ -24,6 +24,7 @@ from chatlab.dialects.base import ServerPong
 from chatlab.dialects.chatlab import encode_frame
 from chatlab.hub import Reply
 from chatlab.settings import HeartbeatConfig
+from chatlab.sim.barriers import Barriers
 from chatlab.sim.latency import Latency
 from chatlab.sim.network import Link
 from chatlab.sim.path import Path
@@ -39,9 +40,10 @@ TICK = Tick()
 class Rest:
     """The parts that all people at rest on one server share."""
 
-    __slots__ = ("_bytes", "_possible", "_server", "_settings")
+    __slots__ = ("_barriers", "_bytes", "_possible", "_server", "_settings")
 
-    def __init__(self, server: Server, settings: HeartbeatConfig) -> None:
+    def __init__(self, server: Server, settings: HeartbeatConfig, barriers: Barriers) -> None:
+        self._barriers = barriers
         self._server = server
         self._settings = settings
         # Each answer comes before the next ping, and each ping finds the server's rate limit untouched.
@@ -59,8 +61,8 @@ class Rest:
         up, down = path.up, path.down
         if not (self._possible and isinstance(up, Latency) and isinstance(down, Latency)):
             return 0
-        environment, half = self._server.environment, self._settings.timeout / 2
-        wanted = max(0.0, environment.look_ahead() - environment.now) / self._settings.interval + 1
+        barriers, half = self._barriers, self._settings.timeout / 2
+        wanted = max(0.0, barriers.look() - barriers.now) / self._settings.interval + 1
         return min(up.within(half, wanted), down.within(half, wanted))
 
     def wake_at(self, next_at: float, beats: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -70,7 +69,6 @@ class _Writer:
     """Writes straight into the server's log."""
 
     person = 1
-    acts_at = -inf
 
     def __init__(self, model: Model, diary: _Diary) -> None:
         self._model = model

@@ -12,7 +12,6 @@ from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults import (
     AnyFault,
     ConnectionReset,
@@ -98,9 +97,8 @@ def crowd(
 
 
 def step_by_step(scenario: Scenario, sample: int = 0) -> Run:
-    """Run a scenario in which nobody runs ahead, rests, or is an extra."""
+    """Run a scenario in which nobody rests, or is an extra."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LadderEnvironment, "look_ahead", lambda self: float("-inf"))
         patch.setattr(Rest, "beats", lambda *_: 0)
         patch.setattr("chatlab.sim.model.are_enough", lambda *_: False)
         return run(scenario, sample=sample)

@@ -646,74 +646,11 @@ def test_whoever_reads_simpys_private_heap_is_told() -> None:
         LadderEnvironment()._queue  # noqa: B018
 
 
-def test_a_call_may_be_made_as_if_it_were_another_time() -> None:
-    env = LadderEnvironment(10)
-    seen: list[SimTime] = []
-
-    def look(what: str, *, again: bool = False) -> str:
-        seen.append(env.now)
-        if again:
-            env.call_later(1, lambda: seen.append(env.now))
-        return what
-
-    assert env.as_if(12, look, "later", again=True) == "later"
-    assert env.as_if(7, look, "earlier") == "earlier"
-    with pytest.raises(ZeroDivisionError):
-        env.as_if(15, divmod, 1, 0)
-    assert env.now == 10
-    env.run()
-    assert seen == [12, 7, 13]
-
-
-def test_the_horizon_is_the_next_appointment_or_the_end_of_a_run_with_a_known_end() -> None:
-    env = LadderEnvironment()
-    seen: list[tuple[SimTime, SimTime]] = []
-
-    def look() -> None:
-        ahead = env.next_horizon
-        seen.append((env.now, env.look_ahead()))
-        assert env.horizon == ahead == seen[-1][1]
-
-    env.appoint(3.0)
-    env.appoint(2.0)
-    for at in (1.0, 2.0, 2.5, 3.5, 4.0):
-        env.call_at(at, look)
-    env.call_at(1.5, env.appoint, 3.75)
-    assert env.horizon == env.look_ahead() == -inf  # Nobody knows how far it will go.
-    env.run(until=3.875)
-    assert env.horizon == -inf
-    env.run()
-    assert seen == [(1.0, 2.0), (2.0, 2.0), (2.5, 3.0), (3.5, 3.75), (4.0, -inf)]
-
-
-def test_an_appointment_brings_the_horizon_nearer_at_once() -> None:
-    env = LadderEnvironment()
-    seen: list[SimTime] = []
-
-    def appoint() -> None:
-        env.appoint(2.0)
-        seen.append(env.horizon)
-
-    env.call_at(1.0, appoint)
-    env.run(until=5.0)
-    assert seen == [2.0]
-
-
-@pytest.mark.parametrize("end", ["event", "failure"])
-def test_there_is_no_horizon_after_a_run_whatever_ends_it(end: str) -> None:
-    env = LadderEnvironment()
-    env.call_at(1.0, lambda: env.timeout(1.0).succeed() if end == "event" else divmod(1, 0))
-    with pytest.raises((RuntimeError, ZeroDivisionError)):
-        env.run(until=5.0)
-    assert env.horizon == -inf
-
-
 def test_what_is_cleared_never_happens_whatever_bucket_it_was_in() -> None:
     environment = LadderEnvironment(bucket_width=1.0)
     called: list[float] = []
     for at in (1.0, 5.0, 5.1, 9.0):
         environment.call_at(at, called.append, at)
-    environment.appoint(7.0)
     environment.run(until=5.05)
     environment.call_at(5.06, called.append, 5.06)
     environment.clear()

@@ -68,9 +68,6 @@ class World:
     def wake(self) -> None:
         """Is never at rest."""
 
-    def undisturbed(self, at: float) -> bool:
-        return False
-
     def fetch(self, request: Request, purpose: Purpose = "poll") -> Exchange:
         self.latest += 1
         return self.session.fetch(self.latest, purpose, request)

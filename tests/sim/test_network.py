@@ -67,9 +67,6 @@ class Person:
     def wake(self) -> None:
         """Is never at rest."""
 
-    def undisturbed(self, at: float) -> bool:
-        return False
-
 
 class Pair:
     """One person, one server, one link."""

@@ -71,7 +71,7 @@ class Person:
         self.name = config.sender
         self.path = path
         self.line = line
-        self.read_at = self.acts_at = -inf
+        self.read_at = -inf
         self.errors: list[Exception] = []
         self.transport = make_transport(
             config, loop="current", uniform=luck.uniform(person, "backoff"), record=self._record

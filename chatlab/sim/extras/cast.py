@@ -45,9 +45,9 @@ class Cast:
     def _arrive(self, arrivals: Sequence[float]) -> None:
         # It isn't known before the run begins. A fault at the very beginning makes it the present, so nobody
         # whom it has made real knocks as an extra.
-        horizon = self._stage.environment.next_horizon
+        safe_until = self._stage.barriers.next
         for extra in self._extras:
-            extra.arrive(arrivals[extra.person], horizon)
+            extra.arrive(arrivals[extra.person], safe_until)
 
     def dismiss(self, code: int | None, reason: str) -> None:
         """End everybody's link from the server's side: by a close frame, or without a word."""

@@ -30,7 +30,6 @@ class Extra(Life):
     def _become_real(self) -> Driver:
         stage, phase = self._stage, self._phase
         driver = self._driver = stage.make(self.person, None if stage.paths.common else self._path)
-        driver.acts_at = inf
         machine = driver.machine
         assert isinstance(machine, CrowdWebSocketMachine)
         first = phase == "trying" and self._backoff is None

@@ -125,28 +125,28 @@ class Life(ABC):
 
     # Trying
 
-    def arrive(self, at: float, horizon: float) -> None:
+    def arrive(self, at: float, safe_until: float) -> None:
         """Ask to be connected at that time."""
         environment = self._stage.environment
         if at <= environment.now:
             self._connect()
-        elif not self._knock(at, CONNECTING, horizon):
+        elif not self._knock(at, CONNECTING, safe_until):
             environment.call_at(at, Life._connect, self)
 
     def _connect(self) -> None:
         """Ask to be connected."""
         stage = self._stage
         if self._driver is not None or not self._knock(
-            stage.environment.now, CONNECTING, stage.environment.next_horizon
+            stage.environment.now, CONNECTING, stage.barriers.next
         ):
             self.real.connect()
 
-    def _knock(self, at: float, status: ConnectionStatus, horizon: float) -> bool:
+    def _knock(self, at: float, status: ConnectionStatus, safe_until: float) -> bool:
         """Begin an attempt at that time; False, and nothing is done, if something may happen before its SYN
         has arrived."""
         stage, path = self._stage, self._way or self._take_path()
         comes_at = at + path.connect.draw()
-        if comes_at >= horizon or comes_at >= at + stage.connect_timeout:
+        if comes_at >= safe_until or comes_at >= at + stage.connect_timeout:
             path.connect.skip(-1)
             return False
         self._phase, self._at = "trying", at
@@ -158,15 +158,15 @@ class Life(ABC):
     def _come(self) -> None:
         """The SYN arrives. Only what comes of it can make real who tries, as nothing may happen before."""
         stage, path = self._stage, self._way or self._take_path()
-        now, horizon = stage.environment.now, stage.environment.horizon  # right since the SYN was sent
+        now, safe_until = stage.environment.now, stage.barriers.safe_until  # right since the SYN was sent
         until = self._at + stage.connect_timeout
-        if until > horizon:
-            until = horizon
+        if until > safe_until:
+            until = safe_until
         accepted_at = stage.server.turn()
         if accepted_at is None:
             told_at = now + path.connect.draw()
             if told_at < until:
-                self._fail(REFUSED, told_at, horizon)
+                self._fail(REFUSED, told_at, safe_until)
             else:
                 path.connect.skip(-1)
                 self._take_turn(None)
@@ -218,7 +218,7 @@ class Life(ABC):
 
     # Failing
 
-    def _fail(self, failure: Failure, at: float, horizon: float) -> None:
+    def _fail(self, failure: Failure, at: float, safe_until: float) -> None:
         """Learn of a failure at that time, and schedule the next attempt."""
         stage = self._stage
         if self._backoff is None:
@@ -231,7 +231,7 @@ class Life(ABC):
         path = self._way or self._take_path()
         self._at = retry_at = at + self._backoff.next()
         comes_at = retry_at + path.connect.draw()
-        if comes_at < horizon and comes_at < retry_at + stage.connect_timeout:  # As `_knock`, but quicker.
+        if comes_at < safe_until and comes_at < retry_at + stage.connect_timeout:  # As `_knock`, but quicker.
             self._phase = "trying"
             stage.recorder.tries_again(self.person, at, retry_at)
             stage.environment.call_at(comes_at, Life._come, self)
@@ -243,9 +243,7 @@ class Life(ABC):
 
     def _retry(self) -> None:
         """The time for the next attempt has come."""
-        if self._driver is None and not self._knock(
-            self._at, RECONNECTING, self._stage.environment.next_horizon
-        ):
+        if self._driver is None and not self._knock(self._at, RECONNECTING, self._stage.barriers.next):
             self._become_real()
 
     # Online
@@ -331,11 +329,11 @@ class Life(ABC):
 
     def be_lost(self) -> None:
         """Learn that the link has ended."""
-        stage, loss, horizon = self._stage, self._loss, self._stage.environment.next_horizon
+        stage, loss, safe_until = self._stage, self._loss, self._stage.barriers.next
         if loss is None or self._driver is not None:
             return
         if self._served:
-            if loss.gone_at >= horizon:  # The server may say something before it hears that it was reset.
+            if loss.gone_at >= safe_until:  # The server may say something before it hears that it was reset.
                 self._become_real()
                 return
             self._served = False
@@ -346,4 +344,4 @@ class Life(ABC):
         if self._backoff is not None and loss.at - self._at >= stage.config.reconnect.stable_after:
             self._backoff.reset()
         self._heartbeat = self._loss = None
-        self._fail(failure, loss.at, horizon)
+        self._fail(failure, loss.at, safe_until)

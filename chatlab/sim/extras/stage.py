@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from chatlab.dialects.base import Welcome
 from chatlab.dialects.chatlab import encode_frame
 from chatlab.luck import Luck
+from chatlab.sim.barriers import Barriers
 from chatlab.sim.driver import Driver
 from chatlab.sim.network import Network
 from chatlab.sim.path import Path, Paths
@@ -57,7 +58,9 @@ class Stage:
         rest: Rest,
         names: Sequence[str],
         rooms: Sequence[str],
+        barriers: Barriers,
     ) -> None:
+        self.barriers = barriers
         anybody = make(0, None).machine
         assert isinstance(anybody, CrowdWebSocketMachine)
         self.anybody = anybody

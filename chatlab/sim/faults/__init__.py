@@ -5,11 +5,10 @@ To add one: a class with its own tag and `happen`, or `trouble`, beside its kin,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from chatlab.luck import Luck
-from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.faults.base import Fault, Happening, LastingFault
 from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, Partition
 from chatlab.sim.faults.conditions import (
@@ -73,34 +72,28 @@ def scenes(faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck
     ]
 
 
-class Sleeper(Victim, Protocol):
-    """A person who may rest."""
+class Calendar(Protocol):
+    """A clock that calls."""
 
-    def wake(self) -> None:
-        """Leave the rest: something is about to happen."""
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+
+    def call_at(self, time: float, callback: Callable[[Happening], object], argument: Happening, /) -> object:
+        """Call back at `time`, in seconds since the run began."""
 
 
 def schedule(
-    faults: Sequence[Fault],
-    people: Sequence[Sleeper],
-    server: Site,
-    luck: Luck,
-    environment: LadderEnvironment,
+    faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck: Luck, calendar: Calendar
 ) -> list[Scene]:
-    """Schedule the faults on SimPy; return the scene of each."""
+    """Schedule the faults; return the scene of each."""
 
     def go_on(happening: Happening) -> None:
-        for person in people:
-            person.wake()
         wait = next(happening, None)
         if wait is not None:
-            appoint(environment.now + wait, happening)
-
-    def appoint(time: float, happening: Happening) -> None:
-        environment.appoint(time)
-        environment.call_at(time, go_on, happening)
+            calendar.call_at(calendar.now + wait, go_on, happening)
 
     places = scenes(faults, people, server, luck)
     for fault, scene in zip(faults, places, strict=True):
-        appoint(fault.at, fault.happen(scene))
+        calendar.call_at(fault.at, go_on, fault.happen(scene))
     return places
