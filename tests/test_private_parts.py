@@ -56,10 +56,13 @@ def library_of(cls: type) -> str:
     return base_of(cls).__module__.partition(".")[0]
 
 
-def base_names(cls: type) -> set[str]:
-    """Return the attributes that the bases of a class have, or give to their instances."""
+def base_names(cls: type, *, of_the_library: bool = False) -> set[str]:
+    """Return the attributes that the bases of a class, or those of the library alone, have or give to their
+    instances."""
     names = set()
     for base in cls.__mro__[1:]:
+        if of_the_library and base.__module__.partition(".")[0] != library_of(cls):
+            continue
         names |= vars(base).keys() | getattr(base, "__annotations__", {}).keys()
         if base.__module__.partition(".")[0] in (library_of(cls), "chatlab"):
             names |= set(assigned(base))
@@ -99,7 +102,10 @@ def missing(cls: type, changed: set[str]) -> list[str]:
     """Return the names that a class expects in its base, but the base lacks."""
     own = vars(cls).keys() | getattr(cls, "__annotations__", {}).keys() | (assigned(cls) - changed)
     used = {node.attr for node in own_attributes(cls)}
-    return sorted(((used - own) | asked_of_super(cls) | changed) - base_names(cls))
+    inherited = base_names(cls)
+    return sorted(
+        ((used - own) | asked_of_super(cls)) - inherited | changed - base_names(cls, of_the_library=True)
+    )
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

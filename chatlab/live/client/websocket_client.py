@@ -90,6 +90,14 @@ class WebSocketClient(ClientConnection):
         if frames := self.protocol.data_to_send():
             self.transport.writelines(frames)
 
+    def end(self, code: int, reason: str) -> None:
+        """Send a close frame, without waiting: the connection is closed once it is answered, and aborted if
+        that takes longer than `close_timeout`."""
+        if self.protocol.state is _OPEN:
+            self.protocol.send_close(code, reason)
+            self._flush()
+        self._bound_end()
+
     # Receiving
 
     def listen(self, take: Callable[[list[str | bytes]], object]) -> None:
@@ -156,11 +164,15 @@ class WebSocketClient(ClientConnection):
             self._flush()
 
     def _bound_end(self) -> None:
-        """Bound the wait for the peer's part of the closing handshake."""
-        if self._end is None and self.protocol.state is State.CLOSING:
-            self._end = self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)
+        """Bound the time of the closing handshake, and close the connection once it is complete.
+
+        Source: RFC 6455 §7.1.1.
+        """
+        if self.protocol.state is State.CLOSING:
+            if self._end is None:
+                self._end = self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)
             if self.protocol.close_rcvd is not None and self.protocol.close_sent is not None:
-                self.transport.close()  # The closing handshake is complete. Source: RFC 6455 §7.1.1.
+                self.transport.close()
 
     def eof_received(self) -> None:
         if held := self._interim.flush():  # A truncated answer is reported as such.

@@ -18,7 +18,7 @@ from chatlab.live.client.network_failures import LOOP_ENDS, closing_failure, ope
 from chatlab.live.client.tls import with_authorities
 from chatlab.live.client.user_headers import UserHeaders
 from chatlab.live.client.websocket_client import WebSocketClient
-from chatlab.live.client.websocket_opening import CLOSE_TIMEOUT, open_websocket
+from chatlab.live.client.websocket_opening import open_websocket
 from chatlab.settings import WebSocketConfig
 from chatlab.transports.machine import (
     Closed,
@@ -67,6 +67,9 @@ class WebSocketLink:
                 self._port.hold_off()
             self._report(Closed(self._link, LOOP_ENDS))
             raise
+        finally:
+            if self._connection is not None:
+                self._connection.transport.abort()
 
     async def _work(self) -> None:
         try:
@@ -91,8 +94,6 @@ class WebSocketLink:
             await connection.recv()  # Raises at the end; messages go to `_receive`.
         except ConnectionClosed as error:
             self._report(Closed(self._link, closing_failure(error)))
-        finally:
-            connection.transport.abort()
 
     async def _open(self, credentials: Credentials) -> tuple[WebSocketClient, bool]:
         config, effect = self._config, self._effect
@@ -148,15 +149,4 @@ class WebSocketLink:
             if self._task is not None:
                 self._task.cancel()
         else:
-            self._port.spawn(self._shut(connection, code, reason))
-
-    async def _shut(self, connection: ClientConnection, code: int, reason: str) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await connection.close(code, reason)
-        except (TimeoutError, ConnectionClosed):
-            pass
-        finally:
-            if self._task is not None:
-                self._task.cancel()
-            connection.transport.abort()
+            connection.end(code, reason)

@@ -53,8 +53,9 @@ class Limits(Settings, frozen=True):
     max_hold: PositiveDuration = 25.0
 
 
-class Backpressure(asyncio.BaseProtocol):
-    """The part of a connection's protocol that tracks how many bytes wait for its reader."""
+class BoundedConnection(asyncio.BaseProtocol):
+    """The common part of a server's connections: bounds on the bytes that wait for a reader, and on the
+    time that an end takes."""
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
@@ -62,6 +63,8 @@ class Backpressure(asyncio.BaseProtocol):
     _replayed = inf
     _full = False
     _go_on: Callable[[], None] | None = None
+    close_timer: asyncio.TimerHandle | None = None
+    """The timer of `abort_soon`. uvicorn's WebSockets have one of that name: while it runs, they read on."""
 
     def begin_replay(self) -> None:
         """Begin a replay: any number of bytes may wait for the reader."""
@@ -93,6 +96,19 @@ class Backpressure(asyncio.BaseProtocol):
         go_on, self._go_on = self._go_on, None
         if go_on is not None:
             self.loop.call_soon(go_on)
+
+    def abort_soon(self) -> None:
+        """Abort the connection after `close_timeout`; everything must be written, read and answered by
+        then."""
+        if self.close_timer is None:
+            timeout = self.server_state.limits.close_timeout
+            self.close_timer = self.loop.call_later(timeout, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.server_state.lost()
 
 
 class _InOrder(MutableSet[Any]):

@@ -13,13 +13,13 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from chatlab.hub import Bucket
-from chatlab.live.server.connections import SILENT, Backpressure, Connections, never
+from chatlab.live.server.connections import SILENT, BoundedConnection, Connections, never
 
 _MAX_UNSENT = 16 * 1024
 """Bytes of a stream that the system may buffer in addition to those it can send. Source: Linux, tcp(7)."""
 
 
-class HttpConnection(Backpressure, H11Protocol):
+class HttpConnection(BoundedConnection, H11Protocol):
     """An HTTP connection whose requests must arrive in time, while its answers may take any time.
 
     The application finds it as `scope["state"]["connection"]`. A held request may `wait` in it. A stream
@@ -40,7 +40,6 @@ class HttpConnection(Backpressure, H11Protocol):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._waiting_before = 0
         self._deadline: asyncio.TimerHandle | None = None
-        self._close_timer: asyncio.TimerHandle | None = None
         self._wait_limit: asyncio.Timeout | None = None
         self._written = 0
         self._read = 0
@@ -94,25 +93,14 @@ class HttpConnection(Backpressure, H11Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """End the answer, for which HTTP has no code, and drop the connection if the end isn't read soon."""
-        if self.cycle.response_complete:
-            return
-        self.ending = True
-        self.cycle.keep_alive = False
-        self.wake()
-        self._abort_soon()
+        if not self.cycle.response_complete:
+            self.shutdown()
 
     def shutdown(self) -> None:
         super().shutdown()
         self.ending = True
         self.wake()
-        self._abort_soon()
-
-    def _abort_soon(self) -> None:
-        """Abort the connection after `close_timeout`; remaining work must be done and read by then."""
-        if self._close_timer is None:
-            self._close_timer = self.loop.call_later(
-                self.server_state.limits.close_timeout, self.transport.abort
-            )
+        self.abort_soon()
 
     # Callbacks of asyncio
 
@@ -199,8 +187,6 @@ class HttpConnection(Backpressure, H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop_waiting()
-        for timer in (self._close_timer, self._stall_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         self._unset_keepalive_if_required()
-        self.server_state.lost()

@@ -11,7 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from chatlab.live.server.connections import SILENT, Backpressure, Connections, never
+from chatlab.live.server.connections import SILENT, BoundedConnection, Connections, never
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _PIECE = 16 * 1024
@@ -20,7 +20,7 @@ _MAX_REASON = 123
 """Bytes of a close frame's reason. Source: RFC 6455 §5.5."""
 
 
-class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
+class WebSocketConnection(BoundedConnection, WebSocketsSansIOProtocol):
     """The server's end of a WebSocket; a slow or silent peer can't block it.
 
     It writes directly and not through ASGI's `send`, which blocks while a reader doesn't read. The
@@ -89,7 +89,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
             self.transport.abort()
 
     def eof_received(self) -> None:
-        self._abort_soon()
+        self.abort_soon()
 
     def handle_cont(self, event: Frame) -> None:
         self._parts += 1
@@ -108,11 +108,11 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)
-        self._abort_soon()
+        self.abort_soon()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
-        self._abort_soon()
+        self.abort_soon()
 
     def handle_parser_exception(self) -> None:
         # If closed now, with unread bytes, TCP resets the connection, and the peer never sees the reason.
@@ -132,16 +132,7 @@ class WebSocketConnection(Backpressure, WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self._abort_soon()
-
-    def _abort_soon(self) -> None:
-        """Abort the connection after `close_timeout`; everything must be written and answered by then."""
-        if self.close_timer is None:
-            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.server_state.lost()
+        self.abort_soon()
 
 
 @lru_cache(maxsize=4)

@@ -55,7 +55,7 @@ SECRET = "s3cr3t-t0ken"
 
 @pytest.fixture(autouse=True)
 def _short_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.live.client.websocket_link.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("chatlab.live.client.websocket_opening.CLOSE_TIMEOUT", 0.1)
 
 
 Act = Callable[[Peer], Awaitable[None]]

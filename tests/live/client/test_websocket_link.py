@@ -425,7 +425,7 @@ async def test_a_link_that_is_closed_before_its_first_turn_opens_nothing() -> No
 
 @pytest.mark.parametrize("code", [1000, 1006, 4000])
 async def test_close_is_bounded_even_if_nobody_reads(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.live.client.websocket_link.CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr("chatlab.live.client.websocket_opening.CLOSE_TIMEOUT", 0.05)
 
     async def deaf(peer: Peer) -> None:
         await peer.upgrade()
