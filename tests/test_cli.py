@@ -102,7 +102,7 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
         (["sweep", "good.toml", "--over=people.cuont=1"], "people.cuont: there is no such setting; did you"),
         (
             ["sweep", "good.toml", OVER, OVER],
-            "people.count: give all its values at once, as people.count=1,2",
+            "people.count: give all values in one argument, such as people.count=1,2",
         ),
         (["sweep", "good.toml", OVER, "--metrics=sent,lsot"], "there is no 'lsot' (did you mean 'lost'?)"),
         (["sweep", "good.toml", OVER, "--metrics="], "metrics: there is no ''"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from chatlab.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from chatlab.experiment.compare import Comparison, Difference, Tolerance, tolerance_of
+    from chatlab.experiment.align import Tolerance
+    from chatlab.experiment.compare import Comparison, Difference, tolerance_of
     from chatlab.experiment.library import find_scenario, load_scenario, scenario_names, scenario_question
     from chatlab.experiment.spans import FaultSpan, StatusSpan
     from chatlab.experiment.sweep import processes
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 _HOMES = {
+    "experiment.align": ("Tolerance",),
     "experiment.compare": (
         "Comparison",
         "Difference",
-        "Tolerance",
         "tolerance_of",
     ),
     "experiment.library": (
@@ -59,7 +60,7 @@ _HOMES = {
         "ScriptEntry",
     ),
 }
-"""The names that each module has."""
+"""Public names by module."""
 
 __all__ = [
     "Comparison",

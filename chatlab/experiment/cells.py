@@ -1,4 +1,4 @@
-"""The cells of a sweep: values of settings by their paths, and a cell for each combination of them."""
+"""The cells of a sweep: one for each combination of values and seeds."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from chatlab.experiment.toml import NONE, from_plain, parse_toml, to_plain, to_w
 from chatlab.settings import Settings
 
 Choices = Mapping[str, Any] | Iterable[Any]
-"""The values of a setting, or by the names that the table is to have for them."""
+"""The values of a setting; a mapping also gives their names in the table."""
 
 MAX_RUNS = 100_000
-"""Runs that a sweep has at most."""
+"""Maximum number of runs of a sweep."""
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One run of a sweep: the table's name of each swept setting, and the scenario."""
+    """One run of a sweep: the name of each swept value in the table, and the scenario."""
 
     labels: tuple[Any, ...]
     scenario: Scenario
 
 
 def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[int] | None) -> list[Cell]:
-    """Return the cells of all combinations of values and seeds; None: the scenario's own.
+    """Return the cells of all combinations of values and seeds. Without `seeds` the scenario's own is used.
 
-    Errors: `SettingsError` naming the path and what there is.
+    Errors: `SettingsError` naming the path, and the choices.
     """
     if "seed" in over:
         raise SettingsError("seed: give it as seeds=, not in over=")
@@ -47,14 +47,14 @@ def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[in
     for choice in product(*axes):
         raw = to_plain(scenario)
         for path, (_, value) in zip(over, choice, strict=True):
-            _place(raw, scenario, path, value)
+            _set_value(raw, scenario, path, value)
         labels = tuple(label for label, _ in choice)
         cells += [Cell(labels, from_plain(raw | {"seed": seed}, Scenario)) for seed in numbers]
     return cells
 
 
 def _at_most(most: int, values: Iterable[Any]) -> Iterator[Any]:
-    """Yield values; they may be without end. Errors: `SettingsError` if there are more than `most`."""
+    """Yield values, of which there may be infinitely many. Errors: `SettingsError` after `most` values."""
     for number, value in enumerate(values):
         if number >= most:
             raise SettingsError(_too_many(f"more than {most:,} values or seeds"))
@@ -62,7 +62,7 @@ def _at_most(most: int, values: Iterable[Any]) -> Iterator[Any]:
 
 
 def _too_many(what: str) -> str:
-    return f"the sweep has {what}, and may have {MAX_RUNS:,} runs; take fewer values or seeds"
+    return f"the sweep has {what}; at most {MAX_RUNS:,} runs are allowed: take fewer values or seeds"
 
 
 def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
@@ -79,7 +79,7 @@ def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as TOML has it."""
+    """Return a value as TOML represents it."""
     if isinstance(value, np.generic):
         return value.item()
     return NONE if value is None else to_whole(value)
@@ -90,8 +90,8 @@ def _label(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
-def _place(raw: Any, settings: Any, path: str, value: Any) -> None:
-    """Put a value where a path such as `faults[0].at` leads. Whether it may be there is checked later."""
+def _set_value(raw: Any, settings: Any, path: str, value: Any) -> None:
+    """Set the value at a path such as `faults[0].at`. It is validated later."""
     *parents, last = re.findall(r"[^.\[\]]+", path) or [""]
     where = ""
     for key in parents:
@@ -107,25 +107,25 @@ def _step(settings: Any, raw: Any, key: str, where: str) -> tuple[Any, Any, str]
         index = _index(raw, key, where)
         return settings[index] if index < len(settings or ()) else None, raw[index], f"{where}[{index}]"
     settings = getattr(settings, key, None)
-    if not isinstance(raw.get(key), dict | list):  # it's at its default, and its tag must not get lost
+    if not isinstance(raw.get(key), dict | list):  # It is at its default, and its tag must be kept.
         raw[key] = to_plain(settings) if isinstance(settings, Settings | tuple) else {}
     return settings, raw[key], f"{where}.{key}".removeprefix(".")
 
 
 def _index(raw: list[Any], key: str, where: str) -> int:
     if not key.isdecimal() or int(key) >= len(raw):
-        there = f"from [0] to [{len(raw) - 1}]" if raw else "none: it's empty"
-        raise SettingsError(f"{where}: there is no [{key}]; choose {there}")
+        choices = f"choose from [0] to [{len(raw) - 1}]" if raw else "the list is empty"
+        raise SettingsError(f"{where}: there is no [{key}]; {choices}")
     return int(key)
 
 
-# As people write them
+# Choices as text
 
 
 def read_choices(text: str) -> tuple[str, list[Any]]:
-    """Return the path and the values that a text such as `people.count=100,1000` gives; values are TOML's.
+    """Return the path and the values of a text such as `people.count=100,1000`. The values are TOML.
 
-    Strings need quotes only where they hold a comma. Errors: `SettingsError`.
+    Strings need quotes only if they contain a comma. Errors: `SettingsError`.
     """
     path, equals, values = text.partition("=")
     if not equals or not path.strip() or not values.strip():
@@ -138,11 +138,11 @@ def read_choices(text: str) -> tuple[str, list[Any]]:
 
 
 def read_all_choices(texts: Iterable[str]) -> dict[str, list[Any]]:
-    """Return what several such texts give. Errors: `SettingsError`, where a path is given twice too."""
+    """Return the values of such texts by path. Errors: `SettingsError`, also if a path is repeated."""
     choices: dict[str, list[Any]] = {}
     for path, values in map(read_choices, texts):
         if path in choices:
-            raise SettingsError(f"{path}: give all its values at once, as {path}=1,2")
+            raise SettingsError(f"{path}: give all values in one argument, such as {path}=1,2")
         choices[path] = values
     return choices
 

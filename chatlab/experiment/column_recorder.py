@@ -1,6 +1,6 @@
-"""A record of everybody's messages and connections in compact columns, from which `metrics.py` computes.
+"""A `Recorder` that keeps the messages and connections of all people in compact columns.
 
-It is a `Recorder` for drivers. A row costs 8 to 25 bytes, so a run of a hundred thousand people fits.
+`metrics.py` computes from them. A row takes 8 to 25 bytes, so a run of a hundred thousand people fits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Column = NDArray[Any]
 
 
 class ColumnRecorder:
-    """Every message, delivery, change of status and attempt, in the order in which they happened.
+    """The messages, deliveries, changes of status and attempts of a run, in the order of events.
 
     Messages and people are numbered from 0, times are seconds since the run began.
     """
@@ -54,10 +54,10 @@ class ColumnRecorder:
         self.refusals = 0
         self.resyncs = 0
 
-    # The recorder
+    # Recorder
 
     def accepted(self, person: int, client_id: str, at: float) -> None:
-        """A person's message was taken into the ledger."""
+        """Add a message that a person's outbox accepted."""
         self._messages[client_id] = len(self._senders)
         self._senders.append(person)
         self._accepted_at.append(at)
@@ -65,26 +65,26 @@ class ColumnRecorder:
         self._states.append(0)
 
     def refused(self) -> None:
-        """A person's message was not taken."""
+        """Count a message that a person's outbox refused."""
         self.refusals += 1
 
     def settled(self, client_id: str, state: DeliveryState, at: float) -> None:
-        """A message has a new state."""
+        """Set the state of a message."""
         message = self._messages[client_id]
         self._states[message] = _STATE_NUMBERS[state]
         if state is _ACKED:
             self._acked_at[message] = at
 
     def delivered(self, person: int, message: ChatMessage, at: float) -> None:
-        """A message was shown to a person."""
-        if message is not self._latest:  # It is often shown to a whole room, one after the other.
+        """Add a delivery to a person."""
+        if message is not self._latest:  # It is often delivered to a whole room in a row.
             self._latest, self._latest_post = message, self._post(message)
         self._delivered.append(self._latest_post)
         self._readers.append(person)
         self._delivered_at.append(at)
 
     def _post(self, message: ChatMessage) -> int:
-        """Return the number of a message in a log. It may be there twice, if the server forgot it."""
+        """Return the number of a post to a log. A message is posted twice if the server forgot the first."""
         key = message.client_id, message.id
         post = self._posts.get(key)
         if post is None:
@@ -94,22 +94,22 @@ class ColumnRecorder:
         return post
 
     def _place(self, id: str) -> int:
-        """Return the place of an id in the server's log: a number that grows within an epoch, and with it."""
+        """Return the place of an id in the server's log: it grows with the epoch, and within it."""
         epoch, _, number = id.rpartition("-")
         return (self._epochs.setdefault(epoch, len(self._epochs)) << _EPOCH_BITS) + int(number)
 
     def resynced(self) -> None:
-        """A person was told that messages may be missing."""
+        """Count a resync: messages may be missing."""
         self.resyncs += 1
 
     def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
-        """A person's transport has notified a status."""
+        """Add a change of a person's status."""
         self._changed.append(person)
         self._statuses.append(_STATUS_NUMBERS[status])
         self._changed_at.append(at)
 
     def tries_again(self, person: int, failed_at: float, at: float) -> None:
-        """A person's transport has notified that it was cut off or refused, and again when it tried again."""
+        """Add a person's failure and the next attempt: two notices of the status *reconnecting*."""
         changed, statuses, changed_at = self._changed, self._statuses, self._changed_at
         changed.append(person)
         changed.append(person)
@@ -120,10 +120,10 @@ class ColumnRecorder:
         self._attempted_at.append(at)
 
     def attempted(self, at: float) -> None:
-        """Somebody tries to connect."""
+        """Add an attempt to connect."""
         self._attempted_at.append(at)
 
-    # The columns
+    # Columns
 
     @property
     def senders(self) -> Column:
@@ -132,12 +132,12 @@ class ColumnRecorder:
 
     @property
     def accepted_at(self) -> Column:
-        """Seconds at which the ledger took each message."""
+        """Seconds at which each message was accepted."""
         return np.array(self._accepted_at)
 
     @property
     def acked_at(self) -> Column:
-        """Seconds at which the sender knew that the server has each message; inf: never."""
+        """Seconds at which the sender received the ack of each message; inf: never."""
         return np.array(self._acked_at)
 
     @property
@@ -147,7 +147,7 @@ class ColumnRecorder:
 
     @property
     def deliveries(self) -> tuple[Column, Column, Column, Column]:
-        """Of each delivery: the message, the reader, when, and its place in the server's log."""
+        """The message, the reader, the time, and the place in the server's log of each delivery."""
         posts = np.array(self._delivered, dtype=np.int64)
         return (
             np.array(self._posted, dtype=np.int64)[posts],
@@ -158,7 +158,7 @@ class ColumnRecorder:
 
     @property
     def changes(self) -> tuple[Column, Column, Column]:
-        """Of each change of status, by person and then time: who, to which (an index of `STATUSES`), when."""
+        """The person, the status (index of `STATUSES`) and the time of each change, by person, then time."""
         if self._sorted_changes is None or len(self._sorted_changes[0]) != len(self._changed):
             people = np.array(self._changed, dtype=np.int64)
             order = np.argsort(people, kind="stable")
@@ -168,5 +168,5 @@ class ColumnRecorder:
 
     @property
     def attempted_at(self) -> Column:
-        """Seconds of all attempts to connect."""
+        """Seconds at which each attempt to connect began."""
         return np.array(self._attempted_at)

@@ -1,4 +1,4 @@
-"""Steps in words, by which runs are compared and which a student can read."""
+"""Describe events and effects in plain text, for readers and for the comparison of runs."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _IGNORED_HEADERS = frozenset({"content-type"})
 
 
 def describe_event(event: Event) -> str:
-    """Say what happened."""
+    """Return a description of an event."""
     match event:
         case Connect():
-            return "asks to be connected"
+            return "asks to connect"
         case Disconnect():
-            return "asks to be disconnected"
+            return "asks to disconnect"
         case Submit(message):
             return f"sends {message.client_id}: {_quoted(message.text)}"
         case Typing():
@@ -59,20 +59,20 @@ def describe_event(event: Event) -> str:
             headers = "".join(f", {name}: {value}" for name, value in kept.items())
             return f"link {link} is answered {answer.status}{headers} {_content(answer.body)}".rstrip()
         case Pong(link, id):
-            return f"link {link} brings pong {id}"
+            return f"link {link} receives pong {id}"
         case Closed(link, failure):
             return f"link {link} ends ({failure})"
         case Tick():
-            return "its time has come"
+            return "its deadline has come"
 
 
 def describe_effect(effect: Effect) -> str:
-    """Say what came of it."""
+    """Return a description of an effect."""
     match effect:
         case OpenWebSocket(link, query):
             return f"opens a WebSocket, link {link}{_query(query)}"
         case Fetch(link, purpose, request):
-            return f"asks for a {purpose}, link {link}: {_request(request)}"
+            return f"sends a {purpose} request, link {link}: {_request(request)}"
         case Send(link, data) | SendBytes(link, data):
             return f"link {link} sends {_content(data)}"
         case Ping(link, id):
@@ -90,14 +90,14 @@ def describe_effect(effect: Effect) -> str:
 
 
 def describe_delivery(event: ChatEvent) -> str:
-    """Say what is shown."""
+    """Return a description of a delivery."""
     if event.message is None:
-        return f"is told of {event.type}"
+        return f"gets the event {event.type}"
     return f"shows {event.message.client_id or event.message.id}: {_quoted(event.message.text)}"
 
 
 def describe_status(change: StatusChange, *, reason: bool = True) -> str:
-    """Say what the status is now."""
+    """Return a description of a status; `reason`: with its reason."""
     attempt = f", attempt {change.attempt}" if change.attempt else ""
     why = f" ({change.reason})" if reason and change.reason else ""
     return f"is {change.status}{attempt}{why}"

@@ -1,4 +1,4 @@
-"""The ready-made scenarios: files in `scenarios/`, each of which begins with the question that it answers."""
+"""The ready-made scenarios: files in `scenarios/`. Each begins with the question that it answers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _FOLDER = files("chatlab.experiment") / "scenarios"
 
 
 def scenario_names() -> list[str]:
-    """Return the names of the ready-made scenarios, in the order of the alphabet."""
+    """Return the names of the ready-made scenarios, in alphabetical order."""
     return sorted(
         file.name.removesuffix(".toml") for file in _FOLDER.iterdir() if file.name.endswith(".toml")
     )
 
 
 def load_scenario(name: str) -> Scenario:
-    """Return the ready-made scenario of that name.
+    """Return a ready-made scenario by its name.
 
     Errors: `SettingsError` that lists the names.
     """
@@ -29,7 +29,7 @@ def load_scenario(name: str) -> Scenario:
 
 
 def scenario_question(name: str) -> str:
-    """Return the question that a ready-made scenario answers: the comment at its beginning.
+    """Return the question that a ready-made scenario answers, from the comment at its beginning.
 
     Errors: `SettingsError` that lists the names.
     """
@@ -38,9 +38,9 @@ def scenario_question(name: str) -> str:
 
 
 def find_scenario(name: str | Path) -> Scenario:
-    """Return the scenario of a TOML file, or where there is no such file, the ready-made one of that name.
+    """Return the scenario of a TOML file, or if there is no such file, the ready-made one of that name.
 
-    Errors: `SettingsError`; `OSError` where the file can't be read.
+    Errors: `SettingsError`; `OSError` if the file can't be read.
     """
     path = Path(name)
     if path.exists() and not path.is_dir():

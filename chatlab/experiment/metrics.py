@@ -1,7 +1,7 @@
-"""A run in figures, computed from the recorder of all people.
+"""The metrics of a run, computed from the records of all people.
 
-People and messages are numbered as in the recorder. The *readers* of a message are the people of its
-room, its sender too, to whom it comes back. They are *owed* what was handed over after they first connected.
+People and messages are numbered as in the recorder. The *readers* of a message are all people of its room,
+including its sender. It is *owed* to a reader if it was sent at or after the reader's first connection.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from chatlab.experiment.column_recorder import STATES, STATUSES, Column, ColumnR
 from chatlab.messages import ConnectionStatus, DeliveryState
 
 Value = int | float | None
-"""A metric: a count, seconds or a rate; None where there is nothing to measure."""
+"""A metric: a count, seconds or a rate; None if there is nothing to measure."""
 
 LATENCY_EDGES: NDArray[np.float64] = np.geomspace(1e-3, 1e3, 61)
-"""Edges of the latency histogram's bins in seconds; what lies outside counts in the first or the last bin."""
+"""Edges of the latency histogram's bins in seconds. The outer bins also count what lies outside."""
 
 _CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
 _LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), STATUSES.index(ConnectionStatus.ERROR)]
@@ -28,10 +28,10 @@ _MAX_CELLS = 1 << 22
 
 
 class Population(Struct, frozen=True):
-    """Facts beside the recorder: everybody's room, and the time up to which each has heard of everything.
+    """The room of each person, and the time `heard_until` up to which the person has received everything.
 
-    What the server had before `heard_until` must have been shown at the end (inf: all of it). Without `acks`
-    senders don't hear what became of their messages.
+    Messages that the server had before `heard_until` must have been shown at the end (inf: all messages).
+    Without `acks`, senders don't learn the state of their messages.
     """
 
     rooms: Column
@@ -40,10 +40,11 @@ class Population(Struct, frozen=True):
 
 
 class Incident(NamedTuple):
-    """A fault, from its beginning to its end. `hit` are the people whom it hit; None: all.
+    """A fault, from its beginning to its end. `hit` has the people in its scope; None: all.
 
-    Connections that stood at its beginning and heard of nothing until `deaf_until` were lost by it, whatever
-    came later. One that `lingers` leaves them dead, so that later ones are to blame only if they break them.
+    Connections that were open at its beginning and lost before `deaf_until` count as lost by this fault, even
+    if a later fault follows. After a fault that `lingers` these connections are dead. Later faults then count
+    as the cause only if their `breaks` is true.
     """
 
     begins_at: float
@@ -59,20 +60,21 @@ def measure(
 ) -> dict[str, Value]:
     """Return the metrics of a run. `faults` are in the order of their beginnings.
 
-    - sent, acked, dropped, expired, failed: messages that an outbox accepted, and what became of them;
-      *pending* are those without a final state, *refused* those that it didn't accept.
-    - delivered: (message, reader) pairs that were shown; *duplicated*: times that one was shown again.
-    - out_of_order: times that a message was shown, first or again, after one that stands later in the
-      server's log.
-    - lost: owed pairs that weren't shown, though the sender has an ack, and that can't be under way any more:
-      the reader was shown a message that was handed over after that ack, or has a link at the end that works,
-      with nothing under way, or was answered a poll that was read after that ack. Without acks a message
-      counts as acknowledged when it, or a later one of the same sender, has come back to its sender.
-    - latency: from handing over to showing, of owed pairs.
-    - recovery: from the end of the fault that has cost people their connection until they are connected
-      again (0 if that is earlier); *unrecovered* never are. It is the latest that had begun and hit them.
-      But what comes after their connection fell silent, or within a partition, has not cost it.
-    - time_…: seconds in each status, of all people together.
+    - sent, acked, dropped, expired, failed: messages that an outbox accepted, and their final states;
+      *pending* messages have no final state, *refused* messages were not accepted.
+    - delivered: (message, reader) pairs that were shown; *duplicated*: number of repeated deliveries.
+    - out_of_order: deliveries, first or repeated, after a message that stands later in the server's log.
+    - lost: owed pairs that weren't shown, though the sender has an ack, and that can't be in flight any more.
+      One of these must hold: the reader was shown a message that was sent after that ack; at the end the
+      reader has a working link with nothing in flight; a poll was answered for which the server read its log
+      after that ack. Without acks, a message counts as acknowledged when it, or a later one of the same
+      sender, has come back to its sender.
+    - latency: from sending to showing, of owed pairs.
+    - recovery: from the end of the fault that broke a person's connection until the person is connected again
+      (0 if that is earlier); *unrecovered* people never are. The cause is the latest fault that had begun and
+      hit the person. A fault that begins after the connection fell silent, or within a partition, is no
+      cause.
+    - time_…: seconds in each status, summed over all people.
     """
     states = np.bincount(recorder.states, minlength=len(STATES))
     count = {state: int(states[number]) for number, state in enumerate(STATES)}
@@ -104,8 +106,7 @@ def measure(
 def series(recorder: ColumnRecorder, duration: float) -> dict[str, list[int]]:
     """Return counts of each second: attempts, messages sent and delivered, people connected at its end.
 
-    A world that knows its server adds the requests, and the most that there was in the `queue` at the door,
-    and of `work` to do.
+    A world adds the server's requests, and the maximum length of its accept `queue` and of its `work` queue.
     """
     return {
         "attempts": _per_second(recorder.attempted_at, duration).tolist(),
@@ -131,7 +132,7 @@ def _per_second(times: Column, duration: float) -> Column:
 
 
 class _Deliveries:
-    """The deliveries, once sorted by (message, reader)."""
+    """The deliveries, and the distinct (message, reader) pairs."""
 
     def __init__(self, recorder: ColumnRecorder, population: Population) -> None:
         self._recorder = recorder
@@ -150,7 +151,7 @@ class _Deliveries:
         return (self._at[self._first] - accepted_at)[owed]
 
     def out_of_order(self) -> int:
-        """Count the deliveries whose place is before the furthest that was shown."""
+        """Count the deliveries whose place is before the latest one that the reader was shown."""
         if not len(self._reader):
             return 0
         order = np.argsort(self._reader, kind="stable")
@@ -198,18 +199,18 @@ class _Deliveries:
 
 
 def _starts(sorted_values: Column) -> Column:
-    """Return where each next value begins."""
+    """Return the index of the first element of each run of equal values but the first."""
     return np.flatnonzero(np.diff(sorted_values)) + 1
 
 
 def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> tuple[Column, int]:
-    """Return how long each loss of a connection outlasted its fault, and how many were never made good."""
+    """Return the recovery time after each lost connection, and the number of unrecovered ones."""
     people, statuses, at = recorder.changes
     if not faults or not len(people):
         return np.empty(0), 0
     connected = statuses == _CONNECTED
     lost = np.flatnonzero(connected[:-1] & np.isin(statuses[1:], _LOST) & (people[1:] == people[:-1])) + 1
-    fault = _blamed(people[lost], at[lost - 1], at[lost], faults)
+    fault = _causes(people[lost], at[lost - 1], at[lost], faults)
     lost, fault = lost[fault >= 0], fault[fault >= 0]
     again = np.append(np.flatnonzero(connected), len(people))
     again = again[np.searchsorted(again, lost)]
@@ -218,9 +219,9 @@ def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> tuple[Col
     return np.maximum(0.0, at[again[back]] - ends[fault[back]]), int(np.count_nonzero(~back))
 
 
-def _blamed(people: Column, since: Column, lost_at: Column, faults: Sequence[Incident]) -> Column:
-    """Return which fault has cost each of these people the connection that they had `since`; -1: none."""
-    blamed = np.full(len(people), -1)
+def _causes(people: Column, since: Column, lost_at: Column, faults: Sequence[Incident]) -> Column:
+    """Return the fault that broke each person's connection, which was open `since`; -1: none."""
+    causes = np.full(len(people), -1)
     deaf = np.zeros(len(people), dtype=bool)
     dead = np.zeros(len(people), dtype=bool)
     for number, fault in enumerate(faults):
@@ -229,12 +230,12 @@ def _blamed(people: Column, since: Column, lost_at: Column, faults: Sequence[Inc
             reached &= np.isin(people, fault.hit)
         if not fault.breaks:
             reached &= ~dead
-        blamed[reached] = number
+        causes[reached] = number
         stood = reached & (since <= fault.begins_at)
         deaf |= stood & (lost_at < fault.deaf_until)
         dead[reached] = False
         dead |= stood & fault.lingers
-    return blamed
+    return causes
 
 
 def _times(recorder: ColumnRecorder, count: int, duration: float) -> Mapping[str, Value]:

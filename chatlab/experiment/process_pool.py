@@ -1,6 +1,7 @@
-"""Processes that run calls, one each at a time; one that dies fails its own call, and they can end at once.
+"""A process pool in which a process that dies fails only its own call, and which can be killed at once.
 
-`concurrent.futures.ProcessPoolExecutor` fails all calls when one process dies, and waits for all that run.
+`concurrent.futures.ProcessPoolExecutor` fails all calls when one process dies, and at its end waits for all
+running calls.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-GUARD = 'a script must call it under `if __name__ == "__main__":`'
+MAIN_GUARD = 'a script must call it under `if __name__ == "__main__":`'
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class ProcessDied(RuntimeError):
-    """The process that ran a call has ended, or none could be started."""
+    """The process that ran a call has ended, or no process could be started."""
 
 
 class _Task(NamedTuple):
@@ -34,9 +35,10 @@ class _Task(NamedTuple):
 
 
 class ProcessPool(Executor):
-    """At most `count` processes of a `multiprocessing` context, started when calls come.
+    """At most `count` processes of a `multiprocessing` context, started on demand.
 
-    Left by an exception, such as an interrupt, it kills them. They end with this process, too.
+    As a context manager it kills them if an exception leaves it, such as an interrupt. They also end with
+    this process.
     """
 
     def __init__(self, count: int, context: BaseContext) -> None:
@@ -60,13 +62,13 @@ class ProcessPool(Executor):
             self._tasks.append(_Task(future, (fn, args, kwargs)))
             self._changed.notify()
             if len(self._tasks) > self._idle and len(self._threads) < self._count:
-                thread = threading.Thread(target=self._attend, name="chatlab-pool", daemon=True)
+                thread = threading.Thread(target=self._serve_calls, name="chatlab-pool", daemon=True)
                 self._threads.append(thread)
                 thread.start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls, and end the processes when those that were taken are done."""
+        """Accept no more calls, and end the processes after the accepted ones."""
         with self._changed:
             self._closed = True
             if cancel_futures:
@@ -78,7 +80,7 @@ class ProcessPool(Executor):
                 thread.join()
 
     def kill(self) -> None:
-        """End the processes now; the calls in them fail, and those that wait are cancelled."""
+        """End the processes now. Running calls fail, and waiting ones are cancelled."""
         self._killed = True
         self.shutdown(wait=False, cancel_futures=True)
         for worker in list(self._workers):
@@ -92,15 +94,15 @@ class ProcessPool(Executor):
         else:
             self.kill()
 
-    # In a thread for each process
+    # One thread for each process
 
-    def _attend(self) -> None:
+    def _serve_calls(self) -> None:
         worker: _Worker | None = None
         while (task := self._next()) is not None:
             if not task.future.set_running_or_notify_cancel():
                 continue
             try:
-                if worker is None or worker.ended:  # while it had nothing to do
+                if worker is None or worker.ended:  # It died while it was idle.
                     self._forget(worker)
                     worker = None
                     worker = self._start()
@@ -131,7 +133,7 @@ class ProcessPool(Executor):
             worker.wait_until_ready()
         except ProcessDied as died:
             self._forget(worker)
-            self._unusable = f"no process could be started: {died}; {GUARD}"
+            self._unusable = f"no process could be started: {died}; {MAIN_GUARD}"
             raise ProcessDied(self._unusable) from None
         return worker
 
@@ -142,26 +144,26 @@ class ProcessPool(Executor):
 
 
 class _Worker:
-    """A process, seen from here."""
+    """The parent's side of a process."""
 
-    _lock = threading.Lock()  # multiprocessing may poll every process when one is started
+    _lock = threading.Lock()  # multiprocessing may poll every process when it starts one.
 
     def __init__(self, context: BaseContext) -> None:
         self._connection, there = context.Pipe()
-        self.process = context.Process(target=_work, args=(there,), daemon=True)  # type: ignore[attr-defined]  # typeshed lacks it
+        self.process = context.Process(target=_run_worker, args=(there,), daemon=True)  # type: ignore[attr-defined]  # typeshed lacks it
         with self._lock:
             self.process.start()
         there.close()
 
     def wait_until_ready(self) -> None:
-        """Wait until it has loaded its modules. Errors: `ProcessDied`."""
+        """Wait until the process has loaded its modules. Errors: `ProcessDied`."""
         self._receive()
 
     def run(self, call: tuple[Any, ...]) -> Any:
-        """Return what the call returns there, or raise what it raises. Errors: `ProcessDied` too."""
+        """Return the call's result, or raise its exception. Errors: also `ProcessDied`."""
         try:
             self._connection.send(call)
-        except OSError:  # It has ended before.
+        except OSError:  # The process has ended.
             raise self._died() from None
         good, value = self._receive()
         if good:
@@ -170,12 +172,12 @@ class _Worker:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         with self._lock:
             return not self.process.is_alive()
 
     def close(self) -> None:
-        """Close its connection, at which it ends, and wait for that."""
+        """Close the connection, which ends the process, and wait for it."""
         self._connection.close()
         with self._lock:
             self.process.join()
@@ -201,11 +203,11 @@ class _Worker:
         return ProcessDied(f"process {self.process.pid} {how}")
 
 
-# In the process
+# The child process
 
 
-def _work(connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The one who asked for the calls ends them.
+def _run_worker(connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends the calls.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         connection.send(None)
@@ -225,7 +227,7 @@ def _answer(connection: Connection, call: bytes) -> None:
         connection.send(answer)
     except OSError:
         raise
-    except Exception as error:  # It can't be pickled.
+    except Exception as error:  # The answer can't be pickled.
         connection.send((False, RuntimeError(f"the answer can't be sent: {type(error).__name__}: {error}")))
 
 

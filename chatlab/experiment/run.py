@@ -1,4 +1,4 @@
-"""A run: what a scenario gave in one world. It can be looked at, saved, loaded and compared."""
+"""A run: the result of a scenario in one world, which can be viewed, saved, loaded and compared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT: Literal[1] = 1
-"""Version of the format that `save` writes."""
+"""Version of the file format."""
 
 _HIGHLIGHTS = {
     "Messages": ("sent", "acked", "delivered", "lost", "duplicated", "out_of_order"),
@@ -51,24 +51,24 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
     lateness: float | None = None
 
     def check(self) -> None:
-        """Check that its parts fit together.
+        """Check the lengths of histogram and series.
 
         Errors: `SettingsError`.
         """
         if len(self.latencies) != len(LATENCY_EDGES) - 1:
             raise SettingsError(f"latencies: expected {len(LATENCY_EDGES) - 1} numbers")
         lengths = [len(counts) for counts in self.series.values()]
-        if lengths and max(lengths) - min(lengths) > 1:  # Up to 0.1.0 a live run had some a second longer.
+        if lengths and max(lengths) - min(lengths) > 1:  # Up to 0.1.0 a live run's series differ by a second.
             raise SettingsError("series: expected lists of the same length")
 
 
 class Run(Struct, frozen=True, dict=True):
     """The result of a scenario in one world.
 
-    `metrics` are everybody's, see `measure`; `series` are counts of each second, `latencies` those in the
-    bins of `LATENCY_EDGES`. Steps were recorded of the `people`, a sample. In the live world `time_scale`
-    seconds passed in one that was waited, and `lateness` of them while something was still under way on
-    loopback; None: not measured, as by version 0.1.0.
+    `metrics`, `series` and `latencies` cover all people: see `measure`; counts of each second; counts in the
+    bins of `LATENCY_EDGES`. `trace` has the steps of `people`, a sample. In the live world `time_scale`
+    seconds passed in each second of waiting. Of these, `lateness` seconds passed while bytes were still in
+    flight on loopback (None: not measured, as in version 0.1.0).
     """
 
     world: str
@@ -125,13 +125,13 @@ class Run(Struct, frozen=True, dict=True):
     def save(self, path: str | Path) -> None:
         """Write the run as JSON lines: a header with scenario and metrics, then the steps.
 
-        Errors: `OSError` when the file can't be written; what it was before stays then.
+        Errors: `OSError` when the file can't be written. It is unchanged then.
         """
         with atomic_write(path) as part:
             part.write_bytes(self.to_json_lines())
 
     def to_json_lines(self) -> bytes:
-        """Return what `save` writes: the same bytes for the same scenario."""
+        """Return the bytes that `save` writes; equal runs have equal bytes."""
         header = Header(
             FORMAT,
             self.world,
@@ -149,7 +149,7 @@ class Run(Struct, frozen=True, dict=True):
     def load(cls, path: str | Path) -> Self:
         """Read a saved run.
 
-        Errors: `SettingsError` when it isn't one; `OSError` when the file can't be read.
+        Errors: `SettingsError` when the file isn't a run; `OSError` when it can't be read.
         """
         path = Path(path)
         number = 1
@@ -164,13 +164,11 @@ class Run(Struct, frozen=True, dict=True):
                     number += 1
                     for step in decode_steps([line]):
                         if step.person not in people:
-                            raise SettingsError(
-                                f"a step of {step.person!r}, of whom its header knows nothing"
-                            )
+                            raise SettingsError(f"a step of {step.person!r}, who is not in the header")
                         trace.append(step)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
-            told = f"not a run of format {FORMAT}: {error} (line {number})"
-            raise SettingsError(f"{path.name}: {told}; name a file that Run.save wrote") from None
+            problem = f"not a run of format {FORMAT}: {error} (line {number})"
+            raise SettingsError(f"{path.name}: {problem}; give a file that Run.save wrote") from None
         return cls(
             header.world,
             header.scenario,
@@ -186,7 +184,7 @@ class Run(Struct, frozen=True, dict=True):
     # Views
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the metrics as a tidy table, one a row: scenario, world, seed, metric, value."""
+        """Return the metrics as a tidy table with the columns scenario, world, seed, metric, value."""
         import pandas as pd
 
         table = pd.DataFrame({"metric": list(self.metrics), "value": list(self.metrics.values())})
@@ -196,7 +194,7 @@ class Run(Struct, frozen=True, dict=True):
         return table.astype({"value": float})
 
     def per_second(self) -> pd.DataFrame:
-        """Return the series as a table: a row a second, a column a series; `.to_numpy()` gives an array."""
+        """Return the series as a table with a row for each second and a column for each series."""
         import pandas as pd
 
         table = pd.DataFrame(self.series)
@@ -204,9 +202,9 @@ class Run(Struct, frozen=True, dict=True):
         return table
 
     def latency_shares(self) -> pd.DataFrame:
-        """Return the latency distribution as a tidy table: which share of messages took `seconds` at most.
+        """Return the latency distribution as a tidy table: the `share` with a latency of at most `seconds`.
 
-        It is empty where nothing was delivered.
+        The table is empty if nothing was delivered.
         """
         import pandas as pd
 
@@ -217,7 +215,7 @@ class Run(Struct, frozen=True, dict=True):
         return table if total else table.iloc[:0]
 
     def people_table(self) -> pd.DataFrame:
-        """Return a row a recorded person: attempts, messages delivered to them, seconds in each status.
+        """Return a table of the recorded people: attempts, messages delivered, seconds in each status.
 
         Errors: `SettingsError` when nobody was recorded.
         """
@@ -240,10 +238,10 @@ class Run(Struct, frozen=True, dict=True):
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
-        figures = ", ".join(
-            f"{name}={_figure(self.metrics.get(name))}" for name in ("sent", "delivered", "lost")
+        metrics = ", ".join(
+            f"{name}={_format_metric(self.metrics.get(name))}" for name in ("sent", "delivered", "lost")
         )
-        return f"Run({self.scenario.name!r}, {self.world!r}, {self._size}, {figures})"
+        return f"Run({self.scenario.name!r}, {self.world!r}, {self._size}, {metrics})"
 
     @property
     def _size(self) -> str:
@@ -263,18 +261,18 @@ class Run(Struct, frozen=True, dict=True):
 
 
 def _row(title: str, metrics: dict[str, Value], names: Sequence[str]) -> str:
-    """One row of the HTML view: a heading, and small labels above their figures."""
+    """Return one row of the HTML view: a heading, and metrics under small labels."""
     prefix = title.split()[0].lower() + "_"
     cells = "".join(
         '<td style="text-align:right"><span style="opacity:.7;font-size:85%">'
-        f"{name.removeprefix(prefix).replace('_', ' ')}</span><br>{_figure(metrics[name])}</td>"
+        f"{name.removeprefix(prefix).replace('_', ' ')}</span><br>{_format_metric(metrics[name])}</td>"
         for name in names
         if name in metrics
     )
     return f'<tr><th scope="row" style="text-align:left">{title}</th>{cells}</tr>'
 
 
-def _figure(value: Value) -> str:
+def _format_metric(value: Value) -> str:
     if value is None:
         return "–"
     return (

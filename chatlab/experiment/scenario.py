@@ -1,4 +1,4 @@
-"""A scenario: one experiment as plain data, written in Python or TOML, that every world can run."""
+"""A scenario: one experiment as plain data, in Python or TOML, for every world."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
 
 MAX_MESSAGES = 10_000_000
-"""Messages that a run holds at most: about 1 kB of memory each."""
+"""Maximum number of messages in a run. Each takes about 1 kB of memory."""
 MAX_BYTES = 16 << 20
-"""Bytes of a scenario's file at most."""
+"""Maximum size of a scenario's file, in bytes."""
 
 
 class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             self._check_people(self.people.names)
 
     def _check_people(self, names: list[str]) -> None:
-        """Check that whom a fault is to hit is there."""
+        """Check the names of the people in the scope of faults."""
         known = set(names)
         for number, fault in enumerate(self.faults):
             for name in fault.people:
@@ -87,11 +87,11 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def save(self, path: str | Path) -> None:
         """Write the scenario to a TOML file.
 
-        Errors: `OSError` when the file can't be written; what it was before stays then.
+        Errors: `OSError` when the file can't be written. It is unchanged then.
         """
         with atomic_write(path) as part:
             part.write_text(self.to_toml(), encoding="utf-8")
 
     def to_toml(self) -> str:
-        """Return the scenario as TOML, without what is at its default."""
+        """Return the scenario as TOML, without settings at their defaults."""
         return write_toml(self)

@@ -1,4 +1,4 @@
-"""Time in each status: the spans of a run, as a timeline draws them and metrics add them up."""
+"""The spans of a person's statuses, for timelines and metrics."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chatlab.transports.machine import Notify
 class StatusSpan(Struct, frozen=True):
     """One status from `start` to `end`, in seconds since the run began.
 
-    `attempts` are the times at which a connection was tried. A span without length stands for attempts that
-    failed at once.
+    `attempts` are the times of attempts to connect. A span of zero length stands for attempts that failed at
+    once.
     """
 
     status: ConnectionStatus
@@ -26,9 +26,9 @@ class StatusSpan(Struct, frozen=True):
 
 
 class FaultSpan(Struct, frozen=True):
-    """A fault from `start` to `end`, in seconds since the run began; equal times are a fault of a moment.
+    """A fault from `start` to `end`, in seconds since the run began.
 
-    An infinite `end` is a fault that lasts.
+    Equal times stand for a momentary fault, an infinite `end` for a permanent one.
     """
 
     kind: str
@@ -37,9 +37,9 @@ class FaultSpan(Struct, frozen=True):
 
 
 def status_spans(steps: Iterable[Step], end: float, start: float = 0.0) -> list[StatusSpan]:
-    """Return one person's statuses from `start` to `end`, in order and without a gap.
+    """Return one person's statuses from `start` to `end`, in order and without gaps.
 
-    Errors: `SettingsError` where the steps are several people's.
+    Errors: `SettingsError` if the steps are those of several people.
     """
     changes: list[tuple[float, StatusChange]] = []
     person = None
@@ -54,9 +54,9 @@ def status_spans(steps: Iterable[Step], end: float, start: float = 0.0) -> list[
 def change_spans(
     changes: Iterable[tuple[float, StatusChange]], end: float, start: float = 0.0
 ) -> list[StatusSpan]:
-    """Return the same from changes of status and their times, as a live transport tells them.
+    """Return the spans of changes of status with their times, such as those of a live transport.
 
-    What happened before `start` only counts for the status then; what happened after `end` doesn't count.
+    Changes before `start` only set the first status. Changes after `end` are ignored.
     """
     spans: list[StatusSpan] = []
     status, since, attempts = ConnectionStatus.DISCONNECTED, start, list[float]()
@@ -78,6 +78,6 @@ def change_spans(
 
 
 def _is_attempt(change: StatusChange) -> bool:
-    """A transport that tries to connect says when it'll do so next, or is doing so now."""
+    """Return whether this change begins an attempt, rather than a delay before one."""
     trying = change.status in (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING)
     return trying and change.retry_at is None

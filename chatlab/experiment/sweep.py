@@ -1,7 +1,7 @@
-"""Sweeps: a scenario run again and again with other settings and other luck, as one tidy table.
+"""Sweeps: runs of one scenario with several settings and seeds, as one tidy table.
 
-A task is a scenario as TOML text, and what comes back is a row of figures; so tasks are small wherever they
-run. The table has the order of the settings, whatever the order in which runs finish.
+A task is a scenario as TOML text, and its result is a row of metrics. So tasks are small for any executor.
+The rows are in the order of the settings, not in the order in which runs finish.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Measure = Callable[[Run], Mapping[str, Value]]
-"""Takes from a run what the table is to have of it."""
-Figures = dict[str, Value]
+"""Returns the metrics of a run for the table."""
+Metrics = dict[str, Value]
 
 
 def sweep(
@@ -43,20 +43,20 @@ def sweep(
     metrics: Sequence[str] | Measure | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Run the scenario with every combination of settings and seeds; return a table with one run a row.
+    """Run the scenario with every combination of settings and seeds; return a table with a row for each run.
 
     `over` maps paths such as `"people.count"`, `"transport.reconnect.jitter"` or `"faults[0].duration"` to
-    values, as TOML has them or as settings; a mapping gives each value the name that stands in the table.
-    Without `seeds` the scenario's own is used. Columns: a path each, `seed`, the metrics (all, those named,
-    or what a function makes of the run) and `error`, which is missing where all went well.
+    values, which are settings or TOML's types. A mapping of values gives each its name in the table. Without
+    `seeds` the scenario's own is used. The columns are the paths, `seed`, the metrics (all, those named, or
+    the result of a function of the run) and `error`, which is missing if the run succeeded.
 
-    `executor` is any `concurrent.futures.Executor`, such as Dask's `Client.get_executor()`; "processes" is
-    one process a core, and wants scripts to call it under `if __name__ == "__main__"`. Without, runs follow
-    each other here. A run that fails, or whose process is killed, leaves the others alone, and is told of in
-    a `RuntimeWarning`. An interrupt kills the processes of "processes".
+    `executor` is any `concurrent.futures.Executor`, such as Dask's `Client.get_executor()`. "processes" uses
+    one process for each core; a script must call it under `if __name__ == "__main__"`. Without an executor,
+    runs are sequential in this process. A failed run, or one whose process was killed, doesn't stop the
+    others; a `RuntimeWarning` reports it. An interrupt kills the processes of "processes".
 
-    Errors: `SettingsError` naming the path and what there is, or a function that other processes can't find,
-    before anything runs; or the metric that runs don't have.
+    Errors: before any run, `SettingsError` naming the path and the choices, or a function that other
+    processes can't find; after a run, `SettingsError` naming a metric that it doesn't have.
     """
     from tqdm.auto import tqdm
 
@@ -66,39 +66,39 @@ def sweep(
     names = [metrics] if isinstance(metrics, str) else metrics
     measure = names if callable(names) else None
     wanted = None if names is None or callable(names) else list(names)
-    found: list[Figures | str] = [""] * len(cells)
+    outcomes: list[Metrics | str] = [""] * len(cells)
     if measure is not None and (
         executor == "processes" or isinstance(executor, ProcessPool | ProcessPoolExecutor)
     ):
-        _check_found_elsewhere(measure)
+        _check_picklable(measure)
     with _pool(executor) as pool, tqdm(total=len(cells), disable=not progress, unit="run") as bar:
         for number, outcome in _outcomes(cells, pool, world, measure):
             if wanted is not None and not isinstance(outcome, str):
                 check_metrics(wanted, outcome)
                 outcome = {name: outcome[name] for name in wanted}
-            found[number] = outcome
+            outcomes[number] = outcome
             bar.update()
-    return _table(list(over), cells, found)
+    return _table(list(over), cells, outcomes)
 
 
-# Running it
+# Runs
 
 
-def run_cell(scenario: str, world: str, measure: Measure | None) -> Figures | str:
-    """Run a scenario, given as TOML, and return its figures, or what went wrong. It is what executors run."""
+def run_cell(scenario: str, world: str, measure: Measure | None) -> Metrics | str:
+    """Run a scenario, given as TOML; return its metrics, or an error's text. Executors call this."""
     try:
         result = run(Scenario.from_toml(scenario), world, sample=0)
         return result.metrics if measure is None else dict(measure(result))
     except (Exception, SystemExit) as error:
-        return _words(error)
+        return _describe_error(error)
 
 
-def _words(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _pool(executor: Executor | str | None) -> AbstractContextManager[Executor | None]:
-    """Return the executor; one that was made here is closed at the end."""
+    """Return the executor as a context, which closes it only if it was made here."""
     if executor == "processes":
         return processes()
     if isinstance(executor, str):
@@ -107,11 +107,11 @@ def _pool(executor: Executor | str | None) -> AbstractContextManager[Executor | 
 
 
 def processes(count: int | None = None) -> ProcessPool:
-    """Return a pool of `count` processes, or one a core.
+    """Return a pool of `count` processes; by default one for each core.
 
-    A fork of threads isn't safe, so they aren't forked from this process but, on Linux, from one that has
-    loaded the simulator and nothing else: so the next pool is there at once. macOS's own libraries can't be
-    forked, and Windows can't fork at all.
+    Forking a process that has threads isn't safe. So on Linux processes are forked from a server process that
+    has loaded only the simulator, and the next pool starts at once. macOS's own libraries don't survive a
+    fork, and Windows has none.
     """
     count = os.cpu_count() or 1 if count is None else count
     if sys.platform != "linux":
@@ -121,14 +121,14 @@ def processes(count: int | None = None) -> ProcessPool:
     return ProcessPool(count, context)
 
 
-def _check_found_elsewhere(measure: Measure) -> None:
-    """Check that other processes find the function: they are told but where it is.
+def _check_picklable(measure: Measure) -> None:
+    """Check that other processes can import the function: pickle only stores its module and name.
 
-    A script's main module they load from its file, but a notebook has none.
+    They load a script's main module from its file, but a notebook has none.
     """
     try:
         address = pickle.dumps(measure)
-    except Exception as error:  # each Python has another for it
+    except Exception as error:  # Its class depends on the version of Python.
         reason = str(error)
     else:
         if b"__main__" not in address or hasattr(sys.modules["__main__"], "__file__"):
@@ -143,19 +143,19 @@ def _check_found_elsewhere(measure: Measure) -> None:
 
 def _outcomes(
     cells: Sequence[Cell], executor: Executor | None, world: str, measure: Measure | None
-) -> Iterator[tuple[int, Figures | str]]:
-    """Yield the number and the outcome of each cell, as they are done."""
+) -> Iterator[tuple[int, Metrics | str]]:
+    """Yield the number and the outcome of each cell, in the order in which they finish."""
     tasks = ((cell.scenario.to_toml(), world, measure) for cell in cells)
     if executor is None:
         yield from ((number, run_cell(*task)) for number, task in enumerate(tasks))
         return
-    futures: dict[Future[Figures | str], int] = {}
+    futures: dict[Future[Metrics | str], int] = {}
     try:
         for number, task in enumerate(tasks):
             try:
                 futures[executor.submit(run_cell, *task)] = number
-            except RuntimeError as error:  # a pool that has broken takes no more
-                yield number, _words(error)
+            except RuntimeError as error:  # A broken pool accepts no tasks.
+                yield number, _describe_error(error)
         for future in as_completed(futures):
             yield futures[future], _outcome(future)
     finally:
@@ -163,30 +163,30 @@ def _outcomes(
             future.cancel()
 
 
-def _outcome(future: Future[Figures | str]) -> Figures | str:
-    """Return what came of a cell: its executor may have lost it, or been unable to carry it."""
+def _outcome(future: Future[Metrics | str]) -> Metrics | str:
+    """Return the outcome of a cell, also if its executor has lost it, or could not send it."""
     try:
         return future.result()
     except Exception as error:
-        return _words(error)
+        return _describe_error(error)
 
 
-# What came of it
+# Results
 
 
-def check_metrics(wanted: Iterable[str], figures: Figures) -> None:
-    """Check that a run's figures have all the metrics.
+def check_metrics(wanted: Iterable[str], metrics: Metrics) -> None:
+    """Check that a run has all the wanted metrics.
 
-    Errors: `SettingsError` naming one that they don't have, and what there is.
+    Errors: `SettingsError` naming a missing one, and the choices.
     """
     for name in wanted:
-        if name not in figures:
-            close = get_close_matches(name, figures, n=1)
+        if name not in metrics:
+            close = get_close_matches(name, metrics, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise SettingsError(f"metrics: there is no {name!r}{hint}; choose from {', '.join(figures)}")
+            raise SettingsError(f"metrics: there is no {name!r}{hint}; choose from {', '.join(metrics)}")
 
 
-def _table(paths: Sequence[str], cells: Sequence[Cell], outcomes: Sequence[Figures | str]) -> pd.DataFrame:
+def _table(paths: Sequence[str], cells: Sequence[Cell], outcomes: Sequence[Metrics | str]) -> pd.DataFrame:
     import pandas as pd
 
     failed = [
@@ -195,12 +195,12 @@ def _table(paths: Sequence[str], cells: Sequence[Cell], outcomes: Sequence[Figur
     names = dict.fromkeys(name for outcome in outcomes if isinstance(outcome, dict) for name in outcome)
     rows = []
     for cell, outcome in zip(cells, outcomes, strict=True):
-        figures, error = ({}, outcome) if isinstance(outcome, str) else (outcome, None)
+        metrics, error = ({}, outcome) if isinstance(outcome, str) else (outcome, None)
         settings = dict(zip(paths, cell.labels, strict=True))
         rows.append(
             settings
             | {"seed": cell.scenario.seed}
-            | {name: figures.get(name) for name in names}
+            | {name: metrics.get(name) for name in names}
             | {"error": error}
         )
     if failed:

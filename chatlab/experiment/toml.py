@@ -1,6 +1,6 @@
-"""Settings as TOML: read with errors that name the field and what it may be, written without the defaults.
+"""Settings as TOML. Errors name the field and the allowed values; defaults are not written.
 
-TOML has no null: where a setting may be None, the string "none" stands for it.
+TOML has no null: if a setting may be None, the string "none" stands for it.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from chatlab.text import cut, quoted, visible_line
 
 NONE = "none"
 
-_MOST_PARTS = 50
-_DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[^\s=.]+[ \t]*\.[ \t]*){{{_MOST_PARTS}}}", re.MULTILINE)
-_LONGEST_COMPLAINT = 200
-"""Characters of what a parser says that are passed on: it may quote the text."""
+_MAX_PARTS = 50
+_DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[^\s=.]+[ \t]*\.[ \t]*){{{_MAX_PARTS}}}", re.MULTILINE)
+_MAX_MESSAGE = 200
+"""Maximum number of characters of a parser's message, which may quote the text."""
 
 S = TypeVar("S", bound=Settings)
 
 
 def read_toml(text: str, kind: type[S]) -> S:
-    """Return the settings that a TOML text holds.
+    """Return the settings of a TOML text.
 
     Errors: `SettingsError` naming the field, as in `faults[0].kind`, and what it may be.
     """
@@ -50,25 +50,25 @@ def read_toml(text: str, kind: type[S]) -> S:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Return what a TOML text holds: dicts, lists, strings, numbers and times.
+    """Return the data of a TOML text: dicts, lists, strings, numbers and times.
 
     Errors: `SettingsError`.
     """
     text = text.removeprefix("\ufeff")
-    if _DEEP_KEY.search(text):  # which tomllib would need minutes and gigabytes for
-        raise SettingsError(f"not valid TOML: a key has more than {_MOST_PARTS} parts")
+    if _DEEP_KEY.search(text):  # tomllib would need minutes and gigabytes for it.
+        raise SettingsError(f"not valid TOML: a key has more than {_MAX_PARTS} parts")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"not valid TOML: {cut(str(error), _LONGEST_COMPLAINT)}") from None
+        raise SettingsError(f"not valid TOML: {cut(str(error), _MAX_MESSAGE)}") from None
     except RecursionError:
         raise SettingsError("not valid TOML: its lists or tables are nested too deeply") from None
-    except ValueError:  # Python's limit
+    except ValueError:  # Python's limit of digits.
         raise SettingsError("not valid TOML: a number has too many digits") from None
 
 
 def from_plain(raw: Any, kind: type[S]) -> S:
-    """Return the settings that TOML's data holds: dicts, lists, strings and numbers.
+    """Return the settings of TOML's data: dicts, lists, strings and numbers.
 
     Errors: as `read_toml`.
     """
@@ -81,18 +81,18 @@ def from_plain(raw: Any, kind: type[S]) -> S:
 
 
 def write_toml(settings: Settings) -> str:
-    """Return the TOML text of the settings; what is at its default is left out."""
+    """Return the TOML text of the settings, without those at their defaults."""
     return msgspec.toml.encode(to_plain(settings)).decode()
 
 
 # Reading
 
 
-_type_info = cache(type_info)  # msgspec works it out anew each time, which for a scenario takes 4 ms
+_type_info = cache(type_info)  # msgspec computes it anew each time, in 4 ms for a scenario.
 
 
 def _checked(value: Any, info: Type, path: str) -> Any:
-    """Check names and choices, which msgspec's errors don't list, and put None where "none" stands for it."""
+    """Check names and choices, which msgspec's errors don't list, and replace "none" by None."""
     match info:
         case StructType() if isinstance(value, dict):
             return _checked_fields(value, info, path)
@@ -156,10 +156,10 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
 
 
 def _completed(value: Any, default: Any, usual: Any = None) -> Any:
-    """Return a table with what it leaves out of the field's default, which it changes rather than replaces.
+    """Return a table completed from the field's default: it changes the default, and doesn't replace it.
 
-    Without a tag it has the default's; with another one than the default's it stands for itself. `usual` is
-    what will complete it after this.
+    A table without a tag has the default's tag. A table with another tag is left as it is. `usual` is the
+    default that msgspec will fill in afterwards.
     """
     if not (isinstance(value, dict) and isinstance(default, Settings)):
         return value
@@ -176,7 +176,7 @@ def _completed(value: Any, default: Any, usual: Any = None) -> Any:
 
 def _unknown(where: str, name: str, fields: Iterable[str]) -> str:
     close = get_close_matches(name[:100], fields, n=1)
-    return f"{cut(visible_line(where), _LONGEST_COMPLAINT)}: there is no such setting; " + (
+    return f"{cut(visible_line(where), _MAX_MESSAGE)}: there is no such setting; " + (
         f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(fields)}"
     )
 
@@ -194,7 +194,7 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)
 
 
 def _explained(error: str, raw: Any) -> str:
-    """Say in our way what msgspec says: the field first, then what it may be and what it was."""
+    """Return msgspec's error in our order: the field, the allowed values, the value."""
     if missing := _MISSING.fullmatch(error):
         field, path = missing.groups()
         return f"{path}.{field}: it's missing" if path else f"{field}: it's missing"
@@ -206,7 +206,7 @@ def _explained(error: str, raw: Any) -> str:
                 wanted = wanted.replace(name, words)
             what = f"{wanted}, got {quoted(_at(raw, path))}"
         return f"{path}: {what}"
-    return cut(error, _LONGEST_COMPLAINT)
+    return cut(error, _MAX_MESSAGE)
 
 
 def _at(raw: Any, path: str) -> Any:
@@ -220,7 +220,7 @@ def _at(raw: Any, path: str) -> Any:
 
 
 def to_plain(value: Any, default: Any = None) -> Any:
-    """Return settings as TOML's data, without what is at its default, or as in `default`."""
+    """Return settings as TOML's data, without those at their defaults, or equal to those of `default`."""
     if isinstance(value, Settings):
         config = value.__struct_config__
         plain = {config.tag_field: config.tag} if config.tag_field else {}
@@ -236,8 +236,10 @@ def to_plain(value: Any, default: Any = None) -> Any:
 
 
 def to_whole(value: Any) -> Any:
-    """Return settings as TOML's data, with what is at its default, unless that is None: so they stand for
-    themselves wherever they are put."""
+    """Return settings as TOML's data, including defaults other than None.
+
+    So they don't depend on the defaults of the field in which they are put.
+    """
     if isinstance(value, Settings):
         config = value.__struct_config__
         whole = {config.tag_field: config.tag} if config.tag_field else {}
@@ -255,7 +257,7 @@ def to_whole(value: Any) -> Any:
 
 @cache
 def _defaults(kind: type[Settings]) -> Mapping[str, Any]:
-    """Return the defaults of a class's fields; `NODEFAULT` where there is none."""
+    """Return the defaults of a class's fields; `NODEFAULT`: none."""
     return {
         field.encode_name: field.default
         if field.default_factory is msgspec.NODEFAULT

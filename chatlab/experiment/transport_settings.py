@@ -1,4 +1,4 @@
-"""Transports of a scenario: the configs without URL, room, name and headers, which the world gives."""
+"""The transports of a scenario: configs without URL, room, name and headers, which the world sets."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from chatlab.settings import (
 )
 from chatlab.sim.as_written.settings import AnyAsWritten
 
-WORLD = "127.0.0.1:8000"
-"""Host and port where the server of a world without sockets is said to be."""
+PLACEHOLDER = "127.0.0.1:8000"
+"""Host and port in the URLs of the model world, which has no sockets."""
 
 
 class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -53,10 +53,10 @@ class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @classmethod
     def of(cls, config: TransportConfig) -> Self:
-        """Return what a scenario keeps of a transport's config."""
+        """Return the scenario's settings of a transport's config."""
         return cls(**{name: getattr(config, name) for name in cls.__struct_fields__})
 
-    def _made(self, url: str | None, room: str, sender: str) -> dict[str, Any]:
+    def _arguments(self, url: str | None, room: str, sender: str) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in self.__struct_fields__}
         return {"url": url or self._url, "room": room, "sender": sender, **own}
 
@@ -67,20 +67,20 @@ class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="webso
     protocols: tuple[str, ...] = ()
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     max_frame_size: Size = 1 << 20
-    _url: ClassVar[str] = f"ws://{WORLD}/ws"
+    _url: ClassVar[str] = f"ws://{PLACEHOLDER}/ws"
 
     def config(
         self, *, url: str | None = None, room: str = "lobby", sender: str = "guest"
     ) -> WebSocketConfig:
         """Return one person's config."""
-        return WebSocketConfig(**self._made(url, room, sender))
+        return WebSocketConfig(**self._arguments(url, room, sender))
 
 
 class HttpSettings(TransportSettings, frozen=True, kw_only=True):
     """A scenario's settings of an `HttpConfig`."""
 
     request_timeout: PositiveDuration = 10.0
-    _url: ClassVar[str] = f"http://{WORLD}"
+    _url: ClassVar[str] = f"http://{PLACEHOLDER}"
 
 
 class SSESettings(HttpSettings, frozen=True, kw_only=True, tag="sse"):
@@ -94,7 +94,7 @@ class SSESettings(HttpSettings, frozen=True, kw_only=True, tag="sse"):
 
     def config(self, *, url: str | None = None, room: str = "lobby", sender: str = "guest") -> SSEConfig:
         """Return one person's config."""
-        return SSEConfig(**self._made(url, room, sender))
+        return SSEConfig(**self._arguments(url, room, sender))
 
 
 class LongPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="long_polling"):
@@ -109,7 +109,7 @@ class LongPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="long_pol
         self, *, url: str | None = None, room: str = "lobby", sender: str = "guest"
     ) -> LongPollingConfig:
         """Return one person's config."""
-        return LongPollingConfig(**self._made(url, room, sender))
+        return LongPollingConfig(**self._arguments(url, room, sender))
 
 
 class ShortPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="short_polling"):
@@ -122,7 +122,7 @@ class ShortPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="short_p
         self, *, url: str | None = None, room: str = "lobby", sender: str = "guest"
     ) -> ShortPollingConfig:
         """Return one person's config."""
-        return ShortPollingConfig(**self._made(url, room, sender))
+        return ShortPollingConfig(**self._arguments(url, room, sender))
 
 
 OneTransport = WebSocketSettings | SSESettings | LongPollingSettings | ShortPollingSettings
@@ -169,9 +169,9 @@ AnyTransport = OurTransport | AnyAsWritten
 
 
 def settings_of(config: AnyConfig) -> OurTransport:
-    """Return what a scenario keeps of any config.
+    """Return the scenario's settings of any config.
 
-    Errors: `SettingsError` where there are no such transports in scenarios.
+    Errors: `SettingsError` if scenarios have no such transport.
     """
     if isinstance(config, FallbackConfig):
         return FallbackSettings(

@@ -1,6 +1,7 @@
-"""The delays of a backoff formula for many people, and the herd that they form.
+"""The delays of a backoff formula for many people, and the herd of their returns.
 
-No server, no network: formulas alone, so that a hundred thousand people take a fraction of a second.
+Only the formulas are computed, without server and network. So a hundred thousand people take a fraction of a
+second.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from chatlab.transports.backoff import terms
 Floats = NDArray[np.float64]
 
 DEFAULT_ATTEMPTS = 16
-"""How many delays `backoff_delays` gives where the settings never give up."""
+"""Number of delays that `backoff_delays` returns if the settings never give up."""
 MAX_DELAYS = 10**8
-"""How many delays `backoff_delays` gives at most (800 MB)."""
+"""Maximum number of delays that `backoff_delays` returns (800 MB)."""
 MAX_ATTEMPTS = 100_000
-"""Attempts of one person after which `herd_returns` calls the settings a busy loop."""
+"""Maximum number of one person's attempts in `herd_returns`; more count as a busy loop."""
 
 
 def backoff_delays(
     config: ReconnectConfig, *, samples: int = 10_000, seed: int = 0, attempts: int | None = None
 ) -> Floats:
-    """Return what many clients wait before each retry: shape `(samples, max_attempts)`, in seconds.
+    """Return the delays of many clients before each retry: shape `(samples, max_attempts)`, in seconds.
 
-    `attempts` asks for fewer retries than `max_attempts`, or for more than 16 where that is None. The first
-    columns are the same whatever their number. Disabled settings have no columns.
+    `attempts` sets another number of columns; by default it is 16 if `max_attempts` is None. It doesn't
+    change the values of the first columns. Disabled settings have no columns.
 
-    Errors: `SettingsError` where a number is out of range, or the array would be too large.
+    Errors: `SettingsError` if a number is out of range, or the array would be too large.
     """
     _check("samples", samples, 1)
     _check("seed", seed, 0)
@@ -50,9 +51,9 @@ def backoff_delays(
 
 
 class Herd(Struct, frozen=True, eq=False):
-    """The times at which the people of a herd came back: arrays of shape `(people,)`.
+    """The times at which the people of a herd connect again: arrays of shape `(people,)`.
 
-    `returns` is seconds after the server's return, inf for those who gave up; `attempts` counts the retries.
+    `returns` is seconds after the server's return, inf for people who gave up; `attempts` counts the retries.
     """
 
     returns: Floats
@@ -60,13 +61,13 @@ class Herd(Struct, frozen=True, eq=False):
 
     @property
     def gave_up(self) -> int:
-        """How many people never came back."""
+        """Number of people who gave up."""
         return int(np.isinf(self.returns).sum())
 
     def busiest(self, width: float = 0.1) -> float:
-        """Return the largest share of the people, 0 to 1, that comes back in one bin of `width` seconds.
+        """Return the largest share of the people, 0 to 1, that returns in one bin of `width` seconds.
 
-        Errors: `SettingsError` where `width` isn't above 0.
+        Errors: `SettingsError` if `width` isn't above 0.
         """
         if not width > 0:
             raise SettingsError(f"width: give a number of seconds above 0, got {width!r}")
@@ -75,30 +76,31 @@ class Herd(Struct, frozen=True, eq=False):
         return float(bins.max(initial=0) / len(self.returns))
 
     def refused(self, rate: float, backlog: float, people: int | None = None, width: float = 0.1) -> float:
-        """Return the share of the people, 0 to 1, who find the door shut when they first come back.
+        """Return the share of the people, 0 to 1, whose first attempt finds a full accept queue.
 
-        They flow in, counted in bins of `width` seconds, as if the herd were of `people`; the server lets
-        `rate` a second in, and `backlog` may wait. Errors: `SettingsError` where a number is below 0.
+        The server accepts `rate` connections a second, and its queue has `backlog` places. Arrivals are
+        counted in bins of `width` seconds, and scaled to a herd of `people`. Errors: `SettingsError` if a
+        number is below 0.
         """
         if not (rate >= 0 and backlog >= 0 and width > 0):
             raise SettingsError(f"give a rate, backlog and width from 0 up, got {(rate, backlog, width)!r}")
         size = len(self.returns) if people is None else people
         back = np.floor(self.returns[np.isfinite(self.returns)] / width).astype(np.int64)
         waiting, refused = 0.0, 0.0
-        for coming in (np.bincount(back) * (size / len(self.returns))).tolist():
-            waiting = max(0.0, waiting + coming - rate * width)
+        for arrivals in (np.bincount(back) * (size / len(self.returns))).tolist():
+            waiting = max(0.0, waiting + arrivals - rate * width)
             refused += max(0.0, waiting - backlog)
             waiting = min(waiting, backlog)
         return refused / size
 
 
 def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int = 0) -> Herd:
-    """Return what becomes of `people` who lose a server at once that is gone for `outage` seconds.
+    """Return the returns of `people` who lose a server at the same time, for `outage` seconds.
 
-    While it is gone attempts fail at once, and then the next one succeeds. Each person draws the same delays
-    as that row of `backoff_delays`.
+    Attempts during the outage fail at once, and the first one after it succeeds. Each person has the delays
+    of the same row of `backoff_delays`.
 
-    Errors: `SettingsError` where a number is out of range, or no number of such delays outlasts the outage.
+    Errors: `SettingsError` if a number is out of range, or if the delays never outlast the outage.
     """
     _check("people", people, 1)
     if people > MAX_DELAYS:
@@ -123,7 +125,7 @@ def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int 
 
 
 def _columns(config: ReconnectConfig, samples: int, seed: int) -> Iterator[Floats]:
-    """Yield what `samples` clients wait before the first retry, the second, and so on until they give up."""
+    """Yield the delays of `samples` clients before each retry, until they give up."""
     generator = np.random.Generator(np.random.Philox(seed))
     delays = np.full(samples, config.base_delay)
     attempt = 0
@@ -134,7 +136,7 @@ def _columns(config: ReconnectConfig, samples: int, seed: int) -> Iterator[Float
 
 
 def _delays(config: ReconnectConfig, attempt: int, previous: Floats, u: Floats) -> Floats:
-    """Return what `transports.backoff.next_delay` returns for each of many clients, to the last bit."""
+    """Return the results of `transports.backoff.next_delay` for many clients, to the last bit."""
     formula = terms(config, attempt)
     spread = np.maximum(0.0, formula.spread + formula.growth * previous)
     return np.minimum(formula.fixed + u * spread, formula.limit)

@@ -1,7 +1,7 @@
-"""Closed forms: what theory says of polling and heartbeats, to lay beside what a run measures.
+"""Closed forms for polling and heartbeats, to compare with the metrics of runs.
 
-Times are seconds, `delay` is one way, and messages arrive at a rate (Poisson). Each law is for steady traffic
-over a network without jitter or loss but where it says otherwise.
+Times are seconds, `delay` is one way, and messages arrive at a rate (Poisson). Each law assumes steady
+traffic, and no jitter or loss unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from chatlab.errors import SettingsError
 
 
 class Cost(Struct, frozen=True):
-    """The cost of a delivered message, and its delay: requests per message, and seconds from the server's
-    log to the screen in the mean and at most."""
+    """The cost of a delivered message: requests per message, and mean and maximum latency.
+
+    Latency is seconds from the server's log to the screen.
+    """
 
     requests: float
     latency: float
@@ -23,7 +25,7 @@ class Cost(Struct, frozen=True):
 
 
 def push_cost(delay: float) -> Cost:
-    """Return the cost of a connection that is open already: WebSocket or an event stream.
+    """Return the cost over an open connection: a WebSocket or an event stream.
 
     Errors: `SettingsError` for a number below 0.
     """
@@ -32,9 +34,9 @@ def push_cost(delay: float) -> Cost:
 
 
 def short_poll_cost(rate: float, interval: float, delay: float) -> Cost:
-    """Return the cost of asking every `interval`: latency is U(0, interval) and the way back.
+    """Return the cost of polling every `interval`: the latency is U(0, interval) plus one delay.
 
-    Source: renewal theory; a poll comes every interval, whether something is there or not.
+    Source: renewal theory; there is one poll in each interval, with or without messages.
     Errors: `SettingsError` for a number below 0.
     """
     _check(rate=rate, interval=interval, delay=delay)
@@ -42,14 +44,16 @@ def short_poll_cost(rate: float, interval: float, delay: float) -> Cost:
 
 
 def long_poll_cost(rate: float, hold: float, delay: float) -> Cost:
-    """Return the cost of requests that the server holds up to `hold`: most messages are answers at once, and
-    those that fall between two polls wait for the next one.
+    """Return the cost of requests that the server holds for up to `hold` seconds.
 
-    Source: renewal-reward; a cycle is the gap g of a round trip, in which nobody asks, and the time held.
-    The transport asks at once (`min_gap` is 0), and there are many senders. A sender who posts over HTTP has
-    one request under way at a time, so two of their messages are never within one gap: the fewer the senders,
-    the more requests, up to 1 a message. At fewer than one message of each sender in ten round trips the law
-    is right within 2 %; two senders with five messages a second each, at 80 ms a round trip, make 8 % more.
+    Most messages answer a held request at once. Messages between two polls wait for the next one.
+
+    Source: renewal-reward; a cycle is the gap g of a round trip without a request, and the time held. The law
+    assumes that the transport polls again at once (`min_gap` is 0), and that there are many senders. A sender
+    who posts over HTTP has one request in flight at a time, so two of their messages are never in one gap.
+    Fewer senders therefore cause more requests, up to 1 per message. The law is right within 2 % if each
+    sender has fewer than one message in ten round trips. Two senders with five messages a second each, at a
+    round trip of 80 ms, cause 8 % more requests.
 
     Errors: `SettingsError` for a number below 0.
     """
@@ -63,10 +67,10 @@ def long_poll_cost(rate: float, hold: float, delay: float) -> Cost:
 
 
 def detection_span(interval: float, timeout: float) -> tuple[float, float]:
-    """Return how long after a connection went silent a heartbeat notices it: at least, and at most.
+    """Return the minimum and maximum time from the silence of a connection to its detection by heartbeat.
 
-    It is spread evenly between the two, as the connection may go silent at any time between two heartbeats.
-    One that is unanswered for `timeout` tells, or when the next is due.
+    The time is uniform between the two, because the connection may go silent at any time between two
+    heartbeats. It is detected when a heartbeat is unanswered for `timeout`, or when the next one is due.
 
     Errors: `SettingsError` for a number below 0.
     """
@@ -76,8 +80,9 @@ def detection_span(interval: float, timeout: float) -> tuple[float, float]:
 
 
 def false_alarm_after(interval: float, loss: float, misses: int = 1) -> float:
-    """Return the mean time until a healthy connection is taken for dead, where each leg loses a share `loss`
-    of the heartbeats and `misses` in a row are an alarm.
+    """Return the mean time until a healthy connection is taken for dead.
+
+    Each direction loses a share `loss` of the heartbeats. `misses` lost ones in a row raise the alarm.
 
     Source: the mean wait for a run of k failures in Bernoulli trials, (1 - qᵏ)/((1 - q)·qᵏ).
     Errors: `SettingsError` for an interval below 0, a loss beyond 0 to 1, or fewer misses than 1.

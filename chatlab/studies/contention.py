@@ -1,11 +1,11 @@
-"""Clients that fight for one row: a published comparison of jitter formulas, as SimPy processes.
+"""Clients that contend for one row: a published comparison of jitter formulas, as SimPy processes.
 
-Each client updates the row once: it reads it, then writes it unless somebody else has done so since. A client
-whose write fails sleeps, and reads again:
+Each client updates the row once, by optimistic concurrency control. It reads the row, and writes it if the
+version is unchanged. If not, it sleeps and reads again:
 
     client ── read ──▶ row ── version ──▶ client ── write if unchanged ──▶ row ── done, or not ──▶ client
        ▲                                                                                             │
-       └───────────────────── sleeps `next_delay`, the very formula of the transports ◀──────────────┘
+       └───────────────────── sleeps `next_delay`, the formula of the transports ◀──────────────┘
 
 Source: AWS Architecture Blog, "Exponential Backoff And Jitter", and the simulator published with it.
 """
@@ -77,7 +77,7 @@ class _Row:
         self.writes = 0
 
     def write(self, version: int) -> bool:
-        """Write if the version is still that one."""
+        """Write if the version is unchanged; return whether it was."""
         self.writes += 1
         if version != self.version:
             return False
@@ -86,13 +86,13 @@ class _Row:
 
 
 MAX_CLIENTS = 10_000
-"""Clients of a contest at most: what they cost grows with the square of their number."""
+"""Maximum number of clients of a contest. The cost grows with its square."""
 
 
 def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:
     """Simulate `clients` clients that update one row, and return the contest.
 
-    Errors: `SettingsError` where there is no such formula, or nobody to take part.
+    Errors: `SettingsError` if there is no such formula, or no client.
     """
     if formula not in FORMULAS:
         raise SettingsError(f"formula: choose one of {', '.join(FORMULAS)}, got {formula!r}")
@@ -133,9 +133,9 @@ def compare_formulas(
     """Return the means of `repetitions` contests of each formula beside the published ones.
 
     Columns: formula, clients, seconds, writes; `seconds_se` and `writes_se`, the means' standard errors; and
-    `published_seconds` and `published_writes`, which are missing where nothing was published.
+    `published_seconds` and `published_writes`, which are missing if nothing was published.
 
-    Errors: `SettingsError` where there is nobody to take part.
+    Errors: `SettingsError` if there is no client.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The model's prediction of one person's connection, quick enough to be redrawn beside the real one."""
+"""The model's prediction of one person's connection, fast enough to be redrawn beside the real one."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 WINDOW = 21
-"""Number of the latest round trips that count."""
+"""Number of the latest round trips in the median."""
 CHANGE = 0.2
-"""By this share the latency must have changed to be worth another prediction."""
+"""Relative change of the latency that needs a new prediction."""
 
 
 class RoundTrips:
-    """The latest round trips of a connection, as its heartbeats or polls have measured them, in seconds."""
+    """The latest round trips of a connection, measured by heartbeats or polls, in seconds."""
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
-        """One way: half of the median round trip, or what was given as long as there is none."""
+        """One-way latency: half of the median round trip; the given value before the first."""
         self._latest: deque[float] = deque(maxlen=WINDOW)
 
-    def note(self, rtt: float | None) -> bool:
-        """Take note of the last one measured, and return whether the latency is another one now."""
+    def add(self, rtt: float | None) -> bool:
+        """Add the last measured round trip; return whether the latency has changed."""
         if rtt is None or (self._latest and rtt == self._latest[-1]):
             return False
         self._latest.append(rtt)
@@ -51,12 +51,13 @@ def predict(
     seed: int = 0,
     sends: Sequence[tuple[float, str]] = (),
 ) -> Run:
-    """Return a run of one person, by the config's `sender`, who connects at 0 to a server with these outages.
+    """Return a run of one person, named by the config's `sender`, who connects at 0.
 
-    Outages are pairs of beginning and end (None: not over yet); `sends` are pairs of time and text. What lies
-    beyond the horizon is left out. Times are seconds since the person asked to connect; `latency` is one way.
+    `outages` are pairs of beginning and end (None: not over yet), `sends` pairs of time and text. Those at or
+    after `horizon`, the end of the run, are left out. Times are seconds since the person asked to connect;
+    `latency` is one way.
 
-    Errors: `SettingsError` when a time makes no sense.
+    Errors: `SettingsError` when a time is out of range.
     """
     person = config.sender
     script = [ScriptEntry(at=0.0, person=person, action="connect")]
@@ -79,7 +80,7 @@ def predict(
 
 
 def _for_model(config: AnyConfig) -> AnyTransport:
-    """The model's server speaks `chatlab`; of another dialect only the heartbeat is kept."""
+    """Return the settings in the model server's dialect, with the heartbeat of the given dialect."""
     if isinstance(config, FallbackConfig):
         return settings_of(config.replace(transports=tuple(map(_in_chatlab, config.transports))))
     return settings_of(_in_chatlab(config))

@@ -1,7 +1,7 @@
-"""Published figures of herds that come back, and the scenarios in which the real machines must show them.
+"""Published figures of reconnecting herds, and the scenarios in which the real machines reproduce them.
 
-Both come from simulations of the bare formulas, which know neither machines nor connections. So the network
-is instant here, nobody sends anything, and hearts don't beat.
+The figures come from simulations of the formulas alone, without machines and connections. So these scenarios
+have a network without latency, no messages, and no heartbeats.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from chatlab.sim.people import PeopleConfig
 from chatlab.transports.machine import Notify
 
 LOST_AT, OUTAGE = 10.0, 60.0
-"""Seconds at which the server of `outage` goes, and seconds that it stays away."""
+"""Seconds at which the outage of `outage` begins, and its duration."""
 BIN = 0.1
-"""Seconds in which the busiest share of the returns is looked for."""
+"""Width in seconds of the bins of returns."""
 
 
 class Return(Struct, frozen=True):
-    """How a herd came back after an outage.
+    """The return of a herd after an outage.
 
-    `busiest` is the largest share of the people, 0 to 1, that came back within 0.1 s; the others are seconds
-    after the server's return, and attempts each.
+    `busiest` is the largest share of the people, 0 to 1, that returned within 0.1 s. `median` and `p99` are
+    seconds after the server's return. `attempts` is the mean for each person.
     """
 
     busiest: float
@@ -46,8 +46,11 @@ class Return(Struct, frozen=True):
 
 
 class Rush(Struct, frozen=True):
-    """How a herd met a narrow door: attempts each, the share of people that gave up, 0 to 1, and the seconds
-    until the last one was in."""
+    """The return of a herd to a server with a low accept rate.
+
+    `attempts` is the mean for each person, `gave_up` the share of the people, 0 to 1, and `last` the seconds
+    until the last one was connected.
+    """
 
     attempts: float
     gave_up: float
@@ -70,7 +73,7 @@ OUTAGES: Mapping[str, Return] = MappingProxyType(
         "full jitter": Return(0.008, 9.0, 27.2, 8.6),
     }
 )
-"""10,000 people lose a server that is gone for 60 s, by preset; nobody gives up."""
+"""Returns of 10,000 people after an outage of 60 s, by preset. Nobody gives up."""
 
 RUSHES: Mapping[str, Rush] = MappingProxyType(
     {
@@ -86,7 +89,7 @@ RUSHES: Mapping[str, Rush] = MappingProxyType(
         "Phoenix": Rush(52.4, 0.0, 470.0),
     }
 )
-"""50,000 people at a server that lets in 2,000 a second and 500 wait, by policy."""
+"""Returns of 50,000 people to a server that accepts 2,000 a second and queues 500, by policy."""
 
 RUSH_POLICIES: Mapping[str, ReconnectConfig] = MappingProxyType(
     {
@@ -104,7 +107,7 @@ RUSH_POLICIES: Mapping[str, ReconnectConfig] = MappingProxyType(
 
 
 def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
-    """Take the server away for a minute from people with a preset, and return how they came back.
+    """Stop the server for a minute; return how people with a preset reconnect.
 
     Errors: `KeyError` for a name that isn't in `OUTAGES`; `SettingsError` as for `Scenario`.
     """
@@ -128,11 +131,11 @@ def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
 
 
 def rush(name: str, people: int = 1_000, seed: int = 0) -> Rush:
-    """Take away a server that accepts 4 % of the people a second and queues 1 %.
+    """Reset all connections to a server that accepts 4 % of the people a second, and queues 1 %.
 
     Errors: `KeyError` for a name that isn't in `RUSHES`; `SettingsError` as for `Scenario`.
     """
-    lost_at = 60  # long after everybody has come, at a rate that the server can bear
+    lost_at = 60  # Long after all have connected, at a rate that the server can accept.
     scenario = _herd(
         RUSH_POLICIES[name],
         people,
@@ -164,7 +167,7 @@ def _herd(
 
 
 def _returns(result: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return when each person was last told that it is connected."""
+    """Return the time of each person's last notice of the status *connected*."""
     last = {
         step.person: step.at
         for step in result.steps()

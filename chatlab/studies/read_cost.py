@@ -1,4 +1,4 @@
-"""The cost of reading: one person, and a writer who puts messages into the server's log at no cost."""
+"""The cost of reading: one reader, and a writer that puts messages straight into the server's log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from chatlab.sim.model import Model
 from chatlab.sim.people import PeopleConfig, Sender
 
 WARM_UP = 10.0
-"""Seconds that the reader has to connect, which don't count."""
+"""Seconds for the reader to connect, which aren't measured."""
 
 
 class Reading(Struct, frozen=True):
-    """The cost of `messages` messages.
+    """The cost of reading `messages` messages.
 
-    `latencies` are seconds from the server's log to the screen; `requests` and `bytes` are the reader's.
+    `latencies` are seconds from the server's log to the screen. `requests` and `bytes` are the reader's.
     """
 
     messages: int
@@ -43,49 +43,49 @@ def read(
     size: int = 80,
     seed: int = 0,
 ) -> Reading:
-    """Return what it costs one person to get `rate` messages a second (Poisson) of `size` bytes.
+    """Return the cost of reading `rate` messages a second (Poisson) of `size` bytes for `duration` seconds.
 
-    It takes `duration` seconds, over a network with a one-way delay of `delay` seconds.
+    `delay` is the network's one-way delay in seconds.
     """
-    diary = _Diary()
+    times = _DeliveryTimes()
     network, server = NetworkConfig(latency=delay), ServerConfig(max_hold=1e6)
-    with closing(Model(seed, transport.config(), PeopleConfig(), network, server, (), diary, 0)) as model:
-        writer: Any = _Writer(model, diary)
+    with closing(Model(seed, transport.config(), PeopleConfig(), network, server, (), times, 0)) as model:
+        writer: Any = _Writer(model, times)
         sender = Sender(model.environment, writer, rate, "x" * size, Luck(seed).uniform(1, "send"))
         model.environment.call_at(WARM_UP, sender.wait)
         model.run(WARM_UP)
         requests, carried = model.network.requests, model.bytes_up + model.bytes_down
         model.run(duration)
         return Reading(
-            len(diary.posted_at),
-            diary.latencies,
-            diary.shown_at,
+            len(times.posted_at),
+            times.latencies,
+            times.shown_at,
             model.network.requests - requests,
             model.bytes_up + model.bytes_down - carried,
         )
 
 
 class _Writer:
-    """Writes straight into the server's log."""
+    """A person that writes straight into the server's log."""
 
     person = 1
 
-    def __init__(self, model: Model, diary: _Diary) -> None:
+    def __init__(self, model: Model, times: _DeliveryTimes) -> None:
         self._model = model
-        self._posted_at = diary.posted_at
+        self._posted_at = times.posted_at
 
     def submit(self, text: str) -> None:
         client_id = f"w-{len(self._posted_at)}"
         self._posted_at[client_id] = self._model.environment.now
         server = self._model.server
         posted = server.hub.publish("room-1", "writer", OutgoingMessage(text, client_id=client_id))
-        assert not isinstance(posted, Nack)  # Each has an id of its own.
+        assert not isinstance(posted, Nack)  # Each message has its own id.
         _, outputs = posted
         server.carry_out(outputs)
 
 
-class _Diary(ColumnRecorder):
-    """Times at which each message was posted and shown."""
+class _DeliveryTimes(ColumnRecorder):
+    """A recorder of the times at which each message was posted and shown."""
 
     def __init__(self) -> None:
         super().__init__()

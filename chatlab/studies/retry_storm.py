@@ -1,9 +1,9 @@
-"""A retry storm that stays after its cause has gone: a published model, with our backoff in it.
+"""A retry storm that outlasts its cause (a metastable failure): a published model, with our backoff in it.
 
-Clients come at random, and each wants one answer. The server takes longer the more it has to do; a client
-that has waited `TIMEOUT` tries again, while the server still works on what it was asked before:
+Clients arrive at random, and each wants one answer. The server slows down with its number of requests. A
+client retries after `TIMEOUT`, while the server still works on the earlier request:
 
-    client ── request, number n ──▶ server, busy for 1 s + 10 ms for each request that it has
+    client ── request n ──▶ server, busy for 1 s + 10 ms for each request that it has
        ▲                                        │
        │ no answer to n within 3 s: sleeps      ▼
        └──────────── `next_delay`, request n + 1, unless that was the last ◀── answer n: good, if n is awaited
@@ -35,16 +35,16 @@ Policy = Literal["no backoff", "backoff and jitter"]
 DELAY = 0.1
 """Mean seconds of a one-way message, exponential."""
 SERVICE, SLOPE = 1.0, 0.01
-"""Seconds of a request, and of each that the server has when it comes, itself included."""
+"""Seconds of service of a request, and further ones for each request at the server, including itself."""
 TIMEOUT, TRIES = 3.0, 3
-"""Seconds that a client waits for an answer, and how often it asks at most."""
+"""Seconds that a client waits for an answer, and its maximum number of requests."""
 RATE, PEAK = 40.0, 80.0
-"""Clients a second, Poisson, and how many there are in the `SPIKE`."""
+"""Arrivals of clients a second (Poisson), before and during the `SPIKE`."""
 SPIKE = (20.0, 25.0)
-"""Seconds at which the cause comes and goes."""
+"""Seconds at which the cause begins and ends."""
 DURATION = 80.0
 AFTER = (60.0, 75.0)
-"""Seconds between which the published figures were taken."""
+"""Seconds between which the published goodput was measured."""
 
 _CONFIG = ReconnectConfig(max_attempts=None, max_delay=1e9)
 POLICIES: Mapping[Policy, ReconnectConfig] = MappingProxyType(
@@ -53,20 +53,20 @@ POLICIES: Mapping[Policy, ReconnectConfig] = MappingProxyType(
         "backoff and jitter": _CONFIG.replace(base_delay=20.0, backoff_multiplier=2.0, jitter="full"),
     }
 )
-"""The settings of each policy that was compared."""
+"""The settings of each compared policy."""
 
 PUBLISHED: Mapping[Policy, float] = MappingProxyType({"no backoff": 8.3, "backoff and jitter": 39.9})
 """Good answers a second, long after the spike: the mean of `PUBLISHED_RUNS` runs.
 
-Without backoff it is no rate that any run has: a run recovers in full, or not at all.
+Without backoff no single run has this rate: a run recovers fully, or not at all.
 """
 PUBLISHED_RUNS = 10
 STUCK = RATE / 2
-"""Fewer good answers a second than this are called stuck."""
+"""Good answers a second below which a run counts as stuck."""
 
 
 class Storm(Struct, frozen=True):
-    """Counts of each second: clients that came, requests, and good answers."""
+    """Counts of each second: arrivals of clients, requests, and good answers."""
 
     clients: NDArray[np.int64]
     requests: NDArray[np.int64]
@@ -77,8 +77,8 @@ class Storm(Struct, frozen=True):
         return float(self.good[int(start) : int(end)].mean())
 
 
-class _World:
-    """Clients and one server. All that is random comes from one source, in the order in which it happens."""
+class _Simulation:
+    """Clients and one server. All random numbers come from one stream, in the order of events."""
 
     def __init__(self, config: ReconnectConfig, uniform: Uniform) -> None:
         self.config = config
@@ -95,7 +95,7 @@ class _World:
         what[int(self.environment.now)] += 1
 
     def arrive(self) -> None:
-        """A client comes, and the next one is on the way."""
+        """Add a client, and schedule the next arrival."""
         self.count(self.storm.clients)
         _Client(self).ask()
         begin, end = SPIKE
@@ -103,56 +103,56 @@ class _World:
         self.environment.call_later(self.exponential(1 / rate), self.arrive)
 
     def serve(self, request: tuple[_Client, int]) -> None:
-        """The server begins with a request."""
+        """Begin to serve a request."""
         self.busy_with += 1
         self.environment.call_later(SERVICE + SLOPE * self.busy_with, self.finish, request)
 
     def finish(self, request: tuple[_Client, int]) -> None:
-        """The server has done with a request, and answers."""
+        """Finish a request, and send the answer."""
         self.busy_with -= 1
         client, number = request
-        self.environment.call_later(self.exponential(DELAY), client.hear, number)
+        self.environment.call_later(self.exponential(DELAY), client.on_answer, number)
 
 
 class _Client:
     """One client, which waits for the answer to its latest request."""
 
-    def __init__(self, world: _World) -> None:
-        self._world = world
+    def __init__(self, sim: _Simulation) -> None:
+        self._sim = sim
         self._awaited = 0
 
     def ask(self) -> None:
-        world = self._world
-        world.count(world.storm.requests)
-        world.environment.call_later(TIMEOUT, self.give_up, self._awaited)
-        world.environment.call_later(world.exponential(DELAY), world.serve, (self, self._awaited))
+        sim = self._sim
+        sim.count(sim.storm.requests)
+        sim.environment.call_later(TIMEOUT, self.give_up, self._awaited)
+        sim.environment.call_later(sim.exponential(DELAY), sim.serve, (self, self._awaited))
 
     def give_up(self, number: int) -> None:
         if number != self._awaited:
             return
         self._awaited += 1
         if self._awaited < TRIES:
-            world = self._world
-            delay = next_delay(world.config, number, world.config.base_delay, world.uniform())
-            world.environment.call_later(delay, self.ask)
+            sim = self._sim
+            delay = next_delay(sim.config, number, sim.config.base_delay, sim.uniform())
+            sim.environment.call_later(delay, self.ask)
 
-    def hear(self, number: int) -> None:
+    def on_answer(self, number: int) -> None:
         if number == self._awaited:
             self._awaited = TRIES
-            self._world.count(self._world.storm.good)
+            self._sim.count(self._sim.storm.good)
 
 
 def collapse(policy: Policy, seed: int = 0) -> Storm:
-    """Simulate the storm, and return the counts of each second.
+    """Simulate the storm; return the counts of each second.
 
-    Errors: `SettingsError` where there is no such policy.
+    Errors: `SettingsError` if there is no such policy.
     """
     if policy not in POLICIES:
         raise SettingsError(f"policy: choose one of {', '.join(POLICIES)}, got {policy!r}")
-    world = _World(POLICIES[policy], np.random.Generator(np.random.Philox(seed)).random)
-    world.environment.call_at(0.0, world.arrive)
-    world.environment.run(until=DURATION)
-    return world.storm
+    sim = _Simulation(POLICIES[policy], np.random.Generator(np.random.Philox(seed)).random)
+    sim.environment.call_at(0.0, sim.arrive)
+    sim.environment.run(until=DURATION)
+    return sim.storm
 
 
 def compare_policies(*, repetitions: int = 20, seed: int = 0) -> pd.DataFrame:

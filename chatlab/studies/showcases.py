@@ -1,7 +1,7 @@
-"""Scenarios that show what the original document's snippets lose, beside what the snippets themselves gave.
+"""Scenarios that show what the original document's snippets lose, beside figures measured with the snippets.
 
-Each scenario runs with the snippets as written, and with ours in their place. If it isn't known in full how a
-figure was measured, a comment says what was chosen here; there the figures agree in kind and order only.
+Each scenario runs with the snippets as written, and with our transports in their place. If it isn't fully
+known how a figure was measured, a comment names the assumption. Such figures agree in kind and order only.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 
 class Shown(Struct, frozen=True):
-    """The totals of a scenario: connections that were tried, and messages that were sent, in all; and on
-    average for each reader, messages `lost`, times that one was `shown`, and shown `out_of_order`; and people
-    who were `disconnected` at the end."""
+    """The totals of a scenario.
+
+    `attempts` to connect and messages `sent` are sums. Messages `lost`, `shown` (with repetitions) and
+    `out_of_order` are means for each reader. `disconnected` people are counted at the end.
+    """
 
     attempts: int
     sent: int
@@ -42,13 +44,16 @@ class Shown(Struct, frozen=True):
 
     @property
     def lost_share(self) -> float:
-        """The share of the messages that a reader lost, 0 to 1."""
+        """The share of the messages that a reader loses, 0 to 1."""
         return self.lost / self.sent if self.sent else 0.0
 
 
 class Showcase(Struct, frozen=True):
-    """A fault of the seed: a question, the scenario that answers it, what takes the place of its transport,
-    and what was measured of the snippet, by the fields of `Shown`."""
+    """A fault of the original document's snippets.
+
+    `scenario` answers the `question`. `ours` is the transport that replaces the snippet. `measured` has the
+    figures of the snippet, by the fields of `Shown`.
+    """
 
     question: str
     scenario: Scenario
@@ -57,7 +62,7 @@ class Showcase(Struct, frozen=True):
 
 
 def _script(texts: int, every: float, *people: str, begin: float = 1.0, gap: float = 0.0) -> PeopleConfig:
-    """Return people who each send `texts` texts, `every` seconds apart; each begins `gap` seconds later."""
+    """Return people who each send `texts` messages, `every` seconds apart, and start `gap` seconds apart."""
     script = tuple(
         ScriptEntry(at=begin + every * number + gap * place, person=person, text=f"{number + 1}")
         for number in range(texts)
@@ -68,7 +73,7 @@ def _script(texts: int, every: float, *people: str, begin: float = 1.0, gap: flo
 
 SHOWCASES: Mapping[str, Showcase] = MappingProxyType(
     {
-        # The stall: the server answers no ping from 25 s on, and is restarted 2 s after it should have.
+        # The server answers no ping from 25 s on, and is restarted 2 s after the first unanswered ping.
         "heartbeat": Showcase(
             "A server is stuck once, and restarted. How often do people connect in ten minutes?",
             Scenario(
@@ -80,8 +85,8 @@ SHOWCASES: Mapping[str, Showcase] = MappingProxyType(
             WebSocketSettings(),
             {"attempts": 20},
         ),
-        # 375 messages are through, one is on its way; a server process that is back after 1 s takes some more
-        # to start, so that the first attempt, after 1.0 to 1.1 s, finds nobody.
+        # 375 messages have arrived, and one is in flight. A server process that is restarted after 1 s needs
+        # some time to start, so the first attempt, after 1.0 to 1.1 s, is refused.
         "queue": Showcase(
             "The server is killed while 1,000 messages are sent at 250 a second. How many are lost?",
             Scenario(
@@ -105,8 +110,8 @@ SHOWCASES: Mapping[str, Showcase] = MappingProxyType(
             LongPollingSettings(),
             {"lost_share": 0.093},
         ),
-        # How close in time the threes were isn't known: 60 ms here, so that the second is lost and the third
-        # isn't; at 40 ms both would be.
+        # Assumption: 60 ms between the three messages, so that the second is lost and the third isn't. At
+        # 40 ms both would be lost.
         "long poll, threes": Showcase(
             "300 messages come in threes. How many are lost?",
             Scenario(
@@ -118,7 +123,7 @@ SHOWCASES: Mapping[str, Showcase] = MappingProxyType(
             LongPollingSettings(),
             {"lost": 104},
         ),
-        # How slow the answers were isn't known: a new connection and its answer take 2.4 to 8 s here.
+        # Assumption: a new connection and its answer take 2.4 to 8 s.
         "short poll": Showcase(
             "Answers take longer than the interval. How often are 20 messages shown, and in which order?",
             Scenario(
@@ -145,12 +150,11 @@ SHOWCASES: Mapping[str, Showcase] = MappingProxyType(
         ),
     }
 )
-"""The seed's faults by name; where nothing is `measured`, the fault follows from the seed's text and the
-standard."""
+"""The faults of the snippets by name. Without `measured` a fault follows from document and standard."""
 
 
 def show(name: str, seed: int = 0, *, ours: bool = False) -> Shown:
-    """Run a showcase with the seed as written, or with ours, and return what it came to.
+    """Run a showcase with the snippet as written, or with our transport; return the totals.
 
     Errors: `KeyError` for a name that isn't in `SHOWCASES`; `SettingsError` as for `run`.
     """
@@ -160,16 +164,16 @@ def show(name: str, seed: int = 0, *, ours: bool = False) -> Shown:
 
 
 def shown(result: Run) -> Shown:
-    """Return what a run came to."""
+    """Return the totals of a run."""
     metrics, people = result.metrics, result.scenario.people
     readers = people.count / people.rooms
     count = {name: int(metrics[name] or 0) for name in ("attempts", "sent", "lost", "out_of_order")}
-    times = int(metrics["delivered"] or 0) + int(metrics["duplicated"] or 0)
+    deliveries = int(metrics["delivered"] or 0) + int(metrics["duplicated"] or 0)
     return Shown(
         count["attempts"],
         count["sent"],
         count["lost"] / readers,
-        times / readers,
+        deliveries / readers,
         count["out_of_order"] / readers,
         people.count - result.series["connected"][-1],
     )

@@ -40,7 +40,7 @@ class TimelineController:
 
     def measured(self, rtt: float | None, display: PanelDisplay) -> None:
         """Note the latest round trip in seconds; redraw if it changes the assumed latency."""
-        if self._round_trips.note(rtt):
+        if self._round_trips.add(rtt):
             self.redraw(display)
 
     def redraw(self, display: PanelDisplay) -> None:

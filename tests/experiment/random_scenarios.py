@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.compare import Moment, compare
+from chatlab.experiment.compare import compare
+from chatlab.experiment.moments import Moment
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.toml import from_plain, to_plain
 from chatlab.experiment.transport_settings import (

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from chatlab import compare, run
 from chatlab.cli import app
-from chatlab.experiment.compare import Moment, Tolerance, align, tolerance_of
+from chatlab.experiment.align import Tolerance, align
+from chatlab.experiment.compare import tolerance_of
+from chatlab.experiment.moments import Moment
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.faults import ServerDown
@@ -66,7 +68,7 @@ def test_times_may_differ_by_a_millisecond(model: Run) -> None:
     said = str(compared).splitlines()
     number = [step.at >= 4.0 for step in model.steps("ada")].index(True) + 1
     further = sum(step.at >= 4.0 for step in model.trace) - 1
-    assert said[0] == f"model and wire differ, first in step {number} of ada, and {further} further on"
+    assert said[0] == f"model and wire differ, first in step {number} of ada; {further} more differences"
     assert said[1].startswith(
         f"  model: at {first.a.at:.3f} s, link 1 ends (closed 1006: the connection was lost)"
     )
@@ -118,7 +120,7 @@ def test_what_only_one_has_is_told(model: Run) -> None:
     gone = [step for step in model.trace if not (step.person == "bob" and 9.2 < step.at < 9.4)]
     assert len(gone) < len(model.trace)
     compared = compare(model, structs.replace(model, trace=gone, world="wire"))
-    assert "wire: nothing like it" in str(compared)
+    assert "wire: no such step" in str(compared)
     assert "sends bob-1: “<b>&”" in str(compared)
     shown = compared._repr_html_()
     assert "✗ model and wire differ" in shown
@@ -182,7 +184,7 @@ def test_a_live_run_is_compared_by_what_people_see(model: Run) -> None:
     live = later(model, 0.004, world="live", lateness=0.0)
     assert compare(model, live)
     assert str(compare(model, live)).endswith(
-        "at most 4 ms apart (allowed: 5 ms, of which the live loop was late by 0 ms)"
+        "at most 4 ms apart (allowed: 5 ms, including the live loop's lateness of 0 ms)"
     )
     ada = [step for step in model.trace if isinstance(step.event, Opened)]
     without = [step for step in model.trace if step not in ada]
@@ -195,7 +197,7 @@ def test_a_live_run_may_be_as_late_as_its_loop_was(model: Run) -> None:
     assert "50 ms later (allowed: 5 ms)" in str(compare(model, late))
     later_loop = structs.replace(late, lateness=0.1)
     assert compare(model, later_loop)
-    assert str(tolerance_of(later_loop, model)) == "105 ms, of which the live loop was late by 100 ms"
+    assert str(tolerance_of(later_loop, model)) == "105 ms, including the live loop's lateness of 100 ms"
     assert tolerance_of(later_loop, later_loop).seconds == pytest.approx(0.205)
 
 
@@ -205,7 +207,7 @@ def test_a_live_run_of_unknown_lateness_may_be_as_late_as_any_was(model: Run) ->
     late = later(model, 1.2, since=9.0, world="live")
     assert not compare(model, late)
     assert compare(model, structs.replace(late, time_scale=20.0))
-    assert str(tolerance_of(model, live)) == "50 ms + 5%, as it wasn't measured how late the live loop was"
+    assert str(tolerance_of(model, live)) == "50 ms + 5%, because the live loop's lateness wasn't measured"
 
 
 def test_what_is_closer_than_the_tolerance_has_no_order() -> None:

@@ -111,7 +111,7 @@ def test_an_interrupt_ends_the_processes_at_once(cause: type[BaseException]) -> 
 
 
 def test_where_no_process_starts_every_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.experiment.process_pool._work", sys.exit)
+    monkeypatch.setattr("chatlab.experiment.process_pool._run_worker", sys.exit)
     with processes(1) as pool:
         for call in [pool.submit(abs, 1) for _ in range(2)]:
             with pytest.raises(ProcessDied, match=r"^no process could be started: .*__main__"):

@@ -229,9 +229,9 @@ def test_other_arguments_are_checked_too() -> None:
     with pytest.raises(SettingsError, match="seeds: give at least one"):
         sweep(BASE, OVER, seeds=[], progress=False)
     for over, seeds in ((OVER, range(10**9)), (OVER, count()), ({"people.count": count(1)}, [1])):
-        with pytest.raises(SettingsError, match="the sweep has more than 100,000 values or seeds, and may"):
+        with pytest.raises(SettingsError, match="the sweep has more than 100,000 values or seeds; at most"):
             sweep(BASE, over, seeds=seeds, progress=False)
-    with pytest.raises(SettingsError, match="the sweep has 400,000 runs, and may have 100,000 runs; take"):
+    with pytest.raises(SettingsError, match="the sweep has 400,000 runs; at most 100,000"):
         sweep(BASE, OVER, seeds=range(100_000), progress=False)
     with pytest.raises(SettingsError, match="executor: give an Executor, 'processes' or None, got 'threads'"):
         sweep(BASE, OVER, executor="threads", progress=False)  # type: ignore[arg-type]

@@ -93,22 +93,22 @@ def test_a_dialect_of_the_users_own_counts_by_its_heartbeat() -> None:
 
 def test_the_network_is_half_of_the_median_round_trip() -> None:
     trips = RoundTrips(0.0005)
-    assert not trips.note(None)
+    assert not trips.add(None)
     assert trips.latency == 0.0005
-    assert trips.note(0.08)
+    assert trips.add(0.08)
     assert trips.latency == 0.04
-    assert not trips.note(0.08), "the same one"
-    assert not trips.note(0.09), "not worth another prediction"
+    assert not trips.add(0.08), "the same one"
+    assert not trips.add(0.09), "not worth another prediction"
     assert trips.latency == 0.04
     for rtt in (2.0, 0.081, 0.082):  # one outlier
-        trips.note(rtt)
+        trips.add(rtt)
     assert trips.latency == 0.04
 
 
 def test_a_network_that_has_changed_is_noticed() -> None:
     trips = RoundTrips(0.02)
-    moved = [trips.note(0.04 + number / 1e6) for number in range(WINDOW)]
+    moved = [trips.add(0.04 + number / 1e6) for number in range(WINDOW)]
     assert not any(moved)
-    moved = [trips.note(0.4 + number / 1e6) for number in range(WINDOW)]
+    moved = [trips.add(0.4 + number / 1e6) for number in range(WINDOW)]
     assert moved.count(True) == 1
     assert trips.latency == pytest.approx(0.2, rel=1e-3)
