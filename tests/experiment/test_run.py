@@ -203,7 +203,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> Non
         (lambda head, step: [head.replace(b'"latencies":[', b'"latencies":[0,')], r"latencies: expected \d+"),
         (lambda head, step: [head.replace(b'"sent":[', b'"sent":[0,0,')], "series: expected lists of the"),
         (lambda head, step: [head, step, step.replace(b'n":"', b'n":"no', 1)], r"a step of 'no.*line 3\)"),
-        (lambda head, step: [head, b"", b"[" * 100_000], r"\(line 3\); name a file that Run.save wrote"),
+        (lambda head, step: [head, b"", b"[" * 100_000], r"\(line 3\); give a file that Run.save wrote"),
         (lambda head, step: [b"[" * 100_000], r"\(line 1\)"),
         (lambda head, step: [head, b"{}"], r"\(line 2\)"),
     ],

@@ -207,7 +207,7 @@ def test_a_function_may_measure() -> None:
         ({"transport.reconnect.jitter": ["ful"]}, r"transport\.reconnect\.jitter: choose one of .*'full'"),
         ({"faults[2].at": [1.0]}, r"faults: there is no \[2\]; choose from \[0\] to \[1\]"),
         ({"faults.first.at": [1.0]}, r"faults: there is no \[first\]"),
-        ({"people.script[0].at": [1.0]}, r"people\.script: there is no \[0\]; choose none"),
+        ({"people.script[0].at": [1.0]}, r"people\.script: there is no \[0\]; the list is empty"),
         ({"name.length": [1.0]}, r"name: give a text"),
         ({"network.latency.median": [0.1]}, r"network\.latency\.p99: it's missing"),
         ({"people.count": []}, r"people\.count: give at least one value"),
