@@ -22,11 +22,10 @@ from chatlab.live.client.network_failures import (
     LOOP_ENDS,
     BrokenAnswer,
     moment,
-    printable,
     request_failure,
     retry_after,
 )
-from chatlab.live.client.routes import MAX_REDIRECTS
+from chatlab.live.client.redirects import MAX_REDIRECTS, check_tls, too_many_redirects
 from chatlab.live.client.tls import with_authorities
 from chatlab.live.client.user_headers import headers_problem
 from chatlab.transports.failures import STREAM_ENDED
@@ -73,9 +72,7 @@ class Target(NamedTuple):
             raise BrokenAnswer("answer", "the server redirects to an invalid URL") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise BrokenAnswer("answer", "the server redirects to a URL that isn't http:// or https://")
-        if self.url.scheme == "https" and url.scheme == "http":
-            where = printable(url.host)
-            raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
+        check_tls(url.host, before=self.url.scheme == "https", after=url.scheme == "https")
         if origin(url) == origin(self.url):
             return self._replace(url=url, target=url.raw_path)
         if self.method != "GET":
@@ -163,7 +160,7 @@ class HttpLink:
                     return await self._read(response, redirected=redirects > 0)
                 await beginning(response, MAX_REFUSAL, REFUSAL_TIMEOUT)  # To reuse the connection.
                 target = further
-        raise BrokenAnswer("answer", f"more than {MAX_REDIRECTS} redirects")
+        raise too_many_redirects()
 
     @asynccontextmanager
     async def _sent(self, target: Target) -> AsyncIterator[httpx.Response]:

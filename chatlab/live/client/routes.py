@@ -11,8 +11,6 @@ from chatlab.live.client.network_failures import BrokenAnswer, network_failure
 from chatlab.live.client.proxies import Proxy
 from chatlab.live.client.tunnels import open_tunnel
 
-MAX_REDIRECTS = 5
-
 
 async def open_stream(host: str, port: int, proxy: Proxy | None, tls: ssl.SSLContext | None) -> Stream:
     """Connect to a host. `tls` is for a proxy that itself uses TLS.

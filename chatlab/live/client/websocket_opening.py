@@ -13,9 +13,10 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from chatlab.live.client.cookies import Cookies
-from chatlab.live.client.network_failures import BrokenAnswer, printable
+from chatlab.live.client.network_failures import BrokenAnswer
 from chatlab.live.client.proxies import proxy_for
-from chatlab.live.client.routes import MAX_REDIRECTS, open_stream
+from chatlab.live.client.redirects import MAX_REDIRECTS, check_tls, too_many_redirects
+from chatlab.live.client.routes import open_stream
 from chatlab.live.client.tls import tls_context
 from chatlab.live.client.websocket_client import WebSocketClient
 from chatlab.live.loggers import get_logger
@@ -69,7 +70,7 @@ async def open_websocket(
         except BaseException:
             connection.transport.abort()
             raise
-    raise BrokenAnswer("answer", f"more than {MAX_REDIRECTS} redirects")
+    raise too_many_redirects()
 
 
 async def _connect(uri: WebSocketURI, config: WebSocketConfig, protocols: Sequence[str]) -> WebSocketClient:
@@ -108,7 +109,5 @@ def _redirected(url: str, old: WebSocketURI, location: str) -> tuple[str, WebSoc
         new = parse_uri(target)
     except (InvalidURI, ValueError):
         raise SecurityError("the server redirects to a URL that isn't ws:// or wss://") from None
-    if old.secure and not new.secure:
-        where = printable(new.host)
-        raise BrokenAnswer("answer", f"the server redirects to an address without TLS, at {where}")
+    check_tls(new.host, before=old.secure, after=new.secure)
     return target, old, new
