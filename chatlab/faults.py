@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from chatlab.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from chatlab.live.fault_proxy import FaultProxy, Flow
+    from chatlab.live.fault_proxy import FaultProxy
+    from chatlab.live.faulty_connection import Flow
     from chatlab.sim.faults import (
         AnyFault,
         Buffering,
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
     from chatlab.sim.scene import Scene
 
 _HOMES = {
-    "live.fault_proxy": (
-        "FaultProxy",
-        "Flow",
-    ),
+    "live.fault_proxy": ("FaultProxy",),
+    "live.faulty_connection": ("Flow",),
     "sim.faults": (
         "AnyFault",
         "Buffering",

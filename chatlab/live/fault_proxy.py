@@ -14,51 +14,23 @@ while connections are open.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections.abc import Callable, Iterable
 from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
+from chatlab.live.faulty_connection import FaultyConnection, Flow
 from chatlab.live.listening import stop_listening
-from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
+from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
 
 Direction = Literal["up", "down", "both"]
-_Pieces = asyncio.Queue[tuple[float, bytes | None]]
-"""Data under way, with the time at which it is due; b"" is the sender's end (FIN), None a reset."""
-READ_SIZE = 64 * 1024
-TRICKLE = 0.05
-"""Seconds between two pieces if the bandwidth is limited and there is more to send."""
-HELD_BYTES = 1 << 20
-"""Bytes of one direction under way; beyond that the sender must wait, as with a full TCP window."""
-
-
-class Flow(Settings, frozen=True):
-    """The faults of one direction.
-
-    Bytes arrive after `latency` plus U(0, `jitter`) seconds, in order, at most `bandwidth` bytes a second, in
-    pieces of `slice_size` bytes. `silent`: bytes are dropped without an error (half-open); a connection that
-    has lost bytes stays silent for good, since its stream has a gap. `buffered`: bytes are held back until
-    this number has arrived or the sender has closed, as some proxies do. `limit`: after this number of bytes
-    a connection is reset.
-    """
-
-    latency: Duration = 0.0
-    jitter: Duration = 0.0
-    bandwidth: PositiveDuration | None = None
-    slice_size: Size | None = None
-    silent: bool = False
-    buffered: Count = 0
-    limit: Count | None = None
 
 
 class FaultProxy:
     """A proxy on a free loopback port that passes everything on to `target`, a URL or `(host, port)`.
 
-    `passing` makes the object that passes one connection on.
+    `passing` makes the object that passes one connection on, instead of one with the faults of the flows.
     """
 
     def __init__(
@@ -83,7 +55,7 @@ class FaultProxy:
         self.idle_timeout: float | None = None
         self.accepted = 0
         self.random = Random(seed)
-        self._passing = passing or ProxiedConnection
+        self._passing = passing or FaultyConnection
         self._server: asyncio.Server | None = None
         self._connections: dict[ProxiedConnection, asyncio.Task[None]] = {}
 
@@ -168,148 +140,3 @@ class FaultProxy:
             connection.abort()  # The loop ends, and this task isn't awaited: Python 3.11 would report it.
         finally:
             del self._connections[connection]
-
-
-class ProxiedConnection:
-    """One client's connection, and the matching one to the server.
-
-    `writers` are its ends, the client's first; `pumps` are the tasks that pass bytes on.
-    """
-
-    def __init__(self, proxy: FaultProxy, client: asyncio.StreamWriter) -> None:
-        self.proxy = proxy
-        self.writers = [client]
-        self._moved_at = asyncio.get_running_loop().time()
-        self.pumps: list[asyncio.Task[None]] = []
-        self._reset = False
-
-    async def run(self, reader: asyncio.StreamReader, host: str, port: int) -> None:
-        client = self.writers[0]
-        try:
-            server_reader, server = await asyncio.open_connection(host, port, limit=READ_SIZE)
-        except OSError:
-            self.abort()
-            return
-        self.writers.append(server)
-        if self._reset:  # The reset came while the connection was being opened.
-            self.abort()
-            return
-        loop = asyncio.get_running_loop()
-        self.pumps = [
-            loop.create_task(self._pump("up", reader, server)),
-            loop.create_task(self._pump("down", server_reader, client)),
-        ]
-        watch = loop.create_task(self._watch())
-        try:
-            await asyncio.wait(self.pumps)
-        finally:
-            for task in (watch, *self.pumps):
-                task.cancel()
-            await asyncio.wait((watch, *self.pumps))
-            for writer in self.writers:
-                writer.close()
-
-    def abort(self) -> None:
-        """End both sides with a TCP RST."""
-        self._reset = True
-        for writer in self.writers:
-            abort(writer)
-        for pump in self.pumps:
-            pump.cancel()
-
-    async def _watch(self) -> None:
-        """Reset the connection once it has been idle for the proxy's idle timeout."""
-        loop = asyncio.get_running_loop()
-        while True:
-            timeout = self.proxy.idle_timeout
-            left = 0.05 if timeout is None else self._moved_at + timeout - loop.time()
-            if timeout is not None and left <= 0:
-                self.abort()
-                return
-            await asyncio.sleep(min(left, 0.05))
-
-    async def _pump(
-        self, direction: Literal["up", "down"], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Pass one direction on: read as fast as the flow allows, and write each piece when it is due."""
-        pieces: _Pieces = asyncio.Queue()
-        room = asyncio.Event()
-        delivery = asyncio.get_running_loop().create_task(self._deliver(pieces, writer, room))
-        try:
-            await self._take_in(direction, reader, pieces, room)
-            await delivery
-        finally:
-            delivery.cancel()
-            await asyncio.wait((delivery,))
-
-    async def _take_in(
-        self,
-        direction: Literal["up", "down"],
-        reader: asyncio.StreamReader,
-        pieces: _Pieces,
-        room: asyncio.Event,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        due, passed, held, lost, broken = 0.0, 0, bytearray(), False, False
-        while True:
-            try:
-                data = await reader.read(READ_SIZE)
-            except OSError:
-                data, broken = b"", True
-            flow: Flow = getattr(self.proxy, direction)
-            self._moved_at = loop.time()
-            lost = lost or (flow.silent and bool(data))
-            if lost or flow.silent:
-                if not data:
-                    await asyncio.Event().wait()  # The FIN is dropped too.
-                continue
-            held += data
-            if data and len(held) < flow.buffered:
-                continue
-            if flow.limit is not None and passed + len(held) > flow.limit:
-                del held[max(0, flow.limit - passed) :]
-                data, broken = b"", True
-            passed += len(held)
-            size = flow.slice_size or len(held) or 1
-            if flow.bandwidth is not None:
-                size = min(size, max(1, int(flow.bandwidth * TRICKLE)))
-            for start in range(0, len(held), size):
-                piece = bytes(held[start : start + size])
-                due = max(due, loop.time() + flow.latency + flow.jitter * self.proxy.random.random())
-                due += len(piece) / flow.bandwidth if flow.bandwidth is not None else 0.0
-                pieces.put_nowait((due, piece))
-            held.clear()
-            if not data:
-                pieces.put_nowait((due, None if broken else b""))
-                return
-            room.clear()
-            while pieces.qsize() * size > HELD_BYTES:
-                await room.wait()
-                room.clear()
-
-    async def _deliver(self, pieces: _Pieces, writer: asyncio.StreamWriter, room: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):
-            while True:
-                due, piece = await pieces.get()
-                room.set()
-                if (wait := due - loop.time()) > 0:
-                    await asyncio.sleep(wait)
-                if piece is None:
-                    self.abort()
-                    return
-                if not piece:
-                    writer.write_eof()
-                    return
-                self._moved_at = loop.time()
-                writer.write(piece)
-                await writer.drain()
-
-
-def abort(writer: asyncio.StreamWriter) -> None:
-    """End one side of a connection with a TCP RST."""
-    peer: socket.socket | None = writer.get_extra_info("socket")
-    if peer is not None and peer.fileno() != -1:
-        with contextlib.suppress(OSError):
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

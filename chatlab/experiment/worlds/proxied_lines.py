@@ -104,7 +104,7 @@ class ProxiedLine:
         return all(connection.quiet for connection in self.connections)
 
     def _pass_on(self, proxy: FaultProxy, client: asyncio.StreamWriter) -> ShapedConnection:
-        connection = ShapedConnection(proxy, client, self._path, self._shared, self._remove)
+        connection = ShapedConnection(client, self._path, self._shared, self._remove)
         self._connections[connection] = None
         return connection
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from chatlab.experiment.worlds.shaped_flow import ShapedFlow, sleep_until
-from chatlab.live.fault_proxy import READ_SIZE, FaultProxy, ProxiedConnection, abort
+from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection, abort
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.tcp import begins_request
@@ -50,13 +50,12 @@ class ShapedConnection(ProxiedConnection):
 
     def __init__(
         self,
-        proxy: FaultProxy,
         client: asyncio.StreamWriter,
         path: Path,
         shared: SharedState,
         on_end: Callable[[ShapedConnection], None],
     ) -> None:
-        super().__init__(proxy, client)
+        super().__init__(client)
         self.number = 0
         self.closed = False
         self._path = path

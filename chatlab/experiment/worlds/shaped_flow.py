@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-from chatlab.live.fault_proxy import READ_SIZE
+from chatlab.live.proxied_connection import READ_SIZE
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path
 
