@@ -10,6 +10,7 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.settings import (
+    JITTERS,
     FallbackConfig,
     HeaderSource,
     HeartbeatConfig,
@@ -80,6 +81,13 @@ def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
     assert {name: getattr(settings, name) for name in defaults} == defaults
 
 
+def test_a_jitter_has_another_name() -> None:
+    config = ReconnectConfig(jitter="capped-10%")
+    assert config == ReconnectConfig(jitter="seed")
+    assert config.replace(jitter="full").replace(jitter="capped-10%") == config
+    assert "capped-10%" not in JITTERS, "a formula is offered once"
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "words"),
     [
@@ -91,7 +99,7 @@ def test_defaults(settings: Settings, defaults: dict[str, Any]) -> None:
         (ReconnectConfig, {"base_delay": "1"}, "base_delay.*got '1'"),
         (ReconnectConfig, {"max_delay": -0.1}, "max_delay"),
         (ReconnectConfig, {"backoff_multiplier": 0.5}, "backoff_multiplier"),
-        (ReconnectConfig, {"jitter": "some"}, "choose one of seed, none, .*, decorrelated, got 'some'"),
+        (ReconnectConfig, {"jitter": "some"}, "choose one of seed, .*, capped-10%, got 'some'"),
         (ReconnectConfig, {"schedule": ((1.0,),)}, "schedule"),
         (ReconnectConfig, {"schedule": ((0.0, 1.0), (2.0, 1.0))}, r"low <= high, got \(2.0, 1.0\)"),
         (HeartbeatConfig, {"interval": 0.0}, "interval"),

@@ -16,7 +16,7 @@ Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=1)]
 Duration = Annotated[float, Meta(ge=0, le=1e9)]
 PositiveDuration = Annotated[float, Meta(gt=0, le=1e9)]
-Jitter = Literal["seed", "none", "proportional", "equal", "full", "decorrelated"]
+Jitter = Literal["seed", "none", "proportional", "equal", "full", "decorrelated", "capped-10%"]
 Overflow = Literal["drop-oldest", "drop-newest", "reject", "wait"]
 HeartbeatMode = Literal["json", "ping", "none"]
 Verdict = Literal["retry", "give up", "stop"]
@@ -40,7 +40,9 @@ _EXPECTED = re.compile(r"Expected `(\w+)( \| null)?`(, got `[\w |]+`)?")
 
 _fields = cache(msgspec.structs.fields)  # It evaluates a class's annotations at each call.
 
-JITTERS: tuple[str, ...] = get_args(Jitter)
+CAPPED = "capped-10%"
+"""Another name of the jitter `seed`."""
+JITTERS: tuple[str, ...] = tuple(name for name in get_args(Jitter) if name != CAPPED)
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from chatlab.errors import SettingsError
 from chatlab.settings.base import (
+    CAPPED,
     Count,
     Duration,
     HeartbeatMode,
@@ -27,6 +29,8 @@ class ReconnectConfig(Settings, frozen=True):
 
     A `schedule` replaces the formula: retry n waits U(low, high) of its n-th row, later retries of its last
     row, capped at `max_delay`.
+
+    The jitter `seed` adds up to 10 % to the delay before the cap, and so has another name: `capped-10%`.
     """
 
     enabled: bool = True
@@ -41,6 +45,8 @@ class ReconnectConfig(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.jitter == CAPPED:
+            force_setattr(self, "jitter", "seed")
         for low, high in self.schedule:
             if low > high:
                 raise SettingsError(

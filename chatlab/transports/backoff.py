@@ -10,6 +10,8 @@ Each formula is a fixed part plus a uniform spread, of the capped exponential
     seed          d = base·multⁿ     +  U(0, 0.1·d), then capped at max: no spread at all once d ≥ max
     decorrelated  base               +  U(0, 3·prev − base), then capped at max; prev starts at base
 
+Another name of `seed` is `capped-10%`.
+
 Source: seed ("Reconnection with Exponential Backoff"); AWS Architecture Blog, "Exponential Backoff And
 Jitter".
 """
@@ -68,7 +70,7 @@ def terms(config: ReconnectConfig, attempt: int) -> Terms:
             return Terms(capped / 2, capped / 2)
         case "full":
             return Terms(0.0, capped)
-        case "seed":
+        case "seed" | "capped-10%":
             # If d exceeds the cap, every draw gives the cap, so the capped value may replace d.
             return Terms(capped, 0.1 * capped, cap)
         case "decorrelated":
