@@ -199,7 +199,7 @@ class _Deliveries:
 
 
 def _starts(sorted_values: Column) -> Column:
-    """Return the index of the first element of each run of equal values but the first."""
+    """Return the indices at which the value changes."""
     return np.flatnonzero(np.diff(sorted_values)) + 1
 
 

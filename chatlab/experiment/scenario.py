@@ -24,7 +24,7 @@ MAX_BYTES = 16 << 20
 
 
 class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One experiment: who chats over what, for `duration` seconds, and what goes wrong.
+    """One experiment of `duration` seconds: people, their transport, network and server, and faults.
 
     Every random number follows from the `seed`. Errors: `SettingsError` naming the field and what it may be.
     """

@@ -95,7 +95,7 @@ class Herd(Struct, frozen=True, eq=False):
 
 
 def herd_returns(config: ReconnectConfig, people: int, outage: float, seed: int = 0) -> Herd:
-    """Return the returns of `people` who lose a server at the same time, for `outage` seconds.
+    """Return when each of `people` connects again, after all have lost a server for `outage` seconds.
 
     Attempts during the outage fail at once, and the first one after it succeeds. Each person has the delays
     of the same row of `backoff_delays`.

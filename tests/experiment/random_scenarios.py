@@ -61,7 +61,7 @@ Strategy = st.SearchStrategy
 T = TypeVar("T")
 
 shares = st.builds(lambda tens, units: (100 * tens + units) / 1e4, st.integers(0, 99), st.integers(0, 99))
-"""Numbers in [0, 1), all as likely: of large ranges Hypothesis draws mostly small numbers."""
+"""Uniform numbers in [0, 1). From large ranges Hypothesis draws mostly small numbers."""
 
 
 def seconds(low: float, high: float) -> Strategy[float]:
@@ -85,7 +85,7 @@ BANDWIDTH = st.sampled_from([100.0, 300.0, 1000.0, 3000.0, 20_000.0])
 SHORT = st.sampled_from([0.0001, 0.001, 0.04, 0.05]) | seconds(0.01, 1.0)
 WAIT = SHORT | seconds(0.2, 6.0)
 PAUSE = seconds(0.04, 6.0)
-"""Of what is tried again and again, which takes minutes if it is done a thousand times a second."""
+"""Pauses between attempts. A thousand attempts a second would take minutes."""
 
 networks = some(
     NetworkConfig, latency=ONE_WAY | RANDOM, jitter=SPREAD, bandwidth=BANDWIDTH, tls=st.just(True)
@@ -227,7 +227,7 @@ def faults(at: Strategy[float], names: list[str]) -> Strategy[AnyFault]:
 
 
 def entries(at: Strategy[float]) -> Strategy[ScriptEntry]:
-    """Draw something that a person does at one of these instants."""
+    """Draw a person's action at one of these instants."""
     person = {"at": at, "person": st.sampled_from(NAMES)}
     return some(ScriptEntry, person | {"text": TEXTS}) | some(
         ScriptEntry, person | {"action": st.sampled_from(["connect", "disconnect"])}
@@ -271,7 +271,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
 
 def difference(scenario: Scenario) -> str:
-    """Return how model and wire first differ, in general words, which name its kind; "" where they agree."""
+    """Return the kind of the first difference of model and wire; "": they agree."""
     runs = []
     for world in ("model", "wire"):
         try:
@@ -287,7 +287,7 @@ def difference(scenario: Scenario) -> str:
 
 
 def _what_differs(a: Moment | None, b: Moment | None) -> tuple[str, str]:
-    """Return what first differs of what happened and came of it, without numbers and texts."""
+    """Return the first different event or effect, without numbers and texts."""
     if a is None or b is None:
         return _in_general(a), _in_general(b)
     parts = zip_longest(a.text.split("; "), b.text.split("; "), fillvalue="no more")
@@ -300,7 +300,7 @@ def _what_differs(a: Moment | None, b: Moment | None) -> tuple[str, str]:
 
 
 def _in_general(moment: Moment | None) -> str:
-    """Return what happened without numbers and texts, and only its beginning."""
+    """Return the beginning of a text, without numbers and quoted texts."""
     if moment is None:
         return "nothing"
     text = re.sub(r"“.*?”", "…", re.sub(r"\d+", "n", moment.text), flags=re.DOTALL)
@@ -308,7 +308,7 @@ def _in_general(moment: Moment | None) -> str:
 
 
 def _smaller(value: Any) -> Iterator[Any]:
-    """Yield TOML's data with something less in it."""
+    """Yield smaller variants of TOML's data."""
     if isinstance(value, dict):
         for name, item in value.items():
             rest = {other: value[other] for other in value if other != name}
@@ -332,7 +332,7 @@ def _read(plain: Any) -> Scenario | None:
 
 
 def cut_down(scenario: Scenario, kind: str) -> Scenario:
-    """Return the scenario without whatever this kind of difference doesn't take."""
+    """Return the scenario without the parts that this kind of difference doesn't need."""
     plain = to_plain(scenario)
     while smaller := next(
         (less for less in _smaller(plain) if (made := _read(less)) and difference(made) == kind), None

@@ -1,4 +1,4 @@
-"""Two runs side by side: the same, or the first difference in words."""
+"""The comparison of two runs: the same, or a description of the first difference."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model() -> Run:
 
 
 def later(result: Run, seconds: float, since: float = 0.0, **changes: object) -> Run:
-    """Return the same run with all that happened after `since` delayed."""
+    """Return the same run with all steps after `since` delayed."""
     trace = [
         structs.replace(step, at=step.at + seconds) if step.at >= since else step for step in result.trace
     ]
@@ -105,7 +105,7 @@ def test_a_long_step_is_cut_to_a_line_around_what_differs(model: Run) -> None:
     assert gone == "  model: at 1.000 s, link 1 receives two"
 
 
-def test_the_first_difference_is_the_earliest_whoever_it_is(model: Run) -> None:
+def test_the_first_difference_is_the_earliest_of_all_people(model: Run) -> None:
     begins = {"ada": 9.0, "bob": 4.0}
     trace = [structs.replace(s, at=s.at + (s.at >= begins[s.person]) / 2) for s in model.trace]
     compared = compare(model, structs.replace(model, trace=trace))
@@ -116,7 +116,7 @@ def test_the_first_difference_is_the_earliest_whoever_it_is(model: Run) -> None:
     assert times == sorted(times)
 
 
-def test_what_only_one_has_is_told(model: Run) -> None:
+def test_a_step_of_only_one_run_is_reported(model: Run) -> None:
     gone = [step for step in model.trace if not (step.person == "bob" and 9.2 < step.at < 9.4)]
     assert len(gone) < len(model.trace)
     compared = compare(model, structs.replace(model, trace=gone, world="wire"))
@@ -157,7 +157,7 @@ def test_order_matters_between_instants(model: Run) -> None:
     assert str(compare(one, near)).endswith("the same, 1 step earlier")
 
 
-def test_only_who_is_in_both_is_compared(model: Run) -> None:
+def test_only_people_in_both_runs_are_compared(model: Run) -> None:
     alone = structs.replace(model, people=["bob"], trace=model.steps("bob"))
     compared = compare(model, alone)
     assert compared
@@ -165,7 +165,7 @@ def test_only_who_is_in_both_is_compared(model: Run) -> None:
     assert "1 person" in str(compared)
 
 
-def test_how_a_body_is_cut_does_not_matter(model: Run) -> None:
+def test_the_pieces_of_a_body_do_not_matter(model: Run) -> None:
     opened = Step(1.0, "ada", Opened(1), ())
     whole = [opened, Step(1.2, "ada", ReceivedBytes(1, b"one two"), ())]
     cut = [
@@ -191,7 +191,7 @@ def test_a_live_run_is_compared_by_what_people_see(model: Run) -> None:
     assert not compare(model, structs.replace(live, trace=without))
 
 
-def test_a_live_run_may_be_as_late_as_its_loop_was(model: Run) -> None:
+def test_a_live_run_may_be_as_late_as_its_loop(model: Run) -> None:
     late = later(model, 0.05, since=9.0, world="live", lateness=0.0, time_scale=10.0)
     assert not compare(model, late)
     assert "50 ms later (allowed: 5 ms)" in str(compare(model, late))
@@ -201,7 +201,7 @@ def test_a_live_run_may_be_as_late_as_its_loop_was(model: Run) -> None:
     assert tolerance_of(later_loop, later_loop).seconds == pytest.approx(0.205)
 
 
-def test_a_live_run_of_unknown_lateness_may_be_as_late_as_any_was(model: Run) -> None:
+def test_a_live_run_of_unknown_lateness_has_a_wide_tolerance(model: Run) -> None:
     live = later(model, 0.04, world="live")
     assert compare(model, live)
     late = later(model, 1.2, since=9.0, world="live")
@@ -210,7 +210,7 @@ def test_a_live_run_of_unknown_lateness_may_be_as_late_as_any_was(model: Run) ->
     assert str(tolerance_of(model, live)) == "50 ms + 5%, because the live loop's lateness wasn't measured"
 
 
-def test_what_is_closer_than_the_tolerance_has_no_order() -> None:
+def test_steps_within_the_tolerance_have_no_order() -> None:
     a = [Moment(1, 1.0, "one"), Moment(2, 1.2, "two"), Moment(3, 5.0, "three")]
     b = [Moment(1, 1.0, "two"), Moment(2, 1.2, "one"), Moment(3, 5.0, "three")]
     together, unlike = align(a, b, Tolerance(0.5))
@@ -223,7 +223,7 @@ def test_what_is_closer_than_the_tolerance_has_no_order() -> None:
         assert one.text == other.text
 
 
-def test_a_run_that_is_over_too_early_differs_in_nothing(model: Run) -> None:
+def test_steps_after_a_runs_end_are_no_difference(model: Run) -> None:
     last = model.steps()[-1]
     ended = Step(19.9999, "ada", last.event, last.effects)
     assert compare(model, structs.replace(model, trace=[*model.trace, ended]))

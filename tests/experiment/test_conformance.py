@@ -1,4 +1,4 @@
-"""The worlds agree: model and wire step by step, the live one in what people see. And lies would be found."""
+"""The worlds agree: model and wire step by step, the live one in what people see. Wrong models are found."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_page_is_up_to_date() -> None:
     assert page == with_table(page), f"run `{WRITE}`"
 
 
-# A network model that lies
+# Wrong network models
 
 
 def a_round_trip_too_few(patch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def no_order_on_the_line(patch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_lie_is_found(
+def test_a_wrong_model_is_found(
     lie: Callable[[pytest.MonkeyPatch], None], case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truths = {transport: run_of(case, transport, "wire") for transport in TRANSPORTS}

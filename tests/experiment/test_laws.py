@@ -87,7 +87,7 @@ def final_states(run: Run) -> Counter[DeliveryState]:
 
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10**6), faults=faults, latency=latency, jitter=st.sampled_from([0.0, 0.3]))
-def test_whatever_goes_wrong_every_message_appears_once_and_in_order(
+def test_every_message_appears_once_and_in_order_under_any_faults(
     seed: int, faults: tuple[AnyFault, ...], latency: float | LogNormal, jitter: float
 ) -> None:
     result = run(scenario(seed, faults, latency=latency, jitter=jitter))
@@ -111,7 +111,7 @@ def test_whatever_goes_wrong_every_message_appears_once_and_in_order(
     overflow=st.sampled_from(["drop-oldest", "drop-newest", "reject"]),
     accept_rate=st.sampled_from([None, 0.5]),
 )
-def test_the_ledger_agrees_with_the_traces(
+def test_the_recorder_agrees_with_the_traces(
     seed: int,
     faults: tuple[AnyFault, ...],
     latency: float | LogNormal,
@@ -159,7 +159,7 @@ def test_a_loss_is_counted() -> None:
     assert shown(result) == {"bob": ["bob-1", "ada-2"], "ada": ["bob-1", "ada-1", "ada-2"]}
 
 
-def test_what_is_on_its_way_at_the_end_is_not_lost() -> None:
+def test_a_message_in_flight_at_the_end_is_not_lost() -> None:
     script = (ScriptEntry(at=5.0, person="ada", text="hi"),)
     made = Scenario(
         duration=6.5, people=PeopleConfig(count=2, script=script), network=NetworkConfig(latency=1.0)
@@ -323,7 +323,7 @@ def test_a_herd_needs_as_long_as_the_server_takes() -> None:
 
 
 @pytest.mark.parametrize("jitter", ["none", "decorrelated"])
-def test_policies_meet_the_same_luck(jitter: Jitter) -> None:
+def test_policies_get_the_same_random_numbers(jitter: Jitter) -> None:
     def until_the_fault(jitter: Jitter) -> list[Step]:
         made = scenario(3, (ServerDown(at=20.0, duration=5.0),), latency=LogNormal(median=0.05, p99=0.8))
         made = made.replace(transport=made.transport.replace(reconnect=ReconnectConfig(jitter=jitter)))
@@ -332,7 +332,7 @@ def test_policies_meet_the_same_luck(jitter: Jitter) -> None:
     assert until_the_fault(jitter) == until_the_fault("full")
 
 
-def test_more_people_do_not_change_anybodys_luck() -> None:
+def test_more_people_do_not_change_a_persons_random_numbers() -> None:
     def arrivals(count: int) -> list[float]:
         result = run(Scenario(duration=11.0, people=PeopleConfig(count=count, arrive_over=10.0)))
         return [

@@ -1,4 +1,4 @@
-"""Each ready-made scenario runs, and what its comment claims is so."""
+"""Each ready-made scenario runs, and confirms the claims of its comment."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_they_are_listed_with_their_questions() -> None:
     assert all(name in output for name in names)
 
 
-def test_a_wrong_name_is_told_with_the_right_ones() -> None:
+def test_an_unknown_name_is_reported_with_the_choices() -> None:
     with pytest.raises(
         SettingsError,
         match=r"no scenario or file 'deplyo' \(did you mean 'deploy'\?\); choose one of dep",
@@ -133,7 +133,7 @@ def test_a_rush_hour_fills_the_queue_and_a_longer_one_is_no_help() -> None:
     short = run(scenario, sample=0)
     assert short.metrics["queue_max"] == 200
     connected = np.array(short.series["connected"])
-    # From when the queue has filled up until the rush is over the door lets in what it can.
+    # While the accept queue is full, connections are accepted at the accept rate.
     assert np.diff(connected[20:60]) == pytest.approx(40, abs=1)
     assert connected[100] == 3000
     long = run(scenario.replace(server=scenario.server.replace(backlog=600)), sample=0)

@@ -1,4 +1,4 @@
-"""The metrics of ledgers written by hand, and against a slow count that reads like their definitions."""
+"""The metrics of records written by hand, compared with a slow count that follows their definitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONNECTING, CONNECTED, RECONNECTING, ERROR, DISCONNECTED = (
 
 
 class Chat:
-    """Writes a recorder in short."""
+    """A recorder with short methods."""
 
     def __init__(self, people: int = 2, rooms: Sequence[int] = (), connected_at: float = 0.0) -> None:
         self.recorder = ColumnRecorder()
@@ -50,7 +50,7 @@ class Chat:
         return measure(self.recorder, population, duration, [Incident(*fault) for fault in faults])
 
 
-def test_an_empty_ledger_measures_nothing() -> None:
+def test_without_records_there_is_nothing_to_measure() -> None:
     metrics = measure(
         ColumnRecorder(), Population(np.zeros(3, dtype=int), np.full(3, -np.inf)), 10.5, [Incident(1.0, 2.0)]
     )
@@ -72,7 +72,7 @@ def test_every_message_is_in_one_state() -> None:
     assert metrics["refused"] == 1
 
 
-def test_latency_runs_from_handing_over_to_showing() -> None:
+def test_latency_runs_from_sending_to_showing() -> None:
     chat = Chat()
     chat.post(0, "a", 1.0, 1.5)
     chat.show(0, "a", "1-1", 1.5)
@@ -122,7 +122,7 @@ def test_a_gap_is_a_loss_and_an_end_is_not() -> None:
     assert chat.measure()["lost"] == 2  # nothing is on its way
 
 
-def test_a_message_that_was_acked_after_the_next_was_handed_over_may_be_on_its_way() -> None:
+def test_a_message_acked_after_the_next_was_sent_may_be_in_flight() -> None:
     chat = Chat()
     chat.post(0, "a", 1.0, 4.0)
     chat.post(0, "b", 2.0, 5.0)
@@ -133,7 +133,7 @@ def test_a_message_that_was_acked_after_the_next_was_handed_over_may_be_on_its_w
     assert chat.measure()["lost"] == 1
 
 
-def test_nobody_is_owed_what_has_no_ack_or_came_before_him_or_is_not_for_him() -> None:
+def test_messages_without_ack_or_before_a_reader_connected_or_of_another_room_are_not_owed() -> None:
     chat = Chat(people=2, rooms=[0, 1], connected_at=5.0)
     chat.quiet[:] = True
     chat.post(0, "no ack", 6.0)
@@ -143,7 +143,7 @@ def test_nobody_is_owed_what_has_no_ack_or_came_before_him_or_is_not_for_him() -
     assert chat.measure()["lost"] == 0
 
 
-def test_what_is_handed_over_at_the_instant_of_connecting_is_owed() -> None:
+def test_a_message_sent_at_the_instant_of_connecting_is_owed() -> None:
     chat = Chat(people=2, connected_at=5.0)
     chat.quiet[1] = True
     chat.post(0, "a", 5.0, 6.0)
@@ -154,7 +154,7 @@ def test_what_is_handed_over_at_the_instant_of_connecting_is_owed() -> None:
     assert (metrics["lost"], metrics["latency_p50"]) == (0, 1.5)
 
 
-def test_what_is_shown_after_a_later_one_is_out_of_order_first_or_again() -> None:
+def test_a_delivery_after_a_later_message_is_out_of_order() -> None:
     chat = Chat(people=2)
     for number in range(1, 5):
         chat.post(0, f"{number}", 1.0, 2.0)

@@ -1,4 +1,4 @@
-"""Processes that run calls: one that dies fails its own call, and an interrupt ends them at once."""
+"""The process pool: a process that dies fails only its own call, and an interrupt ends all at once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_process_that_dies_fails_its_own_call() -> None:
 
 
 @posix
-def test_what_a_call_raises_or_cannot_send_is_its_own_affair() -> None:
+def test_an_error_of_a_call_concerns_only_that_call() -> None:
     with processes(1) as pool:
         pid = pool.submit(refuse_interrupts).result()
         with pytest.raises(ZeroDivisionError):
@@ -110,7 +110,7 @@ def test_an_interrupt_ends_the_processes_at_once(cause: type[BaseException]) -> 
         until_gone(pid)
 
 
-def test_where_no_process_starts_every_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_process_every_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatlab.experiment.process_pool._run_worker", sys.exit)
     with processes(1) as pool:
         for call in [pool.submit(abs, 1) for _ in range(2)]:

@@ -1,4 +1,4 @@
-"""Random scenarios in model and wire, of which few may differ; the rest of the tests use chosen ones."""
+"""Random scenarios in model and wire, of which only few may differ. The other tests use chosen ones."""
 
 from __future__ import annotations
 

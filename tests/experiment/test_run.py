@@ -232,7 +232,7 @@ def test_a_torn_file_is_refused(result: Run, tmp_path: Path) -> None:
         Run.load(path)
 
 
-def test_what_only_the_server_counted_after_the_end_is_a_row_of_all_series(tmp_path: Path) -> None:
+def test_all_series_have_the_length_of_the_longest(tmp_path: Path) -> None:
     recorder = ColumnRecorder()
     recorder.changed(0, ConnectionStatus.CONNECTED, 0.1)
     counts = {"requests": [1, 2, 1], "queue": [0, 1, 0], "work": [0, 0, 0]}  # of a live run that took longer

@@ -78,7 +78,7 @@ def test_files_come_back_equal(tmp_path: Path) -> None:
     assert Scenario.load(str(tmp_path / "deploy.toml")) == EXPECTED
 
 
-def test_what_is_at_its_default_is_not_written() -> None:
+def test_defaults_are_not_written() -> None:
     assert Scenario.from_toml(Scenario().to_toml()) == Scenario()
     assert Scenario().to_toml() == ""
     assert "heartbeat" not in EXPECTED.to_toml()
@@ -135,7 +135,7 @@ def test_every_scenario_survives_toml(scenario: Scenario) -> None:
 
 
 def test_a_transport_has_the_configs_own_settings_and_defaults() -> None:
-    """All that a config has, but for what the world gives, with the same types and defaults."""
+    """The fields of the config, with its types and defaults, except those that the world sets."""
 
     def fields(kind: type[msgspec.Struct]) -> dict[str, tuple[object, object]]:
         return {
@@ -181,7 +181,7 @@ BAD_TOML = [
     ("[transport]\nhistory = 'all'", "transport.history: give a whole number or \"none\", got 'all'"),
     (
         "[transport.reconnect]\njitter = 'ful'",
-        "transport.reconnect.jitter: choose one of decorrelated, equal, full,",
+        "transport.reconnect.jitter: choose one of capped-10%, decorrelated, equal, full,",
     ),
     (
         "[transport.reconnect]\njiter = 'full'",
@@ -265,6 +265,11 @@ def test_a_bad_file_is_refused_by_field(text: str, message: str) -> None:
     assert "\n" not in told
 
 
+def test_another_name_of_a_jitter_is_read() -> None:
+    read = Scenario.from_toml("[transport.reconnect]\njitter = 'capped-10%'")
+    assert read == Scenario()
+
+
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "bom.toml"
     path.write_text("duration = 2.0", encoding="utf-8-sig")
@@ -301,7 +306,7 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         Scenario.load(tmp_path / "none.toml")
 
 
-def test_none_stands_for_null_only_where_null_may_stand() -> None:
+def test_none_stands_for_null_only_if_null_is_allowed() -> None:
     read = Scenario.from_toml(
         '[transport]\nhistory = "none"\n'
         '[transport.heartbeat]\nmode = "none"\n[transport.reconnect]\njitter = "none"'
@@ -354,7 +359,7 @@ def test_defaults_of_defaults_are_kept(a: int, b: int, c: int) -> None:
     assert from_plain(to_whole(settings.outer), Outer) == settings.outer
 
 
-def test_a_mode_that_is_not_given_stays_so_though_there_is_one_called_none() -> None:
+def test_a_missing_mode_is_not_the_mode_none() -> None:
     heartbeat = HeartbeatConfig(interval=5.0)
     assert from_plain(to_whole(heartbeat), HeartbeatConfig) == heartbeat
     assert heartbeat.mode is None

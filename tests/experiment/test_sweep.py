@@ -160,7 +160,7 @@ def test_values_may_have_names_and_be_settings() -> None:
         assert attempts == run(BASE.replace(transport=transport), sample=0).metrics["attempts"]
 
 
-def test_an_entry_of_a_list_is_set_and_what_stands_beside_it_is_kept() -> None:
+def test_an_entry_of_a_list_is_set_and_the_others_are_kept() -> None:
     found = sweep(
         BASE, {"faults[1].duration": np.array([1.0, 8.0])}, metrics=["recovery_p99"], progress=False
     )
@@ -271,7 +271,7 @@ def test_a_killed_process_fails_its_own_run_only() -> None:
     assert re.fullmatch(r"ProcessDied: process \d+ has ended \(exit code 1\)", found["error"][2])
 
 
-def test_an_executor_that_takes_no_more_is_told_of() -> None:
+def test_a_broken_executor_is_reported() -> None:
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
     with pytest.warns(RuntimeWarning, match="8 of 8 runs failed"):
@@ -284,7 +284,7 @@ def test_a_function_that_other_processes_cannot_find_is_refused_before_anything_
         table(metrics=lambda result: {}, executor=executor)
 
 
-def test_nor_do_they_find_one_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_of_a_notebook_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = "def latest(result): return result.metrics"
     main = ModuleType("__main__")
     exec(cell, vars(main))
@@ -295,7 +295,7 @@ def test_nor_do_they_find_one_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
-def test_they_do_find_one_of_a_script(tmp_path: Path) -> None:
+def test_other_processes_find_a_function_of_a_script(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from chatlab import Scenario, sweep\n"
@@ -310,7 +310,7 @@ def test_they_do_find_one_of_a_script(tmp_path: Path) -> None:
     assert done.stdout == "True\n"
 
 
-def test_what_an_executor_cannot_carry_is_told_of() -> None:
+def test_a_result_that_cannot_be_pickled_is_reported() -> None:
     class Narrow(ThreadPoolExecutor):
         def submit(self, *task: Any, **options: Any) -> Future[Any]:
             lost: Future[Any] = Future()
@@ -383,7 +383,7 @@ def test_the_command_prints_means_and_saves_all(tmp_path: Path, serial: pd.DataF
         assert f"{mean:,.4g}" in result.stdout
 
 
-def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
+def test_the_sweep_command_reports_errors(tmp_path: Path) -> None:
     BASE.save(tmp_path / "base.toml")
     result = CliRunner().invoke(app, ["sweep", str(tmp_path / "base.toml"), "--over=people.cuont=3"])
     assert result.exit_code == 1

@@ -117,7 +117,7 @@ def shown(run: Run, person: str) -> list[str]:
     tls=st.booleans(),
     keep_alive=st.sampled_from([0.0, 4.0]),
 )
-def test_whatever_goes_wrong_every_message_appears_once_and_in_order(
+def test_every_message_appears_once_and_in_order_under_any_faults(
     seed: int,
     transport: AnyTransport,
     faults: tuple[AnyFault, ...],
@@ -317,7 +317,7 @@ def test_long_polling_costs_more_requests_the_fewer_people_send(
 
 
 @pytest.mark.parametrize("transport", [WebSocketSettings(), SSESettings()], ids=["websocket", "sse"])
-def test_what_is_pushed_takes_half_a_round_trip(transport: AnyTransport) -> None:
+def test_a_pushed_message_takes_half_a_round_trip(transport: AnyTransport) -> None:
     reader = read(transport, 1.0, 1_000.0, delay=D, seed=1)
     assert reader.latencies == pytest.approx([D] * len(reader.latencies))
     assert len(reader.latencies) >= reader.messages - 1
@@ -367,7 +367,7 @@ def test_a_kept_connection_saves_its_round_trips() -> None:
     assert latency(4.0, tls=True) == pytest.approx(kept)
 
 
-def test_a_poller_has_lost_what_the_last_poll_should_have_told_and_nothing_later() -> None:
+def test_a_poller_has_lost_what_its_last_poll_missed_and_nothing_later() -> None:
     def metrics(*faults: AnyFault, sent_at: float, keep_history: bool = True) -> dict[str, Any]:
         script = (ScriptEntry(at=sent_at, person="ada", text="hi"),)
         made = Scenario(

@@ -433,7 +433,7 @@ def test_a_run_that_is_watched_is_the_same() -> None:
     assert figures(watched) == figures(run(scenario, sample=0))
 
 
-def test_who_watches_may_end_the_run() -> None:
+def test_a_progress_callback_may_end_the_run() -> None:
     times: list[float] = []
 
     def watch(now: float) -> None:

@@ -129,7 +129,7 @@ def test_herds_are_those_of_independent_figures(name: str) -> None:
     config = PRESETS[name].reconnect.replace(max_attempts=None)
     herd = herd_returns(config, 10_000, 60.0, seed=1)
     assert herd.gave_up == 0
-    # The largest of many bins of a few hundred people is itself a matter of luck: about 5 % either way.
+    # The largest of many bins of a few hundred people is itself random: about 5 % either way.
     assert 100 * herd.busiest() == pytest.approx(busiest, rel=0.15)
     assert np.median(herd.returns) == pytest.approx(median, rel=0.06)
     assert np.percentile(herd.returns, 99) == pytest.approx(late, rel=0.02)
@@ -226,7 +226,7 @@ def test_a_busy_loop_is_refused() -> None:
         herd_returns(ReconnectConfig(base_delay=0.0, max_attempts=None), 1, 1.0)
 
 
-def test_who_finds_the_door_shut_when_all_come_at_once() -> None:
+def test_arrivals_in_one_bin_overflow_the_accept_queue() -> None:
     at_once = Herd(np.zeros(1_000), np.ones(1_000, dtype=np.int64))
     assert at_once.refused(rate=500.0, backlog=300) == (1_000 - 50 - 300) / 1_000
     assert at_once.refused(rate=500.0, backlog=1_000) == 0.0
@@ -234,14 +234,14 @@ def test_who_finds_the_door_shut_when_all_come_at_once() -> None:
     assert at_once.refused(rate=500.0, backlog=300, people=10_000) == pytest.approx((10_000 - 350) / 10_000)
 
 
-def test_a_door_that_is_wide_enough_is_never_shut() -> None:
+def test_a_high_accept_rate_refuses_nobody() -> None:
     evenly = Herd(np.linspace(0.005, 9.995, 1_000), np.ones(1_000, dtype=np.int64))
     assert evenly.refused(rate=101.0, backlog=0) == 0.0
     assert evenly.refused(rate=50.0, backlog=0) == pytest.approx(0.5)
     assert evenly.refused(rate=50.0, backlog=100) == pytest.approx(0.4)
 
 
-def test_who_gave_up_never_knocks() -> None:
+def test_people_who_gave_up_are_not_refused() -> None:
     half = Herd(np.array([0.0, np.inf]), np.ones(2, dtype=np.int64))
     assert half.refused(rate=0.0, backlog=0) == 0.5
     with pytest.raises(SettingsError):

@@ -43,7 +43,7 @@ def test_an_outage_from_the_beginning() -> None:
     assert connected(predict(CONFIG, [(0.0, 2.0)], 60.0, latency=D)) == [(2 + 2 + 1.0, 60.0)]
 
 
-def test_what_lies_beyond_the_horizon_is_left_out() -> None:
+def test_events_beyond_the_horizon_are_left_out() -> None:
     result = predict(CONFIG, [(70.0, None)], 60.0, latency=D, sends=[(5.0, "hi"), (65.0, "ho")])
     assert connected(result) == [(1.0, 60.0)]
     assert result.metrics["sent"] == result.metrics["acked"] == 1

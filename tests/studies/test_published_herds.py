@@ -1,4 +1,4 @@
-"""Figures that others' simulations published, shown by the real machines in the model world."""
+"""Figures of published simulations, reproduced by the real machines in the model world."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ LATER = {"proportional": 30.0}
 
 
 @pytest.mark.parametrize("name", rows(RUSHES, "proportional"))
-def test_a_herd_gets_through_a_narrow_door_as_published(name: str) -> None:
-    """With the door in proportion to the people the published 50,000 are not needed."""
+def test_a_herd_passes_a_low_accept_rate_as_published(name: str) -> None:
+    """With an accept rate in proportion to the people, fewer than the published 50,000 are enough."""
     published, found = RUSHES[name], rush(name)
     assert found.attempts == pytest.approx(published.attempts, rel=0.02)
     assert found.gave_up == pytest.approx(published.gave_up, abs=0.015)
@@ -77,7 +77,7 @@ def test_jitter_more_than_halves_the_work_of_a_hundred_clients() -> None:
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_a_contest_needs_a_write_a_client_and_four_messages(formula: Formula) -> None:
+def test_a_contest_needs_a_write_and_four_messages_for_each_client(formula: Formula) -> None:
     alone = contend(formula, 1)
     assert alone.writes == 1
     assert alone.seconds == pytest.approx(0.04, abs=4 * 0.002 * 2)

@@ -1,4 +1,4 @@
-"""The seed as written loses what was measured of it, in scenarios in which ours lose nothing."""
+"""The snippets as written lose what was measured, in scenarios in which our transports lose nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_killed_server_costs_what_the_queue_drops_and_what_is_under_way() -> N
     assert (ours.sent, ours.lost, ours.shown) == (1000, 0, 1000)
 
 
-def test_ours_tells_of_what_its_queue_drops() -> None:
+def test_our_transport_reports_what_its_queue_drops() -> None:
     scenario = SHOWCASES["queue"].scenario
     result = run(scenario.replace(transport=WebSocketSettings(outbox=OutboxConfig(max_size=100))))
     assert [result.metrics[name] for name in ("lost", "dropped", "pending")] == [0, 524, 0]
@@ -113,7 +113,7 @@ def test_without_a_heartbeat_a_dead_path_is_never_noticed() -> None:
     assert result.statuses("ada")[-1].status is ConnectionStatus.CONNECTED
 
 
-def test_who_is_away_misses_what_is_posted() -> None:
+def test_a_disconnected_person_misses_messages() -> None:
     away = ServerDown(at=20.0, duration=1.5, people=("person-2",))
     quiet = SeedWebSocket(heartbeat=SeedHeartbeat(enabled=False))
     scenario = chat(quiet, away)

@@ -65,7 +65,7 @@ TROUBLES: dict[str, tuple[AnyFault, ...]] = {
 
 
 EACH_ONCE = set(zip(KINDS, TROUBLES, strict=True))
-"""Every transport and every trouble once; the other pairs are for `make proof`."""
+"""Every transport and every impairment once; the other pairs are for `make proof`."""
 PAIRS = [
     pytest.param(kind, trouble, marks=() if (kind, trouble) in EACH_ONCE else pytest.mark.proof)
     for kind in KINDS
@@ -112,7 +112,7 @@ AWAY = PAGE_LIMIT + 50
 
 
 @pytest.mark.parametrize("kind", rows(KINDS, "long_polling"))
-def test_what_was_missed_while_the_network_was_away_comes_once_and_in_order(kind: str) -> None:
+def test_messages_missed_during_a_partition_arrive_once_and_in_order(kind: str) -> None:
     script = [
         ScriptEntry(at=1.0, person="bob", text="before"),
         ScriptEntry(at=3.0, person="ada", text="mine"),

@@ -1,4 +1,4 @@
-"""The world of real sockets: a blocking call anywhere, on a clock that may hurry; leaving nothing behind."""
+"""The live world: a blocking call from any thread, on a scaled clock, which leaves nothing running."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_time_scale_is_a_positive_number(scale: float) -> None:
 
 
 @pytest.mark.parametrize("world", ["wire", "live"])
-def test_what_has_no_real_transport_is_refused(world: str) -> None:
+def test_settings_without_a_real_transport_are_refused(world: str) -> None:
     with pytest.raises(SettingsError, match="runs in the model world only"):
         run(scenario(transport=SeedWebSocket()), world)
     with pytest.raises(SettingsError, match="the server speaks 'chatlab', got 'text'"):
@@ -82,7 +82,7 @@ def test_what_has_no_real_transport_is_refused(world: str) -> None:
     assert threads() == set()
 
 
-def test_a_proxy_holds_back_streams_only_and_lets_go_when_it_is_over() -> None:
+def test_a_proxy_buffers_only_streams_and_flushes_at_the_faults_end() -> None:
     played = scenario(Buffering(at=0.05, duration=4.0), transport=SSESettings())
     live = run(played, "live", time_scale=8.0)
     shown = [
@@ -93,7 +93,7 @@ def test_a_proxy_holds_back_streams_only_and_lets_go_when_it_is_over() -> None:
     assert compare(run(played), live), str(compare(run(played), live))
 
 
-def test_a_fault_may_hit_some_only() -> None:
+def test_a_fault_may_hit_only_some_people() -> None:
     live = run(scenario(ServerDown(at=3.1, duration=1.0, people=("ada",))), "live", time_scale=8.0)
     assert len(live.statuses("ada")) > len(live.statuses("person-2"))
 

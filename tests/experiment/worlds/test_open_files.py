@@ -1,4 +1,4 @@
-"""Real sockets are counted by the system, which lets a process have few at first."""
+"""The system's limit of open files, which real sockets need, is raised on demand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def allowed() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def test_as_many_as_wanted_are_allowed_and_never_fewer_than_before(few_allowed: int) -> None:
+def test_the_limit_is_raised_and_never_lowered(few_allowed: int) -> None:
     raise_open_file_limit(FEW - 1, "people")
     assert allowed() == FEW
     raise_open_file_limit(FEW + 1, "people")
@@ -41,7 +41,7 @@ def test_as_many_as_wanted_are_allowed_and_never_fewer_than_before(few_allowed: 
 
 
 @pytest.mark.proof
-def test_a_crowd_on_real_sockets_has_room(few_allowed: int) -> None:
+def test_a_crowd_on_real_sockets_has_enough_files(few_allowed: int) -> None:
     live = run(CROWD, "live", time_scale=4)
     assert allowed() > FEW
     assert live.metrics["lost"] == 0
@@ -59,7 +59,7 @@ def test_more_than_the_system_allows_is_refused(few_allowed: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_crowd_that_has_no_room_is_refused_before_it_begins() -> None:
+def test_a_crowd_without_enough_files_is_refused_before_it_begins() -> None:
     script = (
         f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FEW}, {FEW}))\n"
         "from tests.experiment.worlds.test_open_files import CROWD\n"

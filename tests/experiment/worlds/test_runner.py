@@ -1,4 +1,4 @@
-"""Running a scenario: in which world, and who watches."""
+"""Running a scenario: choice of the world, and progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_watched_run_is_the_same_run() -> None:
     assert seen[-1] == pytest.approx(77.7)
 
 
-def test_who_watches_may_end_the_run() -> None:
+def test_a_progress_callback_may_end_the_run() -> None:
     def enough(now: float) -> None:
         if now > 3.0:
             raise KeyboardInterrupt
@@ -47,6 +47,6 @@ def test_the_wire_world_names_its_limit() -> None:
         run(scenario, "wire")
 
 
-def test_a_world_that_there_is_not_is_named_with_those_that_there_are() -> None:
+def test_an_unknown_world_is_reported_with_the_choices() -> None:
     with pytest.raises(SettingsError, match="no 'moon'; choose one of model, wire, live"):
         run(Scenario(), "moon")

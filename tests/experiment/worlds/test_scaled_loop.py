@@ -1,4 +1,4 @@
-"""A loop whose clock goes while it waits: timers in order, nothing for what holds it up, how late it is."""
+"""The scaled loop: order of timers, time of a busy loop, lateness."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def play(loop: ScaledLoop, scene: Callable[[], Awaitable[object]]) -> None:
     loop.run_until_complete(begin())
 
 
-def test_a_loop_hurries_its_timers_and_stands_until_it_begins(loop: ScaledLoop) -> None:
+def test_a_loop_scales_its_timers_and_stands_until_it_begins(loop: ScaledLoop) -> None:
     early: list[float] = []
 
     async def sleep() -> None:
@@ -48,7 +48,7 @@ def test_a_loop_hurries_its_timers_and_stands_until_it_begins(loop: ScaledLoop) 
     assert (loop.time(), loop.lateness) == (5.0, 0.0)
 
 
-def test_what_a_loop_is_held_up_by_does_not_count(loop: ScaledLoop) -> None:
+def test_time_of_a_busy_loop_does_not_count(loop: ScaledLoop) -> None:
     async def dawdle() -> None:
         await asyncio.sleep(0.1)
         time.sleep(0.05)  # noqa: ASYNC251 - 2.5 s of the loop's
@@ -60,7 +60,7 @@ def test_what_a_loop_is_held_up_by_does_not_count(loop: ScaledLoop) -> None:
     play(loop, dawdle)
 
 
-def test_all_that_comes_of_a_timer_is_done_before_the_next_and_equal_times_keep_their_order(
+def test_effects_of_a_timer_precede_the_next_timer(
     loop: ScaledLoop,
 ) -> None:
     log: list[object] = []
@@ -89,7 +89,7 @@ def test_all_that_comes_of_a_timer_is_done_before_the_next_and_equal_times_keep_
     assert log == ["first", 0, b"after 0", 1, 2, 3, 4, b"after 4", 5, 6, 7, 8, b"after 8"]
 
 
-def test_a_timer_that_is_cancelled_takes_no_time_and_a_past_one_none_either(loop: ScaledLoop) -> None:
+def test_cancelled_and_past_timers_take_no_time(loop: ScaledLoop) -> None:
     fired: list[str] = []
 
     async def scene() -> None:
@@ -102,7 +102,7 @@ def test_a_timer_that_is_cancelled_takes_no_time_and_a_past_one_none_either(loop
     play(loop, scene)
 
 
-def test_a_long_wait_has_several_parts(loop: ScaledLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_wait_is_split(loop: ScaledLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaled_loop, "MAX_WAIT", 0.01)
     began_at = time.monotonic()
     play(loop, lambda: asyncio.sleep(2.0))
@@ -128,7 +128,7 @@ def test_a_loop_is_as_late_as_a_byte_on_loopback(loop: ScaledLoop, monkeypatch: 
     play(loop, scene)
 
 
-def test_a_loop_that_waits_for_its_own_clock_goes_on_and_is_late(loop: ScaledLoop) -> None:
+def test_a_spinning_loop_advances_and_is_late(loop: ScaledLoop) -> None:
     fired: list[float] = []
 
     async def spin() -> None:

@@ -66,12 +66,12 @@ def assert_agree(scenario: Scenario, *, steps: int = 3) -> None:
     assert model.metrics["requests"] == wire.metrics["requests"]
 
 
-# Whom it turns away
+# Refusals
 
 
 @pytest.mark.parametrize("status", [400, 419, 429, 503, 599])
 @EACH_TRANSPORT
-def test_any_status_of_an_error_is_answered_with_or_without_a_phrase(transport: str, status: int) -> None:
+def test_any_error_status_is_answered_with_or_without_a_phrase(transport: str, status: int) -> None:
     scenario = played(transport, HttpError(at=0.0, duration=1.9, status=status), duration=4.0)
     assert_agree(scenario, steps=2)
     assert run(scenario).metrics["bytes_down"] == run(scenario, "wire").metrics["bytes_down"]
@@ -85,7 +85,7 @@ def test_retry_after_is_rounded_up(transport: str, retry_after: float) -> None:
 
 @pytest.mark.parametrize(("rate", "backlog", "limit"), [(2.3, 50, 2), (0.7, 2, 1), (None, 1, 3)])
 @EACH_TRANSPORT
-def test_who_waits_to_be_accepted_does_not_count_as_a_connection(
+def test_an_unaccepted_connection_is_not_counted(
     transport: str, rate: float | None, backlog: int, limit: int
 ) -> None:
     server = ServerConfig(accept_rate=rate, backlog=backlog, max_connections=limit)
@@ -94,14 +94,14 @@ def test_who_waits_to_be_accepted_does_not_count_as_a_connection(
 
 
 @EACH_TRANSPORT
-def test_a_full_server_says_so_at_once_however_much_it_has_to_do(transport: str) -> None:
+def test_a_full_server_refuses_at_once_whatever_its_load(transport: str) -> None:
     server = ServerConfig(max_connections=1, service_time=0.57, service="exponential")
     people = PeopleConfig(count=4, arrive_over=0.61)
     assert_agree(played(transport, people=people, server=server))
 
 
 @EACH_TRANSPORT
-def test_a_server_that_was_started_anew_has_forgotten_who_sent_too_much(transport: str) -> None:
+def test_a_restarted_server_has_new_rate_limits(transport: str) -> None:
     server = ServerConfig(rate=0.1, burst=2)
     people = says((1.03, "one"), (1.31, "two"), (2.93, "three"))
     scenario = played(transport, ServerDown(at=1.97, duration=0.53), people=people, server=server)
@@ -112,7 +112,7 @@ def test_a_server_that_was_started_anew_has_forgotten_who_sent_too_much(transpor
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("direction", ["both", "up", "down"])
 @EACH_TRANSPORT
-def test_what_had_come_before_the_connection_fell_silent_is_read_once_it_is_accepted(
+def test_data_from_before_the_silence_is_read_after_acceptance(
     transport: str, direction: Literal["both", "up", "down"], tls: bool
 ) -> None:
     """And the answer counts, whether or not it arrives."""
@@ -127,7 +127,7 @@ def test_what_had_come_before_the_connection_fell_silent_is_read_once_it_is_acce
     assert run(scenario).metrics["bytes_down"] == run(scenario, "wire").metrics["bytes_down"]
 
 
-# When it begins, and how long it waits
+# Beginning and waiting
 
 LONG = "x" * 900
 
@@ -147,7 +147,7 @@ def test_work_on_a_request_begins_at_its_head(transport: str, effort: float) -> 
 
 @pytest.mark.parametrize("interval", [0.83, 3.7])
 @pytest.mark.parametrize("latency", [0.07, 1.3])
-def test_who_is_refused_need_not_have_sent_the_body(interval: float, latency: float) -> None:
+def test_a_refusal_does_not_wait_for_the_body(interval: float, latency: float) -> None:
     scenario = played(
         ShortPollingSettings(reconnect=SURE, interval=interval, request_timeout=4.9),
         HttpError(at=7.93, duration=1.3),
@@ -182,7 +182,7 @@ def test_a_connection_that_was_closed_in_a_partition_is_not_used_after_it(transp
     assert_agree(scenario)
 
 
-def test_a_connection_that_nobody_uses_counts_until_the_server_closes_it() -> None:
+def test_an_unused_connection_counts_until_the_server_closes_it() -> None:
     """The client's pool looks after it only when the client asks for something."""
     scenario = played(
         LongPollingSettings(reconnect=SURE, hold=20.0),
@@ -243,7 +243,7 @@ def test_an_answer_with_the_connection_s_end_behind_it_leaves_none_to_be_used(
     assert_agree(scenario)
 
 
-# How it ends
+# End
 
 SOME = ("ada", "person-2")
 
@@ -252,7 +252,7 @@ SOME = ("ada", "person-2")
 @pytest.mark.parametrize("effort", [0.17, 0.71])
 @pytest.mark.parametrize("at", [0.31, 2.13])
 @EACH_TRANSPORT
-def test_a_server_that_takes_its_leave_finishes_what_is_under_way(
+def test_a_graceful_stop_finishes_requests_under_way(
     transport: str, at: float, effort: float, people: tuple[str, ...]
 ) -> None:
     scenario = played(
@@ -267,7 +267,7 @@ def test_a_server_that_takes_its_leave_finishes_what_is_under_way(
 @pytest.mark.parametrize("keep_history", [True, False])
 @pytest.mark.parametrize("duration", [0.07, 0.43, 0.9])
 @EACH_TRANSPORT
-def test_it_is_back_in_time_whatever_it_has_not_finished(
+def test_a_restart_is_in_time_whatever_is_unfinished(
     transport: str, duration: float, keep_history: bool
 ) -> None:
     scenario = played(
@@ -282,7 +282,7 @@ def test_it_is_back_in_time_whatever_it_has_not_finished(
 
 @pytest.mark.parametrize("then", [0.1, 0.3])
 @pytest.mark.parametrize("transport", REQUESTS)
-def test_a_server_that_dies_while_it_takes_its_leave_finishes_nothing(transport: str, then: float) -> None:
+def test_a_crash_during_a_graceful_stop_finishes_nothing(transport: str, then: float) -> None:
     scenario = played(
         transport,
         ServerRestart(at=0.31, duration=2.0),
@@ -294,7 +294,7 @@ def test_a_server_that_dies_while_it_takes_its_leave_finishes_nothing(transport:
 
 @pytest.mark.parametrize("duration", [0.07, 0.7])
 @EACH_TRANSPORT
-def test_a_server_that_dies_is_back_in_time_whatever_it_was_doing(transport: str, duration: float) -> None:
+def test_a_crashed_server_restarts_in_time(transport: str, duration: float) -> None:
     scenario = played(
         transport,
         ServerDown(at=0.97, duration=duration),
@@ -307,7 +307,7 @@ def test_a_server_that_dies_is_back_in_time_whatever_it_was_doing(transport: str
 @pytest.mark.parametrize("people", [(), SOME], ids=["all", "some"])
 @pytest.mark.parametrize("fault", [ServerDown, ServerRestart])
 @EACH_TRANSPORT
-def test_a_server_that_stops_resets_who_waits_to_be_accepted(
+def test_a_stopping_server_resets_unaccepted_connections(
     transport: str, fault: type[ServerDown | ServerRestart], people: tuple[str, ...]
 ) -> None:
     scenario = played(
@@ -321,8 +321,8 @@ def test_a_server_that_stops_resets_who_waits_to_be_accepted(
 
 @pytest.mark.parametrize("people", [(), ("ada",)], ids=["all", "some"])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_server_that_dies_resets_first_who_waits_to_be_accepted(seed: int, people: tuple[str, ...]) -> None:
-    """The stream's next attempt draws luck behind that of the message."""
+def test_a_crashing_server_resets_unaccepted_connections_first(seed: int, people: tuple[str, ...]) -> None:
+    """The stream's next attempt draws its delay after the message."""
     scenario = played(
         SSESettings(),
         ServerDown(at=1.57, duration=0.53, people=people),
@@ -339,7 +339,7 @@ FALLS_BACK = FallbackSettings(
 
 
 @pytest.mark.parametrize("transport", [LongPollingSettings(), FALLS_BACK], ids=["polls", "links and polls"])
-def test_a_held_poll_is_answered_at_once_whoever_else_writes_at_that_instant(transport: AnyTransport) -> None:
+def test_a_held_poll_is_answered_at_once_despite_other_writes(transport: AnyTransport) -> None:
     scenario = played(
         transport,
         HalfOpen(at=0.0, duration=0.4, people=("bob",)),  # who then polls, as the WebSocket fails
@@ -351,12 +351,12 @@ def test_a_held_poll_is_answered_at_once_whoever_else_writes_at_that_instant(tra
     assert run(scenario).metrics["acked"] == 2
 
 
-# What is on its way meanwhile
+# Data in flight
 
 
 @pytest.mark.parametrize("end", [ConnectionReset(at=6.23), ServerDown(at=6.23, duration=1.1)])
 @pytest.mark.parametrize("transport", ["websocket", "sse", "long_polling"])
-def test_an_end_does_not_overtake_what_is_on_a_narrow_line(transport: str, end: AnyFault) -> None:
+def test_a_FIN_does_not_overtake_data_at_low_bandwidth(transport: str, end: AnyFault) -> None:
     scenario = played(
         transport,
         end,
@@ -369,7 +369,7 @@ def test_an_end_does_not_overtake_what_is_on_a_narrow_line(transport: str, end: 
 
 @pytest.mark.parametrize("end", [ConnectionReset(at=3.31), ServerDown(at=3.31, duration=0.31)])
 @EACH_TRANSPORT
-def test_an_end_does_not_overtake_what_is_sent_again(transport: str, end: AnyFault) -> None:
+def test_a_FIN_does_not_overtake_a_retransmission(transport: str, end: AnyFault) -> None:
     """Answers that a partition holds up are sent again later than the end that follows them."""
     scenario = played(
         transport,
@@ -382,8 +382,8 @@ def test_an_end_does_not_overtake_what_is_sent_again(transport: str, end: AnyFau
 
 
 @EACH_TRANSPORT
-def test_what_comes_right_before_a_reset_is_read(transport: str) -> None:
-    """All three messages: the partition has lost the first, which holds up all that comes behind it."""
+def test_data_right_before_a_reset_is_read(transport: str) -> None:
+    """The partition has lost the first of three messages, which blocks the next two."""
     scenario = played(
         transport,
         Partition(at=2.47, duration=0.31),
@@ -395,7 +395,7 @@ def test_what_comes_right_before_a_reset_is_read(transport: str) -> None:
 
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
-def test_a_proxy_passes_on_what_it_holds_back_once_it_is_as_much_as_it_keeps(beyond: int) -> None:
+def test_a_buffering_proxy_flushes_a_full_buffer(beyond: int) -> None:
     calm = played("sse", duration=1.0)
     size = run(calm).metrics["bytes_down"]
     assert size is not None
@@ -405,7 +405,7 @@ def test_a_proxy_passes_on_what_it_holds_back_once_it_is_as_much_as_it_keeps(bey
 
 
 @pytest.mark.parametrize("size", [None, 700])
-def test_what_a_proxy_has_held_back_leaves_a_narrow_line_piece_by_piece(size: int | None) -> None:
+def test_flushed_data_arrives_piece_by_piece_at_low_bandwidth(size: int | None) -> None:
     scenario = played(
         "sse",
         Buffering(at=2.0, duration=3.0, size=size),
@@ -419,15 +419,13 @@ def test_what_a_proxy_has_held_back_leaves_a_narrow_line_piece_by_piece(size: in
     "fault", [ServerDown(at=2.3, duration=1.0, people=SOME), ServerRestart(at=2.3, duration=1.0, people=SOME)]
 )
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
-def test_those_who_are_dropped_at_one_instant_do_not_hear_of_each_other(
-    transport: str, fault: AnyFault
-) -> None:
+def test_people_dropped_at_one_instant_get_no_news_of_each_other(transport: str, fault: AnyFault) -> None:
     assert_agree(played(transport, fault, people=says((1.1, "hello")), server=ServerConfig(presence=True)))
 
 
 @pytest.mark.parametrize("people", [(), ("bob",)], ids=["all", "another"])
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
-def test_who_is_dropped_by_the_next_fault_of_that_instant_hears_of_it(
+def test_people_dropped_by_the_next_fault_of_that_instant_get_the_news(
     transport: str, people: tuple[str, ...]
 ) -> None:
     script = tuple(ScriptEntry(at=1.1, person=name, text="hello") for name in ("ada", "bob"))

@@ -1,4 +1,4 @@
-"""Parts that the worlds of real parts share: faults of the real server, and failures."""
+"""The stack of wire and live world: faults of the real server, and errors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ BURST = tuple(
     ],
     ids=["ping frames", "comments", "slow", "at random", "full", "presence", "refused", "a population"],
 )
-def test_what_ails_the_real_server_is_what_ails_the_model(played: Scenario) -> None:
+def test_the_real_server_has_the_faults_of_the_model(played: Scenario) -> None:
     model, wire = run(played), run(played, "wire")
     compared = compare(model, wire)
     assert compared, str(compared)
@@ -64,7 +64,7 @@ def test_what_ails_the_real_server_is_what_ails_the_model(played: Scenario) -> N
         assert model.metrics[name] == pytest.approx(wire.metrics[name]), name
 
 
-def test_what_fails_while_it_is_recorded_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_recorder_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(recorder: ColumnRecorder, at: float) -> None:
         raise ZeroDivisionError("in the recorder")
 

@@ -85,7 +85,7 @@ HASTY = ReconnectConfig(base_delay=0.05, max_attempts=1, jitter="none")
         ("gives up", ShortPollingSettings(interval=0.7)),
     ],
 )
-def test_somebody_who_has_ended_and_connects_again_opens_new_connections(
+def test_a_person_who_disconnects_and_connects_again_opens_new_connections(
     end: str, transport: AnyTransport
 ) -> None:
     acts = [ScriptEntry(at=at, person="ada", action="connect") for at in (0.1, 3.3)]
@@ -138,8 +138,8 @@ def test_a_frame_that_is_too_large_closes_the_link_and_nothing_is_read_or_sent_t
 
 @pytest.mark.parametrize("limit", [200, 1000])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_link_is_closed_behind_what_goes_over_the_better_one(seed: int, limit: int) -> None:
-    """Both frames draw luck of the path; where the better link fails at once, so does its close frame."""
+def test_a_replaced_link_is_closed_after_its_successor_sends(seed: int, limit: int) -> None:
+    """Both frames draw a delay of the path; so does the close frame of a better link that fails at once."""
     good = WebSocketSettings(connect_timeout=0.9, max_frame_size=limit)
     script = (ScriptEntry(at=0.01, person="bob", action="connect"), *says(2.3003, 2.5003, 2.7003))
     scenario = Scenario(
@@ -162,7 +162,7 @@ def test_a_link_is_closed_behind_what_goes_over_the_better_one(seed: int, limit:
     assert compare(model, wire)
 
 
-def test_a_link_that_fails_hears_no_close_frame_that_comes_behind() -> None:
+def test_a_failed_link_ignores_a_later_close_frame() -> None:
     """The server's, to somebody who sends too much. It ends the connection once the client's is there."""
     scenario = Scenario(
         duration=6.0,
@@ -177,7 +177,7 @@ def test_a_link_that_fails_hears_no_close_frame_that_comes_behind() -> None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_a_server_replies_to_nothing_that_comes_in_one_piece_with_a_close_frame(silent: bool) -> None:
+def test_a_server_ignores_frames_in_one_packet_with_a_close_frame(silent: bool) -> None:
     """The second message is slow, and holds the close frame up. One that is lost makes no difference."""
     script = [ScriptEntry(at=at, person="ada", text="x" * 300) for at in (2.1003, 2.1503)]
     script.append(ScriptEntry(at=2.3103, person="bob", action="connect"))
@@ -216,7 +216,7 @@ def test_a_limit_of_frames_counts_bytes_not_characters(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_connection_that_dies_while_TLS_shakes_hands_draws_no_more_luck(
+def test_a_connection_that_dies_while_TLS_shakes_hands_draws_no_more_delays(
     transport: str, fault: AnyFault
 ) -> None:
     assert_same(
@@ -234,9 +234,7 @@ def test_a_connection_that_dies_while_TLS_shakes_hands_draws_no_more_luck(
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("timeout", [1.9, 2.4, 2.9])
-def test_somebody_who_gives_up_in_the_accept_queue_is_answered_all_the_same(
-    timeout: float, tls: bool
-) -> None:
+def test_a_connection_given_up_in_the_accept_queue_is_still_answered(timeout: float, tls: bool) -> None:
     assert_same(
         *both(
             Scenario(
@@ -252,9 +250,7 @@ def test_somebody_who_gives_up_in_the_accept_queue_is_answered_all_the_same(
 
 @pytest.mark.parametrize("limit", [None, 1])
 @pytest.mark.parametrize("effort", [0.0, 0.1])
-def test_a_link_that_is_given_up_in_the_accept_queue_is_let_in_first(
-    effort: float, limit: int | None
-) -> None:
+def test_a_link_given_up_in_the_accept_queue_is_accepted_first(effort: float, limit: int | None) -> None:
     """The application accepts it in its first turn, before the server reads the end behind the request."""
     script = (ScriptEntry(at=at, person=who, action="connect") for at, who in ((0.0, "ada"), (0.1, "bob")))
     scenario = Scenario(
@@ -269,8 +265,8 @@ def test_a_link_that_is_given_up_in_the_accept_queue_is_let_in_first(
     assert model.metrics["bytes_down"] == wire.metrics["bytes_down"]
 
 
-def test_a_slow_server_that_has_nothing_to_do_for_somebody_does_it_at_once() -> None:
-    """A request behind which its connection's end came right away is still answered."""
+def test_a_slow_server_without_work_for_a_person_answers_at_once() -> None:
+    """A request followed at once by the end of its connection is still answered."""
     scenario = Scenario(
         duration=8.0,
         people=PeopleConfig(count=1),
@@ -299,7 +295,7 @@ def test_a_slow_server_that_has_nothing_to_do_for_somebody_does_it_at_once() -> 
 def test_faults_hit_a_link_whose_close_frame_is_under_way(
     fault: AnyFault, at: float, network: dict[str, Any]
 ) -> None:
-    """Else it is answered, and the answer uses up luck of the path."""
+    """If it were answered, the answer would draw a delay of the path."""
     script = (
         ScriptEntry(at=0.1, person="ada", action="connect"),
         ScriptEntry(at=3.0, person="ada", action="disconnect"),
@@ -349,9 +345,7 @@ def test_a_recovery_counts_from_the_fault_that_has_broken_the_connection(
 
 @pytest.mark.parametrize("bandwidth", [300.0, 5000.0])
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_what_is_written_at_once_leaves_a_narrow_line_piece_by_piece(
-    transport: str, bandwidth: float
-) -> None:
+def test_one_write_arrives_piece_by_piece_at_low_bandwidth(transport: str, bandwidth: float) -> None:
     """As what somebody has missed, and what they say at once."""
     script = (
         ScriptEntry(at=0.3003, person="bob", action="connect"),
@@ -373,7 +367,7 @@ def test_what_is_written_at_once_leaves_a_narrow_line_piece_by_piece(
 def test_a_server_answers_nothing_on_a_connection_whose_reset_comes_with_the_request(
     transport: str, at: float
 ) -> None:
-    """It comes right behind, where a narrow line holds both up."""
+    """Both arrive together, behind other data at low bandwidth."""
     scenario = Scenario(
         duration=12.0,
         people=PeopleConfig(count=2, arrive_over=1.0, script=says(2.1003, 6.1003)),
@@ -385,7 +379,7 @@ def test_a_server_answers_nothing_on_a_connection_whose_reset_comes_with_the_req
 
 
 @pytest.mark.parametrize("seed", range(20336, 20340))
-def test_what_comes_for_a_client_that_has_gone_resets_the_connection(seed: int) -> None:
+def test_data_for_a_closed_client_resets_the_connection(seed: int) -> None:
     """The close frame comes behind a slow packet, after the server has stopped reading."""
     scenario = Scenario(
         duration=12.0,
@@ -401,7 +395,7 @@ def test_what_comes_for_a_client_that_has_gone_resets_the_connection(seed: int) 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_proxy_does_not_cut_a_connection_whose_SYN_was_lost(transport: str) -> None:
-    """Else its reset uses up luck of the path."""
+    """If it were cut, its reset would draw a delay of the path."""
     scenario = Scenario(
         duration=20.0,
         people=PeopleConfig(script=says(13.1003)),

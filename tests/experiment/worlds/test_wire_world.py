@@ -1,4 +1,4 @@
-"""The real stacks on virtual time, and the model held to what they do, byte for byte."""
+"""The real stacks on virtual time, with which the model agrees byte for byte."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_the_models_bytes_are_those_on_the_wire(transport: str, rate: float) -> 
 
 @pytest.mark.parametrize(("bandwidth", "sample"), [(300.0, 2), (None, 0)])
 def test_protocols_cost_their_bytes_and_take_their_time(bandwidth: float | None, sample: int) -> None:
-    """Silent clients, of whom none is recorded, have an account of their own."""
+    """Silent clients, whose steps aren't recorded, are counted in another way."""
     inner = (WebSocketSettings(protocols=("chat.v1", "chat.v2")), WebSocketSettings(protocols=("a",)))
     for transport in (inner[0], FallbackSettings(transports=inner)):
         scenario = Scenario(
@@ -231,7 +231,7 @@ def test_a_half_open_connection_is_found_forty_seconds_on() -> None:
     assert lost == pytest.approx(60.2 + 10.0)
 
 
-# The world itself
+# The world
 
 
 def test_a_run_is_the_same_each_time() -> None:
@@ -245,7 +245,7 @@ def test_a_run_is_the_same_each_time() -> None:
     assert run(scenario, "wire").to_json_lines() == run(scenario, "wire").to_json_lines()
 
 
-async def test_it_runs_inside_a_running_loop_as_a_notebooks() -> None:
+async def test_it_runs_inside_a_running_loop() -> None:
     scenario = Scenario(duration=5.0, people=PeopleConfig(count=2, send_rate=1.0))
     inside = run(scenario, "wire")
     outside = await asyncio.to_thread(run, scenario, "wire")
@@ -277,7 +277,7 @@ def test_httpcore_has_the_loops_time_only_meanwhile() -> None:
     assert_same(model, wire)
 
 
-def test_only_so_many_peoples_steps_are_recorded() -> None:
+def test_only_the_steps_of_a_sample_are_recorded() -> None:
     wire = run(Scenario(duration=5.0, people=PeopleConfig(count=3)), "wire", sample=1)
     assert wire.people == ["person-1"]
     assert {step.person for step in wire.trace} == {"person-1"}
@@ -296,7 +296,7 @@ def test_another_dialect_is_refused() -> None:
         run(Scenario(transport=WebSocketSettings(dialect="text")), "wire")
 
 
-# A client of one's own
+# Other clients
 
 
 async def _fetch(url: str, lines: WireLines) -> tuple[float, int, int]:
@@ -312,13 +312,13 @@ def test_any_client_can_talk_to_the_server_in_virtual_time() -> None:
     assert sent > len("GET /healthz HTTP/1.1")
 
 
-async def test_it_can_be_asked_where_a_loop_runs() -> None:
+async def test_a_client_can_talk_from_within_a_running_loop() -> None:
     seconds, *_ = talk_on_wire(_fetch)
     assert seconds == pytest.approx(4 * 0.04)
 
 
 @pytest.mark.parametrize(("kind", "each"), [("websocket", 1.0), ("sse", 4 / 3)])
-def test_what_a_byte_of_data_costs_on_the_wire(kind: str, each: float) -> None:
+def test_the_overhead_of_a_byte_on_the_wire(kind: str, each: float) -> None:
     async def cost(url: str, lines: WireLines) -> list[int]:
         sizes = []
         async with make_transport(make_config(kind, url), loop="current") as chat:
