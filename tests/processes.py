@@ -1,9 +1,13 @@
 """Servers that tests start end with the test run, even if it is killed."""
 
 import ctypes
+import re
+import resource
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 PR_SET_PDEATHSIG = 1
 
@@ -14,3 +18,36 @@ def die_with_parent() -> Callable[[], object] | None:
         return None
     libc = ctypes.CDLL(None)  # loaded here: between fork and exec hardly anything is safe
     return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def serve(*options: str, stderr: int | None = None, limit_file_size: int = 0) -> subprocess.Popen[str]:
+    """Start `chatlab serve`; its files can't exceed `limit_file_size` bytes, unless that is 0."""
+    die = die_with_parent()
+
+    def prepare() -> None:
+        if die is not None:
+            die()
+        if limit_file_size:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))
+
+    command = [sys.executable, "-c", "from chatlab.cli import app; app()", "serve", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, preexec_fn=prepare)
+
+
+def address_of(server: subprocess.Popen[str]) -> str:
+    """Wait until `chatlab serve` is ready; return its address for WebSockets."""
+    assert server.stdout
+    line = server.stdout.readline()
+    found = re.match(r"chatlab is serving http://127\.0\.0\.1:.*WebSocket: (\S+)\)$", line)
+    assert found, server.stderr.read() if server.stderr else line
+    return found[1]
+
+
+@contextmanager
+def served(*options: str, limit_file_size: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `chatlab serve` as a process; yield it with its address for WebSockets."""
+    with serve(*options, stderr=subprocess.PIPE, limit_file_size=limit_file_size) as process:
+        try:
+            yield process, address_of(process)
+        finally:
+            process.kill()

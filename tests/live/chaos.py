@@ -6,10 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import re
 import signal
-import sys
+import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from chatlab.live.client.transport import ChatTransport
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from tests.processes import address_of, serve
 
 Trouble = Callable[["Scene"], Awaitable[None]]
 SETTINGS: dict[str, Any] = {
@@ -50,30 +50,28 @@ class ServerProcess:
     def __init__(self, db: Path, port: int = 0) -> None:
         self.db = db
         self.port = port
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        command = [sys.executable, "-m", "chatlab", "serve", "--port", str(self.port), "--db", str(self.db)]
-        self._process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        assert self._process.stdout is not None
-        line = (await self._process.stdout.readline()).decode()
-        self.port = int(line.split("http://127.0.0.1:")[1].split()[0].rstrip("/"))
+        self._process = serve("--port", str(self.port), "--db", str(self.db))
+        address = await asyncio.to_thread(address_of, self._process)
+        self.port = int(address.rpartition(":")[2].removesuffix("/ws"))
 
     async def kill(self) -> None:
         """Send SIGKILL: no close frames, nothing flushed."""
-        if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
-            await self._process.wait()
-            self._process = None
+        await self._end(signal.SIGKILL)
 
     async def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            await self._process.wait()
+        await self._end(signal.SIGTERM)
+
+    async def _end(self, number: int) -> None:
+        if (process := self._process) is not None:
+            process.send_signal(number)
+            await asyncio.to_thread(process.communicate)
             self._process = None
 
 

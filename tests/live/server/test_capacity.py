@@ -21,8 +21,9 @@ from websockets.exceptions import ConnectionClosed
 
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.live.server.store import Store
-from tests.live.server.test_embedded_server import Frame, Member, at, handshake, history_of, join, served
+from tests.live.server.members import Frame, Member, at, handshake, history_of, join
 from tests.live.server.visitors import visit
+from tests.processes import served
 
 PROC = Path("/proc/self/stat")
 MB = 1 << 20

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import logging
-import resource
 import signal
 import socket
 import struct
@@ -15,18 +14,18 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
 import msgspec
 import pytest
 import websockets
 from typer.testing import CliRunner
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from chatlab.cli import app
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
@@ -36,124 +35,30 @@ from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.live.server.http_service import TURN
 from chatlab.live.server.store import StoreError
 from chatlab.live.server.websocket_connection import WebSocketConnection
+from tests.live.server.members import (
+    PATIENCE,
+    Frame,
+    Member,
+    address,
+    at,
+    get,
+    handshake,
+    history_of,
+    join,
+    open_connections,
+    raw,
+    refusal,
+    rest_of,
+    waiting,
+)
 from tests.live.watch import until
-
-PATIENCE = 20.0
-"""Seconds after which a test that waits for something has failed."""
-
-Frame = dict[str, Any]
+from tests.processes import served
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[EmbeddedServer]:
     async with EmbeddedServer() as server:
         yield server
-
-
-class Member:
-    """A client of the room, which reads frames and records them."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-        self.seen: list[Frame] = []
-
-    async def read(self) -> Frame:
-        async with asyncio.timeout(PATIENCE):
-            frame = await self.connection.recv()
-        read: Frame = json.loads(frame) if isinstance(frame, str) else msgspec.msgpack.decode(frame)
-        self.seen.append(read)
-        return read
-
-    async def until(self, **fields: object) -> Frame:
-        """Read up to a frame with these fields."""
-        while True:
-            frame = await self.read()
-            if fields.items() <= frame.items():
-                return frame
-
-    async def send(self, **frame: object) -> None:
-        await self.connection.send(json.dumps(frame))
-
-    async def post(self, text: str, client_id: str = "") -> Frame:
-        """Post a message and return its echo."""
-        await self.send(type="message", text=text, client_id=client_id)
-        return await self.until(type="message", text=text)
-
-    async def closed(self) -> tuple[int, str]:
-        """Read to the end; return the server's close code and reason. 1006 means that it sent none."""
-        try:
-            while True:
-                await self.read()
-        except ConnectionClosed as closed:
-            return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
-
-
-def address(server: EmbeddedServer, **query: str | int) -> str:
-    return f"{server.ws_url}?{urlencode(query, quote_via=quote)}"
-
-
-@asynccontextmanager
-async def join(
-    server: EmbeddedServer, sender: str = "ada", room: str = "lobby", **query: str | int
-) -> AsyncIterator[Member]:
-    url = address(server, room=room, sender=sender, **query)
-    async with connect(url, ping_interval=None, close_timeout=1, max_size=None) as connection:
-        yield Member(connection)
-
-
-async def refusal(url: str, **options: Any) -> tuple[int, str]:
-    with pytest.raises(InvalidStatus) as refused:
-        await connect(url, **options)
-    response = refused.value.response
-    assert response.headers["Content-Type"] == "application/json"
-    return response.status_code, json.loads(response.body)["error"]
-
-
-async def get(server: EmbeddedServer, path: str, **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient() as client:
-        return await client.get(server.url + path, headers=headers)
-
-
-def handshake(server: EmbeddedServer, path: str = "/ws?room=lobby&sender=raw") -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
-        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    ).encode()
-
-
-@asynccontextmanager
-async def raw(server: EmbeddedServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    async with asyncio.timeout(PATIENCE):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-
-
-def open_connections(server: EmbeddedServer) -> int:
-    assert server._runtime
-    return len(server._runtime.connections.connections)
-
-
-def waiting(server: EmbeddedServer) -> int:
-    """Return the number of bytes that the server hasn't sent yet."""
-    assert server._runtime
-    return sum(
-        connection.transport.get_write_buffer_size() for connection in server._runtime.connections.connections
-    )
-
-
-async def rest_of(reader: asyncio.StreamReader) -> bytes:
-    """Read until the server ends the connection, in order or not."""
-    data = b""
-    try:
-        while chunk := await reader.read(65536):
-            data += chunk
-    except ConnectionResetError:
-        pass
-    return data
 
 
 # Joining
@@ -1086,28 +991,6 @@ def test_a71_an_interpreter_that_ends_stops_it_without_noise() -> None:
 # The process
 
 
-@contextmanager
-def served(*options: str, limit_file_size: int | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `chatlab serve` as a process; yield its address for WebSockets."""
-
-    def limit() -> None:
-        if limit_file_size:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))
-
-    command = [sys.executable, "-c", "from chatlab.cli import app; app()", "serve", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limit
-    ) as process:
-        assert process.stdout
-        assert process.stderr
-        try:
-            line = process.stdout.readline()
-            assert line.startswith("chatlab is serving http://127.0.0.1:"), process.stderr.read()
-            yield process, line.rpartition("WebSocket: ")[2].rstrip(")\n")
-        finally:
-            process.kill()
-
-
 async def test_serve_has_options_for_access_and_a_refusal_names_them() -> None:
     options = ("--allow-host", "chat.example", "--allow-origin", PAGE, "--trust-proxy", "127.0.0.0/8")
     with served("--port", "0", *options) as (_, url):
@@ -1133,11 +1016,6 @@ def test_serve_reports_an_invalid_option_in_one_line(options: tuple[str, str]) -
     assert ended.stderr.startswith(f"chatlab serve: {options[0]} ")
 
 
-def at(ws_url: str) -> EmbeddedServer:
-    """Return a stand-in for the server of another process."""
-    return EmbeddedServer(port=int(ws_url.rpartition(":")[2].removesuffix("/ws")))
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_serve_prints_one_line_and_ends_when_asked(number: signal.Signals) -> None:
     with served("--port", "0") as (process, url):
@@ -1157,17 +1035,6 @@ def test_serve_reports_a_port_in_use_in_one_line() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.count("\n") == 1
     assert f"port {port} of 127.0.0.1 is in use" in ended.stderr
-
-
-async def history_of(server: EmbeddedServer) -> list[Frame]:
-    messages: list[Frame] = []
-    cursor = ""
-    while True:
-        page = await get(server, f"/messages?room=lobby{cursor}")
-        messages += page.json()
-        if not page.json():
-            return messages
-        cursor = f"&after={page.headers['Chat-Cursor']}"
 
 
 async def resend(ada: Member, client_ids: list[str]) -> set[str]:

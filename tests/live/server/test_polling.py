@@ -12,7 +12,7 @@ import pytest
 from chatlab.hub import HubConfig, MemoryLog
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
-from tests.live.server.test_embedded_server import get, join, open_connections, raw, rest_of
+from tests.live.server.members import get, join, open_connections, raw, rest_of
 from tests.live.server.visitors import PATIENCE, asked, listen, visit
 from tests.live.watch import until
 

@@ -17,7 +17,7 @@ from chatlab.hub import HubConfig
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.csrf import CsrfTokens
 from chatlab.live.server.embedded_server import EmbeddedServer
-from tests.live.server.test_embedded_server import (
+from tests.live.server.members import (
     at,
     get,
     history_of,
@@ -25,10 +25,10 @@ from tests.live.server.test_embedded_server import (
     open_connections,
     raw,
     rest_of,
-    served,
 )
 from tests.live.server.visitors import PATIENCE, Visitor, listen, visit
 from tests.live.watch import until
+from tests.processes import served
 from tests.sizes import rows
 
 

@@ -15,7 +15,7 @@ import pytest
 from chatlab.hub import HubConfig
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
-from tests.live.server.test_embedded_server import get, join, open_connections, raw, rest_of
+from tests.live.server.members import get, join, open_connections, raw, rest_of
 from tests.live.server.visitors import PATIENCE, Stream, Visitor, asked, listen, visit
 
 REQUEST = b"GET /stream?room=lobby&sender=raw HTTP/1.1\r\nHost: localhost\r\n\r\n"
