@@ -3,17 +3,16 @@
     python -m bench.bench_simulator [largest crowd of the growth table]
 
 chatlab does everything: ledgers, cursors, JSON frames, a server with its rooms, all metrics. Where nobody
-says anything, people are extras (`chatlab.sim.extras`); it is also measured with a machine for each. Its
+says anything, people are silent clients (`chatlab.sim.fast`); it is also measured without short cuts. Its
 peers in `bench/peers/simpy_chat.py` are bare processes of SimPy that live through the same.
 """
 
 import gc
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from time import process_time
 from typing import NamedTuple
-from unittest.mock import patch
 
 import simpy
 
@@ -28,7 +27,7 @@ from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset
 from chatlab.sim.latency import LogNormal, NetworkConfig
-from chatlab.sim.model import Model
+from chatlab.sim.model import find_model
 from chatlab.sim.people import PeopleConfig
 
 LARGEST = 100_000
@@ -143,11 +142,11 @@ class Cost(NamedTuple):
     happened: int
 
 
-def cost_of_chatlab(load: Load) -> Cost:
+def cost_of_chatlab(load: Load, *, fast: bool = True) -> Cost:
     scenario = load.scenario(load.people)
     gc.collect()
     start = process_time()
-    result = run(scenario, sample=0)
+    result = run(scenario, sample=0, fast=fast)
     return Cost(process_time() - start, load.count(result))
 
 
@@ -166,12 +165,12 @@ class Footprint(NamedTuple):
     entries: int
 
 
-def footprint_of_chatlab(load: Load, people: int) -> Footprint:
+def footprint_of_chatlab(load: Load, people: int, *, fast: bool = True) -> Footprint:
     scenario = load.scenario(people)
     transport = scenario.transport
     assert isinstance(transport, WebSocketSettings)
     tracemalloc.start()
-    built = Model(
+    built = find_model(fast=fast)(
         scenario.seed,
         transport.config(),
         scenario.people,
@@ -180,23 +179,25 @@ def footprint_of_chatlab(load: Load, people: int) -> Footprint:
         scenario.faults,
         ColumnRecorder(),
         0,
-        extras=True,
     )
-    return _footprint(built.environment, load.settled, scenario.duration)
+    return _footprint(built.environment, built.run, load.settled, scenario.duration)
 
 
 def footprint_of_peer(load: Load, people: int) -> Footprint:
     tracemalloc.start()
     peer = load.peer(people)
-    return _footprint(peer.env, load.settled, load.scenario(people).duration)
+    run = lambda seconds: peer.env.run(peer.env.now + seconds)  # noqa: E731
+    return _footprint(peer.env, run, load.settled, load.scenario(people).duration)
 
 
-def _footprint(env: simpy.Environment, settled: float, duration: float) -> Footprint:
-    env.run(settled)
+def _footprint(
+    env: simpy.Environment, run: Callable[[float], object], settled: float, duration: float
+) -> Footprint:
+    run(settled)
     gc.collect()
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    env.run(duration)
+    run(duration - settled)
     return Footprint(size, next(env._eid))  # SimPy numbers what it schedules, and so do we.
 
 
@@ -206,35 +207,27 @@ def each(footprint: Callable[[Load, int], Footprint], load: Load) -> Footprint:
     return Footprint(*((more - less) // (MANY - FEW) for more, less in zip(many, few, strict=True)))
 
 
-def a_machine_each() -> AbstractContextManager[object]:
-    """Give everybody a machine."""
-    return patch("chatlab.sim.model.are_enough", lambda *_: False)
-
-
 def main(repeats: int = 3) -> Report:
     """Return the table, with the ratios to bare SimPy."""
     rows, figures = [], []
     for load in LOADS:
-        ours, theirs, machines = [], [], []
+        ours, theirs, plain = [], [], []
         for _ in range(repeats):  # By turns: what else the machine does hits all.
             theirs.append(cost_of_peer(load))
             ours.append(cost_of_chatlab(load))
-            with a_machine_each():
-                machines.append(cost_of_chatlab(load))
+            plain.append(cost_of_chatlab(load, fast=False))
         peer, size = min(theirs), each(footprint_of_chatlab, load)
         rows.append(_row(load, "SimPy", peer, peer, each(footprint_of_peer, load)))
         rows.append(_row(load, "chatlab", min(ours), peer, size))
         if not load.scenario(1).people.send_rate:
-            with a_machine_each():
-                rows.append(
-                    _row(load, "a machine each", min(machines), peer, each(footprint_of_chatlab, load))
-                )
+            size_of_plain = each(partial(footprint_of_chatlab, fast=False), load)
+            rows.append(_row(load, "no short cuts", min(plain), peer, size_of_plain))
         figures += list(_aimed(load, min(ours), peer, size))
     page = (
         "### The model world beside bare SimPy\n\n"
         f"CPU seconds in one run, the minimum of {repeats}.\n*entries* are scheduled events, *bytes* the "
         "memory of one more person when everybody is connected.\nIn herd and heartbeats nobody sends a "
-        "message, so people are silent clients; *a machine each* is the same without them.\n\n"
+        "message, so people are silent clients; *no short cuts* is the same without them.\n\n"
         + table(
             ["load", "people", "by", "happened", "seconds", "× SimPy", "entries/s", "bytes a person"], rows
         )

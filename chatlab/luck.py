@@ -18,16 +18,9 @@ STRIP = 8
 """Draws of a strip, the part of a tile that is kept as long as a stream is in it."""
 TILES = 8
 """Number of the latest tiles that are cached."""
-CACHED_RESULTS = 1 << 16
-"""Number of (tile, limit) results that `calm` caches."""
-FAR = 8
-"""Number of tiles that `below` looks ahead."""
 
 
 _NO_STRIP = array("d")
-
-Place = tuple[int, "array[float]", int]
-"""A stream's position: number of the strip, the strip, and index in it."""
 
 
 class Luck:
@@ -38,7 +31,6 @@ class Luck:
         self._tiles: dict[tuple[str, int, int], NDArray[np.float64]] = {}
         self._strips: WeakValueDictionary[tuple[str, int, int], array[float]] = WeakValueDictionary()
         self._latest, self._latest_key = _NO_STRIP, ("", 0, 0)
-        self._calm: dict[tuple[str, int, int, float], bytes] = {}
 
     def tile(self, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
         """Return the numbers of a block of people and a block of draws: shape `(PEOPLE, DRAWS)`, uniform in
@@ -68,16 +60,6 @@ class Luck:
             strip = self._strips[key] = array("d", columns.tobytes())
         self._latest, self._latest_key = strip, key
         return strip
-
-    def calm(self, purpose: str, people: int, draws: int, limit: float) -> bytes:
-        """Return one byte per person of a tile: 1 if all their draws in it are below the limit, else 0."""
-        key = (purpose, people, draws, limit)
-        calm = self._calm.get(key)
-        if calm is None:
-            calm = self._calm[key] = (self.tile(purpose, people, draws) < limit).all(axis=1).tobytes()
-            if len(self._calm) > CACHED_RESULTS:
-                del self._calm[next(iter(self._calm))]
-        return calm
 
     def first(self, purpose: str, count: int) -> list[float]:
         """Return the first number for that purpose of each of the first `count` people."""
@@ -117,42 +99,3 @@ class Stream:
     def _turn_to(self, number: int) -> None:
         self._number = number
         self._strip = self._luck.strip(self._purpose, self._person // PEOPLE, number)
-
-    @property
-    def drawn(self) -> int:
-        """Number of numbers drawn so far."""
-        return (self._number + 1) * STRIP - (self._end - self._next)
-
-    @property
-    def strip(self) -> array[float]:
-        """The current strip. While a stream refers to it, it isn't generated again."""
-        return self._strip
-
-    @property
-    def place(self) -> Place:
-        """The current position, which can be set to return to it."""
-        return self._number, self._strip, self._next
-
-    @place.setter
-    def place(self, place: Place) -> None:
-        self._number, self._strip, self._next = place
-
-    def below(self, limit: float, wanted: float) -> int:
-        """Return a number of next draws that are all below the limit. It is a lower bound, found by whole
-        tiles, and at most one tile above `wanted`."""
-        draw = self.drawn
-        block, person = self._person // PEOPLE, self._person % PEOPLE
-        tile = draw // DRAWS
-        end = min(tile + FAR, (draw + wanted) / DRAWS)
-        while tile < end and self._luck.calm(self._purpose, block, tile, limit)[person]:
-            tile += 1
-        return max(0, tile * DRAWS - draw)
-
-    def skip(self, draws: int) -> None:
-        """Advance the stream by `draws` draws; a negative count rewinds it."""
-        number, place = divmod(self.drawn + draws, STRIP)
-        if not place:
-            self._number = number - 1  # The next draw loads the next strip.
-        elif number != self._number or draws < 0:
-            self._turn_to(number)
-        self._next = self._end - STRIP + (place or STRIP)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chatlab.luck import DRAWS, FAR, PEOPLE, STRIP, TILES, Luck
+from chatlab.luck import DRAWS, PEOPLE, TILES, Luck
 
 
 def draws(luck: Luck, person: int, purpose: str, count: int) -> list[float]:
@@ -46,18 +46,6 @@ def test_a_stream_continues_and_a_new_one_starts_again() -> None:
     first = [source() for _ in range(DRAWS + 1)]
     assert len(set(first)) == DRAWS + 1
     assert draws(luck, 0, "a", DRAWS + 1) == first
-
-
-@pytest.mark.parametrize("drawn", [0, 1, STRIP - 1, STRIP, 2 * DRAWS + 5])
-def test_a_stream_can_return_to_a_position(drawn: int) -> None:
-    source = Luck(1).uniform(3, "a")
-    for _ in range(drawn):
-        source()
-    place = source.place
-    ahead = [source() for _ in range(DRAWS + STRIP)]
-    source.place = place
-    assert source.drawn == drawn
-    assert [source() for _ in range(DRAWS + STRIP)] == ahead
 
 
 def test_a_strip_is_a_piece_of_its_tile_and_lives_as_long_as_somebody_is_in_it() -> None:
@@ -113,76 +101,7 @@ def test_tiles_that_left_the_cache_are_the_same_again() -> None:
     assert np.array_equal(again, first)
 
 
-def test_draws_can_be_passed_over() -> None:
-    for skipped in (0, 1, STRIP - 1, STRIP, STRIP + 3, 3 * DRAWS + 5):
-        plain, quick = Luck(3).uniform(70, "up"), Luck(3).uniform(70, "up")
-        assert plain() == quick()
-        for _ in range(skipped):
-            plain()
-        quick.skip(skipped)
-        assert [quick() for _ in range(2 * STRIP)] == [plain() for _ in range(2 * STRIP)]
-
-
-@pytest.mark.parametrize("limit", [0.0, 0.9, 0.98, 0.999, 1.0])
-@pytest.mark.parametrize("drawn", [0, 1, DRAWS - 1, DRAWS, 200])
-def test_draws_below_a_limit_are_below_it(drawn: int, limit: float) -> None:
-    for person in range(0, 200, 7):
-        source = Luck(5).uniform(person, "down")
-        source.skip(drawn)
-        sure = source.below(limit, 1000)
-        assert all(source() < limit for _ in range(sure))
-        if limit == 1.0:
-            assert sure == FAR * DRAWS - drawn % DRAWS
-        if limit == 0.0:
-            assert sure == 0
-
-
-def test_below_looks_no_further_than_wanted() -> None:
-    luck = Luck(5)
-    assert luck.uniform(0, "down").below(1.0, 1) == DRAWS
-    assert luck.uniform(0, "down").below(1.0, 1.5 * DRAWS) == 2 * DRAWS
-    assert len(luck._calm) == 2
-
-
-def test_only_the_latest_results_of_calm_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.luck.CACHED_RESULTS", 4)
-    luck = Luck(5)
-    first = luck.calm("down", 0, 0, 0.99)
-    assert len(first) == PEOPLE
-    for draws in range(1, 8):
-        luck.calm("down", 0, draws, 0.99)
-    assert len(luck._calm) == 4
-    assert luck.calm("down", 0, 0, 0.99) == first
-
-
-@pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("drawn", [1, STRIP - 1, STRIP, STRIP + 1, DRAWS, DRAWS + 1])
-def test_draws_can_be_put_back(drawn: int, at_once: bool) -> None:
-    for back in {1, 2, STRIP, drawn} & set(range(drawn + 1)):
-        plain, other = Luck(3).uniform(70, "up"), Luck(3).uniform(70, "up")
-        numbers = [plain() for _ in range(drawn + STRIP)]
-        for _ in range(drawn):
-            other()
-        for draws in [back] if at_once else back * [1]:
-            other.skip(-draws)
-        assert other.drawn == drawn - back
-        assert [other() for _ in range(back + STRIP)] == numbers[drawn - back :]
-
-
 @pytest.mark.parametrize("count", [0, 1, PEOPLE, 2 * PEOPLE + 3])
 def test_the_first_numbers_of_many_people(count: int) -> None:
     luck = Luck(3)
     assert luck.first("arrive", count) == [luck.uniform(person, "arrive")() for person in range(count)]
-
-
-def test_a_strip_is_cached_as_long_as_a_stream_refers_to_it() -> None:
-    luck = Luck(3)
-    source = luck.uniform(5, "up")
-    source()
-    held = source.strip
-    del source
-    for block in range(20):  # Others take the place of the latest.
-        luck.uniform(block * PEOPLE, "down")()
-    again = luck.uniform(5, "up")
-    again.skip(1)
-    assert again.strip is held

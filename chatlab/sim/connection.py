@@ -56,8 +56,7 @@ class Connection(ABC):
 
     `served` is True from when the server has taken it in until it lets go; `held` while the person's side
     still has it. From `up_silent_at` and `down_silent_at` on all that goes that way vanishes, and neither
-    side is told. Of what was reset or given up there may be packets under way until `gone_at`. `number` is
-    the server's for it.
+    side is told. `number` is the server's for it.
     """
 
     __slots__ = (
@@ -76,7 +75,6 @@ class Connection(ABC):
         "_up_delay",
         "_up_sent_at",
         "down_silent_at",
-        "gone_at",
         "held",
         "number",
         "path",
@@ -95,7 +93,6 @@ class Connection(ABC):
         self._idle: Alarm | None = None
         self._end_comes_at = inf  # When the server is reset.
         self._ends_at = inf  # When the person's side hears that the server has gone.
-        self.gone_at = LONG_AGO
         self.path = path
         self.number = 0
         self.held = True
@@ -256,7 +253,6 @@ class Connection(ABC):
         """End it from the person's side, who hears no more of it."""
         self.held = False
         at = self._up_behind()
-        self.gone_at = max(at, self._accepted_at)
         if self._answered:  # Else the server has it until its SYN-ACK is answered.
             self._environment.call_at(at, self._take_end)
 
@@ -289,8 +285,8 @@ class Connection(ABC):
         """End it from the middle: both sides are told that the other has gone."""
         self._ends_at = self._down_behind()
         self._environment.call_at(self._ends_at, self._lose, True)
-        self.gone_at = self._end_comes_at = self._up_behind()
-        self._environment.call_at(self.gone_at, self._take_reset)
+        self._end_comes_at = self._up_behind()
+        self._environment.call_at(self._end_comes_at, self._take_reset)
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
         """From `at` on let everything that goes in these directions vanish, and tell neither side."""

@@ -1,7 +1,5 @@
 """Drives one machine on simulated time: does what it wants, and gives it a `Tick` when its deadline has come.
 
-Who has only heartbeats to come rests (`chatlab.sim.rest`).
-
 A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
 number, its generation, and a timer of an old generation does nothing when it fires. A deadline that moves to
 *later* (a heartbeat's does with every sign of life) leaves the timer, which is armed again when it fires.
@@ -21,9 +19,7 @@ from chatlab.sim.http import Exchange, Session
 from chatlab.sim.network import Link, Network
 from chatlab.sim.path import Path, Trouble
 from chatlab.sim.recorder import Recorder, is_whole
-from chatlab.sim.rest import Rest
 from chatlab.trace import Step
-from chatlab.transports.crowd import CrowdWebSocketMachine
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -63,13 +59,11 @@ class Driver:
         "_closing",
         "_environment",
         "_generation",
-        "_gone_at",
         "_machine",
         "_make_session",
         "_messages",
         "_network",
         "_recorder",
-        "_rest",
         "_sessions",
         "_steps",
         "links",
@@ -77,7 +71,6 @@ class Driver:
         "path",
         "person",
         "read_at",
-        "resting",
     )
 
     def __init__(
@@ -90,7 +83,6 @@ class Driver:
         recorder: Recorder,
         steps: list[Step] | None = None,
         make_session: Callable[[Driver], Session] | None = None,
-        rest: Rest | None = None,
     ) -> None:
         self.person = person
         self.name = name
@@ -105,10 +97,6 @@ class Driver:
         self._steps = steps
         self._make_session = make_session
         self._sessions = _NO_SESSIONS
-        self._rest = rest if steps is None else None
-        self.resting = False
-        # Until then packets of a former link may be under way, and draw the path's luck.
-        self._gone_at = LONG_AGO
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
@@ -158,8 +146,6 @@ class Driver:
 
     def submit(self, text: str) -> None:
         """Send a message."""
-        if self.resting:
-            self.wake()
         self._messages += 1
         message = OutgoingMessage(text, client_id=f"{self.name}-{self._messages}")
         event = Submit(message)
@@ -180,15 +166,6 @@ class Driver:
         """The person's machine."""
         return self._machine
 
-    def resume(self) -> None:
-        """Go on with a machine and links that have lived before; heartbeats before now are owed."""
-        machine = self._machine
-        if self.links and isinstance(machine, CrowdWebSocketMachine) and machine.idle_heartbeat is not None:
-            self.resting = True
-            self._settle()
-        if machine.deadline < self._armed_at:
-            self._arm(machine.deadline)
-
     def close(self) -> None:
         """Close all connections at the end of the run."""
         for link in self.links:
@@ -201,8 +178,6 @@ class Driver:
 
     def handle(self, event: Event) -> None:
         """Give the machine an event, and do what it wants."""
-        if self.resting:
-            self.wake()
         now = self._environment.now
         machine = self._machine
         effects = machine.handle(event, now)
@@ -215,12 +190,7 @@ class Driver:
 
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
-        if self.resting:
-            self.wake()
-        link = self._forget_link(event.link)
-        if link is not None:
-            self._gone_at = max(self._gone_at, link.gone_at)
-        else:
+        if self._forget_link(event.link) is None:
             exchange = self._forget_exchange(event.link)
             assert exchange is not None
             if exchange.purpose == "poll" and isinstance(event, Answered) and is_whole(event.answer):
@@ -278,7 +248,6 @@ class Driver:
     def _close_link(self, closing: tuple[Link, Close]) -> None:
         link, effect = closing
         link.close(effect.code, effect.reason)
-        self._gone_at = max(self._gone_at, link.gone_at)
         self._closing = tuple(link for link in (*self._closing, link) if link.closing)
 
     def _link(self, number: int) -> Link:
@@ -324,56 +293,8 @@ class Driver:
         if generation != self._generation:
             return
         self._armed_at = inf
-        self._settle()
         deadline = self._machine.deadline
         if deadline <= self._environment.now:
             self.handle(TICK)
         elif deadline < inf:
-            self._lie_down(deadline)
-
-    # Rest
-
-    def _lie_down(self, deadline: float) -> None:
-        """Rest, if the machine wants nothing but heartbeats; else wait for its deadline."""
-        machine = self._machine
-        alone = len(self.links) == 1 and self._environment.now >= self._gone_at
-        if self._rest is not None and alone and isinstance(machine, CrowdWebSocketMachine):
-            beats = self._rest.beats(machine, self.links[0])
-            if beats:
-                self.resting = True
-                deadline = self._rest.wake_at(machine.deadline, beats)
-        if deadline < inf:
             self._arm(deadline)
-
-    def wake(self) -> None:
-        """Leave the rest: something is about to happen."""
-        if self.resting:
-            self._settle()
-            if self._machine.deadline < self._armed_at:
-                self._arm(self._machine.deadline)
-
-    def reckon(self) -> tuple[int, int]:
-        """Return the bytes each way of the heartbeats that are owed.
-
-        Who has one under way is woken, and owes none.
-        """
-        if not self.resting:
-            return 0, 0
-        machine = self._machine
-        assert self._rest is not None
-        assert isinstance(machine, CrowdWebSocketMachine)
-        assert machine.idle_heartbeat is not None
-        owed = self._rest.owed(machine, machine.idle_heartbeat, self.path, self._environment.now)
-        if owed is None:
-            self.wake()
-            return 0, 0
-        return owed
-
-    def _settle(self) -> None:
-        """Make good for all heartbeats that are owed."""
-        if self.resting:
-            self.resting = False
-            machine = self._machine
-            assert self._rest is not None
-            assert isinstance(machine, CrowdWebSocketMachine)
-            self._rest.settle(machine, self.links[0], self._environment.now)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import exp, inf, log
+from math import exp, log
 from statistics import NormalDist
 
 from chatlab.errors import SettingsError
-from chatlab.luck import Stream
 from chatlab.settings import Duration, PositiveDuration, Settings
 
 _quantile = NormalDist().inv_cdf
@@ -33,12 +32,6 @@ class LogNormal(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def _sigma(latency: LogNormal) -> float:
     """Return the standard deviation of the logarithm, the same object for all people."""
     return log(latency.p99 / latency.median) / _Z99
-
-
-@lru_cache
-def _share(ratio: float, sigma: float) -> float:
-    """Return the share of latencies below `ratio` times the median, or slightly less, to be safe."""
-    return NormalDist().cdf(log(ratio) / sigma) * (1 - 1e-9)
 
 
 class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,48 +68,6 @@ class Latency:
             self._sigma = 0.0
         self._jitter = config.jitter
         self._uniform = uniform
-
-    @property
-    def stream(self) -> Stream:
-        """Its luck, where packets have any."""
-        assert isinstance(self._uniform, Stream)
-        return self._uniform
-
-    def again(self) -> float:
-        """Return how long the latest packet took."""
-        if not self._sigma and not self._jitter:
-            return self._median
-        self.skip(-1)
-        return self()
-
-    def within(self, seconds: float, wanted: float) -> float:
-        """Return how many of the next packets are sure to take less than that: not all that will, and hardly
-        more than are `wanted`; inf: all of them."""
-        most = seconds - self._jitter
-        if not self._sigma:
-            return inf if self._median < most else 0
-        if most <= 0 or not isinstance(self._uniform, Stream):
-            return 0
-        draws = 2 if self._jitter else 1  # a packet
-        return self._uniform.below(_share(most / self._median, self._sigma), draws * wanted) // draws
-
-    def skip(self, packets: int) -> None:
-        """Advance the stream by `packets` draws; a negative count rewinds it."""
-        draws = packets * (bool(self._sigma) + bool(self._jitter))
-        if draws:
-            assert isinstance(self._uniform, Stream)
-            self._uniform.skip(draws)
-
-    def ahead(self, packets: int) -> float:
-        """Return the delay of the packet that comes after `packets` others."""
-        stream = self._uniform
-        if not isinstance(stream, Stream):
-            return self()
-        place = stream.place
-        self.skip(packets)
-        delay = self()
-        stream.place = place
-        return delay
 
     def draw(self) -> float:
         """Return how long the next packet takes, in seconds."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import inf
+from importlib import import_module
+from importlib.util import find_spec
 from sys import maxsize
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -19,37 +20,42 @@ from chatlab.luck import Luck
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.as_written.making import make_as_written
 from chatlab.sim.as_written.settings import AsWritten
-from chatlab.sim.barriers import Barriers
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.extras import Cast, Extra, Stage, are_enough
-from chatlab.sim.faults import Fault, schedule
+from chatlab.sim.faults import Calendar, Fault, schedule
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.http import Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.meter import Meter
-from chatlab.sim.network import Network
-from chatlab.sim.path import Path, Paths
-from chatlab.sim.people import Names, PeopleConfig, arrival_times, bring
+from chatlab.sim.network import Link, Network
+from chatlab.sim.path import Paths
+from chatlab.sim.people import Names, PeopleConfig, bring
 from chatlab.sim.recorder import Recorder
-from chatlab.sim.rest import Rest
+from chatlab.sim.scene import Victim
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import framed_size, upgrade_size
 from chatlab.trace import Step
-from chatlab.transports.backoff import Uniform
-from chatlab.transports.crowd import CrowdWebSocketMachine
 from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import Machine
 
 REMEMBERED_FRAMES = 4096
 
-Person = Driver | Extra
-
 C = TypeVar("C", bound=AnyConfig)
 
 MOST_STEPS = 5_000_000
 """Steps that a run records at most: 2.2 GB of them."""
+
+
+class Person(Victim, Protocol):
+    """A person of the model."""
+
+    @property
+    def heard_until(self) -> float:
+        """Time before which all that the server had must have been shown to the person; inf: all."""
+
+    def close(self) -> None:
+        """Close all connections at the end of the run."""
 
 
 class Steps(list[Step]):
@@ -73,8 +79,10 @@ class Model:
 
     `config` is everybody's, but for room and sender. `steps` are those of the first `sample` people; the
     `recorder` hears of everybody. `bytes_up` and `bytes_down` are as of the end of the latest `run`.
-    `extras`: nobody else will write, so who isn't recorded may be an extra.
     """
+
+    _link: type[Link] = Link
+    """The class of WebSocket links."""
 
     @rare_garbage()
     def __init__(
@@ -87,81 +95,34 @@ class Model:
         faults: Sequence[Fault],
         recorder: Recorder,
         sample: int,
-        *,
-        extras: bool = False,
     ) -> None:
-        luck = Luck(seed)
+        self._config = config
+        self._people = people
+        self._network_config = network
+        self._recorder = recorder
+        self._sample = sample
+        self._faults = faults
+        self._dialect = cast(Dialect, SharedDialect(find_dialect(config.dialect)))
+        self._names = Names(people)
+        self._rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
         self.environment = LadderEnvironment()
-        self.server = Server(self.environment, server, luck)
-        transports = config.transports if isinstance(config, FallbackConfig) else (config,)
-        largest = [_largest_frame(transport) for transport in transports]
-        upgrades = [
-            upgrade_size(transport.protocols if isinstance(transport, WebSocketConfig) else ())
-            for transport in transports
-        ]
-        self.network = Network(
-            self.environment, self.server, tls=network.tls, largest=largest, upgrades=upgrades
-        )
+        self._luck = self._make_luck(seed)
+        self._paths = self._make_paths()
+        self.server = self._make_server(server)
+        self.network = self._make_network()
         self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
         self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []
         self.bytes_up = self.bytes_down = 0
-        paths = Paths(network, luck)
-        dialect = cast(Dialect, SharedDialect(find_dialect(config.dialect)))
-
-        def make_session(driver: Driver) -> Session:
-            assert dialect.http is not None  # The machine has seen to that.
-            return Session(self.network, self.server, driver.path, driver, dialect.http, network.keep_alive)
-
-        self._barriers = barriers = Barriers(self.environment)
-        rest = Rest(self.server, config.heartbeat, barriers) if isinstance(config, WebSocketConfig) else None
-        rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
-        names = Names(people)
-
-        def make(person: int, path: Path | None = None) -> Driver:
-            name = names[person]
-            machine = _make(
-                config, dialect, luck.uniform(person, "backoff"), rooms[people.room(person)], name
-            )
-            steps = self.steps if person < sample else None
-            path = path or paths.make(person)
-            return Driver(person, name, machine, self.network, path, recorder, steps, make_session, rest)
-
-        company: Cast | None = None
-        unlimited = min(largest) == maxsize
-        if extras and rest is not None and unlimited and are_enough(people, network, server, faults):
-            parts = self.network, self.server, paths, luck, recorder, rest, names, rooms, barriers
-            company = Cast(Stage(make, *parts))
-        scripted = set(people.scripted)
-        drivers: list[Driver] = []
-        for person, name in enumerate(names):
-            if company is None or person < sample or name in scripted:
-                drivers.append(make(person))
-                self.everybody.append(drivers[-1])
-            else:
-                self.everybody.append(company.hire(person))
-        barriers.before = self._wake_everybody
-        self.scenes = schedule(faults, self.everybody, self.server, luck, barriers)
-        bring(people, drivers, self.environment, luck)
-        if company is not None:
-            company.bring(arrival_times(people, luck))
+        self._add_people()
+        self.scenes = schedule(faults, self.everybody, self.server, self._luck, self._fault_calendar())
+        self._bring_people()
 
     @rare_garbage()
     def run(self, duration: float) -> None:
         """Run for `duration` seconds."""
-        end = self.environment.now + duration
-        self._barriers.set_end(end)
-        try:
-            self.environment.run(until=end)
-        finally:
-            self._barriers.set_end(-inf)
-        owed = [person.reckon() for person in self.everybody]
-        self.bytes_up = self.network.bytes_up + sum(up for up, _ in owed)
-        self.bytes_down = self.network.bytes_down + sum(down for _, down in owed)
-
-    def _wake_everybody(self) -> None:
-        for person in self.everybody:
-            person.wake()
+        self.environment.run(until=self.environment.now + duration)
+        self.bytes_up, self.bytes_down = self.network.bytes_up, self.network.bytes_down
 
     def close(self) -> None:
         """Release everybody.
@@ -173,8 +134,81 @@ class Model:
             person.close()
         self.everybody.clear()
         self.scenes.clear()
-        self._barriers.before = None
         self.server.close()
+
+    # The parts, which a subclass may replace
+
+    def _make_luck(self, seed: int) -> Luck:
+        return Luck(seed)
+
+    def _make_paths(self) -> Paths:
+        return Paths(self._network_config, self._luck)
+
+    def _make_server(self, config: ServerConfig) -> Server:
+        return Server(self.environment, config, self._luck)
+
+    def _make_network(self) -> Network:
+        config, tls = self._config, self._network_config.tls
+        transports = config.transports if isinstance(config, FallbackConfig) else (config,)
+        largest = [_largest_frame(transport) for transport in transports]
+        upgrades = [
+            upgrade_size(transport.protocols if isinstance(transport, WebSocketConfig) else ())
+            for transport in transports
+        ]
+        return Network(
+            self.environment, self.server, tls=tls, largest=largest, upgrades=upgrades, link=self._link
+        )
+
+    def _add_people(self) -> None:
+        self.everybody += [self._make_person(person) for person in range(self._people.count)]
+
+    def _make_person(self, person: int) -> Person:
+        return self._make_driver(person)
+
+    def _make_driver(self, person: int) -> Driver:
+        return Driver(
+            person,
+            self._names[person],
+            self._make_machine(person),
+            self.network,
+            self._paths.make(person),
+            self._recorder,
+            self._steps_of(person),
+            self._make_session,
+        )
+
+    def _make_machine(self, person: int) -> Machine:
+        config, uniform = self._config, self._luck.uniform(person, "backoff")
+        room, name = self._room(person), self._names[person]
+        if isinstance(config, AsWritten):
+            return make_as_written(config, self._dialect, uniform, room, name)
+        return make_machine(personal(config, room, name), self._dialect, uniform)
+
+    def _room(self, person: int) -> str:
+        return self._rooms[self._people.room(person)]
+
+    def _steps_of(self, person: int) -> list[Step] | None:
+        return self.steps if person < self._sample else None
+
+    def _make_session(self, driver: Driver) -> Session:
+        http = self._dialect.http
+        assert http is not None  # The machine has seen to that.
+        keep_alive = self._network_config.keep_alive
+        return Session(self.network, self.server, driver.path, driver, http, keep_alive)
+
+    def _fault_calendar(self) -> Calendar:
+        return self.environment
+
+    def _bring_people(self) -> None:
+        drivers = [person for person in self.everybody if isinstance(person, Driver)]
+        bring(self._people, drivers, self.environment, self._luck)
+
+
+def find_model(*, fast: bool) -> type[Model]:
+    """Return the class of models: with the short cuts of `chatlab.sim.fast`, if it is there and wanted."""
+    if fast and find_spec("chatlab.sim.fast") is not None:
+        return cast("type[Model]", import_module("chatlab.sim.fast").FastModel)
+    return Model
 
 
 def _largest_frame(config: TransportConfig | AsWritten) -> int:
@@ -182,17 +216,6 @@ def _largest_frame(config: TransportConfig | AsWritten) -> int:
     if isinstance(config, WebSocketConfig) and config.max_frame_size < MAX_FRAME_SIZE:
         return framed_size(config.max_frame_size)
     return maxsize
-
-
-def _make(
-    config: AnyConfig | AsWritten, dialect: Dialect, uniform: Uniform, room: str, sender: str
-) -> Machine:
-    if isinstance(config, AsWritten):
-        return make_as_written(config, dialect, uniform, room, sender)
-    own = personal(config, room, sender)
-    if isinstance(own, WebSocketConfig):
-        return CrowdWebSocketMachine(own, dialect, uniform)
-    return make_machine(own, dialect, uniform)
 
 
 def personal(config: C, room: str, sender: str) -> C:

@@ -16,8 +16,7 @@ from typing import Protocol
 
 from chatlab.sim.connection import Connection, Door, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
-from chatlab.sim.latency import Latency
-from chatlab.sim.path import NO_TROUBLE, Path
+from chatlab.sim.path import Path
 from chatlab.sim.sizes import (
     STOPPING_SIZE,
     UPGRADE_SIZE,
@@ -33,11 +32,9 @@ from chatlab.transports.machine import (
     Event,
     Failure,
     Opened,
-    Ping,
     Pong,
     Received,
     ReceivedBytes,
-    Send,
 )
 
 _GRANTED: dict[str, str] = {}
@@ -47,18 +44,13 @@ CLOSE_TIMEOUT = 0.5
 
 
 class Client(Protocol):
-    """The person's end of a link or a request; `resting`: to be woken before anything comes up."""
-
-    resting: bool
+    """The person's end of a link or a request."""
 
     def handle(self, event: Event) -> None:
         """Take what has come in."""
 
     def lose(self, event: Closed | Answered) -> None:
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
-
-    def wake(self) -> None:
-        """Leave the rest: something is about to happen."""
 
 
 class Host(Door, Protocol):
@@ -75,10 +67,13 @@ class Host(Door, Protocol):
 
 
 class Network(Traffic):
-    """All links to one server. `largest` is how many bytes a frame for a client has at most, for each of its
-    transports, and `upgrades` how many an opening request has without its query."""
+    """All links to one server.
 
-    __slots__ = ("host", "largest", "upgrades")
+    For each of a client's transports, `largest` is the most bytes of a frame to it, and `upgrades` the bytes
+    of an opening request without its query. `link` is the class of the links.
+    """
+
+    __slots__ = ("_link", "host", "largest", "upgrades")
 
     def __init__(
         self,
@@ -88,8 +83,10 @@ class Network(Traffic):
         tls: bool = False,
         largest: Sequence[int] = (maxsize,),
         upgrades: Sequence[int] = (UPGRADE_SIZE,),
+        link: type[Link] | None = None,
     ) -> None:
         super().__init__(environment, tls=tls)
+        self._link = link or Link
         self.host = host
         self.largest = largest
         self.upgrades = upgrades
@@ -98,7 +95,8 @@ class Network(Traffic):
         self, path: Path, client: Client, number: int, query: dict[str, str], transport: int = 0
     ) -> Link:
         """Begin to open a WebSocket, which is the client's link of that number."""
-        link = Link(self, path, client, number, query, self.largest[transport], self.upgrades[transport])
+        largest, upgrade_size = self.largest[transport], self.upgrades[transport]
+        link = self._link(self, path, client, number, query, largest, upgrade_size)
         link.knock()
         return link
 
@@ -162,80 +160,6 @@ class Link(Connection):
         now = self._environment.now
         alive = self.held and self._opened and self.served
         return alive and self._down_at <= now < self.down_silent_at
-
-    # Heartbeats of who is at rest, see `chatlab.sim.rest`
-
-    @property
-    def calm(self) -> bool:
-        """Whether the link works, nothing is under way on it, and nothing is wrong with the path."""
-        path, now = self.path, self._environment.now
-        return (
-            self.quiet
-            and self._up_at <= now
-            and self.up_silent_at == self.down_silent_at == inf
-            and path.trouble is NO_TROUBLE
-            and path.cut_until <= now
-        )
-
-    def count(self, up: int, down: int) -> None:
-        """Count `up` and `down` bytes."""
-        self._traffic.bytes_up += up
-        self._traffic.bytes_down += down
-
-    def send_at(self, at: float, size: int) -> float:
-        """Send `size` bytes at a time that has passed; return when they arrive."""
-        self._traffic.bytes_up += size
-        self._up_sent_at, self._up_delay = at, self.path.up()
-        self._up_at = max(at + self._up_delay, self._up_at)
-        return self._up_at
-
-    def reply_at(self, at: float, size: int) -> float:
-        """Send `size` bytes to the person at a time that has passed; return when they arrive."""
-        self._traffic.bytes_down += size
-        self._down_sent_at, self._down_delay = at, self.path.down()
-        self._down_at = max(at + self._down_delay, self._down_at)
-        return self._down_at
-
-    def arrive(self, at: float, ping: Ping | Send) -> None:
-        """Deliver a heartbeat that is under way to the server."""
-        if isinstance(ping, Ping):
-            self._environment.call_at(at, self._take_ping, ping.id)
-        else:
-            self._environment.call_at(at, self._take_frame, ping.data)
-
-    def come_back(self, at: float, pong: Pong | Received) -> None:
-        """Deliver the answer to a heartbeat that is under way."""
-        if isinstance(pong, Pong):
-            self._environment.call_at(at, self._take_pong, pong.id)
-        else:
-            self._environment.call_at(at, self._take_reply, pong.data)
-
-    # Who was an extra, see `chatlab.sim.extras`
-
-    def knocked(self, at: float) -> None:
-        """Take the state after a SYN that was sent at that time and arrives now."""
-        self._up_sent_at, self._up_delay = at, self.path.connect()
-        self._up_at = at + self._up_delay
-
-    def be_open(self, used_at: float) -> None:
-        """Take the state of an open link whose last byte came through at that time, as the path's latest."""
-        self.query = _GRANTED
-        self._answered = self._accepted = self._opened = self._standing = True
-        self._up_at = self._down_at = used_at
-        up, down = self.path.up, self.path.down
-        assert isinstance(up, Latency)
-        assert isinstance(down, Latency)
-        self._up_delay, self._down_delay = up.again(), down.again()
-
-    def be_ending(self, at: float, failure: Failure) -> None:
-        """Begin to end: the person hears of the failure at that time."""
-        self._down_at = at
-        self._environment.call_at(at, self._end, failure)
-
-    def be_reset(self, at: float) -> None:
-        """Report the reset to the server at that time."""
-        self.gone_at = at
-        self._environment.call_at(at, self._take_reset)
 
     # The opening handshake
 
@@ -302,8 +226,8 @@ class Link(Connection):
         return self._environment.now < self._closed_at
 
     def _send_close(self, reason: str) -> None:
-        self.gone_at = self._close_comes_at = self._up(frame_size("xx" + reason, masked=True))
-        self._environment.call_at(self.gone_at, self._take_close, reason)
+        self._close_comes_at = self._up(frame_size("xx" + reason, masked=True))
+        self._environment.call_at(self._close_comes_at, self._take_close, reason)
 
     def _take_close(self, reason: str) -> None:
         if self._up_silent or self._given_up:
@@ -339,9 +263,7 @@ class Link(Connection):
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of `size` bytes, header included, to the person."""
-        client, now = self._client, self._environment.now
-        if client.resting:
-            client.wake()
+        now = self._environment.now
         if self._given_up:
             if self._end_comes_at >= self.up_silent_at:  # Else what has come just before it is still read.
                 self._lose_person()
@@ -402,8 +324,6 @@ class Link(Connection):
             else:
                 self.abort()
             return
-        if self._client.resting:
-            self._client.wake()
         self.served = False
         self.closes_at = self._environment.now + CLOSE_TIMEOUT
         self._host.await_close(self)

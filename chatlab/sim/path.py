@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Callable
 from functools import reduce
 from math import inf
 from operator import or_
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
@@ -142,59 +142,23 @@ class Path:
         return now
 
 
-class Way(Path):
-    """A path as `Paths` makes it: what packets take is a matter of luck."""
-
-    __slots__ = ()
-    up: Latency
-    down: Latency
-    connect: Latency
-
-
-class Kept(NamedTuple):
-    """The state of a path that is put away: how many numbers were drawn for each purpose, and those that
-    each was at, which would else be forgotten, and drawn anew."""
-
-    up: int = 0
-    down: int = 0
-    connect: int = 0
-    up_strip: tuple[()] | array[float] = ()
-    down_strip: tuple[()] | array[float] = ()
-    connect_strip: tuple[()] | array[float] = ()
-
-
-NOTHING_KEPT = Kept()
-
-
 class Paths:
-    """Makes people's paths: with luck of their own, or all with one constant latency.
-
-    In the latter case `common` is a path for all to whose own nothing happens.
-    """
+    """Makes people's paths: with random latencies of their own, or all with one constant latency."""
 
     def __init__(self, config: NetworkConfig, luck: Luck) -> None:
         self._config = config
         self._luck = luck
         constant = not config.jitter and not isinstance(config.latency, LogNormal)
-        self._constant = always = Latency(config, float) if constant else None
-        self.common = None if always is None else Way(always, always, always)
+        self._constant = self._latency(float) if constant else None
         self._own = NO_TROUBLE if config.bandwidth is None else Trouble(bandwidth=config.bandwidth)
 
-    def make(self, person: int, kept: Kept = NOTHING_KEPT) -> Way:
-        """Return a path for the person of that number: a new one, or one that was put away."""
-        up = self._delay(person, "up", kept.up)
-        down = self._delay(person, "down", kept.down)
-        return Way(up, down, self._delay(person, "connect", kept.connect), self._own)
+    def make(self, person: int) -> Path:
+        """Return a path for the person of that number."""
+        up, down, connect = (self._delay(person, purpose) for purpose in ("up", "down", "connect"))
+        return Path(up, down, connect, self._own)
 
-    def put_away(self, way: Way) -> Kept:
-        """Return what to keep of a path with luck of its own to which nothing has happened."""
-        up, down, connect = way.up.stream, way.down.stream, way.connect.stream
-        return Kept(up.drawn, down.drawn, connect.drawn, up.strip, down.strip, connect.strip)
+    def _delay(self, person: int, purpose: str) -> Latency:
+        return self._constant or self._latency(self._luck.uniform(person, purpose))
 
-    def _delay(self, person: int, purpose: str, drawn: int) -> Latency:
-        if self._constant is not None:
-            return self._constant
-        uniform = self._luck.uniform(person, purpose)
-        if drawn:
-            uniform.skip(drawn)
+    def _latency(self, uniform: Callable[[], float]) -> Latency:
         return Latency(self._config, uniform)

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice, takewhile
 from math import ceil, log1p
 from operator import attrgetter
-from typing import Protocol, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
@@ -36,18 +36,10 @@ Refusal: TypeAlias = tuple[int, str, float | None]
 FULL: Refusal = 503, TOO_MANY, RETRY_AFTER
 
 
-class Guests(Protocol):
-    """People who are served without a connection object each, see `chatlab.sim.extras`."""
-
-    def dismiss(self, code: int | None, reason: str) -> None:
-        """End their connections, as `Server.stop` does."""
-
-
 class Server:
     """One server process, which faults can stop and start.
 
-    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work takes time. Beside
-    connections it may have `guests`.
+    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work takes time.
     """
 
     def __init__(
@@ -59,7 +51,6 @@ class Server:
         self.work = WorkQueue()
         self.loaded = config.service_time > 0
         self.lives = 1
-        self.guests: Guests | None = None
         self._uniform = (luck or Luck(0)).uniform(0, "service")
         self._connections: dict[int, Connection] = {}
         self._closing: list[Link] = []
@@ -80,17 +71,15 @@ class Server:
 
     def knock(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
-        accepted_at = self.turn()
+        accepted_at = self._enter_queue()
         if accepted_at is not None:
-            self.admit(connection)
+            self._admit(connection)
         return accepted_at
 
-    def turn(self) -> float | None:
-        """Give somebody a place in the accept queue; return when it is their turn; None: they are refused."""
+    def _enter_queue(self) -> float | None:
         return None if self._outages else self.queue.enter(self.environment.now)
 
-    def admit(self, connection: Connection) -> None:
-        """Add a connection that is accepted, or will be."""
+    def _admit(self, connection: Connection) -> None:
         self._knocks += 1
         connection.number = self._knocks
         self._connections[connection.number] = connection
@@ -233,7 +222,6 @@ class Server:
         for connection in self._connections.values():
             connection.forget()
         self._connections.clear()
-        self.guests = None
         self._service.close()
         self.hub.dissolve()
 
@@ -252,8 +240,6 @@ class Server:
         # Connections in the accept queue are closed first, with the listener.
         for connection in sorted(self._connections.values(), key=attrgetter("accepted")):
             self._end(connection, code, reason)
-        if self.guests is not None:
-            self.guests.dismiss(code, reason)
 
     def _end(self, connection: Connection, code: int | None, reason: str) -> Iterable[Output]:
         """End a connection, and return what the others in its room are to hear of it."""

@@ -14,8 +14,7 @@ closed at its first beat. Here each connection has a heartbeat of its own.
 
 from __future__ import annotations
 
-from math import ceil, inf
-from sys import float_info
+from math import inf
 
 from chatlab.settings import HeartbeatConfig
 
@@ -57,34 +56,6 @@ class Heartbeat:
     def open(self) -> bool:
         """Whether a ping is unanswered."""
         return self._due_at < inf
-
-    def skip(self, beats: int) -> None:
-        """Advance by `beats` beats, each answered before the next one."""
-        for _ in range(beats):  # Summed as `tick` does; a product would be rounded differently.
-            self._beat_at += self._config.interval
-        self._ping += beats
-        self._sent_at = -inf
-        self.deadline = self._beat_at
-
-    def due(self, now: float) -> int:
-        """Return the number of beats due before `now`."""
-        interval, at = self._config.interval, self._beat_at
-        beats = max(0.0, (now - at) / interval)
-        due = ceil(beats)
-        # The largest difference between times summed one by one, as `tick` does, and their product.
-        error = (due + 2) * float_info.epsilon * (abs(now) / interval + 1)
-        if error < due - beats < 1 - error:
-            return due
-        due = 0
-        while at < now:
-            at += interval
-            due += 1
-        return due
-
-    @property
-    def latest(self) -> int:
-        """The number of the latest ping; 0: there was none."""
-        return self._ping
 
     def activity(self) -> None:
         """Record incoming data, which answers the ping."""

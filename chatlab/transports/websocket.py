@@ -55,7 +55,7 @@ Source: seed ("WebSocket Implementation"); RFC 6455.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import assert_never
 
@@ -63,7 +63,7 @@ from msgspec import UNSET
 
 from chatlab.dialects.base import Dialect, Nack, Opening, ServerPing, ServerPong, Unreadable
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
-from chatlab.settings import WebSocketConfig
+from chatlab.settings import HeartbeatConfig, WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.cursor import Cursor
 from chatlab.transports.failures import judge
@@ -161,7 +161,10 @@ _LONG_AGO = -inf  # One object for all machines; each `-inf` would create anothe
 
 
 class WebSocketMachine:
-    """One person's chat over WebSocket, without sockets or clock. `uniform` draws its jitter."""
+    """One person's chat over WebSocket, without sockets or clock.
+
+    `uniform` draws its jitter. `heartbeat` makes the heartbeat of each connection.
+    """
 
     __slots__ = (
         "_config",
@@ -169,6 +172,7 @@ class WebSocketMachine:
         "_heartbeat_mode",
         "_ledger",
         "_links",
+        "_make_heartbeat",
         "_retry_state",
         "_state",
         "deadline",
@@ -183,6 +187,7 @@ class WebSocketMachine:
         *,
         ledger: Ledger | None = None,
         links: Links | None = None,
+        heartbeat: Callable[[HeartbeatConfig, float], Heartbeat] = Heartbeat,
     ) -> None:
         dialect.require("websocket")
         self._config = config
@@ -191,6 +196,7 @@ class WebSocketMachine:
         self._ledger = ledger or Ledger(config, dialect, acks=dialect.acks)
         self._state: Idle | Connecting | Online | Waiting = IDLE
         self._links = links or Links()
+        self._make_heartbeat = heartbeat
         self._heartbeat_mode = config.heartbeat.mode or dialect.heartbeat
         self.deadline = inf
         self.rtt: float | None = None
@@ -215,8 +221,7 @@ class WebSocketMachine:
         """Number of accepted messages that aren't in a final state."""
         return self._ledger.unsettled
 
-    def beat(self, id: int) -> Ping | Send:
-        """Return the effect that sends heartbeat number `id`."""
+    def _ping(self, id: int) -> Ping | Send:
         link = self._state.link
         return Ping(link, id) if self._heartbeat_mode == "ping" else Send(link, self._dialect.ping(id))
 
@@ -297,7 +302,7 @@ class WebSocketMachine:
             return
         settings = self._config.heartbeat
         beats = settings.enabled and self._heartbeat_mode != "none"
-        self._state = Online(link, now, Heartbeat(settings, now) if beats else None)
+        self._state = Online(link, now, self._make_heartbeat(settings, now) if beats else None)
         self._retry_state.connected(out)
         out += [_frame(link, frame) for frame in opening.frames]
         self._flush(link, out)
@@ -374,7 +379,7 @@ class WebSocketMachine:
     def _beat(self, state: Online, heartbeat: Heartbeat, now: float, out: list[Effect]) -> None:
         due = heartbeat.tick(now)
         if isinstance(due, int):
-            out.append(self.beat(due))
+            out.append(self._ping(due))
         elif due is not None:
             out.append(Close(state.link, 4000, due))
             self._fail(Failure("close", 4000, due), now, out)

@@ -16,8 +16,9 @@ from chatlab.experiment.moments import Moment
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.faults import ServerDown
-from chatlab.sim.latency import Latency, NetworkConfig
-from chatlab.sim.path import NOTHING_KEPT, Kept, Paths, Way
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.model import Model
+from chatlab.sim.path import Paths
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.trace import Step
 from chatlab.transports.machine import Close, Event, Opened, Pong, Received, ReceivedBytes
@@ -244,7 +245,7 @@ def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytes
     assert result.stdout.startswith("model and wire agree: 2 people")
     assert plot.read_bytes().startswith(b"\x89PNG")
 
-    monkeypatch.setattr("chatlab.sim.model.Paths", _ShortPaths)  # those of the model only
+    monkeypatch.setattr("chatlab.experiment.worlds.model_world.find_model", lambda *, fast: _ShortModel)
     result = CliRunner().invoke(app, ["compare", str(file), "--worlds", "model, wire"])
     assert result.exit_code == 1
     assert "model and wire differ, first in step 2 of ada" in result.stdout
@@ -255,10 +256,9 @@ def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytes
     assert "model and model agree" in result.stdout
 
 
-class _ShortPaths(Paths):
-    def make(self, person: int, kept: Kept = NOTHING_KEPT) -> Way:
-        short = Latency(NetworkConfig(latency=0.01), float)
-        return Way(short, short, short)
+class _ShortModel(Model):
+    def _make_paths(self) -> Paths:
+        return Paths(NetworkConfig(latency=0.01), self._luck)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,6 @@ def test_luck_belongs_to_person_purpose_and_draw() -> None:
 
 
 def test_a_lucky_zero_does_not_break_the_log_normal() -> None:
-    from chatlab.sim.latency import Latency
 
     latency = Latency(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), lambda: 0.0)
     assert 0 < latency() < 0.04
@@ -115,76 +114,3 @@ def test_an_endless_cut_lets_nothing_through() -> None:
 def test_percentile_below_the_median_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"LogNormal\.p99: give at least the median \(0\.2\), got 0\.1"):
         LogNormal(median=0.2, p99=0.1)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        NetworkConfig(latency=0.04),
-        NetworkConfig(latency=0.04, jitter=0.3),
-        NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)),
-        NetworkConfig(latency=LogNormal(median=0.04, p99=0.2), jitter=0.1),
-    ],
-    ids=["constant", "jitter", "log-normal", "both"],
-)
-@pytest.mark.parametrize("seconds", [0.04, 0.1, 0.34, 0.5, 5.0])
-def test_packets_that_are_said_to_be_quick_are_and_can_be_passed_over(
-    network: NetworkConfig, seconds: float
-) -> None:
-    for person in range(0, 64, 5):
-        plain, quick = Paths(network, Luck(1)).make(person).up, Paths(network, Luck(1)).make(person).up
-        assert isinstance(plain, Latency)
-        assert isinstance(quick, Latency)
-        sure = min(quick.within(seconds, 200), 200)
-        assert all(plain() < seconds for _ in range(int(sure)))
-        quick.skip(int(sure))
-        assert [quick() for _ in range(20)] == [plain() for _ in range(20)]
-
-
-def test_who_draws_luck_of_an_unknown_kind_promises_nothing() -> None:
-    assert Latency(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), lambda: 0.5).within(9.0, 1) == 0
-
-
-@pytest.mark.parametrize("jitter", [0.0, 0.3])
-@pytest.mark.parametrize("latency", [0.1, LogNormal(median=0.04, p99=0.2)], ids=["constant", "log-normal"])
-@pytest.mark.parametrize("drawn", [0, 3, 8])
-def test_a_look_at_a_later_packet_draws_none(drawn: int, latency: float | LogNormal, jitter: float) -> None:
-    looking, plain = (Paths(NetworkConfig(latency=latency, jitter=jitter), Luck(5)).make(3) for _ in range(2))
-    assert isinstance(looking.up, Latency)
-    for _ in range(drawn):
-        looking.up(), plain.up()
-    seen = [looking.up.ahead(packets) for packets in range(40)]
-    assert seen == [plain.up() for _ in range(40)] == [looking.up() for _ in range(40)]
-
-
-@pytest.mark.parametrize("jitter", [0.0, 0.3])
-@pytest.mark.parametrize("latency", [0.1, LogNormal(median=0.04, p99=0.2)], ids=["constant", "log-normal"])
-def test_the_latest_packet_can_be_asked_for_again_and_not_be_sent(
-    latency: float | LogNormal, jitter: float
-) -> None:
-    path = Paths(NetworkConfig(latency=latency, jitter=jitter), Luck(5)).make(3)
-    assert isinstance(path.up, Latency)
-    delays = [path.up() for _ in range(9)]
-    assert path.up.again() == delays[-1]
-    path.up.skip(-4)
-    assert [path.up() for _ in range(4)] == delays[-4:]
-
-
-@pytest.mark.parametrize("jitter", [0.0, 0.3])
-def test_a_path_that_was_put_away_goes_on_where_it_was(jitter: float) -> None:
-    network = NetworkConfig(latency=LogNormal(median=0.04, p99=0.2), jitter=jitter)
-    paths, plainly = Paths(network, Luck(5)), Paths(network, Luck(5)).make(3)
-    assert paths.common is None
-    path = paths.make(3)
-    for drawn in (3, 8, 1):
-        for delay, plain in zip(
-            (path.up, path.down, path.connect), (plainly.up, plainly.down, plainly.connect), strict=True
-        ):
-            assert [delay() for _ in range(drawn)] == [plain() for _ in range(drawn)]
-        path = paths.make(3, paths.put_away(path))
-
-
-def test_where_packets_always_take_as_long_one_path_does_for_all() -> None:
-    common = Paths(NetworkConfig(latency=0.25), Luck(5)).common
-    assert common is not None
-    assert common.up() == common.down() == common.connect() == 0.25

@@ -11,7 +11,6 @@ from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Dialect
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.settings import ReconnectConfig, WebSocketConfig
-from chatlab.transports.crowd import CrowdWebSocketMachine
 from chatlab.transports.machine import (
     Closed,
     Connect,
@@ -30,6 +29,7 @@ from chatlab.transports.machine import (
     Submit,
     Tick,
 )
+from chatlab.transports.websocket import WebSocketMachine
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
@@ -58,10 +58,7 @@ def status(
 
 
 class Chat:
-    """A machine and its clock, with short methods for tests.
-
-    It is a `CrowdWebSocketMachine`, which is the WebSocket machine with fast paths.
-    """
+    """A machine and its clock, with short methods for tests."""
 
     def __init__(
         self,
@@ -77,7 +74,7 @@ class Chat:
         else:
             settings["reconnect"] = reconnect
         config = WebSocketConfig(url="ws://h/ws", sender="ada", dialect=dialect, **settings)
-        self.machine = CrowdWebSocketMachine(config, find_dialect(dialect), uniform)
+        self.machine = WebSocketMachine(config, find_dialect(dialect), uniform)
         self.now = 0.0
         self.link = 0
 

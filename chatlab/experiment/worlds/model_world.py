@@ -11,7 +11,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.results import incidents, make_run
 from chatlab.sim.as_written.settings import AsWritten
-from chatlab.sim.model import Model
+from chatlab.sim.model import Model, find_model
 
 ProgressCallback = Callable[[float], object]
 """Takes the number of the scenario's seconds that have passed. An exception ends the run."""
@@ -20,8 +20,12 @@ PROGRESS_STEPS = 1000
 """Number of calls of the progress callback in a run."""
 
 
-def run_model(scenario: Scenario, sample: int, watch: ProgressCallback | None = None) -> Run:
+def run_model(
+    scenario: Scenario, sample: int, watch: ProgressCallback | None = None, *, fast: bool = True
+) -> Run:
     """Run a scenario in the model world, and record the steps of the first `sample` people.
+
+    `fast`: take the short cuts for large crowds, which change no figure.
 
     Errors: `SettingsError` when it can't run this scenario.
     """
@@ -31,7 +35,7 @@ def run_model(scenario: Scenario, sample: int, watch: ProgressCallback | None = 
             f"transport.dialect: the model's server speaks 'chatlab', got {transport.dialect!r}"
         )
     recorder = ColumnRecorder()
-    with closing(_model(scenario, recorder, sample)) as model:
+    with closing(_model(scenario, recorder, sample, fast)) as model:
         if watch is not None:
             for step in range(1, PROGRESS_STEPS):
                 at = step * scenario.duration / PROGRESS_STEPS
@@ -54,9 +58,9 @@ def run_model(scenario: Scenario, sample: int, watch: ProgressCallback | None = 
     return make_run("model", scenario, recorded, recorder, heard_until, faults, traffic, steps, counts)
 
 
-def _model(scenario: Scenario, recorder: ColumnRecorder, sample: int) -> Model:
+def _model(scenario: Scenario, recorder: ColumnRecorder, sample: int, fast: bool) -> Model:
     transport = scenario.transport
-    return Model(
+    return find_model(fast=fast)(
         scenario.seed,
         transport if isinstance(transport, AsWritten) else transport.config(),
         scenario.people,
@@ -65,5 +69,4 @@ def _model(scenario: Scenario, recorder: ColumnRecorder, sample: int) -> Model:
         scenario.faults,
         recorder,
         sample,
-        extras=True,
     )

@@ -17,11 +17,12 @@ SAMPLE = 50
 
 
 class RunOptions(Struct, frozen=True):
-    """How to run a scenario: people to record, speed of the live clock, progress callback."""
+    """How to run a scenario: people to record, speed of the live clock, progress callback, short cuts."""
 
     sample: int
     time_scale: float
     watch: ProgressCallback | None
+    fast: bool
 
 
 World = Callable[[Scenario, RunOptions], Run]
@@ -35,11 +36,13 @@ def run(
     sample: int = SAMPLE,
     time_scale: float = 1.0,
     watch: ProgressCallback | None = None,
+    fast: bool = True,
 ) -> Run:
     """Run a scenario in a world, and record the steps of the first `sample` people.
 
     The live world takes `duration / time_scale` seconds; the others don't wait. The model world calls `watch`
     a thousand times with the seconds of the scenario that have passed. An exception of `watch` ends the run.
+    With `fast=False` it takes no short cuts: large crowds take longer, with the same figures.
 
     Errors: `SettingsError` when there is no such world, or it can't run this scenario.
     """
@@ -47,11 +50,11 @@ def run(
         raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
     if isinstance(scenario.transport, AsWritten) and world != "model":
         scenario.transport.config()  # It raises the error that names the replacement.
-    return WORLDS[world](scenario, RunOptions(sample, time_scale, watch))
+    return WORLDS[world](scenario, RunOptions(sample, time_scale, watch, fast))
 
 
 def _run_model(scenario: Scenario, options: RunOptions) -> Run:
-    return run_model(scenario, options.sample, options.watch)
+    return run_model(scenario, options.sample, options.watch, fast=options.fast)
 
 
 def _run_wire(scenario: Scenario, options: RunOptions) -> Run:

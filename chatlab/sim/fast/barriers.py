@@ -13,19 +13,19 @@ T = TypeVar("T")
 
 
 class Barriers:
-    """The next faults, and the end of the run under way.
+    """The steps of faults to come, and the end of the run under way.
 
-    Faults are scheduled on it: it notes their times, and calls `before` just before each of them.
-    `safe_until` is the next barrier, right as long as the clock hasn't passed it; -inf: none is known.
+    Faults are scheduled here, as on the environment; `before` is called just before each step of one.
+    `safe_until` is the next barrier, right until the clock passes it; -inf: none is known.
     """
 
-    __slots__ = ("_environment", "_faults_at", "before", "end", "safe_until")
+    __slots__ = ("_before", "_end", "_environment", "_steps_at", "safe_until")
 
-    def __init__(self, environment: LadderEnvironment) -> None:
+    def __init__(self, environment: LadderEnvironment, before: Callable[[], None]) -> None:
         self._environment = environment
-        self._faults_at: list[float] = []  # heap
-        self.before: Callable[[], None] | None = None
-        self.end = self.safe_until = -inf
+        self._before = before
+        self._steps_at: list[float] = []  # heap
+        self._end = self.safe_until = -inf
 
     @property
     def now(self) -> float:
@@ -34,30 +34,29 @@ class Barriers:
 
     def call_at(self, time: float, callback: Callable[[T], object], argument: T, /) -> None:
         """Schedule a step of a fault."""
-        heappush(self._faults_at, time)
+        heappush(self._steps_at, time)
         self.safe_until = min(self.safe_until, time)
+        self._environment.call_at(time, self._take_step, (callback, argument))
 
-        def step() -> None:
-            if self.before is not None:
-                self.before()
-            callback(argument)
-
-        self._environment.call_at(time, step)
+    def _take_step(self, step: tuple[Callable[[T], object], T]) -> None:
+        callback, argument = step
+        self._before()
+        callback(argument)
 
     def set_end(self, end: float) -> None:
-        """Set when the run under way ends; -inf: there is none."""
-        self.end = end
+        """Set the end of the run under way; -inf: there is none."""
+        self._end = end
         self.look()
 
     def look(self) -> float:
         """Return the next barrier, and keep it in `safe_until`."""
-        faults_at = self._faults_at
-        while faults_at and faults_at[0] < self._environment.now:
-            heappop(faults_at)
-        self.safe_until = min(self.end, faults_at[0]) if faults_at else self.end
+        steps_at = self._steps_at
+        while steps_at and steps_at[0] < self._environment.now:
+            heappop(steps_at)
+        self.safe_until = min(self._end, steps_at[0]) if steps_at else self._end
         return self.safe_until
 
     @property
     def next(self) -> float:
-        """`safe_until`, looked for anew if the clock has passed it."""
+        """The next barrier; it is looked for only if the clock has passed `safe_until`."""
         return self.safe_until if self.safe_until >= self._environment.now else self.look()

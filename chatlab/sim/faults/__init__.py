@@ -6,7 +6,7 @@ To add one: a class with its own tag and `happen`, or `trouble`, beside its kin,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chatlab.luck import Luck
 from chatlab.sim.faults.base import Fault, Happening, LastingFault
@@ -48,6 +48,8 @@ __all__ = [
     "schedule",
 ]
 
+T = TypeVar("T")
+
 AnyFault = (
     ServerDown
     | ServerRestart
@@ -79,7 +81,7 @@ class Calendar(Protocol):
     def now(self) -> float:
         """Seconds since the run began."""
 
-    def call_at(self, time: float, callback: Callable[[Happening], object], argument: Happening, /) -> object:
+    def call_at(self, time: float, callback: Callable[[T], object], argument: T, /) -> object:
         """Call back at `time`, in seconds since the run began."""
 
 
@@ -87,13 +89,14 @@ def schedule(
     faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck: Luck, calendar: Calendar
 ) -> list[Scene]:
     """Schedule the faults; return the scene of each."""
-
-    def go_on(happening: Happening) -> None:
-        wait = next(happening, None)
-        if wait is not None:
-            calendar.call_at(calendar.now + wait, go_on, happening)
-
     places = scenes(faults, people, server, luck)
     for fault, scene in zip(faults, places, strict=True):
-        calendar.call_at(fault.at, go_on, fault.happen(scene))
+        calendar.call_at(fault.at, _go_on, (calendar, fault.happen(scene)))
     return places
+
+
+def _go_on(step: tuple[Calendar, Happening]) -> None:
+    calendar, happening = step
+    wait = next(happening, None)
+    if wait is not None:
+        calendar.call_at(calendar.now + wait, _go_on, step)

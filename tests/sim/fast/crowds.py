@@ -1,10 +1,8 @@
-"""Crowds to be run in a hurry and step by step, and faults that hit them."""
+"""Crowds to be run with and without short cuts, and faults that hit them."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import pytest
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -29,7 +27,6 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from chatlab.sim.rest import Rest
 
 FAULTS: dict[str, tuple[AnyFault, ...]] = {
     "calm": (),
@@ -97,11 +94,8 @@ def crowd(
 
 
 def step_by_step(scenario: Scenario, sample: int = 0) -> Run:
-    """Run a scenario in which nobody rests, or is an extra."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rest, "beats", lambda *_: 0)
-        patch.setattr("chatlab.sim.model.are_enough", lambda *_: False)
-        return run(scenario, sample=sample)
+    """Run a scenario without short cuts."""
+    return run(scenario, sample=sample, fast=False)
 
 
 def figures(result: Run) -> tuple[object, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from math import inf
 
-from chatlab.sim.barriers import Barriers
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.fast.barriers import Barriers
 
 
 def test_the_next_barrier_is_the_next_fault_or_the_end() -> None:
     environment = LadderEnvironment()
-    barriers = Barriers(environment)
+    barriers = Barriers(environment, lambda: None)
     seen: list[tuple[float, float]] = []
 
     def look() -> None:
@@ -32,7 +32,7 @@ def test_the_next_barrier_is_the_next_fault_or_the_end() -> None:
 
 
 def test_a_new_fault_brings_the_barrier_nearer_at_once() -> None:
-    barriers = Barriers(LadderEnvironment())
+    barriers = Barriers(LadderEnvironment(), lambda: None)
     barriers.set_end(5.0)
     barriers.call_at(2.0, str, None)
     assert barriers.safe_until == 2.0
@@ -40,9 +40,8 @@ def test_a_new_fault_brings_the_barrier_nearer_at_once() -> None:
 
 def test_everybody_is_prepared_just_before_a_fault() -> None:
     environment = LadderEnvironment()
-    barriers = Barriers(environment)
     seen: list[str] = []
-    barriers.before = lambda: seen.append("before")
+    barriers = Barriers(environment, lambda: seen.append("before"))
     barriers.call_at(2.0, seen.append, "fault")
     environment.run()
     assert seen == ["before", "fault"]

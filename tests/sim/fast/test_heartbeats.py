@@ -1,4 +1,4 @@
-"""Resting saves work, and changes nothing: each scenario is run with and without it."""
+"""The fast-forward of heartbeats changes nothing: each scenario is run with and without it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from chatlab.experiment.transport_settings import FallbackSettings, SSESettings,
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
 from chatlab.sim.faults import (
     AnyFault,
     ConnectionReset,
@@ -28,10 +29,8 @@ from chatlab.sim.faults import (
     ServerRestart,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
-from chatlab.sim.network import Link
 from chatlab.sim.people import ScriptEntry
-from chatlab.sim.rest import Rest
-from tests.sim.crowds import (
+from tests.sim.fast.crowds import (
     FAULTS,
     HEARTBEATS,
     NETWORKS,
@@ -46,22 +45,22 @@ from tests.sizes import examples, rows
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has everybody a machine of their own; of the others tells `test_extras.py`."""
-    monkeypatch.setattr("chatlab.sim.model.are_enough", lambda *_: False)
+def nobody_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give everybody a driver; `test_silent.py` tests silent clients."""
+    monkeypatch.setattr("chatlab.sim.fast.model.can_be_silent", lambda *_: False)
 
 
 @pytest.fixture
 def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts heartbeats that were not scheduled, but only counted."""
     counts: Counter[str] = Counter()
-    sizes = Rest.sizes
+    sizes = HeartbeatAccount.sizes
 
-    def counting_sizes(self: Rest, machine: Any, latest: int, beats: int) -> tuple[int, int]:
+    def counting_sizes(self: HeartbeatAccount, latest: int, beats: int) -> tuple[int, int]:
         counts["beats"] += beats
-        return sizes(self, machine, latest, beats)
+        return sizes(self, latest, beats)
 
-    monkeypatch.setattr(Rest, "sizes", counting_sizes)
+    monkeypatch.setattr(HeartbeatAccount, "sizes", counting_sizes)
     return counts
 
 
@@ -76,7 +75,7 @@ def test_it_changes_nothing(
 ) -> None:
     scenario = crowd(FAULTS[fault], NETWORKS[network], HEARTBEATS[heartbeat])
     slow = step_by_step(scenario, 12)
-    assert_the_same(run(scenario, sample=12), slow)  # Who is recorded doesn't rest.
+    assert_the_same(run(scenario, sample=12), slow)  # Heartbeats of recorded people take place.
     assert_the_same(run(scenario, sample=4), slow)
     assert_the_same(run(scenario, sample=0), slow)
 
@@ -153,10 +152,9 @@ def test_it_changes_nothing_where_packets_take_long(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", rows([0, 1, 2, 4], 0))
-def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
+def test_messages_may_expire_at_an_expelled_client(
     seed: int,
 ) -> None:
-    """A person expelled ahead of time has messages that would have expired before, had they waited."""
     slow = NetworkConfig(latency=LogNormal(median=0.5, p99=1.2))
     scenario = crowd(
         network=slow,
@@ -170,7 +168,7 @@ def test_an_old_timer_waits_for_a_machine_that_is_ahead_of_it(
 
 
 @pytest.mark.parametrize("seed", rows(range(4), 0))
-def test_nobody_runs_ahead_of_what_the_other_end_of_a_reset_link_still_sends(
+def test_the_other_end_of_a_reset_link_may_still_send(
     seed: int,
 ) -> None:
     resets = tuple(ConnectionReset(at=0.8 + 1.7 * number) for number in range(20))
@@ -179,7 +177,7 @@ def test_nobody_runs_ahead_of_what_the_other_end_of_a_reset_link_still_sends(
 
 
 @pytest.mark.parametrize("seed", rows([516, *range(5)], 516))
-def test_nobody_rests_while_a_link_that_was_given_up_still_closes(
+def test_heartbeats_take_place_while_a_link_that_was_given_up_still_closes(
     seed: int,
 ) -> None:
     """In a partition its close frame is sent again and again; the answer to it draws the person's luck."""
@@ -192,7 +190,7 @@ def test_nobody_rests_while_a_link_that_was_given_up_still_closes(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", rows(range(8), 0, 1))
 @pytest.mark.parametrize("accept_rate", [None, 0.7])
-def test_nobody_runs_ahead_of_what_becomes_of_an_attempt_that_was_given_up(
+def test_packets_of_an_attempt_that_was_given_up_may_be_under_way(
     accept_rate: float | None,
     seed: int,
 ) -> None:
@@ -206,7 +204,7 @@ def test_nobody_runs_ahead_of_what_becomes_of_an_attempt_that_was_given_up(
 
 @pytest.mark.parametrize("seed", rows([0, 119, *range(1, 5)], 0, 119))
 @pytest.mark.parametrize("jitter", [0.0, 0.2])
-def test_nobody_runs_ahead_of_what_the_server_says_to_a_silent_link(
+def test_the_server_may_still_send_to_a_silent_link(
     jitter: float,
     seed: int,
 ) -> None:
@@ -225,7 +223,7 @@ def test_nobody_runs_ahead_of_what_the_server_says_to_a_silent_link(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", rows(range(4), 0))
-def test_nobody_runs_ahead_of_requests_beside_a_link(
+def test_there_may_be_requests_beside_a_link(
     seed: int,
 ) -> None:
     """A fallback that streams tries a WebSocket again from time to time."""
@@ -324,13 +322,13 @@ def test_many_heartbeats_come_to_what_each_of_them_does(
 
 def test_the_end_of_a_run_wakes_hardly_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[float] = []
-    settle = Rest.settle
+    settle = HeartbeatAccount.settle
 
-    def counting(self: Rest, machine: Any, link: Link, now: float) -> None:
-        woken.append(now)
-        settle(self, machine, link, now)
+    def counting(self: HeartbeatAccount, *arguments: Any) -> None:
+        woken.append(arguments[-1])
+        settle(self, *arguments)
 
-    monkeypatch.setattr(Rest, "settle", counting)
+    monkeypatch.setattr(HeartbeatAccount, "settle", counting)
     for tenths in range(580, 600):
         run(crowd(rate=0.0, duration=tenths / 10), sample=0)
     assert len([at for at in woken if at >= 58.0]) < 0.1 * 20 * 12
@@ -341,7 +339,7 @@ def test_most_heartbeats_are_only_counted(saved: Counter[str]) -> None:
     assert 0.9 * 12 * 600 / 5 < saved["beats"] < 12 * 600 / 5
 
 
-def test_where_a_round_trip_may_take_too_long_heartbeats_take_place(saved: Counter[str]) -> None:
+def test_heartbeats_take_place_if_a_round_trip_may_take_too_long(saved: Counter[str]) -> None:
     run(crowd(network=NETWORKS["heavy tail"], duration=600.0, rate=0.0), sample=0)
     assert saved["beats"] < 0.1 * 12 * 600 / 5
 
@@ -355,14 +353,14 @@ def test_where_a_round_trip_may_take_too_long_heartbeats_take_place(saved: Count
     ],
     ids=["pings overlap", "the rate limit is felt", "work takes time"],
 )
-def test_nobody_rests_where_heartbeats_may_matter(
+def test_heartbeats_take_place_if_they_may_matter(
     heartbeat: HeartbeatConfig, server: ServerConfig, saved: Counter[str]
 ) -> None:
     run(crowd(heartbeat=heartbeat, server=server, duration=300.0, rate=0.0), sample=0)
     assert saved["beats"] == 0
 
 
-def test_who_is_recorded_has_every_heartbeat_among_the_steps(saved: Counter[str]) -> None:
+def test_every_heartbeat_of_a_recorded_person_is_a_step(saved: Counter[str]) -> None:
     result = run(crowd(network=NETWORKS["constant"], duration=301.0, rate=0.0), sample=12)
     assert saved["beats"] == 0
     ticks = Counter(step.person for step in result.trace if type(step.event).__name__ == "Tick")

@@ -1,4 +1,4 @@
-"""Extras change nothing: each scenario is run with and without them, and gives the same figures."""
+"""Silent clients change nothing: each scenario is run with and without them, and gives the same figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
-from chatlab.sim.extras import Extra
+from chatlab.sim.fast import FastModel
+from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
+from chatlab.sim.fast.silent.client import SilentClient
 from chatlab.sim.faults import (
     AnyFault,
     ConnectionReset,
@@ -37,9 +39,9 @@ from chatlab.sim.faults import (
     SlowServer,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
-from chatlab.sim.model import Model
+from chatlab.sim.model import Model, find_model
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from tests.sim.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same, crowd, figures, step_by_step
+from tests.sim.fast.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same, crowd, figures, step_by_step
 from tests.sizes import examples, rows
 
 CALM = HEARTBEATS["none"]
@@ -53,26 +55,26 @@ def silent(*faults: AnyFault, **more: Any) -> Scenario:
 def without(scenario: Scenario, sample: int = 0) -> Run:
     """Run a scenario in which everybody has a machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chatlab.sim.model.are_enough", lambda *_: False)
+        patch.setattr("chatlab.sim.fast.model.can_be_silent", lambda *_: False)
         return run(scenario, sample=sample)
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts extras, and how many became real in which phase."""
+    """Counts silent clients, and how many were promoted in which phase."""
     counts: Counter[str] = Counter()
-    make, become_real = Extra.__init__, Extra._become_real
+    make, promote = SilentClient.__init__, SilentClient._promote
 
-    def counting_make(self: Extra, *arguments: Any, **named: Any) -> None:
-        counts["extras"] += 1
+    def counting_make(self: SilentClient, *arguments: Any, **named: Any) -> None:
+        counts["silent"] += 1
         make(self, *arguments, **named)
 
-    def counting_become_real(self: Extra) -> Driver:
+    def counting_promote(self: SilentClient) -> Driver:
         counts[self._phase] += 1
-        return become_real(self)
+        return promote(self)
 
-    monkeypatch.setattr(Extra, "__init__", counting_make)
-    monkeypatch.setattr(Extra, "_become_real", counting_become_real)
+    monkeypatch.setattr(SilentClient, "__init__", counting_make)
+    monkeypatch.setattr(SilentClient, "_promote", counting_promote)
     return counts
 
 
@@ -283,37 +285,37 @@ def test_a_fault_at_the_very_beginning_is_the_same(fault: AnyFault, arrive_over:
     assert figures(run(scenario, sample=0)) == figures(without(scenario))
 
 
-# Who is an extra, and for how long
+# Who is a silent client, and for how long
 
 
-def test_in_a_herd_nobody_becomes_real(seen: Counter[str]) -> None:
+def test_in_a_herd_nobody_is_promoted(seen: Counter[str]) -> None:
     result = run(
         silent(ConnectionReset(at=20.0), heartbeat=CALM, server=NARROW, count=300, arrive_over=15.0), sample=7
     )
-    assert seen == {"extras": 293}
+    assert seen == {"silent": 293}
     assert result.metrics["unrecovered"] == 0
 
 
-def test_in_a_calm_day_nobody_becomes_real(seen: Counter[str]) -> None:
+def test_in_a_calm_day_nobody_is_promoted(seen: Counter[str]) -> None:
     scenario = silent(duration=3600.0, count=50)
     result = run(scenario, sample=0)
-    assert seen == {"extras": 50}
+    assert seen == {"silent": 50}
     beats = 50 * 3590 / 5
     assert (result.metrics["bytes_up"] or 0) > beats * len('{"type":"ping","id":1}')
     assert figures(result) == figures(without(scenario))
 
 
-def test_whose_pongs_may_come_too_late_becomes_real(seen: Counter[str]) -> None:
+def test_whose_pongs_may_come_too_late_is_promoted(seen: Counter[str]) -> None:
     run(silent(network=NETWORKS["heavy tail"], count=50), sample=0)
-    assert 40 < seen["online"] < seen["extras"] == 50
+    assert 40 < seen["online"] < seen["silent"] == 50
 
 
-def test_whom_a_fault_hits_becomes_real(seen: Counter[str]) -> None:
+def test_whom_a_fault_hits_is_promoted(seen: Counter[str]) -> None:
     run(silent(HalfOpen(at=20.0, people=("person-3", "person-9")), heartbeat=CALM), sample=0)
-    assert seen == {"extras": 12, "online": 2}
+    assert seen == {"silent": 12, "online": 2}
 
 
-def test_who_waits_when_a_fault_hits_becomes_real(seen: Counter[str]) -> None:
+def test_who_waits_when_a_fault_hits_is_promoted(seen: Counter[str]) -> None:
     reconnect = ReconnectConfig(base_delay=30.0, jitter="none", max_attempts=1)
     scenario = silent(
         ConnectionReset(at=20.0, share=0.5),
@@ -323,19 +325,21 @@ def test_who_waits_when_a_fault_hits_becomes_real(seen: Counter[str]) -> None:
         reconnect=reconnect,
     )
     run(scenario, sample=0)
-    assert (seen["online"] + seen["waiting"], seen["extras"]) == (12, 12)
+    assert (seen["online"] + seen["waiting"], seen["silent"]) == (12, 12)
     assert seen["waiting"] > 0
 
 
-def test_who_waits_too_long_at_the_door_becomes_real(seen: Counter[str]) -> None:
+def test_who_waits_too_long_at_the_door_is_promoted(seen: Counter[str]) -> None:
     scenario = silent(heartbeat=CALM, server=ServerConfig(accept_rate=1.0), connect_timeout=3.0)
     transport = scenario.transport.config()
     assert isinstance(transport, WebSocketConfig)
-    model = Model(
-        1, transport, scenario.people, scenario.network, scenario.server, (), ColumnRecorder(), 0, extras=True
+    model = FastModel(
+        1, transport, scenario.people, scenario.network, scenario.server, (), ColumnRecorder(), 0
     )
     model.run(3.0)
-    statuses = [person.real.machine.status for person in model.everybody if isinstance(person, Extra)]
+    statuses = [
+        person.promoted.machine.status for person in model.everybody if isinstance(person, SilentClient)
+    ]
     assert 0 < seen["trying"] < 12
     assert statuses.count(ConnectionStatus.CONNECTING) == seen["trying"] + seen["away"]
 
@@ -354,53 +358,44 @@ def test_who_waits_too_long_at_the_door_becomes_real(seen: Counter[str]) -> None
     ],
     ids=["they write", "one writes", "presence", "busy", "full", "bandwidth", "slow", "streams"],
 )
-def test_where_more_happens_nobody_is_an_extra(scenario: Scenario, seen: Counter[str]) -> None:
+def test_where_more_happens_nobody_is_silent(scenario: Scenario, seen: Counter[str]) -> None:
     run(scenario, sample=0)
     assert seen == {}
 
 
 @pytest.mark.parametrize("name", ["ada", "Zoë & co", "person-7"])
-def test_who_is_recorded_or_in_the_script_is_no_extra(name: str, seen: Counter[str]) -> None:
+def test_who_is_recorded_or_in_the_script_is_not_silent(name: str, seen: Counter[str]) -> None:
     script = (ScriptEntry(at=9.0, person=name, action="disconnect"),)
     scenario = silent(ServerDown(at=20.0, duration=3.0), script=script)
     result = run(scenario, sample=3)
-    assert seen["extras"] == 12 - 3 - (name == "person-7")  # The others' place is the first.
+    assert seen["silent"] == 12 - 3 - (name == "person-7")  # The others' place is the first.
     assert_the_same(result, step_by_step(scenario, 3))
     late = silent(script=(ScriptEntry(at=9.0, person="person-9", action="connect"),))
     seen.clear()
     run(late, sample=3)
-    assert seen["extras"] == 12 - 3 - 1
+    assert seen["silent"] == 12 - 3 - 1
 
 
-def test_a_model_has_extras_only_where_it_is_told_that_nobody_else_writes() -> None:
-    def people(**named: Any) -> list[type]:
+def test_only_the_fast_model_has_silent_clients() -> None:
+    def people(model: type[Model]) -> list[type]:
         config = WebSocketConfig(url="ws://127.0.0.1:8000/ws")
-        model = Model(
-            0,
-            config,
-            PeopleConfig(count=3),
-            NetworkConfig(),
-            ServerConfig(),
-            (),
-            ColumnRecorder(),
-            1,
-            **named,
+        made = model(
+            0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), ColumnRecorder(), 1
         )
-        return [type(person) for person in model.everybody]
+        return [type(person) for person in made.everybody]
 
-    assert people() == [Driver] * 3
-    assert people(extras=True) == [Driver, Extra, Extra]
+    assert people(Model) == [Driver] * 3
+    assert people(FastModel) == [ForwardingDriver, SilentClient, SilentClient]
+    assert (find_model(fast=True), find_model(fast=False)) == (FastModel, Model)
 
 
 def test_who_says_something_nevertheless_is_real_from_then_on() -> None:
     config, recorder = WebSocketConfig(url="ws://127.0.0.1:8000/ws"), ColumnRecorder()
-    model = Model(
-        0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), recorder, 0, extras=True
-    )
+    model = FastModel(0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), recorder, 0)
     model.run(10.0)
-    writer, leaver, _ = (person for person in model.everybody if isinstance(person, Extra))
-    writer.real.submit("hello")
-    leaver.real.disconnect()
+    writer, leaver, _ = (person for person in model.everybody if isinstance(person, SilentClient))
+    writer.promoted.submit("hello")
+    leaver.promoted.disconnect()
     model.run(10.0)
     assert recorder.states.tolist() == [list(DeliveryState).index(DeliveryState.ACKED)]
     assert [person.heard_until == float("inf") for person in model.everybody] == [True, False, True]
@@ -417,7 +412,7 @@ def test_a_run_leaves_none_behind(faults: tuple[AnyFault, ...]) -> None:
     gc.disable()
     try:
         run(silent(*faults), sample=0)
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, Extra | Driver)]
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, SilentClient | Driver)]
     finally:
         gc.enable()
 

@@ -1,22 +1,15 @@
-"""People as extras: who come, hold their places and come back, where nobody says anything.
+"""Silent clients: people who connect, stay and reconnect, in a run in which nobody sends a message.
 
-What becomes of a herd is decided by its policy and at the server's door. Where no message is ever sent,
-outbox, cursor and room have nothing to do, and what remains of a machine is its backoff, its heartbeat, and
-when it is told something. An extra is just that, and a fifth of the size of a driver with machine and link.
+If no message is ever sent, outbox, cursor and room do nothing. What remains of a machine is its backoff, its
+heartbeat, and the time at which its link opened. A silent client is only that, and a fifth of the size of a
+driver with machine and link.
 
-For whatever is more than that an extra *becomes real*: a driver with a machine and a link that stand where it
-stood, for good. So it does
+It is *promoted* to a driver with a machine and a link, for good,
 
-- where a fault touches its path, or finds an attempt or a heartbeat under way,
-- where an attempt may come to its time-out, or something may come between,
-- where a pong may come too late, or pings come so often that the server's rate limit may be felt.
+- if a fault touches its path, or finds an attempt or a heartbeat under way,
+- if an attempt may reach its time-out, or something may interfere with it,
+- if a pong may come too late, or pings are so frequent that the server's rate limit may be felt.
 
-So all figures are the same as without extras, to the last bit, but for who comes first at the very same
-instant: at the door, extras come after people of the script. Who is recorded is never an extra.
+So all figures are the same as without, to the last bit, but for the order at the very same instant: in the
+accept queue, silent clients come after people of the script. Recorded people are never silent clients.
 """
-
-from chatlab.sim.extras.cast import Cast, are_enough
-from chatlab.sim.extras.extra import Extra
-from chatlab.sim.extras.stage import Stage
-
-__all__ = ["Cast", "Extra", "Stage", "are_enough"]

@@ -1,21 +1,26 @@
-"""An extra among the others: as somebody whom faults hit, who is looked at, and who may become real."""
+"""A silent client among the other people: as the target of faults, when it is looked at, and promoted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LONG_AGO
-from chatlab.sim.extras.life import CONNECTING, STATUSES, Life
-from chatlab.sim.network import Link
+from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
+from chatlab.sim.fast.silent.lifecycle import Lifecycle
+from chatlab.sim.fast.silent.promote import (
+    TICK,
+    PromotedLink,
+    replay_attempt,
+    replay_failure,
+    replay_opening,
+)
 from chatlab.sim.path import Direction, Path, Trouble
 from chatlab.sim.scene import Breakable
-from chatlab.transports.crowd import CrowdWebSocketMachine
 
 
-class Extra(Life):
-    """One extra, or who was one. The server, which numbers links from 1, has no `number` for its link."""
+class SilentClient(Lifecycle):
+    """One silent client, or one that was promoted. Its link has no `number` at the server."""
 
     __slots__ = ()
     number = 0
@@ -23,51 +28,68 @@ class Extra(Life):
     @property
     def name(self) -> str:
         """The person's name."""
-        return self._stage.names[self.person]
+        return self._context.names[self.person]
 
-    # Becoming real
+    # Promotion
 
-    def _become_real(self) -> Driver:
-        stage, phase = self._stage, self._phase
-        driver = self._driver = stage.make(self.person, None if stage.paths.common else self._path)
-        machine = driver.machine
-        assert isinstance(machine, CrowdWebSocketMachine)
-        first = phase == "trying" and self._backoff is None
-        machine.restore(CONNECTING if first else STATUSES[phase], self._backoff, self._cursor)
-        if phase == "waiting":
-            machine.restore_waiting(self._at)
-        elif phase == "trying":
-            number, query = machine.restore_connecting(self._at)
-            link = Link(stage.network, driver.path, driver, number, query)
-            link.knocked(self._at)
-            driver.links = (link,)
+    def _promote(self) -> ForwardingDriver:
+        context, phase = self._context, self._phase
+        failed = self._backoff is not None
+        # A client that has ended for good by its failure table made no further attempt.
+        ended = phase in ("stopped", "given up")
+        retries = 0 if self._backoff is None else self._backoff.attempts
+        if ended and context.judge(self._failure) != "retry":
+            retries = 0
+        if failed:
+            self._jitter.skip(-retries)  # They are drawn again.
+        path = None if context.paths.common else self._path
+        driver = self._driver = context.make(self.person, path, self._jitter if failed else None)
+        machine, failure = driver.machine, self._failure if failed else None
+        cursor = self._cursor if self._cursor != context.config.after else None
+        if phase == "trying":
+            request = replay_attempt(machine, self._at, retries, failure, cursor)
+            link = self._link(driver, request.link, request.query)
+            link.send_syn(self._at)
         elif phase == "online" or phase == "losing":
-            number = machine.restore_open(self._at, self._heartbeat)
-            link = Link(stage.network, driver.path, driver, number, {})
-            link.be_open(self._used_at)
-            driver.links = (link,)
+            number = replay_attempt(machine, self._at, retries, failure, None).link
+            replay_opening(machine, number, self._at, cursor)
+            if self._heartbeat is not None:
+                assert driver.heartbeat is not None
+                driver.heartbeat.resume(self._heartbeat)
+                machine.handle(TICK, self._at)  # It is too early, and sets the deadline.
+            link = self._link(driver, number, {})
+            link.set_open(self._used_at)
             self._hand_over(link)
+        elif failure is not None:
+            replay_failure(machine, self._failed_at, retries if ended else retries - 1, failure, cursor)
         driver.resume()
         return driver
 
-    def _hand_over(self, link: Link) -> None:
-        """Give an open link the place at the server, and the news that are under way."""
-        stage, loss, now = self._stage, self._loss, self._stage.environment.now
+    def _link(self, driver: ForwardingDriver, number: int, query: dict[str, str]) -> PromotedLink:
+        network = self._context.network
+        largest, upgrade_size = network.largest[0], network.upgrades[0]
+        link = PromotedLink(network, driver.path, driver, number, query, largest, upgrade_size)
+        driver.links = (link,)
+        return link
+
+    def _hand_over(self, link: PromotedLink) -> None:
+        """Give an open link the place at the server, and the end that is under way."""
+        context, loss, now = self._context, self._loss, self._context.environment.now
         link.served = self._served and (loss is None or now < loss.gone_at)
         if link.served:
-            stage.server.admit(link)
-            stage.server.hub.join(link.number, stage.room(self.person), self.name, after=self._cursor)
+            context.server.admit(link)
+            context.server.hub.join(link.number, context.room(self.person), self.name, after=self._cursor)
         if loss is not None:
-            link.be_ending(loss.at, loss.failure)
+            link.end(loss.at, loss.failure)
             if link.served:
-                link.be_reset(loss.gone_at)
+                link.end_at_server(loss.gone_at)
 
-    # As a victim of faults
+    # The target of faults
 
     @property
     def path(self) -> Path:
         """The person's path, to which something is to happen."""
-        return self.real.path
+        return self.promoted.path
 
     @property
     def connections(self) -> Iterator[Breakable]:
@@ -79,20 +101,20 @@ class Extra(Life):
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
         """From `at` on let everything that goes in these directions vanish, and tell neither side."""
-        for connection in self.real.connections:
+        for connection in self.promoted.connections:
             connection.silence(at, directions)
 
     def adapt(self) -> None:
-        """Take note that the path has changed."""
-        self.real.adapt()
+        """Note that the path has changed."""
+        self.promoted.adapt()
 
     def suffer(self, trouble: Trouble) -> None:
         """Add a trouble to the path."""
-        self.real.suffer(trouble)
+        self.promoted.suffer(trouble)
 
     def recover(self, trouble: Trouble) -> None:
         """Remove a trouble from the path."""
-        self.real.recover(trouble)
+        self.promoted.recover(trouble)
 
     def wake(self) -> None:
         """Prepare for something that may happen now."""
@@ -100,24 +122,24 @@ class Extra(Life):
             self._driver.wake()
         elif self._phase == "online":
             if self._catch_up():
-                self._put_path_away()
+                self._store_path()
             else:
-                self._become_real()
+                self._promote()
 
-    # As somebody who is looked at
+    # The end of a run
 
-    def reckon(self) -> tuple[int, int]:
-        """Return the bytes each way of the heartbeats that are owed.
+    def pending_bytes(self) -> tuple[int, int]:
+        """Return the bytes each way of pending heartbeats.
 
-        Who has one under way is woken, and owes none.
+        If the last one is under way, all take place, and none is pending.
         """
         if self._driver is not None:
-            return self._driver.reckon()
-        stage, heartbeat = self._stage, self._heartbeat
+            return self._driver.pending_bytes()
+        context, heartbeat = self._context, self._heartbeat
         if heartbeat is None or self._phase != "online":
             return 0, 0
-        owed = stage.rest.owed(stage.anybody, heartbeat, self._path, stage.environment.now)
-        return owed or self._become_real().reckon()
+        pending = context.account.pending_bytes(heartbeat, self._path, context.environment.now)
+        return pending or self._promote().pending_bytes()
 
     @property
     def heard_until(self) -> float:

@@ -1,37 +1,37 @@
-"""The parts that all extras of a run share, and figures that are computed once for all."""
+"""The parts that all silent clients of a run share, and figures that are computed once for all."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 from operator import add
 from typing import NamedTuple, Protocol
 
-from chatlab.dialects.base import Welcome
+from chatlab.dialects.base import Dialect, Welcome
 from chatlab.dialects.chatlab import encode_frame
-from chatlab.luck import Luck
-from chatlab.sim.barriers import Barriers
-from chatlab.sim.driver import Driver
+from chatlab.settings import Verdict, WebSocketConfig
+from chatlab.sim.fast.barriers import Barriers
+from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
+from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
+from chatlab.sim.fast.sampling import SampledPath, SampledPaths, SeekableStream, SeekableStreams
+from chatlab.sim.fast.silent.server import PoolServer
 from chatlab.sim.network import Network
-from chatlab.sim.path import Path, Paths
 from chatlab.sim.recorder import Recorder
-from chatlab.sim.rest import Rest
-from chatlab.sim.server import Server
 from chatlab.sim.sizes import UPGRADED_SIZE, frame_size, query_size, upgrade_size
-from chatlab.transports.crowd import CrowdWebSocketMachine
-from chatlab.transports.failures import REFUSED
+from chatlab.transports.failures import REFUSED, judge
+from chatlab.transports.machine import Failure
 
 
 class Loser(Protocol):
-    """Somebody who has lost a link and is about to hear of it."""
+    """A client that has lost its link and is about to learn it."""
 
     def be_lost(self) -> None:
         """Learn that the link has ended."""
 
 
 class Greeting(NamedTuple):
-    """How somebody is let in: the bytes of request and answer without the names, the cursor from then on, and
+    """How the server greets: the bytes of request and answer without the names, the cursor from then on, and
     whether messages may be missing."""
 
     asked: int
@@ -40,60 +40,72 @@ class Greeting(NamedTuple):
     gap: bool
 
 
-class Stage:
-    """The parts that all extras of a run share.
+class Maker(Protocol):
+    """Makes a person's driver, with a path and a stream of jitter if they are there already."""
 
-    `make` makes a person real, with a path if there is one already; `anybody` is a machine as all have it,
-    which is asked what all would say. `beats`: open links have heartbeats.
+    def __call__(
+        self, person: int, path: SampledPath | None, jitter: SeekableStream | None
+    ) -> ForwardingDriver: ...
+
+
+class Context:
+    """The parts that all silent clients of a run share.
+
+    `config` is everybody's, but for room and sender. `beats`: open links have heartbeats.
     """
 
     def __init__(
         self,
-        make: Callable[[int, Path | None], Driver],
+        make: Maker,
+        config: WebSocketConfig,
+        dialect: Dialect,
         network: Network,
-        server: Server,
-        paths: Paths,
-        luck: Luck,
+        server: PoolServer,
+        paths: SampledPaths,
+        luck: SeekableStreams,
         recorder: Recorder,
-        rest: Rest,
+        account: HeartbeatAccount,
+        barriers: Barriers,
         names: Sequence[str],
         rooms: Sequence[str],
-        barriers: Barriers,
     ) -> None:
-        self.barriers = barriers
-        anybody = make(0, None).machine
-        assert isinstance(anybody, CrowdWebSocketMachine)
-        self.anybody = anybody
-        self.config = anybody.config
-        self.connect_timeout = anybody.config.connect_timeout
-        self.verdict_if_refused = anybody.judge(REFUSED)
-        self.beats = anybody.beats
         self.make = make
+        self.config = config
+        self.connect_timeout = config.connect_timeout
+        self.beats = config.heartbeat.enabled and (config.heartbeat.mode or dialect.heartbeat) != "none"
+        self._dialect = dialect
+        self._failures = {**dialect.failures, **config.failures} if dialect.failures else config.failures
+        self.verdict_if_refused = self.judge(REFUSED)
         self.network = network
         self.environment = network.environment
         self.server = server
         self.paths = paths
         self.luck = luck
         self.recorder = recorder
-        self.rest = rest
+        self.account = account
+        self.barriers = barriers
         self.names = names
         self.name_sizes = array("H", map(add, map(len, names), cycle(map(len, rooms))))
         self._rooms = rooms
         self._losing: dict[float, list[Loser]] = {}
         self._greetings: dict[tuple[str, str | None], Greeting] = {}
 
+    def judge(self, failure: Failure) -> Verdict:
+        """Return the verdict of the failure tables."""
+        return judge(failure, self._failures)
+
     def room(self, person: int) -> str:
         """Return the name of a person's room."""
         return self._rooms[person % len(self._rooms)]
 
     def greeting(self, cursor: str | None) -> Greeting:
-        """Return how somebody with that cursor is let in."""
+        """Return how the server greets a client with that cursor."""
         hub = self.server.hub
         greeting = self._greetings.get((hub.epoch, cursor))
         if greeting is None:
-            query = self.anybody.query(cursor) | {"room": "", "sender": ""}
+            query = self._dialect.opening(self.config, cursor).query | {"room": "", "sender": ""}
             asked = upgrade_size(self.config.protocols) + query_size(query)
-            replay = hub.read("", cursor, self.config.history)  # Nobody has said anything in any room.
+            replay = hub.read("", cursor, self.config.history)  # No room has a message.
             frame = encode_frame(Welcome(cursor=replay.start, resync=replay.gap))
             answered = UPGRADED_SIZE + frame_size(frame, masked=False)
             greeting = Greeting(asked, answered, replay.start, replay.gap)
@@ -105,7 +117,7 @@ class Stage:
         self.network.requests += 1
 
     def lose(self, loser: Loser, at: float) -> None:
-        """Tell somebody at that time that the link has ended; all who lose at once are told together."""
+        """Tell a client at that time that its link has ended; all that lose at once are told together."""
         losing = self._losing.get(at)
         if losing is None:
             losing = self._losing[at] = []

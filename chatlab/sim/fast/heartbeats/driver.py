@@ -1,0 +1,164 @@
+"""A driver that leaves heartbeats pending as long as they change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TypeAlias
+
+from chatlab.settings import HeartbeatConfig
+from chatlab.sim.driver import Driver
+from chatlab.sim.environment import LONG_AGO
+from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
+from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
+from chatlab.sim.fast.heartbeats.link import ForwardingLink
+from chatlab.sim.fast.sampling import SampledPath
+from chatlab.sim.http import Session
+from chatlab.sim.network import Link, Network
+from chatlab.sim.recorder import Recorder
+from chatlab.trace import Step
+from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.machine import Answered, Close, Closed, Event, Machine
+from chatlab.transports.websocket import WebSocketMachine
+
+HeartbeatFactory: TypeAlias = Callable[[HeartbeatConfig, float], Heartbeat]
+
+
+class ForwardingDriver(Driver):
+    """A driver whose heartbeats may be `pending`. `make_machine` gives its machine the heartbeats made here.
+
+    Without an `account`, or if steps are recorded, every heartbeat takes place.
+    """
+
+    __slots__ = ("_account", "_gone_at", "heartbeat", "pending")
+    path: SampledPath
+
+    def __init__(
+        self,
+        person: int,
+        name: str,
+        make_machine: Callable[[HeartbeatFactory], Machine],
+        network: Network,
+        path: SampledPath,
+        recorder: Recorder,
+        steps: list[Step] | None,
+        make_session: Callable[[Driver], Session],
+        account: HeartbeatAccount | None,
+    ) -> None:
+        self._account = account if steps is None else None
+        self._gone_at = LONG_AGO  # Until then a former link's packets may be answered, and draw latencies.
+        self.heartbeat: SkippableHeartbeat | None = None
+        self.pending = False
+        machine = make_machine(self._make_heartbeat)
+        super().__init__(person, name, machine, network, path, recorder, steps, make_session)
+
+    def _make_heartbeat(self, config: HeartbeatConfig, now: float) -> Heartbeat:
+        self.heartbeat = heartbeat = SkippableHeartbeat(config, now)
+        return heartbeat
+
+    # Anything else that happens
+
+    def submit(self, text: str) -> None:
+        if self.pending:
+            self.wake()
+        super().submit(text)
+
+    def handle(self, event: Event) -> None:
+        if self.pending:
+            self.wake()
+        super().handle(event)
+
+    def lose(self, event: Closed | Answered) -> None:
+        if self.pending:
+            self.wake()
+        for link in self.links:
+            if link.link == event.link:
+                self._note_end(link)
+        super().lose(event)
+
+    def _close_link(self, closing: tuple[Link, Close]) -> None:
+        super()._close_link(closing)
+        self._note_end(closing[0])
+
+    def _note_end(self, link: Link) -> None:
+        assert isinstance(link, ForwardingLink)
+        self._gone_at = max(self._gone_at, link.gone_at)
+
+    def wake(self) -> None:
+        """Account for pending heartbeats, and have the next ones take place: something is about to happen."""
+        if self.pending:
+            self._settle()
+            self._rearm()
+
+    def _rearm(self) -> None:
+        if self._machine.deadline < self._armed_at:
+            self._arm(self._machine.deadline)
+
+    def resume(self) -> None:
+        """Continue with a machine and links that have a past; heartbeats before now are pending."""
+        if self.links and self._is_idle:
+            self.pending = True
+            self._settle()
+        self._rearm()
+
+    def close(self) -> None:
+        super().close()
+        del self._machine  # It refers to the driver, for its heartbeats.
+
+    def pending_bytes(self) -> tuple[int, int]:
+        """Return the bytes each way of pending heartbeats.
+
+        If the last one is under way, all take place, and none is pending.
+        """
+        if self.pending:
+            assert self._account is not None
+            assert self.heartbeat is not None
+            now = self._environment.now
+            sizes = self._account.pending_bytes(self.heartbeat, self.path, now)
+            if sizes is not None:
+                return sizes
+            self.wake()
+        return 0, 0
+
+    # Time
+
+    def _fire(self, generation: int) -> None:
+        if generation == self._generation:
+            if self.pending:
+                self._settle()
+            if self._machine.deadline > self._environment.now and (beats := self._certain_beats()):
+                assert self._account is not None
+                assert self.heartbeat is not None
+                self.pending = True
+                self._armed_at = inf
+                until = self._account.due_again_at(self.heartbeat, beats)
+                if until < inf:
+                    self._arm(until)
+                return
+        super()._fire(generation)
+
+    def _certain_beats(self) -> float:
+        """Return how many of the next heartbeats are certain to change nothing; inf: all of them."""
+        alone = len(self.links) == 1 and self._environment.now >= self._gone_at
+        if self._account is None or not alone or not self._is_idle:
+            return 0
+        (link,) = self.links
+        assert isinstance(link, ForwardingLink)
+        return self._account.certain(self.path) if link.undisturbed else 0
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the machine's only timer is the heartbeat of an open link, and no ping is unanswered."""
+        heartbeat, machine = self.heartbeat, self._machine
+        if heartbeat is None or heartbeat.open or not isinstance(machine, WebSocketMachine):
+            return False
+        return machine.state == "online" and not machine.unsettled
+
+    def _settle(self) -> None:
+        """Account for all pending heartbeats."""
+        self.pending = False
+        (link,) = self.links
+        assert self._account is not None
+        assert self.heartbeat is not None
+        assert isinstance(link, ForwardingLink)
+        self._account.settle(self._machine, self.heartbeat, link, self.path, self._environment.now)

@@ -1,0 +1,89 @@
+"""The machine and the link of a promoted client, in the state that its past has led to.
+
+The machine gets there by its events, as any machine does. The link is put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chatlab.dialects.base import Welcome
+from chatlab.dialects.chatlab import encode_frame
+from chatlab.sim.fast.heartbeats.link import ForwardingLink
+from chatlab.sim.fast.sampling import SampledPath
+from chatlab.transports.machine import (
+    Closed,
+    Connect,
+    Effect,
+    Failure,
+    Machine,
+    Opened,
+    OpenWebSocket,
+    Received,
+    Tick,
+)
+
+CONNECT, TICK = Connect(), Tick()
+
+
+def replay_attempt(
+    machine: Machine, at: float, retries: int, failure: Failure | None, cursor: str | None
+) -> OpenWebSocket:
+    """Replay attempts up to one that begins at `at`, after `retries` retries; return its request.
+
+    `cursor` is that of an earlier connection, if there was one. The times of earlier attempts don't matter.
+    """
+    effects = machine.handle(CONNECT, 0.0 if retries else at)
+    if cursor is not None:
+        replay_opening(machine, _request(effects).link, 0.0 if retries else at, cursor)
+    for left in reversed(range(retries)):
+        assert failure is not None
+        machine.handle(Closed(_request(effects).link, failure), 0.0)
+        effects = machine.handle(TICK, machine.deadline if left else at)
+    return _request(effects)
+
+
+def replay_opening(machine: Machine, link: int, at: float, cursor: str | None) -> None:
+    """Replay the opening of a link, and the server's greeting."""
+    machine.handle(Opened(link), at)
+    if cursor is not None:
+        machine.handle(Received(link, encode_frame(Welcome(cursor=cursor, resync=True))), at)
+
+
+def replay_failure(machine: Machine, at: float, retries: int, failure: Failure, cursor: str | None) -> None:
+    """Replay attempts up to one that fails at `at`, after `retries` retries."""
+    request = replay_attempt(machine, at, retries, failure, cursor)
+    machine.handle(Closed(request.link, failure), at)
+
+
+def _request(effects: Sequence[Effect]) -> OpenWebSocket:
+    (request,) = (effect for effect in effects if type(effect) is OpenWebSocket)
+    return request
+
+
+class PromotedLink(ForwardingLink):
+    """A link that has a past."""
+
+    __slots__ = ()
+    path: SampledPath
+
+    def send_syn(self, at: float) -> None:
+        """Send the SYN at a time that has passed; it arrives now."""
+        self._up_sent_at, self._up_delay = at, self.path.connect()
+        self._up_at = at + self._up_delay
+
+    def set_open(self, used_at: float) -> None:
+        """Set the state to open; the path's latest packet each way came through at that time."""
+        self.query = {}
+        self._answered = self._accepted = self._opened = self._standing = True
+        self._up_at = self._down_at = used_at
+        self._up_delay, self._down_delay = self.path.up.repeat(), self.path.down.repeat()
+
+    def end(self, at: float, failure: Failure) -> None:
+        """End; the client learns the failure at that time."""
+        self._down_at = at
+        self._environment.call_at(at, self._end, failure)
+
+    def end_at_server(self, at: float) -> None:
+        """End by a reset that reaches the server at that time."""
+        self._environment.call_at(at, self._take_reset)

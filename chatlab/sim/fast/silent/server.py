@@ -1,0 +1,38 @@
+"""A server that serves silent clients beside its connections."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chatlab.sim.connection import Connection
+from chatlab.sim.server import Server
+
+
+class Clients(Protocol):
+    """Clients without a connection object each."""
+
+    def dismiss(self, code: int | None, reason: str) -> None:
+        """End their links, as `Server.stop` does."""
+
+
+class PoolServer(Server):
+    """A `Server` that also serves a `pool` of silent clients."""
+
+    pool: Clients | None = None
+
+    def enter_queue(self) -> float | None:
+        """Give a client a place in the accept queue; return when it is accepted; None: it is refused."""
+        return self._enter_queue()
+
+    def admit(self, connection: Connection) -> None:
+        """Add the connection of a client that has a place in the accept queue, or has left it."""
+        self._admit(connection)
+
+    def stop(self, code: int | None = None, reason: str = "") -> None:
+        super().stop(code, reason)
+        if self.pool is not None:
+            self.pool.dismiss(code, reason)
+
+    def close(self) -> None:
+        super().close()
+        self.pool = None
