@@ -83,9 +83,9 @@ SERVER = ServerConfig(keep_alive=5.0)
 
 
 class Case(NamedTuple):
-    """A case in words, and the parts of the scenario that make it.
+    """A description of a case, and its parts of the scenario.
 
-    With its seed a few milliseconds more lead to the same steps.
+    Its seed is chosen so that delays of a few milliseconds lead to the same steps.
     """
 
     what: str
@@ -102,20 +102,23 @@ CASES: dict[str, Case] = {
     "server_down": Case(
         "the server dies, and is back after 6 s", (ServerDown(at=6.31, duration=6.2),), seed=49
     ),
-    "server_restart": Case("it takes its leave first", (ServerRestart(at=6.31, duration=3.7),), seed=37),
+    "server_restart": Case(
+        "the server shuts down and restarts", (ServerRestart(at=6.31, duration=3.7),), seed=37
+    ),
     "history_lost": Case(
-        "it dies and forgets everything",
+        "the server dies and loses its history",
         (ServerDown(at=12.71, duration=2.3),),
         server=SERVER.replace(keep_history=False),
         seed=6,
     ),
     "connection_reset": Case("all connections are reset", (ConnectionReset(at=6.31),), seed=1),
-    "half_open": Case("connections go silent, untold", (HalfOpen(at=6.31, duration=1.3),)),
+    "half_open": Case("connections are half-open, in both directions", (HalfOpen(at=6.31, duration=1.3),)),
     "answers_lost": Case(
-        "connections fall silent, from the server only", (HalfOpen(at=6.31, duration=1.3, direction="down"),)
+        "connections are half-open, from the server only",
+        (HalfOpen(at=6.31, duration=1.3, direction="down"),),
     ),
     "requests_lost": Case(
-        "connections fall silent, to the server only", (HalfOpen(at=6.31, duration=1.3, direction="up"),)
+        "connections are half-open, to the server only", (HalfOpen(at=6.31, duration=1.3, direction="up"),)
     ),
     "latency": Case("half a second more each way", (HighLatency(at=6.31, duration=9.4, latency=0.5),)),
     "jitter": Case(
@@ -131,14 +134,16 @@ CASES: dict[str, Case] = {
     ),
     "bandwidth": Case("a line of 2 kB/s", (LowBandwidth(at=3.31, duration=14.7, bandwidth=2000.0),)),
     "idle_timeout": Case(
-        "a proxy cuts what is idle for 4 s", (IdleTimeout(at=0.07, duration=33.1, timeout=4.1),), seed=3
+        "a proxy closes connections that are idle for 4 s",
+        (IdleTimeout(at=0.07, duration=33.1, timeout=4.1),),
+        seed=3,
     ),
     "buffering": Case("a proxy holds back event streams", (Buffering(at=0.07, duration=14.3),)),
     "http_error": Case(
         "503 with Retry-After, and then a reset",
         (HttpError(at=5.87, duration=6.1, status=503, retry_after=2.0), ConnectionReset(at=6.31)),
     ),
-    "no_pong": Case("the server shows no sign of life", (NoPong(at=6.31, duration=20.3),)),
+    "no_pong": Case("the server sends neither pongs nor keep-alives", (NoPong(at=6.31, duration=20.3),)),
     "slow_server": Case(
         "each request takes the server 0.2 s", (SlowServer(at=3.31, duration=14.7, service_time=0.2),)
     ),
@@ -146,7 +151,7 @@ CASES: dict[str, Case] = {
         "down for 2.3 s of every 7", (Flapping(at=6.31, duration=20.9, period=7.1, down=2.3),), seed=76
     ),
     "partition": Case(
-        "no packet gets through, for some",
+        "all packets are lost, for some people",
         (Partition(at=6.31, duration=5.3, people=("ada", "cleo")),),
         seed=1,
     ),
@@ -155,8 +160,8 @@ CASES: dict[str, Case] = {
         (ServerDown(at=6.31, duration=4.2, people=("ada",)), ServerRestart(at=13.37, people=("bob",))),
         seed=12,
     ),
-    "narrow_door": Case(
-        "the server lets in one connection a second, after a crash",
+    "low_accept_rate": Case(
+        "the server accepts one connection a second, after a crash",
         (ServerDown(at=6.31, duration=2.2),),
         server=SERVER.replace(accept_rate=1.1, backlog=2),
         seed=65,
@@ -236,7 +241,7 @@ def with_table(page: str) -> str:
 
 
 def main() -> int:
-    """Say where model and wire differ, or write the page."""
+    """Print where model and wire differ, or write the page."""
     if "--write" in sys.argv[1:]:
         PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     differing = [
