@@ -21,6 +21,7 @@ from websockets.exceptions import (
 from websockets.frames import Close
 from websockets.http11 import Response
 
+from chatlab.dialects.base import Credentials
 from chatlab.live.client.network_failures import (
     LOOP_ENDS,
     closing_failure,
@@ -441,6 +442,45 @@ async def test_close_is_bounded_even_if_nobody_reads(code: int, monkeypatch: pyt
         rig.link.close(code, "")
         await asyncio.wait_for(rig.done(), 5)
         assert rig.events == [Opened(1)]
+
+
+async def test_a_closing_handshake_that_is_complete_ends_the_connection_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chatlab.live.client.websocket_opening.CLOSE_TIMEOUT", 60.0)
+
+    async def answer(peer: Peer) -> None:  # And leave the connection to the client.
+        await peer.upgrade()
+        assert (await peer.frame())[0] == CLOSE
+        await peer.send(close_frame(1000))
+        await asyncio.Event().wait()
+
+    async with Misbehaving(answer) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.events)
+        rig.link.close(1000, "")
+        await asyncio.wait_for(rig.done(), 20)
+        assert rig.events == [Opened(1)]
+
+
+async def test_a_link_that_is_left_while_it_sends_the_first_frames_ends_its_connection() -> None:
+    async def deaf(peer: Peer) -> None:
+        await peer.upgrade()
+        await asyncio.Event().wait()
+
+    async with Misbehaving(deaf) as server:
+        rig = Rig(server)
+        rig.link._credentials = lambda headers: Credentials(headers, frames=("x" * 20_000_000,))
+        rig.spawn(rig.link.run())
+        await until(lambda: rig.link._connection is not None)
+        connection = rig.link._connection
+        assert connection is not None
+        await until(lambda: connection.transport.get_write_buffer_size() > 0)
+        rig.link.close(1006, "")
+        await rig.done()
+        assert connection.transport.is_closing()
+        assert rig.events == []
 
 
 async def test_a_polite_close_says_so() -> None:
