@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
-from chatlab.transports.machine import Effect, Event
+from chatlab.messages import ConnectionStatus
+from chatlab.transports.machine import Effect, Event, Fetch, OpenWebSocket
 
 
 class Step(Struct, frozen=True):
@@ -17,6 +18,15 @@ class Step(Struct, frozen=True):
     person: str
     event: Event
     effects: tuple[Effect, ...]
+
+
+def is_attempt(effect: Effect, status: ConnectionStatus) -> bool:
+    """Whether an effect is an attempt to connect: it opens a WebSocket or a stream, or polls without being
+    connected. `status` is that after the effect's step."""
+    if type(effect) is Fetch:
+        polls = effect.purpose == "poll" and status is not ConnectionStatus.CONNECTED
+        return polls or effect.purpose == "stream"
+    return type(effect) is OpenWebSocket
 
 
 _encoder = msgspec.json.Encoder()

@@ -17,7 +17,7 @@ from chatlab.messages import (
     OutgoingMessage,
     StatusChange,
 )
-from chatlab.trace import Step, decode_step, decode_steps, encode_steps
+from chatlab.trace import Step, decode_step, decode_steps, encode_steps, is_attempt
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -108,3 +108,21 @@ def test_steps_are_json_lines_in_order() -> None:
 def test_what_is_no_step_is_refused(line: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_step(line)
+
+
+@pytest.mark.parametrize(
+    ("effect", "connected", "attempt"),
+    [
+        (OpenWebSocket(1, {}), True, True),
+        (Fetch(1, "stream", Request("GET", "/")), True, True),
+        (Fetch(1, "poll", Request("GET", "/")), False, True),
+        (Fetch(1, "poll", Request("GET", "/")), True, False),
+        (Fetch(1, "post", Request("POST", "/")), False, False),
+        (Close(1, 1000), False, False),
+    ],
+)
+def test_an_attempt_opens_a_connection_or_polls_without_one(
+    effect: Effect, connected: bool, attempt: bool
+) -> None:
+    status = ConnectionStatus.CONNECTED if connected else ConnectionStatus.RECONNECTING
+    assert is_attempt(effect, status) == attempt

@@ -13,13 +13,12 @@ from chatlab.experiment.describe import (
     describe_status,
 )
 from chatlab.messages import ConnectionStatus
-from chatlab.trace import Step
+from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
     Deliver,
     Event,
     Fetch,
     Notify,
-    OpenWebSocket,
     ReceivedBytes,
     Settle,
 )
@@ -79,15 +78,12 @@ def observable_moments(steps: Iterable[Step]) -> tuple[list[Moment], ...]:
             if isinstance(effect, Notify):
                 status = effect.change.status
         for effect in step.effects:
+            if is_attempt(effect, status):
+                what = effect.purpose if isinstance(effect, Fetch) else "WebSocket"
+                attempts.append(Moment(number, step.at, f"tries a {what}"))
             match effect:
                 case Notify(change):
                     statuses.append(Moment(number, step.at, describe_status(change, reason=False)))
-                case OpenWebSocket():
-                    attempts.append(Moment(number, step.at, "tries a WebSocket"))
-                case Fetch(_, purpose) if purpose == "stream" or (
-                    purpose == "poll" and status is not ConnectionStatus.CONNECTED
-                ):
-                    attempts.append(Moment(number, step.at, f"tries a {purpose}"))
                 case Deliver(event):
                     deliveries.append(Moment(number, step.at, describe_delivery(event)))
                 case Settle():

@@ -19,7 +19,7 @@ from chatlab.sim.http import Exchange, Session
 from chatlab.sim.network import Link, Network
 from chatlab.sim.path import Path, Trouble
 from chatlab.sim.recorder import Recorder, is_whole
-from chatlab.trace import Step
+from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -275,12 +275,9 @@ class Driver:
             assert self._make_session is not None
             session = self._make_session(self)
             self._sessions = {**self._sessions, effect.transport: session}
-        purpose = effect.purpose
-        if purpose == "stream" or (
-            purpose == "poll" and self._machine.status is not ConnectionStatus.CONNECTED
-        ):
+        if is_attempt(effect, self._machine.status):
             self._recorder.attempted(now)
-        session.fetch(effect.link, purpose, effect.request)
+        session.fetch(effect.link, effect.purpose, effect.request)
 
     def _arm(self, deadline: float) -> None:
         environment = self._environment

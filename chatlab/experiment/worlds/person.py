@@ -15,7 +15,7 @@ from chatlab.settings import AnyConfig
 from chatlab.sim.path import Path, Trouble
 from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.sim.scene import Breakable
-from chatlab.trace import Step
+from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
     Answered,
     Close,
@@ -24,7 +24,6 @@ from chatlab.transports.machine import (
     Fetch,
     Notify,
     Opened,
-    OpenWebSocket,
     Refuse,
     Settle,
     Submit,
@@ -162,6 +161,8 @@ class Person:
             if isinstance(effect, Notify):
                 self._status = effect.change.status
         for effect in step.effects:
+            if is_attempt(effect, self._status):
+                recorder.attempted(step.at)
             match effect:
                 case Deliver(event):
                     if event.message is not None:
@@ -172,14 +173,8 @@ class Person:
                     recorder.settled(client_id, state, step.at)
                 case Notify(change):
                     recorder.changed(self.person, change.status, step.at)
-                case OpenWebSocket():
-                    recorder.attempted(step.at)
-                case Fetch(link, purpose):
-                    polls = purpose == "poll"
-                    if polls:
-                        self._polls[link] = step.at
-                    if purpose == "stream" or (polls and self._status is not ConnectionStatus.CONNECTED):
-                        recorder.attempted(step.at)
+                case Fetch(link, "poll"):
+                    self._polls[link] = step.at
                 case Close(link):
                     self._forget(link)
                 case _:
