@@ -33,6 +33,7 @@ Formula = Literal["exponential", "equal", "full", "decorrelated", "no backoff"]
 MESSAGE, MESSAGE_SD = 0.010, 0.002
 """Seconds of a one-way message: |Normal(mean, standard deviation)|."""
 FIRST_EXPONENT = 1
+"""The exponent of the first retry, as in the published simulator."""
 
 _CONFIG = ReconnectConfig(base_delay=0.005, max_delay=2.0, backoff_multiplier=2.0, max_attempts=None)
 FORMULAS: Mapping[Formula, ReconnectConfig] = MappingProxyType(
@@ -44,7 +45,7 @@ FORMULAS: Mapping[Formula, ReconnectConfig] = MappingProxyType(
         "no backoff": _CONFIG.replace(schedule=((0.0, 0.0),)),
     }
 )
-"""The settings of each formula that was compared."""
+"""The settings of each compared formula."""
 
 PUBLISHED: Mapping[tuple[Formula, int], tuple[float, float]] = MappingProxyType(
     {
@@ -58,12 +59,14 @@ PUBLISHED: Mapping[tuple[Formula, int], tuple[float, float]] = MappingProxyType(
         for formula, (milliseconds, writes) in zip(FORMULAS, row, strict=True)
     }
 )
-"""Mean seconds until all are done, and mean number of writes, by formula and clients: 200 runs of the
-published simulator."""
+"""Mean seconds until the last client is done, and mean number of writes, by formula and clients.
+
+Source: 200 runs of the published simulator.
+"""
 
 
 class Contest(Struct, frozen=True):
-    """How a contest went: seconds until the last client was done, and all their writes."""
+    """The result of a contest: seconds until the last client is done, and the number of all writes."""
 
     seconds: float
     writes: int
@@ -90,7 +93,7 @@ MAX_CLIENTS = 10_000
 
 
 def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:
-    """Simulate `clients` clients that update one row, and return the contest.
+    """Simulate `clients` clients that update one row; return the result.
 
     Errors: `SettingsError` if there is no such formula, or no client.
     """

@@ -35,11 +35,11 @@ Policy = Literal["no backoff", "backoff and jitter"]
 DELAY = 0.1
 """Mean seconds of a one-way message, exponential."""
 SERVICE, SLOPE = 1.0, 0.01
-"""Seconds of service of a request, and further ones for each request at the server, including itself."""
+"""Seconds of service of a request, and additional ones for each request at the server, including itself."""
 TIMEOUT, TRIES = 3.0, 3
 """Seconds that a client waits for an answer, and its maximum number of requests."""
 RATE, PEAK = 40.0, 80.0
-"""Arrivals of clients a second (Poisson), before and during the `SPIKE`."""
+"""Arrivals of clients a second (Poisson), outside and within the `SPIKE`."""
 SPIKE = (20.0, 25.0)
 """Seconds at which the cause begins and ends."""
 DURATION = 80.0
