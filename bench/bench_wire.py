@@ -15,7 +15,7 @@ from chatlab.experiment.transport_settings import (
     WebSocketSettings,
 )
 from chatlab.experiment.worlds.runner import run
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 PAGE = "fidelity.md"
@@ -80,7 +80,7 @@ def reading(transport: AnyTransport, rate: float, world: str) -> Cost:
 
 
 def _run(transport: AnyTransport, rate: float, world: str, people: int) -> Cost:
-    uniform, at, script = Luck(0).uniform(0, "send"), 1.0, list[ScriptEntry]()
+    uniform, at, script = RandomStreams(0).uniform(0, "send"), 1.0, list[ScriptEntry]()
     for _ in range(MESSAGES):
         at += -log1p(-uniform()) / rate
         script.append(ScriptEntry(at=at, person="writer", text="x" * SIZE))

@@ -9,6 +9,7 @@ from chatlab.lazy import lazy_names
 if TYPE_CHECKING:
     from chatlab.live.fault_proxy import FaultProxy
     from chatlab.live.faulty_connection import Flow
+    from chatlab.sim.fault_context import FaultContext
     from chatlab.sim.faults import (
         AnyFault,
         Buffering,
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
         ServerRestart,
         SlowServer,
     )
-    from chatlab.sim.path import Trouble
-    from chatlab.sim.scene import Scene
+    from chatlab.sim.path import Impairment
 
 _HOMES = {
     "live.fault_proxy": ("FaultProxy",),
@@ -55,8 +55,8 @@ _HOMES = {
         "ServerRestart",
         "SlowServer",
     ),
-    "sim.path": ("Trouble",),
-    "sim.scene": ("Scene",),
+    "sim.path": ("Impairment",),
+    "sim.fault_context": ("FaultContext",),
 }
 """Public names by module."""
 
@@ -66,6 +66,7 @@ __all__ = [
     "Condition",
     "ConnectionReset",
     "Fault",
+    "FaultContext",
     "FaultProxy",
     "Flapping",
     "Flow",
@@ -73,16 +74,15 @@ __all__ = [
     "HighLatency",
     "HttpError",
     "IdleTimeout",
+    "Impairment",
     "LastingFault",
     "LowBandwidth",
     "NoPong",
     "Outage",
     "Partition",
-    "Scene",
     "ServerDown",
     "ServerRestart",
     "SlowServer",
-    "Trouble",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -24,19 +24,19 @@ from typing import Protocol
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.latency import Delay
-from chatlab.sim.path import NO_TROUBLE, Direction, Path
+from chatlab.sim.path import UNIMPAIRED, Direction, Path
 
 GIVE_UP = 924.6
 """Seconds until a server's TCP gives up a silent connection. Source: Linux, `tcp_retries2`."""
 
 
-class Door(Protocol):
+class Listener(Protocol):
     """The listener that accepts connections."""
 
-    def knock(self, connection: Connection) -> float | None:
+    def accept(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
 
-    def leave(self, connection: Connection) -> None:
+    def on_peer_closed(self, connection: Connection) -> None:
         """The person's side has gone."""
 
 
@@ -62,7 +62,6 @@ class Connection(ABC):
     __slots__ = (
         "_accepted_at",
         "_answered",
-        "_door",
         "_down_at",
         "_down_delay",
         "_down_sent_at",
@@ -70,6 +69,7 @@ class Connection(ABC):
         "_ends_at",
         "_environment",
         "_idle",
+        "_listener",
         "_traffic",
         "_up_at",
         "_up_delay",
@@ -82,10 +82,10 @@ class Connection(ABC):
         "up_silent_at",
     )
 
-    def __init__(self, traffic: Traffic, door: Door, path: Path) -> None:
+    def __init__(self, traffic: Traffic, listener: Listener, path: Path) -> None:
         self._traffic = traffic
         self._environment = traffic.environment
-        self._door = door
+        self._listener = listener
         self._accepted_at = 0.0
         self._answered = False  # The client has had the SYN-ACK.
         self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = LONG_AGO
@@ -97,7 +97,7 @@ class Connection(ABC):
         self.number = 0
         self.held = True
         self.served = False
-        self.up_silent_at = self.down_silent_at = LONG_AGO if path.swallowing else inf
+        self.up_silent_at = self.down_silent_at = LONG_AGO if path.blackholed else inf
 
     # Packets. Whoever takes one checks for himself whether he is still there.
     # What is sent at one instant goes as one packet, and the end of the bytes goes with the last one.
@@ -107,7 +107,7 @@ class Connection(ABC):
         path, now = self.path, self._environment.now
         if now != self._up_sent_at:
             self._up_sent_at = now
-            if path.trouble is NO_TROUBLE and now >= path.cut_until:  # As below, but quicker.
+            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, but quicker.
                 self._traffic.bytes_up += size
                 self._up_delay = delay = (draw or path.up)()
                 self._up_at = at = max(now + delay, self._up_at)
@@ -121,10 +121,10 @@ class Connection(ABC):
             return self._up(size)
         self._traffic.bytes_up += size
         path, now = self.path, self._environment.now
-        if path.trouble is NO_TROUBLE:
+        if path.impairment is UNIMPAIRED:
             self._up_at = at = path.arrival(now, self._up_delay, self._up_at)
         else:
-            self._up_at = at = path.troubled_arrival("up", now, self._up_delay, size, self._up_at)
+            self._up_at = at = path.impaired_arrival("up", now, self._up_delay, size, self._up_at)
         return at
 
     def _down(self, size: int = 0, draw: Delay | None = None) -> float:
@@ -132,7 +132,7 @@ class Connection(ABC):
         path, now = self.path, self._environment.now
         if now != self._down_sent_at:
             self._down_sent_at = now
-            if path.trouble is NO_TROUBLE and now >= path.cut_until:  # As below, but quicker.
+            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, but quicker.
                 self._traffic.bytes_down += size
                 self._down_delay = delay = path.down() if draw is None else draw()
                 at = now + delay
@@ -149,10 +149,10 @@ class Connection(ABC):
             return self._down(size)
         self._traffic.bytes_down += size
         path, now = self.path, self._environment.now
-        if path.trouble is NO_TROUBLE:
+        if path.impairment is UNIMPAIRED:
             self._down_at = at = path.arrival(now, self._down_delay, self._down_at)
         else:
-            self._down_at = at = path.troubled_arrival("down", now, self._down_delay, size, self._down_at)
+            self._down_at = at = path.impaired_arrival("down", now, self._down_delay, size, self._down_at)
         return at
 
     @property
@@ -181,15 +181,15 @@ class Connection(ABC):
 
     # Opening
 
-    def knock(self) -> None:
+    def connect(self) -> None:
         """Send the SYN."""
         self._environment.call_at(self._up(draw=self.path.connect), self._take_syn)
 
     def _take_syn(self) -> None:
         if not self._up_silent:
-            self.take_turn(None if self.path.refusing else self._door.knock(self))
+            self.answer_syn(None if self.path.refusing else self._listener.accept(self))
 
-    def take_turn(self, accepted_at: float | None) -> None:
+    def answer_syn(self, accepted_at: float | None) -> None:
         """Take it that the SYN, which has just come in, is accepted at that time; None: it is refused."""
         if accepted_at is None:
             self._environment.call_at(self._down(draw=self.path.connect), self._refused)
@@ -268,7 +268,7 @@ class Connection(ABC):
         """The server learns that the person's side has gone."""
         if self.served:
             self.served = False
-            self._door.leave(self)
+            self._listener.on_peer_closed(self)
 
     def abort(self) -> None:
         """End it from the server's side without a word, as a process that dies does."""
@@ -277,7 +277,7 @@ class Connection(ABC):
         self._ends_at = self._down_behind()
         self._environment.call_at(self._ends_at, self._lose, unaccepted)
 
-    def dismiss(self, code: int, reason: str) -> None:
+    def server_close(self, code: int, reason: str) -> None:
         """End it from the server's side, as politely as the protocol has it."""
         self.abort()
 
@@ -302,8 +302,8 @@ class Connection(ABC):
     # Proxies
 
     def adapt(self) -> None:
-        """Take note that the path's troubles have changed."""
-        timeout = self.path.trouble.idle_timeout
+        """Take note that the path's impairments have changed."""
+        timeout = self.path.impairment.idle_timeout
         if timeout < inf:
             self._idle = self._idle or Alarm(self._environment, self._check_idle)
             self._idle.set(max(self._environment.now, self._used_at + timeout))
@@ -319,7 +319,7 @@ class Connection(ABC):
         if not (self.held and self.served):
             self._drop_alarm()
             return
-        due_at = self._used_at + self.path.trouble.idle_timeout
+        due_at = self._used_at + self.path.impairment.idle_timeout
         if due_at > self._environment.now:
             self.adapt()
         else:

@@ -15,9 +15,9 @@ from typing import assert_never
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LONG_AGO
-from chatlab.sim.http import Exchange, Session
+from chatlab.sim.http_session import Exchange, Session
 from chatlab.sim.network import Link, Network
-from chatlab.sim.path import Path, Trouble
+from chatlab.sim.path import Impairment, Path
 from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
@@ -124,14 +124,14 @@ class Driver:
         for connection in self.connections:
             connection.adapt()
 
-    def suffer(self, trouble: Trouble) -> None:
-        """Add a trouble to the path."""
-        self.path.suffer(trouble)
+    def add_impairment(self, impairment: Impairment) -> None:
+        """Add an impairment to the path."""
+        self.path.add_impairment(impairment)
         self.adapt()
 
-    def recover(self, trouble: Trouble) -> None:
-        """Remove a trouble from the path."""
-        self.path.recover(trouble)
+    def remove_impairment(self, impairment: Impairment) -> None:
+        """Remove an impairment from the path."""
+        self.path.remove_impairment(impairment)
         self.adapt()
 
     # What a person does

@@ -82,13 +82,13 @@ class Internet:
             path,
             self._lines.setdefault(path, (Line(), Line())),
             (client, address),
-            self._find_door,
+            self._find_listener,
             self._forget,
             number=number,
             tls=self._tls,
             quiet=self._quiet.fileno(),
         )
-        connection.knock()
+        connection.connect()
         try:
             await connection.opened
         except asyncio.CancelledError:
@@ -110,7 +110,7 @@ class Internet:
         """Refuse connections at a port from now on."""
         self._listeners.pop(port, None)
 
-    def _find_door(self, address: Address) -> Listener | None:
+    def _find_listener(self, address: Address) -> Listener | None:
         return self._listeners.get(address[1])
 
     # What there is
@@ -165,7 +165,7 @@ class Listener(asyncio.AbstractServer):
         """Sockets that it listens on; none once it is closed."""
         return (ListeningSocket(self.address),) if self._open else ()
 
-    # A connection's `Door`
+    # A connection's `Listener`
 
     def admit(self, connection: TcpConnection) -> float | None:
         """Give a connection a place in the queue; return when it is accepted; None: there is no place."""

@@ -1,4 +1,4 @@
-"""How long packets take: one-way latency and its luck."""
+"""How long packets take: one-way latency and its streams."""
 
 from __future__ import annotations
 

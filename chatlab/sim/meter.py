@@ -31,7 +31,7 @@ class Counting(Protocol):
 
 class Meter:
     """Reads counters at the end of each second, from now on: requests, and the most that there was in the
-    queue at the door, and of work to do."""
+    queue at the listener, and of work to do."""
 
     __slots__ = ("_counting", "_counts", "_queues", "_requests", "_timeline")
 

@@ -16,23 +16,23 @@ from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.errors import SettingsError
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
-from chatlab.sim.as_written.making import make_as_written
+from chatlab.sim.as_written.seed_factory import make_as_written
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.fault_context import FaultTarget
 from chatlab.sim.faults import Calendar, Fault, schedule
 from chatlab.sim.garbage import rare_garbage
-from chatlab.sim.http import Session
+from chatlab.sim.http_session import Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.meter import Meter
 from chatlab.sim.network import Link, Network
 from chatlab.sim.path import Paths
 from chatlab.sim.people import Names, PeopleConfig, bring
 from chatlab.sim.recorder import Recorder
-from chatlab.sim.scene import Victim
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import framed_size, upgrade_size
 from chatlab.trace import Step
@@ -47,7 +47,7 @@ MOST_STEPS = 5_000_000
 """Steps that a run records at most: 2.2 GB of them."""
 
 
-class Person(Victim, Protocol):
+class Person(FaultTarget, Protocol):
     """A person of the model."""
 
     @property
@@ -106,7 +106,7 @@ class Model:
         self._names = Names(people)
         self._rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
         self.environment = LadderEnvironment()
-        self._luck = self._make_luck(seed)
+        self._streams = self._make_streams(seed)
         self._paths = self._make_paths()
         self.server = self._make_server(server)
         self.network = self._make_network()
@@ -115,7 +115,9 @@ class Model:
         self.everybody: list[Person] = []
         self.bytes_up = self.bytes_down = 0
         self._add_people()
-        self.scenes = schedule(faults, self.everybody, self.server, self._luck, self._fault_calendar())
+        self.fault_contexts = schedule(
+            faults, self.everybody, self.server, self._streams, self._fault_calendar()
+        )
         self._bring_people()
 
     @rare_garbage()
@@ -133,19 +135,19 @@ class Model:
         for person in self.everybody:
             person.close()
         self.everybody.clear()
-        self.scenes.clear()
+        self.fault_contexts.clear()
         self.server.close()
 
     # The parts, which a subclass may replace
 
-    def _make_luck(self, seed: int) -> Luck:
-        return Luck(seed)
+    def _make_streams(self, seed: int) -> RandomStreams:
+        return RandomStreams(seed)
 
     def _make_paths(self) -> Paths:
-        return Paths(self._network_config, self._luck)
+        return Paths(self._network_config, self._streams)
 
     def _make_server(self, config: ServerConfig) -> Server:
-        return Server(self.environment, config, self._luck)
+        return Server(self.environment, config, self._streams)
 
     def _make_network(self) -> Network:
         config, tls = self._config, self._network_config.tls
@@ -178,7 +180,7 @@ class Model:
         )
 
     def _make_machine(self, person: int) -> Machine:
-        config, uniform = self._config, self._luck.uniform(person, "backoff")
+        config, uniform = self._config, self._streams.uniform(person, "backoff")
         room, name = self._room(person), self._names[person]
         if isinstance(config, AsWritten):
             return make_as_written(config, self._dialect, uniform, room, name)
@@ -201,7 +203,7 @@ class Model:
 
     def _bring_people(self) -> None:
         drivers = [person for person in self.everybody if isinstance(person, Driver)]
-        bring(self._people, drivers, self.environment, self._luck)
+        bring(self._people, drivers, self.environment, self._streams)
 
 
 def find_model(*, fast: bool) -> type[Model]:

@@ -14,7 +14,7 @@ from math import inf
 from sys import maxsize
 from typing import Protocol
 
-from chatlab.sim.connection import Connection, Door, Traffic
+from chatlab.sim.connection import Connection, Listener, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.path import Path
 from chatlab.sim.sizes import (
@@ -53,7 +53,7 @@ class Client(Protocol):
         """Take the news that a link has ended, or has never come to be; or that a request is answered."""
 
 
-class Host(Door, Protocol):
+class Host(Listener, Protocol):
     """The server's end of all links."""
 
     def await_close(self, link: Link) -> None:
@@ -97,7 +97,7 @@ class Network(Traffic):
         """Begin to open a WebSocket, which is the client's link of that number."""
         largest, upgrade_size = self.largest[transport], self.upgrades[transport]
         link = self._link(self, path, client, number, query, largest, upgrade_size)
-        link.knock()
+        link.connect()
         return link
 
 
@@ -203,7 +203,7 @@ class Link(Connection):
         self._environment.call_at(at, self._take_ping, number)
 
     def _take_ping(self, number: int) -> None:
-        if self.served and not (self._up_silent or self._given_up or self.path.trouble.mute):
+        if self.served and not (self._up_silent or self._given_up or self.path.impairment.mute):
             at = self._down(frame_size(str(number), masked=False))
             if self.held:
                 self._environment.call_at(at, self._take_pong, number)
@@ -316,7 +316,7 @@ class Link(Connection):
             self.let_go()
             self._client.lose(Closed(self.link, self._failure))
 
-    def dismiss(self, code: int, reason: str) -> None:
+    def server_close(self, code: int, reason: str) -> None:
         """End the link from the server's side with a close frame, or as uvicorn does if it isn't open yet."""
         if not self._accepted:
             if self._asked:
@@ -328,7 +328,7 @@ class Link(Connection):
         self.closes_at = self._environment.now + CLOSE_TIMEOUT
         self._host.await_close(self)
         at = self._down(frame_size("xx" + reason, masked=False))
-        self._environment.call_at(at, self._take_dismissal, Failure("close", code, reason))
+        self._environment.call_at(at, self._take_server_close, Failure("close", code, reason))
 
     # What becomes of it at the person's end
 
@@ -341,7 +341,7 @@ class Link(Connection):
         if self.held and not self._down_silent and self._failure is None:
             self._client.handle(Pong(self.link, number))
 
-    def _take_dismissal(self, failure: Failure) -> None:
+    def _take_server_close(self, failure: Failure) -> None:
         if self._failure is None:
             self._end(failure)
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 
@@ -24,7 +24,7 @@ Source: RFC 6298 §2.1, §2.5, §5.5.
 """
 
 
-class Trouble(Struct, frozen=True, eq=False):
+class Impairment(Struct, frozen=True, eq=False):
     """An impairment of a path, or of the server as seen from there.
 
     Packets take `delays` more, and leave at `bandwidth` bytes a second; a proxy cuts connections that are
@@ -41,8 +41,8 @@ class Trouble(Struct, frozen=True, eq=False):
     mute: bool = False
     work: float = 0.0
 
-    def __or__(self, other: Trouble) -> Trouble:
-        return Trouble(
+    def __or__(self, other: Impairment) -> Impairment:
+        return Impairment(
             self.delays + other.delays,
             min(self.bandwidth, other.bandwidth),
             min(self.idle_timeout, other.idle_timeout),
@@ -53,8 +53,8 @@ class Trouble(Struct, frozen=True, eq=False):
         )
 
 
-NO_TROUBLE = Trouble()
-_NO_TROUBLES = (NO_TROUBLE,)
+UNIMPAIRED = Impairment()
+_NONE = (UNIMPAIRED,)
 
 
 class Line:
@@ -74,69 +74,69 @@ class Line:
 class Path:
     """One person's way to the server, and what faults do to it.
 
-    `refusing` counts faults by which the server refuses it, `swallowing` those by which new links are silent;
-    packets sent before `cut_until` have to be sent again after it; `trouble` is all else together.
+    `refusing` counts faults by which the server refuses it, `blackholed` those by which new links are silent;
+    packets sent before `partitioned_until` have to be sent again after it; `impairment` is all else together.
     """
 
     __slots__ = (
+        "_impairments",
         "_lines",
-        "_troubles",
+        "blackholed",
         "connect",
-        "cut_until",
         "down",
+        "impairment",
+        "partitioned_until",
         "refusing",
-        "swallowing",
-        "trouble",
         "up",
     )
 
-    def __init__(self, up: Delay, down: Delay, connect: Delay, own: Trouble = NO_TROUBLE) -> None:
+    def __init__(self, up: Delay, down: Delay, connect: Delay, own: Impairment = UNIMPAIRED) -> None:
         self.up = up
         self.down = down
         self.connect = connect
         self.refusing = 0
-        self.swallowing = 0
-        self.cut_until = LONG_AGO
-        self.trouble = own
-        self._troubles: tuple[Trouble, ...] = (own,) if own is not NO_TROUBLE else _NO_TROUBLES
+        self.blackholed = 0
+        self.partitioned_until = LONG_AGO
+        self.impairment = own
+        self._impairments: tuple[Impairment, ...] = (own,) if own is not UNIMPAIRED else _NONE
         self._lines: dict[str, Line] | None = None
 
-    def suffer(self, trouble: Trouble) -> None:
-        """Add a trouble."""
-        self._troubles = (*self._troubles, trouble)
-        self.trouble = reduce(or_, self._troubles)
+    def add_impairment(self, impairment: Impairment) -> None:
+        """Add an impairment."""
+        self._impairments = (*self._impairments, impairment)
+        self.impairment = reduce(or_, self._impairments)
 
-    def recover(self, trouble: Trouble) -> None:
-        """Remove a trouble."""
-        self._troubles = tuple(other for other in self._troubles if other is not trouble)
-        self.trouble = reduce(or_, self._troubles)
+    def remove_impairment(self, impairment: Impairment) -> None:
+        """Remove an impairment."""
+        self._impairments = tuple(other for other in self._impairments if other is not impairment)
+        self.impairment = reduce(or_, self._impairments)
 
     def delay(self, draw: Delay) -> float:
-        """Draw a packet's latency, with what present troubles add to it."""
+        """Draw a packet's latency, with what present impairments add to it."""
         delay = draw()
-        for more in self.trouble.delays:
+        for more in self.impairment.delays:
             delay += more()
         return delay
 
-    def troubled_arrival(self, line: Direction, now: float, delay: float, size: int, last: float) -> float:
+    def impaired_arrival(self, line: Direction, now: float, delay: float, size: int, last: float) -> float:
         """Return when `size` bytes arrive, as `arrival`, at the present bandwidth."""
-        trouble = self.trouble
-        if trouble.bandwidth < inf:
+        impairment = self.impairment
+        if impairment.bandwidth < inf:
             if self._lines is None:
                 self._lines = {"up": Line(), "down": Line()}
-            now = self._lines[line].leave(now, size, trouble.bandwidth)
+            now = self._lines[line].leave(now, size, impairment.bandwidth)
         return self.arrival(now, delay, last)
 
     def arrival(self, now: float, delay: float, last: float) -> float:
         """Return when a packet arrives that is sent now, behind one that arrives at `last`; inf: never."""
-        at = (now if now >= self.cut_until else self._sent_again(now)) + delay
+        at = (now if now >= self.partitioned_until else self._sent_again(now)) + delay
         return max(at, last)
 
     def _sent_again(self, now: float) -> float:
-        if self.cut_until == inf:
+        if self.partitioned_until == inf:
             return inf
         wait = RETRANSMIT
-        while now < self.cut_until:
+        while now < self.partitioned_until:
             now += wait
             wait = min(2 * wait, MAX_RETRANSMIT)
         return now
@@ -145,12 +145,12 @@ class Path:
 class Paths:
     """Makes people's paths: with random latencies of their own, or all with one constant latency."""
 
-    def __init__(self, config: NetworkConfig, luck: Luck) -> None:
+    def __init__(self, config: NetworkConfig, streams: RandomStreams) -> None:
         self._config = config
-        self._luck = luck
+        self._streams = streams
         constant = not config.jitter and not isinstance(config.latency, LogNormal)
         self._constant = self._latency(float) if constant else None
-        self._own = NO_TROUBLE if config.bandwidth is None else Trouble(bandwidth=config.bandwidth)
+        self._own = UNIMPAIRED if config.bandwidth is None else Impairment(bandwidth=config.bandwidth)
 
     def make(self, person: int) -> Path:
         """Return a path for the person of that number."""
@@ -158,7 +158,7 @@ class Paths:
         return Path(up, down, connect, self._own)
 
     def _delay(self, person: int, purpose: str) -> Latency:
-        return self._constant or self._latency(self._luck.uniform(person, purpose))
+        return self._constant or self._latency(self._streams.uniform(person, purpose))
 
     def _latency(self, uniform: Callable[[], float]) -> Latency:
         return Latency(self._config, uniform)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Protocol, overload
 from msgspec import Meta
 
 from chatlab.errors import SettingsError
-from chatlab.luck import Luck
 from chatlab.messages import MAX_CONTENT_SIZE
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import Duration, Name, Settings
 from chatlab.transports.backoff import Uniform
 
@@ -156,25 +156,27 @@ class Sender:
         self.wait()
 
 
-def arrival_times(people: PeopleConfig, luck: Luck) -> list[float]:
+def arrival_times(people: PeopleConfig, streams: RandomStreams) -> list[float]:
     """Return when each person first connects, unless the script says so, in seconds since the run began."""
     if not people.arrive_over:
         return [0.0] * people.count
-    return [people.arrive_over * share for share in luck.first("arrive", people.count)]
+    return [people.arrive_over * share for share in streams.first("arrive", people.count)]
 
 
-def bring(people: PeopleConfig, participants: Sequence[Participant], calendar: Calendar, luck: Luck) -> None:
+def bring(
+    people: PeopleConfig, participants: Sequence[Participant], calendar: Calendar, streams: RandomStreams
+) -> None:
     """Schedule what everybody will do."""
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
-    arrivals = arrival_times(people, luck)
+    arrivals = arrival_times(people, streams)
     for participant in participants:
         person = participant.person
         arrive_at = arrivals[person]
         if participant.name not in awaited:
             calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
-            sender = Sender(calendar, participant, people.send_rate, text, luck.uniform(person, "send"))
+            sender = Sender(calendar, participant, people.send_rate, text, streams.uniform(person, "send"))
             calendar.call_at(arrive_at, sender.wait)
     by_name = {participant.name: participant for participant in participants}
     for entry in people.script:

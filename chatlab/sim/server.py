@@ -14,13 +14,13 @@ from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
 from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply, requests
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import Exchange, HttpConnection
+from chatlab.sim.fault_context import Breakable
+from chatlab.sim.http_session import Exchange, HttpConnection
 from chatlab.sim.network import Link
-from chatlab.sim.scene import Breakable
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
 from chatlab.transports.explanation import explanation
@@ -43,7 +43,7 @@ class Server:
     """
 
     def __init__(
-        self, environment: LadderEnvironment, config: ServerConfig, luck: Luck | None = None
+        self, environment: LadderEnvironment, config: ServerConfig, streams: RandomStreams | None = None
     ) -> None:
         self.environment = environment
         self.config = config
@@ -51,10 +51,10 @@ class Server:
         self.work = WorkQueue()
         self.loaded = config.service_time > 0
         self.lives = 1
-        self._uniform = (luck or Luck(0)).uniform(0, "service")
+        self._uniform = (streams or RandomStreams(0)).uniform(0, "service")
         self._connections: dict[int, Connection] = {}
         self._closing: list[Link] = []
-        self._knocks = 0
+        self._accepted = 0
         self._outages = 0
         self._epoch = 0
         self._service = Service(self)
@@ -69,7 +69,7 @@ class Server:
 
     # Coming and going
 
-    def knock(self, connection: Connection) -> float | None:
+    def accept(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
         accepted_at = self._enter_queue()
         if accepted_at is not None:
@@ -80,11 +80,11 @@ class Server:
         return None if self._outages else self.queue.enter(self.environment.now)
 
     def _admit(self, connection: Connection) -> None:
-        self._knocks += 1
-        connection.number = self._knocks
+        self._accepted += 1
+        connection.number = self._accepted
         self._connections[connection.number] = connection
 
-    def leave(self, connection: Connection) -> None:
+    def on_peer_closed(self, connection: Connection) -> None:
         """Remove a connection whose other side has gone."""
         del self._connections[connection.number]
         self._service.leave(connection)
@@ -169,7 +169,7 @@ class Server:
 
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Take a member's frame."""
-        if link.path.trouble.mute and isinstance(decode_client_frame(frame), ServerPing):
+        if link.path.impairment.mute and isinstance(decode_client_frame(frame), ServerPing):
             return
         if self.loaded:
             self._do(link, partial(self._receive, link, frame))
@@ -184,7 +184,7 @@ class Server:
         effort = self.config.service_time
         if self.config.service == "exponential":
             effort *= -log1p(-self._uniform())
-        done_at = self.work.enter(self.environment.now, effort + connection.path.trouble.work)
+        done_at = self.work.enter(self.environment.now, effort + connection.path.impairment.work)
         if done_at > self.environment.now:
             self.environment.call_at(done_at, self._finish, (connection, work))
         else:
@@ -210,7 +210,7 @@ class Server:
             elif type(output) is Behind:
                 self.carry_out(self.hub.go_on(output.member))
             elif type(output) is Expel:
-                connections.pop(output.member).dismiss(output.code, output.reason)
+                connections.pop(output.member).server_close(output.code, output.reason)
                 self.carry_out(self.hub.leave(output.member))
             else:
                 assert_never(output)
@@ -251,7 +251,7 @@ class Server:
         if code is None:
             connection.abort()
         else:
-            connection.dismiss(code, reason)
+            connection.server_close(code, reason)
         return self.hub.leave(connection.number)
 
     def _finish_serving(self, connection: HttpConnection) -> None:
@@ -291,9 +291,9 @@ def _waits(connection: Connection) -> bool:
 
 def _error(connection: Connection) -> Refusal | None:
     """Return the status with which each request over such a path is refused at present."""
-    if connection.path.trouble.error is None:
+    if connection.path.impairment.error is None:
         return None
-    status, retry_after = connection.path.trouble.error
+    status, retry_after = connection.path.impairment.error
     return status, "a fault of the scenario", None if retry_after is None else ceil(retry_after)
 
 

@@ -14,7 +14,7 @@ from chatlab.hub import Hub, News, Output, requests
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import Exchange, HttpConnection
+from chatlab.sim.http_session import Exchange, HttpConnection
 
 
 class Core(Protocol):
@@ -192,6 +192,6 @@ class Service:
             assert poll is not None
             self._answer(exchange, poll)
             return
-        if not connection.path.trouble.mute:
+        if not connection.path.impairment.mute:
             exchange.write(serving.KEEP_ALIVE)
         connection.alarm.set(self._core.environment.now + self._core.config.keep_alive)

@@ -69,7 +69,7 @@ class Lane:
         self._sent_at = -inf
         self._latency = 0.0
         self.size = 0
-        self.silent_at = -inf if path.swallowing else inf
+        self.silent_at = -inf if path.blackholed else inf
         self.arrives_at = -inf
         self.arriving: list[bytes | Mark] = []
 
@@ -81,14 +81,14 @@ class Lane:
         now, path = self._environment.now, self._path
         if now != self._sent_at and (size or delay or self._sent_at == -inf):
             self._sent_at = now
-            self._latency = (delay or self._delay)() + sum(more() for more in path.trouble.delays)
-        left_at = self._line.leave(now, size, path.trouble.bandwidth)
+            self._latency = (delay or self._delay)() + sum(more() for more in path.impairment.delays)
+        left_at = self._line.leave(now, size, path.impairment.bandwidth)
         self.size += size
         self.arrives_at = max(self.arrives_at, path.arrival(left_at, self._latency, -inf))
         return self.arrives_at
 
 
-class Door(Protocol):
+class Listener(Protocol):
     """The listener that accepts connections to an address."""
 
     def admit(self, connection: TcpConnection) -> float | None:
@@ -112,7 +112,7 @@ class TcpConnection:
         path: Path,
         lines: tuple[Line, Line],
         ends: tuple[Address, Address],
-        find_door: Callable[[Address], Door | None],
+        find_listener: Callable[[Address], Listener | None],
         on_gone: Callable[[TcpConnection], None],
         *,
         number: int,
@@ -124,7 +124,7 @@ class TcpConnection:
         self.path = path
         self.opened: asyncio.Future[None] = loop.create_future()
         self._environment = environment
-        self._find_door = find_door
+        self._find_listener = find_listener
         self._on_gone = on_gone
         self._tls = tls
         self._accepted_at = inf
@@ -142,19 +142,19 @@ class TcpConnection:
 
     # Opening
 
-    def knock(self) -> None:
+    def connect(self) -> None:
         """Send the SYN."""
         self._at(self.up, self.up.send(delay=self.path.connect), self._take_syn)
 
     def _take_syn(self) -> None:
-        door = None if self.path.refusing else self._find_door(self.server.address)
-        accepted_at = door.admit(self) if door is not None else None
-        if door is None or accepted_at is None:
+        listener = None if self.path.refusing else self._find_listener(self.server.address)
+        accepted_at = listener.admit(self) if listener is not None else None
+        if listener is None or accepted_at is None:
             self.server.vanish()
             self._at(self.down, self.down.send(delay=self.path.connect), self._refuse)
             return
         self._accepted_at = accepted_at
-        self._environment.call_at(accepted_at, self._accept, door)
+        self._environment.call_at(accepted_at, self._accept, listener)
         self._at(self.down, self.down.send(delay=self.path.connect), self._take_syn_ack)
         self.adapt()
 
@@ -172,10 +172,10 @@ class TcpConnection:
         else:
             self._open()
 
-    def _accept(self, door: Door) -> None:
+    def _accept(self, listener: Listener) -> None:
         if self._greeted:
             self._take_greeting()  # Before anything that came behind it.
-        door.accept(self)
+        listener.accept(self)
 
     def _take_greeting(self) -> None:
         if self.server.gone:
@@ -225,7 +225,7 @@ class TcpConnection:
         elif self._holds_back(item):
             self._held.append(item)
             self._held_size += len(item)
-            if self._held_size >= self.path.trouble.buffer:
+            if self._held_size >= self.path.impairment.buffer:
                 self._flush()
         else:
             self._flush()
@@ -262,7 +262,7 @@ class TcpConnection:
             return False
         if item.startswith(b"HTTP/1.1 "):
             self._streaming = b"text/event-stream" in item
-        return self._streaming and bool(self.path.trouble.buffer)
+        return self._streaming and bool(self.path.impairment.buffer)
 
     def _flush(self) -> None:
         held, self._held, self._held_size = self._held, [], 0
@@ -270,11 +270,11 @@ class TcpConnection:
             self._send(self.down, self.client, piece)
 
     def adapt(self) -> None:
-        """Take note that the path's troubles have changed."""
-        trouble = self.path.trouble
-        if not trouble.buffer:
+        """Take note that the path's impairments have changed."""
+        impairment = self.path.impairment
+        if not impairment.buffer:
             self._flush()
-        self._idle.set(max(self._environment.now, self._used_at + trouble.idle_timeout))
+        self._idle.set(max(self._environment.now, self._used_at + impairment.idle_timeout))
 
     @property
     def _used_at(self) -> float:
@@ -284,7 +284,7 @@ class TcpConnection:
     def _check_idle(self) -> None:
         if self._accepted_at == inf or self.client.gone or self.server.gone:
             return  # The proxy knows of none whose SYN is lost.
-        if self._used_at + self.path.trouble.idle_timeout > self._environment.now:
+        if self._used_at + self.path.impairment.idle_timeout > self._environment.now:
             self.adapt()
         else:
             self.reset()

@@ -10,8 +10,8 @@ from msgspec import Struct
 from chatlab.dialects.base import Nack
 from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.transport_settings import AnyTransport
-from chatlab.luck import Luck
 from chatlab.messages import ChatMessage, OutgoingMessage
+from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.model import Model
@@ -51,7 +51,7 @@ def read(
     network, server = NetworkConfig(latency=delay), ServerConfig(max_hold=1e6)
     with closing(Model(seed, transport.config(), PeopleConfig(), network, server, (), times, 0)) as model:
         writer: Any = _Writer(model, times)
-        sender = Sender(model.environment, writer, rate, "x" * size, Luck(seed).uniform(1, "send"))
+        sender = Sender(model.environment, writer, rate, "x" * size, RandomStreams(seed).uniform(1, "send"))
         model.environment.call_at(WARM_UP, sender.wait)
         model.run(WARM_UP)
         requests, carried = model.network.requests, model.bytes_up + model.bytes_down

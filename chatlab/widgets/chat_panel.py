@@ -22,8 +22,8 @@ from chatlab.live.client.receipt import Receipt
 from chatlab.live.client.transport import ChatTransport
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, WebSocketConfig
 from chatlab.trace import Step
 from chatlab.widgets.collapsible import Collapsible
@@ -81,7 +81,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             if config is None and not url:
                 given = given.replace(url=self.proxy.rebase(self.server.ws_url))
         self.seed = secrets.randbits(32) if seed is None else seed
-        self._uniform = Luck(self.seed).uniform(0, "backoff")
+        self._uniform = RandomStreams(self.seed).uniform(0, "backoff")
         self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
 
         self.messages = ChatLog()
@@ -144,7 +144,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 return
             if self._conversation.last_change.status in IDLE_STATUSES or self._conversation.changing:
                 self._timeline_controller.connecting()
-                self._uniform = Luck(self.seed).uniform(0, "backoff")
+                self._uniform = RandomStreams(self.seed).uniform(0, "backoff")
             self._conversation.start(at_once=True)
 
     @contextmanager

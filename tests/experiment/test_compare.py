@@ -258,7 +258,7 @@ def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytes
 
 class _ShortModel(Model):
     def _make_paths(self) -> Paths:
-        return Paths(NetworkConfig(latency=0.01), self._luck)
+        return Paths(NetworkConfig(latency=0.01), self._streams)
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ def test_people_in_the_queue_are_arrival_rate_times_wait() -> None:
 
 def busy(load: float, service: str, seed: int) -> tuple[Column, Column, Column]:
     """Arrivals, work and ends of what a server at that load has to do, in batches of a row each."""
-    luck = np.random.default_rng(seed)
-    arrivals = np.cumsum(luck.exponential(1 / load, (40, 5_000)))
-    work = luck.exponential(1.0, arrivals.shape) if service == "exponential" else np.ones(arrivals.shape)
+    streams = np.random.default_rng(seed)
+    arrivals = np.cumsum(streams.exponential(1 / load, (40, 5_000)))
+    work = streams.exponential(1.0, arrivals.shape) if service == "exponential" else np.ones(arrivals.shape)
     queue = WorkQueue()
     pairs = zip(arrivals.tolist(), work.tolist(), strict=True)
     return arrivals, work, np.array([queue.enter(now, effort) for now, effort in pairs])

@@ -9,8 +9,8 @@ import pytest
 
 from chatlab.dialects.base import Answer
 from chatlab.experiment.column_recorder import ColumnRecorder
-from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, ReconnectConfig, SSEConfig, WebSocketConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
@@ -50,7 +50,7 @@ class Alarm:
 def drive(machine: Alarm) -> tuple[LadderEnvironment, Driver]:
     environment = LadderEnvironment()
     network = Network(environment, Server(environment, ServerConfig()))
-    path = Paths(NetworkConfig(), Luck(0)).make(0)
+    path = Paths(NetworkConfig(), RandomStreams(0)).make(0)
     return environment, Driver(0, "ada", machine, network, path, ColumnRecorder(), [])
 
 

@@ -142,9 +142,9 @@ class Model:
             case "p":
                 return len((yield self.tank.put(1) | env.timeout(delay())).events)
             case "i":
-                victim = self.random.choice(self.processes)
-                if victim.is_alive and victim is not env.active_process:
-                    victim.interrupt(i)
+                target = self.random.choice(self.processes)
+                if target.is_alive and target is not env.active_process:
+                    target.interrupt(i)
                 return (yield env.timeout(delay()))
             case "j":
                 other = self.random.choice(self.processes)

@@ -19,12 +19,12 @@ from chatlab.experiment.transport_settings import (
 from chatlab.experiment.worlds.runner import run
 from chatlab.hub import Hub
 from chatlab.hub.room import Member
-from chatlab.luck import Stream
+from chatlab.random_streams import Stream
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.driver import Driver
 from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, IdleTimeout, ServerDown
 from chatlab.sim.garbage import RARELY, rare_garbage
-from chatlab.sim.http import Exchange, HttpConnection, Session
+from chatlab.sim.http_session import Exchange, HttpConnection, Session
 from chatlab.sim.network import Link
 from chatlab.sim.path import Path
 from chatlab.sim.people import PeopleConfig

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.errors import SettingsError
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.sim.latency import Latency, LogNormal, NetworkConfig
 from chatlab.sim.path import MAX_RETRANSMIT, Path, Paths
 
@@ -17,18 +17,18 @@ times = st.floats(0, 1e4)
 
 
 def constant(delay: float = 0.0) -> Path:
-    return Paths(NetworkConfig(latency=delay), Luck(0)).make(0)
+    return Paths(NetworkConfig(latency=delay), RandomStreams(0)).make(0)
 
 
 def test_constant_latency_is_shared_and_draws_nothing() -> None:
-    paths = Paths(NetworkConfig(latency=0.25), Luck(0))
+    paths = Paths(NetworkConfig(latency=0.25), RandomStreams(0))
     one, other = paths.make(0), paths.make(1)
     assert one.up() == one.down() == other.connect() == 0.25
     assert one.up is other.down
 
 
 def test_log_normal_has_the_median_and_percentile_asked_for() -> None:
-    path = Paths(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), Luck(3)).make(0)
+    path = Paths(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), RandomStreams(3)).make(0)
     logs = np.log([path.up() for _ in range(20_000)])
     sigma = log(0.2 / 0.04) / NormalDist().inv_cdf(0.99)
     # Four standard errors: one false alarm in 16,000 seeds.
@@ -37,7 +37,7 @@ def test_log_normal_has_the_median_and_percentile_asked_for() -> None:
 
 
 def test_jitter_comes_on_top_uniformly() -> None:
-    path = Paths(NetworkConfig(latency=0.1, jitter=0.05), Luck(3)).make(0)
+    path = Paths(NetworkConfig(latency=0.1, jitter=0.05), RandomStreams(3)).make(0)
     drawn = np.array([path.down() for _ in range(10_000)])
     assert drawn.min() >= 0.1
     assert drawn.max() < 0.15
@@ -46,17 +46,17 @@ def test_jitter_comes_on_top_uniformly() -> None:
 
 def test_luck_belongs_to_person_purpose_and_draw() -> None:
     config = NetworkConfig(latency=0.0, jitter=1.0)
-    path = Paths(config, Luck(5)).make(7)
+    path = Paths(config, RandomStreams(5)).make(7)
     ups = [path.up() for _ in range(3)]
-    luck = Luck(5)
-    later = Paths(config, luck)
+    streams = RandomStreams(5)
+    later = Paths(config, streams)
     for other in range(20):
         later.make(other).up()
     again = later.make(7)
     for _ in range(10):
         again.down(), again.connect()
     assert [again.up() for _ in range(3)] == ups
-    assert ups == [Luck(5).uniform(7, "up")(), *ups[1:]]
+    assert ups == [RandomStreams(5).uniform(7, "up")(), *ups[1:]]
     assert len({*ups, again.down(), again.connect()}) == 5
 
 
@@ -72,7 +72,7 @@ def test_nothing_overtakes(sent: float, delay: float, last: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "cut_until", "arrives"),
+    ("sent", "partitioned_until", "arrives"),
     [
         (5.0, 5.0, 5.5),
         (0.0, 0.5, 1.5),
@@ -83,17 +83,17 @@ def test_nothing_overtakes(sent: float, delay: float, last: float) -> None:
     ],
 )
 def test_what_is_lost_is_sent_again_after_1_3_7_seconds(
-    sent: float, cut_until: float, arrives: float
+    sent: float, partitioned_until: float, arrives: float
 ) -> None:
     path = constant()
-    path.cut_until = cut_until
+    path.partitioned_until = partitioned_until
     assert path.arrival(sent, 0.5, -inf) == arrives
 
 
 @given(sent=times, cut=times)
 def test_what_is_lost_waits_at_most_as_long_again(sent: float, cut: float) -> None:
     path = constant()
-    path.cut_until = cut
+    path.partitioned_until = cut
     waits = path.arrival(sent, 0.0, -inf) - sent
     if cut <= sent:
         assert waits == 0
@@ -107,7 +107,7 @@ def test_what_is_lost_waits_at_most_as_long_again(sent: float, cut: float) -> No
 
 def test_an_endless_cut_lets_nothing_through() -> None:
     path = constant()
-    path.cut_until = inf
+    path.partitioned_until = inf
     assert path.arrival(3.0, 0.1, -inf) == inf
 
 

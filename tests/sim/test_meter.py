@@ -12,12 +12,12 @@ from chatlab.sim.meter import Meter
 def test_it_reads_at_the_end_of_each_second_and_closes_the_last() -> None:
     environment = LadderEnvironment()
     traffic = SimpleNamespace(requests=5)  # made before
-    door, work = AcceptQueue(2.0, 10), WorkQueue()
-    meter = Meter(environment, traffic, door, work)
+    listener, work = AcceptQueue(2.0, 10), WorkQueue()
+    meter = Meter(environment, traffic, listener, work)
 
     def arrive() -> None:
         traffic.requests += 1
-        door.enter(environment.now)
+        listener.enter(environment.now)
 
     for at in (0.25, 0.5, 0.75, 3.1):
         environment.call_at(at, arrive)

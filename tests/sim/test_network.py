@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import GIVE_UP, Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Link, Network
-from chatlab.sim.path import Path, Paths, Trouble
+from chatlab.sim.path import Impairment, Path, Paths
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
@@ -32,9 +32,9 @@ class Watched(Server):
         self.clock = environment
         self.seen: list[tuple[float, Any]] = []
 
-    def knock(self, connection: Connection) -> float | None:
-        self.seen.append((self.clock.now, "knock"))
-        return super().knock(connection)
+    def accept(self, connection: Connection) -> float | None:
+        self.seen.append((self.clock.now, "SYN"))
+        return super().accept(connection)
 
     def upgrade(self, link: Link) -> None:
         self.seen.append((self.clock.now, "upgrade"))
@@ -44,9 +44,9 @@ class Watched(Server):
         self.seen.append((self.clock.now, frame))
         super().receive(link, frame)
 
-    def leave(self, connection: Connection) -> None:
+    def on_peer_closed(self, connection: Connection) -> None:
         self.seen.append((self.clock.now, "leave"))
-        super().leave(connection)
+        super().on_peer_closed(connection)
 
 
 class Person:
@@ -75,7 +75,7 @@ class Pair:
         self.environment = LadderEnvironment()
         self.server = Watched(self.environment, ServerConfig(**server))
         self.network = Network(self.environment, self.server)
-        self.path = path or Paths(NetworkConfig(latency=D), Luck(0)).make(0)
+        self.path = path or Paths(NetworkConfig(latency=D), RandomStreams(0)).make(0)
         self.person = Person(self.environment)
 
     def open(self) -> Link:
@@ -102,7 +102,7 @@ def test_opening_takes_two_round_trips() -> None:
     pair = Pair()
     link = pair.open()
     pair.run(10)
-    assert pair.server.seen == [(D, "knock"), (3 * D, "upgrade")]
+    assert pair.server.seen == [(D, "SYN"), (3 * D, "upgrade")]
     (at, event), (welcome_at, welcome) = pair.person.seen
     assert (at, event) == (4 * D, Opened(1))
     assert welcome_at == 4 * D
@@ -166,11 +166,11 @@ def test_a_ping_frame_is_answered_by_the_server_itself() -> None:
 def test_a_mute_server_answers_no_ping_frame() -> None:
     pair = Pair()
     link = pair.opened()
-    mute = Trouble(mute=True)
-    pair.path.suffer(mute)
+    mute = Impairment(mute=True)
+    pair.path.add_impairment(mute)
     link.ping(1)
     pair.run(5)
-    pair.path.recover(mute)
+    pair.path.remove_impairment(mute)
     link.ping(2)
     pair.run(10)
     assert pair.person.seen == [(5 + 2 * D, Pong(1, 2))]
@@ -179,7 +179,7 @@ def test_a_mute_server_answers_no_ping_frame() -> None:
 @pytest.mark.slow
 @given(seed=st.integers(0, 1000), gaps=st.lists(st.floats(0, 0.3), min_size=20, max_size=60))
 def test_bytes_arrive_in_order_whatever_each_packets_latency(seed: int, gaps: list[float]) -> None:
-    pair = Pair(Paths(NetworkConfig(latency=0.01, jitter=1.0), Luck(seed)).make(0))
+    pair = Pair(Paths(NetworkConfig(latency=0.01, jitter=1.0), RandomStreams(seed)).make(0))
     link = pair.open()
     pair.run(10)
     pair.person.seen.clear()
@@ -191,11 +191,11 @@ def test_bytes_arrive_in_order_whatever_each_packets_latency(seed: int, gaps: li
         sent.append(at)
         pair.environment.call_at(at, link.send, text(number))
     pair.run(at + 10)
-    luck = Luck(seed).uniform(0, "up")
-    delay, before = luck(), 0.0  # of the upgrade request
+    streams = RandomStreams(seed).uniform(0, "up")
+    delay, before = streams(), 0.0  # of the upgrade request
     expected, last = [], 0.0
     for when in sent:
-        delay, before = (luck() if when != before else delay), when  # at one instant: one packet
+        delay, before = (streams() if when != before else delay), when  # at one instant: one packet
         last = max(last, when + (0.01 + delay))
         expected.append(last)
     assert [frame for _, frame in pair.server.seen] == [text(number) for number in range(len(gaps))]
@@ -215,7 +215,7 @@ def test_head_of_line_blocking_happens() -> None:
     pair.environment.call_at(11, link.send, text(4))
     pair.environment.call_at(12, link.send, text(5))
     pair.run(30)
-    assert [at for at, what in pair.server.seen if what not in ("knock", "upgrade")] == [
+    assert [at for at, what in pair.server.seen if what not in ("SYN", "upgrade")] == [
         11,
         11,
         11,
@@ -246,11 +246,11 @@ def test_an_abandoned_attempt_is_never_let_in() -> None:
     link.close(1006, "connect timeout")
     pair.run(10)
     assert pair.person.seen == []
-    assert pair.server.seen == [(D, "knock"), (3 * D, "upgrade"), (3.5 * D, "leave")]
+    assert pair.server.seen == [(D, "SYN"), (3 * D, "upgrade"), (3.5 * D, "leave")]
     pair = Pair()
     pair.open().close(1006, "abandoned")
     pair.run(10)
-    assert pair.server.seen == [(D, "knock"), (3 * D, "leave")]  # when its SYN-ACK has been answered
+    assert pair.server.seen == [(D, "SYN"), (3 * D, "leave")]  # when its SYN-ACK has been answered
     assert pair.network.requests == 0
 
 
@@ -270,7 +270,7 @@ def test_a_server_that_stops_leaves_an_opening_handshake_unanswered(code: int | 
     pair.server.stop(code, "service restart")
     pair.run(10)
     assert pair.person.seen == [(2.5 * D, Closed(1, UNANSWERED))]
-    assert pair.server.seen == [(D, "knock")]
+    assert pair.server.seen == [(D, "SYN")]
 
 
 def test_a_server_that_takes_its_leave_gives_its_code_and_gets_an_answer() -> None:
@@ -310,7 +310,7 @@ def test_a_silent_link_swallows_everything_in_both_directions() -> None:
     link = pair.opened()
     other = Person(pair.environment)
     second = pair.network.open(
-        Paths(NetworkConfig(latency=D), Luck(0)).make(1), other, 1, QUERY | {"sender": "bob"}
+        Paths(NetworkConfig(latency=D), RandomStreams(0)).make(1), other, 1, QUERY | {"sender": "bob"}
     )
     pair.run(6)
     link.send(text(1))  # on its way when the link goes silent
@@ -333,7 +333,7 @@ def test_a_silent_link_swallows_everything_in_both_directions() -> None:
 
 def test_a_link_opened_into_silence_is_never_heard_of() -> None:
     pair = Pair()
-    pair.path.swallowing = 1
+    pair.path.blackholed = 1
     pair.open()
     pair.run(100)
     assert pair.person.seen == pair.server.seen == []
@@ -360,7 +360,7 @@ def test_a_link_that_loses_what_goes_up_still_brings_down() -> None:
     link = pair.opened()
     other = Person(pair.environment)
     second = pair.network.open(
-        Paths(NetworkConfig(latency=D), Luck(0)).make(1), other, 1, QUERY | {"sender": "bob"}
+        Paths(NetworkConfig(latency=D), RandomStreams(0)).make(1), other, 1, QUERY | {"sender": "bob"}
     )
     pair.run(6)
     link.silence(6.0, ["up"])
@@ -385,7 +385,7 @@ def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "dow
     link.silence(4.0, [direction])
     other = Person(pair.environment)
     second = pair.network.open(
-        Paths(NetworkConfig(latency=D), Luck(0)).make(1), other, 1, QUERY | {"sender": "bob"}
+        Paths(NetworkConfig(latency=D), RandomStreams(0)).make(1), other, 1, QUERY | {"sender": "bob"}
     )
     for at in (GIVE_UP, GIVE_UP + 10, GIVE_UP + 20):
         pair.environment.call_at(at, second.send, text(int(at), "bob"))
@@ -397,7 +397,7 @@ def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "dow
 def test_a_cut_path_delays_and_loses_nothing() -> None:
     pair = Pair()
     link = pair.opened()
-    pair.path.cut_until = 9.0
+    pair.path.partitioned_until = 9.0
     link.send(text(1))
     pair.run(20)
     assert [at for at, _ in pair.server.seen] == [4 + 7 + D]  # sent again after 1, 3 and 7 seconds
@@ -447,7 +447,7 @@ def test_tls_takes_one_more_round_trip() -> None:
     pair.network.tls = True
     pair.open()
     pair.run(10)
-    assert pair.server.seen == [(D, "knock"), (5 * D, "upgrade")]
+    assert pair.server.seen == [(D, "SYN"), (5 * D, "upgrade")]
     assert pair.person.seen[0] == (6 * D, Opened(1))
 
 
@@ -456,7 +456,7 @@ def test_tls_waits_until_the_server_has_accepted() -> None:
     pair.network.tls = True
     pair.open()
     pair.run(10)
-    assert pair.server.seen == [(D, "knock"), (D + 2.0 + 2 * D, "upgrade")]
+    assert pair.server.seen == [(D, "SYN"), (D + 2.0 + 2 * D, "upgrade")]
 
 
 def test_a_busy_server_takes_frames_one_after_the_other_and_forgets_who_has_gone() -> None:
@@ -529,4 +529,4 @@ def test_what_was_sent_before_the_server_accepts_is_read_even_if_the_person_has_
     pair.run(4 * D)
     link.close(1006, "connect timeout")
     pair.run(10)
-    assert pair.server.seen == [(D, "knock"), (D + 2, "upgrade"), (D + 2, "leave")]
+    assert pair.server.seen == [(D, "SYN"), (D + 2, "upgrade"), (D + 2, "leave")]

@@ -19,7 +19,7 @@ from chatlab.sim.endpoint import HIGH_WATER, RECEIVE_BUFFER, SEND_BUFFER, Endpoi
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.internet import FIRST_PORT, Internet
 from chatlab.sim.latency import Delay
-from chatlab.sim.path import Path, Trouble
+from chatlab.sim.path import Impairment, Path
 from chatlab.sim.tcp import GIVE_UP, TcpConnection
 from chatlab.sim.virtual_loop import Deadlock, VirtualLoop
 
@@ -76,15 +76,15 @@ class World:
         [connection] = self.internet.connections()
         return connection
 
-    def suffer(self, **trouble: Any) -> Trouble:
-        suffered = Trouble(**trouble)
-        self.path.suffer(suffered)
+    def add_impairment(self, **impairment: Any) -> Impairment:
+        suffered = Impairment(**impairment)
+        self.path.add_impairment(suffered)
         for connection in self.internet.connections():
             connection.adapt()
         return suffered
 
-    def recover(self, trouble: Trouble) -> None:
-        self.path.recover(trouble)
+    def remove_impairment(self, impairment: Impairment) -> None:
+        self.path.remove_impairment(impairment)
         for connection in self.internet.connections():
             connection.adapt()
 
@@ -186,7 +186,7 @@ def test_a_path_may_refuse() -> None:
 def test_a_path_may_swallow_and_then_nobody_ever_hears() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
-        world.path.swallowing = 1
+        world.path.blackholed = 1
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1000):
                 await world.connect()
@@ -224,7 +224,7 @@ def test_who_gives_up_in_the_TLS_handshake_has_the_server_told_at_once() -> None
 
 @pytest.mark.parametrize(("asleep", "packets"), [(0.5, 3), (1.5, 3), (2.5, 4)])
 def test_who_is_reset_in_the_handshake_of_TLS_shakes_hands_no_more(asleep: float, packets: int) -> None:
-    """Nor uses up luck: it only answers what arrives before the reset does."""
+    """Nor uses up streams: it only answers what arrives before the reset does."""
 
     async def work(world: World) -> None:
         await world.listen()
@@ -361,10 +361,10 @@ def test_requests_are_counted() -> None:
 def test_pieces_that_are_written_at_once_leave_a_narrow_line_one_after_the_other() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
-        trouble = world.suffer(bandwidth=4.0)
+        impairment = world.add_impairment(bandwidth=4.0)
         client.transport.writelines([b"ab", b"cdef"])
         await asyncio.sleep(4)
-        world.recover(trouble)
+        world.remove_impairment(impairment)
         client.transport.writelines([b"gh", b"ij"])
         await asyncio.sleep(4)
         start = 2 * D
@@ -406,7 +406,7 @@ def test_a_line_carries_one_byte_after_the_other_for_all_its_connections() -> No
     async def work(world: World) -> None:
         listening = await world.listen()
         one, two = await world.connect(), await world.connect()
-        world.suffer(bandwidth=100.0)
+        world.add_impairment(bandwidth=100.0)
         one.transport.write(b"x" * 50)
         two.transport.write(b"y" * 100)
         listening.accepted[0].transport.write(b"the other way is free")
@@ -421,10 +421,10 @@ def test_a_line_carries_one_byte_after_the_other_for_all_its_connections() -> No
 def test_more_latency_is_drawn_on_top() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
-        trouble = world.suffer(delays=(lambda: 1.0, lambda: 0.5))
+        impairment = world.add_impairment(delays=(lambda: 1.0, lambda: 0.5))
         client.transport.write(b"late")
         await asyncio.sleep(3)
-        world.recover(trouble)
+        world.remove_impairment(impairment)
         client.transport.write(b"soon")
         await asyncio.sleep(3)
         assert server.news == [(2 * D + 1.5 + D, b"late"), (3 + 3 * D, b"soon")]
@@ -435,7 +435,7 @@ def test_more_latency_is_drawn_on_top() -> None:
 def test_what_a_partition_drops_is_sent_again_after_it() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
-        world.path.cut_until = 6.0
+        world.path.partitioned_until = 6.0
         client.transport.write(b"again")
         await asyncio.sleep(60)
         assert server.news == [(2 * D + 1 + 2 + 4 + D, b"again")]
@@ -612,7 +612,7 @@ def test_a_protocol_that_raises_loses_its_connection() -> None:
 def test_an_idle_connection_is_reset_once_nothing_has_come_through_for_so_long() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
-        world.suffer(idle_timeout=5.0)
+        world.add_impairment(idle_timeout=5.0)
         await asyncio.sleep(4)
         client.transport.write(b"x")
         await asyncio.gather(client.lost, server.lost)
@@ -625,9 +625,9 @@ def test_an_idle_connection_is_reset_once_nothing_has_come_through_for_so_long()
 def test_a_proxy_that_is_gone_cuts_nothing() -> None:
     async def work(world: World) -> None:
         client, _ = await world.pair()
-        trouble = world.suffer(idle_timeout=5.0)
+        impairment = world.add_impairment(idle_timeout=5.0)
         await asyncio.sleep(4)
-        world.recover(trouble)
+        world.remove_impairment(impairment)
         await asyncio.sleep(100)
         assert client.news == []
 
@@ -639,7 +639,7 @@ def test_a_buffering_proxy_holds_back_event_streams_and_nothing_else() -> None:
 
     async def work(world: World) -> None:
         client, server = await world.pair()
-        world.suffer(buffer=len(head) + 10)
+        world.add_impairment(buffer=len(head) + 10)
         server.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         await asyncio.sleep(1)
         assert len(client.news) == 1
@@ -664,7 +664,7 @@ def test_a_buffering_proxy_passes_on_what_it_had_before_a_reset() -> None:
 
     async def work(world: World) -> None:
         client, server = await world.pair()
-        world.suffer(buffer=inf)
+        world.add_impairment(buffer=inf)
         server.transport.write(head)
         await asyncio.sleep(1)
         world.connection.reset()
@@ -677,11 +677,11 @@ def test_a_buffering_proxy_passes_on_what_it_had_before_a_reset() -> None:
 def test_a_buffering_proxy_that_is_gone_lets_go_of_what_it_had() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
-        trouble = world.suffer(buffer=inf)
+        impairment = world.add_impairment(buffer=inf)
         server.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
         await asyncio.sleep(5)
         assert not world.connection.quiet
-        world.recover(trouble)
+        world.remove_impairment(impairment)
         await asyncio.sleep(1)
         assert world.connection.quiet
         assert [at for at, _ in client.news] == [5 + 3 * D]
@@ -962,7 +962,7 @@ def test_a_loop_whose_tasks_all_wait_for_each_other_says_so() -> None:
 
 
 def test_draws_are_those_of_each_direction() -> None:
-    """So that the model meets the same luck: opening has its own, and so has each direction."""
+    """So that the model meets the same streams: opening has its own, and so has each direction."""
 
     async def work(world: World) -> list[str]:
         drawn = list[str]()

@@ -46,13 +46,13 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
             return
         connection = scope["state"]["connection"]
-        connection.mute = lambda: path.trouble.mute
+        connection.mute = lambda: path.impairment.mute
         if (delay := self._service_delay(path)) > 0:
             await asyncio.sleep(delay)
             if connection.transport.is_closing():
                 return
-        if path.trouble.error is not None:
-            status, retry_after = path.trouble.error
+        if path.impairment.error is not None:
+            status, retry_after = path.impairment.error
             headers = {} if retry_after is None else {"Retry-After": f"{ceil(retry_after)}"}
             await problem(status, "a fault of the scenario", headers)(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -68,7 +68,7 @@ class FaultMiddleware:
         if self._config.service == "exponential":
             work *= -log1p(-self._uniform())
         now = asyncio.get_running_loop().time()
-        return self.work.enter(now, work + path.trouble.work) - now
+        return self.work.enter(now, work + path.impairment.work) - now
 
     async def _serve_websocket(self, path: Path, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket. Each frame enters the work queue when it arrives."""
@@ -80,7 +80,7 @@ class FaultMiddleware:
                 message = await receive()
                 if message["type"] != "websocket.receive":
                     served.put_nowait(message)
-                elif path.trouble.mute and isinstance(decode_client_frame(_frame(message)), ServerPing):
+                elif path.impairment.mute and isinstance(decode_client_frame(_frame(message)), ServerPing):
                     pass
                 elif (delay := self._service_delay(path)) > 0:
                     loop.call_later(delay, served.put_nowait, message)

@@ -53,7 +53,7 @@ def run_model(
             "work_max": model.server.work.longest,
         }
         steps, counts = model.steps, model.meter.close()
-        faults = incidents(scenario.faults, model.scenes)
+        faults = incidents(scenario.faults, model.fault_contexts)
     del model  # Free the memory of a large crowd before the metrics are computed.
     return make_run("model", scenario, recorded, recorder, heard_until, faults, traffic, steps, counts)
 

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from chatlab.errors import OutboxFull
 from chatlab.live.client.kinds import make_transport
-from chatlab.luck import Luck
 from chatlab.messages import ConnectionStatus, OutgoingMessage
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig
-from chatlab.sim.path import Path, Trouble
+from chatlab.sim.fault_context import Breakable
+from chatlab.sim.path import Impairment, Path
 from chatlab.sim.recorder import Recorder, is_whole
-from chatlab.sim.scene import Breakable
 from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
     Answered,
@@ -34,7 +34,7 @@ class AccessLine(Protocol):
     """One person's connections to the server, with the delays and impairments of the person's `Path`.
 
     The line closes and resets connections. It refuses new ones while `Path.refusing` says so, and drops their
-    SYNs while `Path.swallowing` does.
+    SYNs while `Path.blackholed` does.
     """
 
     @property
@@ -62,7 +62,7 @@ class Person:
         config: AnyConfig,
         path: Path,
         line: AccessLine,
-        luck: Luck,
+        streams: RandomStreams,
         recorder: Recorder,
         steps: list[Step] | None,
     ) -> None:
@@ -73,7 +73,7 @@ class Person:
         self.read_at = -inf
         self.errors: list[Exception] = []
         self.transport = make_transport(
-            config, loop="current", uniform=luck.uniform(person, "backoff"), record=self._record
+            config, loop="current", uniform=streams.uniform(person, "backoff"), record=self._record
         )
         self._recorder: Recorder | None = recorder
         self._steps = steps
@@ -109,14 +109,14 @@ class Person:
         """Apply the changes of the path."""
         self.line.adapt()
 
-    def suffer(self, trouble: Trouble) -> None:
-        """Add a trouble to the path."""
-        self.path.suffer(trouble)
+    def add_impairment(self, impairment: Impairment) -> None:
+        """Add an impairment to the path."""
+        self.path.add_impairment(impairment)
         self.line.adapt()
 
-    def recover(self, trouble: Trouble) -> None:
-        """Remove a trouble from the path."""
-        self.path.recover(trouble)
+    def remove_impairment(self, impairment: Impairment) -> None:
+        """Remove an impairment from the path."""
+        self.path.remove_impairment(impairment)
         self.line.adapt()
 
     # Results

@@ -17,8 +17,8 @@ from chatlab.live.client.tls import shared_tls
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.sim.capacity import AcceptQueue
+from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Path
-from chatlab.sim.scene import Breakable
 
 
 class ProxiedLines(SharedState):

@@ -12,8 +12,8 @@ from chatlab.experiment.metrics import Incident, Population, Value, latency_hist
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.fault_context import FaultContext
 from chatlab.sim.faults import Fault, HalfOpen
-from chatlab.sim.scene import Scene
 from chatlab.trace import Step
 
 
@@ -50,19 +50,21 @@ def make_run(
     )
 
 
-def incidents(faults: Sequence[Fault], scenes: Sequence[Scene]) -> list[Incident]:
+def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext]) -> list[Incident]:
     """Return the faults as the metrics need them, in the order of their beginnings."""
     return sorted(
         (
             Incident(
                 fault.at,
                 fault.end_at,
-                None if fault.general else np.array([victim.person for victim in scene.hit], dtype=np.int64),
+                None
+                if fault.general
+                else np.array([target.person for target in context.hit], dtype=np.int64),
                 fault.deaf_until,
                 fault.breaks,
                 isinstance(fault, HalfOpen),
             )
-            for fault, scene in zip(faults, scenes, strict=True)
+            for fault, context in zip(faults, contexts, strict=True)
         ),
         key=attrgetter("begins_at", "ends_at"),
     )

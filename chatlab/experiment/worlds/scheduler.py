@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
-from chatlab.sim.faults import Happening
+from chatlab.sim.faults import Injection
 
 
 class LoopScheduler:
@@ -37,11 +37,11 @@ class LoopScheduler:
         """Seconds since the run began."""
         return self._loop.time()
 
-    def let_happen(self, happening: Happening) -> None:
+    def let_happen(self, injection: Injection) -> None:
         """Run a fault up to its first wait, and schedule the rest."""
-        delay = next(happening, None)
+        delay = next(injection, None)
         if delay is not None:
-            self.call_later(delay, self.let_happen, happening)
+            self.call_later(delay, self.let_happen, injection)
 
     def close(self) -> None:
         """Discard all entries, and ignore new ones."""

@@ -62,7 +62,7 @@ class ShapedConnection(ProxiedConnection):
         self._shared = shared
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        silent_at = -inf if path.swallowing else inf
+        silent_at = -inf if path.blackholed else inf
         self._up = ShapedFlow("up", path, silent_at)
         self._down = ShapedFlow("down", path, silent_at)
         self._syn_acked = False  # The client has received the SYN-ACK.
@@ -184,7 +184,7 @@ class ShapedConnection(ProxiedConnection):
         self._shared.bytes_down += len(data or b"")
         if self._is_buffered(data):
             self._held += data or b""
-            if len(self._held) >= self._path.trouble.buffer:
+            if len(self._held) >= self._path.impairment.buffer:
                 self._flush()
         else:
             self._flush()
@@ -252,14 +252,14 @@ class ShapedConnection(ProxiedConnection):
 
     def adapt(self) -> None:
         """Apply the changes of the path."""
-        trouble = self._path.trouble
-        if not trouble.buffer:
+        impairment = self._path.impairment
+        if not impairment.buffer:
             self._flush()
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        if trouble.idle_timeout < inf:
-            due = self._used_at + trouble.idle_timeout
+        if impairment.idle_timeout < inf:
+            due = self._used_at + impairment.idle_timeout
             self._idle = self._loop.call_at(max(self._loop.time(), due), self._check_idle)
 
     @property
@@ -271,7 +271,7 @@ class ShapedConnection(ProxiedConnection):
         self._idle = None
         if self._accepting is None or self._server.cancelled() or self.closed:
             return  # The idle proxy has no entry for a connection whose SYN was lost, or that is closed.
-        if self._used_at + self._path.trouble.idle_timeout > self._loop.time():
+        if self._used_at + self._path.impairment.idle_timeout > self._loop.time():
             self.adapt()
         else:
             self.reset()
@@ -282,7 +282,7 @@ class ShapedConnection(ProxiedConnection):
             return False
         if data.startswith(b"HTTP/1.1 "):
             self._streaming = STREAM in data
-        return self._streaming and bool(self._path.trouble.buffer)
+        return self._streaming and bool(self._path.impairment.buffer)
 
     def _flush(self) -> None:
         held, self._held = bytes(self._held), bytearray()

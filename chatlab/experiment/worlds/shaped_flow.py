@@ -49,7 +49,7 @@ class ShapedFlow:
 
     def send(self, data: bytes | None) -> float:
         """Send bytes, b"" for FIN or None for RST; return the arrival time of the last piece."""
-        size = max(1, int(min(READ_SIZE, self._path.trouble.bandwidth * PIECE)))
+        size = max(1, int(min(READ_SIZE, self._path.impairment.bandwidth * PIECE)))
         for piece in [data[start : start + size] for start in range(0, len(data), size)] if data else [data]:
             self.pieces.put_nowait((self._arrival(len(piece or b"")), piece))
         return self.arrives_at
@@ -74,5 +74,5 @@ class ShapedFlow:
         if now != self._drawn_at and (size or delay or self._drawn_at == -inf):
             self._drawn_at = now
             self._delay = path.delay(delay or (path.up if self._direction == "up" else path.down))
-        self.arrives_at = path.troubled_arrival(self._direction, now, self._delay, size, self.arrives_at)
+        self.arrives_at = path.impaired_arrival(self._direction, now, self._delay, size, self.arrives_at)
         return self.arrives_at

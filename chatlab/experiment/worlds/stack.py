@@ -32,16 +32,16 @@ from chatlab.hub import HubConfig
 from chatlab.live.client.kinds import KINDS, kind_of
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import AcceptQueue, ServerConfig
-from chatlab.sim.faults import Fault, Outage, scenes
+from chatlab.sim.fault_context import Breakable, FaultContext
+from chatlab.sim.faults import Fault, Outage, fault_contexts
 from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
 from chatlab.sim.path import Path, Paths
 from chatlab.sim.people import bring
-from chatlab.sim.scene import Breakable, Scene
 from chatlab.sim.server import BEGINNING, CLOSE_TIMEOUT
 from chatlab.trace import Step
 
@@ -175,8 +175,8 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
     if transport.dialect != "chatlab":
         raise SettingsError(f"transport.dialect: the server speaks 'chatlab', got {transport.dialect!r}")
     loop = asyncio.get_running_loop()
-    luck = Luck(scenario.seed)
-    middleware = FaultMiddleware(scenario.server, lines.path_of, luck.uniform(0, "service"))
+    streams = RandomStreams(scenario.seed)
+    middleware = FaultMiddleware(scenario.server, lines.path_of, streams.uniform(0, "service"))
     with _history(scenario) as db:
         server = _server(scenario.server, db, middleware, loop)
         scheduler = LoopScheduler(loop)
@@ -185,7 +185,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
         try:
             await server.start()
-            paths = Paths(scenario.network, luck)
+            paths = Paths(scenario.network, streams)
             own = [paths.make(person) for person in range(scenario.people.count)]
             opened = await lines.open(server, own, queue)
             config = transport.config()
@@ -194,7 +194,9 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 line = opened[number]
                 own_config = addressed(personal(config, room, name), line.url)
                 recorded = steps if number < sample else None
-                control.people.append(Person(number, own_config, own[number], line, luck, recorder, recorded))
+                control.people.append(
+                    Person(number, own_config, own[number], line, streams, recorder, recorded)
+                )
             over: asyncio.Future[list[float]] = loop.create_future()
             traffic: dict[str, Value] = {}
             counts: dict[str, list[int]] = {}
@@ -208,10 +210,10 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 counts.update(meter.close())
 
             scheduler.call_at(scenario.duration, end)
-            contexts = scenes(scenario.faults, control.people, control, luck)
-            for fault, scene in zip(scenario.faults, contexts, strict=True):
-                scheduler.call_at(fault.at, _begin, scheduler, fault, scene)
-            bring(scenario.people, control.people, scheduler, luck)
+            contexts = fault_contexts(scenario.faults, control.people, control, streams)
+            for fault, context in zip(scenario.faults, contexts, strict=True):
+                scheduler.call_at(fault.at, _begin, scheduler, fault, context)
+            bring(scenario.people, control.people, scheduler, streams)
             await lines.begin()
             meter = Meter(scheduler, lines, queue, middleware.work)
             heard_until = await over
@@ -239,8 +241,8 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
     )
 
 
-def _begin(scheduler: LoopScheduler, fault: Fault, scene: Scene) -> None:
-    scheduler.let_happen(fault.happen(scene))
+def _begin(scheduler: LoopScheduler, fault: Fault, context: FaultContext) -> None:
+    scheduler.let_happen(fault.inject(context))
 
 
 def _server(

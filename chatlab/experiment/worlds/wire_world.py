@@ -19,14 +19,14 @@ from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.httpcore_clock import httpcore_uses_loop_time
 from chatlab.experiment.worlds.stack import run_stack
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.fault_context import Breakable
 from chatlab.sim.internet import CLIENT_HOST, Internet
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.path import Path, Paths
-from chatlab.sim.scene import Breakable
 from chatlab.sim.tcp import TcpConnection
 from chatlab.sim.virtual_loop import VirtualLoop
 
@@ -65,7 +65,7 @@ def talk_on_wire(
 
     async def serve_and_talk() -> Result:
         async with EmbeddedServer() as server:
-            path = Paths(network, Luck(0)).make(0)
+            path = Paths(network, RandomStreams(0)).make(0)
             (line,) = await lines.open(server, [path], AcceptQueue(None, 1))
             return await talk(line.url, lines)
 

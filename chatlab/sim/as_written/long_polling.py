@@ -14,7 +14,7 @@ from math import inf
 
 from chatlab.dialects.base import Dialect, Request
 from chatlab.messages import ConnectionStatus
-from chatlab.sim.as_written.http import News, SeedHttpMachine, messages_of
+from chatlab.sim.as_written.seed_http import News, SeedHttpMachine, messages_of
 from chatlab.sim.as_written.settings import SeedLongPolling
 from chatlab.transports.machine import Answered, Close, Effect, Fetch
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from chatlab.dialects.base import Dialect, Request
 from chatlab.messages import ConnectionStatus
-from chatlab.sim.as_written.http import News, SeedHttpMachine, messages_of
+from chatlab.sim.as_written.seed_http import News, SeedHttpMachine, messages_of
 from chatlab.sim.as_written.settings import SeedShortPolling
 from chatlab.transports.machine import Answered, Effect, Fetch
 

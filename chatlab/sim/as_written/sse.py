@@ -17,7 +17,7 @@ from math import inf
 
 from chatlab.dialects.base import Dialect, Request
 from chatlab.messages import ConnectionStatus
-from chatlab.sim.as_written.http import News, SeedHttpMachine
+from chatlab.sim.as_written.seed_http import News, SeedHttpMachine
 from chatlab.sim.as_written.settings import SeedSSE
 from chatlab.transports.eventstream import EventStreamParser
 from chatlab.transports.machine import Answered, Close, Closed, Effect, Fetch, Opened, ReceivedBytes

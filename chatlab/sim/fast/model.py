@@ -29,20 +29,20 @@ class FastModel(Model):
     """A `Model` with silent clients, and with heartbeats that may be pending."""
 
     _link = ForwardingLink
-    _luck: SeekableStreams
+    _streams: SeekableStreams
     _paths: SampledPaths
     server: PoolServer
 
     # The parts
 
-    def _make_luck(self, seed: int) -> SeekableStreams:
+    def _make_streams(self, seed: int) -> SeekableStreams:
         return SeekableStreams(seed)
 
     def _make_paths(self) -> SampledPaths:
-        return SampledPaths(self._network_config, self._luck)
+        return SampledPaths(self._network_config, self._streams)
 
     def _make_server(self, config: ServerConfig) -> PoolServer:
-        return PoolServer(self.environment, config, self._luck)
+        return PoolServer(self.environment, config, self._streams)
 
     def _add_people(self) -> None:
         config = self._config
@@ -61,7 +61,7 @@ class FastModel(Model):
         network, server = self._network_config, self.server.config
         if limited or not can_be_silent(self._people, network, server, self._faults):
             return None
-        parts = self.network, self.server, self._paths, self._luck, self._recorder, account, self._barriers
+        parts = self.network, self.server, self._paths, self._streams, self._recorder, account, self._barriers
         return Pool(Context(self._make_driver, config, self._dialect, *parts, self._names, self._rooms))
 
     def _make_person(self, person: int) -> ForwardingDriver | SilentClient:
@@ -81,7 +81,7 @@ class FastModel(Model):
             if not isinstance(config, WebSocketConfig):
                 return self._make_machine(person)
             own = personal(config, self._room(person), self._names[person])
-            uniform: Uniform = jitter or self._luck.uniform(person, "backoff")
+            uniform: Uniform = jitter or self._streams.uniform(person, "backoff")
             return WebSocketMachine(own, self._dialect, uniform, heartbeat=heartbeat)
 
         return ForwardingDriver(
@@ -102,7 +102,7 @@ class FastModel(Model):
     def _bring_people(self) -> None:
         super()._bring_people()
         if self._pool is not None:
-            self._pool.bring(arrival_times(self._people, self._luck))
+            self._pool.bring(arrival_times(self._people, self._streams))
 
     # A run
 

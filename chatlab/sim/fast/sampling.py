@@ -9,21 +9,21 @@ from math import inf, log
 from statistics import NormalDist
 from typing import NamedTuple
 
-from chatlab.luck import DRAWS, PEOPLE, STRIP, Luck, Stream
+from chatlab.random_streams import BLOCK, DRAWS, PEOPLE, RandomStreams, Stream
 from chatlab.sim.latency import Latency, NetworkConfig
 from chatlab.sim.path import Path, Paths
 
 CACHED_RESULTS = 1 << 16
-"""Number of (tile, limit) results that `SeekableStreams` caches."""
+"""Number of (chunk, limit) results that `SeekableStreams` caches."""
 FAR = 8
-"""Number of tiles that `below` looks ahead."""
+"""Number of chunks that `below` looks ahead."""
 
 Place = tuple[int, "array[float]", int]
-"""A stream's position: number of the strip, the strip, and index in it."""
+"""A stream's position: number of the block, the block, and index in it."""
 
 
-class SeekableStreams(Luck):
-    """The random streams of one seed, as `Luck`'s; each can seek."""
+class SeekableStreams(RandomStreams):
+    """The random streams of one seed, as `RandomStreams`'s; each can seek."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -34,11 +34,11 @@ class SeekableStreams(Luck):
         return SeekableStream(self, person, purpose)
 
     def below(self, purpose: str, people: int, draws: int, limit: float) -> bytes:
-        """Return one byte per person of a tile: 1 if all their draws in it are below the limit, else 0."""
+        """Return one byte per person of a chunk: 1 if all their draws in it are below the limit, else 0."""
         key = (purpose, people, draws, limit)
         below = self._below.get(key)
         if below is None:
-            below = self._below[key] = (self.tile(purpose, people, draws) < limit).all(axis=1).tobytes()
+            below = self._below[key] = (self.chunk(purpose, people, draws) < limit).all(axis=1).tobytes()
             if len(self._below) > CACHED_RESULTS:
                 del self._below[next(iter(self._below))]
         return below
@@ -48,46 +48,46 @@ class SeekableStream(Stream):
     """A `Stream` whose position can be read and changed."""
 
     __slots__ = ()
-    _luck: SeekableStreams
+    _streams: SeekableStreams
 
     @property
     def drawn(self) -> int:
         """Number of numbers drawn so far."""
-        return (self._number + 1) * STRIP - (self._end - self._next)
+        return (self._number + 1) * BLOCK - (self._end - self._next)
 
     @property
-    def strip(self) -> array[float]:
-        """The current strip. While a stream refers to it, it isn't generated again."""
-        return self._strip
+    def block(self) -> array[float]:
+        """The current block. While a stream refers to it, it isn't generated again."""
+        return self._block
 
     @property
     def place(self) -> Place:
         """The current position, which can be set to return to it."""
-        return self._number, self._strip, self._next
+        return self._number, self._block, self._next
 
     @place.setter
     def place(self, place: Place) -> None:
-        self._number, self._strip, self._next = place
+        self._number, self._block, self._next = place
 
     def below(self, limit: float, wanted: float) -> int:
         """Return a number of next draws that are all below the limit. It is a lower bound, found by whole
-        tiles, and at most one tile above `wanted`."""
+        chunks, and at most one chunk above `wanted`."""
         draw = self.drawn
-        block, person = self._person // PEOPLE, self._person % PEOPLE
-        tile = draw // DRAWS
-        end = min(tile + FAR, (draw + wanted) / DRAWS)
-        while tile < end and self._luck.below(self._purpose, block, tile, limit)[person]:
-            tile += 1
-        return max(0, tile * DRAWS - draw)
+        group, person = self._person // PEOPLE, self._person % PEOPLE
+        chunk = draw // DRAWS
+        end = min(chunk + FAR, (draw + wanted) / DRAWS)
+        while chunk < end and self._streams.below(self._purpose, group, chunk, limit)[person]:
+            chunk += 1
+        return max(0, chunk * DRAWS - draw)
 
     def skip(self, draws: int) -> None:
         """Advance the stream by `draws` draws; a negative count rewinds it."""
-        number, place = divmod(self.drawn + draws, STRIP)
+        number, place = divmod(self.drawn + draws, BLOCK)
         if not place:
-            self._number = number - 1  # The next draw loads the next strip.
+            self._number = number - 1  # The next draw loads the next block.
         elif number != self._number or draws < 0:
             self._turn_to(number)
-        self._next = self._end - STRIP + (place or STRIP)
+        self._next = self._end - BLOCK + (place or BLOCK)
 
 
 @lru_cache
@@ -154,17 +154,17 @@ class SampledPath(Path):
 
 
 class PathSnapshot(NamedTuple):
-    """The state of an unimpaired path with random latency: draws per purpose, and the current strips.
+    """The state of an unimpaired path with random latency: draws per purpose, and the current blocks.
 
-    A strip that nothing refers to would be generated again.
+    A block that nothing refers to would be generated again.
     """
 
     up: int = 0
     down: int = 0
     connect: int = 0
-    up_strip: tuple[()] | array[float] = ()
-    down_strip: tuple[()] | array[float] = ()
-    connect_strip: tuple[()] | array[float] = ()
+    up_block: tuple[()] | array[float] = ()
+    down_block: tuple[()] | array[float] = ()
+    connect_block: tuple[()] | array[float] = ()
 
 
 UNUSED = PathSnapshot()
@@ -179,8 +179,8 @@ class SampledPaths(Paths):
 
     _constant: SkippableLatency | None
 
-    def __init__(self, config: NetworkConfig, luck: Luck) -> None:
-        super().__init__(config, luck)
+    def __init__(self, config: NetworkConfig, streams: RandomStreams) -> None:
+        super().__init__(config, streams)
         always = self._constant
         self.common = None if always is None else SampledPath(always, always, always)
 
@@ -196,7 +196,7 @@ class SampledPaths(Paths):
     def snapshot(self, path: SampledPath) -> PathSnapshot:
         """Return the snapshot of an unimpaired path with random latency."""
         up, down, connect = path.up.stream, path.down.stream, path.connect.stream
-        return PathSnapshot(up.drawn, down.drawn, connect.drawn, up.strip, down.strip, connect.strip)
+        return PathSnapshot(up.drawn, down.drawn, connect.drawn, up.block, down.block, connect.block)
 
     def _delay(self, person: int, purpose: str) -> SkippableLatency:
         delay = super()._delay(person, purpose)

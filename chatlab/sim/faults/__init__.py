@@ -1,6 +1,7 @@
 """Faults: what goes wrong, when, for how long, and for whom.
 
-To add one: a class with its own tag and `happen`, or `trouble`, beside its kin, and its name in `AnyFault`.
+To add one: a class with its own tag and `inject`, or `impairment`, beside similar ones, and its name in
+`AnyFault`.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from chatlab.luck import Luck
-from chatlab.sim.faults.base import Fault, Happening, LastingFault
+from chatlab.random_streams import RandomStreams
+from chatlab.sim.fault_context import FaultContext, FaultTarget, ServerControl
+from chatlab.sim.faults.base import Fault, Injection, LastingFault
 from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, Partition
 from chatlab.sim.faults.conditions import (
     Buffering,
@@ -22,7 +24,6 @@ from chatlab.sim.faults.conditions import (
     SlowServer,
 )
 from chatlab.sim.faults.outages import Flapping, Outage, ServerDown, ServerRestart
-from chatlab.sim.scene import Scene, Site, Victim
 
 __all__ = [
     "AnyFault",
@@ -32,10 +33,10 @@ __all__ = [
     "Fault",
     "Flapping",
     "HalfOpen",
-    "Happening",
     "HighLatency",
     "HttpError",
     "IdleTimeout",
+    "Injection",
     "LastingFault",
     "LowBandwidth",
     "NoPong",
@@ -44,7 +45,7 @@ __all__ = [
     "ServerDown",
     "ServerRestart",
     "SlowServer",
-    "scenes",
+    "fault_contexts",
     "schedule",
 ]
 
@@ -67,10 +68,13 @@ AnyFault = (
 )
 
 
-def scenes(faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck: Luck) -> list[Scene]:
-    """Return where each fault happens."""
+def fault_contexts(
+    faults: Sequence[Fault], people: Sequence[FaultTarget], server: ServerControl, streams: RandomStreams
+) -> list[FaultContext]:
+    """Return the context of each fault."""
     return [
-        Scene(server, fault.hits(people, luck, number), luck, number) for number, fault in enumerate(faults)
+        FaultContext(server, fault.hits(people, streams, number), streams, number)
+        for number, fault in enumerate(faults)
     ]
 
 
@@ -86,17 +90,21 @@ class Calendar(Protocol):
 
 
 def schedule(
-    faults: Sequence[Fault], people: Sequence[Victim], server: Site, luck: Luck, calendar: Calendar
-) -> list[Scene]:
-    """Schedule the faults; return the scene of each."""
-    places = scenes(faults, people, server, luck)
-    for fault, scene in zip(faults, places, strict=True):
-        calendar.call_at(fault.at, _go_on, (calendar, fault.happen(scene)))
-    return places
+    faults: Sequence[Fault],
+    people: Sequence[FaultTarget],
+    server: ServerControl,
+    streams: RandomStreams,
+    calendar: Calendar,
+) -> list[FaultContext]:
+    """Schedule the faults; return the context of each."""
+    contexts = fault_contexts(faults, people, server, streams)
+    for fault, context in zip(faults, contexts, strict=True):
+        calendar.call_at(fault.at, _go_on, (calendar, fault.inject(context)))
+    return contexts
 
 
-def _go_on(step: tuple[Calendar, Happening]) -> None:
-    calendar, happening = step
-    wait = next(happening, None)
+def _go_on(step: tuple[Calendar, Injection]) -> None:
+    calendar, injection = step
+    wait = next(injection, None)
     if wait is not None:
         calendar.call_at(calendar.now + wait, _go_on, step)

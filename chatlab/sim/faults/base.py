@@ -1,4 +1,4 @@
-"""A fault: plain data that can happen on any world's `Scene`."""
+"""A fault: plain data that can happen on any world's `FaultContext`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from chatlab.luck import Luck
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import Duration, Name, PositiveDuration, Settings
-from chatlab.sim.scene import Scene, Victim
+from chatlab.sim.fault_context import FaultContext, FaultTarget
 
-Happening: TypeAlias = Generator[float, None, None]
+Injection: TypeAlias = Generator[float, None, None]
 """A fault under way: it yields for how many seconds to wait until it goes on."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -50,16 +50,16 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Whether it hits everybody."""
         return self.share == 1 and not self.people
 
-    def hits(self, people: Sequence[Victim], luck: Luck, number: int) -> list[Victim]:
+    def hits(self, people: Sequence[FaultTarget], streams: RandomStreams, number: int) -> list[FaultTarget]:
         """Return the people whom it hits; `number` is its place among the scenario's faults."""
-        chosen = [victim for victim in people if not self.people or victim.name in self.people]
+        chosen = [target for target in people if not self.people or target.name in self.people]
         if self.share == 1:
             return chosen
         purpose = f"fault-{number}"
-        return [victim for victim in chosen if luck.uniform(victim.person, purpose)() < self.share]
+        return [target for target in chosen if streams.uniform(target.person, purpose)() < self.share]
 
     @abstractmethod
-    def happen(self, scene: Scene) -> Happening:
+    def inject(self, context: FaultContext) -> Injection:
         """Begin the fault, wait for its duration, and end it."""
 
 

@@ -6,17 +6,17 @@ from math import inf
 from typing import Literal
 
 from chatlab.settings import Duration
-from chatlab.sim.faults.base import Fault, Happening, LastingFault
+from chatlab.sim.fault_context import FaultContext
+from chatlab.sim.faults.base import Fault, Injection, LastingFault
 from chatlab.sim.path import Direction
-from chatlab.sim.scene import Scene
 
 
 class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
     """Something on the way resets the connections: each side is told that the other has gone."""
 
-    def happen(self, scene: Scene) -> Happening:
-        for victim in scene.hit:
-            for connection in victim.connections:
+    def inject(self, context: FaultContext) -> Injection:
+        for target in context.hit:
+            for connection in target.connections:
                 connection.reset()
         yield 0.0
 
@@ -38,16 +38,16 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
     def deaf_until(self) -> float:
         return -inf if self.direction == "up" else inf
 
-    def happen(self, scene: Scene) -> Happening:
+    def inject(self, context: FaultContext) -> Injection:
         directions: tuple[Direction, ...] = ("up", "down") if self.direction == "both" else (self.direction,)
-        for victim in scene.hit:
+        for target in context.hit:
             # A path that is silent one way lets no handshake through, so no new connection either way.
-            victim.path.swallowing += 1
-            for connection in victim.connections:
+            target.path.blackholed += 1
+            for connection in target.connections:
                 connection.silence(self.at, directions)
         yield self.duration
-        for victim in scene.hit:
-            victim.path.swallowing -= 1
+        for target in context.hit:
+            target.path.blackholed -= 1
 
 
 class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
@@ -57,7 +57,7 @@ class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
     def deaf_until(self) -> float:
         return self.end_at
 
-    def happen(self, scene: Scene) -> Happening:
-        for victim in scene.hit:
-            victim.path.cut_until = max(victim.path.cut_until, self.end_at)
+    def inject(self, context: FaultContext) -> Injection:
+        for target in context.hit:
+            target.path.partitioned_until = max(target.path.partitioned_until, self.end_at)
         yield self.duration

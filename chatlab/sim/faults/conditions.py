@@ -9,10 +9,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from chatlab.settings import Duration, PositiveDuration, Size
-from chatlab.sim.faults.base import Happening, LastingFault
+from chatlab.sim.fault_context import FaultContext
+from chatlab.sim.faults.base import Injection, LastingFault
 from chatlab.sim.latency import Latency, LogNormal, NetworkConfig
-from chatlab.sim.path import Trouble
-from chatlab.sim.scene import Scene
+from chatlab.sim.path import Impairment
 from chatlab.transports.backoff import Uniform
 
 
@@ -24,16 +24,16 @@ class Condition(LastingFault, frozen=True, kw_only=True):
         return False
 
     @abstractmethod
-    def trouble(self, uniform: Uniform) -> Trouble:
-        """Return what is wrong with a path, which has luck of its own."""
+    def impairment(self, uniform: Uniform) -> Impairment:
+        """Return the impairment of one path. `uniform` draws its random numbers."""
 
-    def happen(self, scene: Scene) -> Happening:
-        troubles = [self.trouble(scene.luck_of(victim)) for victim in scene.hit]
-        for victim, trouble in zip(scene.hit, troubles, strict=True):
-            victim.suffer(trouble)
+    def inject(self, context: FaultContext) -> Injection:
+        impairments = [self.impairment(context.uniform_of(target)) for target in context.hit]
+        for target, impairment in zip(context.hit, impairments, strict=True):
+            target.add_impairment(impairment)
         yield self.duration
-        for victim, trouble in zip(scene.hit, troubles, strict=True):
-            victim.recover(trouble)
+        for target, impairment in zip(context.hit, impairments, strict=True):
+            target.remove_impairment(impairment)
 
 
 class HighLatency(Condition, frozen=True, kw_only=True, tag="latency"):
@@ -42,8 +42,8 @@ class HighLatency(Condition, frozen=True, kw_only=True, tag="latency"):
     latency: Duration | LogNormal = 1.0
     jitter: Duration = 0.0
 
-    def trouble(self, uniform: Uniform) -> Trouble:
-        return Trouble(delays=(Latency(NetworkConfig(latency=self.latency, jitter=self.jitter), uniform),))
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(delays=(Latency(NetworkConfig(latency=self.latency, jitter=self.jitter), uniform),))
 
 
 class LowBandwidth(Condition, frozen=True, kw_only=True, tag="bandwidth"):
@@ -51,8 +51,8 @@ class LowBandwidth(Condition, frozen=True, kw_only=True, tag="bandwidth"):
 
     bandwidth: PositiveDuration
 
-    def trouble(self, uniform: Uniform) -> Trouble:
-        return Trouble(bandwidth=self.bandwidth)
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(bandwidth=self.bandwidth)
 
 
 class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
@@ -60,8 +60,8 @@ class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
 
     timeout: PositiveDuration = 60.0
 
-    def trouble(self, uniform: Uniform) -> Trouble:
-        return Trouble(idle_timeout=self.timeout)
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(idle_timeout=self.timeout)
 
 
 class Buffering(Condition, frozen=True, kw_only=True, tag="buffering"):
@@ -69,8 +69,8 @@ class Buffering(Condition, frozen=True, kw_only=True, tag="buffering"):
 
     size: Size | None = None
 
-    def trouble(self, uniform: Uniform) -> Trouble:
-        return Trouble(buffer=inf if self.size is None else self.size)
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(buffer=inf if self.size is None else self.size)
 
 
 class HttpError(Condition, frozen=True, kw_only=True, tag="http_error"):
@@ -79,15 +79,15 @@ class HttpError(Condition, frozen=True, kw_only=True, tag="http_error"):
     status: Annotated[int, Meta(ge=400, le=599)] = 503
     retry_after: Duration | None = None
 
-    def trouble(self, uniform: Uniform) -> Trouble:
-        return Trouble(error=(self.status, self.retry_after))
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(error=(self.status, self.retry_after))
 
 
 class NoPong(Condition, frozen=True, kw_only=True, tag="no_pong"):
     """The server doesn't answer pings, and sends no comments on streams."""
 
-    def trouble(self, uniform: Uniform) -> Trouble:
-        return Trouble(mute=True)
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(mute=True)
 
 
 class SlowServer(Condition, frozen=True, kw_only=True, tag="slow_server"):
@@ -95,9 +95,9 @@ class SlowServer(Condition, frozen=True, kw_only=True, tag="slow_server"):
 
     service_time: PositiveDuration = 1.0
 
-    def trouble(self, uniform: Uniform) -> Trouble:
-        return Trouble(work=self.service_time)
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(work=self.service_time)
 
-    def happen(self, scene: Scene) -> Happening:
-        scene.server.loaded = True
-        yield from super().happen(scene)
+    def inject(self, context: FaultContext) -> Injection:
+        context.server.loaded = True
+        yield from super().inject(context)

@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from chatlab.errors import SettingsError
 from chatlab.settings import PositiveDuration
-from chatlab.sim.faults.base import Happening, LastingFault
-from chatlab.sim.scene import Scene
+from chatlab.sim.fault_context import FaultContext
+from chatlab.sim.faults.base import Injection, LastingFault
 
 
 class Outage(LastingFault, frozen=True, kw_only=True):
@@ -21,28 +21,28 @@ class Outage(LastingFault, frozen=True, kw_only=True):
     _code: ClassVar[int | None] = None
     _reason: ClassVar[str] = ""
 
-    def happen(self, scene: Scene) -> Happening:
-        self._stop(scene)
+    def inject(self, context: FaultContext) -> Injection:
+        self._stop(context)
         yield self.duration
-        self._start(scene)
+        self._start(context)
 
-    def _stop(self, scene: Scene) -> None:
+    def _stop(self, context: FaultContext) -> None:
         if self.general:
-            scene.server.stop(self._code, self._reason)
+            context.server.stop(self._code, self._reason)
             return
-        for victim in scene.hit:
-            victim.path.refusing += 1
-            victim.adapt()
-        dropped = [connection for victim in scene.hit for connection in victim.connections]
-        scene.server.drop(dropped, self._code, self._reason)
+        for target in context.hit:
+            target.path.refusing += 1
+            target.adapt()
+        dropped = [connection for target in context.hit for connection in target.connections]
+        context.server.drop(dropped, self._code, self._reason)
 
-    def _start(self, scene: Scene) -> None:
+    def _start(self, context: FaultContext) -> None:
         if self.general:
-            scene.server.start()
+            context.server.start()
             return
-        for victim in scene.hit:
-            victim.path.refusing -= 1
-            victim.adapt()
+        for target in context.hit:
+            target.path.refusing -= 1
+            target.adapt()
 
 
 class ServerDown(Outage, frozen=True, kw_only=True, tag="server_down"):
@@ -74,12 +74,12 @@ class Flapping(Outage, frozen=True, kw_only=True, tag="flapping"):
                 f"Flapping.down: give less than the period ({self.period:g}), got {self.down:g}"
             )
 
-    def happen(self, scene: Scene) -> Happening:
+    def inject(self, context: FaultContext) -> Injection:
         begins = self.at
         while begins < self.end_at:
-            self._stop(scene)
+            self._stop(context)
             yield min(self.down, self.end_at - begins)
-            self._start(scene)
+            self._start(context)
             begins += self.period
             if begins < self.end_at:
-                yield begins - scene.now
+                yield begins - context.now

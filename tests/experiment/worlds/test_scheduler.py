@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.experiment.worlds.scheduler import LoopScheduler
-from chatlab.sim.faults import Happening
+from chatlab.sim.faults import Injection
 
 
 async def test_calls_of_equal_times_keep_their_order() -> None:
@@ -84,7 +84,7 @@ async def test_a_fault_runs_at_once_up_to_its_first_wait() -> None:
     loop = asyncio.get_running_loop()
     scheduler, calls, done = LoopScheduler(loop), list[str](), loop.create_future()
 
-    def happening() -> Happening:
+    def happening() -> Injection:
         calls.append("begins")
         yield 0.005
         calls.append("ends")

@@ -136,7 +136,7 @@ def test_it_changes_nothing_for_special_people_and_servers(
             3.0,
         ),
     ],
-    ids=["a ping is under way", "a knock is under way", "both ways share their luck"],
+    ids=["a ping is under way", "a SYN is under way", "both ways share a random stream"],
 )
 def test_it_changes_nothing_where_packets_take_long(
     faults: tuple[AnyFault, ...],
@@ -180,7 +180,7 @@ def test_the_other_end_of_a_reset_link_may_still_send(
 def test_heartbeats_take_place_while_a_link_that_was_given_up_still_closes(
     seed: int,
 ) -> None:
-    """In a partition its close frame is sent again and again; the answer to it draws the person's luck."""
+    """In a partition its close frame is sent again and again; the answer to it draws the person's streams."""
     faults = (Partition(at=5.553, duration=12.3), ConnectionReset(at=27.753))
     heartbeat = HeartbeatConfig(interval=5.0, timeout=1.5, mode="ping")
     scenario = crowd(faults, heartbeat=heartbeat, seed=seed, rate=0.0)
@@ -194,7 +194,7 @@ def test_packets_of_an_attempt_that_was_given_up_may_be_under_way(
     accept_rate: float | None,
     seed: int,
 ) -> None:
-    """Its packets may still be under way, or wait at a narrow door, when the next attempt has begun."""
+    """Its packets may still be under way, or wait at a narrow listener, when the next attempt has begun."""
     resets = tuple(ConnectionReset(at=4.8 + 7.7 * number) for number in range(6))
     slow = NetworkConfig(latency=LogNormal(median=0.4, p99=4.0), tls=True)
     server = ServerConfig(accept_rate=accept_rate)
@@ -208,7 +208,7 @@ def test_the_server_may_still_send_to_a_silent_link(
     jitter: float,
     seed: int,
 ) -> None:
-    """It goes on for as long as the server takes the link for alive, and slow packets share one luck."""
+    """It goes on for as long as the server takes the link for alive, and slow packets share one streams."""
     faults = (
         HalfOpen(at=9.0),
         HighLatency(at=6.0, duration=14.0, latency=0.5, jitter=0.25),

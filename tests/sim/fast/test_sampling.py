@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatlab.luck import DRAWS, PEOPLE, STRIP
+from chatlab.random_streams import BLOCK, DRAWS, PEOPLE
 from chatlab.sim.fast.sampling import FAR, SampledPaths, SeekableStreams
 from chatlab.sim.latency import LogNormal, NetworkConfig
 
@@ -13,26 +13,26 @@ def sampled(network: NetworkConfig, seed: int) -> SampledPaths:
     return SampledPaths(network, SeekableStreams(seed))
 
 
-@pytest.mark.parametrize("drawn", [0, 1, STRIP - 1, STRIP, 2 * DRAWS + 5])
+@pytest.mark.parametrize("drawn", [0, 1, BLOCK - 1, BLOCK, 2 * DRAWS + 5])
 def test_a_stream_can_return_to_a_position(drawn: int) -> None:
     source = SeekableStreams(1).uniform(3, "a")
     for _ in range(drawn):
         source()
     place = source.place
-    ahead = [source() for _ in range(DRAWS + STRIP)]
+    ahead = [source() for _ in range(DRAWS + BLOCK)]
     source.place = place
     assert source.drawn == drawn
-    assert [source() for _ in range(DRAWS + STRIP)] == ahead
+    assert [source() for _ in range(DRAWS + BLOCK)] == ahead
 
 
 def test_draws_can_be_skipped() -> None:
-    for skipped in (0, 1, STRIP - 1, STRIP, STRIP + 3, 3 * DRAWS + 5):
+    for skipped in (0, 1, BLOCK - 1, BLOCK, BLOCK + 3, 3 * DRAWS + 5):
         plain, quick = SeekableStreams(3).uniform(70, "up"), SeekableStreams(3).uniform(70, "up")
         assert plain() == quick()
         for _ in range(skipped):
             plain()
         quick.skip(skipped)
-        assert [quick() for _ in range(2 * STRIP)] == [plain() for _ in range(2 * STRIP)]
+        assert [quick() for _ in range(2 * BLOCK)] == [plain() for _ in range(2 * BLOCK)]
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.9, 0.98, 0.999, 1.0])
@@ -50,48 +50,48 @@ def test_draws_below_a_limit_are_below_it(drawn: int, limit: float) -> None:
 
 
 def test_below_looks_no_further_than_wanted() -> None:
-    luck = SeekableStreams(5)
-    assert luck.uniform(0, "down").below(1.0, 1) == DRAWS
-    assert luck.uniform(0, "down").below(1.0, 1.5 * DRAWS) == 2 * DRAWS
-    assert len(luck._below) == 2
+    streams = SeekableStreams(5)
+    assert streams.uniform(0, "down").below(1.0, 1) == DRAWS
+    assert streams.uniform(0, "down").below(1.0, 1.5 * DRAWS) == 2 * DRAWS
+    assert len(streams._below) == 2
 
 
 def test_only_the_latest_results_of_below_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatlab.sim.fast.sampling.CACHED_RESULTS", 4)
-    luck = SeekableStreams(5)
-    first = luck.below("down", 0, 0, 0.99)
+    streams = SeekableStreams(5)
+    first = streams.below("down", 0, 0, 0.99)
     assert len(first) == PEOPLE
     for draws in range(1, 8):
-        luck.below("down", 0, draws, 0.99)
-    assert len(luck._below) == 4
-    assert luck.below("down", 0, 0, 0.99) == first
+        streams.below("down", 0, draws, 0.99)
+    assert len(streams._below) == 4
+    assert streams.below("down", 0, 0, 0.99) == first
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("drawn", [1, STRIP - 1, STRIP, STRIP + 1, DRAWS, DRAWS + 1])
+@pytest.mark.parametrize("drawn", [1, BLOCK - 1, BLOCK, BLOCK + 1, DRAWS, DRAWS + 1])
 def test_draws_can_be_put_back(drawn: int, at_once: bool) -> None:
-    for back in {1, 2, STRIP, drawn} & set(range(drawn + 1)):
+    for back in {1, 2, BLOCK, drawn} & set(range(drawn + 1)):
         plain, other = SeekableStreams(3).uniform(70, "up"), SeekableStreams(3).uniform(70, "up")
-        numbers = [plain() for _ in range(drawn + STRIP)]
+        numbers = [plain() for _ in range(drawn + BLOCK)]
         for _ in range(drawn):
             other()
         for draws in [back] if at_once else back * [1]:
             other.skip(-draws)
         assert other.drawn == drawn - back
-        assert [other() for _ in range(back + STRIP)] == numbers[drawn - back :]
+        assert [other() for _ in range(back + BLOCK)] == numbers[drawn - back :]
 
 
-def test_a_strip_is_cached_as_long_as_a_stream_refers_to_it() -> None:
-    luck = SeekableStreams(3)
-    source = luck.uniform(5, "up")
+def test_a_block_is_cached_as_long_as_a_stream_refers_to_it() -> None:
+    streams = SeekableStreams(3)
+    source = streams.uniform(5, "up")
     source()
-    held = source.strip
+    held = source.block
     del source
-    for block in range(20):  # Others take the place of the latest.
-        luck.uniform(block * PEOPLE, "down")()
-    again = luck.uniform(5, "up")
+    for group in range(20):  # Others take the place of the latest.
+        streams.uniform(group * PEOPLE, "down")()
+    again = streams.uniform(5, "up")
     again.skip(1)
-    assert again.strip is held
+    assert again.block is held
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
 from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
 from chatlab.sim.fast.sampling import SampledPath
-from chatlab.sim.http import Session
+from chatlab.sim.http_session import Session
 from chatlab.sim.network import Link, Network
 from chatlab.sim.recorder import Recorder
 from chatlab.trace import Step

@@ -6,7 +6,7 @@ from math import inf
 from typing import Protocol
 
 from chatlab.sim.network import Client, Link
-from chatlab.sim.path import NO_TROUBLE
+from chatlab.sim.path import UNIMPAIRED
 from chatlab.transports.machine import Ping, Pong, Received, Send
 
 
@@ -30,10 +30,10 @@ class ForwardingLink(Link):
             self._client.wake()
         super().reply(frame, size)
 
-    def dismiss(self, code: int, reason: str) -> None:
+    def server_close(self, code: int, reason: str) -> None:
         if self._client.pending:
             self._client.wake()
-        super().dismiss(code, reason)
+        super().server_close(code, reason)
 
     @property
     def undisturbed(self) -> bool:
@@ -43,8 +43,8 @@ class ForwardingLink(Link):
             self.quiet
             and self._up_at <= now
             and self.up_silent_at == self.down_silent_at == inf
-            and path.trouble is NO_TROUBLE
-            and path.cut_until <= now
+            and path.impairment is UNIMPAIRED
+            and path.partitioned_until <= now
         )
 
     @property

@@ -15,8 +15,8 @@ from chatlab.sim.fast.silent.promote import (
     replay_failure,
     replay_opening,
 )
-from chatlab.sim.path import Direction, Path, Trouble
-from chatlab.sim.scene import Breakable
+from chatlab.sim.fault_context import Breakable
+from chatlab.sim.path import Direction, Impairment, Path
 
 
 class SilentClient(Lifecycle):
@@ -108,13 +108,13 @@ class SilentClient(Lifecycle):
         """Note that the path has changed."""
         self.promoted.adapt()
 
-    def suffer(self, trouble: Trouble) -> None:
-        """Add a trouble to the path."""
-        self.promoted.suffer(trouble)
+    def add_impairment(self, impairment: Impairment) -> None:
+        """Add an impairment to the path."""
+        self.promoted.add_impairment(impairment)
 
-    def recover(self, trouble: Trouble) -> None:
-        """Remove a trouble from the path."""
-        self.promoted.recover(trouble)
+    def remove_impairment(self, impairment: Impairment) -> None:
+        """Remove an impairment from the path."""
+        self.promoted.remove_impairment(impairment)
 
     def wake(self) -> None:
         """Prepare for something that may happen now."""

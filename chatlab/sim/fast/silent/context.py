@@ -62,7 +62,7 @@ class Context:
         network: Network,
         server: PoolServer,
         paths: SampledPaths,
-        luck: SeekableStreams,
+        streams: SeekableStreams,
         recorder: Recorder,
         account: HeartbeatAccount,
         barriers: Barriers,
@@ -80,7 +80,7 @@ class Context:
         self.environment = network.environment
         self.server = server
         self.paths = paths
-        self.luck = luck
+        self.streams = streams
         self.recorder = recorder
         self.account = account
         self.barriers = barriers

@@ -197,7 +197,7 @@ class Lifecycle(ABC):
         (link,) = self.promoted.links
         if accepted_at is not None:
             self._context.server.admit(link)
-        link.take_turn(accepted_at)
+        link.answer_syn(accepted_at)
 
     def _open(self, speaks_at: float, open_at: float) -> None:
         """Count as connected from that time, after the upgrade request."""
@@ -227,7 +227,7 @@ class Lifecycle(ABC):
         """Learn of a failure at that time, and schedule the next attempt."""
         context = self._context
         if self._backoff is None:
-            self._jitter = context.luck.uniform(self.person, "backoff")
+            self._jitter = context.streams.uniform(self.person, "backoff")
             self._backoff = Backoff(context.config.reconnect, self._jitter.draw)
         self._failure, self._failed_at = failure, at
         verdict = context.verdict_if_refused if failure is REFUSED else context.judge(failure)
@@ -296,7 +296,7 @@ class Lifecycle(ABC):
 
     # Losing
 
-    def dismiss(self, code: int | None, reason: str) -> None:
+    def server_close(self, code: int | None, reason: str) -> None:
         """End the link from the server's side: by a close frame, or without one."""
         served, self._served = self._served, False
         if not served or self._driver is not None:
@@ -309,8 +309,8 @@ class Lifecycle(ABC):
             self._lose(Loss(now + path.down.repeat(), LOST), Link.abort)
         else:
             failure = Failure("close", code, reason)
-            dismiss = partial(Link.dismiss, code=code, reason=reason)
-            if self._lose(Loss(now + path.down.peek(0), failure), dismiss):
+            server_close = partial(Link.server_close, code=code, reason=reason)
+            if self._lose(Loss(now + path.down.peek(0), failure), server_close):
                 self._send_close(reason)
 
     def _send_close(self, reason: str) -> None:

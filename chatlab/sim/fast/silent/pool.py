@@ -48,7 +48,7 @@ class Pool:
         for client in self._clients:
             client.arrive(arrivals[client.person], safe_until)
 
-    def dismiss(self, code: int | None, reason: str) -> None:
+    def server_close(self, code: int | None, reason: str) -> None:
         """End each link from the server's side: by a close frame, or without one."""
         for client in self._clients:
-            client.dismiss(code, reason)
+            client.server_close(code, reason)

@@ -11,7 +11,7 @@ from chatlab.sim.server import Server
 class Clients(Protocol):
     """Clients without a connection object each."""
 
-    def dismiss(self, code: int | None, reason: str) -> None:
+    def server_close(self, code: int | None, reason: str) -> None:
         """End their links, as `Server.stop` does."""
 
 
@@ -31,7 +31,7 @@ class PoolServer(Server):
     def stop(self, code: int | None = None, reason: str = "") -> None:
         super().stop(code, reason)
         if self.pool is not None:
-            self.pool.dismiss(code, reason)
+            self.pool.server_close(code, reason)
 
     def close(self) -> None:
         super().close()

@@ -16,7 +16,7 @@ from chatlab.dialects.base import Answer, HttpDialect, Request
 from chatlab.dialects.serving import STREAM_TYPE, encode_event
 from chatlab.hub import Bucket
 from chatlab.sim.alarm import Alarm
-from chatlab.sim.connection import Connection, Door, Traffic
+from chatlab.sim.connection import Connection, Listener, Traffic
 from chatlab.sim.network import Client
 from chatlab.sim.path import Path
 from chatlab.sim.sizes import (
@@ -36,7 +36,7 @@ SERVER_KEEP_ALIVE = 5.0
 """Seconds after which the server closes a connection that nobody uses. Source: uvicorn."""
 
 
-class HttpHost(Door, Protocol):
+class HttpHost(Listener, Protocol):
     """The server's end of all exchanges."""
 
     def request(self, exchange: Exchange) -> None:
@@ -95,7 +95,7 @@ class Session:
         connection.use(exchange)
         if idle is None:
             self.connections.append(connection)
-            connection.knock()
+            connection.connect()
         return exchange
 
     def tidy(self) -> None:
@@ -176,7 +176,7 @@ class HttpConnection(Connection):
     def _transmit(self, exchange: Exchange) -> None:
         self._traffic.requests += 1
         size, body = request_size(exchange.request), 0
-        if exchange.request.body and self.path.trouble.bandwidth < inf:  # Else it comes with its head.
+        if exchange.request.body and self.path.impairment.bandwidth < inf:  # Else it comes with its head.
             body = len(exchange.request.body.encode())
         at = self._up(size - body)
         whole_at = self._up_behind(body) if body else at
@@ -209,7 +209,7 @@ class HttpConnection(Connection):
         if self.serving is not None:
             self.session.host.ring(self)
         elif self.served:  # Nobody has used it for long.
-            self._door.leave(self)
+            self._listener.on_peer_closed(self)
             self.abort()
 
     @property
@@ -219,7 +219,7 @@ class HttpConnection(Connection):
             return False
         if self.served:
             self.served = False
-            self._door.leave(self)
+            self._listener.on_peer_closed(self)
         return True
 
     def answer(self, exchange: Exchange, answer: Answer, *, last: bool) -> None:
@@ -233,7 +233,7 @@ class HttpConnection(Connection):
         last = last or self.leaving
         if last:
             self.served = False
-            self._door.leave(self)
+            self._listener.on_peer_closed(self)
         at = self._down(answer_size(answer) + (CLOSING_SIZE if told else 0))
         self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
 
@@ -271,7 +271,7 @@ class HttpConnection(Connection):
 
     def adapt(self) -> None:
         super().adapt()
-        if not self.path.trouble.buffer:
+        if not self.path.impairment.buffer:
             self._flush()
 
     def _flush(self) -> None:
@@ -403,7 +403,7 @@ class Exchange:
         self._push(ReceivedBytes(self.number, data), chunk_size(data))
 
     def _push(self, event: Opened | ReceivedBytes, size: int) -> None:
-        buffer = self._connection.path.trouble.buffer
+        buffer = self._connection.path.impairment.buffer
         if not buffer:
             self._connection.push(self, event, size)
             return

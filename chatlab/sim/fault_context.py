@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from chatlab.luck import Luck
-from chatlab.sim.path import Direction, Path, Trouble
+from chatlab.random_streams import RandomStreams
+from chatlab.sim.path import Direction, Impairment, Path
 from chatlab.transports.backoff import Uniform
 
 
@@ -35,7 +35,7 @@ class Breakable(Protocol):
         """From `at` on let everything that goes in these directions vanish, and tell neither side."""
 
 
-class Victim(Protocol):
+class FaultTarget(Protocol):
     """A person whom faults may hit."""
 
     person: int
@@ -55,14 +55,14 @@ class Victim(Protocol):
     def adapt(self) -> None:
         """Take note that the path has changed."""
 
-    def suffer(self, trouble: Trouble) -> None:
-        """Add a trouble to the path."""
+    def add_impairment(self, impairment: Impairment) -> None:
+        """Add an impairment to the path."""
 
-    def recover(self, trouble: Trouble) -> None:
-        """Remove a trouble from the path."""
+    def remove_impairment(self, impairment: Impairment) -> None:
+        """Remove an impairment from the path."""
 
 
-class Site(Protocol):
+class ServerControl(Protocol):
     """The server. `loaded`: its work takes time."""
 
     loaded: bool
@@ -81,15 +81,17 @@ class Site(Protocol):
         """End some connections, as `stop` does all: those in the accept queue first."""
 
 
-class Scene:
+class FaultContext:
     """The target of one fault: the server, and the people it hits. `number` is its place in the scenario."""
 
-    __slots__ = ("_luck", "_number", "hit", "server")
+    __slots__ = ("_number", "_streams", "hit", "server")
 
-    def __init__(self, server: Site, hit: Sequence[Victim], luck: Luck, number: int) -> None:
+    def __init__(
+        self, server: ServerControl, hit: Sequence[FaultTarget], streams: RandomStreams, number: int
+    ) -> None:
         self.server = server
         self.hit = hit
-        self._luck = luck
+        self._streams = streams
         self._number = number
 
     @property
@@ -97,6 +99,6 @@ class Scene:
         """Seconds since the run began."""
         return self.server.environment.now
 
-    def luck_of(self, victim: Victim) -> Uniform:
+    def uniform_of(self, target: FaultTarget) -> Uniform:
         """Return the numbers that the fault draws for one person."""
-        return self._luck.uniform(victim.person, f"fault-{self._number}-packets")
+        return self._streams.uniform(target.person, f"fault-{self._number}-packets")

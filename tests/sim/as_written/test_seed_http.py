@@ -11,7 +11,7 @@ from chatlab.dialects import find_dialect
 from chatlab.dialects.base import Answer
 from chatlab.errors import SettingsError
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
-from chatlab.sim.as_written.making import make_as_written
+from chatlab.sim.as_written.seed_factory import make_as_written
 from chatlab.sim.as_written.settings import AsWritten, SeedLongPolling, SeedShortPolling, SeedSSE
 from chatlab.transports.machine import (
     Answered,

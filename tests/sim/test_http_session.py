@@ -14,16 +14,16 @@ import pytest
 from chatlab.dialects.base import Answer, Request
 from chatlab.dialects.chatlab import ChatlabHttp
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.luck import Luck
 from chatlab.messages import OutgoingMessage
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import ShortPollingConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import GIVE_UP
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http import SERVER_KEEP_ALIVE, Exchange, Purpose, Session
+from chatlab.sim.http_session import SERVER_KEEP_ALIVE, Exchange, Purpose, Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Network
-from chatlab.sim.path import Paths, Trouble
+from chatlab.sim.path import Impairment, Paths
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import STREAM_HEAD_SIZE, answer_size, chunk_size, request_size
 from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED
@@ -52,7 +52,7 @@ class World:
         self.environment = LadderEnvironment()
         self.server = Server(self.environment, ServerConfig(**server))
         self.network = Network(self.environment, self.server, tls=tls)
-        self.path = Paths(NetworkConfig(latency=D), Luck(0)).make(0)
+        self.path = Paths(NetworkConfig(latency=D), RandomStreams(0)).make(0)
         self.session = Session(self.network, self.server, self.path, self, HTTP, kept)
         self.seen: list[tuple[float, Any]] = []
         self.latest = 0
@@ -166,10 +166,10 @@ def test_an_abandoned_request_takes_its_connection_along_and_may_still_arrive() 
 
 def test_a_silent_connection_never_answers() -> None:
     world = World()
-    world.path.swallowing = 1
+    world.path.blackholed = 1
     world.fetch(POLL)
     assert world.run(100.0) == []
-    world.path.swallowing = 0
+    world.path.blackholed = 0
     world.fetch(POLL)
     world.run(102.0)
     world.session.connections[1].silence(102.0, ["up", "down"])
@@ -307,7 +307,7 @@ def test_a_stream_comes_event_by_event_and_shows_life() -> None:
     size = STREAM_HEAD_SIZE + chunk_size(b"retry: 2000\n\n") + chunk_size(data)
     assert world.network.bytes_down == size
     assert world.run(7.0) == [(3 * D + 5.0 + D, ReceivedBytes(1, b": \n\n"))]
-    world.path.suffer(Trouble(mute=True))
+    world.path.add_impairment(Impairment(mute=True))
     assert world.run(30.0) == []
 
 
@@ -326,7 +326,7 @@ def test_a_proxy_holds_a_stream_back_until_there_is_enough() -> None:
     head = STREAM_HEAD_SIZE + chunk_size(
         b'id: 1-0\nevent: welcome\ndata: {"type":"welcome","cursor":"1-0"}\n\n'
     )
-    world.path.suffer(Trouble(buffer=head + 1))
+    world.path.add_impairment(Impairment(buffer=head + 1))
     stream = world.fetch(STREAM, "stream")
     assert world.run(world.environment.now + 5.0) == []
     assert not stream.quiet
@@ -339,11 +339,11 @@ def test_a_proxy_holds_a_stream_back_until_there_is_enough() -> None:
 
 def test_what_a_proxy_held_back_comes_when_the_trouble_is_over() -> None:
     world = World()
-    trouble = Trouble(buffer=1e9)
-    world.path.suffer(trouble)
+    impairment = Impairment(buffer=1e9)
+    world.path.add_impairment(impairment)
     stream = world.fetch(STREAM, "stream")
     assert world.run(5.0) == []
-    world.path.recover(trouble)
+    world.path.remove_impairment(impairment)
     for connection in world.session.connections:
         connection.adapt()
     assert [(at, type(event)) for at, event in world.run(9.0)] == [
@@ -356,7 +356,7 @@ def test_what_a_proxy_held_back_comes_when_the_trouble_is_over() -> None:
 @pytest.mark.parametrize(("keep_alive", "cut"), [(2.0, False), (4.0, True)])
 def test_a_proxy_cuts_what_is_idle_and_only_that(keep_alive: float, cut: bool) -> None:
     world = World(keep_alive=keep_alive)
-    world.path.suffer(Trouble(idle_timeout=3.0))
+    world.path.add_impairment(Impairment(idle_timeout=3.0))
     world.fetch(STREAM, "stream")
     last = world.run(20.0)[-1]
     assert (last == (4 * D + 3.0 + D, Closed(1, RESET))) == cut
@@ -365,7 +365,7 @@ def test_a_proxy_cuts_what_is_idle_and_only_that(keep_alive: float, cut: bool) -
 
 def test_bytes_leave_one_after_the_other_where_the_line_is_narrow() -> None:
     world = World()
-    world.path.suffer(Trouble(bandwidth=1000.0))
+    world.path.add_impairment(Impairment(bandwidth=1000.0))
     world.fetch(POLL)
     [(at, event)] = world.run(10.0)
     size = request_size(POLL) + answer_size(event.answer)

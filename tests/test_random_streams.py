@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chatlab.luck import DRAWS, PEOPLE, TILES, Luck
+from chatlab.random_streams import CHUNKS, DRAWS, PEOPLE, RandomStreams
 
 
-def draws(luck: Luck, person: int, purpose: str, count: int) -> list[float]:
-    source = luck.uniform(person, purpose)
+def draws(streams: RandomStreams, person: int, purpose: str, count: int) -> list[float]:
+    source = streams.uniform(person, purpose)
     return [source() for _ in range(count)]
 
 
 def test_order_of_asking_changes_nothing() -> None:
     people, count = (0, 1, PEOPLE - 1, PEOPLE, 5 * PEOPLE + 3), 2 * DRAWS + 5
-    one, other = Luck(7), Luck(7)
+    one, other = RandomStreams(7), RandomStreams(7)
     apart = {person: draws(one, person, "backoff", count) for person in people}
     sources = {person: other.uniform(person, "backoff") for person in reversed(people)}
     together: dict[int, list[float]] = {person: [] for person in people}
@@ -32,7 +32,7 @@ def test_order_of_asking_changes_nothing() -> None:
 
 def test_seed_person_and_purpose_each_make_other_numbers() -> None:
     seen = {
-        tuple(draws(Luck(seed), person, purpose, 3))
+        tuple(draws(RandomStreams(seed), person, purpose, 3))
         for seed, person, purpose in product(
             (0, 1, -1, 2**64 - 2), (0, 1, PEOPLE, PEOPLE * PEOPLE), ("backoff", "latency")
         )
@@ -41,46 +41,46 @@ def test_seed_person_and_purpose_each_make_other_numbers() -> None:
 
 
 def test_a_stream_continues_and_a_new_one_starts_again() -> None:
-    luck = Luck(1)
-    source = luck.uniform(0, "a")
+    streams = RandomStreams(1)
+    source = streams.uniform(0, "a")
     first = [source() for _ in range(DRAWS + 1)]
     assert len(set(first)) == DRAWS + 1
-    assert draws(luck, 0, "a", DRAWS + 1) == first
+    assert draws(streams, 0, "a", DRAWS + 1) == first
 
 
-def test_a_strip_is_a_piece_of_its_tile_and_lives_as_long_as_somebody_is_in_it() -> None:
-    luck = Luck(2)
-    source = luck.uniform(PEOPLE + 3, "a")
+def test_a_block_is_a_piece_of_its_chunk_and_lives_as_long_as_somebody_is_in_it() -> None:
+    streams = RandomStreams(2)
+    source = streams.uniform(PEOPLE + 3, "a")
     numbers = [source() for _ in range(2 * DRAWS)]
-    assert numbers == [*luck.tile("a", 1, 0)[3], *luck.tile("a", 1, 1)[3]]
-    held = luck.strip("a", 5, 2)
-    again = weakref.ref(luck.strip("a", 6, 2))
-    luck.strip("a", 7, 2)
-    assert luck.strip("a", 5, 2) is held
+    assert numbers == [*streams.chunk("a", 1, 0)[3], *streams.chunk("a", 1, 1)[3]]
+    held = streams.block("a", 5, 2)
+    again = weakref.ref(streams.block("a", 6, 2))
+    streams.block("a", 7, 2)
+    assert streams.block("a", 5, 2) is held
     assert again() is None
 
 
-def test_a_crowd_does_not_draw_a_tile_twice_for_the_same_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crowd_does_not_draw_a_chunk_twice_for_the_same_block(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, int, int]] = []
-    tile = Luck.tile
+    chunk = RandomStreams.chunk
 
-    def counting(luck: Luck, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
+    def counting(streams: RandomStreams, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
         drawn.append((purpose, people, draws))
-        return tile(luck, purpose, people, draws)
+        return chunk(streams, purpose, people, draws)
 
-    monkeypatch.setattr(Luck, "tile", counting)
-    luck, blocks = Luck(4), 2 * TILES
-    sources = [luck.uniform(person, "a") for person in range(blocks * PEOPLE)]
-    for first in range(PEOPLE):  # People of all blocks by turns, as events come.
+    monkeypatch.setattr(RandomStreams, "chunk", counting)
+    streams, groups = RandomStreams(4), 2 * CHUNKS
+    sources = [streams.uniform(person, "a") for person in range(groups * PEOPLE)]
+    for first in range(PEOPLE):  # People of all groups by turns, as events come.
         for source in sources[first::PEOPLE]:
             source()
-    assert len(drawn) == blocks
+    assert len(drawn) == groups
 
 
 def test_numbers_are_uniform_in_0_1() -> None:
-    """Check 100 tiles: the mean is within 5 standard errors of 1/2, each decile of its expectation."""
-    luck = Luck(3)
-    values = np.concatenate([luck.tile("a", people, 0).ravel() for people in range(100)])
+    """Check 100 chunks: the mean is within 5 standard errors of 1/2, each decile of its expectation."""
+    streams = RandomStreams(3)
+    values = np.concatenate([streams.chunk("a", people, 0).ravel() for people in range(100)])
     size = values.size
     assert values.min() >= 0.0
     assert values.max() < 1.0
@@ -89,19 +89,19 @@ def test_numbers_are_uniform_in_0_1() -> None:
     assert np.all(np.abs(counts - size / 10) < 5 * (size * 0.09) ** 0.5)
 
 
-def test_tiles_that_left_the_cache_are_the_same_again() -> None:
-    luck = Luck(5)
-    first = luck.tile("a", 0, 0)
+def test_chunks_that_left_the_cache_are_the_same_again() -> None:
+    streams = RandomStreams(5)
+    first = streams.chunk("a", 0, 0)
     assert first.shape == (PEOPLE, DRAWS)
-    assert luck.tile("a", 0, 0) is first
-    for block in range(1, TILES + 1):
-        luck.tile("a", 0, block)
-    again = luck.tile("a", 0, 0)
+    assert streams.chunk("a", 0, 0) is first
+    for group in range(1, CHUNKS + 1):
+        streams.chunk("a", 0, group)
+    again = streams.chunk("a", 0, 0)
     assert again is not first
     assert np.array_equal(again, first)
 
 
 @pytest.mark.parametrize("count", [0, 1, PEOPLE, 2 * PEOPLE + 3])
 def test_the_first_numbers_of_many_people(count: int) -> None:
-    luck = Luck(3)
-    assert luck.first("arrive", count) == [luck.uniform(person, "arrive")() for person in range(count)]
+    streams = RandomStreams(3)
+    assert streams.first("arrive", count) == [streams.uniform(person, "arrive")() for person in range(count)]
