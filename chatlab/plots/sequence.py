@@ -12,7 +12,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.spans import FaultSpan
 from chatlab.messages import ConnectionStatus
-from chatlab.plots.dialogue import SequenceLine, sequence
+from chatlab.plots.sequence_lines import SequenceLine, sequence
 from chatlab.plots.style import INK, SMALL, STATUS_LOOKS, TEXT, TITLE, UNDERLAY, new_axes, size, text_width
 
 __all__ = ["SequenceLine", "plot_sequence", "sequence"]

@@ -18,9 +18,9 @@ from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
-from chatlab.plots.lettering import LetteringCanvas
 from chatlab.plots.replay import Recorder, Replay
 from chatlab.plots.style import figure_of
+from chatlab.plots.text_cache import LetteringCanvas
 
 Change = Callable[[Axes], object]
 CHANGES: dict[str, Change] = {

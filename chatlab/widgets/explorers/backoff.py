@@ -7,7 +7,7 @@ from typing import Any
 
 from chatlab.plots.backoff import plot_backoff
 from chatlab.plots.herd import plot_returns
-from chatlab.plots.sheet import Sheet
+from chatlab.plots.reusable_figure import Sheet
 from chatlab.plots.style import figure_of
 from chatlab.presets import PRESETS
 from chatlab.settings import JITTERS, ReconnectConfig

@@ -11,7 +11,7 @@ from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.detection import plot_alarms, plot_detection
-from chatlab.plots.sheet import Sheet
+from chatlab.plots.reusable_figure import Sheet
 from chatlab.plots.style import INK, TITLE, figure_of
 from chatlab.plots.timeline import plot_statuses
 from chatlab.settings import HeartbeatConfig, ReconnectConfig

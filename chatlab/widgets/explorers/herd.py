@@ -16,7 +16,7 @@ from chatlab.experiment.worlds.runner import run
 from chatlab.live.loggers import get_logger
 from chatlab.plots.curves import plot_queue, plot_rates
 from chatlab.plots.herd import plot_refused, plot_returns
-from chatlab.plots.sheet import Sheet
+from chatlab.plots.reusable_figure import Sheet
 from chatlab.plots.style import figure_of, new_row
 from chatlab.presets import PRESETS
 from chatlab.settings import HeartbeatConfig

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 
 from chatlab.experiment.transport_settings import AnyTransport, LongPollingSettings, ShortPollingSettings
 from chatlab.plots.polling import plot_polling
-from chatlab.plots.sheet import Sheet
+from chatlab.plots.reusable_figure import Sheet
 from chatlab.plots.style import figure_of
 from chatlab.studies.closed_forms import long_poll_cost, short_poll_cost
 from chatlab.studies.read_cost import read

@@ -19,7 +19,7 @@ from chatlab.experiment.transport_settings import (
 )
 from chatlab.experiment.worlds.runner import run
 from chatlab.live.client.kinds import TITLES
-from chatlab.plots.sheet import Sheet
+from chatlab.plots.reusable_figure import Sheet
 from chatlab.plots.style import figure_of
 from chatlab.plots.transports import layout, plot_transports
 from chatlab.sim.faults import ServerDown

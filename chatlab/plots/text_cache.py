@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
-from chatlab.plots.hatching import Hatching
+from chatlab.plots.hatch_cache import Hatching
 
 KEPT = 500
 """Number of lines of text that a canvas caches, about 10 kB each."""

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from chatlab.plots.lettering import LetteringCanvas
+from chatlab.plots.text_cache import LetteringCanvas
 
 ROUNDED = 8
 """Tolerance of a glyph's edge, of 255, as its position is rounded twice, to a 64th of a pixel."""

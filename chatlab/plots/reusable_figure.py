@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from chatlab.plots.lettering import LetteringCanvas
 from chatlab.plots.replay import Replay
 from chatlab.plots.style import figure_of, new_row
+from chatlab.plots.text_cache import LetteringCanvas
 
 
 class Sheet:

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.axes import Axes
 
 from chatlab.plots import plot_alarms, plot_backoff, plot_detection, plot_polling
-from chatlab.plots.lettering import LetteringCanvas
 from chatlab.plots.png import png
-from chatlab.plots.sheet import Sheet
+from chatlab.plots.reusable_figure import Sheet
 from chatlab.plots.style import figure_of, new_row
+from chatlab.plots.text_cache import LetteringCanvas
 from chatlab.presets import PRESETS
 from tests.sizes import rows
 

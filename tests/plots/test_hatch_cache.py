@@ -15,8 +15,8 @@ from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
-from chatlab.plots.lettering import LetteringCanvas
 from chatlab.plots.style import LOOKS
+from chatlab.plots.text_cache import LetteringCanvas
 
 ROUNDED = 1
 """Tolerance of a pixel, of 255, if outline and hatch are blended in another order."""
