@@ -46,7 +46,7 @@ def plot_comparison(run_a: Run, run_b: Run, *, ax: Axes | None = None) -> Axes:
         _mark(ax, own, -2 * number - 0.5)
         if number:
             ax.axhline(0.5 - 2 * number, color=INK, linewidth=0.6)
-    title = f"Do {run_a.world} and {run_b.world} tell the same story?"
+    title = f"Do {run_a.world} and {run_b.world} agree?"
     style_axes(ax, title=title, note=_note(compared, len(common) - len(people)), x="time (s)")
     ax.tick_params(axis="y", length=0)
     legend = ax.get_legend()

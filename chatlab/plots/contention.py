@@ -63,7 +63,7 @@ def plot_contention(table: pd.DataFrame, *, of: str = "writes", ax: Axes | None 
     grid(ax.yaxis)
     style_axes(
         ax,
-        title="What does it cost to fight for one row?",
+        title="What does contention for one row cost?",
         note="every client updates it once, and sleeps after a conflict",
         x="clients",
         y=_WHAT[of],

@@ -100,7 +100,9 @@ def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: 
         raise SettingsError(f"nothing to draw: {', '.join(of)} are 0 in all runs; their series are {known}")
     ax = _draw_series(lines, named[0][1], ax)
     what = present[0] if len(present) == 1 else "count"
-    style_axes(ax, title="How hard is the server hit?", note=" ", x="time (s)", y=f"{what} in each second")
+    style_axes(
+        ax, title="How much load does the server get?", note=" ", x="time (s)", y=f"{what} in each second"
+    )
     return ax
 
 

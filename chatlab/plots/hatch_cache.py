@@ -23,7 +23,7 @@ KEPT = 50
 _SQUARE = Path.unit_rectangle()
 
 
-class Hatching(RendererAgg):
+class HatchCachingRenderer(RendererAgg):
     """Agg's renderer, with cached images for the hatches of rectangles."""
 
     def __init__(self, width: float, height: float, dpi: float) -> None:

@@ -55,7 +55,7 @@ def plot_polling(
     polled, held = short_poll_cost(rate, interval, delay), long_poll_cost(rate, hold, delay)
     for name, cost, style, offset in (
         ("push: none", pushed, push, (8, 4)),
-        (f"long poll, {hold:g} s", held, long, (8, -14) if _in_the_way(polled, held) else (8, 4)),
+        (f"long poll, {hold:g} s", held, long, (8, -14) if _overlaps_label(polled, held) else (8, 4)),
         (f"short poll, {interval:g} s", polled, short, (8, 4) if interval < LONGEST / 4 else (-8, -14)),
     ):
         ax.plot(cost.latency, cost.requests, style.marker, color=style.colour, markersize=7, zorder=4)
@@ -79,7 +79,7 @@ def plot_polling(
     return ax
 
 
-def _in_the_way(one: Cost, other: Cost) -> bool:
+def _overlaps_label(one: Cost, other: Cost) -> bool:
     """Return whether one point is where the label at the right of the other would be."""
     return 1 < one.latency / other.latency < 10 and 1 / 4 < one.requests / other.requests < 4
 

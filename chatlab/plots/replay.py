@@ -1,7 +1,7 @@
 """Axes that are laid out once: the drawing commands of an unchanged axis are recorded and replayed.
 
-Half the time of drawing a small plot is spent on the positions of ticks, tick lines and labels, although
-most axes are the same from frame to frame. A replay draws the same paths, markers and texts, and therefore
+Positioning ticks, tick lines and labels takes half the time of drawing a small plot, although most axes are
+the same in each frame. A replay draws the same paths, markers and texts, and therefore
 the same pixels.
 """
 

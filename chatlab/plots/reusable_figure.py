@@ -1,7 +1,7 @@
 """A reusable figure, for a plot that follows a slider.
 
-Much of the time of a small plot is spent on making its axes: for each tick two marks, two labels and a grid
-line. They are the same from frame to frame, so a sheet keeps them and removes only the plot's own artists.
+Creating the axes takes much of the time of a small plot: for each tick two marks, two labels and a grid line.
+They are the same in each frame, so a reusable figure keeps them and removes only the plot's own artists.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 
 from chatlab.plots.replay import Replay
 from chatlab.plots.style import figure_of, new_row
-from chatlab.plots.text_cache import LetteringCanvas
+from chatlab.plots.text_cache import TextCachingCanvas
 
 
-class Sheet:
+class ReusableFigure:
     """Returns the same axes for each request, with nothing drawn on them. Not thread-safe.
 
     The axes keep their scales, ticks and style, so a plot must set its limits and texts each time, as all
@@ -28,7 +28,7 @@ class Sheet:
         """Return empty axes as `new_row` does: the previous ones if `count` and `layout` are unchanged."""
         if (count, layout) != self._layout:
             self._row, self._layout = new_row(count, **layout), (count, layout)
-            LetteringCanvas(figure_of(self._row[0]))
+            TextCachingCanvas(figure_of(self._row[0]))
             for ax in self._row:
                 for axis in (ax.xaxis, ax.yaxis):
                     axis.draw = Replay(axis)  # type: ignore[method-assign]  # matplotlib has no other hook

@@ -159,7 +159,7 @@ def style_axes(ax: Axes, *, title: str, note: str = "", x: str, y: str = "", lan
 
 def _set_ticks(axis: Axis, *, length: float) -> None:
     wanted: dict[str, Any] = {"length": length, "labelsize": TEXT, "color": INK, "labelcolor": INK}
-    # Setting them again, as on the axes of a sheet, would take 1 ms.
+    # Setting them again, as on the axes of a reusable figure, would take 1 ms.
     if not wanted.items() <= axis.get_tick_params().items():
         axis.set_tick_params(**wanted)
 

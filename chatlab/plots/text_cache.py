@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
-from chatlab.plots.hatch_cache import Hatching
+from chatlab.plots.hatch_cache import HatchCachingRenderer
 
 KEPT = 500
 """Number of lines of text that a canvas caches, about 10 kB each."""
@@ -27,26 +27,26 @@ EDGE = 4
 """Pixels by which glyphs may extend beyond a line's box."""
 
 
-class LetteringCanvas(FigureCanvasAgg):
+class TextCachingCanvas(FigureCanvasAgg):
     """Agg's canvas with a text cache. It also keeps its renderer, which caches the widths of lines."""
 
-    _made: Lettering | None = None
+    _made: TextCachingRenderer | None = None
 
-    def get_renderer(self) -> Lettering:
+    def get_renderer(self) -> TextCachingRenderer:
         """Return the renderer; make a new one if the figure's size or resolution has changed."""
         width, height = self.get_width_height(physical=True)
         made = self._made
         if made is None or (made.width, made.height, made.dpi) != (width, height, self.figure.dpi):
-            self.renderer = self._made = made = Lettering(width, height, self.figure.dpi)
+            self.renderer = self._made = made = TextCachingRenderer(width, height, self.figure.dpi)
         return made
 
 
-class Lettering(Hatching):
+class TextCachingRenderer(HatchCachingRenderer):
     """Agg's renderer, which draws a repeated line of text from a cached image."""
 
     def __init__(self, width: float, height: float, dpi: float) -> None:
         super().__init__(width, height, dpi)
-        self._drawn = lru_cache(KEPT)(_Writing(dpi).draw)
+        self._drawn = lru_cache(KEPT)(_LineRenderer(dpi).draw)
 
     def draw_text(
         self,
@@ -69,7 +69,7 @@ class Lettering(Hatching):
         self.draw_image(gc, column + left, int(self.height) - row + above, image)
 
 
-class _Writing:
+class _LineRenderer:
     """Draws a single line of text on a transparent background."""
 
     def __init__(self, dpi: float) -> None:

@@ -44,7 +44,7 @@ def test_runs_that_agree_have_no_marks(model: Run) -> None:
     assert not marks(ax, "first difference")
     assert not marks(ax, "further differences")
     assert "yes, to within 1 ms" in [text.get_text() for text in ax.texts]
-    assert ax.get_title(loc="left") == "Do model and wire tell the same story?"
+    assert ax.get_title(loc="left") == "Do model and wire agree?"
 
 
 def test_differences_are_marked_where_they_are(model: Run) -> None:

@@ -16,7 +16,7 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 from chatlab.plots.style import LOOKS
-from chatlab.plots.text_cache import LetteringCanvas
+from chatlab.plots.text_cache import TextCachingCanvas
 
 ROUNDED = 1
 """Tolerance of a pixel, of 255, if outline and hatch are blended in another order."""
@@ -97,7 +97,7 @@ LEFT_TO_AGG: dict[str, Draw] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("draw", [*PLAIN.values(), *LEFT_TO_AGG.values()], ids=[*PLAIN, *LEFT_TO_AGG])
 def test_a_hatch_looks_as_that_of_agg(draw: Draw) -> None:
-    difference = np.abs(pixels(draw, LetteringCanvas) - pixels(draw, FigureCanvasAgg))
+    difference = np.abs(pixels(draw, TextCachingCanvas) - pixels(draw, FigureCanvasAgg))
     assert difference.max() <= ROUNDED
 
 
@@ -111,7 +111,7 @@ def test_one_hatch_is_drawn_once_in_a_colour_and_a_width_of_line(hatched: list[s
 
     figure = Figure()
     draw(figure.add_axes((0, 0, 1, 1)))
-    canvas = LetteringCanvas(figure)
+    canvas = TextCachingCanvas(figure)
     for _ in range(2):
         canvas.draw()
         assert sorted(hatched) == ["*....", "*////", "*////", "*////"]
@@ -119,7 +119,7 @@ def test_one_hatch_is_drawn_once_in_a_colour_and_a_width_of_line(hatched: list[s
 
 @pytest.mark.parametrize("draw", LEFT_TO_AGG.values(), ids=LEFT_TO_AGG)
 def test_other_paths_than_plain_bars_are_left_to_agg(draw: Draw, hatched: list[str]) -> None:
-    pixels(draw, LetteringCanvas)
+    pixels(draw, TextCachingCanvas)
     drawn = list(hatched)
     hatched.clear()
     pixels(draw, FigureCanvasAgg)
@@ -127,7 +127,7 @@ def test_other_paths_than_plain_bars_are_left_to_agg(draw: Draw, hatched: list[s
 
 
 def test_a_graphics_context_is_left_as_it_was() -> None:
-    renderer = LetteringCanvas(Figure()).get_renderer()
+    renderer = TextCachingCanvas(Figure()).get_renderer()
     gc = renderer.new_gc()
     gc.set_hatch("////")
     gc.set_hatch_color((0.0, 0.0, 0.0, 1.0))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from chatlab.plots.replay import Recorder, Replay
 from chatlab.plots.style import figure_of
-from chatlab.plots.text_cache import LetteringCanvas
+from chatlab.plots.text_cache import TextCachingCanvas
 
 Change = Callable[[Axes], object]
 CHANGES: dict[str, Change] = {
@@ -46,7 +46,7 @@ CHANGES: dict[str, Change] = {
 
 def axes() -> Axes:
     figure = Figure(figsize=(3, 1.5), dpi=100, facecolor="white")
-    LetteringCanvas(figure)
+    TextCachingCanvas(figure)
     ax = figure.add_axes((0.2, 0.4, 0.7, 0.5))
     ax.set(xlim=(0, 10), ylim=(0, 3), xlabel="time", ylabel="people")
     ax.yaxis.grid(visible=True, color="#b8b8b8", linewidth=0.4)

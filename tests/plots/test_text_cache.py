@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from chatlab.plots.text_cache import LetteringCanvas
+from chatlab.plots.text_cache import TextCachingCanvas
 
 ROUNDED = 8
 """Tolerance of a glyph's edge, of 255, as its position is rounded twice, to a 64th of a pixel."""
@@ -52,7 +52,7 @@ def by_agg(words: str, **look: Any) -> NDArray[np.int64]:
 def test_letters_look_as_those_of_agg_the_first_time_and_the_second(words: str, look: dict[str, Any]) -> None:
     expected = by_agg(words, **look)
     assert len(np.unique(expected)) > 10, "nothing is written"
-    canvas = LetteringCanvas(written(words, **look)[0])
+    canvas = TextCachingCanvas(written(words, **look)[0])
     for _ in range(2):
         difference = np.abs(pixels(canvas) - expected)
         assert difference.max() <= ROUNDED
@@ -74,7 +74,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_line_that_stays_or_moves_by_whole_pixels_is_written_once(lines: list[str]) -> None:
     figure, text = written("stays")
-    canvas = LetteringCanvas(figure)
+    canvas = TextCachingCanvas(figure)
     before = pixels(canvas)
     text.set_x(0.3 + 10 / 400)
     after = pixels(canvas)
@@ -84,7 +84,7 @@ def test_a_line_that_stays_or_moves_by_whole_pixels_is_written_once(lines: list[
 
 def test_a_cached_line_is_no_larger_than_its_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
     figure, text = written("a long line")
-    canvas = LetteringCanvas(figure)
+    canvas = TextCachingCanvas(figure)
     pixels(canvas)
     put = Mock()
     monkeypatch.setattr(canvas.get_renderer(), "draw_image", put)
@@ -96,7 +96,7 @@ def test_a_cached_line_is_no_larger_than_its_glyphs(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_invisible_text_is_drawn_too() -> None:
-    assert (pixels(LetteringCanvas(written("unseen", color=(0, 0, 0, 0))[0])) == by_agg(" ")).all()
+    assert (pixels(TextCachingCanvas(written("unseen", color=(0, 0, 0, 0))[0])) == by_agg(" ")).all()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_an_invisible_text_is_drawn_too() -> None:
 )
 def test_a_line_that_changes_is_written_anew(change: dict[str, Any], lines: list[str]) -> None:
     figure, text = written("stays")
-    canvas = LetteringCanvas(figure)
+    canvas = TextCachingCanvas(figure)
     pixels(canvas)
     text.set(**change)
     drawn = pixels(canvas)
@@ -117,7 +117,7 @@ def test_a_line_that_changes_is_written_anew(change: dict[str, Any], lines: list
 
 def test_another_size_or_resolution_has_another_renderer() -> None:
     figure, _ = written("stays")
-    canvas = LetteringCanvas(figure)
+    canvas = TextCachingCanvas(figure)
     first = canvas.get_renderer()
     assert canvas.get_renderer() is first
     figure.set_size_inches(3, 1)

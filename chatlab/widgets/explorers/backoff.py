@@ -7,7 +7,7 @@ from typing import Any
 
 from chatlab.plots.backoff import plot_backoff
 from chatlab.plots.herd import plot_returns
-from chatlab.plots.reusable_figure import Sheet
+from chatlab.plots.reusable_figure import ReusableFigure
 from chatlab.plots.style import figure_of
 from chatlab.presets import PRESETS
 from chatlab.settings import JITTERS, ReconnectConfig
@@ -36,12 +36,14 @@ def explore_backoff() -> Explorer:
         "outage": Slider("Server down for (s)", 60.0, 1.0, 300.0),
     }
     return Explorer(
-        "How long do clients wait, and do they come back as a herd?", controls, partial(_answer, Sheet())
+        "How long do clients wait, and do they come back as a herd?",
+        controls,
+        partial(_answer, ReusableFigure()),
     )
 
 
 def _answer(
-    sheet: Sheet,
+    reusable: ReusableFigure,
     systems: tuple[str, ...],
     jitter: Any,
     base_delay: float,
@@ -59,7 +61,7 @@ def _answer(
     drawn = systems[:MAX_DRAWN]
     configs = {name: PRESETS[name].reconnect for name in drawn} | {OWN: own}
     herds = {name: _returns(config, PEOPLE, outage) for name, config in configs.items()}
-    left, right = sheet.row(2, left=22.0)
+    left, right = reusable.row(2, left=22.0)
     plot_backoff(configs, samples=SAMPLES, ax=left)
     plot_returns(herds, ax=right)
     shares = {name: herd.busiest() for name, herd in herds.items()}

@@ -11,7 +11,7 @@ from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.detection import plot_alarms, plot_detection
-from chatlab.plots.reusable_figure import Sheet
+from chatlab.plots.reusable_figure import ReusableFigure
 from chatlab.plots.style import INK, TITLE, figure_of
 from chatlab.plots.timeline import plot_statuses
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
@@ -37,14 +37,14 @@ def explore_heartbeat() -> Explorer:
     return Explorer(
         "How soon is a dead connection noticed, and does a proxy cut an idle one first?",
         controls,
-        partial(_answer, Sheet()),
+        partial(_answer, ReusableFigure()),
     )
 
 
-def _answer(sheet: Sheet, interval: float, timeout: float, idle: float, loss: float) -> Answer:
+def _answer(reusable: ReusableFigure, interval: float, timeout: float, idle: float, loss: float) -> Answer:
     heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
     lanes = {"beats": _proxied(heartbeat, idle), "none": _proxied(HeartbeatConfig(enabled=False), idle)}
-    left, middle, right = sheet.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
+    left, middle, right = reusable.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
     plot_detection(_noticed(heartbeat), interval, timeout, ax=left)
     plot_alarms(interval, loss / 100, ax=middle)
     plot_statuses(lanes, ax=right)

@@ -16,7 +16,7 @@ from chatlab.experiment.worlds.runner import run
 from chatlab.live.loggers import get_logger
 from chatlab.plots.curves import plot_queue, plot_rates
 from chatlab.plots.herd import plot_refused, plot_returns
-from chatlab.plots.reusable_figure import Sheet
+from chatlab.plots.reusable_figure import ReusableFigure
 from chatlab.plots.style import figure_of, new_row
 from chatlab.presets import PRESETS
 from chatlab.settings import HeartbeatConfig
@@ -74,7 +74,7 @@ class HerdExplorer(Explorer):
         super().__init__(
             "Everybody loses the server at once. Do they all come back, and when?",
             controls,
-            partial(_formulas, Sheet()),
+            partial(_formulas, ReusableFigure()),
             buttons,
         )
 
@@ -129,14 +129,19 @@ def explore_herd() -> HerdExplorer:
 
 
 def _formulas(
-    sheet: Sheet, systems: tuple[str, ...], people: float, outage: float, rate: float, backlog: float
+    reusable: ReusableFigure,
+    systems: tuple[str, ...],
+    people: float,
+    outage: float,
+    rate: float,
+    backlog: float,
 ) -> Answer:
     if not systems:
         raise SettingsError("Systems: choose one or more")
     counted = min(round(people), FORMULA_PEOPLE)
     herds = {name: _returns(PRESETS[name].reconnect, counted, outage) for name in systems}
     refused = {name: herd.refused(rate, backlog, round(people)) for name, herd in herds.items()}
-    left, right = sheet.row(2, left=24.0, height=26.0 + 9.0 * len(herds))
+    left, right = reusable.row(2, left=24.0, height=26.0 + 9.0 * len(herds))
     plot_returns(herds, ax=left)
     plot_refused(refused, ax=right)
     shares = {name: herd.busiest() for name, herd in herds.items()}

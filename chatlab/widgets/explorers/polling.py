@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 
 from chatlab.experiment.transport_settings import AnyTransport, LongPollingSettings, ShortPollingSettings
 from chatlab.plots.polling import plot_polling
-from chatlab.plots.reusable_figure import Sheet
+from chatlab.plots.reusable_figure import ReusableFigure
 from chatlab.plots.style import figure_of
 from chatlab.studies.closed_forms import long_poll_cost, short_poll_cost
 from chatlab.studies.read_cost import read
@@ -25,10 +25,10 @@ def explore_polling() -> Explorer:
         "hold": Slider("Long poll held (s)", 25.0, 1.0, 120.0, "log"),
         "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
     }
-    return Explorer("What does it cost to be quick?", controls, partial(_answer, Sheet()))
+    return Explorer("What does it cost to be quick?", controls, partial(_answer, ReusableFigure()))
 
 
-def _answer(sheet: Sheet, rate: float, interval: float, hold: float, delay: float) -> Answer:
+def _answer(reusable: ReusableFigure, rate: float, interval: float, hold: float, delay: float) -> Answer:
     measured = {"short": _short(interval, rate, delay), "long": _long(hold, rate, delay)}
     ax = plot_polling(
         rate,
@@ -36,7 +36,7 @@ def _answer(sheet: Sheet, rate: float, interval: float, hold: float, delay: floa
         hold=hold,
         delay=delay,
         measured={name: found for name, found in measured.items() if found is not None},
-        ax=sheet.row(left=16.0)[0],
+        ax=reusable.row(left=16.0)[0],
     )
     short, long = short_poll_cost(rate, interval, delay), long_poll_cost(rate, hold, delay)
     return Answer(

@@ -19,7 +19,7 @@ from chatlab.experiment.transport_settings import (
 )
 from chatlab.experiment.worlds.runner import run
 from chatlab.live.client.kinds import TITLES
-from chatlab.plots.reusable_figure import Sheet
+from chatlab.plots.reusable_figure import ReusableFigure
 from chatlab.plots.style import figure_of
 from chatlab.plots.transports import layout, plot_transports
 from chatlab.sim.faults import ServerDown
@@ -47,7 +47,7 @@ def explore_transports() -> Explorer:
         "interval": Slider("Short poll every (s)", 3.0, 0.2, 30.0, "log"),
         "outage": Slider("Server down for (s)", 0.0, 0.0, 60.0),
     }
-    return Explorer("Which transport suits which chat?", controls, partial(_answer, Sheet()))
+    return Explorer("Which transport suits which chat?", controls, partial(_answer, ReusableFigure()))
 
 
 class _Chat(Struct, frozen=True):
@@ -74,13 +74,15 @@ def _run(name: str, chat: _Chat, interval: float = 0.0) -> Run:
     return run(scenario, sample=0)
 
 
-def _answer(sheet: Sheet, people: float, rate: float, delay: float, interval: float, outage: float) -> Answer:
+def _answer(
+    reusable: ReusableFigure, people: float, rate: float, delay: float, interval: float, outage: float
+) -> Answer:
     duration = min(max(60.0 * MESSAGES / (rate * people), 60.0), LONGEST) + 2 * outage
     chat = _Chat(duration=duration, people=round(people), rate=rate, delay=delay, outage=outage)
     runs = {TITLES[name]: _run(name, chat) for name in HELD} | {
         TITLES["short_polling"]: _run("short_polling", chat, interval)
     }
-    axes = plot_transports(runs, axes=sheet.row(3, **layout(runs)))
+    axes = plot_transports(runs, axes=reusable.row(3, **layout(runs)))
     lost = sum(result.metrics["lost"] or 0 for result in runs.values())
     latency = {name: result.metrics["latency_p50"] or 0.0 for name, result in runs.items()}
     cheapest = min(runs, key=lambda name: runs[name].metrics["requests"] or 0)
