@@ -25,8 +25,8 @@ def main() -> None:
         app()
     except SystemExit as ended:
         code = ended.code
-    if lacking := stdio.finish():
-        typer.echo(f"chatlab: the standard output is incomplete: {lacking.lower()}", err=True)
+    if missing := stdio.finish():
+        typer.echo(f"chatlab: the standard output is incomplete: {missing.lower()}", err=True)
         code = code or 1
     raise SystemExit(code)
 
@@ -271,8 +271,8 @@ def compare(
     with report_errors("compare", code=2):
         if len(names) < 2:
             raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
-        played = find_scenario(scenario)
-        first, *others = [run(played, name, time_scale=time_scale) for name in names]
+        scenario_to_run = find_scenario(scenario)
+        first, *others = [run(scenario_to_run, name, time_scale=time_scale) for name in names]
     compared = [compare_runs(first, other) for other in others]
     for comparison in compared:
         typer.echo(str(comparison))

@@ -103,15 +103,15 @@ def _copy_attributes(target: Path, part: Path) -> None:
     os.utime(part)
 
 
-def read_bounded(path: str | Path, most: int) -> bytes:
+def read_bounded(path: str | Path, max_size: int) -> bytes:
     """Return the content of a file, without a byte order mark.
 
-    Errors: `SettingsError` if it has more than `most` bytes; `OSError` if it can't be read.
+    Errors: `SettingsError` if it has more than `max_size` bytes; `OSError` if it can't be read.
     """
     with Path(path).open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise SettingsError(f"the file has more than {most:,} bytes; name another")
+        data = file.read(max_size + 1)
+    if len(data) > max_size:
+        raise SettingsError(f"the file has more than {max_size:,} bytes; name another")
     return data.removeprefix(BOM_UTF8)
 
 

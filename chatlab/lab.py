@@ -36,7 +36,7 @@ def originals() -> Path:
 
 
 def copies() -> Path:
-    """Return the folder of the copies: the current one if it is such a folder, otherwise one in it."""
+    """Return the folder of the copies: the current folder if it has copies, otherwise a folder in it."""
     here = Path()
     return here if (here / RECORD).is_file() else FOLDER
 

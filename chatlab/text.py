@@ -37,9 +37,10 @@ def visible_line(text: str) -> str:
     return visible(text).replace("\n", _LINE_END)
 
 
-def cut(text: str, most: int) -> str:
-    """Return the text; if longer than `most` characters, cut to that length with an ellipsis at the end."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def cut(text: str, max_length: int) -> str:
+    """Return the text; if longer than `max_length` characters, cut to that length with an ellipsis at the
+    end."""
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 QUOTED = 100
