@@ -49,8 +49,8 @@ WORKS = (
          [*against(PLAIN, *BARE, *OURS), SOCKETIO]),
     Work("POST, one by one, to a plain server", "trips", 1_000,
          against(HTTP, "httpx", "httpx, own thread", "chatlab POST", "chatlab POST, own thread")),
-    Work("Read what a WebSocket pours out", "receive", 50_000, against(PLAIN, "websockets", *OURS)),
-    Work("Read what an event stream pours out", "receive", 50_000,
+    Work("Read a WebSocket at full speed", "receive", 50_000, against(PLAIN, "websockets", *OURS)),
+    Work("Read an event stream at full speed", "receive", 50_000,
          against(HTTP, "httpx-sse", "chatlab SSE", "chatlab SSE, own thread")),
 )  # fmt: skip
 IDLE = 1_000

@@ -28,7 +28,7 @@ nothing = {"x": Slider("Nothing", 1.0, 0.0, 9.0)}
 Explorer("?", nothing, lambda x: Answer(Figure(figsize=(1, 1 + x)), str(x)))
 """
 SLIDERS = {
-    "an empty figure: the way there and back": (EMPTY, "Nothing"),
+    "an empty figure: the round trip alone": (EMPTY, "Nothing"),
     "backoff": ("explore_backoff()", "Your multiplier"),
     "heartbeat": ("explore_heartbeat()", "Heartbeat every (s)"),
     "herd": ("explore_herd()", "Server down for (s)"),

@@ -127,7 +127,7 @@ def _contention() -> str:
         for row in table.to_dict("records")
     ]
     return (
-        "### Clients that fight for one row\n\n"
+        "### Clients that contend for one row\n\n"
         "Each reads it, and writes it unless another client has done so since.\nThe figures are means of "
         f"{REPETITIONS} runs here, and of 200 runs of the simulator that the AWS Architecture Blog published "
         "with “Exponential Backoff And Jitter”.\n\n"

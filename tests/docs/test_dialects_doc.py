@@ -30,8 +30,8 @@ def test_the_pages_program_prints_what_the_page_says() -> None:
     assert ended.returncode == 0, ended.stderr
     printed, settings = ended.stdout.splitlines()[:-1], ended.stdout.splitlines()[-1]
     assert printed == promised.splitlines()
-    assert "dialect='loft'" in settings
-    assert "crumbs" not in settings
+    assert "dialect='board'" in settings
+    assert "sesame" not in settings
     assert not ended.stderr
 
 
