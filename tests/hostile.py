@@ -29,7 +29,7 @@ class Row(NamedTuple):
     what: str
 
 
-class Bearer(NamedTuple):
+class CoveringTest(NamedTuple):
     """A test: its file below `tests/` and its name; the whole file if the name is empty."""
 
     file: str
@@ -42,7 +42,7 @@ ROWS: dict[str, Row] = {
     "A03": Row("WebSocket, SSE", "JSON of another shape, or ids of another type, are never coerced"),
     "A04": Row("everywhere", "NaN, infinities and numbers beyond a float are refused"),
     "A05": Row("everywhere", "repeated keys, endless digits, 100,000 brackets give a bounded error"),
-    "A06": Row("everywhere", "half a surrogate pair is never passed on"),
+    "A06": Row("everywhere", "a lone surrogate is never passed on"),
     "A07": Row("WebSocket", "a text frame that isn't UTF-8 ends the connection with 1007"),
     "A08": Row("WebSocket", "endless frames and fragments end the connection with 1009, in bounded memory"),
     "A09": Row("WebSocket", "framing errors end the connection with 1002"),
@@ -59,7 +59,10 @@ ROWS: dict[str, Row] = {
     "A17": Row(
         "WebSocket", "codes from 4000 on follow a table that users can change; 4401 asks for new headers"
     ),
-    "A18": Row("WebSocket", "malformed close frames; reasons are shown as short printable text"),
+    "A18": Row(
+        "WebSocket",
+        "a malformed close frame is 1005 or a protocol error; its reason is shown as short printable text",
+    ),
     "A19": Row("all transports", "a refused handshake is final, with its status; 401 asks for new headers"),
     "A20": Row("all transports", "an overloaded server is retried; Retry-After is a floor, up to a cap"),
     "A21": Row("all transports", "redirects: at most 5, never out of TLS, no credentials to others"),
@@ -70,29 +73,38 @@ ROWS: dict[str, Row] = {
         "an unknown name or a refused connection is retried, and attempts are counted correctly",
     ),
     "A25": Row("all transports", "a server that accepts and closes at once leads to backoff"),
-    "A26": Row("all transports", "a crowd that loses its server reconnects spread out"),
+    "A26": Row("all transports", "clients that lose their server at once reconnect at different times"),
     "A27": Row("WebSocket", "a half-open connection is found within interval + timeout"),
-    "A28": Row("WebSocket", "any frame is a sign of life"),
+    "A28": Row("WebSocket", "any incoming frame answers a ping"),
     "A29": Row(
-        "WebSocket", "servers without JSON pings: Ping frames, no heartbeat, or a reason that names the cause"
+        "WebSocket",
+        "a server without JSON pings: Ping frames, no heartbeat, or a reason that names the cause",
     ),
-    "A30": Row("WebSocket", "late, early and repeated pongs; pings by the server"),
+    "A30": Row(
+        "WebSocket",
+        "late, early and repeated pongs are ignored; pings by the server are answered, at a limited rate",
+    ),
     "A31": Row("all transports", "no timer, task or socket outlives its connection"),
     "A32": Row("all transports", "a clock that jumps or a computer that sleeps leads to one reconnect"),
-    "A33": Row("SSE", "the grammar of event streams, however the bytes are cut"),
+    "A33": Row("SSE", "event streams are parsed by the standard, however the bytes are split"),
     "A34": Row("SSE", "204 ends the transport"),
     "A35": Row("SSE", "another content type is final, and its body is not read"),
-    "A36": Row("SSE", "UTF-8, whatever the content type says"),
+    "A36": Row("SSE", "streams are decoded as UTF-8, whatever the content type says"),
     "A37": Row("SSE", "events in the body of an error response are ignored"),
     "A38": Row("SSE, polling", "a refusal is final"),
     "A39": Row("SSE, polling", "redirects keep the cursor, and drop credentials for another origin"),
     "A40": Row("SSE, polling", "half an event or half a response is ignored, and the cursor stays"),
     "A41": Row("SSE, polling", "endless lines, events, headers and bodies take bounded memory"),
-    "A42": Row("SSE, polling", "gzip: delivered promptly, broken, or a bomb"),
+    "A42": Row(
+        "SSE, polling",
+        "gzip: events are delivered at once, broken gzip is a lost connection, and a bomb is bounded",
+    ),
     "A43": Row("SSE", "comments keep a stream alive"),
-    "A44": Row("SSE", "a silent stream is a lost connection"),
+    "A44": Row("SSE", "a silent stream counts as a lost connection"),
     "A45": Row("SSE", "any `retry:` is clamped, so there is no busy loop"),
-    "A46": Row("SSE", "odd, huge and smuggling ids"),
+    "A46": Row(
+        "SSE", "ids with NUL, line ends or 1 MB inject no header; one too long to resume from is reported"
+    ),
     "A47": Row("SSE", "events named like our own never change the status"),
     "A48": Row("POST", "a stale CSRF token is renewed once, for the same message"),
     "A49": Row("POST", "a redirect never makes a GET of a POST"),
@@ -102,12 +114,12 @@ ROWS: dict[str, Row] = {
     "A53": Row("POST", "one's own message that comes back before the response is shown once"),
     "A54": Row("polling", "a slow answer delays the next poll, and never overlaps it"),
     "A55": Row("polling", "invalid responses and elements don't spoil valid ones"),
-    "A56": Row("polling", "all responses that mean that nothing is new"),
-    "A57": Row("long polling", "immediate answers lead to no busy loop"),
+    "A56": Row("polling", "204, 304, 408 and an empty list mean that nothing is new"),
+    "A57": Row("long polling", "a server that answers each poll at once causes no busy loop"),
     "A58": Row("polling", "messages that are posted between two polls are not lost"),
     "A59": Row("polling", "a response that comes too late is fetched again, and its messages are shown once"),
-    "A60": Row("polling", "nothing changed, or a cursor that the server has forgotten"),
-    "A61": Row("polling", "ids with characters that have a meaning in a URL"),
+    "A60": Row("polling", "304 means nothing new; a cursor that the server doesn't know leads to a resync"),
+    "A61": Row("polling", "ids with characters that have a meaning in a URL are percent-encoded"),
     "A62": Row("all transports", "a message that comes twice is shown once"),
     "A63": Row("all transports", "ids are opaque: never compared, counted or converted"),
     "A64": Row("all transports", "sending without a connection is accepted, in order"),
@@ -115,42 +127,53 @@ ROWS: dict[str, Row] = {
     "A66": Row(
         "all transports", "a connection dies while it sends: unacknowledged messages are sent again, in order"
     ),
-    "A67": Row("all transports", "disconnecting in any phase, twice, and from a handler"),
-    "A68": Row("all transports", "connecting twice, after an error, and cancelled"),
-    "A69": Row("all transports", "handlers that raise, are slow, or call back"),
-    "A70": Row("client, panel", "floods of messages and large ones"),
+    "A67": Row("all transports", "disconnecting works in any phase, twice, and from a handler"),
+    "A68": Row(
+        "all transports", "connecting twice, after an error, or cancelled leads to one connection at most"
+    ),
+    "A69": Row("all transports", "handlers that raise, are slow, or call the transport stop nothing else"),
+    "A70": Row("client, panel", "floods of messages, and large ones, take bounded memory, and none is lost"),
     "A71": Row("client", "a loop or interpreter that ends prints nothing, and frees the port"),
     "A72": Row("panel", "markup from others is shown as text"),
     "A73": Row("panel", "no text of others is in the saved widget state"),
-    "A74": Row("panel", "text with hidden, reordering or stacked characters"),
+    "A74": Row(
+        "panel", "hidden and reordering characters are shown as symbols, and combining characters are limited"
+    ),
     "A75": Row("panel, logs", "control characters and ANSI escapes become visible"),
     "A76": Row("server", "foreign origins are refused"),
-    "A77": Row("server", "hosts that are not this one are refused"),
-    "A78": Row("server", "posts without a token, from elsewhere, or of another type are refused"),
+    "A77": Row("server", "a `Host` that is not this server's is refused"),
+    "A78": Row("server", "posts without a token, of another origin or of another type are refused"),
     "A79": Row("everywhere", "a token is sent to the server only, and appears nowhere else"),
     "A80": Row("server", "line ends in text can't forge events"),
-    "A81": Row("server", "limits on connections, queues, bodies, headers and rates"),
-    "A82": Row("server", "it listens on loopback, and stops with its owner"),
-    "A83": Row("network", "every fault of the proxy, in each direction, on each transport"),
+    "A81": Row("server", "connections, queues, bodies, headers and rates are limited"),
+    "A82": Row("server", "the server listens on loopback, and stops with its owner"),
+    "A83": Row(
+        "network",
+        "no acknowledged message is lost or shown twice: each fault of the proxy, direction and transport",
+    ),
     "A84": Row("the user's code", "an exception, even `SystemExit`, ends nothing that others share"),
     "A85": Row("the user's code", "a forked process gets threads of its own, or one clear error"),
     "A86": Row("the user's code", "blocking code delays nobody else, and `async` code runs in order"),
-    "A87": Row("the user's code", "a headers function gets the failure only if it asks for it"),
+    "A87": Row("the user's code", "a headers function gets the failure only if it has a parameter for it"),
     "A88": Row(
         "all transports", "a headers function or a login that fails is retried, unless it is a mistake"
     ),
-    "A89": Row("all transports", "proxies: one rule, every kind, and their errors are reported as theirs"),
-    "A90": Row("POST", "a response is an ack only if it says so; any other is a temporary failure"),
+    "A89": Row(
+        "all transports", "all transports choose a proxy by one rule; its errors are reported as the proxy's"
+    ),
+    "A90": Row(
+        "POST", "a response is an ack only if it says so; any other one counts as a temporary failure"
+    ),
     "A91": Row(
         "all transports", "a captive portal in a server's place loses no message, and acknowledges none"
     ),
-    "A92": Row("everywhere", "names and client ids that a peer chooses are no key to others' data"),
+    "A92": Row("everywhere", "names and client ids that a peer chooses give no access to others' data"),
     "A93": Row("client", "a task that waits for a receipt can learn that the transport gave up"),
     "A94": Row(
         "all transports", "an id too long to resume from is a resync, and the rest is requested again"
     ),
-    "A95": Row("all transports", "a query and a host arrive as they were given, encoded once"),
-    "A96": Row("all transports", "an address that doesn't answer: the name's next one is tried"),
+    "A95": Row("all transports", "a query and a host are sent as given, encoded once"),
+    "A96": Row("all transports", "if an address doesn't answer, the next one of the name is tried"),
     "A97": Row("all transports", "a look-up that hangs delays neither others nor the end of the program"),
     "A98": Row("WebSocket", "interim responses before the handshake are skipped, in bounded memory"),
     "A99": Row("client", "unread messages and seen ids take bounded memory"),
@@ -219,27 +242,27 @@ def javascript_tests(source: str) -> Iterator[tuple[str, set[str]]]:
         yield name, ids_in(name)
 
 
-def bearers(folder: Path = ROOT / "tests") -> dict[str, list[Bearer]]:
+def covering_tests(folder: Path = ROOT / "tests") -> dict[str, list[CoveringTest]]:
     """Return the tests of each row, in the order of files and lines."""
-    found: dict[str, list[Bearer]] = {id: [] for id in ROWS}
+    found: dict[str, list[CoveringTest]] = {id: [] for id in ROWS}
     for file in sorted([*folder.rglob("test_*.py"), *folder.rglob("*.test.mjs")]):
         if "node_modules" in file.parts or file.name == "test_hostile.py":
             continue
         read = python_tests if file.suffix == ".py" else javascript_tests
         for name, ids in read(file.read_text(encoding="utf-8")):
             for id in sorted(ids):
-                found[id].append(Bearer(file.relative_to(folder).as_posix(), name))
+                found[id].append(CoveringTest(file.relative_to(folder).as_posix(), name))
     return found
 
 
-def untested(found: dict[str, list[Bearer]]) -> list[str]:
+def untested(found: dict[str, list[CoveringTest]]) -> list[str]:
     """Return the applicable rows that no test covers."""
     return [
         id for id, tests in found.items() if not any(test.name for test in tests) and id not in NOT_APPLICABLE
     ]
 
 
-def page(found: dict[str, list[Bearer]]) -> str:
+def page(found: dict[str, list[CoveringTest]]) -> str:
     """Return the page with the tests of each row."""
     lines = [
         "# Bad input, hostile servers, broken networks",
@@ -258,7 +281,7 @@ def page(found: dict[str, list[Bearer]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _cell(id: str, tests: list[Bearer]) -> str:
+def _cell(id: str, tests: list[CoveringTest]) -> str:
     if not tests:
         return f"*{NOT_APPLICABLE.get(id, 'none')}*"
     files: dict[str, list[str]] = {}
@@ -279,7 +302,7 @@ def _shown(name: str) -> str:
 
 def main() -> int:
     """Write the page if asked to, and report rows without a test."""
-    found = bearers()
+    found = covering_tests()
     if "--write" in sys.argv[1:]:
         PAGE.write_text(page(found), encoding="utf-8")
     missing = untested(found)

@@ -11,7 +11,7 @@ from tests.hostile import (
     PAGE,
     ROWS,
     WRITE,
-    bearers,
+    covering_tests,
     ids_in,
     javascript_tests,
     page,
@@ -28,7 +28,7 @@ def test_every_row_is_there() -> None:
 
 @pytest.mark.slow
 def test_every_row_has_a_test_or_a_reason() -> None:
-    found = bearers()
+    found = covering_tests()
     assert untested(found) == []
     assert not [id for id in NOT_APPLICABLE if found[id]]
     assert set(NOT_APPLICABLE) <= set(ROWS)
@@ -36,7 +36,7 @@ def test_every_row_has_a_test_or_a_reason() -> None:
 
 @pytest.mark.slow
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(bearers()), f"run `{WRITE}`"
+    assert PAGE.read_text(encoding="utf-8") == page(covering_tests()), f"run `{WRITE}`"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ async def test_b():
 
 def test_a_row_without_a_test_shows(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text('"""A02"""\ndef test_A01_fine(): ...\n', encoding="utf-8")
-    found = bearers(tmp_path)
+    found = covering_tests(tmp_path)
     assert untested(found) == [id for id in ROWS if id != "A01" and id not in NOT_APPLICABLE]
     assert "| A01 | WebSocket |" in page(found)
     assert "`test_x.py`: fine |" in page(found)

@@ -22,7 +22,7 @@ from msgspec.inspect import type_info
 import chatlab
 from chatlab import ChatTransport, Receipt, Run
 from chatlab.settings import HttpConfig, Settings, TransportConfig
-from tests.docs.tables import errors, first_sentence, prose, settings_table, words
+from tests.docs.tables import errors, first_sentence, fold, prose, settings_table, words
 
 PAGE = Path(__file__).parents[2] / "docs" / "interface.md"
 WRITE = "python -m tests.docs.interface --write"
@@ -76,11 +76,11 @@ GROUPS: dict[str, list[str]] = {
 """The names of `chatlab`, by purpose."""
 FACES: dict[str, str] = {
     "chatlab.settings": "the types of settings, for settings of your own",
-    "chatlab.faults": "what goes wrong in a scenario, and a proxy that breaks real connections",
-    "chatlab.dialects": "how servers spell a chat, and what a dialect of your own is made from",
-    "chatlab.experiment": "what scenarios are made of, ready-made ones, the wire world",
+    "chatlab.faults": "the faults of scenarios, and a proxy that injects faults into real connections",
+    "chatlab.dialects": "the wire formats of servers, and the base classes of your own",
+    "chatlab.experiment": "the parts of scenarios, ready-made scenarios, the wire world",
     "chatlab.studies": "closed forms, published models and small experiments",
-    "chatlab.transports": "the machines under the transports, their events and effects",
+    "chatlab.transports": "the state machines of the transports, their events and effects",
     "chatlab.plots": "plots, on `ax=` or a new figure",
     "chatlab.widgets.explorers": "plots that follow sliders",
 }
@@ -110,15 +110,21 @@ Durations are seconds.
 Tables show settings as in TOML: `"none"` is Python's None, unless it is a choice of its own.
 
 *Errors* are the exceptions that a call may raise; a call without that word raises none of its own.
-All settings are checked when they are made: `SettingsError` names the class, the field and what it may be.
+Settings are validated when they are created.
+A `SettingsError` names the class, the field and its valid values.
 
 This page is generated from signatures and docstrings by `{WRITE}`.
 """
 
 
-@cache
 def page() -> str:
     """Return the page."""
+    return fold(content())
+
+
+@cache
+def content() -> str:
+    """Return the page with each entry on one line."""
     faces = {"chatlab": "transports, settings, messages, server, scenarios, runs and the panel", **FACES}
     lines = [BEGINNING.format(faces="\n".join(f"- `{face}`: {told}" for face, told in faces.items()))]
     for title, names in GROUPS.items():
@@ -137,7 +143,7 @@ def _face(face: str) -> list[str]:
     module = import_module(face)
     too = [f"[{name}](#{name.lower()})" for name in module.__all__ if name in chatlab.__all__]
     lines = [f"## {face}", "", prose(module), ""]
-    lines += [f"Here too: {', '.join(too)}.", ""] if too else []
+    lines += [f"Also here: {', '.join(too)}.", ""] if too else []
     for name in module.__all__:
         if name not in chatlab.__all__:
             lines += _line(module, name)

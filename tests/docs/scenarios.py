@@ -41,7 +41,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, Fault
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from tests.docs.tables import fields_in_a_line, prose, settings_table
+from tests.docs.tables import fields_in_a_line, fold, prose, settings_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 WRITE = "python -m tests.docs.scenarios --write"
@@ -70,12 +70,12 @@ This page is generated from the types by `{WRITE}`.
 ```toml
 name = "outage"
 duration = 120.0                 # seconds
-seed = 7                         # the same numbers, the same run
+seed = 7                         # the same seed gives the same run
 
 [people]
 count = 1000
 rooms = 50
-send_rate = 0.02                 # messages a second a person
+send_rate = 0.02                 # messages a second, of each person
 
 [transport]
 kind = "websocket"
@@ -116,7 +116,7 @@ def page() -> str:
         ("`[server]`: ServerConfig", ServerConfig),
     ):
         lines += _section("##", title, kind)
-    return "\n".join([*lines, *_transports(), *_faults(), *_metrics(), *_ready_made()])
+    return fold("\n".join([*lines, *_transports(), *_faults(), *_metrics(), *_ready_made()]))
 
 
 def _section(level: str, title: str, kind: type) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,12 +84,69 @@ UNITS = {
 """Units of numbers other than seconds. Every float is in one of the two; whole numbers may have no unit."""
 
 
+WIDTH = 140
+"""Characters in a line of a page, outside tables and code."""
+
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+(?=[A-Z`*(\[])")
+_SIGNATURE_END = re.compile(r"(?<=`:)\s+")
+
+
 def prose(described: object) -> str:
-    """Return a docstring as Markdown, each paragraph on one line."""
-    paragraphs = (inspect.getdoc(described) or "").split("\n\n")
-    return "\n\n".join(
-        paragraph if paragraph.startswith("- ") else " ".join(paragraph.split()) for paragraph in paragraphs
+    """Return a docstring as Markdown, each paragraph and list item on one line, and indented code fenced."""
+    return "\n\n".join(map(_joined, (inspect.getdoc(described) or "").split("\n\n")))
+
+
+def _joined(paragraph: str) -> str:
+    if paragraph.startswith("    "):
+        return f"```py\n{textwrap.dedent(paragraph)}\n```"
+    return re.sub(r"\s*\n(?!- )\s*", " ", paragraph)
+
+
+def fold(page: str) -> str:
+    """Break a page into one sentence a line, and at most `WIDTH` characters; tables and code stay."""
+    lines: list[str] = []
+    fenced = False
+    for line in page.split("\n"):
+        fenced ^= line.startswith("```")
+        lines += [line] if fenced or line.startswith(("```", "|", "#", "<")) else _folded(line)
+    return "\n".join(lines)
+
+
+def _folded(line: str) -> list[str]:
+    """Break a line between sentences; a list item only if it is too long."""
+    text = line.lstrip()
+    indent = line[: len(line) - len(text)]
+    if not text.startswith("- "):
+        return [row for sentence in _SENTENCE_END.split(text) for row in _wrapped(sentence, indent, indent)]
+    if len(line) <= WIDTH:
+        return [line]
+    sentences = _SENTENCE_END.split(text)
+    if len(indent + sentences[0]) > WIDTH:
+        sentences[:1] = _SIGNATURE_END.split(sentences[0], maxsplit=1)
+    hanging = f"{indent}  "
+    return [
+        row
+        for number, sentence in enumerate(sentences)
+        for row in _wrapped(sentence, hanging if number else indent, hanging)
+    ]
+
+
+def _wrapped(sentence: str, first: str, hanging: str) -> list[str]:
+    """Break a sentence between words, but code only if it fits on no line, and then between parameters."""
+
+    def protect(code: re.Match[str]) -> str:
+        fits = len(code[0]) <= WIDTH - len(hanging) - 1
+        return code[0].replace(" ", "\0") if fits else re.sub(r"(?<!,) ", "\0", code[0])
+
+    rows = textwrap.wrap(
+        re.sub(r"`[^`]+`", protect, sentence),
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return [row.replace("\0", " ") for row in rows] or [""]
 
 
 def first_sentence(described: object) -> str:

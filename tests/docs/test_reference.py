@@ -19,7 +19,7 @@ from chatlab.settings import Settings
 from chatlab.sim.faults import AnyFault
 from tests.docs import interface, scenarios
 from tests.docs.raising import raised_by
-from tests.docs.tables import SECONDS, UNITS, fields_in_a_line, settings_table, words
+from tests.docs.tables import SECONDS, UNITS, WIDTH, fields_in_a_line, fold, settings_table, words
 
 
 def test_the_interface_has_every_public_name_once() -> None:
@@ -29,7 +29,7 @@ def test_the_interface_has_every_public_name_once() -> None:
 
 @pytest.mark.parametrize("face", interface.FACES)
 def test_the_interface_has_every_name_of_a_face_once(face: str) -> None:
-    page = interface.page().partition(f"\n## {face}\n")[2].partition("\n## ")[0]
+    page = interface.content().partition(f"\n## {face}\n")[2].partition("\n## ")[0]
     told = re.findall(r"^- `(\w+)", page, re.MULTILINE)
     too = re.findall(r"\[(\w+)\]\(#", page.partition("\n- ")[0])
     assert sorted(told + too) == sorted(import_module(face).__all__)
@@ -41,7 +41,7 @@ def test_the_interface_is_up_to_date() -> None:
 
 
 def test_every_public_name_says_what_it_is() -> None:
-    entries = re.split(r"^### ", interface.page(), flags=re.MULTILINE)[1:]
+    entries = re.split(r"^### ", interface.content(), flags=re.MULTILINE)[1:]
     assert [entry for entry in entries if not re.search(r"^[A-Z`].*\.", entry, flags=re.MULTILINE)] == []
 
 
@@ -85,13 +85,13 @@ def test_every_public_call_says_what_it_may_raise() -> None:
     ],
 )
 def test_the_interface_says_what_a_call_may_raise(line: str) -> None:
-    assert re.search(rf"^ *{line}", interface.page(), re.MULTILINE)
+    assert re.search(rf"^ *{line}", interface.content(), re.MULTILINE)
 
 
 def test_every_exception_that_the_interface_names_can_be_caught() -> None:
     named = {
         kind
-        for told in re.findall(r"Errors: (.*)", interface.page())
+        for told in re.findall(r"Errors: (.*)", interface.content())
         for kind in re.findall(r"\b[A-Z]\w*(?:Error|Full|Large|Message)\b", told)
     }
     assert {"ConnectError", "OutboxFull", "SettingsError", "OSError"} <= named
@@ -179,3 +179,21 @@ def test_a_float_without_a_unit_is_noticed() -> None:
     with pytest.raises(KeyError, match="weight"):
         words(type_info(float), "weight")
     assert words(UnionType((FloatType(None, None, None, None, None),)), "share") == "number"
+
+
+def test_a_page_is_folded_at_sentences_then_at_words_and_last_within_code() -> None:
+    long, longer = (" ".join(["word"] * count) for count in (26, 27))
+    for line, folded in {
+        "One. Two, e.g. three. `Four` is code.": ["One.", "Two, e.g. three.", "`Four` is code."],
+        "- `a`: One. Two.": ["- `a`: One. Two."],
+        f"- `a`: {long}. Two.": [f"- `a`: {long}.", "  Two."],
+        f"- `a`: {longer}.": ["- `a`:", f"  {longer}."],
+        f"{long} {longer}": [f"{longer} word", long.removeprefix("word ")],
+        f"| {long} {long} |": [f"| {long} {long} |"],
+        f"```\n{long} {long}\n```": ["```", f"{long} {long}", "```"],
+    }.items():
+        assert fold(line).split("\n") == folded
+    code = f"`call({', '.join(['number: int'] * 12)})`"
+    rows = fold(code).split("\n")
+    assert " ".join(rows) == code
+    assert all(len(row) <= WIDTH and row.endswith((",", "`")) for row in rows)
