@@ -28,9 +28,10 @@ Direction = Literal["up", "down", "both"]
 
 
 class FaultProxy:
-    """A proxy on a free loopback port that passes everything on to `target`, a URL or `(host, port)`.
+    """A proxy on a free loopback port that forwards to `target`, a URL or `(host, port)`.
 
-    `passing` makes the object that passes one connection on, instead of one with the faults of the flows.
+    `passing` makes the `ProxiedConnection` of each client; by default a `FaultyConnection`, which has the
+    faults of `up` and `down`.
     """
 
     def __init__(
@@ -88,12 +89,12 @@ class FaultProxy:
             self.down = self.down.replace(**changes)
 
     def heal(self) -> None:
-        """Remove all faults; only connections that have lost bytes stay silent."""
+        """Remove all faults. Connections that have lost bytes stay silent, since their streams have gaps."""
         self.up = self.down = Flow()
         self.idle_timeout = None
 
     async def accept(self) -> None:
-        """Listen, after the first time on the same port.
+        """Listen: the first time on a free port, later on the same one.
 
         Errors: `OSError` when the port is in use.
         """

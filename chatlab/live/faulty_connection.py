@@ -1,4 +1,4 @@
-"""A connection through a proxy that delays, slows, cuts up, drops or resets its bytes."""
+"""A connection through a proxy that delays, slows, splits or drops its bytes, or resets it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
 from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
 
 _Pieces = asyncio.Queue[tuple[float, bytes | None]]
-"""Data under way, with the time at which it is due; b"" is the sender's end (FIN), None a reset."""
+"""Data in flight, with the time at which it is due: bytes, b"" for a FIN, or None for an RST."""
 TRICKLE = 0.05
 """Seconds between two pieces if the bandwidth is limited and there is more to send."""
 HELD_BYTES = 1 << 20
-"""Bytes of one direction under way; beyond that the sender must wait, as with a full TCP window."""
+"""Maximum bytes in flight in one direction; beyond that the sender must wait, as with a full TCP window."""
 
 
 class Flow(Settings, frozen=True):
@@ -94,12 +94,12 @@ class FaultyConnection(ProxiedConnection):
     async def _pump(
         self, direction: Literal["up", "down"], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Pass one direction on: read as fast as the flow allows, and write each piece when it is due."""
+        """Forward one direction: read as fast as the flow allows, and write each piece when it is due."""
         pieces: _Pieces = asyncio.Queue()
-        room = asyncio.Event()
-        delivery = asyncio.get_running_loop().create_task(self._deliver(pieces, writer, room))
+        space = asyncio.Event()
+        delivery = asyncio.get_running_loop().create_task(self._deliver(pieces, writer, space))
         try:
-            await self._take_in(direction, reader, pieces, room)
+            await self._take_in(direction, reader, pieces, space)
             await delivery
         finally:
             delivery.cancel()
@@ -110,7 +110,7 @@ class FaultyConnection(ProxiedConnection):
         direction: Literal["up", "down"],
         reader: asyncio.StreamReader,
         pieces: _Pieces,
-        room: asyncio.Event,
+        space: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
         due, passed, held, lost, broken = 0.0, 0, bytearray(), False, False
@@ -145,17 +145,17 @@ class FaultyConnection(ProxiedConnection):
             if not data:
                 pieces.put_nowait((due, None if broken else b""))
                 return
-            room.clear()
+            space.clear()
             while pieces.qsize() * size > HELD_BYTES:
-                await room.wait()
-                room.clear()
+                await space.wait()
+                space.clear()
 
-    async def _deliver(self, pieces: _Pieces, writer: asyncio.StreamWriter, room: asyncio.Event) -> None:
+    async def _deliver(self, pieces: _Pieces, writer: asyncio.StreamWriter, space: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
             while True:
                 due, piece = await pieces.get()
-                room.set()
+                space.set()
                 if (wait := due - loop.time()) > 0:
                     await asyncio.sleep(wait)
                 if piece is None:

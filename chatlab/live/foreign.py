@@ -1,7 +1,7 @@
-"""Errors of the user's own code: handlers, recorders, functions for headers, dialects.
+"""Calls of the user's own code (handlers, recorders, functions for headers, dialects), and their errors.
 
-Each is logged, so that none stops a shared thread or loop. On a loop of the user's own, `SystemExit` and
-`KeyboardInterrupt` leave the loop: they are raised from a separate callback, when the transport's state is
+Errors are logged, so that none stops a shared thread or loop. On a loop of the user's own, `SystemExit` and
+`KeyboardInterrupt` end the loop. They are raised from a separate callback, when the transport's state is
 consistent.
 """
 
@@ -33,7 +33,8 @@ class TooManyCalls(Exception):
 
 
 def report(what: str, error: BaseException, loop: asyncio.AbstractEventLoop) -> None:
-    """Log an error of the user's code; raise it from a loop of the user's own if it ends programs."""
+    """Log an error of the user's code; raise it from a loop of the user's own if it is one that ends
+    programs."""
     if isinstance(error, SystemExit | KeyboardInterrupt) and not is_background(loop):
         loop.call_soon_threadsafe(_pass_on, error)
     else:

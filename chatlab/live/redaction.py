@@ -1,8 +1,8 @@
-"""Redaction of the secrets in a transport's settings: a server, a proxy or an exception may quote the token,
-the password or the address that it was given.
+"""Redaction of the secrets in a transport's settings.
 
-All texts for people pass here once: the reasons that a machine reports to the application, and all recorded
-steps. Messages pass unchanged.
+A server, a proxy or an exception may quote a token, a password or an address that it was given. All texts for
+people are redacted here: the reasons that a machine reports to the application, and all recorded steps.
+Messages stay unchanged.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from chatlab.live.server.store import INSERT, LAST_NUMBER, Store, StoreError, decoded, epoch_of
 
 CHUNK = 1024
-"""Rows that are read at once; if that fails, each half is tried."""
+"""Rows that are read at once. If that fails, each half is tried, and so on."""
 LEAST_ROW = 32
 """Minimum size of a row in bytes."""
 SELECT = """

@@ -1,4 +1,4 @@
-"""Ending a program by a signal, on systems with POSIX signals and on Windows."""
+"""Signal handlers on an asyncio loop, on POSIX systems and on Windows."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 Unsubscribe = Callable[[], None]
 HandlerLoop = asyncio.AbstractEventLoop | None
-"""The loop on which an `async` handler runs: the one that ran where it was added; None if there was none."""
+"""The loop on which an `async` handler runs: the one that was running when it was added; None if none was."""
 
 
 class Subscribers(Generic[T]):

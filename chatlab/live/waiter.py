@@ -36,8 +36,9 @@ class Waiter(Struct, eq=False, weakref=True):
 
 
 class _LoopWaker:
-    """Wakes a loop only once for all of its waiters that are due before its next turn: each wake-up costs a
-    system call, and many messages may be settled together.
+    """An object that wakes a loop once for all of its waiters that are due before its next iteration.
+
+    Each wake-up costs a system call, and many messages may be settled together.
 
     It refers to the waiters weakly: they refer to their loop, and would keep it alive if it closes before
     they are woken.

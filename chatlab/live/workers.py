@@ -1,5 +1,4 @@
-"""Daemon threads for user code that may block: one that never returns doesn't keep the program from
-ending."""
+"""Daemon threads for code that may block. A call that never returns doesn't keep the program from ending."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ class Workers:
         self._idle_time = idle
         self._lock = threading.Lock()
         self._idle: list[SimpleQueue[Callable[[], object]]] = []
-        """The queues of the idle threads, of which the latest gets the next work."""
+        """The queues of the idle threads. The thread that became idle last gets the next work."""
 
     def run(self, work: Callable[[], object]) -> None:
         """Start the work at once, on a thread of its own. Its exceptions are logged."""

@@ -28,7 +28,10 @@ Rewind = Callable[[Sequence[ChatMessage], str | None], object]
 
 
 class Audience:
-    """All receivers of one transport's events. `own_thread`: its handlers run on a thread of their own."""
+    """All receivers of one transport's events: handlers, readers (`async for`), and waiters for a status.
+
+    With `own_thread`, handlers run on a thread of their own.
+    """
 
     def __init__(self, *, own_thread: bool, record: Callable[[Step], None] | None) -> None:
         self.handover = Handover(own_thread=own_thread)
@@ -41,7 +44,7 @@ class Audience:
         self.waiters: list[tuple[Callable[[StatusChange], bool], asyncio.Future[StatusChange]]] = []
         self._steps: Subscribers[Step] = Subscribers(*([record] if record else []))
         self._reading = False
-        self._place: str | None = None
+        self._cursor: str | None = None
         self._exact = False
         self._notified = self.handover.mark()
         self._returning = threading.Lock()
@@ -49,7 +52,7 @@ class Audience:
 
     @property
     def notified(self) -> Mark:
-        """The mark behind the latest change of status: it is reached once all handlers were called with that
+        """The mark after the latest change of status: it is reached once all handlers were called with that
         change."""
         return self._notified
 
@@ -57,7 +60,7 @@ class Audience:
 
     def add(self, handler: Callable[[ChatEvent], object]) -> Callable[[], None]:
         """Add a handler of events; return the function that removes it. Unless `read` was called, events are
-        no longer kept for `async for`."""
+        no longer kept for readers (`async for`)."""
         unsubscribe = self.events.add(handler)
         if not self._reading:
             self.inbox.clear()
@@ -67,7 +70,7 @@ class Audience:
         """Keep events for `async for` from now on, even if there are handlers."""
         self._reading = True
 
-    async def reach(
+    async def wait_for(
         self, wanted: Callable[[StatusChange], bool], loop: asyncio.AbstractEventLoop
     ) -> StatusChange:
         """Return the first change of status that `wanted` accepts: the present one, or a later one."""
@@ -99,23 +102,24 @@ class Audience:
         with self._returning:
             if not self.handover.holding:
                 return
-            messages, place = self.handover.take_back()
+            messages, cursor = self.handover.take_back()
             if messages:
-                rewind(messages, place)
+                rewind(messages, cursor)
 
     # From the driver, on its loop
 
     def moved(self, effect: Moved) -> None:
-        """Store where the cursor was before the next deliveries."""
-        self._place, self._exact = effect.before, effect.exact
+        """Store the cursor before the next deliveries, which some of them may need
+        (`Delivery.cursor_before`)."""
+        self._cursor, self._exact = effect.before, effect.exact
 
     def deliver(self, event: ChatEvent) -> None:
         """Deliver an event from the server."""
         events = self.events
         size = size_of(event) if events else 0
-        self.handover.put(Delivery(event, events, self._keep, size, True, self._place))
+        self.handover.put(Delivery(event, events, self._keep, size, True, self._cursor))
         if self._exact and event.message is not None and event.message.id:
-            self._place = event.message.id
+            self._cursor = event.message.id
 
     def _keep(self, event: ChatEvent) -> None:
         if self._reading or not self.events:
@@ -141,9 +145,8 @@ class Audience:
         put(Delivery(ChatEvent("connection", reason=change.reason, change=change), self.events, self._keep))
         if ended:
             self._take_back(rewind)
-            put(
-                Delivery(False, sink=self.inbox.set_open)
-            )  # Last, so that readers get all events before the end.
+            # Last, so that readers get all events before the end.
+            put(Delivery(False, sink=self.inbox.set_open))
         self._notified = self.handover.mark()
         for wanted, reached in self.waiters:
             if wanted(change) and not reached.done():

@@ -84,8 +84,8 @@ async def whole(response: httpx.Response, limit: int) -> bytes:
 
 
 async def beginning(response: httpx.Response, limit: int, seconds: float) -> bytes:
-    """Return at most `limit` bytes of a body, as far as they arrive within `seconds`. A broken body raises no
-    error."""
+    """Return the first bytes of a body, at most `limit`, that arrive within `seconds`. A broken body raises
+    no error."""
     body = bytearray()
     with anyio.move_on_after(seconds):
         try:

@@ -1,8 +1,7 @@
-"""Opening connections: to the first of a name's addresses that answers, directly or through a proxy, with
-TLS.
+"""TCP connections of a client: to the first of a host's addresses that answers, with TLS on request.
 
-All transports connect here. A `Stream` implements httpcore's network stream; a WebSocket takes over the
-stream's transport once it is open.
+All transports connect here, to a server or to a proxy (`routes`). A `Stream` implements httpcore's network
+stream; a WebSocket takes over the stream's transport once it is open.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def _discard(attempt: asyncio.Task[Stream]) -> None:
 
 
 class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """An open connection, read by one task at a time and written by one."""
+    """An open connection. At most one task reads it at a time, and at most one writes."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -155,7 +154,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send bytes, and wait while too many earlier ones are unsent.
+        """Send bytes, and wait while the write buffer is full.
 
         Errors: `httpcore.WriteError` if the connection broke.
         """

@@ -1,5 +1,7 @@
-"""Cookies that a server sets. They go with all requests and WebSockets of a transport to that origin, as in a
-browser, for the lifetime of the transport. A load balancer may use one to find the session's node.
+"""Cookies that a server sets.
+
+A transport sends them with all its requests and WebSocket handshakes to that origin, as a browser does, for
+as long as the transport exists. A load balancer may use a cookie to find the session's node.
 
 Source: RFC 6265.
 """
@@ -74,8 +76,10 @@ class _Answer:
 
 
 class _OwnCookies(DefaultCookiePolicy):
-    """A policy that accepts a bounded number of cookies, and only from the configured origin: cookies ignore
-    ports."""
+    """A policy that accepts a bounded number of cookies, and only from the configured origin.
+
+    Cookies don't distinguish ports; origins do.
+    """
 
     def __init__(self, url: httpx.URL) -> None:
         super().__init__()
@@ -99,8 +103,8 @@ def origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
 
 
 def _http(url: str) -> str:
-    """Return an address without its user, with http instead of ws: a WebSocket shares the cookies of that
-    address.
+    """Return an address without its user, with http instead of ws, since a WebSocket shares the cookies of
+    that address.
 
     Source: RFC 6455 §4.1.
     """

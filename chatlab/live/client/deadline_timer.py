@@ -1,4 +1,4 @@
-"""One timer for a machine's deadline, on a loop that may be blocked, on a computer that may be suspended."""
+"""The timer for a machine's deadline. The loop may be blocked meanwhile, or the computer suspended."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from math import inf
 
 from chatlab.live.client.suspension_clock import SuspensionClock
 
-HELD_UP = 0.1
-"""Delay of a timer, in seconds, from which the loop counts as blocked: by a slow handler, or a suspended
-computer."""
+BLOCKED_AFTER = 0.1
+"""Seconds by which a timer must be late for the loop to count as blocked, by a slow handler or a
+suspension."""
 CATCH_UP = 0.05
 """Seconds for reading what arrived while the loop was blocked, before a late timer fires."""
 SUSPENSION_CHECK = 2.0
-"""Longest time in seconds until a suspension of the computer is noticed."""
+"""Maximum seconds until a suspension of the computer is noticed."""
 HOLD_OFF = 1.0
-"""Seconds within which a loop closes after its tasks were cancelled."""
+"""Seconds within which a loop is expected to close after its tasks were cancelled."""
 
 Fire = Callable[[float, bool], object]
 """A function that gets the time for which the timer was armed, and whether the computer was suspended
@@ -24,9 +24,10 @@ meanwhile."""
 
 
 class DeadlineTimer:
-    """A timer that fires at a deadline, or earlier, to look for a suspension: then arm it again.
+    """A timer that fires at a deadline, or earlier to check for a suspension. It must be armed again then.
 
-    `armed_at` is inf while it isn't armed.
+    `armed_at` is the time for which it is armed, inf if it isn't. It is `catching_up` while it gives the loop
+    time to read what arrived while the loop was blocked.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -41,7 +42,7 @@ class DeadlineTimer:
     def arm(self, deadline: float, fire: Fire) -> None:
         """Call `fire` at a deadline, unless the timer is armed for an earlier one.
 
-        A deadline in the past is due now: it doesn't show that the loop was blocked.
+        A deadline in the past counts as due now. Otherwise its lateness would be taken for a blocked loop.
         """
         due_at = max(deadline, self._held_until, self.clock.now())
         if self.catching_up or self.armed_at <= due_at:
@@ -54,7 +55,7 @@ class DeadlineTimer:
         self._handle = self._loop.call_at(due_at - self.clock.slept, self._fire, due_at, fire)
 
     def disarm(self) -> None:
-        """Don't fire until it is armed again."""
+        """Cancel the timer until it is armed again."""
         if self._handle is not None:
             self._handle.cancel()
         self._handle, self.armed_at, self.catching_up = None, inf, False
@@ -67,7 +68,7 @@ class DeadlineTimer:
 
     def _fire(self, armed_at: float, fire: Fire) -> None:
         self._woke = self.clock.count() or self._woke
-        if self.clock.now() - armed_at > HELD_UP and not self.catching_up:
+        if self.clock.now() - armed_at > BLOCKED_AFTER and not self.catching_up:
             # A pong that is received but unread came in time.
             self.catching_up = True
             self._handle = self._loop.call_later(CATCH_UP, self._fire, armed_at, fire)

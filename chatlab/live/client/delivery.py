@@ -14,8 +14,8 @@ from chatlab.messages import ChatEvent, ChatMessage
 class Delivery(Struct, eq=False):
     """One `item` to deliver: an event, a status change, a receipt or a step.
 
-    `sink` gets it before the handlers. An item `from_server` can be held back; if it is a message with an id,
-    `place` is the cursor before it.
+    The function `sink` gets it before the handlers. An item `from_server` can be held back. If it is a
+    message with an id, `cursor_before` is the cursor before it.
     """
 
     item: Any
@@ -23,7 +23,7 @@ class Delivery(Struct, eq=False):
     sink: Callable[[Any], object] | None = None
     size: int = 0
     from_server: bool = False
-    place: str | None = None
+    cursor_before: str | None = None
 
     @property
     def message(self) -> ChatMessage | None:

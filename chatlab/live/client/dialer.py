@@ -1,4 +1,4 @@
-"""Making the connections and requests that a machine asks for."""
+"""The factory of the connections and requests that a machine asks for."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from chatlab.transports.machine import Fetch, OpenWebSocket
 
 
 class Dialer:
-    """The factory of a machine's links, each with the settings of its transport.
+    """The factory of a machine's links. A fallback's machine has several transports, each with its own
+    settings.
 
-    All requests of a transport share connections and a CSRF token; its WebSockets share the cookies too.
+    All requests of a transport share connections and a CSRF token. Its WebSockets and requests share cookies.
     """
 
     def __init__(self, config: AnyConfig, dialect: Dialect) -> None:
@@ -61,7 +62,7 @@ class Dialer:
         """The sessions of all transports that have made a request."""
         return list(self._sessions.values())
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Close idle connections in the background; further requests open new ones."""
         for session in self._sessions.values():
             session.close()

@@ -1,4 +1,4 @@
-"""Calls of an application's handlers, each of which may be `async` and belong to another loop."""
+"""Calls of an application's handlers. Each handler may be `async`, and belong to another loop."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ LOOP_CHECK_INTERVAL = 0.5
 """Seconds between two checks that the loop of an `async` handler is still open."""
 
 _HANDLER = "a handler of chat events"
-inside: ContextVar[object] = ContextVar("inside", default=None)
-"""The call in whose context the code runs."""
+current_delivery: ContextVar[object] = ContextVar("current_delivery", default=None)
+"""The delivery whose handlers are being called, in the context of such a call; else None."""
 Call = tuple[Awaitable[object], HandlerLoop, Context]
-"""The rest of a call, the loop on which it is to run, and its context."""
+"""The awaitable of an `async` handler, the loop on which to await it, and the call's context."""
 
 
 def call_handlers(delivery: Delivery, loop: asyncio.AbstractEventLoop) -> Iterator[Call]:
-    """Pass an item to its receivers; yield what must be awaited before the next call."""
+    """Pass an item to its receivers; yield the results that must be awaited before the next call."""
     if delivery.sink is not None:
         delivery.sink(delivery.item)
     if delivery.subscribers is None:
         return
     context = copy_context()
-    context.run(inside.set, delivery)
+    context.run(current_delivery.set, delivery)
     for handler, handler_loop in delivery.subscribers:
         try:
             result = context.run(handler, delivery.item)
@@ -40,9 +40,9 @@ def call_handlers(delivery: Delivery, loop: asyncio.AbstractEventLoop) -> Iterat
             yield result, handler_loop, context
 
 
-def wait_for(coroutine: Awaitable[object], loop: asyncio.AbstractEventLoop, context: Context) -> None:
-    """Run the rest of a call on a loop of another thread, and wait until it has finished, or the loop has
-    closed."""
+def finish_on_thread(coroutine: Awaitable[object], loop: asyncio.AbstractEventLoop, context: Context) -> None:
+    """Run an `async` handler's coroutine on a loop of another thread; block until it has finished, or the
+    loop has closed."""
     work = _finish(coroutine)
     try:
         done = context.run(asyncio.run_coroutine_threadsafe, work, loop)
@@ -52,14 +52,14 @@ def wait_for(coroutine: Awaitable[object], loop: asyncio.AbstractEventLoop, cont
             pass
     except RuntimeError:  # The loop has closed meanwhile.
         pass
-    let_go(work, coroutine)
+    close_unstarted(work, coroutine)
 
 
 async def finish_on(
     handler_loop: HandlerLoop, coroutine: Awaitable[object], here: asyncio.AbstractEventLoop | None
 ) -> None:
-    """Await the rest of a call, which runs on the handler's loop, or on the running one, `here`, if that has
-    closed."""
+    """Run an `async` handler's coroutine on the handler's loop, and await it. If that loop has closed, run
+    it on the running one, `here`."""
     if handler_loop is None or handler_loop.is_closed() or handler_loop is here:
         await _finish(coroutine)
     else:
@@ -75,7 +75,7 @@ async def finish_on(
             pass
         finally:
             if handler_loop.is_closed():
-                let_go(work, coroutine)
+                close_unstarted(work, coroutine)
 
 
 async def _finish(coroutine: Awaitable[object]) -> None:
@@ -87,9 +87,9 @@ async def _finish(coroutine: Awaitable[object]) -> None:
         report(_HANDLER, error, asyncio.get_running_loop())
 
 
-def let_go(*coroutines: Awaitable[object]) -> None:
-    """Close the coroutines that their loop never started before it closed: Python would warn of them as never
-    awaited."""
+def close_unstarted(*coroutines: Awaitable[object]) -> None:
+    """Close the coroutines that never started, since their loop has closed. Otherwise Python warns that they
+    were never awaited."""
     for coroutine in coroutines:
         if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
             coroutine.close()

@@ -1,11 +1,11 @@
 """Delivery of events to an application's handlers: one call at a time, in the order of the events.
 
-A transport of the background loop calls them on a thread of its own, where they may block; a transport on a
-loop of the user's own calls them there. An `async` handler runs on the loop on which it was added, and the
-next call waits until it has finished.
+A transport on the background loop calls handlers on a thread of its own, where they may block. A transport on
+the user's own loop calls them there. An `async` handler runs on the loop on which it was added, and the next
+call waits until it has finished.
 
-Events from the server can be held back while the transport disconnects, and then withdrawn: the cursor
-returns to the position before them, and the next connection brings them again.
+Events from the server can be held back while the transport disconnects, and then withdrawn. The cursor is
+rewound to the position before them, so the next connection brings them again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from collections import deque
 from collections.abc import Awaitable, Iterator
 
 from chatlab.live.client.delivery import Delivery
-from chatlab.live.client.handler_calls import Call, call_handlers, finish_on, inside, let_go, wait_for
+from chatlab.live.client.handler_calls import (
+    Call,
+    call_handlers,
+    close_unstarted,
+    current_delivery,
+    finish_on,
+    finish_on_thread,
+)
 from chatlab.live.subscribers import HandlerLoop, running_loop
 from chatlab.live.waiter import Waiter
 from chatlab.live.workers import workers
@@ -28,9 +35,9 @@ server."""
 STOP_READING_SIZE = 16 << 20
 """Bytes of undelivered events above which it stops reading."""
 CALLS_PER_TURN = 100
-"""Maximum number of handler calls in one turn of a loop."""
+"""Maximum number of handler calls in one iteration of a loop."""
 TURN_TIME = 0.01
-"""Seconds after which a turn of a loop makes no further call."""
+"""Seconds after which an iteration of a loop makes no further call."""
 
 
 class Mark:
@@ -65,25 +72,25 @@ class Handover:
         self._size = 0
         self.holding = False
         self._running = False
-        self._now: Delivery | None = None
+        self._current: Delivery | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def pressure(self) -> int:
-        """Return 1 if many bytes are undelivered, 2 if too many, else 0."""
+        """1 from `SLOW_READING_SIZE` undelivered bytes on, 2 from `STOP_READING_SIZE` on, else 0."""
         return (self._size >= SLOW_READING_SIZE) + (self._size >= STOP_READING_SIZE)
 
     @property
-    def place(self) -> tuple[str | None] | None:
-        """The cursor before the first undelivered message; None if there is no such message."""
+    def cursor_before(self) -> tuple[str | None] | None:
+        """The cursor before the first undelivered message, in a tuple; None if there is no such message."""
         with self._lock:
             for delivery in (*self._held, *self._deliveries):
                 if delivery.message is not None:
-                    return (delivery.place,)
+                    return (delivery.cursor_before,)
         return None
 
     def move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Continue on a transport's new loop. A call still running on the last loop, which has closed, counts
+        """Continue on a transport's new loop. The last one has closed, so a call still running there counts
         as ended."""
         with self._lock:
             if self._loop is not None and not self._own_thread:
@@ -111,10 +118,10 @@ class Handover:
         return mark
 
     @property
-    def inside(self) -> bool:
-        """Whether the caller runs within the present handler call."""
-        call = inside.get()
-        return call is not None and call is self._now
+    def called_by_handler(self) -> bool:
+        """Whether the caller is the handler that is being called, or code that it runs."""
+        call = current_delivery.get()
+        return call is not None and call is self._current
 
     # Holding back
 
@@ -148,7 +155,7 @@ class Handover:
             self._deliveries = deque(others)
             self._size = sum(delivery.size for delivery in (*self._held, *others))
         messages = [delivery.message for delivery in back if delivery.message is not None]
-        return messages, back[0].place if back else None
+        return messages, back[0].cursor_before if back else None
 
     # Delivery
 
@@ -160,9 +167,9 @@ class Handover:
                     self._held.append(delivery)
                     continue
                 self._size -= delivery.size
-                self._now = delivery
+                self._current = delivery
                 return delivery
-            self._running, self._now = False, None
+            self._running, self._current = False, None
             return None
 
     def _begin(self, *, later: bool = False) -> None:
@@ -179,10 +186,10 @@ class Handover:
             assert self._loop is not None
             for coroutine, handler_loop, context in call_handlers(delivery, self._loop):
                 loop = self._loop if handler_loop is None or handler_loop.is_closed() else handler_loop
-                wait_for(coroutine, loop, context)
+                finish_on_thread(coroutine, loop, context)
 
     def _run_here(self) -> None:
-        """Make calls on the loop, a few in each turn."""
+        """Call handlers on the loop, a few in each of its iterations."""
         loop = self._loop
         assert loop is not None
         until, calls = loop.time() + TURN_TIME, CALLS_PER_TURN
@@ -190,7 +197,7 @@ class Handover:
             rest = call_handlers(delivery, loop)
             for coroutine, handler_loop, context in rest:
                 task = context.run(loop.create_task, self._run_on(coroutine, handler_loop, rest))
-                task.add_done_callback(lambda _: let_go(coroutine))  # noqa: B023  # the loop ends here
+                task.add_done_callback(lambda _: close_unstarted(coroutine))  # noqa: B023  # the loop ends here
                 return
             calls -= 1
             if not calls or loop.time() > until:
@@ -200,13 +207,13 @@ class Handover:
     async def _run_on(
         self, coroutine: Awaitable[object], handler_loop: HandlerLoop, rest: Iterator[Call]
     ) -> None:
-        """Finish a call and the remaining ones of the same item; then continue."""
+        """Await a call, then the remaining ones of the same item; then go on with the next item."""
         try:
             await finish_on(handler_loop, coroutine, self._loop)
             for further, further_loop, _ in rest:
                 await finish_on(further_loop, further, self._loop)
         except asyncio.CancelledError:  # `asyncio.run` cancels at its end; another loop may follow.
             with self._lock:
-                self._running, self._now = False, None
+                self._running, self._current = False, None
             raise
         self._run_here()

@@ -1,8 +1,8 @@
 """Conversion of exceptions of the user's headers function to failures, temporary or final.
 
-A function that asks another server for a token meets the same failures as the transport itself, in any HTTP
-library. They are retried like the transport's own. Errors that the same call would only repeat are final: a
-wrong type, a missing key, a missing file, a refused password.
+A function that asks another server for a token meets the same network failures as the transport itself. They
+are retried like the transport's own, whichever HTTP library raised them. Errors that the same call would
+repeat are final: a wrong type, a missing key, a missing file, a refused password.
 
 The text of such an exception may hold a token, so only its type is reported, and where it was raised. The
 texts of `TryAgain` and `LoginRefused` are written for users, and reported.
@@ -27,12 +27,12 @@ from chatlab.transports.machine import Failure
 
 _LOCAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 """`OSError`s that no network causes."""
-_OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-"""`httpx.TransportError`s caused by the caller, not the network."""
-_BROKEN_OFF = (EOFError, http.client.HTTPException)
+_CALLER_ERRORS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+"""`httpx.TransportError`s that the caller causes, not the network."""
+_CUT_SHORT = (EOFError, http.client.HTTPException)
 _NO_JSON = (json.JSONDecodeError, msgspec.DecodeError)
 """Errors of parsing as JSON, for example the page of a captive portal."""
-_OTHERS = frozenset(
+_OTHER_LIBRARIES = frozenset(
     {
         "aiohttp.client_exceptions.ClientConnectionError",
         "aiohttp.client_exceptions.ClientPayloadError",
@@ -44,15 +44,14 @@ _OTHERS = frozenset(
         "urllib3.exceptions.HTTPError",
     }
 )
-"""Network exceptions of libraries that chatlab doesn't import; their base classes don't show what they
-are."""
+"""Network exceptions of libraries that chatlab doesn't import, and whose base classes it can't recognise."""
 _PACKAGE = str(Path(__file__).parents[2])
 _CELLS = ("ipykernel_", "<ipython-input")
 """Parts of the names that IPython gives a notebook's cells as files."""
 
 
 def headers_failure(error: BaseException) -> Failure:
-    """Return an exception of the headers function as a failure: of kind `protocol` if it is final."""
+    """Return the failure for an exception of the headers function; a final one has the kind `protocol`."""
     for cause in _causes(error):
         if (failure := _known_failure(cause)) is not None:
             return failure
@@ -76,7 +75,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _known_failure(error: BaseException) -> Failure | None:
-    """Return the failure that an exception stands for; None if it is unknown."""
+    """Return the failure for an exception; None if the exception is unknown."""
     if isinstance(error, TryAgain):
         reason = f"the headers function asks to try again: {printable(error.reason)}"
         return Failure("timeout", reason=reason.removesuffix(": "), retry_after=error.retry_after)
@@ -92,7 +91,7 @@ def _known_failure(error: BaseException) -> Failure | None:
     if isinstance(error, _LOCAL):
         what = "check the file that it opens" if error.errno else "correct it, then connect again"
         return _failure(Failure("protocol"), error, f"{_where(error)}: {what}")
-    if isinstance(error, _OURS):
+    if isinstance(error, _CALLER_ERRORS):
         return _failure(Failure("protocol"), error, f"{_where(error)}: check the URL that it requests")
     if isinstance(error, OSError):
         return _failure(network_failure(error), error)
@@ -103,13 +102,13 @@ def _known_failure(error: BaseException) -> Failure | None:
         return _failure(Failure("reset"), error)
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     names |= {f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}" for kind in type(error).__mro__}
-    if isinstance(error, _BROKEN_OFF) or names & _OTHERS:
+    if isinstance(error, _CUT_SHORT) or names & _OTHER_LIBRARIES:
         return _failure(Failure("reset"), error)
     return None
 
 
-def _failure(failure: Failure, error: BaseException, more: str = "") -> Failure:
-    reason = f"the headers function raised {type(error).__name__}{more}"
+def _failure(failure: Failure, error: BaseException, detail: str = "") -> Failure:
+    reason = f"the headers function raised {type(error).__name__}{detail}"
     return Failure(failure.kind, failure.code, reason, failure.retry_after)
 
 

@@ -23,7 +23,8 @@ sent."""
 class ClientTransport(httpx.AsyncBaseTransport):
     """A transport of httpx that sends requests on kept connections, with one pool for each proxy.
 
-    A request's extension `target` is its request target, byte for byte. `proxy` is a config's setting.
+    A request's extension `target` is its request target, byte for byte. `proxy` is the config's setting of
+    that name.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None = None) -> None:
@@ -32,7 +33,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
         self._pools: dict[tuple[Proxy | None, bool], httpcore.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; return its answer as soon as the headers are there.
+        """Send a request; return its answer as soon as its headers have arrived.
 
         Errors: httpx's, `OSError` and `BrokenAnswer`.
         """

@@ -49,7 +49,7 @@ PUBLIC_HEADERS = frozenset({"accept", "cache-control"})
 
 
 class Target(NamedTuple):
-    """A request's method, URL, headers and request target; not `own` if it was redirected to another
+    """A request's method, URL, headers and request target. `own` is False once it was redirected to another
     origin."""
 
     method: str
@@ -110,11 +110,11 @@ class HttpLink:
         self._link = effect.link
         self._posts = effect.purpose in ("post", "csrf")
         self._scope: anyio.CancelScope | None = None
-        self._left = False
+        self._abandoned = False
 
     async def run(self) -> None:
-        """Make the request, and report everything of its answer."""
-        if self._left:  # Closed before this task had its first turn.
+        """Make the request, and report its answer, piece by piece if it is a stream."""
+        if self._abandoned:  # Closed before this task had its first turn.
             return
         try:
             # Cancel a scope, not the task: httpcore can shield its clean-up only from a scope.
@@ -133,12 +133,12 @@ class HttpLink:
 
     def close(self, code: int, reason: str) -> None:
         """Abandon the request and its connection at once, and report nothing more."""
-        self._left = True
+        self._abandoned = True
         if self._scope is not None:
             self._scope.cancel()
 
     def _report(self, event: Event) -> None:
-        if not self._left:
+        if not self._abandoned:
             self._port.feed(event)
 
     async def _work(self) -> Answered | Closed:
@@ -164,7 +164,7 @@ class HttpLink:
 
     @asynccontextmanager
     async def _sent(self, target: Target) -> AsyncIterator[httpx.Response]:
-        """Send the request, and finally close its response, read or not."""
+        """Send the request; at the end close its response, even if it wasn't read."""
         # A link closed just as it wakes gets here; it must not open a connection that nobody closes.
         await checkpoint_if_cancelled()
         client = self._session.client(self._port)

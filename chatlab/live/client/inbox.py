@@ -1,4 +1,4 @@
-"""The inbox: events on their way from a transport's thread to an application's loop."""
+"""The inbox: a queue of events, from a transport's thread to an application's loop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Inbox:
             self._bytes = self._overrun = 0
 
     def set_open(self, more: bool) -> None:
-        """Set whether more events may come; the reader of a closed and empty inbox is at its end."""
+        """Set whether more events may come. Once an inbox is closed and empty, `get` returns None."""
         with self._lock:
             self._open = more
             readers = [] if more else list(self._readers)

@@ -1,6 +1,6 @@
-"""The interim answers (1xx) that may precede the answer to a WebSocket's opening handshake: they are skipped.
+"""A filter that skips the interim answers (1xx) before the final answer to a WebSocket's opening handshake.
 
-Source: RFC 9110 §15.2, by which clients must accept any number of them. 101 is not one here.
+A client must accept any number of them. 101 is the final answer here. Source: RFC 9110 §15.2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LENGTH = len(b"HTTP/1.1 100 ")
 
 
 class InterimFilter:
-    """A filter of the server's first bytes that lets through what isn't an interim answer."""
+    """A filter of the server's first bytes, which drops interim answers."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -25,7 +25,7 @@ class InterimFilter:
         """Whether the final answer has begun, so that everything else passes."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return the bytes that pass, of these and those held before."""
+        """Return the bytes that pass. Others are dropped, or held until more bytes show what they are."""
         self._held += data
         while not self.done:
             head = self._held[:_LENGTH]

@@ -33,8 +33,8 @@ _COUNTERPARTS = {"http": "ws", "https": "wss", "ws": "http", "wss": "https"}
 
 
 class Kind(NamedTuple):
-    """A kind of transport: its settings, its class, its title, and the function from a server's URL to its
-    own."""
+    """A kind of transport: its settings, its class, its title, and `address`, a function that returns the
+    transport's URL for a server's URL."""
 
     config: type[TransportConfig]
     transport: Callable[..., ChatTransport]
@@ -89,11 +89,11 @@ def kind_of(config: AnyConfig) -> str:
 def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
     """Return settings for a transport to a server, whose URL may be its root or its WebSocket's.
 
-    Of `settings`, each config gets those that it knows. Errors: `SettingsError`.
+    Each config gets those of the `settings` that it has a field for. Errors: `SettingsError`.
     """
     if kind == FALLBACK:
-        spoken = find_dialect(settings.get("dialect", "chatlab")).transports
-        transports = tuple(make_config(name, url, **settings) for name in KINDS if name in spoken)
+        supported = find_dialect(settings.get("dialect", "chatlab")).transports
+        transports = tuple(make_config(name, url, **settings) for name in KINDS if name in supported)
         return FallbackConfig(**_known(FallbackConfig, settings) | {"transports": transports})
     if kind not in KINDS:
         raise SettingsError(f"transport: there is no {quoted(kind)}; choose one of {', '.join(TITLES)}")

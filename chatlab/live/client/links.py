@@ -14,7 +14,7 @@ class Link(Protocol):
     """One connection or request under way. Only `run` waits; the other calls are carried out in order."""
 
     async def run(self) -> None:
-        """Open, read to the end, and report everything. Raises only `CancelledError`."""
+        """Open, read to the end, and report all events. Raises only `CancelledError`."""
 
     def close(self, code: int, reason: str) -> None:
         """Close in the background, within a bounded time, and report nothing more."""

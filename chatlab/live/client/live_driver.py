@@ -50,7 +50,10 @@ logger = get_logger()
 
 @final
 class Moved(Struct, frozen=True):
-    """The next deliveries have moved the cursor on from `before`: message by message, if `exact`."""
+    """A change of the cursor, reported ahead of the deliveries that caused it.
+
+    `before` is the cursor before them. If it is `exact`, the id of each delivered message is a cursor too.
+    """
 
     before: str | None
     exact: bool
@@ -114,10 +117,10 @@ class LiveDriver:
         """Feed events to the machine, from any thread; return their effects in one list, which are then
         carried out.
 
-        Several events must be of one link, such as the frames of one read; those after its `Close` are
-        dropped. The events' time is at least `not_before`, since a clock may round down. If the dialect
-        raises at a `Connect`, or for the message of a `Submit`, the last effect is `Raised`; other exceptions
-        are logged.
+        Several events must be of one link, such as the frames of one read. Once the machine closes that
+        link, the remaining ones are dropped. The events' time is at least `not_before`, since a clock may
+        round down. If the dialect raises at a `Connect`, or for the message of a `Submit`, the last effect
+        is `Raised`; other exceptions are logged.
         """
         here = get_ident() == self._thread or self._is_here()
         machine, record = self.machine, self._record
@@ -198,10 +201,10 @@ class LiveDriver:
         change = StatusChange(ConnectionStatus.ERROR, f"the dialect raised {type(error).__name__}")
         return [*before, *effects, Notify(change)], error if calls else None
 
-    def rewind(self, messages: Sequence[ChatMessage], place: str | None) -> None:
-        """Move the cursor back to `place`, so that the next connection brings these messages again."""
+    def rewind(self, messages: Sequence[ChatMessage], cursor: str | None) -> None:
+        """Move the cursor back to `cursor`, so that the next connection brings these messages again."""
         with self._lock:
-            self.machine.cursor.rewind(place, messages)
+            self.machine.cursor.rewind(cursor, messages)
 
     def _wake(self) -> None:
         with self._lock:
@@ -300,7 +303,7 @@ class LiveDriver:
             self._timer.arm(self._deadline, self._fire)
 
     async def closed(self) -> None:
-        """Wait until the present links have ended, and cancel the timer if there is no deadline."""
+        """Wait until all present links have ended; then cancel the timer if there is no deadline."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
         if self._deadline == inf:

@@ -1,4 +1,4 @@
-"""Looking up the addresses of names, on threads that block nothing else.
+"""DNS look-ups on threads of their own.
 
 The system's resolver can't be cancelled and may take half a minute. On the loop's few default threads, one
 slow name would delay every other look-up, and the end of the program.
@@ -17,11 +17,11 @@ from typing import Any
 from chatlab.live.workers import workers
 
 MAX_LOOKUPS = 64
-"""Look-ups that may be under way at once."""
-MAX_OF_A_NAME = 2
-"""Concurrent look-ups of one name: a second one, in case the network has changed meanwhile."""
-FRESH = 5.0
-"""Seconds for which a look-up under way is shared instead of starting another."""
+"""Maximum number of concurrent look-ups."""
+MAX_PER_NAME = 2
+"""Maximum number of concurrent look-ups of one name. The network may have changed since the first."""
+SHARED_FOR = 5.0
+"""Seconds for which a look-up under way is shared by later callers; after that, another one starts."""
 
 _Key = tuple[str, int]
 _Found = Future[list[tuple[Any, ...]] | OSError]
@@ -32,7 +32,7 @@ _under_way: dict[_Key, list[tuple[float, _Found]]] = {}
 async def addresses_of(host: str, port: int) -> Sequence[str]:
     """Return the addresses of a host, the preferred first, alternating between address families.
 
-    A look-up that nobody waits for any more goes on in the background. Source: RFC 8305 §4.
+    A cancelled call leaves its look-up running in the background. Source: RFC 8305 §4.
 
     Errors: `socket.gaierror`.
     """
@@ -50,7 +50,7 @@ async def addresses_of(host: str, port: int) -> Sequence[str]:
         if isinstance(answer, OSError):
             raise answer
         found = answer
-    return _by_turns(found)
+    return _interleaved(found)
 
 
 def _look_up(host: str, port: int, now: float) -> _Found:
@@ -58,7 +58,7 @@ def _look_up(host: str, port: int, now: float) -> _Found:
     with _lock:
         mine = _under_way.get(key, [])
         # Each loop has its own clock: a time in the future is another loop's.
-        if mine and (len(mine) >= MAX_OF_A_NAME or 0 <= now - mine[-1][0] < FRESH):
+        if mine and (len(mine) >= MAX_PER_NAME or 0 <= now - mine[-1][0] < SHARED_FOR):
             return mine[-1][1]
         if sum(map(len, _under_way.values())) >= MAX_LOOKUPS:
             raise socket.gaierror(socket.EAI_AGAIN, "too many look-ups without an answer")
@@ -87,7 +87,7 @@ def _forget(key: _Key, done: _Found) -> None:
             _under_way.pop(key, None)
 
 
-def _by_turns(found: Sequence[tuple[Any, ...]]) -> list[str]:
+def _interleaved(found: Sequence[tuple[Any, ...]]) -> list[str]:
     families: dict[int, list[str]] = {}
     for family, _, _, _, address in found:
         name = str(address[0])

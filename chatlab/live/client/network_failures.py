@@ -1,4 +1,4 @@
-"""The meaning of a library's exceptions and a server's answers to a machine: failures as values.
+"""Conversion of the libraries' exceptions, and of a server's refusals, to the `Failure`s of a machine.
 
 Their texts are bounded and printable. An exception's own text may quote a URL or a header, so it is passed on
 only if it can't hold a secret.
@@ -100,8 +100,8 @@ def opening_failure(error: Exception) -> Failure:
 
 
 def request_failure(error: Exception, *, posts: bool = False) -> Failure:
-    """Return the failure of a request without a complete answer. An unreadable answer to a request that
-    `posts` is of kind `answer`."""
+    """Return the failure of a request without a complete answer. `posts`: the request was a POST, so an
+    unreadable answer has the kind `answer`."""
     causes = tuple(_causes(error))
     broken = [cause for cause in causes if isinstance(cause, OSError)]
     if broken:
@@ -129,7 +129,7 @@ _ENDED_EARLY = re.compile("disconnected|closed connection")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and its causes, including suppressed ones."""
+    """Yield an exception and its causes, even those hidden by `from None`."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -1,4 +1,4 @@
-"""Choice of the proxy for a connection: one rule for all transports.
+"""The choice of a proxy for a connection, by the same rule for all transports.
 
 A config's `proxy` decides if it is given; "" means none. Otherwise the environment decides, with curl's
 variables: `http_proxy` for http:// and ws://, `https_proxy` for https:// and wss://, `all_proxy` for both,
@@ -67,23 +67,23 @@ def parse_proxy(address: str, source: str) -> Proxy:
         kind, _, text = text.partition("://")
         kind = kind.lower()
     if kind not in PORTS:
-        raise _unfit(source, "has a scheme other than http://, https://, socks5:// and socks5h://")
+        raise _malformed(source, "has a scheme other than http://, https://, socks5:// and socks5h://")
     try:
         parts = urlsplit("//" + text.removeprefix("//"))
         host, port = parts.hostname or "", parts.port
     except ValueError:
         problem = "has an invalid host or port: percent-encode special characters in a password"
-        raise _unfit(source, problem) from None
+        raise _malformed(source, problem) from None
     if not host:
-        raise _unfit(source, "names no host: give http://host:port")
+        raise _malformed(source, "names no host: give http://host:port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise _unfit(source, "continues after the port: percent-encode special characters in a password")
+        raise _malformed(source, "continues after the port: percent-encode special characters in a password")
     return Proxy(
         kind, host, port or PORTS[kind], unquote(parts.username or ""), unquote(parts.password or ""), source
     )
 
 
-def _unfit(source: str, problem: str) -> BrokenAnswer:
+def _malformed(source: str, problem: str) -> BrokenAnswer:
     return BrokenAnswer("protocol", f"the proxy's address in {source} {problem}")
 
 

@@ -17,19 +17,19 @@ _QUEUED, _SENT, _FAILED = DeliveryState.QUEUED, DeliveryState.SENT, DeliveryStat
 _DROPPED, _EXPIRED = DeliveryState.DROPPED, DeliveryState.EXPIRED
 
 
-class _Error:
-    """Whether a transport has given up, and the waiters for that."""
+class _GivenUp:
+    """A flag that says whether a transport has given up, and the waiters for that."""
 
-    __slots__ = ("now", "waiters")
+    __slots__ = ("value", "waiters")
 
     def __init__(self) -> None:
-        self.now = False
+        self.value = False
         self.waiters: list[Waiter] = []
 
-    def set(self, now: bool) -> None:
-        """Set whether the transport has given up; wake the waiters if it has."""
-        self.now = now  # Before the waiters are woken: later ones must see it.
-        if now:
+    def set(self, value: bool) -> None:
+        """Set the flag; wake the waiters if the transport has given up."""
+        self.value = value  # Before the waiters are woken: later ones must see it.
+        if value:
             for waiter in tuple(self.waiters):
                 waiter.wake()
 
@@ -39,7 +39,7 @@ class Receipt(Struct, eq=False):
 
     message: OutgoingMessage
     _acks: bool
-    _gave_up: _Error
+    _gave_up: _GivenUp
     state: DeliveryState = _QUEUED
     error: ChatError | None = None
     _waiters: list[Waiter] = []
@@ -62,9 +62,9 @@ class Receipt(Struct, eq=False):
     async def settled(self, *, or_error: bool = False) -> DeliveryState:
         """Wait for the final state and return it; unless it is `acked` or `sent`, `error` says why.
 
-        A transport that has given up, or is disconnected, keeps the message for its next `connect`, and this
-        method waits for that. With `or_error` it also returns, maybe with a state that isn't final, once the
-        transport's status is `error`.
+        A transport that has given up, or is disconnected, keeps the message for its next `connect`, and
+        this method goes on waiting. With `or_error` it returns once the transport's status is `error`,
+        perhaps with a state that isn't final.
         """
         if self._settled(or_error):
             return self.state
@@ -86,7 +86,7 @@ class Receipt(Struct, eq=False):
         return self.state
 
     def _settled(self, or_error: bool) -> bool:
-        return self.ends(self.state) or (or_error and self._gave_up.now)
+        return self.ends(self.state) or (or_error and self._gave_up.value)
 
     def as_of_now(self) -> Receipt:
         """Return a copy that keeps its present state, for a handler that is called later."""
@@ -116,7 +116,7 @@ class Receipts:
 
     def __init__(self, *, acks: bool) -> None:
         self._acks = acks
-        self._gave_up = _Error()
+        self._gave_up = _GivenUp()
         self._unsettled: dict[str, Receipt] = {}
 
     def __len__(self) -> int:
@@ -130,7 +130,8 @@ class Receipts:
         receipt = Receipt(message, self._acks, self._gave_up)
         if self._unsettled.setdefault(message.client_id, receipt) is not receipt:
             raise InvalidMessage(
-                f"a message with client_id {message.client_id!r} is still on its way; give each its own"
+                f"a message with client_id {message.client_id!r} is still on its way; "
+                "give each message its own"
             )
         return receipt
 
@@ -147,9 +148,9 @@ class Receipts:
             receipt.settle(settle)
         return receipt
 
-    def gave_up(self, now: bool) -> None:
+    def gave_up(self, value: bool) -> None:
         """Set whether the transport has given up."""
-        self._gave_up.set(now)
+        self._gave_up.set(value)
 
     def give_up(self, reason: str) -> None:
         """Settle all receipts as dropped, since their states will no longer change."""

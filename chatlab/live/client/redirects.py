@@ -1,4 +1,4 @@
-"""The rules for redirects that requests and WebSockets share."""
+"""Rules for redirects, which requests and WebSockets share."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from chatlab.live.client.tunnels import open_tunnel
 
 
 async def open_stream(host: str, port: int, proxy: Proxy | None, tls: ssl.SSLContext | None) -> Stream:
-    """Connect to a host. `tls` is for a proxy that itself uses TLS.
+    """Connect to a host. The context `tls` is used for the connection to an https:// proxy.
 
     Errors: `OSError` about the host; `BrokenAnswer` about the proxy.
     """

@@ -1,8 +1,8 @@
-"""The application's interface of a transport: connect, send, receive, on real sockets.
+"""The application's interface to a transport on real sockets: connect, send, receive.
 
-A transport runs on a loop in a background thread that all share, so that a blocking cell of a notebook
-doesn't stop its heartbeats. With `loop="current"` it runs on the loop that first uses it, and on the next one
-once that is closed.
+All transports share one loop in a background thread, so a notebook cell that blocks doesn't stop their
+heartbeats. With `loop="current"` a transport runs on the loop that first uses it. Once that loop is closed,
+it runs on the next one that uses it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ Result = TypeVar("Result")
 
 _UNIFORM = SystemRandom().random
 GRACE = 1.0
-"""Seconds beyond `drain_timeout` for which `disconnect` waits; after that, another `connect` must have
-overtaken it."""
+"""Seconds beyond `drain_timeout` for which `disconnect` waits. It takes less, unless another task calls
+`connect` meanwhile."""
 NOTIFY_TIMEOUT = 1.0
 """Seconds for which `connect` waits until the handlers were called with the new status."""
 
@@ -60,12 +60,14 @@ NOTIFY_TIMEOUT = 1.0
 class ChatTransport:
     """A chat connection that reconnects by itself, and loses no message that it has accepted.
 
-    Handlers are called one at a time, in the order of events: on a thread of the transport's own, where a
-    slow one blocks nothing else, or with `loop="current"` on that loop. An `async` handler runs on the loop
-    that ran where it was added. An exception of a handler is logged and has no other effect; but `SystemExit`
-    and `KeyboardInterrupt` leave a loop of the user's own. `uniform` is the source of randomness of its
-    backoff; `record` gets every step of its machine, and is called as a handler is. A transport without any
-    reference left is closed, with a `ResourceWarning`: disconnect it before.
+    Handlers are called one at a time, in the order of events. They run on a thread of the transport's own,
+    where a slow one blocks nothing else, or with `loop="current"` on that loop. An `async` handler runs on
+    the loop that was running when it was added. An exception of a handler is logged and has no other effect.
+    But `SystemExit` and `KeyboardInterrupt` are raised from a loop of the user's own.
+
+    `uniform` is the source of randomness of the backoff. `record` gets every step of the machine, and is
+    called as a handler is. Disconnect a transport before you drop it: one without references is closed with a
+    `ResourceWarning`.
 
     Errors: `SettingsError` when the dialect doesn't support that transport. With `loop="current"`, every
     method raises `RuntimeError` if no event loop runs.
@@ -174,10 +176,13 @@ class ChatTransport:
 
     @property
     def cursor(self) -> str | None:
-        """The id after which it asks for messages when it connects: that of the last message that was
-        delivered to handlers or readers; None to ask for the history."""
-        place = self._handover.place
-        return place[0] if place else self._machine.cursor.last_id
+        """The id of the last message that was delivered to handlers or readers, or given to `resume`; None
+        before.
+
+        When the transport connects, it asks for the messages after this id; if it is None, for the history.
+        """
+        undelivered = self._handover.cursor_before
+        return undelivered[0] if undelivered else self._machine.cursor.last_id
 
     def resume(self, after: str) -> None:
         """Continue after a message that another transport has received, at the next connection."""
@@ -203,18 +208,20 @@ class ChatTransport:
             self.start()
         except BaseException as error:  # The `ConnectError` names its kind.
             report(f"the dialect of {self.config.sender or 'a transport'}", error, self._driver.loop)
-        change = await self._audience.reach(lambda change: change.status not in _UNDER_WAY, self._driver.loop)
-        if not self._handover.inside:  # A handler must not wait for itself.
+        change = await self._audience.wait_for(
+            lambda change: change.status not in _UNDER_WAY, self._driver.loop
+        )
+        if not self._handover.called_by_handler:  # A handler must not wait for itself.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(NOTIFY_TIMEOUT):
                     await self._audience.notified.reached()
         return change if self._wanted else self._audience.change
 
     async def disconnect(self) -> None:
-        """Send as much of the outbox as `drain_timeout` allows, close, and return when nothing runs any more.
+        """Send as much of the outbox as `drain_timeout` allows, close, and return once nothing runs any more.
 
-        No further message is delivered to a handler. A handler that is running is waited for, unless it is
-        the caller. The next `connect` brings the remaining messages, and sends those left in the outbox.
+        No further message is delivered to a handler. It waits for a handler that is running, unless that is
+        the caller. The next `connect` delivers the remaining messages, and sends those left in the outbox.
         """
         await self._on_loop(self._disconnected)
 
@@ -222,11 +229,11 @@ class ChatTransport:
         self.stop()
         try:
             async with asyncio.timeout(self.config.drain_timeout + GRACE):
-                await self._audience.reach(lambda change: change.status in ENDED, self._driver.loop)
+                await self._audience.wait_for(lambda change: change.status in ENDED, self._driver.loop)
         except TimeoutError:
             return  # Another call has connected again.
         await self._driver.closed()
-        if not self._handover.inside:
+        if not self._handover.called_by_handler:
             await self._handover.mark().reached()
 
     def start(self) -> None:
@@ -278,8 +285,9 @@ class ChatTransport:
         return self.submit(message)
 
     def submit(self, message: OutgoingMessage | str, *, again: bool = False) -> Receipt:
-        """Submit a message from any thread, without waiting. `again` marks one that another transport may
-        have sent already: it goes out before those that were never sent, and even if the outbox is full.
+        """Submit a message from any thread, without waiting. `again` marks a message that another
+        transport may have sent already: it is accepted even if the outbox is full, and sent before those that
+        were never sent.
 
         Errors: `OutboxFull` by the overflow policies `reject` and `wait`; `InvalidMessage` as for `send`;
         those that the dialect raises, after which the transport has ended in `error`.
@@ -307,7 +315,7 @@ class ChatTransport:
         return self._receipts.messages()
 
     def typing(self) -> None:
-        """Report to the room that the user is typing, if connected; from any thread."""
+        """Report to the room that the user is typing, if the transport is connected; from any thread."""
         self._driver.feed(Typing())
 
     # Receiving
@@ -357,22 +365,22 @@ class ChatTransport:
         else:
             assert_never(effect)
 
-    def _rewind(self, messages: Sequence[ChatMessage], place: str | None) -> None:
+    def _rewind(self, messages: Sequence[ChatMessage], cursor: str | None) -> None:
         if self._running is not None:
-            self._running.rewind(messages, place)
+            self._running.rewind(messages, cursor)
 
 
 def _listener(transport: ChatTransport) -> Callable[[Deliver | Notify | Settle | Moved], None]:
-    """Return a function that passes effects to a transport while it is referenced.
+    """Return a function that passes effects to a transport, without keeping the transport alive.
 
-    It settles receipts and closes connections even without the transport.
+    It settles receipts and closes connections even if the transport is gone.
     """
     me, receipts, dialer = ref(transport), transport._receipts, transport._dialer
 
     def listen(effect: Deliver | Notify | Settle | Moved) -> None:
         receipt = receipts.settle(effect) if type(effect) is Settle else None
         if type(effect) is Notify and effect.change.status in ENDED:
-            dialer.hang_up()
+            dialer.close()
         if (transport := me()) is not None:
             transport._listen(effect, receipt)
         elif type(effect) is Notify and effect.change.status in ENDED:
@@ -401,8 +409,8 @@ def _pressure(transport: ChatTransport) -> Callable[[], int]:
 
 
 def new_id() -> str:
-    """Return an unguessable client id: a client that knew it beforehand could use it first, so that the
-    server takes the message for a repetition."""
+    """Return an unguessable client id. If another client knew it beforehand, it could use it first, and the
+    server would take this message for a repetition."""
     return secrets.token_hex(12)
 
 

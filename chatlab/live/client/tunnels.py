@@ -1,4 +1,4 @@
-"""Opening a tunnel through a proxy on an open connection: CONNECT for HTTP proxies, and SOCKS5."""
+"""Tunnels through a proxy, opened on a connection to it: CONNECT for HTTP proxies, and SOCKS5."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _REPLIES = {
     8: "address type not supported",
 }
 """Replies of a SOCKS5 proxy. Source: RFC 1928 §6."""
-_PASSING = frozenset({1, 3, 4, 5, 6})
+_TEMPORARY = frozenset({1, 3, 4, 5, 6})
+"""Replies that may differ at the next attempt; others are final."""
 
 
 async def open_tunnel(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
@@ -68,8 +69,8 @@ async def _connect(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
 
 def refusal(proxy: Proxy, status: int, words: str, headers: object = ()) -> BrokenAnswer:
     """Return a proxy's refusal as an exception, with its status and its reason phrase."""
-    told = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in headers}  # type: ignore[attr-defined]
-    wait = retry_after(told.get(b"retry-after"), moment(told.get(b"date")))
+    fields = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in headers}  # type: ignore[attr-defined]
+    wait = retry_after(fields.get(b"retry-after"), moment(fields.get(b"date")))
     reason = f"{proxy} refuses: {printable(words)}" if words else f"{proxy} refuses"
     broken = BrokenAnswer("http", reason)
     broken.failure = Failure("http", status, reason, wait)
@@ -78,16 +79,16 @@ def refusal(proxy: Proxy, status: int, words: str, headers: object = ()) -> Brok
 
 async def _socks5(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
     """Open a tunnel of a SOCKS5 proxy, which always resolves the name itself. Source: RFC 1928, RFC 1929."""
-    name = proxy.user.encode(), proxy.password.encode()
-    with_password = any(name)
-    if any(len(part) > 255 for part in name):
+    login = proxy.user.encode(), proxy.password.encode()
+    with_password = any(login)
+    if any(len(part) > 255 for part in login):
         raise BrokenAnswer("protocol", f"{proxy} takes a user and a password of at most 255 bytes each")
     await stream.write(b"\5\2\0\2" if with_password else b"\5\1\0")
     version, method = await _exactly(stream, 2, proxy)
     if version != 5:
         raise BrokenAnswer("refused", f"{proxy} speaks something other than SOCKS5")
     if method == 2 and with_password:
-        user, password = name
+        user, password = login
         await stream.write(b"\1" + bytes([len(user)]) + user + bytes([len(password)]) + password)
         if (await _exactly(stream, 2, proxy))[1]:
             raise BrokenAnswer("protocol", f"{proxy} refuses the user or the password")
@@ -98,7 +99,7 @@ async def _socks5(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
     _, reply, _, kind = await _exactly(stream, 4, proxy)
     if reply:
         words = _REPLIES.get(reply, f"reply {reply}")
-        raise BrokenAnswer("refused" if reply in _PASSING else "protocol", f"{proxy} refuses: {words}")
+        raise BrokenAnswer("refused" if reply in _TEMPORARY else "protocol", f"{proxy} refuses: {words}")
     length = {1: 4, 4: 16}.get(kind) or (await _exactly(stream, 1, proxy))[0]
     await _exactly(stream, length + 2, proxy)
 

@@ -1,4 +1,4 @@
-"""The user's headers for a transport's attempts: got from a dict or a function, and checked."""
+"""The user's headers for a transport's attempts, from a dict or a function, and their validation."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ async def user_headers(
 class UserHeaders:
     """The user's headers for a transport's attempts.
 
-    After a refusal the function is called with that failure until it has returned new headers. Their values
-    are added to the secrets of `redaction`.
+    After a refusal the headers function is called with that failure until it has returned new headers. Their
+    values are added to the secrets of `redaction`.
     """
 
     def __init__(self, config: TransportConfig, redaction: Redaction | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The client's end of a WebSocket: the library's connection with bounds on time, and without its queue."""
+"""The client's end of a WebSocket: the connection of `websockets`, with time limits and without its queue."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _DATA = (Opcode.TEXT, _BINARY, Opcode.CONT)
 
 
 class WebSocketClient(ClientConnection):
-    """A connection that delivers all received messages at once, writes a burst of frames as one, bounds the
-    time of the closing handshake, and recognises input that isn't HTTP.
+    """A connection of `websockets` with four changes.
 
-    The receiver has processed the messages when its call returns. So nothing is queued, and TCP slows down a
-    server that sends too fast.
+    It passes received messages to a callback at once. The callback has processed them when it returns, so
+    nothing is queued, and TCP slows down a server that sends too fast. It writes a burst of frames together.
+    It limits the time of the closing handshake. If the server's answer isn't HTTP, the error says so.
     """
 
     _head = b""
@@ -62,12 +62,12 @@ class WebSocketClient(ClientConnection):
     # Sending
 
     def push(self, frame: str | bytes) -> None:
-        """Send a frame, without waiting: the first of a burst at once, the others in one write.
+        """Send a frame without waiting. The first of a burst is written at once, the others in one write.
 
-        A frame after received data begins a new burst, so if each frame is answered before the next one, all
-        are written at once. Scheduling a callback for each would take longer than writing it.
+        Received data ends a burst. So if each frame is answered before the next one is sent, all are written
+        at once. Scheduling a callback for each would take longer than writing it.
 
-        A frame that can no longer be sent is dropped, since the reader reports how the connection ended.
+        A frame is dropped if the connection has ended, which the reader reports.
         """
         if self.protocol.state is not _OPEN:
             return
@@ -91,8 +91,8 @@ class WebSocketClient(ClientConnection):
             self.transport.writelines(frames)
 
     def end(self, code: int, reason: str) -> None:
-        """Send a close frame, without waiting: the connection is closed once it is answered, and aborted if
-        that takes longer than `close_timeout`."""
+        """Send a close frame without waiting. The connection is closed once the peer has answered it, or
+        aborted after `close_timeout`."""
         if self.protocol.state is _OPEN:
             self.protocol.send_close(code, reason)
             self._flush()
@@ -101,9 +101,10 @@ class WebSocketClient(ClientConnection):
     # Receiving
 
     def listen(self, take: Callable[[list[str | bytes]], object]) -> None:
-        """Deliver all messages to `take`, in the order in which they arrive; those already received, at once.
+        """Pass all messages to `take`, in the order in which they arrive, beginning with those already
+        received.
 
-        The end isn't delivered: await `recv` for it, which gets no messages.
+        Await `recv` for the end of the connection; it returns no messages.
         """
         self._take = take
         self._hand_over(take)

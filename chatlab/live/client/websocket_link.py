@@ -53,17 +53,17 @@ class WebSocketLink:
         self._link = effect.link
         self._connection: WebSocketClient | None = None
         self._task: asyncio.Task[None] | None = None
-        self._left = False
+        self._abandoned = False
 
     async def run(self) -> None:
-        """Open, read to the end, and report everything."""
-        if self._left:  # Closed before this task had its first turn.
+        """Open, read to the end, and report all events."""
+        if self._abandoned:  # Closed before this task had its first turn.
             return
         self._task = asyncio.current_task()
         try:
             await self._work()
         except asyncio.CancelledError:
-            if not self._left:
+            if not self._abandoned:
                 self._port.hold_off()
             self._report(Closed(self._link, LOOP_ENDS))
             raise
@@ -77,7 +77,7 @@ class WebSocketLink:
             if isinstance(headers, Failure):
                 self._report(Closed(self._link, headers))
                 return
-            if self._left:  # The headers function ignored its cancellation.
+            if self._abandoned:  # The headers function ignored its cancellation.
                 return
             credentials = self._credentials(headers)
             connection, own = await self._open(credentials)
@@ -109,21 +109,20 @@ class WebSocketLink:
                 for message in messages
             ]
         )
-
-        if self._port.pressure() and not self._left and self._connection is not None:
+        if self._port.pressure() and not self._abandoned and self._connection is not None:
             self._pause(self._connection, 1)
 
     def _pause(self, connection: WebSocketClient, checks: int) -> None:
         """Pause reading for a while: the handlers are slower than the server."""
         pressure = self._port.pressure()
-        if pressure and not self._left and (pressure > 1 or checks <= MAX_CHECKS):
+        if pressure and not self._abandoned and (pressure > 1 or checks <= MAX_CHECKS):
             connection.transport.pause_reading()
             self._port.loop.call_later(CHECK_INTERVAL, self._pause, connection, checks + 1)
         elif not connection.transport.is_closing():
             connection.transport.resume_reading()
 
     def _report(self, *events: Event) -> None:
-        if not self._left:
+        if not self._abandoned:
             self._port.feed(*events)
 
     def send(self, data: str | bytes) -> None:
@@ -143,7 +142,7 @@ class WebSocketLink:
 
     def close(self, code: int, reason: str) -> None:
         """Close in the background, within a bounded time, and report nothing more."""
-        self._left = True
+        self._abandoned = True
         connection = self._connection
         if connection is None or code == 1006:
             if self._task is not None:

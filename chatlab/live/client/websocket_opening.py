@@ -1,4 +1,4 @@
-"""The opening handshake of a WebSocket, with redirects by our own rules."""
+"""The opening handshake of a WebSocket, and its redirects (`redirects.py`)."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ async def open_websocket(
     headers: Mapping[str, str],
     cookies: Cookies,
 ) -> tuple[WebSocketClient, bool]:
-    """Open a WebSocket, and follow at most five redirects.
+    """Open a WebSocket, and follow at most `MAX_REDIRECTS` redirects.
 
-    Return it, and whether the server may get a token: another origin gets no header, password, cookie or
-    protocol of the settings, only the dialect's `protocols`.
+    Return it, and whether its server has the origin of `url`, and so may get a token. Another origin gets no
+    header, password, cookie or protocol of the settings, only the dialect's `protocols`.
 
     Errors: `OSError`, `BrokenAnswer`, and those of `websockets`.
     """
@@ -100,7 +100,7 @@ async def _connect(uri: WebSocketURI, config: WebSocketConfig, protocols: Sequen
 def _redirected(url: str, old: WebSocketURI, location: str) -> tuple[str, WebSocketURI, WebSocketURI]:
     """Return the address of a redirect, the parsed old one, and the parsed new one.
 
-    A server that redirects an upgrade often names the http form of its address; the ws form is meant.
+    A server that redirects an upgrade often gives an http:// address; the ws:// address is meant.
     """
     target = urljoin(url, location)
     scheme, colon, rest = target.partition(":")

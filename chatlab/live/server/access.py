@@ -1,10 +1,10 @@
 """Access rules of a server: its own names, the pages that may talk to it, and the proxies that it trusts.
 
-A request must name this server in its `Host`; otherwise a page could reach the server under a host name of
-its own (DNS rebinding). A request with an `Origin` comes from a page, and the origin must be the server's own
-or an allowed one. The server's own origin consists of the scheme and the host by which the page was loaded.
-Behind a proxy that terminates TLS only the proxy knows these, and the client's address; its forwarding
-headers count if its address is trusted.
+A request must name this server in its `Host`. Otherwise a page could reach the server by a host name that
+the page's owner controls (DNS rebinding). A request with an `Origin` comes from a page, and the origin must
+be the server's own or an allowed one. The server's own origin consists of the scheme and the host by which
+the page was loaded. Behind a proxy that terminates TLS only the proxy knows these, and the client's
+address; its forwarding headers count if its address is trusted.
 
 Sources: Fetch standard §3.2 (`Origin`); RFC 6454 §6.2; RFC 7239 §1 (what `X-Forwarded-*` have in common).
 """
@@ -34,7 +34,8 @@ _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Spelling(NamedTuple):
-    """The options or keywords that allow a host or an origin, or trust a proxy; refusals quote them."""
+    """How a user allows a host or an origin, or trusts a proxy: by options or keywords. Refusals quote
+    them."""
 
     host: str
     origin: str
@@ -46,9 +47,11 @@ OPTIONS = Spelling("--allow-host NAME", "--allow-origin ORIGIN", "--trust-proxy 
 
 
 class Visit(NamedTuple):
-    """A request as its client made it: `scope` with the client's own address, scheme and path; the allowed
-    `origin` of another site that it comes from, or ""; and the status and reason of its refusal, if it is
-    refused."""
+    """A request as its client made it.
+
+    `scope` has the client's own address, scheme and path. `origin` is the allowed origin of another site that
+    it comes from, or "". `refusal` is the status and reason of its refusal, if it is refused.
+    """
 
     scope: Scope
     origin: str = ""
@@ -111,7 +114,7 @@ class Access:
         return Visit(scope, known, refusal)
 
     def _foreign(self, origin: str, host: str) -> str:
-        """Return the refusal of an untrusted origin: what to do about it."""
+        """Return the reason for the refusal of an origin, with advice."""
         spelling = self._spelling
         if origin == _NO_ORIGIN:
             return f"a page from a file has no origin: serve it over HTTP, allow it with {spelling.origin}"

@@ -1,9 +1,8 @@
 """The limits of a server, and all of its open connections.
 
-The connections themselves are uvicorn's protocols (`http_connection`, `websocket_connection`) with the bounds
-that uvicorn lacks: on time, on memory and on logging. uvicorn itself waits without limit for the end of a
-request's headers and for a reader that doesn't read; and it logs URLs with their query, which may hold
-tokens.
+The connections themselves are uvicorn's protocols (`http_connection`, `websocket_connection`) with limits
+that uvicorn lacks. uvicorn waits without limit for the end of a request's headers, and for a reader that
+doesn't read. It also logs URLs with their query, which may hold tokens.
 """
 
 from __future__ import annotations
@@ -29,16 +28,18 @@ def never() -> bool:
 
 
 class Limits(Settings, frozen=True):
-    """The limits of a server. Connections beyond `max_connections` are answered with 503, and beyond another
-    `Connections.REFUSALS` not at all.
+    """The limits of a server.
+
+    Connections beyond `max_connections` are answered with 503, but only `Connections.REFUSALS` of them at a
+    time. Further ones are aborted without an answer.
 
     A request must arrive whole within `request_timeout`. `max_backlog` bytes may wait for a slow reader, and
     `max_backlogs` for all of them together. Close frames must be answered within `close_timeout`. Pings
     detect dead connections; with `ping_interval` None none are sent.
 
-    An event stream gets a comment every `keep_alive`. Any answer over HTTP is cut off if its reader has read
-    nothing for that long although bytes wait for it. Readers of streams get `reconnection_time` as their
-    `retry`, unless it is None. A poll is held for `max_hold` at most.
+    An event stream gets a comment every `keep_alive` seconds. Any answer over HTTP is cut off if bytes wait
+    for its reader, and the reader has read nothing for that long. Readers of streams get
+    `reconnection_time` as their `retry`, unless it is None. A poll is held for `max_hold` at most.
     """
 
     max_connections: Size = 1000
@@ -80,7 +81,7 @@ class BoundedConnection(asyncio.BaseProtocol):
         return self.transport.get_write_buffer_size() > self._replayed + self.server_state.max_backlog
 
     def when_read(self, go_on: Callable[[], None]) -> None:
-        """Call `go_on` in a later turn of the loop, once most of the written bytes have been read."""
+        """Call `go_on` in a later iteration of the loop, once most of the written bytes have been read."""
         if self._full:
             self._go_on = go_on
         else:
@@ -98,8 +99,8 @@ class BoundedConnection(asyncio.BaseProtocol):
             self.loop.call_soon(go_on)
 
     def abort_soon(self) -> None:
-        """Abort the connection after `close_timeout`; everything must be written, read and answered by
-        then."""
+        """Abort the connection after `close_timeout`. Until then, remaining bytes can be written, read and
+        answered."""
         if self.close_timer is None:
             timeout = self.server_state.limits.close_timeout
             self.close_timer = self.loop.call_later(timeout, self.transport.abort)

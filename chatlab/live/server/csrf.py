@@ -1,5 +1,5 @@
-"""CSRF tokens: they show that a POST comes from a client that can read this server's answers, not from a
-foreign page.
+"""CSRF tokens. They show that a POST comes from a client that can read this server's answers, not from
+another site's page.
 
 A token is a random number, signed with a secret of this run of the server. Therefore the server stores no
 tokens, and tokens of an earlier run are stale.
@@ -12,7 +12,7 @@ from hmac import compare_digest, digest
 
 
 class CsrfTokens:
-    """The tokens of one run of a server: makes and checks them."""
+    """The factory of the tokens of one run of a server, and their check."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)

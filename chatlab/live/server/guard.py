@@ -1,7 +1,7 @@
 """Access control of requests: allowed hosts and origins, and the CORS protocol for pages of other origins.
 
-Credentials are never allowed: there are none except those that a page sends itself. Source: Fetch standard
-§3.3.
+CORS credentials are never allowed: the server uses none, except headers that a page sets itself. Source:
+Fetch standard §3.3.
 """
 
 from __future__ import annotations

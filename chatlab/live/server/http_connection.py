@@ -20,7 +20,7 @@ _MAX_UNSENT = 16 * 1024
 
 
 class HttpConnection(BoundedConnection, H11Protocol):
-    """An HTTP connection whose requests must arrive in time, while its answers may take any time.
+    """An HTTP connection whose requests must arrive in time. Its answers may take any time.
 
     The application finds it as `scope["state"]["connection"]`. A held request may `wait` in it. A stream
     writes to it directly and not through ASGI's `send`, which blocks while a reader doesn't read. While
@@ -86,13 +86,14 @@ class HttpConnection(BoundedConnection, H11Protocol):
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
 
     def stalled(self) -> bool:
-        """Return whether bytes wait of which nothing has been read since the last call."""
+        """Return whether bytes wait for the reader, and it has read none since the last call."""
         waiting = self.transport.get_write_buffer_size()
         before, self._read = self._read, self._written - waiting
         return waiting > 0 and self._read <= before
 
     def close(self, code: int, reason: str) -> None:
-        """End the answer, for which HTTP has no code, and drop the connection if the end isn't read soon."""
+        """End the answer, and drop the connection if its end isn't read soon. HTTP has no place for
+        `code`."""
         if not self.cycle.response_complete:
             self.shutdown()
 
@@ -128,7 +129,8 @@ class HttpConnection(BoundedConnection, H11Protocol):
             self._watch_answer()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse input that isn't HTTP; if an answer has begun or is over, only end the connection."""
+        """Refuse input that isn't HTTP. If an answer to it can no longer be sent, only close the
+        connection."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -143,7 +145,7 @@ class HttpConnection(BoundedConnection, H11Protocol):
         if self.server_state.closing or len(self.connections) > limits.max_connections + Connections.REFUSALS:
             transport.abort()
         else:
-            self._wait()
+            self._start_deadline()
 
     def data_received(self, data: bytes) -> None:
         if self._streaming:
@@ -152,20 +154,20 @@ class HttpConnection(BoundedConnection, H11Protocol):
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         super().data_received(data)
         if self.transport.get_protocol() is not self or self.transport.is_closing() or not self._incomplete():
-            self._stop_waiting()
+            self._cancel_deadline()
         else:
-            self._wait()
+            self._start_deadline()
 
     def _should_upgrade(self) -> bool:
         # An HTTP/1.0 proxy that forwards `Upgrade` doesn't understand it. Source: RFC 9110 §7.8.
         return self.scope["http_version"] != "1.0" and super()._should_upgrade()
 
     def eof_received(self) -> None:
-        self._wait()  # what is still to be written must be read in time
+        self._start_deadline()  # The remaining bytes must be read in time.
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._wait()
+        self._start_deadline()
 
     def _incomplete(self) -> bool:
         """Whether a request is incomplete, or the first hasn't begun; between requests uvicorn's own timer
@@ -174,19 +176,19 @@ class HttpConnection(BoundedConnection, H11Protocol):
         begun = bool(self.conn.trailing_data[0]) or self.cycle is None
         return their_state is h11.SEND_BODY or (their_state is h11.IDLE and begun)
 
-    def _wait(self) -> None:
+    def _start_deadline(self) -> None:
         if self._deadline is None:
             timeout = self.server_state.limits.request_timeout
             self._deadline = self.loop.call_later(timeout, self.transport.abort)
 
-    def _stop_waiting(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._stop_waiting()
+        self._cancel_deadline()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         self._unset_keepalive_if_required()

@@ -69,7 +69,7 @@ TURN = 0.01
 
 
 class Service:
-    """The routes, over one hub."""
+    """The routes, all for one hub."""
 
     def __init__(self, driver: HubDriver, limits: Limits) -> None:
         self._driver = driver
@@ -80,7 +80,9 @@ class Service:
         """Return the ASGI application, without its `Guard`."""
         stream, poll = Route("/stream", self.stream), Route("/messages/poll", self.poll)
         for route in (stream, poll):
-            cast(set[str], route.methods).discard("HEAD")  # it would join a room or be held, without a reader
+            cast(set[str], route.methods).discard(
+                "HEAD"
+            )  # HEAD would join a room or be held, without a reader.
         app = Starlette(
             routes=[
                 WebSocketRoute("/ws", self.websocket),
@@ -175,9 +177,8 @@ class Service:
         forbid_other_sites(request)
         connection: HttpConnection = request.scope["state"]["connection"]
         address = address_of(request)
-        own = (
-            connection.client is not None and connection.client[0] == address
-        )  # Otherwise the connection is a proxy's.
+        # If the addresses differ, the connection is a proxy's, and carries many clients' requests.
+        own = connection.client is not None and connection.client[0] == address
         return requests.poster(
             self._driver.hub,
             parse_query(request),
@@ -204,7 +205,7 @@ def forbid_other_sites(request: Request) -> None:
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Return a client's address."""
+    """Return a client's IP address; "" if it is unknown."""
     return connection.client.host if connection.client else ""
 
 

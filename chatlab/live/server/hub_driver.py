@@ -32,7 +32,7 @@ class Peer(Protocol):
         """End the replay: in addition to its bytes, at most `max_backlog` may wait."""
 
     def when_read(self, go_on: Callable[[], None]) -> None:
-        """Call `go_on` in a later turn of the loop, once most of the written bytes have been read."""
+        """Call `go_on` in a later iteration of the loop, once most of the written bytes have been read."""
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame at once, and drop the connection if it isn't answered soon."""
@@ -51,11 +51,11 @@ def at_once(work: Callable[[], object]) -> None:
 
 
 class HubDriver:
-    """A hub with its peers, over the given log, or over one in memory of this `epoch`. `clock` is any steady
-    clock in seconds.
+    """A hub with its peers and its log: the given one, or one in memory with this `epoch`.
 
-    `soon` schedules a call at the end of the loop's turn: all frames of one turn for a room's members are
-    written to each as one batch. A poster gets its answer after them.
+    `clock` returns the seconds of any steady clock. `soon` schedules a call for the loop's next iteration.
+    Until then, frames for a room's members are collected, and then written to each as one batch. A client
+    that posts gets its answer after them.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class HubDriver:
         self.clock = clock
         self._soon = soon
         self._batches: list[_Batch] = []
-        self._room_left = 0
+        self._batch_space = 0
         self._numbers = count(1)
         self._peers: dict[int, Peer] = {}
         self._rooms: dict[int, str] = {}
@@ -143,7 +143,7 @@ class HubDriver:
             self._perform(self.hub.leave(member))
 
     def carry_out(self, outputs: Iterable[Output]) -> None:
-        """Carry out what the hub wants for a client that isn't a member, before that client is answered."""
+        """Carry out the hub's outputs for a client that isn't a member, before that client is answered."""
         self._perform(outputs)
         self._flush()
 
@@ -190,13 +190,13 @@ class HubDriver:
                         pending.extend(self.hub.leave(member))
 
     def _reply(self, members: Sequence[int], frame: str | bytes) -> None:
-        """Write a frame after all earlier ones, at the latest at the end of the loop's turn."""
-        self._room_left -= len(frame)
-        if self._batches and self._room_left >= 0 and self._batches[-1].members == members:
+        """Write a frame after all earlier ones, at the latest in the loop's next iteration."""
+        self._batch_space -= len(frame)
+        if self._batches and self._batch_space >= 0 and self._batches[-1].members == members:
             self._batches[-1].frames.append(frame)
             return
         self._batches.append(_Batch(members, [frame]))
-        self._room_left = MAX_BATCH - len(frame)
+        self._batch_space = MAX_BATCH - len(frame)
         if len(self._batches) == 1:
             self._soon(self._flush)
 

@@ -4,8 +4,8 @@ A message is on disk before `append` returns (WAL mode, synchronous FULL), so an
 a crash of the process and a power cut. Only one server at a time may have the file: a second one would give
 the same ids to other messages.
 
-All messages stay in the file; readers get the latest, within the limits. In memory are only a few numbers of
-each recently used room.
+All messages stay in the file; readers get the latest, within the limits. Memory holds only a few counts of
+each recently used room (`_Tail`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCHEMA_VERSION = 1
 LOCK_TIMEOUT = 1.0
 """Seconds to wait for another server to release the file."""
 ROOMS = 10_000
-"""Rooms whose numbers are kept in memory."""
+"""Maximum number of rooms whose counts are kept in memory."""
 MAX_REPORTS = 20
 """Number of unreadable items that are logged; there may be a million of them."""
 LAST_NUMBER = 10**15
@@ -82,7 +82,7 @@ class StoreError(LogError):
 
 
 class _Tail:
-    """Statistics of a room: its number of messages so far, and bytes of those after number `first`."""
+    """Counts of a room: `count` messages so far, and `size`, the bytes of those after number `first`."""
 
     __slots__ = ("count", "first", "size")
 
@@ -215,7 +215,7 @@ class Store(Log):
             return leading((self._message(room, row) for row in rows), size)
 
     def _tail(self, room: str) -> _Tail:
-        """Return the statistics of a room; read them from the file if they aren't in memory."""
+        """Return the counts of a room; read them from the file if they aren't in memory."""
         tail = self._tails.get(room)
         if tail is not None:
             self._tails.move_to_end(room)

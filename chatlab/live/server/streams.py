@@ -50,8 +50,8 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def write(self, *frames: str | bytes) -> bool:
-        """Send each frame as an event, in a chunk of its own as in the simulator, if still open; return False
-        if too many bytes wait for this reader."""
+        """Send each frame as an event, if the stream is open; return False if too many bytes wait for this
+        reader. Each event is a chunk of its own, as in the simulator."""
         return all(self._connection.write(encode_event(frame)) for frame in frames)
 
     def begin_replay(self) -> None:
@@ -63,9 +63,10 @@ class EventStream:
         self._connection.end_replay()
 
     def when_read(self, go_on: Callable[[], None]) -> None:
-        """Call `go_on` in a later turn of the loop, once most of the written bytes have been read."""
+        """Call `go_on` in a later iteration of the loop, once most of the written bytes have been read."""
         self._connection.when_read(go_on)
 
     def close(self, code: int, reason: str) -> None:
-        """End the stream, for which it has no code, and drop the connection if the end isn't read soon."""
+        """End the stream, and drop the connection if its end isn't read soon. A stream has no place for
+        `code`."""
         self._connection.close(code, reason)

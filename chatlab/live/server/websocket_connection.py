@@ -85,7 +85,7 @@ class WebSocketConnection(BoundedConnection, WebSocketsSansIOProtocol):
         if not self.handshake_initiated:  # the HTTP side passed on the whole request, so it is invalid
             self.transport.write(_BAD_REQUEST)
             self.transport.close()
-        elif self.overfull:  # pings whose pongs nobody reads
+        elif self.overfull:  # The peer sends Pings, and doesn't read the Pongs.
             self.transport.abort()
 
     def eof_received(self) -> None:
@@ -137,7 +137,7 @@ class WebSocketConnection(BoundedConnection, WebSocketsSansIOProtocol):
 
 @lru_cache(maxsize=4)
 def _serialized(*frames: str | bytes) -> list[bytes]:
-    """Return the bytes of each unmasked frame. They are the same for all of a room's members, so cached."""
+    """Return the bytes of each frame, unmasked. Cached, since all of a room's members get the same."""
     whole = (
         Frame(Opcode.TEXT, frame.encode()) if isinstance(frame, str) else Frame(Opcode.BINARY, frame)
         for frame in frames

@@ -123,7 +123,7 @@ async def test_addresses_alternate_between_families(names: dict[str, Any]) -> No
     names["h.test"] = ["fd00::1", "fd00::2", "fd00::1", "10.0.0.1", "10.0.0.2"]
     assert await addresses_of("h.test", 1) == ["fd00::1", "10.0.0.1", "fd00::2", "10.0.0.2"]
     assert await addresses_of("fe80::1%eth0", 1) == ["fe80::1%eth0"]
-    assert lookup._by_turns([(socket.AF_INET6, 1, 6, "", ("fe80::1", 1, 0, 7))]) == ["fe80::1%7"]
+    assert lookup._interleaved([(socket.AF_INET6, 1, 6, "", ("fe80::1", 1, 0, 7))]) == ["fe80::1%7"]
 
 
 async def test_A97_a_look_up_that_hangs_delays_no_other(names: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ async def test_A97_a_look_up_that_hangs_delays_no_other(names: dict[str, Any]) -
         for chat in stuck:
             chat.start()
         await until(lambda: all(chat.last_change.attempt > 2 for chat in stuck[:10]))
-        assert sum(map(len, lookup._under_way.values())) <= lookup.MAX_OF_A_NAME
+        assert sum(map(len, lookup._under_way.values())) <= lookup.MAX_PER_NAME
         healthy = make_config("websocket", f"ws://localhost:{server.port}/ws", reconnect=ONCE)
         async with make_transport(healthy, loop="current"):
             pass
@@ -181,10 +181,10 @@ async def test_A97_a_look_up_under_way_is_shared(names: dict[str, Any]) -> None:
 async def test_A97_a_second_look_up_starts_later(
     names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "FRESH", 0.0)
+    monkeypatch.setattr(lookup, "SHARED_FOR", 0.0)
     hanging = names["slow.test"] = threading.Event()
     tasks = [asyncio.create_task(addresses_of("slow.test", 9)) for _ in range(4)]
-    await until(lambda: [len(entries) for entries in lookup._under_way.values()] == [lookup.MAX_OF_A_NAME])
+    await until(lambda: [len(entries) for entries in lookup._under_way.values()] == [lookup.MAX_PER_NAME])
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -424,13 +424,13 @@ async def test_held_items_that_are_not_sent_again_stay_and_typing_is_dropped() -
     for number, news in enumerate(
         (ChatEvent("resync"), event_of(1), ChatEvent("typing"), event_of(1), ChatEvent("own"))
     ):
-        line.put(Delivery(news, subscribers, from_server=True, place=str(number), size=10))
+        line.put(Delivery(news, subscribers, from_server=True, cursor_before=str(number), size=10))
     line.put(Delivery("status", subscribers))
     assert told == ["status"], "items that don't come from the server aren't held back"
-    assert line.place == ("1",)
-    messages, place = line.take_back()
-    assert (len(messages), place) == (2, "1")
-    assert line.place is None
+    assert line.cursor_before == ("1",)
+    messages, cursor = line.take_back()
+    assert (len(messages), cursor) == (2, "1")
+    assert line.cursor_before is None
     line.release()
     await asyncio.wait_for(line.mark().reached(), PATIENCE)
     assert told == ["status", "resync", "own"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chatlab.live.client.deadline_timer import CATCH_UP, HELD_UP
+from chatlab.live.client.deadline_timer import BLOCKED_AFTER, CATCH_UP
 from chatlab.live.client.live_driver import LiveDriver, Moved
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.sim.environment import LadderEnvironment
@@ -250,7 +250,7 @@ async def test_a_late_timer_lets_the_loop_catch_up_first_but_not_for_ever() -> N
     rig = Rig()
     deadline = rig.machine.deadline = rig.driver.now() + 0.01
     rig.driver.feed(Typing())
-    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # block the loop
+    time.sleep(BLOCKED_AFTER + 0.05)  # noqa: ASYNC251  # block the loop
     held_until = rig.driver.now()
     async with asyncio.timeout(PATIENCE):
         while not rig.machine.ticks:
@@ -264,7 +264,7 @@ async def test_input_that_arrived_while_the_loop_was_blocked_may_move_the_deadli
     rig = Rig()
     rig.machine.deadline = rig.driver.now() + 0.01
     rig.driver.feed(Typing())
-    time.sleep(HELD_UP + 0.05)  # noqa: ASYNC251  # block the loop
+    time.sleep(BLOCKED_AFTER + 0.05)  # noqa: ASYNC251  # block the loop
     await until(lambda: rig.driver._timer.catching_up)
     later = rig.machine.deadline = rig.driver.now() + 0.2
     rig.driver.feed(Closed(1, Failure("reset")))
@@ -272,7 +272,7 @@ async def test_input_that_arrived_while_the_loop_was_blocked_may_move_the_deadli
     assert rig.machine.ticks[0] >= later
 
 
-@pytest.mark.parametrize("ago", [0.0, HELD_UP / 2, 2 * HELD_UP, 60.0])
+@pytest.mark.parametrize("ago", [0.0, BLOCKED_AFTER / 2, 2 * BLOCKED_AFTER, 60.0])
 def test_a_deadline_that_has_passed_when_it_is_armed_comes_at_once(ago: float) -> None:
     """Arm a past deadline, as that of a message whose time ran out while it was under way."""
 

@@ -31,7 +31,7 @@ class Sleep:
 @pytest.fixture
 def sleep(monkeypatch: pytest.MonkeyPatch) -> Sleep:
     slept = Sleep()
-    monkeypatch.setattr(suspension_clock, "running_on", slept)
+    monkeypatch.setattr(suspension_clock, "boot_time", slept)
     monkeypatch.setattr(deadline_timer, "SUSPENSION_CHECK", 0.01)
     return slept
 
