@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from sys import maxsize
+from typing import cast
 
 from chatlab.settings import WebSocketConfig
 from chatlab.sim.capacity import ServerConfig
@@ -53,7 +54,6 @@ class FastModel(Model):
             self._account = HeartbeatAccount(self.server, config, self._dialect, barriers)
             self._pool = self._make_pool(config, self._account)
         self._scripted = set(self._people.scripted)
-        self._fast: list[ForwardingDriver | SilentClient] = []
         super()._add_people()
 
     def _make_pool(self, config: WebSocketConfig, account: HeartbeatAccount) -> Pool | None:
@@ -65,13 +65,9 @@ class FastModel(Model):
         return Pool(Context(self._make_driver, config, self._dialect, *parts, self._names, self._rooms))
 
     def _make_person(self, person: int) -> ForwardingDriver | SilentClient:
-        one: ForwardingDriver | SilentClient
         if self._pool is None or person < self._sample or self._names[person] in self._scripted:
-            one = self._make_driver(person)
-        else:
-            one = self._pool.add(person)
-        self._fast.append(one)
-        return one
+            return self._make_driver(person)
+        return self._pool.add(person)
 
     def _make_driver(
         self, person: int, path: SampledPath | None = None, jitter: SeekableStream | None = None
@@ -106,6 +102,10 @@ class FastModel(Model):
 
     # A run
 
+    @property
+    def _fast(self) -> list[ForwardingDriver | SilentClient]:
+        return cast("list[ForwardingDriver | SilentClient]", self.everybody)
+
     @rare_garbage()
     def run(self, duration: float) -> None:
         self._barriers.set_end(self.environment.now + duration)
@@ -119,7 +119,6 @@ class FastModel(Model):
 
     def close(self) -> None:
         del self._barriers, self._pool, self._account  # They refer to the model.
-        self._fast.clear()
         super().close()
 
     def _wake_everybody(self) -> None:

@@ -139,7 +139,10 @@ class SilentClient(Lifecycle):
         if heartbeat is None or self._phase != "online":
             return 0, 0
         pending = context.account.pending_bytes(heartbeat, self._path, context.environment.now)
-        return pending or self._promote().pending_bytes()
+        if pending is None:
+            return self._promote().pending_bytes()
+        self._store_path()
+        return pending
 
     @property
     def heard_until(self) -> float:
