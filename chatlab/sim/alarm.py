@@ -30,9 +30,9 @@ class Alarm:
             self._arm()
 
     def cancel(self) -> None:
-        """Never call back, and let go of whoever was to be called."""
+        """Never call back, and drop the reference to the callback."""
         self.deadline = inf
-        self._callback = _nobody
+        self._callback = _do_nothing
 
     def _arm(self) -> None:
         self._armed_at = self.deadline
@@ -50,5 +50,5 @@ class Alarm:
             self._arm()
 
 
-def _nobody() -> None:
-    """Stand in for who is not to be called any longer."""
+def _do_nothing() -> None:
+    """Do nothing, in place of a cancelled callback."""

@@ -1,6 +1,6 @@
 """A model of TCP between a person and the server: opening, order, and every way to end.
 
-What it keeps of the real thing (d is one-way latency, drawn anew for every packet):
+It models this (d is the one-way latency, drawn anew for every packet):
 
     client ── SYN ──────────▶ server    d: a place in the accept queue, or refused: the client knows after 2d
            ◀────── SYN-ACK ──           2d: the client may speak, or
@@ -54,9 +54,9 @@ class Traffic:
 class Connection(ABC):
     """One TCP connection, from its first packet on.
 
-    `served` is True from when the server has taken it in until it lets go; `held` while the person's side
-    still has it. From `up_silent_at` and `down_silent_at` on all that goes that way vanishes, and neither
-    side is told. `number` is the server's for it.
+    `served` is True from the SYN's arrival until the server drops it, and `held` as long as the person's side
+    uses it. From `up_silent_at` and `down_silent_at` on all packets of that direction vanish, unreported.
+    `number` is the server's number for it.
     """
 
     __slots__ = (
@@ -92,15 +92,15 @@ class Connection(ABC):
         self._up_delay = self._down_delay = nan
         self._idle: Alarm | None = None
         self._end_comes_at = inf  # When the server is reset.
-        self._ends_at = inf  # When the person's side hears that the server has gone.
+        self._ends_at = inf  # When the person's side learns that the server has gone.
         self.path = path
         self.number = 0
         self.held = True
         self.served = False
         self.up_silent_at = self.down_silent_at = LONG_AGO if path.blackholed else inf
 
-    # Packets. Whoever takes one checks for himself whether he is still there.
-    # What is sent at one instant goes as one packet, and the end of the bytes goes with the last one.
+    # Packets. The function that takes one checks whether its side is still there.
+    # All that is sent at one instant goes as one packet, and the end of the bytes goes with the last one.
 
     def _up(self, size: int = 0, draw: Delay | None = None) -> float:
         """Send `size` bytes to the server; return when they arrive. `draw` gives its delay, if not `up`."""
@@ -172,8 +172,8 @@ class Connection(ABC):
 
     @property
     def _given_up(self) -> bool:
-        """Whether the server's TCP has waited too long for its bytes, or the other side's acks, to come; or
-        the reset is there, right behind what the server reads now."""
+        """Whether the server's TCP has waited too long for an ack; or a reset has arrived, right behind the
+        bytes that the server reads now."""
         now = self._environment.now
         if now >= self._end_comes_at and now < self.up_silent_at:
             return True
@@ -190,7 +190,7 @@ class Connection(ABC):
             self.answer_syn(None if self.path.refusing else self._listener.accept(self))
 
     def answer_syn(self, accepted_at: float | None) -> None:
-        """Take it that the SYN, which has just come in, is accepted at that time; None: it is refused."""
+        """Answer the SYN, which has just arrived: it is accepted at that time; None: it is refused."""
         if accepted_at is None:
             self._environment.call_at(self._down(draw=self.path.connect), self._refused)
             return
@@ -203,7 +203,7 @@ class Connection(ABC):
         if self._down_silent:
             return
         self._answered = True
-        if not self.held:  # The system knows nothing of it any more, and resets it.
+        if not self.held:  # The client has closed its socket, so its system resets the connection.
             self._end_comes_at = self._up_behind()
             self._environment.call_at(self._end_comes_at, self._take_reset)
         elif self._traffic.tls:
@@ -233,11 +233,11 @@ class Connection(ABC):
 
     @abstractmethod
     def _speak(self) -> None:
-        """The connection stands: the person's side may say what it has to say."""
+        """The connection is open: send what the person's side has to send."""
 
     @abstractmethod
     def _refused(self) -> None:
-        """Nobody accepts connections there."""
+        """Learn, on the person's side, that the connection is refused."""
 
     @abstractmethod
     def reply(self, frame: str | bytes, size: int) -> None:
@@ -247,17 +247,17 @@ class Connection(ABC):
 
     @abstractmethod
     def _lose(self, reset: bool) -> None:
-        """The person's side is told that the server has gone: by its end of the bytes, or by a `reset`."""
+        """Learn, on the person's side, that the server has gone: by the end of its bytes, or by a `reset`."""
 
     def let_go(self) -> None:
-        """End it from the person's side, who hears no more of it."""
+        """End it from the person's side, which learns no more of it."""
         self.held = False
         at = self._up_behind()
-        if self._answered:  # Else the server has it until its SYN-ACK is answered.
+        if self._answered:  # Otherwise the server keeps it until its SYN-ACK is answered.
             self._environment.call_at(at, self._take_end)
 
     def _take_end(self) -> None:
-        if not self._up_silent:  # What has come before it is read first.
+        if not self._up_silent:  # Bytes before it are read first.
             self._once_accepted(self._lose_person)
 
     def _take_reset(self) -> None:
@@ -265,44 +265,44 @@ class Connection(ABC):
             self._lose_person()
 
     def _lose_person(self) -> None:
-        """The server learns that the person's side has gone."""
+        """Learn, at the server, that the person's side has gone."""
         if self.served:
             self.served = False
             self._listener.on_peer_closed(self)
 
     def abort(self) -> None:
-        """End it from the server's side without a word, as a process that dies does."""
+        """End it from the server's side without a close frame, as a dying process does."""
         self.served = False
         unaccepted = self._accepted_at > self._environment.now
         self._ends_at = self._down_behind()
         self._environment.call_at(self._ends_at, self._lose, unaccepted)
 
     def server_close(self, code: int, reason: str) -> None:
-        """End it from the server's side, as politely as the protocol has it."""
+        """End it from the server's side, with a close frame if the protocol has one."""
         self.abort()
 
     def reset(self) -> None:
-        """End it from the middle: both sides are told that the other has gone."""
+        """Reset it from the middle: each side learns that the other has gone."""
         self._ends_at = self._down_behind()
         self._environment.call_at(self._ends_at, self._lose, True)
         self._end_comes_at = self._up_behind()
         self._environment.call_at(self._end_comes_at, self._take_reset)
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
-        """From `at` on let everything that goes in these directions vanish, and tell neither side."""
+        """From `at` on drop all packets in these directions, unreported."""
         if "up" in directions:
             self.up_silent_at = min(self.up_silent_at, at)
         if "down" in directions:
             self.down_silent_at = min(self.down_silent_at, at)
 
     def forget(self) -> None:
-        """Hold on to nobody any longer: the run is over."""
+        """Drop all references: the run is over."""
         self._drop_alarm()
 
     # Proxies
 
     def adapt(self) -> None:
-        """Take note that the path's impairments have changed."""
+        """Apply the changes of the path's impairments."""
         timeout = self.path.impairment.idle_timeout
         if timeout < inf:
             self._idle = self._idle or Alarm(self._environment, self._check_idle)

@@ -1,4 +1,4 @@
-"""Drives one machine on simulated time: does what it wants, and gives it a `Tick` when its deadline has come.
+"""The driver of one machine on simulated time: it carries out effects, and gives a `Tick` at the deadline.
 
 A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
 number, its generation, and a timer of an old generation does nothing when it fires. A deadline that moves to
@@ -48,10 +48,10 @@ _NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
 
 
 class Driver:
-    """One person's machine, path and links. `steps` is where its steps go, if they are wanted.
+    """One person's machine, path and links. If `steps` is given, the machine's steps are recorded there.
 
-    `links` are its WebSockets: one, but for moments. Each transport of who makes requests has a session.
-    `read_at` is when the server read the log for the last poll that told the person all there was.
+    `links` are its WebSockets: usually one. Each transport that makes requests has a session. `read_at` is
+    when the server read the log for the last poll whose answer was complete.
     """
 
     __slots__ = (
@@ -120,7 +120,7 @@ class Driver:
         return iter([*self.links, *closing, *kept])
 
     def adapt(self) -> None:
-        """Take note that the path has changed."""
+        """Apply the changes of the path."""
         for connection in self.connections:
             connection.adapt()
 
@@ -134,7 +134,7 @@ class Driver:
         self.path.remove_impairment(impairment)
         self.adapt()
 
-    # What a person does
+    # Actions of the person
 
     def connect(self) -> None:
         """Ask to be connected."""
@@ -174,10 +174,10 @@ class Driver:
             session.close()
         self.links, self._closing, self._sessions = (), (), _NO_SESSIONS
 
-    # What the network tells
+    # Events from the network
 
     def handle(self, event: Event) -> None:
-        """Give the machine an event, and do what it wants."""
+        """Give the machine an event, and carry out its effects."""
         now = self._environment.now
         machine = self._machine
         effects = machine.handle(event, now)
@@ -189,7 +189,7 @@ class Driver:
             self._arm(machine.deadline)
 
     def lose(self, event: Closed | Answered) -> None:
-        """Take the news that a link has ended, or has never come to be; or that a request is answered."""
+        """Handle the end of a link, a failure to open one, or the answer to a request."""
         if self._forget_link(event.link) is None:
             exchange = self._forget_exchange(event.link)
             assert exchange is not None
@@ -201,7 +201,7 @@ class Driver:
 
     def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
         recorder = self._recorder
-        for effect in effects:  # What is most frequent comes first.
+        for effect in effects:  # The most frequent come first.
             if type(effect) is Deliver:
                 event = effect.event
                 if event.message is not None:
@@ -229,7 +229,7 @@ class Driver:
             elif type(effect) is Ping:
                 self._link(effect.link).ping(effect.id)
             elif type(effect) is Refuse:
-                pass  # `submit` has seen to it.
+                pass  # `submit` has recorded it.
             else:
                 assert_never(effect)
 

@@ -40,7 +40,7 @@ class Carrier(Protocol):
         """Return the end across from this one."""
 
     def lose(self, end: Endpoint) -> None:
-        """Take note that an end is gone."""
+        """Note that an end is gone."""
 
 
 class Endpoint(asyncio.Transport):

@@ -47,8 +47,8 @@ LONG_AGO = -inf
 class LadderEnvironment(Environment):
     """A `simpy.Environment` on a self-tuning bucket queue, which also runs bare callables.
 
-    Whatever runs in SimPy's environment runs here in the same order. There is no cancelling: who arms a call
-    must know a stale one when it comes. `bucket_width` (seconds) is a first guess, and seldom worth giving.
+    All that runs in SimPy's environment runs here in the same order. Calls can't be cancelled: the callback
+    must recognise a stale call. `bucket_width` (seconds) is a first guess, and seldom worth giving.
     """
 
     __slots__ = ("_now",)
@@ -57,7 +57,7 @@ class LadderEnvironment(Environment):
         if not bucket_width > 0:
             raise ValueError(f"bucket_width must be positive, not {bucket_width}")
         super().__init__(initial_time)
-        del self._queue  # who reads SimPy's private heap shall fail, not find it empty
+        del self._queue  # Reading SimPy's private heap fails, instead of finding it empty.
         for name in ("process", "timeout", "event", "all_of", "any_of"):
             setattr(self, name, getattr(self, name))  # SimPy binds these early too, but not for a subclass
         self._next_insertion = self._eid.__next__
@@ -254,7 +254,7 @@ class LadderEnvironment(Environment):
 
     def _retune(self) -> bool:
         """Choose the bucket width anew and move all entries, unless it is too early or wouldn't help."""
-        insertions = self._next_insertion()  # the number taken is missed by nobody
+        insertions = self._next_insertion()  # Order needs no gapless numbers.
         if insertions < self._insertions_before_retuning:
             return False
         entries = [*self._ready, *self._overflow, *chain.from_iterable(self._buckets.values())]

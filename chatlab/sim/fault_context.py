@@ -1,6 +1,6 @@
 """The parts of a world that faults act on: clock, server, people and their connections.
 
-Every world that offers these lets the same faults happen, so each means the same in all of them.
+A fault acts on these only, so it means the same in every world that offers them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Breakable(Protocol):
         """The server's number for it."""
 
     def reset(self) -> None:
-        """End it from the middle: both sides are told that the other has gone."""
+        """Reset it from the middle: each side learns that the other has gone."""
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
-        """From `at` on let everything that goes in these directions vanish, and tell neither side."""
+        """From `at` on drop all packets in these directions, unreported."""
 
 
 class FaultTarget(Protocol):
-    """A person whom faults may hit."""
+    """A person that a fault may hit."""
 
     person: int
 
@@ -46,14 +46,14 @@ class FaultTarget(Protocol):
 
     @property
     def path(self) -> Path:
-        """The person's way to the server."""
+        """The person's path to the server."""
 
     @property
     def connections(self) -> Iterable[Breakable]:
         """All connections, whether in use or kept for later."""
 
     def adapt(self) -> None:
-        """Take note that the path has changed."""
+        """Apply the changes of the path."""
 
     def add_impairment(self, impairment: Impairment) -> None:
         """Add an impairment to the path."""
@@ -72,7 +72,7 @@ class ServerControl(Protocol):
         """The clock."""
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until as many calls of `start`; connections end by a close code, or without a word."""
+        """Stop serving until as many calls of `start`; end connections with a close code, or without."""
 
     def start(self) -> None:
         """Serve again."""

@@ -1,7 +1,7 @@
 """HTTP between people and one server, over modelled connections.
 
-A person's session keeps connections that have done their duty for a while, and uses them again; one that is
-new takes a round trip to open (two with TLS). An exchange is one request and its answer, or its stream.
+A person's session keeps idle connections for a while, and uses them again; a new one takes a round trip to
+open (two with TLS). An exchange is one request and its answer, or its stream.
 
 Source: RFC 9112 §9.3 (persistence), §7.1 (chunked transfer coding).
 """
@@ -33,7 +33,7 @@ from chatlab.transports.machine import Answered, Closed, Failure, Opened, Receiv
 Purpose = Literal["stream", "poll", "post", "csrf"]
 
 SERVER_KEEP_ALIVE = 5.0
-"""Seconds after which the server closes a connection that nobody uses. Source: uvicorn."""
+"""Seconds after which the server closes an idle connection. Source: uvicorn."""
 
 
 class HttpHost(Listener, Protocol):
@@ -99,13 +99,13 @@ class Session:
         return exchange
 
     def tidy(self) -> None:
-        """Close what nobody has used for too long, as httpcore's pool does when a request begins or ends."""
+        """Close connections that have been idle for too long, as httpcore's pool does at each request."""
         for connection in [connection for connection in self.connections if connection.expired]:
             connection.drop()
             connection.let_go()
 
-    def learn(self, exchange: Exchange, answer: Answer) -> Answer:
-        """Keep to itself what the client isn't to see of an answer."""
+    def keep_token(self, exchange: Exchange, answer: Answer) -> Answer:
+        """Keep a CSRF token, and return the answer that the client gets."""
         if exchange.purpose == "csrf" and answer.status == HTTPStatus.OK:
             self._csrf_token = self._dialect.csrf_token(answer.body) or ""
             return Answer(answer.status)
@@ -129,7 +129,7 @@ class HttpConnection(Connection):
     """One connection of a session, which carries one exchange after the other.
 
     `exchange` is the person's present one, and `serving` the server's. What it may is in `bucket`. `leaving`:
-    the server ends it behind the present answer.
+    the server ends it after the present answer.
     """
 
     __slots__ = (
@@ -214,7 +214,7 @@ class HttpConnection(Connection):
 
     @property
     def buried(self) -> bool:
-        """Whether the server has given up hope that anybody listens, and let go."""
+        """Whether the server's TCP has given it up; if so, drop it there."""
         if not self._given_up:
             return False
         if self.served:
@@ -323,7 +323,7 @@ class HttpConnection(Connection):
                 self.session.client.lose(Closed(exchange.number, failure))
 
     def drop(self) -> None:
-        """The person's side forgets it."""
+        """Forget it on the person's side."""
         self.held = False
         self.exchange = None
         if not self.served:
@@ -331,7 +331,7 @@ class HttpConnection(Connection):
         self.session.connections.remove(self)
 
     def forget(self) -> None:
-        """Hold on to nobody any longer: the run is over."""
+        """Drop all references: the run is over."""
         super().forget()
         self.alarm.cancel()
         self.exchange = self.serving = None
@@ -436,9 +436,9 @@ class Exchange:
         """Take the answer."""
         session = self._connection.session
         assert self.result is not None
-        session.client.lose(Answered(self.number, session.learn(self, self.result)))
+        session.client.lose(Answered(self.number, session.keep_token(self, self.result)))
 
     def close(self, code: int, reason: str) -> None:
-        """Abandon it, and with it the connection: how much of it is under way nobody knows."""
+        """Abandon it and its connection: an unknown part of the answer is under way."""
         self._connection.drop()
         self._connection.let_go()

@@ -1,4 +1,4 @@
-"""The simulated internet: who listens where, and which path leads there.
+"""The simulated internet: listeners by address, and the paths to them.
 
 It gives a `VirtualLoop` its connections. Every address leads to this one machine, whose ports have listeners;
 which path a connection takes is told by the host that it is for, so each person may have a host, and with it
@@ -182,10 +182,10 @@ class Listener(asyncio.AbstractServer):
         if self._waiting.pop(connection.number, None) is not None and not connection.server.gone:
             connection.server.start(self._factory())
 
-    # For those who serve
+    # The interface of `asyncio.Server`
 
     def close(self) -> None:
-        """Refuse connections from now on, and reset those that nobody has accepted yet."""
+        """Refuse connections from now on, and reset those that aren't accepted yet."""
         if self._open:
             self._open = False
             self._internet.stop_listening(self.address[1])

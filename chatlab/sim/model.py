@@ -77,8 +77,8 @@ class Steps(list[Step]):
 class Model:
     """All simulated parts of one run.
 
-    `config` is everybody's, but for room and sender. `steps` are those of the first `sample` people; the
-    `recorder` hears of everybody. `bytes_up` and `bytes_down` are as of the end of the latest `run`.
+    `config` is everybody's, except room and sender. `steps` are those of the first `sample` people; the
+    `recorder` gets everybody's events. `bytes_up` and `bytes_down` are as of the end of the latest `run`.
     """
 
     _link: type[Link] = Link
@@ -127,7 +127,7 @@ class Model:
         self.bytes_up, self.bytes_down = self.network.bytes_up, self.network.bytes_down
 
     def close(self) -> None:
-        """Release everybody.
+        """Drop all references.
 
         People, connections and the server refer to one another, and would stay until garbage is collected.
         """
@@ -233,8 +233,8 @@ def personal(config: C, room: str, sender: str) -> C:
 
 
 class SharedDialect:
-    """A dialect that reads a frame, an event or a page once for all its receivers, who so share the messages
-    in memory too."""
+    """A dialect that decodes a frame, an event or a page once for all receivers, which share the messages in
+    memory."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect

@@ -47,17 +47,17 @@ class Client(Protocol):
     """The person's end of a link or a request."""
 
     def handle(self, event: Event) -> None:
-        """Take what has come in."""
+        """Handle an event."""
 
     def lose(self, event: Closed | Answered) -> None:
-        """Take the news that a link has ended, or has never come to be; or that a request is answered."""
+        """Handle the end of a link, a failure to open one, or the answer to a request."""
 
 
 class Host(Listener, Protocol):
     """The server's end of all links."""
 
     def await_close(self, link: Link) -> None:
-        """Hear that a close frame was sent to a link."""
+        """Note that a close frame was sent on a link."""
 
     def upgrade(self, link: Link) -> None:
         """Take the upgrade request of an accepted connection."""
@@ -94,7 +94,7 @@ class Network(Traffic):
     def open(
         self, path: Path, client: Client, number: int, query: dict[str, str], transport: int = 0
     ) -> Link:
-        """Begin to open a WebSocket, which is the client's link of that number."""
+        """Begin to open a WebSocket, as the client's link of that number."""
         largest, upgrade_size = self.largest[transport], self.upgrades[transport]
         link = self._link(self, path, client, number, query, largest, upgrade_size)
         link.connect()
@@ -104,8 +104,8 @@ class Network(Traffic):
 class Link(Connection):
     """One WebSocket connection, from its first packet on.
 
-    `link` is its number at the person's end, and `query` what is asked for, until it's granted. A frame that
-    has more bytes than the `largest` fails it: from then on the client neither reads nor sends.
+    `link` is the client's number for it, and `query` that of the request, until it is granted. A frame with
+    more bytes than `largest` fails it: from then on the client neither reads nor sends.
     """
 
     __slots__ = (
@@ -156,7 +156,7 @@ class Link(Connection):
 
     @property
     def quiet(self) -> bool:
-        """Whether the link works, and all that the server has sent on it has arrived."""
+        """Whether the link works, and everything that the server has sent on it has arrived."""
         now = self._environment.now
         alive = self.held and self._opened and self.served
         return alive and self._down_at <= now < self.down_silent_at
@@ -211,7 +211,7 @@ class Link(Connection):
                 self._environment.call_at(at, self._bounce)
 
     def close(self, code: int, reason: str) -> None:
-        """End the link from the person's side, who hears no more of it; 1006: without a close frame."""
+        """End the link from the person's side, which learns no more of it; 1006: without a close frame."""
         self.held = False
         if code == 1006:
             self.let_go()
@@ -247,7 +247,7 @@ class Link(Connection):
     # The server's end
 
     def accept(self) -> None:
-        """Answer the upgrade request: the person is let in."""
+        """Accept the upgrade request."""
         self._accepted = True
         self.query = _GRANTED
         if not self._given_up:
@@ -265,7 +265,7 @@ class Link(Connection):
         """Send a frame of `size` bytes, header included, to the person."""
         now = self._environment.now
         if self._given_up:
-            if self._end_comes_at >= self.up_silent_at:  # Else what has come just before it is still read.
+            if self._end_comes_at >= self.up_silent_at:  # Otherwise bytes before the reset are still read.
                 self._lose_person()
             return
         if now >= self._close_comes_at < self.up_silent_at:
@@ -279,7 +279,7 @@ class Link(Connection):
             self._environment.call_at(at, self._take_reply, frame)
 
     def _bounce(self) -> None:
-        """Answer what comes for a side that is gone: by a reset, before which the server reads no more."""
+        """Answer bytes for a closed socket with a reset."""
         if self._end_comes_at == inf and not (self.closing or self._down_silent):
             self._end_comes_at = self._up_behind()
             self._environment.call_at(self._end_comes_at, self._take_reset)
@@ -330,7 +330,7 @@ class Link(Connection):
         at = self._down(frame_size("xx" + reason, masked=False))
         self._environment.call_at(at, self._take_server_close, Failure("close", code, reason))
 
-    # What becomes of it at the person's end
+    # Events at the person's end
 
     def _open(self) -> None:
         if self.held and not self._down_silent:

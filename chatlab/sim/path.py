@@ -18,7 +18,7 @@ Direction = Literal["up", "down"]
 """From a person to the server, or back."""
 
 RETRANSMIT, MAX_RETRANSMIT = 1.0, 60.0
-"""Seconds until TCP first sends again what nobody acknowledged; doubled each time, up to the second.
+"""Seconds until TCP first resends unacknowledged bytes; doubled each time, up to the second.
 
 Source: RFC 6298 §2.1, §2.5, §5.5.
 """
@@ -72,7 +72,7 @@ class Line:
 
 
 class Path:
-    """One person's way to the server, and what faults do to it.
+    """One person's path to the server, and what faults do to it.
 
     `refusing` counts faults by which the server refuses it, `blackholed` those by which new links are silent;
     packets sent before `partitioned_until` have to be sent again after it; `impairment` is all else together.

@@ -1,4 +1,4 @@
-"""People: who they are, in which room, when they come, and what they send."""
+"""People: their names, rooms, arrivals and messages."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `count` people are spread evenly over `rooms`. They first connect within `arrive_over` seconds, uniformly;
     from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. The first have
-    the names that the `script` uses, the others are person-1, person-2 …; whom the script tells to connect
-    doesn't come before.
+    the names that the `script` uses, the others are person-1, person-2 …; a person that
+    the script connects doesn't come before.
     """
 
     count: Crowd = 1
@@ -134,7 +134,7 @@ class Participant(Protocol):
 
 
 class Sender:
-    """Lets one person send at random times, from now on: a Poisson process."""
+    """Random times at which one person sends, from now on: a Poisson process."""
 
     __slots__ = ("_calendar", "_participant", "_rate", "_text", "_uniform")
 
@@ -166,7 +166,7 @@ def arrival_times(people: PeopleConfig, streams: RandomStreams) -> list[float]:
 def bring(
     people: PeopleConfig, participants: Sequence[Participant], calendar: Calendar, streams: RandomStreams
 ) -> None:
-    """Schedule what everybody will do."""
+    """Schedule the actions of all people."""
     text = "x" * people.message_size
     awaited = set(_first_connecting(people.script))
     arrivals = arrival_times(people, streams)
@@ -191,7 +191,7 @@ def bring(
 
 
 def _first_connecting(script: Iterable[ScriptEntry]) -> list[str]:
-    """The people of whom the script first tells, by time, that they connect."""
+    """Return the people whose first action in the script, by time, is to connect."""
     first: dict[str, str] = {}
     for entry in sorted(script, key=lambda entry: entry.at):
         if entry.action != "send":

@@ -9,7 +9,7 @@ from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 
 
 def is_whole(answer: Answer) -> bool:
-    """Whether a poll's answer told all that there was."""
+    """Return whether a poll's answer was complete."""
     return answer.status == 200 and "chat-more" not in answer.headers
 
 
@@ -29,7 +29,7 @@ class Recorder(Protocol):
         """A message was shown to a person."""
 
     def resynced(self) -> None:
-        """A person was told that messages may be missing."""
+        """A person learned that messages may be missing."""
 
     def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
         """A person's transport has notified a status."""

@@ -1,4 +1,4 @@
-"""The simulated server: capacity, and everybody's connections around the real `Hub`."""
+"""The simulated server: its capacity, and all connections around the real `Hub`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
 from chatlab.transports.explanation import explanation
 
 CLOSE_TIMEOUT = 0.5
-"""Seconds that a server which takes its leave gives to what is under way."""
+"""Seconds that a stopping server gives to requests under way."""
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-"""The date on which every simulated run begins."""
+"""The date at which every simulated run begins."""
 
 
 Refusal: TypeAlias = tuple[int, str, float | None]
@@ -67,7 +67,7 @@ class Server:
         limits = HubConfig(rate=config.rate, burst=config.burst, presence_limit=presence)
         return Hub(limits, MemoryLog(f"{self._epoch}", limits), utc=partial(_date, self.environment))
 
-    # Coming and going
+    # Connections
 
     def accept(self, connection: Connection) -> float | None:
         """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
@@ -85,13 +85,13 @@ class Server:
         self._connections[connection.number] = connection
 
     def on_peer_closed(self, connection: Connection) -> None:
-        """Remove a connection whose other side has gone."""
+        """Remove a connection that its client has closed."""
         del self._connections[connection.number]
         self._service.leave(connection)
         self.carry_out(self.hub.leave(connection.number))
 
     def upgrade(self, link: Link) -> None:
-        """Welcome an accepted connection, and bring it up to date."""
+        """Answer an upgrade request, greet, and send the messages since the cursor."""
         if self._full:
             self._refuse(link, *FULL)
         elif self.loaded:
@@ -180,7 +180,7 @@ class Server:
         self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 
     def _do(self, connection: Connection, work: Callable[[], None]) -> None:
-        """Do something for a connection when its turn has come and been done, if it is still there."""
+        """Do work for a connection once the server has had time for it, if the connection is still there."""
         effort = self.config.service_time
         if self.config.service == "exponential":
             effort *= -log1p(-self._uniform())
@@ -196,7 +196,7 @@ class Server:
             work()
 
     def carry_out(self, outputs: Iterable[Output]) -> None:
-        """Do what the hub wants; polls are answered last."""
+        """Carry out the hub's outputs; polls are answered last."""
         connections, news = self._connections, None
         for output in outputs:
             if type(output) is Reply:
@@ -218,7 +218,7 @@ class Server:
             self._service.wake(news)
 
     def close(self) -> None:
-        """Release everybody at the end of the run."""
+        """Drop all references at the end of the run."""
         for connection in self._connections.values():
             connection.forget()
         self._connections.clear()
@@ -228,10 +228,9 @@ class Server:
     # Faults
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until as many calls of `start`; connections end by a close code, or without a word.
+        """Stop serving until `start` has been called as often; end connections with a close code, or without.
 
-        With a code, requests under way are answered before, if that takes but `CLOSE_TIMEOUT`, and no longer
-        than until the start.
+        With a code, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
         """
         self._outages += 1
         self.queue.clear()
@@ -242,7 +241,7 @@ class Server:
             self._end(connection, code, reason)
 
     def _end(self, connection: Connection, code: int | None, reason: str) -> Iterable[Output]:
-        """End a connection, and return what the others in its room are to hear of it."""
+        """End a connection, and return the outputs for the others in its room."""
         if code is not None and isinstance(connection, HttpConnection) and connection.finish():
             self.environment.call_later(0, self._finish_serving, connection)
             return ()
@@ -282,7 +281,7 @@ class Server:
         own = [self._connections[one.number] for one in connections if one.number in self._connections]
         own.sort(key=attrgetter("accepted"))
         for news in [self._end(connection, code, reason) for connection in own]:
-            self.carry_out(news)  # Of which nobody hears who is dropped, too.
+            self.carry_out(news)  # Those who are dropped as well get nothing.
 
 
 def _waits(connection: Connection) -> bool:

@@ -54,7 +54,7 @@ class Service:
         self._held: dict[str, dict[int, tuple[Exchange, requests.Poll]]] = {}
 
     def close(self) -> None:
-        """Release everybody at the end of the run."""
+        """Drop all references at the end of the run."""
         self._held.clear()
         del self._core
 
@@ -90,7 +90,7 @@ class Service:
             if connection.serving is not None:
                 self._let_go(connection.serving)
 
-    # Who posts
+    # Posts
 
     @property
     def _token(self) -> str:
@@ -116,7 +116,7 @@ class Service:
             exchange.wanted = True
 
     def read(self, exchange: Exchange) -> None:
-        """Take what was posted: all of it is there. Members hear of it before the answer, polls behind it."""
+        """Publish a post whose body has arrived. Members get it before the answer, polls after it."""
         request = exchange.request
         room, sender = request.query["room"], request.query["sender"]
         answer, outputs = requests.post(self._core.hub, room, sender, request.body.encode())
@@ -124,7 +124,7 @@ class Service:
         exchange.answer(answer)
         self._core.carry_out(output for output in outputs if type(output) is News)
 
-    # Who reads
+    # Reads
 
     def _poll(self, exchange: Exchange) -> None:
         poll = requests.poll(self._core.hub, exchange.request.query, self._core.config.max_hold)
@@ -180,10 +180,10 @@ class Service:
         else:
             connection.alarm.set(self._core.environment.now + config.keep_alive)
 
-    # What comes later
+    # Alarms
 
     def ring(self, connection: HttpConnection) -> None:
-        """The time of a held poll is over, or that of a stream's sign of life has come."""
+        """End a held poll, or send a stream's keep-alive comment."""
         exchange = connection.serving
         if exchange is None or not exchange.awaited or connection.buried:
             return

@@ -34,7 +34,7 @@ from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path
 
 GIVE_UP = 924.6
-"""Seconds until a system gives up what nobody acknowledges. Source: Linux, `tcp_retries2`."""
+"""Seconds until a system gives up unacknowledged bytes. Source: Linux, `tcp_retries2`."""
 
 
 def begins_request(item: bytes | Mark | None) -> bool:
@@ -58,7 +58,7 @@ class Line:
 class Lane:
     """One direction of a connection. `size` is how many bytes have left, `arriving` what arrives last.
 
-    What would arrive from `silent_at` on vanishes, and neither end is told.
+    Packets that would arrive from `silent_at` on vanish, unreported.
     """
 
     def __init__(self, environment: LadderEnvironment, path: Path, line: Line, delay: Delay) -> None:
@@ -200,7 +200,7 @@ class TcpConnection:
             self.opened.set_exception(error)
 
     def abandon(self) -> None:
-        """Take note that nobody waits for it to open any more."""
+        """Note that its opening is no longer awaited."""
         self.opened.cancel()
         self.client.vanish()
         if self._answered:
@@ -270,7 +270,7 @@ class TcpConnection:
             self._send(self.down, self.client, piece)
 
     def adapt(self) -> None:
-        """Take note that the path's impairments have changed."""
+        """Apply the changes of the path's impairments."""
         impairment = self.path.impairment
         if not impairment.buffer:
             self._flush()
@@ -292,13 +292,13 @@ class TcpConnection:
     # Ends
 
     def reset(self) -> None:
-        """End it from the middle: both ends are told that the other has gone."""
+        """Reset it from the middle: each end learns that the other has gone."""
         self._flush()
         self._send(self.down, self.client, Mark.RST)
         self._send(self.up, self.server, Mark.RST)
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
-        """From `at` on let everything that goes in these directions vanish, and tell neither end."""
+        """From `at` on drop all packets in these directions, unreported."""
         for direction in directions:
             lane = self.up if direction == "up" else self.down
             lane.silent_at = min(lane.silent_at, at)
@@ -313,7 +313,7 @@ class TcpConnection:
         return self.server if end is self.client else self.client
 
     def lose(self, end: Endpoint) -> None:
-        """Take note that an end is gone."""
+        """Note that an end is gone."""
         if self.client.gone and self.server.gone:
             self._idle.set(inf)
             self._on_gone(self)

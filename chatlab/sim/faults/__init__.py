@@ -1,4 +1,4 @@
-"""Faults: what goes wrong, when, for how long, and for whom.
+"""Faults: their kinds, their times, their durations, and the people they hit.
 
 To add one: a class with its own tag and `inject`, or `impairment`, beside similar ones, and its name in
 `AnyFault`.

@@ -1,4 +1,4 @@
-"""A fault: plain data that can happen on any world's `FaultContext`."""
+"""A fault: plain data that can be injected into any world, by its `FaultContext`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Something that goes wrong at `at`, for a `share` of the `people` (none named: of everybody)."""
+    """Something that goes wrong at `at`, for a `share` of the `people` (none named: of all)."""
 
     at: Duration
     share: Share = 1.0
@@ -27,7 +27,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def kind(self) -> str:
-        """Name of it in scenarios."""
+        """Its name in scenarios."""
         return str(self.__struct_config__.tag)
 
     @property
@@ -37,7 +37,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def deaf_until(self) -> float:
-        """Up to when the people whom it hits hear of nothing else; -inf: they hear of all that happens."""
+        """Time up to which the people it hits receive nothing; -inf: they receive everything."""
         return -inf
 
     @property
@@ -51,7 +51,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return self.share == 1 and not self.people
 
     def hits(self, people: Sequence[FaultTarget], streams: RandomStreams, number: int) -> list[FaultTarget]:
-        """Return the people whom it hits; `number` is its place among the scenario's faults."""
+        """Return the people it hits; `number` is its place among the scenario's faults."""
         chosen = [target for target in people if not self.people or target.name in self.people]
         if self.share == 1:
             return chosen

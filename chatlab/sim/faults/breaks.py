@@ -12,7 +12,7 @@ from chatlab.sim.path import Direction
 
 
 class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
-    """Something on the way resets the connections: each side is told that the other has gone."""
+    """A middlebox resets the connections: each side learns that the other has gone."""
 
     def inject(self, context: FaultContext) -> Injection:
         for target in context.hit:

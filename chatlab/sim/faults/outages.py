@@ -15,7 +15,7 @@ from chatlab.sim.faults.base import Injection, LastingFault
 class Outage(LastingFault, frozen=True, kw_only=True):
     """The server stops, and starts again.
 
-    Where it hits only some, they are those of one of several front ends: the rooms live on.
+    If it hits only some people, these are connected to one of several front ends: the rooms live on.
     """
 
     _code: ClassVar[int | None] = None
@@ -50,9 +50,9 @@ class ServerDown(Outage, frozen=True, kw_only=True, tag="server_down"):
 
 
 class ServerRestart(Outage, frozen=True, kw_only=True, tag="server_restart"):
-    """The server takes its leave (1012), answers requests under way, and refuses connections until it's back.
+    """The server closes connections (1012), answers requests under way, and refuses new ones until it's back.
 
-    What takes longer than half a second, or than the outage, is cut off.
+    Answers that take longer than half a second, or than the outage, are cut off.
     """
 
     duration: PositiveDuration = 1.0
