@@ -200,6 +200,12 @@ def lab(
         open_lab(notebook)
 
 
+Changes = Annotated[
+    list[str],
+    typer.Option("--set", help="A setting and its value, such as people.count=5000; repeatable."),
+]
+
+
 @app.command()
 def simulate(
     scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
@@ -207,6 +213,7 @@ def simulate(
     time_scale: Annotated[
         float, typer.Option(help="Speed of the live world: its seconds per second of wall-clock time.")
     ] = 1.0,
+    changes: Changes = [],  # noqa: B006 - typer copies it
     sample: Annotated[int, typer.Option(min=0, help="Number of people to record; the first are taken.")] = 50,
     out: Annotated[
         Path | None, typer.Option(callback=writable_path, help="Save the run to this file, as JSON Lines.")
@@ -221,13 +228,16 @@ def simulate(
     from rich.table import Table
 
     from chatlab.errors import SettingsError
+    from chatlab.experiment.cells import with_settings
     from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds.runner import run
 
     with report_errors("simulate"):
         if plot is not None and not sample:
             raise SettingsError("sample: give 1 or more; --plot draws recorded people only")
-        result = run(find_scenario(scenario), world, sample=sample, time_scale=time_scale)
+        result = run(
+            with_settings(find_scenario(scenario), changes), world, sample=sample, time_scale=time_scale
+        )
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")
     for name, value in result.metrics.items():
@@ -253,6 +263,7 @@ def compare(
     time_scale: Annotated[
         float, typer.Option(help="Speed of the live world: its seconds per second of wall-clock time.")
     ] = 1.0,
+    changes: Changes = [],  # noqa: B006 - typer copies it
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -263,6 +274,7 @@ def compare(
 ) -> None:
     """Run a scenario in several worlds. If they differ, print the first difference and exit with 1."""
     from chatlab.errors import SettingsError
+    from chatlab.experiment.cells import with_settings
     from chatlab.experiment.compare import compare as compare_runs
     from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds.runner import run
@@ -271,7 +283,7 @@ def compare(
     with report_errors("compare", code=2):
         if len(names) < 2:
             raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
-        scenario_to_run = find_scenario(scenario)
+        scenario_to_run = with_settings(find_scenario(scenario), changes)
         first, *others = [run(scenario_to_run, name, time_scale=time_scale) for name in names]
     compared = [compare_runs(first, other) for other in others]
     for comparison in compared:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from chatlab.cli import app
 from chatlab.cli_errors import format_number
 from chatlab.dialects import DIALECTS
+from chatlab.experiment.run import Run
 from chatlab.live.client.kinds import TITLES
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
@@ -97,6 +98,11 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
             "sample: give 1 or more; --plot draws recorded people only",
         ),
         (["simulate", "good.toml", "--world=live", "--time-scale=0"], "time_scale: give a number above 0"),
+        (
+            ["simulate", "good.toml", "--set=people.cuont=1"],
+            "people.cuont: there is no such setting; did you",
+        ),
+        (["compare", "good.toml", "--set=people.count=1,2"], "people.count: give one value; chatlab sweep"),
         (["compare", "good.toml", "--worlds", "model"], "worlds: give two or more, such as model,wire"),
         (["sweep", "good.toml", "--over", "people.count"], "give a setting and its values, such as people."),
         (["sweep", "good.toml", "--over=people.cuont=1"], "people.cuont: there is no such setting; did you"),
@@ -158,6 +164,17 @@ def test_what_cant_work_is_refused_before_it_begins(arguments: list[str], told: 
     assert ended.exit_code == 2
     assert told.lower() in ended.stderr.lower()  # Typer writes an argument's name in one way or the other
     assert ended.stdout == ""
+
+
+def test_settings_of_a_scenario_can_be_changed_for_one_run(tmp_path: Path) -> None:
+    out = tmp_path / "run.jsonl"
+    changed = ("--set=people.count=3", "--set=seed=7", "--set=transport.reconnect.jitter=full")
+    assert run("simulate", "good.toml", *changed, f"--out={out}").exit_code == 0
+    scenario = Run.load(out).scenario
+    assert (scenario.people.count, scenario.seed) == (3, 7)
+    assert 'jitter = "full"' in scenario.to_toml()
+    compared = run("compare", "good.toml", "--set=people.count=3")
+    assert (compared.exit_code, "3 people" in compared.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,19 @@ def read_all_choices(texts: Iterable[str]) -> dict[str, list[Any]]:
     return choices
 
 
+def with_settings(scenario: Scenario, texts: Iterable[str]) -> Scenario:
+    """Return the scenario with the settings of texts such as `people.count=5000`. The values are TOML.
+
+    Errors: `SettingsError` naming the path.
+    """
+    raw = to_plain(scenario)
+    for path, values in read_all_choices(texts).items():
+        if len(values) > 1:
+            raise SettingsError(f"{path}: give one value; chatlab sweep takes several")
+        _set_value(raw, scenario, path, _plain(values[0]))
+    return from_plain(raw, Scenario)
+
+
 def _read_value(text: str) -> Any:
     try:
         return parse_toml(f"value = {text}")["value"]
