@@ -19,7 +19,6 @@ STATUSES = tuple(ConnectionStatus)
 _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
 _STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
 _ACKED = DeliveryState.ACKED
-_RECONNECTING = _STATUS_NUMBERS[ConnectionStatus.RECONNECTING]
 _EPOCH_BITS = 40
 
 Column = NDArray[Any]
@@ -107,17 +106,6 @@ class ColumnRecorder:
         self._changed.append(person)
         self._statuses.append(_STATUS_NUMBERS[status])
         self._changed_at.append(at)
-
-    def tries_again(self, person: int, failed_at: float, at: float) -> None:
-        """Add a person's failure and the next attempt: two notices of the status *reconnecting*."""
-        changed, statuses, changed_at = self._changed, self._statuses, self._changed_at
-        changed.append(person)
-        changed.append(person)
-        statuses.append(_RECONNECTING)
-        statuses.append(_RECONNECTING)
-        changed_at.append(failed_at)
-        changed_at.append(at)
-        self._attempted_at.append(at)
 
     def attempted(self, at: float) -> None:
         """Add an attempt to connect."""

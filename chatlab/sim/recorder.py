@@ -34,8 +34,5 @@ class Recorder(Protocol):
     def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
         """A person's transport has notified a status."""
 
-    def tries_again(self, person: int, failed_at: float, at: float) -> None:
-        """A person's transport has notified that it was cut off or refused, and again when it tried again."""
-
     def attempted(self, at: float) -> None:
         """Somebody tries to connect: opens a WebSocket or a stream, or polls without being connected."""

@@ -240,7 +240,9 @@ class Lifecycle(ABC):
         comes_at = retry_at + path.connect.draw()
         if comes_at < safe_until and comes_at < retry_at + context.connect_timeout:
             self._phase = "trying"
-            context.recorder.tries_again(self.person, at, retry_at)
+            context.recorder.changed(self.person, RECONNECTING, at)
+            context.recorder.changed(self.person, RECONNECTING, retry_at)
+            context.recorder.attempted(retry_at)
             context.environment.call_at(comes_at, Lifecycle._syn_arrives, self)
         else:
             self._phase = "waiting"
