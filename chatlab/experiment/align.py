@@ -41,7 +41,7 @@ Pair = tuple[Moment | None, Moment | None]
 def align(
     a: Sequence[Moment], b: Sequence[Moment], tolerance: Tolerance
 ) -> tuple[list[tuple[Moment, Moment]], list[Pair]]:
-    """Return the pairs of equal moments, and the pairs of different ones; None: missing on that side.
+    """Return the pairs of equal moments, and those of different ones. None stands for a missing moment.
 
     A tolerance above `VIRTUAL_TOLERANCE` also pairs equal moments in another order, if their times allow it.
     """
@@ -71,7 +71,8 @@ def align(
 
 
 def _pair_reordered(pairs: Iterable[Pair]) -> list[Pair]:
-    """Return the pairs so that a moment which both runs have, in another order, is a pair with itself."""
+    """Pair the equal moments that both runs have in another order; return these pairs and the remaining
+    ones."""
     rest = list(pairs)
     reordered: list[Pair] = []
     for a in [a for a, _ in rest if a is not None]:

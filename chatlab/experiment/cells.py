@@ -17,7 +17,7 @@ from chatlab.experiment.toml import NONE, from_plain, parse_toml, to_plain, to_w
 from chatlab.settings import Settings
 
 Choices = Mapping[str, Any] | Iterable[Any]
-"""The values of a setting; a mapping also gives their names in the table."""
+"""The values of a setting. The keys of a mapping are their names in the table."""
 
 MAX_RUNS = 100_000
 """Maximum number of runs of a sweep."""
@@ -38,7 +38,7 @@ def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[in
     if "seed" in over:
         raise SettingsError("seed: give it as seeds=, not in over=")
     axes = [_choices(path, choices) for path, choices in over.items()]
-    numbers = [scenario.seed] if seeds is None else [_plain(seed) for seed in _at_most(MAX_RUNS, seeds)]
+    numbers = [scenario.seed] if seeds is None else [_plain(seed) for seed in _limited(MAX_RUNS, seeds)]
     if not numbers:
         raise SettingsError("seeds: give at least one")
     if (runs := prod(map(len, axes)) * len(numbers)) > MAX_RUNS:
@@ -53,11 +53,11 @@ def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[in
     return cells
 
 
-def _at_most(most: int, values: Iterable[Any]) -> Iterator[Any]:
-    """Yield values, of which there may be infinitely many. Errors: `SettingsError` after `most` values."""
+def _limited(limit: int, values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the values. Errors: `SettingsError` if there are more than `limit`, perhaps infinitely many."""
     for number, value in enumerate(values):
-        if number >= most:
-            raise SettingsError(_too_many(f"more than {most:,} values or seeds"))
+        if number >= limit:
+            raise SettingsError(_too_many(f"more than {limit:,} values or seeds"))
         yield value
 
 
@@ -72,7 +72,7 @@ def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
     if isinstance(choices, Mapping):
         named = [(str(name), _plain(value)) for name, value in choices.items()]
     else:
-        named = [(_label(value), _plain(value)) for value in _at_most(MAX_RUNS, choices)]
+        named = [(_label(value), _plain(value)) for value in _limited(MAX_RUNS, choices)]
     if not named:
         raise SettingsError(f"{path}: give at least one value")
     return named
@@ -95,19 +95,19 @@ def _set_value(raw: Any, settings: Any, path: str, value: Any) -> None:
     *parents, last = re.findall(r"[^.\[\]]+", path) or [""]
     where = ""
     for key in parents:
-        settings, raw, where = _step(settings, raw, key, where)
+        settings, raw, where = _descend(settings, raw, key, where)
     if isinstance(raw, list):
         raw[_index(raw, last, where)] = value
     else:
         raw[last] = value
 
 
-def _step(settings: Any, raw: Any, key: str, where: str) -> tuple[Any, Any, str]:
+def _descend(settings: Any, raw: Any, key: str, where: str) -> tuple[Any, Any, str]:
     if isinstance(raw, list):
         index = _index(raw, key, where)
         return settings[index] if index < len(settings or ()) else None, raw[index], f"{where}[{index}]"
     settings = getattr(settings, key, None)
-    if not isinstance(raw.get(key), dict | list):  # It is at its default, and its tag must be kept.
+    if not isinstance(raw.get(key), dict | list):  # It is missing because it is at its default. Keep its tag.
         raw[key] = to_plain(settings) if isinstance(settings, Settings | tuple) else {}
     return settings, raw[key], f"{where}.{key}".removeprefix(".")
 

@@ -37,7 +37,7 @@ class ColumnRecorder:
         self._latest: ChatMessage | None = None
         self._latest_post = 0
         self._posted = array("I")
-        self._places = array("q")
+        self._positions = array("q")
         self._senders = array("I")
         self._accepted_at = array("d")
         self._acked_at = array("d")
@@ -76,7 +76,7 @@ class ColumnRecorder:
 
     def delivered(self, person: int, message: ChatMessage, at: float) -> None:
         """Add a delivery to a person."""
-        if message is not self._latest:  # It is often delivered to a whole room in a row.
+        if message is not self._latest:  # Deliveries of one message to a room mostly follow each other.
             self._latest, self._latest_post = message, self._post(message)
         self._delivered.append(self._latest_post)
         self._readers.append(person)
@@ -89,11 +89,12 @@ class ColumnRecorder:
         if post is None:
             post = self._posts[key] = len(self._posts)
             self._posted.append(self._messages[message.client_id])
-            self._places.append(self._place(message.id))
+            self._positions.append(self._position(message.id))
         return post
 
-    def _place(self, id: str) -> int:
-        """Return the place of an id in the server's log: it grows with the epoch, and within it."""
+    def _position(self, id: str) -> int:
+        """Return a number for an id's position in the server's log. It grows with the epoch, and within
+        it."""
         epoch, _, number = id.rpartition("-")
         return (self._epochs.setdefault(epoch, len(self._epochs)) << _EPOCH_BITS) + int(number)
 
@@ -135,13 +136,13 @@ class ColumnRecorder:
 
     @property
     def deliveries(self) -> tuple[Column, Column, Column, Column]:
-        """The message, the reader, the time, and the place in the server's log of each delivery."""
+        """The message, the reader, the time, and the position in the server's log of each delivery."""
         posts = np.array(self._delivered, dtype=np.int64)
         return (
             np.array(self._posted, dtype=np.int64)[posts],
             np.array(self._readers, dtype=np.int64),
             np.array(self._delivered_at),
-            np.array(self._places, dtype=np.int64)[posts],
+            np.array(self._positions, dtype=np.int64)[posts],
         )
 
     @property

@@ -1,8 +1,9 @@
-"""Compare two runs: are they the same, and if not, where do they first differ?
+"""The comparison of two runs: whether they are the same, and where they first differ.
 
 Runs on virtual time are compared step by step, with all events and effects. A person's steps at one instant
-have no order. A live run depends on the system's scheduler. So it is compared by its changes of status,
-attempts to connect, deliveries and states of messages: each in its order, and at its time.
+may be in any order. A live run depends on the system's scheduler. So only four kinds of steps are compared:
+changes of status, attempts to connect, deliveries, and states of messages. Each kind is compared in order,
+with times.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from chatlab.experiment.moments import Moment, all_moments, observable_moments
 from chatlab.experiment.run import Run
 
 LIVE_TOLERANCE = 0.005
-"""Seconds by which a live run may differ if its loop wasn't late: bytes leave a slow line in pieces."""
+"""Seconds by which a live run may differ even if its loop wasn't late, since bytes leave a slow line in
+pieces."""
 UNMEASURED, UNMEASURED_SHARE = 0.05, 0.05
-"""Seconds of the wall clock, and share of the time, by which a live run of unknown lateness may differ."""
+"""Seconds of the wall clock, plus a share of the time, by which a live run of unknown lateness may differ."""
 WIDTH, BEFORE = 120, 30
 """Number of characters of a step that are shown, and how many of them precede the first difference."""
 
 
 class Difference(Struct, frozen=True):
-    """A step that only one run has, or that they have at other times or in another order; None: missing."""
+    """A step that only one run has (the other is None), or that the runs have at different times or
+    positions."""
 
     person: str
     a: Moment | None
@@ -34,7 +37,7 @@ class Difference(Struct, frozen=True):
 
     @property
     def at(self) -> float:
-        """Seconds at which it first shows."""
+        """Seconds at which the step happens, in the run in which it comes first."""
         return min(moment.at for moment in (self.a, self.b) if moment is not None)
 
     @property
@@ -48,7 +51,8 @@ class Difference(Struct, frozen=True):
 class Comparison(Struct, frozen=True):
     """The comparison of two runs, in the `worlds` of these names. It is true if the runs are the same.
 
-    `steps` counts the compared steps. `apart` is the largest difference of times of equal steps, in seconds.
+    `steps` counts the compared steps. `apart` is the largest difference in time between equal steps, in
+    seconds.
     """
 
     worlds: tuple[str, str]
@@ -152,11 +156,12 @@ def compare(run_a: Run, run_b: Run) -> Comparison:
                 apart = max(apart, abs(one.at - other.at))
                 if not tolerance.allows(one.at, other.at):
                     different.append((one, other))
+            # Close to the end, a step may be missing only because the other run ended before it.
             differences += (
                 difference
                 for pair in different
                 if (difference := Difference(person, *pair)).at + tolerance.at(end) < end
-            )  # Later ones may only be missing because the other run ended before.
+            )
     differences.sort(key=lambda difference: difference.at)
     return Comparison((run_a.world, run_b.world), len(people), steps, tolerance, apart, tuple(differences))
 

@@ -1,4 +1,4 @@
-"""Describe events and effects in plain text, for readers and for the comparison of runs."""
+"""Descriptions of events and effects in plain text, for people and for the comparison of runs."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def describe_delivery(event: ChatEvent) -> str:
 
 
 def describe_status(change: StatusChange, *, reason: bool = True) -> str:
-    """Return a description of a status; `reason`: with its reason."""
+    """Return a description of a status, with its reason unless `reason` is False."""
     attempt = f", attempt {change.attempt}" if change.attempt else ""
     why = f" ({change.reason})" if reason and change.reason else ""
     return f"is {change.status}{attempt}{why}"

@@ -20,7 +20,7 @@ Value = int | float | None
 """A metric: a count, seconds or a rate; None if there is nothing to measure."""
 
 LATENCY_EDGES: NDArray[np.float64] = np.geomspace(1e-3, 1e3, 61)
-"""Edges of the latency histogram's bins in seconds. The outer bins also count what lies outside."""
+"""Edges of the latency histogram's bins in seconds. The first and last bin also count values beyond them."""
 
 _CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
 _LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), STATUSES.index(ConnectionStatus.ERROR)]
@@ -28,10 +28,10 @@ _MAX_CELLS = 1 << 22
 
 
 class Population(Struct, frozen=True):
-    """The room of each person, and the time `heard_until` up to which the person has received everything.
+    """The room of each person, and the time `heard_until` up to which the person should have every message.
 
-    Messages that the server had before `heard_until` must have been shown at the end (inf: all messages).
-    Without `acks`, senders don't learn the state of their messages.
+    At the end of the run, a message that the server had before `heard_until` must have been shown, or it is
+    lost. inf covers all messages. Without `acks`, senders don't learn the state of their messages.
     """
 
     rooms: Column
@@ -42,9 +42,9 @@ class Population(Struct, frozen=True):
 class Incident(NamedTuple):
     """A fault, from its beginning to its end. `hit` has the people in its scope; None: all.
 
-    Connections that were open at its beginning and lost before `deaf_until` count as lost by this fault, even
-    if a later fault follows. After a fault that `lingers` these connections are dead. Later faults then count
-    as the cause only if their `breaks` is true.
+    If a connection was open at the beginning and is lost before `deaf_until`, this fault is the cause, even
+    if another one begins in between. A fault with `leaves_half_open` leaves such connections half-open.
+    Then a later fault is the cause only if it `breaks` connections.
     """
 
     begins_at: float
@@ -52,7 +52,7 @@ class Incident(NamedTuple):
     hit: Column | None = None
     deaf_until: float = -np.inf
     breaks: bool = True
-    lingers: bool = False
+    leaves_half_open: bool = False
 
 
 def measure(
@@ -71,9 +71,9 @@ def measure(
       sender, has come back to its sender.
     - latency: from sending to showing, of owed pairs.
     - recovery: from the end of the fault that broke a person's connection until the person is connected again
-      (0 if that is earlier); *unrecovered* people never are. The cause is the latest fault that had begun and
-      hit the person. A fault that begins after the connection fell silent, or within a partition, is no
-      cause.
+      (0 if that is earlier); *unrecovered* people never are. The fault that broke it is the latest that had
+      begun and had the person in its scope. A fault that begins after the connection fell silent, or within
+      a partition, doesn't count.
     - time_…: seconds in each status, summed over all people.
     """
     states = np.bincount(recorder.states, minlength=len(STATES))
@@ -137,7 +137,7 @@ class _Deliveries:
     def __init__(self, recorder: ColumnRecorder, population: Population) -> None:
         self._recorder = recorder
         self._population = population
-        self._message, self._reader, self._at, self._place = recorder.deliveries
+        self._message, self._reader, self._at, self._position = recorder.deliveries
         keys = self._message * len(population.rooms) + self._reader
         self.pairs, self._first = np.unique(keys, return_index=True)
         self.duplicated = len(keys) - len(self.pairs)
@@ -151,11 +151,11 @@ class _Deliveries:
         return (self._at[self._first] - accepted_at)[owed]
 
     def out_of_order(self) -> int:
-        """Count the deliveries whose place is before the latest one that the reader was shown."""
+        """Count the deliveries of messages that precede, in the log, one that the reader was shown before."""
         if not len(self._reader):
             return 0
         order = np.argsort(self._reader, kind="stable")
-        _, rank = np.unique(self._place[order], return_inverse=True)
+        _, rank = np.unique(self._position[order], return_inverse=True)
         height = self._reader[order] * (len(order) + 1) + rank
         return int(np.count_nonzero(height < np.maximum.accumulate(height)))
 
@@ -192,9 +192,9 @@ class _Deliveries:
         return echoed_at
 
     def _shown(self, keys: Column) -> Column:
-        place = np.searchsorted(self.pairs, keys)
-        inside = place < len(self.pairs)
-        inside[inside] = self.pairs[place[inside]] == keys[inside]
+        index = np.searchsorted(self.pairs, keys)
+        inside = index < len(self.pairs)
+        inside[inside] = self.pairs[index[inside]] == keys[inside]
         return inside
 
 
@@ -220,21 +220,24 @@ def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> tuple[Col
 
 
 def _causes(people: Column, since: Column, lost_at: Column, faults: Sequence[Incident]) -> Column:
-    """Return the fault that broke each person's connection, which was open `since`; -1: none."""
+    """Return the number of the fault that broke each connection, which was open from `since` to `lost_at`.
+
+    -1 stands for no fault.
+    """
     causes = np.full(len(people), -1)
-    deaf = np.zeros(len(people), dtype=bool)
+    lost_to_fault = np.zeros(len(people), dtype=bool)
     dead = np.zeros(len(people), dtype=bool)
     for number, fault in enumerate(faults):
-        reached = (fault.begins_at <= lost_at) & ~deaf
+        reached = (fault.begins_at <= lost_at) & ~lost_to_fault
         if fault.hit is not None:
             reached &= np.isin(people, fault.hit)
         if not fault.breaks:
             reached &= ~dead
         causes[reached] = number
-        stood = reached & (since <= fault.begins_at)
-        deaf |= stood & (lost_at < fault.deaf_until)
+        was_open = reached & (since <= fault.begins_at)
+        lost_to_fault |= was_open & (lost_at < fault.deaf_until)
         dead[reached] = False
-        dead |= stood & fault.lingers
+        dead |= was_open & fault.leaves_half_open
     return causes
 
 

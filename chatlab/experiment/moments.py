@@ -1,4 +1,4 @@
-"""Recorded steps as texts with times, which can be aligned with those of another run."""
+"""Recorded steps as texts with times, to be aligned with those of another run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chatlab.transports.machine import (
 )
 
 INSTANT = 1e-6
-"""Maximum seconds between steps of the same instant."""
+"""Steps that are at most this number of seconds apart are of one instant."""
 
 
 class Moment(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Moment(Struct, frozen=True):
 def all_moments(steps: Iterable[Step]) -> list[Moment]:
     """Return every step of a person. Steps of one instant are sorted by their texts.
 
-    Pieces of one body that arrive in one instant are joined: the system decides how a body is cut.
+    Pieces of one body that arrive in one instant are joined, since the system decides how it splits a body.
     """
     moments: list[Moment] = []
     instant: list[tuple[int, Step]] = []
@@ -57,10 +57,10 @@ def _of_one_instant(steps: Sequence[tuple[int, Step]]) -> list[Moment]:
     for _, step in steps:
         event, effects = step.event, [describe_effect(effect) for effect in step.effects]
         if isinstance(event, ReceivedBytes) and event.link in bodies:
-            place = bodies[event.link]
-            before, earlier_effects = happened[place]
+            index = bodies[event.link]
+            before, earlier_effects = happened[index]
             assert isinstance(before, ReceivedBytes)
-            happened[place] = ReceivedBytes(event.link, before.data + event.data), earlier_effects + effects
+            happened[index] = ReceivedBytes(event.link, before.data + event.data), earlier_effects + effects
             continue
         if isinstance(event, ReceivedBytes):
             bodies[event.link] = len(happened)

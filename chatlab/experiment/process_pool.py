@@ -1,7 +1,7 @@
-"""A process pool in which a process that dies fails only its own call, and which can be killed at once.
+"""A process pool. If a process dies, only its call fails; and the pool can be killed at once.
 
-`concurrent.futures.ProcessPoolExecutor` fails all calls when one process dies, and at its end waits for all
-running calls.
+`concurrent.futures.ProcessPoolExecutor` fails all calls when one process dies, and waits for all running
+calls when it ends.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class _Task(NamedTuple):
 class ProcessPool(Executor):
     """At most `count` processes of a `multiprocessing` context, started on demand.
 
-    As a context manager it kills them if an exception leaves it, such as an interrupt. They also end with
-    this process.
+    As a context manager, it kills the processes if an exception, such as an interrupt, ends the block. They
+    also end with this process.
     """
 
     def __init__(self, count: int, context: BaseContext) -> None:
@@ -87,7 +87,7 @@ class ProcessPool(Executor):
             worker.process.kill()
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None:
             self.shutdown()
@@ -146,14 +146,14 @@ class ProcessPool(Executor):
 class _Worker:
     """The parent's side of a process."""
 
-    _lock = threading.Lock()  # multiprocessing may poll every process when it starts one.
+    _lock = threading.Lock()  # When multiprocessing starts a process, it may poll all others.
 
     def __init__(self, context: BaseContext) -> None:
-        self._connection, there = context.Pipe()
-        self.process = context.Process(target=_run_worker, args=(there,), daemon=True)  # type: ignore[attr-defined]  # typeshed lacks it
+        self._connection, worker_end = context.Pipe()
+        self.process = context.Process(target=_run_worker, args=(worker_end,), daemon=True)  # type: ignore[attr-defined]  # typeshed lacks it
         with self._lock:
             self.process.start()
-        there.close()
+        worker_end.close()
 
     def wait_until_ready(self) -> None:
         """Wait until the process has loaded its modules. Errors: `ProcessDied`."""
@@ -165,8 +165,8 @@ class _Worker:
             self._connection.send(call)
         except OSError:  # The process has ended.
             raise self._died() from None
-        good, value = self._receive()
-        if good:
+        succeeded, value = self._receive()
+        if succeeded:
             return value
         raise value
 

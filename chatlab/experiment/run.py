@@ -58,17 +58,19 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
         if len(self.latencies) != len(LATENCY_EDGES) - 1:
             raise SettingsError(f"latencies: expected {len(LATENCY_EDGES) - 1} numbers")
         lengths = [len(counts) for counts in self.series.values()]
-        if lengths and max(lengths) - min(lengths) > 1:  # Up to 0.1.0 a live run's series differ by a second.
+        if lengths and max(lengths) - min(lengths) > 1:  # Live runs of version 0.1.0 differ by a second.
             raise SettingsError("series: expected lists of the same length")
 
 
 class Run(Struct, frozen=True, dict=True):
     """The result of a scenario in one world.
 
-    `metrics`, `series` and `latencies` cover all people: see `measure`; counts of each second; counts in the
-    bins of `LATENCY_EDGES`. `trace` has the steps of `people`, a sample. In the live world `time_scale`
-    seconds passed in each second of waiting. Of these, `lateness` seconds passed while bytes were still in
-    flight on loopback (None: not measured, as in version 0.1.0).
+    `metrics` (see `measure`), `series` (counts of each second) and `latencies` (counts in the bins of
+    `LATENCY_EDGES`) cover all people. `trace` has the steps of `people`, a sample.
+
+    In the live world the clock advanced by `time_scale` seconds in each second of waiting. `lateness` is the
+    part of its seconds that passed while bytes were still in flight on loopback (None: not measured, as in
+    version 0.1.0).
     """
 
     world: str

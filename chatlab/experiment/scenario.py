@@ -26,7 +26,8 @@ MAX_BYTES = 16 << 20
 class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One experiment of `duration` seconds: people, their transport, network and server, and faults.
 
-    Every random number follows from the `seed`. Errors: `SettingsError` naming the field and what it may be.
+    The `seed` determines every random number. Errors: `SettingsError` naming the field and the allowed
+    values.
     """
 
     name: Annotated[str, Meta(max_length=200)] = ""
@@ -63,8 +64,8 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def load(cls, path: str | Path) -> Self:
         """Read a scenario from a TOML file.
 
-        Errors: `SettingsError` naming the file, the field and what it may be; `OSError` when the file can't
-        be read.
+        Errors: `SettingsError` naming the file, the field and the allowed values; `OSError` when the file
+        can't be read.
         """
         path = Path(path)
         try:
@@ -80,7 +81,7 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def from_toml(cls, text: str) -> Self:
         """Read a scenario from the text of a TOML file.
 
-        Errors: `SettingsError` naming the field and what it may be.
+        Errors: `SettingsError` naming the field and the allowed values.
         """
         return read_toml(text, cls)
 

@@ -54,7 +54,7 @@ def status_spans(steps: Iterable[Step], end: float, start: float = 0.0) -> list[
 def change_spans(
     changes: Iterable[tuple[float, StatusChange]], end: float, start: float = 0.0
 ) -> list[StatusSpan]:
-    """Return the spans of changes of status with their times, such as those of a live transport.
+    """Return one person's statuses, given their changes with times, such as those of a live transport.
 
     Changes before `start` only set the first status. Changes after `end` are ignored.
     """
@@ -78,6 +78,6 @@ def change_spans(
 
 
 def _is_attempt(change: StatusChange) -> bool:
-    """Return whether this change begins an attempt, rather than a delay before one."""
+    """Return whether this change begins an attempt, not the delay before it."""
     trying = change.status in (ConnectionStatus.CONNECTING, ConnectionStatus.RECONNECTING)
     return trying and change.retry_at is None

@@ -1,7 +1,7 @@
 """Sweeps: runs of one scenario with several settings and seeds, as one tidy table.
 
-A task is a scenario as TOML text, and its result is a row of metrics. So tasks are small for any executor.
-The rows are in the order of the settings, not in the order in which runs finish.
+A task is a scenario as TOML text, and its result is a row of metrics, so both are small to send to other
+processes. The rows are in the order of the settings, not in the order in which runs finish.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _describe_error(error: BaseException) -> str:
 
 
 def _pool(executor: Executor | str | None) -> AbstractContextManager[Executor | None]:
-    """Return the executor as a context, which closes it only if it was made here."""
+    """Return a context manager of the executor. It closes the executor only if it was made here."""
     if executor == "processes":
         return processes()
     if isinstance(executor, str):
@@ -110,8 +110,8 @@ def processes(count: int | None = None) -> ProcessPool:
     """Return a pool of `count` processes; by default one for each core.
 
     Forking a process that has threads isn't safe. So on Linux processes are forked from a server process that
-    has loaded only the simulator, and the next pool starts at once. macOS's own libraries don't survive a
-    fork, and Windows has none.
+    has loaded only the simulator. It stays, so the next pool starts at once. Elsewhere processes are spawned:
+    macOS's own libraries don't survive a fork, and Windows has none.
     """
     count = os.cpu_count() or 1 if count is None else count
     if sys.platform != "linux":
@@ -164,7 +164,7 @@ def _outcomes(
 
 
 def _outcome(future: Future[Metrics | str]) -> Metrics | str:
-    """Return the outcome of a cell, also if its executor has lost it, or could not send it."""
+    """Return the outcome of a cell, or a text if its executor has lost it or couldn't send it."""
     try:
         return future.result()
     except Exception as error:

@@ -44,7 +44,7 @@ S = TypeVar("S", bound=Settings)
 def read_toml(text: str, kind: type[S]) -> S:
     """Return the settings of a TOML text.
 
-    Errors: `SettingsError` naming the field, as in `faults[0].kind`, and what it may be.
+    Errors: `SettingsError` naming the field, as in `faults[0].kind`, and the allowed values.
     """
     return from_plain(parse_toml(text), kind)
 
@@ -106,7 +106,7 @@ def _checked(value: Any, info: Type, path: str) -> Any:
                 for index, (part, item) in enumerate(zip(value, items, strict=True))
             ]
         case LiteralType(values=values) if value not in values:
-            raise SettingsError(_no_such(path, value, map(str, values)))
+            raise SettingsError(_invalid_choice(path, value, map(str, values)))
     return value
 
 
@@ -120,7 +120,7 @@ def _checked_union(value: Any, types: Iterable[Type], path: str) -> Any:
         if value == NONE and NONE not in choices and any(isinstance(part, NoneType) for part in types):
             return None
         if choices and value not in choices:
-            raise SettingsError(_no_such(path, value, choices))
+            raise SettingsError(_invalid_choice(path, value, choices))
     return value
 
 
@@ -135,7 +135,7 @@ def _tagged(value: dict[str, Any], structs: list[StructType], path: str) -> Stru
         raise SettingsError(f"{where}: it's missing; choose one of {', '.join(tags)}")
     tag = value[field]
     if not isinstance(tag, str) or tag not in tags:
-        raise SettingsError(_no_such(where, tag, tags))
+        raise SettingsError(_invalid_choice(where, tag, tags))
     return tags[tag]
 
 
@@ -148,40 +148,40 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
             checked[name] = _checked(_completed(item, fields[name].default), fields[name].type, where)
         elif name == struct.tag_field:
             if item != struct.tag:
-                raise SettingsError(_no_such(where, item, [str(struct.tag)]))
+                raise SettingsError(_invalid_choice(where, item, [str(struct.tag)]))
             checked[name] = item
         else:
-            raise SettingsError(_unknown(where, name, fields))
+            raise SettingsError(_unknown_setting(where, name, fields))
     return checked
 
 
 def _completed(value: Any, default: Any, usual: Any = None) -> Any:
-    """Return a table completed from the field's default: it changes the default, and doesn't replace it.
+    """Return a table merged into the field's default, so that a table sets only the fields that it names.
 
-    A table without a tag has the default's tag. A table with another tag is left as it is. `usual` is the
-    default that msgspec will fill in afterwards.
+    A table without a tag has the default's tag. A table with another tag is left as it is. Fields that equal
+    those of `usual` are left out, since msgspec fills them in afterwards.
     """
     if not (isinstance(value, dict) and isinstance(default, Settings)):
         return value
-    there = to_plain(default, usual)
+    base = to_plain(default, usual)
     tag = default.__struct_config__.tag_field
-    if tag in value and value[tag] != there[tag]:
+    if tag in value and value[tag] != base[tag]:
         return value
-    usually = _defaults(type(default))
-    return there | {
-        name: _completed(item, getattr(default, name, None), usually.get(name))
+    defaults = _defaults(type(default))
+    return base | {
+        name: _completed(item, getattr(default, name, None), defaults.get(name))
         for name, item in value.items()
     }
 
 
-def _unknown(where: str, name: str, fields: Iterable[str]) -> str:
+def _unknown_setting(where: str, name: str, fields: Iterable[str]) -> str:
     close = get_close_matches(name[:100], fields, n=1)
     return f"{cut(visible_line(where), _MAX_MESSAGE)}: there is no such setting; " + (
         f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(fields)}"
     )
 
 
-def _no_such(where: str, value: Any, choices: Iterable[str]) -> str:
+def _invalid_choice(where: str, value: Any, choices: Iterable[str]) -> str:
     choices = list(choices)
     close = get_close_matches(quoted(value).strip("'\""), choices, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
@@ -220,15 +220,15 @@ def _at(raw: Any, path: str) -> Any:
 
 
 def to_plain(value: Any, default: Any = None) -> Any:
-    """Return settings as TOML's data, without those at their defaults, or equal to those of `default`."""
+    """Return settings as TOML's data, without those that equal `default`, or the defaults of their class."""
     if isinstance(value, Settings):
         config = value.__struct_config__
         plain = {config.tag_field: config.tag} if config.tag_field else {}
         for name, usual in _defaults(type(value)).items():
             item = getattr(value, name)
-            there = getattr(default, name) if type(default) is type(value) else usual
-            if item != there:
-                plain[name] = NONE if item is None else to_plain(item, there)
+            compared = getattr(default, name) if type(default) is type(value) else usual
+            if item != compared:
+                plain[name] = NONE if item is None else to_plain(item, compared)
         return plain
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
@@ -238,7 +238,7 @@ def to_plain(value: Any, default: Any = None) -> Any:
 def to_whole(value: Any) -> Any:
     """Return settings as TOML's data, including defaults other than None.
 
-    So they don't depend on the defaults of the field in which they are put.
+    So they don't depend on the default of the field into which they are put.
     """
     if isinstance(value, Settings):
         config = value.__struct_config__

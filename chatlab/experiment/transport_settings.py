@@ -35,7 +35,7 @@ PLACEHOLDER = "127.0.0.1:8000"
 
 
 class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """A scenario's settings of a `TransportConfig`."""
+    """The fields of a `TransportConfig` that a scenario sets."""
 
     dialect: Name = "chatlab"
     history: Count | None = 50
@@ -53,7 +53,7 @@ class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @classmethod
     def of(cls, config: TransportConfig) -> Self:
-        """Return the scenario's settings of a transport's config."""
+        """Return the settings with the fields of a transport's config."""
         return cls(**{name: getattr(config, name) for name in cls.__struct_fields__})
 
     def _arguments(self, url: str | None, room: str, sender: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="websocket"):
-    """A scenario's settings of a `WebSocketConfig`."""
+    """The fields of a `WebSocketConfig` that a scenario sets."""
 
     protocols: tuple[str, ...] = ()
     heartbeat: HeartbeatConfig = HeartbeatConfig()
@@ -77,14 +77,14 @@ class WebSocketSettings(TransportSettings, frozen=True, kw_only=True, tag="webso
 
 
 class HttpSettings(TransportSettings, frozen=True, kw_only=True):
-    """A scenario's settings of an `HttpConfig`."""
+    """The fields of an `HttpConfig` that a scenario sets."""
 
     request_timeout: PositiveDuration = 10.0
     _url: ClassVar[str] = f"http://{PLACEHOLDER}"
 
 
 class SSESettings(HttpSettings, frozen=True, kw_only=True, tag="sse"):
-    """A scenario's settings of an `SSEConfig`."""
+    """The fields of an `SSEConfig` that a scenario sets."""
 
     reconnect: ReconnectConfig = ReconnectConfig(base_delay=3.0)
     idle_timeout: PositiveDuration = 45.0
@@ -98,7 +98,7 @@ class SSESettings(HttpSettings, frozen=True, kw_only=True, tag="sse"):
 
 
 class LongPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="long_polling"):
-    """A scenario's settings of a `LongPollingConfig`."""
+    """The fields of a `LongPollingConfig` that a scenario sets."""
 
     timeout: PositiveDuration = 30.0
     hold: PositiveDuration = 25.0
@@ -113,7 +113,7 @@ class LongPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="long_pol
 
 
 class ShortPollingSettings(HttpSettings, frozen=True, kw_only=True, tag="short_polling"):
-    """A scenario's settings of a `ShortPollingConfig`."""
+    """The fields of a `ShortPollingConfig` that a scenario sets."""
 
     interval: PositiveDuration = 3.0
     spread: Duration = 0.0
@@ -131,7 +131,7 @@ OneTransport = WebSocketSettings | SSESettings | LongPollingSettings | ShortPoll
 class FallbackSettings(
     Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="fallback"
 ):
-    """A scenario's settings of a `FallbackConfig`."""
+    """The fields of a `FallbackConfig` that a scenario sets."""
 
     transports: tuple[OneTransport, ...] = (
         WebSocketSettings(),
@@ -169,7 +169,7 @@ AnyTransport = OurTransport | AnyAsWritten
 
 
 def settings_of(config: AnyConfig) -> OurTransport:
-    """Return the scenario's settings of any config.
+    """Return a scenario's settings with the fields of any config.
 
     Errors: `SettingsError` if scenarios have no such transport.
     """

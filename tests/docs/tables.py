@@ -167,7 +167,7 @@ def settings_table(kind: type, beyond: type | None = None) -> list[str]:
     if not own:
         return []
     return [
-        "| setting | what it may be | default |",
+        "| setting | allowed values | default |",
         "|---|---|---|",
         *(f"| `{field.encode_name}` | {_cell(field)} | {_default(field)} |" for field in own),
         "",

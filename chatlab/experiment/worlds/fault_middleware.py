@@ -17,13 +17,13 @@ from chatlab.transports.backoff import Uniform
 
 Address = tuple[str, int]
 PathOf = Callable[[Address], Path | None]
-"""Returns the path of the connection from this client address; None: it has no path any more."""
+"""Returns the path of the connection from this client address; None: the connection has ended."""
 
 
 class FaultMiddleware:
-    """An ASGI application whose requests and frames take service time, and meet the faults of their path.
+    """An ASGI application that applies the faults of each connection's path to its requests and frames.
 
-    `loaded`: requests and frames take service time.
+    While it is `loaded`, they also take service time.
     """
 
     def __init__(self, config: ServerConfig, path_of: PathOf, uniform: Uniform) -> None:

@@ -1,4 +1,4 @@
-"""Give httpcore the running loop's clock, for which it has no public way."""
+"""Replace httpcore's clock by the running loop's. httpcore has no public setting for it."""
 
 from __future__ import annotations
 

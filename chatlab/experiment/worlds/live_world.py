@@ -1,8 +1,8 @@
 """The live world: real transports talk to the real server over loopback, each through a fault proxy.
 
-All of it runs on one event loop in its own thread. That loop's clock advances only while the loop waits, and
-may run faster than the wall clock (`scaled_loop.py`). So all time-outs and pauses shrink alike, those of the
-libraries too, and no number is converted. `proxied_lines.py` has the proxies.
+Everything runs on one event loop in a thread of its own. The loop's clock advances only while the loop
+waits, and may run faster than the wall clock (`scaled_loop.py`). So all time-outs and pauses shrink alike,
+those of the libraries too, and no number is converted. The proxies are in `proxied_lines.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from chatlab.experiment.worlds.stack import run_stack
 FILES = 256
 """Open files of the server and of everything else in this process."""
 FILES_EACH = 16
-"""Open files of one person: the fault proxy's, and four for each of a few connections."""
+"""Open files of one person: the fault proxy's listener, and four for each of a few connections."""
 
 MAX_TIME_SCALE = 1_000
 """Maximum seconds of the loop's clock in one of the wall clock: a millisecond of work then lasts a second."""
@@ -36,7 +36,7 @@ MAX_TIME_SCALE = 1_000
 def run_live(scenario: Scenario, sample: int, time_scale: float = 1.0) -> Run:
     """Run a scenario on real sockets, from any thread.
 
-    It waits for `duration / time_scale` seconds, and takes longer by its work.
+    It takes `duration / time_scale` seconds of waiting, plus the time of its work.
 
     Errors: `SettingsError` if the time scale is out of range, if the world can't run the scenario, or if the
     system allows too few sockets.
@@ -73,7 +73,7 @@ async def _run_all(scenarios: Sequence[Scenario], sample: int) -> tuple[list[Run
     ]
     try:
         return await asyncio.gather(*tasks), loop.lateness
-    finally:  # If one has failed, the others would wait at the barrier forever.
+    finally:  # If one fails, the others would wait at the barrier for ever.
         with CancelScope(shield=True):
             for task in tasks:
                 task.cancel()

@@ -14,7 +14,7 @@ from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.model import Model, find_model
 
 ProgressCallback = Callable[[float], object]
-"""Takes the number of the scenario's seconds that have passed. An exception ends the run."""
+"""A function that gets the simulated seconds that have passed. Its exception ends the run."""
 
 PROGRESS_STEPS = 1000
 """Number of calls of the progress callback in a run."""
@@ -25,7 +25,7 @@ def run_model(
 ) -> Run:
     """Run a scenario in the model world, and record the steps of the first `sample` people.
 
-    `fast`: take the short cuts for large crowds, which change no figure.
+    With `fast`, use the short cuts of `chatlab.sim.fast` for large crowds. They change no figure.
 
     Errors: `SettingsError` when it can't run this scenario.
     """

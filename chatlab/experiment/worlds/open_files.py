@@ -1,4 +1,4 @@
-"""The limit of files, sockets included, that this process may have open at once."""
+"""The limit of open files of this process. Sockets count as files."""
 
 from __future__ import annotations
 

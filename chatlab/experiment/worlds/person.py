@@ -33,8 +33,8 @@ from chatlab.transports.machine import (
 class AccessLine(Protocol):
     """One person's connections to the server, with the delays and impairments of the person's `Path`.
 
-    The line closes and resets connections. It refuses new ones while `Path.refusing` says so, and drops their
-    SYNs while `Path.blackholed` does.
+    The line closes and resets connections. While the path is `refusing`, it refuses new ones. While the
+    path is `blackholed`, it drops their SYNs.
     """
 
     @property
@@ -123,7 +123,8 @@ class Person:
 
     @property
     def heard_until(self) -> float:
-        """Time up to which all messages that the server had must have been shown; inf: all of the run."""
+        """Time up to which the server's messages must have been shown at the end of the run; inf: all of
+        them."""
         return inf if self._open and self.line.quiet else self.read_at
 
     def end(self) -> None:

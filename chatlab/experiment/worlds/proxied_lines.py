@@ -1,6 +1,6 @@
-"""The live world's access lines: each person reaches the server through a fault proxy of their own.
+"""The live world's access lines. Each person reaches the server through a fault proxy of their own.
 
-The proxy passes bytes on when they would arrive by the person's `Path`.
+The proxy delays bytes as long as the person's `Path` does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chatlab.sim.path import Path
 
 
 class ProxiedLines(SharedState):
-    """The access lines of all people to one server. Runs with the same `start` barrier begin together."""
+    """The access lines of all people to one server. Runs that share a `start` barrier begin together."""
 
     def __init__(self, start: asyncio.Barrier, *, tls: bool = False) -> None:
         super().__init__(tls)
@@ -58,7 +58,7 @@ class ProxiedLines(SharedState):
                 connection.reset_unaccepted()
 
     def path_of(self, client: Address) -> Path | None:
-        """Return the path of the connection from this client address; None: it has ended."""
+        """Return the path of the connection from this client address; None: the connection has ended."""
         return self.paths.get(client[1])
 
     async def begin(self) -> None:
@@ -74,7 +74,7 @@ class ProxiedLines(SharedState):
 
 
 async def _warm_up(url: str) -> None:
-    """Make one request, so that nobody's first request waits for what libraries load then."""
+    """Make one request, since libraries load modules at the first one. No person then waits for that."""
     async with httpx.AsyncClient(verify=shared_tls(), trust_env=False) as client:
         await client.get(f"{url}/healthz")
 

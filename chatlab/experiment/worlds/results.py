@@ -1,4 +1,4 @@
-"""Make a `Run` of what a world has recorded, with the same metrics for every world."""
+"""Make a `Run` from a world's records, with the same metrics for every world."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext]) -> list
 
 
 def _padded(counts: dict[str, list[int]]) -> dict[str, list[int]]:
-    """Return all series with the length of the longest. A live run may last into one more second."""
+    """Return all series, padded to the length of the longest. A live run may last into one more second."""
     seconds = max(map(len, counts.values()))
     return {
         name: values + [values[-1] if name == "connected" else 0] * (seconds - len(values))

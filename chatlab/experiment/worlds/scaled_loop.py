@@ -24,7 +24,7 @@ Ts = TypeVarTuple("Ts")
 _Ready = list[tuple[selectors.SelectorKey, int]]
 
 SPIN_ROUNDS = 1000
-"""Rounds without a byte to read after which the loop counts as spinning until its clock advances."""
+"""Iterations without input after which the loop counts as spinning: a busy loop until the clock advances."""
 MAX_WAIT = 3600.0
 """Maximum seconds of the wall clock in one wait; the system's limit is a few weeks."""
 
@@ -32,7 +32,7 @@ MAX_WAIT = 3600.0
 class ScaledLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock advances by `scale` seconds in each second of waiting, from 0 at `begin`.
 
-    The clock stands while the loop works or the machine is busy, so neither looks like a slow network.
+    The clock stands still while the loop works or the machine is busy, so neither looks like a slow network.
     """
 
     keeps_real_time = False
@@ -56,7 +56,7 @@ class ScaledLoop(asyncio.SelectorEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call back at `when`, or now if it has passed; `inf`: never."""
+        """Call back at `when`, or at once if that has passed; `inf`: never."""
         timer = VirtualTimer(when, callback, args, self, context)
         self._clock.set(timer)
         return timer
@@ -68,7 +68,7 @@ class ScaledLoop(asyncio.SelectorEventLoop):
 
 
 class _Clock:
-    """The loop's clock and its timers. `late` of its seconds passed while bytes were in flight."""
+    """The loop's clock and its timers. `late` counts its seconds that passed while bytes were in flight."""
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
@@ -83,13 +83,13 @@ class _Clock:
         heappush(self._timers, (timer.when(), next(self._order), timer))
 
     @property
-    def left(self) -> float:
-        """Seconds until the next timer is due; inf: never."""
+    def until_next(self) -> float:
+        """Seconds until the next timer is due; inf if there is none. A stopped clock reaches no later time."""
         timers = self._timers
         while timers and timers[0][2].cancelled():
             heappop(timers)
-        left = max(0.0, timers[0][0] - self.now) if timers else inf
-        return left if self.running or not left else inf
+        seconds = max(0.0, timers[0][0] - self.now) if timers else inf
+        return seconds if self.running or not seconds else inf
 
     def advance(self) -> None:
         """Advance to the next timer, and fire it."""
@@ -130,10 +130,10 @@ class LoopbackProbe:
 
 
 class _ClockSelector(selectors.BaseSelector):
-    """A selector that advances the clock by the time of the next timer, however long the wait takes.
+    """A selector that sets the clock to the next timer's time after a wait, however long the wait took.
 
-    All incoming bytes were sent by this loop, and loopback has no delay. So no time passes if they come
-    first.
+    All incoming bytes were sent by this loop, and loopback has no delay. So if bytes arrive before the
+    timer is due, the clock doesn't advance.
     """
 
     def __init__(self, clock: _Clock, probe: LoopbackProbe) -> None:
@@ -142,7 +142,7 @@ class _ClockSelector(selectors.BaseSelector):
         self._selector = selectors.DefaultSelector()
         self._selector.register(probe.receiver, selectors.EVENT_READ)
         self._rounds = 0
-        self._left_at = 0.0
+        self._returned_at = 0.0
 
     def register(self, fileobj: Any, events: int, data: object = None) -> selectors.SelectorKey:
         return self._selector.register(fileobj, events, data)
@@ -156,14 +156,15 @@ class _ClockSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> _Ready:
         """Return what can be read or written, or fire the next timer.
 
-        The base class's loop knows no timers. So `timeout` is None, or 0 if callbacks are ready.
+        The timers are in `_Clock`, unknown to the base class. So `timeout` is 0 if callbacks are ready,
+        else None.
         """
         clock = self._clock
         if timeout is None:
-            left = clock.left
-            if 0 < left < inf:
+            seconds = clock.until_next
+            if 0 < seconds < inf:
                 self._probe.send(clock.now)
-            ready = self._wait(left / clock.scale)
+            ready = self._wait(seconds / clock.scale)
             if not ready:
                 clock.advance()
             self._rounds = 0
@@ -172,7 +173,7 @@ class _ClockSelector(selectors.BaseSelector):
             self._rounds = 0 if ready else self._rounds + 1
             if self._rounds > SPIN_ROUNDS and clock.running:
                 self._spin()
-        self._left_at = time.monotonic()
+        self._returned_at = time.monotonic()
         return ready
 
     def _wait(self, seconds: float) -> _Ready:
@@ -190,12 +191,12 @@ class _ClockSelector(selectors.BaseSelector):
             seconds = max(0.0, until - time.monotonic())
 
     def _spin(self) -> None:
-        """Advance the clock by one round of a loop that spins until its clock advances."""
+        """Advance the clock by the time of one iteration, for code that spins until the clock advances."""
         clock = self._clock
-        spun = min(clock.left, (time.monotonic() - self._left_at) * clock.scale)
+        spun = min(clock.until_next, (time.monotonic() - self._returned_at) * clock.scale)
         clock.now += spun
         clock.late += spun
-        if not clock.left:
+        if not clock.until_next:
             clock.advance()
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:

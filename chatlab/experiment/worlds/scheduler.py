@@ -25,7 +25,7 @@ class LoopScheduler:
         if self._closed:
             return
         heappush(self._entries, (time, next(self._order), callback, arguments))
-        # One timer an entry: a loop that keeps the order of equal timers keeps it towards others, too.
+        # One timer for each entry, so a loop that keeps the order of equal timers keeps it among all of them.
         self._loop.call_at(time, self._fire)
 
     def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> None:
@@ -37,11 +37,11 @@ class LoopScheduler:
         """Seconds since the run began."""
         return self._loop.time()
 
-    def let_happen(self, injection: Injection) -> None:
+    def inject(self, injection: Injection) -> None:
         """Run a fault up to its first wait, and schedule the rest."""
         delay = next(injection, None)
         if delay is not None:
-            self.call_later(delay, self.let_happen, injection)
+            self.call_later(delay, self.inject, injection)
 
     def close(self) -> None:
         """Discard all entries, and ignore new ones."""
@@ -49,10 +49,10 @@ class LoopScheduler:
         self._entries.clear()
 
     def _fire(self) -> None:
-        """Call the earliest entry, whichever entry's timer this is.
+        """Call the earliest entry, even if the timer of another one has fired.
 
         A late loop may fire timers in another order. The earliest entry is due all the same: each fired timer
-        calls one entry, so among the entries left there is one whose timer has fired.
+        calls one entry, so at least one of the remaining entries has a timer that has fired.
         """
         if self._entries:
             _, _, callback, arguments = heappop(self._entries)

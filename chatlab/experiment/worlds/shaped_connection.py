@@ -27,7 +27,7 @@ STREAM = b"text/event-stream"
 
 
 class SharedState:
-    """The state that all connections to one server share: its accept queue, and counts of the traffic.
+    """State shared by all connections to one server: its accept queue, and counts of the traffic.
 
     `paths` has the path of each accepted connection, by the client's port as the server sees it.
     """
@@ -44,8 +44,8 @@ class ShapedConnection(ProxiedConnection):
 
     The proxy accepts its client at once, and holds back the client's data until the handshake would be over.
     The handshake is that of the wire world (`chatlab.sim.tcp`): the server gets the connection when it leaves
-    the accept queue. `number` is the client's port as the server sees it; 0 before. `closed`: the client has
-    closed it.
+    the accept queue. `number` is the client's port as the server sees it, 0 until the server has
+    accepted the connection. It is `closed` once the client has closed it.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class ShapedConnection(ProxiedConnection):
                 return
 
     def _from_client(self, data: bytes | None) -> None:
-        """Send on what came from the client: bytes, b"" for FIN, None for RST."""
+        """Forward data of the client: bytes, b"" for FIN, None for RST."""
         self.closed = self.closed or not data
         if self._opened:
             self._shared.bytes_up += len(data or b"")
@@ -180,7 +180,7 @@ class ShapedConnection(ProxiedConnection):
             self._send_up(b"")
 
     def _from_server(self, data: bytes | None) -> None:
-        """Send on what came from the server, unless a buffering proxy holds it back."""
+        """Forward data of the server, unless a buffering proxy holds it back."""
         self._shared.bytes_down += len(data or b"")
         if self._is_buffered(data):
             self._held += data or b""
@@ -270,14 +270,14 @@ class ShapedConnection(ProxiedConnection):
     def _check_idle(self) -> None:
         self._idle = None
         if self._accepting is None or self._server.cancelled() or self.closed:
-            return  # The idle proxy has no entry for a connection whose SYN was lost, or that is closed.
+            return  # The proxy doesn't know a connection whose SYN was lost, or that is closed.
         if self._used_at + self._path.impairment.idle_timeout > self._loop.time():
             self.adapt()
         else:
             self.reset()
 
     def _is_buffered(self, data: bytes | None) -> bool:
-        """Whether a buffering proxy holds this back: only if it is part of an event stream."""
+        """Whether a buffering proxy holds this data back. It does so only with event streams."""
         if not data:
             return False
         if data.startswith(b"HTTP/1.1 "):
@@ -291,6 +291,6 @@ class ShapedConnection(ProxiedConnection):
 
 
 def _was_reset(writer: asyncio.StreamWriter) -> bool:
-    """Return whether the other end has closed, and has answered the last bytes with an RST."""
+    """Return whether the peer has closed, and has answered the last bytes with an RST."""
     end: socket.socket = writer.get_extra_info("socket")
     return end.fileno() != -1 and bool(end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

@@ -17,7 +17,7 @@ PIECE = 0.002
 
 
 async def sleep_until(time: float) -> None:
-    """Wait until the loop's clock is at `time`; inf: forever. Don't yield if the time has passed."""
+    """Wait until the loop's clock is at `time`; inf: for ever. Don't yield if the time has passed."""
     loop = asyncio.get_running_loop()
     if time == inf:
         await loop.create_future()
@@ -28,8 +28,8 @@ async def sleep_until(time: float) -> None:
 class ShapedFlow:
     """One direction of a connection.
 
-    `pieces` are in flight: the arrival time, and bytes, b"" for FIN or None for RST.
-    Whatever arrives at `silent_at` or later is lost. `arrives_at` is the arrival time of the latest packet.
+    `pieces` has the data in flight: the arrival time, and bytes, b"" for FIN or None for RST. Packets that
+    arrive at `silent_at` or later are lost. `arrives_at` is the arrival time of the latest packet.
     """
 
     def __init__(self, direction: Direction, path: Path, silent_at: float) -> None:
@@ -44,7 +44,7 @@ class ShapedFlow:
 
     @property
     def silent(self) -> bool:
-        """Whether what arrives now is lost."""
+        """Whether a packet that arrives now is lost."""
         return self._loop.time() >= self.silent_at
 
     def send(self, data: bytes | None) -> float:
@@ -59,7 +59,7 @@ class ShapedFlow:
         self.pieces.put_nowait((self._loop.time(), data))
 
     async def packet(self, delay: Delay) -> None:
-        """Send a packet without data, and wait until it arrives; forever if it is lost."""
+        """Send a packet without data, and wait until it arrives; for ever if it is lost."""
         at = self._arrival(delay=delay)
         await sleep_until(at)
         if at >= self.silent_at:

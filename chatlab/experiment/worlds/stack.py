@@ -1,9 +1,8 @@
-"""The stack that wire and live world share: real transports and a real server around a scenario's people.
+"""The part that wire and live world share: a scenario's people, with real transports and a real server.
 
 A world provides `AccessLines`, which connect people to the server, and a running asyncio loop whose `time()`
-is the seconds since the run began. This module does the rest: it schedules the script and the faults, and
-records the results. Faults and paths are those of the model. The lines carry out a path's delays, bandwidth
-and cuts.
+is the seconds since the run began. This module schedules the script and the faults, and records the results.
+Faults and paths are those of the model. The lines apply a path's delays, bandwidth and impairments.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ from chatlab.sim.server import BEGINNING, CLOSE_TIMEOUT
 from chatlab.trace import Step
 
 UNBOUNDED = 10_000_000
-"""A number of connections, or of seconds, that no run reaches, for limits that the model doesn't have."""
+"""A limit that no run reaches, in connections or seconds. For limits that the model doesn't have."""
 
 
 class AccessLines(Protocol):
@@ -82,7 +81,7 @@ class AccessLines(Protocol):
         """Reset all connections that the server hasn't accepted yet, after it has stopped."""
 
     def path_of(self, client: Address) -> Path | None:
-        """Return the path of the connection from this client address; None: it has ended."""
+        """Return the path of the connection from this client address; None: the connection has ended."""
 
     async def begin(self) -> None:
         """Start the loop's clock at 0."""
@@ -92,7 +91,7 @@ class AccessLines(Protocol):
 
 
 class EmbeddedServerControl:
-    """The control of the embedded server by faults."""
+    """The functions by which faults control the embedded server."""
 
     def __init__(
         self,
@@ -119,11 +118,12 @@ class EmbeddedServerControl:
         self._middleware.loaded = loaded
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until `start` is called as often. Without a close code, connections are reset."""
+        """Stop serving until `start` has been called as often as `stop`. Without a close code, reset
+        connections."""
         self._outages += 1
         if self._outages == 1:
             self._middleware.work.clear()
-            self._refuse(1)
+            self._change_refusing(1)
             self._lines.reset_all_unaccepted()
         if self._outages == 1 or code is None:
             self._start_task(self._server.stop(abrupt=code is None))
@@ -137,15 +137,15 @@ class EmbeddedServerControl:
     async def _restart(self) -> None:
         await self._server.stop(abrupt=True)  # A restart doesn't wait for a graceful stop.
         await self._server.start()
-        self._refuse(-1)
+        self._change_refusing(-1)
 
-    def _refuse(self, change: int) -> None:
+    def _change_refusing(self, change: int) -> None:
         for person in self.people:
             person.path.refusing += change
             person.adapt()
 
     def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
-        """End some connections, in the way in which `stop` ends all."""
+        """End some connections, as `stop` ends all."""
         for connection in connections:
             self._lines.reset_unaccepted(connection)
             self._server.end(self._lines.client_address(connection), abrupt=code is None)
@@ -186,8 +186,8 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         try:
             await server.start()
             paths = Paths(scenario.network, streams)
-            own = [paths.make(person) for person in range(scenario.people.count)]
-            opened = await lines.open(server, own, queue)
+            person_paths = [paths.make(person) for person in range(scenario.people.count)]
+            opened = await lines.open(server, person_paths, queue)
             config = transport.config()
             for number, name in enumerate(scenario.people.names):
                 room = f"room-{scenario.people.room(number) + 1}"
@@ -195,14 +195,14 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 own_config = addressed(personal(config, room, name), line.url)
                 recorded = steps if number < sample else None
                 control.people.append(
-                    Person(number, own_config, own[number], line, streams, recorder, recorded)
+                    Person(number, own_config, person_paths[number], line, streams, recorder, recorded)
                 )
-            over: asyncio.Future[list[float]] = loop.create_future()
+            ended: asyncio.Future[list[float]] = loop.create_future()
             traffic: dict[str, Value] = {}
             counts: dict[str, list[int]] = {}
 
             def end() -> None:
-                over.set_result([person.heard_until for person in control.people])
+                ended.set_result([person.heard_until for person in control.people])
                 for person in control.people:
                     person.end()
                 traffic.update(requests=lines.requests, bytes_up=lines.bytes_up, bytes_down=lines.bytes_down)
@@ -212,11 +212,11 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
             scheduler.call_at(scenario.duration, end)
             contexts = fault_contexts(scenario.faults, control.people, control, streams)
             for fault, context in zip(scenario.faults, contexts, strict=True):
-                scheduler.call_at(fault.at, _begin, scheduler, fault, context)
+                scheduler.call_at(fault.at, _inject, scheduler, fault, context)
             bring(scenario.people, control.people, scheduler, streams)
             await lines.begin()
             meter = Meter(scheduler, lines, queue, middleware.work)
-            heard_until = await over
+            heard_until = await ended
         finally:
             scheduler.close()
             with CancelScope(shield=True):
@@ -241,8 +241,8 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
     )
 
 
-def _begin(scheduler: LoopScheduler, fault: Fault, context: FaultContext) -> None:
-    scheduler.let_happen(fault.inject(context))
+def _inject(scheduler: LoopScheduler, fault: Fault, context: FaultContext) -> None:
+    scheduler.inject(fault.inject(context))
 
 
 def _server(
@@ -276,7 +276,7 @@ def _server(
 
 @contextmanager
 def _history(scenario: Scenario) -> Iterator[FilePath | None]:
-    """Yield a file for the history if the server is to be restarted and keep it."""
+    """Yield a file for the history if a fault restarts the server, and the server keeps its history."""
     stops = any(isinstance(fault, Outage) and fault.general for fault in scenario.faults)
     if not (stops and scenario.server.keep_history):
         yield None

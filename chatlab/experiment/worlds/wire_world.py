@@ -1,8 +1,8 @@
-"""The wire world: the real transports and the real server, byte for byte, on virtual time.
+"""The wire world: the real transports and the real server on simulated TCP and virtual time.
 
 `websockets`, `httpx` and the embedded server run unmodified on an event loop whose clock is a SimPy
-environment (`chatlab.sim.virtual_loop`), over a simulated TCP (`chatlab.sim.tcp`). Each person dials a
-loopback address of their own. From it the simulated internet finds the path that a connection takes.
+environment (`chatlab.sim.virtual_loop`), over a simulated TCP (`chatlab.sim.tcp`). Each person
+connects to a loopback address of their own, by which the simulated internet finds the connection's path.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def run_wire(scenario: Scenario, sample: int) -> Run:
             f"{scenario.people.count:,}; the model world holds more"
         )
     lines = WireLines(scenario.network.tls)
-    return _on(lines, lambda: run_stack("wire", scenario, sample, lines))
+    return _run_from_any_thread(lines, lambda: run_stack("wire", scenario, sample, lines))
 
 
 def talk_on_wire(
@@ -69,14 +69,14 @@ def talk_on_wire(
             (line,) = await lines.open(server, [path], AcceptQueue(None, 1))
             return await talk(line.url, lines)
 
-    return _on(lines, serve_and_talk)
+    return _run_from_any_thread(lines, serve_and_talk)
 
 
-def _on(lines: WireLines, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+def _run_from_any_thread(lines: WireLines, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """Run a coroutine on the lines' virtual time, from any thread, and return its result."""
     if not _inside_loop():
         return _run(lines, work)
-    # A thread can run only one loop at a time, and this one runs another, such as a notebook's.
+    # A thread runs only one loop at a time, and this one already runs one, such as a notebook's.
     with ThreadPoolExecutor(1, thread_name_prefix="chatlab-wire") as thread:
         return thread.submit(_run, lines, work).result()
 
@@ -173,7 +173,7 @@ class WireLines:
         """Do nothing: the simulated listener resets them when it closes."""
 
     def path_of(self, client: Address) -> Path | None:
-        """Return the path of the connection from this client address; None: it has ended."""
+        """Return the path of the connection from this client address; None: the connection has ended."""
         _, number = client
         connection = self.internet.find(number)
         return None if connection is None else connection.path

@@ -90,7 +90,7 @@ async def test_a_fault_runs_at_once_up_to_its_first_wait() -> None:
         calls.append("ends")
         done.set_result(None)
 
-    scheduler.let_happen(happening())
+    scheduler.inject(happening())
     assert calls == ["begins"]
     await done
     assert calls == ["begins", "ends"]
