@@ -25,7 +25,7 @@ def run_model(
 ) -> Run:
     """Run a scenario in the model world, and record the steps of the first `sample` people.
 
-    With `fast`, use the short cuts of `chatlab.sim.fast` for large crowds. They change no figure.
+    With `fast`, use short cuts for large crowds. They change no figure.
 
     Errors: `SettingsError` when it can't run this scenario.
     """

@@ -84,7 +84,7 @@ class _Clock:
 
     @property
     def until_next(self) -> float:
-        """Seconds until the next timer is due; inf if there is none. A stopped clock reaches no later time."""
+        """Seconds until the next timer is due; inf if there is none, or the clock never gets there."""
         timers = self._timers
         while timers and timers[0][2].cancelled():
             heappop(timers)
