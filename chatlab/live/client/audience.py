@@ -109,8 +109,7 @@ class Audience:
     # From the driver, on its loop
 
     def moved(self, effect: Moved) -> None:
-        """Store the cursor before the next deliveries, which some of them may need
-        (`Delivery.cursor_before`)."""
+        """Store the cursor before the next deliveries, for `Delivery.cursor_before`."""
         self._cursor, self._exact = effect.before, effect.exact
 
     def deliver(self, event: ChatEvent) -> None:

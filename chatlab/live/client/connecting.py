@@ -164,7 +164,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         await self._writable.wait()
 
     async def aclose(self) -> None:
-        """Close within one turn of the loop; bytes still unsent by then are dropped."""
+        """Close in the loop's next iteration. Bytes that are still unsent then are dropped."""
         try:
             self.transport.close()
             await asyncio.sleep(0)

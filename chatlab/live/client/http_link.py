@@ -114,7 +114,7 @@ class HttpLink:
 
     async def run(self) -> None:
         """Make the request, and report its answer, piece by piece if it is a stream."""
-        if self._abandoned:  # Closed before this task had its first turn.
+        if self._abandoned:  # Closed before this task began to run.
             return
         try:
             # Cancel a scope, not the task: httpcore can shield its clean-up only from a scope.
@@ -165,7 +165,7 @@ class HttpLink:
     @asynccontextmanager
     async def _sent(self, target: Target) -> AsyncIterator[httpx.Response]:
         """Send the request; at the end close its response, even if it wasn't read."""
-        # A link closed just as it wakes gets here; it must not open a connection that nobody closes.
+        # A link may be closed just before it gets here. Then it must not open a connection.
         await checkpoint_if_cancelled()
         client = self._session.client(self._port)
         opened: list[Any] = []

@@ -69,7 +69,7 @@ def _look_up(host: str, port: int, now: float) -> _Found:
 
 
 def _ask(host: str, port: int) -> list[tuple[Any, ...]] | OSError:
-    """Look a name up; return the error instead of raising it, since nobody may be left to receive it."""
+    """Look a name up; return the error instead of raising it, since the caller may have been cancelled."""
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except UnicodeError:  # a label is empty or too long

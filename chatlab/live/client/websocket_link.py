@@ -57,7 +57,7 @@ class WebSocketLink:
 
     async def run(self) -> None:
         """Open, read to the end, and report all events."""
-        if self._abandoned:  # Closed before this task had its first turn.
+        if self._abandoned:  # Closed before this task began to run.
             return
         self._task = asyncio.current_task()
         try:
