@@ -1,4 +1,4 @@
-"""The delays of a backoff formula for many people, and the herd of their returns.
+"""The delays of a backoff formula for many people, and the times at which a herd of them returns.
 
 Only the formulas are computed, without server and network. So a hundred thousand people take a fraction of a
 second.
@@ -24,7 +24,8 @@ DEFAULT_ATTEMPTS = 16
 MAX_DELAYS = 10**8
 """Maximum number of delays that `backoff_delays` returns (800 MB)."""
 MAX_ATTEMPTS = 100_000
-"""Maximum number of one person's attempts in `herd_returns`; more count as a busy loop."""
+"""Maximum number of one person's attempts in `herd_returns`. More would be a busy loop, and raise an
+error."""
 
 
 def backoff_delays(
@@ -32,8 +33,8 @@ def backoff_delays(
 ) -> Floats:
     """Return the delays of many clients before each retry: shape `(samples, max_attempts)`, in seconds.
 
-    `attempts` sets another number of columns; by default it is 16 if `max_attempts` is None. It doesn't
-    change the values of the first columns. Disabled settings have no columns.
+    `attempts` sets another number of columns. By default it is `max_attempts`, or 16 if that is None. It
+    doesn't change the values in the first columns. Disabled settings have no columns.
 
     Errors: `SettingsError` if a number is out of range, or the array would be too large.
     """
@@ -76,11 +77,12 @@ class Herd(Struct, frozen=True, eq=False):
         return float(bins.max(initial=0) / len(self.returns))
 
     def refused(self, rate: float, backlog: float, people: int | None = None, width: float = 0.1) -> float:
-        """Return the share of the people, 0 to 1, whose first attempt finds a full accept queue.
+        """Return the share of the people, 0 to 1, whose first attempt after the outage finds a full accept
+        queue.
 
-        The server accepts `rate` connections a second, and its queue has `backlog` places. Arrivals are
-        counted in bins of `width` seconds, and scaled to a herd of `people`. Errors: `SettingsError` if a
-        number is below 0.
+        The server accepts `rate` connections a second, and its queue holds `backlog` connections. Arrivals
+        are counted in bins of `width` seconds, and scaled to a herd of `people`. Errors: `SettingsError` if
+        a number is below 0.
         """
         if not (rate >= 0 and backlog >= 0 and width > 0):
             raise SettingsError(f"give a rate, backlog and width from 0 up, got {(rate, backlog, width)!r}")

@@ -1,7 +1,7 @@
 """Closed forms for polling and heartbeats, to compare with the metrics of runs.
 
-Times are seconds, `delay` is one way, and messages arrive at a rate (Poisson). Each law assumes steady
-traffic, and no jitter or loss unless it says otherwise.
+Times are in seconds. `delay` is one-way. Messages arrive at `rate` a second (Poisson). Each formula assumes
+steady traffic, without jitter or loss unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chatlab.errors import SettingsError
 
 
 class Cost(Struct, frozen=True):
-    """The cost of a delivered message: requests per message, and mean and maximum latency.
+    """The cost of a delivered message: requests per message, mean `latency`, and `latency_max`.
 
     Latency is seconds from the server's log to the screen.
     """
@@ -40,7 +40,7 @@ def short_poll_cost(rate: float, interval: float, delay: float) -> Cost:
     Errors: `SettingsError` for a number below 0.
     """
     _check(rate=rate, interval=interval, delay=delay)
-    return Cost(_each(1.0, rate * interval), interval / 2 + delay, interval + delay)
+    return Cost(_ratio(1.0, rate * interval), interval / 2 + delay, interval + delay)
 
 
 def long_poll_cost(rate: float, hold: float, delay: float) -> Cost:
@@ -48,12 +48,12 @@ def long_poll_cost(rate: float, hold: float, delay: float) -> Cost:
 
     Most messages answer a held request at once. Messages between two polls wait for the next one.
 
-    Source: renewal-reward; a cycle is the gap g of a round trip without a request, and the time held. The law
-    assumes that the transport polls again at once (`min_gap` is 0), and that there are many senders. A sender
-    who posts over HTTP has one request in flight at a time, so two of their messages are never in one gap.
-    Fewer senders therefore cause more requests, up to 1 per message. The law is right within 2 % if each
-    sender has fewer than one message in ten round trips. Two senders with five messages a second each, at a
-    round trip of 80 ms, cause 8 % more requests.
+    Source: the renewal-reward theorem. A cycle is the gap, a round trip without a request at the server,
+    and the time for which the next request is held. The formula assumes that the transport polls again at
+    once (`min_gap` is 0), and that there are many senders. A sender over HTTP has one POST in flight at a
+    time, so two of their messages are never in one gap. Fewer senders therefore cause more requests, up to
+    1 per message. The formula is right within 2 % if each sender has fewer than one message in ten round
+    trips. Two senders with five messages a second each, at a round trip of 80 ms, cause 8 % more requests.
 
     Errors: `SettingsError` for a number below 0.
     """
@@ -63,14 +63,15 @@ def long_poll_cost(rate: float, hold: float, delay: float) -> Cost:
     held = empty * (1 - exp(-rate * hold)) / rate if rate else hold
     cycle = gap + held
     waiting = gap**2 / (2 * cycle) if cycle else 0.0
-    return Cost(_each(1.0, rate * cycle), delay + waiting, 3 * delay)
+    return Cost(_ratio(1.0, rate * cycle), delay + waiting, 3 * delay)
 
 
 def detection_span(interval: float, timeout: float) -> tuple[float, float]:
     """Return the minimum and maximum time from the silence of a connection to its detection by heartbeat.
 
     The time is uniform between the two, because the connection may go silent at any time between two
-    heartbeats. It is detected when a heartbeat is unanswered for `timeout`, or when the next one is due.
+    heartbeats. It is detected when a heartbeat has been unanswered for `timeout`, or when the next one is
+    due, whichever comes first.
 
     Errors: `SettingsError` for a number below 0.
     """
@@ -82,7 +83,8 @@ def detection_span(interval: float, timeout: float) -> tuple[float, float]:
 def false_alarm_after(interval: float, loss: float, misses: int = 1) -> float:
     """Return the mean time until a healthy connection is taken for dead.
 
-    Each direction loses a share `loss` of the heartbeats. `misses` lost ones in a row raise the alarm.
+    Each direction loses the share `loss` of its packets. `misses` unanswered heartbeats in a row cause the
+    false alarm.
 
     Source: the mean wait for a run of k failures in Bernoulli trials, (1 - qᵏ)/((1 - q)·qᵏ).
     Errors: `SettingsError` for an interval below 0, a loss beyond 0 to 1, or fewer misses than 1.
@@ -94,10 +96,10 @@ def false_alarm_after(interval: float, loss: float, misses: int = 1) -> float:
     if missed == 1:
         return interval * misses
     alarm = missed**misses
-    return _each(interval * (1 - alarm), (1 - missed) * alarm)
+    return _ratio(interval * (1 - alarm), (1 - missed) * alarm)
 
 
-def _each(amount: float, count: float) -> float:
+def _ratio(amount: float, count: float) -> float:
     return amount / count if count else inf
 
 

@@ -59,7 +59,7 @@ PUBLISHED: Mapping[tuple[Formula, int], tuple[float, float]] = MappingProxyType(
         for formula, (milliseconds, writes) in zip(FORMULAS, row, strict=True)
     }
 )
-"""Mean seconds until the last client is done, and mean number of writes, by formula and clients.
+"""Mean seconds until the last client is done, and mean number of writes, by formula and number of clients.
 
 Source: 200 runs of the published simulator.
 """
@@ -89,7 +89,7 @@ class _Row:
 
 
 MAX_CLIENTS = 10_000
-"""Maximum number of clients of a contest. The cost grows with its square."""
+"""Maximum number of clients of a contest. The time of a simulation grows with the square of the number."""
 
 
 def contend(formula: Formula, clients: int, seed: int = 0) -> Contest:

@@ -1,4 +1,5 @@
-"""The model's prediction of one person's connection, fast enough to be redrawn beside the real one."""
+"""The model's prediction of one person's connection. It is fast enough to be redrawn beside the live
+timeline."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from chatlab.sim.people import PeopleConfig, ScriptEntry
 WINDOW = 21
 """Number of the latest round trips in the median."""
 CHANGE = 0.2
-"""Relative change of the latency that needs a new prediction."""
+"""Relative change of the latency above which a new prediction is made."""
 
 
 class RoundTrips:
@@ -27,11 +28,11 @@ class RoundTrips:
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
-        """One-way latency: half of the median round trip; the given value before the first."""
+        """One-way latency: half of the median round trip, or the given value until one is measured."""
         self._latest: deque[float] = deque(maxlen=WINDOW)
 
     def add(self, rtt: float | None) -> bool:
-        """Add the last measured round trip; return whether the latency has changed."""
+        """Add the last measured round trip; return whether `latency` has changed, by more than `CHANGE`."""
         if rtt is None or (self._latest and rtt == self._latest[-1]):
             return False
         self._latest.append(rtt)
@@ -53,9 +54,9 @@ def predict(
 ) -> Run:
     """Return a run of one person, named by the config's `sender`, who connects at 0.
 
-    `outages` are pairs of beginning and end (None: not over yet), `sends` pairs of time and text. Those at or
-    after `horizon`, the end of the run, are left out. Times are seconds since the person asked to connect;
-    `latency` is one way.
+    `outages` are pairs of beginning and end (None: not over yet), and `sends` pairs of time and text. The
+    run ends at `horizon`; outages and sends from then on are left out. Times are seconds since the person
+    asked to connect. `latency` is one-way.
 
     Errors: `SettingsError` when a time is out of range.
     """
@@ -80,7 +81,8 @@ def predict(
 
 
 def _for_model(config: AnyConfig) -> AnyTransport:
-    """Return the settings in the model server's dialect, with the heartbeat of the given dialect."""
+    """Return the settings with the dialect of the model's server, but the heartbeat mode of their own
+    dialect."""
     if isinstance(config, FallbackConfig):
         return settings_of(config.replace(transports=tuple(map(_in_chatlab, config.transports))))
     return settings_of(_in_chatlab(config))

@@ -1,7 +1,7 @@
 """Published figures of reconnecting herds, and the scenarios in which the real machines reproduce them.
 
 The figures come from simulations of the formulas alone, without machines and connections. So these scenarios
-have a network without latency, no messages, and no heartbeats.
+have no latency, no messages, and no heartbeats.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from chatlab.sim.people import PeopleConfig
 from chatlab.transports.machine import Notify
 
 LOST_AT, OUTAGE = 10.0, 60.0
-"""Seconds at which the outage of `outage` begins, and its duration."""
+"""Seconds at which the server of `outage` goes down, and for which it is down."""
 BIN = 0.1
-"""Width in seconds of the bins of returns."""
+"""Width in seconds of the bins in which returns are counted."""
 
 
 class Return(Struct, frozen=True):
@@ -167,7 +167,7 @@ def _herd(
 
 
 def _returns(result: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the time of each person's last notice of the status *connected*."""
+    """Return the time at which each person last got the status *connected*."""
     last = {
         step.person: step.at
         for step in result.steps()

@@ -1,4 +1,4 @@
-"""The cost of reading: one reader, and a writer that puts messages straight into the server's log."""
+"""The cost of reading: one reader, and a writer that appends messages directly to the server's log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from chatlab.sim.model import Model
 from chatlab.sim.people import PeopleConfig, Sender
 
 WARM_UP = 10.0
-"""Seconds for the reader to connect, which aren't measured."""
+"""Seconds for the reader to connect, before measuring begins."""
 
 
 class Reading(Struct, frozen=True):
     """The cost of reading `messages` messages.
 
-    `latencies` are seconds from the server's log to the screen. `requests` and `bytes` are the reader's.
+    `latencies` are seconds from the server's log to the screen, and `shown_at` the times at which the
+    messages were shown. `requests` and `bytes` are the reader's.
     """
 
     messages: int
@@ -66,7 +67,7 @@ def read(
 
 
 class _Writer:
-    """A person that writes straight into the server's log."""
+    """A writer that appends directly to the server's log, without a transport."""
 
     person = 1
 

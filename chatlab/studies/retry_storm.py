@@ -1,7 +1,7 @@
-"""A retry storm that outlasts its cause (a metastable failure): a published model, with our backoff in it.
+"""A retry storm that outlasts its cause (a metastable failure): a published model, with chatlab's backoff.
 
-Clients arrive at random, and each wants one answer. The server slows down with its number of requests. A
-client retries after `TIMEOUT`, while the server still works on the earlier request:
+Clients arrive at random, and each needs one answer. The more requests a server has, the longer each one
+takes. A client retries after `TIMEOUT`, while the server still works on the earlier request:
 
     client ── request n ──▶ server, busy for 1 s + 10 ms for each request that it has
        ▲                                        │
@@ -35,16 +35,16 @@ Policy = Literal["no backoff", "backoff and jitter"]
 DELAY = 0.1
 """Mean seconds of a one-way message, exponential."""
 SERVICE, SLOPE = 1.0, 0.01
-"""Seconds of service of a request, and additional ones for each request at the server, including itself."""
+"""Seconds of service of a request, plus `SLOPE` for each request at the server, including itself."""
 TIMEOUT, TRIES = 3.0, 3
 """Seconds that a client waits for an answer, and its maximum number of requests."""
 RATE, PEAK = 40.0, 80.0
 """Arrivals of clients a second (Poisson), outside and within the `SPIKE`."""
 SPIKE = (20.0, 25.0)
-"""Seconds at which the cause begins and ends."""
+"""Beginning and end of the spike, in seconds."""
 DURATION = 80.0
 AFTER = (60.0, 75.0)
-"""Seconds between which the published goodput was measured."""
+"""Beginning and end, in seconds, of the time in which the published goodput was measured."""
 
 _CONFIG = ReconnectConfig(max_attempts=None, max_delay=1e9)
 POLICIES: Mapping[Policy, ReconnectConfig] = MappingProxyType(
@@ -56,17 +56,18 @@ POLICIES: Mapping[Policy, ReconnectConfig] = MappingProxyType(
 """The settings of each compared policy."""
 
 PUBLISHED: Mapping[Policy, float] = MappingProxyType({"no backoff": 8.3, "backoff and jitter": 39.9})
-"""Good answers a second, long after the spike: the mean of `PUBLISHED_RUNS` runs.
+"""Goodput long after the spike, in answers a second: the mean of `PUBLISHED_RUNS` runs.
 
-Without backoff no single run has this rate: a run recovers fully, or not at all.
+The mean without backoff is no run's rate, since a run recovers fully, or not at all.
 """
 PUBLISHED_RUNS = 10
 STUCK = RATE / 2
-"""Good answers a second below which a run counts as stuck."""
+"""Goodput, in answers a second, below which a run counts as stuck."""
 
 
 class Storm(Struct, frozen=True):
-    """Counts of each second: arrivals of clients, requests, and good answers."""
+    """Counts of each second: arrivals of clients, requests, and good answers, those that a client still
+    awaits."""
 
     clients: NDArray[np.int64]
     requests: NDArray[np.int64]

@@ -1,7 +1,8 @@
 """Scenarios that show what the original document's snippets lose, beside figures measured with the snippets.
 
-Each scenario runs with the snippets as written, and with our transports in their place. If it isn't fully
-known how a figure was measured, a comment names the assumption. Such figures agree in kind and order only.
+Each scenario runs with the snippets as written, and with chatlab's transports in their place. For some
+figures it isn't fully known how they were measured; then a comment names the assumption. Expect such
+figures to agree only in kind and order.
 """
 
 from __future__ import annotations
@@ -150,11 +151,12 @@ SHOWCASES: Mapping[str, Showcase] = MappingProxyType(
         ),
     }
 )
-"""The faults of the snippets by name. Without `measured` a fault follows from document and standard."""
+"""The snippets' faults by name. A fault without `measured` figures follows from the document and the
+standard."""
 
 
 def show(name: str, seed: int = 0, *, ours: bool = False) -> Shown:
-    """Run a showcase with the snippet as written, or with our transport; return the totals.
+    """Run a showcase with the snippet as written, or with `ours` in its place; return the totals.
 
     Errors: `KeyError` for a name that isn't in `SHOWCASES`; `SettingsError` as for `run`.
     """
