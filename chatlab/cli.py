@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chatlab import stdio
-from chatlab.cli_errors import draw, format_number, image_path, report_errors, writable_path
+from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
 if TYPE_CHECKING:
@@ -200,6 +200,8 @@ def lab(
         open_lab(notebook)
 
 
+DRAWN = 12
+"""Number of people whose statuses `simulate --plot` draws."""
 Changes = Annotated[
     list[str],
     typer.Option("--set", help="A setting and its value, such as people.count=5000; repeatable."),
@@ -220,7 +222,9 @@ def simulate(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(callback=image_path, help="Draw the recorded people's statuses into this file."),
+        typer.Option(
+            callback=image_path, help="Draw the first 12 recorded people's statuses into this file."
+        ),
     ] = None,
 ) -> None:
     """Run a scenario and print its metrics."""
@@ -233,6 +237,7 @@ def simulate(
     from chatlab.experiment.worlds.runner import run
 
     with report_errors("simulate"):
+        check_outputs(scenario, out=out, plot=plot)
         if plot is not None and not sample:
             raise SettingsError("sample: give 1 or more; --plot draws recorded people only")
         result = run(
@@ -243,15 +248,24 @@ def simulate(
     for name, value in result.metrics.items():
         table.add_row(name, format_number(value))
     Console().print(table)
+    for number, fault in enumerate(result.scenario.faults):
+        if fault.at >= result.scenario.duration:
+            typer.echo(
+                f"faults[{number}] begins at {fault.at:g} s, which is not before the end of the run "
+                f"({result.scenario.duration:g} s)",
+                err=True,
+            )
     if out is not None:
         with report_errors("simulate"):
             result.save(out)
     if plot is not None:
         from chatlab.plots import plot_statuses
 
-        lanes = {name: result.statuses(name) for name in result.people[:12]}
+        lanes = {name: result.statuses(name) for name in result.people[:DRAWN]}
         with report_errors("simulate"):
             draw(plot_statuses(lanes, faults=result.faults), plot)
+        if (count := result.scenario.people.count) > len(lanes):
+            typer.echo(f"{plot} shows the first {len(lanes)} of {count:,} people")
 
 
 @app.command()
@@ -281,6 +295,7 @@ def compare(
 
     names = [name.strip() for name in worlds.split(",")]
     with report_errors("compare", code=2):
+        check_outputs(scenario, plot=plot)
         if len(names) < 2:
             raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
         scenario_to_run = with_settings(find_scenario(scenario), changes)
@@ -353,6 +368,7 @@ def sweep(
 
     shown = [name.strip() for name in metrics.split(",")]
     with report_errors("sweep"):
+        check_outputs(scenario, out=out)
         check_metrics(shown, run(Scenario(duration=1.0)).metrics)
         choices = read_all_choices(over)
         with (

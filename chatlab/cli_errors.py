@@ -51,6 +51,16 @@ def writable_path(path: Path | None) -> Path | None:
     return path
 
 
+def check_outputs(scenario: str, **outputs: Path | None) -> None:
+    """Check that no output would replace the scenario's own file.
+
+    Errors: `SettingsError` naming the option.
+    """
+    for option, path in outputs.items():
+        if path is not None and path.exists() and Path(scenario).exists() and path.samefile(scenario):
+            raise SettingsError(f"--{option}: {path} is the scenario itself; name another file")
+
+
 def image_path(path: Path | None) -> Path | None:
     """Check that an image of the suffix's format can be written at `path`; a typer callback."""
     if path is not None:

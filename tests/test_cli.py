@@ -71,7 +71,7 @@ def test_it_prints_its_version() -> None:
     [
         ("none.toml", "there is no scenario or file 'none.toml'; choose one of deploy, "),
         ("thundering_herd.toml", "(did you mean 'thundering_herd'?)"),
-        ("folder", "there is no scenario or file 'folder'"),
+        ("folder", "folder is a folder; name a scenario's TOML file in it"),
         ("typo.toml", "typo.toml: peple: there is no such setting; did you mean 'people'?"),
         ("cut.toml", "cut.toml: not valid TOML: "),
         ("bytes.toml", "bytes.toml: not UTF-8 text"),
@@ -175,6 +175,17 @@ def test_settings_of_a_scenario_can_be_changed_for_one_run(tmp_path: Path) -> No
     assert 'jitter = "full"' in scenario.to_toml()
     compared = run("compare", "good.toml", "--set=people.count=3")
     assert (compared.exit_code, "3 people" in compared.stdout) == (0, True)
+
+
+def test_simulate_says_what_it_leaves_out(tmp_path: Path) -> None:
+    late = '--set=faults=[{kind="server_down", at=1e3, duration=1.0}]'
+    plot = tmp_path / "plot.png"
+    ended = run("simulate", "good.toml", "--set=people.count=20", late, f"--plot={plot}")
+    assert ended.exit_code == 0
+    assert f"{plot} shows the first 12 of 20 people" in ended.stdout
+    assert ended.stderr.startswith("faults[0] begins at 1000 s, which is not before the end of the run (")
+    compared = run("compare", "good.toml", "--set=people.count=60")
+    assert "agree: 50 of 60 people," in compared.stdout
 
 
 @pytest.mark.parametrize(

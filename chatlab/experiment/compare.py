@@ -51,8 +51,8 @@ class Difference(Struct, frozen=True):
 class Comparison(Struct, frozen=True):
     """The comparison of two runs, in the `worlds` of these names. It is true if the runs are the same.
 
-    `steps` counts the compared steps. `apart` is the largest difference in time between equal steps, in
-    seconds.
+    `steps` counts the compared steps, of `people` out of `total_people`: those that both runs have recorded.
+    `apart` is the largest difference in time between equal steps, in seconds.
     """
 
     worlds: tuple[str, str]
@@ -61,6 +61,7 @@ class Comparison(Struct, frozen=True):
     tolerance: Tolerance
     apart: float
     differences: tuple[Difference, ...]
+    total_people: int = 0
 
     def __bool__(self) -> bool:
         return not self.differences
@@ -92,6 +93,8 @@ class Comparison(Struct, frozen=True):
         first = self.first
         if first is None:
             people = "1 person" if self.people == 1 else f"{self.people:,} people"
+            if self.people < self.total_people:
+                people = f"{self.people:,} of {self.total_people:,} people"
             return (
                 f"{a} and {b} agree: {people}, {self.steps:,} steps, "
                 f"at most {format_seconds(self.apart)} apart (allowed: {self.tolerance})"
@@ -163,7 +166,8 @@ def compare(run_a: Run, run_b: Run) -> Comparison:
                 if (difference := Difference(person, *pair)).at + tolerance.at(end) < end
             )
     differences.sort(key=lambda difference: difference.at)
-    return Comparison((run_a.world, run_b.world), len(people), steps, tolerance, apart, tuple(differences))
+    worlds, total = (run_a.world, run_b.world), run_a.scenario.people.count
+    return Comparison(worlds, len(people), steps, tolerance, apart, tuple(differences), total)
 
 
 def tolerance_of(run_a: Run, run_b: Run) -> Tolerance:

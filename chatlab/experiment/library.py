@@ -45,6 +45,8 @@ def find_scenario(name: str | Path) -> Scenario:
     path = Path(name)
     if path.exists() and not path.is_dir():
         return Scenario.load(path)
+    if path.is_dir() and str(name) not in scenario_names():
+        raise SettingsError(f"{name} is a folder; name a scenario's TOML file in it")
     return load_scenario(str(name))
 
 

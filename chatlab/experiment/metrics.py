@@ -71,9 +71,9 @@ def measure(
       sender, has come back to its sender.
     - latency: from sending to showing, of owed pairs.
     - recovery: from the end of the fault that broke a person's connection until the person is connected again
-      (0 if that is earlier); *unrecovered* people never are. The fault that broke it is the latest that had
-      begun and had the person in its scope. A fault that begins after the connection fell silent, or within
-      a partition, doesn't count.
+      (0 if that is earlier); *unrecovered* people aren't by the end of the run. The fault that broke it is
+      the latest that had begun and had the person in its scope. A fault that begins after the connection
+      fell silent, or within a partition, doesn't count.
     - time_…: seconds in each status, summed over all people.
     """
     states = np.bincount(recorder.states, minlength=len(STATES))

@@ -123,9 +123,10 @@ class Console:
             await self.transport.disconnect()
             if self.proxy is not None:
                 await self.proxy.close()
+        gave_up = self._status is ConnectionStatus.ERROR
         for own in self.conversation.under_way():
             self._unsettled += 1
-            self._lose(own, "no acknowledgement in time")
+            self._lose(own, "the transport gave up" if gave_up else "no acknowledgement in time")
 
     async def switch_transport(self, kind: str) -> None:
         """Switch to another kind of transport. Errors: as for `switch`."""

@@ -163,7 +163,7 @@ def test_only_people_in_both_runs_are_compared(model: Run) -> None:
     compared = compare(model, alone)
     assert compared
     assert compared.people == 1
-    assert "1 person" in str(compared)
+    assert "agree: 1 of 2 people" in str(compared)
 
 
 def test_the_pieces_of_a_body_do_not_matter(model: Run) -> None:

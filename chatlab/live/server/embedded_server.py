@@ -194,8 +194,6 @@ class EmbeddedServer:
         await self.stop()
 
     async def _begin(self) -> _Runtime:
-        if not _is_loopback(self.host):
-            logger.warning("listening on %s: everyone who can reach this machine can join", self.host)
         loop = asyncio.get_running_loop()
         epoch = self._new_epoch()
         store = None if self.db is None else Store(self.db, epoch, self.config)
@@ -214,6 +212,8 @@ class EmbeddedServer:
                 store.close()
             raise
         self.port = listener.sockets[0].getsockname()[1]
+        if not _is_loopback(self.host):
+            logger.warning("listening on %s: everyone who can reach this machine can join", self.host)
         return _Runtime(loop, listener, connections, driver, store)
 
     def _uvicorn_config(self, app: Guard) -> Config:
