@@ -14,7 +14,7 @@ from bench.report import Figure, Report
 from tests.interop.nginx import Nginx
 from tests.requirements import find
 
-ROUNDS = 3
+ROUNDS = 5
 SUBSCRIBERS, POLLS = 1_000, 200
 SERVERS = {"websockets": "broadcast", "chatlab": "chatlab"}
 """Servers that run as a Python process of their own, and their names in `peers/live_servers.py`."""
@@ -87,16 +87,33 @@ def measured(work: str, kind: str, count: int) -> list[Round]:
     return rounds
 
 
-def best(work: str, kinds: list[str], count: int) -> dict[str, list[Round]]:
-    """Return for each server the round in which it took the least CPU; they take turns."""
-    found: dict[str, list[Round]] = {}
+def in_turns(work: str, kinds: list[str], count: int) -> dict[str, list[list[Round]]]:
+    """Return the rounds of each server; they take turns."""
+    found: dict[str, list[list[Round]]] = {kind: [] for kind in kinds}
     for _ in range(ROUNDS):
         for kind in kinds:
-            rounds = measured(work, kind, count)
-            before = found.setdefault(kind, rounds)
-            if sum(each.cpu for each in rounds[1:]) < sum(each.cpu for each in before[1:]):
-                found[kind] = rounds
+            found[kind].append(measured(work, kind, count))
     return found
+
+
+def best(rounds: list[list[Round]]) -> list[Round]:
+    """Return the round in which a server took the least CPU."""
+    return min(rounds, key=lambda parts: sum(part.cpu for part in parts[1:]))
+
+
+def compared(what: str, found: dict[str, list[list[Round]]], part: int) -> list[Figure]:
+    """Return our CPU for each message of a part of the work, over that of each other server."""
+    each_takes = {
+        kind: [parts[part].cpu / parts[part].told["messages"] for parts in rounds]
+        for kind, rounds in found.items()
+    }
+    ours = each_takes.pop("chatlab")
+    return [
+        Figure.of_rounds(
+            7, f"{what} over that of {kind}", [own / other for own, other in zip(ours, theirs, strict=True)]
+        )
+        for kind, theirs in each_takes.items()
+    ]
 
 
 def fan_out(kinds: list[str]) -> tuple[list[str], list[Figure]]:
@@ -108,10 +125,10 @@ def fan_out(kinds: list[str]) -> tuple[list[str], list[Figure]]:
         "burst: deliveries/s | CPU µs a delivery |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    each_takes: dict[str, tuple[float, float]] = {}
-    for kind, (opened, alone, burst) in best("fan-out", kinds, SUBSCRIBERS).items():
+    found = in_turns("fan-out", kinds, SUBSCRIBERS)
+    for kind, rounds in found.items():
+        opened, alone, burst = best(rounds)
         one, many = (SUBSCRIBERS * each.told["messages"] for each in (alone, burst))
-        each_takes[kind] = alone.cpu / one, burst.cpu / many
         cells = [
             kind,
             f"{opened.resident / SUBSCRIBERS / 1e3:,.1f}",
@@ -123,15 +140,8 @@ def fan_out(kinds: list[str]) -> tuple[list[str], list[Figure]]:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     figures = [
-        Figure(item=7, what=f"{what}: CPU a delivery over that of {kind}", reached=ours / theirs)
-        for kind in kinds
-        if kind != "chatlab"
-        for what, ours, theirs in zip(
-            (f"a message to {SUBSCRIBERS:,} WebSockets", "the same in a burst"),
-            each_takes["chatlab"],
-            each_takes[kind],
-            strict=True,
-        )
+        *compared(f"a message to {SUBSCRIBERS:,} WebSockets: CPU a delivery", found, 1),
+        *compared("the same in a burst: CPU a delivery", found, 2),
     ]
     return [*lines, ""], figures
 
@@ -144,9 +154,9 @@ def held(kinds: list[str]) -> tuple[list[str], list[Figure]]:
         "| server | kB a poll | until all have it, p50 ms | p99 ms | CPU µs an answer |",
         "|---|--:|--:|--:|--:|",
     ]
-    each_takes = {}
-    for kind, (_, opened, alone) in best("held", kinds, POLLS).items():
-        each_takes[kind] = alone.cpu / alone.told["messages"]
+    found = in_turns("held", kinds, POLLS)
+    for kind, rounds in found.items():
+        _, opened, alone = best(rounds)
         cells = [
             kind,
             f"{opened.resident / POLLS / 1e3:,.1f}",
@@ -155,16 +165,7 @@ def held(kinds: list[str]) -> tuple[list[str], list[Figure]]:
             f"{alone.cpu / POLLS / alone.told['messages'] * 1e6:,.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    figures = [
-        Figure(
-            item=7,
-            what=f"a message to {POLLS} held polls: CPU an answer over that of {kind}",
-            reached=each_takes["chatlab"] / each_takes[kind],
-        )
-        for kind in kinds
-        if kind != "chatlab"
-    ]
-    return [*lines, ""], figures
+    return [*lines, ""], compared(f"a message to {POLLS} held polls: CPU an answer", found, 2)
 
 
 def main() -> Report:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -33,14 +34,33 @@ ITEMS = {
 _NUMBER = 3  # the level of a heading in a page's section
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """A measured figure of an item, with its name and unit, and its aim: an upper or a lower bound."""
+class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A measured figure of an item, with its name and unit, and its aim: an upper or a lower bound.
+
+    `reached` is the median of the `rounds`, if it was measured in several.
+    """
 
     item: int
     what: str
     reached: float
     at_most: float | None = None
     at_least: float | None = None
+    rounds: tuple[float, ...] = ()
+
+    @classmethod
+    def of_rounds(
+        cls,
+        item: int,
+        what: str,
+        rounds: Iterable[float],
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> "Figure":
+        """Return the median of several rounds as a figure."""
+        measured = tuple(rounds)
+        reached = median(measured)
+        return cls(item=item, what=what, reached=reached, at_most=at_most, at_least=at_least, rounds=measured)
 
     @property
     def share(self) -> float | None:
@@ -59,7 +79,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             else f"≤ {_spelt(self.at_most)}"
         )
         verdict = "" if self.share is None else "yes" if self.share >= 1 else "no"
-        return self.what, aim, f"**{_spelt(self.reached)}**", verdict
+        spread = f" ({_spelt(min(self.rounds))} to {_spelt(max(self.rounds))})" if self.rounds else ""
+        return self.what, aim, f"**{_spelt(self.reached)}**{spread}", verdict
 
 
 class Growth(msgspec.Struct, frozen=True):

@@ -64,6 +64,12 @@ def test_figures_reach_their_aims_from_above_or_below() -> None:
     assert Figure(item=1, what="a", reached=7.0).row() == ("a", "–", "**7**", "")
 
 
+def test_a_ratio_is_the_median_of_its_rounds_and_shows_their_spread() -> None:
+    figure = Figure.of_rounds(1, "a", [0.6, 0.4, 0.45, 0.5, 0.41], at_most=0.5)
+    assert figure.row() == ("a", "≤ 0.5", "**0.45** (0.4 to 0.6)", "yes")
+    assert Figure.of_rounds(1, "a", [1.0, 2.0]).row() == ("a", "–", "**1.5** (1 to 2)", "")
+
+
 def test_a_section_is_replaced_and_the_figures_of_others_stay(docs: Path) -> None:
     write("one", Report("# Title\n\n## Part\n\nold", [Figure(item=2, what="a", reached=3.0)]))
     write("two", Report("two", [Figure(item=1, what="b", reached=1.0, at_most=2.0)]))
