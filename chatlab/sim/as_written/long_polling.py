@@ -1,11 +1,11 @@
-"""The seed's `longPoll`.
+"""The original document's `longPoll`.
 
-- `fetch(`${apiUrl}/messages/poll`)` doesn't say what the reader has seen, so the server can only answer with
-  what comes while it holds the request. What is posted from its answer until the next request is there, a
-  round trip later, is never shown: the second of two messages in a row.
+- `fetch(`${apiUrl}/messages/poll`)` sends no cursor, so the server can answer only with messages that arrive
+  while it holds the request. A message posted between an answer and the next request, a round trip later, is
+  never shown: the second of two messages in a row.
 - `if (… e.name === 'TimeoutError') continue`: a dead path looks like an idle one, for ever.
-- `while (true)`: nothing ends it; a server that answers at once is asked again at once.
-- It has no status: whoever was connected once seems so for good.
+- `while (true)`: polling never ends, and a server that answers at once is asked again at once.
+- There is no status: once connected, a client looks connected for ever.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SeedLongPollingMachine(SeedHttpMachine):
         self._start(now, out)
 
     def _stop(self, out: list[Effect]) -> None:
-        """Nothing ends it."""
+        """Do nothing: polling never ends."""
 
     def _tick(self, now: float, out: list[Effect]) -> None:
         if self._poll:

@@ -1,4 +1,4 @@
-"""Which machine belongs to which of the seed's snippets."""
+"""The machine for the settings of each snippet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_as_written(
 ) -> Machine:
     """Return one person's machine.
 
-    Errors: `SettingsError` where there is none for these settings.
+    Errors: `SettingsError` if there is none for these settings.
     """
     match settings:
         case SeedWebSocket():

@@ -1,11 +1,11 @@
-"""The part that the original document's transports over HTTP share: `sendMessage`.
+"""The original document's `sendMessage`, which its transports over HTTP share.
 
-- Each message is a `fetch` of its own, and several can be under way at once: they overtake each other.
-- `if (!response.ok) throw new ChatSendError(response.status)`, and a `fetch` that gets no answer throws too:
-  the message has failed, and isn't tried again.
+- Each message is a `fetch` of its own. Several can be under way at once, and overtake each other.
+- `if (!response.ok) throw new ChatSendError(response.status)`; a `fetch` without an answer throws, too. The
+  message has failed then, and isn't sent again.
 
-Left out by the seed, and read so: `getCsrfToken()` fetches the token when it has none or a POST was answered
-with 403; messages wait for it.
+Our reading of what the document leaves out: `getCsrfToken()` fetches the token if there is none, or if a POST
+was answered with 403. Messages wait for it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ News = Opened | ReceivedBytes | Answered | Closed
 
 
 class SeedHttpMachine(ABC):
-    """One person's chat through one of the seed's transports over HTTP; how it receives makes the
-    difference."""
+    """One person's chat through one of these transports over HTTP; subclasses receive."""
 
     __slots__ = (
         "_csrf",
@@ -78,7 +77,7 @@ class SeedHttpMachine(ABC):
         self.status = ConnectionStatus.DISCONNECTED
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now`; return what to do, in order."""
+        """Handle an event at `now`; return the effects in order."""
         out: list[Effect] = []
         match event:
             case Connect():
@@ -104,29 +103,29 @@ class SeedHttpMachine(ABC):
                 if now >= self.deadline:
                     self._tick(now, out)
             case _:
-                pass  # What the seed doesn't know.
+                pass  # Events that the document doesn't handle.
         return out
 
     # Receiving
 
     @abstractmethod
     def _start(self, now: float, out: list[Effect]) -> None:
-        """Begin to receive."""
+        """Start receiving."""
 
     @abstractmethod
     def _stop(self, out: list[Effect]) -> None:
-        """Stop receiving, where the seed has a way to."""
+        """Stop receiving, if the document has a way to."""
 
     @abstractmethod
     def _take(self, event: News, now: float, out: list[Effect]) -> None:
-        """Take news of what receives."""
+        """Handle an event of the receiving request."""
 
     @abstractmethod
     def _tick(self, now: float, out: list[Effect]) -> None:
-        """The deadline has come."""
+        """Handle the deadline."""
 
     def _dispatch(self, items: Iterable[Incoming], out: list[Effect]) -> None:
-        """Show what is to be shown, whether it was shown before or not."""
+        """Deliver messages and events, even if they were delivered before."""
         for item in items:
             if isinstance(item, ChatMessage):
                 out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
@@ -182,7 +181,7 @@ class SeedHttpMachine(ABC):
 
 
 def messages_of(http: HttpDialect, answer: Answer) -> list[ChatMessage] | None:
-    """Return what `await response.json()` gives as an array of messages; None: it is something else."""
+    """Return the messages that `await response.json()` gives; None if it gives something else."""
     page = http.page(answer)
     if page is None or answer.status != 200:
         return None

@@ -11,19 +11,19 @@ from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
 
 
 class AsWritten(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Which of the seed's snippets people chat through."""
+    """Settings of one of the original document's snippets."""
 
     dialect: ClassVar[str] = "chatlab"
     acks: ClassVar[bool] = True
-    """Whether a sender hears what became of a message."""
+    """Whether the server's acceptance of a message is reported to its sender."""
 
     @property
     def kind(self) -> str:
-        """Name of it in scenarios."""
+        """Its name in scenarios."""
         return str(self.__struct_config__.tag)
 
     def config(self, *, url: str | None = None, room: str = "lobby", sender: str = "guest") -> NoReturn:
-        """Refuse to be a transport. Errors: `SettingsError`, always."""
+        """Raise `SettingsError`, since no transport takes these settings."""
         ours = self.kind.removeprefix("seed_")
         raise SettingsError(
             f"transport.kind: {self.kind!r} is the seed as written, with its faults, and runs in the model "
@@ -59,7 +59,7 @@ class SeedWebSocket(AsWritten, frozen=True, kw_only=True, tag="seed_websocket"):
 
 
 class SeedSSE(AsWritten, frozen=True, kw_only=True, tag="seed_sse"):
-    """The seed's `SSEConnection`. The browser's EventSource comes back after `reconnection_time`, until the
+    """The seed's `SSEConnection`. The browser's EventSource reconnects after `reconnection_time`, until the
     server sets another one."""
 
     reconnection_time: PositiveDuration = 3.0

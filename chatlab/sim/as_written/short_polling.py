@@ -1,13 +1,13 @@
-"""The seed's `poll`.
+"""The original document's `poll`.
 
-- `setInterval(async () => …)` asks again whether the last answer is there or not, by the same
-  `lastMessageId`: where answers take longer than the interval, two of them bring the same messages.
-- `lastMessageId = messages[messages.length - 1].id` is set by whichever answer comes last: an older one that
-  was overtaken sets it back, and shows its messages after later ones.
-- The first request goes out only when the first interval is over.
-- What `fetch` throws nobody catches, and what isn't an array has no `length`: every error passes in silence.
-  A server that no longer knows the cursor is asked for it for ever.
-- Nothing ends it, and it has no status: whoever was connected once seems so for good.
+- `setInterval(async () => …)` sends the next request even if the last one is unanswered, with the same
+  `lastMessageId`. If answers take longer than the interval, two of them bring the same messages.
+- `lastMessageId = messages[messages.length - 1].id` is set by the answer that arrives last. An overtaken,
+  older answer sets it back, and shows its messages after later ones.
+- The first request is sent after the first interval.
+- No code catches what `fetch` throws, and an answer that isn't an array has no `length`: every error is
+  silent. A server that no longer knows the cursor is asked for it again and again.
+- Polling never ends, and there is no status: once connected, a client looks connected for ever.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SeedShortPollingMachine(SeedHttpMachine):
         self.deadline = now + self._settings.interval
 
     def _stop(self, out: list[Effect]) -> None:
-        """Nothing ends it."""
+        """Do nothing: polling never ends."""
 
     def _tick(self, now: float, out: list[Effect]) -> None:
         self.deadline += self._settings.interval

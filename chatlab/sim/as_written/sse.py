@@ -1,12 +1,12 @@
-"""The seed's `SSEConnection`, and the EventSource under it.
+"""The original document's `SSEConnection`, and the browser's EventSource under it.
 
-- `source.onerror` tells that it reconnects, and there is no `onopen`: from the first error on the status is
-  `reconnecting` for ever, though messages come in again.
-- The EventSource comes back by itself only from errors of the network. An answer other than 200, such as a
-  proxy's 503 during a deploy, ends it for good; `onerror` says `reconnecting` to that too.
-- Nothing watches over a stream that has gone silent: one whose path is dead is never given up.
-- It resumes by `Last-Event-ID`, so only after a first message with an id: one who has heard none yet loses
-  what is posted while they are away.
+- `source.onerror` reports `reconnecting`, and there is no `onopen`. From the first error on the status stays
+  `reconnecting`, even while messages arrive.
+- The EventSource reconnects only after errors of the network. Any answer but 200, such as a proxy's 503
+  during a deploy, ends it for good; `onerror` reports `reconnecting` then, too.
+- No timer watches the stream: a stream on a dead path is never given up.
+- It resumes by `Last-Event-ID`, which it has only after a first message with an id. A client without one
+  loses the messages posted while it is away.
 
 Source: seed ("SSE + POST Pattern"); WHATWG HTML §9.2.2, §9.2.3.
 """

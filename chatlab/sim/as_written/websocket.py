@@ -1,21 +1,21 @@
-"""The seed's WebSocket: `getReconnectDelay`, `startHeartbeat` and `MessageQueue`.
+"""The original document's WebSocket: `getReconnectDelay`, `startHeartbeat` and `MessageQueue`.
 
-- `let heartbeatTimer`, `let pongReceived = true` are everybody's, and nothing calls `clearInterval`: the
-  interval of each connection outlives it. One missed pong leaves `pongReceived` false, so the next
-  connection is closed at its first tick ("Heartbeat timeout"), before it has sent a ping that could be
-  answered, and so is every one after it. The pings of old intervals go to closed sockets, where nobody
-  answers them: that closes a healthy connection too.
-- `if (this.queue.length >= this.maxSize) this.queue.shift()`: the oldest message is gone, and nobody is told.
-- `const msg = this.queue.shift()!; ws.send(…)`: what is sent is forgotten, whether it arrives or not. There
-  are no acks, and nothing is sent again.
-- `Math.min(delay + jitter, config.maxDelay)`: once the cap is reached everybody waits equally long.
-- Nothing says where to resume: what is posted while a reader is away is never shown to them.
+- `let heartbeatTimer` and `let pongReceived = true` are shared by all connections, and no code calls
+  `clearInterval`, so each connection's interval outlives it. One missed pong leaves `pongReceived` false. The
+  next connection is then closed at its first tick ("Heartbeat timeout"), before it has sent a ping, and so is
+  each one after it. The pings of old intervals go to closed sockets and get no answer, which closes a healthy
+  connection, too.
+- `if (this.queue.length >= this.maxSize) this.queue.shift()`: the oldest message is dropped without a report.
+- `const msg = this.queue.shift()!; ws.send(…)`: a sent message is forgotten, whether it arrives or not. There
+  are no acks, and no message is sent again.
+- `Math.min(delay + jitter, config.maxDelay)`: once the cap is reached, all clients wait equally long.
+- There is no cursor: a reader never sees the messages posted while it is away.
 
-Left out by the seed, and read so: a message goes to the socket when that is open, and to the queue when not;
-`onopen` starts the heartbeat, flushes the queue and begins to count attempts anew; `onclose` waits for
-`getReconnectDelay`, whatever the reason. A socket that is closed counts as closed at once, which is kind: a
-browser waits for the closing handshake, on a dead path for long. Pings are numbered 0, as the server wants a
-number.
+Our reading of what the document leaves out: a message goes to the socket if that is open, else to the queue.
+`onopen` starts the heartbeat, flushes the queue, and resets the count of attempts. `onclose` waits for
+`getReconnectDelay`, whatever the reason. A closed socket counts as closed at once, which is in its favour: a
+browser waits for the closing handshake, on a dead path for long. Pings have the number 0, as the server
+requires a number.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ INTERVAL, TIMEOUT = "interval", "timeout"
 
 
 class SeedWebSocketMachine:
-    """One person's chat through the seed's WebSocket. `intervals` is how many timers tick for ever."""
+    """One person's chat through this WebSocket. `intervals` counts the timers that never end."""
 
     __slots__ = (
         "_attempt",
@@ -106,7 +106,7 @@ class SeedWebSocketMachine:
         self._retry_at = inf
         self._queue: deque[OutgoingMessage] = deque()
         self._pong_received = True
-        self._timers: list[tuple[float, int, str, int]] = []  # when, order, which, of which link
+        self._timers: list[tuple[float, int, str, int]] = []  # time, order, kind, link
         self._timers_set = 0
         self.intervals = 0
         self.rtt: float | None = None
@@ -114,11 +114,11 @@ class SeedWebSocketMachine:
 
     @property
     def deadline(self) -> float:
-        """Absolute seconds when it wants a `Tick`; inf: never."""
+        """Time of the next `Tick`, in seconds; inf: none."""
         return min(self._retry_at, self._timers[0][0]) if self._timers else self._retry_at
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """Take what happened at `now`; return what to do, in order."""
+        """Handle an event at `now`; return the effects in order."""
         out: list[Effect] = []
         match event:
             case Connect() if not self._link and self._retry_at == inf:
@@ -137,7 +137,7 @@ class SeedWebSocketMachine:
             case Tick():
                 self._tick(now, out)
             case _:
-                pass  # What a closed socket says, and what the seed doesn't know.
+                pass  # Events of a closed socket, and those that the document doesn't handle.
         return out
 
     # The connection
@@ -158,7 +158,7 @@ class SeedWebSocketMachine:
             self._send(self._queue.popleft(), out)
 
     def _close(self, link: int, reason: str, now: float, out: list[Effect]) -> None:
-        """`ws.close(4000, reason)`; a socket that is closed already stays so."""
+        """Call `ws.close(4000, reason)`, which does nothing on a closed socket."""
         if link == self._link:
             out.append(Close(link, 4000, reason))
             self._closed(Failure("close", 4000, reason), now, out)
@@ -211,7 +211,7 @@ class SeedWebSocketMachine:
                 self._close(link, "Pong timeout", now, out)
 
     def _beat(self, link: int, now: float, out: list[Effect]) -> None:
-        """The function that the seed gives to `setInterval`."""
+        """Run the function that the document passes to `setInterval`."""
         if not self._pong_received:
             self._close(link, "Heartbeat timeout", now, out)
             return
