@@ -11,7 +11,8 @@ from chatlab.sim.environment import LadderEnvironment
 class Alarm:
     """Calls back at its `deadline` (inf: never).
 
-    It has one entry in the environment's queue, which stays where it is when the deadline moves to later.
+    A later deadline keeps the queue entry, which is scheduled anew when it fires. An earlier deadline adds an
+    entry; the old one does nothing when it fires.
     """
 
     __slots__ = ("_armed_at", "_callback", "_environment", "_generation", "deadline")
@@ -30,7 +31,7 @@ class Alarm:
             self._arm()
 
     def cancel(self) -> None:
-        """Never call back, and drop the reference to the callback."""
+        """Cancel the alarm, and drop the reference to the callback."""
         self.deadline = inf
         self._callback = _do_nothing
 

@@ -1,4 +1,4 @@
-"""A server's capacity: its settings, the queue of connections to accept, and the queue of its work."""
+"""A server's capacity: its settings, its accept queue, and its work queue."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from chatlab.settings import Duration, PositiveDuration, Settings, Size
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Capacity of the server.
 
-    It accepts `accept_rate` connections a second (None: any number), and lets `backlog` of them wait; one
-    more is refused. Beyond `max_connections` it answers requests with 503. Each request and frame keeps its
-    one process busy for `service_time` seconds, always or on average (`exponential`). A sender may post
-    `rate` messages a second, with bursts of `burst`.
+    It accepts `accept_rate` connections a second (None: any number). At most `backlog` of them wait; further
+    ones are refused. Beyond `max_connections` it answers requests with 503. Its one process spends
+    `service_time` seconds on each request and frame, exactly (`constant`) or on average (`exponential`). A
+    sender may post `rate` messages a second, with bursts of `burst`.
 
-    A poll is held for `max_hold` at most. A stream gets a comment every `keep_alive`, and is told its
-    `reconnection_time` unless that is None. Without `keep_history` a restart loses all messages. `presence`
-    tells who comes and goes.
+    It answers a long poll after `max_hold` seconds at the latest. It sends a comment on a stream every
+    `keep_alive` seconds, and first `reconnection_time` as its retry field unless that is None. Without
+    `keep_history` a restart loses all messages. With `presence` it announces joins and leaves.
     """
 
     accept_rate: PositiveDuration | None = None
@@ -36,7 +36,7 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Queue:
-    """A queue at one server, first come first served; an entry is the time at which it is done."""
+    """A queue at one server, first come first served; each entry is the time at which its work is done."""
 
     __slots__ = ("_ends", "_longest", "_peak")
 
@@ -46,17 +46,17 @@ class Queue:
 
     @property
     def longest(self) -> int:
-        """The most that there ever was in it."""
+        """The greatest length so far."""
         return max(self._longest, self._peak)
 
     def take_peak(self, now: float) -> int:
-        """Return the most that there was in it since the last call."""
+        """Return the greatest length since the last call."""
         self._release(now)
         peak, self._longest, self._peak = self._peak, self.longest, len(self._ends)
         return peak
 
     def clear(self) -> None:
-        """Forget everything in it."""
+        """Remove all entries."""
         self._ends.clear()
 
     def _release(self, now: float) -> None:
@@ -66,7 +66,7 @@ class Queue:
             ends.popleft()
 
     def _append(self, now: float, work: float) -> float:
-        """Add `work` seconds of work; return when they are done."""
+        """Add `work` seconds of work; return the time at which it is done."""
         ends = self._ends
         done_at = (ends[-1] if ends else now) + work
         ends.append(done_at)
@@ -86,21 +86,21 @@ class AcceptQueue(Queue):
         self._backlog = backlog
 
     def enter(self, now: float) -> float | None:
-        """Take the last place; return when one is served; None: there is no place."""
+        """Enter the queue; return the time of acceptance; None: the queue is full."""
         if not self._interval:
             return now
         ends = self._ends
-        if ends and ends[0] <= now:  # Asked here too, as it saves crowds a call.
+        if ends and ends[0] <= now:  # Checked here, too: it saves a call.
             self._release(now)
         return self._append(now, self._interval) if len(ends) < self._backlog else None
 
 
 class WorkQueue(Queue):
-    """The work of one process, one thing after the other."""
+    """The work of one process, done in order of arrival."""
 
     __slots__ = ()
 
     def enter(self, now: float, work: float) -> float:
-        """Add `work` seconds of work; return when they are done."""
+        """Add `work` seconds of work; return the time at which it is done."""
         self._release(now)
         return self._append(now, work)

@@ -1,15 +1,15 @@
-"""A model of TCP between a person and the server: opening, order, and every way to end.
+"""A model of TCP between a client and the server: opening, order, and every way to end.
 
 It models this (d is the one-way latency, drawn anew for every packet):
 
     client ── SYN ──────────▶ server    d: a place in the accept queue, or refused: the client knows after 2d
-           ◀────── SYN-ACK ──           2d: the client may speak, or
+           ◀────── SYN-ACK ──           2d: the client may send, or
            ── ClientHello ──▶           3d: with TLS 1.3, as soon as the server has accepted it,
-           ◀── ServerHello ──           4d: the client may speak
+           ◀── ServerHello ──           4d: the client may send
 
-In each direction bytes arrive in order: a slow packet holds up what follows (head-of-line blocking). All
-connections of a person share the bandwidth of the line. Congestion and the bytes of TLS are not modelled.
-Bytes are those above TCP, and counted when they are sent.
+In each direction bytes arrive in order: a slow packet delays those behind it (head-of-line blocking). All
+connections of a client share the bandwidth of its line. Congestion and the bytes of TLS are not modelled.
+Only bytes above TCP are counted, when they are sent.
 
 Source: RFC 9293 §3.5 (opening), RFC 8446 §2 (TLS 1.3).
 """
@@ -27,21 +27,21 @@ from chatlab.sim.latency import Delay
 from chatlab.sim.path import UNIMPAIRED, Direction, Path
 
 GIVE_UP = 924.6
-"""Seconds until a server's TCP gives up a silent connection. Source: Linux, `tcp_retries2`."""
+"""Seconds without an ack after which a server's TCP ends a connection. Source: Linux, `tcp_retries2`."""
 
 
 class Listener(Protocol):
     """The listener that accepts connections."""
 
     def accept(self, connection: Connection) -> float | None:
-        """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
+        """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
 
     def on_peer_closed(self, connection: Connection) -> None:
-        """The person's side has gone."""
+        """Handle the end of the client's side."""
 
 
 class Traffic:
-    """How many bytes and requests went over all connections to one server."""
+    """Counters of bytes and requests over all connections to one server."""
 
     __slots__ = ("bytes_down", "bytes_up", "environment", "requests", "tls")
 
@@ -54,9 +54,9 @@ class Traffic:
 class Connection(ABC):
     """One TCP connection, from its first packet on.
 
-    `served` is True from the SYN's arrival until the server drops it, and `held` as long as the person's side
-    uses it. From `up_silent_at` and `down_silent_at` on all packets of that direction vanish, unreported.
-    `number` is the server's number for it.
+    `served`: the server has it, from the SYN's arrival on. `held`: the client uses it. Packets that would
+    arrive from `up_silent_at` or `down_silent_at` on are dropped, unreported. `number` is the server's number
+    for it.
     """
 
     __slots__ = (
@@ -91,23 +91,23 @@ class Connection(ABC):
         self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = LONG_AGO
         self._up_delay = self._down_delay = nan
         self._idle: Alarm | None = None
-        self._end_comes_at = inf  # When the server is reset.
-        self._ends_at = inf  # When the person's side learns that the server has gone.
+        self._end_comes_at = inf  # When a reset reaches the server.
+        self._ends_at = inf  # When the server's end reaches the client.
         self.path = path
         self.number = 0
         self.held = True
         self.served = False
         self.up_silent_at = self.down_silent_at = LONG_AGO if path.blackholed else inf
 
-    # Packets. The function that takes one checks whether its side is still there.
-    # All that is sent at one instant goes as one packet, and the end of the bytes goes with the last one.
+    # Packets. The function called on arrival checks whether its side still has the connection.
+    # All bytes sent at one instant travel as one packet. The end of the bytes travels with the last packet.
 
     def _up(self, size: int = 0, draw: Delay | None = None) -> float:
-        """Send `size` bytes to the server; return when they arrive. `draw` gives its delay, if not `up`."""
+        """Send `size` bytes to the server; return when they arrive. `draw` replaces `path.up`."""
         path, now = self.path, self._environment.now
         if now != self._up_sent_at:
             self._up_sent_at = now
-            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, but quicker.
+            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, only faster.
                 self._traffic.bytes_up += size
                 self._up_delay = delay = (draw or path.up)()
                 self._up_at = at = max(now + delay, self._up_at)
@@ -116,8 +116,8 @@ class Connection(ABC):
         return self._up_behind(size)
 
     def _up_behind(self, size: int = 0) -> float:
-        """Send `size` bytes, if any, with the delay of those before."""
-        if self._up_delay != self._up_delay:
+        """Send `size` bytes with the delay of the latest packet; return when they arrive."""
+        if self._up_delay != self._up_delay:  # NaN: there was no packet yet.
             return self._up(size)
         self._traffic.bytes_up += size
         path, now = self.path, self._environment.now
@@ -128,11 +128,11 @@ class Connection(ABC):
         return at
 
     def _down(self, size: int = 0, draw: Delay | None = None) -> float:
-        """Send `size` bytes to the person; return when they arrive. `draw` as for `_up`."""
+        """Send `size` bytes to the client; return when they arrive. `draw` replaces `path.down`."""
         path, now = self.path, self._environment.now
         if now != self._down_sent_at:
             self._down_sent_at = now
-            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, but quicker.
+            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, only faster.
                 self._traffic.bytes_down += size
                 self._down_delay = delay = path.down() if draw is None else draw()
                 at = now + delay
@@ -144,8 +144,8 @@ class Connection(ABC):
         return self._down_behind(size)
 
     def _down_behind(self, size: int = 0) -> float:
-        """Send `size` bytes, if any, with the delay of those before."""
-        if self._down_delay != self._down_delay:
+        """Send `size` bytes with the delay of the latest packet; return when they arrive."""
+        if self._down_delay != self._down_delay:  # NaN: there was no packet yet.
             return self._down(size)
         self._traffic.bytes_down += size
         path, now = self.path, self._environment.now
@@ -162,18 +162,18 @@ class Connection(ABC):
 
     @property
     def _up_silent(self) -> bool:
-        """Whether what arrives at the server now has vanished."""
+        """Whether a packet that would arrive at the server now is dropped."""
         return self._environment.now >= self.up_silent_at
 
     @property
     def _down_silent(self) -> bool:
-        """Whether what arrives at the person's side now has vanished."""
+        """Whether a packet that would arrive at the client now is dropped."""
         return self._environment.now >= self.down_silent_at
 
     @property
     def _given_up(self) -> bool:
-        """Whether the server's TCP has waited too long for an ack; or a reset has arrived, right behind the
-        bytes that the server reads now."""
+        """Whether the server can't send any more: its TCP has waited too long for an ack, or a reset has
+        arrived right behind the bytes that the server reads now."""
         now = self._environment.now
         if now >= self._end_comes_at and now < self.up_silent_at:
             return True
@@ -190,7 +190,7 @@ class Connection(ABC):
             self.answer_syn(None if self.path.refusing else self._listener.accept(self))
 
     def answer_syn(self, accepted_at: float | None) -> None:
-        """Answer the SYN, which has just arrived: it is accepted at that time; None: it is refused."""
+        """Answer the SYN that arrives now: accept it at `accepted_at`; None: refuse it."""
         if accepted_at is None:
             self._environment.call_at(self._down(draw=self.path.connect), self._refused)
             return
@@ -225,7 +225,7 @@ class Connection(ABC):
             self._environment.call_at(self._down(draw=self.path.connect), self._speak)
 
     def _once_accepted(self, read: Callable[..., object], *news: object) -> None:
-        """Call `read` for the server as soon as it has accepted the connection."""
+        """Call `read` with `news` once the server has accepted the connection."""
         if self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, read, *news)
         else:
@@ -233,24 +233,24 @@ class Connection(ABC):
 
     @abstractmethod
     def _speak(self) -> None:
-        """The connection is open: send what the person's side has to send."""
+        """Send the client's first bytes: the connection is open."""
 
     @abstractmethod
     def _refused(self) -> None:
-        """Learn, on the person's side, that the connection is refused."""
+        """Handle the refusal of the connection, at the client."""
 
     @abstractmethod
     def reply(self, frame: str | bytes, size: int) -> None:
-        """Send a member's frame to the person; `size` is its bytes on a WebSocket, header included."""
+        """Send a frame to the client; `size` is its size on a WebSocket, header included."""
 
     # Ends
 
     @abstractmethod
     def _lose(self, reset: bool) -> None:
-        """Learn, on the person's side, that the server has gone: by the end of its bytes, or by a `reset`."""
+        """Handle the end of the server's bytes, or a `reset`, at the client."""
 
     def let_go(self) -> None:
-        """End it from the person's side, which learns no more of it."""
+        """Close it at the client, which gets no further event."""
         self.held = False
         at = self._up_behind()
         if self._answered:  # Otherwise the server keeps it until its SYN-ACK is answered.
@@ -265,24 +265,24 @@ class Connection(ABC):
             self._lose_person()
 
     def _lose_person(self) -> None:
-        """Learn, at the server, that the person's side has gone."""
+        """Handle the end of the client's side, at the server."""
         if self.served:
             self.served = False
             self._listener.on_peer_closed(self)
 
     def abort(self) -> None:
-        """End it from the server's side without a close frame, as a dying process does."""
+        """Close it at the server without a close frame, as when the process dies."""
         self.served = False
         unaccepted = self._accepted_at > self._environment.now
         self._ends_at = self._down_behind()
         self._environment.call_at(self._ends_at, self._lose, unaccepted)
 
     def server_close(self, code: int, reason: str) -> None:
-        """End it from the server's side, with a close frame if the protocol has one."""
+        """Close it at the server, with a close frame if the protocol has one."""
         self.abort()
 
     def reset(self) -> None:
-        """Reset it from the middle: each side learns that the other has gone."""
+        """Reset it as a middlebox does: each side gets an RST."""
         self._ends_at = self._down_behind()
         self._environment.call_at(self._ends_at, self._lose, True)
         self._end_comes_at = self._up_behind()
@@ -296,7 +296,7 @@ class Connection(ABC):
             self.down_silent_at = min(self.down_silent_at, at)
 
     def forget(self) -> None:
-        """Drop all references: the run is over."""
+        """Drop all references at the end of the run."""
         self._drop_alarm()
 
     # Proxies
@@ -312,7 +312,7 @@ class Connection(ABC):
 
     @property
     def _used_at(self) -> float:
-        """Time of the last byte that came through, or will."""
+        """Time at which the last byte has arrived or will arrive."""
         return max(self._up_at, self._down_at)
 
     def _check_idle(self) -> None:

@@ -1,8 +1,8 @@
 """The driver of one machine on simulated time: it carries out effects, and gives a `Tick` at the deadline.
 
-A person has one armed timer at most. It is never taken out of the environment's queue: each arming has a
-number, its generation, and a timer of an old generation does nothing when it fires. A deadline that moves to
-*later* (a heartbeat's does with every sign of life) leaves the timer, which is armed again when it fires.
+A driver has one armed timer at most. Timers stay in the environment's queue: each has a generation, and a
+timer of an old generation does nothing when it fires. A deadline that moves to *later* (a heartbeat's does
+with every packet received) keeps the timer; the driver arms it again when it fires.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
 
 
 class Driver:
-    """One person's machine, path and links. If `steps` is given, the machine's steps are recorded there.
+    """The driver of one person's machine, with path and links. The machine's steps are recorded in `steps`.
 
-    `links` are its WebSockets: usually one. Each transport that makes requests has a session. `read_at` is
-    when the server read the log for the last poll whose answer was complete.
+    `links` are its WebSockets, usually one. Each HTTP transport has a session. `read_at` is the time at which
+    the server read the log for the last poll with a complete answer.
     """
 
     __slots__ = (
@@ -103,7 +103,7 @@ class Driver:
 
     @property
     def heard_until(self) -> float:
-        """Time before which all that the server had must have been shown to the person; inf: all."""
+        """Time up to which each message at the server must have been delivered; inf: no limit."""
         for link in self.links:
             if link.quiet:
                 return inf
@@ -114,10 +114,10 @@ class Driver:
 
     @property
     def connections(self) -> Iterator[Connection]:
-        """All connections, whether in use, kept for later, or closing."""
-        kept = [connection for session in self._sessions.values() for connection in session.connections]
+        """All connections: in use, idle, or closing."""
+        pooled = [connection for session in self._sessions.values() for connection in session.connections]
         closing = [link for link in self._closing if link.closing]
-        return iter([*self.links, *closing, *kept])
+        return iter([*self.links, *closing, *pooled])
 
     def adapt(self) -> None:
         """Apply the changes of the path."""
@@ -177,7 +177,7 @@ class Driver:
     # Events from the network
 
     def handle(self, event: Event) -> None:
-        """Give the machine an event, and carry out its effects."""
+        """Pass an event to the machine, and carry out its effects."""
         now = self._environment.now
         machine = self._machine
         effects = machine.handle(event, now)
@@ -239,7 +239,7 @@ class Driver:
             exchange = self._forget_exchange(effect.link)
             if exchange is not None:
                 exchange.close(effect.code, effect.reason)
-        elif self.links and effect.code != 1006:  # Live transports close behind what goes over another link.
+        elif self.links and effect.code != 1006:  # Live transports send on other links before they close one.
             link.held = False
             self._environment.call_later(0, self._close_link, (link, effect))
         else:

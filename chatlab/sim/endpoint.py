@@ -1,4 +1,4 @@
-"""One end of a simulated TCP connection: an asyncio transport, and what may be asked of its socket."""
+"""One end of a simulated TCP connection: an asyncio transport, and its socket."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from typing import Any, Protocol
 Address = tuple[str, int]
 
 RECEIVE_BUFFER = 256 * 1024
-"""Bytes that a system takes in for a protocol that doesn't read."""
+"""Size of a kernel's receive buffer, in bytes."""
 SEND_BUFFER = 768 * 1024
-"""Bytes that a system takes from a transport beyond what the other side has taken in."""
+"""Size of a kernel's send buffer, in bytes."""
 HIGH_WATER = 64 * 1024
-"""Bytes in a transport's own buffer above which its protocol shall pause. Source: asyncio."""
+"""Bytes in a transport's own buffer above which it pauses its protocol. Source: asyncio."""
 
 
 class Mark(Enum):
-    """The mark at the end of a direction's bytes."""
+    """The end of the bytes of one direction."""
 
     FIN = "no more will come"
     RST = "the other end is gone"
 
 
 class Carrier(Protocol):
-    """The connection between two ends; `number` tells it from others."""
+    """The connection between two ends; `number` identifies it."""
 
     number: int
 
     def carry(self, sender: Endpoint, item: bytes | Mark) -> None:
-        """Take bytes, or their end, from one end to the other."""
+        """Carry bytes, or their end, from one end to the other."""
 
     def other(self, end: Endpoint) -> Endpoint:
-        """Return the end across from this one."""
+        """Return the other end of `end`."""
 
     def lose(self, end: Endpoint) -> None:
-        """Note that an end is gone."""
+        """Note that an end has closed its socket."""
 
 
 class Endpoint(asyncio.Transport):
-    """One end of a connection, as a protocol sees it. `gone`: its system knows the connection no more."""
+    """One end of a connection, as a protocol sees it. `gone`: its socket is closed."""
 
     def __init__(
         self,
@@ -68,9 +68,9 @@ class Endpoint(asyncio.Transport):
         self._unsent_size = 0
         self.send_buffer = SEND_BUFFER
         self._high, self._low = HIGH_WATER, HIGH_WATER // 4
-        self._pausing = False  # the protocol's writing
-        self._paused = False  # reading
-        self._reading = False  # soon
+        self._pausing = False  # the protocol was told to pause writing
+        self._paused = False  # reading is paused
+        self._reading = False  # a read is scheduled
         self._eof = False
         self._closing = False
         self._ended = False
@@ -79,7 +79,7 @@ class Endpoint(asyncio.Transport):
         return f"<Endpoint {self.address} of connection {self.connection.number}>"
 
     def start(self, protocol: asyncio.BaseProtocol) -> None:
-        """Give it its protocol, and tell that of its connection and of what has come already."""
+        """Attach the protocol, report the connection to it, and deliver bytes that have arrived."""
         self._protocol = protocol
         self._context = copy_context()
         protocol.connection_made(self)
@@ -87,18 +87,18 @@ class Endpoint(asyncio.Transport):
 
     @property
     def started(self) -> bool:
-        """Whether it has its protocol."""
+        """Whether a protocol is attached."""
         return self._protocol is not None
 
     @property
     def readable(self) -> bool:
-        """Whether there is something to be read, or its end."""
+        """Whether bytes, or their end, can be read."""
         return bool(self._inbox)
 
     # From the network
 
     def take(self, item: bytes | Mark) -> None:
-        """Take what has arrived."""
+        """Receive bytes, or their end."""
         if not self.gone:
             self._inbox.append(item)
             if item is Mark.RST and (self._closing or self._unsent or self._protocol is None):
@@ -123,10 +123,10 @@ class Endpoint(asyncio.Transport):
                     self._break()
                 case Mark.FIN:
                     self._inbox.popleft()
-                    if not self._speaking.eof_received():
+                    if not self._stream_protocol.eof_received():
                         self.close()
                 case _:
-                    self._speaking.data_received(self._read_all())
+                    self._stream_protocol.data_received(self._read_all())
         except Exception as error:
             self._loop.call_exception_handler(
                 {"message": "a protocol raised", "exception": error, "transport": self}
@@ -135,7 +135,7 @@ class Endpoint(asyncio.Transport):
         self._read_soon()
 
     def _read_all(self) -> bytes:
-        """Take all bytes that are there, up to their end."""
+        """Remove and return all bytes in the inbox, up to a mark."""
         pieces = []
         while self._inbox and isinstance(piece := self._inbox[0], bytes):
             pieces.append(piece)
@@ -145,7 +145,7 @@ class Endpoint(asyncio.Transport):
         return data
 
     @property
-    def _speaking(self) -> asyncio.Protocol:
+    def _stream_protocol(self) -> asyncio.Protocol:
         assert isinstance(self._protocol, asyncio.Protocol), "only protocols with data_received are served"
         return self._protocol
 
@@ -154,7 +154,7 @@ class Endpoint(asyncio.Transport):
         self._force(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
 
     def time_out(self) -> None:
-        """Give up: nothing has been acknowledged for very long."""
+        """Fail with a time-out: bytes weren't acknowledged for too long."""
         if not self.gone:
             self._force(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
 
@@ -173,7 +173,7 @@ class Endpoint(asyncio.Transport):
         self._send()
         if self._unsent_size > self._high and not self._pausing:
             self._pausing = True
-            self._tell(lambda protocol: protocol.pause_writing())
+            self._notify(lambda protocol: protocol.pause_writing())
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
         """Write several pieces. On a narrow line each arrives when its own last byte does."""
@@ -181,7 +181,7 @@ class Endpoint(asyncio.Transport):
             self.write(data)
 
     def _send(self) -> None:
-        """Hand over to the system what it has room for."""
+        """Pass bytes to the kernel's buffers, as far as there is room."""
         while self._unsent and self._unread < RECEIVE_BUFFER + self.send_buffer:
             room = RECEIVE_BUFFER + self.send_buffer - self._unread
             data = self._unsent.popleft()
@@ -200,13 +200,13 @@ class Endpoint(asyncio.Transport):
         self._send()
         if self._pausing and self._unsent_size <= self._low:
             self._pausing = False
-            self._tell(lambda protocol: protocol.resume_writing())
+            self._notify(lambda protocol: protocol.resume_writing())
         if not self._unsent and self._eof:
             self.connection.carry(self, Mark.FIN)
         if not self._unsent and self._closing:
             self._end_soon(None)
 
-    def _tell(self, news: Callable[[asyncio.BaseProtocol], None]) -> None:
+    def _notify(self, news: Callable[[asyncio.BaseProtocol], None]) -> None:
         if self._protocol is not None:
             news(self._protocol)
 
@@ -280,31 +280,31 @@ class Endpoint(asyncio.Transport):
 
     def _end(self, error: Exception | None) -> None:
         try:
-            self._tell(lambda protocol: protocol.connection_lost(error))
+            self._notify(lambda protocol: protocol.connection_lost(error))
         finally:
-            self._let_go(told=isinstance(error, OSError))
+            self._close_socket(failed=isinstance(error, OSError))
 
-    def _let_go(self, *, told: bool) -> None:
-        """Close the socket: the system tells the other end, unless it was that which told us."""
+    def _close_socket(self, *, failed: bool) -> None:
+        """Close the socket; send FIN or RST, unless the connection has `failed`."""
         if self.gone:
             return
         unread = any(isinstance(item, bytes) for item in self._inbox)
         self._inbox.clear()
-        if not told and unread:
+        if not failed and unread:
             self.connection.carry(self, Mark.RST)
-        elif not told and not self._eof:
+        elif not failed and not self._eof:
             self.connection.carry(self, Mark.FIN)
         self.vanish()
 
     def vanish(self) -> None:
-        """End without sending anything."""
+        """Close the socket without sending anything."""
         if not self.gone:
             self.gone = self._closing = self._ended = True
             self.connection.lose(self)
 
 
 class SimulatedSocket:
-    """The part of a socket that asyncio and the libraries ask a connection for."""
+    """The part of a connection's socket that asyncio and the libraries use."""
 
     family = socket.AF_INET
     type = socket.SOCK_STREAM
@@ -317,9 +317,9 @@ class SimulatedSocket:
         self._quiet = quiet
 
     def fileno(self) -> int:
-        """Return the number of a real file on which nothing ever happens; -1 where something would be read.
+        """Return the descriptor of a real socket that is never ready; -1 if something can be read.
 
-        httpcore polls it, to see whether the server has closed a connection that it keeps.
+        httpcore polls it to find out whether the server has closed an idle connection.
         """
         return -1 if self._end.gone or self._end.readable else self._quiet
 
@@ -332,10 +332,10 @@ class SimulatedSocket:
         return self._peer
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
-        """Set an option. One makes a difference: how much unsent data the system takes."""
+        """Set an option. Only TCP_NOTSENT_LOWAT has an effect: it sets the send buffer."""
         if (level, name) == (socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", None)):
             self._end.send_buffer = value
 
     def getsockopt(self, level: int, name: int, size: int = 0) -> int:
-        """Return 0: no error, no option."""
+        """Return 0: there is no error, and no option is set."""
         return 0

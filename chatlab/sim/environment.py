@@ -1,17 +1,18 @@
 """A SimPy environment for hundreds of thousands of people.
 
-SimPy keeps what is pending in one heap, whose every operation costs more as it grows. `LadderEnvironment`
-keeps it in buckets of equal width in time (a calendar, or ladder, queue):
+SimPy keeps pending entries in one heap; each operation costs more as it grows. `LadderEnvironment`
+keeps them in buckets of equal width in time (a calendar, or ladder, queue):
 
 - An entry goes unsorted to the end of its bucket. A small heap orders the *numbers* of the occupied buckets.
 - One bucket at a time is the current one: sorted as a whole, and consumed from its end (`_ready`).
-- What lands in the current bucket, or before it, goes to a heap of its own (`_overflow`). The next entry is
+- An entry for the current bucket, or before it, goes to a heap of its own (`_overflow`). The next entry is
   the lesser of the two ends.
 
-An entry costs O(1) as long as buckets hold a few hundred each, and the width is tuned to keep it so: when the
-last buckets were too full or too empty, or the overflow outgrows its limit, a new width is taken from how
-dense the next entries lie, and all are moved. Each entry moved must first be earned by an insertion, so this
-is O(1) an entry too. With few entries, or all at one time, the queue is in effect a plain heap: O(log n).
+An entry costs O(1) as long as buckets hold a few hundred each. The width is tuned to that: if the last
+buckets were too full or too empty, or the overflow exceeds its limit, a new width is computed from the
+density of the next entries, and all entries are moved. At least one insertion must come before each move of
+an entry, so this is O(1) an entry, too. With few entries, or all at one time, the queue is in effect a plain
+heap: O(log n).
 
 Order is exactly SimPy's: time, priority, insertion. Bucket numbers never decrease with time, as multiplying
 by a constant and truncating both keep order, rounding included; so no bucket holds anything earlier than the
@@ -35,13 +36,13 @@ Entry: TypeAlias = tuple[SimTime, int, Callable[..., object] | None, Any]
 _WANTED = 256  # entries in a bucket: sorting them is cheap, and so is a heap of as many late ones
 _FEWEST, _MOST = 16, 1024  # mean entries in a bucket that are still good enough
 _SAMPLE = 64  # buckets that the mean is taken over
-_HEAD = 4096  # next entries that tell the density
-_OVERFLOW = 1024  # most late entries before the current bucket is called too wide
+_HEAD = 4096  # next entries from which the density is computed
+_OVERFLOW = 1024  # entries in the overflow above which the current bucket counts as too wide
 _PRIORITY = 1 << 52  # more insertions than a run can make
 _NOTHING = object()  # the argument of a callback that takes none
 
 LONG_AGO = -inf
-"""Before all time: one number for everybody, where each `-inf` would make another."""
+"""A time before all others. It is one shared object; each `-inf` would make another."""
 
 
 class LadderEnvironment(Environment):
@@ -73,7 +74,7 @@ class LadderEnvironment(Environment):
 
     @property
     def pending(self) -> int:
-        """How many entries are scheduled, stale ones included. Computed in O(buckets)."""
+        """Number of scheduled entries, stale ones included. Computed in O(buckets)."""
         return len(self._ready) + len(self._overflow) + sum(map(len, self._buckets.values()))
 
     @overload
@@ -83,7 +84,7 @@ class LadderEnvironment(Environment):
     def call_at(self, time: SimTime, callback: Callable[..., object], argument: object = _NOTHING, /) -> None:
         """Call `callback()`, or `callback(argument)`, at the absolute `time`; `inf`: never.
 
-        Among what is due at the same time it takes its turn like a `Timeout` made now.
+        Among entries for the same time it has the place of a `Timeout` made now.
         Errors: ValueError when the time has passed or is NaN.
         """
         if time < self._now:
@@ -118,7 +119,7 @@ class LadderEnvironment(Environment):
         self.call_at(self._now + delay, callback, argument)
 
     def clear(self) -> None:
-        """Forget everything that is scheduled."""
+        """Remove all scheduled entries."""
         for entries in (self._ready, self._overflow, self._numbers):
             entries.clear()
         self._buckets.clear()
@@ -146,7 +147,7 @@ class LadderEnvironment(Environment):
                 self._retune()
 
     def peek(self) -> SimTime:
-        """The time of the next entry, or `inf` if there is none."""
+        """Return the time of the next entry; `inf`: there is none."""
         ready, overflow = self._ready, self._overflow
         if not ready and not overflow and not self._advance():
             return inf
@@ -171,9 +172,9 @@ class LadderEnvironment(Environment):
             callback(argument)
 
     def run(self, until: SimTime | Event | None = None) -> Any:
-        """Run until nothing is pending, or until a time, or an event is processed, whose value it returns.
+        """Run until nothing is pending, or until a time, or until an event is processed; return its value.
 
-        A `step` that was overridden or replaced (pacing, tracing) is honoured, at SimPy's speed.
+        A `step` that was overridden or replaced (pacing, tracing) is used, at SimPy's speed.
         Errors: ValueError when the time has passed; RuntimeError when nothing is left to trigger the event.
         """
         if getattr(self.step, "__func__", None) is not LadderEnvironment.step:
@@ -209,7 +210,7 @@ class LadderEnvironment(Environment):
         return None
 
     def _stop_at(self, time: SimTime) -> Event:
-        """An event that stops the run before anything else at that time."""
+        """Return an event that stops the run before anything else at `time`."""
         if time <= self._now:
             raise ValueError(f"until ({time}) must be greater than the current simulation time")
         stop = Event(self)
@@ -220,14 +221,14 @@ class LadderEnvironment(Environment):
         return stop
 
     def _process_event(self, event: Event) -> None:
-        """Run an event's callbacks, and raise its exception if none of them took care of it."""
+        """Run an event's callbacks, and raise its exception if no callback has defused it."""
         callbacks = event.callbacks
         event.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event
         try:
             for callback in callbacks:
                 callback(event)
         except StopSimulation:
-            # The callbacks that didn't get their turn get it first thing in the next run.
+            # The remaining callbacks come first in the next run.
             event.callbacks = callbacks[callbacks.index(callback) + 1 :]
             self.schedule(event, EventPriority(-1))
             raise
@@ -238,7 +239,7 @@ class LadderEnvironment(Environment):
     # -- the queue
 
     def _advance(self) -> bool:
-        """Make the next bucket the current one, which must be used up; False if there is none."""
+        """Make the next bucket the current one; False: there is none. The current one must be empty."""
         if not self._numbers:
             return False
         if self._buckets_sampled == _SAMPLE:
@@ -253,8 +254,8 @@ class LadderEnvironment(Environment):
         return True
 
     def _retune(self) -> bool:
-        """Choose the bucket width anew and move all entries, unless it is too early or wouldn't help."""
-        insertions = self._next_insertion()  # Order needs no gapless numbers.
+        """Choose a new bucket width and move all entries, unless it is too early or has no benefit."""
+        insertions = self._next_insertion()  # Gaps don't change the order.
         if insertions < self._insertions_before_retuning:
             return False
         entries = [*self._ready, *self._overflow, *chain.from_iterable(self._buckets.values())]
@@ -279,9 +280,9 @@ class LadderEnvironment(Environment):
         return True
 
     def _best_rate(self, entries: list[Entry]) -> float:
-        """How many buckets a second would hold as many of the next entries as wanted."""
-        # No width separates what is due now, but its successors will soon lie as what waits already does.
-        # Far time-outs say nothing about the density: of few entries only the earlier half counts.
+        """Return the number of buckets a second at which each holds `_WANTED` of the next entries."""
+        # No width separates entries that are due now; their successors will be as dense as the waiting ones.
+        # Far time-outs say nothing about the density: if there are few entries, only the earlier half counts.
         waiting = [entry[0] for entry in entries if self._now < entry[0] <= float_info.max]
         head = nsmallest(min(_HEAD, len(waiting) // 2), waiting)
         span = head[-1] - head[0] if head else 0
@@ -290,12 +291,12 @@ class LadderEnvironment(Environment):
         return len(head) / len(waiting) * len(entries) / _WANTED / span
 
 
-# Everybody asks for the time, several times an entry: SimPy's property costs a call, the slot itself doesn't.
+# The time is read several times an entry: SimPy's property costs a call, the slot itself doesn't.
 LadderEnvironment.now = vars(LadderEnvironment)["_now"]  # type: ignore[method-assign]
 
 
 def _extreme_number(time: SimTime) -> float:
-    """The number of the bucket of a time for which the product is no integer."""
+    """Return the bucket number of a time whose product with the rate isn't finite."""
     if time != time:
         raise ValueError("NaN is not a time")
     return inf if time > 0 else -inf

@@ -1,6 +1,6 @@
 """The parts of a world that faults act on: clock, server, people and their connections.
 
-A fault acts on these only, so it means the same in every world that offers them.
+A fault acts only on these, so it does the same in every world that provides them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Breakable(Protocol):
         """The server's number for it."""
 
     def reset(self) -> None:
-        """Reset it from the middle: each side learns that the other has gone."""
+        """Reset it as a middlebox does: each side gets an RST."""
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
         """From `at` on drop all packets in these directions, unreported."""
@@ -50,7 +50,7 @@ class FaultTarget(Protocol):
 
     @property
     def connections(self) -> Iterable[Breakable]:
-        """All connections, whether in use or kept for later."""
+        """All connections: in use, idle, or closing."""
 
     def adapt(self) -> None:
         """Apply the changes of the path."""
@@ -63,7 +63,7 @@ class FaultTarget(Protocol):
 
 
 class ServerControl(Protocol):
-    """The server. `loaded`: its work takes time."""
+    """The server. `loaded`: its work may take time."""
 
     loaded: bool
 
@@ -72,7 +72,7 @@ class ServerControl(Protocol):
         """The clock."""
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until as many calls of `start`; end connections with a close code, or without."""
+        """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without."""
 
     def start(self) -> None:
         """Serve again."""
@@ -100,5 +100,5 @@ class FaultContext:
         return self.server.environment.now
 
     def uniform_of(self, target: FaultTarget) -> Uniform:
-        """Return the numbers that the fault draws for one person."""
+        """Return the fault's random stream for one person."""
         return self._streams.uniform(target.person, f"fault-{self._number}-packets")

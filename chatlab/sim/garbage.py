@@ -1,4 +1,4 @@
-"""Less for the garbage collector to do while a crowd comes into being, and while it lives."""
+"""Rare garbage collection while a run is built, and while it runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RARELY = 100_000
-"""Number of new objects after which garbage is collected, instead of 700."""
+"""Number of new objects after which garbage is collected; Python's default is 700."""
 
 
 @contextmanager
 def rare_garbage() -> Iterator[None]:
-    """Collect garbage seldom, and not among objects that are there already.
+    """Collect garbage rarely, and don't scan objects that exist already.
 
-    A run makes millions of objects and hardly a cycle. Most of its time would go into walking over people who
-    live until the end.
+    A run makes millions of objects and hardly a cycle. Most of its time would go into scanning objects that
+    live until its end.
     """
     first, *others = gc.get_threshold()
     gc.freeze()
@@ -23,6 +23,6 @@ def rare_garbage() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()  # Else all that has come into being meanwhile would be looked at now.
+        gc.freeze()  # Otherwise all objects made meanwhile would be scanned now.
         gc.set_threshold(first, *others)
         gc.unfreeze()

@@ -1,7 +1,7 @@
-"""HTTP between people and one server, over modelled connections.
+"""HTTP between clients and one server, over modelled connections.
 
-A person's session keeps idle connections for a while, and uses them again; a new one takes a round trip to
-open (two with TLS). An exchange is one request and its answer, or its stream.
+A client's session keeps idle connections for a while and reuses them. A new one takes a round trip to open
+(two with TLS). An exchange is one request with its answer or stream.
 
 Source: RFC 9112 §9.3 (persistence), §7.1 (chunked transfer coding).
 """
@@ -40,17 +40,17 @@ class HttpHost(Listener, Protocol):
     """The server's end of all exchanges."""
 
     def request(self, exchange: Exchange) -> None:
-        """Take a request, of which the body may still be on its way."""
+        """Handle a request; its body may still be under way."""
 
     def read(self, exchange: Exchange) -> None:
-        """Take the body that was waited for."""
+        """Handle a request whose body has arrived."""
 
     def ring(self, connection: HttpConnection) -> None:
-        """Its alarm, which was set for the request under way, rings."""
+        """Handle the alarm that was set for the request under way."""
 
 
 class Session:
-    """Connections and CSRF token that one person's requests share; `exchanges` are those under way."""
+    """The connection pool and CSRF token of one client; `exchanges` are those under way."""
 
     __slots__ = (
         "_csrf_token",
@@ -84,7 +84,7 @@ class Session:
         self._csrf_token = ""
 
     def fetch(self, number: int, purpose: Purpose, request: Request) -> Exchange:
-        """Make a request, which is the client's link of that number."""
+        """Send a request; `number` is the client's number for it."""
         if purpose == "post" and self._csrf_token:
             headers = request.headers | {"x-csrf-token": self._csrf_token}
             request = Request(request.method, request.path, request.query, headers, request.body)
@@ -105,20 +105,20 @@ class Session:
             connection.let_go()
 
     def keep_token(self, exchange: Exchange, answer: Answer) -> Answer:
-        """Keep a CSRF token, and return the answer that the client gets."""
+        """Store the token of a CSRF answer; return the answer for the client."""
         if exchange.purpose == "csrf" and answer.status == HTTPStatus.OK:
             self._csrf_token = self._dialect.csrf_token(answer.body) or ""
             return Answer(answer.status)
         return answer
 
     def hang_up(self) -> None:
-        """Close all connections that are kept; further requests open new ones."""
+        """Close all idle connections; further requests open new ones."""
         for connection in [connection for connection in self.connections if connection.exchange is None]:
             connection.drop()
             connection.let_go()
 
     def close(self) -> None:
-        """Forget all connections and exchanges: the run is over."""
+        """Drop all connections and exchanges at the end of the run."""
         for connection in self.connections:
             connection.forget()
         self.connections.clear()
@@ -128,8 +128,8 @@ class Session:
 class HttpConnection(Connection):
     """One connection of a session, which carries one exchange after the other.
 
-    `exchange` is the person's present one, and `serving` the server's. What it may is in `bucket`. `leaving`:
-    the server ends it after the present answer.
+    `exchange` is the client's current exchange, and `serving` the server's. `bucket` is its rate limit.
+    `leaving`: the server closes it after the current answer.
     """
 
     __slots__ = (
@@ -148,8 +148,8 @@ class HttpConnection(Connection):
         super().__init__(session.traffic, session.host, session.path)
         self.session = session
         self._standing = False
-        self._kept_until = inf  # by the person's side
-        self._finished = False  # the server has ended its stream in good order
+        self._kept_until = inf  # end of the client's keep-alive time
+        self._finished = False  # the server has sent the last chunk of the stream
         self.leaving = False
         self.exchange: Exchange | None = None
         self.serving: Exchange | None = None
@@ -158,11 +158,11 @@ class HttpConnection(Connection):
 
     @property
     def expired(self) -> bool:
-        """Whether it has been kept for long enough, and isn't to take another request."""
+        """Whether its keep-alive time is over, so it takes no further request."""
         return self._kept_until <= self._environment.now
 
     def use(self, exchange: Exchange) -> None:
-        """Make a request, now or as soon as the connection stands."""
+        """Send a request, now or once the connection is open."""
         self.exchange = exchange
         self._kept_until = inf
         if self._standing:
@@ -176,7 +176,7 @@ class HttpConnection(Connection):
     def _transmit(self, exchange: Exchange) -> None:
         self._traffic.requests += 1
         size, body = request_size(exchange.request), 0
-        if exchange.request.body and self.path.impairment.bandwidth < inf:  # Else it comes with its head.
+        if exchange.request.body and self.path.impairment.bandwidth < inf:  # Else it arrives with the head.
             body = len(exchange.request.body.encode())
         at = self._up(size - body)
         whole_at = self._up_behind(body) if body else at
@@ -199,7 +199,7 @@ class HttpConnection(Connection):
         if self.served and not self._up_silent:
             exchange.whole = True
             if self.serving is None:
-                self.alarm.set(inf)  # It has been answered already. Any bytes stop uvicorn's timer.
+                self.alarm.set(inf)  # It is answered already. Any bytes stop uvicorn's timer.
             elif exchange.wanted:
                 self.session.host.read(exchange)
 
@@ -208,13 +208,13 @@ class HttpConnection(Connection):
     def _ring(self) -> None:
         if self.serving is not None:
             self.session.host.ring(self)
-        elif self.served:  # Nobody has used it for long.
+        elif self.served:  # The keep-alive time is over.
             self._listener.on_peer_closed(self)
             self.abort()
 
     @property
     def buried(self) -> bool:
-        """Whether the server's TCP has given it up; if so, drop it there."""
+        """Whether the server can't send on it any more; if so, remove it there."""
         if not self._given_up:
             return False
         if self.served:
@@ -223,36 +223,36 @@ class HttpConnection(Connection):
         return True
 
     def answer(self, exchange: Exchange, answer: Answer, *, last: bool) -> None:
-        """Send an answer, and close the connection if it's the last."""
+        """Send an answer; `last`: close the connection behind it."""
         if not self.served:
             return
         self.serving = None
         self.alarm.set(self._environment.now + SERVER_KEEP_ALIVE)
         exchange.result = answer
-        told = last and answer.status == HTTPStatus.SERVICE_UNAVAILABLE  # Not where it stops.
+        announced = last and answer.status == HTTPStatus.SERVICE_UNAVAILABLE  # Not if the server stops.
         last = last or self.leaving
         if last:
             self.served = False
             self._listener.on_peer_closed(self)
-        at = self._down(answer_size(answer) + (CLOSING_SIZE if told else 0))
+        at = self._down(answer_size(answer) + (CLOSING_SIZE if announced else 0))
         self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
 
     def reply(self, frame: str | bytes, size: int) -> None:
-        """Send a member's frame on the stream."""
+        """Send a frame as an event of the stream."""
         if self.serving is not None and not self.leaving and not self.buried:
             self.serving.write(encode_event(frame))
 
     def push(self, exchange: Exchange, event: Opened | ReceivedBytes, size: int) -> None:
-        """Send the beginning or a piece of a stream."""
+        """Send the head or a chunk of a stream."""
         self._environment.call_at(self._down(size), exchange.take, event)
 
     def finish(self) -> bool:
-        """Close it after the request under way; return whether there is one."""
+        """Close it after the request under way; return whether there is a request."""
         self.leaving = self.serving is not None
         return self.leaving
 
     def end_stream(self) -> None:
-        """End the stream in good order."""
+        """Send the last chunk of the stream."""
         self._finished = True
         self._down(STREAM_END_SIZE)
 
@@ -275,16 +275,16 @@ class HttpConnection(Connection):
             self._flush()
 
     def _flush(self) -> None:
-        """Send what a proxy has held back, as happens before an end."""
+        """Send the bytes that a proxy buffers, as it does before a close."""
         if self.serving is not None:
             self.serving.flush()
 
-    # The person's end
+    # The client's end
 
     def _take_answer(self, exchange: Exchange) -> None:
         if self.listening:
             self.exchange = None
-            if self._ends_at <= self._environment.now:  # Its end has come with it.
+            if self._ends_at <= self._environment.now:  # The server's close came with the answer.
                 self.drop()
             self._kept_until = self._environment.now + self.session.keep_alive
             self.session.tidy()
@@ -297,12 +297,12 @@ class HttpConnection(Connection):
 
     @property
     def listening(self) -> bool:
-        """Whether what comes down reaches the person."""
+        """Whether the client gets packets that arrive now."""
         return self.held and not self._down_silent
 
     @property
     def clear(self) -> bool:
-        """Whether it works, and nothing is on its way down."""
+        """Whether it works, and nothing is under way to the client."""
         now = self._environment.now
         return self.held and self.served and self._down_at <= now < self.down_silent_at
 
@@ -323,7 +323,7 @@ class HttpConnection(Connection):
                 self.session.client.lose(Closed(exchange.number, failure))
 
     def drop(self) -> None:
-        """Forget it on the person's side."""
+        """Remove it from the client's pool."""
         self.held = False
         self.exchange = None
         if not self.served:
@@ -331,7 +331,7 @@ class HttpConnection(Connection):
         self.session.connections.remove(self)
 
     def forget(self) -> None:
-        """Drop all references: the run is over."""
+        """Drop all references at the end of the run."""
         super().forget()
         self.alarm.cancel()
         self.exchange = self.serving = None
@@ -340,9 +340,9 @@ class HttpConnection(Connection):
 class Exchange:
     """One request and its answer, or its stream.
 
-    `whole`: all of it is at the server, or will be at once; `wanted`: the server waits for that. `begun` and
-    `opened`: the stream's beginning was sent, and has arrived. `read_at` is when the server has read the log
-    to answer a poll.
+    `whole`: its body arrives at the server with its head, or has arrived; `wanted`: the server waits for the
+    body. `begun`: the stream's head was sent; `opened`: the client has it. `read_at` is the time at which the
+    server read the log to answer a poll.
     """
 
     __slots__ = (
@@ -383,23 +383,23 @@ class Exchange:
 
     @property
     def awaited(self) -> bool:
-        """Whether the server still owes an answer."""
+        """Whether the server's answer or stream isn't complete yet."""
         return self._connection.served and self._connection.serving is self
 
     def answer(self, answer: Answer, *, last: bool = False) -> None:
-        """Send the answer, and with the `last` one close the connection."""
+        """Send the answer; `last`: close the connection behind it."""
         if self.awaited and not self._connection.buried:
             self._connection.answer(self, answer, last=last)
 
     def begin(self) -> None:
-        """Send the beginning of a stream."""
+        """Send the head of a stream."""
         if self._connection.buried:
             return
         self.begun = True
         self._push(Opened(self.number, STREAM_TYPE), STREAM_HEAD_SIZE)
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the stream."""
+        """Send a chunk of the stream."""
         self._push(ReceivedBytes(self.number, data), chunk_size(data))
 
     def _push(self, event: Opened | ReceivedBytes, size: int) -> None:
@@ -413,32 +413,32 @@ class Exchange:
             self.flush()
 
     def flush(self) -> None:
-        """Send what a proxy has held back."""
+        """Send the bytes that a proxy buffers."""
         held, self._held, self._held_size = self._held, [], 0
         for event, size in held:
             self._connection.push(self, event, size)
 
-    # The person's end
+    # The client's end
 
     @property
     def quiet(self) -> bool:
-        """Whether it is a stream that works, and all of it up to now has arrived."""
+        """Whether it is an open stream, and all bytes sent so far have arrived."""
         return self.opened and not self._held and self._connection.clear
 
     def take(self, event: Opened | ReceivedBytes) -> None:
-        """Take the beginning or a piece of a stream."""
+        """Receive the head or a chunk of a stream."""
         connection = self._connection
         if connection.listening and connection.exchange is self:
             self.opened = True
             connection.session.client.handle(event)
 
     def conclude(self) -> None:
-        """Take the answer."""
+        """Pass the answer to the client."""
         session = self._connection.session
         assert self.result is not None
         session.client.lose(Answered(self.number, session.keep_token(self, self.result)))
 
     def close(self, code: int, reason: str) -> None:
-        """Abandon it and its connection: an unknown part of the answer is under way."""
+        """Close it with its connection, as part of the answer may be under way."""
         self._connection.drop()
         self._connection.let_go()

@@ -1,8 +1,7 @@
 """The simulated internet: listeners by address, and the paths to them.
 
-It gives a `VirtualLoop` its connections. Every address leads to this one machine, whose ports have listeners;
-which path a connection takes is told by the host that it is for, so each person may have a host, and with it
-a path, of his own.
+It makes the connections of a `VirtualLoop`. Each address leads to one server machine; the port selects the
+listener, and the host selects the path. So each client may use a host, and thereby a path, of its own.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from chatlab.sim.virtual_loop import ProtocolFactory
 CLIENT_HOST = "10.0.0.1"
 """Address of all clients; the port, which is also the connection's number, tells connections apart."""
 FIRST_PORT = 8000
-"""The first port for those who take any."""
+"""First port for listeners on port 0 (any)."""
 
 
 class Internet:
     """All listeners and connections of a simulation.
 
-    `find_path` gives the path to a host. With `tls` opening a connection takes one more round trip. `queue`
-    is where connections wait to be accepted. `bytes_up` and `bytes_down` count what was sent on all of them.
+    `find_path` returns the path to a host. With `tls` opening a connection takes one more round trip. `queue`
+    is the accept queue. `bytes_up` and `bytes_down` count the bytes sent on all connections.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Internet:
         self.close()
 
     def close(self) -> None:
-        """Close the one real file that it holds."""
+        """Close its one real socket."""
         self._quiet.close()
 
     # For a loop
@@ -98,7 +97,7 @@ class Internet:
         return connection.client
 
     def listen(self, loop: asyncio.AbstractEventLoop, factory: ProtocolFactory, address: Address) -> Listener:
-        """Accept connections at a port. Errors: OSError where it is taken."""
+        """Accept connections at a port. Errors: OSError if the port is taken."""
         host, port = address
         port = port or next(free for free in count(FIRST_PORT) if free not in self._listeners)
         if port in self._listeners:
@@ -113,7 +112,7 @@ class Internet:
     def _find_listener(self, address: Address) -> Listener | None:
         return self._listeners.get(address[1])
 
-    # What there is
+    # Connections and counters
 
     def connections(self, path: Path | None = None) -> Iterator[TcpConnection]:
         """Return the connections over a path, or all."""
@@ -147,7 +146,7 @@ class Internet:
 
 
 class Listener(asyncio.AbstractServer):
-    """A port on which connections are accepted, each by a protocol of its own."""
+    """A listening port: each accepted connection gets a protocol of its own."""
 
     def __init__(
         self, internet: Internet, loop: asyncio.AbstractEventLoop, factory: ProtocolFactory, address: Address
@@ -168,14 +167,14 @@ class Listener(asyncio.AbstractServer):
     # A connection's `Listener`
 
     def admit(self, connection: TcpConnection) -> float | None:
-        """Give a connection a place in the queue; return when it is accepted; None: there is no place."""
+        """Put a connection into the accept queue; return when it is accepted; None: the queue is full."""
         accepted_at = self._internet.queue.enter(self._internet.environment.now)
         if accepted_at is not None:
             self._waiting[connection.number] = connection
         return accepted_at
 
     def accept(self, connection: TcpConnection) -> None:
-        """Give the connection's server end a protocol."""
+        """Accept the connection: make a protocol for its server end."""
         self._loop.call_soon(self._accept, connection, context=self._context)
 
     def _accept(self, connection: TcpConnection) -> None:
@@ -195,10 +194,10 @@ class Listener(asyncio.AbstractServer):
             self._waiting.clear()
 
     async def wait_closed(self) -> None:
-        """Return: nothing remains to be waited for."""
+        """Return at once: there is nothing to wait for."""
 
     async def start_serving(self) -> None:
-        """Return: it does so from the beginning."""
+        """Return at once: it serves from the beginning."""
 
     async def serve_forever(self) -> None:
         """Serve until cancelled."""
@@ -227,9 +226,9 @@ class ListeningSocket:
         self._address = address
 
     def fileno(self) -> int:
-        """Return a number that no file has, and that a loop may be told to stop reading from."""
+        """Return a descriptor that no file has; a loop may remove its reader."""
         return 1 << 30
 
     def getsockname(self) -> Address:
-        """Return where it listens."""
+        """Return the listening address."""
         return self._address

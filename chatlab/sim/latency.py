@@ -1,4 +1,4 @@
-"""How long packets take: one-way latency and its streams."""
+"""One-way latency of packets: its settings and its draws."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One-way `latency` of each packet, and up to `jitter` more, uniformly.
 
     Each person's line carries `bandwidth` bytes a second in each direction (None: any number). With `tls`
-    opening a connection takes one more round trip (TLS 1.3, RFC 8446 §2). An HTTP connection that nobody uses
-    is kept for `keep_alive` seconds.
+    opening a connection takes one more round trip (TLS 1.3, RFC 8446 §2). Clients keep
+    an idle HTTP connection for `keep_alive` seconds.
     """
 
     latency: Duration | LogNormal = 0.04
@@ -50,11 +50,11 @@ class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 Delay = Callable[[], float]
-"""Gives the next packet's one-way latency, in seconds."""
+"""Returns the next packet's one-way latency, in seconds."""
 
 
 class Latency:
-    """Draws one-way latencies, by the numbers of one stream."""
+    """One-way latencies, drawn from one random stream."""
 
     __slots__ = ("_jitter", "_median", "_sigma", "_uniform")
 
@@ -70,10 +70,10 @@ class Latency:
         self._uniform = uniform
 
     def draw(self) -> float:
-        """Return how long the next packet takes, in seconds."""
+        """Return the latency of the next packet, in seconds."""
         delay = self._median
         if self._sigma:
             delay *= exp(self._sigma * _quantile(self._uniform() or 2**-54))
         return delay + self._jitter * self._uniform() if self._jitter else delay
 
-    __call__ = draw  # An object is called in twice the time that a method takes.
+    __call__ = draw  # To call an object takes twice as long as to call its method.

@@ -11,7 +11,7 @@ SECOND = 1.0
 
 
 class Timeline(Protocol):
-    """A clock that calls."""
+    """A clock with timers."""
 
     @property
     def now(self) -> float:
@@ -30,8 +30,7 @@ class Counting(Protocol):
 
 
 class Meter:
-    """Reads counters at the end of each second, from now on: requests, and the most that there was in the
-    queue at the listener, and of work to do."""
+    """Counts of each second from now on: requests, and the greatest length of accept queue and work queue."""
 
     __slots__ = ("_counting", "_counts", "_queues", "_requests", "_timeline")
 
@@ -55,6 +54,6 @@ class Meter:
             self._counts[name].append(queue.take_peak(self._timeline.now))
 
     def close(self) -> dict[str, list[int]]:
-        """Return the counts of each second, the present one included, whether it is over or not."""
+        """Return the counts of each second, including the current one, which may be incomplete."""
         self._read()
         return self._counts

@@ -1,4 +1,4 @@
-"""The model world put together: people's machines, a modelled network and server, the real hub, faults."""
+"""All parts of the model world: people's machines, a modelled network and server, the real hub, faults."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ REMEMBERED_FRAMES = 4096
 C = TypeVar("C", bound=AnyConfig)
 
 MOST_STEPS = 5_000_000
-"""Steps that a run records at most: 2.2 GB of them."""
+"""The most steps that a run records: they take 2.2 GB."""
 
 
 class Person(FaultTarget, Protocol):
@@ -52,7 +52,7 @@ class Person(FaultTarget, Protocol):
 
     @property
     def heard_until(self) -> float:
-        """Time before which all that the server had must have been shown to the person; inf: all."""
+        """Time up to which each message at the server must have been delivered; inf: no limit."""
 
     def close(self) -> None:
         """Close all connections at the end of the run."""
@@ -65,7 +65,7 @@ class Steps(list[Step]):
     """
 
     def append(self, step: Step) -> None:
-        """Record one more."""
+        """Record a step."""
         if len(self) >= MOST_STEPS:
             raise SettingsError(
                 f"the recorded people took more than {MOST_STEPS:,} steps, the last at {step.at:g} s; record "
@@ -77,8 +77,9 @@ class Steps(list[Step]):
 class Model:
     """All simulated parts of one run.
 
-    `config` is everybody's, except room and sender. `steps` are those of the first `sample` people; the
-    `recorder` gets everybody's events. `bytes_up` and `bytes_down` are as of the end of the latest `run`.
+    `config` is the same for all people, except room and sender. `steps` are those of the first `sample`
+    people; the `recorder` gets the events of all. `bytes_up` and `bytes_down` are as of the end of the latest
+    `run`.
     """
 
     _link: type[Link] = Link
@@ -194,7 +195,7 @@ class Model:
 
     def _make_session(self, driver: Driver) -> Session:
         http = self._dialect.http
-        assert http is not None  # The machine has seen to that.
+        assert http is not None  # The machine has checked that.
         keep_alive = self._network_config.keep_alive
         return Session(self.network, self.server, driver.path, driver, http, keep_alive)
 
@@ -207,21 +208,21 @@ class Model:
 
 
 def find_model(*, fast: bool) -> type[Model]:
-    """Return the class of models: with the short cuts of `chatlab.sim.fast`, if it is there and wanted."""
+    """Return the class of models; with the short cuts of `chatlab.sim.fast` if `fast`, and if it exists."""
     if fast and find_spec("chatlab.sim.fast") is not None:
         return cast("type[Model]", import_module("chatlab.sim.fast").FastModel)
     return Model
 
 
 def _largest_frame(config: TransportConfig | AsWritten) -> int:
-    """Return how many bytes a frame has at most that a transport takes; `maxsize` if no frame has more."""
+    """Return the size of the largest frame that a transport accepts; `maxsize`: all."""
     if isinstance(config, WebSocketConfig) and config.max_frame_size < MAX_FRAME_SIZE:
         return framed_size(config.max_frame_size)
     return maxsize
 
 
 def personal(config: C, room: str, sender: str) -> C:
-    """Return a copy of the config for one person. It isn't checked again, which takes long."""
+    """Return a copy of the config for one person. It isn't validated again, as that is slow."""
     own = copy.copy(config)
     if isinstance(own, FallbackConfig):
         inner = tuple(personal(transport, room, sender) for transport in own.transports)
@@ -245,7 +246,7 @@ class SharedDialect:
             vars(self.http)["page"] = _sharing_pages(dialect.http)
 
     def __getattr__(self, name: str) -> Any:
-        value = vars(self)[name] = getattr(self._dialect, name)  # So that it is found sooner from now on.
+        value = vars(self)[name] = getattr(self._dialect, name)  # Cached, so the next access is direct.
         return value
 
 

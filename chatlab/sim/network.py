@@ -1,7 +1,7 @@
-"""WebSockets between people and one server, over modelled connections.
+"""WebSockets between clients and one server, over modelled connections.
 
-    client ── SYN, SYN-ACK ──            2d (4d with TLS): the client may speak
-           ── upgrade ──────▶            3d: the server lets it in
+    client ── SYN, SYN-ACK ──            2d (4d with TLS): the client may send
+           ── upgrade ──────▶            3d: the server accepts it
            ◀────────── 101 ──            4d: the client is connected
 
 Source: RFC 6455 §4 (opening handshake), §5.2 (frame headers), §7.1.5 (1006).
@@ -40,11 +40,11 @@ from chatlab.transports.machine import (
 _GRANTED: dict[str, str] = {}
 
 CLOSE_TIMEOUT = 0.5
-"""Seconds that a client gives the server to answer its close frame, as `chatlab.live` has it."""
+"""Seconds that a client waits for the answer to its close frame, as in `chatlab.live`."""
 
 
 class Client(Protocol):
-    """The person's end of a link or a request."""
+    """The client's end of a link or a request."""
 
     def handle(self, event: Event) -> None:
         """Handle an event."""
@@ -60,17 +60,17 @@ class Host(Listener, Protocol):
         """Note that a close frame was sent on a link."""
 
     def upgrade(self, link: Link) -> None:
-        """Take the upgrade request of an accepted connection."""
+        """Handle the upgrade request of an accepted connection."""
 
     def receive(self, link: Link, frame: str | bytes) -> None:
-        """Take a frame."""
+        """Handle a frame."""
 
 
 class Network(Traffic):
     """All links to one server.
 
-    For each of a client's transports, `largest` is the most bytes of a frame to it, and `upgrades` the bytes
-    of an opening request without its query. `link` is the class of the links.
+    `largest` and `upgrades` have an entry for each of a client's transports: the size of the largest frame
+    that it accepts, and the size of its upgrade request without the query. `link` is the class of the links.
     """
 
     __slots__ = ("_link", "host", "largest", "upgrades")
@@ -94,7 +94,7 @@ class Network(Traffic):
     def open(
         self, path: Path, client: Client, number: int, query: dict[str, str], transport: int = 0
     ) -> Link:
-        """Begin to open a WebSocket, as the client's link of that number."""
+        """Begin to open a WebSocket; `number` is the client's number for it."""
         largest, upgrade_size = self.largest[transport], self.upgrades[transport]
         link = self._link(self, path, client, number, query, largest, upgrade_size)
         link.connect()
@@ -104,8 +104,8 @@ class Network(Traffic):
 class Link(Connection):
     """One WebSocket connection, from its first packet on.
 
-    `link` is the client's number for it, and `query` that of the request, until it is granted. A frame with
-    more bytes than `largest` fails it: from then on the client neither reads nor sends.
+    `link` is the client's number for it. `query` is that of the upgrade request, and empty once that is
+    accepted. A frame with more bytes than `largest` fails the link: the client then neither reads nor sends.
     """
 
     __slots__ = (
@@ -147,16 +147,16 @@ class Link(Connection):
         self._standing = False
         self._largest = largest
         self._closed_at = LONG_AGO
-        self._close_comes_at = inf  # When the person's close frame arrives.
+        self._close_comes_at = inf  # When the client's close frame arrives.
         self._failing_at = inf
         self._failure: Failure | None = None
         self.closes_at = LONG_AGO
-        """Time at which the server's end is gone after its close frame: answered, or no longer waited for."""
+        """Time at which the server drops the link after its close frame: at the answer, or the time-out."""
         self.query = query
 
     @property
     def quiet(self) -> bool:
-        """Whether the link works, and everything that the server has sent on it has arrived."""
+        """Whether the link is open, and everything that the server has sent on it has arrived."""
         now = self._environment.now
         alive = self.held and self._opened and self.served
         return alive and self._down_at <= now < self.down_silent_at
@@ -182,7 +182,7 @@ class Link(Connection):
             self._asked = True
             self._host.upgrade(self)
 
-    # The person's end
+    # The client's end
 
     def send(self, frame: str | bytes) -> None:
         """Send a frame to the server."""
@@ -211,7 +211,7 @@ class Link(Connection):
                 self._environment.call_at(at, self._bounce)
 
     def close(self, code: int, reason: str) -> None:
-        """End the link from the person's side, which learns no more of it; 1006: without a close frame."""
+        """Close the link at the client, which gets no further event; `code` 1006: without a close frame."""
         self.held = False
         if code == 1006:
             self.let_go()
@@ -222,7 +222,7 @@ class Link(Connection):
 
     @property
     def closing(self) -> bool:
-        """Whether the person's side has sent a close frame, and waits for its answer."""
+        """Whether the client has sent a close frame, and waits for the answer."""
         return self._environment.now < self._closed_at
 
     def _send_close(self, reason: str) -> None:
@@ -233,10 +233,10 @@ class Link(Connection):
         if self._up_silent or self._given_up:
             return
         if self.served:
-            at = self._down(frame_size("xx" + reason, masked=False))  # It is echoed.
+            at = self._down(frame_size("xx" + reason, masked=False))  # The server echoes it.
             self._closed_at = min(self._closed_at, at)
             self._take_end()
-        elif self._environment.now < self.closes_at:  # It crosses the server's own.
+        elif self._environment.now < self.closes_at:  # The server has sent a close frame, too.
             self.closes_at = self._environment.now
             at = self._down_behind()
         else:
@@ -262,14 +262,14 @@ class Link(Connection):
         self._environment.call_at(at, self._end, Failure("http", status, reason, retry_after))
 
     def reply(self, frame: str | bytes, size: int) -> None:
-        """Send a frame of `size` bytes, header included, to the person."""
+        """Send a frame of `size` bytes, header included, to the client."""
         now = self._environment.now
         if self._given_up:
             if self._end_comes_at >= self.up_silent_at:  # Otherwise bytes before the reset are still read.
                 self._lose_person()
             return
         if now >= self._close_comes_at < self.up_silent_at:
-            return  # The server has read the close frame in one piece with what it replies to.
+            return  # The server has read the client's close frame together with the frame that it answers.
         at = self._down(size)
         if not self.held:
             self._environment.call_at(at, self._bounce)
@@ -279,7 +279,7 @@ class Link(Connection):
             self._environment.call_at(at, self._take_reply, frame)
 
     def _bounce(self) -> None:
-        """Answer bytes for a closed socket with a reset."""
+        """Answer bytes that arrive at a closed socket with an RST."""
         if self._end_comes_at == inf and not (self.closing or self._down_silent):
             self._end_comes_at = self._up_behind()
             self._environment.call_at(self._end_comes_at, self._take_reset)
@@ -292,7 +292,7 @@ class Link(Connection):
             )
 
     def _refuse_frame(self, size: int, at: float) -> None:
-        """Fail the link when a frame that is too large for the client arrives; drop what comes behind it."""
+        """Fail the link when a frame that is too large for the client arrives; drop all later ones."""
         if self._failing_at == inf:
             self._failing_at = at
             size, limit = payload_size(size), payload_size(self._largest)
@@ -301,7 +301,7 @@ class Link(Connection):
             self._largest = 0
 
     def _fail(self, failure: Failure) -> None:
-        """Close the link over a frame that is too large. Source: RFC 6455 §7.1.7; websockets."""
+        """Send a close frame because a frame was too large. Source: RFC 6455 §7.1.7; websockets."""
         if self.held and not self._down_silent:
             self._failure = failure
             self._send_close(failure.reason)
@@ -310,14 +310,14 @@ class Link(Connection):
             self._failing_at = inf
 
     def _give_up(self) -> None:
-        """Wait no longer for the server's end of a link that has failed."""
+        """Stop waiting for the server's close frame on a failed link."""
         if self.held:
             assert self._failure is not None
             self.let_go()
             self._client.lose(Closed(self.link, self._failure))
 
     def server_close(self, code: int, reason: str) -> None:
-        """End the link from the server's side with a close frame, or as uvicorn does if it isn't open yet."""
+        """Close the link at the server with a close frame, or as uvicorn does if it isn't open yet."""
         if not self._accepted:
             if self._asked:
                 self.refuse(500, "Internal Server Error", None, STOPPING_SIZE)
@@ -330,7 +330,7 @@ class Link(Connection):
         at = self._down(frame_size("xx" + reason, masked=False))
         self._environment.call_at(at, self._take_server_close, Failure("close", code, reason))
 
-    # Events at the person's end
+    # Events at the client's end
 
     def _open(self) -> None:
         if self.held and not self._down_silent:

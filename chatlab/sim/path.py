@@ -1,4 +1,4 @@
-"""A person's path to the server: its latency, its bandwidth, and what faults do to it."""
+"""A person's path to the server: its latency, its bandwidth, and its impairments."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 
 Direction = Literal["up", "down"]
-"""From a person to the server, or back."""
+"""`up`: from a client to the server; `down`: back."""
 
 RETRANSMIT, MAX_RETRANSMIT = 1.0, 60.0
-"""Seconds until TCP first resends unacknowledged bytes; doubled each time, up to the second.
+"""TCP's first retransmission time-out in seconds, which doubles each time, and its upper limit.
 
 Source: RFC 6298 §2.1, §2.5, §5.5.
 """
@@ -27,10 +27,10 @@ Source: RFC 6298 §2.1, §2.5, §5.5.
 class Impairment(Struct, frozen=True, eq=False):
     """An impairment of a path, or of the server as seen from there.
 
-    Packets take `delays` more, and leave at `bandwidth` bytes a second; a proxy cuts connections that are
-    quiet for `idle_timeout` seconds, and holds back `buffer` bytes of a stream; requests are answered with
-    the status `error`; pings are not answered where the server is `mute`; and each request costs it `work`
-    seconds more.
+    Each packet takes the `delays` longer, and leaves at `bandwidth` bytes a second. A proxy resets
+    connections that are idle for `idle_timeout` seconds, and buffers `buffer` bytes of a stream. Requests are
+    answered with `error`, a status and the seconds of `Retry-After`. A `mute` server answers no pings. Each
+    request keeps the server busy for `work` seconds more.
     """
 
     delays: tuple[Delay, ...] = ()
@@ -58,7 +58,7 @@ _NONE = (UNIMPAIRED,)
 
 
 class Line:
-    """One direction of a person's line, which bytes leave one after the other."""
+    """One direction of a person's line: bytes leave it one after the other."""
 
     __slots__ = ("_free_at",)
 
@@ -72,10 +72,11 @@ class Line:
 
 
 class Path:
-    """One person's path to the server, and what faults do to it.
+    """One person's path to the server, and its impairments.
 
-    `refusing` counts faults by which the server refuses it, `blackholed` those by which new links are silent;
-    packets sent before `partitioned_until` have to be sent again after it; `impairment` is all else together.
+    `refusing` counts the faults that refuse new connections, and `blackholed` those that drop all packets of
+    new connections. TCP resends packets that were sent before `partitioned_until`. `impairment` is the sum of
+    all others.
     """
 
     __slots__ = (
@@ -112,14 +113,14 @@ class Path:
         self.impairment = reduce(or_, self._impairments)
 
     def delay(self, draw: Delay) -> float:
-        """Draw a packet's latency, with what present impairments add to it."""
+        """Draw a packet's latency, including the delays of current impairments."""
         delay = draw()
         for more in self.impairment.delays:
             delay += more()
         return delay
 
     def impaired_arrival(self, line: Direction, now: float, delay: float, size: int, last: float) -> float:
-        """Return when `size` bytes arrive, as `arrival`, at the present bandwidth."""
+        """Return when `size` bytes arrive, as `arrival` does, but at the current bandwidth."""
         impairment = self.impairment
         if impairment.bandwidth < inf:
             if self._lines is None:
@@ -128,7 +129,7 @@ class Path:
         return self.arrival(now, delay, last)
 
     def arrival(self, now: float, delay: float, last: float) -> float:
-        """Return when a packet arrives that is sent now, behind one that arrives at `last`; inf: never."""
+        """Return when a packet sent `now` arrives, at `last` at the earliest; inf: never."""
         at = (now if now >= self.partitioned_until else self._sent_again(now)) + delay
         return max(at, last)
 

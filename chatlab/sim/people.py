@@ -16,7 +16,7 @@ from chatlab.transports.backoff import Uniform
 
 Rate = Annotated[float, Meta(ge=0, le=1e6)]
 Crowd = Annotated[int, Meta(ge=1, le=1_000_000)]
-"""As many as a machine with 2 GB can hold."""
+"""A number of people that fits into 2 GB of memory."""
 
 
 class ScriptEntry(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,9 +39,9 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The people of a scenario.
 
     `count` people are spread evenly over `rooms`. They first connect within `arrive_over` seconds, uniformly;
-    from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. The first have
-    the names that the `script` uses, the others are person-1, person-2 …; a person that
-    the script connects doesn't come before.
+    from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. They are named
+    person-1, person-2 …; other names in the `script` replace the first of these. A person that the script
+    connects doesn't connect before.
     """
 
     count: Crowd = 1
@@ -67,7 +67,7 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def names(self) -> list[str]:
-        """Everybody's name, by their numbers."""
+        """The names of all people, by number."""
         return list(Names(self))
 
     def room(self, person: int) -> int:
@@ -76,14 +76,14 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Names(Sequence[str]):
-    """Everybody's name by their numbers, made when it is asked for: those of a large crowd take much room."""
+    """The names of all people, by number. They are made on demand, to save memory."""
 
     def __init__(self, people: PeopleConfig) -> None:
         self._numbers = range(people.count)
         scripted = people.scripted
         numbered = {f"person-{number + 1}": number for number in self._numbers} if scripted else {}
-        kept = {numbered[name] for name in scripted if name in numbered}
-        free = (number for number in self._numbers if number not in kept)
+        used = {numbered[name] for name in scripted if name in numbered}
+        free = (number for number in self._numbers if number not in used)
         self._others = {next(free): name for name in scripted if name not in numbered}
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class Names(Sequence[str]):
 
 
 class Calendar(Protocol):
-    """A clock that calls: what is due at the same time, in the order in which it was asked for."""
+    """A clock with timers. Those for the same time fire in the order in which they were set."""
 
     @property
     def now(self) -> float:
@@ -115,7 +115,7 @@ class Calendar(Protocol):
 
 
 class Participant(Protocol):
-    """The actions of a person, in any world. People are numbered from 0."""
+    """A person's actions, in any world. People are numbered from 0."""
 
     person: int
 
@@ -134,7 +134,7 @@ class Participant(Protocol):
 
 
 class Sender:
-    """Random times at which one person sends, from now on: a Poisson process."""
+    """The messages of one person at random times, from now on: a Poisson process."""
 
     __slots__ = ("_calendar", "_participant", "_rate", "_text", "_uniform")
 
@@ -148,7 +148,7 @@ class Sender:
         self._uniform = uniform
 
     def wait(self) -> None:
-        """Wait until the next message is to be sent."""
+        """Schedule the next message."""
         self._calendar.call_later(-log1p(-self._uniform()) / self._rate, self._send)
 
     def _send(self) -> None:
@@ -157,7 +157,7 @@ class Sender:
 
 
 def arrival_times(people: PeopleConfig, streams: RandomStreams) -> list[float]:
-    """Return when each person first connects, unless the script says so, in seconds since the run began."""
+    """Return when each person first connects, in seconds, unless the script connects them."""
     if not people.arrive_over:
         return [0.0] * people.count
     return [people.arrive_over * share for share in streams.first("arrive", people.count)]

@@ -1,4 +1,4 @@
-"""The events that a world reports of everybody, and the counters of them."""
+"""The interface by which a world reports the events of all people."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ def is_whole(answer: Answer) -> bool:
 
 
 class Recorder(Protocol):
-    """Counts what happens to everybody. People are numbered from 0; `at` is seconds since the run began."""
+    """Records the events of all people. People are numbered from 0; `at` is seconds since the run began."""
 
     def accepted(self, person: int, client_id: str, at: float) -> None:
-        """A person's message was taken into the ledger."""
+        """Record a message that entered the ledger."""
 
     def refused(self) -> None:
-        """A person's message was not taken."""
+        """Record a message that the ledger refused."""
 
     def settled(self, client_id: str, state: DeliveryState, at: float) -> None:
-        """A message has a new state in the ledger."""
+        """Record a message's new state in the ledger."""
 
     def delivered(self, person: int, message: ChatMessage, at: float) -> None:
-        """A message was shown to a person."""
+        """Record a message that was delivered to a person."""
 
     def resynced(self) -> None:
-        """A person learned that messages may be missing."""
+        """Record a resync: messages may be missing."""
 
     def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
-        """A person's transport has notified a status."""
+        """Record the new status of a person's transport."""
 
     def attempted(self, at: float) -> None:
-        """Somebody tries to connect: opens a WebSocket or a stream, or polls without being connected."""
+        """Record an attempt to connect: a WebSocket, a stream, or a poll without being connected."""

@@ -32,14 +32,14 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 Refusal: TypeAlias = tuple[int, str, float | None]
-"""A status, why, and for how many seconds."""
+"""A status, a reason, and the seconds of `Retry-After`."""
 FULL: Refusal = 503, TOO_MANY, RETRY_AFTER
 
 
 class Server:
     """One server process, which faults can stop and start.
 
-    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work takes time.
+    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work may take time.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Server:
     # Connections
 
     def accept(self, connection: Connection) -> float | None:
-        """Give a connection a place in the accept queue; return when it is accepted; None: it is refused."""
+        """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
         accepted_at = self._enter_queue()
         if accepted_at is not None:
             self._admit(connection)
@@ -85,13 +85,13 @@ class Server:
         self._connections[connection.number] = connection
 
     def on_peer_closed(self, connection: Connection) -> None:
-        """Remove a connection that its client has closed."""
+        """Remove a connection whose client's side has ended."""
         del self._connections[connection.number]
         self._service.leave(connection)
         self.carry_out(self.hub.leave(connection.number))
 
     def upgrade(self, link: Link) -> None:
-        """Answer an upgrade request, greet, and send the messages since the cursor."""
+        """Answer an upgrade request, then send the greeting and the messages since the cursor."""
         if self._full:
             self._refuse(link, *FULL)
         elif self.loaded:
@@ -123,7 +123,7 @@ class Server:
         self.carry_out(self.hub.join(connection.number, room, sender, after=join.after, history=join.history))
 
     def request(self, exchange: Exchange) -> None:
-        """Take a request."""
+        """Handle a request."""
         if self._full:
             exchange.answer(problem(*FULL), last=True)
         elif self.loaded:
@@ -155,20 +155,20 @@ class Server:
         return sum(1 for _ in takewhile(_waits, latest)) < beyond
 
     def read(self, exchange: Exchange) -> None:
-        """Take the body that was waited for."""
+        """Handle a request whose body has arrived."""
         self._service.read(exchange)
 
     def ring(self, connection: HttpConnection) -> None:
-        """Its alarm, which was set for the request under way, rings."""
+        """Handle the alarm that was set for the request under way."""
         self._service.ring(connection)
 
     def await_close(self, link: Link) -> None:
-        """Count a link to which a close frame was sent, for as long as it lasts."""
+        """Count a link as a connection until its close frame is answered."""
         if self.config.max_connections is not None:
             self._closing.append(link)
 
     def receive(self, link: Link, frame: str | bytes) -> None:
-        """Take a member's frame."""
+        """Handle a client's frame."""
         if link.path.impairment.mute and isinstance(decode_client_frame(frame), ServerPing):
             return
         if self.loaded:
@@ -180,7 +180,7 @@ class Server:
         self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 
     def _do(self, connection: Connection, work: Callable[[], None]) -> None:
-        """Do work for a connection once the server has had time for it, if the connection is still there."""
+        """Enter the work queue; call `work` when it is done, if the connection is still served."""
         effort = self.config.service_time
         if self.config.service == "exponential":
             effort *= -log1p(-self._uniform())
@@ -228,9 +228,9 @@ class Server:
     # Faults
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until `start` has been called as often; end connections with a close code, or without.
+        """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without.
 
-        With a code, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
+        With a `code`, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
         """
         self._outages += 1
         self.queue.clear()
@@ -254,7 +254,7 @@ class Server:
         return self.hub.leave(connection.number)
 
     def _finish_serving(self, connection: HttpConnection) -> None:
-        """End a held poll, or a stream; give other requests their time."""
+        """Answer a long poll, or end a stream; give other requests `CLOSE_TIMEOUT` seconds."""
         if not connection.served:
             return
         self._service.release(connection)
@@ -273,7 +273,7 @@ class Server:
         for connection in list(self._connections.values()):
             self._end(connection, None, "")
         self.lives += 1
-        if not self.config.keep_history:  # Else the hub's log in memory is what a file is to a real one.
+        if not self.config.keep_history:  # Else it stands for a real server's log on disk.
             self.hub = self._new_hub()
 
     def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
@@ -281,7 +281,7 @@ class Server:
         own = [self._connections[one.number] for one in connections if one.number in self._connections]
         own.sort(key=attrgetter("accepted"))
         for news in [self._end(connection, code, reason) for connection in own]:
-            self.carry_out(news)  # Those who are dropped as well get nothing.
+            self.carry_out(news)  # All are ended by now, so none of them gets anything.
 
 
 def _waits(connection: Connection) -> bool:
@@ -289,7 +289,7 @@ def _waits(connection: Connection) -> bool:
 
 
 def _error(connection: Connection) -> Refusal | None:
-    """Return the status with which each request over such a path is refused at present."""
+    """Return the refusal by which the path's impairment answers each request; None: there is none."""
     if connection.path.impairment.error is None:
         return None
     status, retry_after = connection.path.impairment.error

@@ -34,20 +34,20 @@ class Core(Protocol):
 
     @property
     def lives(self) -> int:
-        """How often the server has begun to serve; tokens of an earlier life are stale."""
+        """Number of starts of the server; tokens from before the latest one are invalid."""
 
     def join(self, connection: Connection, join: requests.Join) -> None:
         """Make a connection a member of a room."""
 
     def carry_out(self, outputs: Iterable[Output]) -> None:
-        """Do what the hub wants."""
+        """Carry out the hub's outputs."""
 
     def drop(self, connections: Iterable[Connection], code: int | None = None) -> None:
-        """End connections: by a close code, or without a word."""
+        """End connections, with a close `code` or without."""
 
 
 class Service:
-    """The routes over a server's hub, and the polls that are held."""
+    """The HTTP routes of a server, and its long polls."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -84,17 +84,17 @@ class Service:
                 exchange.answer(serving.problem(404, "there is nothing here"))
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection that has gone."""
+        """Remove a connection that has ended."""
         if isinstance(connection, HttpConnection):
             connection.alarm.cancel()
             if connection.serving is not None:
-                self._let_go(connection.serving)
+                self._remove_poll(connection.serving)
 
     # Posts
 
     @property
     def _token(self) -> str:
-        """As long as the embedded server's: 32 digits of a number, and 64 of its signature."""
+        """A token as long as the embedded server's: 32 digits of a number, and 64 of its signature."""
         return f"{self._core.lives:032x}.{'0' * 64}"
 
     def _poster(self, exchange: Exchange) -> tuple[str, str]:
@@ -124,7 +124,7 @@ class Service:
         exchange.answer(answer)
         self._core.carry_out(output for output in outputs if type(output) is News)
 
-    # Reads
+    # Polls
 
     def _poll(self, exchange: Exchange) -> None:
         poll = requests.poll(self._core.hub, exchange.request.query, self._core.config.max_hold)
@@ -146,18 +146,18 @@ class Service:
         exchange.answer(answer, last=last)
 
     def wake(self, room: str) -> None:
-        """Answer the polls that are held for news of a room."""
+        """Answer the long polls that wait for messages of a room."""
         for exchange, poll in self._held.pop(room, {}).values():
             self._answer(exchange, poll)
 
     def release(self, connection: HttpConnection) -> None:
-        """Answer the poll that is held on a connection, if there is one, as the server stops."""
+        """Answer the long poll of a connection, if there is one, as the server stops."""
         exchange = connection.serving
-        if exchange is not None and (poll := self._let_go(exchange)) is not None:
+        if exchange is not None and (poll := self._remove_poll(exchange)) is not None:
             self._answer(exchange, poll, last=True)
 
-    def _let_go(self, exchange: Exchange) -> requests.Poll | None:
-        """Hold a poll no longer, and return it; None: it isn't held."""
+    def _remove_poll(self, exchange: Exchange) -> requests.Poll | None:
+        """Remove and return the long poll of an exchange; None: there is none."""
         room = exchange.request.query.get("room", "")
         held = self._held.get(room, {})
         _, poll = held.pop(exchange.connection.number, (None, None))
@@ -183,12 +183,12 @@ class Service:
     # Alarms
 
     def ring(self, connection: HttpConnection) -> None:
-        """End a held poll, or send a stream's keep-alive comment."""
+        """Answer a long poll whose time is over, or send a stream's keep-alive comment."""
         exchange = connection.serving
         if exchange is None or not exchange.awaited or connection.buried:
             return
         if not exchange.begun:
-            poll = self._let_go(exchange)
+            poll = self._remove_poll(exchange)
             assert poll is not None
             self._answer(exchange, poll)
             return

@@ -1,4 +1,4 @@
-"""How many bytes things take on their way, headers and all, above TCP."""
+"""Sizes in bytes above TCP, headers included."""
 
 from __future__ import annotations
 
@@ -47,28 +47,28 @@ _PLAIN = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
 
 
 def frame_size(content: str | bytes, *, masked: bool) -> int:
-    """Return the bytes of a WebSocket frame with its header; a client's are masked. Source: RFC 6455 §5.2."""
+    """Return the size of a WebSocket frame with its header; a client's are masked. Source: RFC 6455 §5.2."""
     size = len(content) if isinstance(content, bytes) or content.isascii() else len(content.encode())
     return framed_size(size) + 4 * masked
 
 
 def framed_size(size: int) -> int:
-    """Return the bytes of an unmasked frame with `size` bytes of payload."""
+    """Return the size of an unmasked frame with `size` bytes of payload."""
     return size + (2 if size < 126 else 4 if size < 65536 else 10)
 
 
 def payload_size(size: int) -> int:
-    """Return the bytes of payload in an unmasked frame of `size` bytes."""
+    """Return the size of the payload in an unmasked frame of `size` bytes."""
     return size - (2 if size < 126 + 2 else 4 if size < 65536 + 4 else 10)
 
 
 def upgrade_size(protocols: Sequence[str] = ()) -> int:
-    """Return the bytes of a WebSocket's opening request without its query."""
+    """Return the size of a WebSocket's opening request without its query."""
     return UPGRADE_SIZE + (len(f"Sec-WebSocket-Protocol: {', '.join(protocols)}\r\n") if protocols else 0)
 
 
 def query_size(query: Mapping[str, str]) -> int:
-    """Return the bytes of a query: quickly, where nothing in it has to be escaped."""
+    """Return the size of a query; quickly, if nothing in it is to be escaped."""
     words = "".join(query) + "".join(query.values())
     if query and _PLAIN(words):
         return len(words) + 2 * len(query) - 1
@@ -76,7 +76,7 @@ def query_size(query: Mapping[str, str]) -> int:
 
 
 def request_size(request: Request) -> int:
-    """Return the bytes of a request, head and body."""
+    """Return the size of a request, head and body."""
     size = len(request.method) + 1 + len(request.path) + len(_REQUEST)
     if request.query:
         size += 1 + query_size(request.query)
@@ -90,7 +90,7 @@ def request_size(request: Request) -> int:
 
 
 def answer_size(answer: Answer) -> int:
-    """Return the bytes of an answer, head and body."""
+    """Return the size of an answer, head and body."""
     size = _status_size(answer.status) + _fields_size(answer.headers)
     if answer.status != HTTPStatus.NO_CONTENT:
         size += len(f"content-length: {len(answer.body)}\r\n{_JSON}") + len(answer.body)
@@ -99,13 +99,13 @@ def answer_size(answer: Answer) -> int:
 
 @lru_cache
 def _status_size(status: int) -> int:
-    """Return the bytes of an answer's head without its own fields."""
+    """Return the size of an answer's head without the fields of the answer itself."""
     phrase = HTTPStatus(status).phrase if status in _NAMED else ""  # as uvicorn has it
     return len(f"HTTP/1.1 {status} {phrase}{_ANSWER}")
 
 
 def chunk_size(data: bytes) -> int:
-    """Return the bytes of a stream's piece with its length."""
+    """Return the size of a chunk with its length line."""
     return len(f"{len(data):x}\r\n\r\n") + len(data)
 
 

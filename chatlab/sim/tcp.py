@@ -1,6 +1,6 @@
 """TCP connections between asyncio protocols on simulated time, byte for byte.
 
-What it keeps of the real thing (d is one-way latency, drawn anew for all that is sent at one instant):
+It simulates this (d is the one-way latency, drawn anew for all bytes sent at one instant):
 
     client ── SYN ──────────▶ server    d: a place in the accept queue, or a reset: refused after 2d
            ◀────── SYN-ACK ──           2d: connected, or
@@ -8,13 +8,13 @@ What it keeps of the real thing (d is one-way latency, drawn anew for all that i
            ◀── ServerHello ──           4d: connected
 
 Bytes leave a person's line one after the other, arrive in order, and are counted when they leave. FIN and RST
-queue behind them. Data for an end that has closed is answered with RST, as is closing with data unread. What
-the two systems have no room for waits in the transport, whose protocol is told to pause. A connection may
-fall silent, be reset from the middle, or go through a proxy that cuts it when idle or holds event streams
-back. Congestion and TLS's own bytes aren't simulated: the model has none either.
+queue behind them. Data for a closed socket is answered with RST; so is a close with unread data. Bytes beyond
+the kernels' buffers wait in the transport, whose protocol is told to pause. A connection may drop all
+packets, be reset by a middlebox, or pass a proxy that resets it when idle or buffers event streams.
+Congestion and TLS's own bytes aren't simulated, as in the model.
 
-This is deliberately not the model's `Connection` with bytes in it: only what a path is like is common to
-both, so that each is a check of the other.
+This is deliberately not the model's `Connection` with bytes in it. Both have only the `Path` in common, so
+each is an independent check of the other.
 
 Source: RFC 9293 §3.5, §3.6 (opening, closing), §3.10.7.1 (reset by a closed port); RFC 8446 §2.
 """
@@ -34,16 +34,16 @@ from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path
 
 GIVE_UP = 924.6
-"""Seconds until a system gives up unacknowledged bytes. Source: Linux, `tcp_retries2`."""
+"""Seconds without an ack after which TCP ends a connection. Source: Linux, `tcp_retries2`."""
 
 
 def begins_request(item: bytes | Mark | None) -> bool:
-    """Whether a client that begins to send so has another request: HTTP's, or a WebSocket's first."""
+    """Return whether a client's bytes begin an HTTP request or a WebSocket's upgrade request."""
     return isinstance(item, bytes) and item.startswith((b"GET /", b"POST /"))
 
 
 class Line:
-    """One direction of a person's line, which the bytes of all connections leave one after the other."""
+    """One direction of a person's line: the bytes of all connections leave it one after the other."""
 
     def __init__(self) -> None:
         self._free_at = -inf
@@ -56,9 +56,9 @@ class Line:
 
 
 class Lane:
-    """One direction of a connection. `size` is how many bytes have left, `arriving` what arrives last.
+    """One direction of a connection. `size` counts its bytes; `arriving` are the latest ones to arrive.
 
-    Packets that would arrive from `silent_at` on vanish, unreported.
+    Packets that would arrive from `silent_at` on are dropped, unreported.
     """
 
     def __init__(self, environment: LadderEnvironment, path: Path, line: Line, delay: Delay) -> None:
@@ -76,7 +76,7 @@ class Lane:
     def send(self, size: int = 0, delay: Delay | None = None) -> float:
         """Send `size` bytes behind all others, and return when they arrive.
 
-        What is sent at one instant takes the same time. An end without bytes takes as long as the last ones.
+        All bytes sent at one instant have the same latency. FIN or RST alone has that of the last bytes.
         """
         now, path = self._environment.now, self._path
         if now != self._sent_at and (size or delay or self._sent_at == -inf):
@@ -92,17 +92,17 @@ class Listener(Protocol):
     """The listener that accepts connections to an address."""
 
     def admit(self, connection: TcpConnection) -> float | None:
-        """Give a connection a place in the queue; return when it is accepted; None: nobody listens."""
+        """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
 
     def accept(self, connection: TcpConnection) -> None:
-        """Its turn has come: give the connection's server end a protocol."""
+        """Accept the connection: make a protocol for its server end."""
 
 
 class TcpConnection:
     """One connection: its two ends, and what is under way between them.
 
-    `opened` is done when the client's end may speak. `requests` counts what it has asked for. `on_gone` is
-    called when neither end is there any more.
+    `opened` is done when the client may send. `requests` counts the client's requests. `on_gone` is called
+    when both ends have closed their sockets.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class TcpConnection:
             self.opened.set_result(None)
 
     def turn_away(self) -> None:
-        """Reset it if its SYN has come and it isn't accepted yet: whoever was to do so is gone."""
+        """Reset it if it is in the accept queue: its listener has closed."""
         if self._accepted_at < inf and not self.server.started:
             self.carry(self.server, Mark.RST)
             self.server.vanish()
@@ -200,7 +200,7 @@ class TcpConnection:
             self.opened.set_exception(error)
 
     def abandon(self) -> None:
-        """Note that its opening is no longer awaited."""
+        """Close the client's end: the opening was cancelled."""
         self.opened.cancel()
         self.client.vanish()
         if self._answered:
@@ -209,7 +209,7 @@ class TcpConnection:
     # Under way
 
     def _at(self, lane: Lane, time: float, take: Callable[[], None]) -> None:
-        """Deliver something, unless the lane is silent by then."""
+        """Call `take` at `time`, unless the lane drops packets by then."""
         self._environment.call_at(time, self._arrive, (lane, take))
 
     def _arrive(self, news: tuple[Lane, Callable[[], None]]) -> None:
@@ -218,7 +218,7 @@ class TcpConnection:
             take()
 
     def carry(self, sender: Endpoint, item: bytes | Mark) -> None:
-        """Take bytes, or their end, from one end to the other."""
+        """Carry bytes, or their end, from one end to the other."""
         if sender is self.client:
             self.requests += begins_request(item)
             self._send(self.up, self.server, item)
@@ -257,7 +257,7 @@ class TcpConnection:
     # Proxies
 
     def _holds_back(self, item: bytes | Mark) -> TypeGuard[bytes]:
-        """Whether a proxy keeps this from the client for a while: it is of an event stream."""
+        """Return whether a proxy buffers this: it belongs to an event stream."""
         if isinstance(item, Mark):
             return False
         if item.startswith(b"HTTP/1.1 "):
@@ -278,12 +278,12 @@ class TcpConnection:
 
     @property
     def _used_at(self) -> float:
-        """Time of the last byte that came through, or will."""
+        """Time at which the last byte has arrived or will arrive."""
         return max(self.up.arrives_at, self.down.arrives_at)
 
     def _check_idle(self) -> None:
         if self._accepted_at == inf or self.client.gone or self.server.gone:
-            return  # The proxy knows of none whose SYN is lost.
+            return  # A proxy has no connection whose SYN was dropped.
         if self._used_at + self.path.impairment.idle_timeout > self._environment.now:
             self.adapt()
         else:
@@ -292,7 +292,7 @@ class TcpConnection:
     # Ends
 
     def reset(self) -> None:
-        """Reset it from the middle: each end learns that the other has gone."""
+        """Reset it as a middlebox does: each end gets an RST."""
         self._flush()
         self._send(self.down, self.client, Mark.RST)
         self._send(self.up, self.server, Mark.RST)
@@ -305,15 +305,15 @@ class TcpConnection:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is on its way to the client, or has vanished."""
+        """Whether nothing is under way to the client, and nothing sent to it was dropped."""
         return not self._held and self.down.arrives_at <= self._environment.now < self.down.silent_at
 
     def other(self, end: Endpoint) -> Endpoint:
-        """Return the end across from this one."""
+        """Return the other end of `end`."""
         return self.server if end is self.client else self.client
 
     def lose(self, end: Endpoint) -> None:
-        """Note that an end is gone."""
+        """Note that an end has closed its socket."""
         if self.client.gone and self.server.gone:
             self._idle.set(inf)
             self._on_gone(self)

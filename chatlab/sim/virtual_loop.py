@@ -1,8 +1,8 @@
 """An asyncio event loop whose clock is a SimPy environment: real asyncio code on simulated time.
 
-When nothing is ready, asyncio asks a selector to wait for sockets. Ours waits for nothing: it steps the
-simulation until something has become ready. The loop's timers are entries of the simulation, too. So thirty
-seconds pass as fast as the simulation runs, and processes of SimPy and tasks of asyncio live on one clock.
+When nothing is ready, asyncio asks a selector to wait for sockets. This one doesn't wait: it steps the
+simulation until something is ready. The loop's timers are entries of the simulation, too. So thirty
+seconds pass as fast as the simulation runs, and processes of SimPy and tasks of asyncio share one clock.
 
     run what is ready ─▶ selector.select() ─▶ environment.step(), until a step makes something ready ─┐
             ▲─────────────────────────────────────────────────────────────────────────────────────────┘
@@ -10,7 +10,7 @@ seconds pass as fast as the simulation runs, and processes of SimPy and tasks of
 At equal times the order is that in which things were scheduled (asyncio's own timers don't promise that), so
 a run gives the same trace each time.
 
-All of it rests on public interfaces: a `selectors.BaseSelector` given to `SelectorEventLoop`, whose methods
+It uses public interfaces only: a `selectors.BaseSelector` given to `SelectorEventLoop`, whose methods
 `time`, `call_soon`, `call_soon_threadsafe`, `call_at`, `run_in_executor`, `getaddrinfo`, `create_connection`
 and `create_server` are overridden, and a subclass of `TimerHandle`. Connections are made by an `Internet`.
 """
@@ -39,7 +39,7 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
 class Deadlock(RuntimeError):
-    """Everything waits, and nothing will ever happen."""
+    """Every task waits, and nothing is scheduled."""
 
 
 class Internet(Protocol):
@@ -48,7 +48,7 @@ class Internet(Protocol):
     async def connect(
         self, loop: asyncio.AbstractEventLoop, factory: ProtocolFactory, address: Address
     ) -> asyncio.Transport:
-        """Connect to an address, and return the transport once its protocol knows of it.
+        """Connect to an address; return the transport once its protocol is attached.
 
         Errors: OSError.
         """
@@ -63,7 +63,7 @@ class Internet(Protocol):
 
 
 class VirtualSelector(selectors.BaseSelector):
-    """A selector that lets simulated time pass instead of waiting. Nothing real is ever ready."""
+    """A selector that lets simulated time pass instead of waiting. No file is ever ready."""
 
     def __init__(self, environment: LadderEnvironment) -> None:
         self._environment = environment
@@ -90,14 +90,14 @@ class VirtualSelector(selectors.BaseSelector):
                 raise Deadlock(
                     f"at {self._environment.now:g} s every task waits, and nothing is scheduled"
                 ) from None
-        # Only now: what wakes in between, maybe from another thread, has put something into the loop's hands.
+        # Only now: each wake until here, maybe from another thread, has added a callback to the loop.
         self._woken = False
         return []
 
     # A loop registers the pipe by which signals and threads wake it from real waiting.
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        """Keep a file's key, for which nothing will happen."""
+        """Store a file's key; the file will never be ready."""
         number = _number(fileobj)
         if number in self._keys:
             raise KeyError(f"{fileobj!r} is already registered")
@@ -119,7 +119,7 @@ class VirtualSelector(selectors.BaseSelector):
 
 
 class VirtualTimer(asyncio.TimerHandle):
-    """A callback that is due at `when()`, which whoever keeps the time fires then."""
+    """A callback that the environment fires at `when()`."""
 
     __slots__ = ("_call",)
 
@@ -137,7 +137,7 @@ class VirtualTimer(asyncio.TimerHandle):
         )
 
     def fire(self) -> None:
-        """Call back in the loop's next round, which is at once: nothing else is ready."""
+        """Call back in the loop's next round, at the same time."""
         if not self.cancelled():
             self._call()
 
@@ -145,8 +145,8 @@ class VirtualTimer(asyncio.TimerHandle):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop on the environment's time, whose connections are those of an `internet`.
 
-    It has no threads: an executor's work is done at once, in no time. What another thread calls into it is
-    done at whatever time it is then. `run_until_complete` raises `Deadlock` where it would wait for ever.
+    It has no threads: an executor's work is done at once, in no simulated time. A call from another thread is
+    done at the current simulated time. `run_until_complete` raises `Deadlock` if it would wait for ever.
     """
 
     def __init__(self, environment: LadderEnvironment, internet: Internet | None = None) -> None:
@@ -160,7 +160,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return simulated seconds."""
         return self.environment.now
 
-    # What makes something ready wakes the selector.
+    # Each call that adds a callback wakes the selector.
 
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
@@ -186,7 +186,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call back at that time, or now if it has passed; `inf`: never."""
+        """Call back at `when`, or now if it has passed; `inf`: never."""
         timer = VirtualTimer(when, callback, args, self, context)
         self.environment.call_at(max(when, self.environment.now), timer.fire)
         return timer
@@ -222,7 +222,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         proto: int = 0,
         flags: int = 0,
     ) -> list[Any]:
-        """Return the one address, without asking: in a simulation a name is an address."""
+        """Return the one address without a look-up: in a simulation a name is an address."""
         name = host.decode() if isinstance(host, bytes) else host or "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (name, int(port or 0)))]
 
@@ -231,8 +231,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Connect over the internet.
 
-        `options` that choose among addresses or sockets make no difference. TLS there is none: whoever asks
-        for it gets NotImplementedError.
+        `options` that choose among addresses or sockets have no effect.
+        Errors: OSError; NotImplementedError for TLS.
         """
         _refuse_tls(options)
         transport = await self._reached().connect(self, protocol_factory, (host, int(port)))

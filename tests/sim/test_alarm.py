@@ -11,7 +11,7 @@ from chatlab.sim.environment import LadderEnvironment
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.just(inf) | st.floats(0, 5)), max_size=20))
-def test_it_rings_exactly_at_each_deadline_that_was_left_to_come(moves: list[tuple[float, float]]) -> None:
+def test_it_rings_exactly_at_each_deadline_that_was_not_moved(moves: list[tuple[float, float]]) -> None:
     environment = LadderEnvironment()
     rung: list[float] = []
     alarm = Alarm(environment, lambda: rung.append(environment.now))
@@ -37,7 +37,7 @@ def test_a_deadline_that_moves_to_later_needs_no_further_entry() -> None:
     assert environment.pending == 1
 
 
-def test_a_cancelled_alarm_never_rings_and_lets_go_of_who_wanted_it() -> None:
+def test_a_cancelled_alarm_never_rings_and_drops_its_callback() -> None:
     class Sleeper:
         def wake(self) -> None:
             raise AssertionError

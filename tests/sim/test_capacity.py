@@ -44,7 +44,7 @@ def test_a_cleared_queue_begins_again() -> None:
     assert queue.enter(0.5) == 1.5
 
 
-def test_a_peak_is_the_most_since_it_was_last_taken() -> None:
+def test_a_peak_is_the_greatest_length_since_the_last_call() -> None:
     queue = WorkQueue()
     for at in (0.0, 0.1, 0.2):
         queue.enter(at, 1.0)
@@ -99,7 +99,7 @@ def test_work_waits_as_pollaczek_and_khinchine_say(load: float, service: str, sh
     assert abs(means.mean() - share * load / (1 - load)) < 4 * error
 
 
-def test_what_is_at_work_is_arrival_rate_times_time() -> None:
+def test_work_in_progress_is_arrival_rate_times_time() -> None:
     """Little's law, exactly: between an empty beginning and an empty end."""
     arrivals, _, ends = busy(0.7, "exponential", 4)
     times = np.concatenate([arrivals, ends])

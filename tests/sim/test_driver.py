@@ -123,7 +123,7 @@ def test_drivers_are_slotted(attribute: str) -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "whole"), [(200, {}, True), (200, {"chat-more": "1"}, False), (410, {}, False)]
 )
-def test_only_the_last_page_has_told_everything(status: int, headers: dict[str, str], whole: bool) -> None:
+def test_only_a_complete_page_counts_as_read(status: int, headers: dict[str, str], whole: bool) -> None:
     assert is_whole(Answer(status, b"[]", headers)) == whole
 
 
@@ -142,7 +142,7 @@ def test_links_that_have_ended_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("config", [WEBSOCKET, SSEConfig(url="http://127.0.0.1:8000")])
-def test_who_listens_and_has_nothing_under_way_has_heard_everything(config: AnyConfig) -> None:
+def test_a_connected_client_with_nothing_under_way_has_received_everything(config: AnyConfig) -> None:
     model = Model(
         0, config, PeopleConfig(), NetworkConfig(latency=1.0), ServerConfig(), (), ColumnRecorder(), 0
     )

@@ -266,14 +266,14 @@ def test_every_load_keeps_the_order(
         ("two scales", 1e9),
     ],
 )
-def test_a_bad_bucket_width_is_mended(load: str, width: float) -> None:
+def test_a_bad_bucket_width_is_retuned(load: str, width: float) -> None:
     env = Watched(bucket_width=width)
     rearm(env, DELAYS[load], 3000)
     assert 1 <= env.moves <= 20
 
 
 @pytest.mark.parametrize(("load", "count"), [("one time", 3000), ("now", 3000), ("dense", 200)])
-def test_nothing_is_moved_in_vain(load: str, count: int) -> None:
+def test_no_entry_is_moved_without_need(load: str, count: int) -> None:
     env = Watched()
     rearm(env, DELAYS[load], count)
     assert env.moves == 0
@@ -295,7 +295,7 @@ def test_a_few_far_time_outs_do_not_widen_the_buckets() -> None:
     assert 0.01 < 1 / env._rate < 0.5
 
 
-def test_a_start_of_all_at_once_already_tells_the_width() -> None:
+def test_a_simultaneous_start_is_enough_to_tune_the_width() -> None:
     def live(env: simpy.Environment, random: Random) -> ProcessGenerator:
         while True:
             yield env.timeout(30 * random.random())
@@ -329,7 +329,7 @@ def test_moving_is_earned_by_insertions(monkeypatch: pytest.MonkeyPatch) -> None
 # -- bare callables
 
 
-def test_calls_take_their_turn_by_time_then_insertion() -> None:
+def test_calls_are_ordered_by_time_then_insertion() -> None:
     env = LadderEnvironment(10.0)
     log: list[object] = []
     env.call_at(12.0, log.append, "c")
@@ -350,7 +350,7 @@ def test_an_argument_of_none_is_passed_on() -> None:
     assert got == [None]
 
 
-def test_a_call_at_the_current_time_runs_in_the_same_instant_behind_what_waits() -> None:
+def test_a_call_at_the_current_time_runs_at_once_behind_waiting_entries() -> None:
     env = LadderEnvironment()
     log: list[object] = []
 
@@ -389,7 +389,7 @@ def test_until_comes_before_calls_at_the_same_time() -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_times_that_cannot_be(width: float) -> None:
+def test_invalid_times_are_refused(width: float) -> None:
     env = LadderEnvironment(3.0, bucket_width=width)
     with pytest.raises(ValueError, match=r"cannot call at 2\.5, it is 3\.0 already"):
         env.call_at(2.5, print)
@@ -641,12 +641,12 @@ def test_a_replaced_step_is_used() -> None:
     assert seen == [1.0, 2.5, inf]
 
 
-def test_whoever_reads_simpys_private_heap_is_told() -> None:
+def test_reading_simpys_private_heap_fails() -> None:
     with pytest.raises(AttributeError):
         LadderEnvironment()._queue  # noqa: B018
 
 
-def test_what_is_cleared_never_happens_whatever_bucket_it_was_in() -> None:
+def test_cleared_entries_never_run_whatever_bucket_they_were_in() -> None:
     environment = LadderEnvironment(bucket_width=1.0)
     called: list[float] = []
     for at in (1.0, 5.0, 5.1, 9.0):

@@ -70,7 +70,7 @@ def test_server_down_loses_every_connection_and_refuses_until_it_is_over() -> No
         ]
 
 
-def test_a_restart_says_so_and_comes_back() -> None:
+def test_a_restart_closes_with_its_code_and_the_server_is_back() -> None:
     result = happen(ServerRestart(at=10.0, duration=1.0))
     for person in result.people:
         assert ends(result, person) == [(10 + D, "closed 1012: service restart")]
@@ -78,7 +78,7 @@ def test_a_restart_says_so_and_comes_back() -> None:
 
 
 @pytest.mark.parametrize("kind", [ServerDown, ServerRestart])
-def test_one_of_several_front_ends_takes_only_its_own_people_along(
+def test_an_outage_of_one_front_end_disconnects_only_its_people(
     kind: type[ServerDown | ServerRestart],
 ) -> None:
     result = happen(kind(at=10.0, duration=5.0, people=("person-2",)))
@@ -113,7 +113,7 @@ def test_a_half_open_connection_is_found_by_the_heartbeat() -> None:
     assert ends(result, "person-1") == []
 
 
-def test_links_opened_into_a_lasting_silence_are_silent_too() -> None:
+def test_links_opened_during_a_half_open_fault_are_silent_too() -> None:
     result = happen(HalfOpen(at=15.0, duration=15.0, people=("person-1",)))
     # Found at 24, tried in vain from 25 to 35 (the connect timeout), and again 2 s later.
     assert connected(result, "person-1")[1][0] == 35 + 2 + 4 * D
@@ -175,7 +175,7 @@ def test_a_short_fault_within_a_long_one_does_not_end_it(long: AnyFault, short: 
         assert connected(both, person) == connected(alone, person)
 
 
-def test_a_share_of_the_people_is_hit_by_luck() -> None:
+def test_a_share_of_the_people_is_hit_at_random() -> None:
     result = happen(ConnectionReset(at=10.0, share=0.3), count=2_000, duration=12.0)
     hit = sum(bool(ends(result, person)) for person in result.people)
     assert abs(hit - 600) < 4 * np.sqrt(2_000 * 0.3 * 0.7)
@@ -200,13 +200,13 @@ def test_a_slow_servers_requests_take_its_own_time_and_that_of_the_fault() -> No
 
 
 @pytest.mark.parametrize(("keep", "resyncs"), [(True, 0), (False, 2)])
-def test_a_restart_without_history_tells_every_reader(keep: bool, resyncs: int) -> None:
+def test_a_restart_without_history_resyncs_every_client(keep: bool, resyncs: int) -> None:
     script = (ScriptEntry(at=5.0, person="ada", text="hi"),)
     result = happen(ServerRestart(at=10.0), script=script, server=ServerConfig(keep_history=keep))
     assert result.metrics["resyncs"] == resyncs
 
 
-def test_presence_can_be_told() -> None:
+def test_presence_can_be_announced() -> None:
     def told(run: Run) -> set[str]:
         return {
             effect.event.type
@@ -219,7 +219,7 @@ def test_presence_can_be_told() -> None:
     assert told(happen(ConnectionReset(at=10.0))) == set()
 
 
-def test_a_stopped_server_forgets_who_was_there() -> None:
+def test_a_stopped_server_forgets_its_members() -> None:
     result = happen(ServerRestart(at=10.0), server=ServerConfig(presence=True))
     here = [
         sorted(effect.event.payload["people"])

@@ -49,7 +49,7 @@ MADE = (
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_it_looks_seldom_and_afterwards_as_before(broken: bool) -> None:
+def test_collection_is_rare_and_afterwards_as_before(broken: bool) -> None:
     before, frozen = gc.get_threshold(), gc.get_freeze_count()
     try:
         with rare_garbage():
@@ -63,7 +63,7 @@ def test_it_looks_seldom_and_afterwards_as_before(broken: bool) -> None:
     assert gc.get_freeze_count() == 0
 
 
-def test_who_wants_it_still_seldomer_keeps_that() -> None:
+def test_a_higher_threshold_stays() -> None:
     before = gc.get_threshold()
     gc.set_threshold(10 * RARELY, 7, 8)
     try:
@@ -96,7 +96,7 @@ def made() -> Counter[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("faults", [(), TROUBLES], ids=["calm", "faults"])
 @pytest.mark.parametrize("transport", rows(TRANSPORTS, "websocket"))
-def test_whatever_a_run_has_made_goes_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:
+def test_objects_of_a_run_are_freed_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:
     """Without a look for garbage, which may be long in coming: else a few large runs fill the memory."""
     people = PeopleConfig(count=20, rooms=2, send_rate=0.05, arrive_over=3.0)
     scenario = Scenario(duration=60.0, people=people, transport=TRANSPORTS[transport], faults=faults)

@@ -95,7 +95,7 @@ class World:
 
 
 @pytest.mark.parametrize(("tls", "first"), [(False, 4 * D), (True, 6 * D)])
-def test_a_new_connection_costs_round_trips_and_a_kept_one_none(tls: bool, first: float) -> None:
+def test_a_new_connection_costs_round_trips_and_an_idle_one_none(tls: bool, first: float) -> None:
     world = World(tls=tls)
     world.fetch(POLL)
     assert [at for at, _ in world.run(2.0)] == [first]
@@ -110,7 +110,7 @@ def test_a_new_connection_costs_round_trips_and_a_kept_one_none(tls: bool, first
     assert [at for at, _ in world.run(20.0)] == [10.0 + first]
 
 
-def test_requests_at_one_time_take_connections_of_their_own() -> None:
+def test_concurrent_requests_use_separate_connections() -> None:
     world = World()
     world.fetch(POLL)
     world.fetch(POLL)
@@ -138,7 +138,7 @@ def test_a_server_that_is_down_refuses_and_one_that_dies_cuts_short() -> None:
     assert world.session.connections == []
 
 
-def test_a_full_backlog_refuses_and_a_slow_door_delays() -> None:
+def test_a_full_backlog_refuses_and_a_slow_accept_queue_delays() -> None:
     world = World(accept_rate=0.5, backlog=1)
     world.fetch(POLL)
     world.fetch(POLL)
@@ -148,7 +148,9 @@ def test_a_full_backlog_refuses_and_a_slow_door_delays() -> None:
 
 
 @pytest.mark.parametrize(("rate", "failure"), [(0.5, RESET), (None, CUT_SHORT)])
-def test_a_server_that_dies_resets_what_it_has_not_accepted(rate: float | None, failure: Failure) -> None:
+def test_a_server_that_dies_resets_connections_in_its_accept_queue(
+    rate: float | None, failure: Failure
+) -> None:
     world = World(accept_rate=rate)
     world.fetch(POLL)
     world.environment.run(until=2.5 * D)
@@ -177,7 +179,7 @@ def test_a_silent_connection_never_answers() -> None:
     assert world.run(110.0) == []
 
 
-def test_the_server_closes_a_kept_connection_on_which_requests_are_lost() -> None:
+def test_the_server_closes_an_idle_connection_and_requests_on_it_are_lost() -> None:
     world = World()
     world.fetch(POLL)
     [(answered_at, _)] = world.run(2.0)
@@ -188,7 +190,7 @@ def test_the_server_closes_a_kept_connection_on_which_requests_are_lost() -> Non
     assert not connection.served
 
 
-def test_a_post_is_taken_though_its_answer_is_lost() -> None:
+def test_a_post_is_published_though_its_answer_is_lost() -> None:
     world = World().token()
     [connection] = world.session.connections
     connection.silence(world.environment.now, ["down"])
@@ -213,7 +215,7 @@ def test_the_server_gives_up_a_silent_stream_at_last(direction: Literal["up", "d
 # Capacity
 
 
-def test_too_many_connections_are_told_so_and_closed() -> None:
+def test_too_many_connections_are_answered_503_and_closed() -> None:
     world = World(max_connections=1)
     world.fetch(POLL)
     world.fetch(POLL)
@@ -225,7 +227,7 @@ def test_too_many_connections_are_told_so_and_closed() -> None:
     assert world.answer(POLL).status == 200
 
 
-def test_service_takes_its_time_one_after_the_other() -> None:
+def test_requests_take_service_time_one_after_the_other() -> None:
     world = World(service_time=0.5)
     for _ in range(3):
         world.fetch(POLL)
@@ -233,7 +235,7 @@ def test_service_takes_its_time_one_after_the_other() -> None:
     assert world.server.work.longest == 3
 
 
-def test_work_for_who_has_gone_is_not_done() -> None:
+def test_work_for_a_closed_connection_is_not_done() -> None:
     world = World(service_time=0.5).token()
     world.run(3.0)
     exchange = world.fetch(post(), "post")
@@ -244,7 +246,7 @@ def test_work_for_who_has_gone_is_not_done() -> None:
     assert json.loads(world.answer(POLL).body) == []
 
 
-def test_posting_too_fast_is_told_when_to_come_back() -> None:
+def test_posting_too_fast_is_answered_with_Retry_After() -> None:
     world = World(rate=0.1, burst=2).token()
     statuses = [world.answer(post(client_id=f"a-{number}"), "post") for number in range(3)]
     assert [answer.status for answer in statuses] == [201, 201, 429]
@@ -254,7 +256,7 @@ def test_posting_too_fast_is_told_when_to_come_back() -> None:
 # Polls and streams
 
 
-def test_a_held_poll_is_answered_by_news_or_when_its_time_is_over() -> None:
+def test_a_long_poll_is_answered_at_a_message_or_a_time_out() -> None:
     world = World().token()
     cursor = world.answer(POLL).headers["chat-cursor"]
     now = world.environment.now
@@ -278,7 +280,7 @@ def test_a_held_poll_is_answered_by_news_or_when_its_time_is_over() -> None:
     assert at == now + 10 + 4 * D + 25.0  # the server's own limit
 
 
-def test_a_restart_answers_held_polls_ends_streams_and_makes_tokens_stale() -> None:
+def test_a_restart_answers_long_polls_ends_streams_and_makes_tokens_stale() -> None:
     world = World().token()
     cursor = world.answer(POLL).headers["chat-cursor"]
     poll = world.fetch(held(cursor))
@@ -296,7 +298,7 @@ def test_a_restart_answers_held_polls_ends_streams_and_makes_tokens_stale() -> N
     assert world.token().answer(post(), "post").status == 201
 
 
-def test_a_stream_comes_event_by_event_and_shows_life() -> None:
+def test_a_stream_arrives_event_by_event_with_keep_alive_comments() -> None:
     world = World(keep_alive=5.0, reconnection_time=2.0)
     world.fetch(STREAM, "stream")
     opened, retry, welcome = world.run(3.0)
@@ -311,7 +313,7 @@ def test_a_stream_comes_event_by_event_and_shows_life() -> None:
     assert world.run(30.0) == []
 
 
-def test_a_stream_goes_on_after_the_last_event() -> None:
+def test_a_stream_resumes_after_the_last_event_id() -> None:
     world = World().token()
     world.answer(post(), "post")
     world.answer(post("ho", "a-2"), "post")
@@ -321,7 +323,7 @@ def test_a_stream_goes_on_after_the_last_event() -> None:
     assert message.data.startswith(b"id: 1-2\nevent: message\ndata: {")
 
 
-def test_a_proxy_holds_a_stream_back_until_there_is_enough() -> None:
+def test_a_proxy_buffers_a_stream_until_its_size_is_reached() -> None:
     world = World().token()
     head = STREAM_HEAD_SIZE + chunk_size(
         b'id: 1-0\nevent: welcome\ndata: {"type":"welcome","cursor":"1-0"}\n\n'
@@ -337,7 +339,7 @@ def test_a_proxy_holds_a_stream_back_until_there_is_enough() -> None:
     assert stream.quiet
 
 
-def test_what_a_proxy_held_back_comes_when_the_trouble_is_over() -> None:
+def test_a_removed_proxy_flushes_its_buffer() -> None:
     world = World()
     impairment = Impairment(buffer=1e9)
     world.path.add_impairment(impairment)
@@ -354,7 +356,7 @@ def test_what_a_proxy_held_back_comes_when_the_trouble_is_over() -> None:
 
 
 @pytest.mark.parametrize(("keep_alive", "cut"), [(2.0, False), (4.0, True)])
-def test_a_proxy_cuts_what_is_idle_and_only_that(keep_alive: float, cut: bool) -> None:
+def test_a_proxy_resets_idle_connections_only(keep_alive: float, cut: bool) -> None:
     world = World(keep_alive=keep_alive)
     world.path.add_impairment(Impairment(idle_timeout=3.0))
     world.fetch(STREAM, "stream")
@@ -363,7 +365,7 @@ def test_a_proxy_cuts_what_is_idle_and_only_that(keep_alive: float, cut: bool) -
     assert isinstance(last[1], Closed) == cut
 
 
-def test_bytes_leave_one_after_the_other_where_the_line_is_narrow() -> None:
+def test_bytes_leave_a_narrow_line_one_after_the_other() -> None:
     world = World()
     world.path.add_impairment(Impairment(bandwidth=1000.0))
     world.fetch(POLL)
@@ -496,7 +498,7 @@ async def test_the_models_server_answers_as_the_embedded_one() -> None:
         (lambda world: world.session.connections[0].reset(), RESET),
     ],
 )
-def test_a_stream_tells_how_it_ended(end: Callable[[World], None], failure: Failure) -> None:
+def test_the_end_of_a_stream_has_its_own_failure(end: Callable[[World], None], failure: Failure) -> None:
     world = World()
     world.fetch(STREAM, "stream")
     world.run(3.0)

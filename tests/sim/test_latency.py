@@ -44,7 +44,7 @@ def test_jitter_comes_on_top_uniformly() -> None:
     assert abs(drawn.mean() - 0.125) < 4 * 0.05 / np.sqrt(12 * len(drawn))
 
 
-def test_luck_belongs_to_person_purpose_and_draw() -> None:
+def test_random_numbers_belong_to_person_purpose_and_draw() -> None:
     config = NetworkConfig(latency=0.0, jitter=1.0)
     path = Paths(config, RandomStreams(5)).make(7)
     ups = [path.up() for _ in range(3)]
@@ -60,7 +60,7 @@ def test_luck_belongs_to_person_purpose_and_draw() -> None:
     assert len({*ups, again.down(), again.connect()}) == 5
 
 
-def test_a_lucky_zero_does_not_break_the_log_normal() -> None:
+def test_a_drawn_zero_does_not_break_the_log_normal() -> None:
 
     latency = Latency(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), lambda: 0.0)
     assert 0 < latency() < 0.04
@@ -82,7 +82,7 @@ def test_nothing_overtakes(sent: float, delay: float, last: float) -> None:
         (2.0, 6.0, 5.0 + 4.5),
     ],
 )
-def test_what_is_lost_is_sent_again_after_1_3_7_seconds(
+def test_lost_packets_are_resent_after_1_3_7_seconds(
     sent: float, partitioned_until: float, arrives: float
 ) -> None:
     path = constant()
@@ -91,7 +91,7 @@ def test_what_is_lost_is_sent_again_after_1_3_7_seconds(
 
 
 @given(sent=times, cut=times)
-def test_what_is_lost_waits_at_most_as_long_again(sent: float, cut: float) -> None:
+def test_a_lost_packet_waits_at_most_twice_the_rest_of_the_partition(sent: float, cut: float) -> None:
     path = constant()
     path.partitioned_until = cut
     waits = path.arrival(sent, 0.0, -inf) - sent
@@ -105,7 +105,7 @@ def test_what_is_lost_waits_at_most_as_long_again(sent: float, cut: float) -> No
         )
 
 
-def test_an_endless_cut_lets_nothing_through() -> None:
+def test_an_endless_partition_lets_nothing_through() -> None:
     path = constant()
     path.partitioned_until = inf
     assert path.arrival(3.0, 0.1, -inf) == inf

@@ -239,7 +239,7 @@ def test_the_persons_close_frame_reaches_the_server_and_is_answered() -> None:
     assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (6 + 2 + 12, 4 + 12)
 
 
-def test_an_abandoned_attempt_is_never_let_in() -> None:
+def test_an_abandoned_attempt_gets_no_event() -> None:
     pair = Pair()
     link = pair.open()
     pair.run(2.5 * D)  # the upgrade request is on its way
@@ -273,7 +273,7 @@ def test_a_server_that_stops_leaves_an_opening_handshake_unanswered(code: int | 
     assert pair.server.seen == [(D, "SYN")]
 
 
-def test_a_server_that_takes_its_leave_gives_its_code_and_gets_an_answer() -> None:
+def test_a_server_close_sends_its_code_and_is_answered() -> None:
     pair = Pair()
     link = pair.opened()
     before = pair.network.bytes_up, pair.network.bytes_down
@@ -294,7 +294,7 @@ def test_a_server_that_takes_its_leave_gives_its_code_and_gets_an_answer() -> No
     )
 
 
-def test_a_reset_is_seen_by_both_after_one_latency_behind_what_was_sent() -> None:
+def test_both_ends_see_a_reset_after_one_latency_behind_bytes_under_way() -> None:
     pair = Pair()
     link = pair.opened()
     link.send(text(1))
@@ -305,7 +305,7 @@ def test_a_reset_is_seen_by_both_after_one_latency_behind_what_was_sent() -> Non
     assert pair.person.seen == [(4 + D, Closed(1, LOST))]
 
 
-def test_a_silent_link_swallows_everything_in_both_directions() -> None:
+def test_a_silent_link_drops_all_packets_in_both_directions() -> None:
     pair = Pair()
     link = pair.opened()
     other = Person(pair.environment)
@@ -331,7 +331,7 @@ def test_a_silent_link_swallows_everything_in_both_directions() -> None:
     assert pair.server.seen == [(7 + D, text(3, "bob"))]
 
 
-def test_a_link_opened_into_silence_is_never_heard_of() -> None:
+def test_a_link_over_a_blackholed_path_gets_no_event() -> None:
     pair = Pair()
     pair.path.blackholed = 1
     pair.open()
@@ -339,7 +339,7 @@ def test_a_link_opened_into_silence_is_never_heard_of() -> None:
     assert pair.person.seen == pair.server.seen == []
 
 
-def test_a_link_that_loses_what_comes_down_still_takes_up() -> None:
+def test_a_link_that_is_silent_downwards_still_carries_upwards() -> None:
     pair = Pair()
     link = pair.opened()
     pair.run(6)
@@ -355,7 +355,7 @@ def test_a_link_that_loses_what_comes_down_still_takes_up() -> None:
     assert not link.quiet
 
 
-def test_a_link_that_loses_what_goes_up_still_brings_down() -> None:
+def test_a_link_that_is_silent_upwards_still_carries_downwards() -> None:
     pair = Pair()
     link = pair.opened()
     other = Person(pair.environment)
@@ -394,7 +394,7 @@ def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "dow
     assert not link.served
 
 
-def test_a_cut_path_delays_and_loses_nothing() -> None:
+def test_a_partitioned_path_delays_and_loses_nothing() -> None:
     pair = Pair()
     link = pair.opened()
     pair.path.partitioned_until = 9.0
@@ -459,7 +459,7 @@ def test_tls_waits_until_the_server_has_accepted() -> None:
     assert pair.server.seen == [(D, "SYN"), (D + 2.0 + 2 * D, "upgrade")]
 
 
-def test_a_busy_server_takes_frames_one_after_the_other_and_forgets_who_has_gone() -> None:
+def test_a_busy_server_handles_frames_in_order_and_drops_those_of_closed_links() -> None:
     pair = Pair(service_time=0.5)
     link = pair.open()
     pair.run(4)
@@ -483,7 +483,7 @@ def test_a_busy_server_takes_frames_one_after_the_other_and_forgets_who_has_gone
     assert len(pair.person.seen) == 2
 
 
-def test_too_many_connections_are_refused_with_a_time_to_come_back() -> None:
+def test_too_many_connections_are_refused_with_Retry_After() -> None:
     pair = Pair(max_connections=1)
     pair.open()
     pair.run(3)
@@ -505,7 +505,7 @@ def test_an_upgrade_that_is_being_worked_on_ends_with_the_server() -> None:
     assert not pair.server.hub._rooms
 
 
-def test_what_was_asked_for_is_forgotten_once_it_is_granted() -> None:
+def test_the_query_is_dropped_once_the_upgrade_is_accepted() -> None:
     pair = Pair()
     link = pair.open()
     assert link.query == QUERY
@@ -513,7 +513,7 @@ def test_what_was_asked_for_is_forgotten_once_it_is_granted() -> None:
     assert not link.query
 
 
-def test_a_reset_before_the_server_has_answered_the_SYN_is_one() -> None:
+def test_a_reset_before_the_SYN_is_answered_is_reported_as_one() -> None:
     """As the system's own error, not one of the library's."""
     pair = Pair()
     link = pair.open()
@@ -523,7 +523,7 @@ def test_a_reset_before_the_server_has_answered_the_SYN_is_one() -> None:
     assert pair.person.seen == [(1.5 * D, Closed(1, RESET))]
 
 
-def test_what_was_sent_before_the_server_accepts_is_read_even_if_the_person_has_gone() -> None:
+def test_bytes_sent_before_the_accept_are_read_even_if_the_client_has_closed() -> None:
     pair = Pair(accept_rate=0.5)
     link = pair.open()
     pair.run(4 * D)

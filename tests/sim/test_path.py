@@ -15,7 +15,7 @@ def path(**network: float) -> Path:
     return Paths(NetworkConfig(latency=0.25, **network), RandomStreams(0)).make(0)  # type: ignore[arg-type]
 
 
-def test_troubles_add_up_and_go_again_in_any_order() -> None:
+def test_impairments_add_up_and_are_removed_in_any_order() -> None:
     there = path()
     assert there.impairment is UNIMPAIRED
     one = Impairment(delays=(lambda: 1.0,), bandwidth=100.0, error=(503, None), work=0.5)
@@ -37,7 +37,7 @@ def test_troubles_add_up_and_go_again_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_two_troubles_the_worse_one_counts_whichever_came_first(order: int) -> None:
+def test_the_worse_of_two_impairments_counts_in_either_order(order: int) -> None:
     there = path()
     worse = Impairment(bandwidth=50.0, idle_timeout=9.0, buffer=10.0, work=1.0)
     for impairment in [worse, Impairment(bandwidth=100.0, idle_timeout=20.0, buffer=5.0, work=0.5)][::order]:
@@ -49,15 +49,13 @@ def test_of_two_troubles_the_worse_one_counts_whichever_came_first(order: int) -
 @pytest.mark.parametrize(
     ("partitioned_until", "sent_at"), [(2.0, 3.0), (60.0, 63.0), (120.0, 123.0), (400.0, 423.0)]
 )
-def test_what_is_cut_off_is_sent_again_after_twice_the_time_but_a_minute_at_most(
-    partitioned_until: float, sent_at: float
-) -> None:
+def test_retransmission_time_outs_double_up_to_a_minute(partitioned_until: float, sent_at: float) -> None:
     there = path()
     there.partitioned_until = partitioned_until
     assert there.arrival(0.0, 0.25, -inf) == sent_at + 0.25
 
 
-def test_two_equal_troubles_are_two() -> None:
+def test_two_equal_impairments_are_two() -> None:
     there = path()
     one, other = Impairment(mute=True), Impairment(mute=True)
     there.add_impairment(one)

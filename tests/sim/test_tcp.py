@@ -152,7 +152,7 @@ def test_a_connection_takes_a_round_trip() -> None:
     World().run(work)
 
 
-def test_with_TLS_it_takes_two() -> None:
+def test_with_TLS_a_connection_takes_two_round_trips() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         assert client.events == [(4 * D, "made")]
@@ -161,7 +161,7 @@ def test_with_TLS_it_takes_two() -> None:
     World(tls=True).run(work)
 
 
-def test_nobody_listens_so_it_is_refused_after_a_round_trip() -> None:
+def test_a_port_without_listener_refuses_after_a_round_trip() -> None:
     async def work(world: World) -> None:
         with pytest.raises(ConnectionRefusedError):
             await world.connect()
@@ -183,7 +183,7 @@ def test_a_path_may_refuse() -> None:
     World().run(work)
 
 
-def test_a_path_may_swallow_and_then_nobody_ever_hears() -> None:
+def test_a_blackholed_path_never_opens_a_connection() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
         world.path.blackholed = 1
@@ -195,7 +195,7 @@ def test_a_path_may_swallow_and_then_nobody_ever_hears() -> None:
     World().run(work)
 
 
-def test_who_gives_up_connecting_has_the_server_told() -> None:
+def test_a_cancelled_connect_is_reported_to_the_server() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
         with pytest.raises(TimeoutError):
@@ -209,7 +209,7 @@ def test_who_gives_up_connecting_has_the_server_told() -> None:
     World().run(work)
 
 
-def test_who_gives_up_in_the_TLS_handshake_has_the_server_told_at_once() -> None:
+def test_a_connect_cancelled_in_the_TLS_handshake_is_reported_at_once() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
         with pytest.raises(TimeoutError):
@@ -223,7 +223,7 @@ def test_who_gives_up_in_the_TLS_handshake_has_the_server_told_at_once() -> None
 
 
 @pytest.mark.parametrize(("asleep", "packets"), [(0.5, 3), (1.5, 3), (2.5, 4)])
-def test_who_is_reset_in_the_handshake_of_TLS_shakes_hands_no_more(asleep: float, packets: int) -> None:
+def test_a_reset_ends_the_TLS_handshake(asleep: float, packets: int) -> None:
     """Nor uses up streams: it only answers what arrives before the reset does."""
 
     async def work(world: World) -> None:
@@ -241,7 +241,7 @@ def test_who_is_reset_in_the_handshake_of_TLS_shakes_hands_no_more(asleep: float
 
 
 @pytest.mark.parametrize("asleep", [1.5, 2.5])
-def test_a_server_that_ends_in_the_handshake_of_TLS_is_heard_of_at_once(asleep: float) -> None:
+def test_a_server_close_in_the_TLS_handshake_is_seen_at_once(asleep: float) -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
         connecting = asyncio.create_task(world.connect())
@@ -257,7 +257,7 @@ def test_a_server_that_ends_in_the_handshake_of_TLS_is_heard_of_at_once(asleep: 
 
 
 @pytest.mark.parametrize("stops", [False, True])
-def test_a_server_answers_the_hello_of_somebody_who_left_before_it_was_accepted(stops: bool) -> None:
+def test_a_server_answers_the_ClientHello_of_a_client_that_has_closed(stops: bool) -> None:
     """Unless it has stopped: it reads what came before the end."""
 
     async def work(world: World) -> None:
@@ -273,7 +273,7 @@ def test_a_server_answers_the_hello_of_somebody_who_left_before_it_was_accepted(
     World(tls=True, queue=AcceptQueue(0.5, 3)).run(work)
 
 
-def test_a_slow_door_lets_in_one_after_the_other_and_few_wait() -> None:
+def test_a_slow_listener_accepts_one_after_the_other_and_few_wait() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
         results = await asyncio.gather(*(world.connect() for _ in range(5)), return_exceptions=True)
@@ -286,7 +286,7 @@ def test_a_slow_door_lets_in_one_after_the_other_and_few_wait() -> None:
     World(queue=AcceptQueue(1.0, 3)).run(work)
 
 
-def test_what_comes_before_the_server_has_accepted_waits() -> None:
+def test_bytes_wait_until_the_server_has_accepted() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
         client = await world.connect()
@@ -306,7 +306,7 @@ def test_TLS_waits_for_the_server_to_accept() -> None:
     World(tls=True, queue=AcceptQueue(0.5, 3)).run(work)
 
 
-def test_who_stops_listening_resets_those_that_it_has_not_accepted() -> None:
+def test_a_closed_listener_resets_connections_in_its_accept_queue() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
         client = await world.connect()
@@ -358,7 +358,7 @@ def test_requests_are_counted() -> None:
     World().run(work)
 
 
-def test_pieces_that_are_written_at_once_leave_a_narrow_line_one_after_the_other() -> None:
+def test_pieces_written_at_once_leave_a_narrow_line_one_after_the_other() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         impairment = world.add_impairment(bandwidth=4.0)
@@ -375,7 +375,7 @@ def test_pieces_that_are_written_at_once_leave_a_narrow_line_one_after_the_other
     World().run(work)
 
 
-def test_a_slow_packet_holds_up_what_follows() -> None:
+def test_a_slow_packet_delays_those_behind_it() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         client.transport.write(b"slow")
@@ -387,7 +387,7 @@ def test_a_slow_packet_holds_up_what_follows() -> None:
     World([D, D, 5.0, 0.01]).run(work)
 
 
-def test_what_is_sent_at_one_instant_draws_one_delay() -> None:
+def test_bytes_sent_at_one_instant_draw_one_delay() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         before = world.drawn
@@ -418,7 +418,7 @@ def test_a_line_carries_one_byte_after_the_other_for_all_its_connections() -> No
     World().run(work)
 
 
-def test_more_latency_is_drawn_on_top() -> None:
+def test_an_impairments_latency_is_added() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         impairment = world.add_impairment(delays=(lambda: 1.0, lambda: 0.5))
@@ -432,7 +432,7 @@ def test_more_latency_is_drawn_on_top() -> None:
     World().run(work)
 
 
-def test_what_a_partition_drops_is_sent_again_after_it() -> None:
+def test_packets_dropped_by_a_partition_are_resent_after_it() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         world.path.partitioned_until = 6.0
@@ -446,7 +446,7 @@ def test_what_a_partition_drops_is_sent_again_after_it() -> None:
 # Ends
 
 
-def test_an_end_goes_behind_the_last_bytes_even_at_the_same_instant() -> None:
+def test_a_FIN_follows_the_last_bytes_even_at_the_same_instant() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         client.transport.write(b"last words")
@@ -482,7 +482,7 @@ def test_one_direction_may_end_before_the_other() -> None:
     World().run(work)
 
 
-def test_who_aborts_is_gone_at_once_and_the_other_sees_an_end() -> None:
+def test_an_aborted_end_is_gone_at_once_and_the_other_sees_a_FIN() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         server.transport.abort()
@@ -495,7 +495,7 @@ def test_who_aborts_is_gone_at_once_and_the_other_sees_an_end() -> None:
     World().run(work)
 
 
-def test_bytes_for_an_end_that_has_closed_are_answered_with_a_reset() -> None:
+def test_bytes_for_a_closed_end_are_answered_with_a_reset() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         server.stays = True
@@ -508,7 +508,7 @@ def test_bytes_for_an_end_that_has_closed_are_answered_with_a_reset() -> None:
     World().run(work)
 
 
-def test_who_closes_with_bytes_unread_resets() -> None:
+def test_a_close_with_bytes_unread_resets() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         server.transport.pause_reading()
@@ -522,7 +522,7 @@ def test_who_closes_with_bytes_unread_resets() -> None:
     World().run(work)
 
 
-def test_a_reset_from_the_middle_is_told_to_both_behind_what_is_under_way() -> None:
+def test_a_middlebox_reset_reaches_both_ends_behind_bytes_under_way() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         client.transport.write(b"just sent")
@@ -535,7 +535,7 @@ def test_a_reset_from_the_middle_is_told_to_both_behind_what_is_under_way() -> N
     World().run(work)
 
 
-def test_a_reset_while_it_opens() -> None:
+def test_a_reset_during_the_opening() -> None:
     async def work(world: World) -> None:
         await world.listen()
         opening = asyncio.ensure_future(world.connect())
@@ -547,7 +547,7 @@ def test_a_reset_while_it_opens() -> None:
     World().run(work)
 
 
-def test_who_does_not_read_learns_of_a_reset_when_he_writes() -> None:
+def test_an_end_that_does_not_read_sees_a_reset_when_it_writes() -> None:
     async def work(world: World) -> None:
         client, _ = await world.pair()
         client.transport.pause_reading()
@@ -609,7 +609,7 @@ def test_a_protocol_that_raises_loses_its_connection() -> None:
 # Proxies
 
 
-def test_an_idle_connection_is_reset_once_nothing_has_come_through_for_so_long() -> None:
+def test_a_proxy_resets_a_connection_after_its_idle_timeout() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         world.add_impairment(idle_timeout=5.0)
@@ -622,7 +622,7 @@ def test_an_idle_connection_is_reset_once_nothing_has_come_through_for_so_long()
     World().run(work)
 
 
-def test_a_proxy_that_is_gone_cuts_nothing() -> None:
+def test_a_removed_proxy_resets_nothing() -> None:
     async def work(world: World) -> None:
         client, _ = await world.pair()
         impairment = world.add_impairment(idle_timeout=5.0)
@@ -634,7 +634,7 @@ def test_a_proxy_that_is_gone_cuts_nothing() -> None:
     World().run(work)
 
 
-def test_a_buffering_proxy_holds_back_event_streams_and_nothing_else() -> None:
+def test_a_buffering_proxy_buffers_only_event_streams() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
     async def work(world: World) -> None:
@@ -659,7 +659,7 @@ def test_a_buffering_proxy_holds_back_event_streams_and_nothing_else() -> None:
     World().run(work)
 
 
-def test_a_buffering_proxy_passes_on_what_it_had_before_a_reset() -> None:
+def test_a_buffering_proxy_flushes_before_a_reset() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
     async def work(world: World) -> None:
@@ -674,7 +674,7 @@ def test_a_buffering_proxy_passes_on_what_it_had_before_a_reset() -> None:
     World().run(work)
 
 
-def test_a_buffering_proxy_that_is_gone_lets_go_of_what_it_had() -> None:
+def test_a_removed_buffering_proxy_flushes() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         impairment = world.add_impairment(buffer=inf)
@@ -692,7 +692,7 @@ def test_a_buffering_proxy_that_is_gone_lets_go_of_what_it_had() -> None:
 # Flow control
 
 
-def test_who_reads_too_slowly_makes_the_writer_pause() -> None:
+def test_a_slow_reader_makes_the_writer_pause() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         server.transport.pause_reading()
@@ -715,7 +715,7 @@ def test_who_reads_too_slowly_makes_the_writer_pause() -> None:
     World().run(work)
 
 
-def test_an_end_waits_for_the_bytes_before_it() -> None:
+def test_a_FIN_waits_for_the_bytes_before_it() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         server.stays = True
@@ -731,7 +731,7 @@ def test_an_end_waits_for_the_bytes_before_it() -> None:
     World().run(work)
 
 
-def test_who_aborts_drops_what_its_system_had_no_room_for() -> None:
+def test_an_abort_drops_bytes_beyond_the_kernels_buffers() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         server.transport.pause_reading()
@@ -802,7 +802,7 @@ def test_a_protocol_may_hand_over_to_another() -> None:
     World().run(work)
 
 
-def test_a_transport_tells_its_addresses() -> None:
+def test_a_transport_knows_its_addresses() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         ours, theirs = client.transport.get_extra_info, server.transport.get_extra_info
@@ -818,7 +818,7 @@ def test_a_transport_tells_its_addresses() -> None:
     World().run(work)
 
 
-def test_a_kept_connection_looks_alive_until_something_comes() -> None:
+def test_an_idle_connection_looks_alive_until_something_arrives() -> None:
     """As httpcore sees it, which polls the socket."""
 
     async def work(world: World) -> None:

@@ -100,7 +100,7 @@ def test_at_equal_times_the_order_is_that_of_scheduling() -> None:
     assert run(schedule()) == list(range(40))
 
 
-def test_what_a_step_makes_ready_is_done_before_time_goes_on() -> None:
+def test_callbacks_made_ready_by_a_step_run_before_time_goes_on() -> None:
     environment = LadderEnvironment()
 
     async def wait() -> float:
@@ -266,7 +266,7 @@ def test_without_an_internet_there_are_no_connections() -> None:
             run(work)
 
 
-def test_who_asks_for_TLS_is_told_that_there_is_none() -> None:
+def test_TLS_is_not_implemented() -> None:
     async def connect() -> None:
         await asyncio.open_connection("127.0.0.1", 443, ssl=True)
 

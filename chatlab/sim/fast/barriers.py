@@ -16,7 +16,7 @@ class Barriers:
     """The steps of faults to come, and the end of the run under way.
 
     Faults are scheduled here, as on the environment; `before` is called just before each step of one.
-    `safe_until` is the next barrier, right until the clock passes it; -inf: none is known.
+    `safe_until` is the next barrier, valid until the clock passes it; -inf: none is known.
     """
 
     __slots__ = ("_before", "_end", "_environment", "_steps_at", "safe_until")
@@ -49,7 +49,7 @@ class Barriers:
         self.look()
 
     def look(self) -> float:
-        """Return the next barrier, and keep it in `safe_until`."""
+        """Compute the next barrier, and store it in `safe_until`."""
         steps_at = self._steps_at
         while steps_at and steps_at[0] < self._environment.now:
             heappop(steps_at)
@@ -58,5 +58,5 @@ class Barriers:
 
     @property
     def next(self) -> float:
-        """The next barrier; it is looked for only if the clock has passed `safe_until`."""
+        """The next barrier; it is computed only if the clock has passed `safe_until`."""
         return self.safe_until if self.safe_until >= self._environment.now else self.look()

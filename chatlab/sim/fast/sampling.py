@@ -52,7 +52,7 @@ class SeekableStream(Stream):
 
     @property
     def drawn(self) -> int:
-        """Number of numbers drawn so far."""
+        """Number of draws so far."""
         return (self._number + 1) * BLOCK - (self._end - self._next)
 
     @property
@@ -70,8 +70,8 @@ class SeekableStream(Stream):
         self._number, self._block, self._next = place
 
     def below(self, limit: float, wanted: float) -> int:
-        """Return a number of next draws that are all below the limit. It is a lower bound, found by whole
-        chunks, and at most one chunk above `wanted`."""
+        """Return how many of the next draws are certain to be below `limit`. It is a lower bound, found by
+        whole chunks, and at most one chunk above `wanted`."""
         draw = self.drawn
         group, person = self._person // PEOPLE, self._person % PEOPLE
         chunk = draw // DRAWS
@@ -97,7 +97,7 @@ def _share(ratio: float, sigma: float) -> float:
 
 
 class SkippableLatency(Latency):
-    """A `Latency` that can look at packets to come, and skip them. Its stream is seekable, or constant."""
+    """A `Latency` that can look at later packets, and skip them. Its stream is seekable, or constant."""
 
     __slots__ = ()
 
@@ -108,14 +108,14 @@ class SkippableLatency(Latency):
         return self._uniform
 
     def repeat(self) -> float:
-        """Return how long the latest packet took."""
+        """Return the latency of the latest packet."""
         if not self._sigma and not self._jitter:
             return self._median
         self.skip(-1)
         return self()
 
     def certain(self, seconds: float, wanted: float) -> float:
-        """Return a number of next packets that are certain to take less than `seconds`; inf: all of them.
+        """Return how many of the next packets are certain to take less than `seconds`; inf: all of them.
 
         It is a lower bound, and hardly more than `wanted`.
         """
@@ -124,7 +124,7 @@ class SkippableLatency(Latency):
             return inf if self._median < most else 0
         if most <= 0:
             return 0
-        draws = 2 if self._jitter else 1  # a packet
+        draws = 2 if self._jitter else 1  # per packet
         return self.stream.below(_share(most / self._median, self._sigma), draws * wanted) // draws
 
     def skip(self, packets: int) -> None:
@@ -185,7 +185,7 @@ class SampledPaths(Paths):
         self.common = None if always is None else SampledPath(always, always, always)
 
     def make(self, person: int, snapshot: PathSnapshot = UNUSED) -> SampledPath:
-        """Return a path for the person of that number, as it was at the snapshot."""
+        """Return a path for a person, in the state of `snapshot`."""
         up, down, connect = (self._delay(person, purpose) for purpose in ("up", "down", "connect"))
         if self._constant is None:
             for delay, drawn in (up, snapshot.up), (down, snapshot.down), (connect, snapshot.connect):

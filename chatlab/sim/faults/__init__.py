@@ -79,7 +79,7 @@ def fault_contexts(
 
 
 class Calendar(Protocol):
-    """A clock that calls."""
+    """A clock with timers."""
 
     @property
     def now(self) -> float:

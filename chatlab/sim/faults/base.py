@@ -14,12 +14,12 @@ from chatlab.settings import Duration, Name, PositiveDuration, Settings
 from chatlab.sim.fault_context import FaultContext, FaultTarget
 
 Injection: TypeAlias = Generator[float, None, None]
-"""A fault under way: it yields for how many seconds to wait until it goes on."""
+"""A fault under way: it yields the seconds until its next step."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Something that goes wrong at `at`, for a `share` of the `people` (none named: of all)."""
+    """A fault that begins at `at`, and hits a `share` of the `people` (none named: of all)."""
 
     at: Duration
     share: Share = 1.0
@@ -32,7 +32,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def end_at(self) -> float:
-        """Seconds from the beginning of the run to its end."""
+        """Time at which it is over, in seconds since the run began."""
         return self.at
 
     @property
@@ -42,7 +42,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def breaks(self) -> bool:
-        """Whether connections are lost by it alone, and not by what is given up meanwhile."""
+        """Whether the fault itself breaks connections, not only time-outs during it."""
         return True
 
     @property

@@ -1,4 +1,4 @@
-"""Connections break, fall silent, or are cut off for a time."""
+"""Faults of connections: resets, half-open connections, and partitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatlab.sim.path import Direction
 
 
 class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
-    """A middlebox resets the connections: each side learns that the other has gone."""
+    """A middlebox resets the connections: each side gets an RST."""
 
     def inject(self, context: FaultContext) -> Injection:
         for target in context.hit:
@@ -22,9 +22,9 @@ class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
 
 
 class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
-    """Connections fall silent for good, unreported, both ways or one (`up`: to the server).
+    """Connections drop all packets for good, unreported, both ways or one (`up`: to the server).
 
-    Within `duration` none can be opened.
+    No connection can be opened for `duration` seconds.
     """
 
     duration: Duration = 0.0
@@ -51,7 +51,7 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
 
 
 class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
-    """The network drops all packets; TCP sends them again, so they arrive after it if nobody has given up."""
+    """The network drops all packets; TCP resends them, so they arrive after it unless an end has given up."""
 
     @property
     def deaf_until(self) -> float:

@@ -1,4 +1,4 @@
-"""Faults of people's paths, or of the server as seen from there, that last for a time."""
+"""Faults that impair a person's path, or the server as seen from it, for a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatlab.transports.backoff import Uniform
 
 
 class Condition(LastingFault, frozen=True, kw_only=True):
-    """Something that is wrong with a path for a time."""
+    """An impairment of a path for `duration` seconds."""
 
     @property
     def breaks(self) -> bool:
@@ -56,7 +56,7 @@ class LowBandwidth(Condition, frozen=True, kw_only=True, tag="bandwidth"):
 
 
 class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
-    """A proxy cuts connections through which nothing has come for `timeout` seconds."""
+    """A proxy resets connections that are idle for `timeout` seconds."""
 
     timeout: PositiveDuration = 60.0
 
@@ -65,7 +65,7 @@ class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
 
 
 class Buffering(Condition, frozen=True, kw_only=True, tag="buffering"):
-    """A proxy holds back event streams until there are `size` bytes (None: to their end)."""
+    """A proxy buffers event streams until it has `size` bytes (None: until they end)."""
 
     size: Size | None = None
 

@@ -15,7 +15,7 @@ from chatlab.sim.faults.base import Injection, LastingFault
 class Outage(LastingFault, frozen=True, kw_only=True):
     """The server stops, and starts again.
 
-    If it hits only some people, these are connected to one of several front ends: the rooms live on.
+    If it hits only some people, they are connected to one of several front ends: the rooms remain.
     """
 
     _code: ClassVar[int | None] = None

@@ -102,7 +102,7 @@ def test_they_change_nothing(fault: str, network: str, heartbeat: str) -> None:
     ],
     ids=["reset", "down", "restart", "flapping", "flapping fast"],
 )
-def test_a_herd_at_a_narrow_door_is_the_same(faults: tuple[AnyFault, ...], network: str) -> None:
+def test_a_herd_at_a_slow_accept_queue_is_the_same(faults: tuple[AnyFault, ...], network: str) -> None:
     reconnect = ReconnectConfig(jitter="full", max_attempts=None, max_delay=5.0)
     scenario = silent(
         *faults,
@@ -210,7 +210,7 @@ def test_they_change_nothing_whatever_happens(scenario: Scenario, faults: list[A
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", rows(range(6), 0, 1))
 @pytest.mark.parametrize("reset_at", [20.0, 20.1, 20.4, 21.0])
-def test_a_reset_and_a_farewell_that_meet_are_the_same(reset_at: float, seed: int) -> None:
+def test_a_reset_and_a_server_close_that_cross_are_the_same(reset_at: float, seed: int) -> None:
     """Packets that the server sends before it hears of a reset draw the person's random numbers."""
     slow = NetworkConfig(latency=LogNormal(median=0.4, p99=2.0))
     reset, restart, silence = (
@@ -305,17 +305,17 @@ def test_in_a_calm_day_nobody_is_promoted(seen: Counter[str]) -> None:
     assert figures(result) == figures(without(scenario))
 
 
-def test_whose_pongs_may_come_too_late_is_promoted(seen: Counter[str]) -> None:
+def test_a_client_whose_pongs_may_come_too_late_is_promoted(seen: Counter[str]) -> None:
     run(silent(network=NETWORKS["heavy tail"], count=50), sample=0)
     assert 40 < seen["online"] < seen["silent"] == 50
 
 
-def test_whom_a_fault_hits_is_promoted(seen: Counter[str]) -> None:
+def test_a_client_that_a_fault_hits_is_promoted(seen: Counter[str]) -> None:
     run(silent(HalfOpen(at=20.0, people=("person-3", "person-9")), heartbeat=CALM), sample=0)
     assert seen == {"silent": 12, "online": 2}
 
 
-def test_who_waits_when_a_fault_hits_is_promoted(seen: Counter[str]) -> None:
+def test_a_client_that_waits_when_a_fault_hits_is_promoted(seen: Counter[str]) -> None:
     reconnect = ReconnectConfig(base_delay=30.0, jitter="none", max_attempts=1)
     scenario = silent(
         ConnectionReset(at=20.0, share=0.5),
@@ -329,7 +329,7 @@ def test_who_waits_when_a_fault_hits_is_promoted(seen: Counter[str]) -> None:
     assert seen["waiting"] > 0
 
 
-def test_who_waits_too_long_at_the_door_is_promoted(seen: Counter[str]) -> None:
+def test_a_client_that_waits_too_long_in_the_accept_queue_is_promoted(seen: Counter[str]) -> None:
     scenario = silent(heartbeat=CALM, server=ServerConfig(accept_rate=1.0), connect_timeout=3.0)
     transport = scenario.transport.config()
     assert isinstance(transport, WebSocketConfig)
@@ -358,13 +358,15 @@ def test_who_waits_too_long_at_the_door_is_promoted(seen: Counter[str]) -> None:
     ],
     ids=["they write", "one writes", "presence", "busy", "full", "bandwidth", "slow", "streams"],
 )
-def test_where_more_happens_nobody_is_silent(scenario: Scenario, seen: Counter[str]) -> None:
+def test_no_client_is_silent_if_more_than_connecting_is_modelled(
+    scenario: Scenario, seen: Counter[str]
+) -> None:
     run(scenario, sample=0)
     assert seen == {}
 
 
 @pytest.mark.parametrize("name", ["ada", "Zoë & co", "person-7"])
-def test_who_is_recorded_or_in_the_script_is_not_silent(name: str, seen: Counter[str]) -> None:
+def test_recorded_and_scripted_people_are_not_silent(name: str, seen: Counter[str]) -> None:
     script = (ScriptEntry(at=9.0, person=name, action="disconnect"),)
     scenario = silent(ServerDown(at=20.0, duration=3.0), script=script)
     result = run(scenario, sample=3)
@@ -389,7 +391,7 @@ def test_only_the_fast_model_has_silent_clients() -> None:
     assert (find_model(fast=True), find_model(fast=False)) == (FastModel, Model)
 
 
-def test_who_says_something_nevertheless_is_real_from_then_on() -> None:
+def test_a_silent_client_that_sends_is_promoted() -> None:
     config, recorder = WebSocketConfig(url="ws://127.0.0.1:8000/ws"), ColumnRecorder()
     model = FastModel(0, config, PeopleConfig(count=3), NetworkConfig(), ServerConfig(), (), recorder, 0)
     model.run(10.0)

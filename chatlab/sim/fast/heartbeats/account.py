@@ -1,7 +1,7 @@
 """The account of pending heartbeats.
 
-Most of a quiet day consists of pings and pongs that change nothing. They needn't happen one by one: a client
-with nothing else ahead leaves them *pending*, and accounts for them as soon as anything else comes up.
+Most events of a run without faults are pings and pongs that change nothing. They needn't be simulated one by
+one: a client with no other timer leaves them *pending*, and accounts for them at its next other event.
 
     pending     from a timer that fires with nothing to do: no fault, no packet under way, no unsettled
                 message, and the next round trips are certain to be shorter than the heartbeat's timeout
@@ -45,13 +45,13 @@ class HeartbeatAccount:
         self._dialect = dialect
         self._mode = config.heartbeat.mode or dialect.heartbeat
         self._barriers = barriers
-        # Each answer comes before the next ping, and each ping finds the server's rate limit untouched.
+        # Each pong comes before the next ping, and each ping finds the server's token bucket full.
         spacing = self._config.interval - self._config.timeout
         self._possible = spacing >= 0 and spacing * server.config.rate >= server.config.burst
         self._bytes: dict[int, tuple[int, int]] = {}
 
     def certain(self, path: SampledPath) -> float:
-        """Return how many of the next round trips are certain to be short enough; inf: all of them."""
+        """Return how many of the next round trips are certain to be shorter than the time-out; inf: all."""
         if not self._possible or self._server.loaded:
             return 0
         barriers, half = self._barriers, self._config.timeout / 2
@@ -88,7 +88,7 @@ class HeartbeatAccount:
     ) -> None:
         """Account for all beats before `now`."""
         pending = heartbeat.pending(now)
-        # The last packet each way takes place, as the end of a connection comes behind it.
+        # The last packet each way is replayed: the end of a connection may follow right behind it.
         replayed = 1 if now - self._beat_at(heartbeat, pending) >= self._config.timeout else 2
         if pending > replayed:
             skipped = pending - replayed
@@ -149,7 +149,7 @@ class HeartbeatAccount:
 
 
 def _sum(size: Callable[[int], int], count: int) -> int:
-    """Return the sizes of frames with the numbers 1 to `count`: those with as many digits are of one size."""
+    """Return the total size of frames 1 to `count`: frames with equally long numbers are of one size."""
     total, first = 0, 1
     while first <= count:
         after = min(count + 1, 10 * first)

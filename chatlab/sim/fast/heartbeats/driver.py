@@ -25,7 +25,7 @@ HeartbeatFactory: TypeAlias = Callable[[HeartbeatConfig, float], Heartbeat]
 
 
 class ForwardingDriver(Driver):
-    """A driver whose heartbeats may be `pending`. `make_machine` gives its machine the heartbeats made here.
+    """A driver whose heartbeats may be `pending`. `make_machine` gets the factory of its heartbeats.
 
     Without an `account`, or if steps are recorded, every heartbeat takes place.
     """
@@ -56,7 +56,7 @@ class ForwardingDriver(Driver):
         self.heartbeat = heartbeat = SkippableHeartbeat(config, now)
         return heartbeat
 
-    # Anything else that happens
+    # Other events
 
     def submit(self, text: str) -> None:
         if self.pending:
@@ -85,7 +85,7 @@ class ForwardingDriver(Driver):
         self._gone_at = max(self._gone_at, link.gone_at)
 
     def wake(self) -> None:
-        """Account for pending heartbeats, and have the next ones take place: something is about to happen."""
+        """Account for pending heartbeats, and simulate the next ones, before another event."""
         if self.pending:
             self._settle()
             self._rearm()
@@ -95,7 +95,7 @@ class ForwardingDriver(Driver):
             self._arm(self._machine.deadline)
 
     def resume(self) -> None:
-        """Continue with a machine and links that have a past; heartbeats before now are pending."""
+        """Continue with a machine and links whose past was replayed; heartbeats before now are pending."""
         if self.links and self._is_idle:
             self.pending = True
             self._settle()

@@ -9,7 +9,7 @@ from chatlab.transports.heartbeat import Heartbeat
 
 
 class SkippableHeartbeat(Heartbeat):
-    """A `Heartbeat` that tells how many beats are pending, and can count them without sending pings."""
+    """A `Heartbeat` that can count pending beats, and skip them without pings."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class SkippableHeartbeat(Heartbeat):
         interval, at = self._config.interval, self._beat_at
         beats = max(0.0, (now - at) / interval)
         due = ceil(beats)
-        # The largest difference between times summed one by one, as `tick` does, and their product.
+        # Bound of the rounding error: `tick` sums the times one by one, and this is a product.
         error = (due + 2) * float_info.epsilon * (abs(now) / interval + 1)
         if error < due - beats < 1 - error:
             return due
@@ -42,6 +42,6 @@ class SkippableHeartbeat(Heartbeat):
         self.deadline = self._beat_at
 
     def resume(self, other: SkippableHeartbeat) -> None:
-        """Continue where another heartbeat with the same settings is; no ping is unanswered."""
+        """Copy the state of another heartbeat with the same settings; no ping is unanswered."""
         self._ping = other._ping
         self.deadline = self._beat_at = other._beat_at

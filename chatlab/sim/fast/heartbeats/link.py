@@ -16,7 +16,7 @@ class PendingClient(Client, Protocol):
     pending: bool
 
     def wake(self) -> None:
-        """Account for pending heartbeats: something is about to happen."""
+        """Account for pending heartbeats before another event."""
 
 
 class ForwardingLink(Link):

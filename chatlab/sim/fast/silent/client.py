@@ -1,4 +1,4 @@
-"""A silent client among the other people: as the target of faults, when it is looked at, and promoted."""
+"""A silent client: its promotion, its interface for faults, and its figures at the end of a run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SilentClient(Lifecycle):
         if ended and context.judge(self._failure) != "retry":
             retries = 0
         if failed:
-            self._jitter.skip(-retries)  # They are drawn again.
+            self._jitter.skip(-retries)  # The replay draws them again.
         path = None if context.paths.common else self._path
         driver = self._driver = context.make(self.person, path, self._jitter if failed else None)
         machine, failure = driver.machine, self._failure if failed else None
@@ -56,7 +56,7 @@ class SilentClient(Lifecycle):
             if self._heartbeat is not None:
                 assert driver.heartbeat is not None
                 driver.heartbeat.resume(self._heartbeat)
-                machine.handle(TICK, self._at)  # It is too early, and sets the deadline.
+                machine.handle(TICK, self._at)  # Too early for a ping: it only sets the deadline.
             link = self._link(driver, number, {})
             link.set_open(self._used_at)
             self._hand_over(link)
@@ -73,7 +73,7 @@ class SilentClient(Lifecycle):
         return link
 
     def _hand_over(self, link: PromotedLink) -> None:
-        """Give an open link the place at the server, and the end that is under way."""
+        """Add an open link to the server, and schedule an end that is under way."""
         context, loss, now = self._context, self._loss, self._context.environment.now
         link.served = self._served and (loss is None or now < loss.gone_at)
         if link.served:
@@ -88,24 +88,24 @@ class SilentClient(Lifecycle):
 
     @property
     def path(self) -> Path:
-        """The person's path, to which something is to happen."""
+        """The path. The client is promoted first, as a fault is about to change the path."""
         return self.promoted.path
 
     @property
     def connections(self) -> Iterator[Breakable]:
-        """The link, if there is one that isn't on its way to the end."""
+        """The link, if it is open and no end of it is under way."""
         if self._driver is not None:
             return self._driver.connections
         there: tuple[Breakable, ...] = (self,) if self._phase == "online" else ()
         return iter(there)
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
-        """From `at` on let everything that goes in these directions vanish, and tell neither side."""
+        """From `at` on drop all packets in these directions, unreported."""
         for connection in self.promoted.connections:
             connection.silence(at, directions)
 
     def adapt(self) -> None:
-        """Note that the path has changed."""
+        """Apply the changes of the path."""
         self.promoted.adapt()
 
     def add_impairment(self, impairment: Impairment) -> None:
@@ -117,7 +117,7 @@ class SilentClient(Lifecycle):
         self.promoted.remove_impairment(impairment)
 
     def wake(self) -> None:
-        """Prepare for something that may happen now."""
+        """Account for pending heartbeats before a fault."""
         if self._driver is not None:
             self._driver.wake()
         elif self._phase == "online":
@@ -146,7 +146,7 @@ class SilentClient(Lifecycle):
 
     @property
     def heard_until(self) -> float:
-        """Time before which all that the server had must have been shown to the person; inf: all."""
+        """Time up to which each message at the server must have been delivered; inf: no limit."""
         if self._driver is not None:
             return self._driver.heard_until
         return inf if self._phase == "online" else LONG_AGO

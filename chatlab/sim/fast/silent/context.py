@@ -24,15 +24,15 @@ from chatlab.transports.machine import Failure
 
 
 class Loser(Protocol):
-    """A client that has lost its link and is about to learn it."""
+    """A client whose link has ended, which it will learn later."""
 
     def be_lost(self) -> None:
-        """Learn that the link has ended."""
+        """Handle the end of the link."""
 
 
 class Greeting(NamedTuple):
-    """How the server greets: the bytes of request and answer without the names, the cursor from then on, and
-    whether messages may be missing."""
+    """A server's greeting: the sizes of request and answer without the names, the new cursor, and whether
+    messages may be missing."""
 
     asked: int
     answered: int
@@ -41,7 +41,7 @@ class Greeting(NamedTuple):
 
 
 class Maker(Protocol):
-    """Makes a person's driver, with a path and a stream of jitter if they are there already."""
+    """Makes a person's driver, with an existing path and stream of jitter if given."""
 
     def __call__(
         self, person: int, path: SampledPath | None, jitter: SeekableStream | None
@@ -51,7 +51,7 @@ class Maker(Protocol):
 class Context:
     """The parts that all silent clients of a run share.
 
-    `config` is everybody's, but for room and sender. `beats`: open links have heartbeats.
+    `config` is the same for all, except room and sender. `beats`: open links have heartbeats.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Context:
         return self._rooms[person % len(self._rooms)]
 
     def greeting(self, cursor: str | None) -> Greeting:
-        """Return how the server greets a client with that cursor."""
+        """Return the server's greeting for a client with `cursor`."""
         hub = self.server.hub
         greeting = self._greetings.get((hub.epoch, cursor))
         if greeting is None:
@@ -113,11 +113,11 @@ class Context:
         return greeting
 
     def count_request(self) -> None:
-        """Count a request that is made now."""
+        """Count a request in the current second."""
         self.network.requests += 1
 
     def lose(self, loser: Loser, at: float) -> None:
-        """Tell a client at that time that its link has ended; all that lose at once are told together."""
+        """Call a client's `be_lost` at `at`; clients with the same time share one queue entry."""
         losing = self._losing.get(at)
         if losing is None:
             losing = self._losing[at] = []

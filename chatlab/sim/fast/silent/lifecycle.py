@@ -1,4 +1,4 @@
-"""The lifecycle of a silent client, as long as nothing out of the ordinary happens.
+"""The lifecycle of a silent client, until it is promoted.
 
     away     ──▶ trying     the person arrives
     trying   ──▶ online     accepted, and nothing interferes until the link is open
@@ -8,8 +8,8 @@
     waiting  ──▶ trying     after the backoff delay; at once, ahead of the clock, if nothing interferes
     any      ──▶ promoted   see the package
 
-An attempt is one queue entry, the arrival of its SYN. All else of it is computed in one step, as no fault and
-no end of the run come before it is over.
+An attempt is one queue entry, the arrival of its SYN. The rest is computed in one step, if no fault and no
+end of the run come before it is over.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from chatlab.transports.machine import Failure
 
 Phase: TypeAlias = Literal["away", "trying", "online", "losing", "waiting", "stopped", "given up"]
 
-# An enum's attribute takes longer than what is done with it.
+# Bound once, as access to an enum's attribute is slow.
 CONNECTING, CONNECTED = ConnectionStatus.CONNECTING, ConnectionStatus.CONNECTED
 RECONNECTING = ConnectionStatus.RECONNECTING
 STATUSES: dict[Phase, ConnectionStatus] = {
@@ -58,10 +58,10 @@ class Loss(Struct, frozen=True, gc=False):
 
 
 class Lifecycle(ABC):
-    """A silent client's phase, and what belongs to it.
+    """A silent client's phase, and the state for it.
 
-    `_at` is when the attempt began, when the link opened, or when the next attempt begins; it may lie ahead
-    of the clock. `_served` is True while the server has the link, `_used_at` when its last byte came through,
+    `_at` is when the attempt began, when the link opened, or when the next attempt begins; it may be in the
+    future. `_served` is True while the server has the link, `_used_at` when its last byte came through,
     and `_look_at` up to when its heartbeats are certain to be answered in time. `_backoff` is None until the
     first failure; then `_jitter` is its random stream, and `_failure` the latest failure, learned at
     `_failed_at`. `_loss` is set while losing. `_sampled` is the path; while the client is connected only its
@@ -106,14 +106,14 @@ class Lifecycle(ABC):
 
     @property
     def promoted(self) -> ForwardingDriver:
-        """The person as a driver, from now on."""
+        """The person's driver; if there is none, promote the client."""
         return self._driver or self._promote()
 
     @abstractmethod
     def _promote(self) -> ForwardingDriver:
-        """Leave all that is to come to a driver."""
+        """Replace the client by a driver."""
 
-    # The path, which is large: most of the time there is only a snapshot
+    # The path is large, so usually only a snapshot is stored
 
     @property
     def _path(self) -> SampledPath:
@@ -131,7 +131,7 @@ class Lifecycle(ABC):
     # Trying
 
     def arrive(self, at: float, safe_until: float) -> None:
-        """Ask to be connected at that time."""
+        """Ask to be connected at `at`."""
         environment = self._context.environment
         if at <= environment.now:
             self._connect()
@@ -147,8 +147,8 @@ class Lifecycle(ABC):
             self.promoted.connect()
 
     def _send_syn(self, at: float, status: ConnectionStatus, safe_until: float) -> bool:
-        """Begin an attempt at that time; False, and nothing is done, if something may happen before its SYN
-        has arrived."""
+        """Begin an attempt at `at`. If a fault, the end of the run or the time-out may come before its SYN
+        has arrived, do nothing and return False."""
         context, path = self._context, self._sampled or self._take_path()
         comes_at = at + path.connect.draw()
         if comes_at >= safe_until or comes_at >= at + context.connect_timeout:
@@ -161,17 +161,17 @@ class Lifecycle(ABC):
         return True
 
     def _syn_arrives(self) -> None:
-        """The SYN arrives. A client that tries is promoted only here, as no fault comes before."""
+        """Handle the arrival of the SYN. In phase `trying` only this promotes: no fault comes before."""
         context, path = self._context, self._sampled or self._take_path()
-        now, safe_until = context.environment.now, context.barriers.safe_until  # right since the SYN was sent
+        now, safe_until = context.environment.now, context.barriers.safe_until  # valid since the SYN was sent
         until = self._at + context.connect_timeout
         if until > safe_until:
             until = safe_until
         accepted_at = context.server.enter_queue()
         if accepted_at is None:
-            told_at = now + path.connect.draw()
-            if told_at < until:
-                self._fail(REFUSED, told_at, safe_until)
+            refused_at = now + path.connect.draw()
+            if refused_at < until:
+                self._fail(REFUSED, refused_at, safe_until)
             else:
                 path.connect.skip(-1)
                 self._leave_to_link(None)
@@ -200,12 +200,12 @@ class Lifecycle(ABC):
         link.answer_syn(accepted_at)
 
     def _open(self, speaks_at: float, open_at: float) -> None:
-        """Count as connected from that time, after the upgrade request."""
+        """Count as connected from `open_at` on; the upgrade request is sent at `speaks_at`."""
         context = self._context
         environment, network = context.environment, context.network
         if int(speaks_at) == int(environment.now):
             network.requests += 1
-        else:  # They are counted second by second.
+        else:  # Requests are counted for each second.
             environment.call_at(speaks_at, context.count_request)
         asked, answered, cursor, gap = context.greeting(self._cursor)
         network.bytes_up += asked + context.name_sizes[self.person]
@@ -224,7 +224,7 @@ class Lifecycle(ABC):
     # Failing
 
     def _fail(self, failure: Failure, at: float, safe_until: float) -> None:
-        """Learn of a failure at that time, and schedule the next attempt."""
+        """Handle a failure that the client learns at `at`, and schedule the next attempt."""
         context = self._context
         if self._backoff is None:
             self._jitter = context.streams.uniform(self.person, "backoff")
@@ -251,14 +251,14 @@ class Lifecycle(ABC):
             context.environment.call_at(retry_at, Lifecycle._retry, self)
 
     def _retry(self) -> None:
-        """The time for the next attempt has come."""
+        """Begin the attempt that is due now."""
         if self._driver is None and not self._send_syn(self._at, RECONNECTING, self._context.barriers.next):
             self._promote()
 
     # Online
 
     def _leave_pending(self, at: float) -> None:
-        """Leave heartbeats pending from then on, as long as they are certain to be answered in time."""
+        """Leave heartbeats pending from `at` on, as long as they are certain to be answered in time."""
         context, heartbeat = self._context, self._heartbeat
         assert heartbeat is not None
         beats = context.account.certain(self._path)
@@ -266,7 +266,7 @@ class Lifecycle(ABC):
         context.environment.call_at(self._look_at, Lifecycle._look, self)
 
     def _look(self) -> None:
-        """See whether further heartbeats are certain to be answered in time."""
+        """Check whether further heartbeats are certain to be answered in time."""
         now = self._context.environment.now
         if self._phase != "online" or self._look_at != now or self._driver is not None:
             return
@@ -277,7 +277,7 @@ class Lifecycle(ABC):
             self._promote()
 
     def _catch_up(self) -> bool:
-        """Account for all heartbeats before now; False, and nothing is done, if one is under way."""
+        """Account for all heartbeats before now. If one is under way, do nothing and return False."""
         context, heartbeat = self._context, self._heartbeat
         now = context.environment.now
         beats = 0 if heartbeat is None else heartbeat.pending(now)
@@ -299,7 +299,7 @@ class Lifecycle(ABC):
     # Losing
 
     def server_close(self, code: int | None, reason: str) -> None:
-        """End the link from the server's side: by a close frame, or without one."""
+        """Close the link at the server, with a close frame or without."""
         served, self._served = self._served, False
         if not served or self._driver is not None:
             return
@@ -321,13 +321,13 @@ class Lifecycle(ABC):
         self._context.network.bytes_down += frame_size("xx" + reason, masked=False)
 
     def reset(self) -> None:
-        """End the link from the middle."""
+        """Reset the link as a middlebox does."""
         if self._phase == "online":
             now, path = self._context.environment.now, self._path
             self._lose(Loss(now + path.down.repeat(), LOST, now + path.up.repeat()), Link.reset)
 
     def _lose(self, loss: Loss, end: Callable[[Link], None]) -> bool:
-        """Schedule the end of the link; False: a heartbeat comes before, so a real link has to `end`."""
+        """Schedule the end of the link. If a heartbeat comes before, promote, `end` it, return False."""
         if self._heartbeat is not None and self._heartbeat.deadline <= loss.at:
             (link,) = self.promoted.links
             end(link)
@@ -337,7 +337,7 @@ class Lifecycle(ABC):
         return True
 
     def be_lost(self) -> None:
-        """Learn that the link has ended."""
+        """Handle the end of the link."""
         context, loss, safe_until = self._context, self._loss, self._context.barriers.next
         if loss is None or self._driver is not None:
             return

@@ -15,7 +15,7 @@ from chatlab.sim.people import PeopleConfig
 def can_be_silent(
     people: PeopleConfig, network: NetworkConfig, server: ServerConfig, faults: Sequence[Fault]
 ) -> bool:
-    """Return whether nobody sends a message, the server only accepts and greets, and bytes take no time."""
+    """Return whether no message is sent, and nothing but latency and the accept queue takes time."""
     silent = not people.send_rate and all(entry.action != "send" for entry in people.script)
     plain = not server.service_time and server.max_connections is None and not server.presence
     slow = network.bandwidth is not None or any(isinstance(fault, SlowServer) for fault in faults)
@@ -42,13 +42,13 @@ class Pool:
         environment.call_at(environment.now, self._arrive, arrivals)
 
     def _arrive(self, arrivals: Sequence[float]) -> None:
-        # The barrier isn't known before the run begins. A fault at the very beginning makes it the present,
-        # so a client that the fault has promoted sends no SYN here.
+        # The barrier isn't known before the run begins. A fault at the very beginning makes it the current
+        # time, so a client that the fault has promoted sends no SYN here.
         safe_until = self._context.barriers.next
         for client in self._clients:
             client.arrive(arrivals[client.person], safe_until)
 
     def server_close(self, code: int | None, reason: str) -> None:
-        """End each link from the server's side: by a close frame, or without one."""
+        """Close each link at the server, with a close frame or without."""
         for client in self._clients:
             client.server_close(code, reason)

@@ -1,6 +1,6 @@
-"""The machine and the link of a promoted client, in the state that its past has led to.
+"""The machine and the link of a promoted client, in the state to which its past has led.
 
-The machine gets there by its events, as any machine does. The link is put together.
+The machine's past events are replayed. The link's attributes are set directly.
 """
 
 from __future__ import annotations
@@ -62,28 +62,28 @@ def _request(effects: Sequence[Effect]) -> OpenWebSocket:
 
 
 class PromotedLink(ForwardingLink):
-    """A link that has a past."""
+    """A link that begins in a state of its past."""
 
     __slots__ = ()
     path: SampledPath
 
     def send_syn(self, at: float) -> None:
-        """Send the SYN at a time that has passed; it arrives now."""
+        """Send the SYN at the past time `at`; it arrives now."""
         self._up_sent_at, self._up_delay = at, self.path.connect()
         self._up_at = at + self._up_delay
 
     def set_open(self, used_at: float) -> None:
-        """Set the state to open; the path's latest packet each way came through at that time."""
+        """Set the state to open; the last byte came through at `used_at`."""
         self.query = {}
         self._answered = self._accepted = self._opened = self._standing = True
         self._up_at = self._down_at = used_at
         self._up_delay, self._down_delay = self.path.up.repeat(), self.path.down.repeat()
 
     def end(self, at: float, failure: Failure) -> None:
-        """End; the client learns the failure at that time."""
+        """Schedule the end at the client, which learns `failure` at `at`."""
         self._down_at = at
         self._environment.call_at(at, self._end, failure)
 
     def end_at_server(self, at: float) -> None:
-        """End by a reset that reaches the server at that time."""
+        """Schedule a reset that reaches the server at `at`."""
         self._environment.call_at(at, self._take_reset)

@@ -9,7 +9,7 @@ from chatlab.sim.server import Server
 
 
 class Clients(Protocol):
-    """Clients without a connection object each."""
+    """Clients that have no connection objects."""
 
     def server_close(self, code: int | None, reason: str) -> None:
         """End their links, as `Server.stop` does."""
@@ -21,11 +21,11 @@ class PoolServer(Server):
     pool: Clients | None = None
 
     def enter_queue(self) -> float | None:
-        """Give a client a place in the accept queue; return when it is accepted; None: it is refused."""
+        """Put a client into the accept queue; return when it is accepted; None: it is refused."""
         return self._enter_queue()
 
     def admit(self, connection: Connection) -> None:
-        """Add the connection of a client that has a place in the accept queue, or has left it."""
+        """Add the connection of a client that is in the accept queue, or has left it."""
         self._admit(connection)
 
     def stop(self, code: int | None = None, reason: str = "") -> None:
