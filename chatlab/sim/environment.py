@@ -8,7 +8,7 @@ keeps them in buckets of equal width in time (a calendar, or ladder, queue):
 - An entry for the current bucket, or before it, goes to a heap of its own (`_overflow`). The next entry is
   the lesser of the two ends.
 
-An entry costs O(1) as long as buckets hold a few hundred each. The width is tuned to that: if the last
+An entry costs O(1) as long as buckets have a few hundred each. The width is tuned to that: if the last
 buckets were too full or too empty, or the overflow exceeds its limit, a new width is computed from the
 density of the next entries, and all entries are moved. At least one insertion must come before each move of
 an entry, so this is O(1) an entry, too. With few entries, or all at one time, the queue is in effect a plain
@@ -66,7 +66,7 @@ class LadderEnvironment(Environment):
         self._buckets: dict[float, list[Entry]] = {}
         self._numbers: list[float] = []  # heap of the keys of _buckets
         self._current = -inf  # number of the bucket in _ready
-        # run() holds on to these two, so they are only ever changed in place.
+        # run() refers to these two, so they are only changed in place.
         self._ready: list[Entry] = []  # descending
         self._overflow: list[Entry] = []  # heap
         self._buckets_sampled = self._entries_sampled = 0
@@ -280,7 +280,7 @@ class LadderEnvironment(Environment):
         return True
 
     def _best_rate(self, entries: list[Entry]) -> float:
-        """Return the number of buckets a second at which each holds `_WANTED` of the next entries."""
+        """Return the number of buckets a second at which each has `_WANTED` of the next entries."""
         # No width separates entries that are due now; their successors will be as dense as the waiting ones.
         # Far time-outs say nothing about the density: if there are few entries, only the earlier half counts.
         waiting = [entry[0] for entry in entries if self._now < entry[0] <= float_info.max]

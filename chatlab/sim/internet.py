@@ -23,7 +23,7 @@ from chatlab.sim.tcp import Line, TcpConnection
 from chatlab.sim.virtual_loop import ProtocolFactory
 
 CLIENT_HOST = "10.0.0.1"
-"""Address of all clients; the port, which is also the connection's number, tells connections apart."""
+"""Address of all clients; the port is unique, and is the connection's number."""
 FIRST_PORT = 8000
 """First port for listeners on port 0 (any)."""
 

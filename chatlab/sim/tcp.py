@@ -9,7 +9,7 @@ It simulates this (d is the one-way latency, drawn anew for all bytes sent at on
 
 Bytes leave a person's line one after the other, arrive in order, and are counted when they leave. FIN and RST
 queue behind them. Data for a closed socket is answered with RST; so is a close with unread data. Bytes beyond
-the kernels' buffers wait in the transport, whose protocol is told to pause. A connection may drop all
+the kernels' buffers wait in the transport, whose protocol is paused. A connection may drop all
 packets, be reset by a middlebox, or pass a proxy that resets it when idle or buffers event streams.
 Congestion and TLS's own bytes aren't simulated, as in the model.
 

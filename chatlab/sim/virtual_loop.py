@@ -105,7 +105,7 @@ class VirtualSelector(selectors.BaseSelector):
         return key
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        """Forget a file. Errors: KeyError."""
+        """Remove a file. Errors: KeyError."""
         return self._keys.pop(_number(fileobj))
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -113,7 +113,7 @@ class VirtualSelector(selectors.BaseSelector):
         return self._keys
 
     def close(self) -> None:
-        """Forget all files."""
+        """Remove all files."""
         self._keys.clear()
         self._alarm.set(inf)
 

@@ -1,4 +1,4 @@
-"""The driver's timer, on a machine that does nothing but want ticks; the rest is tested by whole runs."""
+"""The driver's timer, on a machine that only sets deadlines; whole runs test the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEBSOCKET = WebSocketConfig(url="ws://127.0.0.1:8000/ws", reconnect=ReconnectCon
 
 
 class Alarm:
-    """Wants the ticks that it is set to; each event takes the next setting."""
+    """A machine with a list of deadlines; each event takes the next one."""
 
     def __init__(self, *deadlines: float) -> None:
         self.status = ConnectionStatus.DISCONNECTED

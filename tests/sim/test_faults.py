@@ -133,7 +133,7 @@ def test_a_connection_that_is_half_open_one_way_loses_no_message(
     assert shown == [pytest.approx(posted)]
 
 
-def test_a_short_partition_delays_and_nobody_notices() -> None:
+def test_a_short_partition_delays_without_a_reconnect() -> None:
     script = (ScriptEntry(at=16.0, person="ada", text="hi"), ScriptEntry(at=16.5, person="ada", text="ho"))
     result = happen(Partition(at=15.0, duration=2.0), script=script)
     assert result.metrics["attempts"] == 2

@@ -58,7 +58,7 @@ async def test_A_day_passes_at_once_and_exactly() -> None:
     assert await asyncio.to_thread(run, sleep()) == [3600.0 * hour for hour in range(1, 25)]
 
 
-def test_time_goes_on_where_a_float_has_no_nanoseconds_left() -> None:
+def test_time_goes_on_if_a_float_has_no_nanoseconds_left() -> None:
     async def sleep() -> float:
         await asyncio.sleep(1e10)
         await asyncio.sleep(0.5)

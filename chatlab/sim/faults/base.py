@@ -47,7 +47,7 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def general(self) -> bool:
-        """Whether it hits everybody."""
+        """Whether it hits all people."""
         return self.share == 1 and not self.people
 
     def hits(self, people: Sequence[FaultTarget], streams: RandomStreams, number: int) -> list[FaultTarget]:

@@ -138,7 +138,7 @@ def test_it_changes_nothing_for_special_people_and_servers(
     ],
     ids=["a ping is under way", "a SYN is under way", "both ways share a random stream"],
 )
-def test_it_changes_nothing_where_packets_take_long(
+def test_it_changes_nothing_with_long_latencies(
     faults: tuple[AnyFault, ...],
     server: ServerConfig,
     rate: float,
@@ -293,7 +293,7 @@ CROWDS = st.builds(
     max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(scenario=CROWDS)
-def test_it_changes_nothing_whatever_happens(
+def test_it_changes_nothing_in_random_runs(
     scenario: Scenario,
 ) -> None:
     slow = step_by_step(scenario, 12)
@@ -313,7 +313,7 @@ def test_a_run_may_end_at_any_moment_of_a_heartbeat(
 
 
 @pytest.mark.parametrize("heartbeat", ["json", "ping"])
-def test_many_heartbeats_come_to_what_each_of_them_does(
+def test_many_heartbeats_add_up_to_single_ones(
     heartbeat: str,
 ) -> None:
     scenario = crowd(heartbeat=HEARTBEATS[heartbeat], rate=0.0, duration=600.0)

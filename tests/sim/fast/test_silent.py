@@ -142,7 +142,7 @@ def test_a_herd_at_a_slow_accept_queue_is_the_same(faults: tuple[AnyFault, ...],
     ],
     ids=str,
 )
-def test_they_are_the_same_whatever_is_set(more: dict[str, Any]) -> None:
+def test_they_are_the_same_with_other_settings(more: dict[str, Any]) -> None:
     scenario = silent(
         ServerRestart(at=10.31, duration=3.2),
         ConnectionReset(at=30.0),
@@ -200,7 +200,7 @@ CROWDS = st.builds(
 @pytest.mark.slow
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scenario=CROWDS, faults=st.lists(TROUBLES, max_size=5))
-def test_they_change_nothing_whatever_happens(scenario: Scenario, faults: list[AnyFault]) -> None:
+def test_they_change_nothing_in_random_runs(scenario: Scenario, faults: list[AnyFault]) -> None:
     scenario = scenario.replace(faults=tuple(faults))
     slow = step_by_step(scenario, 12)
     assert_the_same(run(scenario, sample=0), slow)
@@ -296,7 +296,7 @@ def test_in_a_herd_nobody_is_promoted(seen: Counter[str]) -> None:
     assert result.metrics["unrecovered"] == 0
 
 
-def test_in_a_calm_day_nobody_is_promoted(seen: Counter[str]) -> None:
+def test_in_a_day_without_faults_nobody_is_promoted(seen: Counter[str]) -> None:
     scenario = silent(duration=3600.0, count=50)
     result = run(scenario, sample=0)
     assert seen == {"silent": 50}

@@ -35,7 +35,7 @@ TICK = Tick()
 
 
 class HeartbeatAccount:
-    """The account that all clients of one server share. `config` is everybody's."""
+    """The account that all clients of one server share. `config` is the same for all of them."""
 
     __slots__ = ("_barriers", "_bytes", "_config", "_dialect", "_mode", "_possible", "_server")
 

@@ -65,7 +65,7 @@ class Lifecycle(ABC):
     and `_look_at` up to when its heartbeats are certain to be answered in time. `_backoff` is None until the
     first failure; then `_jitter` is its random stream, and `_failure` the latest failure, learned at
     `_failed_at`. `_loss` is set while losing. `_sampled` is the path; while the client is connected only its
-    `_snapshot` is kept. `_driver` is set once the client is promoted.
+    `_snapshot` is stored. `_driver` is set once the client is promoted.
     """
 
     __slots__ = (
