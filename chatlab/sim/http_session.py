@@ -383,7 +383,7 @@ class Exchange:
 
     @property
     def awaited(self) -> bool:
-        """Whether the server's answer or stream isn't complete yet."""
+        """Whether the server has yet to complete its answer or stream."""
         return self._connection.served and self._connection.serving is self
 
     def answer(self, answer: Answer, *, last: bool = False) -> None:

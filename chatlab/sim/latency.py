@@ -38,8 +38,8 @@ class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One-way `latency` of each packet, and up to `jitter` more, uniformly.
 
     Each person's line carries `bandwidth` bytes a second in each direction (None: any number). With `tls`
-    opening a connection takes one more round trip (TLS 1.3, RFC 8446 §2). Clients keep
-    an idle HTTP connection for `keep_alive` seconds.
+    opening a connection takes one more round trip (TLS 1.3, RFC 8446 §2). Clients keep an
+    idle HTTP connection for `keep_alive` seconds.
     """
 
     latency: Duration | LogNormal = 0.04
@@ -76,4 +76,4 @@ class Latency:
             delay *= exp(self._sigma * _quantile(self._uniform() or 2**-54))
         return delay + self._jitter * self._uniform() if self._jitter else delay
 
-    __call__ = draw  # To call an object takes twice as long as to call its method.
+    __call__ = draw  # Calling an object takes twice as long as calling its method.

@@ -40,8 +40,8 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `count` people are spread evenly over `rooms`. They first connect within `arrive_over` seconds, uniformly;
     from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. They are named
-    person-1, person-2 …; other names in the `script` replace the first of these. A person that the script
-    connects doesn't connect before.
+    person-1, person-2 …; other names in the `script` replace the first of these. A person whose first
+    action in the script is to connect doesn't connect before.
     """
 
     count: Crowd = 1

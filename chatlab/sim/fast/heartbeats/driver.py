@@ -25,7 +25,7 @@ HeartbeatFactory: TypeAlias = Callable[[HeartbeatConfig, float], Heartbeat]
 
 
 class ForwardingDriver(Driver):
-    """A driver whose heartbeats may be `pending`. `make_machine` gets the factory of its heartbeats.
+    """A driver whose heartbeats may be `pending`. `make_machine` gets its factory of heartbeats.
 
     Without an `account`, or if steps are recorded, every heartbeat takes place.
     """
