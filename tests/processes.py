@@ -1,15 +1,27 @@
 """Servers that tests start end with the test run, even if it is killed."""
 
 import ctypes
+import random
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """Return a port for a program that is started later, below those that the system gives to any listener or
+    client: another test's server must not take it meanwhile."""
+    while True:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def die_with_parent() -> Callable[[], object] | None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ import httpx
 import nbformat
 from playwright.sync_api import Page, TimeoutError  # noqa: A004  # which is not the built-in one
 
-from tests.processes import die_with_parent
+from tests.processes import die_with_parent, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +85,7 @@ def serve_lab(folder: Path) -> Iterator[Lab]:
             ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
         )
     _turn_off_news(folder / "settings")
-    url = f"http://127.0.0.1:{_free_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     log = folder / LOG
     startup = folder / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
@@ -215,13 +214,6 @@ def _turn_off_news(settings: Path) -> None:
     file = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     file.parent.mkdir(parents=True)
     file.write_text('{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path, timeout: float = 180.0) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 
 from tests.docs.blocks import ROOT, blocks
-from tests.processes import die_with_parent
+from tests.processes import die_with_parent, free_port
 from tests.requirements import NCHAN, find
 
 CONFIG = """
@@ -97,8 +97,7 @@ class Nginx:
     def __enter__(self) -> Self:
         program = find("nginx")
         assert program is not None
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        port = free_port()
         (self.folder / "temp").mkdir(mode=0o777)
         (self.folder / "chain.pem").write_bytes(self._chain)
         modules = f"load_module {NCHAN};" if "nchan" in self._http else ""

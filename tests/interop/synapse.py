@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.processes import die_with_parent
+from tests.processes import die_with_parent, free_port
 from tests.requirements import SYNAPSE
 
 SETTINGS = """
@@ -35,8 +34,7 @@ class Synapse:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self._port: int = taken.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         (folder / "more.yaml").write_text(SETTINGS.format(port=self._port), encoding="utf-8")
         self._run("--server-name", "localhost", "--generate-config", "--report-stats=no").check_returncode()
