@@ -223,7 +223,7 @@ def simulate(
     plot: Annotated[
         Path | None,
         typer.Option(
-            callback=image_path, help="Draw the first 12 recorded people's statuses into this file."
+            callback=image_path, help=f"Draw the first {DRAWN} recorded people's statuses into this file."
         ),
     ] = None,
 ) -> None:
@@ -251,8 +251,8 @@ def simulate(
     for number, fault in enumerate(result.scenario.faults):
         if fault.at >= result.scenario.duration:
             typer.echo(
-                f"faults[{number}] begins at {fault.at:g} s, which is not before the end of the run "
-                f"({result.scenario.duration:g} s)",
+                f"faults[{number}] has no effect: it begins at {fault.at:g} s, and the run ends at "
+                f"{result.scenario.duration:g} s",
                 err=True,
             )
     if out is not None:

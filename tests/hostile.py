@@ -132,7 +132,7 @@ ROWS: dict[str, Row] = {
         "all transports", "connecting twice, after an error, or cancelled leads to one connection at most"
     ),
     "A69": Row("all transports", "handlers that raise, are slow, or call the transport stop nothing else"),
-    "A70": Row("client, panel", "floods of messages, and large ones, take bounded memory, and none is lost"),
+    "A70": Row("client, panel", "floods of messages, and large messages, take bounded memory; all arrive"),
     "A71": Row("client", "a loop or interpreter that ends prints nothing, and frees the port"),
     "A72": Row("panel", "markup from others is shown as text"),
     "A73": Row("panel", "no text of others is in the saved widget state"),

@@ -18,7 +18,7 @@ from chatlab.dialects import serving
 from chatlab.dialects.base import Answer, Nack
 from chatlab.dialects.chatlab import decode_posted
 from chatlab.hub.hub import Hub
-from chatlab.hub.log import LogError
+from chatlab.hub.log import LogError, Page
 from chatlab.hub.outputs import Output
 from chatlab.hub.rate import Bucket
 
@@ -120,10 +120,7 @@ class Poll(Struct, frozen=True):
 
         Errors: `Refusal` 503 if the history can't be read.
         """
-        try:
-            page = hub.read(self.room, self.after, self.history, self.limit)
-        except LogError:
-            raise Refusal(503, UNREADABLE, serving.RETRY_AFTER) from None
+        page = _page(hub, self)
         if page.gap:
             return serving.unknown_cursor(page.start)
         if page.messages or at_once:
@@ -150,18 +147,22 @@ def poll(hub: Hub, query: Mapping[str, str], max_hold: float) -> Poll:
     hold = seconds_of(query, "hold")
     after = request.after
     if serving.wants_only_new(query):
-        try:
-            after = hub.read(request.room, None, 0).start
-        except LogError:
-            raise Refusal(503, UNREADABLE, serving.RETRY_AFTER) from None
+        after = _page(hub, Poll(request.room, None, 0, None)).start
     held = 0.0 if after is None else max_hold if hold is None else min(hold, max_hold)
     return Poll(request.room, after, request.history, request.limit, held)
+
+
+def _page(hub: Hub, poll: Poll) -> Page:
+    try:
+        return hub.read(poll.room, poll.after, poll.history, poll.limit)
+    except LogError:
+        raise Refusal(503, UNREADABLE, serving.RETRY_AFTER) from None
 
 
 # Posting
 
 
-def poster(
+def admit_poster(
     hub: Hub,
     query: Mapping[str, str],
     *,

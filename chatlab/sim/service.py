@@ -99,7 +99,7 @@ class Service:
 
     def _poster(self, exchange: Exchange) -> tuple[str, str]:
         request = exchange.request
-        return requests.poster(
+        return requests.admit_poster(
             self._core.hub,
             request.query,
             has_token=request.headers.get("x-csrf-token") == self._token,

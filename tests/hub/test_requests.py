@@ -151,7 +151,7 @@ def test_a_poster_needs_a_token_names_and_patience() -> None:
     hub = hub_of(rate=0.5, burst=1)
 
     def poster(query: dict[str, str], *, has_token: bool = True) -> tuple[str, str]:
-        return requests.poster(hub, query, has_token=has_token, bucket=bucket, address=None, now=0.0)
+        return requests.admit_poster(hub, query, has_token=has_token, bucket=bucket, address=None, now=0.0)
 
     bucket = Bucket()
     with pytest.raises(Refusal, match="send the token") as refused:

@@ -172,14 +172,14 @@ class Service:
     def _poster(self, request: Request) -> tuple[str, str]:
         """Return the room and the sender of a request that changes something.
 
-        Errors: `HTTPException` 403, and those of `requests.poster`.
+        Errors: `HTTPException` 403, and those of `requests.admit_poster`.
         """
         forbid_other_sites(request)
         connection: HttpConnection = request.scope["state"]["connection"]
         address = address_of(request)
         # If the addresses differ, the connection is a proxy's, and carries many clients' requests.
         own = connection.client is not None and connection.client[0] == address
-        return requests.poster(
+        return requests.admit_poster(
             self._driver.hub,
             parse_query(request),
             has_token=self._tokens.accepts(request.headers.get("x-csrf-token", "")),

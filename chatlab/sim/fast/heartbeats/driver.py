@@ -108,7 +108,7 @@ class ForwardingDriver(Driver):
     def pending_bytes(self) -> tuple[int, int]:
         """Return the bytes each way of pending heartbeats.
 
-        If the last one is under way, all take place, and none is pending.
+        If the last one is under way, the driver settles them first, and returns 0.
         """
         if self.pending:
             assert self._account is not None

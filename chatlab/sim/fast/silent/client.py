@@ -131,7 +131,7 @@ class SilentClient(Lifecycle):
     def pending_bytes(self) -> tuple[int, int]:
         """Return the bytes each way of pending heartbeats.
 
-        If the last one is under way, all take place, and none is pending.
+        If the last one is under way, the client is promoted first.
         """
         if self._driver is not None:
             return self._driver.pending_bytes()
