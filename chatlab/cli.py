@@ -228,12 +228,15 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a scenario and print its metrics."""
+    from math import inf
+
     from rich.console import Console
     from rich.table import Table
 
     from chatlab.errors import SettingsError
     from chatlab.experiment.cells import with_settings
     from chatlab.experiment.library import find_scenario
+    from chatlab.experiment.metrics import describe_never
     from chatlab.experiment.worlds.runner import run
 
     with report_errors("simulate"):
@@ -246,7 +249,7 @@ def simulate(
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
     table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")
     for name, value in result.metrics.items():
-        table.add_row(name, format_number(value))
+        table.add_row(name, describe_never(name, result.metrics) if value == inf else format_number(value))
     Console().print(table)
     for number, fault in enumerate(result.scenario.faults):
         if fault.at >= result.scenario.duration:
@@ -351,15 +354,20 @@ def sweep(
         typer.Option(callback=writable_path, help="Save every run to this file, as a row of CSV."),
     ] = None,
 ) -> None:
-    """Run a scenario with many settings, and print each setting's metrics, averaged over the seeds."""
+    """Run a scenario with many settings, and print each setting's metrics.
+
+    Of several seeds, these are the median, and under it the least and the greatest value.
+    """
     import warnings
     from contextlib import nullcontext
+    from math import inf
 
     from rich.console import Console
     from rich.table import Table
 
     from chatlab.experiment.cells import read_all_choices
     from chatlab.experiment.library import find_scenario
+    from chatlab.experiment.metrics import describe_never
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import check_metrics
     from chatlab.experiment.sweep import processes as pool
@@ -379,12 +387,19 @@ def sweep(
                 find_scenario(scenario), choices, seeds=range(seeds), executor=executor, world=world
             )
     paths = list(choices)
-    printed = Table(caption="times are in seconds")
+    medians = "median, least – greatest of the seeds; " if seeds > 1 else ""
+    printed = Table(caption=f"{medians}times are in seconds")
     for name in [*paths, *shown]:
         printed.add_column(name.replace(".", ".\n").replace("_", "_\n"), overflow="fold")
     for setting, runs in table.groupby(paths, sort=False, dropna=False):
-        means = runs[shown].mean()
-        printed.add_row(*map(str, setting), *map(format_number, means))
+        total = {str(name): float(count) for name, count in runs.sum(numeric_only=True).items()}
+        texts = []
+        for name in shown:
+            median = runs[name].median()
+            text = describe_never(name, total) if median == inf else format_number(median)
+            least, greatest = format_number(runs[name].min()), format_number(runs[name].max())
+            texts.append(text if least == greatest else f"{text}\n{least} – {greatest}")
+        printed.add_row(*map(str, setting), *texts)
     Console().print(printed)
     if out is not None:
         with report_errors("sweep"), atomic_write(out) as part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,11 @@ def report_errors(command: str, *, code: int = 1) -> Iterator[None]:
 
 
 def format_number(value: float | None) -> str:
-    """Return a metric with four significant digits, or a whole number from 1,000 on."""
+    """Return a metric with four significant digits, or a whole number from 1,000 on; inf is "never"."""
     if value is None or value != value:
         return "–"
+    if value == inf:
+        return "never"
     return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"
 
 

@@ -7,8 +7,10 @@ import socket
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -214,10 +216,41 @@ def test_no_heading_of_a_sweep_is_cut_off_in_a_usual_terminal(paths: tuple[str, 
         (999.99, "1,000"),
         (10_228.5, "10,228"),
         (10_629_812, "10,629,812"),
+        (inf, "never"),
     ],
 )
 def test_a_figure_is_written_as_people_write_it(value: float | None, written: str) -> None:
     assert format_number(value) == written
+
+
+AWAY = (
+    "--set=duration=20.0",
+    "--set=transport.reconnect.enabled=false",
+    '--set=faults=[{kind="connection_reset", at=3.0, people=["person-1"]}]',
+)
+
+
+def test_what_never_happens_is_printed_with_its_share() -> None:
+    printed = run("simulate", "good.toml", *AWAY).stdout
+    assert "never (100 %)" in printed
+    assert "inf" not in printed
+
+
+def test_a_sweep_prints_medians_over_the_seeds_with_their_spread(tmp_path: Path) -> None:
+    out = tmp_path / "runs.csv"
+    over = ("--over=transport.reconnect.enabled=true,false", "--metrics=recovery_p50,latency_p99,attempts")
+    broken = '[[faults]]\nkind = "connection_reset"\nat = 8.0\nshare = 0.5\n'
+    Path("herd.toml").write_text(f"duration = 40.0\npeople.count = 20\n{broken}", encoding="utf-8")
+    ended = run("sweep", "herd.toml", *over, "--seeds=4", f"--out={out}")
+    assert "median, least – greatest of the seeds" in ended.stdout
+    runs = pd.read_csv(out).groupby("transport.reconnect.enabled")
+    for setting in (True, False):
+        values = runs.get_group(setting)["attempts"]
+        assert f"{values.median():g}" in ended.stdout
+        if setting:
+            assert f"{values.min():g} – {values.max():g}" in ended.stdout
+    assert "never (100 %)" in ended.stdout
+    assert runs.get_group(False)["recovery_p50"].tolist() == [inf] * 4
 
 
 @pytest.mark.parametrize("arguments", [["simulate", "good.toml"], ["sweep", "good.toml", OVER]])

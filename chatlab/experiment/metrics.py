@@ -1,12 +1,15 @@
 """The metrics of a run, computed from the records of all people.
 
 People and messages are numbered as in the recorder. The *readers* of a message are all people of its room,
-including its sender. It is *owed* to a reader if it was sent at or after the reader's first connection.
+including its sender. It is *owed* to a reader if it was sent at or after the reader's first connection, and
+either was shown or can't be in flight any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +20,25 @@ from chatlab.experiment.column_recorder import STATES, STATUSES, Column, ColumnR
 from chatlab.messages import ConnectionStatus, DeliveryState
 
 Value = int | float | None
-"""A metric: a count, seconds or a rate; None if there is nothing to measure."""
+"""A metric: a count, seconds or a rate; None if there is nothing to measure, inf for times without an end."""
+
+NEVER: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"latency": ("undelivered", "owed"), "recovery": ("unrecovered", "broken")}
+)
+"""For each kind of percentile: the counts of values that are infinite, and of all values."""
+
+IN_FLIGHT = 1.0
+"""Age in seconds up to which a message may be in flight in any run."""
 
 LATENCY_EDGES: NDArray[np.float64] = np.geomspace(1e-3, 1e3, 61)
 """Edges of the latency histogram's bins in seconds. The first and last bin also count values beyond them."""
 
 _CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
+_DISCONNECTED = STATUSES.index(ConnectionStatus.DISCONNECTED)
 _LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), STATUSES.index(ConnectionStatus.ERROR)]
+_GIVEN_UP = [
+    STATES.index(state) for state in (DeliveryState.DROPPED, DeliveryState.EXPIRED, DeliveryState.FAILED)
+]
 _MAX_CELLS = 1 << 22
 
 
@@ -69,23 +84,32 @@ def measure(
       reader has a working link with nothing in flight; a poll was answered for which the server read its log
       after that ack. Without acks, a message counts as acknowledged when it, or a later one of the same
       sender, has come back to its sender.
-    - latency: from sending to showing, of owed pairs.
+    - owed: pairs that were shown or should have been; *undelivered* ones were never shown. A pair that wasn't
+      shown is in flight, and not owed yet, if it isn't lost, its message is no older than 99 % of the shown
+      pairs took (at least 1 s), the reader is connected at the end, and the sender is, too, or has an ack.
+      A message that was dropped, expired or failed isn't in flight. A reader who has left, and doesn't come
+      back, isn't owed what was sent from then on, and what was in flight then.
+    - latency: from sending to showing, of owed pairs. An undelivered pair counts as infinite.
     - recovery: from the end of the fault that broke a person's connection until the person is connected again
-      (0 if that is earlier); *unrecovered* people aren't by the end of the run. The fault that broke it is
-      the latest that had begun and had the person in its scope. A fault that begins after the connection
-      fell silent, or within a partition, doesn't count.
+      (0 if that is earlier). *broken* counts these connections. *unrecovered* people aren't connected again
+      by the end of the run, and count as infinite. The fault that broke it is the latest that had begun and
+      had the person in its scope. A fault that begins after the connection fell silent, or within a
+      partition, doesn't count.
+    - attempts_per_second_max_after: the maximum since the first fault began; queue_max_after: since the
+      second in which it began. None without faults.
     - time_…: seconds in each status, summed over all people.
     """
     states = np.bincount(recorder.states, minlength=len(STATES))
     count = {state: int(states[number]) for number, state in enumerate(STATES)}
     shown = _Deliveries(recorder, population)
     latency = shown.latency()
+    lost, undelivered = shown.missing(latency, duration)
     recovery, unrecovered = _recovery(recorder, faults)
     return {
         "sent": int(states.sum()),
         "acked": count[DeliveryState.ACKED],
         "delivered": len(shown.pairs),
-        "lost": shown.lost(),
+        "lost": lost,
         "duplicated": shown.duplicated,
         "out_of_order": shown.out_of_order(),
         "dropped": count[DeliveryState.DROPPED],
@@ -94,11 +118,17 @@ def measure(
         "pending": count[DeliveryState.QUEUED] + count[DeliveryState.SENT],
         "refused": recorder.refusals,
         "resyncs": recorder.resyncs,
-        **_percentiles("latency", latency, (50, 95, 99)),
-        **_percentiles("recovery", recovery, (50, 99)),
+        "owed": len(latency) + undelivered,
+        "undelivered": undelivered,
+        **_percentiles("latency", latency, undelivered, (50, 95, 99)),
+        "broken": len(recovery) + unrecovered,
         "unrecovered": unrecovered,
+        **_percentiles("recovery", recovery, unrecovered, (50, 99)),
         "attempts": len(recorder.attempted_at),
         "attempts_per_second_max": int(_per_second(recorder.attempted_at, duration).max()),
+        "attempts_per_second_max_after": _attempts_after(
+            recorder.attempted_at, duration, first_fault(faults, duration)
+        ),
         **_times(recorder, len(population.rooms), duration),
     }
 
@@ -123,8 +153,49 @@ def latency_histogram(recorder: ColumnRecorder, population: Population) -> list[
     return counts
 
 
-def _percentiles(name: str, values: Column, of: Sequence[int]) -> Mapping[str, Value]:
-    return {f"{name}_p{q}": float(np.percentile(values, q)) if len(values) else None for q in of}
+def first_fault(faults: Sequence[Incident], duration: float) -> float | None:
+    """Return the time at which the first fault begins; None: no fault begins before the end of the run."""
+    return faults[0].begins_at if faults and faults[0].begins_at < duration else None
+
+
+def read_infinite(metrics: Mapping[str, Value]) -> dict[str, Value]:
+    """Return metrics that were read from JSON, which has null for inf."""
+    return {
+        name: inf if value is None and metrics.get(_counts(name)[0]) else value
+        for name, value in metrics.items()
+    }
+
+
+def describe_never(name: str, metrics: Mapping[str, Value]) -> str:
+    """Return the words for an infinite metric, with the share of infinite values, such as "never (12 %)"."""
+    never, known = (metrics.get(count) or 0 for count in _counts(name))
+    return f"never ({describe_share(never / known)})" if known else "never"
+
+
+def describe_share(share: float) -> str:
+    """Return a share as a percentage, such as "12 %"."""
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+
+
+def _counts(name: str) -> tuple[str, str]:
+    return NEVER.get(name.split("_")[0], ("", ""))
+
+
+def percentile(values: Column, q: float, never: int = 0) -> float:
+    """Return a percentile, interpolated linearly, of sorted values and `never` infinite ones."""
+    rank = (len(values) + never - 1) * q / 100
+    below, above = (float(values[at]) if at < len(values) else inf for at in (int(rank), int(np.ceil(rank))))
+    return below if below == above else below + (rank - int(rank)) * (above - below)
+
+
+def _percentiles(name: str, values: Column, never: int, of: Sequence[int]) -> Mapping[str, Value]:
+    values = np.sort(values)
+    known = len(values) + never
+    return {f"{name}_p{q}": percentile(values, q, never) if known else None for q in of}
+
+
+def _attempts_after(times: Column, duration: float, begins_at: float | None) -> Value:
+    return None if begins_at is None else int(_per_second(times[times >= begins_at], duration).max())
 
 
 def _per_second(times: Column, duration: float) -> Column:
@@ -144,6 +215,12 @@ class _Deliveries:
         people, statuses, at = recorder.changes
         self._connected_at = np.full(len(population.rooms), np.inf)
         np.minimum.at(self._connected_at, people[statuses == _CONNECTED], at[statuses == _CONNECTED])
+        last = np.append(people[1:] != people[:-1], True)[: len(people)]
+        self._online = np.zeros(len(population.rooms), dtype=bool)
+        self._online[people[last & (statuses == _CONNECTED)]] = True
+        self._left_at = np.full(len(population.rooms), np.inf)
+        left = last & (statuses == _DISCONNECTED)
+        self._left_at[people[left]] = at[left]
 
     def latency(self) -> Column:
         accepted_at = self._recorder.accepted_at[self._message[self._first]]
@@ -159,26 +236,44 @@ class _Deliveries:
         height = self._reader[order] * (len(order) + 1) + rank
         return int(np.count_nonzero(height < np.maximum.accumulate(height)))
 
-    def lost(self) -> int:
-        accepted_at = self._recorder.accepted_at
-        acked_at = self._recorder.acked_at if self._population.acks else self._echoed_at()
-        acked = np.flatnonzero(np.isfinite(acked_at))
-        latest = np.full(len(self._population.rooms), -np.inf)
+    def missing(self, latency: Column, duration: float) -> tuple[int, int]:
+        """Return the number of lost pairs, and of all undelivered ones."""
+        recorder, population = self._recorder, self._population
+        accepted_at, senders = recorder.accepted_at, recorder.senders
+        acked_at = recorder.acked_at if population.acks else self._echoed_at()
+        given_up = np.isin(recorder.states, _GIVEN_UP)
+        gone_up = ~given_up & (np.isfinite(acked_at) | self._online[senders])
+        latest = np.full(len(population.rooms), -np.inf)
         np.maximum.at(latest, self._reader, accepted_at[self._message])
-        due_until = np.maximum(self._population.heard_until, latest)
-        room_of = self._population.rooms[self._recorder.senders[acked]]
+        due_until = np.maximum(population.heard_until, latest)
+        usual = max(IN_FLIGHT, float(np.percentile(latency, 99, method="higher")) if len(latency) else 0.0)
+        until = np.minimum(self._left_at, duration)
+        present = self._online | np.isfinite(self._left_at)
+        all_lost = undelivered = 0
+        for message, reader in self._missing():
+            lost = acked_at[message] < due_until[reader]
+            recent = until[reader] - accepted_at[message] <= usual
+            in_flight = recent & gone_up[message] & present[reader]
+            left = accepted_at[message] >= self._left_at[reader]
+            all_lost += int(np.count_nonzero(lost))
+            undelivered += int(np.count_nonzero(lost | ~(in_flight | left)))
+        return all_lost, undelivered
+
+    def _missing(self) -> Iterator[tuple[Column, Column]]:
+        """Yield the messages and readers of the pairs that were sent to a reader, and not shown, in parts."""
+        accepted_at = self._recorder.accepted_at
+        room_of = self._population.rooms[self._recorder.senders]
         by_room = np.argsort(room_of, kind="stable")
-        lost = 0
-        for rows in np.split(by_room, _starts(room_of[by_room])):
-            messages = acked[rows]
-            readers = np.flatnonzero(self._population.rooms == room_of[rows[0]]) if len(rows) else rows
-            step = max(1, _MAX_CELLS // max(1, len(readers)))
+        for messages in np.split(by_room, _starts(room_of[by_room])):
+            if not len(messages):
+                return
+            readers = np.flatnonzero(self._population.rooms == room_of[messages[0]])
+            step = max(1, _MAX_CELLS // len(readers))
             for some in (messages[start : start + step] for start in range(0, len(messages), step)):
-                owed = accepted_at[some, None] >= self._connected_at[readers]
-                message, reader = np.nonzero(owed & (acked_at[some, None] < due_until[readers]))
-                due = some[message] * len(self._population.rooms) + readers[reader]
-                lost += len(due) - int(np.count_nonzero(self._shown(due)))
-        return lost
+                message, reader = np.nonzero(accepted_at[some, None] >= self._connected_at[readers])
+                message, reader = some[message], readers[reader]
+                missing = ~self._shown(message * len(self._population.rooms) + reader)
+                yield message[missing], reader[missing]
 
     def _echoed_at(self) -> Column:
         """Return when each message, or a later one of the same sender, first came back to its sender."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from html import escape
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -13,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import LATENCY_EDGES, Value
+from chatlab.experiment.metrics import LATENCY_EDGES, Value, describe_never, read_infinite
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
 from chatlab.fileio import atomic_write, lines_of
@@ -30,9 +31,15 @@ FORMAT: Literal[1] = 1
 _HIGHLIGHTS = {
     "Messages": ("sent", "acked", "delivered", "lost", "duplicated", "out_of_order"),
     "Outbox": ("dropped", "expired", "failed", "pending"),
-    "Latency (s)": ("latency_p50", "latency_p95", "latency_p99"),
-    "Recovery (s)": ("recovery_p50", "recovery_p99", "unrecovered"),
-    "Attempts": ("attempts", "attempts_per_second_max", "queue_max"),
+    "Latency (s)": ("latency_p50", "latency_p95", "latency_p99", "owed", "undelivered"),
+    "Recovery (s)": ("recovery_p50", "recovery_p99", "broken", "unrecovered"),
+    "Attempts": (
+        "attempts",
+        "attempts_per_second_max",
+        "attempts_per_second_max_after",
+        "queue_max",
+        "queue_max_after",
+    ),
     "Traffic": ("requests", "requests_per_second_max", "bytes_up", "bytes_down"),
 }
 
@@ -105,6 +112,11 @@ class Run(Struct, frozen=True, dict=True):
         return status_spans(self._steps[self._recorded(person)], self.scenario.duration)
 
     @property
+    def owed(self) -> int:
+        """Number of (message, reader) pairs that were shown or should have been, see `measure`."""
+        return sum(self.latencies) + int(self.metrics.get("undelivered") or 0)
+
+    @property
     def faults(self) -> list[FaultSpan]:
         """Spans of the scenario's faults."""
         return [FaultSpan(fault.kind, fault.at, fault.end_at) for fault in self.scenario.faults]
@@ -175,7 +187,7 @@ class Run(Struct, frozen=True, dict=True):
             header.world,
             header.scenario,
             header.people,
-            header.metrics,
+            read_infinite(header.metrics),
             header.series,
             header.latencies,
             trace,
@@ -206,15 +218,16 @@ class Run(Struct, frozen=True, dict=True):
     def latency_shares(self) -> pd.DataFrame:
         """Return the latency distribution as a tidy table: the `share` with a latency of at most `seconds`.
 
-        The table is empty if nothing was delivered.
+        The share is of all messages owed: it stays below 1 if some were never shown. The table is empty if
+        none was shown.
         """
         import pandas as pd
 
-        total = sum(self.latencies)
+        total = self.owed
         table = pd.DataFrame(
             {"seconds": LATENCY_EDGES[1:], "share": np.cumsum(self.latencies) / max(total, 1)}
         )
-        return table if total else table.iloc[:0]
+        return table if any(self.latencies) else table.iloc[:0]
 
     def people_table(self) -> pd.DataFrame:
         """Return a table of the recorded people: attempts, messages delivered, seconds in each status.
@@ -241,7 +254,7 @@ class Run(Struct, frozen=True, dict=True):
 
     def __repr__(self) -> str:
         metrics = ", ".join(
-            f"{name}={_format_metric(self.metrics.get(name))}" for name in ("sent", "delivered", "lost")
+            f"{name}={_format_metric(name, self.metrics)}" for name in ("sent", "delivered", "lost")
         )
         return f"Run({self.scenario.name!r}, {self.world!r}, {self._size}, {metrics})"
 
@@ -267,16 +280,19 @@ def _row(title: str, metrics: dict[str, Value], names: Sequence[str]) -> str:
     prefix = title.split()[0].lower() + "_"
     cells = "".join(
         '<td style="text-align:right"><span style="opacity:.7;font-size:85%">'
-        f"{name.removeprefix(prefix).replace('_', ' ')}</span><br>{_format_metric(metrics[name])}</td>"
+        f"{name.removeprefix(prefix).replace('_', ' ')}</span><br>{_format_metric(name, metrics)}</td>"
         for name in names
         if name in metrics
     )
     return f'<tr><th scope="row" style="text-align:left">{title}</th>{cells}</tr>'
 
 
-def _format_metric(value: Value) -> str:
+def _format_metric(name: str, metrics: Mapping[str, Value]) -> str:
+    value = metrics.get(name)
     if value is None:
         return "–"
+    if value == inf:
+        return describe_never(name, metrics)
     return (
         f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.experiment.column_recorder import ColumnRecorder
-from chatlab.experiment.metrics import LATENCY_EDGES, Incident, Population, latency_histogram, measure, series
+from chatlab.experiment.metrics import (
+    LATENCY_EDGES,
+    Incident,
+    Population,
+    describe_never,
+    latency_histogram,
+    measure,
+    percentile,
+    series,
+)
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 
 ACKED, SENT, DROPPED = DeliveryState.ACKED, DeliveryState.SENT, DeliveryState.DROPPED
@@ -80,6 +89,100 @@ def test_latency_runs_from_sending_to_showing() -> None:
     metrics = chat.measure()
     assert (metrics["delivered"], metrics["latency_p50"]) == (2, 1.5)
     assert metrics["latency_p99"] == pytest.approx(0.5 + 0.99 * 2)
+
+
+def test_a_message_that_is_never_shown_is_infinitely_late() -> None:
+    chat = Chat()
+    for number in range(20):
+        chat.post(0, f"{number}", 10.0 + number, None if number == 19 else 10.1 + number)
+        for reader in (0, 1):
+            if number not in (3, 5, 19):
+                chat.show(reader, f"{number}", f"1-{number}", 10.5 + number)
+    metrics = chat.measure()
+    # The last one was never sent, and the two others are lost: the readers were shown later ones.
+    assert (metrics["lost"], metrics["owed"], metrics["undelivered"]) == (4, 40, 6)
+    assert (metrics["latency_p50"], metrics["latency_p95"], metrics["latency_p99"]) == (0.5, inf, inf)
+    shown = latency_histogram(chat.recorder, Population(chat.rooms, np.full(2, -np.inf)))
+    assert sum(shown) == metrics["owed"] - metrics["undelivered"]
+
+
+def _latest(chat: Chat, at: float = 99.0, acked_at: float | None = None) -> tuple[int, int]:
+    """Post a last message of person 0 that isn't shown; return the numbers owed and undelivered."""
+    chat.post(0, "last", at, acked_at)
+    metrics = chat.measure()
+    return metrics["owed"], metrics["undelivered"]
+
+
+def test_a_message_in_flight_at_the_end_is_not_owed() -> None:
+    assert _latest(Chat(), 99.0) == (0, 0)
+    assert _latest(Chat(), 98.9) == (2, 2)
+
+
+@pytest.mark.parametrize(("at", "owed"), [(70.0, (6, 0)), (69.9, (8, 2))])
+def test_a_message_is_in_flight_for_as_long_as_others_were(at: float, owed: tuple[int, int]) -> None:
+    chat = Chat()
+    for number, shown_at in enumerate((2.0, 2.0, 31.0)):
+        chat.post(0, f"{number}", 1.0, 1.5)
+        for reader in (0, 1):
+            chat.show(reader, f"{number}", f"1-{number}", 2.0 if reader else shown_at)
+    assert _latest(chat, at) == owed
+
+
+def test_what_waits_for_somebody_who_is_away_is_not_in_flight() -> None:
+    reader_away, sender_away, sender_away_with_ack = Chat(), Chat(), Chat()
+    reader_away.recorder.changed(1, RECONNECTING, 98.0)
+    assert _latest(reader_away) == (1, 1)
+    sender_away.recorder.changed(0, ERROR, 99.5)
+    assert _latest(sender_away) == (2, 2)
+    sender_away_with_ack.recorder.changed(0, RECONNECTING, 99.9)
+    assert _latest(sender_away_with_ack, 99.0, 99.8) == (1, 1)  # their own
+
+
+@pytest.mark.parametrize("state", [DROPPED, DeliveryState.EXPIRED, DeliveryState.FAILED])
+def test_a_message_that_was_given_up_is_not_in_flight(state: DeliveryState) -> None:
+    chat = Chat()
+    chat.post(0, "gone", 99.9)
+    chat.recorder.settled("gone", state, 99.9)
+    metrics = chat.measure()
+    assert (metrics["owed"], metrics["undelivered"]) == (2, 2)
+
+
+def test_a_lost_message_is_not_in_flight() -> None:
+    chat = Chat()
+    chat.quiet[1] = True
+    assert _latest(chat, 99.0, 99.5) == (1, 1)
+
+
+def test_a_reader_who_has_left_is_owed_what_was_sent_before() -> None:
+    chat = Chat()
+    chat.recorder.changed(1, DISCONNECTED, 50.0)
+    for name, at in (("before", 48.9), ("in flight", 49.0), ("after", 60.0)):
+        chat.post(0, name, at, at + 0.1)
+        chat.show(0, name, f"1-{at}".partition(".")[0], at + 0.1)
+    chat.post(0, "given up", 61.0)
+    chat.show(0, "given up", "1-61", 61.1)
+    chat.recorder.settled("given up", DROPPED, 62.0)
+    metrics = chat.measure()
+    assert (metrics["owed"], metrics["undelivered"]) == (5, 1)
+    chat.recorder.changed(1, CONNECTED, 70.0)  # and comes back
+    assert chat.measure()["undelivered"] == 4
+
+
+@pytest.mark.parametrize(
+    ("q", "never", "value"),
+    [(50, 0, 2.5), (50, 1, 3.0), (50, 2, 3.5), (50, 3, 4.0), (50, 4, inf), (99, 1, inf)],
+)
+def test_a_percentile_beside_an_infinite_value_is_infinite(q: float, never: int, value: float) -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0])
+    assert percentile(values, q, never) == value
+    assert percentile(values, q) == pytest.approx(np.percentile(values, q))
+
+
+def test_a_share_is_named_beside_never() -> None:
+    metrics = {"owed": 50, "undelivered": 6, "broken": 3, "unrecovered": 3, "latency_p99": inf}
+    assert describe_never("latency_p99", metrics) == "never (12 %)"
+    assert describe_never("recovery_p50", metrics) == "never (100 %)"
+    assert describe_never("queue_max", metrics) == describe_never("latency_p99", {}) == "never"
 
 
 def test_ids_are_a_rooms_own_and_a_message_may_be_posted_again() -> None:
@@ -205,11 +308,12 @@ def test_recovery_runs_from_the_faults_end() -> None:
     ]:
         chat.recorder.changed(person, status, at)
     metrics = chat.measure([(10.0, 20.0), (60.0, 60.0)])
-    assert metrics["unrecovered"] == 1
-    assert metrics["recovery_p50"] == 3.0  # of 3, 0 and 4
-    assert metrics["recovery_p99"] == pytest.approx(3.98)
+    assert (metrics["broken"], metrics["unrecovered"]) == (4, 1)
+    assert metrics["recovery_p50"] == 3.5  # of 3, 0, 4 and inf
+    assert metrics["recovery_p99"] == inf
     assert chat.measure([(50.0, 50.0)])["recovery_p50"] == 14.0
     assert chat.measure()["recovery_p50"] is None
+    assert chat.measure()["broken"] == 0
 
 
 @pytest.mark.parametrize(
@@ -301,6 +405,10 @@ def test_series_count_each_second() -> None:
         "connected": [2, 2, 1, 1],
     }
     assert chat.measure(duration=3.5)["attempts_per_second_max"] == 2
+    assert chat.measure(duration=3.5)["attempts_per_second_max_after"] is None
+    for begins_at, most in ((0.1, 2), (0.5, 1), (2.5, 0), (3.5, None)):
+        metrics = chat.measure([(begins_at, begins_at), (9.0, 9.0)], duration=3.5)
+        assert metrics["attempts_per_second_max_after"] == most
 
 
 posts = st.tuples(st.integers(0, 3), st.integers(0, 20), st.none() | st.integers(0, 5))
@@ -315,6 +423,8 @@ shows = st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(0, 40))
     quiet=st.lists(st.booleans(), min_size=4, max_size=4),
     acks=st.booleans(),
     connected=st.lists(st.none() | st.integers(0, 20), min_size=4, max_size=4),
+    last=st.lists(st.sampled_from([CONNECTED, RECONNECTING, DISCONNECTED]), min_size=4, max_size=4),
+    given_up=st.sets(st.integers(0, 7)),
 )
 def test_losses_and_order_agree_with_a_slow_count(
     posts: list[tuple[int, int, int | None]],
@@ -323,14 +433,20 @@ def test_losses_and_order_agree_with_a_slow_count(
     quiet: list[bool],
     acks: bool,
     connected: list[int | None],
+    last: list[ConnectionStatus],
+    given_up: set[int],
 ) -> None:
     chat = Chat(people=0)
     chat.rooms, chat.quiet = np.array(rooms), np.array(quiet)
     for person, at in enumerate(connected):
         if at is not None:
             chat.recorder.changed(person, CONNECTED, float(at))
+            if last[person] is not CONNECTED:
+                chat.recorder.changed(person, last[person], 20.5)
     for number, (sender, at, acked) in enumerate(posts):
         chat.post(sender, f"{number}", float(at), None if acked is None else float(at + acked))
+        if number in given_up and acked is None:
+            chat.recorder.settled(f"{number}", DROPPED, 30.0)
     shown: dict[int, list[int]] = {person: [] for person in range(4)}
     for reader, number, at in shows:
         if number < len(posts) and rooms[posts[number][0]] == rooms[reader]:
@@ -349,18 +465,39 @@ def test_losses_and_order_agree_with_a_slow_count(
         )
         return min(own, default=inf)
 
-    lost = disorder = 0
+    def online(person: int) -> bool:
+        return connected[person] is not None and last[person] is CONNECTED
+
+    def in_flight(number: int, reader: int) -> bool:
+        sender, at, acked = posts[number]
+        if (number in given_up and acked is None) or (through_at(number) == inf and not online(sender)):
+            return False
+        left = last[reader] is DISCONNECTED
+        return (online(reader) or left) and (20.5 if left else 21.0) - at <= usual
+
+    late = sorted(
+        min(at for who, what, at in shows if (who, what) == (reader, number)) - posts[number][1]
+        for reader in range(4)
+        for number in set(shown[reader])
+        if (joined := connected[reader]) is not None and posts[number][1] >= joined
+    )
+    usual = max(1.0, late[ceil(0.99 * (len(late) - 1))]) if late else 1.0
+    lost = undelivered = disorder = 0
     for reader in range(4):
         joined = connected[reader]
         latest = max((posts[number][1] for number in shown[reader]), default=-inf)
         for number, (sender, at, _) in enumerate(posts):
             through = through_at(number)
-            owed = rooms[sender] == rooms[reader] and through < inf and joined is not None and at >= joined
-            if owed and number not in shown[reader] and (quiet[reader] or through < latest):
-                lost += 1
+            never = rooms[sender] == rooms[reader] and joined is not None and at >= joined
+            never = never and number not in shown[reader]
+            missing = never and through < inf and (quiet[reader] or through < latest)
+            lost += missing
+            gone = last[reader] is DISCONNECTED and at >= 20.5
+            undelivered += missing or (never and not gone and not in_flight(number, reader))
         log = shown[reader]
         disorder += sum(number < max(log[:index], default=-1) for index, number in enumerate(log))
-    metrics = chat.measure(acks=acks)
+    metrics = chat.measure(duration=21.0, acks=acks)
     assert (metrics["lost"], metrics["out_of_order"]) == (lost, disorder)
+    assert (metrics["owed"], metrics["undelivered"]) == (len(late) + undelivered, undelivered)
     assert metrics["delivered"] == sum(len(set(numbers)) for numbers in shown.values())
     assert metrics["duplicated"] == sum(len(numbers) - len(set(numbers)) for numbers in shown.values())

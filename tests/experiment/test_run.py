@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -164,6 +165,37 @@ def test_what_cannot_be_measured_is_none() -> None:
     assert quiet.metrics["latency_p50"] is quiet.metrics["recovery_p99"] is None
     assert quiet.to_frame().set_index("metric")["value"].isna()["latency_p50"]
     assert "–" in quiet._repr_html_()
+
+
+def test_infinite_metrics_are_null_in_a_file_and_never_in_a_view(tmp_path: Path) -> None:
+    away = run(
+        Scenario(
+            duration=60.0,
+            people=PeopleConfig(count=4, send_rate=0.2),
+            transport=WebSocketSettings(reconnect=ReconnectConfig(enabled=False)),
+            faults=(ConnectionReset(at=30.0, people=("person-1",)),),
+        )
+    )
+    assert (away.metrics["broken"], away.metrics["unrecovered"]) == (1, 1)
+    assert away.metrics["recovery_p50"] == away.metrics["latency_p99"] == inf
+    away.save(tmp_path / "away.jsonl")
+    header = json.loads((tmp_path / "away.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    written = header["metrics"]
+    assert written["recovery_p99"] is written["latency_p99"] is None
+    assert (written["owed"], written["undelivered"]) == (away.metrics["owed"], away.metrics["undelivered"])
+    assert Run.load(tmp_path / "away.jsonl").metrics == away.metrics
+    assert "never (100 %)" in away._repr_html_()
+    share = (away.metrics["undelivered"] or 0) / (away.metrics["owed"] or 1)
+    assert away.latency_shares()["share"].iloc[-1] == pytest.approx(1 - share)
+
+
+def test_peaks_since_the_first_fault(result: Run) -> None:
+    begins_at = int(result.scenario.faults[0].at)
+    metrics, series = result.metrics, result.series
+    assert metrics["attempts_per_second_max_after"] == max(series["attempts"][begins_at:])
+    assert metrics["queue_max_after"] == max(series["queue"][begins_at:])
+    calm = run(result.scenario.replace(faults=(ConnectionReset(at=1e6),)), sample=0).metrics
+    assert calm["attempts_per_second_max_after"] is calm["queue_max_after"] is None
 
 
 def test_views_show_figures_and_escape_names(result: Run) -> None:

@@ -8,7 +8,15 @@ from operator import attrgetter
 import numpy as np
 
 from chatlab.experiment.column_recorder import ColumnRecorder
-from chatlab.experiment.metrics import Incident, Population, Value, latency_histogram, measure, series
+from chatlab.experiment.metrics import (
+    Incident,
+    Population,
+    Value,
+    first_fault,
+    latency_histogram,
+    measure,
+    series,
+)
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
@@ -38,7 +46,11 @@ def make_run(
     acks = transport.acks if isinstance(transport, AsWritten) else True
     population = Population(np.arange(people.count) % people.rooms, np.array(heard_until), acks)
     counts = dict(counts or {})
-    busiest = {"requests_per_second_max": max(counts["requests"])} if counts else {}
+    busiest: dict[str, Value] = {}
+    if counts:
+        begins_at = first_fault(faults, scenario.duration)
+        after = None if begins_at is None else max(counts["queue"][int(begins_at) :], default=0)
+        busiest = {"queue_max_after": after, "requests_per_second_max": max(counts["requests"])}
     return Run(
         world,
         scenario,
