@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import LATENCY_EDGES
+from chatlab.experiment.metrics import LATENCY_EDGES, describe_share
 from chatlab.experiment.run import Run
 from chatlab.experiment.spans import FaultSpan
 from chatlab.plots.style import FAINT, INK, SMALL, look, new_axes, size, style_axes, text_width
@@ -22,17 +22,14 @@ Runs = Mapping[str, Run] | Run
 def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
     """Draw the cumulative distribution (CDF) of message latency in seconds.
 
-    The curve is exact at the edges of the run's histogram, ten per decade. Runs in which nothing was
-    delivered have no curve.
+    The curve is exact at the edges of the run's histogram, ten per decade. It stays below 100 % by the share
+    that was never shown, which is written at its end. Runs in which nothing was owed have no curve.
 
     Errors: `SettingsError` if there is nothing to draw.
     """
-    shares = {
-        name: np.cumsum(run.latencies) / sum(run.latencies)
-        for name, run in _named(runs)
-        if any(run.latencies)
-    }
-    if not shares:
+    owed = {name: run for name, run in _named(runs) if run.owed}
+    shares = {name: np.cumsum(run.latencies) / run.owed for name, run in owed.items()}
+    if not any(share[-1] for share in shares.values()):
         raise SettingsError("nothing to draw: no message was delivered in any of the runs")
     ax = new_axes(left=17.0) if ax is None else ax
     for number, (name, share) in enumerate(shares.items()):
@@ -40,12 +37,11 @@ def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
         ax.plot(
             LATENCY_EDGES, [0.0, *share], label=name, color=style.colour, linestyle=style.line, linewidth=1.5
         )
-    begins = [int(np.flatnonzero(share)[0]) for share in shares.values()]
-    ends = [int(np.argmax(share >= 1)) + 1 for share in shares.values()]
+        if owed[name].owed > sum(owed[name].latencies):
+            _annotate_never(ax, float(share[-1]), style.colour)
+    bins = np.flatnonzero(np.sum([run.latencies for run in owed.values()], axis=0))
     ax.set_xscale("log")
-    ax.set_xlim(
-        LATENCY_EDGES[max(0, min(begins) - 1)], LATENCY_EDGES[min(max(ends) + 1, len(LATENCY_EDGES) - 1)]
-    )
+    ax.set_xlim(LATENCY_EDGES[max(0, bins[0] - 1)], LATENCY_EDGES[min(bins[-1] + 2, len(LATENCY_EDGES) - 1)])
     ax.xaxis.set_major_locator(LogLocator(10))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -63,6 +59,20 @@ def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
     )
     _legend(ax, list(shares), "lower right")
     return ax
+
+
+def _annotate_never(ax: Axes, share: float, colour: str) -> None:
+    ax.annotate(
+        f"never: {describe_share(1 - share)}",
+        (1, share),
+        (-2, 2 if share < 0.5 else -9 if share < 0.85 else -30),  # below "95 %"
+        ("axes fraction", "data"),
+        "offset points",
+        ha="right",
+        fontsize=SMALL,
+        color=colour,
+        gid="never",
+    )
 
 
 def _percentile_names(ax: Axes) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.metrics import describe_share
 from chatlab.plots.style import (
     FAINT,
     INK,
@@ -89,7 +90,7 @@ def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes
             hatch=style.hatch,
         )
         ax.annotate(
-            _percent(share),
+            describe_share(share),
             (share, -number + LANE / 2),
             (3, -2.5),
             textcoords="offset points",
@@ -112,11 +113,7 @@ def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes
 
 def _note(herd: Herd) -> str:
     gone = herd.gave_up / len(herd.returns)
-    return f"{_percent(herd.busiest(BIN))}" + (f", {_percent(gone)} gave up" if gone else "")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+    return f"{describe_share(herd.busiest(BIN))}" + (f", {describe_share(gone)} gave up" if gone else "")
 
 
 def _room(named: Mapping[str, object]) -> float:

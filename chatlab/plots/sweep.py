@@ -28,6 +28,8 @@ from chatlab.plots.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
+NEVER = 3.0
+"""Factor by which marks with an infinite latency are at the right of the others."""
 GREYS = (0.97, 0.25)
 """Brightness of the smallest and the largest value; darker is larger."""
 
@@ -37,25 +39,29 @@ _UNITS = {"latency": "s", "recovery": "s", "time": "s of all people", "bytes": "
 def plot_sweep(
     table: pd.DataFrame, x: str, y: str, value: str, *, log: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """Draw a heat map of a sweep: the mean of `value` for each pair of the settings `x` and `y`.
+    """Draw a heat map of a sweep: the median of `value` for each pair of the settings `x` and `y`.
 
-    Each cell shows its value; darker is larger. `log` shades by orders of magnitude. A hatched cell has no
-    value: its runs failed, or it wasn't run. Settings keep the order of the table.
+    Each cell shows its median, and below it the least and the greatest value if they differ; darker is
+    larger. An infinite median is "never", and as dark as the largest. `log` shades by orders of magnitude. A
+    hatched cell has no value: its runs failed, or it wasn't run. Settings keep the order of the table.
 
     Errors: `SettingsError` naming a missing column, or if there is nothing to draw.
     """
     _check_columns(table, x, y, value)
     columns, rows = (list(dict.fromkeys(table[name])) for name in (x, y))
-    means = table.groupby([y, x], sort=False)[value].mean()
-    grid = np.array([[float(means.get((row, column), np.nan)) for column in columns] for row in rows])
-    if not np.isfinite(grid).any():
+    found = table.groupby([y, x], sort=False)[value].agg(["median", "min", "max"])
+    spreads = {key: found.loc[key].tolist() for key in found.index}
+    unknown = [np.nan] * 3
+    cells = np.array([[spreads.get((row, column), unknown) for column in columns] for row in rows])
+    if np.isnan(cells).all():
         raise SettingsError(f"nothing to draw: no run has a value of {value!r}")
     if ax is None:
         names = max(text_width(_named(row), TEXT) for row in rows) * 25.4 / 72
         ax = new_axes(height=30.0 + 11.0 * len(rows), left=names + 12.0)
-    shades = _shades(grid, log=log)
-    for (row, column), figure in np.ndenumerate(grid):
-        _draw_cell(ax, column, row, float(figure), float(shades[row, column]))
+    shades = _shades(cells[..., 0], log=log)
+    room = size(ax)[0] / len(columns)
+    for (row, column), shade in np.ndenumerate(shades):
+        _draw_cell(ax, column, row, cells[row, column].tolist(), float(shade), room)
     ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xticks(range(len(columns)), [_named(column) for column in columns])
@@ -77,7 +83,8 @@ def plot_cost(
     """Draw the cost of a delivered message against latency, with one mark for each value of `by`.
 
     `cost` is a column such as "requests", "bytes_down" or "attempts", divided by the delivered messages. Each
-    mark is the mean over its runs. Both axes are logarithmic; the lower left is better.
+    mark is the median over its runs. Both axes are logarithmic; the lower left is better. A mark with an
+    infinite latency is hollow and at the right edge, and named "never".
 
     Errors: `SettingsError` naming a missing column, or if there is nothing to draw.
     """
@@ -89,16 +96,31 @@ def plot_cost(
     marks = (
         usable.assign(each=usable[cost] / usable["delivered"])
         .groupby(keys, sort=False)[[latency, "each"]]
-        .mean()
+        .median()
     )
     ax = new_axes(left=16.0) if ax is None else ax
     ax.set_xscale("log")
     ax.set_yscale("log")
-    late, each = marks[latency].tolist(), marks["each"].tolist()
-    for number, (x, y) in enumerate(zip(late, each, strict=True)):
+    never = np.isinf(marks[latency])
+    edge = NEVER * float(marks[latency][~never].max()) if not never.all() else 1.0
+    late, each = marks[latency].where(~never, edge).tolist(), marks["each"].tolist()
+    for number, (x, y, away) in enumerate(zip(late, each, never, strict=True)):
         style = look(number)
-        ax.plot(x, y, linestyle="none", marker=style.marker, markersize=7, color=style.colour)
-    _name_marks(ax, [_setting(key) for key in marks.index], late, each)
+        fill = "white" if away else style.colour
+        ax.plot(
+            x,
+            y,
+            linestyle="none",
+            marker=style.marker,
+            markersize=7,
+            color=style.colour,
+            markerfacecolor=fill,
+            gid="never" if away else None,
+        )
+    names = [
+        _setting(key) + (" (never)" if away else "") for key, away in zip(marks.index, never, strict=True)
+    ]
+    _name_marks(ax, names, late, each)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -160,7 +182,9 @@ def _check_columns(table: pd.DataFrame, *names: str) -> None:
 def _shades(
     grid: np.ndarray[Any, np.dtype[np.float64]], *, log: bool
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Scale the values to the range from 0, the smallest, to 1, the largest."""
+    """Scale the values to the range from 0, the smallest, to 1, the largest or infinite."""
+    never = np.isinf(grid)
+    grid = np.where(never, np.nan if np.isfinite(grid).any() else 0.0, grid)
     if log:
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log10(np.where(grid > 0, grid, np.nan))
@@ -168,11 +192,12 @@ def _shades(
             np.isfinite(logs), logs, np.where(np.isnan(grid), np.nan, np.nanmin(logs, initial=0.0))
         )
     low, high = np.nanmin(grid), np.nanmax(grid)
-    return (grid - low) / (high - low) if high > low else np.zeros_like(grid)
+    return np.where(never, 1.0, (grid - low) / (high - low) if high > low else np.zeros_like(grid))
 
 
-def _draw_cell(ax: Axes, column: int, row: int, figure: float, shade: float) -> None:
-    known = bool(np.isfinite(figure))
+def _draw_cell(ax: Axes, column: int, row: int, spread: Sequence[float], shade: float, room: float) -> None:
+    median, least, greatest = spread
+    known = not np.isnan(median)
     grey = GREYS[0] + (GREYS[1] - GREYS[0]) * shade if known else 1.0
     ax.add_patch(
         Rectangle(
@@ -187,18 +212,21 @@ def _draw_cell(ax: Axes, column: int, row: int, figure: float, shade: float) -> 
         )
     )
     if known:
+        between = "" if least == greatest else f"\n{_figure(least)} – {_figure(greatest)}"
         ax.text(
             column,
             row,
-            _figure(figure),
+            _figure(median) + (between if text_width(between.strip(), TEXT) < room else ""),
             fontsize=TEXT,
             color=INK if grey > 0.55 else "white",
             ha="center",
-            va="center_baseline",
+            va="center",
         )
 
 
 def _figure(value: float) -> str:
+    if np.isinf(value):
+        return "never"
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
@@ -217,5 +245,5 @@ def _words(name: str) -> str:
 def _note(table: pd.DataFrame, value: str) -> str:
     unit = _UNITS.get(value.split("_")[0])
     seeds = table["seed"].nunique() if "seed" in table else 1
-    mean = f", mean of {seeds} seeds" if seeds > 1 else ""
-    return f"{_words(value)}{f' ({unit})' if unit else ''}{mean}"
+    median = f", median of {seeds} seeds" if seeds > 1 else ""
+    return f"{_words(value)}{f' ({unit})' if unit else ''}{median}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.metrics import Value, describe_never
 from chatlab.experiment.run import Run
 from chatlab.plots.style import INK, SMALL, TEXT, bar, look, new_row, size, style_axes, text_width, tint
 
@@ -20,7 +22,8 @@ BAR = 0.62
 def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Draw three bar charts of several runs: latency, and requests and bytes per delivered message.
 
-    The latency is the median, with the 95th percentile as a tick. `axes` must be three.
+    The latency is the median, with the 95th percentile as a tick. If the median is infinite, there is no bar
+    but the word "never"; if the percentile is, the tick is an arrow. `axes` must be three.
 
     Errors: `SettingsError` if there is nothing to draw.
     """
@@ -39,9 +42,9 @@ def plot_transports(runs: Mapping[str, Run], *, axes: Sequence[Axes] | None = No
     late = [run.metrics["latency_p50"] or 0.0 for run in runs.values()]
     latest = [run.metrics["latency_p95"] or 0.0 for run in runs.values()]
     first, second, third = axes
-    _bars(first, runs, late, lambda value: f"{value:.3g} s", latest)
-    _bars(second, runs, each("requests"), lambda value: f"{value:.2g}")
-    _bars(third, runs, each("bytes_up", "bytes_down"), lambda value: f"{value:,.0f}")
+    _bars(first, runs, late, [_latency(run.metrics) for run in runs.values()], latest)
+    _bars(second, runs, requests := each("requests"), [f"{value:.2g}" for value in requests])
+    _bars(third, runs, sizes := each("bytes_up", "bytes_down"), [f"{value:,.0f}" for value in sizes])
     style_axes(first, title="How late?", note="bar: median, tick: 95 % are earlier", x="seconds", lanes=True)
     cost: dict[str, Any] = {"x": "per delivered message", "lanes": True}
     style_axes(second, title="How many requests?", note="connections that are opened count too", **cost)
@@ -55,15 +58,27 @@ def layout(names: Collection[str]) -> dict[str, float]:
     return {"width": 70.0, "height": 24.0 + 7.0 * len(names), "left": room + 3.0, "right": 4.0}
 
 
+def _latency(metrics: Mapping[str, Value]) -> str:
+    """Return the label of a latency bar."""
+    median, latest = metrics["latency_p50"], metrics["latency_p95"]
+    if median is None:
+        return "–"
+    never = describe_never("latency", metrics)
+    return never if median == inf else f"{median:.3g} s" + (f", {never}" if latest == inf else "")
+
+
 def _bars(
     ax: Axes,
     names: Mapping[str, object],
     values: Sequence[float],
-    label: Callable[[float], str],
+    labels: Sequence[str],
     ticks: Sequence[float] = (),
 ) -> None:
-    ends = [max(pair) for pair in zip(values, ticks or values, strict=True)]
-    labels = [label(value) for value in values]
+    finite = [value for value in (*values, *ticks) if value < inf]
+    end = max(finite, default=0.0) or 1.0
+    never = [max(pair) == inf for pair in zip(values, ticks or values, strict=True)]
+    values = [0.0 if value == inf else value for value in values]
+    ends = [end if away else max(pair) for *pair, away in zip(values, ticks or values, never, strict=True)]
     room = max(text_width(text, SMALL) for text in labels) + 8
     width = size(ax)[0]
     ax.set_xlim(0, (max(ends) or 1.0) * width / max(width - room, 1))
@@ -90,4 +105,9 @@ def _bars(
         lanes = np.arange(len(names))
         gaps = np.full(len(names), np.nan)
         ax.plot(np.stack([values, ends, gaps], axis=1).ravel(), lanes.repeat(3), color=INK, linewidth=0.8)
-        ax.plot(ends, lanes, "|", color=INK, markersize=9, markeredgewidth=1.2)
+        for marker, away in (("|", False), (">", True)):
+            shown = [(x, lane) for lane, x in enumerate(ends) if never[lane] is away]
+            if shown:
+                ax.plot(
+                    *zip(*shown, strict=True), marker, color=INK, markersize=9 - 4 * away, markeredgewidth=1.2
+                )

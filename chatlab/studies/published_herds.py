@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.metrics import Value, percentile
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transport_settings import WebSocketSettings
@@ -121,11 +121,12 @@ def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
     )
     result = run(scenario, sample=people)
     returns = _returns(result) - (LOST_AT + OUTAGE)
-    busiest = np.unique(np.floor(returns / BIN + 1e-9), return_counts=True)[1].max() / people
+    bins, counts = np.unique(np.floor(returns / BIN + 1e-9), return_counts=True)
+    busiest = counts[np.isfinite(bins)].max(initial=0) / people
     return Return(
         float(busiest),
-        float(np.median(returns)),
-        float(np.percentile(returns, 99)),
+        percentile(returns, 50),
+        percentile(returns, 99),
         _number(result.metrics["attempts"]) / people - 1,
     )
 
@@ -167,14 +168,14 @@ def _herd(
 
 
 def _returns(result: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the time at which each person last got the status *connected*."""
+    """Return the sorted times since which people are connected at the end of the run; inf: they aren't."""
     last = {
-        step.person: step.at
+        step.person: step.at if effect.change.status == "connected" else np.inf
         for step in result.steps()
         for effect in step.effects
-        if isinstance(effect, Notify) and effect.change.status == "connected"
+        if isinstance(effect, Notify)
     }
-    return np.array(list(last.values()))
+    return np.sort(list(last.values()))
 
 
 def _number(value: Value) -> float:

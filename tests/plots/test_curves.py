@@ -61,6 +61,22 @@ def test_the_latency_curve_is_the_runs_distribution(busy: Run) -> None:
     assert low < (busy.metrics["latency_p50"] or 0) < high
 
 
+def test_a_curve_ends_at_the_share_that_was_shown(busy: Run, silent: Run) -> None:
+    shown = sum(busy.latencies)
+    gone = replace(busy, metrics=busy.metrics | {"undelivered": shown})
+    none = replace(busy, metrics=busy.metrics | {"undelivered": 7}, latencies=silent.latencies)
+    ax = plot_latency({"all": busy, "half": gone, "none": none})
+    assert curve(ax, "half")[1][-1] == 0.5
+    assert set(curve(ax, "none")[1]) == {0}
+    assert [text.get_text() for text in ax.texts if text.get_gid() == "never"] == [
+        "never: 50 %",
+        "never: 100 %",
+    ]
+    assert ax.get_xlim() == plot_latency(busy).get_xlim()
+    with pytest.raises(SettingsError, match="no message was delivered"):
+        plot_latency(none)
+
+
 def test_several_latencies_have_a_key_and_looks_of_their_own(busy: Run, silent: Run) -> None:
     ax = plot_latency({"one": busy, "none": silent, "two": busy})
     assert keys(ax) == ["one", "two"]

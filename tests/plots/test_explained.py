@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle, StepPatch
+from msgspec import structs
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
@@ -226,6 +228,25 @@ def test_ticks_mark_the_95th_percentile_at_the_end_of_a_thin_line(runs: dict[str
     assert np.isnan(points[:, 2, 0]).all()
     assert points[:, :2, 1].tolist() == [[0, 0], [1, 1]]
     assert not requests.lines
+
+
+def test_what_is_never_shown_has_an_arrow_or_no_bar(runs: dict[str, Run]) -> None:
+    push, poll = runs.values()
+    counts = {"owed": 100, "undelivered": 12}
+    late = structs.replace(push, metrics=push.metrics | {"latency_p95": math.inf} | counts)
+    lost = structs.replace(late, metrics=late.metrics | {"latency_p50": math.inf})
+    empty = structs.replace(push, metrics=push.metrics | {"latency_p50": None, "latency_p95": None})
+    ax = plot_transports({"late": late, "lost": lost, "poll": poll, "empty": empty})[0]
+    texts = [text.get_text() for text in ax.texts]
+    assert f"{push.metrics['latency_p50']:.3g} s, never (12 %)" in texts
+    assert {"never (12 %)", "–"} <= set(texts)
+    _, ticks, arrows = ax.lines
+    assert np.asarray(ticks.get_ydata()).tolist() == [2, 3]
+    assert np.asarray(arrows.get_ydata()).tolist() == [0, 1]
+    assert arrows.get_marker() == ">"
+    assert np.isfinite(ax.get_xlim()).all()
+    assert png(figure_of(ax)).startswith(b"\x89PNG")
+    plot_transports({"lost": lost})
 
 
 def test_silent_runs_are_refused() -> None:

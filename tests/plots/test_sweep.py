@@ -36,18 +36,18 @@ def brightness(cell: Rectangle) -> float:
     return to_rgb(cell.get_facecolor())[0]
 
 
-def test_a_cell_is_the_mean_over_the_seeds() -> None:
+def test_a_cell_is_the_median_over_the_seeds_with_their_spread() -> None:
     ax = plot_sweep(TABLE, "count", "jitter", "recovery_p99")
     shown = {
         (text.get_position()): text.get_text()
         for text in ax.texts
         if text.get_text() and text.get_position() != (0, 3)
     }
-    assert shown == {(0, 0): "2", (1, 0): "200", (0, 1): "4"}
+    assert shown == {(0, 0): "2\n1 – 3", (1, 0): "200", (0, 1): "4"}
     assert [label.get_text() for label in ax.get_xticklabels()] == ["100", "1000"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["seed", "full"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("count", "jitter")
-    assert "recovery, 99th percentile (s), mean of 2 seeds" in [text.get_text() for text in ax.texts]
+    assert "recovery, 99th percentile (s), median of 2 seeds" in [text.get_text() for text in ax.texts]
 
 
 def test_the_darker_the_more_and_what_is_missing_is_hatched() -> None:
@@ -92,8 +92,8 @@ def marks(ax: Axes) -> list[tuple[float, float]]:
 
 def test_a_mark_is_cost_against_latency() -> None:
     ax = plot_cost(TABLE, "jitter")
-    # Of each run requests / delivered, then the mean: (2 + 6 + 8) / 3, and 200 / 10.
-    assert marks(ax) == [pytest.approx((0.14 / 3, 16 / 3)), pytest.approx((1.0, 20.0))]
+    # Of each run requests / delivered, then the median: of 2, 6 and 8, and of 200 / 10.
+    assert marks(ax) == [pytest.approx((0.03, 6.0)), pytest.approx((1.0, 20.0))]
     assert [text.get_text() for text in ax.texts if text.get_text() in ("seed", "full")] == ["seed", "full"]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("latency, median (s)", "requests per delivered message")
@@ -121,6 +121,45 @@ def test_names_of_equal_marks_stand_apart_within_the_figure() -> None:
     assert len(set(heights)) == 3
     for text in ax.texts:
         assert text.get_window_extent().x1 <= figure.bbox.x1 + 1
+
+
+INFINITE = pd.DataFrame(
+    {
+        "x": [1, 1, 1, 2, 3, 3],
+        "y": "a",
+        "recovery_p99": [1.0, math.inf, math.inf, 5.0, 9.0, math.inf],
+        "requests": 5,
+        "delivered": 1,
+        "latency_p50": [0.1, 0.1, math.inf, math.inf, 0.2, 0.3],
+    }
+)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_an_infinite_median_is_never_and_dark(log: bool) -> None:
+    ax = plot_sweep(INFINITE, "x", "y", "recovery_p99", log=log)
+    texts = [text.get_text() for text in ax.texts if text.get_position() != (0, 3)]
+    assert [text for text in texts if text] == ["never\n1 – never", "5", "never\n9 – never"]
+    never, finite, other = cells(ax)
+    assert brightness(never) == brightness(other) < brightness(finite)
+    only = cells(plot_sweep(INFINITE.iloc[1:3], "x", "y", "recovery_p99", log=log))
+    assert [cell.get_gid() for cell in only] == ["cell"]
+
+
+def test_a_spread_without_room_is_left_out() -> None:
+    table = pd.concat([TABLE.assign(count=count) for count in range(40)])
+    ax = plot_sweep(table, "count", "jitter", "recovery_p99")
+    assert not [text for text in ax.texts if "\n" in text.get_text()]
+
+
+def test_a_mark_that_is_never_shown_is_hollow_and_at_the_right() -> None:
+    ax = plot_cost(INFINITE, "x")
+    first, second, third = ax.lines
+    assert [line.get_gid() for line in (first, second, third)] == [None, "never", None]
+    assert second.get_markerfacecolor() == "white"
+    assert marks(ax)[1][0] > marks(ax)[2][0] == pytest.approx(0.25)
+    assert "2 (never)" in [text.get_text() for text in ax.texts]
+    assert marks(plot_cost(INFINITE.iloc[3:4], "x")) == [(1.0, 5.0)]
 
 
 def test_costs_of_nothing_are_refused() -> None:

@@ -189,7 +189,7 @@ def _simulated(result: Run) -> Answer:
         figure_of(left),
         f"{people:,} people with {result.scenario.name}: "
         f"{(metrics['attempts'] or 0) / people - 1:.3g} attempts each to come back, "
-        f"at most {metrics['attempts_per_second_max']:,.0f} in one second; "
+        f"at most {metrics['attempts_per_second_max_after']:,.0f} in one second; "
         + (f"99 % are back {back[0] - fault.end_at:.0f} s after the server" if back else "")
         + (", and " if back and missing else "")
         + (f"{missing:,} are not back at the end." if missing or not back else "."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache, partial
+from math import inf
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -74,6 +75,11 @@ def _run(name: str, chat: _Chat, interval: float = 0.0) -> Run:
     return run(scenario, sample=0)
 
 
+def _median(result: Run) -> float:
+    median = result.metrics["latency_p50"]
+    return inf if median is None else median
+
+
 def _answer(
     reusable: ReusableFigure, people: float, rate: float, delay: float, interval: float, outage: float
 ) -> Answer:
@@ -84,13 +90,17 @@ def _answer(
     }
     axes = plot_transports(runs, axes=reusable.row(3, **layout(runs)))
     lost = sum(result.metrics["lost"] or 0 for result in runs.values())
-    latency = {name: result.metrics["latency_p50"] or 0.0 for name, result in runs.items()}
+    latency = {name: _median(result) for name, result in runs.items()}
     cheapest = min(runs, key=lambda name: runs[name].metrics["requests"] or 0)
     quickest = min(latency, key=lambda name: latency[name])
     return Answer(
         figure_of(axes[0]),
         f"{people:.0f} people who send {rate:.3g} a minute each, for {duration:.0f} s: "
-        f"{quickest} is quickest with a median of {latency[quickest]:.3g} s"
+        + (
+            f"{quickest} is quickest with a median of {latency[quickest]:.3g} s"
+            if latency[quickest] < inf
+            else f"{quickest} shows too few messages for a median"
+        )
         + (" and" if cheapest == quickest else f", {cheapest}")
         + " makes the fewest requests; "
         + ("1 message was lost" if lost == 1 else f"{lost or 'no'} messages were lost")
