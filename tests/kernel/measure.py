@@ -10,22 +10,27 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import astuple
+from math import inf
 from random import Random
 from typing import Any
 
-from tests.kernel.wire import ACK, RST, SYN, Host, Wire, become_root, joined, why_not
+from tests.kernel.wire import Host, become_root, hurry, joined, why_not
 
 PORT = 7000
 SIZE = 48
 
 
-async def connect(client: Host, server: Host) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    made = client.open()
+async def connect(
+    client: Host, server: Host, made: socket.socket | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    made = made or client.open()
     await asyncio.get_running_loop().sock_connect(made, (server.address, PORT))
     return await asyncio.open_connection(sock=made)
 
@@ -51,12 +56,12 @@ async def round_trips(
     interval: float = 2.0,
     connections: int = 150,
     seed: int = 1,
-) -> dict[str, list[float]]:
+) -> dict[str, Any]:
     """Send a message every `interval` on each connection, which the server sends back.
 
     Return the one-way times, the round trips, and the connects' times.
     """
-    client, server, _ = joined(delay, loss, seed)
+    client, server, wire = joined(delay, loss, seed)
     one_way: list[float] = []
     trips: list[float] = []
     connects: list[float] = []
@@ -92,10 +97,10 @@ async def round_trips(
 
     await asyncio.start_server(answer, sock=server.listen(PORT, 512), backlog=512)
     await asyncio.gather(*(talk() for _ in range(connections)))
-    return {"one way": one_way, "round trip": trips, "connect": connects}
+    return {"one way": one_way, "round trip": trips, "connect": connects, "late": wire.late}
 
 
-async def cuts(delay: float, durations: list[float], warm_up: int = 25) -> list[dict[str, Any]]:
+async def cuts(delay: float, durations: list[float], warm_up: int = 25) -> dict[str, Any]:
     """Send a message into a cut of each duration; return when it was sent, and when it arrived."""
     client, server, wire = joined(delay)
     await serve(server)
@@ -114,7 +119,7 @@ async def cuts(delay: float, durations: list[float], warm_up: int = 25) -> list[
         arrived = time.monotonic() - begun - delay
         sent = [packet.at - begun for packet in wire.packets[first:] if packet.up and packet.size]
         results.append({"duration": duration, "sent": sent, "arrived": arrived})
-    return results
+    return {"cuts": results, "late": wire.late}
 
 
 async def herd(
@@ -126,33 +131,40 @@ async def herd(
     patience: float = 40.0,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Connect `clients` within `spread` s to a listener that accepts `rate` a second.
+    """Connect `clients` within `spread` s to a listener that accepts `rate` a second; 0: all at once.
 
     `backlog` is the length of its accept queue. Each client sends 100 bytes and waits for them. Return the
-    times of the connects and of the answers, since each client's begin, and the numbers of packets.
+    times of the connects and of the answers, since each client's begin, all packets that arrived, and when
+    the server accepted.
     """
-    client, server, wire = joined(delay)
+    client, server, wire = joined(delay, together=0 if spread else clients)
     listener = server.listen(PORT, backlog)
-    loop = asyncio.get_running_loop()
+    sockets = [client.open() for _ in range(clients)]
     begin = time.monotonic() + 0.3
     random = Random(seed)
     connects: list[float] = []
     answers: list[float] = []
     failures: list[str] = []
+    accepts: list[float] = []
     served: list[asyncio.Task[None]] = []
 
     async def accept() -> None:
         due = begin
         while True:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            made, _ = await loop.sock_accept(listener)
-            due = max(due, time.monotonic() - 0.02) + 1 / rate
+            await asyncio.sleep(max(0.001, due - time.monotonic()))
+            try:
+                made, _ = listener.accept()
+            except BlockingIOError:
+                continue
+            accepts.append(time.monotonic())
+            due = max(due, accepts[-1] - 0.02) + 1 / rate
+            made.setblocking(False)
             served.append(asyncio.ensure_future(_serve_one(made)))
 
-    async def come(start: float) -> None:
+    async def come(start: float, made: socket.socket) -> None:
         await asyncio.sleep(start - time.monotonic())
         try:
-            reader, writer = await connect(client, server)
+            reader, writer = await connect(client, server, made)
             connects.append(time.monotonic() - start)
             writer.write(b"x" * 100)
             await reader.readexactly(100)
@@ -161,25 +173,21 @@ async def herd(
             failures.append(type(error).__name__)
 
     accepting = asyncio.ensure_future(accept())
-    coming = [asyncio.ensure_future(come(begin + spread * random.random())) for _ in range(clients)]
+    coming = [asyncio.ensure_future(come(begin + spread * random.random(), made)) for made in sockets]
     await asyncio.wait(coming, timeout=begin + patience - time.monotonic())
     accepting.cancel()
     return {
         "connect": connects,
         "answer": answers,
         "failures": failures,
-        "SYNs": _count(wire, lambda flags, size: flags & (SYN | ACK) == SYN, up=True),
-        "data": _count(wire, lambda flags, size: size > 0, up=True),
-        "resets": _count(wire, lambda flags, size: flags & RST > 0, up=False),
+        "packets": [astuple(packet) for packet in wire.packets if packet.passed < inf],
+        "accepts": accepts,
+        "late": wire.late,
     }
 
 
 async def _serve_one(made: Any) -> None:
     await echo(*await asyncio.open_connection(sock=made))
-
-
-def _count(wire: Wire, wanted: Callable[[int, int], bool], *, up: bool) -> int:
-    return sum(packet.up is up and wanted(packet.flags, packet.size) for packet in wire.packets)
 
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -214,6 +222,7 @@ def main(name: str, arguments: str = "{}") -> None:
     if name == "available":
         print(json.dumps(why_not()))  # noqa: T201
         return
+    hurry()
     become_root()
     asyncio.run(_print(name, **json.loads(arguments)))
 
