@@ -10,12 +10,14 @@ from matplotlib.ticker import FuncFormatter
 
 from chatlab.errors import SettingsError
 from chatlab.plots.style import INK, SMALL, grid, look, new_axes, steps, style_axes
-from chatlab.studies.closed_forms import detection_span, false_alarm_after
+from chatlab.studies.closed_forms import detection_span, late_pong_share
 
 BARS = 20
-SHORTEST, LONGEST = 1.0, 120.0
-"""Range of the plotted heartbeat intervals, in seconds."""
-SPANS = {10.0: "10 s", 60.0: "1 min", 600.0: "10 min", 3_600.0: "1 h", 36_000.0: "10 h", 360_000.0: "100 h"}
+SHORTEST, LONGEST = 0.05, 60.0
+"""Range of the plotted delays of pongs, in seconds."""
+RAREST = 1e-7
+"""Least share of late pongs that is plotted."""
+SHARES = {1.0: "100%", 1e-2: "1%", 1e-4: "0.01%", 1e-6: "1 in 10⁶"}
 
 
 def plot_detection(
@@ -57,36 +59,51 @@ def plot_detection(
     return ax
 
 
-def plot_alarms(interval: float, loss: float, *, ax: Axes | None = None) -> Axes:
-    """Draw the closed form of the mean time between false alarms, over heartbeat intervals.
+def plot_alarms(
+    timeout: float,
+    loss: float,
+    *,
+    delay: float = 0.04,
+    pongs: Sequence[float] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the share of a WebSocket's pongs that come later than a time, and the `timeout` for them.
 
-    `loss` is the share of heartbeats lost on each way. The point is at `interval`.
+    The share `loss` of the packets is lost in each direction, and the one-way `delay` is in seconds. The
+    dashed line is the closed form by TCP's least time-outs. The dotted line is the share of datagrams that
+    would be lost for good. `pongs` has simulated seconds until each heartbeat was answered, if there are any.
 
     Errors: `SettingsError` if `loss` is not a share.
     """
     ax = new_axes(left=14.0) if ax is None else ax
-    intervals = np.geomspace(SHORTEST, LONGEST, 30)
-    style = look(1)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.minorticks_off()
+    times = np.geomspace(SHORTEST, LONGEST, 200)
+    least = [late_pong_share(float(time), loss, delay) for time in times]
+    lost = 1 - (1 - loss) ** 2
     if loss:
-        alarms = [false_alarm_after(float(every), loss) for every in intervals]
-        ax.plot(intervals, alarms, color=style.colour, linewidth=1.4)
-        ax.plot([interval], [false_alarm_after(interval, loss)], style.marker, color=style.colour)
-    else:
+        ax.axhline(lost, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         ax.annotate(
-            "never: nothing is lost", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=SMALL
-        )
-    ax.set_xlim(0.8 * SHORTEST, 1.25 * LONGEST)
-    ax.set_ylim(2.0, 2 * max(SPANS))
-    ax.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
-    ax.set_yticks(list(SPANS), list(SPANS.values()))
+            "datagrams lost for good", (LONGEST, lost), (-2, 2), textcoords="offset points", fontsize=SMALL,
+            color=INK, ha="right", va="bottom",
+        )  # fmt: skip
+    ax.plot(times, np.maximum(least, RAREST / 10), color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+    if len(pongs):
+        shares = 1 - np.searchsorted(np.sort(pongs), times, side="right") / len(pongs)
+        ax.plot(times, np.where(shares > 0, shares, np.nan), color=look(1).colour, linewidth=1.6)
+    ax.axvline(timeout, color=INK, linewidth=0.8)
+    ax.annotate("timeout", (timeout, RAREST), (2, 3), textcoords="offset points", fontsize=SMALL, color=INK)
+    ax.set_xlim(SHORTEST, LONGEST)
+    ax.set_ylim(RAREST, 2.0)
+    ax.set_xticks([0.1, 1, 10, 60], ["0.1", "1", "10", "60"])
+    ax.set_yticks(list(SHARES), list(SHARES.values()))
     grid(ax.xaxis, ax.yaxis)
     style_axes(
         ax,
-        title="How often is there a false alarm?",
-        note=f"mean time between two, {100 * loss:.3g} % lost on each way",
-        x="heartbeat every (s)",
+        title="How late is a pong?",
+        note=f"{100 * loss:.3g} % lost on each way; dashed: closed form",
+        x="later than (s)",
+        y="pongs",
     )
     return ax

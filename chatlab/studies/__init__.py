@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from chatlab.studies.backoff_delays import Herd, herd_returns
     from chatlab.studies.closed_forms import (
         Cost,
+        datagram_alarm_after,
         detection_span,
-        false_alarm_after,
+        late_pong_share,
         long_poll_cost,
         push_cost,
         short_poll_cost,
@@ -29,8 +30,9 @@ _HOMES = {
     ),
     "studies.closed_forms": (
         "Cost",
+        "datagram_alarm_after",
         "detection_span",
-        "false_alarm_after",
+        "late_pong_share",
         "long_poll_cost",
         "push_cost",
         "short_poll_cost",
@@ -85,9 +87,10 @@ __all__ = [
     "compare_formulas",
     "compare_policies",
     "contend",
+    "datagram_alarm_after",
     "detection_span",
-    "false_alarm_after",
     "herd_returns",
+    "late_pong_share",
     "long_poll_cost",
     "outage",
     "push_cost",

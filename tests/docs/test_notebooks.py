@@ -116,7 +116,7 @@ def test_what_it_shows_is_left_open(cells: list[dict[str, Any]]) -> None:
 ANSWERS: dict[str, tuple[list[float], list[float]]] = {
     "00_start": ([5, 5.5], [4, 4.5, 6, 6.3, 7, 15]),
     "01_backoff_and_jitter": ([10], [5, 9, 20]),
-    "02_heartbeats": ([6.3], [5, 6, 8]),
+    "02_heartbeats": ([7], [1, 2, 6, 8]),
     "05_polling": ([1 / 3, 0.33], [0.25, 0.5, 1, 3]),
     "06_thundering_herd": ([25], [10, 24, 50]),
     "09_simulated_and_live": ([1.25], [0.00125, 2.5, 5]),

@@ -29,7 +29,7 @@ from chatlab.plots.style import figure_of, size
 from chatlab.presets import PRESETS
 from chatlab.sim.people import PeopleConfig
 from chatlab.studies.backoff_delays import Herd, herd_returns
-from chatlab.studies.closed_forms import false_alarm_after, long_poll_cost, short_poll_cost
+from chatlab.studies.closed_forms import late_pong_share, long_poll_cost, short_poll_cost
 
 
 def texts(ax: Axes) -> list[str]:
@@ -106,24 +106,26 @@ def test_the_axis_shows_shares_of_people_at_their_height() -> None:
     assert told == ["0%", "2.5%", "5%", "12.5%"]
 
 
-def test_false_alarms_are_rarer_with_slower_heartbeats_and_less_loss() -> None:
-    ax = plot_alarms(30.0, 0.01)
-    curve, point = ax.lines
-    assert np.all(np.diff(np.asarray(curve.get_ydata(), float)) > 0)
-    assert np.asarray(point.get_xydata()).tolist() == [[30.0, false_alarm_after(30.0, 0.01)]]
-    (_, worse) = plot_alarms(30.0, 0.02).lines
-    assert np.asarray(worse.get_ydata(), float)[0] < np.asarray(point.get_ydata(), float)[0]
-    low, high = ax.get_ylim()
-    for loss in (0.001, 0.2):  # the explorer's ends
-        assert low < false_alarm_after(1.0, loss) < false_alarm_after(120.0, loss) < high
+def test_late_pongs_are_a_share_of_all_beside_the_closed_form_and_the_datagrams() -> None:
+    pongs = [0.08] * 97 + [0.36, 0.5, np.inf]
+    ax = plot_alarms(10.0, 0.01, pongs=pongs)
+    datagrams, least, late, timeout = ax.lines
+    shares = dict(np.asarray(late.get_xydata(), float).round(9))
+    assert shares[0.05] == 1.0
+    assert shares[60.0] == pytest.approx(0.01), "the one that never came"
+    assert next(share for time, share in sorted(shares.items()) if time > 0.1) == pytest.approx(0.03)
+    assert np.asarray(datagrams.get_ydata(), float)[0] == pytest.approx(1 - 0.99**2)
+    for time, share in np.asarray(least.get_xydata(), float):
+        assert share == pytest.approx(max(late_pong_share(time, 0.01, 0.04), 1e-8))
+    assert list(np.asarray(timeout.get_xdata(), float)) == [10.0, 10.0]
+    assert texts(ax)[:2] == ["datagrams lost for good", "timeout"]
 
 
-def test_without_loss_there_is_no_alarm() -> None:
-    ax = plot_alarms(30.0, 0.0)
-    assert list(ax.lines) == []
-    assert texts(ax)[0] == "never: nothing is lost"
-    with pytest.raises(SettingsError):
-        plot_alarms(30.0, 1.5)
+def test_without_loss_no_datagram_is_lost_either() -> None:
+    ax = plot_alarms(10.0, 0.0)
+    assert texts(ax)[0] == "timeout"
+    with pytest.raises(SettingsError, match="give a share"):
+        plot_alarms(10.0, 1.5)
 
 
 # What does it cost to be quick?

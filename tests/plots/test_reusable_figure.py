@@ -54,7 +54,10 @@ PLOTS: dict[str, list[Callable[[Axes], object]]] = {
         lambda ax: plot_backoff({name: PRESETS[name].reconnect for name in list(PRESETS)[:4]}, ax=ax),
         lambda ax: plot_backoff(PRESETS["seed"].reconnect, ax=ax, attempts=3),
     ],
-    "alarms": [lambda ax: plot_alarms(30.0, 0.01, ax=ax), lambda ax: plot_alarms(3.0, 0.0, ax=ax)],
+    "alarms": [
+        lambda ax: plot_alarms(10.0, 0.01, pongs=[0.08, 0.5, 12.0], ax=ax),
+        lambda ax: plot_alarms(3.0, 0.0, ax=ax),
+    ],
     "detection": [
         lambda ax: plot_detection([12.0, 25.0], 30.0, 10.0, ax=ax),
         lambda ax: plot_detection([1.5], 1.0, 1.0, ax=ax),

@@ -10,8 +10,9 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.studies.closed_forms import (
+    datagram_alarm_after,
     detection_span,
-    false_alarm_after,
+    late_pong_share,
     long_poll_cost,
     push_cost,
     short_poll_cost,
@@ -52,12 +53,30 @@ def test_a_silent_connection_is_noticed_within_interval_and_timeout() -> None:
     assert detection_span(5.0, 10.0) == (5.0, 10.0), "as the next heartbeat finds the last unanswered"
 
 
-def test_false_alarms() -> None:
+def test_false_alarms_of_datagrams() -> None:
     q = 1 - 0.99**2
-    assert false_alarm_after(30.0, 0.01) == pytest.approx(30.0 / q)
-    assert false_alarm_after(30.0, 0.01, 2) == pytest.approx(30.0 * (1 + q) / q**2)
-    assert false_alarm_after(30.0, 0.0) == inf
-    assert false_alarm_after(30.0, 1.0, 3) == 90.0
+    assert datagram_alarm_after(30.0, 0.01) == pytest.approx(30.0 / q)
+    assert datagram_alarm_after(30.0, 0.01, 2) == pytest.approx(30.0 * (1 + q) / q**2)
+    assert datagram_alarm_after(30.0, 0.0) == inf
+    assert datagram_alarm_after(30.0, 1.0, 3) == 90.0
+
+
+@pytest.mark.parametrize(
+    ("timeout", "share"),
+    [
+        (0.07, 1.0),  # less than a round trip
+        (0.1, 1 - 0.99**2),  # ping and pong must both get through
+        (0.5, 1 - 0.99**2 * (1 + 2 * 0.01)),  # one loss takes 0.28 s
+        (10.0, 2 * 0.01**7),  # a segment that is lost seven times is sent again after 17.9 s
+    ],
+)
+def test_a_pong_is_late_if_its_segments_are_lost_again_and_again(timeout: float, share: float) -> None:
+    assert late_pong_share(timeout, 0.01, 0.04) == pytest.approx(share, rel=0.05)
+
+
+def test_at_the_ends_all_pongs_or_none_are_late() -> None:
+    assert late_pong_share(10.0, 0.0, 0.04) == 0.0
+    assert late_pong_share(10.0, 1.0, 0.04) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -67,10 +86,12 @@ def test_false_alarms() -> None:
         (long_poll_cost, (1.0, float("nan"), 0.04)),
         (push_cost, (inf,)),
         (detection_span, (30.0, -1.0)),
-        (false_alarm_after, (30.0, 1.5)),
-        (partial(false_alarm_after, misses=0), (30.0, 0.5)),
+        (late_pong_share, (10.0, -0.1, 0.04)),
+        (late_pong_share, (-1.0, 0.1, 0.04)),
+        (datagram_alarm_after, (30.0, 1.5)),
+        (partial(datagram_alarm_after, misses=0), (30.0, 0.5)),
     ],
-    ids=["rate", "hold", "delay", "timeout", "loss", "misses"],
+    ids=["rate", "hold", "delay", "timeout", "share", "wait", "loss", "misses"],
 )
 def test_numbers_that_make_no_sense_are_named(law: Callable[..., object], numbers: tuple[float, ...]) -> None:
     with pytest.raises(SettingsError, match="give a "):

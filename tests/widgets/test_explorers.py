@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -72,8 +73,13 @@ def test_words_are_whole_sentences_at_the_ends_too() -> None:
     backoff.controls["max_delay"].value = 1.0
     assert "the tightest herd is yours, with " in answered(backoff).words.value
     heartbeat = answered(explore_heartbeat())
-    heartbeat.controls["interval"].value = 1.0
-    assert answered(heartbeat).words.value.endswith("taken for dead about every 50.3 s.")
+    years = "a healthy connection is taken for dead about every 47,500,000 years, by TCP's least time-outs."
+    assert heartbeat.words.value.endswith(html.escape(years))
+    heartbeat.controls["loss"].value = 20.0
+    heartbeat.controls["timeout"].value = 1.0
+    assert " is taken for dead about every 29.5 minutes, by TCP" in answered(heartbeat).words.value
+    heartbeat.controls["loss"].value = 0.0
+    assert answered(heartbeat).words.value.endswith("Nothing is lost, so there are no false alarms.")
     words = answered(explore_transports()).words.value
     assert "for 80 s: WebSocket is quickest with " in words
     assert words.endswith(" s and makes the fewest requests; no messages were lost.")

@@ -17,13 +17,16 @@ from chatlab.plots.timeline import plot_statuses
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.faults import HalfOpen, IdleTimeout
 from chatlab.sim.people import PeopleConfig
-from chatlab.studies.closed_forms import detection_span, false_alarm_after
+from chatlab.studies.closed_forms import detection_span, late_pong_share
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
 PEOPLE = 200
 QUIET = 300.0
 """Simulated seconds of an idle connection behind the proxy."""
+YEAR = 365.25 * 86_400
+DELAY = 0.04
+"""One-way delay of the network, in seconds."""
 
 
 def explore_heartbeat() -> Explorer:
@@ -45,27 +48,32 @@ def _answer(reusable: ReusableFigure, interval: float, timeout: float, idle: flo
     heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
     lanes = {"beats": _proxied(heartbeat, idle), "none": _proxied(HeartbeatConfig(enabled=False), idle)}
     left, middle, right = reusable.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
+    soonest, latest = detection_span(interval, timeout)
     plot_detection(_noticed(heartbeat), interval, timeout, ax=left)
-    plot_alarms(interval, loss / 100, ax=middle)
+    plot_alarms(soonest, loss / 100, delay=DELAY, ax=middle)
     plot_statuses(lanes, ax=right)
     title = f"Idle behind a proxy ({idle:.3g} s)"
     right.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=13)
     cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["beats"])
     minutes = f"{QUIET / 60:.0f} minutes"
-    alarm = false_alarm_after(interval, loss / 100)
-    soonest, latest = detection_span(interval, timeout)
     return Answer(
         figure_of(left),
         f"A connection that goes silent is noticed after {soonest:.3g} to {latest:.3g} s. "
         f"A proxy with an idle timeout of {idle:.3g} s "
         + (f"cuts an idle connection {cuts} times in {minutes}" if cuts else "never cuts it")
         + f", as a heartbeat passes every {interval:.3g} s. "
-        + (
-            f"With {loss:.2g} % lost on each way, a healthy connection is taken for dead about every "
-            f"{_span(alarm)}."
-            if loss
-            else "Nothing is lost, so there are no false alarms."
-        ),
+        + _alarms(interval, soonest, loss),
+    )
+
+
+def _alarms(interval: float, wait: float, loss: float) -> str:
+    """Say how often a healthy connection is taken for dead if a pong may take `wait` seconds."""
+    late = late_pong_share(wait, loss / 100, DELAY)
+    if not late:
+        return "Nothing is lost, so there are no false alarms."
+    return (
+        f"TCP sends again what is lost: with {loss:.2g} % lost on each way, a healthy connection is taken "
+        f"for dead about every {_span(interval / late)}, by TCP's least time-outs."
     )
 
 
@@ -103,6 +111,9 @@ def _noticed(heartbeat: HeartbeatConfig) -> Sequence[float]:
 
 
 def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} minutes" if seconds < 7200 else f"{seconds / 3600:.3g} hours"
+    """Return a duration in words, with three digits."""
+    for size, name in ((YEAR, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            count = float(f"{seconds / size:.3g}")
+            return f"{count:,.0f} {name}" if count >= 100 else f"{count:g} {name}"
+    return f"{seconds:.3g} s"
