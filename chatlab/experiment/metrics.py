@@ -27,6 +27,11 @@ NEVER: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """For each kind of percentile: the counts of values that are infinite, and of all values."""
 
+NOTICED = 10.0
+"""Seconds after the end of a fault in which clients notice by time-outs that connections are broken."""
+REPORTED = 1.0
+"""Seconds after the end of a fault in which the reset of a connection arrives at the client."""
+
 IN_FLIGHT = 1.0
 """Age in seconds up to which a message may be in flight in any run."""
 
@@ -58,15 +63,16 @@ class Incident(NamedTuple):
     """A fault, from its beginning to its end. `hit` has the people in its scope; None: all.
 
     If a connection was open at the beginning and is lost before `deaf_until`, this fault is the cause, even
-    if another one begins in between. A fault with `leaves_half_open` leaves such connections half-open.
-    Then a later fault is the cause only if it `breaks` connections.
+    if another one begins in between. A later fault of less `severity` isn't the cause if the connection is
+    lost at most `NOTICED` seconds after the end of this one, unless it has a severity of 1 and begins more
+    than `REPORTED` seconds after that end. A fault that `leaves_half_open` connections doesn't end for them.
     """
 
     begins_at: float
     ends_at: float
     hit: Column | None = None
     deaf_until: float = -np.inf
-    breaks: bool = True
+    severity: int = 2
     leaves_half_open: bool = False
 
 
@@ -94,7 +100,8 @@ def measure(
       (0 if that is earlier). *broken* counts these connections. *unrecovered* people aren't connected again
       by the end of the run, and count as infinite. The fault that broke it is the latest that had begun and
       had the person in its scope. A fault that begins after the connection fell silent, or within a
-      partition, doesn't count.
+      partition, doesn't count. If a fault breaks connections, one that only slows them, and begins before
+      its effect is noticed, doesn't count either.
     - attempts_per_second_max_after: the maximum since the first fault began; queue_max_after: since the
       second in which it began. None without faults.
     - time_…: seconds in each status, summed over all people.
@@ -321,18 +328,23 @@ def _causes(people: Column, since: Column, lost_at: Column, faults: Sequence[Inc
     """
     causes = np.full(len(people), -1)
     lost_to_fault = np.zeros(len(people), dtype=bool)
-    dead = np.zeros(len(people), dtype=bool)
+    severity = np.full(len(people), -1)
+    ended_at = np.full(len(people), -np.inf)
     for number, fault in enumerate(faults):
         reached = (fault.begins_at <= lost_at) & ~lost_to_fault
         if fault.hit is not None:
             reached &= np.isin(people, fault.hit)
-        if not fault.breaks:
-            reached &= ~dead
+        excused = (fault.severity < severity) & (lost_at <= ended_at + NOTICED)
+        if fault.severity:
+            excused &= fault.begins_at <= ended_at + REPORTED
+        reached &= ~excused
         causes[reached] = number
         was_open = reached & (since <= fault.begins_at)
         lost_to_fault |= was_open & (lost_at < fault.deaf_until)
-        dead[reached] = False
-        dead |= was_open & fault.leaves_half_open
+        severity[reached] = fault.severity
+        ended_at[reached] = np.where(since[reached] <= fault.ends_at, fault.ends_at, -np.inf)
+        if fault.leaves_half_open:
+            ended_at[was_open] = np.inf
     return causes
 
 

@@ -340,7 +340,7 @@ def _fault(kind: str, at: float, until: float, hit: Sequence[int] | None = None)
         until,
         None if hit is None else np.array(hit),
         {"half_open": inf, "partition": until}.get(kind, -inf),
-        kind not in ("latency", "http_error"),
+        {"latency": 0, "http_error": 1}.get(kind, 2),
         kind in ("half_open", "half_open_up"),
     )
 
@@ -354,14 +354,23 @@ def _fault(kind: str, at: float, until: float, hit: Sequence[int] | None = None)
         ([("half_open", 20, 20), ("half_open", 30, 30)], 30.0),
         ([("half_open_up", 20, 20), ("latency", 30, 90), ("http_error", 31, 32)], 30.0),
         ([("half_open_up", 20, 20), ("server_down", 39.9, 44)], 6.0),  # of which it is heard
-        ([("half_open_up", 20, 20), ("server_down", 39.8, 44), ("latency", 39.9, 90)], 0.0),
+        ([("half_open_up", 20, 20), ("server_down", 39.8, 44), ("latency", 39.9, 90)], 6.0),
         ([("half_open", 0.5, 0.5), ("latency", 30, 45)], 5.0),  # another connection's
         ([("half_open", 1, 1), ("latency", 30, 45)], 49.0),
         ([("partition", 30, 45), ("latency", 35, 90)], 5.0),
-        ([("partition", 30, 35), ("latency", 36, 42)], 8.0),  # it was over in time
+        ([("partition", 29, 29.9), ("latency", 36, 42)], 8.0),  # it was over in time
+        ([("partition", 30, 35), ("latency", 36, 42)], 15.0),
+        ([("partition", 30, 35), ("http_error", 36, 42)], 15.0),
+        ([("partition", 30, 35), ("http_error", 36.1, 42)], 8.0),
+        ([("partition", 30, 35), ("latency", 36, 60), ("http_error", 36.1, 42)], 8.0),
+        ([("reset", 39.5, 39.5), ("http_error", 39.75, 90)], 10.5),  # before the reset has arrived
+        ([("http_error", 30, 44), ("latency", 39, 90)], 6.0),
+        ([("latency", 30, 90), ("http_error", 39, 44)], 6.0),
+        ([("reset", 0.5, 0.5), ("latency", 0.9, 45)], 5.0),  # which broke an earlier connection
         ([("latency", 30, 42), ("half_open", 41, 41)], 8.0),
         ([("server_down", 39, 43), ("latency", 39.5, 90, [0])], 7.0),  # which hit somebody else
-        ([("server_down", 39, 43), ("latency", 39.5, 47, [0, 1])], 3.0),
+        ([("server_down", 39, 43), ("latency", 39.5, 47, [0, 1])], 7.0),
+        ([("server_down", 39, 43), ("server_down", 39.5, 47, [0, 1])], 3.0),
         ([("half_open", 20, 20, [0]), ("latency", 30, 45)], 5.0),
         ([("half_open", 45, 45)], None),
     ],

@@ -73,7 +73,7 @@ def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext]) -> list
                 if fault.general
                 else np.array([target.person for target in context.hit], dtype=np.int64),
                 fault.deaf_until,
-                fault.breaks,
+                fault.severity,
                 isinstance(fault, HalfOpen),
             )
             for fault, context in zip(faults, contexts, strict=True)

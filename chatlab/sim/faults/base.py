@@ -41,9 +41,9 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return -inf
 
     @property
-    def breaks(self) -> bool:
-        """Whether the fault itself breaks connections, not only time-outs during it."""
-        return True
+    def severity(self) -> int:
+        """How it breaks connections: 2 by itself, 1 by time-outs during it, 0 hardly ever."""
+        return 2
 
     @property
     def general(self) -> bool:

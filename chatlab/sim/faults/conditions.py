@@ -15,13 +15,16 @@ from chatlab.sim.latency import Latency, LogNormal, NetworkConfig
 from chatlab.sim.path import Impairment
 from chatlab.transports.backoff import Uniform
 
+TOLERABLE = 1.0
+"""Seconds of latency that break hardly any connection."""
+
 
 class Condition(LastingFault, frozen=True, kw_only=True):
     """An impairment of a path for `duration` seconds."""
 
     @property
-    def breaks(self) -> bool:
-        return False
+    def severity(self) -> int:
+        return 1
 
     @abstractmethod
     def impairment(self, uniform: Uniform) -> Impairment:
@@ -41,6 +44,11 @@ class HighLatency(Condition, frozen=True, kw_only=True, tag="latency"):
 
     latency: Duration | LogNormal = 1.0
     jitter: Duration = 0.0
+
+    @property
+    def severity(self) -> int:
+        most = self.latency.p99 if isinstance(self.latency, LogNormal) else self.latency
+        return int(most + self.jitter >= TOLERABLE)
 
     def impairment(self, uniform: Uniform) -> Impairment:
         return Impairment(delays=(Latency(NetworkConfig(latency=self.latency, jitter=self.jitter), uniform),))
