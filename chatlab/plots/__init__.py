@@ -4,6 +4,7 @@ A cell that ends in `plot_backoff(...).figure` shows it. `chatlab.plots.style` e
 and don't use pyplot.
 """
 
+from chatlab.plots.absences import plot_absences
 from chatlab.plots.backoff import plot_backoff
 from chatlab.plots.collapse import plot_collapse
 from chatlab.plots.comparison import plot_comparison
@@ -18,6 +19,7 @@ from chatlab.plots.timeline import plot_statuses
 from chatlab.plots.transports import plot_transports
 
 __all__ = [
+    "plot_absences",
     "plot_alarms",
     "plot_backoff",
     "plot_collapse",

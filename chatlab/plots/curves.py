@@ -57,7 +57,7 @@ def plot_latency(runs: Runs, *, ax: Axes | None = None) -> Axes:
         x="from sending to display (s), logarithmic",
         y="messages",
     )
-    _legend(ax, list(shares), "lower right")
+    legend(ax, list(shares), "lower right")
     return ax
 
 
@@ -172,7 +172,7 @@ def _draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None
             zorder=3 - number / 100,
         )
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    _legend(ax, list(lines))
+    legend(ax, list(lines))
     return ax
 
 
@@ -205,7 +205,7 @@ def _shade(ax: Axes, faults: Iterable[FaultSpan]) -> None:
         )
 
 
-def _legend(ax: Axes, names: Sequence[str], place: str = "") -> None:
+def legend(ax: Axes, names: Sequence[str], place: str = "") -> None:
     """Add a legend, above the axes unless `place` is given; none for a single line."""
     if len(names) < 2:
         return

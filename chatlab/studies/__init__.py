@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from chatlab.studies.read_cost import Reading, read
     from chatlab.studies.retry_storm import Storm, collapse, compare_policies
     from chatlab.studies.showcases import SHOWCASES, Showcase, Shown, show
+    from chatlab.studies.survival import Absence, absences, kaplan_meier
 
 _HOMES = {
+    "studies.survival": (
+        "Absence",
+        "absences",
+        "kaplan_meier",
+    ),
     "studies.backoff_delays": (
         "Herd",
         "herd_returns",
@@ -74,6 +80,7 @@ __all__ = [
     "RUSHES",
     "RUSH_POLICIES",
     "SHOWCASES",
+    "Absence",
     "Contest",
     "Cost",
     "Herd",
@@ -83,6 +90,7 @@ __all__ = [
     "Showcase",
     "Shown",
     "Storm",
+    "absences",
     "collapse",
     "compare_formulas",
     "compare_policies",
@@ -90,6 +98,7 @@ __all__ = [
     "datagram_alarm_after",
     "detection_span",
     "herd_returns",
+    "kaplan_meier",
     "late_pong_share",
     "long_poll_cost",
     "outage",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from chatlab.errors import SettingsError
+from chatlab.presets import PRESETS
 from chatlab.studies.contention import FORMULAS, PUBLISHED, Formula, compare_formulas, contend
 from chatlab.studies.published_herds import OUTAGES, RUSHES, outage, rush
 from tests.sizes import rows
@@ -26,6 +28,18 @@ def test_a_herd_comes_back_from_an_outage_as_published(name: str) -> None:
     # partysocket is back 7.1 s after the server, which is its ninth attempt: 3 + 3.9 + … + 10 = 67.1.
     attempts = 9.0 if name == "partysocket" else published.attempts
     assert found.attempts == pytest.approx(attempts, rel=0.01)
+
+
+def test_people_who_are_still_away_come_back_after_an_infinite_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = PRESETS["seed"]
+    for schedule, median in ((((500.0, 500.0),), np.inf), (((30.0, 30.0), (30.5, 30.5)), 0.5)):
+        reconnect = preset.reconnect.replace(schedule=schedule, max_delay=500.0)
+        monkeypatch.setattr(
+            "chatlab.studies.published_herds.PRESETS", {"seed": structs.replace(preset, reconnect=reconnect)}
+        )
+        found = outage("seed", 10)
+        assert (found.median, found.p99) == pytest.approx((median, median))
+        assert found.busiest == (0 if median == np.inf else 1)
 
 
 LATER = {"proportional": 30.0}
