@@ -64,8 +64,9 @@ class Incident(NamedTuple):
 
     If a connection was open at the beginning and is lost before `deaf_until`, this fault is the cause, even
     if another one begins in between. A later fault of less `severity` isn't the cause if the connection is
-    lost at most `NOTICED` seconds after the end of this one, unless it has a severity of 1 and begins more
-    than `REPORTED` seconds after that end. A fault that `leaves_half_open` connections doesn't end for them.
+    lost at most `NOTICED` seconds after the end of this one, unless it has a severity of 1, and begins at the
+    same time or more than `REPORTED` seconds after that end. A fault that `leaves_half_open` connections
+    doesn't end for them.
     """
 
     begins_at: float
@@ -329,19 +330,20 @@ def _causes(people: Column, since: Column, lost_at: Column, faults: Sequence[Inc
     causes = np.full(len(people), -1)
     lost_to_fault = np.zeros(len(people), dtype=bool)
     severity = np.full(len(people), -1)
-    ended_at = np.full(len(people), -np.inf)
+    begun_at, ended_at = np.full((2, len(people)), -np.inf)
     for number, fault in enumerate(faults):
         reached = (fault.begins_at <= lost_at) & ~lost_to_fault
         if fault.hit is not None:
             reached &= np.isin(people, fault.hit)
         excused = (fault.severity < severity) & (lost_at <= ended_at + NOTICED)
         if fault.severity:
-            excused &= fault.begins_at <= ended_at + REPORTED
+            excused &= (begun_at < fault.begins_at) & (fault.begins_at <= ended_at + REPORTED)
         reached &= ~excused
         causes[reached] = number
         was_open = reached & (since <= fault.begins_at)
         lost_to_fault |= was_open & (lost_at < fault.deaf_until)
         severity[reached] = fault.severity
+        begun_at[reached] = fault.begins_at
         ended_at[reached] = np.where(since[reached] <= fault.ends_at, fault.ends_at, -np.inf)
         if fault.leaves_half_open:
             ended_at[was_open] = np.inf

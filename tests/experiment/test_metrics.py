@@ -364,6 +364,9 @@ def _fault(kind: str, at: float, until: float, hit: Sequence[int] | None = None)
         ([("partition", 30, 35), ("http_error", 36.1, 42)], 8.0),
         ([("partition", 30, 35), ("latency", 36, 60), ("http_error", 36.1, 42)], 8.0),
         ([("reset", 39.5, 39.5), ("http_error", 39.75, 90)], 10.5),  # before the reset has arrived
+        ([("server_down", 39, 43), ("http_error", 39, 44)], 6.0),  # at once: it's one incident
+        ([("server_down", 39, 43), ("http_error", 39.1, 44)], 7.0),
+        ([("server_down", 39, 43), ("latency", 39, 44)], 7.0),
         ([("http_error", 30, 44), ("latency", 39, 90)], 6.0),
         ([("latency", 30, 90), ("http_error", 39, 44)], 6.0),
         ([("reset", 0.5, 0.5), ("latency", 0.9, 45)], 5.0),  # which broke an earlier connection
