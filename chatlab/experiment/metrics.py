@@ -92,7 +92,7 @@ def measure(
       after that ack. Without acks, a message counts as acknowledged when it, or a later one of the same
       sender, has come back to its sender.
     - owed: pairs that were shown or should have been; *undelivered* ones were never shown. A pair that wasn't
-      shown is in flight, and not owed yet, if it isn't lost, its message is no older than 99 % of the shown
+      shown is *in_flight*, and not owed yet, if it isn't lost, its message is no older than 99 % of the shown
       pairs took (at least 1 s), the reader is connected at the end, and the sender is, too, or has an ack.
       A message that was dropped, expired or failed isn't in flight. A reader who has left, and doesn't come
       back, isn't owed what was sent from then on, and what was in flight then.
@@ -111,7 +111,7 @@ def measure(
     count = {state: int(states[number]) for number, state in enumerate(STATES)}
     shown = _Deliveries(recorder, population)
     latency = shown.latency()
-    lost, undelivered = shown.missing(latency, duration)
+    lost, undelivered, in_flight = shown.missing(latency, duration)
     recovery, unrecovered = _recovery(recorder, faults)
     return {
         "sent": int(states.sum()),
@@ -128,6 +128,7 @@ def measure(
         "resyncs": recorder.resyncs,
         "owed": len(latency) + undelivered,
         "undelivered": undelivered,
+        "in_flight": in_flight,
         **_percentiles("latency", latency, undelivered, (50, 95, 99)),
         "broken": len(recovery) + unrecovered,
         "unrecovered": unrecovered,
@@ -244,8 +245,8 @@ class _Deliveries:
         height = self._reader[order] * (len(order) + 1) + rank
         return int(np.count_nonzero(height < np.maximum.accumulate(height)))
 
-    def missing(self, latency: Column, duration: float) -> tuple[int, int]:
-        """Return the number of lost pairs, and of all undelivered ones."""
+    def missing(self, latency: Column, duration: float) -> tuple[int, int, int]:
+        """Return the number of lost pairs, of all undelivered ones, and of those in flight."""
         recorder, population = self._recorder, self._population
         accepted_at, senders = recorder.accepted_at, recorder.senders
         acked_at = recorder.acked_at if population.acks else self._echoed_at()
@@ -257,15 +258,14 @@ class _Deliveries:
         usual = max(IN_FLIGHT, float(np.percentile(latency, 99, method="higher")) if len(latency) else 0.0)
         until = np.minimum(self._left_at, duration)
         present = self._online | np.isfinite(self._left_at)
-        all_lost = undelivered = 0
+        counts = np.zeros(3, dtype=np.int64)
         for message, reader in self._missing():
             lost = acked_at[message] < due_until[reader]
             recent = until[reader] - accepted_at[message] <= usual
-            in_flight = recent & gone_up[message] & present[reader]
             left = accepted_at[message] >= self._left_at[reader]
-            all_lost += int(np.count_nonzero(lost))
-            undelivered += int(np.count_nonzero(lost | ~(in_flight | left)))
-        return all_lost, undelivered
+            in_flight = recent & gone_up[message] & present[reader] & ~left & ~lost
+            counts += [np.count_nonzero(some) for some in (lost, ~(in_flight | left) | lost, in_flight)]
+        return int(counts[0]), int(counts[1]), int(counts[2])
 
     def _missing(self) -> Iterator[tuple[Column, Column]]:
         """Yield the messages and readers of the pairs that were sent to a reader, and not shown, in parts."""

@@ -110,6 +110,7 @@ def _latest(chat: Chat, at: float = 99.0, acked_at: float | None = None) -> tupl
     """Post a last message of person 0 that isn't shown; return the numbers owed and undelivered."""
     chat.post(0, "last", at, acked_at)
     metrics = chat.measure()
+    assert metrics["undelivered"] + metrics["in_flight"] == 2
     return metrics["owed"], metrics["undelivered"]
 
 
@@ -163,7 +164,7 @@ def test_a_reader_who_has_left_is_owed_what_was_sent_before() -> None:
     chat.show(0, "given up", "1-61", 61.1)
     chat.recorder.settled("given up", DROPPED, 62.0)
     metrics = chat.measure()
-    assert (metrics["owed"], metrics["undelivered"]) == (5, 1)
+    assert (metrics["owed"], metrics["undelivered"], metrics["in_flight"]) == (5, 1, 1)
     chat.recorder.changed(1, CONNECTED, 70.0)  # and comes back
     assert chat.measure()["undelivered"] == 4
 
@@ -494,7 +495,7 @@ def test_losses_and_order_agree_with_a_slow_count(
         if (joined := connected[reader]) is not None and posts[number][1] >= joined
     )
     usual = max(1.0, late[ceil(0.99 * (len(late) - 1))]) if late else 1.0
-    lost = undelivered = disorder = 0
+    lost = undelivered = flying = disorder = 0
     for reader in range(4):
         joined = connected[reader]
         latest = max((posts[number][1] for number in shown[reader]), default=-inf)
@@ -506,10 +507,12 @@ def test_losses_and_order_agree_with_a_slow_count(
             lost += missing
             gone = last[reader] is DISCONNECTED and at >= 20.5
             undelivered += missing or (never and not gone and not in_flight(number, reader))
+            flying += never and not missing and not gone and in_flight(number, reader)
         log = shown[reader]
         disorder += sum(number < max(log[:index], default=-1) for index, number in enumerate(log))
     metrics = chat.measure(duration=21.0, acks=acks)
     assert (metrics["lost"], metrics["out_of_order"]) == (lost, disorder)
     assert (metrics["owed"], metrics["undelivered"]) == (len(late) + undelivered, undelivered)
+    assert metrics["in_flight"] == flying
     assert metrics["delivered"] == sum(len(set(numbers)) for numbers in shown.values())
     assert metrics["duplicated"] == sum(len(numbers) - len(set(numbers)) for numbers in shown.values())

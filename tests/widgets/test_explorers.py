@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import html
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from msgspec import structs
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.run import Run
 from chatlab.experiment.worlds.runner import run
 from chatlab.plots.style import figure_of, new_axes
 from chatlab.studies.read_cost import read
@@ -83,6 +86,20 @@ def test_words_are_whole_sentences_at_the_ends_too() -> None:
     words = answered(explore_transports()).words.value
     assert "for 80 s: WebSocket is quickest with " in words
     assert words.endswith(" s and makes the fewest requests; no messages were lost.")
+
+
+def test_words_do_without_a_median_that_is_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
+    def simulate(*arguments: Any, **options: Any) -> Run:
+        result = run(*arguments, **options)
+        away = {"latency_p50": math.inf, "latency_p95": math.inf, "undelivered": 1, "owed": 1}
+        return structs.replace(result, metrics=result.metrics | away)
+
+    monkeypatch.setattr("chatlab.widgets.explorers.transports.run", simulate)
+    explorer = explore_transports()
+    explorer.controls["delay"].value = 0.0789
+    words = answered(explorer).words.value
+    assert "shows too few messages for a median" in words
+    assert "inf" not in words
 
 
 def test_the_text_mentions_systems_that_are_not_drawn() -> None:
