@@ -15,24 +15,49 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple
 from math import inf
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
-from tests.kernel.wire import Host, become_root, hurry, joined, why_not
+from tests.kernel.wire import become_root, hurry, joined, why_not
 
 PORT = 7000
 SIZE = 48
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def connect(
-    client: Host, server: Host, made: socket.socket | None = None
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    made = made or client.open()
-    await asyncio.get_running_loop().sock_connect(made, (server.address, PORT))
-    return await asyncio.open_connection(sock=made)
+class Ends(Protocol):
+    """Two ends of a network, of which one serves: the kernel's, or simulated ones."""
+
+    async def connect(self) -> Streams:
+        """Connect to the serving end."""
+
+    async def serve(self, answer: Answer) -> object:
+        """Accept connections at the serving end."""
+
+    def cut(self, until: float) -> None:
+        """Drop all packets that are sent before `until`, in the loop's seconds."""
+
+
+class KernelEnds:
+    """Two hosts of this machine's kernel, joined by a wire."""
+
+    def __init__(self, delay: float, loss: float = 0.0, seed: int = 1, together: int = 0) -> None:
+        self.client, self.server, self.wire = joined(delay, loss, seed, together)
+
+    async def connect(self, made: socket.socket | None = None) -> Streams:
+        made = made or self.client.open()
+        await asyncio.get_running_loop().sock_connect(made, (self.server.address, PORT))
+        return await asyncio.open_connection(sock=made)
+
+    async def serve(self, answer: Answer) -> object:
+        return await asyncio.start_server(answer, sock=self.server.listen(PORT, 512), backlog=512)
+
+    def cut(self, until: float) -> None:
+        self.wire.cut_until = until
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,23 +70,21 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def serve(server: Host, backlog: int = 512) -> asyncio.Server:
-    return await asyncio.start_server(echo, sock=server.listen(PORT, backlog), backlog=backlog)
-
-
 async def round_trips(
-    delay: float,
-    loss: float,
+    ends: Ends,
+    *,
     seconds: float = 60.0,
     interval: float = 2.0,
     connections: int = 150,
+    patience: float = 8.0,
     seed: int = 1,
-) -> dict[str, Any]:
+) -> dict[str, list[float]]:
     """Send a message every `interval` on each connection, which the server sends back.
 
-    Return the one-way times, the round trips, and the connects' times.
+    Return the one-way times, the round trips, and the connects' times. Messages under way `patience` s after
+    the last one are left out.
     """
-    client, server, wire = joined(delay, loss, seed)
+    clock = asyncio.get_running_loop().time
     one_way: list[float] = []
     trips: list[float] = []
     connects: list[float] = []
@@ -71,7 +94,7 @@ async def round_trips(
         try:
             while True:
                 record = await reader.readexactly(SIZE)
-                one_way.append(time.monotonic() - struct.unpack_from("d", record)[0])
+                one_way.append(clock() - struct.unpack_from("d", record)[0])
                 writer.write(record)
         except (OSError, asyncio.IncompleteReadError):
             writer.close()
@@ -79,50 +102,69 @@ async def round_trips(
     async def read(reader: asyncio.StreamReader) -> None:
         while True:
             record = await reader.readexactly(SIZE)
-            trips.append(time.monotonic() - struct.unpack_from("d", record)[0])
+            trips.append(clock() - struct.unpack_from("d", record)[0])
 
     async def talk() -> None:
         await asyncio.sleep(random.random() * interval)
-        begun = time.monotonic()
-        reader, writer = await connect(client, server)
-        connects.append(time.monotonic() - begun)
+        begun = clock()
+        reader, writer = await ends.connect()
+        connects.append(clock() - begun)
         reading = asyncio.ensure_future(read(reader))
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            writer.write(struct.pack("d", time.monotonic()).ljust(SIZE, b"x"))
+        end = clock() + seconds
+        while clock() < end:
+            writer.write(struct.pack("d", clock()).ljust(SIZE, b"x"))
             await asyncio.sleep(interval)
-        await asyncio.sleep(interval + 20 * delay + 5)
+        await asyncio.sleep(patience)
         reading.cancel()
         writer.close()
 
-    await asyncio.start_server(answer, sock=server.listen(PORT, 512), backlog=512)
+    await ends.serve(answer)
     await asyncio.gather(*(talk() for _ in range(connections)))
-    return {"one way": one_way, "round trip": trips, "connect": connects, "late": wire.late}
+    return {"one way": one_way, "round trip": trips, "connect": connects}
 
 
-async def cuts(delay: float, durations: list[float], warm_up: int = 25) -> dict[str, Any]:
-    """Send a message into a cut of each duration; return when it was sent, and when it arrived."""
-    client, server, wire = joined(delay)
-    await serve(server)
-    reader, writer = await connect(client, server)
-    results = []
+async def cuts(
+    ends: Ends, *, delay: float, durations: Sequence[float], warm_up: int = 25
+) -> list[dict[str, Any]]:
+    """Send a message into a cut of each duration; return when it was sent, and how long it took."""
+    clock = asyncio.get_running_loop().time
+    await ends.serve(echo)
+    reader, writer = await ends.connect()
+    results: list[dict[str, Any]] = []
     for duration in durations:
         for _ in range(warm_up):  # The estimator settles.
             writer.write(b"x" * SIZE)
             await reader.readexactly(SIZE)
             await asyncio.sleep(0.1)
-        begun = time.monotonic()
-        wire.cut_until = begun + duration
-        first = len(wire.packets)
+        begun = clock()
+        ends.cut(begun + duration)
         writer.write(b"y" * SIZE)
         await reader.readexactly(SIZE)
-        arrived = time.monotonic() - begun - delay
-        sent = [packet.at - begun for packet in wire.packets[first:] if packet.up and packet.size]
-        results.append({"duration": duration, "sent": sent, "arrived": arrived})
-    return {"cuts": results, "late": wire.late}
+        results.append({"duration": duration, "begun": begun, "arrived": clock() - begun - delay})
+    writer.close()
+    return results
 
 
-async def herd(
+async def kernel_round_trips(
+    delay: float, loss: float = 0.0, seed: int = 1, **options: Any
+) -> dict[str, Any]:
+    """Measure round trips in the kernel."""
+    ends = KernelEnds(delay, loss, seed)
+    return {**await round_trips(ends, seed=seed, **options), "late": ends.wire.late}
+
+
+async def kernel_cuts(delay: float, **options: Any) -> dict[str, Any]:
+    """Measure cuts in the kernel, and when it sent the message again."""
+    ends = KernelEnds(delay)
+    results = await cuts(ends, delay=delay, **options)
+    packets = [packet.at for packet in ends.wire.packets if packet.up and packet.size]
+    for cut in results:
+        begun, arrived = cut["begun"], cut["begun"] + cut["arrived"]
+        cut["sent"] = [at - begun for at in packets if begun <= at <= arrived]
+    return {"cuts": results, "late": ends.wire.late}
+
+
+async def kernel_herd(
     delay: float,
     clients: int,
     backlog: int,
@@ -137,9 +179,9 @@ async def herd(
     times of the connects and of the answers, since each client's begin, all packets that arrived, and when
     the server accepted.
     """
-    client, server, wire = joined(delay, together=0 if spread else clients)
-    listener = server.listen(PORT, backlog)
-    sockets = [client.open() for _ in range(clients)]
+    ends = KernelEnds(delay, together=0 if spread else clients)
+    listener = ends.server.listen(PORT, backlog)
+    sockets = [ends.client.open() for _ in range(clients)]
     begin = time.monotonic() + 0.3
     random = Random(seed)
     connects: list[float] = []
@@ -164,7 +206,7 @@ async def herd(
     async def come(start: float, made: socket.socket) -> None:
         await asyncio.sleep(start - time.monotonic())
         try:
-            reader, writer = await connect(client, server, made)
+            reader, writer = await ends.connect(made)
             connects.append(time.monotonic() - start)
             writer.write(b"x" * 100)
             await reader.readexactly(100)
@@ -180,9 +222,9 @@ async def herd(
         "connect": connects,
         "answer": answers,
         "failures": failures,
-        "packets": [astuple(packet) for packet in wire.packets if packet.passed < inf],
+        "packets": [astuple(packet) for packet in ends.wire.packets if packet.passed < inf],
         "accepts": accepts,
-        "late": wire.late,
+        "late": ends.wire.late,
     }
 
 
@@ -191,9 +233,9 @@ async def _serve_one(made: Any) -> None:
 
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[Any]]] = {
-    "round_trips": round_trips,
-    "cuts": cuts,
-    "herd": herd,
+    "round_trips": kernel_round_trips,
+    "cuts": kernel_cuts,
+    "herd": kernel_herd,
 }
 
 
