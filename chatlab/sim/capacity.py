@@ -11,10 +11,13 @@ from chatlab.settings import Duration, PositiveDuration, Settings, Size
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Capacity of the server.
 
-    It accepts `accept_rate` connections a second (None: any number). At most `backlog` of them wait; further
-    ones are refused. Beyond `max_connections` it answers requests with 503. Its one process spends
-    `service_time` seconds on each request and frame, exactly (`constant`) or on average (`exponential`). A
-    sender may post `rate` messages a second, with bursts of `burst`.
+    It accepts `accept_rate` connections a second (None: any number). At most `backlog` of them wait. Further
+    ones are ignored until the client's TCP tries again (`overflow` is `drop`, Linux's default), refused with
+    a reset (`refuse`), or answered with 503, as a proxy does (`503`).
+
+    Beyond `max_connections` it answers requests with 503. Its one process spends `service_time` seconds on
+    each request and frame, exactly (`constant`) or on average (`exponential`). A sender may post `rate`
+    messages a second, with bursts of `burst`.
 
     It answers a long poll after `max_hold` seconds at the latest. It sends a comment on a stream every
     `keep_alive` seconds, and first `reconnection_time` as its retry field unless that is None. Without
@@ -23,6 +26,7 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     accept_rate: PositiveDuration | None = None
     backlog: Size = 1000
+    overflow: Literal["drop", "refuse", "503"] = "drop"
     max_connections: Size | None = None
     service_time: Duration = 0.0
     service: Literal["constant", "exponential"] = "constant"

@@ -6,12 +6,19 @@ from collections.abc import Callable
 from functools import lru_cache
 from math import exp, log
 from statistics import NormalDist
+from typing import Annotated
+
+from msgspec import Meta
 
 from chatlab.errors import SettingsError
 from chatlab.settings import Duration, PositiveDuration, Settings
 
 _quantile = NormalDist().inv_cdf
 _Z99 = _quantile(0.99)
+
+
+LossShare = Annotated[float, Meta(ge=0, lt=1)]
+"""A share of packets that are lost."""
 
 
 class LogNormal(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,13 +44,15 @@ def _sigma(latency: LogNormal) -> float:
 class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One-way `latency` of each packet, and up to `jitter` more, uniformly.
 
-    Each person's line carries `bandwidth` bytes a second in each direction (None: any number). With `tls`
-    opening a connection takes one more round trip (TLS 1.3, RFC 8446 §2). Clients keep an
-    idle HTTP connection for `keep_alive` seconds.
+    The share `loss` of the packets is lost in each direction; TCP sends them again. Each person's line
+    carries `bandwidth` bytes a second in each direction (None: any number). With `tls` opening a connection
+    takes one more round trip (TLS 1.3, RFC 8446 §2). Clients keep an idle HTTP connection for `keep_alive`
+    seconds.
     """
 
     latency: Duration | LogNormal = 0.04
     jitter: Duration = 0.0
+    loss: LossShare = 0.0
     bandwidth: PositiveDuration | None = None
     tls: bool = False
     keep_alive: Duration = 4.0

@@ -24,7 +24,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import FaultTarget
-from chatlab.sim.faults import Calendar, Fault, schedule
+from chatlab.sim.faults import Calendar, Fault, loses_packets, schedule
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.http_session import Session
 from chatlab.sim.latency import NetworkConfig
@@ -145,7 +145,8 @@ class Model:
         return RandomStreams(seed)
 
     def _make_paths(self) -> Paths:
-        return Paths(self._network_config, self._streams)
+        lossy = loses_packets(self._network_config, self._faults)
+        return Paths(self._network_config, self._streams, lossy=lossy)
 
     def _make_server(self, config: ServerConfig) -> Server:
         return Server(self.environment, config, self._streams)

@@ -27,10 +27,11 @@ Source: RFC 6298 §2.1, §2.5, §5.5.
 class Impairment(Struct, frozen=True, eq=False):
     """An impairment of a path, or of the server as seen from there.
 
-    Each packet takes the `delays` longer, and leaves at `bandwidth` bytes a second. A proxy resets
-    connections that are idle for `idle_timeout` seconds, and buffers `buffer` bytes of a stream. Requests are
-    answered with `error`, a status and the seconds of `Retry-After`. A `mute` server answers no pings. Each
-    request keeps the server busy for `work` seconds more.
+    Each packet takes the `delays` longer. A share of packets is lost for each of the `losses`: its share, and
+    the time until which it holds. Bytes leave at `bandwidth` bytes a second. A proxy resets connections that
+    are idle for `idle_timeout` seconds, and buffers `buffer` bytes of a stream. Requests are answered with
+    `error`, a status and the seconds of `Retry-After`. A `mute` server answers no pings. Each request keeps
+    the server busy for `work` seconds more.
     """
 
     delays: tuple[Delay, ...] = ()
@@ -40,6 +41,7 @@ class Impairment(Struct, frozen=True, eq=False):
     error: tuple[int, float | None] | None = None
     mute: bool = False
     work: float = 0.0
+    losses: tuple[tuple[float, float], ...] = ()
 
     def __or__(self, other: Impairment) -> Impairment:
         return Impairment(
@@ -50,10 +52,17 @@ class Impairment(Struct, frozen=True, eq=False):
             other.error or self.error,
             self.mute or other.mute,
             self.work + other.work,
+            self.losses + other.losses,
         )
 
 
 UNIMPAIRED = Impairment()
+
+
+def _half() -> float:
+    return 0.5  # Lost only if all packets are.
+
+
 _NONE = (UNIMPAIRED,)
 
 
@@ -75,8 +84,9 @@ class Path:
     """One person's path to the server, and its impairments.
 
     `refusing` counts the faults that refuse new connections, and `blackholed` those that drop all packets of
-    new connections. TCP resends packets that were sent before `partitioned_until`. `impairment` is the sum of
-    all others.
+    new connections. Packets sent before `partitioned_until` are lost, and so are SYNs sent before
+    `unreachable_until`. `impairment` is the sum of all others. `lossy`: packets may be lost some time in the
+    run; then `lose_up` and `lose_down` draw, uniformly from [0, 1), which ones are.
     """
 
     __slots__ = (
@@ -86,8 +96,12 @@ class Path:
         "connect",
         "down",
         "impairment",
+        "lose_down",
+        "lose_up",
+        "lossy",
         "partitioned_until",
         "refusing",
+        "unreachable_until",
         "up",
     )
 
@@ -97,7 +111,9 @@ class Path:
         self.connect = connect
         self.refusing = 0
         self.blackholed = 0
-        self.partitioned_until = LONG_AGO
+        self.partitioned_until = self.unreachable_until = LONG_AGO
+        self.lossy = False
+        self.lose_up = self.lose_down = _half
         self.impairment = own
         self._impairments: tuple[Impairment, ...] = (own,) if own is not UNIMPAIRED else _NONE
         self._lines: dict[str, Line] | None = None
@@ -111,6 +127,16 @@ class Path:
         """Remove an impairment."""
         self._impairments = tuple(other for other in self._impairments if other is not impairment)
         self.impairment = reduce(or_, self._impairments)
+
+    def loss_at(self, time: float) -> float:
+        """Return the probability that a packet sent at `time` is lost, as far as the faults have begun."""
+        if time < self.partitioned_until:
+            return 1.0
+        arrives = 1.0
+        for share, until in self.impairment.losses:
+            if time < until:
+                arrives *= 1 - share
+        return 1 - arrives
 
     def delay(self, draw: Delay) -> float:
         """Draw a packet's latency, including the delays of current impairments."""
@@ -144,19 +170,31 @@ class Path:
 
 
 class Paths:
-    """Makes people's paths: with random latencies of their own, or all with one constant latency."""
+    """Makes people's paths: with random latencies of their own, or all with one constant latency.
 
-    def __init__(self, config: NetworkConfig, streams: RandomStreams) -> None:
+    `lossy`: packets may be lost some time in the run.
+    """
+
+    def __init__(self, config: NetworkConfig, streams: RandomStreams, *, lossy: bool = False) -> None:
         self._config = config
         self._streams = streams
         constant = not config.jitter and not isinstance(config.latency, LogNormal)
         self._constant = self._latency(float) if constant else None
-        self._own = UNIMPAIRED if config.bandwidth is None else Impairment(bandwidth=config.bandwidth)
+        self._lossy = lossy or config.loss > 0
+        self._own = UNIMPAIRED
+        if config.bandwidth is not None or config.loss:
+            losses = ((config.loss, inf),) if config.loss else ()
+            self._own = Impairment(bandwidth=config.bandwidth or inf, losses=losses)
 
     def make(self, person: int) -> Path:
         """Return a path for the person of that number."""
         up, down, connect = (self._delay(person, purpose) for purpose in ("up", "down", "connect"))
-        return Path(up, down, connect, self._own)
+        path = Path(up, down, connect, self._own)
+        if self._lossy:
+            path.lossy = True
+            path.lose_up = self._streams.uniform(person, "loss-up")
+            path.lose_down = self._streams.uniform(person, "loss-down")
+        return path
 
     def _delay(self, person: int, purpose: str) -> Latency:
         return self._constant or self._latency(self._streams.uniform(person, purpose))

@@ -23,6 +23,7 @@ from chatlab.experiment.worlds.open_files import raise_open_file_limit
 from chatlab.experiment.worlds.proxied_lines import ProxiedLines
 from chatlab.experiment.worlds.scaled_loop import ScaledLoop
 from chatlab.experiment.worlds.stack import run_stack
+from chatlab.sim.faults import Loss
 
 FILES = 256
 """Open files of the server and of everything else in this process."""
@@ -50,6 +51,9 @@ def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: fl
         raise SettingsError(
             f"time_scale: give a number above 0 and up to {MAX_TIME_SCALE:,}, got {time_scale!r}"
         )
+    for scenario in scenarios:
+        if scenario.network.loss or any(isinstance(fault, Loss) for fault in scenario.faults):
+            raise SettingsError("loss: real sockets lose no packets; run it in the world 'model' or 'wire'")
     people = sum(scenario.people.count for scenario in scenarios)
     raise_open_file_limit(FILES + people * FILES_EACH, f"{people:,} people on real sockets")
     with (

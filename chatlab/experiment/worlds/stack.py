@@ -36,7 +36,7 @@ from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import AcceptQueue, ServerConfig
 from chatlab.sim.fault_context import Breakable, FaultContext
-from chatlab.sim.faults import Fault, Outage, fault_contexts
+from chatlab.sim.faults import Fault, Outage, fault_contexts, loses_packets
 from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
 from chatlab.sim.path import Path, Paths
@@ -185,7 +185,8 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
         try:
             await server.start()
-            paths = Paths(scenario.network, streams)
+            lossy = loses_packets(scenario.network, scenario.faults)
+            paths = Paths(scenario.network, streams, lossy=lossy)
             person_paths = [paths.make(person) for person in range(scenario.people.count)]
             opened = await lines.open(server, person_paths, queue)
             config = transport.config()

@@ -19,11 +19,13 @@ from chatlab.sim.faults.conditions import (
     HighLatency,
     HttpError,
     IdleTimeout,
+    Loss,
     LowBandwidth,
     NoPong,
     SlowServer,
 )
 from chatlab.sim.faults.outages import Flapping, Outage, ServerDown, ServerRestart
+from chatlab.sim.latency import NetworkConfig
 
 __all__ = [
     "AnyFault",
@@ -38,6 +40,7 @@ __all__ = [
     "IdleTimeout",
     "Injection",
     "LastingFault",
+    "Loss",
     "LowBandwidth",
     "NoPong",
     "Outage",
@@ -46,6 +49,7 @@ __all__ = [
     "ServerRestart",
     "SlowServer",
     "fault_contexts",
+    "loses_packets",
     "schedule",
 ]
 
@@ -57,6 +61,7 @@ AnyFault = (
     | ConnectionReset
     | HalfOpen
     | HighLatency
+    | Loss
     | LowBandwidth
     | IdleTimeout
     | Buffering
@@ -66,6 +71,11 @@ AnyFault = (
     | Flapping
     | Partition
 )
+
+
+def loses_packets(network: NetworkConfig, faults: Sequence[Fault]) -> bool:
+    """Return whether packets are lost some time in a run, and sent again by TCP."""
+    return network.loss > 0 or any(fault.loses for fault in faults)
 
 
 def fault_contexts(

@@ -46,6 +46,11 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return 2
 
     @property
+    def loses(self) -> bool:
+        """Whether packets are lost that TCP sends again."""
+        return False
+
+    @property
     def general(self) -> bool:
         """Whether it hits all people."""
         return self.share == 1 and not self.people

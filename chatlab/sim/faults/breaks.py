@@ -43,6 +43,7 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
         for target in context.hit:
             # A path that is silent one way lets no handshake through, so no new connection either way.
             target.path.blackholed += 1
+            target.path.unreachable_until = max(target.path.unreachable_until, self.end_at)
             for connection in target.connections:
                 connection.silence(self.at, directions)
         yield self.duration
@@ -52,6 +53,10 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
 
 class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
     """The network drops all packets; TCP resends them, so they arrive after it unless an end has given up."""
+
+    @property
+    def loses(self) -> bool:
+        return True
 
     @property
     def deaf_until(self) -> float:

@@ -63,6 +63,19 @@ class LowBandwidth(Condition, frozen=True, kw_only=True, tag="bandwidth"):
         return Impairment(bandwidth=self.bandwidth)
 
 
+class Loss(Condition, frozen=True, kw_only=True, tag="loss"):
+    """The share `loss` of the packets is lost in each direction; TCP sends them again, so they come late."""
+
+    loss: Annotated[float, Meta(gt=0, le=1)]
+
+    @property
+    def loses(self) -> bool:
+        return True
+
+    def impairment(self, uniform: Uniform) -> Impairment:
+        return Impairment(losses=((self.loss, self.end_at),))
+
+
 class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
     """A proxy resets connections that are idle for `timeout` seconds."""
 
