@@ -19,7 +19,8 @@ from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
-from chatlab.sim.tcp import Line, TcpConnection
+from chatlab.sim.tcp import TcpConnection
+from chatlab.sim.tcp_sender import Line
 from chatlab.sim.virtual_loop import ProtocolFactory
 
 CLIENT_HOST = "10.0.0.1"

@@ -8,10 +8,11 @@ It simulates this (d is the one-way latency, drawn anew for all bytes sent at on
            ◀── ServerHello ──           4d: connected
 
 Bytes leave a person's line one after the other, arrive in order, and are counted when they leave. FIN and RST
-queue behind them. Data for a closed socket is answered with RST; so is a close with unread data. Bytes beyond
-the kernels' buffers wait in the transport, whose protocol is paused. A connection may drop all
-packets, be reset by a middlebox, or pass a proxy that resets it when idle or buffers event streams.
-Congestion and TLS's own bytes aren't simulated, as in the model.
+queue behind them. Loss, retransmission and slow start are those of `tcp_sender` and `tcp_handshake`. Data for
+a closed socket is answered with RST; so is a close with unread data. Bytes beyond the kernels' buffers wait
+in the transport, whose protocol is paused. A connection may drop all packets, be reset by a middlebox, or
+pass a proxy that resets it when idle or buffers event streams. TLS's own bytes aren't simulated, as in the
+model.
 
 This is deliberately not the model's `Connection` with bytes in it. Both have only the `Path` in common, so
 each is an independent check of the other.
@@ -24,14 +25,16 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Protocol, TypeGuard
 
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.endpoint import Address, Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path
+from chatlab.sim.tcp_handshake import HandshakePacket
+from chatlab.sim.tcp_sender import Lane, Line
 
 GIVE_UP = 924.6
 """Seconds without an ack after which TCP ends a connection. Source: Linux, `tcp_retries2`."""
@@ -40,52 +43,6 @@ GIVE_UP = 924.6
 def begins_request(item: bytes | Mark | None) -> bool:
     """Return whether a client's bytes begin an HTTP request or a WebSocket's upgrade request."""
     return isinstance(item, bytes) and item.startswith((b"GET /", b"POST /"))
-
-
-class Line:
-    """One direction of a person's line: the bytes of all connections leave it one after the other."""
-
-    def __init__(self) -> None:
-        self._free_at = -inf
-
-    def leave(self, now: float, size: int, bandwidth: float) -> float:
-        """Return when the last of `size` bytes has left."""
-        if bandwidth < inf:
-            self._free_at = now = max(now, self._free_at) + size / bandwidth
-        return now
-
-
-class Lane:
-    """One direction of a connection. `size` counts its bytes; `arriving` are the latest ones to arrive.
-
-    Packets that would arrive from `silent_at` on are dropped, unreported.
-    """
-
-    def __init__(self, environment: LadderEnvironment, path: Path, line: Line, delay: Delay) -> None:
-        self._environment = environment
-        self._path = path
-        self._line = line
-        self._delay = delay
-        self._sent_at = -inf
-        self._latency = 0.0
-        self.size = 0
-        self.silent_at = -inf if path.blackholed else inf
-        self.arrives_at = -inf
-        self.arriving: list[bytes | Mark] = []
-
-    def send(self, size: int = 0, delay: Delay | None = None) -> float:
-        """Send `size` bytes behind all others, and return when they arrive.
-
-        All bytes sent at one instant have the same latency. FIN or RST alone has that of the last bytes.
-        """
-        now, path = self._environment.now, self._path
-        if now != self._sent_at and (size or delay or self._sent_at == -inf):
-            self._sent_at = now
-            self._latency = (delay or self._delay)() + sum(more() for more in path.impairment.delays)
-        left_at = self._line.leave(now, size, path.impairment.bandwidth)
-        self.size += size
-        self.arrives_at = max(self.arrives_at, path.arrival(left_at, self._latency, -inf))
-        return self.arrives_at
 
 
 class Listener(Protocol):
@@ -134,8 +91,9 @@ class TcpConnection:
         self._streaming = False
         self._held: list[bytes] = []
         self._held_size = 0
-        self.up = Lane(environment, path, lines[0], path.up)
-        self.down = Lane(environment, path, lines[1], path.down)
+        self.up = Lane(environment, path, lines[0], path.up, path.lose_up)
+        self.down = Lane(environment, path, lines[1], path.down, path.lose_down)
+        self.up.opposite, self.down.opposite = self.down, self.up
         client, server = ends
         self.client = Endpoint(loop, self, client, server, quiet)
         self.server = Endpoint(loop, self, server, client, quiet)
@@ -144,31 +102,45 @@ class TcpConnection:
 
     def connect(self) -> None:
         """Send the SYN."""
-        self._at(self.up, self.up.send(delay=self.path.connect), self._take_syn)
+        self._syn = HandshakePacket(self.up, self._take_syn, self._wants_syn, is_syn=True)
+        self._syn.send()
+
+    def _wants_syn(self) -> bool:
+        """Return whether the client still connects."""
+        if self.client.gone:
+            self.server.vanish()
+        return not self.client.gone
 
     def _take_syn(self) -> None:
         listener = None if self.path.refusing else self._find_listener(self.server.address)
         accepted_at = listener.admit(self) if listener is not None else None
         if listener is None or accepted_at is None:
             self.server.vanish()
-            self._at(self.down, self.down.send(delay=self.path.connect), self._refuse)
+            self._answer(self._refuse)
             return
         self._accepted_at = accepted_at
         self._environment.call_at(accepted_at, self._accept, listener)
-        self._at(self.down, self.down.send(delay=self.path.connect), self._take_syn_ack)
+        self._answer(self._take_syn_ack)
         self.adapt()
+
+    def _answer(self, take: Callable[[], None]) -> None:
+        self._syn_ack = HandshakePacket(self.down, take)
+        self._syn_ack.send()
 
     def _refuse(self) -> None:
         self._fail(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"))
 
     def _take_syn_ack(self) -> None:
         self._answered = True
+        now = self._environment.now
+        self.up.round_trips.take(now - self._syn.left_at)
+        self.down.round_trips.take(now + self.up.latency - self._syn_ack.left_at)
         if self.opened.cancelled():
             self.carry(self.client, Mark.RST)
         elif self.client.gone:
             pass  # It was reset meanwhile.
         elif self._tls:  # The ClientHello.
-            self._at(self.up, self.up.send(delay=self.path.connect), self._take_greeting)
+            self.up.send(self._take_greeting, delay=self.path.connect)
         else:
             self._open()
 
@@ -182,7 +154,7 @@ class TcpConnection:
             return
         self._greeted = self._accepted_at > self._environment.now
         if not self._greeted:
-            self._at(self.down, self.down.send(delay=self.path.connect), self._open)
+            self.down.send(self._open, delay=self.path.connect)
 
     def _open(self) -> None:
         if not self.opened.done():
@@ -208,15 +180,6 @@ class TcpConnection:
 
     # Under way
 
-    def _at(self, lane: Lane, time: float, take: Callable[[], None]) -> None:
-        """Call `take` at `time`, unless the lane drops packets by then."""
-        self._environment.call_at(time, self._arrive, (lane, take))
-
-    def _arrive(self, news: tuple[Lane, Callable[[], None]]) -> None:
-        lane, take = news
-        if self._environment.now < lane.silent_at:
-            take()
-
     def carry(self, sender: Endpoint, item: bytes | Mark) -> None:
         """Carry bytes, or their end, from one end to the other."""
         if sender is self.client:
@@ -235,24 +198,14 @@ class TcpConnection:
             self._environment.call_later(GIVE_UP, sender.time_out)
 
     def _send(self, lane: Lane, end: Endpoint, item: bytes | Mark) -> None:
-        before = lane.arrives_at
-        at = lane.send(len(item) if isinstance(item, bytes) else 0)
-        if at == before and lane.arriving:
-            lane.arriving.append(item)
-        else:
-            lane.arriving = [item]
-            self._environment.call_at(at, self._deliver, (lane, end, lane.arriving))
+        lane.send(partial(self._hand_over, end, item), len(item) if isinstance(item, bytes) else 0)
 
-    def _deliver(self, news: tuple[Lane, Endpoint, list[bytes | Mark]]) -> None:
-        lane, end, items = news
-        if items is lane.arriving:
-            lane.arriving = []
-        if self._environment.now >= lane.silent_at:
-            return
-        for item in items:
-            if end is self.client and isinstance(item, Mark) and not self.opened.done():
-                self._fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
-            end.take(item)
+    def _hand_over(self, end: Endpoint, item: bytes | Mark) -> None:
+        if end is self.client and isinstance(item, Mark) and not self.opened.done():
+            self._fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+        end.take(item)
+        if self.path.lossy:
+            self._watch_idleness()
 
     # Proxies
 
@@ -274,7 +227,10 @@ class TcpConnection:
         impairment = self.path.impairment
         if not impairment.buffer:
             self._flush()
-        self._idle.set(max(self._environment.now, self._used_at + impairment.idle_timeout))
+        self._watch_idleness()
+
+    def _watch_idleness(self) -> None:
+        self._idle.set(max(self._environment.now, self._used_at + self.path.impairment.idle_timeout))
 
     @property
     def _used_at(self) -> float:

@@ -198,7 +198,7 @@ def _faults() -> list[str]:
 
 
 def _one_of_each() -> str:
-    required = {"duration": 10.0, "bandwidth": 2000.0}
+    required = {"duration": 10.0, "bandwidth": 2000.0, "loss": 0.01}
     blocks = []
     for number, kind in enumerate(get_args(AnyFault)):
         lines = ["[[faults]]", f'kind = "{kind.__struct_config__.tag}"', f"at = {30.0 * (number + 1)}"]

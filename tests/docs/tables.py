@@ -69,6 +69,7 @@ UNITS = {
     "bandwidth": "bytes/s",
     "burst": "messages",
     "history": "messages",
+    "loss": "",
     "max_bytes": "bytes",
     "max_event_size": "bytes",
     "max_frame_size": "bytes",

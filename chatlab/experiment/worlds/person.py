@@ -34,7 +34,7 @@ class AccessLine(Protocol):
     """One person's connections to the server, with the delays and impairments of the person's `Path`.
 
     The line closes and resets connections. While the path is `refusing`, it refuses new ones. While the
-    path is `blackholed`, it drops their SYNs.
+    path is unreachable, it drops their SYNs.
     """
 
     @property

@@ -22,6 +22,7 @@ from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection, abort
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.tcp import begins_request
+from chatlab.sim.tcp_sender import Line
 
 STREAM = b"text/event-stream"
 
@@ -29,13 +30,15 @@ STREAM = b"text/event-stream"
 class SharedState:
     """State shared by all connections to one server: its accept queue, and counts of the traffic.
 
-    `paths` has the path of each accepted connection, by the client's port as the server sees it.
+    `paths` has the path of each accepted connection, by the client's port as the server sees it. `lines` are
+    those of each path, up and down.
     """
 
     def __init__(self, tls: bool) -> None:
         self.tls = tls
         self.queue = AcceptQueue(None, 1)
         self.paths: dict[int, Path] = {}
+        self.lines: dict[Path, tuple[Line, Line]] = {}
         self.bytes_up = self.bytes_down = self.requests = 0
 
 
@@ -62,9 +65,10 @@ class ShapedConnection(ProxiedConnection):
         self._shared = shared
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        silent_at = -inf if path.blackholed else inf
-        self._up = ShapedFlow("up", path, silent_at)
-        self._down = ShapedFlow("down", path, silent_at)
+        up, down = shared.lines.setdefault(path, (Line(), Line()))
+        self._up = ShapedFlow("up", path, up)
+        self._down = ShapedFlow("down", path, down)
+        self._up.opposite, self._down.opposite = self._down, self._up
         self._syn_acked = False  # The client has received the SYN-ACK.
         self._opened = False
         self._early_data = b""  # Sent by the client before the handshake was over.
@@ -101,17 +105,23 @@ class ShapedConnection(ProxiedConnection):
     async def _open(self, tasks: asyncio.TaskGroup, host: str, port: int) -> None:
         """Open the connection with the handshakes of TCP and TLS. A refusal reaches the client as a reset."""
         path, shared = self._path, self._shared
-        await self._up.packet(path.connect)  # SYN
+        syn_left_at = await self._up.handshake_packet(self._syns_lost_until, lambda: not self.closed)
+        if syn_left_at == inf:
+            self._end_unopened()
+            return
         accepted_at = None if path.refusing else shared.queue.enter(self._loop.time())
         if accepted_at is None:
             self._abandon_server()
-            await self._down.packet(path.connect)
+            await self._answer()
             self._down.send_now(None)
             return
         self._accepting = tasks.create_task(self._accept(accepted_at, host, port))
         self.adapt()
-        await self._down.packet(path.connect)  # SYN-ACK
+        answered_at = await self._answer()
         self._syn_acked = True
+        now = self._loop.time()
+        self._up.round_trips.take(now - syn_left_at)
+        self._down.round_trips.take(now + self._up.delay - answered_at)
         if self.closed:
             self._send_up(None)
             return
@@ -124,6 +134,18 @@ class ShapedConnection(ProxiedConnection):
         self._opened = True
         if self._early_data and not self.closed:
             self._from_client(self._early_data)
+
+    def _syns_lost_until(self) -> float:
+        return max(self._path.partitioned_until, self._path.unreachable_until)
+
+    async def _answer(self) -> float:
+        """Answer the SYN; return when the answer that arrived left."""
+        return await self._down.handshake_packet(lambda: self._path.partitioned_until, lambda: True)
+
+    def _end_unopened(self) -> None:
+        """End a connection whose client has given up before a SYN arrived."""
+        self._abandon_server()
+        self._down.send_now(None)
 
     async def _accept(self, accepted_at: float, host: str, port: int) -> None:
         """Connect to the server when this connection leaves the accept queue."""

@@ -1,16 +1,22 @@
 """The bytes of one direction of a connection, delayed and limited as the person's `Path` says.
 
-They take as long as in the model: delays come from the same random streams.
+They take as long as in the model: delays come from the same random streams. What a partition loses is sent
+again at the times of `chatlab.sim.tcp_segments`, computed when it is first sent. Slow start is left out.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 
 from chatlab.live.proxied_connection import READ_SIZE
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path
+from chatlab.sim.round_trips import MAX_TIMEOUT, RoundTrips
+from chatlab.sim.tcp_handshake import SYN_TIMES
+from chatlab.sim.tcp_segments import RETRIES
+from chatlab.sim.tcp_sender import Line
 
 PIECE = 0.002
 """Maximum seconds that bytes sent together take on a line of low bandwidth, unless they are a single byte."""
@@ -28,19 +34,26 @@ async def sleep_until(time: float) -> None:
 class ShapedFlow:
     """One direction of a connection.
 
-    `pieces` has the data in flight: the arrival time, and bytes, b"" for FIN or None for RST. Packets that
-    arrive at `silent_at` or later are lost. `arrives_at` is the arrival time of the latest packet.
+    `pieces` holds the arrival time and the data of each piece: bytes, b"" for FIN, None for RST. Packets that
+    arrive at `silent_at` or later are lost. `arrives_at` is the arrival time of the latest packet. `line` is
+    that of all the person's connections. Acks come back over `opposite`.
     """
 
-    def __init__(self, direction: Direction, path: Path, silent_at: float) -> None:
+    opposite: ShapedFlow
+
+    def __init__(self, direction: Direction, path: Path, line: Line) -> None:
         self.pieces: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue()
-        self.silent_at = silent_at
+        self.silent_at = inf
         self.arrives_at = -inf
-        self._direction = direction
+        self.delay = 0.0
+        self.round_trips = RoundTrips()
+        self._draw = path.up if direction == "up" else path.down
         self._path = path
+        self._line = line
         self._loop = asyncio.get_running_loop()
         self._drawn_at = -inf
-        self._delay = 0.0
+        self._noted_at = -inf
+        self._recovery = (inf, -inf)  # From the first retransmission until its ack comes back.
 
     @property
     def silent(self) -> bool:
@@ -60,19 +73,79 @@ class ShapedFlow:
 
     async def packet(self, delay: Delay) -> None:
         """Send a packet without data, and wait until it arrives; for ever if it is lost."""
-        at = self._arrival(delay=delay)
-        await sleep_until(at)
-        if at >= self.silent_at:
+        await self._arrive(self._arrival(delay=delay))
+
+    async def handshake_packet(self, lost_until: Callable[[], float], wanted: Callable[[], bool]) -> float:
+        """Send a SYN or its answer while it is `wanted`, and wait until it arrives.
+
+        Those that leave before `lost_until` are lost. Return when the one that arrived left; inf: none did.
+        """
+        left_at = first_at = self._draw_delay(self._path.connect)
+        for wait in SYN_TIMES:
+            left_at = first_at + wait
+            if wait:
+                await sleep_until(left_at)
+            if not wanted():
+                return inf
+            if left_at >= lost_until():
+                self.arrives_at = max(self.arrives_at, left_at + self.delay)
+                await self._arrive(self.arrives_at)
+                return left_at
+        await sleep_until(inf)
+        return inf
+
+    async def _arrive(self, time: float) -> None:
+        await sleep_until(time)
+        if time >= self.silent_at:
             await sleep_until(inf)
+
+    def _draw_delay(self, draw: Delay) -> float:
+        """Draw the delay of a packet that is sent now; return when it leaves."""
+        self._drawn_at = now = self._loop.time()
+        self.delay = self._path.delay(draw)
+        return self._line.leave(now, 0, self._path.impairment.bandwidth)
 
     def _arrival(self, size: int = 0, delay: Delay | None = None) -> float:
         """Return the arrival time of `size` bytes that are sent now, behind all earlier ones.
 
         Packets of one instant have the same delay. A FIN or RST has the delay of the last bytes.
         """
-        path, now = self._path, self._loop.time()
+        now = self._loop.time()
         if now != self._drawn_at and (size or delay or self._drawn_at == -inf):
-            self._drawn_at = now
-            self._delay = path.delay(delay or (path.up if self._direction == "up" else path.down))
-        self.arrives_at = path.impaired_arrival(self._direction, now, self._delay, size, self.arrives_at)
+            self._draw_delay(delay or self._draw)
+        left_at = self._line.leave(now, size, self._path.impairment.bandwidth)
+        if self._path.lossy:
+            left_at = self._get_through(left_at)
+        self.arrives_at = max(self.arrives_at, left_at + self.delay)
         return self.arrives_at
+
+    def _get_through(self, first_at: float) -> float:
+        """Return when a packet leaves that a partition doesn't lose; inf: never. The first leaves at
+        `first_at`."""
+        now, round_trip = self._loop.time(), self.delay + self.opposite.delay
+        self.round_trips.take_samples(now)
+        probe, timeout = self.round_trips.probe, self.round_trips.timeout
+        left_at = first_at
+        begins_at, ends_at = self._recovery
+        for number in range(RETRIES + 1):
+            if number == 1:
+                left_at = ends_at if begins_at <= now < ends_at else first_at + probe
+                again_at = left_at
+            elif number:
+                left_at += min(timeout * 2 ** (number - 2), MAX_TIMEOUT)
+            if left_at >= self._path.partitioned_until:
+                break
+        else:
+            left_at = inf
+        if number and not begins_at <= now < ends_at:
+            self._recovery = again_at, left_at + round_trip
+        if now != self._noted_at:
+            self._noted_at = now
+            self._loop.call_at(left_at + self.delay, self._acknowledge, left_at, round_trip, probe)
+        return left_at
+
+    def _acknowledge(self, left_at: float, round_trip: float, probe: float) -> None:
+        """Note the sample of a packet that has arrived. An ack lost in a partition comes with the probe."""
+        lost = self._loop.time() < self._path.partitioned_until
+        sample = round_trip + probe if lost else round_trip
+        self.round_trips.note(left_at + sample, sample)

@@ -16,7 +16,15 @@ from chatlab.experiment.transport_settings import LongPollingSettings, SSESettin
 from chatlab.experiment.worlds.live_world import run_live_together
 from chatlab.sim.as_written.settings import SeedWebSocket
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, Buffering, ConnectionReset, HalfOpen, IdleTimeout, ServerDown
+from chatlab.sim.faults import (
+    AnyFault,
+    Buffering,
+    ConnectionReset,
+    HalfOpen,
+    IdleTimeout,
+    Partition,
+    ServerDown,
+)
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Deliver
@@ -142,6 +150,20 @@ OPENING: dict[str, dict[str, Any]] = {
             IdleTimeout(at=0.07, duration=6.0, timeout=1.0),
             HalfOpen(at=0.13, duration=0.9, direction="up"),
         ),
+    },
+    "a partition loses SYNs and messages": {
+        "duration": 24.0,
+        "people": PeopleConfig(
+            count=2,
+            script=tuple(
+                ScriptEntry(at=at, person="ada", text=f"at {at}") for at in (5.1, 8.1, 8.7, 9.9, 15.3)
+            ),
+        ),
+        "faults": (Partition(at=0.01, duration=1.5), Partition(at=8.03, duration=2.3)),
+    },
+    "a client gives up before its SYN arrives": {
+        "transport": WebSocketSettings(connect_timeout=1.3),
+        "faults": (HalfOpen(at=0.0, duration=1.7),),
     },
     "a front end dies with a connection in the queue": {
         "server": ServerConfig(accept_rate=0.5),

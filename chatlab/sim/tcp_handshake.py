@@ -1,0 +1,59 @@
+"""A SYN of simulated TCP, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chatlab.sim.tcp_segments import Take
+from chatlab.sim.tcp_sender import Lane
+
+SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0)
+"""Seconds after the first transmission at which a SYN or its answer leaves. Source: Linux 6.5,
+`tcp_syn_linear_timeouts`."""
+
+
+class HandshakePacket:
+    """A SYN or the answer to it, which is sent again at the times of `SYN_TIMES` until it gets through.
+
+    It is sent as long as it is `wanted`. SYNs sent before the path is reachable are lost. `left_at` is the
+    time of the latest transmission.
+    """
+
+    def __init__(
+        self, lane: Lane, take: Take, wanted: Callable[[], bool] = lambda: True, *, is_syn: bool = False
+    ) -> None:
+        path = lane.path
+        self._lane = lane
+        self._take = take
+        self._wanted = wanted
+        self._is_syn = is_syn
+        self._first_at = lane.draw(path.connect)
+        self._latency = lane.latency
+        self._luck = lane.lose() if path.lossy else 1.0
+        self._limit = 1.0
+        self._times = 0
+        self.left_at = self._first_at
+
+    def send(self) -> None:
+        """Send it, or send it again."""
+        if self._times == len(SYN_TIMES):
+            return
+        environment = self._lane.environment
+        self.left_at = self._first_at + SYN_TIMES[self._times]
+        self._times += 1
+        if self.left_at > environment.now and (self._times > 1 or self._lane.path.lossy):
+            environment.call_at(self.left_at, self._leave)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        path = self._lane.path
+        if not self._wanted():
+            return
+        unreachable = self._is_syn and self.left_at < path.unreachable_until
+        share = 1.0 if unreachable else path.loss_at(self.left_at)
+        self._limit *= share
+        if share == 1 or self._luck < self._limit:
+            self.send()
+        else:
+            self._lane.arrive(self.left_at + self._latency, self._take)

@@ -1,0 +1,230 @@
+"""The segments of one direction of a simulated TCP connection: when they leave, and which are lost.
+
+All bytes sent at one instant are a packet. It is cut into segments, which a window of slow start lets leave.
+A segment that is lost leaves again when a later one of its packet is acknowledged, when the tail loss probe
+or the retransmission time-out fires, or when an earlier segment under recovery is acknowledged.
+
+Source: RFC 6298, RFC 6928 (window), RFC 8985 (probe, losses found by later acks); Linux 6.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Protocol
+
+from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.path import Path
+from chatlab.sim.round_trips import MAX_TIMEOUT, RoundTrips
+
+SEGMENT = 1448
+"""Bytes in a segment: those of an Ethernet frame, less the headers with a timestamp."""
+WINDOW = 10
+"""Segments that may leave before the first ack. Source: RFC 6928."""
+RETRIES = 15
+"""Maximum number of times that a segment is sent again. Source: Linux, `tcp_retries2`."""
+REORDERING = 1.25
+"""Round trips after which a segment counts as lost if later ones were acknowledged. Source: RFC 8985 §6.2."""
+
+Take = Callable[[], None]
+"""The effect of bytes, or of their end, where they arrive."""
+
+
+class Sender(Protocol):
+    """The sender of segments, which `orders` numbers. `recovering` were sent again and wait for an ack."""
+
+    environment: LadderEnvironment
+    path: Path
+    round_trips: RoundTrips
+    orders: Iterator[int]
+    recovering: list[Segment]
+
+    @property
+    def latencies(self) -> tuple[float, float]:
+        """The latest latencies, of this direction and the other one."""
+
+    def deliver(self) -> None:
+        """Deliver the writes that have become complete."""
+
+    def acknowledge(self, segment: Segment) -> None:
+        """Note when a segment's ack comes back."""
+
+
+class Burst:
+    """The segments sent from a time on at which all earlier ones were acknowledged."""
+
+    __slots__ = ("_began_at", "round_trip", "size")
+
+    def __init__(self, began_at: float, round_trip: float) -> None:
+        self._began_at = began_at
+        self.round_trip = round_trip
+        self.size = 0
+
+    def opens_at(self, number: int) -> float:
+        """Return when the window lets the segment of that number leave: each round trip doubles it."""
+        rounds = ((number - 1) // WINDOW + 1).bit_length() - 1
+        return self._began_at + rounds * self.round_trip
+
+
+class Packet:
+    """All bytes sent at one instant, or a FIN or RST alone, which belongs to no burst.
+
+    `number` is its last segment's number in the burst, and `last` that segment. `back` is the latency of its
+    acks. A lost segment leaves again after `probe`, and then after `timeout`, or when the one that it is
+    `behind` is acknowledged.
+    """
+
+    __slots__ = (
+        "back", "behind", "burst", "filled", "last", "latency", "number", "probe", "sent_at", "timeout",
+    )  # fmt: skip
+
+    def __init__(self, lane: Sender, burst: Burst | None, behind: Segment | None) -> None:
+        self.sent_at = lane.environment.now
+        self.latency, self.back = lane.latencies
+        self.probe, self.timeout = lane.round_trips.probe, lane.round_trips.timeout
+        self.burst = burst
+        self.behind = behind
+        self.filled = self.number = 0
+        self.last: Segment | None = None
+
+    @property
+    def reordering(self) -> float:
+        """Seconds after which a segment leaves again if later ones are acknowledged."""
+        return inf if self.burst is None else REORDERING * self.burst.round_trip
+
+    @property
+    def opens_at(self) -> float:
+        """Time at which its last segment may leave."""
+        return self.sent_at if self.burst is None else max(self.sent_at, self.burst.opens_at(self.number))
+
+    def cut(self, size: int) -> Iterator[tuple[int, bool]]:
+        """Add bytes; yield how many are in each segment, and whether that is a new one."""
+        while True:
+            full = not self.number or (size and self.filled == SEGMENT)
+            if is_new := self.burst is not None and bool(full):
+                assert self.burst is not None
+                self.burst.size += 1
+                self.number = self.burst.size
+                self.filled = 0
+            piece = min(size, SEGMENT - self.filled)
+            self.filled += piece
+            size -= piece
+            yield piece, is_new
+            if not size:
+                return
+
+
+class Write:
+    """Bytes that arrive as a whole: when the last of their `missing` segments does."""
+
+    __slots__ = ("alone", "arrives_at", "missing", "take")
+
+    def __init__(self, take: Take, *, alone: bool) -> None:
+        self.take = take
+        self.alone = alone
+        self.arrives_at = -inf
+        self.missing = 0
+
+
+class Segment:
+    """A segment that may be lost. One random number decides about all its transmissions, another one about
+    its ack. `acked_at`: time at which its ack comes back, inf as long as that is unknown."""
+
+    __slots__ = (
+        "_lane", "_limit", "_luck", "_packet", "_writes",
+        "ack_luck", "acked_at", "arrives_at", "first_at", "left_at", "number", "order", "times", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, lane: Sender, packet: Packet, left_at: float, luck: float, ack_luck: float) -> None:
+        self._lane = lane
+        self._packet = packet
+        self._luck = luck
+        self._limit = 1.0
+        self._writes: list[Write] = []
+        self.ack_luck = ack_luck
+        self.number = packet.number
+        self.order = next(lane.orders)
+        self.first_at = self.left_at = left_at
+        self.times = 0
+        self.arrives_at = self.acked_at = inf
+        self.waiting: list[Segment] = []
+
+    def twin(self, left_at: float) -> Segment:
+        """Return the rest of this segment, which leaves later."""
+        return Segment(self._lane, self._packet, left_at, self._luck, self.ack_luck)
+
+    def add(self, write: Write) -> None:
+        """Carry bytes of a write."""
+        if self.arrives_at < inf:
+            write.arrives_at = max(write.arrives_at, self.arrives_at)
+        else:
+            write.missing += 1
+            self._writes.append(write)
+
+    def leave(self) -> None:
+        """Leave at `left_at`."""
+        environment = self._lane.environment
+        if self.left_at > environment.now:
+            environment.call_at(self.left_at, self._leave)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.times += 1
+        if self.times == 2:
+            self._lane.recovering.append(self)
+        share = self._lane.path.loss_at(self.left_at)
+        self._limit *= share
+        if share < 1 and self._luck >= self._limit:
+            self._get_through()
+        elif self.times == 1:
+            self._wait_for_news()
+        elif self.times <= RETRIES:
+            wait = min(self._packet.timeout * 2 ** (self.times - 2), MAX_TIMEOUT)
+            self._leave_at(self.left_at + wait)
+
+    def _leave_at(self, time: float) -> None:
+        self.left_at = time
+        self.leave()
+
+    def _get_through(self) -> None:
+        self.arrives_at = self.left_at + self._packet.latency
+        for write in self._writes:
+            write.missing -= 1
+            write.arrives_at = max(write.arrives_at, self.arrives_at)
+        self._writes.clear()
+        self._lane.environment.call_at(self.arrives_at, self._acknowledge)
+        self._lane.deliver()
+
+    def _wait_for_news(self) -> None:
+        """Wait until the loss of the first transmission is noticed."""
+        behind, environment = self._packet.behind, self._lane.environment
+        if behind is not None and behind.acked_at > environment.now:
+            behind.call_when_acked(self)
+        else:  # Later writes of this instant may still add segments behind this one.
+            wait = min(self._packet.probe, self._packet.reordering)
+            environment.call_at(self.first_at + wait, self._notice)
+
+    def _notice(self) -> None:
+        packet = self._packet
+        wait = packet.probe if self.number == packet.number else packet.reordering
+        self._leave_at(self.first_at + wait)
+
+    def call_when_acked(self, other: Segment) -> None:
+        """Send another segment again when the ack of this one comes back."""
+        if self.acked_at < inf:
+            other._leave_at(self.acked_at)
+        else:
+            self.waiting.append(other)
+
+    def _acknowledge(self) -> None:
+        packet, lane = self._packet, self._lane
+        self.acked_at = self.arrives_at + packet.back
+        if self.ack_luck < lane.path.loss_at(self.arrives_at):
+            self.acked_at += packet.probe  # The probe is acknowledged instead.
+        if packet.last is self:
+            lane.round_trips.note(self.acked_at, self.acked_at - self.left_at)
+        lane.acknowledge(self)
+        for other in self.waiting:
+            other._leave_at(self.acked_at)
+        self.waiting.clear()
