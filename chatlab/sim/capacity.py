@@ -7,6 +7,9 @@ from typing import Literal
 
 from chatlab.settings import Duration, PositiveDuration, Settings, Size
 
+Overflow = Literal["drop", "refuse", "503"]
+"""The treatment of a connection that finds the accept queue full: see `ServerConfig`."""
+
 
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Capacity of the server.
@@ -26,7 +29,7 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     accept_rate: PositiveDuration | None = None
     backlog: Size = 1000
-    overflow: Literal["drop", "refuse", "503"] = "drop"
+    overflow: Overflow = "drop"
     max_connections: Size | None = None
     service_time: Duration = 0.0
     service: Literal["constant", "exponential"] = "constant"
@@ -88,6 +91,16 @@ class AcceptQueue(Queue):
         super().__init__()
         self._interval = 0.0 if rate is None else 1 / rate
         self._backlog = backlog
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether connections wait."""
+        return self._interval > 0
+
+    def is_full(self, now: float) -> bool:
+        """Return whether a connection that comes now finds no place."""
+        self._release(now)
+        return self.is_limited and len(self._ends) >= self._backlog
 
     def enter(self, now: float) -> float | None:
         """Enter the queue; return the time of acceptance; None: the queue is full."""

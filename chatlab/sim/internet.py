@@ -15,11 +15,12 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from chatlab.sim.capacity import AcceptQueue
+from chatlab.sim.capacity import AcceptQueue, Overflow
 from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
 from chatlab.sim.tcp import TcpConnection
+from chatlab.sim.tcp_opening import Opening
 from chatlab.sim.tcp_sender import Line
 from chatlab.sim.virtual_loop import ProtocolFactory
 
@@ -33,7 +34,8 @@ class Internet:
     """All listeners and connections of a simulation.
 
     `find_path` returns the path to a host. With `tls` opening a connection takes one more round trip. `queue`
-    is the accept queue. `bytes_up` and `bytes_down` count the bytes sent on all connections.
+    is the accept queue, and `overflow` says what happens if it is full. `bytes_up` and `bytes_down` count the
+    bytes sent on all connections.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class Internet:
         *,
         tls: bool = False,
         queue: AcceptQueue | None = None,
+        overflow: Overflow = "drop",
     ) -> None:
         self.environment = environment
         self.queue = queue or AcceptQueue(None, 0)
+        self.overflow = overflow
         self._find_path = find_path
         self._tls = tls
         self._listeners: dict[int, Listener] = {}
@@ -156,7 +160,7 @@ class Listener(asyncio.AbstractServer):
         self._loop = loop
         self._factory = factory
         self._context = copy_context()
-        self._waiting: dict[int, TcpConnection] = {}
+        self._waiting: dict[int, Opening] = {}
         self._open = True
         self.address = address
 
@@ -167,18 +171,32 @@ class Listener(asyncio.AbstractServer):
 
     # A connection's `Listener`
 
-    def admit(self, connection: TcpConnection) -> float | None:
+    @property
+    def overflow(self) -> Overflow:
+        """The treatment of connections if the accept queue is full. One without a rate never is."""
+        return self._internet.overflow if self._internet.queue.is_limited else "refuse"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the accept queue is full."""
+        return self._internet.queue.is_full(self._internet.environment.now)
+
+    def keep(self, connection: Opening) -> None:
+        """Keep a connection that has no place in the accept queue."""
+        self._waiting[connection.number] = connection
+
+    def admit(self, connection: Opening) -> float | None:
         """Put a connection into the accept queue; return when it is accepted; None: the queue is full."""
         accepted_at = self._internet.queue.enter(self._internet.environment.now)
         if accepted_at is not None:
             self._waiting[connection.number] = connection
         return accepted_at
 
-    def accept(self, connection: TcpConnection) -> None:
+    def accept(self, connection: Opening) -> None:
         """Accept the connection: make a protocol for its server end."""
         self._loop.call_soon(self._accept, connection, context=self._context)
 
-    def _accept(self, connection: TcpConnection) -> None:
+    def _accept(self, connection: Opening) -> None:
         if self._waiting.pop(connection.number, None) is not None and not connection.server.gone:
             connection.server.start(self._factory())
 

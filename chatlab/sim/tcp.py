@@ -27,13 +27,13 @@ import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
-from typing import Protocol, TypeGuard
+from typing import TypeGuard
 
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.endpoint import Address, Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Direction, Path
-from chatlab.sim.tcp_handshake import HandshakePacket
+from chatlab.sim.tcp_opening import Listener, Opening
 from chatlab.sim.tcp_sender import Lane, Line
 
 GIVE_UP = 924.6
@@ -45,21 +45,10 @@ def begins_request(item: bytes | Mark | None) -> bool:
     return isinstance(item, bytes) and item.startswith((b"GET /", b"POST /"))
 
 
-class Listener(Protocol):
-    """The listener that accepts connections to an address."""
-
-    def admit(self, connection: TcpConnection) -> float | None:
-        """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
-
-    def accept(self, connection: TcpConnection) -> None:
-        """Accept the connection: make a protocol for its server end."""
-
-
-class TcpConnection:
+class TcpConnection(Opening):
     """One connection: its two ends, and what is under way between them.
 
-    `opened` is done when the client may send. `requests` counts the client's requests. `on_gone` is called
-    when both ends have closed their sockets.
+    `requests` counts the client's requests. `on_gone` is called when both ends have closed their sockets.
     """
 
     def __init__(
@@ -76,107 +65,15 @@ class TcpConnection:
         tls: bool,
         quiet: int,
     ) -> None:
-        self.number = number
+        super().__init__(
+            loop, environment, path, lines, ends, find_listener, number=number, tls=tls, quiet=quiet
+        )
         self.requests = 0
-        self.path = path
-        self.opened: asyncio.Future[None] = loop.create_future()
-        self._environment = environment
-        self._find_listener = find_listener
         self._on_gone = on_gone
-        self._tls = tls
-        self._accepted_at = inf
-        self._answered = False  # The client has had the SYN-ACK.
-        self._greeted = False  # The ClientHello waits to be read.
         self._idle = Alarm(environment, self._check_idle)
         self._streaming = False
         self._held: list[bytes] = []
         self._held_size = 0
-        self.up = Lane(environment, path, lines[0], path.up, path.lose_up)
-        self.down = Lane(environment, path, lines[1], path.down, path.lose_down)
-        self.up.opposite, self.down.opposite = self.down, self.up
-        client, server = ends
-        self.client = Endpoint(loop, self, client, server, quiet)
-        self.server = Endpoint(loop, self, server, client, quiet)
-
-    # Opening
-
-    def connect(self) -> None:
-        """Send the SYN."""
-        self._syn = HandshakePacket(self.up, self._take_syn, self._wants_syn, is_syn=True)
-        self._syn.send()
-
-    def _wants_syn(self) -> bool:
-        """Return whether the client still connects."""
-        if self.client.gone:
-            self.server.vanish()
-        return not self.client.gone
-
-    def _take_syn(self) -> None:
-        listener = None if self.path.refusing else self._find_listener(self.server.address)
-        accepted_at = listener.admit(self) if listener is not None else None
-        if listener is None or accepted_at is None:
-            self.server.vanish()
-            self._answer(self._refuse)
-            return
-        self._accepted_at = accepted_at
-        self._environment.call_at(accepted_at, self._accept, listener)
-        self._answer(self._take_syn_ack)
-        self.adapt()
-
-    def _answer(self, take: Callable[[], None]) -> None:
-        self._syn_ack = HandshakePacket(self.down, take)
-        self._syn_ack.send()
-
-    def _refuse(self) -> None:
-        self._fail(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"))
-
-    def _take_syn_ack(self) -> None:
-        self._answered = True
-        now = self._environment.now
-        self.up.round_trips.take(now - self._syn.left_at)
-        self.down.round_trips.take(now + self.up.latency - self._syn_ack.left_at)
-        if self.opened.cancelled():
-            self.carry(self.client, Mark.RST)
-        elif self.client.gone:
-            pass  # It was reset meanwhile.
-        elif self._tls:  # The ClientHello.
-            self.up.send(self._take_greeting, delay=self.path.connect)
-        else:
-            self._open()
-
-    def _accept(self, listener: Listener) -> None:
-        if self._greeted:
-            self._take_greeting()  # Before anything that came behind it.
-        listener.accept(self)
-
-    def _take_greeting(self) -> None:
-        if self.server.gone:
-            return
-        self._greeted = self._accepted_at > self._environment.now
-        if not self._greeted:
-            self.down.send(self._open, delay=self.path.connect)
-
-    def _open(self) -> None:
-        if not self.opened.done():
-            self.opened.set_result(None)
-
-    def turn_away(self) -> None:
-        """Reset it if it is in the accept queue: its listener has closed."""
-        if self._accepted_at < inf and not self.server.started:
-            self.carry(self.server, Mark.RST)
-            self.server.vanish()
-
-    def _fail(self, error: OSError) -> None:
-        self.client.vanish()
-        if not self.opened.done():
-            self.opened.set_exception(error)
-
-    def abandon(self) -> None:
-        """Close the client's end: the opening was cancelled."""
-        self.opened.cancel()
-        self.client.vanish()
-        if self._answered:
-            self.carry(self.client, Mark.FIN)
 
     # Under way
 
@@ -198,7 +95,11 @@ class TcpConnection:
             self._environment.call_later(GIVE_UP, sender.time_out)
 
     def _send(self, lane: Lane, end: Endpoint, item: bytes | Mark) -> None:
-        lane.send(partial(self._hand_over, end, item), len(item) if isinstance(item, bytes) else 0)
+        take = partial(self._hand_over, end, item)
+        if item is Mark.RST and lane is self.up and self.is_syn_received:
+            self.abort_handshake(take)
+        else:
+            lane.send(take, len(item) if isinstance(item, bytes) else 0)
 
     def _hand_over(self, end: Endpoint, item: bytes | Mark) -> None:
         if end is self.client and isinstance(item, Mark) and not self.opened.done():

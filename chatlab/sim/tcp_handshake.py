@@ -15,8 +15,8 @@ SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0)
 class HandshakePacket:
     """A SYN or the answer to it, which is sent again at the times of `SYN_TIMES` until it gets through.
 
-    It is sent as long as it is `wanted`. SYNs sent before the path is reachable are lost. `left_at` is the
-    time of the latest transmission.
+    It is sent as long as it is `wanted`. SYNs sent before the path is reachable are lost. It is
+    first sent at `first_at`, and was last sent at `left_at`.
     """
 
     def __init__(
@@ -27,19 +27,19 @@ class HandshakePacket:
         self._take = take
         self._wanted = wanted
         self._is_syn = is_syn
-        self._first_at = lane.draw(path.connect)
+        self.first_at = lane.draw(path.connect)
         self._latency = lane.latency
         self._luck = lane.lose() if path.lossy else 1.0
         self._limit = 1.0
         self._times = 0
-        self.left_at = self._first_at
+        self.left_at = self.first_at
 
     def send(self) -> None:
         """Send it, or send it again."""
         if self._times == len(SYN_TIMES):
             return
         environment = self._lane.environment
-        self.left_at = self._first_at + SYN_TIMES[self._times]
+        self.left_at = self.first_at + SYN_TIMES[self._times]
         self._times += 1
         if self.left_at > environment.now and (self._times > 1 or self._lane.path.lossy):
             environment.call_at(self.left_at, self._leave)

@@ -26,6 +26,8 @@ RETRIES = 15
 REORDERING = 1.25
 """Round trips after which a segment counts as lost if later ones were acknowledged. Source: RFC 8985 §6.2."""
 
+Admit = Callable[[], bool]
+"""Returns whether the other end takes the first segment."""
 Take = Callable[[], None]
 """The effect of bytes, or of their end, where they arrive."""
 
@@ -35,6 +37,7 @@ class Sender(Protocol):
 
     environment: LadderEnvironment
     path: Path
+    silent_at: float
     round_trips: RoundTrips
     orders: Iterator[int]
     recovering: list[Segment]
@@ -131,12 +134,21 @@ class Segment:
     its ack. `acked_at`: time at which its ack comes back, inf as long as that is unknown."""
 
     __slots__ = (
-        "_lane", "_limit", "_luck", "_packet", "_writes",
+        "_admit", "_lane", "_limit", "_luck", "_packet", "_writes",
         "ack_luck", "acked_at", "arrives_at", "first_at", "left_at", "number", "order", "times", "waiting",
     )  # fmt: skip
 
-    def __init__(self, lane: Sender, packet: Packet, left_at: float, luck: float, ack_luck: float) -> None:
+    def __init__(
+        self,
+        lane: Sender,
+        packet: Packet,
+        left_at: float,
+        luck: float,
+        ack_luck: float,
+        admit: Admit | None = None,
+    ) -> None:
         self._lane = lane
+        self._admit = admit
         self._packet = packet
         self._luck = luck
         self._limit = 1.0
@@ -175,9 +187,24 @@ class Segment:
             self._lane.recovering.append(self)
         share = self._lane.path.loss_at(self.left_at)
         self._limit *= share
-        if share < 1 and self._luck >= self._limit:
+        if share == 1 or self._luck < self._limit:
+            self._send_again()
+        elif self._admit is not None:
+            self._lane.environment.call_at(self.left_at + self._packet.latency, self._ask, self._admit)
+        else:
             self._get_through()
-        elif self.times == 1:
+
+    def _ask(self, admit: Admit) -> None:
+        """Get through if the other end takes it, as long as it takes packets at all."""
+        if self._lane.environment.now >= self._lane.silent_at:
+            return
+        if admit():
+            self._get_through()
+        else:
+            self._send_again()
+
+    def _send_again(self) -> None:
+        if self.times == 1:
             self._wait_for_news()
         elif self.times <= RETRIES:
             wait = min(self._packet.timeout * 2 ** (self.times - 2), MAX_TIMEOUT)
@@ -201,6 +228,8 @@ class Segment:
         behind, environment = self._packet.behind, self._lane.environment
         if behind is not None and behind.acked_at > environment.now:
             behind.call_when_acked(self)
+        elif self._admit is not None:
+            self._leave_at(self.first_at + self._packet.probe)
         else:  # Later writes of this instant may still add segments behind this one.
             wait = min(self._packet.probe, self._packet.reordering)
             environment.call_at(self.first_at + wait, self._notice)

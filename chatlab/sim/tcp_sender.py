@@ -19,7 +19,7 @@ from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Path
 from chatlab.sim.round_trips import RoundTrips
-from chatlab.sim.tcp_segments import Burst, Packet, Segment, Take, Write
+from chatlab.sim.tcp_segments import Admit, Burst, Packet, Segment, Take, Write
 
 
 class Line:
@@ -38,7 +38,8 @@ class Line:
 class Lane:
     """One direction of a connection. `size` counts its bytes; its acks come back over `opposite`.
 
-    `lose` draws which segments are lost. Packets that would arrive from `silent_at` on are dropped,
+    `lose` draws which segments are lost. The first segment is sent again until the other end lets it in, if
+    it has to `admit` it. Packets that would arrive from `silent_at` on are dropped,
     unreported.
     """
 
@@ -52,6 +53,7 @@ class Lane:
         self.lose = lose
         self.size = 0
         self.silent_at = inf
+        self.admit: Admit | None = None
         self.latency = 0.0
         self.round_trips = RoundTrips()
         self.orders: Iterator[int] = count()
@@ -77,6 +79,11 @@ class Lane:
         """Time at which the last bytes have arrived or will arrive; inf: some have been lost so far."""
         return inf if self._writes else self._arrives_at
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether bytes wait for a segment that hasn't arrived."""
+        return bool(self._writes)
+
     def draw(self, delay: Delay) -> float:
         """Draw the latency of a packet that is sent now; return when it leaves."""
         now, impairment = self.environment.now, self.path.impairment
@@ -93,7 +100,7 @@ class Lane:
         self.size += size
         packet = self._packet_of(size, delay)
         write = Write(take, alone=delay is not None)
-        if not self.path.lossy:
+        if not (self.path.lossy or self.admit or self._writes):
             write.arrives_at = self._leave(packet, size) + packet.latency
             self._acked_at = max(self._acked_at, write.arrives_at + packet.back)
             self._schedule(write)
@@ -104,7 +111,9 @@ class Lane:
             left_at = self._line.leave(packet.opens_at, piece, self.path.impairment.bandwidth)
             segment = packet.last
             if segment is None or is_new:
-                segment = Segment(self, packet, left_at, self.lose(), self.lose())
+                lucks = (self.lose(), self.lose()) if self.path.lossy else (1.0, 1.0)
+                segment = Segment(self, packet, left_at, *lucks, self.admit)
+                self.admit = None
             elif segment.first_at != left_at:
                 segment = segment.twin(left_at)
             else:

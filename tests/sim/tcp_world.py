@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from chatlab.sim.capacity import AcceptQueue
+from chatlab.sim.capacity import AcceptQueue, Overflow
 from chatlab.sim.endpoint import Endpoint
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.internet import Internet
@@ -31,6 +31,7 @@ class World:
         latency: float = D,
         tls: bool = False,
         queue: AcceptQueue | None = None,
+        overflow: Overflow = "drop",
         lossy: bool = False,
         up: Sequence[float] = (),
         down: Sequence[float] = (),
@@ -48,7 +49,9 @@ class World:
         self.path.lossy = lossy
         self.path.lose_up = partial(next, iter(up), NEVER_LOST)
         self.path.lose_down = partial(next, iter(down), NEVER_LOST)
-        self.internet = Internet(self.environment, lambda host: self.path, tls=tls, queue=queue)
+        self.internet = Internet(
+            self.environment, lambda host: self.path, tls=tls, queue=queue, overflow=overflow
+        )
 
     def _draw(self) -> float:
         self.drawn += 1

@@ -155,7 +155,7 @@ def test_a_server_answers_the_ClientHello_of_a_client_that_has_closed(stops: boo
         await asyncio.sleep(10)
         assert world.drawn == (3 if stops else 4)
 
-    World(tls=True, queue=AcceptQueue(0.5, 3)).run(work)
+    World(tls=True, queue=AcceptQueue(0.5, 3), overflow="refuse").run(work)
 
 
 def test_a_slow_listener_accepts_one_after_the_other_and_few_wait() -> None:
@@ -168,7 +168,7 @@ def test_a_slow_listener_accepts_one_after_the_other_and_few_wait() -> None:
             (D + 1, "made"), (D + 2, "made"), (D + 3, "made"),
         ]  # fmt: skip
 
-    World(queue=AcceptQueue(1.0, 3)).run(work)
+    World(queue=AcceptQueue(1.0, 3), overflow="refuse").run(work)
 
 
 def test_bytes_wait_until_the_server_has_accepted() -> None:
@@ -179,7 +179,7 @@ def test_bytes_wait_until_the_server_has_accepted() -> None:
         await asyncio.sleep(5)
         assert listening.accepted[0].events == [(D + 2, "made"), (D + 2, b"early")]
 
-    World(queue=AcceptQueue(0.5, 3)).run(work)
+    World(queue=AcceptQueue(0.5, 3), overflow="refuse").run(work)
 
 
 def test_TLS_waits_for_the_server_to_accept() -> None:
@@ -188,7 +188,7 @@ def test_TLS_waits_for_the_server_to_accept() -> None:
         client = await world.connect()
         assert client.events == [(D + 2 + D, "made")]
 
-    World(tls=True, queue=AcceptQueue(0.5, 3)).run(work)
+    World(tls=True, queue=AcceptQueue(0.5, 3), overflow="refuse").run(work)
 
 
 def test_a_closed_listener_resets_connections_in_its_accept_queue() -> None:
@@ -204,7 +204,7 @@ def test_a_closed_listener_resets_connections_in_its_accept_queue() -> None:
         assert listening.accepted == []
         assert again.accepted[0].events == [(5 * D - D + 2, "made")]  # Nobody is waiting before it.
 
-    World(queue=AcceptQueue(0.5, 3)).run(work)
+    World(queue=AcceptQueue(0.5, 3), overflow="refuse").run(work)
 
 
 # Bytes

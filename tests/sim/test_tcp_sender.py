@@ -140,6 +140,87 @@ def test_all_that_was_sent_into_a_cut_leaves_with_the_first_ack() -> None:
     lossy_world().run(work)
 
 
+def test_what_was_sent_before_the_first_retransmission_has_timers_of_its_own() -> None:
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        start = world.now
+        world.path.partitioned_until = start + 1.5
+        client.transport.write(b"1")
+        await asyncio.sleep(0.2)
+        client.transport.write(b"2")
+        await asyncio.sleep(5)
+        first = start + 8 * RTO + D
+        assert bytes_of(server) == [(near(first), b"1"), (near(first + 0.2), b"2")]
+
+    lossy_world().run(work)
+
+
+def test_what_is_sent_behind_several_under_recovery_waits_for_the_first_of_them() -> None:
+    """The second of them is acknowledged 0.2 s later."""
+
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        start = world.now
+        world.path.partitioned_until = start + 1.5
+        client.transport.write(b"1")
+        await asyncio.sleep(0.2)
+        client.transport.write(b"2")
+        await asyncio.sleep(0.5)
+        client.transport.close()
+        await asyncio.sleep(5)
+        first = start + 8 * RTO + D
+        assert server.news == [
+            (near(first), b"1"),
+            (near(first + 0.2), b"2"),
+            (near(first + 0.2), "eof"),
+            (near(first + 0.2), "lost"),
+        ]
+
+    lossy_world().run(work)
+
+
+def test_once_a_recovery_is_over_the_next_loss_has_timers_of_its_own() -> None:
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        for _ in range(2):
+            start = world.now
+            world.path.partitioned_until = start + 0.2
+            client.transport.write(b"x")
+            await asyncio.sleep(1)
+            assert bytes_of(server)[-1][0] == near(start + RTO + D)
+
+    lossy_world().run(work)
+
+
+def test_a_packet_gives_one_sample_that_of_its_last_segment() -> None:
+    """The first segment's ack is lost, which nobody notices."""
+
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        lose(world, 0.5)
+        client.transport.write(b"x" * 2 * SEGMENT)
+        await asyncio.sleep(1)
+        start = world.now
+        client.transport.write(b"y")
+        await asyncio.sleep(1)
+        assert bytes_of(server)[-1] == (near(start + RTO + D), b"y")
+
+    lossy_world([NEVER_LOST, 0.9, LOST, 0.9, ACK, 0.3, ACK]).run(work)
+
+
+def test_a_burst_goes_on_while_a_segment_is_recovered() -> None:
+    async def work(world: World) -> None:
+        client, server = await world.pair()
+        lose(world, 0.5, until=0.2)
+        client.transport.write(b"x")
+        await asyncio.sleep(0.2)
+        client.transport.write(b"y" * 31 * SEGMENT)  # A new burst would take two round trips for them.
+        await asyncio.sleep(1)
+        assert [at for at, _ in bytes_of(server)] == [near(2 * D + RTO + D)]
+
+    lossy_world([NEVER_LOST, 0.3, ACK]).run(work)
+
+
 def test_a_lost_ack_inflates_the_estimate() -> None:
     """The sample is a probe and a round trip, so the next time-out is 0.125 + 4 * 0.1 instead of 0.28."""
 

@@ -1,4 +1,7 @@
-"""ASGI middleware that applies a scenario's server faults: service time, HTTP errors, missing pongs."""
+"""ASGI middleware that applies a scenario's server faults: service time, HTTP errors, missing pongs.
+
+It also stands for a proxy that answers connections beyond the accept queue with 503.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
+from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
 from chatlab.live.server.answers import problem
 from chatlab.sim.capacity import ServerConfig, WorkQueue
 from chatlab.sim.path import Path
@@ -23,15 +27,23 @@ PathOf = Callable[[Address], Path | None]
 class FaultMiddleware:
     """An ASGI application that applies the faults of each connection's path to its requests and frames.
 
-    While it is `loaded`, they also take service time.
+    While it is `loaded`, they also take service time. Requests of connections that have `overflowed` the
+    accept queue are answered with 503.
     """
 
-    def __init__(self, config: ServerConfig, path_of: PathOf, uniform: Uniform) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        path_of: PathOf,
+        uniform: Uniform,
+        overflowed: Callable[[Address], bool] = lambda client: False,
+    ) -> None:
         self.loaded = config.service_time > 0
         self.work = WorkQueue()
         self._config = config
         self._path_of = path_of
         self._uniform = uniform
+        self._overflowed = overflowed
         self._app: ASGIApp
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
@@ -44,6 +56,10 @@ class FaultMiddleware:
         path = None if client is None else self._path_of(tuple(client))
         if path is None:
             await self._app(scope, receive, send)
+            return
+        if self._overflowed(tuple(client)):
+            headers = {"Retry-After": f"{RETRY_AFTER}", "Connection": "close"}
+            await problem(503, TOO_MANY, headers)(scope, receive, send)
             return
         connection = scope["state"]["connection"]
         connection.mute = lambda: path.impairment.mute

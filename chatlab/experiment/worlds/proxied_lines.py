@@ -12,11 +12,12 @@ import httpx
 
 from chatlab.experiment.worlds.fault_middleware import Address
 from chatlab.experiment.worlds.scaled_loop import ScaledLoop
-from chatlab.experiment.worlds.shaped_connection import ShapedConnection, SharedState
+from chatlab.experiment.worlds.shaped_connection import ShapedConnection
+from chatlab.experiment.worlds.shaped_opening import SharedState
 from chatlab.live.client.tls import shared_tls
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.sim.capacity import AcceptQueue
+from chatlab.sim.capacity import AcceptQueue, Overflow
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Path
 
@@ -30,10 +31,10 @@ class ProxiedLines(SharedState):
         self._lines: list[ProxiedLine] = []
 
     async def open(
-        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue
+        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: Overflow
     ) -> Sequence[ProxiedLine]:
         """Return a line to the listening server for each path."""
-        self.queue = queue
+        self.queue, self.overflow = queue, overflow
         await _warm_up(server.url)
         for path in paths:
             line = ProxiedLine(server.url, path, self)
@@ -54,12 +55,15 @@ class ProxiedLines(SharedState):
         """Reset all connections that the server hasn't accepted yet, after it has stopped."""
         self.queue.clear()
         for line in self._lines:
-            for connection in line.connections:
-                connection.reset_unaccepted()
+            line.reset_unaccepted()
 
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection from this client address; None: the connection has ended."""
         return self.paths.get(client[1])
+
+    def overflowed(self, client: Address) -> bool:
+        """Return whether the connection from this client address found the accept queue full."""
+        return client[1] in self.turned_away
 
     async def begin(self) -> None:
         """Start the loop's clock at 0."""
@@ -111,6 +115,12 @@ class ProxiedLine:
     def _remove(self, connection: ShapedConnection) -> None:
         self._connections.pop(connection, None)
         self._shared.paths.pop(connection.number, None)
+        self._shared.turned_away.discard(connection.number)
+
+    def reset_unaccepted(self) -> None:
+        """Reset all connections that the server hasn't accepted, also those that the person has closed."""
+        for connection in list(self._connections):
+            connection.reset_unaccepted()
 
     def adapt(self) -> None:
         """Apply the changes of the path."""

@@ -7,7 +7,7 @@ again at the times of `chatlab.sim.tcp_segments`, computed when it is first sent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from math import inf
 
 from chatlab.live.proxied_connection import READ_SIZE
@@ -75,31 +75,55 @@ class ShapedFlow:
         """Send a packet without data, and wait until it arrives; for ever if it is lost."""
         await self._arrive(self._arrival(delay=delay))
 
-    async def handshake_packet(self, lost_until: Callable[[], float], wanted: Callable[[], bool]) -> float:
-        """Send a SYN or its answer while it is `wanted`, and wait until it arrives.
+    async def handshake_packet(
+        self, lost_until: Callable[[], float], wanted: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[float]:
+        """Send a SYN or its answer, again and again while it is `wanted`; those before `lost_until` are lost.
 
-        Those that leave before `lost_until` are lost. Return when the one that arrived left; inf: none did.
+        Whenever one arrives, yield when it left.
         """
-        left_at = first_at = self._draw_delay(self._path.connect)
+        first_at = self.draw_delay(self._path.connect)
+        delay = self.delay
         for wait in SYN_TIMES:
             left_at = first_at + wait
             if wait:
                 await sleep_until(left_at)
             if not wanted():
-                return inf
+                return
             if left_at >= lost_until():
-                self.arrives_at = max(self.arrives_at, left_at + self.delay)
+                self.arrives_at = max(self.arrives_at, left_at + delay)
                 await self._arrive(self.arrives_at)
-                return left_at
+                yield left_at
         await sleep_until(inf)
-        return inf
+
+    async def tries(self, delay: float) -> AsyncIterator[None]:
+        """Send the first packet, again and again; yield whenever it arrives."""
+        first_at = left_at = self._loop.time()
+        self.round_trips.take_samples(first_at)
+        probe, timeout = self.round_trips.probe, self.round_trips.timeout
+        for number in range(RETRIES + 1):
+            if number == 1:
+                left_at = first_at + probe
+            elif number:
+                left_at += min(timeout * 2 ** (number - 2), MAX_TIMEOUT)
+            if number:
+                await sleep_until(left_at)
+            if left_at >= self._path.partitioned_until:
+                await self._arrive(left_at + delay)
+                yield
+        await sleep_until(inf)
+
+    async def extra_packet(self) -> None:
+        """Send a packet that isn't sent again, and wait until it arrives; for ever if it is lost."""
+        now = self._loop.time()
+        await self._arrive(inf if now < self._path.partitioned_until else now + self.delay)
 
     async def _arrive(self, time: float) -> None:
         await sleep_until(time)
         if time >= self.silent_at:
             await sleep_until(inf)
 
-    def _draw_delay(self, draw: Delay) -> float:
+    def draw_delay(self, draw: Delay) -> float:
         """Draw the delay of a packet that is sent now; return when it leaves."""
         self._drawn_at = now = self._loop.time()
         self.delay = self._path.delay(draw)
@@ -112,7 +136,7 @@ class ShapedFlow:
         """
         now = self._loop.time()
         if now != self._drawn_at and (size or delay or self._drawn_at == -inf):
-            self._draw_delay(delay or self._draw)
+            self.draw_delay(delay or self._draw)
         left_at = self._line.leave(now, size, self._path.impairment.bandwidth)
         if self._path.lossy:
             left_at = self._get_through(left_at)

@@ -34,7 +34,7 @@ from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten
-from chatlab.sim.capacity import AcceptQueue, ServerConfig
+from chatlab.sim.capacity import AcceptQueue, Overflow, ServerConfig
 from chatlab.sim.fault_context import Breakable, FaultContext
 from chatlab.sim.faults import Fault, Outage, fault_contexts, loses_packets
 from chatlab.sim.meter import Meter
@@ -64,11 +64,11 @@ class AccessLines(Protocol):
         """Bytes above TCP that the server has sent."""
 
     async def open(
-        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue
+        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: Overflow
     ) -> Sequence[AccessLine]:
         """Return a line to the listening server for each path.
 
-        Each arriving SYN enters the accept `queue`, which may refuse it.
+        Connections enter the accept `queue`; `overflow` says what happens if it is full.
         """
 
     def client_address(self, connection: Breakable) -> Address:
@@ -82,6 +82,9 @@ class AccessLines(Protocol):
 
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection from this client address; None: the connection has ended."""
+
+    def overflowed(self, client: Address) -> bool:
+        """Return whether the connection from this client address found the accept queue full."""
 
     async def begin(self) -> None:
         """Start the loop's clock at 0."""
@@ -176,7 +179,9 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         raise SettingsError(f"transport.dialect: the server speaks 'chatlab', got {transport.dialect!r}")
     loop = asyncio.get_running_loop()
     streams = RandomStreams(scenario.seed)
-    middleware = FaultMiddleware(scenario.server, lines.path_of, streams.uniform(0, "service"))
+    middleware = FaultMiddleware(
+        scenario.server, lines.path_of, streams.uniform(0, "service"), lines.overflowed
+    )
     with _history(scenario) as db:
         server = _server(scenario.server, db, middleware, loop)
         scheduler = LoopScheduler(loop)
@@ -188,7 +193,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
             lossy = loses_packets(scenario.network, scenario.faults)
             paths = Paths(scenario.network, streams, lossy=lossy)
             person_paths = [paths.make(person) for person in range(scenario.people.count)]
-            opened = await lines.open(server, person_paths, queue)
+            opened = await lines.open(server, person_paths, queue, scenario.server.overflow)
             config = transport.config()
             for number, name in enumerate(scenario.people.names):
                 room = f"room-{scenario.people.room(number) + 1}"

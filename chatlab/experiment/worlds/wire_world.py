@@ -20,7 +20,7 @@ from chatlab.experiment.worlds.httpcore_clock import httpcore_uses_loop_time
 from chatlab.experiment.worlds.stack import run_stack
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.capacity import AcceptQueue
+from chatlab.sim.capacity import AcceptQueue, Overflow
 from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
@@ -66,7 +66,7 @@ def talk_on_wire(
     async def serve_and_talk() -> Result:
         async with EmbeddedServer() as server:
             path = Paths(network, RandomStreams(0)).make(0)
-            (line,) = await lines.open(server, [path], AcceptQueue(None, 1))
+            (line,) = await lines.open(server, [path], AcceptQueue(None, 1), "drop")
             return await talk(line.url, lines)
 
     return _run_from_any_thread(lines, serve_and_talk)
@@ -146,10 +146,10 @@ class WireLines:
         return self.internet.requests
 
     async def open(
-        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue
+        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: Overflow
     ) -> Sequence[WireLine]:
         """Return a line to the listening server for each path."""
-        self.internet.queue = queue
+        self.internet.queue, self.internet.overflow = queue, overflow
         self._paths = {_host(person): path for person, path in enumerate(paths)}
         return [
             WireLine(self.internet, path, f"http://{host}:{server.port}")
@@ -177,6 +177,11 @@ class WireLines:
         _, number = client
         connection = self.internet.find(number)
         return None if connection is None else connection.path
+
+    def overflowed(self, client: Address) -> bool:
+        """Return whether the connection from this client address found the accept queue full."""
+        connection = self.internet.find(client[1])
+        return connection is not None and connection.overflowed
 
     async def begin(self) -> None:
         """Check that no time has passed."""

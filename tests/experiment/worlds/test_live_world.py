@@ -12,10 +12,15 @@ from chatlab import compare, run
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import LongPollingSettings, SSESettings, WebSocketSettings
+from chatlab.experiment.transport_settings import (
+    AnyTransport,
+    LongPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from chatlab.experiment.worlds.live_world import run_live_together
 from chatlab.sim.as_written.settings import SeedWebSocket
-from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.capacity import Overflow, ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
     Buffering,
@@ -106,6 +111,12 @@ def test_a_fault_may_hit_only_some_people() -> None:
     assert len(live.statuses("ada")) > len(live.statuses("person-2"))
 
 
+FULL: list[tuple[Overflow, bool, AnyTransport]] = [
+    ("drop", False, WebSocketSettings(connect_timeout=4.0)),
+    ("drop", True, SSESettings(connect_timeout=4.0)),
+    ("refuse", False, WebSocketSettings()),
+    ("503", False, WebSocketSettings()),
+]
 OPENING: dict[str, dict[str, Any]] = {
     "the handshake waits to be accepted": {
         "network": NetworkConfig(tls=True),
@@ -173,6 +184,17 @@ OPENING: dict[str, dict[str, Any]] = {
         "server": ServerConfig(accept_rate=0.4, presence=True),
         "people": PeopleConfig(count=3),
         "transport": WebSocketSettings(connect_timeout=1.3),
+    },
+    **{
+        f"a full queue, {overflow}{', TLS' if tls else ''}": {
+            "duration": 20.0,
+            "network": NetworkConfig(tls=tls),
+            "server": ServerConfig(accept_rate=0.4, backlog=1, overflow=overflow),
+            "people": PeopleConfig(count=5, arrive_over=1.9),
+            "transport": transport,
+            "faults": (ServerDown(at=6.31, duration=2.2), Partition(at=9.17, duration=1.1)),
+        }
+        for overflow, tls, transport in FULL
     },
     "a client gives up in its handshake": {
         "network": NetworkConfig(latency=0.3, tls=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
 
@@ -221,6 +222,29 @@ def test_an_hour_of_heartbeats_is_to_the_beat() -> None:
     wire = run(quiet, "wire")
     pongs = [step.at for step in wire.trace if '"pong"' in str(step.event)]
     assert pongs == pytest.approx([30.0 * beat + 4 * 0.05 + 2 * 0.05 for beat in range(1, 120)])
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_proxy_answers_as_a_server_with_too_many_connections(transport: str) -> None:
+    def answers(server: ServerConfig) -> set[str]:
+        """Return the answers to the second and third person, who come while the first one waits or is in."""
+        people = PeopleConfig(
+            count=3,
+            script=tuple(
+                ScriptEntry(at=at, person=name, action="connect")
+                for at, name in ((0.0, "ada"), (0.11, "bob"), (0.23, "cleo"))
+            ),
+        )
+        result = run(
+            Scenario(duration=1.0, people=people, server=server, transport=TRANSPORTS[transport]), "wire"
+        )
+        steps = [step for name in ("bob", "cleo") for step in result.steps(name)]
+        events = [re.sub(r"link=\d+", "", str(step.event)) for step in steps]
+        return {event for event in events if "503" in event}
+
+    overflowing = answers(ServerConfig(accept_rate=0.5, backlog=1, overflow="503"))
+    assert len(overflowing) == 1
+    assert overflowing == answers(ServerConfig(max_connections=1))
 
 
 def test_a_half_open_connection_is_found_forty_seconds_on() -> None:
