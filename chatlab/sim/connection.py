@@ -18,23 +18,41 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from math import inf, nan
+from math import inf, isnan
 from typing import Protocol
 
 from chatlab.sim.alarm import Alarm
-from chatlab.sim.environment import LONG_AGO, LadderEnvironment
+from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
-from chatlab.sim.path import UNIMPAIRED, Direction, Path
+from chatlab.sim.opening import Handshake, Syn
+from chatlab.sim.path import Direction, Path
+from chatlab.sim.sender import Sender
 
 GIVE_UP = 924.6
 """Seconds without an ack after which a server's TCP ends a connection. Source: Linux, `tcp_retries2`."""
 
 
 class Listener(Protocol):
-    """The listener that accepts connections."""
+    """The listener that accepts connections. `lives` counts how often it began to listen."""
+
+    lives: int
+
+    @property
+    def listening(self) -> bool:
+        """Whether it listens now."""
+
+    @property
+    def overflowing(self) -> bool | None:
+        """Whether a SYN is ignored now, as the accept queue is full; None: it never is."""
+
+    def keep_handshake(self) -> bool:
+        """Keep one more incomplete handshake, if there is room; return whether there is."""
+
+    def end_handshake(self, handshake: Handshake) -> None:
+        """Note that a handshake is complete, or has failed."""
 
     def accept(self, connection: Connection) -> float | None:
-        """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
+        """Put a connection into the accept queue; return when it is accepted; None: there is no room."""
 
     def on_peer_closed(self, connection: Connection) -> None:
         """Handle the end of the client's side."""
@@ -54,32 +72,27 @@ class Traffic:
 class Connection(ABC):
     """One TCP connection, from its first packet on.
 
-    `served`: the server has it, from the SYN's arrival on. `held`: the client uses it. Packets that would
-    arrive from `up_silent_at` or `down_silent_at` on are dropped, unreported. `number` is the server's number
-    for it.
+    `served`: the server has it, from the SYN's arrival on. `held`: the client uses it. `up` sends the
+    client's bytes, and `down` the server's. `number` is the server's number for it.
     """
 
     __slots__ = (
         "_accepted_at",
         "_answered",
-        "_down_at",
-        "_down_delay",
-        "_down_sent_at",
         "_end_comes_at",
         "_ends_at",
         "_environment",
+        "_handshake",
         "_idle",
         "_listener",
+        "_syn",
         "_traffic",
-        "_up_at",
-        "_up_delay",
-        "_up_sent_at",
-        "down_silent_at",
+        "down",
         "held",
         "number",
         "path",
         "served",
-        "up_silent_at",
+        "up",
     )
 
     def __init__(self, traffic: Traffic, listener: Listener, path: Path) -> None:
@@ -88,8 +101,8 @@ class Connection(ABC):
         self._listener = listener
         self._accepted_at = 0.0
         self._answered = False  # The client has had the SYN-ACK.
-        self._up_at = self._down_at = self._up_sent_at = self._down_sent_at = LONG_AGO
-        self._up_delay = self._down_delay = nan
+        self._syn: Syn | None = None  # Once it is sent again.
+        self._handshake: Handshake | None = None  # While the final ACK has no place in the accept queue.
         self._idle: Alarm | None = None
         self._end_comes_at = inf  # When a reset reaches the server.
         self._ends_at = inf  # When the server's end reaches the client.
@@ -97,63 +110,32 @@ class Connection(ABC):
         self.number = 0
         self.held = True
         self.served = False
-        self.up_silent_at = self.down_silent_at = LONG_AGO if path.blackholed else inf
+        self.up, self.down = Sender(path, "up"), Sender(path, "down")
 
     # Packets. The function called on arrival checks whether its side still has the connection.
     # All bytes sent at one instant travel as one packet. The end of the bytes travels with the last packet.
 
     def _up(self, size: int = 0, draw: Delay | None = None) -> float:
         """Send `size` bytes to the server; return when they arrive. `draw` replaces `path.up`."""
-        path, now = self.path, self._environment.now
-        if now != self._up_sent_at:
-            self._up_sent_at = now
-            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, only faster.
-                self._traffic.bytes_up += size
-                self._up_delay = delay = (draw or path.up)()
-                self._up_at = at = max(now + delay, self._up_at)
-                return at
-            self._up_delay = path.delay(draw or path.up)
-        return self._up_behind(size)
+        self._traffic.bytes_up += size
+        return self.up.send(self._environment.now, size, draw or self.path.up, self.down.delay)
 
     def _up_behind(self, size: int = 0) -> float:
         """Send `size` bytes with the delay of the latest packet; return when they arrive."""
-        if self._up_delay != self._up_delay:  # NaN: there was no packet yet.
-            return self._up(size)
         self._traffic.bytes_up += size
-        path, now = self.path, self._environment.now
-        if path.impairment is UNIMPAIRED:
-            self._up_at = at = path.arrival(now, self._up_delay, self._up_at)
-        else:
-            self._up_at = at = path.impaired_arrival("up", now, self._up_delay, size, self._up_at)
-        return at
+        return self.up.follow(self._environment.now, size, self.down.delay)
 
     def _down(self, size: int = 0, draw: Delay | None = None) -> float:
         """Send `size` bytes to the client; return when they arrive. `draw` replaces `path.down`."""
-        path, now = self.path, self._environment.now
-        if now != self._down_sent_at:
-            self._down_sent_at = now
-            if path.impairment is UNIMPAIRED and now >= path.partitioned_until:  # As below, only faster.
-                self._traffic.bytes_down += size
-                self._down_delay = delay = path.down() if draw is None else draw()
-                at = now + delay
-                if at < self._down_at:
-                    at = self._down_at
-                self._down_at = at
-                return at
-            self._down_delay = path.delay(draw or path.down)
-        return self._down_behind(size)
+        self._traffic.bytes_down += size
+        return self.down.send(self._environment.now, size, draw or self.path.down, self.up.delay)
 
     def _down_behind(self, size: int = 0) -> float:
         """Send `size` bytes with the delay of the latest packet; return when they arrive."""
-        if self._down_delay != self._down_delay:  # NaN: there was no packet yet.
+        if isnan(self.down.delay):
             return self._down(size)
         self._traffic.bytes_down += size
-        path, now = self.path, self._environment.now
-        if path.impairment is UNIMPAIRED:
-            self._down_at = at = path.arrival(now, self._down_delay, self._down_at)
-        else:
-            self._down_at = at = path.impaired_arrival("down", now, self._down_delay, size, self._down_at)
-        return at
+        return self.down.follow(self._environment.now, size, self.up.delay)
 
     @property
     def accepted(self) -> bool:
@@ -163,40 +145,76 @@ class Connection(ABC):
     @property
     def _up_silent(self) -> bool:
         """Whether a packet that would arrive at the server now is dropped."""
-        return self._environment.now >= self.up_silent_at
+        return self._environment.now >= self.up.silent_at
 
     @property
     def _down_silent(self) -> bool:
         """Whether a packet that would arrive at the client now is dropped."""
-        return self._environment.now >= self.down_silent_at
+        return self._environment.now >= self.down.silent_at
 
     @property
     def _given_up(self) -> bool:
         """Whether the server can't send any more: its TCP has waited too long for an ack, or a reset has
         arrived right behind the bytes that the server reads now."""
         now = self._environment.now
-        if now >= self._end_comes_at and now < self.up_silent_at:
+        if now >= self._end_comes_at and now < self.up.silent_at:
             return True
-        return now > min(self.up_silent_at, self.down_silent_at) + GIVE_UP
+        return now > min(self.up.silent_at, self.down.silent_at) + GIVE_UP
 
     # Opening
 
     def connect(self) -> None:
         """Send the SYN."""
-        self._environment.call_at(self._up(draw=self.path.connect), self._take_syn)
+        path, now = self.path, self._environment.now
+        if path.lossy or now < path.unreachable_until:
+            self._syn = Syn(now, path.lose_up())
+            self._send_syn()
+        else:
+            self._environment.call_at(self.up.syn(now, path.connect), self._take_syn)
+
+    def _send_syn(self) -> None:
+        """Send the SYN, and again until one arrives."""
+        if not self.held:
+            return
+        path, now, syn = self.path, self._environment.now, self._syn
+        assert syn is not None
+        at = self.up.syn(now, path.connect)
+        if syn.passes(1.0 if now < path.unreachable_until else path.loss_at(now)):
+            self._environment.call_at(at, self._take_syn)
+        else:
+            self._environment.call_at(syn.next_at, self._send_syn)
 
     def _take_syn(self) -> None:
-        if not self._up_silent:
-            self.answer_syn(None if self.path.refusing else self._listener.accept(self))
+        if self._up_silent:
+            return
+        listener = self._listener
+        if self.path.refusing or not listener.listening:
+            self.answer_syn(None)
+        elif (overflowing := listener.overflowing) is None:
+            self.answer_syn(listener.accept(self))
+        elif overflowing:
+            self._syn = self._syn or Syn(self.up.sent_at, 1.0, 1)
+            self._environment.call_at(max(self._environment.now, self._syn.next_at), self._send_syn)
+        else:
+            self.answer_syn(inf)
 
     def answer_syn(self, accepted_at: float | None) -> None:
-        """Answer the SYN that arrives now: accept it at `accepted_at`; None: refuse it."""
+        """Answer the SYN that arrives now: accept it at `accepted_at`; None: refuse it; inf: once the queue
+        has room for its final ACK."""
+        at = self.down.syn_ack(self._environment.now, self.path.connect)
         if accepted_at is None:
-            self._environment.call_at(self._down(draw=self.path.connect), self._refused)
+            self._environment.call_at(at, self._refused)
             return
-        self.served = True
+        round_trip = self.up.delay + self.down.delay
+        for sender in (self.up, self.down):
+            if sender.timer is not None:
+                sender.timer.begin(round_trip)
+        if accepted_at == inf:
+            listener, now = self._listener, self._environment.now
+            self._handshake = Handshake(listener.lives, listener.keep_handshake(), now, round_trip)
+        self.served = self._handshake is None
         self._accepted_at = accepted_at
-        self._environment.call_at(self._down(draw=self.path.connect), self._take_syn_ack)
+        self._environment.call_at(at, self._take_syn_ack)
         self.adapt()
 
     def _take_syn_ack(self) -> None:
@@ -226,10 +244,49 @@ class Connection(ABC):
 
     def _once_accepted(self, read: Callable[..., object], *news: object) -> None:
         """Call `read` with `news` once the server has accepted the connection."""
-        if self._accepted_at > self._environment.now:
+        if self._handshake is not None:
+            self._handshake.unread.append((read, news))
+            if len(self._handshake.unread) == 1:
+                self._complete_handshake(self._environment.now)
+        elif self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, read, *news)
         else:
             read(*news)
+
+    def _complete_handshake(self, bytes_at: float) -> None:
+        """Take a place in the accept queue for the final ACK that arrives now, or try again later.
+
+        The client's first bytes arrive at `bytes_at`, or later.
+        """
+        handshake, now = self._handshake, self._environment.now
+        if handshake is None or self._up_silent:
+            return
+        listener = self._listener
+        if now - self.up.delay < self.path.partitioned_until:
+            self._try_later(handshake)
+        elif self.path.refusing or not listener.listening or listener.lives != handshake.life:
+            self._end_handshake()
+            self._ends_at = self._down_behind()
+            self._environment.call_at(self._ends_at, self._lose, True)
+        elif (accepted_at := listener.accept(self)) is None:
+            self._try_later(handshake)
+        else:
+            self._end_handshake()
+            self.served, self._accepted_at = True, accepted_at
+            self.up.arrives_at = max(self.up.arrives_at, bytes_at)
+            for read, news in handshake.unread:
+                self._environment.call_at(max(accepted_at, bytes_at), read, *news)
+            self.adapt()
+
+    def _end_handshake(self) -> None:
+        if self._handshake is not None:
+            self._listener.end_handshake(self._handshake)
+            self._handshake = None
+
+    def _try_later(self, handshake: Handshake) -> None:
+        attempt = handshake.next_try(self._environment.now, self.up.sent_at, self.up.delay)
+        if attempt is not None:
+            self._environment.call_at(attempt.at, self._complete_handshake, attempt.bytes_at)
 
     @abstractmethod
     def _speak(self) -> None:
@@ -252,9 +309,8 @@ class Connection(ABC):
     def let_go(self) -> None:
         """Close it at the client, which gets no further event."""
         self.held = False
-        at = self._up_behind()
         if self._answered:  # Otherwise the server keeps it until its SYN-ACK is answered.
-            self._environment.call_at(at, self._take_end)
+            self._environment.call_at(self._up_behind(), self._take_end)
 
     def _take_end(self) -> None:
         if not self._up_silent:  # Bytes before it are read first.
@@ -262,6 +318,7 @@ class Connection(ABC):
 
     def _take_reset(self) -> None:
         if not self._up_silent:
+            self._end_handshake()
             self._lose_person()
 
     def _lose_person(self) -> None:
@@ -291,9 +348,9 @@ class Connection(ABC):
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
         """From `at` on drop all packets in these directions, unreported."""
         if "up" in directions:
-            self.up_silent_at = min(self.up_silent_at, at)
+            self.up.silent_at = min(self.up.silent_at, at)
         if "down" in directions:
-            self.down_silent_at = min(self.down_silent_at, at)
+            self.down.silent_at = min(self.down.silent_at, at)
 
     def forget(self) -> None:
         """Drop all references at the end of the run."""
@@ -313,7 +370,7 @@ class Connection(ABC):
     @property
     def _used_at(self) -> float:
         """Time at which the last byte has arrived or will arrive."""
-        return max(self._up_at, self._down_at)
+        return max(self.up.arrives_at, self.down.arrives_at)
 
     def _check_idle(self) -> None:
         if not (self.held and self.served):

@@ -304,7 +304,7 @@ class HttpConnection(Connection):
     def clear(self) -> bool:
         """Whether it works, and nothing is under way to the client."""
         now = self._environment.now
-        return self.held and self.served and self._down_at <= now < self.down_silent_at
+        return self.held and self.served and self.down.arrives_at <= now < self.down.silent_at
 
     def _refused(self) -> None:
         self._fail(REFUSED)

@@ -159,7 +159,7 @@ class Link(Connection):
         """Whether the link is open, and everything that the server has sent on it has arrived."""
         now = self._environment.now
         alive = self.held and self._opened and self.served
-        return alive and self._down_at <= now < self.down_silent_at
+        return alive and self.down.arrives_at <= now < self.down.silent_at
 
     # The opening handshake
 
@@ -192,7 +192,7 @@ class Link(Connection):
         self._environment.call_at(at, self._take_frame, frame)
 
     def _take_frame(self, frame: str | bytes) -> None:
-        if self.served and self._environment.now < self.up_silent_at:
+        if self.served and self._environment.now < self.up.silent_at:
             self._host.receive(self, frame)
 
     def ping(self, number: int) -> None:
@@ -265,10 +265,10 @@ class Link(Connection):
         """Send a frame of `size` bytes, header included, to the client."""
         now = self._environment.now
         if self._given_up:
-            if self._end_comes_at >= self.up_silent_at:  # Otherwise bytes before the reset are still read.
+            if self._end_comes_at >= self.up.silent_at:  # Otherwise bytes before the reset are still read.
                 self._lose_person()
             return
-        if now >= self._close_comes_at < self.up_silent_at:
+        if now >= self._close_comes_at < self.up.silent_at:
             return  # The server has read the client's close frame together with the frame that it answers.
         at = self._down(size)
         if not self.held:
@@ -285,7 +285,7 @@ class Link(Connection):
             self._environment.call_at(self._end_comes_at, self._take_reset)
 
     def _take_reply(self, frame: str | bytes) -> None:
-        if self.held and self._environment.now < self.down_silent_at:
+        if self.held and self._environment.now < self.down.silent_at:
             link = self.link
             self._client.handle(
                 Received(link, frame) if isinstance(frame, str) else ReceivedBytes(link, frame)
@@ -358,6 +358,6 @@ class Link(Connection):
                 failure = self._failure
             elif failure.kind == "close" and failure.code != 1006:  # A close frame is echoed.
                 at = self._up(frame_size("xx" + failure.reason, masked=True))
-                if at < self.up_silent_at:
+                if at < self.up.silent_at:
                     self.closes_at = min(self.closes_at, at)
             self._client.lose(Closed(self.link, failure))

@@ -145,14 +145,14 @@ class Path:
             delay += more()
         return delay
 
-    def impaired_arrival(self, line: Direction, now: float, delay: float, size: int, last: float) -> float:
-        """Return when `size` bytes arrive, as `arrival` does, but at the current bandwidth."""
-        impairment = self.impairment
-        if impairment.bandwidth < inf:
-            if self._lines is None:
-                self._lines = {"up": Line(), "down": Line()}
-            now = self._lines[line].leave(now, size, impairment.bandwidth)
-        return self.arrival(now, delay, last)
+    def leave(self, direction: Direction, now: float, size: int) -> float:
+        """Return when the last of `size` bytes has left the line, at the current bandwidth."""
+        bandwidth = self.impairment.bandwidth
+        if bandwidth == inf:
+            return now
+        if self._lines is None:
+            self._lines = {"up": Line(), "down": Line()}
+        return self._lines[direction].leave(now, size, bandwidth)
 
     def arrival(self, now: float, delay: float, last: float) -> float:
         """Return when a packet sent `now` arrives, at `last` at the earliest; inf: never."""

@@ -21,6 +21,7 @@ from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.http_session import Exchange, HttpConnection
 from chatlab.sim.network import Link
+from chatlab.sim.opening import Handshake
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
 from chatlab.transports.explanation import explanation
@@ -54,7 +55,8 @@ class Server:
         self._uniform = (streams or RandomStreams(0)).uniform(0, "service")
         self._connections: dict[int, Connection] = {}
         self._closing: list[Link] = []
-        self._accepted = 0
+        self._overflown: set[int] = set()  # Connections that a proxy answers with 503.
+        self._accepted = self._handshakes = 0
         self._outages = 0
         self._epoch = 0
         self._service = Service(self)
@@ -70,11 +72,38 @@ class Server:
     # Connections
 
     def accept(self, connection: Connection) -> float | None:
-        """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
+        """Put a connection into the accept queue; return when it is accepted; None: there is no room."""
         accepted_at = self._enter_queue()
+        if accepted_at is None and self.listening and self.config.overflow == "503":
+            self._admit(connection)
+            self._overflown.add(connection.number)
+            return self.environment.now
         if accepted_at is not None:
             self._admit(connection)
         return accepted_at
+
+    def keep_handshake(self) -> bool:
+        """Keep one more incomplete handshake, if there is room; return whether there is."""
+        kept = self._handshakes < self.config.backlog
+        self._handshakes += kept
+        return kept
+
+    def end_handshake(self, handshake: Handshake) -> None:
+        """Note that a handshake is complete, or has failed."""
+        if handshake.kept and handshake.life == self.lives and self.listening:
+            self._handshakes -= 1
+
+    @property
+    def listening(self) -> bool:
+        """Whether it listens now."""
+        return not self._outages
+
+    @property
+    def overflowing(self) -> bool | None:
+        """Whether a SYN is ignored now, as the accept queue is full; None: it never is."""
+        if self.config.overflow != "drop" or self.config.accept_rate is None:
+            return None
+        return self.queue.is_full(self.environment.now)
 
     def _enter_queue(self) -> float | None:
         return None if self._outages else self.queue.enter(self.environment.now)
@@ -92,7 +121,7 @@ class Server:
 
     def upgrade(self, link: Link) -> None:
         """Answer an upgrade request, then send the greeting and the messages since the cursor."""
-        if self._full:
+        if self._turns_away(link):
             self._refuse(link, *FULL)
         elif self.loaded:
             self._do(link, partial(self._upgrade, link))
@@ -124,7 +153,7 @@ class Server:
 
     def request(self, exchange: Exchange) -> None:
         """Handle a request."""
-        if self._full:
+        if self._turns_away(exchange.connection):
             exchange.answer(problem(*FULL), last=True)
         elif self.loaded:
             self._do(exchange.connection, partial(self._request, exchange))
@@ -139,6 +168,13 @@ class Server:
             self._service.serve(exchange)
         else:
             exchange.answer(problem(*refusal))
+
+    def _turns_away(self, connection: Connection) -> bool:
+        """Whether a request on this connection is answered with 503."""
+        if connection.number in self._overflown:
+            self._overflown.discard(connection.number)
+            return True
+        return self._full
 
     @property
     def _full(self) -> bool:
@@ -233,6 +269,7 @@ class Server:
         With a `code`, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
         """
         self._outages += 1
+        self._handshakes = 0
         self.queue.clear()
         self.work.clear()
         self._closing.clear()

@@ -11,6 +11,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.results import incidents, make_run
 from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.faults import loses_packets
 from chatlab.sim.model import Model, find_model
 
 ProgressCallback = Callable[[float], object]
@@ -60,7 +61,8 @@ def run_model(
 
 def _model(scenario: Scenario, recorder: ColumnRecorder, sample: int, fast: bool) -> Model:
     transport = scenario.transport
-    return find_model(fast=fast)(
+    plain = loses_packets(scenario.network, scenario.faults)  # The short cuts know of no loss.
+    return find_model(fast=fast and not plain)(
         scenario.seed,
         transport if isinstance(transport, AsWritten) else transport.config(),
         scenario.people,

@@ -41,8 +41,8 @@ class ForwardingLink(Link):
         path, now = self.path, self._environment.now
         return (
             self.quiet
-            and self._up_at <= now
-            and self.up_silent_at == self.down_silent_at == inf
+            and self.up.arrives_at <= now
+            and self.up.silent_at == self.down.silent_at == inf
             and path.impairment is UNIMPAIRED
             and path.partitioned_until <= now
         )
@@ -50,7 +50,7 @@ class ForwardingLink(Link):
     @property
     def gone_at(self) -> float:
         """Time at which the last packet to the server arrives: until then it may still be answered."""
-        return max(self._up_at, self._accepted_at)
+        return max(self.up.arrives_at, self._accepted_at)
 
     # Heartbeats that were pending
 
@@ -62,16 +62,16 @@ class ForwardingLink(Link):
     def send_at(self, at: float, size: int) -> float:
         """Send `size` bytes at a time that has passed; return when they arrive."""
         self._traffic.bytes_up += size
-        self._up_sent_at, self._up_delay = at, self.path.up()
-        self._up_at = max(at + self._up_delay, self._up_at)
-        return self._up_at
+        self.up.sent_at, self.up.delay = at, self.path.up()
+        self.up.arrives_at = max(at + self.up.delay, self.up.arrives_at)
+        return self.up.arrives_at
 
     def reply_at(self, at: float, size: int) -> float:
         """Send `size` bytes to the client at a time that has passed; return when they arrive."""
         self._traffic.bytes_down += size
-        self._down_sent_at, self._down_delay = at, self.path.down()
-        self._down_at = max(at + self._down_delay, self._down_at)
-        return self._down_at
+        self.down.sent_at, self.down.delay = at, self.path.down()
+        self.down.arrives_at = max(at + self.down.delay, self.down.arrives_at)
+        return self.down.arrives_at
 
     def deliver_ping(self, at: float, ping: Ping | Send) -> None:
         """Deliver a heartbeat that is under way to the server."""

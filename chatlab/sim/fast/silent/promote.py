@@ -69,19 +69,19 @@ class PromotedLink(ForwardingLink):
 
     def send_syn(self, at: float) -> None:
         """Send the SYN at the past time `at`; it arrives now."""
-        self._up_sent_at, self._up_delay = at, self.path.connect()
-        self._up_at = at + self._up_delay
+        self.up.sent_at, self.up.delay = at, self.path.connect()
+        self.up.arrives_at = at + self.up.delay
 
     def set_open(self, used_at: float) -> None:
         """Set the state to open; the last byte came through at `used_at`."""
         self.query = {}
         self._answered = self._accepted = self._opened = self._standing = True
-        self._up_at = self._down_at = used_at
-        self._up_delay, self._down_delay = self.path.up.repeat(), self.path.down.repeat()
+        self.up.arrives_at = self.down.arrives_at = used_at
+        self.up.delay, self.down.delay = self.path.up.repeat(), self.path.down.repeat()
 
     def end(self, at: float, failure: Failure) -> None:
         """Schedule the end at the client, which learns `failure` at `at`."""
-        self._down_at = at
+        self.down.arrives_at = at
         self._environment.call_at(at, self._end, failure)
 
     def end_at_server(self, at: float) -> None:

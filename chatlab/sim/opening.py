@@ -1,0 +1,103 @@
+"""A model of how a client's opening packets are sent again, until the server's accept queue has room.
+
+    SYN               that is lost, or meets a full queue: again after 1, 2, 3 … s
+    the final ACK     that meets a full queue is ignored, and the client's first bytes with it. The client
+                      takes itself for connected, and sends them again by its timers
+    the SYN-ACK       is repeated after 1 and 3 s, and makes the client repeat its ACK; but only for as many
+                      handshakes as the queue has places: a server answers further SYNs by SYN cookies
+
+Source: Linux, `tcp_v4_syn_recv_sock`, `inet_csk_complete_hashdance`, `tcp_abort_on_overflow` 0 (the default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import merge
+from math import inf
+from typing import NamedTuple
+
+from chatlab.sim.retransmission import RETRIES, RTO_MAX, SYN_TIMES, Estimator
+
+SYN_ACK_TIMES = (1.0, 3.0)
+"""Seconds after the first at which a server repeats a SYN-ACK. Source: Linux, `reqsk_timer_handler`: it gives
+up early where many handshakes wait."""
+
+
+class Syn:
+    """A client's SYN, which is sent again until it is answered; `number` decides which ones are lost."""
+
+    __slots__ = ("_chance", "_number", "_start", "_tries")
+
+    def __init__(self, start: float, number: float, tries: int = 0) -> None:
+        self._start = start
+        self._number = number
+        self._chance = 1.0
+        self._tries = tries
+
+    def passes(self, loss: float) -> bool:
+        """Send it, where a share `loss` of packets is lost; return whether it arrives."""
+        self._tries += 1
+        self._chance *= loss
+        return self._number >= self._chance
+
+    @property
+    def next_at(self) -> float:
+        """Time at which it is sent next; inf: never."""
+        return self._start + SYN_TIMES[self._tries] if self._tries < len(SYN_TIMES) else inf
+
+
+class Try(NamedTuple):
+    """An ACK that may complete a handshake at `at`; `bytes_at`: when the client's first bytes come next."""
+
+    at: float
+    bytes_at: float
+
+
+class Handshake:
+    """A handshake whose SYN-ACK is sent, and whose final ACK hasn't got a place in the accept queue yet.
+
+    `life`: the listener's number of lives. `kept`: the server keeps it, and repeats its SYN-ACK. `unread` are
+    the functions that read what has arrived. The SYN-ACK was sent at `syn_ack_at`, and answered after
+    `round_trip` seconds.
+    """
+
+    __slots__ = ("_round_trip", "_syn_ack_at", "_tries", "kept", "life", "unread")
+
+    def __init__(self, life: int, kept: bool, syn_ack_at: float, round_trip: float) -> None:
+        self.life = life
+        self.kept = kept
+        self.unread: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+        self._syn_ack_at = syn_ack_at
+        self._round_trip = round_trip
+        self._tries: Iterator[Try] | None = None
+
+    def next_try(self, now: float, sent_at: float, delay: float) -> Try | None:
+        """Return the next try, as the queue is full `now`; None: there is none.
+
+        The client's first bytes were sent at `sent_at`, with the latency `delay`.
+        """
+        if self._tries is None:
+            self._tries = self._all_tries(now, sent_at, delay)
+        return next(self._tries, None)
+
+    def _all_tries(self, now: float, sent_at: float, delay: float) -> Iterator[Try]:
+        sendings = list(_sendings(sent_at, Estimator(self._round_trip)))
+        latest = next((at for at in sendings if at + delay >= now), sendings[-1])
+        late = now - latest  # Their latency, and the time that a narrow line took.
+        arrivals = [at + late for at in sendings if at > latest]
+        after = self._syn_ack_at + self._round_trip
+        repeats = [after + wait for wait in SYN_ACK_TIMES if self.kept and after + wait > now]
+        return merge(
+            (Try(at, at) for at in arrivals),
+            (Try(at, next((arrival for arrival in arrivals if arrival >= at), inf)) for at in repeats),
+        )
+
+
+def _sendings(sent_at: float, estimator: Estimator) -> Iterator[float]:
+    """Yield the times at which bytes are sent that are never acknowledged."""
+    yield sent_at
+    wait, later = estimator.probe, estimator.timeout
+    for _ in range(RETRIES):
+        sent_at += wait
+        yield sent_at
+        wait, later = later, min(2 * later, RTO_MAX)

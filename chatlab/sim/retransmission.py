@@ -1,0 +1,147 @@
+"""A model of how Linux's TCP finds out that packets were lost, and sends them again.
+
+    SYN, SYN-ACK      after 1, 2, 3, 4, 5, 7, 11 s …
+    a lone segment    by the tail loss probe, after two round trips and 200 ms, or earlier by the timer
+    then              by the retransmission timer, which doubles each time
+
+Acks are lost, too; a lost one makes the next round trips look long. They take the latency that the latest
+packet in their direction had, and are sent at once. Selective acks aren't modelled.
+
+Source: RFC 6298 (the timer); RFC 8985 §7 (the probe); Linux's `tcp_input.c`, `tcp_output.c`, and its defaults
+of `tcp_syn_linear_timeouts` and TCP_RTO_MIN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+SEGMENT = 1448
+"""Bytes of data in a segment: 1,500 less the headers of IP and TCP, with time stamps."""
+SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0)
+"""Seconds after the first at which a SYN is sent (again). Source: Linux 6.5 and later."""
+RTO_MIN, RTO_MAX = 0.2, 120.0
+"""Least seconds by which the timer exceeds a round trip, and the longest wait. Source: Linux."""
+
+RETRIES = 15
+"""Number of times that a packet is sent again. Source: Linux, `tcp_retries2`."""
+
+
+class Estimator:
+    """Estimates the round trip, as Linux does; times are in seconds."""
+
+    __slots__ = ("_deviation", "_mean", "_spread")
+
+    def __init__(self, round_trip: float) -> None:
+        self._mean = round_trip
+        self._deviation = round_trip / 2
+        self._spread = max(self._deviation, RTO_MIN / 4)
+
+    def take(self, round_trip: float) -> None:
+        """Take a sample."""
+        error = round_trip - self._mean
+        more = abs(error) - self._deviation
+        if error < 0 < more:
+            more /= 8  # A round trip that suddenly is short hardly makes the timer longer.
+        self._mean += error / 8
+        self._deviation += more / 4
+        least = max(self._deviation, RTO_MIN / 4)
+        self._spread = max(least, self._spread - (self._spread - least) / 4)
+
+    @property
+    def timeout(self) -> float:
+        """The retransmission time-out (RTO)."""
+        return self._mean + 4 * self._spread
+
+    @property
+    def probe(self) -> float:
+        """The time after which a lone segment is sent again as a probe (PTO)."""
+        return min(2 * self._mean + RTO_MIN, self.timeout)
+
+
+class RetransmissionTimer:
+    """The timer of one direction of a connection.
+
+    `lose` draws a number for each segment, which decides about all of its transmissions, and one for its ack.
+    `loss_at` returns the probability that a packet sent at a time is lost.
+    """
+
+    __slots__ = ("_acks", "_estimator", "_lose", "_loss_at", "_recovered_at", "_room", "_sent_at")
+
+    def __init__(self, lose: Callable[[], float], loss_at: Callable[[float], float]) -> None:
+        self._lose = lose
+        self._loss_at = loss_at
+        self._estimator = Estimator(1 / 3)  # So the time-out is 1 s, as RFC 6298 §2.1 has it.
+        self._acks: list[tuple[float, float]] = []  # When each comes back, and its round trip.
+        self._sent_at = -inf
+        self._room = 0  # bytes that the latest segment has room for
+        self._recovered_at = -inf
+
+    def begin(self, round_trip: float) -> None:
+        """Take the handshake's round trip."""
+        self._estimator = Estimator(round_trip)
+
+    def opening(self, now: float, delay: float) -> float:
+        """Return when a SYN-ACK arrives that is sent `now` for the first time; inf: never."""
+        number, chance = self._lose(), 1.0
+        for wait in SYN_TIMES:
+            chance *= self._loss_at(now + wait)
+            if number >= chance:
+                return now + wait + delay
+        return inf
+
+    def send(self, now: float, leaves_at: float, size: int, delay: float, back: float) -> float:
+        """Return when all of `size` bytes have arrived; inf: never.
+
+        They are sent `now`, and leave at `leaves_at`. Their latency is `delay`, that of acks `back`.
+        """
+        self._take_acks(now)
+        if now != self._sent_at:
+            self._sent_at, self._room = now, 0
+            segments = max(1, -(-size // SEGMENT))
+        else:
+            segments = -(-max(0, size - self._room) // SEGMENT)
+        self._room += segments * SEGMENT - size
+        at = leaves_at + delay
+        for _ in range(segments):
+            at = max(at, self._segment(leaves_at, delay, back))
+        return at
+
+    def _segment(self, leaves_at: float, delay: float, back: float) -> float:
+        """Send one segment; return when it arrives."""
+        number, ack_number = self._lose(), self._lose()
+        sent_at, chance = leaves_at, self._loss_at(leaves_at)
+        probe, timeout = self._estimator.probe, self._estimator.timeout
+        if number < chance:
+            # What is missing behind another loss is sent when that one is acknowledged.
+            wait, timeout_wait = probe, timeout
+            if self._recovered_at > leaves_at:
+                wait = self._recovered_at - leaves_at
+            for _ in range(RETRIES):
+                sent_at += wait
+                chance *= self._loss_at(sent_at)
+                if number >= chance:
+                    break
+                wait, timeout_wait = timeout_wait, min(2 * timeout_wait, RTO_MAX)
+            else:
+                return inf
+        at = sent_at + delay
+        round_trip = delay + back
+        if ack_number < self._loss_at(at):
+            round_trip += probe
+        if sent_at > leaves_at:
+            self._recovered_at = max(self._recovered_at, sent_at + round_trip)
+        self._acks.append((sent_at + round_trip, round_trip))
+        return at
+
+    def _take_acks(self, now: float) -> None:
+        """Take the acks that have come back."""
+        if self._acks and min(self._acks)[0] <= now:
+            acks = sorted(self._acks, key=_time)
+            self._acks = [ack for ack in acks if ack[0] > now]
+            for _, round_trip in acks[: len(acks) - len(self._acks)]:
+                self._estimator.take(round_trip)
+
+
+def _time(ack: tuple[float, float]) -> float:
+    return ack[0]

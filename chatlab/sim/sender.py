@@ -1,0 +1,112 @@
+"""A model of TCP's sender: one direction of a connection, and when its bytes arrive.
+
+All bytes sent at one instant travel as one packet, with one latency, in segments of `SEGMENT` bytes:
+
+    in order          nothing is delivered before what was sent before it
+    slow start        ten segments at first, then twice as many in each round trip, until all is acknowledged
+    lost segments     are sent again by the probe and the retransmission timer (`chatlab.sim.retransmission`)
+
+The window doesn't shrink after a loss, and what is sent later doesn't help to find an earlier loss.
+
+Source: RFC 9293; RFC 6928 (the initial window); RFC 5681 §3.1 (slow start).
+"""
+
+from __future__ import annotations
+
+from math import inf, isnan, nan
+
+from chatlab.sim.environment import LONG_AGO
+from chatlab.sim.latency import Delay
+from chatlab.sim.path import UNIMPAIRED, Direction, Path
+from chatlab.sim.retransmission import SEGMENT, RetransmissionTimer
+
+WINDOW = 10
+"""Segments that may be sent before the first one is acknowledged. Source: RFC 6928."""
+
+
+class Sender:
+    """One direction of a connection.
+
+    `delay` is the latency of its latest packet (NaN: there was none yet). The latest bytes were sent at
+    `sent_at`, and arrive at `arrives_at`. Packets that would arrive from `silent_at` on are dropped,
+    unreported.
+    """
+
+    __slots__ = (
+        "_burst_at",
+        "_burst_size",
+        "_direction",
+        "_path",
+        "_round_trip",
+        "arrives_at",
+        "delay",
+        "sent_at",
+        "silent_at",
+        "timer",
+    )
+
+    def __init__(self, path: Path, direction: Direction) -> None:
+        self._path = path
+        self._direction: Direction = direction
+        self._burst_at, self._burst_size, self._round_trip = LONG_AGO, 0, 0.0
+        self.arrives_at = self.sent_at = LONG_AGO
+        self.delay = nan
+        self.silent_at = inf
+        self.timer: RetransmissionTimer | None = None
+        if path.lossy:
+            lose = path.lose_up if direction == "up" else path.lose_down
+            self.timer = RetransmissionTimer(lose, path.loss_at)
+
+    def send(self, now: float, size: int, draw: Delay, back: float) -> float:
+        """Send `size` bytes `now`; return when they arrive.
+
+        Unless bytes were sent at this instant already, `draw` draws the latency. `back` is the latest latency
+        of the other direction.
+        """
+        if now != self.sent_at:
+            self.sent_at = now
+            self.delay = draw() if self._path.impairment is UNIMPAIRED else self._path.delay(draw)
+        return self.follow(now, size, back)
+
+    def follow(self, now: float, size: int, back: float) -> float:
+        """Send `size` bytes with the latency of the latest packet; return when they arrive."""
+        if now <= self.arrives_at + back:
+            self._burst_size += size
+        else:  # All is acknowledged.
+            self._burst_at, self._burst_size, self._round_trip = now, size, self.delay + back
+        leaves_at = now
+        if self._burst_size > WINDOW * SEGMENT:
+            leaves_at = max(now, self._burst_at + self._round * self._round_trip)
+        if self._path.impairment is not UNIMPAIRED:
+            leaves_at = self._path.leave(self._direction, leaves_at, size)
+        if self.timer is None:
+            at = leaves_at + self.delay
+        else:
+            at = self.timer.send(now, leaves_at, size, self.delay, back)
+        self.arrives_at = at = max(at, self.arrives_at)
+        return at
+
+    def syn(self, now: float, draw: Delay) -> float:
+        """Send a SYN `now`; return when it arrives unless it is lost. `draw` draws the latency of the
+        first."""
+        if isnan(self.delay):
+            self.delay = self._path.delay(draw)
+            self.sent_at = now
+        leaves_at = now
+        if self._path.impairment is not UNIMPAIRED:
+            leaves_at = self._path.leave(self._direction, now, 0)
+        self.arrives_at = leaves_at + self.delay
+        return self.arrives_at
+
+    def syn_ack(self, now: float, draw: Delay) -> float:
+        """Send a SYN-ACK, or the RST that refuses a SYN; return when it arrives; inf: never."""
+        at = self.syn(now, draw)
+        if self.timer is not None:
+            self.arrives_at = at = self.timer.opening(at - self.delay, self.delay)
+        return at
+
+    @property
+    def _round(self) -> int:
+        """The number of round trips after which the last byte of the burst may leave."""
+        segments = -(-self._burst_size // SEGMENT)
+        return ((segments - 1) // WINDOW + 1).bit_length() - 1
