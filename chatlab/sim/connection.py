@@ -206,9 +206,10 @@ class Connection(ABC):
             self._environment.call_at(at, self._refused)
             return
         round_trip = self.up.delay + self.down.delay
-        for sender in (self.up, self.down):
-            if sender.timer is not None:
-                sender.timer.begin(round_trip)
+        if self.up.timer is not None and self.down.timer is not None:
+            # To the client a SYN-ACK that is sent again answers the first SYN that arrived.
+            self.up.timer.begin(at - self._environment.now + self.up.delay)
+            self.down.timer.begin(round_trip)
         if accepted_at == inf:
             listener, now = self._listener, self._environment.now
             self._handshake = Handshake(listener.lives, listener.keep_handshake(), now, round_trip)

@@ -25,6 +25,7 @@ RTO_MIN, RTO_MAX = 0.2, 120.0
 
 RETRIES = 15
 """Number of times that a packet is sent again. Source: Linux, `tcp_retries2`."""
+NEVER = inf, 0.0
 
 
 class Estimator:
@@ -66,16 +67,26 @@ class RetransmissionTimer:
     `loss_at` returns the probability that a packet sent at a time is lost.
     """
 
-    __slots__ = ("_acks", "_estimator", "_lose", "_loss_at", "_recovered_at", "_room", "_sent_at")
+    __slots__ = (
+        "_acks",
+        "_estimator",
+        "_latest_ack",
+        "_lose",
+        "_loss_at",
+        "_recoveries",
+        "_room",
+        "_sent_at",
+    )
 
     def __init__(self, lose: Callable[[], float], loss_at: Callable[[float], float]) -> None:
         self._lose = lose
         self._loss_at = loss_at
         self._estimator = Estimator(1 / 3)  # So the time-out is 1 s, as RFC 6298 §2.1 has it.
         self._acks: list[tuple[float, float]] = []  # When each comes back, and its round trip.
+        self._latest_ack = NEVER  # Of the last segment of the latest packet: only that one is a sample.
         self._sent_at = -inf
         self._room = 0  # bytes that the latest segment has room for
-        self._recovered_at = -inf
+        self._recoveries: list[tuple[float, float]] = []  # When each was sent again, and acknowledged.
 
     def begin(self, round_trip: float) -> None:
         """Take the handshake's round trip."""
@@ -95,8 +106,8 @@ class RetransmissionTimer:
 
         They are sent `now`, and leave at `leaves_at`. Their latency is `delay`, that of acks `back`.
         """
-        self._take_acks(now)
         if now != self._sent_at:
+            self._take_acks(now)
             self._sent_at, self._room = now, 0
             segments = max(1, -(-size // SEGMENT))
         else:
@@ -104,43 +115,58 @@ class RetransmissionTimer:
         self._room += segments * SEGMENT - size
         at = leaves_at + delay
         for _ in range(segments):
-            at = max(at, self._segment(leaves_at, delay, back))
+            at = max(at, self._segment(leaves_at, delay, delay + back))
         return at
 
-    def _segment(self, leaves_at: float, delay: float, back: float) -> float:
+    def _segment(self, leaves_at: float, delay: float, round_trip: float) -> float:
         """Send one segment; return when it arrives."""
         number, ack_number = self._lose(), self._lose()
-        sent_at, chance = leaves_at, self._loss_at(leaves_at)
-        probe, timeout = self._estimator.probe, self._estimator.timeout
-        if number < chance:
-            # What is missing behind another loss is sent when that one is acknowledged.
-            wait, timeout_wait = probe, timeout
-            if self._recovered_at > leaves_at:
-                wait = self._recovered_at - leaves_at
-            for _ in range(RETRIES):
-                sent_at += wait
-                chance *= self._loss_at(sent_at)
-                if number >= chance:
-                    break
-                wait, timeout_wait = timeout_wait, min(2 * timeout_wait, RTO_MAX)
-            else:
-                return inf
-        at = sent_at + delay
-        round_trip = delay + back
+        got_through_at, again_at = self._transmissions(leaves_at, number)
+        at = got_through_at + delay
         if ack_number < self._loss_at(at):
-            round_trip += probe
-        if sent_at > leaves_at:
-            self._recovered_at = max(self._recovered_at, sent_at + round_trip)
-        self._acks.append((sent_at + round_trip, round_trip))
+            round_trip += self._estimator.probe
+        acked_at = got_through_at + round_trip
+        if again_at < inf:
+            self._recoveries.append((again_at, acked_at))
+        self._latest_ack = acked_at, round_trip
         return at
+
+    def _transmissions(self, leaves_at: float, number: float) -> tuple[float, float]:
+        """Return when a segment is sent that gets through, and when it is sent for the second time; inf:
+        never."""
+        chance = self._loss_at(leaves_at)
+        if number >= chance:
+            return leaves_at, inf
+        sent_at = again_at = self._sent_again(leaves_at)
+        wait = self._estimator.timeout
+        for _ in range(RETRIES):
+            chance *= self._loss_at(sent_at)
+            if number >= chance:
+                return sent_at, again_at
+            sent_at += wait
+            wait = min(2 * wait, RTO_MAX)
+        return inf, again_at
+
+    def _sent_again(self, leaves_at: float) -> float:
+        """Return when a lost segment is sent for the second time: when an earlier one that is being sent
+        again is acknowledged, or by the probe."""
+        now = self._sent_at
+        self._recoveries = [recovery for recovery in self._recoveries if recovery[1] > now]
+        for again_at, acked_at in self._recoveries:
+            if again_at <= now:
+                return max(leaves_at, acked_at)
+        return leaves_at + self._estimator.probe
 
     def _take_acks(self, now: float) -> None:
         """Take the acks that have come back."""
-        if self._acks and min(self._acks)[0] <= now:
+        self._acks.append(self._latest_ack)
+        self._latest_ack = NEVER
+        if min(self._acks)[0] <= now:
             acks = sorted(self._acks, key=_time)
-            self._acks = [ack for ack in acks if ack[0] > now]
-            for _, round_trip in acks[: len(acks) - len(self._acks)]:
-                self._estimator.take(round_trip)
+            self._acks = [ack for ack in acks if now < ack[0] < inf]
+            for acked_at, round_trip in acks:
+                if acked_at <= now:
+                    self._estimator.take(round_trip)
 
 
 def _time(ack: tuple[float, float]) -> float:

@@ -70,15 +70,13 @@ class Sender:
 
     def follow(self, now: float, size: int, back: float) -> float:
         """Send `size` bytes with the latency of the latest packet; return when they arrive."""
-        if now <= self.arrives_at + back:
+        if now < self.arrives_at + back:
             self._burst_size += size
         else:  # All is acknowledged.
             self._burst_at, self._burst_size, self._round_trip = now, size, self.delay + back
-        leaves_at = now
-        if self._burst_size > WINDOW * SEGMENT:
-            leaves_at = max(now, self._burst_at + self._round * self._round_trip)
+        leaves_at = now if self._burst_size <= WINDOW * SEGMENT else self._window_opens(now, self._burst_size)
         if self._path.impairment is not UNIMPAIRED:
-            leaves_at = self._path.leave(self._direction, leaves_at, size)
+            leaves_at = self._leave(now, size)
         if self.timer is None:
             at = leaves_at + self.delay
         else:
@@ -105,8 +103,19 @@ class Sender:
             self.arrives_at = at = self.timer.opening(at - self.delay, self.delay)
         return at
 
-    @property
-    def _round(self) -> int:
-        """The number of round trips after which the last byte of the burst may leave."""
-        segments = -(-self._burst_size // SEGMENT)
-        return ((segments - 1) // WINDOW + 1).bit_length() - 1
+    def _window_opens(self, now: float, size: int) -> float:
+        """Return when the last of the first `size` bytes of the burst may leave."""
+        segments = -(-size // SEGMENT)
+        round_trips = ((segments - 1) // WINDOW + 1).bit_length() - 1
+        return max(now, self._burst_at + round_trips * self._round_trip)
+
+    def _leave(self, now: float, size: int) -> float:
+        """Return when the last of `size` bytes, the latest of the burst, has left the line."""
+        sent = self._burst_size - size
+        leaves_at = self._path.leave(self._direction, now, 0) if not size else now
+        while size:
+            part = min(size, SEGMENT - sent % SEGMENT)
+            sent += part
+            size -= part
+            leaves_at = self._path.leave(self._direction, self._window_opens(now, sent), part)
+        return leaves_at
