@@ -38,7 +38,7 @@ class Syn:
         """Send it, where a share `loss` of packets is lost; return whether it arrives."""
         self._tries += 1
         self._chance *= loss
-        return self._number >= self._chance
+        return self._number >= self._chance and loss < 1
 
     @property
     def next_at(self) -> float:

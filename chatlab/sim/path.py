@@ -17,12 +17,6 @@ from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 Direction = Literal["up", "down"]
 """`up`: from a client to the server; `down`: back."""
 
-RETRANSMIT, MAX_RETRANSMIT = 1.0, 60.0
-"""TCP's first retransmission time-out in seconds, which doubles each time, and its upper limit.
-
-Source: RFC 6298 §2.1, §2.5, §5.5.
-"""
-
 
 class Impairment(Struct, frozen=True, eq=False):
     """An impairment of a path, or of the server as seen from there.
@@ -83,16 +77,15 @@ class Line:
 class Path:
     """One person's path to the server, and its impairments.
 
-    `refusing` counts the faults that refuse new connections, and `blackholed` those that drop all packets of
-    new connections. Packets sent before `partitioned_until` are lost, and so are SYNs sent before
-    `unreachable_until`. `impairment` is the sum of all others. `lossy`: packets may be lost some time in the
-    run; then `lose_up` and `lose_down` draw, uniformly from [0, 1), which ones are.
+    `refusing` counts the faults that refuse new connections. Packets sent before `partitioned_until` are
+    lost, and so are SYNs sent before `unreachable_until`. `impairment` is the sum of all others. `lossy`:
+    packets may be lost some time in the run; then `lose_up` and `lose_down` draw, uniformly from [0, 1),
+    which ones are.
     """
 
     __slots__ = (
         "_impairments",
         "_lines",
-        "blackholed",
         "connect",
         "down",
         "impairment",
@@ -110,7 +103,6 @@ class Path:
         self.down = down
         self.connect = connect
         self.refusing = 0
-        self.blackholed = 0
         self.partitioned_until = self.unreachable_until = LONG_AGO
         self.lossy = False
         self.lose_up = self.lose_down = _half
@@ -153,20 +145,6 @@ class Path:
         if self._lines is None:
             self._lines = {"up": Line(), "down": Line()}
         return self._lines[direction].leave(now, size, bandwidth)
-
-    def arrival(self, now: float, delay: float, last: float) -> float:
-        """Return when a packet sent `now` arrives, at `last` at the earliest; inf: never."""
-        at = (now if now >= self.partitioned_until else self._sent_again(now)) + delay
-        return max(at, last)
-
-    def _sent_again(self, now: float) -> float:
-        if self.partitioned_until == inf:
-            return inf
-        wait = RETRANSMIT
-        while now < self.partitioned_until:
-            now += wait
-            wait = min(2 * wait, MAX_RETRANSMIT)
-        return now
 
 
 class Paths:

@@ -29,7 +29,7 @@ NEVER = inf, 0.0
 
 
 class Estimator:
-    """Estimates the round trip, as Linux does; times are in seconds."""
+    """Estimates the round trip, as Linux does, from the handshake's; times are in seconds."""
 
     __slots__ = ("_deviation", "_mean", "_spread")
 
@@ -60,6 +60,10 @@ class Estimator:
         return min(2 * self._mean + RTO_MIN, self.timeout)
 
 
+UNKNOWN = Estimator(1 / 3)
+"""Before the handshake is over, the time-out is 1 s. Source: RFC 6298 §2.1."""
+
+
 class RetransmissionTimer:
     """The timer of one direction of a connection.
 
@@ -81,7 +85,7 @@ class RetransmissionTimer:
     def __init__(self, lose: Callable[[], float], loss_at: Callable[[float], float]) -> None:
         self._lose = lose
         self._loss_at = loss_at
-        self._estimator = Estimator(1 / 3)  # So the time-out is 1 s, as RFC 6298 §2.1 has it.
+        self._estimator = UNKNOWN
         self._acks: list[tuple[float, float]] = []  # When each comes back, and its round trip.
         self._latest_ack = NEVER  # Of the last segment of the latest packet: only that one is a sample.
         self._sent_at = -inf
@@ -96,8 +100,9 @@ class RetransmissionTimer:
         """Return when a SYN-ACK arrives that is sent `now` for the first time; inf: never."""
         number, chance = self._lose(), 1.0
         for wait in SYN_TIMES:
-            chance *= self._loss_at(now + wait)
-            if number >= chance:
+            loss = self._loss_at(now + wait)
+            chance *= loss
+            if number >= chance and loss < 1:
                 return now + wait + delay
         return inf
 
@@ -140,8 +145,9 @@ class RetransmissionTimer:
         sent_at = again_at = self._sent_again(leaves_at)
         wait = self._estimator.timeout
         for _ in range(RETRIES):
-            chance *= self._loss_at(sent_at)
-            if number >= chance:
+            loss = self._loss_at(sent_at)
+            chance *= loss
+            if number >= chance and loss < 1:
                 return sent_at, again_at
             sent_at += wait
             wait = min(2 * wait, RTO_MAX)

@@ -139,7 +139,7 @@ def test_a_server_that_is_down_refuses_and_one_that_dies_cuts_short() -> None:
 
 
 def test_a_full_backlog_refuses_and_a_slow_accept_queue_delays() -> None:
-    world = World(accept_rate=0.5, backlog=1)
+    world = World(accept_rate=0.5, backlog=1, overflow="refuse")
     world.fetch(POLL)
     world.fetch(POLL)
     refused, answered = world.run(10.0)
@@ -151,7 +151,7 @@ def test_a_full_backlog_refuses_and_a_slow_accept_queue_delays() -> None:
 def test_a_server_that_dies_resets_connections_in_its_accept_queue(
     rate: float | None, failure: Failure
 ) -> None:
-    world = World(accept_rate=rate)
+    world = World(accept_rate=rate, overflow="refuse")
     world.fetch(POLL)
     world.environment.run(until=2.5 * D)
     world.server.stop()
@@ -168,10 +168,9 @@ def test_an_abandoned_request_takes_its_connection_along_and_may_still_arrive() 
 
 def test_a_silent_connection_never_answers() -> None:
     world = World()
-    world.path.blackholed = 1
+    world.path.unreachable_until = 100.0
     world.fetch(POLL)
     assert world.run(100.0) == []
-    world.path.blackholed = 0
     world.fetch(POLL)
     world.run(102.0)
     world.session.connections[1].silence(102.0, ["up", "down"])

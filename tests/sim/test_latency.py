@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from math import inf, log
+from math import log
 from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.errors import SettingsError
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.latency import Latency, LogNormal, NetworkConfig
-from chatlab.sim.path import MAX_RETRANSMIT, Path, Paths
+from chatlab.sim.path import Path, Paths
 
 times = st.floats(0, 1e4)
 
@@ -64,51 +63,6 @@ def test_a_drawn_zero_does_not_break_the_log_normal() -> None:
 
     latency = Latency(NetworkConfig(latency=LogNormal(median=0.04, p99=0.2)), lambda: 0.0)
     assert 0 < latency() < 0.04
-
-
-@given(sent=times, delay=times, last=times)
-def test_nothing_overtakes(sent: float, delay: float, last: float) -> None:
-    assert constant().arrival(sent, delay, last) == max(sent + delay, last)
-
-
-@pytest.mark.parametrize(
-    ("sent", "partitioned_until", "arrives"),
-    [
-        (5.0, 5.0, 5.5),
-        (0.0, 0.5, 1.5),
-        (0.0, 1.0, 1.5),
-        (0.0, 1.1, 3.5),
-        (0.0, 6.0, 7.5),
-        (2.0, 6.0, 5.0 + 4.5),
-    ],
-)
-def test_lost_packets_are_resent_after_1_3_7_seconds(
-    sent: float, partitioned_until: float, arrives: float
-) -> None:
-    path = constant()
-    path.partitioned_until = partitioned_until
-    assert path.arrival(sent, 0.5, -inf) == arrives
-
-
-@given(sent=times, cut=times)
-def test_a_lost_packet_waits_at_most_twice_the_rest_of_the_partition(sent: float, cut: float) -> None:
-    path = constant()
-    path.partitioned_until = cut
-    waits = path.arrival(sent, 0.0, -inf) - sent
-    if cut <= sent:
-        assert waits == 0
-    else:
-        assert (
-            cut - sent
-            <= waits
-            <= max(1.0, min(2 * (cut - sent) + 1, cut - sent + MAX_RETRANSMIT)) * (1 + 1e-9)
-        )
-
-
-def test_an_endless_partition_lets_nothing_through() -> None:
-    path = constant()
-    path.partitioned_until = inf
-    assert path.arrival(3.0, 0.1, -inf) == inf
 
 
 def test_percentile_below_the_median_is_refused() -> None:

@@ -122,7 +122,7 @@ def test_a_stopped_server_refuses_after_one_round_trip() -> None:
 
 
 def test_a_full_backlog_refuses_at_once() -> None:
-    pair = Pair(accept_rate=0.5, backlog=1)
+    pair = Pair(accept_rate=0.5, backlog=1, overflow="refuse")
     pair.open()
     pair.open()
     pair.run(10)
@@ -331,12 +331,31 @@ def test_a_silent_link_drops_all_packets_in_both_directions() -> None:
     assert pair.server.seen == [(7 + D, text(3, "bob"))]
 
 
-def test_a_link_over_a_blackholed_path_gets_no_event() -> None:
+@pytest.mark.parametrize(("until", "tries"), [(0.5, 1.0), (1.0, 1.0), (4.5, 5.0), (5.5, 7.0), (10.0, 11.0)])
+def test_SYNs_are_sent_again_until_the_server_can_be_reached(until: float, tries: float) -> None:
     pair = Pair()
-    pair.path.blackholed = 1
+    pair.path.unreachable_until = until
     pair.open()
     pair.run(100)
-    assert pair.person.seen == pair.server.seen == []
+    assert pair.server.seen == [(tries + D, "SYN"), (tries + 3 * D, "upgrade")]
+
+
+def test_a_client_that_gives_up_sends_no_further_SYN() -> None:
+    pair = Pair()
+    pair.path.unreachable_until = 1.5
+    link = pair.open()
+    pair.run(1.25)
+    link.close(1006, "connect timeout")
+    pair.run(100)
+    assert pair.server.seen == pair.person.seen == []
+
+
+def test_an_unreachable_server_is_tried_ten_times() -> None:
+    pair = Pair()
+    pair.path.unreachable_until = 36.0
+    pair.open()
+    pair.run(1000)
+    assert pair.server.seen == []
 
 
 def test_a_link_that_is_silent_downwards_still_carries_upwards() -> None:
@@ -395,12 +414,15 @@ def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "dow
 
 
 def test_a_partitioned_path_delays_and_loses_nothing() -> None:
-    pair = Pair()
+    pair = Pair(Paths(NetworkConfig(latency=D), RandomStreams(0), lossy=True).make(0))
     link = pair.opened()
     pair.path.partitioned_until = 9.0
     link.send(text(1))
     pair.run(20)
-    assert [at for at, _ in pair.server.seen] == [4 + 7 + D]  # sent again after 1, 3 and 7 seconds
+    # The only samples were of the handshake, and of the upgrade request: the time-out is 0.5 s and four
+    # times 7/8 of 0.1875 s.
+    wait = 0.5 + 4 * 0.234375
+    assert [at for at, _ in pair.server.seen] == [pytest.approx(4 + 1.2 + 3 * wait + D)]
     assert len(pair.person.seen) == 1
 
 
@@ -452,7 +474,7 @@ def test_tls_takes_one_more_round_trip() -> None:
 
 
 def test_tls_waits_until_the_server_has_accepted() -> None:
-    pair = Pair(accept_rate=0.5)
+    pair = Pair(accept_rate=0.5, overflow="refuse")
     pair.network.tls = True
     pair.open()
     pair.run(10)
@@ -524,7 +546,7 @@ def test_a_reset_before_the_SYN_is_answered_is_reported_as_one() -> None:
 
 
 def test_bytes_sent_before_the_accept_are_read_even_if_the_client_has_closed() -> None:
-    pair = Pair(accept_rate=0.5)
+    pair = Pair(accept_rate=0.5, overflow="refuse")
     link = pair.open()
     pair.run(4 * D)
     link.close(1006, "connect timeout")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import pytest
 
 from chatlab.random_streams import RandomStreams
@@ -25,7 +23,7 @@ def test_impairments_add_up_and_are_removed_in_any_order() -> None:
     both = there.impairment
     assert (both.bandwidth, both.idle_timeout, both.error, both.work) == (50.0, 9.0, (429, 2.0), 1.0)
     assert there.delay(lambda: 0.25) == 3.0 + 0.25
-    assert there.impaired_arrival("up", 0.0, 0.25, 100, -inf) == 2.0 + 0.25
+    assert there.leave("up", 0.0, 100) == 2.0
     there.remove_impairment(one)
     assert (there.impairment.bandwidth, there.impairment.error, there.impairment.work) == (
         50.0,
@@ -46,13 +44,22 @@ def test_the_worse_of_two_impairments_counts_in_either_order(order: int) -> None
     assert (both.bandwidth, both.idle_timeout, both.buffer, both.work) == (50.0, 9.0, 10.0, 1.5)
 
 
-@pytest.mark.parametrize(
-    ("partitioned_until", "sent_at"), [(2.0, 3.0), (60.0, 63.0), (120.0, 123.0), (400.0, 423.0)]
-)
-def test_retransmission_time_outs_double_up_to_a_minute(partitioned_until: float, sent_at: float) -> None:
-    there = path()
-    there.partitioned_until = partitioned_until
-    assert there.arrival(0.0, 0.25, -inf) == sent_at + 0.25
+def test_independent_losses_add_up_for_as_long_as_they_last() -> None:
+    there = path(loss=0.1)
+    there.add_impairment(Impairment(losses=((0.5, 20.0),)))
+    assert there.loss_at(19.0) == pytest.approx(1 - 0.9 * 0.5)
+    assert there.loss_at(20.0) == pytest.approx(0.1)
+    there.partitioned_until = 30.0
+    assert (there.loss_at(29.0), there.loss_at(30.0)) == (1.0, pytest.approx(0.1))
+
+
+def test_numbers_are_drawn_only_where_packets_may_be_lost() -> None:
+    assert not path().lossy
+    assert path().lose_up() == path().lose_down() == 0.5
+    there = path(loss=0.1)
+    assert there.lossy
+    assert there.lose_up() != there.lose_down()
+    assert Paths(NetworkConfig(), RandomStreams(0), lossy=True).make(0).lossy
 
 
 def test_two_equal_impairments_are_two() -> None:
@@ -66,14 +73,15 @@ def test_two_equal_impairments_are_two() -> None:
 
 def test_bytes_leave_one_after_the_other_in_each_direction() -> None:
     there = path(bandwidth=100.0)
-    assert there.impaired_arrival("up", 1.0, 0.25, 100, -inf) == 2.25
-    assert there.impaired_arrival("up", 1.0, 0.25, 50, -inf) == 2.75
-    assert there.impaired_arrival("down", 1.0, 0.25, 50, -inf) == 1.75
-    assert there.impaired_arrival("up", 9.0, 0.25, 50, -inf) == 9.75
+    assert there.leave("up", 1.0, 100) == 2.0
+    assert there.leave("up", 1.0, 50) == 2.5
+    assert there.leave("down", 1.0, 50) == 1.5
+    assert there.leave("up", 9.0, 50) == 9.5
+    assert path().leave("up", 1.0, 50) == 1.0
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_people_do_not_share_a_line(count: int) -> None:
     paths = Paths(NetworkConfig(latency=0.25, bandwidth=100.0), RandomStreams(0))
     all_of_them = [paths.make(person) for person in range(count)]
-    assert [one.impaired_arrival("up", 0.0, 0.0, 100, -inf) for one in all_of_them] == [1.0] * count
+    assert [one.leave("up", 0.0, 100) for one in all_of_them] == [1.0] * count

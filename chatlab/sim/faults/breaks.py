@@ -24,7 +24,7 @@ class ConnectionReset(Fault, frozen=True, kw_only=True, tag="connection_reset"):
 class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
     """Connections drop all packets for good, unreported, both ways or one (`up`: to the server).
 
-    No connection can be opened for `duration` seconds.
+    No connection can be opened for `duration` seconds: SYNs are lost, and sent again.
     """
 
     duration: Duration = 0.0
@@ -41,14 +41,11 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
     def inject(self, context: FaultContext) -> Injection:
         directions: tuple[Direction, ...] = ("up", "down") if self.direction == "both" else (self.direction,)
         for target in context.hit:
-            # A path that is silent one way lets no handshake through, so no new connection either way.
-            target.path.blackholed += 1
+            # A path that is silent one way lets no handshake through.
             target.path.unreachable_until = max(target.path.unreachable_until, self.end_at)
             for connection in target.connections:
                 connection.silence(self.at, directions)
         yield self.duration
-        for target in context.hit:
-            target.path.blackholed -= 1
 
 
 class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
