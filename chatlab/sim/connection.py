@@ -121,21 +121,21 @@ class Connection(ABC):
         return self.up.send(self._environment.now, size, draw or self.path.up, self.down.delay)
 
     def _up_behind(self, size: int = 0) -> float:
-        """Send `size` bytes with the delay of the latest packet; return when they arrive."""
+        """Send `size` bytes, or FIN or RST, with the delay of the latest packet; return when they arrive."""
         self._traffic.bytes_up += size
-        return self.up.follow(self._environment.now, size, self.down.delay)
+        now, back = self._environment.now, self.down.delay
+        return self.up.follow(now, size, back) if size else self.up.end(now, back)
 
     def _down(self, size: int = 0, draw: Delay | None = None) -> float:
         """Send `size` bytes to the client; return when they arrive. `draw` replaces `path.down`."""
         self._traffic.bytes_down += size
         return self.down.send(self._environment.now, size, draw or self.path.down, self.up.delay)
 
-    def _down_behind(self, size: int = 0) -> float:
-        """Send `size` bytes with the delay of the latest packet; return when they arrive."""
+    def _down_behind(self) -> float:
+        """Send FIN or RST with the delay of the latest packet; return when it arrives."""
         if isnan(self.down.delay):
-            return self._down(size)
-        self._traffic.bytes_down += size
-        return self.down.follow(self._environment.now, size, self.up.delay)
+            return self._down()
+        return self.down.end(self._environment.now, self.up.delay)
 
     @property
     def accepted(self) -> bool:
@@ -167,7 +167,10 @@ class Connection(ABC):
         """Send the SYN."""
         path, now = self.path, self._environment.now
         if path.lossy or now < path.unreachable_until:
-            self._syn = Syn(now, path.lose_up())
+            number = path.lose_up()
+            if self.up.timer is not None:
+                self.up.timer.number = number
+            self._syn = Syn(now, number)
             self._send_syn()
         else:
             self._environment.call_at(self.up.syn(now, path.connect), self._take_syn)

@@ -68,18 +68,19 @@ class RetransmissionTimer:
     """The timer of one direction of a connection.
 
     `lose` draws a number for each segment, which decides about all of its transmissions, and one for its ack.
-    `loss_at` returns the probability that a packet sent at a time is lost.
+    `number` is the latest packet's. `loss_at` returns the probability that a packet sent at a time is lost.
     """
 
     __slots__ = (
         "_acks",
         "_estimator",
+        "_got_through_at",
         "_latest_ack",
         "_lose",
         "_loss_at",
         "_recoveries",
-        "_room",
         "_sent_at",
+        "number",
     )
 
     def __init__(self, lose: Callable[[], float], loss_at: Callable[[float], float]) -> None:
@@ -89,7 +90,8 @@ class RetransmissionTimer:
         self._acks: list[tuple[float, float]] = []  # When each comes back, and its round trip.
         self._latest_ack = NEVER  # Of the last segment of the latest packet: only that one is a sample.
         self._sent_at = -inf
-        self._room = 0  # bytes that the latest segment has room for
+        self._got_through_at = 0.0  # The latest segment was sent then, and arrived.
+        self.number = 0.0
         self._recoveries: list[tuple[float, float]] = []  # When each was sent again, and acknowledged.
 
     def begin(self, round_trip: float) -> None:
@@ -98,49 +100,56 @@ class RetransmissionTimer:
 
     def opening(self, now: float, delay: float) -> float:
         """Return when a SYN-ACK arrives that is sent `now` for the first time; inf: never."""
-        number, chance = self._lose(), 1.0
+        self.number, chance = self._lose(), 1.0
         for wait in SYN_TIMES:
             loss = self._loss_at(now + wait)
             chance *= loss
-            if number >= chance and loss < 1:
+            if self.number >= chance and loss < 1:
                 return now + wait + delay
         return inf
 
-    def send(self, now: float, leaves_at: float, size: int, delay: float, back: float) -> float:
-        """Return when all of `size` bytes have arrived; inf: never.
+    def send(
+        self, now: float, leaves_at: float, segments: int, delay: float, back: float
+    ) -> tuple[float, float]:
+        """Send segments; return when the last one arrives, and when its ack comes back; inf: never.
 
-        They are sent `now`, and leave at `leaves_at`. Their latency is `delay`, that of acks `back`.
+        They are sent `now`, those sent `now` before them included, and leave at `leaves_at`. Their latency is
+        `delay`, that of acks `back`.
         """
         if now != self._sent_at:
             self._take_acks(now)
-            self._sent_at, self._room = now, 0
-            segments = max(1, -(-size // SEGMENT))
-        else:
-            segments = -(-max(0, size - self._room) // SEGMENT)
-        self._room += segments * SEGMENT - size
-        at = leaves_at + delay
+            self._sent_at = now
+        at, acked_at = leaves_at + delay, leaves_at + delay + back
         for _ in range(segments):
-            at = max(at, self._segment(leaves_at, delay, delay + back))
-        return at
+            self.number, ack_number = self._lose(), self._lose()
+            self._latest_ack = self._segment(leaves_at, delay, back, ack_number)
+            at = max(at, self._got_through_at + delay)
+            acked_at = max(acked_at, self._latest_ack[0])
+        return at, acked_at
 
-    def _segment(self, leaves_at: float, delay: float, round_trip: float) -> float:
-        """Send one segment; return when it arrives."""
-        number, ack_number = self._lose(), self._lose()
-        got_through_at, again_at = self._transmissions(leaves_at, number)
-        at = got_through_at + delay
-        if ack_number < self._loss_at(at):
+    def end(self, now: float, leaves_at: float, delay: float, back: float) -> tuple[float, float]:
+        """Send FIN or RST alone; return as `send` does. It has the number of the latest packet."""
+        self._take_acks(now)
+        self._sent_at = now
+        acked_at, _ = self._segment(leaves_at, delay, back, 1.0)
+        return self._got_through_at + delay, acked_at
+
+    def _segment(self, leaves_at: float, delay: float, back: float, ack_number: float) -> tuple[float, float]:
+        """Send a segment until it gets through; return when its ack comes back, and its round trip."""
+        self._got_through_at, again_at = self._transmissions(leaves_at)
+        round_trip = delay + back
+        if ack_number < self._loss_at(self._got_through_at + delay):
             round_trip += self._estimator.probe
-        acked_at = got_through_at + round_trip
+        acked_at = self._got_through_at + round_trip
         if again_at < inf:
             self._recoveries.append((again_at, acked_at))
-        self._latest_ack = acked_at, round_trip
-        return at
+        return acked_at, round_trip
 
-    def _transmissions(self, leaves_at: float, number: float) -> tuple[float, float]:
+    def _transmissions(self, leaves_at: float) -> tuple[float, float]:
         """Return when a segment is sent that gets through, and when it is sent for the second time; inf:
         never."""
-        chance = self._loss_at(leaves_at)
-        if number >= chance:
+        number, chance = self.number, self._loss_at(leaves_at)
+        if number >= chance and chance < 1:
             return leaves_at, inf
         sent_at = again_at = self._sent_again(leaves_at)
         wait = self._estimator.timeout

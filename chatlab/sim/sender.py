@@ -33,11 +33,14 @@ class Sender:
     """
 
     __slots__ = (
+        "_acked_at",
         "_burst_at",
-        "_burst_size",
         "_direction",
+        "_packet_at",
         "_path",
+        "_room",
         "_round_trip",
+        "_segments",
         "arrives_at",
         "delay",
         "sent_at",
@@ -48,7 +51,11 @@ class Sender:
     def __init__(self, path: Path, direction: Direction) -> None:
         self._path = path
         self._direction: Direction = direction
-        self._burst_at, self._burst_size, self._round_trip = LONG_AGO, 0, 0.0
+        self._packet_at = LONG_AGO
+        self._room = 0  # bytes that the latest segment has room for
+        # The burst: what was sent since all was acknowledged.
+        self._acked_at = self._burst_at = LONG_AGO
+        self._segments, self._round_trip = 0, 0.0
         self.arrives_at = self.sent_at = LONG_AGO
         self.delay = nan
         self.silent_at = inf
@@ -70,17 +77,34 @@ class Sender:
 
     def follow(self, now: float, size: int, back: float) -> float:
         """Send `size` bytes with the latency of the latest packet; return when they arrive."""
-        if now < self.arrives_at + back:
-            self._burst_size += size
-        else:  # All is acknowledged.
-            self._burst_at, self._burst_size, self._round_trip = now, size, self.delay + back
-        leaves_at = now if self._burst_size <= WINDOW * SEGMENT else self._window_opens(now, self._burst_size)
-        if self._path.impairment is not UNIMPAIRED:
-            leaves_at = self._leave(now, size)
-        if self.timer is None:
-            at = leaves_at + self.delay
+        before = self._segments
+        if now == self._packet_at:
+            self._segments += -(-(size - self._room) // SEGMENT) if size > self._room else 0
         else:
-            at = self.timer.send(now, leaves_at, size, self.delay, back)
+            self._packet_at, self._room = now, 0
+            if now >= self._acked_at:
+                self._burst_at, self._round_trip, before = now, self.delay + back, 0
+            self._segments = before + (-(-size // SEGMENT) or 1)
+        new = self._segments - before
+        self._room += new * SEGMENT - size
+        leaves_at = now if self._segments <= WINDOW else self._window_opens(now, self._segments)
+        if self._path.impairment is not UNIMPAIRED:
+            leaves_at = self._leave(now, size, before)
+        if self.timer is None:
+            return self._arrive(leaves_at + self.delay, leaves_at + self.delay + back)
+        return self._arrive(*self.timer.send(now, leaves_at, new, self.delay, back))
+
+    def end(self, now: float, back: float) -> float:
+        """Send FIN or RST, alone or with the bytes sent at this instant; return when it arrives."""
+        if now == self._packet_at:
+            return self.follow(now, 0, back)
+        leaves_at = now if self._path.impairment is UNIMPAIRED else self._path.leave(self._direction, now, 0)
+        if self.timer is None:
+            return self._arrive(leaves_at + self.delay, leaves_at + self.delay + back)
+        return self._arrive(*self.timer.end(now, leaves_at, self.delay, back))
+
+    def _arrive(self, at: float, acked_at: float) -> float:
+        self._acked_at = max(self._acked_at, acked_at)
         self.arrives_at = at = max(at, self.arrives_at)
         return at
 
@@ -103,19 +127,17 @@ class Sender:
             self.arrives_at = at = self.timer.opening(at - self.delay, self.delay)
         return at
 
-    def _window_opens(self, now: float, size: int) -> float:
-        """Return when the last of the first `size` bytes of the burst may leave."""
-        segments = -(-size // SEGMENT)
+    def _window_opens(self, now: float, segments: int) -> float:
+        """Return when the last of the first `segments` segments of the burst may leave."""
         round_trips = ((segments - 1) // WINDOW + 1).bit_length() - 1
         return max(now, self._burst_at + round_trips * self._round_trip)
 
-    def _leave(self, now: float, size: int) -> float:
-        """Return when the last of `size` bytes, the latest of the burst, has left the line."""
-        sent = self._burst_size - size
-        leaves_at = self._path.leave(self._direction, now, 0) if not size else now
-        while size:
-            part = min(size, SEGMENT - sent % SEGMENT)
-            sent += part
-            size -= part
-            leaves_at = self._path.leave(self._direction, self._window_opens(now, sent), part)
+    def _leave(self, now: float, size: int, segments: int) -> float:
+        """Return when the last of `size` bytes has left the line; `segments` of the burst came before."""
+        part = min(size, size - (self._segments - segments) * SEGMENT + self._room)
+        leaves_at = self._path.leave(self._direction, now, part)
+        while size := size - part:
+            segments += 1
+            part = min(size, SEGMENT)
+            leaves_at = self._path.leave(self._direction, self._window_opens(now, segments), part)
         return leaves_at

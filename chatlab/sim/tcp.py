@@ -95,11 +95,13 @@ class TcpConnection(Opening):
             self._environment.call_later(GIVE_UP, sender.time_out)
 
     def _send(self, lane: Lane, end: Endpoint, item: bytes | Mark) -> None:
-        take = partial(self._hand_over, end, item)
         if item is Mark.RST and lane is self.up and self.is_syn_received:
-            self.abort_handshake(take)
+            self.abort_handshake(partial(self._hand_over, end, item))
+        elif isinstance(item, Mark):
+            lane.send(partial(self._hand_over, end, item))
         else:
-            lane.send(take, len(item) if isinstance(item, bytes) else 0)
+            for piece in lane.pieces(item):
+                lane.send(partial(self._hand_over, end, piece), len(piece))
 
     def _hand_over(self, end: Endpoint, item: bytes | Mark) -> None:
         if end is self.client and isinstance(item, Mark) and not self.opened.done():

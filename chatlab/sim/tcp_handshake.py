@@ -29,7 +29,7 @@ class HandshakePacket:
         self._is_syn = is_syn
         self.first_at = lane.draw(path.connect)
         self._latency = lane.latency
-        self._luck = lane.lose() if path.lossy else 1.0
+        self._luck = lane.luck = lane.lose() if path.lossy else 1.0
         self._limit = 1.0
         self._times = 0
         self.left_at = self.first_at

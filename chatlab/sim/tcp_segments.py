@@ -1,10 +1,10 @@
 """The segments of one direction of a simulated TCP connection: when they leave, and which are lost.
 
 All bytes sent at one instant are a packet. It is cut into segments, which a window of slow start lets leave.
-A segment that is lost leaves again when a later one of its packet is acknowledged, when the tail loss probe
-or the retransmission time-out fires, or when an earlier segment under recovery is acknowledged.
+A segment that is lost leaves again when the tail loss probe or the retransmission time-out fires, or when an
+earlier segment under recovery is acknowledged.
 
-Source: RFC 6298, RFC 6928 (window), RFC 8985 (probe, losses found by later acks); Linux 6.5.
+Source: RFC 6298, RFC 6928 (window), RFC 8985 (probe); Linux 6.5.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ WINDOW = 10
 """Segments that may leave before the first ack. Source: RFC 6928."""
 RETRIES = 15
 """Maximum number of times that a segment is sent again. Source: Linux, `tcp_retries2`."""
-REORDERING = 1.25
-"""Round trips after which a segment counts as lost if later ones were acknowledged. Source: RFC 8985 §6.2."""
 
 Admit = Callable[[], bool]
 """Returns whether the other end takes the first segment."""
@@ -65,8 +63,11 @@ class Burst:
 
     def opens_at(self, number: int) -> float:
         """Return when the window lets the segment of that number leave: each round trip doubles it."""
-        rounds = ((number - 1) // WINDOW + 1).bit_length() - 1
-        return self._began_at + rounds * self.round_trip
+        return self._began_at + _round(number) * self.round_trip
+
+
+def _round(number: int) -> int:
+    return ((number - 1) // WINDOW + 1).bit_length() - 1
 
 
 class Packet:
@@ -91,14 +92,17 @@ class Packet:
         self.last: Segment | None = None
 
     @property
-    def reordering(self) -> float:
-        """Seconds after which a segment leaves again if later ones are acknowledged."""
-        return inf if self.burst is None else REORDERING * self.burst.round_trip
-
-    @property
     def opens_at(self) -> float:
         """Time at which its last segment may leave."""
         return self.sent_at if self.burst is None else max(self.sent_at, self.burst.opens_at(self.number))
+
+    @property
+    def room(self) -> int:
+        """Number of bytes that leave in the same round trip as the next one."""
+        assert self.burst is not None
+        left = SEGMENT - self.filled if self.number else 0
+        last_of_round: int = WINDOW * (2 ** (_round(self.burst.size + (not left)) + 1) - 1)
+        return left + (last_of_round - self.burst.size) * SEGMENT
 
     def cut(self, size: int) -> Iterator[tuple[int, bool]]:
         """Add bytes; yield how many are in each segment, and whether that is a new one."""
@@ -228,16 +232,8 @@ class Segment:
         behind, environment = self._packet.behind, self._lane.environment
         if behind is not None and behind.acked_at > environment.now:
             behind.call_when_acked(self)
-        elif self._admit is not None:
+        else:
             self._leave_at(self.first_at + self._packet.probe)
-        else:  # Later writes of this instant may still add segments behind this one.
-            wait = min(self._packet.probe, self._packet.reordering)
-            environment.call_at(self.first_at + wait, self._notice)
-
-    def _notice(self) -> None:
-        packet = self._packet
-        wait = packet.probe if self.number == packet.number else packet.reordering
-        self._leave_at(self.first_at + wait)
 
     def call_when_acked(self, other: Segment) -> None:
         """Send another segment again when the ack of this one comes back."""
@@ -251,7 +247,7 @@ class Segment:
         self.acked_at = self.arrives_at + packet.back
         if self.ack_luck < lane.path.loss_at(self.arrives_at):
             self.acked_at += packet.probe  # The probe is acknowledged instead.
-        if packet.last is self:
+        if packet.last is self and packet.burst is not None:
             lane.round_trips.note(self.acked_at, self.acked_at - self.left_at)
         lane.acknowledge(self)
         for other in self.waiting:

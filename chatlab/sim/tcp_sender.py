@@ -38,9 +38,9 @@ class Line:
 class Lane:
     """One direction of a connection. `size` counts its bytes; its acks come back over `opposite`.
 
-    `lose` draws which segments are lost. The first segment is sent again until the other end lets it in, if
-    it has to `admit` it. Packets that would arrive from `silent_at` on are dropped,
-    unreported.
+    `lose` draws which segments are lost, and `luck` is what it drew for the latest packet. The first segment
+    is sent again until the other end lets it in, if it has to `admit` it. Packets that would arrive from
+    `silent_at` on are dropped, unreported.
     """
 
     opposite: Lane
@@ -55,6 +55,7 @@ class Lane:
         self.silent_at = inf
         self.admit: Admit | None = None
         self.latency = 0.0
+        self.luck = 1.0
         self.round_trips = RoundTrips()
         self.orders: Iterator[int] = count()
         self.recovering: list[Segment] = []
@@ -111,8 +112,11 @@ class Lane:
             left_at = self._line.leave(packet.opens_at, piece, self.path.impairment.bandwidth)
             segment = packet.last
             if segment is None or is_new:
-                lucks = (self.lose(), self.lose()) if self.path.lossy else (1.0, 1.0)
-                segment = Segment(self, packet, left_at, *lucks, self.admit)
+                ack_luck = 1.0
+                if packet.burst is not None and self.path.lossy:
+                    self.luck, ack_luck = self.lose(), self.lose()
+                # FIN or RST alone has the luck of the latest packet.
+                segment = Segment(self, packet, left_at, self.luck, ack_luck, self.admit)
                 self.admit = None
             elif segment.first_at != left_at:
                 segment = segment.twin(left_at)
@@ -125,6 +129,13 @@ class Lane:
             segment.leave()
         write.missing -= 1
         self.deliver()
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Cut bytes that are sent now where a round trip of slow start ends."""
+        while data:
+            room = self._packet_of(len(data), None).room
+            yield data[:room]
+            data = data[room:]
 
     def _packet_of(self, size: int, delay: Delay | None) -> Packet:
         """Return the packet to which bytes belong that are sent now."""

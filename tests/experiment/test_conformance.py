@@ -14,6 +14,7 @@ from chatlab.experiment.worlds.runner import run
 from chatlab.sim.connection import Connection
 from chatlab.sim.faults import AnyFault
 from chatlab.sim.path import Path, Paths
+from chatlab.sim.sender import Sender
 from tests.experiment.conformance import (
     CASES,
     PAGE,
@@ -109,8 +110,11 @@ def no_idle_timeout(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_order_on_the_line(patch: pytest.MonkeyPatch) -> None:
-    arrival = Path.arrival
-    patch.setattr(Path, "arrival", lambda path, now, delay, last: arrival(path, now, delay, now))
+    def arrive(sender: Sender, at: float, acked_at: float) -> float:
+        sender.arrives_at = at
+        return at
+
+    patch.setattr(Sender, "_arrive", arrive)
 
 
 @pytest.mark.parametrize(
