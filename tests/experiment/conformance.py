@@ -38,6 +38,7 @@ from chatlab.sim.faults import (
     HighLatency,
     HttpError,
     IdleTimeout,
+    Loss,
     LowBandwidth,
     NoPong,
     Partition,
@@ -166,6 +167,21 @@ CASES: dict[str, Case] = {
         server=SERVER.replace(accept_rate=1.1, backlog=2),
         seed=65,
     ),
+    "refusing_queue": Case(
+        "the same, and a reset for who finds its queue full",
+        (ServerDown(at=6.31, duration=2.2),),
+        server=SERVER.replace(accept_rate=1.1, backlog=2, overflow="refuse"),
+        seed=65,
+    ),
+    "queue_behind_a_proxy": Case(
+        "the same, and 503 for who finds its queue full",
+        (ServerDown(at=6.31, duration=2.2),),
+        server=SERVER.replace(accept_rate=1.1, backlog=2, overflow="503"),
+        seed=65,
+    ),
+    "loss": Case("one packet in ten is lost", network=NETWORK.replace(loss=0.1)),
+    "heavy_loss": Case("for a while, four packets in ten are lost", (Loss(at=6.31, duration=9.4, loss=0.4),)),
+    "long_message": Case("60 kB, which TCP sends in three round trips", more=((12.87, "bob", "x" * 60_000),)),
     "full_outbox": Case(
         "an outbox of one message while the server is down",
         (ServerDown(at=6.31, duration=11.9),),
@@ -174,6 +190,10 @@ CASES: dict[str, Case] = {
     ),
     "tls": Case("one round trip more to open a connection", network=NETWORK.replace(tls=True)),
 }
+
+
+LOSSY = {"loss", "heavy_loss"}
+"""Cases that real sockets can't run."""
 
 
 def scenario(case: str, transport: str) -> Scenario:

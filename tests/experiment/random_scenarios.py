@@ -44,6 +44,7 @@ from chatlab.sim.faults import (
     HighLatency,
     HttpError,
     IdleTimeout,
+    Loss,
     LowBandwidth,
     NoPong,
     Partition,
@@ -88,12 +89,18 @@ PAUSE = seconds(0.04, 6.0)
 """Pauses between attempts. A thousand attempts a second would take minutes."""
 
 networks = some(
-    NetworkConfig, latency=ONE_WAY | RANDOM, jitter=SPREAD, bandwidth=BANDWIDTH, tls=st.just(True)
+    NetworkConfig,
+    latency=ONE_WAY | RANDOM,
+    jitter=SPREAD,
+    bandwidth=BANDWIDTH,
+    loss=st.sampled_from([0.01, 0.1, 0.3]),
+    tls=st.just(True),
 )
 servers = some(
     ServerConfig,
     accept_rate=st.sampled_from([0.5, 2.0, 7.0, 50.0]),
     backlog=st.integers(1, 4),
+    overflow=st.sampled_from(["drop", "refuse", "503"]),
     max_connections=st.integers(1, 4),
     service_time=st.sampled_from([0.001, 0.05, 0.3, 1.0]),
     service=st.sampled_from(["constant", "exponential"]),
@@ -212,6 +219,7 @@ def faults(at: Strategy[float], names: list[str]) -> Strategy[AnyFault]:
         some(ServerRestart, long),
         some(Partition, long),
         some(Flapping, long | {"period": seconds(0.2, 5.0), "down": seconds(0.001, 0.19)}),
+        some(Loss, long | {"loss": st.sampled_from([0.05, 0.3, 1.0])}),
         some(HighLatency, long | {"latency": ONE_WAY | RANDOM}, jitter=SPREAD),
         some(LowBandwidth, long | {"bandwidth": BANDWIDTH}),
         some(IdleTimeout, long | {"timeout": seconds(0.1, 5.0)}),
