@@ -85,12 +85,27 @@ class Queue:
 class AcceptQueue(Queue):
     """A bounded queue, served at a constant rate."""
 
-    __slots__ = ("_backlog", "_interval")
+    __slots__ = ("_backlog", "_handshakes", "_interval")
 
     def __init__(self, rate: float | None, backlog: int) -> None:
         super().__init__()
         self._interval = 0.0 if rate is None else 1 / rate
         self._backlog = backlog
+        self._handshakes = 0
+
+    def keep_handshake(self) -> bool:
+        """Keep an incomplete handshake, if fewer are kept than the queue has places; return whether it is."""
+        kept = self._handshakes < self._backlog
+        self._handshakes += kept
+        return kept
+
+    def end_handshake(self) -> None:
+        """Forget a handshake that was kept: it is complete, or was given up."""
+        self._handshakes -= 1
+
+    def clear(self) -> None:
+        super().clear()
+        self._handshakes = 0
 
     @property
     def is_limited(self) -> bool:

@@ -185,6 +185,15 @@ class Listener(asyncio.AbstractServer):
         """Keep a connection that has no place in the accept queue."""
         self._waiting[connection.number] = connection
 
+    def keep_handshake(self) -> bool:
+        """Return whether the SYN-ACK will be repeated. If too many are under way, it is a SYN cookie."""
+        return self._internet.queue.keep_handshake()
+
+    def end_handshake(self) -> None:
+        """Note that a handshake is over whose SYN-ACK was to be repeated."""
+        if self._open:
+            self._internet.queue.end_handshake()
+
     def admit(self, connection: Opening) -> float | None:
         """Put a connection into the accept queue; return when it is accepted; None: the queue is full."""
         accepted_at = self._internet.queue.enter(self._internet.environment.now)

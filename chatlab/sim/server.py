@@ -56,7 +56,7 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self._closing: list[Link] = []
         self._overflown: set[int] = set()  # Connections that a proxy answers with 503.
-        self._accepted = self._handshakes = 0
+        self._accepted = 0
         self._outages = 0
         self._epoch = 0
         self._service = Service(self)
@@ -84,14 +84,12 @@ class Server:
 
     def keep_handshake(self) -> bool:
         """Keep one more incomplete handshake, if there is room; return whether there is."""
-        kept = self._handshakes < self.config.backlog
-        self._handshakes += kept
-        return kept
+        return self.queue.keep_handshake()
 
     def end_handshake(self, handshake: Handshake) -> None:
         """Note that a handshake is complete, or has failed."""
         if handshake.kept and handshake.life == self.lives and self.listening:
-            self._handshakes -= 1
+            self.queue.end_handshake()
 
     @property
     def listening(self) -> bool:
@@ -269,7 +267,6 @@ class Server:
         With a `code`, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
         """
         self._outages += 1
-        self._handshakes = 0
         self.queue.clear()
         self.work.clear()
         self._closing.clear()

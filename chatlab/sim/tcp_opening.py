@@ -24,9 +24,9 @@ from chatlab.sim.path import Path
 from chatlab.sim.tcp_handshake import HandshakePacket
 from chatlab.sim.tcp_sender import Lane, Line
 
-REPEATS = (1.0, 3.0, 7.0, 15.0, 31.0)
-"""Seconds after a SYN-ACK at which a server sends it again, until it gets an ACK. Source: Linux,
-`tcp_synack_retries`."""
+REPEATS = (1.0, 3.0)
+"""Seconds after a SYN-ACK at which a server sends it again, until it gets an ACK. With many handshakes under
+way it gives up after the second. Source: Linux, `reqsk_timer_handler`."""
 
 
 class Listener(Protocol):
@@ -42,6 +42,12 @@ class Listener(Protocol):
 
     def keep(self, connection: Opening) -> None:
         """Keep a connection that has no place in the accept queue."""
+
+    def keep_handshake(self) -> bool:
+        """Return whether the SYN-ACK will be repeated. If too many are under way, it is a SYN cookie."""
+
+    def end_handshake(self) -> None:
+        """Note that a handshake is over whose SYN-ACK was to be repeated."""
 
     def admit(self, connection: Opening) -> float | None:
         """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
@@ -80,6 +86,7 @@ class Opening(ABC):
         self._accepted_at = inf
         self._is_kept = False  # The server keeps the handshake, and waits for its last ACK.
         self._is_forgotten = False  # The server has stopped before that came.
+        self._repeats: Listener | None = None  # The listener that repeats the SYN-ACK.
         self._answered = False  # The client has had the SYN-ACK.
         self._greeted = False  # The ClientHello waits to be read.
         self.up = Lane(environment, path, lines[0], path.up, path.lose_up)
@@ -131,8 +138,10 @@ class Opening(ABC):
             self._is_kept = True
             self.up.admit = partial(self._complete, listener)
             self._answer(self._take_syn_ack)
-            for wait in REPEATS:
-                self._environment.call_at(self._syn_ack.first_at + wait, self._repeat_syn_ack, listener)
+            if listener.keep_handshake():
+                self._repeats = listener
+                for wait in REPEATS:
+                    self._environment.call_at(self._syn_ack.first_at + wait, self._repeat_syn_ack, listener)
 
     def _admit(self, listener: Listener) -> None:
         """Take a place in the accept queue for the SYN."""
@@ -165,9 +174,15 @@ class Opening(ABC):
             accepted_at = listener.admit(self)
             if accepted_at is None:
                 return False
+            self._end_handshake()
             self._await_accept(listener, accepted_at)
             self.adapt()
         return True
+
+    def _end_handshake(self) -> None:
+        if self._repeats is not None:
+            self._repeats.end_handshake()
+            self._repeats = None
 
     def _repeat_syn_ack(self, listener: Listener) -> None:
         """Send the SYN-ACK again, which the client answers with an ACK, unless the handshake is complete."""
@@ -197,11 +212,16 @@ class Opening(ABC):
 
     def abort_handshake(self, take: Callable[[], None]) -> None:
         """Send an RST to the server, which doesn't queue behind bytes that it ignores."""
+
+        def abort() -> None:
+            self._end_handshake()
+            take()
+
         self.up.admit = None
         if self.up.is_waiting:
-            self.up.arrive(self._environment.now + self.up.latency, take)
+            self.up.arrive(self._environment.now + self.up.latency, abort)
         else:
-            self.up.send(take)
+            self.up.send(abort)
 
     def _refuse(self) -> None:
         self._fail(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"))
@@ -241,6 +261,7 @@ class Opening(ABC):
         """Reset it if it is in the accept queue, and forget its handshake: its listener has closed."""
         if self.is_syn_received:
             self._is_forgotten = True
+            self._repeats = None
             self.server.vanish()
         elif self._accepted_at < inf and not self.server.started:
             self.carry(self.server, Mark.RST)

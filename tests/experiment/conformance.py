@@ -181,7 +181,9 @@ CASES: dict[str, Case] = {
     ),
     "loss": Case("one packet in ten is lost", network=NETWORK.replace(loss=0.1)),
     "heavy_loss": Case("for a while, four packets in ten are lost", (Loss(at=6.31, duration=9.4, loss=0.4),)),
-    "long_message": Case("60 kB, which TCP sends in three round trips", more=((12.87, "bob", "x" * 60_000),)),
+    "long_message": Case(
+        "60 kB, which TCP sends in three round trips", more=((12.87, "bob", "🎈" * 15_000),)
+    ),
     "full_outbox": Case(
         "an outbox of one message while the server is down",
         (ServerDown(at=6.31, duration=11.9),),

@@ -116,7 +116,7 @@ def test_a_handshake_ends_with_its_clients_reset() -> None:
     link.reset()
     pair.run(20)
     assert pair.person.seen == [(0.9 + D, Closed(1, UNANSWERED))]
-    assert pair.server._handshakes == 0
+    assert pair.server.queue._handshakes == 0
     assert not link.served
 
 

@@ -68,6 +68,7 @@ class ShapedOpening(ProxiedConnection):
         self._start_accept: Callable[[float], asyncio.Task[None]]
         self._is_kept = False  # The server keeps the handshake, and waits for its last ACK.
         self._is_forgotten = False  # It has stopped before that came.
+        self._repeats = False  # The server repeats its SYN-ACK.
         self._overflowed = False  # A proxy answers instead of the server.
         self._let_in = asyncio.Event()  # The first bytes are read.
         self._acking: list[asyncio.Task[None]] = []
@@ -103,7 +104,8 @@ class ShapedOpening(ProxiedConnection):
             self._down.send_now(None)
             return
         self._is_kept = self._drops
-        if self._is_kept:
+        if self._is_kept and shared.queue.keep_handshake():
+            self._repeats = True
             repeats = [self._loop.time() + wait for wait in REPEATS]
             self._acking = [tasks.create_task(self._ack_again(at)) for at in repeats]
         answered_at = await self._answer()
@@ -158,7 +160,7 @@ class ShapedOpening(ProxiedConnection):
             if accepted_at is None:
                 return False
             self._accepting = self._start_accept(accepted_at)
-            self._stop_acking()
+            self._end_handshake()
             self.adapt()
         return True
 
@@ -178,7 +180,10 @@ class ShapedOpening(ProxiedConnection):
             if not self._is_rejected():
                 self._take_place()
 
-    def _stop_acking(self) -> None:
+    def _end_handshake(self) -> None:
+        if self._repeats and not self._is_forgotten:
+            self._shared.queue.end_handshake()
+        self._repeats = False
         for acking in self._acking:
             if acking is not asyncio.current_task():
                 acking.cancel()
@@ -225,7 +230,7 @@ class ShapedOpening(ProxiedConnection):
         """Stop waiting to be accepted, and end the flow to the server."""
         self._server.cancel()
         self._let_in.set()
-        self._stop_acking()
+        self._end_handshake()
         self._up.send_now(b"")
         if self._accepting is not None:
             self._accepting.cancel()
