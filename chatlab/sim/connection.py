@@ -24,7 +24,7 @@ from typing import Protocol
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
-from chatlab.sim.opening import Handshake, Syn
+from chatlab.sim.opening import Handshake, Syn, Try
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.sender import Sender
 
@@ -134,7 +134,7 @@ class Connection(ABC):
     def _down_behind(self) -> float:
         """Send FIN or RST with the delay of the latest packet; return when it arrives."""
         if isnan(self.down.delay):
-            return self._down()
+            self.down.delay = self.path.delay(self.path.down)
         return self.down.end(self._environment.now, self.up.delay)
 
     @property
@@ -208,13 +208,9 @@ class Connection(ABC):
         if accepted_at is None:
             self._environment.call_at(at, self._refused)
             return
-        round_trip = self.up.delay + self.down.delay
-        if self.up.timer is not None and self.down.timer is not None:
-            # To the client a SYN-ACK that is sent again answers the first SYN that arrived.
-            self.up.timer.begin(at - self._environment.now + self.up.delay)
-            self.down.timer.begin(round_trip)
         if accepted_at == inf:
             listener, now = self._listener, self._environment.now
+            round_trip = self.up.delay + self.down.delay
             self._handshake = Handshake(listener.lives, listener.keep_handshake(), now, round_trip)
         self.served = self._handshake is None
         self._accepted_at = accepted_at
@@ -225,6 +221,11 @@ class Connection(ABC):
         if self._down_silent:
             return
         self._answered = True
+        if self.up.timer is not None and self.down.timer is not None:
+            # To the client a SYN-ACK that is sent again answers the first SYN that arrived.
+            answered_at = self.down.sent_at
+            self.up.timer.begin(self._environment.now - answered_at + self.up.delay)
+            self.down.timer.begin(self.up.delay + self.down.delay)
         if not self.held:  # The client has closed its socket, so its system resets the connection.
             self._end_comes_at = self._up_behind()
             self._environment.call_at(self._end_comes_at, self._take_reset)
@@ -266,9 +267,7 @@ class Connection(ABC):
         if handshake is None or self._up_silent:
             return
         listener = self._listener
-        if now - self.up.delay < self.path.partitioned_until:
-            self._try_later(handshake)
-        elif self.path.refusing or not listener.listening or listener.lives != handshake.life:
+        if self.path.refusing or not listener.listening or listener.lives != handshake.life:
             self._end_handshake()
             self._ends_at = self._down_behind()
             self._environment.call_at(self._ends_at, self._lose, True)
@@ -287,10 +286,24 @@ class Connection(ABC):
             self._listener.end_handshake(self._handshake)
             self._handshake = None
 
+    def forget_handshake(self) -> None:
+        """Forget the handshake at the server, which stops: it will answer the final ACK with an RST."""
+        if self._handshake is not None:
+            self._listener.end_handshake(self._handshake)
+            self._handshake.life = -1
+
     def _try_later(self, handshake: Handshake) -> None:
-        attempt = handshake.next_try(self._environment.now, self.up.sent_at, self.up.delay)
+        now = self._environment.now
+        attempt = handshake.next_try(now, self.up.sent_at, self.up.delay)
         if attempt is not None:
+            self._environment.call_at(max(now, attempt.at - self.up.delay), self._try, attempt)
+
+    def _try(self, attempt: Try) -> None:
+        """Send an ACK that may complete the handshake."""
+        if self.path.loss_at(self._environment.now) < 1:
             self._environment.call_at(attempt.at, self._complete_handshake, attempt.bytes_at)
+        elif self._handshake is not None:
+            self._try_later(self._handshake)
 
     @abstractmethod
     def _speak(self) -> None:

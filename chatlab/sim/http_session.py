@@ -176,7 +176,7 @@ class HttpConnection(Connection):
     def _transmit(self, exchange: Exchange) -> None:
         self._traffic.requests += 1
         size, body = request_size(exchange.request), 0
-        if exchange.request.body and self.path.impairment.bandwidth < inf:  # Else it arrives with the head.
+        if exchange.request.body:
             body = len(exchange.request.body.encode())
         at = self._up(size - body)
         whole_at = self._up_behind(body) if body else at

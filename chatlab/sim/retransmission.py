@@ -29,13 +29,13 @@ NEVER = inf, 0.0
 
 
 class Estimator:
-    """Estimates the round trip, as Linux does, from the handshake's; times are in seconds."""
+    """Estimates the round trip, as Linux does, from the handshake's on; times are in seconds."""
 
     __slots__ = ("_deviation", "_mean", "_spread")
 
-    def __init__(self, round_trip: float) -> None:
+    def __init__(self, round_trip: float, deviation: float | None = None) -> None:
         self._mean = round_trip
-        self._deviation = round_trip / 2
+        self._deviation = round_trip / 2 if deviation is None else deviation
         self._spread = max(self._deviation, RTO_MIN / 4)
 
     def take(self, round_trip: float) -> None:
@@ -60,8 +60,8 @@ class Estimator:
         return min(2 * self._mean + RTO_MIN, self.timeout)
 
 
-UNKNOWN = Estimator(1 / 3)
-"""Before the handshake is over, the time-out is 1 s. Source: RFC 6298 §2.1."""
+UNKNOWN = Estimator(0.4, 0.15)
+"""Before the handshake is over, both times are 1 s. Source: RFC 6298 §2.1."""
 
 
 class RetransmissionTimer:
@@ -91,7 +91,7 @@ class RetransmissionTimer:
         self._latest_ack = NEVER  # Of the last segment of the latest packet: only that one is a sample.
         self._sent_at = -inf
         self._got_through_at = 0.0  # The latest segment was sent then, and arrived.
-        self.number = 0.0
+        self.number = 1.0
         self._recoveries: list[tuple[float, float]] = []  # When each was sent again, and acknowledged.
 
     def begin(self, round_trip: float) -> None:

@@ -312,6 +312,10 @@ class Server:
 
     def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
         """End some connections, as `stop` does all."""
+        connections = list(connections)
+        for one in connections:
+            if isinstance(one, Connection):
+                one.forget_handshake()
         own = [self._connections[one.number] for one in connections if one.number in self._connections]
         own.sort(key=attrgetter("accepted"))
         for news in [self._end(connection, code, reason) for connection in own]:

@@ -261,7 +261,7 @@ class Opening(ABC):
         """Reset it if it is in the accept queue, and forget its handshake: its listener has closed."""
         if self.is_syn_received:
             self._is_forgotten = True
-            self._repeats = None
+            self._end_handshake()
             self.server.vanish()
         elif self._accepted_at < inf and not self.server.started:
             self.carry(self.server, Mark.RST)

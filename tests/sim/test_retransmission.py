@@ -10,7 +10,7 @@ from chatlab.sim.retransmission import UNKNOWN, Estimator
 def test_the_time_out_has_a_floor_of_200_ms_above_the_round_trip() -> None:
     assert Estimator(0.08).timeout == pytest.approx(0.28)
     assert Estimator(0.4).timeout == pytest.approx(0.4 + 4 * 0.2)
-    assert UNKNOWN.timeout == pytest.approx(1.0)
+    assert UNKNOWN.timeout == UNKNOWN.probe == pytest.approx(1.0)
 
 
 def test_the_probe_waits_for_two_round_trips_and_200_ms_and_no_longer_than_the_timer() -> None:
