@@ -68,7 +68,7 @@ def herd(people: int) -> Scenario:
             heartbeat=QUIET, reconnect=ReconnectConfig(jitter="full", max_attempts=None)
         ),
         network=NetworkConfig(latency=0.03),
-        server=ServerConfig(accept_rate=people / 15, backlog=max(1, people // 15)),
+        server=ServerConfig(accept_rate=people / 15, backlog=max(1, people // 15), overflow="refuse"),
         faults=(ConnectionReset(at=30.0),),
     )
 

@@ -263,7 +263,7 @@ class Connection(ABC):
 
         The client's first bytes arrive at `bytes_at`, or later.
         """
-        handshake, now = self._handshake, self._environment.now
+        handshake = self._handshake
         if handshake is None or self._up_silent:
             return
         listener = self._listener

@@ -132,7 +132,7 @@ def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
 
 
 def rush(name: str, people: int = 1_000, seed: int = 0) -> Rush:
-    """Reset all connections to a server that accepts 4 % of the people a second, and queues 1 %.
+    """Reset all connections to a server that accepts 4 % of the people a second, queues 1 %, and refuses others.
 
     Errors: `KeyError` for a name that isn't in `RUSHES`; `SettingsError` as for `Scenario`.
     """
@@ -143,7 +143,7 @@ def rush(name: str, people: int = 1_000, seed: int = 0) -> Rush:
         seed,
         arrive_over=40.0,
         duration=lost_at + 1.25 * RUSHES[name].last + 30.0,
-        server=ServerConfig(accept_rate=0.04 * people, backlog=max(1, people // 100)),
+        server=ServerConfig(accept_rate=0.04 * people, backlog=max(1, people // 100), overflow="refuse"),
         faults=(ConnectionReset(at=lost_at),),
     )
     series = run(scenario, sample=0).series

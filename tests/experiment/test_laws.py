@@ -266,7 +266,7 @@ def test_full_jitter_waits_half_the_formula_on_average() -> None:
 
 
 def herd(jitter: Jitter, max_attempts: int | None = None) -> Run:
-    """A thousand people meet a server that accepts 40 a second, and lets 10 wait."""
+    """A thousand people meet a server that accepts 40 a second, lets 10 wait, and refuses the others."""
     return run(
         Scenario(
             seed=1,
@@ -277,7 +277,7 @@ def herd(jitter: Jitter, max_attempts: int | None = None) -> Run:
                 reconnect=ReconnectConfig(jitter=jitter, max_attempts=max_attempts),
                 heartbeat=HeartbeatConfig(enabled=False),
             ),
-            server=ServerConfig(accept_rate=40.0, backlog=10),
+            server=ServerConfig(accept_rate=40.0, backlog=10, overflow="refuse"),
         ),
         sample=0,
     )

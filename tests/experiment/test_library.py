@@ -89,6 +89,10 @@ def flawless(result: Run) -> bool:
 
 
 @pytest.mark.proof
+def refusing(scenario: Scenario) -> Scenario:
+    return scenario.replace(server=scenario.server.replace(overflow="refuse"))
+
+
 def test_a_deploy_loses_nothing_and_full_jitter_is_back_sooner() -> None:
     scenario = load_scenario("deploy")
     full, none = run(scenario, sample=0), run(with_reconnect(scenario, jitter="none"), sample=0)
@@ -96,8 +100,9 @@ def test_a_deploy_loses_nothing_and_full_jitter_is_back_sooner() -> None:
     assert full.metrics["unrecovered"] == 0
     assert figure(full, "recovery_p50") < 3
     assert figure(full, "recovery_p99") < 15
-    assert figure(none, "recovery_p50") == pytest.approx(10, abs=2)
-    assert figure(none, "recovery_p99") == pytest.approx(27, abs=3)
+    assert figure(none, "recovery_p99") < 5
+    refused = run(refusing(with_reconnect(scenario, jitter="none")), sample=0)
+    assert figure(refused, "recovery_p99") == pytest.approx(27, abs=3)
 
 
 def test_a_flaky_mobile_network_is_late_and_loses_nothing() -> None:
@@ -133,13 +138,16 @@ def test_a_rush_hour_fills_the_queue_and_a_longer_one_is_no_help() -> None:
     short = run(scenario, sample=0)
     assert short.metrics["queue_max"] == 200
     connected = np.array(short.series["connected"])
-    # While the accept queue is full, connections are accepted at the accept rate.
-    assert np.diff(connected[20:60]) == pytest.approx(40, abs=1)
-    assert connected[100] == 3000
+    # While the accept queue is full, connections are accepted at the accept rate; a few were given up.
+    assert np.diff(connected[20:60]).max() == 40
+    assert np.diff(connected[20:60]).mean() == pytest.approx(38, abs=1)
+    assert connected[90] < 3000 == connected[95]
     long = run(scenario.replace(server=scenario.server.replace(backlog=600)), sample=0)
     assert long.metrics["queue_max"] == 600
     stuck = np.array(long.series["connected"])
-    assert stuck[80] == stuck[140] < 3000
+    assert 2100 <= stuck[80] == stuck[-1] < 2110
+    refused = run(refusing(scenario.replace(server=scenario.server.replace(backlog=600))), sample=0)
+    assert refused.series["connected"][145] < 2150 < refused.series["connected"][-1]
     assert figure(long, "attempts") > figure(short, "attempts")
 
 
@@ -166,12 +174,15 @@ def test_the_seeds_streams_stay_away_after_a_503() -> None:
     assert ours.metrics["delivered"] == figure(ours, "sent") * 10
 
 
-def test_the_seeds_default_leaves_four_in_ten_of_a_herd_outside() -> None:
+def test_the_seeds_default_is_slow_and_leaves_four_in_ten_of_a_refused_herd_outside() -> None:
     scenario = load_scenario("thundering_herd")
     default = run(scenario, sample=0)
-    assert 0.35 < 1 - default.series["connected"][-1] / 1000 < 0.45
+    assert figure(default, "recovery_p50") == pytest.approx(34, abs=1)
+    assert default.series["connected"][50 + 70] < 1000 == default.series["connected"][50 + 80]
+    refused = run(refusing(scenario), sample=0)
+    assert 0.35 < 1 - refused.series["connected"][-1] / 1000 < 0.45
     full = run(with_reconnect(scenario, jitter="full"), sample=0)
-    assert full.metrics["unrecovered"] == 0
+    assert figure(full, "recovery_p50") == pytest.approx(13, abs=1)
     assert full.series["connected"][50 + 60] == 1000
 
 

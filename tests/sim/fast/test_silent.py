@@ -45,7 +45,7 @@ from tests.sim.fast.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same,
 from tests.sizes import examples, rows
 
 CALM = HEARTBEATS["none"]
-NARROW = ServerConfig(accept_rate=20.0, backlog=10)
+NARROW = ServerConfig(accept_rate=20.0, backlog=10, overflow="refuse")
 
 
 def silent(*faults: AnyFault, **more: Any) -> Scenario:
@@ -135,7 +135,10 @@ def test_a_herd_at_a_slow_accept_queue_is_the_same(faults: tuple[AnyFault, ...],
         {"server": ServerConfig(keep_history=False)},
         {"history": 7},
         {"network": NetworkConfig(latency=LogNormal(median=0.2, p99=3.0)), "connect_timeout": 0.9},
-        {"network": NetworkConfig(latency=0.3, tls=True), "server": ServerConfig(accept_rate=1.0)},
+        {
+            "network": NetworkConfig(latency=0.3, tls=True),
+            "server": ServerConfig(accept_rate=1.0, overflow="refuse"),
+        },
         {"heartbeat": HeartbeatConfig(interval=0.5, timeout=0.3)},
         {"arrive_over": 0.0},
         {"rooms": 12},
@@ -185,6 +188,7 @@ CROWDS = st.builds(
         ServerConfig,
         accept_rate=st.sampled_from([None, 1.0, 5.0]),
         backlog=st.sampled_from([1, 3, 1000]),
+        overflow=st.sampled_from(["refuse", "refuse", "drop"]),
         keep_history=st.booleans(),
     ),
     reconnect=st.builds(
@@ -319,7 +323,7 @@ def test_a_client_that_waits_when_a_fault_hits_is_promoted(seen: Counter[str]) -
     reconnect = ReconnectConfig(base_delay=30.0, jitter="none", max_attempts=1)
     scenario = silent(
         ConnectionReset(at=20.0, share=0.5),
-        Partition(at=25.0, duration=1.0),
+        HighLatency(at=25.0, duration=1.0, latency=0.1),
         HttpError(at=58.0, duration=1.0),
         heartbeat=CALM,
         reconnect=reconnect,
@@ -330,7 +334,9 @@ def test_a_client_that_waits_when_a_fault_hits_is_promoted(seen: Counter[str]) -
 
 
 def test_a_client_that_waits_too_long_in_the_accept_queue_is_promoted(seen: Counter[str]) -> None:
-    scenario = silent(heartbeat=CALM, server=ServerConfig(accept_rate=1.0), connect_timeout=3.0)
+    scenario = silent(
+        heartbeat=CALM, server=ServerConfig(accept_rate=1.0, overflow="refuse"), connect_timeout=3.0
+    )
     transport = scenario.transport.config()
     assert isinstance(transport, WebSocketConfig)
     model = FastModel(
