@@ -132,7 +132,9 @@ def outage(name: str, people: int = 10_000, seed: int = 0) -> Return:
 
 
 def rush(name: str, people: int = 1_000, seed: int = 0) -> Rush:
-    """Reset all connections to a server that accepts 4 % of the people a second, queues 1 %, and refuses others.
+    """Reset all connections to a server that accepts 4 % of the people a second, and queues 1 %.
+
+    It refuses the others.
 
     Errors: `KeyError` for a name that isn't in `RUSHES`; `SettingsError` as for `Scenario`.
     """

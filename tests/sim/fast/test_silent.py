@@ -45,6 +45,7 @@ from tests.sim.fast.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same,
 from tests.sizes import examples, rows
 
 CALM = HEARTBEATS["none"]
+SLOW = ServerConfig(accept_rate=1.0, overflow="refuse")
 NARROW = ServerConfig(accept_rate=20.0, backlog=10, overflow="refuse")
 
 
@@ -137,7 +138,7 @@ def test_a_herd_at_a_slow_accept_queue_is_the_same(faults: tuple[AnyFault, ...],
         {"network": NetworkConfig(latency=LogNormal(median=0.2, p99=3.0)), "connect_timeout": 0.9},
         {
             "network": NetworkConfig(latency=0.3, tls=True),
-            "server": ServerConfig(accept_rate=1.0, overflow="refuse"),
+            "server": SLOW,
         },
         {"heartbeat": HeartbeatConfig(interval=0.5, timeout=0.3)},
         {"arrive_over": 0.0},
@@ -334,9 +335,7 @@ def test_a_client_that_waits_when_a_fault_hits_is_promoted(seen: Counter[str]) -
 
 
 def test_a_client_that_waits_too_long_in_the_accept_queue_is_promoted(seen: Counter[str]) -> None:
-    scenario = silent(
-        heartbeat=CALM, server=ServerConfig(accept_rate=1.0, overflow="refuse"), connect_timeout=3.0
-    )
+    scenario = silent(heartbeat=CALM, server=SLOW, connect_timeout=3.0)
     transport = scenario.transport.config()
     assert isinstance(transport, WebSocketConfig)
     model = FastModel(
