@@ -207,7 +207,7 @@ class Opening(ABC):
 
     def _reject_if_forgotten(self) -> None:
         """Reset the client of a handshake that a stopped server has forgotten."""
-        if self._is_forgotten and not self.client.gone:
+        if self._is_forgotten:
             self.carry(self.server, Mark.RST)
 
     def abort_handshake(self, take: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.latency import Delay
+from chatlab.sim.path import Impairment
 from chatlab.sim.tcp_opening import REPEATS
 from tests.sim.tcp_world import Heard, World
 
@@ -191,8 +192,11 @@ def test_a_middlebox_resets_a_handshake_whose_bytes_are_ignored() -> None:
         await asyncio.sleep(0.5)
         world.connection.reset()
         await client.lost
+        await asyncio.sleep(3.08 - world.now)  # Now there is room.
+        world.internet.queue.take_peak(world.now)
         await asyncio.sleep(50)
         assert listening.accepted == []
+        assert world.internet.queue.take_peak(world.now) == 0
         assert not list(world.internet.connections())
 
     full_world(3.0).run(work)
@@ -239,6 +243,31 @@ def test_the_answer_to_a_repeated_SYN_ACK_meets_a_reset_too() -> None:
     full_world(0.5).run(work)
 
 
+def test_a_stopped_server_repeats_no_SYN_ACK() -> None:
+    async def work(world: World) -> None:
+        listening = await world.listen()
+        client = await world.connect()  # It sends nothing.
+        listening.server.close()
+        await asyncio.sleep(50)
+        assert client.news == []
+
+    full_world(0.5).run(work)
+
+
+def test_only_a_client_that_has_the_SYN_ACK_answers_it_again() -> None:
+    """The first is lost; it comes a second later. The one of three seconds is answered."""
+
+    async def work(world: World) -> None:
+        listening = await world.listen()
+        world.path.add_impairment(Impairment(losses=((0.5, 2.0),)))
+        client = await world.connect()  # It sends nothing.
+        assert client.events == [(near(1 + 2 * D), "made")]
+        await asyncio.sleep(10)
+        assert started_at(listening.accepted[0]) == near(D + 3 + 2 * D + 0.5)
+
+    World(latency=D, queue=AcceptQueue(2.0, 1), lossy=True, down=[0.3]).run(work)
+
+
 def test_a_silent_connection_tries_no_more() -> None:
     async def work(world: World) -> None:
         listening = await world.listen()
@@ -252,13 +281,15 @@ def test_a_silent_connection_tries_no_more() -> None:
     full_world(0.5).run(work)
 
 
-@pytest.mark.parametrize("cut", ["SYN-ACK", "ACK"])
-def test_a_partition_loses_a_repeated_SYN_ACK_and_its_answer(cut: str) -> None:
+@pytest.mark.parametrize("latencies", [0.5, 1.5])
+def test_a_partition_loses_a_repeated_SYN_ACK_and_its_answer(latencies: float) -> None:
+    """They leave one and two latencies after the first second."""
+
     async def work(world: World) -> None:
         listening = await world.listen()
         await world.connect()  # It sends nothing.
-        await asyncio.sleep(1 + (0.5 if cut == "SYN-ACK" else 1.5) * D - world.now)
-        world.path.partitioned_until = 1 + 2.5 * D
+        await asyncio.sleep(1 + latencies * D - world.now)
+        world.path.partitioned_until = world.now + D
         await asyncio.sleep(10)
         assert started_at(listening.accepted[0]) == near(D + 3 + 2 * D + 0.5)
 
