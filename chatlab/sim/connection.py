@@ -2,14 +2,16 @@
 
 It models this (d is the one-way latency, drawn anew for every packet):
 
-    client ── SYN ──────────▶ server    d: a place in the accept queue, or refused: the client knows after 2d
+    client ── SYN ──────────▶ server    d: answered, or ignored if the accept queue is full
            ◀────── SYN-ACK ──           2d: the client may send, or
            ── ClientHello ──▶           3d: with TLS 1.3, as soon as the server has accepted it,
            ◀── ServerHello ──           4d: the client may send
 
 In each direction bytes arrive in order: a slow packet delays those behind it (head-of-line blocking). All
-connections of a client share the bandwidth of its line. Congestion and the bytes of TLS are not modelled.
-Only bytes above TCP are counted, when they are sent.
+connections of a client share the bandwidth of its line. Lost packets are sent again, and many bytes at once
+leave in the windows of slow start (`chatlab.sim.sender`). A full accept queue ignores the handshake's last
+ACK, too (`chatlab.sim.opening`). The bytes of TLS are not modelled. Only bytes above TCP are counted, when
+they are sent for the first time.
 
 Source: RFC 9293 §3.5 (opening), RFC 8446 §2 (TLS 1.3).
 """
