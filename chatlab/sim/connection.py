@@ -183,7 +183,7 @@ class Connection(ABC):
             return
         path, now, syn = self.path, self._environment.now, self._syn
         assert syn is not None
-        at = self.up.syn(now, path.connect)
+        at = self.up.syn(now, None if syn.tried else path.connect)
         if syn.passes(1.0 if now < path.unreachable_until else path.loss_at(now)):
             self._environment.call_at(at, self._take_syn)
         else:

@@ -41,6 +41,11 @@ class Syn:
         return self._number >= self._chance and loss < 1
 
     @property
+    def tried(self) -> bool:
+        """Whether it was sent before."""
+        return self._tries > 0
+
+    @property
     def next_at(self) -> float:
         """Time at which it is sent next; inf: never."""
         return self._start + SYN_TIMES[self._tries] if self._tries < len(SYN_TIMES) else inf

@@ -13,7 +13,7 @@ Source: RFC 9293; RFC 6928 (the initial window); RFC 5681 §3.1 (slow start).
 
 from __future__ import annotations
 
-from math import inf, isnan, nan
+from math import inf, nan
 
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay
@@ -108,10 +108,10 @@ class Sender:
         self.arrives_at = at = max(at, self.arrives_at)
         return at
 
-    def syn(self, now: float, draw: Delay) -> float:
-        """Send a SYN `now`; return when it arrives unless it is lost. `draw` draws the latency of the
-        first."""
-        if isnan(self.delay):
+    def syn(self, now: float, draw: Delay | None) -> float:
+        """Send a SYN `now`; return when it arrives unless it is lost. `draw` draws the latency; None: it is
+        sent again."""
+        if draw is not None:
             self.delay = self._path.delay(draw)
             self.sent_at = now
         leaves_at = now
