@@ -16,7 +16,7 @@ class HandshakePacket:
     """A SYN or the answer to it, which is sent again at the times of `SYN_TIMES` until it gets through.
 
     It is sent as long as it is `wanted`. SYNs sent before the path is reachable are lost. It is
-    first sent at `first_at`, and was last sent at `left_at`.
+    first sent at `first_at`, and was last sent at `left_at`, `waited` seconds later.
     """
 
     def __init__(
@@ -28,10 +28,11 @@ class HandshakePacket:
         self._wanted = wanted
         self._is_syn = is_syn
         self.first_at = lane.draw(path.connect)
-        self._latency = lane.latency
+        self.latency = lane.latency
         self._luck = lane.luck = lane.lose() if path.lossy else 1.0
         self._limit = 1.0
         self._times = 0
+        self.waited = 0.0
         self.left_at = self.first_at
 
     def send(self) -> None:
@@ -39,7 +40,8 @@ class HandshakePacket:
         if self._times == len(SYN_TIMES):
             return
         environment = self._lane.environment
-        self.left_at = self.first_at + SYN_TIMES[self._times]
+        self.waited = SYN_TIMES[self._times]
+        self.left_at = self.first_at + self.waited
         self._times += 1
         if self.left_at > environment.now and (self._times > 1 or self._lane.path.lossy):
             environment.call_at(self.left_at, self._leave)
@@ -56,4 +58,4 @@ class HandshakePacket:
         if share == 1 or self._luck < self._limit:
             self.send()
         else:
-            self._lane.arrive(self.left_at + self._latency, self._take)
+            self._lane.arrive(self.left_at + self.latency, self._take)

@@ -228,9 +228,9 @@ class Opening(ABC):
 
     def _take_syn_ack(self) -> None:
         self._answered = True
-        now = self._environment.now
-        self.up.round_trips.take(now - self._syn.left_at)
-        self.down.round_trips.take(now + self.up.latency - self._syn_ack.left_at)
+        # Sums of latencies: differences of times are rounded, and lead to other orders at one instant.
+        self.up.round_trips.take(self._syn.latency + self._syn_ack.waited + self._syn_ack.latency)
+        self.down.round_trips.take(self._syn_ack.latency + self.up.latency)
         if self.opened.cancelled():
             self.carry(self.client, Mark.RST)
         elif self.client.gone:

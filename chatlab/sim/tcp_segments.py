@@ -245,10 +245,12 @@ class Segment:
     def _acknowledge(self) -> None:
         packet, lane = self._packet, self._lane
         self.acked_at = self.arrives_at + packet.back
-        if self.ack_luck < lane.path.loss_at(self.arrives_at):
-            self.acked_at += packet.probe  # The probe is acknowledged instead.
+        sample = packet.latency + packet.back
+        if self.ack_luck < lane.path.loss_at(self.arrives_at):  # The probe is acknowledged instead.
+            self.acked_at += packet.probe
+            sample += packet.probe
         if packet.last is self and packet.burst is not None:
-            lane.round_trips.note(self.acked_at, self.acked_at - self.left_at)
+            lane.round_trips.note(self.acked_at, sample)
         lane.acknowledge(self)
         for other in self.waiting:
             other._leave_at(self.acked_at)
