@@ -26,7 +26,7 @@ from typing import Protocol
 from chatlab.sim.alarm import Alarm
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
-from chatlab.sim.opening import Handshake, Syn, Try
+from chatlab.sim.opening import SYN_ACK_TIMES, Handshake, Syn
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.sender import Sender
 
@@ -213,7 +213,10 @@ class Connection(ABC):
         if accepted_at == inf:
             listener, now = self._listener, self._environment.now
             round_trip = self.up.delay + self.down.delay
-            self._handshake = Handshake(listener.lives, listener.keep_handshake(), now, round_trip)
+            handshake = Handshake(listener.lives, listener.keep_handshake(), now, round_trip)
+            if handshake.kept:
+                self._environment.call_at(now + SYN_ACK_TIMES[0], self._repeat_syn_ack, handshake)
+            self._handshake = handshake
         self.served = self._handshake is None
         self._accepted_at = accepted_at
         self._environment.call_at(at, self._take_syn_ack)
@@ -254,34 +257,32 @@ class Connection(ABC):
         if self._handshake is not None:
             self._handshake.unread.append((read, news))
             if len(self._handshake.unread) == 1:
-                self._complete_handshake(self._environment.now)
+                self._take_first_bytes(self._handshake)
         elif self._accepted_at > self._environment.now:
             self._environment.call_at(self._accepted_at, read, *news)
         else:
             read(*news)
 
-    def _complete_handshake(self, bytes_at: float) -> None:
-        """Take a place in the accept queue for the final ACK that arrives now, or try again later.
-
-        The client's first bytes arrive at `bytes_at`, or later.
-        """
-        handshake = self._handshake
-        if handshake is None or self._up_silent:
-            return
-        listener = self._listener
+    def _complete_handshake(self) -> bool:
+        """Take a place in the accept queue for the final ACK that arrives now; return whether it is taken."""
+        handshake, listener = self._handshake, self._listener
+        assert handshake is not None
         if self.path.refusing or not listener.listening or listener.lives != handshake.life:
             self._end_handshake()
             self._ends_at = self._down_behind()
             self._environment.call_at(self._ends_at, self._lose, True)
-        elif (accepted_at := listener.accept(self)) is None:
-            self._try_later(handshake)
-        else:
-            self._end_handshake()
-            self.served, self._accepted_at = True, accepted_at
-            self.up.arrives_at = max(self.up.arrives_at, bytes_at)
-            for read, news in handshake.unread:
-                self._environment.call_at(max(accepted_at, bytes_at), read, *news)
-            self.adapt()
+            return True
+        accepted_at = listener.accept(self)
+        if accepted_at is None:
+            return False
+        self._end_handshake()
+        self.served, self._accepted_at = True, accepted_at
+        bytes_at = max(self._environment.now, handshake.bytes_at if handshake.unread else 0.0)
+        self.up.arrives_at = max(self.up.arrives_at, bytes_at)
+        for read, news in handshake.unread:
+            self._environment.call_at(max(accepted_at, bytes_at), read, *news)
+        self.adapt()
+        return True
 
     def _end_handshake(self) -> None:
         if self._handshake is not None:
@@ -294,18 +295,43 @@ class Connection(ABC):
             self._listener.end_handshake(self._handshake)
             self._handshake.life = -1
 
-    def _try_later(self, handshake: Handshake) -> None:
+    def _take_first_bytes(self, handshake: Handshake) -> None:
+        """Take the client's first bytes, and the final ACK with them, or have them sent again."""
+        if self._handshake is not handshake or self._up_silent:
+            return
         now = self._environment.now
-        attempt = handshake.next_try(now, self.up.sent_at, self.up.delay)
-        if attempt is not None:
-            self._environment.call_at(max(now, attempt.at - self.up.delay), self._try, attempt)
+        handshake.bytes_at = now
+        if not self._complete_handshake():
+            at = handshake.wait(now, self.up.sent_at, self.up.delay)
+            self._environment.call_at(max(now, at - self.up.delay), self._send_first_bytes, handshake)
 
-    def _try(self, attempt: Try) -> None:
-        """Send an ACK that may complete the handshake."""
-        if self.path.loss_at(self._environment.now) < 1:
-            self._environment.call_at(attempt.at, self._complete_handshake, attempt.bytes_at)
-        elif self._handshake is not None:
-            self._try_later(self._handshake)
+    def _send_first_bytes(self, handshake: Handshake) -> None:
+        now, at = self._environment.now, handshake.bytes_at
+        if self.path.loss_at(now) < 1:
+            self._environment.call_at(at, self._take_first_bytes, handshake)
+        else:
+            at = handshake.wait(at, self.up.sent_at, self.up.delay)
+            self._environment.call_at(at - self.up.delay, self._send_first_bytes, handshake)
+
+    def _repeat_syn_ack(self, handshake: Handshake) -> None:
+        """Send the SYN-ACK again, which the client answers with an ACK."""
+        if self._handshake is not handshake:
+            return
+        now = self._environment.now
+        if self._answered and self.path.loss_at(now) < 1:
+            self._environment.call_at(now + self.down.delay, self._send_ack, handshake)
+        later = [at for wait in SYN_ACK_TIMES if (at := handshake.syn_ack_at + wait) > now]
+        if later:
+            self._environment.call_at(later[0], self._repeat_syn_ack, handshake)
+
+    def _send_ack(self, handshake: Handshake) -> None:
+        now = self._environment.now
+        if not self._down_silent and self.path.loss_at(now) < 1:
+            self._environment.call_at(now + self.up.delay, self._take_ack, handshake)
+
+    def _take_ack(self, handshake: Handshake) -> None:
+        if self._handshake is handshake and not self._up_silent:
+            self._complete_handshake()
 
     @abstractmethod
     def _speak(self) -> None:

@@ -12,9 +12,7 @@ Source: Linux, `tcp_v4_syn_recv_sock`, `inet_csk_complete_hashdance`, `tcp_abort
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from heapq import merge
 from math import inf
-from typing import NamedTuple
 
 from chatlab.sim.retransmission import RETRIES, RTO_MAX, SYN_TIMES, Estimator
 
@@ -51,51 +49,37 @@ class Syn:
         return self._start + SYN_TIMES[self._tries] if self._tries < len(SYN_TIMES) else inf
 
 
-class Try(NamedTuple):
-    """An ACK that may complete a handshake at `at`; `bytes_at`: when the client's first bytes come next."""
-
-    at: float
-    bytes_at: float
-
-
 class Handshake:
     """A handshake whose SYN-ACK is sent, and whose final ACK hasn't got a place in the accept queue yet.
 
-    `life`: the listener's number of lives. `kept`: the server keeps it, and repeats its SYN-ACK. `unread` are
-    the functions that read what has arrived. The SYN-ACK was sent at `syn_ack_at`, and answered after
-    `round_trip` seconds.
+    `life`: the listener's number of lives. `kept`: the server keeps it, and repeats its SYN-ACK, which was
+    sent at `syn_ack_at`. `unread` are the functions that read what has arrived, and was ignored. The client
+    sends it again, so that it arrives at `bytes_at`.
     """
 
-    __slots__ = ("_round_trip", "_syn_ack_at", "_tries", "kept", "life", "unread")
+    __slots__ = ("_arrivals", "_round_trip", "bytes_at", "kept", "life", "syn_ack_at", "unread")
 
     def __init__(self, life: int, kept: bool, syn_ack_at: float, round_trip: float) -> None:
         self.life = life
         self.kept = kept
+        self.syn_ack_at = syn_ack_at
         self.unread: list[tuple[Callable[..., object], tuple[object, ...]]] = []
-        self._syn_ack_at = syn_ack_at
+        self.bytes_at = inf
         self._round_trip = round_trip
-        self._tries: Iterator[Try] | None = None
+        self._arrivals: Iterator[float] | None = None
 
-    def next_try(self, now: float, sent_at: float, delay: float) -> Try | None:
-        """Return the next try, as the queue is full `now`; None: there is none.
+    def wait(self, now: float, sent_at: float, delay: float) -> float:
+        """Return when the client's first bytes arrive next, as they were ignored `now`; inf: never.
 
-        The client's first bytes were sent at `sent_at`, with the latency `delay`.
+        They were sent at `sent_at`, with the latency `delay`.
         """
-        if self._tries is None:
-            self._tries = self._all_tries(now, sent_at, delay)
-        return next(self._tries, None)
-
-    def _all_tries(self, now: float, sent_at: float, delay: float) -> Iterator[Try]:
-        sendings = list(_sendings(sent_at, Estimator(self._round_trip)))
-        latest = next((at for at in sendings if at + delay >= now), sendings[-1])
-        late = now - latest  # Their latency, and the time that a narrow line took.
-        arrivals = [at + late for at in sendings if at > latest]
-        after = self._syn_ack_at + self._round_trip
-        repeats = [after + wait for wait in SYN_ACK_TIMES if self.kept and after + wait > now]
-        return merge(
-            (Try(at, at) for at in arrivals),
-            (Try(at, next((arrival for arrival in arrivals if arrival >= at), inf)) for at in repeats),
-        )
+        if self._arrivals is None:
+            sendings = list(_sendings(sent_at, Estimator(self._round_trip)))
+            latest = next((at for at in sendings if at + delay >= now), sendings[-1])
+            late = now - latest  # Their latency, and the time that a narrow line took.
+            self._arrivals = iter([at + late for at in sendings if at > latest])
+        self.bytes_at = next(self._arrivals, inf)
+        return self.bytes_at
 
 
 def _sendings(sent_at: float, estimator: Estimator) -> Iterator[float]:
