@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chatlab.experiment.describe import (
     describe_delivery,
@@ -39,15 +39,35 @@ def all_moments(steps: Iterable[Step]) -> list[Moment]:
     """Return every step of a person. Steps of one instant are sorted by their texts.
 
     Pieces of one body that arrive in one instant are joined, since the system decides how it splits a body.
+    So is the beginning of an event with the rest of it.
     """
     moments: list[Moment] = []
     instant: list[tuple[int, Step]] = []
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate(_whole_events(steps), 1):
         if instant and step.at - instant[0][1].at > INSTANT:
             moments += _of_one_instant(instant)
             instant = []
         instant.append((number, step))
     return moments + _of_one_instant(instant)
+
+
+def _whole_events(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield the steps; the beginning of a stream's event comes with the rest of it."""
+    begun: dict[int, Step] = {}
+    for step in steps:
+        event = step.event
+        if not isinstance(event, ReceivedBytes):
+            yield step
+            continue
+        before = begun.pop(event.link, None)
+        if before is not None and isinstance(before.event, ReceivedBytes):
+            event = ReceivedBytes(event.link, before.event.data + event.data)
+        whole = structs.replace(step, event=event)
+        if step.effects or event.data.endswith(b"\n"):
+            yield whole
+        else:
+            begun[event.link] = whole
+    yield from begun.values()
 
 
 def _of_one_instant(steps: Sequence[tuple[int, Step]]) -> list[Moment]:
