@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import exp, factorial
 from typing import Any
 
 import numpy as np
@@ -320,6 +321,57 @@ def test_a_herd_needs_as_long_as_the_server_takes() -> None:
     assert needed <= (metrics["recovery_p99"] or 0) / 0.99 + 0.5 < needed + 1
     assert metrics["queue_max"] == count
     assert metrics["attempts"] == 2 * count
+
+
+def refused_share(load: float, room: int) -> float:
+    """Return the share of arrivals that an M/D/1 queue refuses; `room` includes the one that is served.
+
+    Source: O. Brun, J.-M. Garcia, Analytical solution of finite capacity M/D/1 queues, J. Appl. Prob. 37
+    (2000).
+    """
+    n = room - 1
+    terms = ((-load) ** k / factorial(k) * float(n - k) ** k * exp((n - k) * load) for k in range(room))
+    b = sum(terms)
+    return 1 - b / (1 + load * b)
+
+
+def test_the_closed_form_is_erlangs_without_a_queue() -> None:
+    assert refused_share(0.8, 1) == pytest.approx(0.8 / 1.8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("load", "room"), [(0.5, 1), (0.8, 3), (1.0, 10), (1.5, 5)])
+def test_a_full_queue_refuses_the_share_of_an_md1k_queue(load: float, room: int) -> None:
+    """People who arrive at random and don't come back; means of sixteen runs, four standard errors."""
+    count, rate, runs = 2_000, 20.0, 16
+    made = Scenario(
+        duration=count / (load * rate) + 10.0,
+        people=PeopleConfig(count=count, arrive_over=count / (load * rate)),
+        server=ServerConfig(accept_rate=rate, backlog=room, overflow="refuse"),
+        transport=WebSocketSettings(
+            reconnect=ReconnectConfig(enabled=False), heartbeat=HeartbeatConfig(enabled=False)
+        ),
+    )
+    connected = [run(made.replace(seed=seed), sample=0).series["connected"][-1] for seed in range(runs)]
+    shares = 1 - np.array(connected) / count
+    error = shares.std(ddof=1) / np.sqrt(runs)
+    assert abs(shares.mean() - refused_share(load, room)) < 4 * error
+
+
+def test_a_queue_that_refuses_drains_at_its_rate() -> None:
+    """Of a herd at once `room` are accepted, one each 1/μ, and the others are refused."""
+    count, rate, room = 500, 20.0, 100
+    made = Scenario(
+        duration=20.0,
+        people=PeopleConfig(count=count),
+        network=NetworkConfig(latency=0.001),
+        server=ServerConfig(accept_rate=rate, backlog=room, overflow="refuse"),
+        transport=WebSocketSettings(reconnect=ReconnectConfig(enabled=False)),
+    )
+    result = run(made)
+    assert result.series["connected"][:5] == [19, 39, 59, 79, 99]  # One answer is under way.
+    assert result.series["connected"][5:] == [room] * 15
+    assert result.metrics["queue_max"] == room
 
 
 @pytest.mark.parametrize("jitter", ["none", "decorrelated"])
