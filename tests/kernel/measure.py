@@ -2,12 +2,14 @@
 
     python -m tests.kernel.measure round_trips '{"delay": 0.04, "loss": 0.01}'
 
-Times are in seconds, delays one way. Messages have 48 bytes.
+Times are in seconds, delays one way. Messages have 48 bytes. `round_trips`, `cuts` and `herd` also measure
+simulated networks, see `simulated`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -47,9 +49,10 @@ class KernelEnds:
 
     def __init__(self, delay: float, loss: float = 0.0, seed: int = 1, together: int = 0) -> None:
         self.client, self.server, self.wire = joined(delay, loss, seed, together)
+        self.sockets: list[socket.socket] = []  # Making one takes a while.
 
-    async def connect(self, made: socket.socket | None = None) -> Streams:
-        made = made or self.client.open()
+    async def connect(self) -> Streams:
+        made = self.sockets.pop() if self.sockets else self.client.open()
         await asyncio.get_running_loop().sock_connect(made, (self.server.address, PORT))
         return await asyncio.open_connection(sock=made)
 
@@ -164,34 +167,55 @@ async def kernel_cuts(delay: float, **options: Any) -> dict[str, Any]:
     return {"cuts": results, "late": ends.wire.late}
 
 
-async def kernel_herd(
-    delay: float,
-    clients: int,
-    backlog: int,
-    rate: float,
-    spread: float,
-    patience: float = 40.0,
-    seed: int = 1,
+async def herd(
+    ends: Ends, *, clients: int, spread: float, patience: float = 40.0, seed: int = 1
 ) -> dict[str, Any]:
-    """Connect `clients` within `spread` s to a listener that accepts `rate` a second; 0: all at once.
+    """Connect `clients` within `spread` s, each of which sends 100 bytes and waits for them.
 
-    `backlog` is the length of its accept queue. Each client sends 100 bytes and waits for them. Return the
-    times of the connects and of the answers, since each client's begin, all packets that arrived, and when
-    the server accepted.
+    Return the times of the connects and of the answers, since each client's begin, and the failures.
     """
-    ends = KernelEnds(delay, together=0 if spread else clients)
-    listener = ends.server.listen(PORT, backlog)
-    sockets = [ends.client.open() for _ in range(clients)]
-    begin = time.monotonic() + 0.3
+    clock = asyncio.get_running_loop().time
+    begin = clock() + 0.3
     random = Random(seed)
     connects: list[float] = []
     answers: list[float] = []
     failures: list[str] = []
+
+    async def come(start: float) -> None:
+        await asyncio.sleep(start - clock())
+        try:
+            reader, writer = await ends.connect()
+            connects.append(clock() - start)
+            with contextlib.closing(writer):
+                writer.write(b"x" * 100)
+                await reader.readexactly(100)
+                answers.append(clock() - start)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            failures.append(type(error).__name__)
+
+    coming = [asyncio.ensure_future(come(begin + spread * random.random())) for _ in range(clients)]
+    _, waiting = await asyncio.wait(coming, timeout=begin + patience - clock())
+    for client in waiting:
+        client.cancel()
+    return {"connect": connects, "answer": answers, "failures": failures}
+
+
+async def kernel_herd(
+    delay: float, clients: int, backlog: int, rate: float, spread: float, **options: Any
+) -> dict[str, Any]:
+    """Measure a herd at a listener that accepts `rate` a second; with `spread` 0 all SYNs arrive at once.
+
+    `backlog` is the length of its accept queue. Return all packets that arrived, and when the server
+    accepted, too.
+    """
+    ends = KernelEnds(delay, together=0 if spread else clients)
+    listener = ends.server.listen(PORT, backlog)
+    ends.sockets = [ends.client.open() for _ in range(clients)]
     accepts: list[float] = []
     served: list[asyncio.Task[None]] = []
 
     async def accept() -> None:
-        due = begin
+        due = 0.0
         while True:
             await asyncio.sleep(max(0.001, due - time.monotonic()))
             try:
@@ -203,29 +227,11 @@ async def kernel_herd(
             made.setblocking(False)
             served.append(asyncio.ensure_future(_serve_one(made)))
 
-    async def come(start: float, made: socket.socket) -> None:
-        await asyncio.sleep(start - time.monotonic())
-        try:
-            reader, writer = await ends.connect(made)
-            connects.append(time.monotonic() - start)
-            writer.write(b"x" * 100)
-            await reader.readexactly(100)
-            answers.append(time.monotonic() - start)
-        except (OSError, asyncio.IncompleteReadError) as error:
-            failures.append(type(error).__name__)
-
     accepting = asyncio.ensure_future(accept())
-    coming = [asyncio.ensure_future(come(begin + spread * random.random(), made)) for made in sockets]
-    await asyncio.wait(coming, timeout=begin + patience - time.monotonic())
+    measured = await herd(ends, clients=clients, spread=spread, **options)
     accepting.cancel()
-    return {
-        "connect": connects,
-        "answer": answers,
-        "failures": failures,
-        "packets": [astuple(packet) for packet in ends.wire.packets if packet.passed < inf],
-        "accepts": accepts,
-        "late": ends.wire.late,
-    }
+    packets = [astuple(packet) for packet in ends.wire.packets if packet.passed < inf]
+    return {**measured, "packets": packets, "accepts": accepts, "late": ends.wire.late}
 
 
 async def _serve_one(made: Any) -> None:
