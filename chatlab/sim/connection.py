@@ -175,7 +175,8 @@ class Connection(ABC):
             self._syn = Syn(now, number)
             self._send_syn()
         else:
-            self._environment.call_at(self.up.syn(now, path.connect), self._take_syn)
+            self.up.arrives_at = self.up.syn(now, path.connect)
+            self._environment.call_at(self.up.arrives_at, self._take_syn)
 
     def _send_syn(self) -> None:
         """Send the SYN, and again until one arrives."""
@@ -185,6 +186,7 @@ class Connection(ABC):
         assert syn is not None
         at = self.up.syn(now, None if syn.tried else path.connect)
         if syn.passes(1.0 if now < path.unreachable_until else path.loss_at(now)):
+            self.up.arrives_at = at
             self._environment.call_at(at, self._take_syn)
         else:
             self._environment.call_at(syn.next_at, self._send_syn)

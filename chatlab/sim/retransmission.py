@@ -13,7 +13,7 @@ of `tcp_syn_linear_timeouts` and TCP_RTO_MIN.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 
 SEGMENT = 1448
@@ -72,10 +72,12 @@ class RetransmissionTimer:
     """
 
     __slots__ = (
+        "_ack_number",
         "_acks",
         "_estimator",
         "_got_through_at",
         "_latest_ack",
+        "_leaves_at",
         "_lose",
         "_loss_at",
         "_recoveries",
@@ -91,38 +93,42 @@ class RetransmissionTimer:
         self._latest_ack = NEVER  # Of the last segment of the latest packet: only that one is a sample.
         self._sent_at = -inf
         self._got_through_at = 0.0  # The latest segment was sent then, and arrived.
-        self.number = 1.0
+        self._leaves_at = -inf
+        self.number = self._ack_number = 1.0
         self._recoveries: list[tuple[float, float]] = []  # When each was sent again, and acknowledged.
 
     def begin(self, round_trip: float) -> None:
         """Take the handshake's round trip."""
         self._estimator = Estimator(round_trip)
 
-    def opening(self, now: float, delay: float) -> float:
-        """Return when a SYN-ACK arrives that is sent `now` for the first time; inf: never."""
+    def opening_wait(self, now: float) -> float:
+        """Return how long a SYN-ACK waits that is sent `now`, until one gets through; inf: none does."""
         self.number, chance = self._lose(), 1.0
         for wait in SYN_TIMES:
             loss = self._loss_at(now + wait)
             chance *= loss
             if self.number >= chance and loss < 1:
-                return now + wait + delay
+                return wait
         return inf
 
     def send(
-        self, now: float, leaves_at: float, segments: int, delay: float, back: float
+        self, now: float, pieces: Iterable[tuple[float, bool]], delay: float, back: float
     ) -> tuple[float, float]:
-        """Send segments; return when the last one arrives, and when its ack comes back; inf: never.
+        """Send bytes; return when the last of them arrive, and when their acks have come back; inf: never.
 
-        They are sent `now`, those sent `now` before them included, and leave at `leaves_at`. Their latency is
-        `delay`, that of acks `back`.
+        Each of the `pieces` leaves at a time, and begins a segment or goes on with the latest one, whose fate
+        it shares. The latency is `delay`, that of acks `back`.
         """
         if now != self._sent_at:
             self._take_acks(now)
             self._sent_at = now
-        at, acked_at = leaves_at + delay, leaves_at + delay + back
-        for _ in range(segments):
-            self.number, ack_number = self._lose(), self._lose()
-            self._latest_ack = self._segment(leaves_at, delay, back, ack_number)
+        at = acked_at = -inf
+        for leaves_at, begins in pieces:
+            if begins:
+                self.number, self._ack_number = self._lose(), self._lose()
+            if begins or leaves_at != self._leaves_at:
+                self._leaves_at = leaves_at
+                self._latest_ack = self._segment(leaves_at, delay, back, self._ack_number)
             at = max(at, self._got_through_at + delay)
             acked_at = max(acked_at, self._latest_ack[0])
         return at, acked_at

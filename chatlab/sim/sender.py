@@ -13,6 +13,7 @@ Source: RFC 9293; RFC 6928 (the initial window); RFC 5681 §3.1 (slow start).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf, nan
 
 from chatlab.sim.environment import LONG_AGO
@@ -77,22 +78,22 @@ class Sender:
 
     def follow(self, now: float, size: int, back: float) -> float:
         """Send `size` bytes with the latency of the latest packet; return when they arrive."""
-        before = self._segments
+        before, room = self._segments, self._room
         if now == self._packet_at:
-            self._segments += -(-(size - self._room) // SEGMENT) if size > self._room else 0
+            self._segments += -(-(size - room) // SEGMENT) if size > room else 0
         else:
-            self._packet_at, self._room = now, 0
+            self._packet_at, room = now, 0
             if now >= self._acked_at:
                 self._burst_at, self._round_trip, before = now, self.delay + back, 0
             self._segments = before + (-(-size // SEGMENT) or 1)
-        new = self._segments - before
-        self._room += new * SEGMENT - size
+        self._room = room + (self._segments - before) * SEGMENT - size
+        if self.timer is not None:
+            pieces = self._pieces(now, size, before, room)
+            return self._arrive(*self.timer.send(now, pieces, self.delay, back))
         leaves_at = now if self._segments <= WINDOW else self._window_opens(now, self._segments)
         if self._path.impairment is not UNIMPAIRED:
-            leaves_at = self._leave(now, size, before)
-        if self.timer is None:
-            return self._arrive(leaves_at + self.delay, leaves_at + self.delay + back)
-        return self._arrive(*self.timer.send(now, leaves_at, new, self.delay, back))
+            *_, (leaves_at, _) = self._pieces(now, size, before, room)
+        return self._arrive(leaves_at + self.delay, leaves_at + self.delay + back)
 
     def end(self, now: float, back: float) -> float:
         """Send FIN or RST, alone or with the bytes sent at this instant; return when it arrives."""
@@ -117,27 +118,34 @@ class Sender:
         leaves_at = now
         if self._path.impairment is not UNIMPAIRED:
             leaves_at = self._path.leave(self._direction, now, 0)
-        self.arrives_at = leaves_at + self.delay
-        return self.arrives_at
+        return max(leaves_at + self.delay, self.arrives_at)
 
     def syn_ack(self, now: float, draw: Delay) -> float:
         """Send a SYN-ACK, or the RST that refuses a SYN; return when it arrives; inf: never."""
         at = self.syn(now, draw)
-        if self.timer is not None:
-            self.arrives_at = at = self.timer.opening(at - self.delay, self.delay)
-        return at
+        wait = 0.0 if self.timer is None else self.timer.opening_wait(now)
+        if not wait:  # Else nothing queues behind it.
+            self.arrives_at = at
+        return at + wait
 
     def _window_opens(self, now: float, segments: int) -> float:
         """Return when the last of the first `segments` segments of the burst may leave."""
         round_trips = ((segments - 1) // WINDOW + 1).bit_length() - 1
         return max(now, self._burst_at + round_trips * self._round_trip)
 
-    def _leave(self, now: float, size: int, segments: int) -> float:
-        """Return when the last of `size` bytes has left the line; `segments` of the burst came before."""
-        part = min(size, size - (self._segments - segments) * SEGMENT + self._room)
-        leaves_at = self._path.leave(self._direction, now, part)
-        while size := size - part:
+    def _pieces(self, now: float, size: int, segments: int, room: int) -> Iterator[tuple[float, bool]]:
+        """Yield when each segment's part of `size` bytes has left the line, and whether it begins a segment.
+
+        `segments` of the burst came before, and the last one has `room` for further bytes.
+        """
+        if room or not size:
+            part = min(size, room)
+            new = self._segments > segments and not size
+            opens_at = self._window_opens(now, segments + new)
+            yield self._path.leave(self._direction, opens_at, part), new
+            size -= part
+        while size:
             segments += 1
             part = min(size, SEGMENT)
-            leaves_at = self._path.leave(self._direction, self._window_opens(now, segments), part)
-        return leaves_at
+            yield self._path.leave(self._direction, self._window_opens(now, segments), part), True
+            size -= part
