@@ -185,6 +185,7 @@ class Connection(ABC):
         path, now, syn = self.path, self._environment.now, self._syn
         assert syn is not None
         at = self.up.syn(now, None if syn.tried else path.connect)
+        syn.left_at = self.up.sent_at
         if syn.passes(1.0 if now < path.unreachable_until else path.loss_at(now)):
             self.up.arrives_at = at
             self._environment.call_at(at, self._take_syn)

@@ -22,12 +22,15 @@ up early where many handshakes wait."""
 
 
 class Syn:
-    """A client's SYN, which is sent again until it is answered; `number` decides which ones are lost."""
+    """A client's SYN, which is sent again until it is answered.
 
-    __slots__ = ("_chance", "_number", "_start", "_tries")
+    The first one left at `left_at`; `number` decides which ones are lost.
+    """
 
-    def __init__(self, start: float, number: float, tries: int = 0) -> None:
-        self._start = start
+    __slots__ = ("_chance", "_number", "_tries", "left_at")
+
+    def __init__(self, left_at: float, number: float, tries: int = 0) -> None:
+        self.left_at = left_at
         self._number = number
         self._chance = 1.0
         self._tries = tries
@@ -46,7 +49,7 @@ class Syn:
     @property
     def next_at(self) -> float:
         """Time at which it is sent next; inf: never."""
-        return self._start + SYN_TIMES[self._tries] if self._tries < len(SYN_TIMES) else inf
+        return self.left_at + SYN_TIMES[self._tries] if self._tries < len(SYN_TIMES) else inf
 
 
 class Handshake:

@@ -175,7 +175,7 @@ class RetransmissionTimer:
         self._recoveries = [recovery for recovery in self._recoveries if recovery[1] > now]
         for again_at, acked_at in self._recoveries:
             if again_at <= now:
-                return max(leaves_at, acked_at)
+                return acked_at if acked_at > leaves_at else leaves_at + self._estimator.probe
         return leaves_at + self._estimator.probe
 
     def _take_acks(self, now: float) -> None:

@@ -112,18 +112,18 @@ class Sender:
     def syn(self, now: float, draw: Delay | None) -> float:
         """Send a SYN `now`; return when it arrives unless it is lost. `draw` draws the latency; None: it is
         sent again."""
-        if draw is not None:
-            self.delay = self._path.delay(draw)
-            self.sent_at = now
-        leaves_at = now
+        if draw is None:
+            return max(now + self.delay, self.arrives_at)
+        self.delay = self._path.delay(draw)
+        self.sent_at = now
         if self._path.impairment is not UNIMPAIRED:
-            leaves_at = self._path.leave(self._direction, now, 0)
-        return max(leaves_at + self.delay, self.arrives_at)
+            self.sent_at = self._path.leave(self._direction, now, 0)
+        return max(self.sent_at + self.delay, self.arrives_at)
 
     def syn_ack(self, now: float, draw: Delay) -> float:
         """Send a SYN-ACK, or the RST that refuses a SYN; return when it arrives; inf: never."""
         at = self.syn(now, draw)
-        wait = 0.0 if self.timer is None else self.timer.opening_wait(now)
+        wait = 0.0 if self.timer is None else self.timer.opening_wait(self.sent_at)
         if not wait:  # Else nothing queues behind it.
             self.arrives_at = at
         return at + wait
