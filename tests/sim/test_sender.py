@@ -175,3 +175,11 @@ def test_as_many_segments_are_lost_as_the_network_loses() -> None:
     one.timer.begin(2 * D)
     late = sum(send(one, 20.0 * number) > 20 * number + D + 1e-9 for number in range(4000))
     assert late == pytest.approx(400, abs=4 * (4000 * 0.09) ** 0.5)
+
+
+def test_a_segment_that_waits_on_a_narrow_line_until_the_loss_before_it_is_mended_has_a_probe() -> None:
+    one = sender([0.4, 1.0, 0.4, 1.0], lossy=True, bandwidth=100.0)
+    lose(one, 0.5)
+    assert send(one, 0.0, 0) == pytest.approx(1.2 + D)
+    # It leaves 3 s later; the ack of the first one came after 1.7 s.
+    assert send(one, 1.3, 300) == pytest.approx(1.3 + 3.0 + 1.2 + D)
