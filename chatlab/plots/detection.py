@@ -102,7 +102,8 @@ def plot_alarms(
     style_axes(
         ax,
         title="How late is a pong?",
-        note=f"{100 * loss:.3g} % lost on each way; dashed: closed form",
+        note=f"{100 * loss:.3g} % lost"
+        + ("; solid: simulated, dashed: closed form" if len(pongs) else " on each way; dashed: closed form"),
         x="later than (s)",
         y="pongs",
     )

@@ -46,8 +46,8 @@ class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     The share `loss` of the packets is lost in each direction; TCP sends them again. Each person's line
     carries `bandwidth` bytes a second in each direction (None: any number). With `tls` opening a connection
-    takes one more round trip (TLS 1.3, RFC 8446 §2). Clients keep an idle HTTP connection for `keep_alive`
-    seconds.
+    takes one more round trip (TLS 1.3, RFC 8446 §2). Clients keep an idle
+    HTTP connection for `keep_alive` seconds, browsers for minutes. The server closes it after 5 s.
     """
 
     latency: Duration | LogNormal = 0.04

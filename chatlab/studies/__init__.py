@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         short_poll_cost,
     )
     from chatlab.studies.contention import Contest, compare_formulas, contend
+    from chatlab.studies.late_pongs import pong_delays
     from chatlab.studies.published_herds import OUTAGES, RUSH_POLICIES, RUSHES, Return, Rush, outage, rush
     from chatlab.studies.read_cost import Reading, read
     from chatlab.studies.retry_storm import Storm, collapse, compare_policies
@@ -53,6 +54,7 @@ _HOMES = {
         "compare_formulas",
         "contend",
     ),
+    "studies.late_pongs": ("pong_delays",),
     "studies.published_herds": (
         "OUTAGES",
         "RUSHES",
@@ -102,6 +104,7 @@ __all__ = [
     "late_pong_share",
     "long_poll_cost",
     "outage",
+    "pong_delays",
     "push_cost",
     "read",
     "rush",

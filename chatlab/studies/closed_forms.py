@@ -92,8 +92,8 @@ def late_pong_share(timeout: float, loss: float, delay: float) -> float:
     loss delays a pong, and hardly ever loses it.
 
     The RTO is the least one: a round trip and 0.2 s. With much loss the sender's estimate of the round trip
-    varies more and its RTO grows, and so does the share: measured at 20 % loss it is
-    a hundred times as large.
+    varies more and its RTO grows, and so does the share: at 10 % loss the simulated one
+    is ten times as large and more. `pong_delays` simulates it.
 
     Source: RFC 6298 §5, RFC 8985 §7, and Linux's least RTO.
     Errors: `SettingsError` for a duration below 0, or a loss beyond 0 to 1.

@@ -18,6 +18,7 @@ from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.faults import HalfOpen, IdleTimeout
 from chatlab.sim.people import PeopleConfig
 from chatlab.studies.closed_forms import detection_span, late_pong_share
+from chatlab.studies.late_pongs import pong_delays
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
@@ -27,6 +28,9 @@ QUIET = 300.0
 YEAR = 365.25 * 86_400
 DELAY = 0.04
 """One-way delay of the network, in seconds."""
+
+_pongs = lru_cache(4)(partial(pong_delays, beats=2_000, delay=DELAY))
+"""Cached, since only the loss changes them."""
 
 
 def explore_heartbeat() -> Explorer:
@@ -50,7 +54,8 @@ def _answer(reusable: ReusableFigure, interval: float, timeout: float, idle: flo
     left, middle, right = reusable.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
     soonest, latest = detection_span(interval, timeout)
     plot_detection(_noticed(heartbeat), interval, timeout, ax=left)
-    plot_alarms(soonest, loss / 100, delay=DELAY, ax=middle)
+    pongs = _pongs(loss / 100)
+    plot_alarms(soonest, loss / 100, delay=DELAY, pongs=pongs, ax=middle)
     plot_statuses(lanes, ax=right)
     title = f"Idle behind a proxy ({idle:.3g} s)"
     right.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=13)
@@ -62,18 +67,23 @@ def _answer(reusable: ReusableFigure, interval: float, timeout: float, idle: flo
         f"A proxy with an idle timeout of {idle:.3g} s "
         + (f"cuts an idle connection {cuts} times in {minutes}" if cuts else "never cuts it")
         + f", as a heartbeat passes every {interval:.3g} s. "
-        + _alarms(interval, soonest, loss),
+        + _alarms(pongs, interval, soonest, loss),
     )
 
 
-def _alarms(interval: float, wait: float, loss: float) -> str:
+def _alarms(pongs: Sequence[float], interval: float, wait: float, loss: float) -> str:
     """Say how often a healthy connection is taken for dead if a pong may take `wait` seconds."""
-    late = late_pong_share(wait, loss / 100, DELAY)
-    if not late:
+    if not loss:
         return "Nothing is lost, so there are no false alarms."
+    late = sum(seconds > wait for seconds in pongs)
+    lost = f"With {loss:.2g} % lost on each way, {{}} of {len(pongs):,} simulated pongs {{}}: "
+    alarm = "a healthy connection is taken for dead about every"
+    if late:
+        return lost.format(late, "come too late") + f"{alarm} {_span(interval * len(pongs) / late)}."
+    seldom = _span(interval / late_pong_share(wait, loss / 100, DELAY))
     return (
-        f"TCP sends again what is lost: with {loss:.2g} % lost on each way, a healthy connection is taken "
-        f"for dead about every {_span(interval / late)}, by TCP's least time-outs."
+        lost.format("the latest", f"takes {max(pongs):.2g} s")
+        + f"by TCP's least time-outs, {alarm} {seldom}."
     )
 
 

@@ -46,7 +46,10 @@ class Stopped(Exception):
 
 
 class HerdExplorer(Explorer):
-    """Plots the backoff formulas at once, and simulates clients, network and accept queue on demand."""
+    """Plots the backoff formulas at once, and simulates clients, network and accept queue on demand.
+
+    The server refuses the clients for whom its queue has no room.
+    """
 
     def __init__(self) -> None:
         controls = {
@@ -169,7 +172,7 @@ def _scenario(
             reconnect=PRESETS[systems[0]].reconnect, heartbeat=HeartbeatConfig(enabled=False)
         ),
         network=NetworkConfig(latency=0.02),
-        server=ServerConfig(accept_rate=rate, backlog=round(backlog)),
+        server=ServerConfig(accept_rate=rate, backlog=round(backlog), overflow="refuse"),
         faults=(ServerDown(at=lost_at, duration=outage),),
     )
 

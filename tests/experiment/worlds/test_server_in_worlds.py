@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +18,7 @@ from chatlab.experiment.transport_settings import (
     SSESettings,
     WebSocketSettings,
 )
+from chatlab.experiment.worlds.wire_world import talk_on_wire
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
@@ -29,6 +32,7 @@ from chatlab.sim.faults import (
     ServerDown,
     ServerRestart,
 )
+from chatlab.sim.http_session import SERVER_KEEP_ALIVE
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Closed
@@ -439,3 +443,18 @@ def test_people_dropped_by_the_next_fault_of_that_instant_get_the_news(
         server=ServerConfig(presence=True),
     )
     assert_agree(scenario)
+
+
+def test_the_server_closes_a_connection_that_was_unused_for_its_keep_alive() -> None:
+    async def idle(url: str, lines: object) -> float:
+        address = urlsplit(url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: " + address.netloc.encode() + b"\r\n\r\n")
+        await reader.readuntil(b"}")
+        loop = asyncio.get_running_loop()
+        answered_at = loop.time()
+        assert await reader.read() == b""
+        writer.close()
+        return loop.time() - answered_at
+
+    assert talk_on_wire(idle) == pytest.approx(SERVER_KEEP_ALIVE)
