@@ -26,6 +26,8 @@ RTO_MIN, RTO_MAX = 0.2, 120.0
 RETRIES = 15
 """Number of times that a packet is sent again. Source: Linux, `tcp_retries2`."""
 NEVER = inf, 0.0
+ROUNDING = 1e-9
+"""Seconds by which sums of times may differ from each other: an ack and the answer that it comes with."""
 
 
 class Estimator:
@@ -120,7 +122,7 @@ class RetransmissionTimer:
         it shares. The latency is `delay`, that of acks `back`.
         """
         if now != self._sent_at:
-            self._take_acks(now)
+            self._take_acks(now + ROUNDING)
             self._sent_at = now
         at = acked_at = -inf
         for leaves_at, begins in pieces:
@@ -135,7 +137,7 @@ class RetransmissionTimer:
 
     def end(self, now: float, leaves_at: float, delay: float, back: float) -> tuple[float, float]:
         """Send FIN or RST alone; return as `send` does. It has the number of the latest packet."""
-        self._take_acks(now)
+        self._take_acks(now + ROUNDING)
         self._sent_at = now
         acked_at, _ = self._segment(leaves_at, delay, back, 1.0)
         return self._got_through_at + delay, acked_at
@@ -171,11 +173,11 @@ class RetransmissionTimer:
     def _sent_again(self, leaves_at: float) -> float:
         """Return when a lost segment is sent for the second time: when an earlier one that is being sent
         again is acknowledged, or by the probe."""
-        now = self._sent_at
+        now = self._sent_at + ROUNDING
         self._recoveries = [recovery for recovery in self._recoveries if recovery[1] > now]
         for again_at, acked_at in self._recoveries:
             if again_at <= now:
-                return acked_at if acked_at > leaves_at else leaves_at + self._estimator.probe
+                return acked_at if acked_at > leaves_at + ROUNDING else leaves_at + self._estimator.probe
         return leaves_at + self._estimator.probe
 
     def _take_acks(self, now: float) -> None:

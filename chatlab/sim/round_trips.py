@@ -17,6 +17,9 @@ UNKNOWN = 1.0
 MAX_TIMEOUT = 120.0
 """Maximum time-out, in seconds. Source: Linux, `TCP_RTO_MAX`."""
 
+ROUNDING = 1e-9
+"""Seconds by which two sums of times that should be equal may differ."""
+
 
 class RoundTrips:
     """The smoothed round trip of one sender, its deviation, and samples that haven't come back yet."""
@@ -45,7 +48,7 @@ class RoundTrips:
 
     def take_samples(self, now: float) -> None:
         """Take the samples that have come back by now."""
-        while self._samples and self._samples[0][0] <= now:
+        while self._samples and self._samples[0][0] <= now + ROUNDING:
             self.take(heappop(self._samples)[1])
 
     def take(self, sample: float) -> None:

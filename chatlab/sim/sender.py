@@ -19,7 +19,7 @@ from math import inf, nan
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import UNIMPAIRED, Direction, Path
-from chatlab.sim.retransmission import SEGMENT, RetransmissionTimer
+from chatlab.sim.retransmission import ROUNDING, SEGMENT, RetransmissionTimer
 
 WINDOW = 10
 """Segments that may be sent before the first one is acknowledged. Source: RFC 6928."""
@@ -83,7 +83,7 @@ class Sender:
             self._segments += -(-(size - room) // SEGMENT) if size > room else 0
         else:
             self._packet_at, room = now, 0
-            if now >= self._acked_at:
+            if now >= self._acked_at - ROUNDING:
                 self._burst_at, self._round_trip, before = now, self.delay + back, 0
             self._segments = before + (-(-size // SEGMENT) or 1)
         self._room = room + (self._segments - before) * SEGMENT - size

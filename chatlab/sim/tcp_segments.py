@@ -15,7 +15,7 @@ from typing import Protocol
 
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
-from chatlab.sim.round_trips import MAX_TIMEOUT, RoundTrips
+from chatlab.sim.round_trips import MAX_TIMEOUT, ROUNDING, RoundTrips
 
 SEGMENT = 1448
 """Bytes in a segment: those of an Ethernet frame, less the headers with a timestamp."""
@@ -230,7 +230,7 @@ class Segment:
     def _wait_for_news(self) -> None:
         """Wait until the loss of the first transmission is noticed."""
         behind, environment = self._packet.behind, self._lane.environment
-        if behind is not None and behind.acked_at > environment.now:
+        if behind is not None and behind.acked_at > environment.now + ROUNDING:
             behind.call_when_acked(self)
         else:
             self._leave_at(self.first_at + self._packet.probe)

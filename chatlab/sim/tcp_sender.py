@@ -18,7 +18,7 @@ from operator import attrgetter
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Path
-from chatlab.sim.round_trips import RoundTrips
+from chatlab.sim.round_trips import ROUNDING, RoundTrips
 from chatlab.sim.tcp_segments import Admit, Burst, Packet, Segment, Take, Write
 
 
@@ -144,10 +144,10 @@ class Lane:
             self.draw(delay or self._delay)
         elif self._packet is not None and now == self._packet.sent_at:
             return self._packet
-        if has_bytes and (self._burst is None or not (self._unacked or self._acked_at > now)):
+        if has_bytes and (self._burst is None or not (self._unacked or self._acked_at > now + ROUNDING)):
             self._burst = Burst(now, sum(self.latencies))
         self.round_trips.take_samples(now)
-        self.recovering = [segment for segment in self.recovering if segment.acked_at > now]
+        self.recovering = [segment for segment in self.recovering if segment.acked_at > now + ROUNDING]
         behind = min(self.recovering, key=attrgetter("order"), default=None)
         self._packet = packet = Packet(self, self._burst if has_bytes else None, behind)
         return packet
