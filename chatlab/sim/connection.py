@@ -215,8 +215,7 @@ class Connection(ABC):
             return
         if accepted_at == inf:
             listener, now = self._listener, self._environment.now
-            round_trip = self.up.delay + self.down.delay
-            handshake = Handshake(listener.lives, listener.keep_handshake(), now, round_trip)
+            handshake = Handshake(listener.lives, listener.keep_handshake(), now)
             if handshake.kept:
                 self._environment.call_at(now + SYN_ACK_TIMES[0], self._repeat_syn_ack, handshake)
             self._handshake = handshake
@@ -229,10 +228,12 @@ class Connection(ABC):
         if self._down_silent:
             return
         self._answered = True
+        # To the client a SYN-ACK that is sent again answers the first SYN that arrived.
+        round_trip = self._environment.now - self.down.sent_at + self.up.delay
+        if self._handshake is not None:
+            self._handshake.round_trip = round_trip
         if self.up.timer is not None and self.down.timer is not None:
-            # To the client a SYN-ACK that is sent again answers the first SYN that arrived.
-            answered_at = self.down.sent_at
-            self.up.timer.begin(self._environment.now - answered_at + self.up.delay)
+            self.up.timer.begin(round_trip)
             self.down.timer.begin(self.up.delay + self.down.delay)
         if not self.held:  # The client has closed its socket, so its system resets the connection.
             self._end_comes_at = self._up_behind()

@@ -56,19 +56,19 @@ class Handshake:
     """A handshake whose SYN-ACK is sent, and whose final ACK hasn't got a place in the accept queue yet.
 
     `life`: the listener's number of lives. `kept`: the server keeps it, and repeats its SYN-ACK, which was
-    sent at `syn_ack_at`. `unread` are the functions that read what has arrived, and was ignored. The client
-    sends it again, so that it arrives at `bytes_at`.
+    sent at `syn_ack_at`. The client's first sample is `round_trip`. `unread` are the functions that read what
+    has arrived, and was ignored. The client sends it again, so that it arrives at `bytes_at`.
     """
 
-    __slots__ = ("_arrivals", "_round_trip", "bytes_at", "kept", "life", "syn_ack_at", "unread")
+    __slots__ = ("_arrivals", "bytes_at", "kept", "life", "round_trip", "syn_ack_at", "unread")
 
-    def __init__(self, life: int, kept: bool, syn_ack_at: float, round_trip: float) -> None:
+    def __init__(self, life: int, kept: bool, syn_ack_at: float) -> None:
         self.life = life
         self.kept = kept
         self.syn_ack_at = syn_ack_at
         self.unread: list[tuple[Callable[..., object], tuple[object, ...]]] = []
         self.bytes_at = inf
-        self._round_trip = round_trip
+        self.round_trip = 0.0
         self._arrivals: Iterator[float] | None = None
 
     def wait(self, now: float, sent_at: float, delay: float) -> float:
@@ -77,7 +77,7 @@ class Handshake:
         They were sent at `sent_at`, with the latency `delay`.
         """
         if self._arrivals is None:
-            sendings = list(_sendings(sent_at, Estimator(self._round_trip)))
+            sendings = list(_sendings(sent_at, Estimator(self.round_trip)))
             latest = next((at for at in sendings if at + delay >= now), sendings[-1])
             late = now - latest  # Their latency, and the time that a narrow line took.
             self._arrivals = iter([at + late for at in sendings if at > latest])

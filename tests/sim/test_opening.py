@@ -158,7 +158,8 @@ def test_503_is_answered_as_a_proxy_does() -> None:
 
 
 def test_tries_have_an_end() -> None:
-    handshake = Handshake(1, True, 0.25, 0.5)
+    handshake = Handshake(1, True, 0.25)
+    handshake.round_trip = 0.5
     tries = []
     while (at := handshake.wait(0.75, 0.5, 0.25)) < inf:
         tries.append(at)
