@@ -105,6 +105,8 @@ def _checked(value: Any, info: Type, path: str) -> Any:
                 _checked(part, item, f"{path}[{index}]")
                 for index, (part, item) in enumerate(zip(value, items, strict=True))
             ]
+        case LiteralType(values=values) if type(value) is int and str(value) in values:
+            return str(value)  # Who sets 503 means "503".
         case LiteralType(values=values) if value not in values:
             raise SettingsError(_invalid_choice(path, value, map(str, values)))
     return value

@@ -18,13 +18,14 @@ from math import inf
 
 SEGMENT = 1448
 """Bytes of data in a segment: 1,500 less the headers of IP and TCP, with time stamps."""
-SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0)
+SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 67.0)
 """Seconds after the first at which a SYN is sent (again). Source: Linux 6.5 and later."""
 RTO_MIN, RTO_MAX = 0.2, 120.0
 """Least seconds by which the timer exceeds a round trip, and the longest wait. Source: Linux."""
 
-RETRIES = 15
-"""Number of times that a packet is sent again. Source: Linux, `tcp_retries2`."""
+RETRIES = 16
+"""Number of times that a packet is sent again: by the probe, and 15 times by the timer. Source: Linux,
+`tcp_retries2`."""
 NEVER = inf, 0.0
 ROUNDING = 1e-9
 """Seconds by which sums of times may differ from each other: an ack and the answer that it comes with."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from chatlab.sim.tcp_segments import Take
 from chatlab.sim.tcp_sender import Lane
 
-SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0)
+SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 67.0)
 """Seconds after the first transmission at which a SYN or its answer leaves. Source: Linux 6.5,
 `tcp_syn_linear_timeouts`."""
 

@@ -21,8 +21,9 @@ SEGMENT = 1448
 """Bytes in a segment: those of an Ethernet frame, less the headers with a timestamp."""
 WINDOW = 10
 """Segments that may leave before the first ack. Source: RFC 6928."""
-RETRIES = 15
-"""Maximum number of times that a segment is sent again. Source: Linux, `tcp_retries2`."""
+RETRIES = 16
+"""Maximum number of times that a segment is sent again: by the probe, and 15 times after a time-out. Source:
+Linux, `tcp_retries2`."""
 
 Admit = Callable[[], bool]
 """Returns whether the other end takes the first segment."""

@@ -244,6 +244,7 @@ def _none_is_a_choice(types: tuple[Type, ...]) -> bool:
 def _bounds(info: FloatType | IntType) -> str:
     low = f"> {info.gt:g}" if info.gt is not None else f"≥ {info.ge:g}" if info.ge is not None else ""
     high = f"≤ {info.le:g}" if info.le is not None and info.le < 1e9 else ""
+    high = f"< {info.lt:g}" if info.lt is not None else high
     return ", ".join(filter(None, [low, high]))
 
 

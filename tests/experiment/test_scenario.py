@@ -370,3 +370,9 @@ def test_a_table_in_a_default_in_a_default() -> None:
     assert read_toml("[outer.inner]\nb = 9", Outermost) == changed
     assert read_toml(write_toml(changed), Outermost) == changed
     assert write_toml(changed) == "[outer.inner]\nb = 9\n"
+
+
+def test_a_number_stands_for_the_text_of_a_choice() -> None:
+    assert Scenario.from_toml("[server]\noverflow = 503").server.overflow == "503"
+    with pytest.raises(SettingsError, match=r"server\.overflow: choose one of .*, got 404"):
+        Scenario.from_toml("[server]\noverflow = 404")

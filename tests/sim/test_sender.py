@@ -120,7 +120,7 @@ def test_a_partition_loses_everything() -> None:
     assert send(one, 1.0) == pytest.approx(1.0 + 1.2 + D)
 
 
-def test_what_is_sent_again_fifteen_times_in_vain_never_arrives_nor_does_anything_behind_it() -> None:
+def test_what_is_sent_again_sixteen_times_in_vain_never_arrives_nor_does_anything_behind_it() -> None:
     one = sender(lossy=True)
     one._path.partitioned_until = 2000.0
     assert send(one, 0.0) == send(one, 3000.0) == inf

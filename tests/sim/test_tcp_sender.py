@@ -63,7 +63,7 @@ def test_data_sent_into_a_cut_arrives_after_it(cut: float, left_at: float) -> No
     lossy_world().run(work)
 
 
-def test_a_segment_is_sent_again_fifteen_times_at_most() -> None:
+def test_a_segment_is_sent_again_sixteen_times_at_most() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         world.path.partitioned_until = inf
@@ -72,7 +72,7 @@ def test_a_segment_is_sent_again_fifteen_times_at_most() -> None:
         world.path.partitioned_until = 0.0
         await asyncio.sleep(5000)
         assert bytes_of(server) == []
-        assert RETRIES == 15
+        assert RETRIES == 16
 
     lossy_world().run(work)
 

@@ -52,8 +52,12 @@ def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: fl
             f"time_scale: give a number above 0 and up to {MAX_TIME_SCALE:,}, got {time_scale!r}"
         )
     for scenario in scenarios:
-        if scenario.network.loss or any(isinstance(fault, Loss) for fault in scenario.faults):
-            raise SettingsError("loss: real sockets lose no packets; run it in the world 'model' or 'wire'")
+        where = ["network.loss"] if scenario.network.loss else []
+        where += [f"faults[{n}].loss" for n, fault in enumerate(scenario.faults) if isinstance(fault, Loss)]
+        if where:
+            raise SettingsError(
+                f"{where[0]}: real sockets lose no packets; run it in the world 'model' or 'wire'"
+            )
     people = sum(scenario.people.count for scenario in scenarios)
     raise_open_file_limit(FILES + people * FILES_EACH, f"{people:,} people on real sockets")
     with (
