@@ -194,8 +194,8 @@ CASES: dict[str, Case] = {
 }
 
 
-LOSSY = {"loss", "heavy_loss"}
-"""Cases that real sockets can't run."""
+NOT_LIVE = {"loss", "heavy_loss", "long_message"}
+"""Cases that the live world doesn't simulate: loss and slow start."""
 
 
 def scenario(case: str, transport: str) -> Scenario:

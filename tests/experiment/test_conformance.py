@@ -17,7 +17,7 @@ from chatlab.sim.path import Path, Paths
 from chatlab.sim.sender import Sender
 from tests.experiment.conformance import (
     CASES,
-    LOSSY,
+    NOT_LIVE,
     PAGE,
     TRANSPORTS,
     WRITE,
@@ -29,7 +29,7 @@ from tests.experiment.conformance import (
 
 Pair = tuple[str, str]
 PAIRS: list[Pair] = [(case, transport) for case in CASES for transport in TRANSPORTS]
-LIVE_PAIRS = [(case, transport) for case, transport in PAIRS if case not in LOSSY]
+LIVE_PAIRS = [(case, transport) for case, transport in PAIRS if case not in NOT_LIVE]
 TWO_OF_EACH = {
     (case, list(TRANSPORTS)[(number + further) % len(TRANSPORTS)])
     for number, case in enumerate(CASES)
