@@ -7,7 +7,7 @@ from typing import Literal
 
 from chatlab.settings import Duration, PositiveDuration, Settings, Size
 
-Overflow = Literal["drop", "refuse", "503"]
+QueueOverflow = Literal["drop", "refuse", "503"]
 """The treatment of a connection that finds the accept queue full: see `ServerConfig`."""
 
 
@@ -29,7 +29,7 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     accept_rate: PositiveDuration | None = None
     backlog: Size = 1000
-    overflow: Overflow = "drop"
+    overflow: QueueOverflow = "drop"
     max_connections: Size | None = None
     service_time: Duration = 0.0
     service: Literal["constant", "exponential"] = "constant"

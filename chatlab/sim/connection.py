@@ -44,8 +44,12 @@ class Listener(Protocol):
         """Whether it listens now."""
 
     @property
-    def overflowing(self) -> bool | None:
-        """Whether a SYN is ignored now, as the accept queue is full; None: it never is."""
+    def drops(self) -> bool:
+        """Whether it ignores SYNs and final ACKs for which the accept queue has no room."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the accept queue is full now."""
 
     def keep_handshake(self) -> bool:
         """Keep one more incomplete handshake, if there is room; return whether there is."""
@@ -198,9 +202,9 @@ class Connection(ABC):
         listener = self._listener
         if self.path.refusing or not listener.listening:
             self.answer_syn(None)
-        elif (overflowing := listener.overflowing) is None:
+        elif not listener.drops:
             self.answer_syn(listener.accept(self))
-        elif overflowing:
+        elif listener.is_full:
             self._syn = self._syn or Syn(self.up.sent_at, 1.0, 1)
             self._environment.call_at(max(self._environment.now, self._syn.next_at), self._send_syn)
         else:

@@ -15,7 +15,7 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from chatlab.sim.capacity import AcceptQueue, Overflow
+from chatlab.sim.capacity import AcceptQueue, QueueOverflow
 from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
@@ -45,7 +45,7 @@ class Internet:
         *,
         tls: bool = False,
         queue: AcceptQueue | None = None,
-        overflow: Overflow = "drop",
+        overflow: QueueOverflow = "drop",
     ) -> None:
         self.environment = environment
         self.queue = queue or AcceptQueue(None, 0)
@@ -172,7 +172,7 @@ class Listener(asyncio.AbstractServer):
     # A connection's `Listener`
 
     @property
-    def overflow(self) -> Overflow:
+    def overflow(self) -> QueueOverflow:
         """The treatment of connections if the accept queue is full. One without a rate never is."""
         return self._internet.overflow if self._internet.queue.is_limited else "refuse"
 

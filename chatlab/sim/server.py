@@ -97,10 +97,13 @@ class Server:
         return not self._outages
 
     @property
-    def overflowing(self) -> bool | None:
-        """Whether a SYN is ignored now, as the accept queue is full; None: it never is."""
-        if self.config.overflow != "drop" or self.config.accept_rate is None:
-            return None
+    def drops(self) -> bool:
+        """Whether it ignores SYNs and final ACKs for which the accept queue has no room."""
+        return self.config.overflow == "drop" and self.queue.is_limited
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the accept queue is full now."""
         return self.queue.is_full(self.environment.now)
 
     def _enter_queue(self) -> float | None:

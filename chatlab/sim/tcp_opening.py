@@ -17,7 +17,7 @@ from functools import partial
 from math import inf
 from typing import Protocol
 
-from chatlab.sim.capacity import Overflow
+from chatlab.sim.capacity import QueueOverflow
 from chatlab.sim.endpoint import Address, Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
@@ -33,7 +33,7 @@ class Listener(Protocol):
     """The listener that accepts connections to an address."""
 
     @property
-    def overflow(self) -> Overflow:
+    def overflow(self) -> QueueOverflow:
         """The treatment of connections if its accept queue is full."""
 
     @property

@@ -97,10 +97,11 @@ class Open:
 
     lives = 0
     listening = True
+    drops = False
 
     @property
-    def overflowing(self) -> bool | None:
-        return None
+    def is_full(self) -> bool:
+        return False
 
     def keep_handshake(self) -> bool:
         return True
@@ -232,12 +233,14 @@ def wire_herd(
 class Full(Open):
     """A listener with an accept queue."""
 
+    drops = True
+
     def __init__(self, environment: LadderEnvironment, queue: AcceptQueue) -> None:
         self._environment = environment
         self._queue = queue
 
     @property
-    def overflowing(self) -> bool | None:
+    def is_full(self) -> bool:
         return self._queue.is_full(self._environment.now)
 
     def keep_handshake(self) -> bool:

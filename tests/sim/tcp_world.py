@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from chatlab.sim.capacity import AcceptQueue, Overflow
+from chatlab.sim.capacity import AcceptQueue, QueueOverflow
 from chatlab.sim.endpoint import Endpoint
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.internet import Internet
@@ -31,7 +31,7 @@ class World:
         latency: float = D,
         tls: bool = False,
         queue: AcceptQueue | None = None,
-        overflow: Overflow = "drop",
+        overflow: QueueOverflow = "drop",
         lossy: bool = False,
         up: Sequence[float] = (),
         down: Sequence[float] = (),

@@ -78,6 +78,8 @@ def test_words_are_whole_sentences_at_the_ends_too() -> None:
     heartbeat = answered(explore_heartbeat())
     assert re.search(r", the latest of 2,0\d\d simulated pongs takes 0\.\d+ s: by TCP", heartbeat.words.value)
     assert heartbeat.words.value.endswith(" taken for dead about every 47,500,000 years.")
+    heartbeat.controls["loss"].value = 0.001
+    assert answered(heartbeat).words.value.endswith(" taken for dead less than once in a billion years.")
     heartbeat.controls["loss"].value = 20.0
     heartbeat.controls["timeout"].value = 1.0
     late = r", \d+ of 2,0\d\d simulated pongs come too late: .* for dead about every \d\.\d+ minutes\.$"

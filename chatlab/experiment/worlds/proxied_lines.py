@@ -17,7 +17,7 @@ from chatlab.experiment.worlds.shaped_opening import SharedState
 from chatlab.live.client.tls import shared_tls
 from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.sim.capacity import AcceptQueue, Overflow
+from chatlab.sim.capacity import AcceptQueue, QueueOverflow
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Path
 
@@ -31,7 +31,7 @@ class ProxiedLines(SharedState):
         self._lines: list[ProxiedLine] = []
 
     async def open(
-        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: Overflow
+        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: QueueOverflow
     ) -> Sequence[ProxiedLine]:
         """Return a line to the listening server for each path."""
         self.queue, self.overflow = queue, overflow

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from chatlab.experiment.worlds.shaped_flow import ShapedFlow, sleep_until
 from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
-from chatlab.sim.capacity import AcceptQueue, Overflow
+from chatlab.sim.capacity import AcceptQueue, QueueOverflow
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.tcp_opening import REPEATS
 from chatlab.sim.tcp_sender import Line
@@ -33,7 +33,7 @@ class SharedState:
     def __init__(self, tls: bool) -> None:
         self.tls = tls
         self.queue = AcceptQueue(None, 1)
-        self.overflow: Overflow = "drop"
+        self.overflow: QueueOverflow = "drop"
         self.turned_away: set[int] = set()
         self.paths: dict[int, Path] = {}
         self.lines: dict[Path, tuple[Line, Line]] = {}

@@ -34,7 +34,7 @@ from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten
-from chatlab.sim.capacity import AcceptQueue, Overflow, ServerConfig
+from chatlab.sim.capacity import AcceptQueue, QueueOverflow, ServerConfig
 from chatlab.sim.fault_context import Breakable, FaultContext
 from chatlab.sim.faults import Fault, Outage, fault_contexts, loses_packets
 from chatlab.sim.meter import Meter
@@ -64,7 +64,7 @@ class AccessLines(Protocol):
         """Bytes above TCP that the server has sent."""
 
     async def open(
-        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: Overflow
+        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: QueueOverflow
     ) -> Sequence[AccessLine]:
         """Return a line to the listening server for each path.
 

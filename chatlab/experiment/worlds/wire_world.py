@@ -20,7 +20,7 @@ from chatlab.experiment.worlds.httpcore_clock import httpcore_uses_loop_time
 from chatlab.experiment.worlds.stack import run_stack
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.capacity import AcceptQueue, Overflow
+from chatlab.sim.capacity import AcceptQueue, QueueOverflow
 from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
@@ -146,7 +146,7 @@ class WireLines:
         return self.internet.requests
 
     async def open(
-        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: Overflow
+        self, server: EmbeddedServer, paths: Sequence[Path], queue: AcceptQueue, overflow: QueueOverflow
     ) -> Sequence[WireLine]:
         """Return a line to the listening server for each path."""
         self.internet.queue, self.internet.overflow = queue, overflow

@@ -26,6 +26,8 @@ PEOPLE = 200
 QUIET = 300.0
 """Simulated seconds of an idle connection behind the proxy."""
 YEAR = 365.25 * 86_400
+SELDOM = 1e9 * YEAR
+"""Seconds between two false alarms from which on their number tells nothing."""
 DELAY = 0.04
 """One-way delay of the network, in seconds."""
 
@@ -77,13 +79,15 @@ def _alarms(pongs: Sequence[float], interval: float, wait: float, loss: float) -
         return "Nothing is lost, so there are no false alarms."
     late = sum(seconds > wait for seconds in pongs)
     lost = f"With {loss:.2g} % lost on each way, {{}} of {len(pongs):,} simulated pongs {{}}: "
-    alarm = "a healthy connection is taken for dead about every"
+    alarm = "a healthy connection is taken for dead"
     if late:
-        return lost.format(late, "come too late") + f"{alarm} {_span(interval * len(pongs) / late)}."
-    seldom = _span(interval / late_pong_share(wait, loss / 100, DELAY))
+        return (
+            lost.format(late, "come too late") + f"{alarm} about every {_span(interval * len(pongs) / late)}."
+        )
+    least = interval / late_pong_share(wait, loss / 100, DELAY)
+    often = f"about every {_span(least)}" if least < SELDOM else "less than once in a billion years"
     return (
-        lost.format("the latest", f"takes {max(pongs):.2g} s")
-        + f"by TCP's least time-outs, {alarm} {seldom}."
+        lost.format("the latest", f"takes {max(pongs):.2g} s") + f"by TCP's least time-outs, {alarm} {often}."
     )
 
 

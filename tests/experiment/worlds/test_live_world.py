@@ -20,7 +20,7 @@ from chatlab.experiment.transport_settings import (
 )
 from chatlab.experiment.worlds.live_world import run_live_together
 from chatlab.sim.as_written.settings import SeedWebSocket
-from chatlab.sim.capacity import Overflow, ServerConfig
+from chatlab.sim.capacity import QueueOverflow, ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
     Buffering,
@@ -111,7 +111,7 @@ def test_a_fault_may_hit_only_some_people() -> None:
     assert len(live.statuses("ada")) > len(live.statuses("person-2"))
 
 
-FULL: list[tuple[Overflow, bool, AnyTransport]] = [
+FULL: list[tuple[QueueOverflow, bool, AnyTransport]] = [
     ("drop", False, WebSocketSettings(connect_timeout=4.0)),
     ("drop", True, SSESettings(connect_timeout=4.0)),
     ("refuse", False, WebSocketSettings()),

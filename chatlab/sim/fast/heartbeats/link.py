@@ -44,7 +44,6 @@ class ForwardingLink(Link):
             and self.up.arrives_at <= now
             and self.up.silent_at == self.down.silent_at == inf
             and path.impairment is UNIMPAIRED
-            and path.partitioned_until <= now
         )
 
     @property
