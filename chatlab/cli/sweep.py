@@ -1,0 +1,93 @@
+"""The command `sweep`: many settings of one scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatlab.cli_errors import check_outputs, format_number, report_errors, writable_path
+from chatlab.fileio import atomic_write
+
+
+def sweep(
+    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
+    over: Annotated[
+        list[str],
+        typer.Option(help="A setting and its values, such as people.count=100,1000; repeatable."),
+    ],
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, max=100_000, help="Number of seeds for each setting, from 0 up."),
+    ] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=1_000, help="Number of simultaneous runs.")] = 1,
+    world: Annotated[str, typer.Option(help="The world to run them in: model, wire or live.")] = "model",
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help="The metrics to print, separated by commas; the file of --out has all.",
+            show_default="sent, lost, latency_p95, recovery_p99, unrecovered, attempts",
+        ),
+    ] = "sent,lost,latency_p95,recovery_p99,unrecovered,attempts",
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=writable_path, help="Save every run to this file, as a row of CSV."),
+    ] = None,
+) -> None:
+    """Run a scenario with many settings, and print each setting's metrics.
+
+    Of several seeds, these are the median, and under it the least and the greatest value.
+    """
+    import warnings
+    from contextlib import nullcontext
+    from math import inf
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from chatlab.experiment.cells import read_all_choices
+    from chatlab.experiment.library import find_scenario
+    from chatlab.experiment.metrics import describe_never
+    from chatlab.experiment.scenario import Scenario
+    from chatlab.experiment.sweep import check_metrics
+    from chatlab.experiment.sweep import processes as pool
+    from chatlab.experiment.sweep import sweep as run_sweep
+    from chatlab.experiment.worlds.runner import run
+
+    shown = [name.strip() for name in metrics.split(",")]
+    with report_errors("sweep"):
+        check_outputs(scenario, out=out)
+        check_metrics(shown, run(Scenario(duration=1.0)).metrics)
+        choices = read_all_choices(over)
+        with (
+            warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # printed below
+            pool(processes) if processes > 1 else nullcontext() as executor,
+        ):
+            table = run_sweep(
+                find_scenario(scenario), choices, seeds=range(seeds), executor=executor, world=world
+            )
+    paths = list(choices)
+    medians = "median, least – greatest of the seeds; " if seeds > 1 else ""
+    printed = Table(caption=f"{medians}times are in seconds")
+    for name in [*paths, *shown]:
+        printed.add_column(name.replace(".", ".\n").replace("_", "_\n"), overflow="fold")
+    for setting, runs in table.groupby(paths, sort=False, dropna=False):
+        total = {str(name): float(count) for name, count in runs.sum(numeric_only=True).items()}
+        texts = []
+        for name in shown:
+            median = runs[name].median()
+            text = describe_never(name, total) if median == inf else format_number(median)
+            least, greatest = format_number(runs[name].min()), format_number(runs[name].max())
+            texts.append(text if least == greatest else f"{text}\n{least} – {greatest}")
+        printed.add_row(*map(str, setting), *texts)
+    Console().print(printed)
+    if out is not None:
+        with report_errors("sweep"), atomic_write(out) as part:
+            table.to_csv(part, index=False)
+    failed = table[table["error"].notna()]
+    for row in failed.to_dict("records"):
+        settings = ", ".join(f"{name}={row[name]}" for name in [*paths, "seed"])
+        typer.echo(f"chatlab sweep: with {settings}: {row['error']}", err=True)
+    if len(failed):
+        raise typer.Exit(1)
