@@ -63,7 +63,7 @@ def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "a.md"
     page.write_text(
         "[1](b.md) [2](b.md#a-heading-with-code) [3](b.md#here) [4](https://x.example) ![5](c.png)\n"
-        "[6](b.md#there) [7](d.md) `chatlab/none.py` `chatlab/cli.py`\n```\n[8](e.md)\n```\n",
+        "[6](b.md#there) [7](d.md) `chatlab/none.py` `chatlab/lab.py`\n```\n[8](e.md)\n```\n",
         encoding="utf-8",
     )
     assert broken(page) == ["c.png", "b.md#there", "d.md", "chatlab/none.py"]
