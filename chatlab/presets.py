@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.settings import ReconnectConfig
+from chatlab.settings import HeartbeatConfig, ReconnectConfig
 
 Party = Literal["client", "server", "both"]
 
@@ -23,7 +23,7 @@ class Preset(Struct, frozen=True, kw_only=True):
     document it.
 
     `heartbeat_by` is the side that sends heartbeats. The connection ends if one isn't answered within
-    `heartbeat_timeout`, or after that much silence if the other side sends them.
+    `heartbeat_timeout`; with `until_silent` after that much silence, which includes the interval.
     """
 
     name: str
@@ -32,8 +32,28 @@ class Preset(Struct, frozen=True, kw_only=True):
     heartbeat_by: Party | None = None
     heartbeat_interval: float | None = None
     heartbeat_timeout: float | None = None
+    until_silent: bool = False
     source: str
     notes: str = ""
+
+    @property
+    def heartbeat(self) -> HeartbeatConfig | None:
+        """The settings of its heartbeats; None: it documents none.
+
+        An interval or a time-out that it doesn't document is that of `HeartbeatConfig`. If it documents only
+        the silence, heartbeats come twice as often.
+        """
+        if self.heartbeat_by is None:
+            return None
+        usual, timeout = HeartbeatConfig(), self.heartbeat_timeout
+        interval = self.heartbeat_interval
+        if timeout is not None and self.until_silent:
+            interval = timeout / 2 if interval is None else interval
+            timeout -= interval
+        return HeartbeatConfig(
+            interval=usual.interval if interval is None else interval,
+            timeout=usual.timeout if timeout is None else timeout,
+        )
 
 
 def _scheduled(
@@ -89,6 +109,7 @@ _SYSTEMS = (
         heartbeat_by="both",
         heartbeat_interval=15.0,
         heartbeat_timeout=30.0,
+        until_silent=True,
         source="ASP.NET Core SignalR, withAutomaticReconnect",
         notes="Gives up after the fourth retry.",
     ),
@@ -124,6 +145,7 @@ _SYSTEMS = (
         ),
         heartbeat_by="server",
         heartbeat_timeout=6.0,
+        until_silent=True,
         source="@rails/actioncable, ConnectionMonitor's getPollInterval",
         notes="The first retry is spread by 100 %, the others by 15 %.",
     ),

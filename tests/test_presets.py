@@ -100,3 +100,24 @@ def test_an_unknown_preset_lists_the_names() -> None:
 def test_presets_are_read_only() -> None:
     with pytest.raises(TypeError):
         PRESETS["mine"] = PRESETS["seed"]  # type: ignore[index]
+
+
+def test_heartbeats_of_presets() -> None:
+    """SignalR's 30 s and ActionCable's 6 s are the longest silence, which includes the interval."""
+    found = {
+        name: (system.heartbeat.interval, system.heartbeat.timeout)
+        for name, system in PRESETS.items()
+        if system.heartbeat is not None
+    }
+    usual = HeartbeatConfig()
+    assert found == {
+        "seed": (30, 10),
+        "socket.io": (25, 20),
+        "python-socketio": (25, 20),
+        "SignalR": (15, 15),
+        "Phoenix": (30, 30),
+        "Centrifugo": (usual.interval, usual.timeout),
+        "Ably": (usual.interval, usual.timeout),
+        "ActionCable": (3, 3),
+        "websockets": (20, 20),
+    }

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.preset_tables import PRESET, change_preset, find_preset
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.toml import NONE, from_plain, parse_toml, to_plain, to_whole
 from chatlab.settings import Settings
@@ -46,7 +47,10 @@ def cells_of(scenario: Scenario, over: Mapping[str, Choices], seeds: Iterable[in
     cells = []
     for choice in product(*axes):
         raw = to_plain(scenario)
-        for path, (_, value) in zip(over, choice, strict=True):
+        # A preset sets several fields, so others that are swept beside it come after it.
+        for path, (_, value) in sorted(
+            zip(over, choice, strict=True), key=lambda setting: not _is_preset(setting[0])
+        ):
             _set_value(raw, scenario, path, value)
         labels = tuple(label for label, _ in choice)
         cells += [Cell(labels, from_plain(raw | {"seed": seed}, Scenario)) for seed in numbers]
@@ -75,7 +79,15 @@ def _choices(path: str, choices: Choices) -> list[tuple[Any, Any]]:
         named = [(_label(value), _plain(value)) for value in _limited(MAX_RUNS, choices)]
     if not named:
         raise SettingsError(f"{path}: give at least one value")
+    if _is_preset(path):
+        mapping = isinstance(choices, Mapping)
+        found = [(name, find_preset(value, path)) for name, value in named]
+        named = [(name if mapping else system.name, system) for name, system in found]
     return named
+
+
+def _is_preset(path: str) -> bool:
+    return path.rpartition(".")[2] == PRESET
 
 
 def _plain(value: Any) -> Any:
@@ -98,6 +110,8 @@ def _set_value(raw: Any, settings: Any, path: str, value: Any) -> None:
         settings, raw, where = _descend(settings, raw, key, where)
     if isinstance(raw, list):
         raw[_index(raw, last, where)] = value
+    elif last == PRESET:
+        change_preset(raw, settings, find_preset(value, path), path.removesuffix(f".{PRESET}"))
     else:
         raw[last] = value
 
@@ -153,7 +167,7 @@ def with_settings(scenario: Scenario, texts: Iterable[str]) -> Scenario:
     Errors: `SettingsError` naming the path.
     """
     raw = to_plain(scenario)
-    for path, values in read_all_choices(texts).items():
+    for path, values in sorted(read_all_choices(texts).items(), key=lambda item: not _is_preset(item[0])):
         if len(values) > 1:
             raise SettingsError(f"{path}: give one value; chatlab sweep takes several")
         _set_value(raw, scenario, path, _plain(values[0]))

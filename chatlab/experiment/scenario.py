@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from msgspec import Meta
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.preset_tables import spell_out
 from chatlab.experiment.toml import read_toml, write_toml
 from chatlab.experiment.transport_settings import AnyTransport, WebSocketSettings
 from chatlab.fileio import atomic_write, read_bounded
@@ -76,6 +77,16 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise SettingsError(
                 f"{path.name}: not UTF-8 text ({error.reason} at byte {error.start})"
             ) from None
+
+    @classmethod
+    def prepare_table(cls, raw: Any) -> Any:
+        """Return TOML's data with the settings of presets, in place of their names.
+
+        Errors: `SettingsError` if there is no such preset.
+        """
+        if isinstance(raw, dict) and "transport" in raw:
+            raw = raw | {"transport": spell_out(raw["transport"], "transport")}
+        return raw
 
     @classmethod
     def from_toml(cls, text: str) -> Self:

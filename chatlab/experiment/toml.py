@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
@@ -70,9 +70,13 @@ def parse_toml(text: str) -> dict[str, Any]:
 def from_plain(raw: Any, kind: type[S]) -> S:
     """Return the settings of TOML's data: dicts, lists, strings and numbers.
 
+    If the class has a function `prepare_table`, it prepares the data first.
+
     Errors: as `read_toml`.
     """
+    prepare: Callable[[Any], Any] | None = getattr(kind, "prepare_table", None)
     try:
+        raw = raw if prepare is None else prepare(raw)
         return msgspec.convert(_checked(raw, _type_info(kind), ""), kind)
     except msgspec.ValidationError as error:
         raise SettingsError(_explained(str(error), raw)) from None
