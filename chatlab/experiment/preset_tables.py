@@ -33,7 +33,7 @@ def _tag(kind: type[Settings]) -> str:
 
 _USUAL = WebSocketSettings()
 _WEBSOCKET, _FALLBACK = _tag(WebSocketSettings), _tag(FallbackSettings)
-_SINGLE = {_tag(kind) for kind in get_args(OneTransport)}
+_SINGLE = [_tag(kind) for kind in get_args(OneTransport)]
 
 
 def find_preset(name: object, where: str) -> Preset:

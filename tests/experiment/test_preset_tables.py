@@ -108,6 +108,7 @@ def test_an_unknown_preset_lists_the_names_and_a_near_one(text: str, where: str)
     ("text", "problem"),
     [
         ("transport = { preset = 3 }", r"^transport\.preset: there is no preset 3; choose"),
+        ('transport = { kind = ["sse"], preset = "Ably" }', r"^transport\.kind: choose one of websocket"),
         ('transport = { preset = ["Ably"] }', r"^transport\.preset: there is no preset \['Ably'\]"),
         (
             f'transport = {{ preset = "{"x" * 10_000}" }}',
