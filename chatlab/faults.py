@@ -24,12 +24,15 @@ if TYPE_CHECKING:
         LastingFault,
         Loss,
         LowBandwidth,
+        NetworkChange,
         NoPong,
         Outage,
         Partition,
         ServerDown,
         ServerRestart,
         SlowServer,
+        Suspended,
+        Throttled,
     )
     from chatlab.sim.path import Impairment
 
@@ -50,12 +53,15 @@ _HOMES = {
         "LastingFault",
         "Loss",
         "LowBandwidth",
+        "NetworkChange",
         "NoPong",
         "Outage",
         "Partition",
         "ServerDown",
         "ServerRestart",
         "SlowServer",
+        "Suspended",
+        "Throttled",
     ),
     "sim.path": ("Impairment",),
     "sim.fault_context": ("FaultContext",),
@@ -80,12 +86,15 @@ __all__ = [
     "LastingFault",
     "Loss",
     "LowBandwidth",
+    "NetworkChange",
     "NoPong",
     "Outage",
     "Partition",
     "ServerDown",
     "ServerRestart",
     "SlowServer",
+    "Suspended",
+    "Throttled",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -8,6 +8,7 @@ with every packet received) keeps the timer; the driver arms it again when it fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
 from types import MappingProxyType
 from typing import assert_never
@@ -19,6 +20,7 @@ from chatlab.sim.http_session import Exchange, Session
 from chatlab.sim.network import Link, Network
 from chatlab.sim.path import Impairment, Path
 from chatlab.sim.recorder import Recorder, is_whole
+from chatlab.sim.timers import Timers
 from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
     Answered,
@@ -66,6 +68,7 @@ class Driver:
         "_recorder",
         "_sessions",
         "_steps",
+        "_timers",
         "links",
         "name",
         "path",
@@ -100,6 +103,14 @@ class Driver:
         self._messages = 0
         self._armed_at = inf
         self._generation = 0
+        self._timers: Timers | None = None  # Until a fault touches them.
+
+    @property
+    def timers(self) -> Timers:
+        """The client's timers."""
+        if self._timers is None:
+            self._timers = Timers()
+        return self._timers
 
     @property
     def heard_until(self) -> float:
@@ -138,14 +149,18 @@ class Driver:
 
     def connect(self) -> None:
         """Ask to be connected."""
-        self.handle(CONNECT)
+        if not self._postponed(self.connect):
+            self.handle(CONNECT)
 
     def disconnect(self) -> None:
         """Ask to be disconnected."""
-        self.handle(DISCONNECT)
+        if not self._postponed(self.disconnect):
+            self.handle(DISCONNECT)
 
     def submit(self, text: str) -> None:
         """Send a message."""
+        if self._postponed(self.submit, text):
+            return
         self._messages += 1
         message = OutgoingMessage(text, client_id=f"{self.name}-{self._messages}")
         event = Submit(message)
@@ -160,6 +175,14 @@ class Driver:
         self._carry_out(effects, now)
         if self._machine.deadline < self._armed_at:
             self._arm(self._machine.deadline)
+
+    def _postponed(self, action: Callable[..., None], *arguments: str) -> bool:
+        """Whether the computer is suspended; the person acts when that is over."""
+        timers, environment = self._timers, self._environment
+        if timers is None or timers.suspended_until <= environment.now:
+            return False
+        environment.call_at(timers.suspended_until, partial(action, *arguments))
+        return True
 
     @property
     def machine(self) -> Machine:
@@ -282,6 +305,10 @@ class Driver:
     def _arm(self, deadline: float) -> None:
         environment = self._environment
         deadline = max(deadline, environment.now)
+        if self._timers is not None:
+            deadline = self._timers.fires_at(deadline)
+            if deadline >= self._armed_at:
+                return
         self._armed_at = deadline
         self._generation += 1
         environment.call_at(deadline, self._fire, self._generation)
@@ -289,7 +316,10 @@ class Driver:
     def _fire(self, generation: int) -> None:
         if generation != self._generation:
             return
-        self._armed_at = inf
+        armed_at, self._armed_at = self._armed_at, inf
+        if self._timers is not None and self._timers.fires_at(armed_at) > armed_at:
+            self._arm(armed_at)
+            return
         deadline = self._machine.deadline
         if deadline <= self._environment.now:
             self.handle(TICK)

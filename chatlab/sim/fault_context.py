@@ -10,6 +10,7 @@ from typing import Protocol
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.path import Direction, Impairment, Path
+from chatlab.sim.timers import Timers
 from chatlab.transports.backoff import Uniform
 
 
@@ -47,6 +48,10 @@ class FaultTarget(Protocol):
     @property
     def path(self) -> Path:
         """The person's path to the server."""
+
+    @property
+    def timers(self) -> Timers:
+        """The client's timers."""
 
     @property
     def connections(self) -> Iterable[Breakable]:

@@ -40,11 +40,14 @@ from chatlab.sim.faults import (
     IdleTimeout,
     Loss,
     LowBandwidth,
+    NetworkChange,
     NoPong,
     Partition,
     ServerDown,
     ServerRestart,
     SlowServer,
+    Suspended,
+    Throttled,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -155,6 +158,11 @@ CASES: dict[str, Case] = {
         "all packets are lost, for some people",
         (Partition(at=6.31, duration=5.3, people=("ada", "cleo")),),
         seed=1,
+    ),
+    "network_change": Case("open connections become half-open, new ones work", (NetworkChange(at=6.31),)),
+    "suspended": Case("the computers sleep for 9 s", (Suspended(at=6.31, duration=9.4),)),
+    "throttled": Case(
+        "timers fire every 7 s, as in a hidden tab", (Throttled(at=6.31, duration=29.4, period=7.13),)
     ),
     "some_down": Case(
         "one of two front ends dies, the other restarts",

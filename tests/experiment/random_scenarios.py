@@ -46,11 +46,14 @@ from chatlab.sim.faults import (
     IdleTimeout,
     Loss,
     LowBandwidth,
+    NetworkChange,
     NoPong,
     Partition,
     ServerDown,
     ServerRestart,
     SlowServer,
+    Suspended,
+    Throttled,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -231,6 +234,9 @@ def faults(at: Strategy[float], names: list[str]) -> Strategy[AnyFault]:
         ),
         some(NoPong, long),
         some(SlowServer, long | {"service_time": WAIT}),
+        some(NetworkChange, {"at": at}, **whom(names)),
+        some(Suspended, long),
+        some(Throttled, long | {"period": st.sampled_from([0.5, 3.0, 60.0]) | seconds(0.05, 5.0)}),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import inf
 from typing import Protocol
@@ -15,6 +16,7 @@ from chatlab.settings import AnyConfig
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Impairment, Path
 from chatlab.sim.recorder import Recorder, is_whole
+from chatlab.sim.timers import Timers
 from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
     Answered,
@@ -72,8 +74,13 @@ class Person:
         self.line = line
         self.read_at = -inf
         self.errors: list[Exception] = []
+        self.timers = Timers()
         self.transport = make_transport(
-            config, loop="current", uniform=streams.uniform(person, "backoff"), record=self._record
+            config,
+            loop="current",
+            uniform=streams.uniform(person, "backoff"),
+            record=self._record,
+            fires_at=self.timers.fires_at,
         )
         self._recorder: Recorder | None = recorder
         self._steps = steps
@@ -86,17 +93,29 @@ class Person:
 
     def connect(self) -> None:
         """Start connecting."""
-        self.transport.start()
+        if not self._postponed(self.connect):
+            self.transport.start()
 
     def disconnect(self) -> None:
         """Start disconnecting."""
-        self.transport.stop()
+        if not self._postponed(self.disconnect):
+            self.transport.stop()
 
     def submit(self, text: str) -> None:
         """Send a message."""
+        if self._postponed(self.submit, text):
+            return
         self._messages += 1
         with suppress(OutboxFull):  # The recorder has counted it.
             self.transport.submit(OutgoingMessage(text, client_id=f"{self.name}-{self._messages}"))
+
+    def _postponed(self, action: Callable[..., None], *arguments: str) -> bool:
+        """Whether the computer is suspended; the person acts when that is over."""
+        loop, until = asyncio.get_running_loop(), self.timers.suspended_until
+        if until <= loop.time() or self._recorder is None:
+            return False
+        loop.call_at(until, action, *arguments)
+        return True
 
     # Faults
 

@@ -21,7 +21,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.fault_context import FaultContext
-from chatlab.sim.faults import Fault, HalfOpen
+from chatlab.sim.faults import Fault
 from chatlab.trace import Step
 
 
@@ -74,7 +74,7 @@ def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext]) -> list
                 else np.array([target.person for target in context.hit], dtype=np.int64),
                 fault.deaf_until,
                 fault.severity,
-                isinstance(fault, HalfOpen),
+                fault.leaves_half_open,
             )
             for fault, context in zip(faults, contexts, strict=True)
         ),

@@ -27,11 +27,15 @@ class DeadlineTimer:
     """A timer that fires at a deadline, or earlier to check for a suspension. It must be armed again then.
 
     `armed_at` is the time for which it is armed, inf if it isn't. It is `catching_up` while it gives the loop
-    time to read what arrived while the loop was blocked.
+    time to read what arrived while the loop was blocked. `fires_at` returns when a timer fires that is due at
+    a time, as far as is known: a simulated tab may be hidden.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, fires_at: Callable[[float], float] | None = None
+    ) -> None:
         self._loop = loop
+        self._fires_at = fires_at
         self.clock = SuspensionClock(loop)
         self.armed_at = inf
         self.catching_up = False
@@ -45,6 +49,8 @@ class DeadlineTimer:
         A deadline in the past counts as due now. Otherwise its lateness would be taken for a blocked loop.
         """
         due_at = max(deadline, self._held_until, self.clock.now())
+        if self._fires_at is not None and due_at < inf:
+            due_at = self._fires_at(due_at)
         if self.catching_up or self.armed_at <= due_at:
             return
         if self._handle is not None:
@@ -74,5 +80,8 @@ class DeadlineTimer:
             self._handle = self._loop.call_later(CATCH_UP, self._fire, armed_at, fire)
             return
         self.disarm()
+        if self._fires_at is not None and self._fires_at(armed_at) > armed_at:
+            self.arm(armed_at, fire)
+            return
         woke, self._woke = self._woke, False
         fire(armed_at, woke)

@@ -71,7 +71,7 @@ class LiveDriver:
 
     `open_link` and `fetch` make the links that the machine asks for. `listen` gets the effects for the
     application, on the loop. `record` gets every step, in order, on any thread. Links read slowly at
-    `pressure` 1, and not at all at 2.
+    `pressure` 1, and not at all at 2. `fires_at` is as for `DeadlineTimer`.
 
     A dialect that raises ends the transport in `error`, since the state of its machine can no longer be
     trusted.
@@ -88,6 +88,7 @@ class LiveDriver:
         record: Callable[[Step], None] | None = None,
         pressure: Callable[[], int] = int,
         person: str = "",
+        fires_at: Callable[[float], float] | None = None,
     ) -> None:
         self.machine = machine
         self.loop = loop
@@ -106,7 +107,7 @@ class LiveDriver:
         self._links: dict[int, Link] = {}
         self._connections: dict[int, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer = DeadlineTimer(loop)
+        self._timer = DeadlineTimer(loop, fires_at)
         self._clock = self._timer.clock
 
     def now(self) -> float:

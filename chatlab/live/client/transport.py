@@ -66,8 +66,9 @@ class ChatTransport:
     But `SystemExit` and `KeyboardInterrupt` are raised from a loop of the user's own.
 
     `uniform` is the source of randomness of the backoff. `record` gets every step of the machine, and is
-    called as a handler is. Disconnect a transport before you drop it: one without references is closed with a
-    `ResourceWarning`.
+    called as a handler is. `fires_at` may delay the timers, as in a hidden tab: it gets the loop's time at
+    which one is due, and returns when it fires. Disconnect a transport before you drop it: one without
+    references is closed with a `ResourceWarning`.
 
     Errors: `SettingsError` when the dialect doesn't support that transport. With `loop="current"`, every
     method raises `RuntimeError` if no event loop runs.
@@ -80,6 +81,7 @@ class ChatTransport:
         loop: Literal["own", "current"] = "own",
         uniform: Uniform | None = None,
         record: Callable[[Step], None] | None = None,
+        fires_at: Callable[[float], float] | None = None,
     ) -> None:
         self.config: AnyConfig = config
         dialect = find_dialect(config.dialect)
@@ -89,6 +91,7 @@ class ChatTransport:
         record = record and self._dialer.redaction.recorder(record)
         self._own_loop = loop == "own"
         self._record = record
+        self._fires_at = fires_at
         self._lock = threading.Lock()
         self._running: LiveDriver | None = None
         self._process = os.getpid()
@@ -124,6 +127,7 @@ class ChatTransport:
             record=record,
             pressure=_pressure(self),
             person=self.config.sender,
+            fires_at=self._fires_at,
         )
         with self._lock:  # The first thread makes the driver for all threads.
             if self._running is last:

@@ -12,7 +12,8 @@ from typing import Protocol, TypeVar
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.fault_context import FaultContext, FaultTarget, ServerControl
 from chatlab.sim.faults.base import Fault, Injection, LastingFault
-from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, Partition
+from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, NetworkChange, Partition
+from chatlab.sim.faults.clients import Suspended, Throttled
 from chatlab.sim.faults.conditions import (
     Buffering,
     Condition,
@@ -42,12 +43,15 @@ __all__ = [
     "LastingFault",
     "Loss",
     "LowBandwidth",
+    "NetworkChange",
     "NoPong",
     "Outage",
     "Partition",
     "ServerDown",
     "ServerRestart",
     "SlowServer",
+    "Suspended",
+    "Throttled",
     "fault_contexts",
     "loses_packets",
     "schedule",
@@ -70,6 +74,9 @@ AnyFault = (
     | SlowServer
     | Flapping
     | Partition
+    | NetworkChange
+    | Suspended
+    | Throttled
 )
 
 

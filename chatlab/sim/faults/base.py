@@ -46,6 +46,11 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return 2
 
     @property
+    def leaves_half_open(self) -> bool:
+        """Whether the connections it hits remain half-open."""
+        return False
+
+    @property
     def loses(self) -> bool:
         """Whether packets are lost that TCP sends again."""
         return False

@@ -38,6 +38,10 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
     def deaf_until(self) -> float:
         return -inf if self.direction == "up" else inf
 
+    @property
+    def leaves_half_open(self) -> bool:
+        return True
+
     def inject(self, context: FaultContext) -> Injection:
         directions: tuple[Direction, ...] = ("up", "down") if self.direction == "both" else (self.direction,)
         for target in context.hit:
@@ -46,6 +50,24 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
             for connection in target.connections:
                 connection.silence(self.at, directions)
         yield self.duration
+
+
+class NetworkChange(Fault, frozen=True, kw_only=True, tag="network_change"):
+    """A phone changes its network: open connections become half-open, and new ones work."""
+
+    @property
+    def deaf_until(self) -> float:
+        return inf
+
+    @property
+    def leaves_half_open(self) -> bool:
+        return True
+
+    def inject(self, context: FaultContext) -> Injection:
+        for target in context.hit:
+            for connection in target.connections:
+                connection.silence(self.at, ("up", "down"))
+        yield 0.0
 
 
 class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):

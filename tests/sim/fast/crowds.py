@@ -19,11 +19,14 @@ from chatlab.sim.faults import (
     HttpError,
     IdleTimeout,
     LowBandwidth,
+    NetworkChange,
     NoPong,
     Partition,
     ServerDown,
     ServerRestart,
     SlowServer,
+    Suspended,
+    Throttled,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -45,6 +48,9 @@ FAULTS: dict[str, tuple[AnyFault, ...]] = {
     "slow_server": (SlowServer(at=20.31, duration=9.0, service_time=0.05),),
     "flapping": (Flapping(at=20.31, duration=20.0, period=7.0, down=2.3),),
     "partition": (Partition(at=20.31, duration=8.0, share=0.5),),
+    "network_change": (NetworkChange(at=20.31, share=0.7),),
+    "suspended": (Suspended(at=20.31, duration=8.0, share=0.5),),
+    "throttled": (Throttled(at=20.31, duration=30.0, period=7.3, share=0.7), ConnectionReset(at=35.0)),
 }
 NETWORKS = {
     "constant": NetworkConfig(latency=0.08),

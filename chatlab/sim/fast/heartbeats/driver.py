@@ -140,7 +140,8 @@ class ForwardingDriver(Driver):
     def _certain_beats(self) -> float:
         """Return how many of the next heartbeats are certain to change nothing; inf: all of them."""
         alone = len(self.links) == 1 and self._environment.now >= self._gone_at
-        if self._account is None or not alone or not self._is_idle:
+        delayed = self._timers is not None and self._timers.delayed
+        if self._account is None or not alone or not self._is_idle or delayed:
             return 0
         (link,) = self.links
         assert isinstance(link, ForwardingLink)

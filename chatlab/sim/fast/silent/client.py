@@ -17,6 +17,7 @@ from chatlab.sim.fast.silent.promote import (
 )
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Direction, Impairment, Path
+from chatlab.sim.timers import Timers
 
 
 class SilentClient(Lifecycle):
@@ -90,6 +91,11 @@ class SilentClient(Lifecycle):
     def path(self) -> Path:
         """The path. The client is promoted first, as a fault is about to change the path."""
         return self.promoted.path
+
+    @property
+    def timers(self) -> Timers:
+        """The timers. The client is promoted first, as a fault is about to delay them."""
+        return self.promoted.timers
 
     @property
     def connections(self) -> Iterator[Breakable]:
