@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from chatlab.settings import Duration, PositiveDuration, Settings, Size
+from chatlab.sim.balance import Balance
 
 QueueOverflow = Literal["drop", "refuse", "503"]
 """The treatment of a connection that finds the accept queue full: see `ServerConfig`."""
 
 
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Capacity of the server.
+    """Capacity of the server: of each of its `nodes`, over which `balance` spreads connections.
 
-    It accepts `accept_rate` connections a second (None: any number). At most `backlog` of them wait. Further
-    ones are ignored until the client's TCP tries again (`overflow` is `drop`, Linux's default), refused with
-    a reset (`refuse`), or answered with 503, as a proxy does (`503`).
+    A node accepts `accept_rate` connections a second (None: any number). At most `backlog` of them wait.
+    Further ones are ignored until the client's TCP tries again (`overflow` is `drop`, Linux's default),
+    refused with a reset (`refuse`), or answered with 503, as a proxy does (`503`).
 
-    Beyond `max_connections` it answers requests with 503. Its one process spends `service_time` seconds on
-    each request and frame, exactly (`constant`) or on average (`exponential`). A sender may post `rate`
-    messages a second, with bursts of `burst`.
+    Beyond `max_connections` a node answers requests with 503. Its one process spends `service_time` seconds
+    on each request and frame, exactly (`constant`) or on average (`exponential`). All nodes share the rooms.
+    A sender may post `rate` messages a second, with bursts of `burst`.
 
-    It answers a long poll after `max_hold` seconds at the latest. It sends a comment on a stream every
-    `keep_alive` seconds, and first `reconnection_time` as its retry field unless that is None. Without
+    The server answers a long poll after `max_hold` seconds at the latest. It sends a comment on a stream
+    every `keep_alive` seconds, and first `reconnection_time` as its retry field unless that is None. Without
     `keep_history` a restart loses all messages. With `presence` it announces joins and leaves.
     """
 
+    nodes: Annotated[int, Meta(ge=1, le=1000)] = 1
+    balance: Balance = "random"
     accept_rate: PositiveDuration | None = None
     backlog: Size = 1000
     overflow: QueueOverflow = "drop"

@@ -35,9 +35,13 @@ GIVE_UP = 924.6
 
 
 class Listener(Protocol):
-    """The listener that accepts connections. `lives` counts how often it began to listen."""
+    """The node that a connection leads to. `lives` counts how often it began to listen.
+
+    `refused` counts the connections that it has refused.
+    """
 
     lives: int
+    refused: int
 
     @property
     def listening(self) -> bool:
@@ -57,8 +61,16 @@ class Listener(Protocol):
     def end_handshake(self, handshake: Handshake) -> None:
         """Note that a handshake is complete, or has failed."""
 
+
+class Host(Protocol):
+    """The server's end of all connections."""
+
+    def route(self, connection: Connection) -> None:
+        """Set the connection's node; None stays: none is up."""
+
     def accept(self, connection: Connection) -> float | None:
-        """Put a connection into the accept queue; return when it is accepted; None: there is no room."""
+        """Put a connection into its node's accept queue; return when it is accepted; None: there is no
+        room."""
 
     def on_peer_closed(self, connection: Connection) -> None:
         """Handle the end of the client's side."""
@@ -79,7 +91,8 @@ class Connection(ABC):
     """One TCP connection, from its first packet on.
 
     `served`: the server has it, from the SYN's arrival on. `held`: the client uses it. `up` sends the
-    client's bytes, and `down` the server's. `number` is the server's number for it.
+    client's bytes, and `down` the server's. `number` is the server's number for it. `node` is set once a SYN
+    has arrived.
     """
 
     __slots__ = (
@@ -89,22 +102,23 @@ class Connection(ABC):
         "_ends_at",
         "_environment",
         "_handshake",
+        "_host",
         "_idle",
-        "_listener",
         "_syn",
         "_traffic",
         "down",
         "held",
+        "node",
         "number",
         "path",
         "served",
         "up",
     )
 
-    def __init__(self, traffic: Traffic, listener: Listener, path: Path) -> None:
+    def __init__(self, traffic: Traffic, host: Host, path: Path) -> None:
         self._traffic = traffic
         self._environment = traffic.environment
-        self._listener = listener
+        self._host = host
         self._accepted_at = 0.0
         self._answered = False  # The client has had the SYN-ACK.
         self._syn: Syn | None = None  # Once it is sent again.
@@ -113,6 +127,7 @@ class Connection(ABC):
         self._end_comes_at = inf  # When a reset reaches the server.
         self._ends_at = inf  # When the server's end reaches the client.
         self.path = path
+        self.node: Listener | None = None
         self.number = 0
         self.held = True
         self.served = False
@@ -199,12 +214,14 @@ class Connection(ABC):
     def _take_syn(self) -> None:
         if self._up_silent:
             return
-        listener = self._listener
-        if self.path.refusing or not listener.listening:
+        if self.node is None and not self.path.refusing:
+            self._host.route(self)
+        node = self.node
+        if node is None or self.path.refusing or not node.listening:
             self.answer_syn(None)
-        elif not listener.drops:
-            self.answer_syn(listener.accept(self))
-        elif listener.is_full:
+        elif not node.drops:
+            self.answer_syn(self._host.accept(self))
+        elif node.is_full:
             self._syn = self._syn or Syn(self.up.sent_at, 1.0, 1)
             self._environment.call_at(max(self._environment.now, self._syn.next_at), self._send_syn)
         else:
@@ -214,12 +231,16 @@ class Connection(ABC):
         """Answer the SYN that arrives now: accept it at `accepted_at`; None: refuse it; inf: once the queue
         has room for its final ACK."""
         at = self.down.syn_ack(self._environment.now, self.path.connect)
+        node = self.node
         if accepted_at is None:
+            if node is not None:
+                node.refused += 1
             self._environment.call_at(at, self._refused)
             return
         if accepted_at == inf:
-            listener, now = self._listener, self._environment.now
-            handshake = Handshake(listener.lives, listener.keep_handshake(), now)
+            assert node is not None
+            now = self._environment.now
+            handshake = Handshake(node.lives, node.keep_handshake(), now)
             if handshake.kept:
                 self._environment.call_at(now + SYN_ACK_TIMES[0], self._repeat_syn_ack, handshake)
             self._handshake = handshake
@@ -273,14 +294,16 @@ class Connection(ABC):
 
     def _complete_handshake(self) -> bool:
         """Take a place in the accept queue for the final ACK that arrives now; return whether it is taken."""
-        handshake, listener = self._handshake, self._listener
+        handshake, node = self._handshake, self.node
         assert handshake is not None
-        if self.path.refusing or not listener.listening or listener.lives != handshake.life:
+        assert node is not None
+        if self.path.refusing or not node.listening or node.lives != handshake.life:
+            node.refused += 1
             self._end_handshake()
             self._ends_at = self._down_behind()
             self._environment.call_at(self._ends_at, self._lose, True)
             return True
-        accepted_at = listener.accept(self)
+        accepted_at = self._host.accept(self)
         if accepted_at is None:
             return False
         self._end_handshake()
@@ -293,14 +316,14 @@ class Connection(ABC):
         return True
 
     def _end_handshake(self) -> None:
-        if self._handshake is not None:
-            self._listener.end_handshake(self._handshake)
+        if self._handshake is not None and self.node is not None:
+            self.node.end_handshake(self._handshake)
             self._handshake = None
 
     def forget_handshake(self) -> None:
         """Forget the handshake at the server, which stops: it will answer the final ACK with an RST."""
-        if self._handshake is not None:
-            self._listener.end_handshake(self._handshake)
+        if self._handshake is not None and self.node is not None:
+            self.node.end_handshake(self._handshake)
             self._handshake.life = -1
 
     def _take_first_bytes(self, handshake: Handshake) -> None:
@@ -378,7 +401,7 @@ class Connection(ABC):
         """Handle the end of the client's side, at the server."""
         if self.served:
             self.served = False
-            self._listener.on_peer_closed(self)
+            self._host.on_peer_closed(self)
 
     def abort(self) -> None:
         """Close it at the server without a close frame, as when the process dies."""

@@ -76,11 +76,14 @@ class ServerControl(Protocol):
     def environment(self) -> Clock:
         """The clock."""
 
-    def stop(self, code: int | None = None, reason: str = "") -> None:
-        """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without."""
+    def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
+        """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without.
 
-    def start(self) -> None:
-        """Serve again."""
+        `node`: only that one stops, by its number from 1.
+        """
+
+    def start(self, node: int | None = None) -> None:
+        """Serve again; `node`: only that one, by its number."""
 
     def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
         """End some connections, as `stop` does all: those in the accept queue first."""

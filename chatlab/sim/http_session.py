@@ -16,7 +16,7 @@ from chatlab.dialects.base import Answer, HttpDialect, Request
 from chatlab.dialects.serving import STREAM_TYPE, encode_event
 from chatlab.hub import Bucket
 from chatlab.sim.alarm import Alarm
-from chatlab.sim.connection import Connection, Listener, Traffic
+from chatlab.sim.connection import Connection, Host, Traffic
 from chatlab.sim.network import Client
 from chatlab.sim.path import Path
 from chatlab.sim.sizes import (
@@ -36,7 +36,7 @@ SERVER_KEEP_ALIVE = 5.0
 """Seconds after which the server closes an idle connection. Source: uvicorn."""
 
 
-class HttpHost(Listener, Protocol):
+class HttpHost(Host, Protocol):
     """The server's end of all exchanges."""
 
     def request(self, exchange: Exchange) -> None:
@@ -209,7 +209,7 @@ class HttpConnection(Connection):
         if self.serving is not None:
             self.session.host.ring(self)
         elif self.served:  # The keep-alive time is over.
-            self._listener.on_peer_closed(self)
+            self._host.on_peer_closed(self)
             self.abort()
 
     @property
@@ -219,7 +219,7 @@ class HttpConnection(Connection):
             return False
         if self.served:
             self.served = False
-            self._listener.on_peer_closed(self)
+            self._host.on_peer_closed(self)
         return True
 
     def answer(self, exchange: Exchange, answer: Answer, *, last: bool) -> None:
@@ -233,7 +233,7 @@ class HttpConnection(Connection):
         last = last or self.leaving
         if last:
             self.served = False
-            self._listener.on_peer_closed(self)
+            self._host.on_peer_closed(self)
         at = self._down(answer_size(answer) + (CLOSING_SIZE if announced else 0))
         self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
 

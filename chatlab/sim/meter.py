@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from chatlab.sim.capacity import Queue
@@ -30,14 +30,17 @@ class Counting(Protocol):
 
 
 class Meter:
-    """Counts of each second from now on: requests, and the greatest length of accept queue and work queue."""
+    """Counts of each second from now on: requests, and the greatest length of an accept queue and of a work
+    queue, of which each node has one."""
 
     __slots__ = ("_counting", "_counts", "_queues", "_requests", "_timeline")
 
-    def __init__(self, timeline: Timeline, counting: Counting, queue: Queue, work: Queue) -> None:
+    def __init__(
+        self, timeline: Timeline, counting: Counting, queues: Sequence[Queue], works: Sequence[Queue]
+    ) -> None:
         self._timeline = timeline
         self._counting = counting
-        self._queues = {"queue": queue, "work": work}
+        self._queues = {"queue": queues, "work": works}
         self._requests = counting.requests
         self._counts: dict[str, list[int]] = {"requests": [], "queue": [], "work": []}
         timeline.call_later(SECOND, self._tick)
@@ -50,8 +53,8 @@ class Meter:
         requests = self._counting.requests
         self._counts["requests"].append(requests - self._requests)
         self._requests = requests
-        for name, queue in self._queues.items():
-            self._counts[name].append(queue.take_peak(self._timeline.now))
+        for name, queues in self._queues.items():
+            self._counts[name].append(max(queue.take_peak(self._timeline.now) for queue in queues))
 
     def close(self) -> dict[str, list[int]]:
         """Return the counts of each second, including the current one, which may be incomplete."""

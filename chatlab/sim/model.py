@@ -111,7 +111,10 @@ class Model:
         self._paths = self._make_paths()
         self.server = self._make_server(server)
         self.network = self._make_network()
-        self.meter = Meter(self.environment, self.network, self.server.queue, self.server.work)
+        nodes = self.server.nodes
+        self.meter = Meter(
+            self.environment, self.network, [node.queue for node in nodes], [node.work for node in nodes]
+        )
         self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []
         self.bytes_up = self.bytes_down = 0

@@ -14,7 +14,7 @@ from math import inf
 from sys import maxsize
 from typing import Protocol
 
-from chatlab.sim.connection import Connection, Listener, Traffic
+from chatlab.sim.connection import Connection, Host, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
 from chatlab.sim.path import Path
 from chatlab.sim.sizes import (
@@ -53,7 +53,7 @@ class Client(Protocol):
         """Handle the end of a link, a failure to open one, or the answer to a request."""
 
 
-class Host(Listener, Protocol):
+class WebSocketHost(Host, Protocol):
     """The server's end of all links."""
 
     def await_close(self, link: Link) -> None:
@@ -78,7 +78,7 @@ class Network(Traffic):
     def __init__(
         self,
         environment: LadderEnvironment,
-        host: Host,
+        host: WebSocketHost,
         *,
         tls: bool = False,
         largest: Sequence[int] = (maxsize,),
@@ -116,7 +116,6 @@ class Link(Connection):
         "_closed_at",
         "_failing_at",
         "_failure",
-        "_host",
         "_largest",
         "_opened",
         "_standing",
@@ -125,6 +124,7 @@ class Link(Connection):
         "link",
         "query",
     )
+    _host: WebSocketHost
 
     def __init__(
         self,
@@ -137,7 +137,6 @@ class Link(Connection):
         upgrade_size: int = UPGRADE_SIZE,
     ) -> None:
         super().__init__(network, network.host, path)
-        self._host = network.host
         self._client = client
         self.link = number
         self._upgrade_size = upgrade_size

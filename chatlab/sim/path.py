@@ -75,7 +75,7 @@ class Line:
 
 
 class Path:
-    """One person's path to the server, and its impairments.
+    """One person's path to the server, and its impairments. People are numbered from 0.
 
     `refusing` counts the faults that refuse new connections. Packets sent before `partitioned_until` are
     lost, and so are SYNs sent before `unreachable_until`. `impairment` is the sum of all others. `lossy`:
@@ -93,12 +93,16 @@ class Path:
         "lose_up",
         "lossy",
         "partitioned_until",
+        "person",
         "refusing",
         "unreachable_until",
         "up",
     )
 
-    def __init__(self, up: Delay, down: Delay, connect: Delay, own: Impairment = UNIMPAIRED) -> None:
+    def __init__(
+        self, up: Delay, down: Delay, connect: Delay, own: Impairment = UNIMPAIRED, person: int = 0
+    ) -> None:
+        self.person = person
         self.up = up
         self.down = down
         self.connect = connect
@@ -167,7 +171,7 @@ class Paths:
     def make(self, person: int) -> Path:
         """Return a path for the person of that number."""
         up, down, connect = (self._delay(person, purpose) for purpose in ("up", "down", "connect"))
-        path = Path(up, down, connect, self._own)
+        path = Path(up, down, connect, self._own, person)
         if self._lossy:
             path.lossy = True
             path.lose_up = self._streams.uniform(person, "loss-up")

@@ -1,11 +1,10 @@
-"""The simulated server: its capacity, and all connections around the real `Hub`."""
+"""The simulated server: nodes behind a balancer, and all connections around the real `Hub`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice, takewhile
 from math import ceil, log1p
 from operator import attrgetter
 from typing import TypeAlias, assert_never
@@ -15,13 +14,14 @@ from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
 from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply, requests
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
+from chatlab.sim.balance import Balancer
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.http_session import Exchange, HttpConnection
 from chatlab.sim.network import Link
-from chatlab.sim.opening import Handshake
+from chatlab.sim.node import Node
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
 from chatlab.transports.explanation import explanation
@@ -38,9 +38,10 @@ FULL: Refusal = 503, TOO_MANY, RETRY_AFTER
 
 
 class Server:
-    """One server process, which faults can stop and start.
+    """A server of one or several nodes, which faults can stop and start. They share the rooms.
 
-    It is the `Host` of a `Network`, and the `HttpHost` of sessions. `loaded`: its work may take time.
+    It is the `Host` of all connections. `loaded`: its work may take time. `lives` counts how often it began
+    to run, with its first node.
     """
 
     def __init__(
@@ -48,16 +49,14 @@ class Server:
     ) -> None:
         self.environment = environment
         self.config = config
-        self.queue = AcceptQueue(config.accept_rate, config.backlog)
-        self.work = WorkQueue()
+        self.nodes = [Node(number + 1, environment, config) for number in range(config.nodes)]
         self.loaded = config.service_time > 0
         self.lives = 1
-        self._uniform = (streams or RandomStreams(0)).uniform(0, "service")
+        streams = streams or RandomStreams(0)
+        self._balancer = Balancer(config.balance, self.nodes, streams.uniform(0, "balance"))
+        self._uniform = streams.uniform(0, "service")
         self._connections: dict[int, Connection] = {}
-        self._closing: list[Link] = []
-        self._overflown: set[int] = set()  # Connections that a proxy answers with 503.
         self._accepted = 0
-        self._outages = 0
         self._epoch = 0
         self._service = Service(self)
         self.hub = self._new_hub()
@@ -71,58 +70,48 @@ class Server:
 
     # Connections
 
+    def route(self, connection: Connection) -> None:
+        """Set the node of a connection whose SYN arrives; None stays: none is up."""
+        connection.node = self._choose(connection.path.person)
+
+    def _choose(self, person: int) -> Node | None:
+        node = self._balancer.choose(person)
+        if node is not None:
+            node.attempts += 1
+        return node
+
     def accept(self, connection: Connection) -> float | None:
-        """Put a connection into the accept queue; return when it is accepted; None: there is no room."""
-        accepted_at = self._enter_queue()
-        if accepted_at is None and self.listening and self.config.overflow == "503":
-            self._admit(connection)
-            self._overflown.add(connection.number)
-            return self.environment.now
+        """Put a connection into its node's accept queue; return when it is accepted; None: there is no
+        room."""
+        node = _node(connection)
+        accepted_at = node.enter()
         if accepted_at is not None:
+            node.accepted += 1
             self._admit(connection)
+        elif node.answers_overflow:
+            self._admit(connection, overflown=True)
+            return self.environment.now
         return accepted_at
 
-    def keep_handshake(self) -> bool:
-        """Keep one more incomplete handshake, if there is room; return whether there is."""
-        return self.queue.keep_handshake()
-
-    def end_handshake(self, handshake: Handshake) -> None:
-        """Note that a handshake is complete, or has failed."""
-        if handshake.kept and handshake.life == self.lives and self.listening:
-            self.queue.end_handshake()
-
-    @property
-    def listening(self) -> bool:
-        """Whether it listens now."""
-        return not self._outages
-
-    @property
-    def drops(self) -> bool:
-        """Whether it ignores SYNs and final ACKs for which the accept queue has no room."""
-        return self.config.overflow == "drop" and self.queue.is_limited
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the accept queue is full now."""
-        return self.queue.is_full(self.environment.now)
-
-    def _enter_queue(self) -> float | None:
-        return None if self._outages else self.queue.enter(self.environment.now)
-
-    def _admit(self, connection: Connection) -> None:
+    def _admit(self, connection: Connection, *, overflown: bool = False) -> None:
         self._accepted += 1
         connection.number = self._accepted
         self._connections[connection.number] = connection
+        _node(connection).admit(connection, overflown=overflown)
+
+    def _remove(self, connection: Connection) -> None:
+        del self._connections[connection.number]
+        del _node(connection).connections[connection.number]
 
     def on_peer_closed(self, connection: Connection) -> None:
         """Remove a connection whose client's side has ended."""
-        del self._connections[connection.number]
+        self._remove(connection)
         self._service.leave(connection)
         self.carry_out(self.hub.leave(connection.number))
 
     def upgrade(self, link: Link) -> None:
         """Answer an upgrade request, then send the greeting and the messages since the cursor."""
-        if self._turns_away(link):
+        if _node(link).turns_away(link):
             self._refuse(link, *FULL)
         elif self.loaded:
             self._do(link, partial(self._upgrade, link))
@@ -142,7 +131,7 @@ class Server:
         self.join(link, join)
 
     def _refuse(self, link: Link, status: int, reason: str, retry_after: float | None) -> None:
-        del self._connections[link.number]
+        self._remove(link)
         answer = problem(status, reason, retry_after)
         wait = None if retry_after is None else float(retry_after)
         link.refuse(status, explanation(answer.body), wait, answer_size(answer) + CLOSING_SIZE)
@@ -154,7 +143,7 @@ class Server:
 
     def request(self, exchange: Exchange) -> None:
         """Handle a request."""
-        if self._turns_away(exchange.connection):
+        if _node(exchange.connection).turns_away(exchange.connection):
             exchange.answer(problem(*FULL), last=True)
         elif self.loaded:
             self._do(exchange.connection, partial(self._request, exchange))
@@ -170,27 +159,6 @@ class Server:
         else:
             exchange.answer(problem(*refusal))
 
-    def _turns_away(self, connection: Connection) -> bool:
-        """Whether a request on this connection is answered with 503."""
-        if connection.number in self._overflown:
-            self._overflown.discard(connection.number)
-            return True
-        return self._full
-
-    @property
-    def _full(self) -> bool:
-        """Whether there are more connections than the limit: those in the accept queue don't count yet, and
-        those whose close frame isn't answered still do."""
-        most = self.config.max_connections
-        if most is None:
-            return False
-        self._closing = [link for link in self._closing if link.closes_at > self.environment.now]
-        beyond = len(self._connections) + len(self._closing) - most
-        if beyond <= 0:
-            return False
-        latest = islice(reversed(self._connections.values()), beyond)
-        return sum(1 for _ in takewhile(_waits, latest)) < beyond
-
     def read(self, exchange: Exchange) -> None:
         """Handle a request whose body has arrived."""
         self._service.read(exchange)
@@ -201,8 +169,7 @@ class Server:
 
     def await_close(self, link: Link) -> None:
         """Count a link as a connection until its close frame is answered."""
-        if self.config.max_connections is not None:
-            self._closing.append(link)
+        _node(link).await_close(link)
 
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Handle a client's frame."""
@@ -217,20 +184,11 @@ class Server:
         self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 
     def _do(self, connection: Connection, work: Callable[[], None]) -> None:
-        """Enter the work queue; call `work` when it is done, if the connection is still served."""
+        """Enter the node's work queue; call `work` when it is done, if the connection is still served."""
         effort = self.config.service_time
         if self.config.service == "exponential":
             effort *= -log1p(-self._uniform())
-        done_at = self.work.enter(self.environment.now, effort + connection.path.impairment.work)
-        if done_at > self.environment.now:
-            self.environment.call_at(done_at, self._finish, (connection, work))
-        else:
-            work()
-
-    def _finish(self, job: tuple[Connection, Callable[[], None]]) -> None:
-        connection, work = job
-        if connection.served:
-            work()
+        _node(connection).do(connection, effort + connection.path.impairment.work, work)
 
     def carry_out(self, outputs: Iterable[Output]) -> None:
         """Carry out the hub's outputs; polls are answered last."""
@@ -247,7 +205,9 @@ class Server:
             elif type(output) is Behind:
                 self.carry_out(self.hub.go_on(output.member))
             elif type(output) is Expel:
-                connections.pop(output.member).server_close(output.code, output.reason)
+                connection = connections[output.member]
+                self._remove(connection)
+                connection.server_close(output.code, output.reason)
                 self.carry_out(self.hub.leave(output.member))
             else:
                 assert_never(output)
@@ -264,25 +224,45 @@ class Server:
 
     # Faults
 
-    def stop(self, code: int | None = None, reason: str = "") -> None:
+    def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
         """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without.
 
         With a `code`, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
+        `node`: only that one stops, by its number.
         """
-        self._outages += 1
-        self.queue.clear()
-        self.work.clear()
-        self._closing.clear()
-        # Connections in the accept queue are closed first, with the listener.
-        for connection in sorted(self._connections.values(), key=attrgetter("accepted")):
-            self._end(connection, code, reason)
+        stopping = self._chosen(node)
+        for each in stopping:
+            each.close()
+            each.die()
+        self._balancer.look()
+        ended = [connection for each in stopping for connection in each.connections.values()]
+        news = self._end_all(ended, code, reason)
+        if any(each.alive for each in self.nodes):
+            self._tell(news)
+
+    def _chosen(self, node: int | None) -> list[Node]:
+        return self.nodes if node is None else [self.nodes[node - 1]]
+
+    def _end_all(
+        self, connections: Iterable[Connection], code: int | None, reason: str
+    ) -> list[Iterable[Output]]:
+        """End connections: those in the accept queue first, with the listener. Return the outputs for the
+        others in their rooms."""
+        ordered = sorted(connections, key=attrgetter("accepted"))
+        return [self._end(connection, code, reason) for connection in ordered]
+
+    def _tell(self, news: Iterable[Iterable[Output]]) -> None:
+        for outputs in news:
+            self.carry_out(outputs)
 
     def _end(self, connection: Connection, code: int | None, reason: str) -> Iterable[Output]:
         """End a connection, and return the outputs for the others in its room."""
+        if not (isinstance(connection, HttpConnection) and connection.leaving):
+            _node(connection).ended += 1
         if code is not None and isinstance(connection, HttpConnection) and connection.finish():
             self.environment.call_later(0, self._finish_serving, connection)
             return ()
-        del self._connections[connection.number]
+        self._remove(connection)
         self._service.leave(connection)
         if code is None:
             connection.abort()
@@ -302,16 +282,17 @@ class Server:
             connection.end_stream()
             self.drop([connection])
 
-    def start(self) -> None:
-        """Serve again."""
-        self._outages -= 1
-        if self._outages:
-            return
-        for connection in list(self._connections.values()):
-            self._end(connection, None, "")
-        self.lives += 1
-        if not self.config.keep_history:  # Else it stands for a real server's log on disk.
-            self.hub = self._new_hub()
+    def start(self, node: int | None = None) -> None:
+        """Serve again; `node`: only that one, by its number."""
+        running = any(each.alive for each in self.nodes)
+        started = [each for each in self._chosen(node) if each.start()]
+        self._balancer.look()
+        left = [connection for each in started for connection in each.connections.values()]
+        self._tell([self._end(connection, None, "") for connection in left])
+        if started and not running:
+            self.lives += 1
+            if not self.config.keep_history:  # Else it stands for a real server's log on disk.
+                self.hub = self._new_hub()
 
     def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
         """End some connections, as `stop` does all."""
@@ -320,13 +301,13 @@ class Server:
             if isinstance(one, Connection):
                 one.forget_handshake()
         own = [self._connections[one.number] for one in connections if one.number in self._connections]
-        own.sort(key=attrgetter("accepted"))
-        for news in [self._end(connection, code, reason) for connection in own]:
-            self.carry_out(news)  # All are ended by now, so none of them gets anything.
+        self._tell(self._end_all(own, code, reason))  # All are ended by now, so none of them gets anything.
 
 
-def _waits(connection: Connection) -> bool:
-    return not connection.accepted
+def _node(connection: Connection) -> Node:
+    node = connection.node
+    assert isinstance(node, Node)
+    return node
 
 
 def _error(connection: Connection) -> Refusal | None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import AcceptQueue
-from chatlab.sim.connection import Connection, Listener, Traffic
+from chatlab.sim.connection import Connection, Traffic
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.internet import Internet
 from chatlab.sim.latency import NetworkConfig
@@ -93,15 +93,18 @@ def wire_cuts(delay: float, durations: Sequence[float]) -> list[float]:
 
 
 class Open:
-    """A listener that accepts each connection at once."""
+    """A server whose one node accepts each connection at once."""
 
-    lives = 0
+    lives = refused = 0
     listening = True
     drops = False
 
     @property
     def is_full(self) -> bool:
         return False
+
+    def route(self, connection: Connection) -> None:
+        connection.node = self
 
     def keep_handshake(self) -> bool:
         return True
@@ -125,7 +128,7 @@ class Talk(Connection):
         path: Path,
         measured: dict[str, list[float]],
         times: Sequence[float],
-        listener: Listener | None = None,
+        listener: Open | None = None,
     ) -> None:
         super().__init__(traffic, listener or Open(), path)
         self._measured = measured

@@ -231,7 +231,7 @@ def test_requests_take_service_time_one_after_the_other() -> None:
     for _ in range(3):
         world.fetch(POLL)
     assert [at for at, _ in world.run(9.0)] == [4 * D + 0.5, 4 * D + 1.0, 4 * D + 1.5]
-    assert world.server.work.longest == 3
+    assert world.server.nodes[0].work.longest == 3
 
 
 def test_work_for_a_closed_connection_is_not_done() -> None:

@@ -13,7 +13,7 @@ def test_it_reads_at_the_end_of_each_second_and_closes_the_last() -> None:
     environment = LadderEnvironment()
     traffic = SimpleNamespace(requests=5)  # made before
     listener, work = AcceptQueue(2.0, 10), WorkQueue()
-    meter = Meter(environment, traffic, listener, work)
+    meter = Meter(environment, traffic, [listener], [work])
 
     def arrive() -> None:
         traffic.requests += 1

@@ -30,7 +30,7 @@ def crowd(pair: Pair, *starts: float) -> list[Person]:
 def fill(pair: Pair, until: float) -> None:
     """Fill the queue for some time, but not before the first SYN has been answered."""
     now = 2 * D
-    pair.environment.call_at(now, lambda _: pair.server.queue._append(now, until - now), None)
+    pair.environment.call_at(now, lambda _: pair.server.nodes[0].queue._append(now, until - now), None)
 
 
 def opened(people: list[Person]) -> list[float | None]:
@@ -43,7 +43,7 @@ def test_a_place_in_the_queue_is_taken_by_the_final_ACK() -> None:
     (person,) = crowd(pair, 0.0)
     pair.run(10)
     assert opened([person]) == [3 * D + 2.0 + D]
-    assert pair.server.queue.longest == 1
+    assert pair.server.nodes[0].queue.longest == 1
 
 
 def test_a_SYN_that_meets_a_full_queue_is_ignored_and_sent_again() -> None:
@@ -89,7 +89,7 @@ def test_a_client_that_gave_up_may_still_take_a_place() -> None:
     pair.run(0.8)
     link.close(1006, "connect timeout")
     pair.run(20)
-    assert pair.server.queue.longest == 1
+    assert pair.server.nodes[0].queue.longest == 1
     assert [what for _, what in pair.server.seen if what != "SYN"] == ["upgrade", "leave"]
     assert pair.person.seen == []
 
@@ -117,7 +117,7 @@ def test_a_handshake_ends_with_its_clients_reset() -> None:
     link.reset()
     pair.run(20)
     assert pair.person.seen == [(0.9 + D, Closed(1, UNANSWERED))]
-    assert pair.server.queue._handshakes == 0
+    assert pair.server.nodes[0].queue._handshakes == 0
     assert not link.served
 
 

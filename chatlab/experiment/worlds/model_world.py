@@ -50,8 +50,8 @@ def run_model(
             "requests": model.network.requests,
             "bytes_up": model.bytes_up,
             "bytes_down": model.bytes_down,
-            "queue_max": model.server.queue.longest,
-            "work_max": model.server.work.longest,
+            "queue_max": max(node.queue.longest for node in model.server.nodes),
+            "work_max": max(node.work.longest for node in model.server.nodes),
         }
         steps, counts = model.steps, model.meter.close()
         faults = incidents(scenario.faults, model.fault_contexts)

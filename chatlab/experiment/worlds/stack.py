@@ -120,9 +120,9 @@ class EmbeddedServerControl:
     def loaded(self, loaded: bool) -> None:
         self._middleware.loaded = loaded
 
-    def stop(self, code: int | None = None, reason: str = "") -> None:
+    def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
         """Stop serving until `start` has been called as often as `stop`. Without a close code, reset
-        connections."""
+        connections. There is one `node`."""
         self._outages += 1
         if self._outages == 1:
             self._middleware.work.clear()
@@ -131,7 +131,7 @@ class EmbeddedServerControl:
         if self._outages == 1 or code is None:
             self._start_task(self._server.stop(abrupt=code is None))
 
-    def start(self) -> None:
+    def start(self, node: int | None = None) -> None:
         """Serve again."""
         self._outages -= 1
         if self._outages == 0:
@@ -177,6 +177,11 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         raise SettingsError("transport: the snippets as written run in the world 'model' only")
     if transport.dialect != "chatlab":
         raise SettingsError(f"transport.dialect: the server speaks 'chatlab', got {transport.dialect!r}")
+    if scenario.server.nodes > 1:
+        raise SettingsError(
+            f"server.nodes: the world {world!r} has one node, got {scenario.server.nodes}; only the world "
+            "'model' has several"
+        )
     loop = asyncio.get_running_loop()
     streams = RandomStreams(scenario.seed)
     middleware = FaultMiddleware(
@@ -221,7 +226,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 scheduler.call_at(fault.at, _inject, scheduler, fault, context)
             bring(scenario.people, control.people, scheduler, streams)
             await lines.begin()
-            meter = Meter(scheduler, lines, queue, middleware.work)
+            meter = Meter(scheduler, lines, [queue], [middleware.work])
             heard_until = await ended
         finally:
             scheduler.close()

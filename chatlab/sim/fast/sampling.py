@@ -191,7 +191,7 @@ class SampledPaths(Paths):
             for delay, drawn in (up, snapshot.up), (down, snapshot.down), (connect, snapshot.connect):
                 if drawn:
                     delay.stream.skip(drawn)
-        return SampledPath(up, down, connect, self._own)
+        return SampledPath(up, down, connect, self._own, person)
 
     def snapshot(self, path: SampledPath) -> PathSnapshot:
         """Return the snapshot of an unimpaired path with random latency."""

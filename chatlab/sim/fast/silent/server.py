@@ -22,14 +22,23 @@ class PoolServer(Server):
 
     def enter_queue(self) -> float | None:
         """Put a client into the accept queue; return when it is accepted; None: it is refused."""
-        return self._enter_queue()
+        node = self._choose(0)
+        if node is None:
+            return None
+        accepted_at = node.enter()
+        if accepted_at is None:
+            node.refused += 1
+        else:
+            node.accepted += 1
+        return accepted_at
 
     def admit(self, connection: Connection) -> None:
         """Add the connection of a client that is in the accept queue, or has left it."""
+        connection.node = self.nodes[0]
         self._admit(connection)
 
-    def stop(self, code: int | None = None, reason: str = "") -> None:
-        super().stop(code, reason)
+    def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
+        super().stop(code, reason, node)
         if self.pool is not None:
             self.pool.server_close(code, reason)
 
