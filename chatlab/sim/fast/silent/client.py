@@ -70,6 +70,7 @@ class SilentClient(Lifecycle):
         network = self._context.network
         largest, upgrade_size = network.largest[0], network.upgrades[0]
         link = PromotedLink(network, driver.path, driver, number, query, largest, upgrade_size)
+        link.node = self._node
         driver.links = (link,)
         return link
 

@@ -28,6 +28,7 @@ from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
 from chatlab.sim.fast.sampling import UNUSED, SampledPath
 from chatlab.sim.fast.silent.context import Context
 from chatlab.sim.network import Link
+from chatlab.sim.node import Node
 from chatlab.sim.sizes import frame_size
 from chatlab.transports.backoff import Backoff
 from chatlab.transports.failures import LOST, REFUSED
@@ -61,11 +62,11 @@ class Lifecycle(ABC):
     """A silent client's phase, and the state for it.
 
     `_at` is when the attempt began, when the link opened, or when the next attempt begins; it may be in the
-    future. `_served` is True while the server has the link, `_used_at` when its last byte came through,
-    and `_look_at` up to when its heartbeats are certain to be answered in time. `_backoff` is None until the
-    first failure; then `_jitter` is its random stream, and `_failure` the latest failure, learned at
-    `_failed_at`. `_loss` is set while losing. `_sampled` is the path; while the client is connected only its
-    `_snapshot` is stored. `_driver` is set once the client is promoted.
+    future. `_node` is that of the latest attempt. `_served` is True while the server has the link, `_used_at`
+    when its last byte came through, and `_look_at` up to when its heartbeats are certain to be answered in
+    time. `_backoff` is None until the first failure; then `_jitter` is its random stream, and `_failure` the
+    latest failure, learned at `_failed_at`. `_loss` is set while losing. `_sampled` is the path; while the
+    client is connected only its `_snapshot` is stored. `_driver` is set once the client is promoted.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Lifecycle(ABC):
         "_jitter",
         "_look_at",
         "_loss",
+        "_node",
         "_phase",
         "_sampled",
         "_served",
@@ -89,6 +91,7 @@ class Lifecycle(ABC):
     )
     _at: float
     _look_at: float
+    _node: Node | None
     _used_at: float
 
     def __init__(self, person: int, context: Context) -> None:
@@ -167,10 +170,13 @@ class Lifecycle(ABC):
         until = self._at + context.connect_timeout
         if until > safe_until:
             until = safe_until
-        accepted_at = context.server.enter_queue()
+        node = self._node = context.server.choose(self.person)
+        accepted_at = None if node is None else node.enter()
         if accepted_at is None:
             refused_at = now + path.connect.draw()
             if refused_at < until:
+                if node is not None:
+                    node.refused += 1
                 self._fail(REFUSED, refused_at, safe_until)
             else:
                 path.connect.skip(-1)
@@ -184,6 +190,8 @@ class Lifecycle(ABC):
             asked_at = accepted_at
         open_at = asked_at + path.down.draw()
         if open_at < until:
+            if node is not None:
+                node.accepted += 1
             self._open(speaks_at, open_at)
         else:
             path.connect.skip(-3 if context.network.tls else -1)
@@ -195,7 +203,8 @@ class Lifecycle(ABC):
         """Promote, and leave the rest of the attempt to a link."""
         self._path.connect.skip(-1)
         (link,) = self.promoted.links
-        if accepted_at is not None:
+        if accepted_at is not None and self._node is not None:
+            self._node.accepted += 1
             self._context.server.admit(link)
         link.answer_syn(accepted_at)
 

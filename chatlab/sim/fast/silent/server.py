@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from chatlab.sim.connection import Connection
+from chatlab.sim.node import Node
 from chatlab.sim.server import Server
 
 
@@ -20,21 +21,12 @@ class PoolServer(Server):
 
     pool: Clients | None = None
 
-    def enter_queue(self) -> float | None:
-        """Put a client into the accept queue; return when it is accepted; None: it is refused."""
-        node = self._choose(0)
-        if node is None:
-            return None
-        accepted_at = node.enter()
-        if accepted_at is None:
-            node.refused += 1
-        else:
-            node.accepted += 1
-        return accepted_at
+    def choose(self, person: int) -> Node | None:
+        """Choose the node of a client whose SYN arrives; None: none is up."""
+        return self._choose(person)
 
     def admit(self, connection: Connection) -> None:
         """Add the connection of a client that is in the accept queue, or has left it."""
-        connection.node = self.nodes[0]
         self._admit(connection)
 
     def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
