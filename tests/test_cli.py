@@ -19,6 +19,7 @@ from chatlab.cli_errors import format_number
 from chatlab.dialects import DIALECTS
 from chatlab.experiment.run import Run
 from chatlab.live.client.kinds import TITLES
+from chatlab.plots.run import PLOTS
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
 COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "scenarios")
@@ -96,8 +97,8 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
             "world: there is no 'mars'; choose one of model, wire, live",
         ),
         (
-            ["simulate", "good.toml", "--sample=0", "--plot=a.png"],
-            "sample: give 1 or more; --plot draws recorded people only",
+            ["simulate", "good.toml", "--sample=0", "--plot=statuses:a.png"],
+            "sample: give 1 or more; the plot statuses shows recorded people only",
         ),
         (["simulate", "good.toml", "--world=live", "--time-scale=0"], "time_scale: give a number above 0"),
         (
@@ -182,12 +183,40 @@ def test_settings_of_a_scenario_can_be_changed_for_one_run(tmp_path: Path) -> No
 def test_simulate_says_what_it_leaves_out(tmp_path: Path) -> None:
     late = '--set=faults=[{kind="server_down", at=1e3, duration=1.0}]'
     plot = tmp_path / "plot.png"
-    ended = run("simulate", "good.toml", "--set=people.count=20", late, f"--plot={plot}")
+    ended = run("simulate", "good.toml", "--set=people.count=20", late, f"--plot=statuses:{plot}")
     assert ended.exit_code == 0
     assert f"{plot} shows the first 12 of 20 people" in ended.stdout
     assert ended.stderr.startswith("faults[0] has no effect: it begins at 1000 s, and the run ends at ")
     compared = run("compare", "good.toml", "--set=people.count=60")
     assert "agree: 50 of 60 people," in compared.stdout
+
+
+def test_simulate_begins_with_the_answer() -> None:
+    printed = run("simulate", "good.toml", columns=80).stdout
+    assert printed.startswith("Nothing happened: all 2 people connected at the first attempt, and stayed")
+    assert "lost" not in printed.partition("metric")[2]
+    assert "--all prints" in printed
+    everything = run("simulate", "good.toml", "--all").stdout
+    assert "lost" in everything.partition("metric")[2]
+    assert "time_error" in everything
+    assert "--all" not in everything
+
+
+def test_simulate_saves_what_happened_each_second(tmp_path: Path) -> None:
+    assert run("simulate", "good.toml", f"--series={tmp_path / 'a.csv'}").exit_code == 0
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert list(table)[:2] == ["second", "attempts"]
+    assert table["connected"].tolist() == [2] * 5
+
+
+def test_a_plot_is_chosen_by_its_name(tmp_path: Path) -> None:
+    page = run("simulate", "--help").stdout
+    assert [kind for kind in PLOTS if kind not in page] == []
+    for value, file in (("crowd", "crowd.png"), ("crowd:a.svg", "a.svg"), ("b.png", "b.png")):
+        assert run("simulate", "good.toml", f"--plot={value}").exit_code == 0
+        assert Path(file).stat().st_size > 1000
+    ended = run("simulate", "good.toml", "--plot=queue:none/a.png")
+    assert (ended.exit_code, "there is no folder none" in ended.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

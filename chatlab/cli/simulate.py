@@ -1,4 +1,4 @@
-"""The command `simulate`: one run of a scenario."""
+"""The command `simulate`: one run of a scenario, and its answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,27 @@ import typer
 
 from chatlab.cli.options import Changes
 from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
+from chatlab.fileio import atomic_write
 
-DRAWN = 12
-"""Number of people whose statuses `--plot` draws."""
+RECORDED = ("lateness", "statuses", "returns")
+"""The kinds of plots that show recorded people only."""
+
+
+def _plot_option(text: str | None) -> str | None:
+    """Check the value of --plot; a typer callback."""
+    if text:
+        image_path(_plot_choice(text)[1])
+    return text or None
+
+
+def _plot_choice(text: str) -> tuple[str, Path]:
+    """Return the kind of plot and the file of a text such as `herd.png`, `crowd` or `crowd:herd.png`."""
+    from chatlab.plots.run import PLOTS
+
+    kind, colon, file = text.partition(":")
+    if kind not in PLOTS:
+        return "", Path(text)
+    return kind, Path(file if colon and file else f"{kind}.png")
 
 
 def simulate(
@@ -22,40 +40,57 @@ def simulate(
     ] = 1.0,
     changes: Changes = [],  # noqa: B006 - typer copies it
     sample: Annotated[int, typer.Option(min=0, help="Number of people to record; the first are taken.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Print all metrics.")] = False,
     out: Annotated[
         Path | None, typer.Option(callback=writable_path, help="Save the run to this file, as JSON Lines.")
     ] = None,
-    plot: Annotated[
+    series: Annotated[
         Path | None,
+        typer.Option(callback=writable_path, help="Save the counts of each second to this file, as CSV."),
+    ] = None,
+    plot: Annotated[
+        str | None,
         typer.Option(
-            callback=image_path, help=f"Draw the first {DRAWN} recorded people's statuses into this file."
+            metavar="FILE|KIND|KIND:FILE",
+            callback=_plot_option,
+            help="Draw what the run is about into this image file, or choose: crowd (attempts and connected "
+            "people), lateness (latency over time), latency (its distribution), statuses, returns or queue.",
         ),
     ] = None,
 ) -> None:
-    """Run a scenario and print its metrics."""
+    """Run a scenario, and say what happened; then print the metrics that matter in it."""
     from math import inf
 
     from rich.console import Console
     from rich.table import Table
 
     from chatlab.errors import SettingsError
+    from chatlab.experiment.answer import relevant
     from chatlab.experiment.cells import with_settings
     from chatlab.experiment.library import find_scenario
     from chatlab.experiment.metrics import describe_never
     from chatlab.experiment.worlds.runner import run
 
+    kind, image = _plot_choice(plot) if plot else ("", None)
     with report_errors("simulate"):
-        check_outputs(scenario, out=out, plot=plot)
-        if plot is not None and not sample:
-            raise SettingsError("sample: give 1 or more; --plot draws recorded people only")
+        check_outputs(scenario, out=out, series=series, plot=image)
+        if kind in RECORDED and not sample:
+            raise SettingsError(f"sample: give 1 or more; the plot {kind} shows recorded people only")
         result = run(
             with_settings(find_scenario(scenario), changes), world, sample=sample, time_scale=time_scale
         )
+    console = Console()
+    console.print(result.answer, highlight=False, markup=False)
+    console.print()
     title = f"{result.scenario.name or Path(scenario).name} in the {world} world"
-    table = Table("metric", "value", title=title, title_justify="left", caption="times are in seconds")
-    for name, value in result.metrics.items():
+    shown = list(result.metrics) if everything else relevant(result.metrics)
+    rest = len(result.metrics) - len(shown)
+    caption = "times are in seconds" + (f"; --all prints {rest} more" if rest else "")
+    table = Table("metric", "value", title=title, title_justify="left", caption=caption)
+    for name in shown:
+        value = result.metrics[name]
         table.add_row(name, describe_never(name, result.metrics) if value == inf else format_number(value))
-    Console().print(table)
+    console.print(table)
     for number, fault in enumerate(result.scenario.faults):
         if fault.at >= result.scenario.duration:
             typer.echo(
@@ -66,11 +101,14 @@ def simulate(
     if out is not None:
         with report_errors("simulate"):
             result.save(out)
-    if plot is not None:
-        from chatlab.plots import plot_statuses
+    if series is not None:
+        with report_errors("simulate"), atomic_write(series) as part:
+            result.per_second().to_csv(part)
+    if image is not None:
+        from chatlab.plots.run import LANES, fitting, plot_run
 
-        lanes = {name: result.statuses(name) for name in result.people[:DRAWN]}
         with report_errors("simulate"):
-            draw(plot_statuses(lanes, faults=result.faults), plot)
-        if (count := result.scenario.people.count) > len(lanes):
-            typer.echo(f"{plot} shows the first {len(lanes)} of {count:,} people")
+            draw(plot_run(result, kind), image)
+        drawn = LANES if (kind or fitting(result)) == "statuses" else len(result.people)
+        if (kind or fitting(result)) in RECORDED and (count := result.scenario.people.count) > drawn:
+            typer.echo(f"{image} shows the first {min(drawn, len(result.people))} of {count:,} people")

@@ -40,7 +40,8 @@ LATENCY_EDGES: NDArray[np.float64] = np.geomspace(1e-3, 1e3, 61)
 
 _CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
 _DISCONNECTED = STATUSES.index(ConnectionStatus.DISCONNECTED)
-_LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), STATUSES.index(ConnectionStatus.ERROR)]
+_ERROR = STATUSES.index(ConnectionStatus.ERROR)
+_LOST = [STATUSES.index(ConnectionStatus.RECONNECTING), _ERROR]
 _GIVEN_UP = [
     STATES.index(state) for state in (DeliveryState.DROPPED, DeliveryState.EXPIRED, DeliveryState.FAILED)
 ]
@@ -103,6 +104,9 @@ def measure(
       had the person in its scope. A fault that begins after the connection fell silent, or within a
       partition, doesn't count. If a fault breaks connections, one that only slows them, and begins before
       its effect is noticed, doesn't count either.
+    - last_back: the longest recovery of those who came back; it says nothing about the *unrecovered* people.
+    - gave_up: people whose client makes no further attempt at the end. last_in_at: the time at which the last
+      person who got in was connected for the first time.
     - attempts_per_second_max_after: the maximum since the first fault began; queue_max_after: since the
       second in which it began. None without faults.
     - time_…: seconds in each status, summed over all people.
@@ -133,6 +137,9 @@ def measure(
         "broken": len(recovery) + unrecovered,
         "unrecovered": unrecovered,
         **_percentiles("recovery", recovery, unrecovered, (50, 99)),
+        "last_back": float(recovery.max()) if len(recovery) else None,
+        "gave_up": _gave_up(recorder),
+        "last_in_at": shown.last_in_at,
         "attempts": len(recorder.attempted_at),
         "attempts_per_second_max": int(_per_second(recorder.attempted_at, duration).max()),
         "attempts_per_second_max_after": _attempts_after(
@@ -231,6 +238,12 @@ class _Deliveries:
         left = last & (statuses == _DISCONNECTED)
         self._left_at[people[left]] = at[left]
 
+    @property
+    def last_in_at(self) -> float | None:
+        """The time of the latest first connection; None: nobody was connected."""
+        came = self._connected_at[np.isfinite(self._connected_at)]
+        return float(came.max()) if len(came) else None
+
     def latency(self) -> Column:
         accepted_at = self._recorder.accepted_at[self._message[self._first]]
         owed = accepted_at >= self._connected_at[self._reader[self._first]]
@@ -304,6 +317,13 @@ class _Deliveries:
 def _starts(sorted_values: Column) -> Column:
     """Return the indices at which the value changes."""
     return np.flatnonzero(np.diff(sorted_values)) + 1
+
+
+def _gave_up(recorder: ColumnRecorder) -> int:
+    """Return the number of people whose last status is that of a client that has given up."""
+    people, statuses, _ = recorder.changes
+    last = np.append(people[1:] != people[:-1], True)[: len(people)]
+    return int(np.count_nonzero(last & (statuses == _ERROR)))
 
 
 def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> tuple[Column, int]:

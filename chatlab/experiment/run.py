@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.answer import Facts, answer
 from chatlab.experiment.metrics import LATENCY_EDGES, Value, describe_never, read_infinite
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
@@ -197,6 +198,11 @@ class Run(Struct, frozen=True, dict=True):
 
     # Views
 
+    @property
+    def answer(self) -> str:
+        """The answer in a few sentences: who is back, what was lost, and the reasons that the run shows."""
+        return answer(Facts(self.scenario, self.metrics, self.series, self.trace))
+
     def to_frame(self) -> pd.DataFrame:
         """Return the metrics as a tidy table with the columns scenario, world, seed, metric, value."""
         import pandas as pd
@@ -267,6 +273,7 @@ class Run(Struct, frozen=True, dict=True):
         rows = "".join(_row(title, self.metrics, names) for title, names in _HIGHLIGHTS.items())
         title = escape(self.scenario.name or "run")
         return (
+            f'<p style="max-width:45em">{escape(self.answer)}</p>'
             '<table style="font-size:var(--jp-ui-font-size1,13px)">'
             f'<caption style="caption-side:top;text-align:left"><b>{title}</b> '
             f'<span style="opacity:.7">{escape(self.world)} · {self._size} · seed {self.seed}</span>'

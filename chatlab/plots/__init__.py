@@ -13,6 +13,7 @@ from chatlab.plots.curves import plot_latency, plot_queue, plot_rates
 from chatlab.plots.detection import plot_alarms, plot_detection
 from chatlab.plots.herd import plot_refused, plot_returns
 from chatlab.plots.polling import plot_polling
+from chatlab.plots.run import plot_crowd, plot_lateness, plot_run
 from chatlab.plots.sequence import plot_sequence
 from chatlab.plots.sweep import plot_cost, plot_sweep
 from chatlab.plots.timeline import plot_statuses
@@ -26,13 +27,16 @@ __all__ = [
     "plot_comparison",
     "plot_contention",
     "plot_cost",
+    "plot_crowd",
     "plot_detection",
     "plot_latency",
+    "plot_lateness",
     "plot_polling",
     "plot_queue",
     "plot_rates",
     "plot_refused",
     "plot_returns",
+    "plot_run",
     "plot_sequence",
     "plot_statuses",
     "plot_sweep",

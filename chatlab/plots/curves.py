@@ -108,7 +108,7 @@ def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: 
     if not lines:
         known = ", ".join(dict.fromkeys(series for _, run in named for series in run.series))
         raise SettingsError(f"nothing to draw: {', '.join(of)} are 0 in all runs; their series are {known}")
-    ax = _draw_series(lines, named[0][1], ax)
+    ax = draw_series(lines, named[0][1], ax)
     what = present[0] if len(present) == 1 else "count"
     style_axes(
         ax, title="How much load does the server get?", note=" ", x="time (s)", y=f"{what} in each second"
@@ -135,7 +135,7 @@ def plot_queue(runs: Runs, *, of: Literal["queue", "work"] = "queue", ax: Axes |
     lines = {name: run.series[of] for name, run in named if of in run.series}
     if not lines:
         raise SettingsError(f"nothing to draw: the runs' series have no {of!r}")
-    ax = _draw_series(lines, named[0][1], ax)
+    ax = draw_series(lines, named[0][1], ax)
     title, counted = _QUEUES[of]
     style_axes(ax, title=title, note=" ", x="time (s)", y=counted)
     return ax
@@ -151,14 +151,14 @@ def _line_name(name: str, series: str, runs: int, of: int) -> str:
     return name if of == 1 else f"{name}: {series}"
 
 
-def _draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None) -> Axes:
+def draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None) -> Axes:
     """Draw counts of each second as steps, on top of the first run's faults."""
     ax = new_axes(left=15.0) if ax is None else ax
     longest = max(map(len, lines.values()))
     top = max(map(max, lines.values()))
     ax.set_xlim(0, longest)
     ax.set_ylim(0, 1.25 * top or 1.0)
-    _shade(ax, first.faults)
+    shade(ax, first.faults)
     for number, (name, counts) in enumerate(lines.items()):
         style = look(number)
         ax.step(
@@ -176,7 +176,7 @@ def _draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None
     return ax
 
 
-def _shade(ax: Axes, faults: Iterable[FaultSpan]) -> None:
+def shade(ax: Axes, faults: Iterable[FaultSpan]) -> None:
     """Draw faults in grey behind everything, and name each one if there is room."""
     left, right = ax.get_xlim()
     second = size(ax)[0] / (right - left)

@@ -516,3 +516,17 @@ def test_losses_and_order_agree_with_a_slow_count(
     assert metrics["in_flight"] == flying
     assert metrics["delivered"] == sum(len(set(numbers)) for numbers in shown.values())
     assert metrics["duplicated"] == sum(len(numbers) - len(set(numbers)) for numbers in shown.values())
+
+
+def test_who_gave_up_and_who_came_last() -> None:
+    chat = Chat(people=3, connected_at=10.0)
+    chat.recorder.changed(0, RECONNECTING, 40.0)
+    chat.recorder.changed(0, ERROR, 60.0)
+    chat.recorder.changed(1, RECONNECTING, 40.0)
+    chat.recorder.changed(1, CONNECTED, 55.0)
+    chat.recorder.changed(2, RECONNECTING, 40.0)
+    chat.recorder.changed(2, CONNECTED, 47.0)
+    metrics = chat.measure([_fault("server_down", 39.0, 42.0)])
+    assert (metrics["gave_up"], metrics["last_back"], metrics["last_in_at"]) == (1, 13.0, 10.0)
+    calm = Chat(people=1, connected_at=10.0).measure()
+    assert (calm["gave_up"], calm["last_back"], calm["last_in_at"]) == (0, None, 10.0)

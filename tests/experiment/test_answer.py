@@ -1,0 +1,305 @@
+"""Each sentence of an answer is made from a run's figures, and says no more than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from math import inf
+from typing import Any
+
+import pytest
+
+from chatlab.experiment.answer import Facts, answer, relevant
+from chatlab.experiment.library import load_scenario
+from chatlab.experiment.run import Run
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.worlds.runner import run
+from chatlab.messages import ConnectionStatus, StatusChange
+from chatlab.trace import Step
+from chatlab.transports.machine import Notify, Tick
+
+DOWN = '[[faults]]\nkind = "server_down"\nat = 40.0\nduration = 10.0\n'
+RESET = '[[faults]]\nkind = "connection_reset"\nat = 40.0\n'
+
+
+def change(person: int, status: str, reason: str = "", attempt: int = 0) -> Step:
+    return Step(
+        person=f"person-{person}",
+        at=1.0,
+        event=Tick(),
+        effects=(Notify(StatusChange(ConnectionStatus(status), reason, attempt)),),
+    )
+
+
+def told(toml: str = "", *, people: int = 10, **given: Any) -> str:
+    """Return the answer of a run with these metrics; those that aren't given are missing.
+
+    `connected` is the number of people connected at the end, `attempts` has those of each second.
+    """
+    scenario = Scenario.from_toml(f"duration = 300.0\npeople.count = {people}\n{toml}")
+    series = {"connected": [given.pop("connected", people)], "attempts": given.pop("attempts", [people])}
+    steps = given.pop("steps", ())
+    return answer(Facts(scenario, {"attempts": people, **given}, series, steps))
+
+
+def test_nothing_happened() -> None:
+    assert told() == "Nothing happened: all 10 people connected at the first attempt, and stayed connected."
+    assert told(people=1) == (
+        "Nothing happened: the only person connected at the first attempt, and stayed connected."
+    )
+
+
+def test_a_calm_run_with_messages() -> None:
+    assert told(sent=5, latency_p50=0.08, latency_p99=0.0812) == (
+        "Nothing happened: all 10 people connected at the first attempt, and stayed connected. "
+        "No message was lost, doubled or out of order: half of what was due was shown within 80 ms, "
+        "99 % within 81.2 ms."
+    )
+    late = told(sent=5, latency_p50=31.0, latency_p99=120.0)
+    assert late.startswith("All 10 people connected at the first attempt, and stayed connected. No message")
+    assert late.endswith("within 31 s, 99 % within 120 s.")
+    assert told(sent=1).endswith("No message was lost, doubled or out of order.")
+    assert "Nothing happened" not in told(sent=5, lost=1, owed=9, undelivered=1)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        (
+            {"lost": 26, "undelivered": 26},
+            "26 of 3,075 deliveries were lost, though the server had",
+        ),
+        (
+            {"lost": 1, "undelivered": 3},
+            "though the server had the message, and 2 of 3,075 deliveries were not",
+        ),
+        ({"undelivered": 1}, "1 of 3,075 deliveries was not made by the end."),
+        ({"duplicated": 2, "out_of_order": 1}, "2 were made twice, and 1 came out of order."),
+        ({"dropped": 1}, "1 message was dropped from a full outbox."),
+        (
+            {"expired": 2, "failed": 3},
+            "2 messages were given up as too old, and 3 messages were",
+        ),
+        ({"refused": 4}, "4 messages were refused by a full outbox."),
+        (
+            {"failed": 1, "latency_p50": inf, "latency_p99": inf},
+            "Half of what was due, or more, was never",
+        ),
+        (
+            {"failed": 1, "latency_p50": 0.5, "latency_p99": inf},
+            " Half of what was due was shown within 500",
+        ),
+    ],
+)
+def test_flaws_of_messages(metrics: Mapping[str, Any], sentence: str) -> None:
+    said = told(sent=10, owed=3_075, **metrics)
+    assert sentence in said
+    assert "No message" not in said
+
+
+def test_everybody_is_back() -> None:
+    back: dict[str, Any] = {"broken": 1_000, "recovery_p50": 33.55, "last_back": 76.71}
+    assert told(DOWN, people=1_000, **back) == (
+        "All 1,000 people are back, half of them within 33.5 s, the last 76.7 s after the server's return."
+    )
+    assert told(RESET, people=1, broken=1, recovery_p50=2.0, last_back=2.0) == (
+        "The only person is back, 2 s after the fault."
+    )
+    assert told(DOWN, broken=4, recovery_p50=2.0, last_back=2.001) == (
+        "All 4 people who lost the connection are back, the last 2 s after the server's return."
+    )
+    assert told(RESET, broken=10, recovery_p50=0.0, last_back=0.0) == (
+        "All 10 people are back before the fault ended."
+    )
+    assert told(DOWN, broken=10) == "All 10 people are back."  # a run of an earlier version
+
+
+def test_some_gave_up_and_others_are_still_trying() -> None:
+    gone: dict[str, Any] = {"broken": 10, "unrecovered": 7, "gave_up": 4, "last_back": 174.2, "recovery_p50": inf}
+    assert told(DOWN, connected=3, **gone) == (
+        "3 of 10 people are back, the last 174 s after the server's return. "
+        "4 gave up after 10 retries and 3 are still reconnecting at the end."
+    )
+    assert told(DOWN, connected=0, broken=10, unrecovered=10) == (
+        "Nobody is back. 10 are still reconnecting at the end."
+    )
+    assert "9 of 10 people are back. 1 is still" in told(DOWN, broken=10, unrecovered=1)
+    assert told(DOWN, broken=3, unrecovered=3).startswith("Nobody of those who lost the connection is back.")
+
+
+def test_after_how_many_retries_is_seen_or_else_set() -> None:
+    gone = {"broken": 10, "unrecovered": 10, "gave_up": 10, "connected": 0}
+    assert "10 gave up after 1 retry." in told(DOWN + "[transport.reconnect]\nmax_attempts = 1", **gone)
+    unlimited = '[transport.reconnect]\nmax_attempts = "none"\n'
+    assert "10 gave up." in told(DOWN + unlimited, **gone)
+    assert "10 gave up." in told(DOWN + '[transport]\nkind = "seed_sse"', **gone)
+    seen: tuple[Step, ...] = (
+        change(1, "error", "gave up after 3 retries: refused: nobody", 3),
+        change(2, "connected"),
+    )
+    assert "10 gave up after 3 retries. Their last failure: refused: nobody." in told(
+        DOWN, steps=seen, **gone
+    )
+    seen += (change(2, "error", "closed 4001: no; ask", 0),)
+    assert "10 gave up after 0 to 3 retries." in told(DOWN, steps=seen, **gone)
+    assert "10 gave up at once. Their last failure: closed 4001: no." in told(DOWN, steps=seen[2:], **gone)
+
+
+def test_connections_that_were_lost_several_times() -> None:
+    assert told(DOWN + RESET, broken=12, recovery_p50=3.0, last_back=9.0) == (
+        "All 12 lost connections were made again, half of them within 3 s, the last 9 s after the end of the "
+        "fault."
+    )
+    assert told(DOWN + RESET, broken=190).startswith("All 190 lost connections, 19 of each person, were made")
+    assert told(DOWN + RESET, broken=1) == "The lost connection was made again."
+    assert told(DOWN + RESET, broken=12, unrecovered=11).startswith(
+        "1 of 12 lost connections was made again."
+    )
+    assert told(DOWN + RESET, broken=12, unrecovered=12).startswith("None of 12 lost connections were made")
+
+
+@pytest.mark.parametrize(
+    ("toml", "metrics", "said"),
+    [
+        (
+            "",
+            {"connected": 10, "last_in_at": 92.0},
+            "All 10 people got in, the last after 92 s; it took 40",
+        ),
+        ("", {"connected": 7}, "7 of 10 people are connected at the end, after 40 attempts. 3 are not in."),
+        (
+            "",
+            {"connected": 0, "gave_up": 10},
+            "Nobody is connected at the end, after 40 attempts. 10 gave",
+        ),
+        ("", {"connected": 7, "gave_up": 1}, "40 attempts. 1 gave up after 10 retries and 2 are not in."),
+        (
+            '[[people.script]]\nperson = "ada"\nat = 1.0\naction = "disconnect"\n',
+            {"connected": 9},
+            "9 of 10 people are connected at the end, after 40 attempts.",
+        ),
+    ],
+)
+def test_arrivals_that_needed_more_than_one_attempt(toml: str, metrics: Any, said: str) -> None:
+    metrics = dict(metrics)
+    connected = metrics.pop("connected")
+    scenario = Scenario.from_toml(f"people.count = 10\n{toml}")
+    facts = Facts(scenario, {"attempts": 40, **metrics}, {"connected": [connected], "attempts": [40]}, ())
+    assert said in answer(facts)
+    if toml:
+        assert answer(facts).endswith("40 attempts.")
+
+
+def full(overflow: str) -> str:
+    return f'server = {{ accept_rate = 40.0, backlog = 10, overflow = "{overflow}" }}\n'
+
+
+@pytest.mark.parametrize(
+    ("overflow", "does"), [("drop", "ignores"), ("refuse", "refuses"), ("503", "answers 503 to")]
+)
+def test_a_full_accept_queue_is_a_reason_if_it_was_full(overflow: str, does: str) -> None:
+    away = {"broken": 10, "unrecovered": 10, "connected": 0}
+    said = told(full(overflow) + DOWN, queue_max=10, **away)
+    assert (
+        f"10 are still reconnecting at the end, because the server accepts 40 connections a second, and "
+        f"{does} those that find its accept queue of 10 full."
+    ) in said
+    assert "accepts" not in told(full(overflow) + DOWN, queue_max=9, **away)
+
+
+def test_a_wait_beyond_the_time_out_is_a_reason() -> None:
+    server = "server = { accept_rate = 4.0, backlog = 100 }\n"
+    assert "The wait in the accept queue, up to 15 s, exceeds the time-out of 10 s." in told(
+        server + DOWN, broken=10, queue_max=60
+    )
+    assert "wait" not in told(server + DOWN, broken=10, queue_max=40)
+
+
+def test_retries_that_come_at_once() -> None:
+    """With the seed's jitter, the cap of 30 s is reached 1 + 2 + 4 + 8 + 16 s and 10 % after the fault."""
+    spike = [0] * 60 + [500] + [0] * 30 + [90] + [0] * 10
+    lost: dict[str, Any] = {"broken": 10, "queue_max": 10, "attempts": spike}
+    assert "Nothing spreads the retries at the cap of 30 s, so that up to 90 come in one second." in told(
+        full("drop") + DOWN, **lost
+    )
+    none = '[transport.reconnect]\njitter = "none"\n'
+    assert "Nothing spreads the retries, so that up to 500 come in one second." in told(
+        full("drop") + DOWN + none, **lost
+    )
+    for spread in (
+        '[transport.reconnect]\njitter = "full"\n',
+        "[transport.reconnect]\nschedule = [[1, 2]]\n",
+        "[transport.reconnect]\nbackoff_multiplier = 1\n",
+        '[transport]\nkind = "seed_sse"\n',
+    ):
+        assert "spreads" not in told(full("drop") + DOWN + spread, **lost)
+    fixed = "[transport.reconnect]\nschedule = [[2, 2]]\n"
+    assert "Nothing spreads the retries, so" in told(full("drop") + DOWN + fixed, **lost)
+    assert "spreads" not in told(full("drop") + DOWN, broken=10, attempts=[0] * 90 + [79])
+    assert "spreads" not in told(DOWN, **lost)
+    assert "spreads" not in told(full("drop"), **lost)
+
+
+def test_a_busy_server_and_silence_and_lasting_faults() -> None:
+    busy = 'server.service_time = 0.006\n[transport]\nkind = "short_polling"\nrequest_timeout = 2.0\n'
+    gone = {"broken": 10, "unrecovered": 10, "connected": 0}
+    assert "because requests wait up to 61.2 s for the server, and time out after 2 s." in told(
+        busy + DOWN, work_max=10_195, **gone
+    )
+    assert "because" not in told(busy + DOWN, work_max=300, **gone)
+    silent = '[[faults]]\nkind = "half_open"\nat = 40.0\n'
+    assert told(silent, broken=10, recovery_p50=25.1, last_back=40.5) == (
+        "All 10 people are back, half of them within 25.1 s, the last 40.5 s after the fault. Clients notice "
+        "a dead connection by a missed heartbeat only, 10 to 40 s after it fell silent."
+    )
+    assert "heartbeat" not in told(silent + "[transport.heartbeat]\nenabled = false", broken=10)
+    lasting = '[[faults]]\nkind = "http_error"\nat = 40.0\nduration = 400.0\n'
+    assert "at the end, because the fault http_error lasts to the end." in told(lasting, **gone)
+    assert "lasts" not in told(lasting, broken=10)
+
+
+def test_what_matters_is_not_0() -> None:
+    metrics = {
+        "sent": 0,
+        "attempts": 5,
+        "latency_p50": None,
+        "recovery_p99": inf,
+        "time_connected": 9.0,
+        "bytes_up": 7,
+        "queue_max": 4,
+        "queue_max_after": 4,
+        "attempts_per_second_max": 3,
+        "attempts_per_second_max_after": 2,
+    }
+    assert relevant(metrics) == [
+        "attempts",
+        "recovery_p99",
+        "queue_max",
+        "attempts_per_second_max",
+        "attempts_per_second_max_after",
+    ]
+
+
+@cache
+def herd(overflow: str) -> Run:
+    scenario = load_scenario("thundering_herd")
+    return run(scenario.replace(server=scenario.server.replace(overflow=overflow)))
+
+
+@pytest.mark.slow
+def test_the_answer_of_the_herd_agrees_with_its_run() -> None:
+    """People who are back, who gave up and who are away add up, and the last one is the longest recovery."""
+    refused = herd("refuse")
+    back = refused.series["connected"][-1]
+    assert refused.answer.startswith(
+        f"{back} of 1,000 people are back, the last 174 s after the server's return."
+    )
+    assert (
+        f" {1_000 - back} gave up after 10 retries, because the server accepts 40 connections a second"
+        in (refused.answer)
+    )
+    assert refused.metrics["gave_up"] == 1_000 - back
+    assert refused.answer in refused._repr_html_().replace("&#x27;", "'")
+    assert herd("drop").answer.startswith("All 1,000 people are back, half of them within 33.6 s")
+    last = max(second for second, here in enumerate(herd("drop").series["connected"]) if here < 1_000) + 1
+    assert herd("drop").metrics["last_back"] == pytest.approx(last - 50, abs=1)
