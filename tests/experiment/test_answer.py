@@ -115,7 +115,7 @@ def test_everybody_is_back() -> None:
 
 
 def test_some_gave_up_and_others_are_still_trying() -> None:
-    gone: dict[str, Any] = {"broken": 10, "unrecovered": 7, "gave_up": 4, "last_back": 174.2, "recovery_p50": inf}
+    gone: dict[str, Any] = {"broken": 10, "unrecovered": 7, "gave_up": 4, "last_back": 174.2}
     assert told(DOWN, connected=3, **gone) == (
         "3 of 10 people are back, the last 174 s after the server's return. "
         "4 gave up after 10 retries and 3 are still reconnecting at the end."
