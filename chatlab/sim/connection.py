@@ -205,7 +205,8 @@ class Connection(ABC):
         assert syn is not None
         at = self.up.syn(now, None if syn.tried else path.connect)
         syn.left_at = self.up.sent_at
-        if syn.passes(1.0 if now < path.unreachable_until else path.loss_at(now)):
+        leaves_at = now if syn.tried else syn.left_at
+        if syn.passes(1.0 if leaves_at < path.unreachable_until else path.loss_at(leaves_at)):
             self.up.arrives_at = at
             self._environment.call_at(at, self._take_syn)
         else:

@@ -114,8 +114,12 @@ class Link(Connection):
         "_client",
         "_close_comes_at",
         "_closed_at",
+        "_echo_at",
+        "_echo_size",
         "_failing_at",
         "_failure",
+        "_frames",
+        "_frames_at",
         "_largest",
         "_opened",
         "_standing",
@@ -145,8 +149,12 @@ class Link(Connection):
         self._opened = False
         self._standing = False
         self._largest = largest
+        self._frames: list[str | bytes] = []  # Those of the client that arrive last, together.
+        self._frames_at = LONG_AGO
         self._closed_at = LONG_AGO
         self._close_comes_at = inf  # When the client's close frame arrives.
+        self._echo_size = 0  # Of the answer to it, until that is sent.
+        self._echo_at = inf
         self._failing_at = inf
         self._failure: Failure | None = None
         self.closes_at = LONG_AGO
@@ -188,10 +196,23 @@ class Link(Connection):
         if self._environment.now >= self._failing_at:
             return
         at = self._up(frame_size(frame, masked=True))
-        self._environment.call_at(at, self._take_frame, frame)
+        if self._frames and at == self._frames_at and self._end_comes_at == inf:  # They are read together.
+            self._frames.append(frame)
+            return
+        self._frames, self._frames_at = [frame], at
+        self._environment.call_at(at, self._take_frames, self._frames)
+
+    def _take_frames(self, frames: list[str | bytes]) -> None:
+        if frames is self._frames:
+            self._frames = []
+        for frame in frames:
+            self._take_frame(frame)
 
     def _take_frame(self, frame: str | bytes) -> None:
-        if self.served and self._environment.now < self.up.silent_at:
+        now = self._environment.now
+        if self.served and now < self.up.silent_at:
+            if now >= self._close_comes_at and not self._given_up:
+                self._echo_close()  # It is answered as soon as it is read, and the frame only then.
             self._host.receive(self, frame)
 
     def ping(self, number: int) -> None:
@@ -226,13 +247,20 @@ class Link(Connection):
 
     def _send_close(self, reason: str) -> None:
         self._close_comes_at = self._up(frame_size("xx" + reason, masked=True))
-        self._environment.call_at(self._close_comes_at, self._take_close, reason)
+        self._echo_size = frame_size("xx" + reason, masked=False)
+        self._environment.call_at(self._close_comes_at, self._take_close)
 
-    def _take_close(self, reason: str) -> None:
+    def _echo_close(self) -> float:
+        """Answer the client's close frame; return when the client learns of it."""
+        if self._echo_size:
+            self._echo_at, self._echo_size = self._down(self._echo_size), 0
+        return self._echo_at
+
+    def _take_close(self) -> None:
         if self._up_silent or self._given_up:
             return
         if self.served:
-            at = self._down(frame_size("xx" + reason, masked=False))  # The server echoes it.
+            at = self._echo_close()
             self._closed_at = min(self._closed_at, at)
             self._take_end()
         elif self._environment.now < self.closes_at:  # The server has sent a close frame, too.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import reduce
 from math import inf
 from operator import or_
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -21,11 +21,10 @@ Direction = Literal["up", "down"]
 class Impairment(Struct, frozen=True, eq=False):
     """An impairment of a path, or of the server as seen from there.
 
-    Each packet takes the `delays` longer. A share of packets is lost for each of the `losses`: its share, and
-    the time until which it holds. Bytes leave at `bandwidth` bytes a second. A proxy resets connections that
-    are idle for `idle_timeout` seconds, and buffers `buffer` bytes of a stream. Requests are answered with
-    `error`, a status and the seconds of `Retry-After`. A `mute` server answers no pings. Each request keeps
-    the server busy for `work` seconds more.
+    Each packet takes the `delays` longer. Bytes leave at `bandwidth` bytes a second. A proxy resets
+    connections that are idle for `idle_timeout` seconds, and buffers `buffer` bytes of a stream. Requests are
+    answered with `error`, a status and the seconds of `Retry-After`. A `mute` server answers no pings. Each
+    request keeps the server busy for `work` seconds more.
     """
 
     delays: tuple[Delay, ...] = ()
@@ -35,7 +34,6 @@ class Impairment(Struct, frozen=True, eq=False):
     error: tuple[int, float | None] | None = None
     mute: bool = False
     work: float = 0.0
-    losses: tuple[tuple[float, float], ...] = ()
 
     def __or__(self, other: Impairment) -> Impairment:
         return Impairment(
@@ -46,7 +44,6 @@ class Impairment(Struct, frozen=True, eq=False):
             other.error or self.error,
             self.mute or other.mute,
             self.work + other.work,
-            self.losses + other.losses,
         )
 
 
@@ -74,25 +71,33 @@ class Line:
         return self._free_at
 
 
+class Spell(NamedTuple):
+    """A share of the packets that are sent from `begins_at` to `ends_at` is lost."""
+
+    begins_at: float
+    ends_at: float
+    share: float
+
+
 class Path:
     """One person's path to the server, and its impairments. People are numbered from 0.
 
-    `refusing` counts the faults that refuse new connections. Packets sent before `partitioned_until` are
-    lost, and so are SYNs sent before `unreachable_until`. `impairment` is the sum of all others. `lossy`:
-    packets may be lost some time in the run; then `lose_up` and `lose_down` draw, uniformly from [0, 1),
-    which ones are.
+    `refusing` counts the faults that refuse new connections. SYNs sent before `unreachable_until` are lost.
+    `impairment` is the sum of all that impairs it now. `lossy`: packets may be lost some time in the run;
+    then `lose_up` and `lose_down` draw, uniformly from [0, 1), which ones are. All spells of loss are known
+    from the beginning of the run, as TCP's next transmissions are computed in advance.
     """
 
     __slots__ = (
         "_impairments",
         "_lines",
+        "_spells",
         "connect",
         "down",
         "impairment",
         "lose_down",
         "lose_up",
         "lossy",
-        "partitioned_until",
         "person",
         "refusing",
         "unreachable_until",
@@ -107,12 +112,13 @@ class Path:
         self.down = down
         self.connect = connect
         self.refusing = 0
-        self.partitioned_until = self.unreachable_until = LONG_AGO
+        self.unreachable_until = LONG_AGO
         self.lossy = False
         self.lose_up = self.lose_down = _half
         self.impairment = own
         self._impairments: tuple[Impairment, ...] = (own,) if own is not UNIMPAIRED else _NONE
         self._lines: dict[str, Line] | None = None
+        self._spells: tuple[Spell, ...] = ()
 
     def add_impairment(self, impairment: Impairment) -> None:
         """Add an impairment."""
@@ -124,13 +130,15 @@ class Path:
         self._impairments = tuple(other for other in self._impairments if other is not impairment)
         self.impairment = reduce(or_, self._impairments)
 
+    def lose(self, begins_at: float, ends_at: float, share: float = 1.0) -> None:
+        """Lose a share of the packets that are sent from `begins_at` to `ends_at`."""
+        self._spells = (*self._spells, Spell(begins_at, ends_at, share))
+
     def loss_at(self, time: float) -> float:
-        """Return the probability that a packet sent at `time` is lost, as far as the faults have begun."""
-        if time < self.partitioned_until:
-            return 1.0
+        """Return the probability that a packet sent at `time`, which may be in the future, is lost."""
         arrives = 1.0
-        for share, until in self.impairment.losses:
-            if time < until:
+        for begins_at, ends_at, share in self._spells:
+            if begins_at <= time < ends_at:
                 arrives *= 1 - share
         return 1 - arrives
 
@@ -164,9 +172,8 @@ class Paths:
         self._constant = self._latency(float) if constant else None
         self._lossy = lossy or config.loss > 0
         self._own = UNIMPAIRED
-        if config.bandwidth is not None or config.loss:
-            losses = ((config.loss, inf),) if config.loss else ()
-            self._own = Impairment(bandwidth=config.bandwidth or inf, losses=losses)
+        if config.bandwidth is not None:
+            self._own = Impairment(bandwidth=config.bandwidth)
 
     def make(self, person: int) -> Path:
         """Return a path for the person of that number."""
@@ -174,6 +181,8 @@ class Paths:
         path = Path(up, down, connect, self._own, person)
         if self._lossy:
             path.lossy = True
+            if self._config.loss:
+                path.lose(LONG_AGO, inf, self._config.loss)
             path.lose_up = self._streams.uniform(person, "loss-up")
             path.lose_down = self._streams.uniform(person, "loss-down")
         return path

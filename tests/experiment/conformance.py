@@ -189,6 +189,14 @@ CASES: dict[str, Case] = {
     ),
     "loss": Case("one packet in ten is lost", network=NETWORK.replace(loss=0.1)),
     "heavy_loss": Case("for a while, four packets in ten are lost", (Loss(at=6.31, duration=9.4, loss=0.4),)),
+    "later_loss": Case(
+        "more packets are lost while others wait to be sent again",
+        (
+            Loss(at=6.31, duration=9.4, loss=0.3),
+            Loss(at=8.17, duration=4.4, loss=0.5),
+            Partition(at=14.03, duration=1.9),
+        ),
+    ),
     "long_message": Case(
         "60 kB, which TCP sends in three round trips", more=((12.87, "bob", "🎈" * 15_000),)
     ),
@@ -202,7 +210,7 @@ CASES: dict[str, Case] = {
 }
 
 
-NOT_LIVE = {"loss", "heavy_loss", "long_message"}
+NOT_LIVE = {"loss", "heavy_loss", "later_loss", "long_message"}
 """Cases that the live world doesn't simulate: loss and slow start."""
 
 

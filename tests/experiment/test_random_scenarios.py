@@ -12,8 +12,9 @@ from tests.experiment.fingerprints import fingerprint
 from tests.experiment.random_scenarios import count, drawn, scenarios
 from tests.sizes import examples
 
-ALLOWED = 0.06
-"""Share of the scenarios that may differ: the aim is 0.005 of many, but similar ones differ together."""
+ALLOWED = 0.02
+"""Share of the scenarios that may differ: the aim is 0.005 of many, but similar ones differ together. One may
+differ in any case."""
 
 
 @settings(max_examples=examples(100))
@@ -29,7 +30,7 @@ def test_each_can_be_written_and_read(scenario: Scenario) -> None:
 def test_few_differ_between_model_and_wire(number: int) -> None:
     seed = 1 if settings().derandomize else random.randrange(10**6)
     differing = [scenario.to_toml() for found in count(number, seed).values() for scenario in found]
-    assert len(differing) <= ALLOWED * number, "\n\n".join([f"seed {seed}", *differing])
+    assert len(differing) <= max(1, ALLOWED * number), "\n\n".join([f"seed {seed}", *differing])
 
 
 def test_a_fingerprint_changes_with_what_happens_and_with_nothing_else() -> None:

@@ -73,7 +73,7 @@ class WireEnds:
 
     def cut(self, until: float) -> None:
         for path in self._paths.values():
-            path.partitioned_until = until
+            path.lose(0.0, until)
 
 
 def wire_round_trips(
@@ -200,7 +200,7 @@ def model_cuts(delay: float, durations: Sequence[float]) -> list[float]:
             talk.send()
         environment.run(until=environment.now + 1)
         measured["one way"].clear()
-        path.partitioned_until = environment.now + duration
+        path.lose(0.0, environment.now + duration)
         talk.send()
         environment.run(until=environment.now + 4 * duration)
         results.append(measured["one way"][0])

@@ -12,7 +12,6 @@ import pytest
 
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.latency import Delay
-from chatlab.sim.path import Impairment
 from chatlab.sim.tcp_opening import REPEATS
 from tests.sim.tcp_world import Heard, World
 
@@ -259,7 +258,7 @@ def test_only_a_client_that_has_the_SYN_ACK_answers_it_again() -> None:
 
     async def work(world: World) -> None:
         listening = await world.listen()
-        world.path.add_impairment(Impairment(losses=((0.5, 2.0),)))
+        world.path.lose(0.0, 2.0, 0.5)
         client = await world.connect()  # It sends nothing.
         assert client.events == [(near(1 + 2 * D), "made")]
         await asyncio.sleep(10)
@@ -289,7 +288,7 @@ def test_a_partition_loses_a_repeated_SYN_ACK_and_its_answer(latencies: float) -
         listening = await world.listen()
         await world.connect()  # It sends nothing.
         await asyncio.sleep(1 + latencies * D - world.now)
-        world.path.partitioned_until = world.now + D
+        world.path.lose(0.0, world.now + D)
         await asyncio.sleep(10)
         assert started_at(listening.accepted[0]) == near(D + 3 + 2 * D + 0.5)
 
@@ -302,7 +301,7 @@ def test_a_try_in_a_partition_does_not_arrive() -> None:
         filling = asyncio.create_task(fill(world, 1.5 * D))
         await call(world)
         await filling
-        world.path.partitioned_until = 2.0
+        world.path.lose(0.0, 2.0)
         await asyncio.sleep(10)
         assert started_at(listening.accepted[0]) == near(SENT + 8 * RTO + D + 0.5)
 

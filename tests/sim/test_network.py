@@ -294,6 +294,18 @@ def test_a_server_close_sends_its_code_and_is_answered() -> None:
     )
 
 
+def test_the_server_reads_all_that_arrives_at_one_instant_before_another_persons() -> None:
+    pair = Pair()
+    link, other = pair.opened(), pair.network.open(pair.path, Person(pair.environment), 1, QUERY)
+    pair.run(8.0)
+    pair.server.seen.clear()
+    link.send(text(1))
+    other.send(text(1, "bob"))
+    link.send(text(2))
+    pair.run(10)
+    assert pair.server.seen == [(8 + D, text(1)), (8 + D, text(2)), (8 + D, text(1, "bob"))]
+
+
 def test_both_ends_see_a_reset_after_one_latency_behind_bytes_under_way() -> None:
     pair = Pair()
     link = pair.opened()
@@ -416,7 +428,7 @@ def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "dow
 def test_a_partitioned_path_delays_and_loses_nothing() -> None:
     pair = Pair(Paths(NetworkConfig(latency=D), RandomStreams(0), lossy=True).make(0))
     link = pair.opened()
-    pair.path.partitioned_until = 9.0
+    pair.path.lose(0.0, 9.0)
     link.send(text(1))
     pair.run(20)
     # The only samples were of the handshake, and of the upgrade request: the time-out is 0.5 s and four

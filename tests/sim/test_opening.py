@@ -126,7 +126,7 @@ def test_tries_in_a_partition_are_lost() -> None:
     fill(pair, until=1.0)
     pair.open()
     pair.run(0.8)
-    pair.path.partitioned_until = 3.0
+    pair.path.lose(0.0, 3.0)
     pair.run(20)
     [(at, event), *_] = pair.person.seen
     assert isinstance(event, Opened)

@@ -46,11 +46,12 @@ def test_the_worse_of_two_impairments_counts_in_either_order(order: int) -> None
 
 def test_independent_losses_add_up_for_as_long_as_they_last() -> None:
     there = path(loss=0.1)
-    there.add_impairment(Impairment(losses=((0.5, 20.0),)))
-    assert there.loss_at(19.0) == pytest.approx(1 - 0.9 * 0.5)
+    there.lose(10.0, 20.0, 0.5)
+    assert there.loss_at(9.0) == pytest.approx(0.1)
+    assert there.loss_at(10.0) == there.loss_at(19.0) == pytest.approx(1 - 0.9 * 0.5)
     assert there.loss_at(20.0) == pytest.approx(0.1)
-    there.partitioned_until = 30.0
-    assert there.loss_at(29.0) == 1.0
+    there.lose(15.0, 30.0)
+    assert there.loss_at(15.0) == there.loss_at(29.0) == 1.0
     assert there.loss_at(30.0) == pytest.approx(0.1)
 
 

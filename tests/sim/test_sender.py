@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.path import Impairment, Path, Paths
+from chatlab.sim.path import Path, Paths
 from chatlab.sim.retransmission import SEGMENT
 from chatlab.sim.sender import Sender
 
@@ -36,7 +36,7 @@ def send(one: Sender, now: float, size: int = 48) -> float:
 
 def lose(one: Sender, share: float, until: float = inf) -> Path:
     path: Path = one._path
-    path.add_impairment(Impairment(losses=((share, until),)))
+    path.lose(0.0, until, share)
     return path
 
 
@@ -116,13 +116,13 @@ def test_a_loss_that_ends_meanwhile_counts_no_more() -> None:
 
 def test_a_partition_loses_everything() -> None:
     one = sender([0.6, 1.0], lossy=True)
-    lose(one, 0.5).partitioned_until = 2.0
+    lose(one, 0.5).lose(0.0, 2.0)
     assert send(one, 1.0) == pytest.approx(1.0 + 1.2 + D)
 
 
 def test_what_is_sent_again_sixteen_times_in_vain_never_arrives_nor_does_anything_behind_it() -> None:
     one = sender(lossy=True)
-    one._path.partitioned_until = 2000.0
+    one._path.lose(0.0, 2000.0)
     assert send(one, 0.0) == send(one, 3000.0) == inf
 
 
@@ -164,7 +164,7 @@ def test_a_SYN_ACK_is_sent_again_at_the_times_of_the_SYN(answer_lost: bool, wait
     lose(one, 0.5)
     assert one.syn_ack(2.0, lambda: D) == 2.0 + wait + D
     one = sender(lossy=True)
-    one._path.partitioned_until = 100.0
+    one._path.lose(0.0, 100.0)
     assert one.syn_ack(2.0, lambda: D) == inf
 
 

@@ -32,7 +32,7 @@ def lossy_world(up: Sequence[float] = (), down: Sequence[float] = (), *, tls: bo
 
 
 def lose(world: World, share: float, until: float = inf) -> None:
-    world.path.add_impairment(Impairment(losses=((share, until),)))
+    world.path.lose(0.0, until, share)
 
 
 def near(time: float) -> Any:
@@ -55,7 +55,7 @@ def test_data_sent_into_a_cut_arrives_after_it(cut: float, left_at: float) -> No
 
     async def work(world: World) -> None:
         client, server = await world.pair()
-        world.path.partitioned_until = world.now + cut
+        world.path.lose(0.0, world.now + cut)
         client.transport.write(b"x")
         await asyncio.sleep(1500)
         assert bytes_of(server) == [(near(2 * D + left_at + D), b"x")]
@@ -66,10 +66,9 @@ def test_data_sent_into_a_cut_arrives_after_it(cut: float, left_at: float) -> No
 def test_a_segment_is_sent_again_sixteen_times_at_most() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
-        world.path.partitioned_until = inf
+        world.path.lose(0.0, 5000)
         client.transport.write(b"x")
         await asyncio.sleep(5000)
-        world.path.partitioned_until = 0.0
         await asyncio.sleep(5000)
         assert bytes_of(server) == []
         assert RETRIES == 16
@@ -96,7 +95,7 @@ def test_a_later_cut_loses_what_is_sent_again_in_it() -> None:
         lose(world, 0.5)
         client.transport.write(b"x")
         await asyncio.sleep(0.1)
-        world.path.partitioned_until = world.now + 1.0
+        world.path.lose(0.0, world.now + 1.0)
         await asyncio.sleep(5)
         assert bytes_of(server) == [(near(2 * D + 4 * RTO + D), b"x")]
 
@@ -124,7 +123,7 @@ def test_all_that_was_sent_into_a_cut_leaves_with_the_first_ack() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         start = world.now
-        world.path.partitioned_until = start + 1.5
+        world.path.lose(0.0, start + 1.5)
         client.transport.write(b"1")
         await asyncio.sleep(0.5)
         client.transport.write(b"2")
@@ -144,7 +143,7 @@ def test_what_was_sent_before_the_first_retransmission_has_timers_of_its_own() -
     async def work(world: World) -> None:
         client, server = await world.pair()
         start = world.now
-        world.path.partitioned_until = start + 1.5
+        world.path.lose(0.0, start + 1.5)
         client.transport.write(b"1")
         await asyncio.sleep(0.2)
         client.transport.write(b"2")
@@ -161,7 +160,7 @@ def test_what_is_sent_behind_several_under_recovery_waits_for_the_first_of_them(
     async def work(world: World) -> None:
         client, server = await world.pair()
         start = world.now
-        world.path.partitioned_until = start + 1.5
+        world.path.lose(0.0, start + 1.5)
         client.transport.write(b"1")
         await asyncio.sleep(0.2)
         client.transport.write(b"2")
@@ -182,11 +181,11 @@ def test_what_is_sent_behind_several_under_recovery_waits_for_the_first_of_them(
 def test_a_recovery_that_is_over_does_not_matter_to_the_next() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
-        world.path.partitioned_until = world.now + 0.2
+        world.path.lose(0.0, world.now + 0.2)
         client.transport.write(b"x")
         await asyncio.sleep(1)
         start = world.now
-        world.path.partitioned_until = start + 1.5
+        world.path.lose(0.0, start + 1.5)
         client.transport.write(b"1")
         await asyncio.sleep(1)
         client.transport.write(b"2")
@@ -295,7 +294,7 @@ def test_a_proxy_counts_idleness_from_what_was_sent_again() -> None:
     async def work(world: World) -> None:
         client, server = await world.pair()
         world.add_impairment(idle_timeout=3.0)
-        world.path.partitioned_until = world.now + 5
+        world.path.lose(0.0, world.now + 5)
         server.transport.write(b"x")
         assert not world.connection.quiet
         await asyncio.sleep(8.96 + D + 1)
@@ -336,10 +335,13 @@ def test_the_share_that_takes_k_transmissions_is_that_of_the_closed_form(share: 
 
 
 @pytest.mark.parametrize(("until", "left_at"), [(0.5, 1), (4.5, 5), (5.5, 7), (12.0, 19), (30.0, 35)])
-@pytest.mark.parametrize("fault", ["partitioned_until", "unreachable_until"])
-def test_a_SYN_is_sent_again_until_it_gets_through(fault: str, until: float, left_at: float) -> None:
+@pytest.mark.parametrize("partition", [False, True])
+def test_a_SYN_is_sent_again_until_it_gets_through(partition: bool, until: float, left_at: float) -> None:
     async def work(world: World) -> None:
-        setattr(world.path, fault, until)
+        if partition:
+            world.path.lose(0.0, until)
+        else:
+            world.path.unreachable_until = until
         client, server = await world.pair()
         assert client.events == [(left_at + 2 * D, "made")]
         assert server.events == [(left_at + D, "made")]
@@ -428,7 +430,7 @@ def test_a_reset_without_an_estimate_is_sent_again_after_a_second() -> None:
         await world.listen()
         connecting = asyncio.create_task(world.connect())
         await asyncio.sleep(0.01)
-        world.path.partitioned_until = 0.5
+        world.path.lose(0.0, 0.5)
         world.connection.reset()
         with pytest.raises(ConnectionResetError):
             await connecting

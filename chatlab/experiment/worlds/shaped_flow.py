@@ -76,12 +76,10 @@ class ShapedFlow:
         await self._arrive(self._arrival(delay=delay))
 
     async def handshake_packet(
-        self, lost_until: Callable[[], float], wanted: Callable[[], bool] = lambda: True
+        self, wanted: Callable[[], bool] = lambda: True, *, is_syn: bool = False
     ) -> AsyncIterator[float]:
-        """Send a SYN or its answer, again and again while it is `wanted`; those before `lost_until` are lost.
-
-        Whenever one arrives, yield when it left.
-        """
+        """Send a SYN or its answer, again and again while it is `wanted`; whenever one arrives, yield when it
+        left."""
         first_at = self.draw_delay(self._path.connect)
         delay = self.delay
         for wait in SYN_TIMES:
@@ -90,7 +88,7 @@ class ShapedFlow:
                 await sleep_until(left_at)
             if not wanted():
                 return
-            if left_at >= lost_until():
+            if not (self._loses(left_at) or (is_syn and left_at < self._path.unreachable_until)):
                 self.arrives_at = max(self.arrives_at, left_at + delay)
                 await self._arrive(self.arrives_at)
                 yield left_at
@@ -108,7 +106,7 @@ class ShapedFlow:
                 left_at += min(timeout * 2 ** (number - 2), MAX_TIMEOUT)
             if number:
                 await sleep_until(left_at)
-            if left_at >= self._path.partitioned_until:
+            if not self._loses(left_at):
                 await self._arrive(left_at + delay)
                 yield
         await sleep_until(inf)
@@ -116,7 +114,11 @@ class ShapedFlow:
     async def extra_packet(self) -> None:
         """Send a packet that isn't sent again, and wait until it arrives; for ever if it is lost."""
         now = self._loop.time()
-        await self._arrive(inf if now < self._path.partitioned_until else now + self.delay)
+        await self._arrive(inf if self._loses(now) else now + self.delay)
+
+    def _loses(self, time: float) -> bool:
+        """Return whether a partition loses a packet that is sent at `time`."""
+        return self._path.loss_at(time) == 1
 
     async def _arrive(self, time: float) -> None:
         await sleep_until(time)
@@ -157,7 +159,7 @@ class ShapedFlow:
                 again_at = left_at
             elif number:
                 left_at += min(timeout * 2 ** (number - 2), MAX_TIMEOUT)
-            if left_at >= self._path.partitioned_until:
+            if not self._loses(left_at):
                 break
         else:
             left_at = inf
@@ -170,6 +172,6 @@ class ShapedFlow:
 
     def _acknowledge(self, left_at: float, round_trip: float, probe: float) -> None:
         """Note the sample of a packet that has arrived. An ack lost in a partition comes with the probe."""
-        lost = self._loop.time() < self._path.partitioned_until
+        lost = self._loses(self._loop.time())
         sample = round_trip + probe if lost else round_trip
         self.round_trips.note(left_at + sample, sample)

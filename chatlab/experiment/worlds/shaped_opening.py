@@ -135,9 +135,7 @@ class ShapedOpening(ProxiedConnection):
     async def _deliver_syn(self) -> float | None:
         """Send SYNs until the server answers one; return when that left; None: the client has given up."""
         path, queue = self._path, self._shared.queue
-        arrivals = self._up.handshake_packet(
-            lambda: max(path.partitioned_until, path.unreachable_until), lambda: not self.closed
-        )
+        arrivals = self._up.handshake_packet(lambda: not self.closed, is_syn=True)
         async for left_at in arrivals:
             if path.refusing or not self._drops or not queue.is_full(self._loop.time()):
                 return left_at
@@ -198,7 +196,7 @@ class ShapedOpening(ProxiedConnection):
 
     async def _answer(self) -> float:
         """Answer the SYN; return when the answer that arrived left."""
-        async for left_at in self._down.handshake_packet(lambda: self._path.partitioned_until):
+        async for left_at in self._down.handshake_packet():
             return left_at
         raise AssertionError("it is sent until it arrives")
 

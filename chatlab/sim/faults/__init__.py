@@ -88,11 +88,14 @@ def loses_packets(network: NetworkConfig, faults: Sequence[Fault]) -> bool:
 def fault_contexts(
     faults: Sequence[Fault], people: Sequence[FaultTarget], server: ServerControl, streams: RandomStreams
 ) -> list[FaultContext]:
-    """Return the context of each fault."""
-    return [
+    """Return the context of each fault, which is prepared."""
+    contexts = [
         FaultContext(server, fault.hits(people, streams, number), streams, number)
         for number, fault in enumerate(faults)
     ]
+    for fault, context in zip(faults, contexts, strict=True):
+        fault.prepare(context)
+    return contexts
 
 
 class Calendar(Protocol):

@@ -68,6 +68,9 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         purpose = f"fault-{number}"
         return [target for target in chosen if streams.uniform(target.person, purpose)() < self.share]
 
+    def prepare(self, context: FaultContext) -> None:
+        """Tell the paths, before the run, which packets will be lost. Other faults need nothing."""
+
     @abstractmethod
     def inject(self, context: FaultContext) -> Injection:
         """Begin the fault, wait for its duration, and end it."""

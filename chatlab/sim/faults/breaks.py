@@ -81,7 +81,9 @@ class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
     def deaf_until(self) -> float:
         return self.end_at
 
-    def inject(self, context: FaultContext) -> Injection:
+    def prepare(self, context: FaultContext) -> None:
         for target in context.hit:
-            target.path.partitioned_until = max(target.path.partitioned_until, self.end_at)
+            target.path.lose(self.at, self.end_at)
+
+    def inject(self, context: FaultContext) -> Injection:
         yield self.duration

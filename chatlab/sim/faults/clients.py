@@ -63,9 +63,12 @@ class Suspended(LastingFault, frozen=True, kw_only=True, tag="suspended"):
     def deaf_until(self) -> float:
         return self.end_at
 
+    def prepare(self, context: FaultContext) -> None:
+        for target in context.hit:
+            target.path.lose(self.at, self.end_at)
+
     def inject(self, context: FaultContext) -> Injection:
         for target in context.hit:
-            path, timers = target.path, target.timers
-            path.partitioned_until = max(path.partitioned_until, self.end_at)
+            timers = target.timers
             timers.suspended_until = max(timers.suspended_until, self.end_at)
         yield self.duration

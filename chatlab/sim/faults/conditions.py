@@ -63,17 +63,25 @@ class LowBandwidth(Condition, frozen=True, kw_only=True, tag="bandwidth"):
         return Impairment(bandwidth=self.bandwidth)
 
 
-class Loss(Condition, frozen=True, kw_only=True, tag="loss"):
+class Loss(LastingFault, frozen=True, kw_only=True, tag="loss"):
     """The share `loss` of the packets is lost in each direction; TCP sends them again, so they come late."""
 
     loss: Annotated[float, Meta(gt=0, le=1)]
 
     @property
+    def severity(self) -> int:
+        return 1
+
+    @property
     def loses(self) -> bool:
         return True
 
-    def impairment(self, uniform: Uniform) -> Impairment:
-        return Impairment(losses=((self.loss, self.end_at),))
+    def prepare(self, context: FaultContext) -> None:
+        for target in context.hit:
+            target.path.lose(self.at, self.end_at, self.loss)
+
+    def inject(self, context: FaultContext) -> Injection:
+        yield self.duration
 
 
 class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
