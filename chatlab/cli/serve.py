@@ -43,6 +43,13 @@ def serve(
             help="A proxy or network whose X-Forwarded-For, -Proto and -Host are trusted; repeatable.",
         ),
     ] = None,
+    drain: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="On SIGTERM, close the connections evenly over this time; a second signal ends at once.",
+        ),
+    ] = 0.0,
 ) -> None:
     """Serve chat rooms until interrupted."""
     import asyncio
@@ -64,7 +71,7 @@ def serve(
                 allowed_origins=allow_origin or (),
                 trusted_proxies=trust_proxy or (),
             )
-            asyncio.run(serve(server, announce))
+            asyncio.run(serve(server, announce, drain))
         except StoreError as error:
             raise OSError(str(error)) from None
         except gaierror as error:

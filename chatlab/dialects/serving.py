@@ -20,8 +20,10 @@ KEEP_ALIVE = b": \n\n"
 STALE_TOKEN = "send the token of GET /csrf as X-CSRF-Token; a restart makes it stale"
 TOO_FAST = "you post too fast; slow down"
 TOO_MANY = "the server has too many connections; come back later"
+RESTARTING = "the server is about to restart; come back later"
 RETRY_AFTER = 2
-"""Seconds after which a client may retry if there are too many clients, or a message can't be stored."""
+"""Seconds after which a client may retry if there are too many clients, the server is about to restart, or a
+message can't be stored."""
 
 POSITION_PARAMETERS = frozenset({"after", "history", "hold"})
 """Parameters of a poll's position or hold. Every client sends one or more, except the original document's."""

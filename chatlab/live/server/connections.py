@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, MutableSet
+from itertools import count
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 from uvicorn.server import ServerState
@@ -64,6 +66,8 @@ class BoundedConnection(asyncio.BaseProtocol):
     _replayed = inf
     _full = False
     _go_on: Callable[[], None] | None = None
+    accepted = 0
+    """Its number in order of acceptance, which it keeps when it becomes a WebSocket."""
     close_timer: asyncio.TimerHandle | None = None
     """The timer of `abort_soon`. uvicorn's WebSockets have one of that name: while it runs, they read on."""
 
@@ -145,9 +149,12 @@ class Connections(ServerState):
         self.connections = _InOrder()  # type: ignore[assignment]  # uvicorn's set has no order
         self.limits = limits
         self.closing = False
+        self.draining = False
+        self._numbers = count(1)
         self._lost = asyncio.Event()
         self._hurried = False
         self._grace: asyncio.Timeout | None = None
+        self._drain: asyncio.Timeout | None = None
 
     @property
     def max_backlog(self) -> int:
@@ -160,9 +167,47 @@ class Connections(ServerState):
         """Whether there are more connections than the limit."""
         return len(self.connections) > self.limits.max_connections
 
+    def next_number(self) -> int:
+        """Return the number of a connection that has just been accepted."""
+        return next(self._numbers)
+
     def lost(self) -> None:
         """Wake `close`, since a connection has ended."""
         self._lost.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Close the connections evenly over `seconds`: of N, in order of acceptance, the i-th (from 0) after
+        i/N of them. Return when none is left, after `seconds`, or at `end_drain`.
+
+        Until its turn a connection is served, but nothing lasting begins on it: see `Guard`.
+        """
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        connections = sorted(self.connections, key=attrgetter("accepted"))
+        turns = [
+            loop.call_at(began + index * seconds / len(connections), self._end_turn, connection)
+            for index, connection in enumerate(connections)
+        ]
+        try:
+            async with asyncio.timeout_at(began + seconds) as self._drain:
+                await self._gone()
+        except TimeoutError:
+            pass
+        finally:
+            self._drain = None
+            for turn in turns:
+                turn.cancel()
+
+    def _end_turn(self, connection: Any) -> None:
+        """End a connection, if it is still there."""
+        if connection in self.connections:
+            connection.shutdown()
+
+    def end_drain(self) -> None:
+        """End a `drain` under way."""
+        if self._drain is not None and not self._drain.expired():
+            self._drain.reschedule(asyncio.get_running_loop().time())
 
     async def close(self, *, abrupt: bool) -> None:
         """End all connections: with a close frame and `close_timeout` to answer it, or `abrupt`, as in a

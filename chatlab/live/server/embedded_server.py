@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config
 
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
+from chatlab.errors import SettingsError
 from chatlab.hub import HubConfig
 from chatlab.live.background_loop import background_thread
 from chatlab.live.listening import stop_listening
@@ -34,6 +35,9 @@ from chatlab.live.server.websocket_connection import WebSocketConnection
 from chatlab.live.signals import on_signals
 
 logger = get_logger(__name__)
+
+A_DAY = 86_400
+"""Seconds of the longest drain of `serve`."""
 
 
 def utc_now() -> datetime:
@@ -141,17 +145,24 @@ class EmbeddedServer:
             else:
                 self._check_loop(self._runtime)
 
-    async def stop(self, *, abrupt: bool = False) -> None:
-        """Close all connections with 1012, within a second, and free the port. A second call does nothing.
+    async def stop(self, *, abrupt: bool = False, drain: float = 0.0) -> None:
+        """Free the port, and close all connections with 1012, within a second. A second call does nothing,
+        except that it ends a drain.
+
+        With `drain` they are closed evenly over that many seconds: of N connections, in order of acceptance,
+        the i-th (from 0) after i/N of them. Until its turn a connection is served, but new WebSockets and
+        streams on it are refused with 503 and `Retry-After`.
 
         With `abrupt` the connections break without a close frame, as in a crash, even those that an earlier
         `stop` still waits for.
 
         Errors: `RuntimeError` when it runs on another loop.
         """
-        if abrupt and self._ending is not None:
+        if self._ending is not None:
             self._check_loop(self._ending)
-            self._ending.connections.hurry()
+            self._ending.connections.end_drain()
+            if abrupt:
+                self._ending.connections.hurry()
         async with self._changing:
             runtime = self._runtime
             if runtime is None:
@@ -160,6 +171,8 @@ class EmbeddedServer:
             self._runtime, self._ending = None, runtime
             await stop_listening(runtime.listener)
             try:
+                if drain and not abrupt:
+                    await runtime.connections.drain(drain)
                 await runtime.connections.close(abrupt=abrupt)
                 await runtime.listener.wait_closed()
             finally:
@@ -268,16 +281,38 @@ class CommandServer(EmbeddedServer):
     _spelling = OPTIONS
 
 
-async def serve(server: EmbeddedServer, on_listening: Callable[[EmbeddedServer], object]) -> None:
-    """Serve until SIGINT or SIGTERM. For a program's main thread.
+async def serve(
+    server: EmbeddedServer, on_listening: Callable[[EmbeddedServer], object], drain: float = 0.0
+) -> None:
+    """Serve until SIGINT or SIGTERM; SIGTERM drains for `drain` seconds, which a second signal ends. For a
+    program's main thread.
 
-    Errors: as `EmbeddedServer`.
+    Errors: as `EmbeddedServer`; `SettingsError` for a drain of more than a day.
     """
-    asked = asyncio.Event()
+    if not 0 <= drain <= A_DAY:
+        raise SettingsError(f"drain: give seconds from 0 to {A_DAY:,}, got {drain:g}")
+    asked, hurried = asyncio.Event(), asyncio.Event()
+
+    def terminate() -> None:
+        if asked.is_set():
+            hurried.set()
+        asked.set()
+
+    def interrupt() -> None:
+        hurried.set()
+        asked.set()
+
     async with server:
-        with on_signals(asked.set, "SIGINT", "SIGTERM"):
+        with on_signals(terminate, "SIGTERM"), on_signals(interrupt, "SIGINT"):
             on_listening(server)
             await asked.wait()
+            if drain and not hurried.is_set():
+                draining = asyncio.ensure_future(server.stop(drain=drain))
+                hurrying = asyncio.ensure_future(hurried.wait())
+                await asyncio.wait((draining, hurrying), return_when=asyncio.FIRST_COMPLETED)
+                hurrying.cancel()
+                await server.stop()
+                await draining
 
 
 def _bracketed(host: str) -> str:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from uvicorn.protocols.utils import ClientDisconnected
 
-from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
+from chatlab.dialects.serving import RESTARTING, RETRY_AFTER, TOO_MANY
 from chatlab.live.loggers import get_logger
 from chatlab.live.server.access import Access
 from chatlab.live.server.answers import deny, problem
@@ -25,6 +25,9 @@ EXPOSED = "Chat-Cursor, Chat-More, Retry-After"
 """Headers of an answer that a page of another origin may read, in addition to those that any page may."""
 TWO_LENGTHS = 400, "send Content-Length or Transfer-Encoding, not both: a proxy may use the other one"
 """The refusal of a request with both headers. Source: RFC 9112 §6.1 (request smuggling)."""
+LASTING = frozenset({"/ws", "/stream", "/healthz"})
+"""Paths that a draining server refuses: those of connections that last, and that by which a balancer asks."""
+COME_BACK = {"Retry-After": str(RETRY_AFTER), "Connection": "close"}
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-CSRF-Token",
@@ -58,7 +61,9 @@ class Guard:
         if {"content-length", "transfer-encoding"} <= {*Headers(scope=scope)}:
             refusal, headers = TWO_LENGTHS, {"Connection": "close"}
         elif self._connections.full:
-            refusal, headers = (503, TOO_MANY), {"Retry-After": str(RETRY_AFTER), "Connection": "close"}
+            refusal, headers = (503, TOO_MANY), COME_BACK
+        elif self._connections.draining and visit.scope["path"] in LASTING:
+            refusal, headers = (503, RESTARTING), COME_BACK
         if scope["type"] == "websocket":
             if refusal:
                 await deny(WebSocket(visit.scope, receive, send), *refusal, headers)

@@ -141,6 +141,7 @@ class HttpConnection(BoundedConnection, H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.accepted = self.server_state.next_number()
         limits = self.server_state.limits
         if self.server_state.closing or len(self.connections) > limits.max_connections + Connections.REFUSALS:
             transport.abort()

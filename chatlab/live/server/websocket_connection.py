@@ -34,6 +34,7 @@ class WebSocketConnection(BoundedConnection, WebSocketsSansIOProtocol):
     def __init__(self, config: Config, server_state: Connections, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
         self.server_state = server_state
+        self.accepted = app_state["connection"].accepted
         self.close_timeout = server_state.limits.close_timeout
         self.logger = SILENT
         self.conn.logger = SILENT
