@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chatlab.sim.fault_context import FaultContext
     from chatlab.sim.faults import (
         AnyFault,
+        Blocked,
         Buffering,
         Condition,
         ConnectionReset,
@@ -41,6 +42,7 @@ _HOMES = {
     "live.faulty_connection": ("Flow",),
     "sim.faults": (
         "AnyFault",
+        "Blocked",
         "Buffering",
         "Condition",
         "ConnectionReset",
@@ -70,6 +72,7 @@ _HOMES = {
 
 __all__ = [
     "AnyFault",
+    "Blocked",
     "Buffering",
     "Condition",
     "ConnectionReset",

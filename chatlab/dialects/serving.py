@@ -18,6 +18,9 @@ STREAM_TYPE = "text/event-stream; charset=utf-8"
 KEEP_ALIVE = b": \n\n"
 """The comment that keeps an idle stream open. Source: WHATWG HTML §9.2.7."""
 STALE_TOKEN = "send the token of GET /csrf as X-CSRF-Token; a restart makes it stale"
+UPGRADE_REQUIRED = "this path is a WebSocket: connect with ws://, and let proxies forward the Upgrade header"
+UPGRADE_FIELDS = {"Upgrade": "websocket", "Connection": "Upgrade"}
+"""Header fields of the refusal of a plain request for the path of WebSockets. Source: RFC 9110 §15.5.22."""
 TOO_FAST = "you post too fast; slow down"
 TOO_MANY = "the server has too many connections; come back later"
 RESTARTING = "the server is about to restart; come back later"
@@ -113,6 +116,12 @@ def token(value: str) -> Answer:
 def health(epoch: str, people: int, rooms: int) -> Answer:
     """Answer a health check."""
     return Answer(200, _encode(Health(epoch, people, rooms)))
+
+
+def upgrade_required() -> Answer:
+    """Return the refusal of a plain request for the path of WebSockets."""
+    answer = problem(426, UPGRADE_REQUIRED)
+    return Answer(answer.status, answer.body, UPGRADE_FIELDS)
 
 
 def problem(status: int, error: str, retry_after: float | None = None) -> Answer:

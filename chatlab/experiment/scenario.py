@@ -10,11 +10,11 @@ from msgspec import Meta
 from chatlab.errors import SettingsError
 from chatlab.experiment.preset_tables import spell_out
 from chatlab.experiment.toml import read_toml, write_toml
-from chatlab.experiment.transport_settings import AnyTransport, WebSocketSettings
+from chatlab.experiment.transport_settings import AnyTransport, WebSocketSettings, kinds_of
 from chatlab.fileio import atomic_write, read_bounded
 from chatlab.settings import Count, Settings
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault
+from chatlab.sim.faults import AnyFault, Blocked
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
 
@@ -51,6 +51,7 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
         if any(fault.people for fault in self.faults):
             self._check_people(self.people.names)
+        self._check_blocked()
 
     def _check_people(self, names: list[str]) -> None:
         """Check the names of the people in the scope of faults."""
@@ -60,6 +61,16 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 if name not in known:
                     shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
                     raise SettingsError(f"faults[{number}].people: choose from {shown}, got {name!r}")
+
+    def _check_blocked(self) -> None:
+        """Check that somebody uses a transport that is blocked."""
+        used = kinds_of(self.transport)
+        for number, fault in enumerate(self.faults):
+            if isinstance(fault, Blocked) and not used.intersection(fault.transports):
+                raise SettingsError(
+                    f"faults[{number}].transports: nobody uses {' or '.join(fault.transports)}; choose from "
+                    f"{', '.join(sorted(used))}"
+                )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

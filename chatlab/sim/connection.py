@@ -24,6 +24,7 @@ from math import inf, isnan
 from typing import Protocol
 
 from chatlab.sim.alarm import Alarm
+from chatlab.sim.blocking import BlockableTransport
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
 from chatlab.sim.opening import SYN_ACK_TIMES, Handshake, Syn
@@ -376,6 +377,21 @@ class Connection(ABC):
     @abstractmethod
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame to the client; `size` is its size on a WebSocket, header included."""
+
+    def _is_blocked(self, transport: BlockableTransport | None, size: int) -> bool:
+        """Pass a request of `size` bytes by a proxy that may block it; return whether it has gone no further.
+
+        If it is swallowed, it leaves all the same, and is dropped on its way.
+        """
+        blocked = self.path.impairment.blocked
+        how = blocked.get(transport) if blocked and transport is not None else None
+        if how == "swallow":
+            self.silence(self._environment.now, ("up", "down"))
+        elif how == "reset":
+            self._traffic.bytes_up += size
+            self.reset()
+            return True
+        return False
 
     # Ends
 

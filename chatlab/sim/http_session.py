@@ -16,6 +16,7 @@ from chatlab.dialects.base import Answer, HttpDialect, Request
 from chatlab.dialects.serving import STREAM_TYPE, encode_event
 from chatlab.hub import Bucket
 from chatlab.sim.alarm import Alarm
+from chatlab.sim.blocking import transport_of
 from chatlab.sim.connection import Connection, Host, Traffic
 from chatlab.sim.network import Client
 from chatlab.sim.path import Path
@@ -178,6 +179,8 @@ class HttpConnection(Connection):
         size, body = request_size(exchange.request), 0
         if exchange.request.body:
             body = len(exchange.request.body.encode())
+        if self._is_blocked(transport_of(exchange.request.method, exchange.request.path), size):
+            return
         at = self._up(size - body)
         whole_at = self._up_behind(body) if body else at
         self._environment.call_at(at, self._take_request, exchange)

@@ -106,6 +106,7 @@ class Link(Connection):
 
     `link` is the client's number for it. `query` is that of the upgrade request, and empty once that is
     accepted. A frame with more bytes than `largest` fails the link: the client then neither reads nor sends.
+    `plain`: a proxy has made its upgrade request a plain one, so its answer doesn't end the connection.
     """
 
     __slots__ = (
@@ -126,6 +127,7 @@ class Link(Connection):
         "_upgrade_size",
         "closes_at",
         "link",
+        "plain",
         "query",
     )
     _host: WebSocketHost
@@ -151,6 +153,7 @@ class Link(Connection):
         self._largest = largest
         self._frames: list[str | bytes] = []  # Those of the client that arrive last, together.
         self._frames_at = LONG_AGO
+        self.plain = False
         self._closed_at = LONG_AGO
         self._close_comes_at = inf  # When the client's close frame arrives.
         self._echo_size = 0  # Of the answer to it, until that is sent.
@@ -177,8 +180,11 @@ class Link(Connection):
         self._standing = True
         if self.held and not self._down_silent:
             self._traffic.requests += 1
-            at = self._up(self._upgrade_size + query_size(self.query))
-            self._environment.call_at(at, self._take_request)
+            size = self._upgrade_size + query_size(self.query)
+            if self._is_blocked("websocket", size):
+                return
+            self.plain = self.path.impairment.blocked.get("websocket") == "strip_upgrade"
+            self._environment.call_at(self._up(size), self._take_request)
 
     def _take_request(self) -> None:
         if not self._up_silent:
@@ -287,6 +293,18 @@ class Link(Connection):
             return
         at = self._down(size)
         self._environment.call_at(at, self._end, Failure("http", status, reason, retry_after))
+
+    def answer(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
+        """Answer the request of a `plain` link, in `size` bytes. The client closes the connection."""
+        self._asked = False
+        if not self._given_up:
+            failure = Failure("http", status, reason, retry_after)
+            self._environment.call_at(self._down(size), self._take_answer, failure)
+
+    def _take_answer(self, failure: Failure) -> None:
+        if self.held and not self._down_silent:
+            self._environment.call_at(self._up_behind(), self._take_end)
+            self._end(failure)
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of `size` bytes, header included, to the client."""

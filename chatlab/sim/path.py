@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from chatlab.random_streams import RandomStreams
+from chatlab.sim.blocking import BlockableTransport, Blocking
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay, Latency, LogNormal, NetworkConfig
 
@@ -24,7 +25,8 @@ class Impairment(Struct, frozen=True, eq=False):
     Each packet takes the `delays` longer. Bytes leave at `bandwidth` bytes a second. A proxy resets
     connections that are idle for `idle_timeout` seconds, and buffers `buffer` bytes of a stream. Requests are
     answered with `error`, a status and the seconds of `Retry-After`. A `mute` server answers no pings. Each
-    request keeps the server busy for `work` seconds more.
+    request keeps the server busy for `work` seconds more. A proxy treats requests of the `blocked` transports
+    as is said there.
     """
 
     delays: tuple[Delay, ...] = ()
@@ -34,6 +36,7 @@ class Impairment(Struct, frozen=True, eq=False):
     error: tuple[int, float | None] | None = None
     mute: bool = False
     work: float = 0.0
+    blocked: dict[BlockableTransport, Blocking] = {}
 
     def __or__(self, other: Impairment) -> Impairment:
         return Impairment(
@@ -44,6 +47,7 @@ class Impairment(Struct, frozen=True, eq=False):
             other.error or self.error,
             self.mute or other.mute,
             self.work + other.work,
+            self.blocked | other.blocked,
         )
 
 

@@ -9,12 +9,13 @@ from math import ceil, log1p
 from operator import attrgetter
 from typing import TypeAlias, assert_never
 
-from chatlab.dialects.base import ServerPing
+from chatlab.dialects.base import Answer, ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
-from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem
+from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem, upgrade_required
 from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply, requests
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.balance import Balancer
+from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, BlockableTransport, transport_of
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
@@ -35,6 +36,7 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 Refusal: TypeAlias = tuple[int, str, float | None]
 """A status, a reason, and the seconds of `Retry-After`."""
 FULL: Refusal = 503, TOO_MANY, RETRY_AFTER
+FORBIDDEN: Refusal = BLOCKED_STATUS, BLOCKED_REASON, None
 
 
 class Server:
@@ -113,13 +115,19 @@ class Server:
         """Answer an upgrade request, then send the greeting and the messages since the cursor."""
         if _node(link).turns_away(link):
             self._refuse(link, *FULL)
+        elif _is_forbidden(link, "websocket") and not link.plain:
+            self._refuse(link, *FORBIDDEN)
         elif self.loaded:
             self._do(link, partial(self._upgrade, link))
         else:
             self._upgrade(link)
 
     def _upgrade(self, link: Link) -> None:
-        if (refusal := _error(link)) is not None:
+        refusal = _error(link)
+        if link.plain:
+            self._answer_plainly(link, upgrade_required() if refusal is None else problem(*refusal))
+            return
+        if refusal is not None:
             self._refuse(link, *refusal)
             return
         try:
@@ -136,6 +144,12 @@ class Server:
         wait = None if retry_after is None else float(retry_after)
         link.refuse(status, explanation(answer.body), wait, answer_size(answer) + CLOSING_SIZE)
 
+    def _answer_plainly(self, link: Link, answer: Answer) -> None:
+        """Answer an upgrade request that a proxy has made a plain one."""
+        wait = answer.headers.get("retry-after")
+        seconds = None if wait is None else float(wait)
+        link.answer(answer.status, explanation(answer.body), seconds, answer_size(answer))
+
     def join(self, connection: Connection, join: requests.Join) -> None:
         """Make a connection a member of a room."""
         room, sender = join.room, join.sender
@@ -145,6 +159,8 @@ class Server:
         """Handle a request."""
         if _node(exchange.connection).turns_away(exchange.connection):
             exchange.answer(problem(*FULL), last=True)
+        elif _is_forbidden(exchange.connection, transport_of(exchange.request.method, exchange.request.path)):
+            exchange.answer(problem(*FORBIDDEN))
         elif self.loaded:
             self._do(exchange.connection, partial(self._request, exchange))
         else:
@@ -308,6 +324,12 @@ def _node(connection: Connection) -> Node:
     node = connection.node
     assert isinstance(node, Node)
     return node
+
+
+def _is_forbidden(connection: Connection, transport: BlockableTransport | None) -> bool:
+    """Return whether a proxy answers a request of this transport with 403."""
+    blocked = connection.path.impairment.blocked
+    return bool(blocked) and transport is not None and blocked.get(transport) == "403"
 
 
 def _error(connection: Connection) -> Refusal | None:

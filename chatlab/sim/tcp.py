@@ -30,8 +30,10 @@ from math import inf
 from typing import TypeGuard
 
 from chatlab.sim.alarm import Alarm
+from chatlab.sim.blocking import read_transport, strip_upgrade
 from chatlab.sim.endpoint import Address, Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.tcp_opening import Listener, Opening
 from chatlab.sim.tcp_sender import Lane, Line
@@ -40,9 +42,24 @@ GIVE_UP = 924.6
 """Seconds without an ack after which TCP ends a connection. Source: Linux, `tcp_retries2`."""
 
 
-def begins_request(item: bytes | Mark | None) -> bool:
+def begins_request(item: bytes | Mark | None) -> TypeGuard[bytes]:
     """Return whether a client's bytes begin an HTTP request or a WebSocket's upgrade request."""
     return isinstance(item, bytes) and item.startswith((b"GET /", b"POST /"))
+
+
+def pass_proxy(request: bytes, connection: Breakable, path: Path, now: float) -> bytes:
+    """Return a request as the path's proxy passes it on; b"" if it has reset the connection instead."""
+    blocked = path.impairment.blocked
+    transport = read_transport(request) if blocked else None
+    how = None if transport is None else blocked.get(transport)
+    if how == "strip_upgrade":
+        return strip_upgrade(request)
+    if how == "swallow":
+        connection.silence(now, ("up", "down"))
+    elif how == "reset":
+        connection.reset()
+        return b""
+    return request
 
 
 class TcpConnection(Opening):
@@ -80,7 +97,12 @@ class TcpConnection(Opening):
     def carry(self, sender: Endpoint, item: bytes | Mark) -> None:
         """Carry bytes, or their end, from one end to the other."""
         if sender is self.client:
-            self.requests += begins_request(item)
+            if begins_request(item):
+                self.requests += 1
+                size, item = len(item), pass_proxy(item, self, self.path, self._environment.now)
+                if not item:
+                    self.up.size += size
+                    return
             self._send(self.up, self.server, item)
         elif self._holds_back(item):
             self._held.append(item)

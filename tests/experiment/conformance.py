@@ -24,13 +24,16 @@ from chatlab.experiment.transport_settings import (
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
+    kinds_of,
 )
 from chatlab.experiment.worlds.runner import run
 from chatlab.live.client.kinds import TITLES
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.sim.blocking import BlockableTransport
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
+    Blocked,
     Buffering,
     ConnectionReset,
     Flapping,
@@ -84,6 +87,9 @@ TRANSPORTS: dict[str, AnyTransport] = {
 }
 NETWORK = NetworkConfig(latency=0.08)
 SERVER = ServerConfig(keep_alive=5.0)
+
+
+BLOCKABLE: tuple[BlockableTransport, ...] = ("websocket", "sse", "long_polling", "short_polling")
 
 
 class Case(NamedTuple):
@@ -164,6 +170,22 @@ CASES: dict[str, Case] = {
     "throttled": Case(
         "timers fire every 7 s, as in a hidden tab", (Throttled(at=6.31, duration=29.4, period=7.13),)
     ),
+    "blocked": Case(
+        "a proxy resets new requests for 15 s, after a reset",
+        (Blocked(at=6.07, duration=14.2, how="reset", transports=BLOCKABLE), ConnectionReset(at=6.31)),
+    ),
+    "swallowed": Case(
+        "the same, and the proxy swallows them",
+        (Blocked(at=6.07, duration=14.2, how="swallow", transports=BLOCKABLE), ConnectionReset(at=6.31)),
+    ),
+    "forbidden": Case(
+        "a proxy answers 403 instead of WebSockets and streams, after a reset",
+        (Blocked(at=20.07, transports=("websocket", "sse")), ConnectionReset(at=20.31)),
+    ),
+    "no_upgrade": Case(
+        "a proxy strips the upgrade, after a reset",
+        (Blocked(at=20.07, how="strip_upgrade"), ConnectionReset(at=20.31)),
+    ),
     "some_down": Case(
         "one of two front ends dies, the other restarts",
         (ServerDown(at=6.31, duration=4.2, people=("ada",)), ServerRestart(at=13.37, people=("bob",))),
@@ -228,6 +250,7 @@ def scenario(case: str, transport: str) -> Scenario:
         ScriptEntry(at=at, person=person, text=text, action="send" if text else "connect")
         for at, person, text in SCRIPT + more
     )
+    used = kinds_of(settings)
     return Scenario(
         name=f"{case}, {transport}: {what}",
         duration=DURATION,
@@ -236,7 +259,9 @@ def scenario(case: str, transport: str) -> Scenario:
         transport=settings,
         network=network,
         server=server,
-        faults=faults,
+        faults=tuple(
+            fault for fault in faults if not isinstance(fault, Blocked) or used.intersection(fault.transports)
+        ),
     )
 
 

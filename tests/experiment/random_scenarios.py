@@ -30,6 +30,7 @@ from chatlab.experiment.transport_settings import (
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
+    kinds_of,
 )
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
@@ -37,6 +38,7 @@ from chatlab.settings.base import JITTERS, OVERFLOWS
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
+    Blocked,
     Buffering,
     ConnectionReset,
     Flapping,
@@ -212,8 +214,8 @@ def whom(names: list[str]) -> dict[str, Strategy[Any]]:
     return {"share": st.sampled_from([1.0, 1.0, 0.5, 0.0]), "people": st.just(()) | some_names}
 
 
-def faults(at: Strategy[float], names: list[str]) -> Strategy[AnyFault]:
-    """Draw a fault that begins at one of these instants."""
+def faults(at: Strategy[float], names: list[str], used: list[str]) -> Strategy[AnyFault]:
+    """Draw a fault that begins at one of these instants; `used` are the kinds of transports."""
     long = lasting(at, names)
     return st.one_of(
         some(ConnectionReset, {"at": at}, **whom(names)),
@@ -236,6 +238,17 @@ def faults(at: Strategy[float], names: list[str]) -> Strategy[AnyFault]:
         some(SlowServer, long | {"service_time": WAIT}),
         some(NetworkChange, {"at": at}, **whom(names)),
         some(Suspended, long),
+        some(
+            Blocked,
+            {"at": at, "transports": st.lists(st.sampled_from(used), min_size=1, unique=True).map(tuple)},
+            how=st.sampled_from(["403", "swallow", "reset"]),
+            duration=WAIT,
+            **whom(names),
+        ),
+        *(
+            [some(Blocked, {"at": at, "how": st.just("strip_upgrade")}, duration=WAIT)]
+            * ("websocket" in used)
+        ),
         some(Throttled, long | {"period": st.sampled_from([0.5, 3.0, 60.0]) | seconds(0.05, 5.0)}),
     )
 
@@ -270,14 +283,16 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             arrive_over=SHORT | seconds(0.0, 5.0),
         )
     )
+    transport = draw(transports)
+    used = sorted(kinds_of(transport))
     return Scenario(
         duration=duration,
         seed=draw(st.integers(0, 100_000)),
         people=people,
-        transport=draw(transports),
+        transport=transport,
         network=draw(networks),
         server=draw(servers),
-        faults=draw(st.tuples(*[faults(at, people.names)] * wrong)),
+        faults=draw(st.tuples(*[faults(at, people.names, used)] * wrong)),
     )
 
 

@@ -1,6 +1,7 @@
 """ASGI middleware that applies a scenario's server faults: service time, HTTP errors, missing pongs.
 
-It also stands for a proxy that answers connections beyond the accept queue with 503.
+It also stands for a proxy that answers connections beyond the accept queue with 503, and blocked ones with
+403.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
 from chatlab.live.server.answers import problem
+from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, transport_of
 from chatlab.sim.capacity import ServerConfig, WorkQueue
 from chatlab.sim.path import Path
 from chatlab.transports.backoff import Uniform
@@ -60,6 +62,9 @@ class FaultMiddleware:
         if self._overflowed(tuple(client)):
             headers = {"Retry-After": f"{RETRY_AFTER}", "Connection": "close"}
             await problem(503, TOO_MANY, headers)(scope, receive, send)
+            return
+        if _is_forbidden(path, scope):
+            await problem(BLOCKED_STATUS, BLOCKED_REASON)(scope, receive, send)
             return
         connection = scope["state"]["connection"]
         connection.mute = lambda: path.impairment.mute
@@ -109,6 +114,16 @@ class FaultMiddleware:
             await self._app(scope, served.get, send)
         finally:
             taking.cancel()
+
+
+def _is_forbidden(path: Path, scope: Scope) -> bool:
+    """Return whether a proxy answers this request with 403."""
+    blocked = path.impairment.blocked
+    if not blocked:
+        return False
+    is_websocket = scope["type"] == "websocket"
+    transport = "websocket" if is_websocket else transport_of(scope["method"], scope["path"])
+    return transport is not None and blocked.get(transport) == "403"
 
 
 def _frame(message: Message) -> str | bytes:

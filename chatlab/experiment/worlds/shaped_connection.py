@@ -12,7 +12,7 @@ from chatlab.experiment.worlds.shaped_flow import sleep_until
 from chatlab.experiment.worlds.shaped_opening import ShapedOpening, SharedState
 from chatlab.live.proxied_connection import READ_SIZE, abort
 from chatlab.sim.path import Direction, Path
-from chatlab.sim.tcp import begins_request
+from chatlab.sim.tcp import begins_request, pass_proxy
 
 STREAM = b"text/event-stream"
 
@@ -75,7 +75,11 @@ class ShapedConnection(ShapedOpening):
         self.closed = self.closed or not data
         if self._opened:
             self._shared.bytes_up += len(data or b"")
-            self._shared.requests += begins_request(data)
+            if begins_request(data):
+                self._shared.requests += 1
+                data = pass_proxy(data, self, self._path, self._loop.time())
+                if not data:
+                    return
             self._send_up(data)
         elif data:
             self._early_data += data

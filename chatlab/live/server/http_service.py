@@ -62,8 +62,6 @@ from chatlab.live.server.hub_driver import HubDriver
 from chatlab.live.server.streams import EventStream
 from chatlab.live.server.websocket_connection import WebSocketConnection
 
-UPGRADE_REQUIRED = "this path is a WebSocket: connect with ws://, and let proxies forward the Upgrade header"
-
 TURN = 0.01
 """Seconds for which one connection's frames are read before other tasks run."""
 
@@ -210,8 +208,7 @@ def address_of(connection: HTTPConnection) -> str:
 
 
 async def upgrade_required(request: Request) -> Response:
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
-    raise HTTPException(426, UPGRADE_REQUIRED, headers)
+    raise HTTPException(426, serving.UPGRADE_REQUIRED, serving.UPGRADE_FIELDS)
 
 
 async def not_found(websocket: WebSocket) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.fault_context import FaultContext, FaultTarget, ServerControl
 from chatlab.sim.faults.base import Fault, Injection, LastingFault
+from chatlab.sim.faults.blocked import Blocked
 from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, NetworkChange, Partition
 from chatlab.sim.faults.clients import Suspended, Throttled
 from chatlab.sim.faults.conditions import (
@@ -30,6 +31,7 @@ from chatlab.sim.latency import NetworkConfig
 
 __all__ = [
     "AnyFault",
+    "Blocked",
     "Buffering",
     "Condition",
     "ConnectionReset",
@@ -77,6 +79,7 @@ AnyFault = (
     | NetworkChange
     | Suspended
     | Throttled
+    | Blocked
 )
 
 

@@ -12,6 +12,7 @@ from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
+    Blocked,
     ConnectionReset,
     Flapping,
     HalfOpen,
@@ -50,6 +51,13 @@ FAULTS: dict[str, tuple[AnyFault, ...]] = {
     "partition": (Partition(at=20.31, duration=8.0, share=0.5),),
     "network_change": (NetworkChange(at=20.31, share=0.7),),
     "suspended": (Suspended(at=20.31, duration=8.0, share=0.5),),
+    "blocked": (Blocked(at=20.31, share=0.7), ConnectionReset(at=23.0)),
+    "blocked by a reset": (
+        Blocked(at=0.0, duration=30.0, how="reset", share=0.5),
+        ServerDown(at=25.0, duration=3.0),
+    ),
+    "swallowed": (Blocked(at=20.31, how="swallow", share=0.7), ConnectionReset(at=20.5)),
+    "stripped": (Blocked(at=20.31, duration=9.0, how="strip_upgrade", share=0.7), ConnectionReset(at=20.5)),
     "throttled": (Throttled(at=20.31, duration=30.0, period=7.3, share=0.7), ConnectionReset(at=35.0)),
 }
 NETWORKS = {
