@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 BlockableTransport = Literal["websocket", "sse", "long_polling", "short_polling"]
 Blocking = Literal["403", "strip_upgrade", "swallow", "reset"]
-"""What a proxy does with a request: see `Blocked`."""
+"""The treatment of a request by a proxy: see `Blocked`."""
 
 BLOCKABLE: tuple[str, ...] = get_args(BlockableTransport)
 BLOCKED_STATUS = 403
