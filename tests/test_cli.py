@@ -94,19 +94,19 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
     [
         (
             ["simulate", "good.toml", "--world", "mars"],
-            "world: there is no 'mars'; choose one of model, wire, live",
+            "--world: there is no 'mars'; choose one of model, wire, live",
         ),
         (
             ["simulate", "good.toml", "--sample=0", "--plot=statuses:a.png"],
-            "sample: give 1 or more; the plot statuses shows recorded people only",
+            "--sample: give 1 or more; the plot statuses shows recorded people only",
         ),
-        (["simulate", "good.toml", "--world=live", "--time-scale=0"], "time_scale: give a number above 0"),
+        (["simulate", "good.toml", "--world=live", "--time-scale=0"], "--time-scale: give a number above 0"),
         (
             ["simulate", "good.toml", "--set=people.cuont=1"],
             "people.cuont: there is no such setting; did you",
         ),
         (["compare", "good.toml", "--set=people.count=1,2"], "people.count: give one value; chatlab sweep"),
-        (["compare", "good.toml", "--worlds", "model"], "worlds: give two or more, such as model,wire"),
+        (["compare", "good.toml", "--worlds", "model"], "--worlds: give two or more, such as model,wire"),
         (["sweep", "good.toml", "--over", "people.count"], "give a setting and its values, such as people."),
         (["sweep", "good.toml", "--over=people.cuont=1"], "people.cuont: there is no such setting; did you"),
         (
@@ -114,12 +114,15 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
             "people.count: give all values in one argument, such as people.count=1,2",
         ),
         (["sweep", "good.toml", OVER, "--metrics=sent,lsot"], "there is no 'lsot' (did you mean 'lost'?)"),
-        (["sweep", "good.toml", OVER, "--metrics="], "metrics: there is no ''"),
+        (["sweep", "good.toml", OVER, "--metrics="], "--metrics: there is no ''"),
         (["chat", "nonsense"], "give one that starts with http://, https://, ws:// or wss://"),
-        (["chat", "http://127.0.0.1:1", "--name="], "name: give a text of at least one character"),
-        (["chat", "http://127.0.0.1:1", "--room="], "room: give a text of at least one character"),
+        (["chat", "http://127.0.0.1:1", "--name="], "--name: give a text of at least one character"),
+        (["chat", "http://127.0.0.1:1", "--room="], "--room: give a text of at least one character"),
+        (["chat", "http://127.0.0.1:1", "--transport=pigeon"], "--transport: there is no 'pigeon'; choose"),
+        (["chat", "http://127.0.0.1:1", "--header=X"], "--header: give a name and a value with a colon"),
+        (["chat", "http://127.0.0.1:1", "--token-file=none"], "--token-file none: no such file or directory"),
         (["lab", "none.ipynb"], "none.ipynb doesn't exist; name a notebook or a folder"),
-        (["serve", "--port=0", "--host=nowhere.invalid"], "host nowhere.invalid: "),
+        (["serve", "--port=0", "--host=nowhere.invalid"], "--host nowhere.invalid: "),
         (
             ["serve", "--port=0", "--host=192.0.2.1"],
             "host 192.0.2.1 is not an address of this machine; give one",
@@ -139,34 +142,53 @@ def test_what_is_wrong_is_one_line(arguments: list[str], told: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["simulate", "good.toml", "--out=none/run.jsonl"], "'--out': there is no folder none"),
-        (["simulate", "good.toml", "--out=folder"], "'--out': folder is a folder; name a file in it"),
-        (["simulate", "good.toml", "--plot=none/a.png"], "'--plot': there is no folder none"),
-        (
-            ["simulate", "good.toml", "--plot=a.xyz"],
-            "'--plot': .xyz is no image format; choose one",
-        ),
-        (["compare", "good.toml", "--plot=none/a.png"], "'--plot': there is no folder none"),
-        (
-            ["compare", "good.toml", "--plot=a.xyz"],
-            "'--plot': .xyz is no image format; choose one",
-        ),
-        (["sweep", "good.toml", OVER, "--out=none/a.csv"], "'--out': there is no folder none"),
-        (["serve", "--port=0", "--db=none/chat.db"], "'--db': there is no folder none"),
-        (["serve", "--port=99999"], "'--port': "),
-        (["sweep", "good.toml", OVER, "--seeds=1000000000"], "invalid value for '--seeds': "),
-        (["sweep", "good.toml", OVER, "--processes=100000"], "invalid value for '--processes': "),
-        (["simulate"], "Missing argument 'scenario'"),
-        (["simulate", "good.toml", "--wrold=live"], "No such option: --wrold"),
-        (["simualte"], "No such command 'simualte'"),
+        (["simulate", "good.toml", "--out=none/run.jsonl"], "--out: there is no folder none; create it, or"),
+        (["simulate", "good.toml", "--out=folder"], "--out: folder is a folder; name a file in it"),
+        (["simulate", "good.toml", "--plot=none/a.png"], "--plot: there is no folder none"),
+        (["simulate", "good.toml", "--plot=a.xyz"], "--plot: .xyz is no image format; choose one"),
+        (["compare", "good.toml", "--plot=none/a.png"], "--plot: there is no folder none"),
+        (["compare", "good.toml", "--plot=a.xyz"], "--plot: .xyz is no image format; choose one"),
+        (["sweep", "good.toml", OVER, "--out=none/a.csv"], "--out: there is no folder none"),
+        (["serve", "--port=0", "--db=none/chat.db"], "--db: there is no folder none"),
+        (["serve", "--port=99999"], "--port: "),
+        (["sweep", "good.toml", OVER, "--seeds=1000000000"], "--seeds: "),
+        (["sweep", "good.toml", OVER, "--processes=100000"], "--processes: "),
+        (["simulate", "good.toml", "--sample=x"], "--sample: "),
+        (["simulate"], "missing argument 'scenario'; see chatlab simulate --help"),
+        (["sweep", "good.toml"], "missing option '--over'; see chatlab sweep --help"),
+        (["simulate", "good.toml", "--wrold=live"], "no such option: --wrold"),
+        (["simulate", "good.toml", "--set"], "option '--set' requires an argument; see chatlab simulate"),
+        (["scenarios", "all"], "got unexpected extra argument(s) (all); see chatlab scenarios --help"),
+        (["--nope"], "no such option: --nope; see chatlab --help"),
+        (["simualte"], "no such command 'simualte'. Did you mean 'simulate'?; see chatlab --help"),
     ],
     ids=" ".join,
 )
-def test_what_cant_work_is_refused_before_it_begins(arguments: list[str], told: str) -> None:
+def test_what_cant_work_is_refused_in_one_line_before_it_begins(arguments: list[str], told: str) -> None:
     ended = run(*arguments)
     assert ended.exit_code == 2
-    assert told.lower() in ended.stderr.lower()  # Typer writes an argument's name in one way or the other
+    known = arguments[0] in COMMANDS
+    start = f"chatlab {arguments[0]}: " if known else "chatlab: "
+    # Typer writes an argument's name in one way or the other.
+    assert ended.stderr.lower().startswith(f"{start}{told}".lower())
+    assert ended.stderr.count("\n") == 1
     assert ended.stdout == ""
+
+
+def test_without_a_command_it_prints_the_help() -> None:
+    ended = run()
+    assert (ended.exit_code, ended.stderr) == (2, "")
+    assert ended.stdout.strip() == run("--help").stdout.strip()
+
+
+def test_a_time_scale_without_the_live_world_is_said_to_have_no_effect() -> None:
+    for command in (["simulate"], ["compare"]):
+        ended = run(*command, "good.toml", "--time-scale=20")
+        assert (ended.exit_code, ended.stderr) == (
+            0,
+            f"chatlab {command[0]}: --time-scale has no effect: only the live world takes it\n",
+        )
+    assert run("simulate", "good.toml", "--world=live", "--set=duration=1.0", "--time-scale=20").stderr == ""
 
 
 def test_settings_of_a_scenario_can_be_changed_for_one_run(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from chatlab import stdio
 from chatlab.cli import chat, compare, lab, scenarios, serve, simulate, sweep
+from chatlab.cli_errors import Commands
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
 
 
 def main() -> None:

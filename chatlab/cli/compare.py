@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes
+from chatlab.cli.options import Changes, TimeScale, scale_of
 from chatlab.cli_errors import check_outputs, draw, image_path, report_errors
 
 
@@ -16,9 +16,7 @@ def compare(
     worlds: Annotated[
         str, typer.Option(help="The worlds to run it in; the first is compared with each of the others.")
     ] = "model,wire",
-    time_scale: Annotated[
-        float, typer.Option(help="Speed of the live world: its seconds per second of wall-clock time.")
-    ] = 1.0,
+    time_scale: TimeScale = None,
     changes: Changes = [],  # noqa: B006 - typer copies it
     plot: Annotated[
         Path | None,
@@ -41,7 +39,8 @@ def compare(
         if len(names) < 2:
             raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
         scenario_to_run = with_settings(find_scenario(scenario), changes)
-        first, *others = [run(scenario_to_run, name, time_scale=time_scale) for name in names]
+        speed = scale_of("compare", time_scale, *names)
+        first, *others = [run(scenario_to_run, name, time_scale=speed) for name in names]
     compared = [compare_runs(first, other) for other in others]
     for comparison in compared:
         typer.echo(str(comparison))

@@ -10,3 +10,17 @@ Changes = Annotated[
     list[str],
     typer.Option("--set", help="A setting and its value, such as people.count=5000; repeatable."),
 ]
+
+TimeScale = Annotated[
+    float | None,
+    typer.Option(
+        help="Speed of the live world: its seconds per second of wall-clock time.", show_default="1.0"
+    ),
+]
+
+
+def scale_of(command: str, time_scale: float | None, *worlds: str) -> float:
+    """Return the speed of the live world; say so if it was given and none of the worlds is the live one."""
+    if time_scale is not None and "live" not in worlds:
+        typer.echo(f"chatlab {command}: --time-scale has no effect: only the live world takes it", err=True)
+    return 1.0 if time_scale is None else time_scale

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes
+from chatlab.cli.options import Changes, TimeScale, scale_of
 from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
@@ -35,9 +35,7 @@ def _plot_choice(text: str) -> tuple[str, Path]:
 def simulate(
     scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
     world: Annotated[str, typer.Option(help="The world to run it in: model, wire or live.")] = "model",
-    time_scale: Annotated[
-        float, typer.Option(help="Speed of the live world: its seconds per second of wall-clock time.")
-    ] = 1.0,
+    time_scale: TimeScale = None,
     changes: Changes = [],  # noqa: B006 - typer copies it
     sample: Annotated[int, typer.Option(min=0, help="Number of people to record; the first are taken.")] = 50,
     everything: Annotated[bool, typer.Option("--all", help="Print all metrics.")] = False,
@@ -76,9 +74,8 @@ def simulate(
         check_outputs(scenario, out=out, series=series, plot=image)
         if kind in RECORDED and not sample:
             raise SettingsError(f"sample: give 1 or more; the plot {kind} shows recorded people only")
-        result = run(
-            with_settings(find_scenario(scenario), changes), world, sample=sample, time_scale=time_scale
-        )
+        changed = with_settings(find_scenario(scenario), changes)
+        result = run(changed, world, sample=sample, time_scale=scale_of("simulate", time_scale, world))
     console = Console()
     console.print(result.answer, highlight=False, markup=False)
     console.print()

@@ -196,6 +196,8 @@ def _invalid_choice(where: str, value: Any, choices: Iterable[str]) -> str:
 
 _AT = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<path>.*)`", re.DOTALL)
 _TOML_WORDS = {"Expected `array`": "give a list", "Expected `object`": "give a table", "None": f'"{NONE}"'}
+_CLASS = re.compile(r"[A-Z]\w+(?=(\.\w+)?: )")
+"""The class at the beginning of an error that a settings object raised itself."""
 _MISSING = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)`)?")
 
 
@@ -211,8 +213,10 @@ def _explained(error: str, raw: Any) -> str:
             for name, words in _TOML_WORDS.items():
                 wanted = wanted.replace(name, words)
             what = f"{wanted}, got {quoted(_at(raw, path))}"
-        return f"{path}: {what}"
-    return cut(error, _MAX_MESSAGE)
+        own = _CLASS.match(what)
+        return f"{path}{what[own.end() :]}" if own else f"{path}: {what}"
+    own = _CLASS.match(error)
+    return cut(error[own.end() + 1 :] if own else error, _MAX_MESSAGE)
 
 
 def _at(raw: Any, path: str) -> Any:

@@ -30,6 +30,7 @@ _WORDS = [
     (re.compile(pattern), words)
     for pattern, words in (
         (r" > ([-\d.e+]+)", r" above \1"),
+        (r" < ([-\d.e+]+)", r" below \1"),
         (r" >= ([-\d.e+]+)", r" of at least \1"),
         (r" <= ([-\d.e+]+)", r" of at most \1"),
         (r"length of at least 1\b", "at least one character"),

@@ -41,15 +41,18 @@ class TokenFile:
 
     `hint` warns if other users can read the file; otherwise it is empty.
 
-    Errors: if the file has no token, `OSError` or `SettingsError` when constructed, `TryAgain` when called.
+    Errors: if the file has no token, `SettingsError` when constructed, `TryAgain` when called.
     """
 
     def __init__(self, path: Path, headers: dict[str, str]) -> None:
         if "authorization" in map(str.lower, headers):
-            raise SettingsError("header Authorization: give it or a token file, not both")
+            raise SettingsError("header Authorization: give it or --token-file, not both")
         self._path = path
         self._headers = headers
-        self._token = self._read()
+        try:
+            self._token = self._read()
+        except (OSError, SettingsError) as error:
+            raise SettingsError(f"--token-file {path}: {_reason(error)}") from None
         mode = path.stat().st_mode
         self._once = not stat.S_ISREG(mode)
         exposed = os.name == "posix" and not self._once and mode & _OTHERS
@@ -60,8 +63,7 @@ class TokenFile:
             try:
                 self._token = self._read()
             except (OSError, SettingsError) as error:
-                reason = error.strerror if isinstance(error, OSError) else str(error)
-                raise TryAgain(f"{self._path}: {reason}") from None
+                raise TryAgain(f"{self._path}: {_reason(error)}") from None
         return self._headers | {"Authorization": f"Bearer {self._token}"}
 
     def __repr__(self) -> str:
@@ -74,5 +76,10 @@ class TokenFile:
             data = b""
         token = data.decode("ascii", "replace").strip()
         if not token.isascii() or not token.isprintable() or " " in token or not token:
-            raise SettingsError(f"{self._path.name}: give a file with one token and nothing else")
+            raise SettingsError("give a file with one token and nothing else")
         return token
+
+
+def _reason(error: OSError | SettingsError) -> str:
+    reason = isinstance(error, OSError) and error.strerror
+    return f"{reason[:1].lower()}{reason[1:]}" if reason else str(error)

@@ -171,7 +171,7 @@ BAD_TOML = [
     ("[people]\ncount = 0", "people.count: give a whole number of at least 1, got 0"),
     (
         "[[people.script]]\nat = 1\nperson = 'a'",
-        "people.script[0]: ScriptEntry: give either a text to send, or",
+        "people.script[0]: give either a text to send, or",
     ),
     ("[transport]\ndialect = 'irc'", "there is no 'irc'; choose one of chatlab, "),
     (
@@ -203,8 +203,9 @@ BAD_TOML = [
     ("[network]\nlatency = { median = 0.2 }", "network.latency.p99: it's missing"),
     (
         "[network]\nlatency = { median = 2, p99 = 1 }",
-        "network.latency: LogNormal.p99: give at least the median (2), got 1",
+        "network.latency.p99: give at least the median (2), got 1",
     ),
+    ("[network]\nloss = 1", "network.loss: give a number below 1.0, got 1"),
     ("[server]\nbacklog = -1", "server.backlog: give a whole number of at least 1, got -1"),
     (
         "[[faults]]\nat = 1",

@@ -115,7 +115,7 @@ BAD = [
     ),
     (
         "[[faults]]\nkind = 'flapping'\nat = 1\nduration = 9\nperiod = 2\ndown = 3",
-        "Flapping.down: give less than the period (2), got 3",
+        "faults[0].down: give less than the period (2), got 3",
     ),
     (
         "[[faults]]\nkind = 'buffering'\nat = 1\nduration = 9\nsize = 0",

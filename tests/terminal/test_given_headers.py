@@ -54,7 +54,7 @@ def test_a_token_is_read_anew_each_time_and_waited_for_while_there_is_none(tmp_p
     with pytest.raises(TryAgain, match="one token and nothing else"):
         headers()
     path.unlink()
-    with pytest.raises(TryAgain, match="No such file"):
+    with pytest.raises(TryAgain, match="no such file"):
         headers()
     path.write_text("three", encoding="utf-8")
     assert headers()["Authorization"] == "Bearer three"
@@ -68,11 +68,11 @@ def test_a_file_without_a_token_is_refused_without_its_content(tmp_path: Path, c
     path.write_bytes(content)
     with pytest.raises(SettingsError) as found:
         TokenFile(path, {})
-    assert str(found.value) == "token: give a file with one token and nothing else"
+    assert str(found.value) == f"--token-file {path}: give a file with one token and nothing else"
 
 
 def test_there_is_one_token_only(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="header Authorization: give it or a token file, not both"):
+    with pytest.raises(SettingsError, match="header Authorization: give it or --token-file, not both"):
         TokenFile(tmp_path / "none", {"authorization": SECRET})
 
 

@@ -266,9 +266,10 @@ class EmbeddedServer:
                 "choose another, or 0 for any that is free",
                 errno.EADDRNOTAVAIL: f"host {self.host} is not an address of this machine; give one that is",
             }
-            if error.errno not in reasons:
+            number = error.errno or errno.EADDRNOTAVAIL  # asyncio of Python 3.13 leaves this one out
+            if number not in reasons:
                 raise
-            raise OSError(error.errno, reasons[error.errno]) from None
+            raise OSError(number, reasons[number]) from None
 
     def _check_loop(self, runtime: _Runtime) -> None:
         if runtime.loop is not asyncio.get_running_loop():
