@@ -120,7 +120,8 @@ class Run(Struct, frozen=True, dict=True):
     @property
     def faults(self) -> list[FaultSpan]:
         """Spans of the scenario's faults."""
-        return [FaultSpan(fault.kind, fault.at, fault.end_at) for fault in self.scenario.faults]
+        nodes = self.scenario.server.nodes
+        return [FaultSpan(fault.kind, fault.at, fault.ends_at(nodes)) for fault in self.scenario.faults]
 
     @cached_property
     def _steps(self) -> dict[str, list[Step]]:

@@ -14,7 +14,7 @@ from chatlab.experiment.transport_settings import AnyTransport, WebSocketSetting
 from chatlab.fileio import atomic_write, read_bounded
 from chatlab.settings import Count, Settings
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, Blocked
+from chatlab.sim.faults import AnyFault, Blocked, NodeDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
 
@@ -49,6 +49,12 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 f"people.send_rate: {people.count:,} people would send {messages:.3g} messages in "
                 f"{self.duration:g} s, and a run holds at most {MAX_MESSAGES:,}"
             )
+        for number, fault in enumerate(self.faults):
+            if isinstance(fault, NodeDown) and fault.node > self.server.nodes:
+                most = self.server.nodes
+                raise SettingsError(
+                    f"faults[{number}].node: give at most server.nodes ({most}), got {fault.node}"
+                )
         if any(fault.people for fault in self.faults):
             self._check_people(self.people.names)
         self._check_blocked()

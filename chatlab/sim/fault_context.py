@@ -76,11 +76,19 @@ class ServerControl(Protocol):
     def environment(self) -> Clock:
         """The clock."""
 
+    @property
+    def node_count(self) -> int:
+        """Number of nodes, up or not."""
+
     def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
         """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without.
 
         `node`: only that one stops, by its number from 1.
         """
+
+    def drain(self, seconds: float, code: int, reason: str, node: int) -> None:
+        """Stop a node until `start`, but end its connections evenly over `seconds`, in order of
+        acceptance."""
 
     def start(self, node: int | None = None) -> None:
         """Serve again; `node`: only that one, by its number."""

@@ -25,6 +25,9 @@ class Node:
     it began to listen. `attempts` are the connections that the balancer gave it. Of these, `refused` got a
     refusal, `accepted` a place in the accept queue, and `ended` were ended by itself as it drained, stopped
     or died. `peak` is the greatest number of connections.
+
+    `alive`: the process runs. `draining`: it closes its connections one by one, and begins nothing that
+    lasts.
     """
 
     def __init__(self, number: int, environment: LadderEnvironment, config: ServerConfig) -> None:
@@ -33,6 +36,7 @@ class Node:
         self.work = WorkQueue()
         self.lives = 1
         self.alive = True
+        self.draining = False
         self.connections: dict[int, Connection] = {}
         self.attempts = self.refused = self.accepted = self.ended = self.peak = 0
         self._environment = environment
@@ -140,7 +144,7 @@ class Node:
         self._stops -= 1
         if self._stops:
             return False
-        self.alive = True
+        self.alive, self.draining = True, False
         self.lives += 1
         return True
 

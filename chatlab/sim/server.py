@@ -6,29 +6,25 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil, log1p
-from operator import attrgetter
 from typing import TypeAlias, assert_never
 
 from chatlab.dialects.base import Answer, ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
-from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY, problem, upgrade_required
+from chatlab.dialects.serving import RESTARTING, RETRY_AFTER, TOO_MANY, problem, upgrade_required
 from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply, requests
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.balance import Balancer
 from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, BlockableTransport, transport_of
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.fault_context import Breakable
 from chatlab.sim.http_session import Exchange, HttpConnection
 from chatlab.sim.network import Link
 from chatlab.sim.node import Node
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
+from chatlab.sim.stopping import StoppableServer, node_of
 from chatlab.transports.explanation import explanation
 
-CLOSE_TIMEOUT = 0.5
-"""Seconds that a stopping server gives to requests under way."""
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date at which every simulated run begins."""
 
@@ -37,9 +33,11 @@ Refusal: TypeAlias = tuple[int, str, float | None]
 """A status, a reason, and the seconds of `Retry-After`."""
 FULL: Refusal = 503, TOO_MANY, RETRY_AFTER
 FORBIDDEN: Refusal = BLOCKED_STATUS, BLOCKED_REASON, None
+LEAVING: Refusal = 503, RESTARTING, RETRY_AFTER
+STREAM = "/stream"
 
 
-class Server:
+class Server(StoppableServer):
     """A server of one or several nodes, which faults can stop and start. They share the rooms.
 
     It is the `Host` of all connections. `loaded`: its work may take time. `lives` counts how often it began
@@ -49,15 +47,11 @@ class Server:
     def __init__(
         self, environment: LadderEnvironment, config: ServerConfig, streams: RandomStreams | None = None
     ) -> None:
-        self.environment = environment
         self.config = config
-        self.nodes = [Node(number + 1, environment, config) for number in range(config.nodes)]
         self.loaded = config.service_time > 0
-        self.lives = 1
         streams = streams or RandomStreams(0)
-        self._balancer = Balancer(config.balance, self.nodes, streams.uniform(0, "balance"))
+        super().__init__(environment, config, streams.uniform(0, "balance"))
         self._uniform = streams.uniform(0, "service")
-        self._connections: dict[int, Connection] = {}
         self._accepted = 0
         self._epoch = 0
         self._service = Service(self)
@@ -85,7 +79,7 @@ class Server:
     def accept(self, connection: Connection) -> float | None:
         """Put a connection into its node's accept queue; return when it is accepted; None: there is no
         room."""
-        node = _node(connection)
+        node = node_of(connection)
         accepted_at = node.enter()
         if accepted_at is not None:
             node.accepted += 1
@@ -99,11 +93,7 @@ class Server:
         self._accepted += 1
         connection.number = self._accepted
         self._connections[connection.number] = connection
-        _node(connection).admit(connection, overflown=overflown)
-
-    def _remove(self, connection: Connection) -> None:
-        del self._connections[connection.number]
-        del _node(connection).connections[connection.number]
+        node_of(connection).admit(connection, overflown=overflown)
 
     def on_peer_closed(self, connection: Connection) -> None:
         """Remove a connection whose client's side has ended."""
@@ -113,8 +103,8 @@ class Server:
 
     def upgrade(self, link: Link) -> None:
         """Answer an upgrade request, then send the greeting and the messages since the cursor."""
-        if _node(link).turns_away(link):
-            self._refuse(link, *FULL)
+        if (refusal := self._turn_away(link, lasts=True)) is not None:
+            self._refuse(link, *refusal)
         elif _is_forbidden(link, "websocket") and not link.plain:
             self._refuse(link, *FORBIDDEN)
         elif self.loaded:
@@ -157,14 +147,25 @@ class Server:
 
     def request(self, exchange: Exchange) -> None:
         """Handle a request."""
-        if _node(exchange.connection).turns_away(exchange.connection):
-            exchange.answer(problem(*FULL), last=True)
-        elif _is_forbidden(exchange.connection, transport_of(exchange.request.method, exchange.request.path)):
+        connection, lasts = exchange.connection, exchange.request.path == STREAM
+        if (refusal := self._turn_away(connection, lasts=lasts)) is not None:
+            exchange.answer(problem(*refusal), last=True)
+        elif _is_forbidden(connection, transport_of(exchange.request.method, exchange.request.path)):
             exchange.answer(problem(*FORBIDDEN))
         elif self.loaded:
-            self._do(exchange.connection, partial(self._request, exchange))
+            self._do(connection, partial(self._request, exchange))
         else:
             self._request(exchange)
+
+    def _turn_away(self, connection: Connection, *, lasts: bool) -> Refusal | None:
+        """Return the refusal of a request on this connection, which would last or not; None: there is none.
+
+        A node that drains begins nothing that lasts.
+        """
+        node = node_of(connection)
+        if node.turns_away(connection):
+            return FULL
+        return LEAVING if lasts and node.draining else None
 
     def _request(self, exchange: Exchange) -> None:
         if not exchange.awaited:
@@ -185,7 +186,7 @@ class Server:
 
     def await_close(self, link: Link) -> None:
         """Count a link as a connection until its close frame is answered."""
-        _node(link).await_close(link)
+        node_of(link).await_close(link)
 
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Handle a client's frame."""
@@ -204,7 +205,7 @@ class Server:
         effort = self.config.service_time
         if self.config.service == "exponential":
             effort *= -log1p(-self._uniform())
-        _node(connection).do(connection, effort + connection.path.impairment.work, work)
+        node_of(connection).do(connection, effort + connection.path.impairment.work, work)
 
     def carry_out(self, outputs: Iterable[Output]) -> None:
         """Carry out the hub's outputs; polls are answered last."""
@@ -237,93 +238,6 @@ class Server:
         self._connections.clear()
         self._service.close()
         self.hub.dissolve()
-
-    # Faults
-
-    def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
-        """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without.
-
-        With a `code`, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
-        `node`: only that one stops, by its number.
-        """
-        stopping = self._chosen(node)
-        for each in stopping:
-            each.close()
-            each.die()
-        self._balancer.look()
-        ended = [connection for each in stopping for connection in each.connections.values()]
-        news = self._end_all(ended, code, reason)
-        if any(each.alive for each in self.nodes):
-            self._tell(news)
-
-    def _chosen(self, node: int | None) -> list[Node]:
-        return self.nodes if node is None else [self.nodes[node - 1]]
-
-    def _end_all(
-        self, connections: Iterable[Connection], code: int | None, reason: str
-    ) -> list[Iterable[Output]]:
-        """End connections: those in the accept queue first, with the listener. Return the outputs for the
-        others in their rooms."""
-        ordered = sorted(connections, key=attrgetter("accepted"))
-        return [self._end(connection, code, reason) for connection in ordered]
-
-    def _tell(self, news: Iterable[Iterable[Output]]) -> None:
-        for outputs in news:
-            self.carry_out(outputs)
-
-    def _end(self, connection: Connection, code: int | None, reason: str) -> Iterable[Output]:
-        """End a connection, and return the outputs for the others in its room."""
-        if not (isinstance(connection, HttpConnection) and connection.leaving):
-            _node(connection).ended += 1
-        if code is not None and isinstance(connection, HttpConnection) and connection.finish():
-            self.environment.call_later(0, self._finish_serving, connection)
-            return ()
-        self._remove(connection)
-        self._service.leave(connection)
-        if code is None:
-            connection.abort()
-        else:
-            connection.server_close(code, reason)
-        return self.hub.leave(connection.number)
-
-    def _finish_serving(self, connection: HttpConnection) -> None:
-        """Answer a long poll, or end a stream; give other requests `CLOSE_TIMEOUT` seconds."""
-        if not connection.served:
-            return
-        self._service.release(connection)
-        exchange = connection.serving
-        if exchange is not None and not exchange.begun:
-            self.environment.call_later(CLOSE_TIMEOUT, self.drop, [connection])
-        elif exchange is not None:
-            connection.end_stream()
-            self.drop([connection])
-
-    def start(self, node: int | None = None) -> None:
-        """Serve again; `node`: only that one, by its number."""
-        running = any(each.alive for each in self.nodes)
-        started = [each for each in self._chosen(node) if each.start()]
-        self._balancer.look()
-        left = [connection for each in started for connection in each.connections.values()]
-        self._tell([self._end(connection, None, "") for connection in left])
-        if started and not running:
-            self.lives += 1
-            if not self.config.keep_history:  # Else it stands for a real server's log on disk.
-                self.hub = self._new_hub()
-
-    def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
-        """End some connections, as `stop` does all."""
-        connections = list(connections)
-        for one in connections:
-            if isinstance(one, Connection):
-                one.forget_handshake()
-        own = [self._connections[one.number] for one in connections if one.number in self._connections]
-        self._tell(self._end_all(own, code, reason))  # All are ended by now, so none of them gets anything.
-
-
-def _node(connection: Connection) -> Node:
-    node = connection.node
-    assert isinstance(node, Node)
-    return node
 
 
 def _is_forbidden(connection: Connection, transport: BlockableTransport | None) -> bool:

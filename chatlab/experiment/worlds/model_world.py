@@ -54,7 +54,7 @@ def run_model(
             "work_max": max(node.work.longest for node in model.server.nodes),
         }
         steps, counts = model.steps, model.meter.close()
-        faults = incidents(scenario.faults, model.fault_contexts)
+        faults = incidents(scenario.faults, model.fault_contexts, scenario.server.nodes)
     del model  # Free the memory of a large crowd before the metrics are computed.
     return make_run("model", scenario, recorded, recorder, heard_until, faults, traffic, steps, counts)
 

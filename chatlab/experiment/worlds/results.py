@@ -62,13 +62,14 @@ def make_run(
     )
 
 
-def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext]) -> list[Incident]:
-    """Return the faults as the metrics need them, in the order of their beginnings."""
+def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext], nodes: int = 1) -> list[Incident]:
+    """Return the faults at a server of that many nodes as the metrics need them, in the order of their
+    beginnings."""
     return sorted(
         (
             Incident(
                 fault.at,
-                fault.end_at,
+                fault.ends_at(nodes),
                 None
                 if fault.general
                 else np.array([target.person for target in context.hit], dtype=np.int64),

@@ -36,12 +36,13 @@ from chatlab.settings import AnyConfig, FallbackConfig
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow, ServerConfig
 from chatlab.sim.fault_context import Breakable, FaultContext
-from chatlab.sim.faults import Fault, Outage, fault_contexts, loses_packets
+from chatlab.sim.faults import Fault, NodeFault, Outage, fault_contexts, loses_packets
 from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
 from chatlab.sim.path import Path, Paths
 from chatlab.sim.people import bring
-from chatlab.sim.server import BEGINNING, CLOSE_TIMEOUT
+from chatlab.sim.server import BEGINNING
+from chatlab.sim.stopping import CLOSE_TIMEOUT
 from chatlab.trace import Step
 
 UNBOUNDED = 10_000_000
@@ -109,6 +110,7 @@ class EmbeddedServerControl:
         self._server = server
         self._middleware = middleware
         self._outages = 0
+        self._draining = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -120,21 +122,42 @@ class EmbeddedServerControl:
     def loaded(self, loaded: bool) -> None:
         self._middleware.loaded = loaded
 
+    @property
+    def node_count(self) -> int:
+        """Number of nodes: one."""
+        return 1
+
     def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
         """Stop serving until `start` has been called as often as `stop`. Without a close code, reset
         connections. There is one `node`."""
-        self._outages += 1
-        if self._outages == 1:
+        first = self._close()
+        if first:
             self._middleware.work.clear()
-            self._change_refusing(1)
-            self._lines.reset_all_unaccepted()
-        if self._outages == 1 or code is None:
+        if first or self._draining or code is None:
+            self._draining = False
             self._start_task(self._server.stop(abrupt=code is None))
+
+    def drain(self, seconds: float, code: int, reason: str, node: int) -> None:
+        """Stop serving until `start`, but end the connections evenly over `seconds`."""
+        if self._close():
+            self._draining = True
+            self.environment.call_later(seconds, self._middleware.work.clear)
+            self._start_task(self._server.stop(drain=seconds))
+
+    def _close(self) -> bool:
+        """Refuse connections, until one `start` for each `_close`; return whether it served until now."""
+        self._outages += 1
+        if self._outages > 1:
+            return False
+        self._change_refusing(1)
+        self._lines.reset_all_unaccepted()
+        return True
 
     def start(self, node: int | None = None) -> None:
         """Serve again."""
         self._outages -= 1
         if self._outages == 0:
+            self._draining = False
             self._start_task(self._restart())
 
     async def _restart(self) -> None:
@@ -288,7 +311,8 @@ def _server(
 @contextmanager
 def _history(scenario: Scenario) -> Iterator[FilePath | None]:
     """Yield a file for the history if a fault restarts the server, and the server keeps its history."""
-    stops = any(isinstance(fault, Outage) and fault.general for fault in scenario.faults)
+    stopping = Outage, NodeFault
+    stops = any(isinstance(fault, stopping) and fault.general for fault in scenario.faults)
     if not (stops and scenario.server.keep_history):
         yield None
         return

@@ -26,6 +26,7 @@ from chatlab.sim.faults.conditions import (
     NoPong,
     SlowServer,
 )
+from chatlab.sim.faults.nodes import NodeDown, NodeFault, RollingRestart
 from chatlab.sim.faults.outages import Flapping, Outage, ServerDown, ServerRestart
 from chatlab.sim.latency import NetworkConfig
 
@@ -47,8 +48,11 @@ __all__ = [
     "LowBandwidth",
     "NetworkChange",
     "NoPong",
+    "NodeDown",
+    "NodeFault",
     "Outage",
     "Partition",
+    "RollingRestart",
     "ServerDown",
     "ServerRestart",
     "SlowServer",
@@ -76,6 +80,8 @@ AnyFault = (
     | SlowServer
     | Flapping
     | Partition
+    | NodeDown
+    | RollingRestart
     | NetworkChange
     | Suspended
     | Throttled

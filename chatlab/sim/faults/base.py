@@ -35,6 +35,10 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Time at which it is over, in seconds since the run began."""
         return self.at
 
+    def ends_at(self, nodes: int) -> float:
+        """Return when it is over at a server of that many nodes."""
+        return self.end_at
+
     @property
     def deaf_until(self) -> float:
         """Time up to which the people it hits receive nothing; -inf: they receive everything."""
