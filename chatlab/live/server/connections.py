@@ -213,7 +213,7 @@ class Connections(ServerState):
         """End all connections: with a close frame and `close_timeout` to answer it, or `abrupt`, as in a
         crash."""
         self.closing = True
-        if abrupt:
+        if abrupt or self._hurried:  # A crash may have ended a drain.
             self.hurry()
         else:
             for connection in list(self.connections):
