@@ -22,7 +22,6 @@ UPGRADE_REQUIRED = "this path is a WebSocket: connect with ws://, and let proxie
 UPGRADE_FIELDS = {"Upgrade": "websocket", "Connection": "Upgrade"}
 """Header fields of the refusal of a plain request for the path of WebSockets. Source: RFC 9110 §15.5.22."""
 TOO_FAST = "you post too fast; slow down"
-RESTARTING = "the server is about to restart; come back later"
 TOO_MANY = "the server has too many connections; come back later"
 RESTARTING = "the server is about to restart; come back later"
 RETRY_AFTER = 2
