@@ -215,9 +215,9 @@ def test_faults_of_nodes_overlap_without_harm(faults: tuple[AnyFault, ...], node
     [
         (
             'kind = "node_down"\nat = 1.0\nduration = 1.0\nshare = 0.5',
-            r"faults\[0\].*NodeDown: it hits everybody",
+            r"faults\[0\]: it hits everybody",
         ),
-        ('kind = "rolling_restart"\nat = 1.0\npeople = ["a"]', "RollingRestart: it hits everybody"),
+        ('kind = "rolling_restart"\nat = 1.0\npeople = ["a"]', "it hits everybody"),
         ('kind = "rolling_restart"\nat = 1.0\ndown = 0', "down: give a number above 0"),
         (
             'kind = "node_down"\nat = 1.0\nduration = 1.0\nnode = 4',
