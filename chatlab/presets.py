@@ -53,6 +53,7 @@ class Preset(Struct, frozen=True, kw_only=True):
         return HeartbeatConfig(
             interval=usual.interval if interval is None else interval,
             timeout=usual.timeout if timeout is None else timeout,
+            mode=None if self.heartbeat_by == "client" else self.heartbeat_by,
         )
 
 

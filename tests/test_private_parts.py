@@ -37,7 +37,16 @@ MODULES = {
 
 CLASSES: dict[type, set[str]] = {
     HttpConnection: {"access_log", "logger"},
-    WebSocketConnection: {"close_sent", "close_timeout", "close_timer", "logger", "read_paused"},
+    WebSocketConnection: {
+        "close_sent",
+        "close_timeout",
+        "close_timer",
+        "last_ping_rtt",
+        "logger",
+        "ping_interval",
+        "ping_timeout",
+        "read_paused",
+    },
     Connections: {"connections"},
     WebSocketClient: set(),
     LadderEnvironment: {"_now", "_queue"},

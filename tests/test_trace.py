@@ -33,6 +33,7 @@ from chatlab.transports.machine import (
     Opened,
     OpenWebSocket,
     Ping,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -59,6 +60,7 @@ EVENTS: list[Event] = [
     ReceivedBytes(1, b"\x80\0"),
     Answered(1, Answer(200, b"[\xff]", {"chat-cursor": "e-1"})),
     Pong(1, 2),
+    Pinged(1),
     Closed(1, UNAUTHORIZED),
     Tick(),
 ]

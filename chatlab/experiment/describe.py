@@ -21,6 +21,7 @@ from chatlab.transports.machine import (
     Opened,
     OpenWebSocket,
     Ping,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -60,6 +61,8 @@ def describe_event(event: Event) -> str:
             return f"link {link} is answered {answer.status}{headers} {_content(answer.body)}".rstrip()
         case Pong(link, id):
             return f"link {link} receives pong {id}"
+        case Pinged(link):
+            return f"link {link} answers a ping"
         case Closed(link, failure):
             return f"link {link} ends ({failure})"
         case Tick():

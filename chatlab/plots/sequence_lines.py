@@ -23,6 +23,7 @@ from chatlab.transports.machine import (
     Opened,
     OpenWebSocket,
     Ping,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -56,7 +57,14 @@ def sequence(steps: Iterable[Step]) -> list[SequenceLine]:
     ended: set[int] = set()
     for step in steps:
         match step.event:
-            case Opened(link) | Received(link) | ReceivedBytes(link) | Answered(link) | Pong(link):
+            case (
+                Opened(link)
+                | Received(link)
+                | ReceivedBytes(link)
+                | Answered(link)
+                | Pong(link)
+                | Pinged(link)
+            ):
                 last_received[link] = step.at
             case Closed(link, failure):
                 ended.add(link)
@@ -117,6 +125,8 @@ def _incoming(event: Event) -> str:
             return f"{answer.status}, {len(answer.body):,} bytes"
         case Pong(_, id):
             return f"Pong {id}"
+        case Pinged():
+            return "Ping"
         case Closed(_, failure) if failure.kind == "close":
             return "reset" if failure.code == ABNORMAL else f"close {failure.code}"
         case Closed(_, failure) if failure.kind == "http":

@@ -18,7 +18,7 @@ Duration = Annotated[float, Meta(ge=0, le=1e9)]
 PositiveDuration = Annotated[float, Meta(gt=0, le=1e9)]
 Jitter = Literal["seed", "none", "proportional", "equal", "full", "decorrelated", "capped-10%"]
 Overflow = Literal["drop-oldest", "drop-newest", "reject", "wait"]
-HeartbeatMode = Literal["json", "ping", "none"]
+HeartbeatMode = Literal["json", "ping", "none", "server", "both"]
 Verdict = Literal["retry", "give up", "stop"]
 FailureKey = Annotated[
     str, Meta(pattern=r"^((close|http|answer)( \d{3,4})?|refused|dns|timeout|reset|tls|protocol)$")

@@ -55,12 +55,23 @@ class ReconnectConfig(Settings, frozen=True):
 
 
 class HeartbeatConfig(Settings, frozen=True):
-    """Settings of heartbeats, which detect a dead connection. `mode` None means that of the dialect."""
+    """Settings of heartbeats, which detect a dead connection. `mode` None means that of the dialect.
+
+    The client sends a ping every `interval`, as a message (`json`) or a Ping frame (`ping`), and the
+    connection is dead if nothing answers within `timeout`. With `server` the server sends the pings, and the
+    client takes a connection for dead on which nothing came for both together. With `both` both send pings.
+    With `none` nobody does.
+    """
 
     enabled: bool = True
     interval: PositiveDuration = 30.0
     timeout: PositiveDuration = 10.0
     mode: HeartbeatMode | None = None
+
+    @property
+    def by_server(self) -> bool:
+        """Whether the server sends pings."""
+        return self.enabled and self.mode in ("server", "both")
 
 
 class OutboxConfig(Settings, frozen=True):

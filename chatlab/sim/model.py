@@ -37,6 +37,7 @@ from chatlab.sim.server import Server
 from chatlab.sim.sizes import framed_size, upgrade_size
 from chatlab.trace import Step
 from chatlab.transports.factory import make_machine
+from chatlab.transports.heartbeat import server_heartbeat
 from chatlab.transports.machine import Machine
 
 REMEMBERED_FRAMES = 4096
@@ -163,7 +164,13 @@ class Model:
             for transport in transports
         ]
         return Network(
-            self.environment, self.server, tls=tls, largest=largest, upgrades=upgrades, link=self._link
+            self.environment,
+            self.server,
+            tls=tls,
+            largest=largest,
+            upgrades=upgrades,
+            link=self._link,
+            heartbeat=None if isinstance(config, AsWritten) else server_heartbeat(config),
         )
 
     def _add_people(self) -> None:

@@ -14,8 +14,10 @@ from math import inf
 from sys import maxsize
 from typing import Protocol
 
+from chatlab.settings import HeartbeatConfig
 from chatlab.sim.connection import Connection, Host, Traffic
 from chatlab.sim.environment import LONG_AGO, LadderEnvironment
+from chatlab.sim.keepalive import CODE, PAYLOAD, REASON, Keepalive
 from chatlab.sim.path import Path
 from chatlab.sim.sizes import (
     STOPPING_SIZE,
@@ -32,6 +34,7 @@ from chatlab.transports.machine import (
     Event,
     Failure,
     Opened,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -65,15 +68,22 @@ class WebSocketHost(Host, Protocol):
     def receive(self, link: Link, frame: str | bytes) -> None:
         """Handle a frame."""
 
+    def charge(self, link: Link) -> None:
+        """Count a Pong frame of the client."""
+
+    def drop_unanswered(self, link: Link) -> None:
+        """Close a link whose ping wasn't answered."""
+
 
 class Network(Traffic):
     """All links to one server.
 
     `largest` and `upgrades` have an entry for each of a client's transports: the size of the largest frame
     that it accepts, and the size of its upgrade request without the query. `link` is the class of the links.
+    With a `heartbeat` the server sends pings on them.
     """
 
-    __slots__ = ("_link", "host", "largest", "upgrades")
+    __slots__ = ("_link", "heartbeat", "host", "largest", "upgrades")
 
     def __init__(
         self,
@@ -84,8 +94,10 @@ class Network(Traffic):
         largest: Sequence[int] = (maxsize,),
         upgrades: Sequence[int] = (UPGRADE_SIZE,),
         link: type[Link] | None = None,
+        heartbeat: HeartbeatConfig | None = None,
     ) -> None:
         super().__init__(environment, tls=tls)
+        self.heartbeat = heartbeat
         self._link = link or Link
         self.host = host
         self.largest = largest
@@ -121,6 +133,8 @@ class Link(Connection):
         "_failure",
         "_frames",
         "_frames_at",
+        "_heartbeat",
+        "_keepalive",
         "_largest",
         "_opened",
         "_standing",
@@ -144,6 +158,8 @@ class Link(Connection):
     ) -> None:
         super().__init__(network, network.host, path)
         self._client = client
+        self._heartbeat = network.heartbeat
+        self._keepalive: Keepalive | None = None
         self.link = number
         self._upgrade_size = upgrade_size
         self._accepted = False
@@ -283,6 +299,8 @@ class Link(Connection):
         """Accept the upgrade request."""
         self._accepted = True
         self.query = _GRANTED
+        if self._heartbeat is not None:
+            self._keepalive = Keepalive(self._environment, self._heartbeat, self)
         if not self._given_up:
             self._environment.call_at(self._down(UPGRADED_SIZE), self._open)
 
@@ -360,6 +378,42 @@ class Link(Connection):
             assert self._failure is not None
             self.let_go()
             self._client.lose(Closed(self.link, self._failure))
+
+    @property
+    def mute(self) -> bool:
+        """Whether a fault keeps the server from sending and answering pings."""
+        return self.path.impairment.mute
+
+    def ping_client(self) -> None:
+        """Send a Ping frame of the server."""
+        if not self._given_up:
+            at = self._down(frame_size(PAYLOAD, masked=False))
+            self._environment.call_at(at, self._take_server_ping if self.held else self._bounce)
+
+    def _take_server_ping(self) -> None:
+        if self.held and not self._down_silent and self._failure is None:
+            at = self._up(frame_size(PAYLOAD, masked=True))
+            self._environment.call_at(at, self._take_client_pong)
+            self._client.handle(Pinged(self.link))
+
+    def _take_client_pong(self) -> None:
+        if self.served and not (self._up_silent or self._given_up):
+            assert self._keepalive is not None
+            self._keepalive.take_pong()
+            self._host.charge(self)
+
+    def fail_unanswered(self) -> None:
+        """Close the link, as the client hasn't answered a ping: with a close frame, whose answer the server
+        doesn't wait for."""
+        self._host.drop_unanswered(self)
+        self.served = False
+        at = self._down(frame_size("xx" + REASON, masked=False))
+        self._environment.call_at(at, self._take_server_close, Failure("close", CODE, REASON))
+
+    def forget(self) -> None:
+        super().forget()
+        if self._keepalive is not None:
+            self._keepalive.stop()
 
     def server_close(self, code: int, reason: str) -> None:
         """Close the link at the server with a close frame, or as uvicorn does if it isn't open yet."""

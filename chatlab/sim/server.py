@@ -197,6 +197,15 @@ class Server(StoppableServer):
         else:
             self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 
+    def charge(self, link: Link) -> None:
+        """Count a Pong frame of the client."""
+        self.carry_out(self.hub.charge(link.number, 1, self.environment.now))
+
+    def drop_unanswered(self, link: Link) -> None:
+        """Remove a link whose ping wasn't answered."""
+        self._remove(link)
+        self.carry_out(self.hub.leave(link.number))
+
     def _receive(self, link: Link, frame: str | bytes) -> None:
         self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 

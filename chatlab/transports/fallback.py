@@ -75,6 +75,7 @@ from chatlab.transports.machine import (
     Notify,
     Opened,
     OpenWebSocket,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -177,7 +178,7 @@ class FallbackMachine:
         """
         out: list[Effect] = []
         match event:
-            case Received() | ReceivedBytes() | Answered() | Opened() | Pong() | Closed():
+            case Received() | ReceivedBytes() | Answered() | Opened() | Pong() | Pinged() | Closed():
                 self._take(event, now, out)
             case Tick():
                 self._tick(event, now, out)
@@ -228,7 +229,7 @@ class FallbackMachine:
 
     def _take(
         self,
-        event: Received | ReceivedBytes | Answered | Opened | Pong | Closed,
+        event: Received | ReceivedBytes | Answered | Opened | Pong | Pinged | Closed,
         now: float,
         out: list[Effect],
     ) -> None:
@@ -238,7 +239,7 @@ class FallbackMachine:
         if isinstance(event, Answered | Closed):
             del self._owners[event.link]
         self._dispatch(machine, event, now, out)
-        received = isinstance(event, Received | ReceivedBytes | Pong) or (
+        received = isinstance(event, Received | ReceivedBytes | Pong | Pinged) or (
             isinstance(event, Answered) and event.answer.status < _FIRST_ERROR_STATUS
         )
         if receives and received and machine.status is ConnectionStatus.CONNECTED:

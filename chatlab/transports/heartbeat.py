@@ -8,6 +8,9 @@ connection:
               the last ping unanswered  -> dead, "Heartbeat timeout"
     timeout:  the ping unanswered       -> dead, "Pong timeout"
 
+If the server sends the pings, any incoming frame or ping counts, and silence for `interval` and `timeout`
+together ends the connection: "Heartbeat timeout".
+
 Departs from the seed, whose timers are shared by all connections: after one stall, every later connection is
 closed at its first beat. Here each connection has a heartbeat of its own.
 """
@@ -16,7 +19,17 @@ from __future__ import annotations
 
 from math import inf
 
-from chatlab.settings import HeartbeatConfig
+from chatlab.settings import AnyConfig, FallbackConfig, HeartbeatConfig, WebSocketConfig
+
+
+def server_heartbeat(config: AnyConfig) -> HeartbeatConfig | None:
+    """Return the heartbeat of the server for a client with these settings: that of its first WebSocket whose
+    server sends pings; None: it sends none."""
+    transports = config.transports if isinstance(config, FallbackConfig) else (config,)
+    for transport in transports:
+        if isinstance(transport, WebSocketConfig) and transport.heartbeat.by_server:
+            return transport.heartbeat
+    return None
 
 
 class Heartbeat:
@@ -57,7 +70,7 @@ class Heartbeat:
         """Whether a ping is unanswered."""
         return self._due_at < inf
 
-    def activity(self) -> None:
+    def activity(self, now: float) -> None:
         """Record incoming data, which answers the ping."""
         self._due_at = inf
         self.deadline = self._beat_at
@@ -69,3 +82,29 @@ class Heartbeat:
         rtt = now - self._sent_at
         self._sent_at = -inf
         return rtt
+
+
+class Silence:
+    """The client's part in a heartbeat of the server, for a connection that opened at `now`."""
+
+    __slots__ = ("_allowed", "deadline")
+    open = False
+
+    def __init__(self, config: HeartbeatConfig, now: float) -> None:
+        self._allowed = config.interval + config.timeout
+        self.deadline = now + self._allowed
+
+    def tick(self, now: float) -> str | None:
+        """Return the reason why the connection is dead, or None."""
+        return "Heartbeat timeout" if now >= self.deadline else None
+
+    def beat_now(self, now: float) -> None:
+        """Change nothing: the client sends no pings."""
+
+    def activity(self, now: float) -> None:
+        """Record incoming data."""
+        self.deadline = now + self._allowed
+
+    def pong(self, ping: int, now: float) -> float | None:
+        """Return None, as no ping was sent."""
+        return None

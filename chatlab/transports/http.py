@@ -29,6 +29,7 @@ from chatlab.transports.machine import (
     Failure,
     Links,
     Opened,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -151,7 +152,7 @@ class HttpMachine(ABC):
             case Typing():
                 if self.status is ConnectionStatus.CONNECTED:
                     self._poster.typing(now, out)
-            case Received() | Pong():
+            case Received() | Pong() | Pinged():
                 pass  # Frames are a WebSocket's.
             case unknown:
                 assert_never(unknown)

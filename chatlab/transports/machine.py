@@ -132,6 +132,13 @@ class Pong(Struct, frozen=True, tag=True, gc=False):
 
 
 @final
+class Pinged(Struct, frozen=True, tag=True, gc=False):
+    """A Ping frame of the server, which the driver has answered (RFC 6455 §5.5.3)."""
+
+    link: int
+
+
+@final
 class Closed(Struct, frozen=True, tag=True, gc=False):
     """The end of a link, or the failure of opening it."""
 
@@ -157,6 +164,7 @@ Event = (
     | ReceivedBytes
     | Answered
     | Pong
+    | Pinged
     | Closed
     | Tick
 )

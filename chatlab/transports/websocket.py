@@ -67,7 +67,7 @@ from chatlab.settings import HeartbeatConfig, WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.cursor import Cursor
 from chatlab.transports.failures import judge
-from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.heartbeat import Heartbeat, Silence
 from chatlab.transports.hints import heartbeat_refused, no_websocket, other_protocol
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import (
@@ -83,6 +83,7 @@ from chatlab.transports.machine import (
     Opened,
     OpenWebSocket,
     Ping,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -127,7 +128,7 @@ class Online:
 
     __slots__ = ("answered_at", "drain_until", "heartbeat", "link", "opened_at", "other_protocol")
 
-    def __init__(self, link: int, now: float, heartbeat: Heartbeat | None) -> None:
+    def __init__(self, link: int, now: float, heartbeat: Heartbeat | Silence | None) -> None:
         self.link = link
         self.opened_at = now
         self.heartbeat = heartbeat
@@ -197,7 +198,8 @@ class WebSocketMachine:
         self._state: Idle | Connecting | Online | Waiting = IDLE
         self._links = links or Links()
         self._make_heartbeat = heartbeat
-        self._heartbeat_mode = config.heartbeat.mode or dialect.heartbeat
+        mode = config.heartbeat.mode
+        self._heartbeat_mode = dialect.heartbeat if mode is None or mode == "both" else mode
         self.deadline = inf
         self.rtt: float | None = None
 
@@ -248,8 +250,11 @@ class WebSocketMachine:
                 self._open(state, event.protocol, now, out)
         elif type(event) is Pong:
             if isinstance(state, Online) and event.link == state.link and state.heartbeat is not None:
-                state.heartbeat.activity()
+                state.heartbeat.activity(now)
                 self._measure(state.heartbeat, event.id, now)
+        elif type(event) is Pinged:
+            if isinstance(state, Online) and event.link == state.link and state.heartbeat is not None:
+                state.heartbeat.activity(now)
         elif type(event) is Connect:
             self._connect(now, out)
         elif type(event) is Disconnect:
@@ -300,12 +305,17 @@ class WebSocketMachine:
             out.append(Close(link, 1002, reason))
             self._fail(Failure("protocol", reason=reason), now, out)
             return
-        settings = self._config.heartbeat
-        beats = settings.enabled and self._heartbeat_mode != "none"
-        self._state = Online(link, now, self._make_heartbeat(settings, now) if beats else None)
+        self._state = Online(link, now, self._heartbeat(now))
         self._retry_state.connected(out)
         out += [_frame(link, frame) for frame in opening.frames]
         self._flush(link, out)
+
+    def _heartbeat(self, now: float) -> Heartbeat | Silence | None:
+        """Return the heartbeat of a connection that opens now."""
+        settings, mode = self._config.heartbeat, self._heartbeat_mode
+        if not settings.enabled or mode == "none":
+            return None
+        return Silence(settings, now) if mode == "server" else self._make_heartbeat(settings, now)
 
     def _disconnect(self, drain: bool, now: float, out: list[Effect]) -> None:
         state = self._state
@@ -376,7 +386,7 @@ class WebSocketMachine:
                     out,
                 )
 
-    def _beat(self, state: Online, heartbeat: Heartbeat, now: float, out: list[Effect]) -> None:
+    def _beat(self, state: Online, heartbeat: Heartbeat | Silence, now: float, out: list[Effect]) -> None:
         due = heartbeat.tick(now)
         if isinstance(due, int):
             out.append(self._ping(due))
@@ -384,7 +394,7 @@ class WebSocketMachine:
             out.append(Close(state.link, 4000, due))
             self._fail(Failure("close", 4000, due), now, out)
 
-    def _measure(self, heartbeat: Heartbeat, ping: int, now: float) -> None:
+    def _measure(self, heartbeat: Heartbeat | Silence, ping: int, now: float) -> None:
         rtt = heartbeat.pong(ping, now)
         if rtt is not None:
             self.rtt = rtt
@@ -402,7 +412,7 @@ class WebSocketMachine:
 
     def _receive(self, state: Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
         if state.heartbeat is not None:
-            state.heartbeat.activity()
+            state.heartbeat.activity(now)
         for item in self._dialect.decode(frame):
             if isinstance(item, ChatMessage):  # Tested first, as it is the most frequent.
                 self._ledger.read(item, out)

@@ -18,6 +18,7 @@ from chatlab.transports.machine import (
     Opened,
     OpenWebSocket,
     Ping,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -77,6 +78,8 @@ def _frame(item: Event | Effect) -> tuple[str, str, bytes] | None:
             return "up", "ping", str(number).encode()
         case Pong(id=number):
             return "down", "pong", str(number).encode()
+        case Pinged():
+            return "down", "ping", b""
         case OpenWebSocket(query=query):
             return "local", "open", " ".join(f"{name}={value}" for name, value in query.items()).encode()
         case Opened(protocol=protocol):

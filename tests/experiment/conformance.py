@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from chatlab.experiment.compare import Comparison, compare
 from chatlab.experiment.run import Run
@@ -28,7 +28,7 @@ from chatlab.experiment.transport_settings import (
 )
 from chatlab.experiment.worlds.runner import run
 from chatlab.live.client.kinds import TITLES
-from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Settings
 from chatlab.sim.blocking import BlockableTransport
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
@@ -90,6 +90,7 @@ SERVER = ServerConfig(keep_alive=5.0)
 
 
 BLOCKABLE: tuple[BlockableTransport, ...] = ("websocket", "sse", "long_polling", "short_polling")
+T = TypeVar("T", bound=Settings)
 
 
 class Case(NamedTuple):
@@ -103,6 +104,7 @@ class Case(NamedTuple):
     network: NetworkConfig = NETWORK
     server: ServerConfig = SERVER
     outbox: OutboxConfig | None = None
+    heartbeat: HeartbeatConfig | None = None
     more: tuple[tuple[float, str, str], ...] = ()
     seed: int = 5
 
@@ -228,6 +230,16 @@ CASES: dict[str, Case] = {
         outbox=OutboxConfig(max_size=1, max_age=8.0),
         seed=13,
     ),
+    "server_pings": Case(
+        "the server sends the pings, and connections are half-open for a while",
+        (HalfOpen(at=6.31, duration=1.3), NoPong(at=21.7, duration=12.1)),
+        heartbeat=HeartbeatConfig(interval=4.0, timeout=2.0, mode="server"),
+    ),
+    "pings_both_ways": Case(
+        "client and server send pings, and answers are lost",
+        (HalfOpen(at=6.31, duration=1.3, direction="down"),),
+        heartbeat=HeartbeatConfig(interval=4.0, timeout=2.0, mode="both"),
+    ),
     "tls": Case("one round trip more to open a connection", network=NETWORK.replace(tls=True)),
 }
 
@@ -236,16 +248,22 @@ NOT_LIVE = {"loss", "heavy_loss", "later_loss", "long_message"}
 """Cases that the live world doesn't simulate: loss and slow start."""
 
 
+def _with(settings: T, given: dict[str, Any]) -> T:
+    """Return settings with those that are given, as far as this transport has them."""
+    has = {name: value for name, value in given.items() if value is not None and hasattr(settings, name)}
+    return settings.replace(**has)
+
+
 def scenario(case: str, transport: str) -> Scenario:
     """Return the scenario of one case with one transport."""
-    what, faults, network, server, outbox, more, seed = CASES[case]
+    what, faults, network, server, outbox, heartbeat, more, seed = CASES[case]
     settings = TRANSPORTS[transport]
-    if outbox is not None:
-        settings = (
-            settings.replace(transports=tuple(inner.replace(outbox=outbox) for inner in settings.transports))
-            if isinstance(settings, FallbackSettings)
-            else settings.replace(outbox=outbox)
-        )
+    given = {"outbox": outbox, "heartbeat": heartbeat}
+    if isinstance(settings, FallbackSettings):
+        inner = tuple(_with(each, given) for each in settings.transports)
+        settings = settings.replace(transports=inner)
+    else:
+        settings = _with(settings, given)
     script = tuple(
         ScriptEntry(at=at, person=person, text=text, action="send" if text else "connect")
         for at, person, text in SCRIPT + more

@@ -146,7 +146,7 @@ heartbeats = some(
     enabled=st.just(False),
     interval=seconds(0.1, 6.0),
     timeout=SHORT | seconds(0.1, 6.0),
-    mode=st.sampled_from(["json", "ping", "none"]),
+    mode=st.sampled_from(["json", "ping", "none", "server", "both"]),
 )
 FAILURES = [
     "refused", "timeout", "reset", "close", "close 1006", "close 1012",

@@ -66,7 +66,10 @@ def test_presets_of_inner_transports() -> None:
     )
     assert transport == FallbackSettings(
         attempts_per_transport=2,
-        transports=(WebSocketSettings(reconnect=preset("Ably").reconnect), SSESettings()),
+        transports=(
+            WebSocketSettings(reconnect=preset("Ably").reconnect, heartbeat=HeartbeatConfig(mode="server")),
+            SSESettings(),
+        ),
     )
 
 
@@ -146,9 +149,10 @@ OWN = Scenario(
 def test_a_sweep_over_presets_names_them() -> None:
     cells = cells_of(OWN, {"transport.preset": ["ably", "Full Jitter"]}, None)
     assert [cell.labels for cell in cells] == [("Ably",), ("full jitter",)]
+    beats = [HeartbeatConfig(mode="server"), HeartbeatConfig()]
     expected = [preset(name).reconnect for name in ("Ably", "full jitter")]
-    for cell, reconnect in zip(cells, expected, strict=True):
-        assert cell.scenario.transport == WebSocketSettings(history=3, reconnect=reconnect)
+    for cell, reconnect, beat in zip(cells, expected, beats, strict=True):
+        assert cell.scenario.transport == WebSocketSettings(history=3, reconnect=reconnect, heartbeat=beat)
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -29,6 +29,7 @@ from chatlab.transports.machine import (
     Opened,
     OpenWebSocket,
     Ping,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -87,6 +88,7 @@ def test_lines_tell_the_story(story: Run) -> None:
     [
         (Tick(), Ping(1, 7), [("up", "Ping 7")]),
         (Pong(1, 7), None, [("down", "Pong 7")]),
+        (Pinged(1), None, [("down", "Ping")]),
         (Tick(), SendBytes(1, b"12345"), [("up", "5 bytes")]),
         (
             ReceivedBytes(1, b'id: 1-1\nevent: message\ndata: {"type":"message","text":"hi"}\n\n'),

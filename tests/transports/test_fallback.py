@@ -33,6 +33,7 @@ from chatlab.transports.machine import (
     Fetch,
     Opened,
     OpenWebSocket,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -219,6 +220,15 @@ def test_a_pong_counts_as_received_data() -> None:
     chat.tick()
     chat.do(Pong(chat.link("websocket"), 1), chat.now + 0.25)
     assert (chat.machine.state, chat.machine.rtt) == ("working 1", 0.25)
+
+
+def test_a_ping_of_the_server_counts_as_received_data() -> None:
+    beat = HeartbeatConfig(mode="server")
+    chat = Chat(FallbackConfig(transports=(WebSocketConfig(url="ws://h", heartbeat=beat),)))
+    chat.connect()
+    chat.opened()
+    chat.do(Pinged(chat.link("websocket")), chat.now + 25.0)
+    assert chat.machine.state == "working 1"
 
 
 def test_all_kinds_of_transport_are_tried() -> None:

@@ -22,6 +22,7 @@ from chatlab.transports.machine import (
     Failure,
     Fetch,
     Opened,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -166,6 +167,7 @@ def test_states(kind: Callable[..., Chat]) -> None:
 EVENTS: dict[str, Callable[[int], Event]] = {
     "Received": lambda link: Received(link, json.dumps(message("e-1"))),
     "Pong": lambda link: Pong(link, 1),
+    "Pinged": Pinged,
     "Opened": lambda link: Opened(link, "text/event-stream"),
     "ReceivedBytes": lambda link: ReceivedBytes(link, event("e-1").encode()),
     "Answered": lambda link: Answered(link, Answer(200, json.dumps([message("e-1")]).encode())),
@@ -200,6 +202,7 @@ def test_frames_are_for_websockets(kind: Callable[..., Chat], state: Callable[..
     for link in list(chat.open):
         assert chat.do(Received(link, json.dumps(message("e-1")))) == []
         assert chat.do(Pong(link, 1)) == []
+        assert chat.do(Pinged(link)) == []
 
 
 @kinds

@@ -66,6 +66,7 @@ from chatlab.transports.machine import (
     Opened,
     OpenWebSocket,
     Ping,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -448,6 +449,7 @@ class World:
                 Answered(number, Answer(200, b'[{"id":"e-1"}]')),
                 Answered(number, Answer(401)),
                 Pong(number, 1),
+                Pinged(number),
                 Closed(number, Failure("reset")),
                 Closed(number, Failure("close", 1000)),
             )

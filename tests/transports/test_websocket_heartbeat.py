@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chatlab.settings import HeartbeatConfig
-from chatlab.transports.machine import Close, Disconnect, Ping, Pong, Received, Send, Tick
+from chatlab.transports.machine import Close, Disconnect, Ping, Pinged, Pong, Received, Send, Tick
 from chatlab.transports.websocket import PONG_GAP
 from tests.transports.websocket_chat import (
     PING_1,
@@ -122,13 +122,32 @@ def test_A29_ping_frames() -> None:
     assert chat.machine.deadline == 90.0
 
 
+def test_the_client_sends_no_pings_if_the_server_does_and_counts_its_silence() -> None:
+    chat = Chat(heartbeat=HeartbeatConfig(interval=25.0, timeout=20.0, mode="server")).online()
+    assert chat.machine.deadline == 45.0
+    assert chat.do(Pinged(1), 25.0) == []
+    assert chat.machine.deadline == 70.0
+    chat.do(Pinged(0), 30.0)
+    assert chat.machine.deadline == 70.0, "of another link"
+    chat.hear(message("e-1"), at=40.0)
+    assert chat.do(Tick(woke=True), 84.0) == []
+    assert chat.tick(85.0)[0] == Close(1, 4000, "Heartbeat timeout")
+
+
+def test_pings_of_both_sides_answer_the_clients() -> None:
+    chat = Chat(heartbeat=HeartbeatConfig(mode="both")).online()
+    assert frames(chat.tick()) == [PING_1]
+    assert chat.do(Pinged(1), 39.0) == []
+    assert chat.machine.deadline == 60.0
+
+
 @pytest.mark.parametrize("settings", [HeartbeatConfig(mode="none"), HeartbeatConfig(enabled=False)])
 def test_A29_no_heartbeat(settings: HeartbeatConfig) -> None:
     chat = Chat(heartbeat=settings).online()
     assert chat.machine.deadline == inf
     chat.hear(message("e-1"))
     chat.hear({"type": "pong", "id": 1})
-    assert chat.do(Pong(1, 1)) == []
+    assert chat.do(Pong(1, 1)) == chat.do(Pinged(1)) == []
     assert chat.do(Tick(), 1e9) == []
     assert chat.machine.rtt is None
 

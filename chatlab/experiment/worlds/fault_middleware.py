@@ -16,6 +16,7 @@ from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
 from chatlab.live.server.answers import problem
+from chatlab.settings import HeartbeatConfig
 from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, transport_of
 from chatlab.sim.capacity import ServerConfig, WorkQueue
 from chatlab.sim.path import Path
@@ -30,7 +31,7 @@ class FaultMiddleware:
     """An ASGI application that applies the faults of each connection's path to its requests and frames.
 
     While it is `loaded`, they also take service time. Requests of connections that have `overflowed` the
-    accept queue are answered with 503.
+    accept queue are answered with 503. `heartbeat_of` returns the server's heartbeat on a path's WebSockets.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class FaultMiddleware:
         path_of: PathOf,
         uniform: Uniform,
         overflowed: Callable[[Address], bool] = lambda client: False,
+        heartbeat_of: Callable[[Path], HeartbeatConfig | None] = lambda path: None,
     ) -> None:
         self.loaded = config.service_time > 0
         self.work = WorkQueue()
@@ -46,6 +48,7 @@ class FaultMiddleware:
         self._path_of = path_of
         self._uniform = uniform
         self._overflowed = overflowed
+        self._heartbeat_of = heartbeat_of
         self._app: ASGIApp
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
@@ -68,6 +71,8 @@ class FaultMiddleware:
             return
         connection = scope["state"]["connection"]
         connection.mute = lambda: path.impairment.mute
+        if scope["type"] == "websocket" and (heartbeat := self._heartbeat_of(path)) is not None:
+            connection.ping_every(heartbeat.interval, heartbeat.timeout)
         if (delay := self._service_delay(path)) > 0:
             await asyncio.sleep(delay)
             if connection.transport.is_closing():

@@ -32,7 +32,7 @@ from chatlab.live.client.kinds import KINDS, kind_of
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
-from chatlab.settings import AnyConfig, FallbackConfig
+from chatlab.settings import AnyConfig, FallbackConfig, HeartbeatConfig
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow, ServerConfig
 from chatlab.sim.fault_context import Breakable, FaultContext
@@ -44,6 +44,7 @@ from chatlab.sim.people import bring
 from chatlab.sim.server import BEGINNING
 from chatlab.sim.stopping import CLOSE_TIMEOUT
 from chatlab.trace import Step
+from chatlab.transports.heartbeat import server_heartbeat
 
 UNBOUNDED = 10_000_000
 """A limit that no run reaches, in connections or seconds. For limits that the model doesn't have."""
@@ -207,8 +208,13 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         )
     loop = asyncio.get_running_loop()
     streams = RandomStreams(scenario.seed)
+    heartbeats: list[HeartbeatConfig | None] = []  # The server's, for each person.
     middleware = FaultMiddleware(
-        scenario.server, lines.path_of, streams.uniform(0, "service"), lines.overflowed
+        scenario.server,
+        lines.path_of,
+        streams.uniform(0, "service"),
+        lines.overflowed,
+        lambda path: heartbeats[path.person],
     )
     with _history(scenario) as db:
         server = _server(scenario.server, db, middleware, loop)
@@ -227,6 +233,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 room = f"room-{scenario.people.room(number) + 1}"
                 line = opened[number]
                 own_config = addressed(personal(config, room, name), line.url)
+                heartbeats.append(server_heartbeat(own_config))
                 recorded = steps if number < sample else None
                 control.people.append(
                     Person(number, own_config, person_paths[number], line, streams, recorder, recorded)

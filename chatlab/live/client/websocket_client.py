@@ -20,16 +20,17 @@ TLS_RECORDS = frozenset({0x15, 0x16})
 """First bytes of a TLS alert and a TLS handshake. Source: RFC 8446 §5.1."""
 
 # An enum's attribute takes about as long as the rest of the work for a frame.
-_OPEN, _BINARY = State.OPEN, Opcode.BINARY
+_OPEN, _BINARY, _PING = State.OPEN, Opcode.BINARY, Opcode.PING
 _DATA = (Opcode.TEXT, _BINARY, Opcode.CONT)
 
 
 class WebSocketClient(ClientConnection):
-    """A connection of `websockets` with four changes.
+    """A connection of `websockets` with five changes.
 
     It passes received messages to a callback at once. The callback has processed them when it returns, so
     nothing is queued, and TCP slows down a server that sends too fast. It writes a burst of frames together.
-    It limits the time of the closing handshake. If the server's answer isn't HTTP, the error says so.
+    It tells of Ping frames. It limits the time of the closing handshake. If the server's answer isn't HTTP,
+    the error says so.
     """
 
     _head = b""
@@ -40,6 +41,8 @@ class WebSocketClient(ClientConnection):
     _end: asyncio.TimerHandle | None = None
     _take: Callable[[list[str | bytes]], object] | None = None
     _failed = False
+    _pinged = False
+    _on_ping: Callable[[], object] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -100,14 +103,15 @@ class WebSocketClient(ClientConnection):
 
     # Receiving
 
-    def listen(self, take: Callable[[list[str | bytes]], object]) -> None:
+    def listen(self, take: Callable[[list[str | bytes]], object], on_ping: Callable[[], object]) -> None:
         """Pass all messages to `take`, in the order in which they arrive, beginning with those already
-        received.
+        received. Call `on_ping` when a Ping frame has come, which the library answers.
 
         Await `recv` for the end of the connection; it returns no messages.
         """
-        self._take = take
+        self._take, self._on_ping = take, on_ping
         self._hand_over(take)
+        self._tell_of_pings()
         self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -124,6 +128,7 @@ class WebSocketClient(ClientConnection):
             self._hand_over(self._take)
         elif self._messages:
             self.transport.pause_reading()
+        self._tell_of_pings()
         self._bound_end()
 
     def _hand_over(self, take: Callable[[list[str | bytes]], object]) -> None:
@@ -131,8 +136,14 @@ class WebSocketClient(ClientConnection):
             messages, self._messages = self._messages, []
             take(messages)
 
+    def _tell_of_pings(self) -> None:
+        if self._pinged and self._on_ping is not None:
+            self._pinged = False
+            self._on_ping()
+
     def process_event(self, event: Event) -> None:
         if not isinstance(event, Frame) or event.opcode not in _DATA:
+            self._pinged = self._pinged or (isinstance(event, Frame) and event.opcode is _PING)
             super().process_event(event)
         elif self._failed:
             pass  # Frames after an invalid message are dropped.

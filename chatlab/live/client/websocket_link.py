@@ -26,6 +26,7 @@ from chatlab.transports.machine import (
     Failure,
     Opened,
     OpenWebSocket,
+    Pinged,
     Pong,
     Received,
     ReceivedBytes,
@@ -90,7 +91,7 @@ class WebSocketLink:
             return
         try:
             self._report(Opened(self._link, connection.subprotocol or ""))
-            connection.listen(self._receive)
+            connection.listen(self._receive, self._on_ping)
             await connection.recv()  # Raises at the end; messages go to `_receive`.
         except ConnectionClosed as error:
             self._report(Closed(self._link, closing_failure(error)))
@@ -111,6 +112,9 @@ class WebSocketLink:
         )
         if self._port.pressure() and not self._abandoned and self._connection is not None:
             self._pause(self._connection, 1)
+
+    def _on_ping(self) -> None:
+        self._report(Pinged(self._link))
 
     def _pause(self, connection: WebSocketClient, checks: int) -> None:
         """Pause reading for a while: the handlers are slower than the server."""

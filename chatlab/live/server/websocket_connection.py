@@ -24,8 +24,9 @@ class WebSocketConnection(BoundedConnection, WebSocketsSansIOProtocol):
     """The server's end of a WebSocket; a slow or silent peer can't block it.
 
     It writes directly and not through ASGI's `send`, which blocks while a reader doesn't read. The
-    application finds it as `scope["state"]["connection"]`. While `mute` returns True, Pings get no Pongs: an
-    injected fault. `charge` counts fragments, Pings and Pongs, and returns whether to go on reading.
+    application finds it as `scope["state"]["connection"]`. While `mute` returns True, it neither sends nor
+    answers Pings: an injected fault. `charge` counts fragments, Pings and Pongs, and returns whether to go on
+    reading.
     """
 
     mute: Callable[[], bool] = staticmethod(never)
@@ -110,6 +111,17 @@ class WebSocketConnection(BoundedConnection, WebSocketsSansIOProtocol):
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)
         self.abort_soon()
+
+    def ping_every(self, interval: float, timeout: float) -> None:
+        """Send a Ping frame every `interval` once it is open; close it if none comes back in `timeout`."""
+        self.ping_interval, self.ping_timeout = interval, timeout
+
+    def send_keepalive_ping(self) -> None:
+        if self.mute():
+            self.last_ping_rtt = 0.0
+            self.schedule_ping()
+        else:
+            super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

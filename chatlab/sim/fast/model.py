@@ -50,7 +50,7 @@ class FastModel(Model):
         self._barriers = barriers = Barriers(self.environment, self._wake_everybody)
         self._account: HeartbeatAccount | None = None
         self._pool: Pool | None = None
-        if isinstance(config, WebSocketConfig):
+        if isinstance(config, WebSocketConfig) and not config.heartbeat.by_server:
             self._account = HeartbeatAccount(self.server, config, self._dialect, barriers)
             self._pool = self._make_pool(config, self._account)
         self._scripted = set(self._people.scripted)

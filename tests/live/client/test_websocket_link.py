@@ -37,6 +37,7 @@ from chatlab.transports.machine import (
     Failure,
     Opened,
     OpenWebSocket,
+    Pinged,
     Received,
     ReceivedBytes,
 )
@@ -264,7 +265,7 @@ async def test_a_server_is_slowed_down_while_nobody_listens() -> None:
         connection.data_received(frame(TEXT, b"a"))
         assert not connection.transport.is_reading()
         got: list[str | bytes] = []
-        connection.listen(got.extend)
+        connection.listen(got.extend, lambda: None)
         assert (got, connection.transport.is_reading()) == (["a"], True)
         rig.link.close(1006, "")
         await rig.done()
@@ -410,6 +411,27 @@ async def test_waiting_frames_are_sent_before_the_answer_to_new_ones() -> None:
         connection.data_received(frame(PING, b"!"))  # Within the turn in which the others wait.
         await until(lambda: len(got) == 3)
         assert got == [(TEXT, b"second"), (TEXT, b"third"), (0xA, b"!")]
+        rig.link.close(1006, "")
+        await rig.done()
+
+
+async def test_pings_of_the_server_are_answered_and_reported() -> None:
+    got: list[tuple[int, bytes]] = []
+
+    async def ping(peer: Peer) -> None:
+        await peer.upgrade()
+        await peer.send(frame(PING, b"one") + frame(PING, b"two") + frame(TEXT, b"text"))
+        while len(got) < 2:
+            got.append(await peer.frame())
+        await peer.gone()
+
+    async with Misbehaving(ping) as server:
+        rig = Rig(server)
+        rig.spawn(rig.link.run())
+        await until(lambda: len(got) == 2)
+        assert got == [(0xA, b"one"), (0xA, b"two")]
+        await until(lambda: len(rig.events) == 3)
+        assert sorted(rig.events, key=str) == [Opened(1), Pinged(1), Received(1, "text")]
         rig.link.close(1006, "")
         await rig.done()
 

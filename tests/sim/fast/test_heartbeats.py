@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
 from chatlab.experiment.worlds.runner import run
-from chatlab.settings import HeartbeatConfig, OutboxConfig
+from chatlab.settings import HeartbeatConfig, HeartbeatMode, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
 from chatlab.sim.faults import (
@@ -114,6 +114,13 @@ def test_it_changes_nothing_for_special_people_and_servers(
     slow = step_by_step(scenario, 12)
     assert_the_same(run(scenario, sample=12), slow)
     assert_the_same(run(scenario, sample=0), slow)
+
+
+@pytest.mark.parametrize("mode", ["server", "both"])
+def test_pings_of_the_server_are_not_forwarded(mode: HeartbeatMode, saved: Counter[str]) -> None:
+    scenario = crowd(FAULTS["server_down"], heartbeat=HeartbeatConfig(interval=5.0, timeout=2.0, mode=mode))
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+    assert not saved
 
 
 @pytest.mark.slow

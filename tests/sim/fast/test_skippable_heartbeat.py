@@ -22,13 +22,13 @@ def test_skipped_beats_are_as_answered_ones(beats: int, opened_at: float) -> Non
     skipped, lived = (heartbeat(interval=0.7, timeout=0.3, opened_at=opened_at) for _ in range(2))
     for beat in (skipped, lived):
         assert beat.tick(beat.deadline) == 1
-        beat.activity()
+        beat.activity(opened_at + 0.8)
         assert beat.pong(1, opened_at + 0.8) is not None
     until = lived.deadline + (beats - 0.5) * 0.7
     assert skipped.pending(until) == beats
     for id in range(2, beats + 2):
         assert lived.tick(lived.deadline) == id
-        lived.activity()
+        lived.activity(lived.deadline)
         lived.pong(id, lived.deadline - 0.5)
     skipped.skip(beats)
     assert (skipped.deadline, skipped.latest, skipped.open) == (lived.deadline, lived.latest, lived.open)
