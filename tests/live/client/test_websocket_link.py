@@ -190,14 +190,14 @@ async def test_frames_go_out_in_order_and_come_in_whole() -> None:
         rig.link.send("text")
         rig.link.send(b"bytes")
         rig.link.ping(7)
-        await until(lambda: len(rig.events) == 3)
+        await until(lambda: len(rig.events) == 4)
         assert [opcode for opcode, _ in got] == [0xA, TEXT, BINARY, PING]
-        assert rig.events[1] == ReceivedBytes(1, b"ab")
-        assert "Pong" in str(rig.events[2])
+        assert rig.events[1:3] == [ReceivedBytes(1, b"ab"), Pinged(1)]
+        assert "Pong" in str(rig.events[3])
         rig.link.close(1000, "bye")
         await rig.done()
         assert task.cancelled() or task.done()
-        assert len(rig.events) == 3
+        assert len(rig.events) == 4
 
 
 def switched(request: Any) -> bytes:
