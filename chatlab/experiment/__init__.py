@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         WebSocketSettings,
     )
     from chatlab.experiment.worlds.wire_world import talk_on_wire
-    from chatlab.sim.capacity import ServerConfig
+    from chatlab.sim.capacity import Need, ServerConfig
     from chatlab.sim.latency import LogNormal, NetworkConfig
     from chatlab.sim.people import PeopleConfig, ScriptEntry
 
@@ -50,7 +50,10 @@ _HOMES = {
         "WebSocketSettings",
     ),
     "experiment.worlds.wire_world": ("talk_on_wire",),
-    "sim.capacity": ("ServerConfig",),
+    "sim.capacity": (
+        "Need",
+        "ServerConfig",
+    ),
     "sim.latency": (
         "LogNormal",
         "NetworkConfig",
@@ -69,6 +72,7 @@ __all__ = [
     "FaultSpan",
     "LogNormal",
     "LongPollingSettings",
+    "Need",
     "NetworkConfig",
     "PeopleConfig",
     "SSESettings",

@@ -109,6 +109,8 @@ def measure(
       person who got in was connected for the first time.
     - attempts_per_second_max_after: the maximum since the first fault began; queue_max_after: since the
       second in which it began. None without faults.
+    - needs_queue_max: the longest queue at a service that the server needs, the call under way included.
+      needs_refused: calls that found a queue full. needs_timed_out: calls whose answer came too late.
     - time_…: seconds in each status, summed over all people.
     """
     states = np.bincount(recorder.states, minlength=len(STATES))

@@ -41,6 +41,7 @@ _HIGHLIGHTS = {
         "queue_max",
         "queue_max_after",
     ),
+    "Needs": ("needs_queue_max", "needs_refused", "needs_timed_out"),
     "Traffic": ("requests", "requests_per_second_max", "bytes_up", "bytes_down"),
 }
 

@@ -7,11 +7,37 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from chatlab.settings import Duration, PositiveDuration, Settings, Size
+from chatlab.errors import SettingsError
+from chatlab.settings import Duration, Name, PositiveDuration, Settings, Size
 from chatlab.sim.balance import Balance
 
 QueueOverflow = Literal["drop", "refuse", "503"]
 """The treatment of a connection that finds the accept queue full: see `ServerConfig`."""
+
+
+NeededFor = Literal["connect", "message"]
+"""The cause for which a server needs a service: each new connection, or each message."""
+
+
+class Need(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A service that the server calls for each new connection (`per` is `connect`) or for each message.
+
+    It answers `rate` calls a second on average, one after the other, and takes the same time for each
+    (`constant`), or a random one (`exponential`). At most `queue` calls wait (None: any number). The server
+    refuses a caller that finds no place, or gets no answer within `timeout` seconds, with `status` and
+    `retry_after` (seconds) if given. The call isn't cancelled.
+
+    A new connection is a WebSocket, an event stream, or the first poll on a TCP connection.
+    """
+
+    name: Name
+    rate: Annotated[float, Meta(ge=1e-6, le=1e9)]
+    service: Literal["exponential", "constant"] = "exponential"
+    queue: Size | None = None
+    timeout: PositiveDuration | None = None
+    per: NeededFor = "connect"
+    status: Literal[429, 503] = 503
+    retry_after: Duration | None = None
 
 
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +54,8 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     The server answers a long poll after `max_hold` seconds at the latest. It sends a comment on a stream
     every `keep_alive` seconds, and first `reconnection_time` as its retry field unless that is None. Without
     `keep_history` a restart loses all messages. With `presence` it announces joins and leaves.
+
+    A new connection, or a message, waits for the services that it `needs`, one after the other.
     """
 
     nodes: Annotated[int, Meta(ge=1, le=1000)] = 1
@@ -45,6 +73,16 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reconnection_time: PositiveDuration | None = None
     keep_history: bool = True
     presence: bool = False
+    needs: tuple[Need, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [need.name for need in self.needs]
+        for name in names:
+            if names.count(name) > 1:
+                raise SettingsError(
+                    f"ServerConfig.needs: {name!r} is there twice; give each a name of its own"
+                )
 
 
 class Queue:

@@ -130,7 +130,8 @@ class HttpConnection(Connection):
     """One connection of a session, which carries one exchange after the other.
 
     `exchange` is the client's current exchange, and `serving` the server's. `bucket` is its rate limit.
-    `leaving`: the server closes it after the current answer.
+    `leaving`: the server closes it after the current answer. `let_in`: the services that it needs have
+    answered.
     """
 
     __slots__ = (
@@ -141,6 +142,7 @@ class HttpConnection(Connection):
         "bucket",
         "exchange",
         "leaving",
+        "let_in",
         "serving",
         "session",
     )
@@ -151,7 +153,7 @@ class HttpConnection(Connection):
         self._standing = False
         self._kept_until = inf  # end of the client's keep-alive time
         self._finished = False  # the server has sent the last chunk of the stream
-        self.leaving = False
+        self.leaving = self.let_in = False
         self.exchange: Exchange | None = None
         self.serving: Exchange | None = None
         self.alarm = Alarm(self._environment, self._ring)  # the server's

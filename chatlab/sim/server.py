@@ -12,12 +12,14 @@ from chatlab.dialects.base import Answer, ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RESTARTING, RETRY_AFTER, TOO_MANY, problem, upgrade_required
 from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply, requests
+from chatlab.messages import OutgoingMessage
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, BlockableTransport, transport_of
-from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http_session import Exchange, HttpConnection
+from chatlab.sim.needs import Needs, cause_of, nack, refusal_of
 from chatlab.sim.network import Link
 from chatlab.sim.node import Node
 from chatlab.sim.service import Service
@@ -54,6 +56,7 @@ class Server(StoppableServer):
         self._uniform = streams.uniform(0, "service")
         self._accepted = 0
         self._epoch = 0
+        self.needs = Needs(config.needs, streams, environment)
         self._service = Service(self)
         self.hub = self._new_hub()
 
@@ -125,8 +128,18 @@ class Server(StoppableServer):
         except requests.Refusal as refused:
             self._refuse(link, refused.status, refused.error, None)
             return
+        if self.needs.connects:
+            go_on = partial(self._let_in, link, join)
+            self.needs.wait("connect", lambda: link.served, go_on, partial(self._refuse_for, link))
+        else:
+            self._let_in(link, join)
+
+    def _let_in(self, link: Link, join: requests.Join) -> None:
         link.accept()
         self.join(link, join)
+
+    def _refuse_for(self, link: Link, need: Need) -> None:
+        self._refuse(link, *refusal_of(need))
 
     def _refuse(self, link: Link, status: int, reason: str, retry_after: float | None) -> None:
         self._remove(link)
@@ -172,9 +185,26 @@ class Server(StoppableServer):
             return
         refusal = _error(exchange.connection)
         if refusal is None:
-            self._service.serve(exchange)
+            self._meet_needs(exchange)
         else:
             exchange.answer(problem(*refusal))
+
+    def _meet_needs(self, exchange: Exchange) -> None:
+        """Serve a request once all services that it needs have answered."""
+        connection, needs = exchange.connection, self.needs
+        cause = cause_of(exchange.request.method, exchange.request.path) if needs.queues else None
+
+        def serve() -> None:
+            connection.let_in = connection.let_in or cause == "connect"
+            self._service.serve(exchange)
+
+        def refuse(need: Need) -> None:
+            exchange.answer(problem(*refusal_of(need)))
+
+        if cause is None or (cause == "connect" and connection.let_in):
+            self._service.serve(exchange)
+        else:
+            needs.wait(cause, lambda: exchange.awaited, serve, refuse)
 
     def read(self, exchange: Exchange) -> None:
         """Handle a request whose body has arrived."""
@@ -192,10 +222,11 @@ class Server(StoppableServer):
         """Handle a client's frame."""
         if link.path.impairment.mute and isinstance(decode_client_frame(frame), ServerPing):
             return
+        take = self._take_frame if self.needs.messages else self._receive
         if self.loaded:
-            self._do(link, partial(self._receive, link, frame))
+            self._do(link, partial(take, link, frame))
         else:
-            self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
+            take(link, frame)
 
     def charge(self, link: Link) -> None:
         """Count a Pong frame of the client."""
@@ -208,6 +239,19 @@ class Server(StoppableServer):
 
     def _receive(self, link: Link, frame: str | bytes) -> None:
         self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
+
+    def _take_frame(self, link: Link, frame: str | bytes) -> None:
+        """Receive a frame; if it is a message, once all services that it needs have answered."""
+        message = decode_client_frame(frame)
+        if not isinstance(message, OutgoingMessage):
+            self._receive(link, frame)
+            return
+
+        def refuse(need: Need) -> None:
+            answer = nack(need, message)
+            link.reply(answer, frame_size(answer, masked=False))
+
+        self.needs.pass_message(link, lambda: link.served, partial(self._receive, link, frame), refuse)
 
     def _do(self, connection: Connection, work: Callable[[], None]) -> None:
         """Enter the node's work queue; call `work` when it is done, if the connection is still served."""

@@ -37,7 +37,7 @@ from chatlab.settings import (
     WebSocketConfig,
 )
 from chatlab.sim.as_written.settings import AnyAsWritten, SeedHeartbeat, SeedReconnect
-from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.faults import AnyFault, Fault
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -114,6 +114,7 @@ def page() -> str:
         ("`[network]`: NetworkConfig", NetworkConfig),
         ("`latency = { … }`: LogNormal", LogNormal),
         ("`[server]`: ServerConfig", ServerConfig),
+        ("`[[server.needs]]`: Need", Need),
     ):
         lines += _section("##", title, kind)
     return fold("\n".join([*lines, *_transports(), *_faults(), *_metrics(), *_ready_made()]))

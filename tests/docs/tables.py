@@ -79,7 +79,7 @@ UNITS = {
     "max_size": "messages",
     "message_size": "bytes",
     "queue_size": "messages",
-    "rate": "messages/s",
+    "rate": "per second",
     "send_rate": "messages/s",
     "share": "",
     "size": "bytes",
@@ -211,7 +211,7 @@ def words(info: Type, name: str = "") -> str:
         case StrType():
             return "text"
         case LiteralType(values=values):
-            return ", ".join(f"`{str(value)!r}`".replace("'", '"') for value in values)
+            return ", ".join(f"`{value!r}`".replace("'", '"') for value in values)
         case NoneType():
             return '`"none"`'
         case UnionType(types=types):

@@ -30,7 +30,7 @@ from chatlab.experiment.worlds.runner import run
 from chatlab.live.client.kinds import TITLES
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Settings
 from chatlab.sim.blocking import BlockableTransport
-from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
     Blocked,
@@ -187,6 +187,20 @@ CASES: dict[str, Case] = {
     "no_upgrade": Case(
         "a proxy strips the upgrade, after a reset",
         (Blocked(at=20.07, how="strip_upgrade"), ConnectionReset(at=20.31)),
+    ),
+    "token_service": Case(
+        "each connection needs a token service, which is slow after a reset",
+        (ConnectionReset(at=6.31),),
+        server=SERVER.replace(needs=(Need(name="token", rate=1.1, timeout=1.6, retry_after=1.0),)),
+    ),
+    "database": Case(
+        "each message needs a database, and few may wait",
+        server=SERVER.replace(
+            needs=(
+                Need(name="database", rate=0.5, queue=1, timeout=4.3, per="message", status=429),
+                Need(name="search", rate=3.0, service="constant", per="message"),
+            )
+        ),
     ),
     "some_down": Case(
         "one of two front ends dies, the other restarts",

@@ -35,7 +35,7 @@ from chatlab.experiment.transport_settings import (
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.settings.base import JITTERS, OVERFLOWS
-from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
     Blocked,
@@ -103,8 +103,23 @@ networks = some(
     loss=st.sampled_from([0.01, 0.1, 0.3]),
     tls=st.just(True),
 )
+needs = st.lists(
+    some(
+        Need,
+        {"name": st.sampled_from(["token", "database"]), "rate": st.sampled_from([0.3, 1.0, 4.0, 50.0])},
+        service=st.just("constant"),
+        queue=st.integers(1, 3),
+        timeout=WAIT,
+        per=st.just("message"),
+        status=st.just(429),
+        retry_after=st.just(0.0) | WAIT,
+    ),
+    max_size=2,
+    unique_by=lambda need: need.name,
+).map(tuple)
 servers = some(
     ServerConfig,
+    needs=needs,
     accept_rate=st.sampled_from([0.5, 2.0, 7.0, 50.0]),
     backlog=st.integers(1, 4),
     overflow=st.sampled_from(["drop", "refuse", "503"]),

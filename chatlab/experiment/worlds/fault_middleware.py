@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from math import ceil, log1p
+from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,19 +18,26 @@ from chatlab.dialects.base import ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
 from chatlab.dialects.serving import RETRY_AFTER, TOO_MANY
 from chatlab.live.server.answers import problem
+from chatlab.live.server.http_connection import HttpConnection
+from chatlab.live.server.websocket_connection import WebSocketConnection
+from chatlab.messages import OutgoingMessage
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, transport_of
-from chatlab.sim.capacity import ServerConfig, WorkQueue
+from chatlab.sim.capacity import Need, ServerConfig, WorkQueue
+from chatlab.sim.needs import Needs, cause_of, nack, refusal_of
 from chatlab.sim.path import Path
 from chatlab.transports.backoff import Uniform
 
 Address = tuple[str, int]
+ServedConnection = HttpConnection | WebSocketConnection
 PathOf = Callable[[Address], Path | None]
 """Returns the path of the connection from this client address; None: the connection has ended."""
 
 
 class FaultMiddleware:
     """An ASGI application that applies the faults of each connection's path to its requests and frames.
+
+    They also wait for the server's `needs`.
 
     While it is `loaded`, they also take service time. Requests of connections that have `overflowed` the
     accept queue are answered with 503. `heartbeat_of` returns the server's heartbeat on a path's WebSockets.
@@ -39,11 +48,14 @@ class FaultMiddleware:
         config: ServerConfig,
         path_of: PathOf,
         uniform: Uniform,
+        needs: Needs,
         overflowed: Callable[[Address], bool] = lambda client: False,
         heartbeat_of: Callable[[Path], HeartbeatConfig | None] = lambda path: None,
     ) -> None:
         self.loaded = config.service_time > 0
         self.work = WorkQueue()
+        self.needs = needs
+        self._let_in: WeakSet[ServedConnection] = WeakSet()
         self._config = config
         self._path_of = path_of
         self._uniform = uniform
@@ -81,10 +93,39 @@ class FaultMiddleware:
             status, retry_after = path.impairment.error
             headers = {} if retry_after is None else {"Retry-After": f"{ceil(retry_after)}"}
             await problem(status, "a fault of the scenario", headers)(scope, receive, send)
+        elif (need := await self._unmet(connection, scope)) is not None:
+            status, reason, retry_after = refusal_of(need)
+            headers = {} if retry_after is None else {"Retry-After": f"{retry_after}"}
+            await problem(status, reason, headers)(scope, receive, send)
+        elif self.needs.queues and connection.transport.is_closing():
+            return
         elif scope["type"] == "websocket":
             await self._serve_websocket(path, scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _unmet(self, connection: ServedConnection, scope: Scope) -> Need | None:
+        """Wait for the services that this request needs; return the one that refuses it, or None."""
+        is_websocket = scope["type"] == "websocket"
+        cause = "connect" if is_websocket else cause_of(scope["method"], scope["path"])
+        if cause is None or not self.needs.queues or (cause == "connect" and connection in self._let_in):
+            return None
+        answer: asyncio.Future[Need | None] = asyncio.get_running_loop().create_future()
+
+        def give(need: Need | None = None) -> None:
+            if not answer.done():  # It is cancelled if the server has stopped.
+                answer.set_result(need)
+
+        def is_alive() -> bool:
+            if connection.transport.is_closing():
+                give()
+            return not answer.done()
+
+        self.needs.wait(cause, is_alive, give, give)
+        need = await answer
+        if need is None and cause == "connect":
+            self._let_in.add(connection)
+        return need
 
     def _service_delay(self, path: Path) -> float:
         """Enter the server's work queue; return the seconds until the work is done."""
@@ -100,6 +141,11 @@ class FaultMiddleware:
         """Serve a WebSocket. Each frame enters the work queue when it arrives."""
         loop = asyncio.get_running_loop()
         served: asyncio.Queue[Message] = asyncio.Queue()
+        admit = (
+            self._admission(scope["state"]["connection"], served)
+            if self.needs.messages
+            else served.put_nowait
+        )
 
         async def take() -> None:
             while True:
@@ -109,9 +155,9 @@ class FaultMiddleware:
                 elif path.impairment.mute and isinstance(decode_client_frame(_frame(message)), ServerPing):
                     pass
                 elif (delay := self._service_delay(path)) > 0:
-                    loop.call_later(delay, served.put_nowait, message)
+                    loop.call_later(delay, admit, message)
                 else:
-                    served.put_nowait(message)
+                    admit(message)
 
         served.put_nowait(await receive())  # The connect event.
         taking = loop.create_task(take())
@@ -119,6 +165,25 @@ class FaultMiddleware:
             await self._app(scope, served.get, send)
         finally:
             taking.cancel()
+
+    def _admission(
+        self, connection: WebSocketConnection, served: asyncio.Queue[Message]
+    ) -> Callable[[Message], None]:
+        """Return a function that queues each frame once all services have answered that it needs."""
+
+        def admit(message: Message) -> None:
+            decoded = decode_client_frame(_frame(message))
+            if not isinstance(decoded, OutgoingMessage):
+                served.put_nowait(message)
+                return
+
+            def refuse(need: Need) -> None:
+                connection.write(nack(need, decoded))
+
+            go_on = partial(served.put_nowait, message)
+            self.needs.pass_message(connection, lambda: connection.open, go_on, refuse)
+
+        return admit
 
 
 def _is_forbidden(path: Path, scope: Scope) -> bool:

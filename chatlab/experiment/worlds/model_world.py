@@ -52,6 +52,7 @@ def run_model(
             "bytes_down": model.bytes_down,
             "queue_max": max(node.queue.longest for node in model.server.nodes),
             "work_max": max(node.work.longest for node in model.server.nodes),
+            **model.server.needs.figures(),
         }
         steps, counts = model.steps, model.meter.close()
         faults = incidents(scenario.faults, model.fault_contexts, scenario.server.nodes)

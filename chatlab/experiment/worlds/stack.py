@@ -39,6 +39,7 @@ from chatlab.sim.fault_context import Breakable, FaultContext
 from chatlab.sim.faults import Fault, NodeFault, Outage, fault_contexts, loses_packets
 from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
+from chatlab.sim.needs import Needs
 from chatlab.sim.path import Path, Paths
 from chatlab.sim.people import bring
 from chatlab.sim.server import BEGINNING
@@ -209,16 +210,18 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
     loop = asyncio.get_running_loop()
     streams = RandomStreams(scenario.seed)
     heartbeats: list[HeartbeatConfig | None] = []  # The server's, for each person.
+    scheduler = LoopScheduler(loop)
+    needs = Needs(scenario.server.needs, streams, scheduler)
     middleware = FaultMiddleware(
         scenario.server,
         lines.path_of,
         streams.uniform(0, "service"),
+        needs,
         lines.overflowed,
         lambda path: heartbeats[path.person],
     )
     with _history(scenario) as db:
         server = _server(scenario.server, db, middleware, loop)
-        scheduler = LoopScheduler(loop)
         control = EmbeddedServerControl(server, middleware, lines, scheduler)
         recorder, steps = ColumnRecorder(), list[Step]()
         queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
@@ -248,6 +251,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                     person.end()
                 traffic.update(requests=lines.requests, bytes_up=lines.bytes_up, bytes_down=lines.bytes_down)
                 traffic.update(queue_max=queue.longest, work_max=middleware.work.longest)
+                traffic.update(needs.figures())
                 counts.update(meter.close())
 
             scheduler.call_at(scenario.duration, end)

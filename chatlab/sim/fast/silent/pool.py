@@ -17,7 +17,12 @@ def can_be_silent(
 ) -> bool:
     """Return whether no message is sent, and nothing but latency and the accept queue takes time."""
     silent = not people.send_rate and all(entry.action != "send" for entry in people.script)
-    plain = not server.service_time and server.max_connections is None and not server.presence
+    plain = (
+        not server.service_time
+        and not server.needs
+        and server.max_connections is None
+        and not server.presence
+    )
     plain = plain and server.nodes == 1
     queues = server.accept_rate is not None and server.overflow != "refuse"
     slow = network.bandwidth is not None or any(isinstance(fault, SlowServer) for fault in faults)
