@@ -44,7 +44,7 @@ Choice = NDArray[np.bool_]
 
 
 def served(need: Need, arrivals: float, calls: int = CALLS) -> tuple[Sample, Choice, NeedQueue]:
-    """Let Poisson calls enter a queue; return the seconds until each answer, and which ones were granted."""
+    """Pass Poisson calls to a queue; return the seconds until each answer, and which ones were granted."""
     queue = NeedQueue(need, RandomStreams(3).uniform(0, "need"))
     times = np.cumsum(np.random.Generator(np.random.Philox(5)).exponential(1 / arrivals, calls))
     answers = [(at - now, granted) for now in times.tolist() for at, granted in [queue.enter(now)]]
