@@ -25,6 +25,12 @@ def serve(
             help="A file for the history, which is otherwise lost when the server ends.",
         ),
     ] = None,
+    node: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="This node's name; several nodes, each with its own, share the file of --db."
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A host name that clients use for the server; repeatable."),
@@ -67,6 +73,7 @@ def serve(
                 db,
                 host,
                 port,
+                node=node,
                 allowed_hosts=allow_host or (),
                 allowed_origins=allow_origin or (),
                 trusted_proxies=trust_proxy or (),

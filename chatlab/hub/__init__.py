@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from chatlab.hub.hub import Hub, HubConfig
 from chatlab.hub.log import Log, LogError, LogLimits, MemoryLog, Page
+from chatlab.hub.nodes import NodeHub, Notice, Person, SharedLog
 from chatlab.hub.outputs import Behind, ErrorFrame, Expel, News, Output, PresenceFrame, Reply, TypingFrame
 from chatlab.hub.rate import Bucket
 from chatlab.hub.room import Member, Room
@@ -27,10 +28,14 @@ __all__ = [
     "Member",
     "MemoryLog",
     "News",
+    "NodeHub",
+    "Notice",
     "Output",
     "Page",
+    "Person",
     "PresenceFrame",
     "Reply",
     "Room",
+    "SharedLog",
     "TypingFrame",
 ]

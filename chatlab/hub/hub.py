@@ -22,7 +22,7 @@ from chatlab.hub.log import Log, LogError, LogLimits, Page
 from chatlab.hub.outputs import Behind, ErrorFrame, Expel, News, Output, PresenceFrame, Reply, TypingFrame
 from chatlab.hub.rate import Bucket, Buckets
 from chatlab.hub.room import Member, Room
-from chatlab.messages import OutgoingMessage
+from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import Count, PositiveDuration, Size
 
 
@@ -95,13 +95,13 @@ class Hub:
         page = self._replay(room, after, history)
         the_room = self._rooms.get(room)
         if the_room is None:
-            the_room = self._rooms[room] = Room(room)
+            the_room = self._rooms[room] = self._new_room(room)
         others = the_room.listeners()
         entry = Member(room=the_room, sender=sender, address=address)
         the_room.members[member] = self._members[member] = entry
         out: list[Output] = [Reply((member,), _welcome(page.start, page.gap))]
         self._pass_on(member, entry, page, out)
-        if others and len(the_room.members) <= self.config.presence_limit:
+        if others and self._size(the_room) <= self.config.presence_limit:
             out.append(Reply(others, encode_frame(PresenceFrame("joined", sender))))
         return out
 
@@ -140,9 +140,20 @@ class Hub:
         entry.behind = None
         entry.posted.clear()
         the_room.behind.discard(member)
-        if len(the_room.members) <= self.config.presence_limit:
-            people = [other.sender for other in the_room.members.values()]
+        if self._size(the_room) <= self.config.presence_limit:
+            people = self._people(the_room)
             out.append(Reply((member,), encode_frame(PresenceFrame("here", people=people))))
+
+    def _new_room(self, name: str) -> Room:
+        return Room(name)
+
+    def _size(self, room: Room) -> int:
+        """Return the number of connections to a room."""
+        return len(room.members)
+
+    def _people(self, room: Room) -> list[str]:
+        """Return the sender of each connection to a room."""
+        return [member.sender for member in room.members.values()]
 
     def dissolve(self) -> None:
         """Remove all members, without notifying anyone."""
@@ -157,7 +168,7 @@ class Hub:
         if entry is None:
             return []
         the_room = entry.room
-        crowded = len(the_room.members) > self.config.presence_limit
+        crowded = self._size(the_room) > self.config.presence_limit
         the_room.remove(member)
         if not the_room.members:
             del self._rooms[the_room.name]
@@ -177,14 +188,17 @@ class Hub:
             case ServerPing(id):
                 return [Reply((member,), encode_frame(ServerPong(id)))]
             case ClientTyping():
-                others = tuple(other for other in entry.room.listeners() if other != member)
-                return [Reply(others, encode_frame(TypingFrame(entry.sender)))] if others else []
+                return self._tell_typing(member, entry)
             case Unreadable(reason=reason):
                 return [Reply((member,), encode_frame(refusal_of(frame, reason) or ErrorFrame(reason)))]
             case ServerPong():
                 return []
             case unknown:
                 assert_never(unknown)
+
+    def _tell_typing(self, member: int, entry: Member) -> list[Output]:
+        others = tuple(other for other in entry.room.listeners() if other != member)
+        return [Reply(others, encode_frame(TypingFrame(entry.sender)))] if others else []
 
     def charge(self, member: int, count: int, now: float) -> list[Output]:
         """Count what a member has sent in addition to its frames: fragments, Pings and Pongs of a
@@ -234,10 +248,14 @@ class Hub:
         if not new:
             repeats = message.text == known.text and message.data == known.data
             return (known.id, []) if repeats else Nack(message.client_id, 422, OTHER_CONTENT)
+        return known.id, self._pass_around(room, known)
+
+    def _pass_around(self, room: str, message: ChatMessage) -> list[Output]:
+        """Send a message that is new in the log to a room."""
         the_room = self._rooms.get(room)
         others = the_room.listeners() if the_room else ()
         news = News(room)
-        return known.id, [news, Reply(others, encode_message(known))] if others else [news]
+        return [news, Reply(others, encode_message(message))] if others else [news]
 
     def tell_typing(self, room: str, sender: str) -> list[Output]:
         """Tell the others in a room that `sender` is typing."""

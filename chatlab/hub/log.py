@@ -87,7 +87,7 @@ class Log(ABC):
 
         Errors: `LogError`.
         """
-        count, seen = self._count(room), _position(self.epoch, cursor)
+        count, seen = self._count(room), self.position(cursor)
         known = seen is not None and seen <= count
         start = self._start(room, seen if seen is not None and known else 0)
         return self._page(room, start, count, limit, size, gap=not known or start != seen)
@@ -120,16 +120,14 @@ class Log(ABC):
     def _read(self, room: str, seen: int, limit: int, size: int) -> Sequence[ChatMessage]:
         """Return at most `limit` messages after number `seen`: see `leading`."""
 
+    def position(self, cursor: str) -> int | None:
+        """Return the number of a room's messages up to a cursor; None if it is of another epoch."""
+        its, _, number = cursor.rpartition("-")
+        known = its == self.epoch and number.isascii() and number.isdigit() and len(number) < 19
+        return int(number) if known else None
+
     def _id(self, number: int) -> str:
         return f"{self.epoch}-{number}"
-
-
-def _position(epoch: str, cursor: str) -> int | None:
-    """Return the number of messages of the epoch up to a cursor; None if the cursor is of another epoch."""
-    its, _, number = cursor.rpartition("-")
-    return (
-        int(number) if its == epoch and number.isascii() and number.isdigit() and len(number) < 19 else None
-    )
 
 
 def size_of(message: ChatMessage) -> int:

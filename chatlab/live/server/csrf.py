@@ -2,7 +2,8 @@
 another site's page.
 
 A token is a random number, signed with a secret of this run of the server. Therefore the server stores no
-tokens, and tokens of an earlier run are stale.
+tokens, and tokens of an earlier run are stale. Nodes share one secret, so that any of them accepts a token of
+another one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from hmac import compare_digest, digest
 
 
 class CsrfTokens:
-    """The factory of the tokens of one run of a server, and their check."""
+    """The factory of the tokens of one run of a server, or of all its nodes, and their check."""
 
-    def __init__(self) -> None:
-        self._secret = secrets.token_bytes(32)
+    def __init__(self, secret: bytes | None = None) -> None:
+        self._secret = secret or secrets.token_bytes(32)
 
     def new(self) -> str:
         """Return a new token."""

@@ -20,7 +20,7 @@ from uvicorn import Config
 
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.errors import SettingsError
-from chatlab.hub import HubConfig
+from chatlab.hub import HubConfig, SharedLog
 from chatlab.live.background_loop import background_thread
 from chatlab.live.listening import stop_listening
 from chatlab.live.loggers import get_logger
@@ -30,6 +30,8 @@ from chatlab.live.server.guard import Guard
 from chatlab.live.server.http_connection import HttpConnection
 from chatlab.live.server.http_service import Service
 from chatlab.live.server.hub_driver import HubDriver
+from chatlab.live.server.node_driver import NodeDriver
+from chatlab.live.server.node_store import NodeStore, check_node_name
 from chatlab.live.server.store import Store
 from chatlab.live.server.websocket_connection import WebSocketConnection
 from chatlab.live.signals import on_signals
@@ -58,10 +60,14 @@ class _Runtime(NamedTuple):
     connections: Connections
     driver: HubDriver
     store: Store | None
+    exchange: asyncio.Task[None] | None
 
 
 class EmbeddedServer:
     """A chat server in this process, with its history in the file `db`, or in memory until it stops.
+
+    With a `node`, a name, the server is one of several nodes that share the file `db`: processes of one
+    machine, or objects of one process. They have the same order of messages, ids, CSRF tokens and people.
 
     `port` 0 takes a free port at the first start, and keeps it when the server is stopped and started again.
     It listens on loopback unless `host` says otherwise, and answers to loopback names, to `host` and to
@@ -83,6 +89,7 @@ class EmbeddedServer:
         port: int = 0,
         config: HubConfig | None = None,
         *,
+        node: str | None = None,
         limits: Limits | None = None,
         allowed_hosts: Collection[str] = (),
         allowed_origins: Collection[str] = (),
@@ -91,7 +98,10 @@ class EmbeddedServer:
         new_epoch: Callable[[], str] = random_epoch,
         around: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
+        if node is not None and db is None:
+            raise SettingsError("node: nodes share one history; give its file, too, as db")
         self.db = db
+        self.node = None if node is None else check_node_name(node)
         self.host = host.removeprefix("[").removesuffix("]")  # IPv6 may be written as in a URL.
         self.port = port
         self.config = config or HubConfig()
@@ -177,6 +187,8 @@ class EmbeddedServer:
                 await runtime.listener.wait_closed()
             finally:
                 self._ending = None
+                if runtime.exchange:
+                    runtime.exchange.cancel()
                 if runtime.store:
                     runtime.store.close()
 
@@ -209,13 +221,19 @@ class EmbeddedServer:
     async def _begin(self) -> _Runtime:
         loop = asyncio.get_running_loop()
         epoch = self._new_epoch()
-        store = None if self.db is None else Store(self.db, epoch, self.config)
+        store = self._open_store(epoch)
         try:
-            driver = HubDriver(
-                self.config, store, epoch=epoch, clock=loop.time, utc=self._utc, soon=loop.call_soon
-            )
+            driver: HubDriver
+            secret = None
+            if isinstance(store, SharedLog):
+                driver = NodeDriver(self.config, store, clock=loop.time, utc=self._utc, soon=loop.call_soon)
+                secret = store.csrf_secret
+            else:
+                driver = HubDriver(
+                    self.config, store, epoch=epoch, clock=loop.time, utc=self._utc, soon=loop.call_soon
+                )
             connections = Connections(self.limits)
-            app: ASGIApp = Service(driver, self.limits).app()
+            app: ASGIApp = Service(driver, self.limits, secret).app()
             if self._around:
                 app = self._around(app)
             guard = Guard(app, connections, self._access)
@@ -227,7 +245,15 @@ class EmbeddedServer:
         self.port = listener.sockets[0].getsockname()[1]
         if not _is_loopback(self.host):
             logger.warning("listening on %s: everyone who can reach this machine can join", self.host)
-        return _Runtime(loop, listener, connections, driver, store)
+        exchange = loop.create_task(driver.exchange()) if isinstance(driver, NodeDriver) else None
+        return _Runtime(loop, listener, connections, driver, store, exchange)
+
+    def _open_store(self, new_epoch: str) -> Store | None:
+        if self.db is None:
+            return None
+        if self.node is None:
+            return Store(self.db, new_epoch, self.config)
+        return NodeStore(self.db, self.node, new_epoch, self.config)
 
     def _uvicorn_config(self, app: Guard) -> Config:
         config = Config(

@@ -69,10 +69,10 @@ TURN = 0.01
 class Service:
     """The routes, all for one hub."""
 
-    def __init__(self, driver: HubDriver, limits: Limits) -> None:
+    def __init__(self, driver: HubDriver, limits: Limits, csrf_secret: bytes | None = None) -> None:
         self._driver = driver
         self._limits = limits
-        self._tokens = CsrfTokens()
+        self._tokens = CsrfTokens(csrf_secret)
 
     def app(self) -> Starlette:
         """Return the ASGI application, without its `Guard`."""

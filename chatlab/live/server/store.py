@@ -2,7 +2,7 @@
 
 A message is on disk before `append` returns (WAL mode, synchronous FULL), so an acknowledged message survives
 a crash of the process and a power cut. Only one server at a time may have the file: a second one would give
-the same ids to other messages.
+the same ids to other messages. `node_store` lets several nodes share a file.
 
 All messages stay in the file; readers get the latest, within the limits. Memory holds only a few counts of
 each recently used room (`_Tail`).
@@ -38,9 +38,9 @@ MAX_REPORTS = 20
 LAST_NUMBER = 10**15
 """The largest number that a message can have; rows with a larger one are damaged."""
 
-SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE log (epoch TEXT NOT NULL);
+SCHEMA = (
+    "CREATE TABLE log (epoch TEXT NOT NULL)",
+    """
 CREATE TABLE messages (
     room TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -51,10 +51,10 @@ CREATE TABLE messages (
     text TEXT NOT NULL,
     data BLOB,
     PRIMARY KEY (room, number)
-);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
+)""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
 KEYS = "CREATE INDEX IF NOT EXISTS keys ON messages (room, sender, client_id)"
 """Finds a sender's message by its client id. Files of earlier versions get this index when they are
 opened."""
@@ -103,6 +103,8 @@ class Store(Log):
     Errors: `StoreError`, also when another server has the file.
     """
 
+    _user = "another server; choose another file, or let them share it as nodes: --node NAME"
+
     def __init__(self, path: str | PathLike[str], new_epoch: str, limits: LogLimits | None = None) -> None:
         self.path = fspath(path)
         self._limits = limits or LogLimits()
@@ -120,16 +122,25 @@ class Store(Log):
             raise
 
     def _open(self, new_epoch: str) -> str:
+        """Prepare the file, and return its epoch."""
         run = self._connection.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
-        run("BEGIN IMMEDIATE").execute("COMMIT")  # acquires the lock, and keeps it
+        run("BEGIN IMMEDIATE")  # acquires the lock, and keeps it
+        epoch = self._prepare(new_epoch)
+        run("COMMIT")
+        return epoch
+
+    def _prepare(self, new_epoch: str) -> str:
+        """Create what is missing in the file, within a transaction, and return its epoch."""
+        run = self._connection.execute
         (application,) = run("PRAGMA application_id").fetchone()
         (version,) = run("PRAGMA user_version").fetchone()
         if not application and not run("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            self._connection.executescript(SCHEMA)
-            run("INSERT INTO log VALUES (?)", (new_epoch,)).execute("COMMIT")
+            for statement in SCHEMA:
+                run(statement)
+            run("INSERT INTO log VALUES (?)", (new_epoch,))
         elif application != APPLICATION_ID:
             raise StoreError(f"{self.path} is another program's database; choose another file")
         elif version != SCHEMA_VERSION:
@@ -274,7 +285,7 @@ class Store(Log):
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "")
             if name.startswith("SQLITE_BUSY"):
-                raise StoreError(f"{self.path} is in use by another server; choose another file") from error
+                raise StoreError(f"{self.path} is in use by {self._user}") from error
             what = f"the history in {self.path} fails: {error}"
             if name.startswith("SQLITE_CORRUPT"):
                 what += f"; {self._advice}"

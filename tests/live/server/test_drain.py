@@ -171,4 +171,4 @@ async def test_sigint_ends_at_once() -> None:
 def test_an_invalid_drain_is_refused_in_one_line(seconds: str) -> None:
     ended = CliRunner().invoke(app, ["serve", "--port", "0", f"--drain={seconds}"])
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr == f"chatlab serve: drain: give seconds from 0 to 86,400, got {seconds}\n"
+    assert ended.stderr == f"chatlab serve: --drain: give seconds from 0 to 86,400, got {seconds}\n"

@@ -3,16 +3,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from chatlab.hub.log import OVERHEAD, LogLimits, MemoryLog, Page
+from chatlab.hub.log import LogLimits
 from chatlab.live.server.store import Store, StoreError
 from chatlab.messages import ChatMessage, OutgoingMessage
+from tests.live.server.test_logs import pages
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 123456, UTC)
 
@@ -22,7 +20,7 @@ def posted(number: int, **fields: Any) -> ChatMessage:
     return ChatMessage(id=f"e1-{number}", **given)
 
 
-def add(store: Store | MemoryLog, text: str = "hi", room: str = "a", **fields: Any) -> ChatMessage:
+def add(store: Store, text: str = "hi", room: str = "a", **fields: Any) -> ChatMessage:
     return store.append(room, "ada", OutgoingMessage(text, **fields), AT).message
 
 
@@ -39,85 +37,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "chat.db", "e1")
     yield store
     store.close()
-
-
-def test_stored_messages_are_read_unchanged(store: Store, tmp_path: Path) -> None:
-    strange: list[dict[str, Any]] = [
-        {"client_id": "c-1"},
-        {"text": '"\0\r\n\u2028 😀 '},
-        {"text": "", "data": b"\0\xff"},
-        {"text": "with data", "data": b""},
-    ]
-    kept = [add(store, **{"text": "m", **fields}) for fields in strange]
-    assert kept == [posted(number, **{"text": "m", **fields}) for number, fields in enumerate(strange, 1)]
-    kept.append(store.append("a", "ada", OutgoingMessage("timeless"), None).message)
-    add(store, "m1", "räum '; --")
-    store.close()
-    store = open_again(tmp_path / "chat.db")
-    assert store.epoch == "e1"
-    assert (all_of(store), all_of(store, "räum '; --")) == (kept, [posted(1)])
-    assert add(store).id == "e1-6"
-    store.close()
-
-
-def test_a_client_id_is_known_for_as_long_as_its_message_is_kept(store: Store, tmp_path: Path) -> None:
-    first = store.append("a", "ada", OutgoingMessage("one", client_id="c1"), AT)
-    assert first.new
-    store.close()
-    store = open_again(tmp_path / "chat.db", retain=2)
-    again = store.append("a", "ada", OutgoingMessage("other", client_id="c1"), None)
-    assert again == (first.message, False)
-    assert store.append("a", "bob", OutgoingMessage("one", client_id="c1"), AT).new
-    assert store.append("b", "ada", OutgoingMessage("one", client_id="c1"), AT).new
-    add(store)
-    assert store.append("a", "ada", OutgoingMessage("one", client_id="c1"), AT) == (
-        posted(4, text="one", client_id="c1"), True,
-    )  # fmt: skip
-    store.close()
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    sizes=st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 9)), max_size=20),
-    retain=st.integers(1, 8),
-    retain_size=st.integers(1, 20).map(lambda size: size + 3 * OVERHEAD),
-    limit=st.integers(1, 9),
-    restart=st.integers(0, 20),
-)
-def test_a_file_gives_its_readers_the_same_as_a_log_in_memory(
-    sizes: list[tuple[str, int]], retain: int, retain_size: int, limit: int, restart: int
-) -> None:
-    bounds = {"retain": retain, "retain_size": retain_size}
-    with TemporaryDirectory() as folder:
-        store = Store(f"{folder}/chat.db", "e", LogLimits(**bounds))
-        memory = MemoryLog("e", LogLimits(**bounds))
-        for index, (room, size) in enumerate(sizes):
-            if index == restart:
-                store.close()
-                store = open_again(Path(folder, "chat.db"), **bounds)
-            text, client_id = "é" * size, f"c{index}"
-            if index % 3 == 0:
-                assert pages(store, room, 2, limit) == pages(memory, room, 2, limit)
-            assert add(store, text, room, client_id=client_id) == add(memory, text, room, client_id=client_id)
-        for room in "ab":
-            for history in (None, 0, 3):
-                assert pages(store, room, history, limit) == pages(memory, room, history, limit)
-            for number in range(22):
-                assert plain(store.after(room, f"e-{number}")) == plain(memory.after(room, f"e-{number}"))
-        store.close()
-
-
-def plain(page: Page) -> tuple[str, list[ChatMessage], bool, bool]:
-    return page.start, list(page.messages), page.more, page.gap
-
-
-def pages(log: Store | MemoryLog, room: str, history: int | None, limit: int) -> list[Any]:
-    page = log.latest(room, history, limit)
-    told = [plain(page)]
-    while page.more:
-        page = log.after(room, page.end, limit)
-        told.append(plain(page))
-    return told
 
 
 def test_few_rooms_are_cached(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
