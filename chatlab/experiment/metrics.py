@@ -106,7 +106,8 @@ def measure(
       its effect is noticed, doesn't count either.
     - last_back: the longest recovery of those who came back; it says nothing about the *unrecovered* people.
     - gave_up: people whose client makes no further attempt at the end. last_in_at: the time at which the last
-      person who got in was connected for the first time.
+      person who got in was connected for the first time. never_connected: people who asked to be connected,
+      and never were by the end; they had no connection to lose, so no recovery counts them.
     - attempts_per_second_max_after: the maximum since the first fault began; queue_max_after: since the
       second in which it began. None without faults.
     - needs_queue_max: the longest queue at a service that the server needs, the call under way included.
@@ -141,6 +142,7 @@ def measure(
         **_percentiles("recovery", recovery, unrecovered, (50, 99)),
         "last_back": float(recovery.max()) if len(recovery) else None,
         "gave_up": _gave_up(recorder),
+        "never_connected": shown.never_connected,
         "last_in_at": shown.last_in_at,
         "attempts": len(recorder.attempted_at),
         "attempts_per_second_max": int(_per_second(recorder.attempted_at, duration).max()),
@@ -245,6 +247,12 @@ class _Deliveries:
         """The time of the latest first connection; None: nobody was connected."""
         came = self._connected_at[np.isfinite(self._connected_at)]
         return float(came.max()) if len(came) else None
+
+    @property
+    def never_connected(self) -> int:
+        """Number of people who asked to be connected, and never were."""
+        asked = np.unique(self._recorder.changes[0])
+        return int(np.count_nonzero(np.isinf(self._connected_at[asked])))
 
     def latency(self) -> Column:
         accepted_at = self._recorder.accepted_at[self._message[self._first]]

@@ -33,7 +33,7 @@ _HIGHLIGHTS = {
     "Messages": ("sent", "acked", "delivered", "lost", "duplicated", "out_of_order"),
     "Outbox": ("dropped", "expired", "failed", "pending"),
     "Latency (s)": ("latency_p50", "latency_p95", "latency_p99", "owed", "undelivered", "in_flight"),
-    "Recovery (s)": ("recovery_p50", "recovery_p99", "broken", "unrecovered"),
+    "Recovery (s)": ("recovery_p50", "recovery_p99", "broken", "unrecovered", "never_connected"),
     "Attempts": (
         "attempts",
         "attempts_per_second_max",

@@ -43,7 +43,8 @@ class Need(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Capacity of the server: of each of its `nodes`, over which `balance` spreads connections.
 
-    A node accepts `accept_rate` connections a second (None: any number). At most `backlog` of them wait.
+    A node accepts `accept_rate` connections a second (None: any number): each one takes 1 / `accept_rate`
+    seconds, the first one too. At most `backlog` of them wait.
     Further ones are ignored until the client's TCP tries again (`overflow` is `drop`, Linux's default),
     refused with a reset (`refuse`), or answered with 503, as a proxy does (`503`).
 

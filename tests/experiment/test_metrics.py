@@ -518,6 +518,16 @@ def test_losses_and_order_agree_with_a_slow_count(
     assert metrics["duplicated"] == sum(len(numbers) - len(set(numbers)) for numbers in shown.values())
 
 
+def test_who_asked_and_never_was_connected() -> None:
+    chat = Chat(people=4)
+    chat.recorder = ColumnRecorder()
+    away, trying, gave_up, there = (), (CONNECTING,), (CONNECTING, ERROR), (CONNECTING, CONNECTED)
+    for person, statuses in enumerate((away, trying, gave_up, there)):
+        for number, status in enumerate(statuses):
+            chat.recorder.changed(person, status, 5.0 + number)
+    assert chat.measure()["never_connected"] == 2
+
+
 def test_who_gave_up_and_who_came_last() -> None:
     chat = Chat(people=3, connected_at=10.0)
     chat.recorder.changed(0, RECONNECTING, 40.0)
