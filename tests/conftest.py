@@ -5,6 +5,7 @@ A missing program is a skip that names it, or a failure under CI.
 
 import gc
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import is_hypothesis_test, settings
@@ -35,7 +36,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Playwright leaves a loop that breaks later async tests.
     """
+    counts: Counter[str] = Counter()
     for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            name = item.nodeid.partition("[")[0]
+            if counts[name] % sampled.args[0]:
+                item.add_marker(pytest.mark.proof)
+            counts[name] += 1
         if item.nodeid.startswith("tests/browser/"):
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.requires("chromium"))

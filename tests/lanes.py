@@ -32,7 +32,7 @@ _PROGRESS = re.compile(r"^[.sFExXR]*\s*\[ *(\d+)%\]$")
 _MISSING = re.compile(r"^[\w-]+ is missing: ")
 
 # A plugin costs up to 1.4 s in each process that loads it, and each worker is one.
-UNUSED = ("-p", "no:nbmake", "-p", "no:playwright", "-p", "no:anyio")
+UNUSED = tuple(f"-pno:{name}" for name in ("nbmake", "playwright", "anyio", "rerunfailures"))
 
 
 class Lane(NamedTuple):

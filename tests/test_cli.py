@@ -202,6 +202,7 @@ def test_settings_of_a_scenario_can_be_changed_for_one_run(tmp_path: Path) -> No
     assert (compared.exit_code, "3 people" in compared.stdout) == (0, True)
 
 
+@pytest.mark.slow
 def test_simulate_says_what_it_leaves_out(tmp_path: Path) -> None:
     late = '--set=faults=[{kind="server_down", at=1e3, duration=1.0}]'
     plot = tmp_path / "plot.png"

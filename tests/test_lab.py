@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import pytest
 from jupyter_core.paths import jupyter_config_path
-from jupyter_server.services.config import ConfigManager
 from typer.testing import CliRunner
 
 from chatlab import lab
@@ -195,6 +194,8 @@ def test_the_news_box_is_off_by_default_and_the_users_settings_stay(
     assert given.split(os.pathsep)[1] == "/somewhere/else"
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", given)
     assert jupyter_config_path()[0] == str(lab.PACKAGE / "jupyter")
+    from jupyter_server.services.config import ConfigManager  # takes a second to import
+
     asked = ConfigManager(config_dir_name="labconfig")  # as JupyterLab asks
     overrides = asked.get("default_setting_overrides")  # type: ignore[no-untyped-call]
     assert overrides["@jupyterlab/apputils-extension:notification"] == {

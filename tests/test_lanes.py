@@ -129,6 +129,7 @@ def probe(tmp_path: Path, main: Main) -> Callable[[str], Lane]:
     return make
 
 
+@pytest.mark.slow
 def test_what_was_skipped_for_want_of_a_program_is_said_in_the_end(
     main: Main, probe: Callable[..., Lane], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +142,7 @@ def test_what_was_skipped_for_want_of_a_program_is_said_in_the_end(
     assert last.splitlines()[-1].endswith("32 tests; 1 skipped for want of a program, see above")
 
 
+@pytest.mark.slow
 def test_a_failing_test_fails_its_lane_and_how_far_it_is_is_said(
     main: Main, probe: Callable[..., Lane], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_lane_of_no_such_name_is_refused() -> None:
         lanes.main("test", "nowhere")
 
 
+@pytest.mark.slow
 def test_proof_names_its_slowest_twenty(main: Main, probe: Callable[..., Lane]) -> None:
     lane = probe()
     assert main((lane,)) == 0

@@ -171,6 +171,7 @@ def private_imports() -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_each_private_module_is_imported_by_one_file() -> None:
     assert private_imports() == set(MODULES.items())
 

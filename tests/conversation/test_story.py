@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,6 +187,7 @@ async def live(url: str, script: list[tuple[str, str]]) -> None:
     assert set(story.notes.shown.values()) <= {1}
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(acts)
 def test_A101_A102_A103_a_story_of_changes(script: list[tuple[str, str]]) -> None:

@@ -65,6 +65,7 @@ def public_calls() -> Iterator[tuple[str, Any, type | None]]:
                         yield f"{name}.{called}", function, value
 
 
+@pytest.mark.slow
 def test_every_public_call_says_what_it_may_raise() -> None:
     silent = []
     for name, function, owner in public_calls():

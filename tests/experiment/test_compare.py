@@ -237,6 +237,7 @@ def test_worlds_of_one_scenario_agree() -> None:
     assert compare(run(SCENARIO), wire), str(compare(run(SCENARIO), wire))
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, plot = tmp_path / "small.toml", tmp_path / "small.png"
     SCENARIO.save(file)
@@ -261,6 +262,7 @@ class _ShortModel(Model):
         return Paths(NetworkConfig(latency=0.01), self._streams)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("worlds", "reason"), [("model", "give two or more"), ("model,mars", "there is no 'mars'; choose one of")]
 )

@@ -118,6 +118,7 @@ def no_order_on_the_line(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sender, "_arrive", arrive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lie", "case"),
     [

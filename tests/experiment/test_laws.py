@@ -245,6 +245,7 @@ def test_attempts_without_jitter_come_when_the_formula_says() -> None:
     assert times == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_full_jitter_waits_half_the_formula_on_average() -> None:
     count, retries = 1_000, 5
     made = Scenario(
@@ -339,6 +340,7 @@ def test_the_closed_form_is_erlangs_without_a_queue() -> None:
     assert refused_share(0.8, 1) == pytest.approx(0.8 / 1.8)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(("load", "room"), [(0.5, 1), (0.8, 3), (1.0, 10), (1.5, 5)])
 def test_a_full_queue_refuses_the_share_of_an_md1k_queue(load: float, room: int) -> None:
@@ -396,6 +398,7 @@ def test_more_people_do_not_change_a_persons_random_numbers() -> None:
     assert arrivals(2) == arrivals(200)
 
 
+@pytest.mark.slow
 def test_a_simulated_day_of_one_person() -> None:
     hours = (1, 5, 9, 13, 17)
     made = Scenario(

@@ -60,6 +60,7 @@ def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         find_scenario("other.toml")
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_name() -> None:
     result = CliRunner().invoke(app, ["simulate", "nat_reboot"])
     assert result.exit_code == 0, result.output
@@ -88,11 +89,11 @@ def flawless(result: Run) -> bool:
     )
 
 
-@pytest.mark.proof
 def refusing(scenario: Scenario) -> Scenario:
     return scenario.replace(server=scenario.server.replace(overflow="refuse"))
 
 
+@pytest.mark.proof
 def test_a_deploy_loses_nothing_and_full_jitter_is_back_sooner() -> None:
     scenario = load_scenario("deploy")
     full, none = run(scenario, sample=0), run(with_reconnect(scenario, jitter="none"), sample=0)
@@ -105,6 +106,7 @@ def test_a_deploy_loses_nothing_and_full_jitter_is_back_sooner() -> None:
     assert figure(refused, "recovery_p99") == pytest.approx(27, abs=3)
 
 
+@pytest.mark.slow
 def test_a_flaky_mobile_network_is_late_and_loses_nothing() -> None:
     result = run(load_scenario("flaky_mobile"), sample=0)
     assert flawless(result)
@@ -132,7 +134,7 @@ def test_a_nat_reboot_is_noticed_within_interval_and_timeout(interval: float, me
     assert noticed.mean() == pytest.approx(mean, abs=3.3 * interval / np.sqrt(12 * count))
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_rush_hour_fills_the_queue_and_a_longer_one_is_no_help() -> None:
     scenario = load_scenario("rush_hour")
     short = run(scenario, sample=0)
@@ -151,6 +153,7 @@ def test_a_rush_hour_fills_the_queue_and_a_longer_one_is_no_help() -> None:
     assert figure(long, "attempts") > figure(short, "attempts")
 
 
+@pytest.mark.slow
 def test_the_seeds_heartbeat_never_gets_over_a_stall() -> None:
     scenario = load_scenario("seed_heartbeat")
     there = run(scenario, sample=0)
@@ -174,6 +177,7 @@ def test_the_seeds_streams_stay_away_after_a_503() -> None:
     assert ours.metrics["delivered"] == figure(ours, "sent") * 10
 
 
+@pytest.mark.slow
 def test_the_seeds_default_is_slow_and_leaves_four_in_ten_of_a_refused_herd_outside() -> None:
     scenario = load_scenario("thundering_herd")
     default = run(scenario, sample=0)
@@ -196,6 +200,7 @@ def test_a_heartbeat_keeps_a_quiet_chat_through_an_idle_proxy(heartbeat: dict[st
     assert result.metrics["attempts"] == 100 * (1 + cuts)
 
 
+@pytest.mark.slow
 def test_buffering_makes_an_event_stream_half_a_minute_late() -> None:
     scenario = load_scenario("sse_buffering")
     assert isinstance(scenario.transport, SSESettings)

@@ -223,6 +223,7 @@ def test_paths_are_checked_before_anything_runs(over: Mapping[str, Any], message
     assert not executor._tasks
 
 
+@pytest.mark.slow
 def test_other_arguments_are_checked_too() -> None:
     with pytest.raises(SettingsError, match="world: there is no 'mars'; choose one of model"):
         sweep(BASE, OVER, world="mars", progress=False)

@@ -109,6 +109,7 @@ def shown(run: Run, person: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),
@@ -172,6 +173,7 @@ def _name(fault: AnyFault) -> str:
     return fault.kind if direction == "both" else f"{fault.kind} {direction}"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @every_transport
 @pytest.mark.parametrize("fault", EACH, ids=[_name(fault) for fault in EACH])
@@ -194,6 +196,7 @@ def felt(transport: AnyTransport, *faults: AnyFault) -> dict[str, Any]:
     return dict(run(scenario(1, transport, faults)).metrics)
 
 
+@pytest.mark.slow
 def test_faults_leave_their_mark_in_the_figures() -> None:
     websocket, sse, long_polling, short_polling = ONE
     for transport in ONE:

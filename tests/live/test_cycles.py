@@ -97,6 +97,7 @@ def make(kind: str, url: str, **settings: Any) -> ChatTransport:
     return make_transport(config, loop="current")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", [*OVER_HTTP, FALLBACK])
 async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(kind: str) -> None:
     async with EmbeddedServer(config=HubConfig(rate=1e6, burst=1_000_000)) as server:
@@ -122,6 +123,7 @@ async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(kind: str) 
         assert (len(served), server._runtime.driver.people) == (0, 0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", [*OVER_HTTP, FALLBACK])
 async def test_A31_a_thousand_reconnects_leave_nothing(kind: str) -> None:
     """Answer with 503, or cut off before, within or after an answer; messages are sent all the while."""

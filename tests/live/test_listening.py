@@ -14,6 +14,7 @@ from chatlab.live.listening import stop_listening
 from chatlab.live.server.embedded_server import EmbeddedServer
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_connection_that_is_just_being_accepted_does_no_harm(
     turns: int, caplog: pytest.LogCaptureFixture

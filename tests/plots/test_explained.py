@@ -146,6 +146,7 @@ def test_the_marks_lie_where_the_closed_forms_say() -> None:
     assert "crosses" not in texts(plot_polling(0.2))[-1]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
@@ -232,6 +233,7 @@ def test_ticks_mark_the_95th_percentile_at_the_end_of_a_thin_line(runs: dict[str
     assert not requests.lines
 
 
+@pytest.mark.slow
 def test_what_is_never_shown_has_an_arrow_or_no_bar(runs: dict[str, Run]) -> None:
     push, poll = runs.values()
     counts = {"owed": 100, "undelivered": 12}

@@ -94,6 +94,7 @@ LEFT_TO_AGG: dict[str, Draw] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("draw", [*PLAIN.values(), *LEFT_TO_AGG.values()], ids=[*PLAIN, *LEFT_TO_AGG])
 def test_a_hatch_looks_as_that_of_agg(draw: Draw) -> None:

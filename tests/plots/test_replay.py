@@ -78,6 +78,7 @@ def test_what_stays_is_laid_out_once_and_has_the_same_pixels() -> None:
     assert [axis.call_count for axis in laid_out] == [1, 1]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_changes_is_laid_out_anew(change: Change) -> None:

@@ -190,6 +190,7 @@ def test_a_part_of_it_begins_with_the_status_before(story: Run) -> None:
     assert f"{more} more lines until 90 s" in {text.get_text() for text in short.texts}
 
 
+@pytest.mark.slow
 def test_texts_stay_in_their_places(story: Run) -> None:
     script = (say(1.0, "ada", "a message that is much too long for any diagram"),)
     result = run(Scenario(duration=3.0, people=PeopleConfig(count=1, script=script)))

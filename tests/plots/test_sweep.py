@@ -102,6 +102,7 @@ def test_a_mark_is_cost_against_latency() -> None:
     assert "seed, 1000" in [text.get_text() for text in both.texts]
 
 
+@pytest.mark.slow
 def test_names_of_equal_marks_stand_apart_within_the_figure() -> None:
     table = pd.DataFrame(
         {

@@ -46,6 +46,7 @@ def by_agg(words: str, **look: Any) -> NDArray[np.int64]:
     return pixels(FigureCanvasAgg(written(words, **look)[0]))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ["60 s", "Lively, WAVy", "r$^2$ = 1", "two\nlines"])
 @pytest.mark.parametrize("look", LOOKS, ids=str)

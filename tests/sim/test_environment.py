@@ -14,7 +14,7 @@ from simpy.events import EventPriority, ProcessGenerator
 
 from chatlab.sim import environment as ladder
 from chatlab.sim.environment import LadderEnvironment
-from tests.sizes import rows
+from tests.sizes import FULL, rows
 
 Later = Callable[[float, Callable[[Any], object], Any], object]
 
@@ -180,16 +180,17 @@ def live_through(env: simpy.Environment, seed: int) -> list[object]:
 
 
 @pytest.mark.slow
+@pytest.mark.sized
 @pytest.mark.usefixtures("tuning")
 def test_random_models_run_as_in_simpy() -> None:
-    errors = 0
-    for seed in range(150):
+    errors, seeds = 0, 150 if FULL else 45
+    for seed in range(seeds):
         expected = live_through(simpy.Environment(), seed)
         errors += "KeyError" in repr(expected)
         for width in WIDTHS:
             got = live_through(LadderEnvironment(bucket_width=width), seed)
             assert got == expected, f"seed {seed}, bucket_width {width}"
-    assert errors > 50
+    assert errors > seeds / 3
 
 
 # -- loads that the queue must tune itself to
@@ -238,6 +239,7 @@ def rearm(
     return fired
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
 @pytest.mark.parametrize("initial_time", rows([0, -1000.5, 1.7e9], 1.7e9))

@@ -175,6 +175,7 @@ def test_a_short_fault_within_a_long_one_does_not_end_it(long: AnyFault, short: 
         assert connected(both, person) == connected(alone, person)
 
 
+@pytest.mark.slow
 def test_a_share_of_the_people_is_hit_at_random() -> None:
     result = happen(ConnectionReset(at=10.0, share=0.3), count=2_000, duration=12.0)
     hit = sum(bool(ends(result, person)) for person in result.people)

@@ -94,7 +94,7 @@ def made() -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("faults", [(), TROUBLES], ids=["calm", "faults"])
+@pytest.mark.parametrize("faults", rows([(), TROUBLES], TROUBLES), ids=["calm", "faults"])
 @pytest.mark.parametrize("transport", rows(TRANSPORTS, "websocket"))
 def test_objects_of_a_run_are_freed_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:
     """Without a look for garbage, which may be long in coming: else a few large runs fill the memory."""

@@ -73,6 +73,7 @@ def test_people_are_spread_over_rooms() -> None:
     assert result.metrics["delivered"] == 2 * 2 + 1
 
 
+@pytest.mark.slow
 def test_arrivals_are_uniform_over_their_time() -> None:
     result = run(Scenario(duration=5.0, people=PeopleConfig(count=2_000, arrive_over=4.0)), sample=2_000)
     arrivals = np.sort([step.at for step in result.steps() if isinstance(step.event, Connect)]) / 4.0
@@ -81,6 +82,7 @@ def test_arrivals_are_uniform_over_their_time() -> None:
     assert np.abs(arrivals - np.linspace(0, 1, len(arrivals))).max() < 1.95 / np.sqrt(len(arrivals))
 
 
+@pytest.mark.slow
 def test_sending_is_a_poisson_process() -> None:
     people = PeopleConfig(count=20, rooms=20, send_rate=2.0, message_size=7)
     result = run(Scenario(duration=100.0, people=people), sample=20)

@@ -308,6 +308,7 @@ def test_a_proxy_counts_idleness_from_what_was_sent_again() -> None:
     lossy_world().run(work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.4])
 def test_the_share_that_takes_k_transmissions_is_that_of_the_closed_form(share: float) -> None:
     """It is p^k (1 - p) for k lost ones. No ack is lost, so all packets have the same time-outs."""

@@ -25,6 +25,8 @@ def test_what_tcp_cannot_deliver_in_a_minute_never_comes() -> None:
     assert max(pong for pong in pongs if pong < inf) <= 60.0
 
 
+@pytest.mark.slow
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("loss", [0.01, 0.05, 0.1])
 def test_the_closed_form_is_the_least_share_of_late_pongs(loss: float) -> None:
     pongs = pong_delays(loss, beats=10_000)
@@ -36,6 +38,7 @@ def test_the_closed_form_is_the_least_share_of_late_pongs(loss: float) -> None:
     assert share_later(pongs, 0.1) == pytest.approx(first, rel=0.1), "the packets that are lost once"
 
 
+@pytest.mark.slow
 def test_loss_delays_a_heartbeat_and_hardly_ever_loses_it() -> None:
     """FACTS §11: at 10 % none of 7,500 took 10 s."""
     pongs = pong_delays(0.1, beats=7_500)

@@ -46,6 +46,7 @@ LATER = {"proportional": 30.0}
 """People who come in waves may need one more, as they are few."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rows(RUSHES, "proportional"))
 def test_a_herd_passes_a_low_accept_rate_as_published(name: str) -> None:
     """With an accept rate in proportion to the people, fewer than the published 50,000 are enough."""

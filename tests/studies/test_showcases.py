@@ -52,6 +52,7 @@ def test_a_long_poll_without_a_cursor_loses_what_comes_between_two_polls() -> No
     assert show("long poll", ours=True).lost == 0
 
 
+@pytest.mark.slow
 def test_a_long_poll_without_a_cursor_loses_the_second_of_three() -> None:
     there = show("long poll, threes")
     assert (there.sent, there.lost) == (300, 100)
@@ -60,6 +61,7 @@ def test_a_long_poll_without_a_cursor_loses_the_second_of_three() -> None:
     assert (ours.lost, ours.shown) == (0, 300)
 
 
+@pytest.mark.slow
 def test_short_polls_that_overlap_show_messages_again_and_in_disorder() -> None:
     runs = [show("short poll", seed) for seed in range(20)]
     measured = SHOWCASES["short poll"].measured

@@ -313,6 +313,7 @@ def test_A33_the_standard_whatever_the_chunks(expected: Case) -> None:
         assert outcome == Outcome(list(expected.events), expected.retry, expected.last_id), chunks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", CASES, ids=lambda case: case.rule)
 def test_reference_agrees_with_the_table(expected: Case) -> None:
     assert reference(expected.stream) == Outcome(list(expected.events), expected.retry, expected.last_id)
@@ -608,11 +609,13 @@ def test_an_event_of_endless_data_lines_leaves_memory_flat(size: int) -> None:
     assert peak < 3 * MIB
 
 
+@pytest.mark.slow
 def test_an_event_of_a_million_data_lines_is_read() -> None:
     (event,) = EventStreamParser().feed(b"data\n" * 1_000_000 + b"\n")
     assert event.data == "\n" * 999_999
 
 
+@pytest.mark.slow
 def test_empty_lines_and_comments_without_end_leave_memory_flat() -> None:
     for stream in (b"\n" * 1_000_000, b"\r\n" * 500_000, b":\n" * 500_000):
         peak, refused = peak_memory([stream])

@@ -13,6 +13,7 @@ modules = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @modules
 def test_the_docstring_holds_the_diagram_that_exploration_gives(module: ModuleType) -> None:
     drawn = explore.diagram(explore.WALKS[module])

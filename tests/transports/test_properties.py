@@ -1014,26 +1014,31 @@ def run_story(world: type[World], full: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_websocket() -> None:
     run_story(WebSocketWorld, 400)
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_sse() -> None:
     run_story(SSEWorld, 150)
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_short_polling() -> None:
     run_story(ShortPollingWorld, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_long_polling() -> None:
     run_story(LongPollingWorld, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_fallback() -> None:
     run_story(FallbackWorld, 400)

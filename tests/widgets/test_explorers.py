@@ -49,6 +49,7 @@ def test_each_states_its_question_and_answers_it_in_a_plot_and_in_words(make: Ca
     assert not explorer.words.value.startswith(("These settings", "This couldn't"))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "control", "value"),
@@ -91,6 +92,7 @@ def test_words_are_whole_sentences_at_the_ends_too() -> None:
     assert words.endswith(" s and makes the fewest requests; no messages were lost.")
 
 
+@pytest.mark.slow
 def test_words_do_without_a_median_that_is_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
     def simulate(*arguments: Any, **options: Any) -> Run:
         result = run(*arguments, **options)
@@ -105,6 +107,7 @@ def test_words_do_without_a_median_that_is_infinite(monkeypatch: pytest.MonkeyPa
     assert "inf" not in words
 
 
+@pytest.mark.slow
 def test_the_text_mentions_systems_that_are_not_drawn() -> None:
     explorer = answered(explore_backoff())
     assert "are drawn" not in explorer.words.value
@@ -113,6 +116,7 @@ def test_the_text_mentions_systems_that_are_not_drawn() -> None:
     assert answered(explorer).words.value.endswith(" Of 7 systems, the first 5 are drawn.")
 
 
+@pytest.mark.slow
 def test_a_heartbeat_slower_than_the_proxy_is_seen_to_be_cut() -> None:
     explorer = answered(explore_heartbeat())
     assert "never cuts it" in explorer.picture.alt
@@ -120,6 +124,7 @@ def test_a_heartbeat_slower_than_the_proxy_is_seen_to_be_cut() -> None:
     assert "cuts an idle connection 4 times" in answered(explorer).picture.alt
 
 
+@pytest.mark.slow
 def test_a_pong_is_awaited_no_longer_than_until_the_next_heartbeat() -> None:
     explorer = answered(explore_heartbeat())
     assert "noticed after 10 to 40 s" in explorer.picture.alt
@@ -142,6 +147,7 @@ def test_a_plot_has_no_artists_of_earlier_ones(make: Callable[[], Explorer]) -> 
     assert answered(explorer).picture.png == picture
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("make", rows(EXPLORERS, *EXPLORERS[:-1]))
 @pytest.mark.parametrize("end", rows(["low", "high"], "low"))
@@ -186,6 +192,7 @@ def test_transports_without_an_interval_stay_when_that_of_short_polling_moves(
     assert len(simulated[1]) == 4
 
 
+@pytest.mark.slow
 def test_each_way_of_polling_stays_when_the_other_s_slider_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = answered(explore_polling())
     simulate = Mock(side_effect=read)
@@ -287,6 +294,7 @@ def finished(explorer: Any) -> Any:
     return explorer
 
 
+@pytest.mark.slow
 def test_a_herd_is_simulated_on_demand_with_progress() -> None:
     explorer = small_herd()
     seen: list[float] = []

@@ -126,6 +126,7 @@ def test_an_invalid_number_is_reported_with_the_permitted_ones(
         form.config()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", ["websocket", "sse", "long_polling", "short_polling", "fallback"])
 @pytest.mark.parametrize(
     "url",

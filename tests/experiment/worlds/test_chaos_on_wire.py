@@ -73,6 +73,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 @pytest.mark.parametrize(("kind", "trouble"), PAIRS)
 def test_nothing_is_lost_doubled_or_misplaced_on_the_wire(kind: str, trouble: str) -> None:
@@ -111,6 +112,7 @@ AWAY = PAGE_LIMIT + 50
 """Messages that are missed: more than one page of the server's log."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", rows(KINDS, "long_polling"))
 def test_messages_missed_during_a_partition_arrive_once_and_in_order(kind: str) -> None:
     script = [

@@ -205,6 +205,8 @@ OPENING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", OPENING)
 def test_connections_open_as_on_the_wire(case: str) -> None:
     played = scenario(**OPENING[case])

@@ -11,6 +11,7 @@ from chatlab.experiment.worlds.runner import run
 from chatlab.sim.people import PeopleConfig
 
 
+@pytest.mark.slow
 def test_a_watched_run_is_the_same_run() -> None:
     scenario = load_scenario("thundering_herd").replace(duration=77.7)
     seen: list[float] = []

@@ -252,6 +252,7 @@ def test_an_answer_with_the_connection_s_end_behind_it_leaves_none_to_be_used(
 SOME = ("ada", "person-2")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("people", [(), SOME], ids=["all", "some"])
 @pytest.mark.parametrize("effort", [0.17, 0.71])
 @pytest.mark.parametrize("at", [0.31, 2.13])
@@ -268,6 +269,7 @@ def test_a_graceful_stop_finishes_requests_under_way(
     assert_agree(scenario)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("keep_history", [True, False])
 @pytest.mark.parametrize("duration", [0.07, 0.43, 0.9])
 @EACH_TRANSPORT
@@ -308,6 +310,7 @@ def test_a_crashed_server_restarts_in_time(transport: str, duration: float) -> N
     assert_agree(scenario)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("people", [(), SOME], ids=["all", "some"])
 @pytest.mark.parametrize("fault", [ServerDown, ServerRestart])
 @EACH_TRANSPORT

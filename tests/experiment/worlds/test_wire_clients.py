@@ -207,6 +207,7 @@ def test_a_limit_of_frames_counts_bytes_not_characters(text: str) -> None:
         assert_same(*both(Scenario(duration=5.0, people=PeopleConfig(script=script), transport=transport)))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -279,6 +280,7 @@ def test_a_slow_server_without_work_for_a_person_answers_at_once() -> None:
     assert model.metrics["bytes_down"] == wire.metrics["bytes_down"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("at", [3.1, 3.4, 3.7])
 @pytest.mark.parametrize(
     "fault",

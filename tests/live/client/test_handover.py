@@ -79,6 +79,7 @@ class Handling:
             raise ValueError("on purpose")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", rows(ALL, "websocket", "long_polling"))
 @pytest.mark.parametrize("style", ["plain", "slow", "raising", "async", "async slow"])
 @LOOPS
@@ -179,6 +180,7 @@ async def test_A86_an_async_handler_may_wait_for_an_ack_and_disconnect(loop: str
         assert states == [DeliveryState.ACKED, "disconnected"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("where", ["message", "status", "receipt", "record"])
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
 @pytest.mark.parametrize("style", ["plain", "async"])
@@ -250,6 +252,7 @@ def test_A84_on_a_loop_of_the_users_own_the_exception_leaves_the_loop_and_the_tr
     loop.close()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("closed", ["before the call", "before its turn"])
 @pytest.mark.parametrize("own_thread", [True, False])
 @pytest.mark.filterwarnings("error")

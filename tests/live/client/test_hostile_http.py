@@ -397,6 +397,7 @@ NO_ACKS: dict[str, Route] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("portal", NO_ACKS.values(), ids=NO_ACKS)
 async def test_A90_an_answer_other_than_an_ack_acks_nothing(kind: str, portal: Route) -> None:
     """Answer neither the token request nor the message with an ack: the message is sent again with its id
@@ -620,6 +621,7 @@ async def test_A64_messages_sent_before_there_is_a_connection_wait_in_order(kind
     assert site.posted == ["offline", "connecting", "still"]
 
 
+@pytest.mark.sampled(3)
 async def test_A65_ten_thousand_messages_for_a_hundred_places_are_accounted_for(kind: str) -> None:
     site = Site(post=[after(0.05, accept), accept])
     async with Misbehaving(site) as server:

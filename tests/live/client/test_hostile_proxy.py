@@ -154,6 +154,7 @@ async def test_A83_nothing_is_lost_doubled_or_misplaced_whatever_happens_to_a_di
     await everybody(server, fault, direction)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fault", WHOLE.values(), ids=WHOLE)
 async def test_A83_nothing_is_lost_doubled_or_misplaced_whatever_happens_to_connections(
     server: EmbeddedServer, fault: Fault

@@ -79,6 +79,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("heartbeat", HEARTBEATS)
 @pytest.mark.parametrize("network", rows(NETWORKS, next(iter(NETWORKS))))
@@ -90,6 +91,7 @@ def test_they_change_nothing(fault: str, network: str, heartbeat: str) -> None:
     assert_the_same(run(scenario, sample=0), slow)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["constant", "log-normal", "jitter"])
 @pytest.mark.parametrize(
