@@ -16,11 +16,11 @@ from typing import NamedTuple, TypeVar
 from bench.bench_simulator import LATENCY, herd
 from bench.report import Figure, Growth, Report, table
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 
 A = TypeVar("A")
 B = TypeVar("B")

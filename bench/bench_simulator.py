@@ -21,7 +21,6 @@ from bench.report import Figure, Report, table
 from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
@@ -29,6 +28,7 @@ from chatlab.sim.faults import ConnectionReset
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.model import find_model
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 
 LARGEST = 100_000
 FEW, MANY = 200, 800

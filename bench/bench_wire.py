@@ -7,16 +7,16 @@ from math import log1p
 from typing import NamedTuple
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
+from chatlab.experiment.worlds.runner import run
+from chatlab.random_streams import RandomStreams
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
     AnyTransport,
     LongPollingSettings,
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds.runner import run
-from chatlab.random_streams import RandomStreams
-from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 PAGE = "fidelity.md"
 SIZE, MESSAGES, HOUR = 80, 300, 3600.0

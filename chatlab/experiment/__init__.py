@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     from chatlab.experiment.library import find_scenario, load_scenario, scenario_names, scenario_question
     from chatlab.experiment.spans import FaultSpan, StatusSpan
     from chatlab.experiment.sweep import processes
-    from chatlab.experiment.transport_settings import (
+    from chatlab.experiment.worlds.wire_world import talk_on_wire
+    from chatlab.sim.capacity import Need, ServerConfig
+    from chatlab.sim.groups import Group
+    from chatlab.sim.latency import LogNormal, NetworkConfig
+    from chatlab.sim.people import PeopleConfig, ScriptEntry
+    from chatlab.sim.transport_settings import (
         FallbackSettings,
         LongPollingSettings,
         ShortPollingSettings,
         SSESettings,
         WebSocketSettings,
     )
-    from chatlab.experiment.worlds.wire_world import talk_on_wire
-    from chatlab.sim.capacity import Need, ServerConfig
-    from chatlab.sim.latency import LogNormal, NetworkConfig
-    from chatlab.sim.people import PeopleConfig, ScriptEntry
 
 _HOMES = {
     "experiment.align": ("Tolerance",),
@@ -42,7 +43,7 @@ _HOMES = {
         "StatusSpan",
     ),
     "experiment.sweep": ("processes",),
-    "experiment.transport_settings": (
+    "sim.transport_settings": (
         "FallbackSettings",
         "LongPollingSettings",
         "SSESettings",
@@ -54,6 +55,7 @@ _HOMES = {
         "Need",
         "ServerConfig",
     ),
+    "sim.groups": ("Group",),
     "sim.latency": (
         "LogNormal",
         "NetworkConfig",
@@ -70,6 +72,7 @@ __all__ = [
     "Difference",
     "FallbackSettings",
     "FaultSpan",
+    "Group",
     "LogNormal",
     "LongPollingSettings",
     "Need",

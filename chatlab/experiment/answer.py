@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import AnyTransport, TransportSettings, WebSocketSettings
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import ReconnectConfig
+from chatlab.sim.transport_settings import AnyTransport, TransportSettings, WebSocketSettings
 from chatlab.trace import Step
 from chatlab.transports.machine import Notify
 

@@ -49,6 +49,7 @@ class ColumnRecorder:
         self._statuses = bytearray()
         self._changed_at = array("d")
         self._sorted_changes: tuple[Column, Column, Column] | None = None
+        self._attempting = array("I")
         self._attempted_at = array("d")
         self.refusals = 0
         self.resyncs = 0
@@ -108,8 +109,9 @@ class ColumnRecorder:
         self._statuses.append(_STATUS_NUMBERS[status])
         self._changed_at.append(at)
 
-    def attempted(self, at: float) -> None:
-        """Add an attempt to connect."""
+    def attempted(self, person: int, at: float) -> None:
+        """Add a person's attempt to connect."""
+        self._attempting.append(person)
         self._attempted_at.append(at)
 
     # Columns
@@ -154,6 +156,11 @@ class ColumnRecorder:
             statuses = np.frombuffer(bytes(self._statuses), dtype=np.uint8)
             self._sorted_changes = people[order], statuses[order], np.array(self._changed_at)[order]
         return self._sorted_changes
+
+    @property
+    def attempting(self) -> Column:
+        """The person of each attempt to connect."""
+        return np.array(self._attempting, dtype=np.int64)
 
     @property
     def attempted_at(self) -> Column:

@@ -52,12 +52,14 @@ class Population(Struct, frozen=True):
     """The room of each person, and the time `heard_until` up to which the person should have every message.
 
     At the end of the run, a message that the server had before `heard_until` must have been shown, or it is
-    lost. inf covers all messages. Without `acks`, senders don't learn the state of their messages.
+    lost. inf covers all messages. People without `acks` don't learn the state of their messages; None: all
+    have them. `groups` has the number of each person's group; None: there are no groups.
     """
 
     rooms: Column
     heard_until: Column
-    acks: bool = True
+    acks: Column | None = None
+    groups: Column | None = None
 
 
 class Incident(NamedTuple):
@@ -118,8 +120,10 @@ def measure(
     count = {state: int(states[number]) for number, state in enumerate(STATES)}
     shown = _Deliveries(recorder, population)
     latency = shown.latency()
-    lost, undelivered, in_flight = shown.missing(latency, duration)
-    recovery, unrecovered = _recovery(recorder, faults)
+    everybody = np.zeros_like(population.rooms)
+    lost, undelivered, in_flight = map(int, shown.missing(latency, duration, everybody)[0])
+    broken = _recovery(recorder, faults)
+    recovery, unrecovered = broken.seconds, len(broken.unrecovered)
     return {
         "sent": int(states.sum()),
         "acked": count[DeliveryState.ACKED],
@@ -151,6 +155,54 @@ def measure(
         ),
         **_times(recorder, len(population.rooms), duration),
     }
+
+
+def measure_groups(
+    recorder: ColumnRecorder,
+    population: Population,
+    duration: float,
+    faults: Sequence[Incident],
+    names: Sequence[str],
+) -> dict[str, dict[str, Value]]:
+    """Return some metrics of each group of people, by its name. `population` has groups.
+
+    What was owed, shown and lost belongs to the reader's group, everything else to the person's own.
+    """
+    groups, count = population.groups, len(names)
+    assert groups is not None
+    shown = _Deliveries(recorder, population)
+    latency = shown.latency()
+    readers = shown.owed_readers()
+    missing = shown.missing(latency, duration, groups, count)
+    broken = _recovery(recorder, faults)
+    latencies = _split(latency, groups[readers], count)
+    recoveries = _split(broken.seconds, groups[broken.people], count)
+    unrecovered = np.bincount(groups[broken.unrecovered], minlength=count)
+    attempts = np.bincount(groups[recorder.attempting], minlength=count)
+    people = np.bincount(groups, minlength=count)
+    connected = np.bincount(groups, weights=_connected_time(recorder, len(groups), duration), minlength=count)
+    return {
+        name: {
+            "people": int(people[number]),
+            "attempts": int(attempts[number]),
+            "broken": len(recoveries[number]) + int(unrecovered[number]),
+            "unrecovered": int(unrecovered[number]),
+            **_percentiles("recovery", recoveries[number], int(unrecovered[number]), (50, 99)),
+            "owed": len(latencies[number]) + int(undelivered),
+            "undelivered": int(undelivered),
+            **_percentiles("latency", latencies[number], int(undelivered), (50, 95, 99)),
+            "lost": int(lost),
+            "time_connected": float(connected[number]),
+        }
+        for number, (name, (lost, undelivered, _)) in enumerate(zip(names, missing, strict=True))
+    }
+
+
+def _split(values: Column, groups: Column, count: int) -> list[Column]:
+    """Return the values of each group."""
+    order = np.argsort(groups, kind="stable")
+    ends = np.searchsorted(groups[order], np.arange(1, count))
+    return np.split(values[order], ends)
 
 
 def series(recorder: ColumnRecorder, duration: float) -> dict[str, list[int]]:
@@ -255,9 +307,16 @@ class _Deliveries:
         return int(np.count_nonzero(np.isinf(self._connected_at[asked])))
 
     def latency(self) -> Column:
+        return (self._at[self._first] - self._recorder.accepted_at[self._message[self._first]])[self._owed()]
+
+    def owed_readers(self) -> Column:
+        """Return the reader of each pair of `latency`."""
+        return self._reader[self._first][self._owed()]
+
+    def _owed(self) -> Column:
         accepted_at = self._recorder.accepted_at[self._message[self._first]]
-        owed = accepted_at >= self._connected_at[self._reader[self._first]]
-        return (self._at[self._first] - accepted_at)[owed]
+        owed: Column = accepted_at >= self._connected_at[self._reader[self._first]]
+        return owed
 
     def out_of_order(self) -> int:
         """Count the deliveries of messages that precede, in the log, one that the reader was shown before."""
@@ -268,11 +327,16 @@ class _Deliveries:
         height = self._reader[order] * (len(order) + 1) + rank
         return int(np.count_nonzero(height < np.maximum.accumulate(height)))
 
-    def missing(self, latency: Column, duration: float) -> tuple[int, int, int]:
-        """Return the number of lost pairs, of all undelivered ones, and of those in flight."""
+    def missing(self, latency: Column, duration: float, groups: Column, number: int = 1) -> Column:
+        """Return the numbers of lost pairs, of all undelivered ones, and of those in flight.
+
+        The array has a row for each of a `number` of groups of readers.
+        """
         recorder, population = self._recorder, self._population
         accepted_at, senders = recorder.accepted_at, recorder.senders
-        acked_at = recorder.acked_at if population.acks else self._echoed_at()
+        acked_at = recorder.acked_at
+        if population.acks is not None:
+            acked_at = np.where(population.acks[senders], acked_at, self._echoed_at())
         given_up = np.isin(recorder.states, _GIVEN_UP)
         gone_up = ~given_up & (np.isfinite(acked_at) | self._online[senders])
         latest = np.full(len(population.rooms), -np.inf)
@@ -281,14 +345,15 @@ class _Deliveries:
         usual = max(IN_FLIGHT, float(np.percentile(latency, 99, method="higher")) if len(latency) else 0.0)
         until = np.minimum(self._left_at, duration)
         present = self._online | np.isfinite(self._left_at)
-        counts = np.zeros(3, dtype=np.int64)
+        counts = np.zeros((number, 3), dtype=np.int64)
         for message, reader in self._missing():
             lost = acked_at[message] < due_until[reader]
             recent = until[reader] - accepted_at[message] <= usual
             left = accepted_at[message] >= self._left_at[reader]
             in_flight = recent & gone_up[message] & present[reader] & ~left & ~lost
-            counts += [np.count_nonzero(some) for some in (lost, ~(in_flight | left) | lost, in_flight)]
-        return int(counts[0]), int(counts[1]), int(counts[2])
+            for place, some in enumerate((lost, ~(in_flight | left) | lost, in_flight)):
+                counts[:, place] += np.bincount(groups[reader[some]], minlength=number)
+        return counts
 
     def _missing(self) -> Iterator[tuple[Column, Column]]:
         """Yield the messages and readers of the pairs that were sent to a reader, and not shown, in parts."""
@@ -336,11 +401,20 @@ def _gave_up(recorder: ColumnRecorder) -> int:
     return int(np.count_nonzero(last & (statuses == _ERROR)))
 
 
-def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> tuple[Column, int]:
-    """Return the recovery time after each lost connection, and the number of unrecovered ones."""
+class _Broken(NamedTuple):
+    """The connections that faults broke: of those that came back, the seconds of recovery and the people; the
+    people of the others."""
+
+    seconds: Column
+    people: Column
+    unrecovered: Column
+
+
+def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> _Broken:
+    """Return the connections that faults broke."""
     people, statuses, at = recorder.changes
     if not faults or not len(people):
-        return np.empty(0), 0
+        return _Broken(np.empty(0), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     connected = statuses == _CONNECTED
     lost = np.flatnonzero(connected[:-1] & np.isin(statuses[1:], _LOST) & (people[1:] == people[:-1])) + 1
     fault = _causes(people[lost], at[lost - 1], at[lost], faults)
@@ -349,7 +423,8 @@ def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> tuple[Col
     again = again[np.searchsorted(again, lost)]
     back = (again < len(people)) & (people[np.minimum(again, len(people) - 1)] == people[lost])
     ends = np.array([fault.ends_at for fault in faults])
-    return np.maximum(0.0, at[again[back]] - ends[fault[back]]), int(np.count_nonzero(~back))
+    seconds = np.maximum(0.0, at[again[back]] - ends[fault[back]])
+    return _Broken(seconds, people[lost[back]], people[lost[~back]])
 
 
 def _causes(people: Column, since: Column, lost_at: Column, faults: Sequence[Incident]) -> Column:
@@ -389,6 +464,15 @@ def _times(recorder: ColumnRecorder, count: int, duration: float) -> Mapping[str
     before = at[first].sum() + (count - np.count_nonzero(first)) * duration
     spent[STATUSES.index(ConnectionStatus.DISCONNECTED)] += before
     return {f"time_{status}": float(spent[number]) for number, status in enumerate(STATUSES)}
+
+
+def _connected_time(recorder: ColumnRecorder, count: int, duration: float) -> Column:
+    """Return the seconds for which each person was connected."""
+    people, statuses, at = recorder.changes
+    last = np.append(people[1:] != people[:-1], True)[: len(people)]
+    until = np.where(last, duration, np.append(at[1:], duration)[: len(at)])
+    spent = np.where(statuses == _CONNECTED, until - at, 0.0)
+    return np.bincount(people, weights=spent, minlength=count)
 
 
 def _connected(recorder: ColumnRecorder, duration: float) -> list[int]:

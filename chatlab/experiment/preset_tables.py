@@ -12,9 +12,9 @@ from typing import Any, TypeAlias, get_args
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.toml import to_plain, to_whole
-from chatlab.experiment.transport_settings import FallbackSettings, OneTransport, WebSocketSettings
 from chatlab.presets import PRESETS, Preset
 from chatlab.settings import Settings
+from chatlab.sim.transport_settings import FallbackSettings, OneTransport, WebSocketSettings
 from chatlab.text import quoted
 
 PRESET = "preset"

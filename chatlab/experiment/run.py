@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from html import escape
+from itertools import islice
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -20,6 +21,7 @@ from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
 from chatlab.fileio import atomic_write, lines_of
 from chatlab.messages import ConnectionStatus
+from chatlab.text import visible_line
 from chatlab.trace import Step, decode_steps, encode_steps
 from chatlab.transports.machine import Deliver
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 FORMAT: Literal[1] = 1
 """Version of the file format."""
 
+_SHOWN_GROUPS = 20
+"""Number of groups that the HTML view shows."""
 _HIGHLIGHTS = {
     "Messages": ("sent", "acked", "delivered", "lost", "duplicated", "out_of_order"),
     "Outbox": ("dropped", "expired", "failed", "pending"),
@@ -58,6 +62,7 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
     latencies: list[int]
     time_scale: float = 1.0
     lateness: float | None = None
+    group_metrics: dict[str, dict[str, Value]] = {}
 
     def check(self) -> None:
         """Check the lengths of histogram and series.
@@ -75,7 +80,8 @@ class Run(Struct, frozen=True, dict=True):
     """The result of a scenario in one world.
 
     `metrics` (see `measure`), `series` (counts of each second) and `latencies` (counts in the bins of
-    `LATENCY_EDGES`) cover all people. `trace` has the steps of `people`, a sample.
+    `LATENCY_EDGES`) cover all people. `group_metrics` has metrics of each group of people and of the others,
+    see `groups`; it is empty if there are no groups. `trace` has the steps of `people`, a sample.
 
     In the live world the clock advanced by `time_scale` seconds in each second of waiting. `lateness` is the
     part of its seconds that passed while bytes were still in flight on loopback (None: not measured, as in
@@ -91,6 +97,7 @@ class Run(Struct, frozen=True, dict=True):
     trace: list[Step]
     time_scale: float = 1.0
     lateness: float | None = None
+    group_metrics: dict[str, dict[str, Value]] = {}
 
     @property
     def seed(self) -> int:
@@ -159,6 +166,7 @@ class Run(Struct, frozen=True, dict=True):
             self.latencies,
             self.time_scale,
             self.lateness,
+            self.group_metrics,
         )
         return msgspec.json.encode(header) + b"\n" + encode_steps(self.trace)
 
@@ -196,6 +204,7 @@ class Run(Struct, frozen=True, dict=True):
             trace,
             header.time_scale,
             header.lateness,
+            {name: read_infinite(metrics) for name, metrics in header.group_metrics.items()},
         )
 
     # Views
@@ -214,6 +223,27 @@ class Run(Struct, frozen=True, dict=True):
         table.insert(0, "world", self.world)
         table.insert(0, "scenario", self.scenario.name)
         return table.astype({"value": float})
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """Metrics of the groups, as a table with a row for each group, and one for the others; empty if there
+        are no groups.
+
+        `people` and `attempts` are counts, `time_connected` is the sum of the seconds they were connected.
+        The others are as in `metrics`; a message that was owed, late or lost belongs to its reader's group.
+        """
+        import pandas as pd
+
+        rows = [{"group": name} | metrics for name, metrics in self.group_metrics.items()]
+        return pd.DataFrame(rows, columns=["group", *next(iter(self.group_metrics.values()), ())])
+
+    def group_of(self, person: str) -> str:
+        """Return the name of a recorded person's group.
+
+        Errors: `SettingsError` naming the recorded people.
+        """
+        membership = self.scenario.people.membership
+        return membership.names[membership.group(self.people.index(self._recorded(person)))]
 
     def per_second(self) -> pd.DataFrame:
         """Return the series as a table with a row for each second and a column for each series."""
@@ -280,7 +310,7 @@ class Run(Struct, frozen=True, dict=True):
             f'<caption style="caption-side:top;text-align:left"><b>{title}</b> '
             f'<span style="opacity:.7">{escape(self.world)} · {self._size} · seed {self.seed}</span>'
             "</caption>"
-            f"<tbody>{rows}</tbody></table>"
+            f"<tbody>{rows}</tbody></table>{_group_table(self.group_metrics)}"
         )
 
 
@@ -294,6 +324,27 @@ def _row(title: str, metrics: dict[str, Value], names: Sequence[str]) -> str:
         if name in metrics
     )
     return f'<tr><th scope="row" style="text-align:left">{title}</th>{cells}</tr>'
+
+
+def _group_table(groups: Mapping[str, Mapping[str, Value]]) -> str:
+    """Return the HTML table of the groups, at most `_SHOWN_GROUPS` of them; "" if there are none."""
+    if not groups:
+        return ""
+    names = [name for name in next(iter(groups.values())) if name not in ("owed", "undelivered")]
+    head = "".join(f'<th scope="col">{name.replace("_", " ")}</th>' for name in names)
+    rows = "".join(
+        f'<tr><th scope="row" style="text-align:left">{escape(visible_line(group))}</th>'
+        + "".join(f"<td>{_format_metric(name, metrics)}</td>" for name in names)
+        + "</tr>"
+        for group, metrics in islice(groups.items(), _SHOWN_GROUPS)
+    )
+    more = len(groups) - _SHOWN_GROUPS
+    rest = f'<tr><td colspan="{len(names) + 1}">… and {more:,} more</td></tr>' if more > 0 else ""
+    return (
+        '<table style="font-size:var(--jp-ui-font-size1,13px);text-align:right">'
+        f'<thead><tr><th scope="col" style="text-align:left">group</th>{head}</tr></thead>'
+        f"<tbody>{rows}{rest}</tbody></table>"
+    )
 
 
 def _format_metric(name: str, metrics: Mapping[str, Value]) -> str:

@@ -70,7 +70,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 def from_plain(raw: Any, kind: type[S]) -> S:
     """Return the settings of TOML's data: dicts, lists, strings and numbers.
 
-    If the class has a function `prepare_table`, it prepares the data first.
+    If the class has a function `prepare_table`, it prepares the data first; `finish_table` is its reverse.
 
     Errors: as `read_toml`.
     """
@@ -151,7 +151,7 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
     for name, item in value.items():
         where = f"{path}.{name}" if path else name
         if name in fields:
-            checked[name] = _checked(_completed(item, fields[name].default), fields[name].type, where)
+            checked[name] = _checked(completed(item, fields[name].default), fields[name].type, where)
         elif name == struct.tag_field:
             if item != struct.tag:
                 raise SettingsError(_invalid_choice(where, item, [str(struct.tag)]))
@@ -161,7 +161,7 @@ def _checked_fields(value: dict[str, Any], struct: StructType, path: str) -> dic
     return checked
 
 
-def _completed(value: Any, default: Any, usual: Any = None) -> Any:
+def completed(value: Any, default: Any, usual: Any = None) -> Any:
     """Return a table merged into the field's default, so that a table sets only the fields that it names.
 
     A table without a tag has the default's tag. A table with another tag is left as it is. Fields that equal
@@ -175,7 +175,7 @@ def _completed(value: Any, default: Any, usual: Any = None) -> Any:
         return value
     defaults = _defaults(type(default))
     return base | {
-        name: _completed(item, getattr(default, name, None), defaults.get(name))
+        name: completed(item, getattr(default, name, None), defaults.get(name))
         for name, item in value.items()
     }
 
@@ -195,7 +195,12 @@ def _invalid_choice(where: str, value: Any, choices: Iterable[str]) -> str:
 
 
 _AT = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<path>.*)`", re.DOTALL)
-_TOML_WORDS = {"Expected `array`": "give a list", "Expected `object`": "give a table", "None": f'"{NONE}"'}
+_TOML_WORDS = {
+    "Expected `array`": "give a list",
+    "Expected `object`": "give a table",
+    "Expected `object | null`": "give a table",
+    "None": f'"{NONE}"',
+}
 _CLASS = re.compile(r"[A-Z]\w+(?=(\.\w+)?: )")
 """The class at the beginning of an error that a settings object raised itself."""
 _MISSING = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)`)?")
@@ -239,7 +244,8 @@ def to_plain(value: Any, default: Any = None) -> Any:
             compared = getattr(default, name) if type(default) is type(value) else usual
             if item != compared:
                 plain[name] = NONE if item is None else to_plain(item, compared)
-        return plain
+        finish: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(value, "finish_table", None)
+        return plain if finish is None else finish(plain)
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return value

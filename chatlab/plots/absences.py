@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,17 +16,26 @@ from chatlab.plots.style import SMALL, look, new_axes, style_axes
 from chatlab.studies.survival import absences, kaplan_meier
 
 
-def plot_absences(runs: Runs, *, ax: Axes | None = None) -> Axes:
+def plot_absences(runs: Runs, *, by: Literal["group"] | None = None, ax: Axes | None = None) -> Axes:
     """Draw the share of the recorded people who are back, over the seconds since they lost their connections.
 
     It is the Kaplan–Meier estimate. A person who is still away at the end of the run has a tick at the
     seconds until then; one whose client gave up has none. The share that hasn't come back is written at the
-    end of the curve. Runs in which nobody lost a connection have no curve.
+    end of the curve. Runs in which nobody lost a connection have no curve. `by="group"` draws a curve for
+    each group of people.
 
     Errors: `SettingsError` if there is nothing to draw.
     """
     named = runs if isinstance(runs, Mapping) else {runs.scenario.name or "run": runs}
-    found = {name: lost for name, run in named.items() if (lost := absences(run))}
+    if by is None:
+        found = {name: lost for name, run in named.items() if (lost := absences(run))}
+    else:
+        found = {
+            group if len(named) == 1 else f"{name}: {group}": lost
+            for name, run in named.items()
+            for group in run.scenario.people.membership.names
+            if (lost := absences(run, group))
+        }
     if not found:
         raise SettingsError("nothing to draw: none of the recorded people lost a connection")
     ax = new_axes(left=17.0) if ax is None else ax

@@ -240,7 +240,7 @@ class Driver:
                     for session in self._sessions.values():
                         session.hang_up()
             elif type(effect) is OpenWebSocket:
-                recorder.attempted(now)
+                recorder.attempted(self.person, now)
                 link = self._network.open(self.path, self, effect.link, effect.query, effect.transport)
                 self.links = (*self.links, link)
             elif type(effect) is Settle:
@@ -299,7 +299,7 @@ class Driver:
             session = self._make_session(self)
             self._sessions = {**self._sessions, effect.transport: session}
         if is_attempt(effect, self._machine.status):
-            self._recorder.attempted(now)
+            self._recorder.attempted(self.person, now)
         session.fetch(effect.link, effect.purpose, effect.request)
 
     def _arm(self, deadline: float) -> None:

@@ -58,6 +58,11 @@ class NetworkConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     keep_alive: Duration = 4.0
 
 
+def is_constant(config: NetworkConfig) -> bool:
+    """Return whether each packet takes equally long."""
+    return not config.jitter and not isinstance(config.latency, LogNormal)
+
+
 Delay = Callable[[], float]
 """Returns the next packet's one-way latency, in seconds."""
 

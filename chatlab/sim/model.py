@@ -26,6 +26,7 @@ from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import FaultTarget
 from chatlab.sim.faults import Calendar, Fault, loses_packets, schedule
 from chatlab.sim.garbage import rare_garbage
+from chatlab.sim.groups import OTHERS, Group
 from chatlab.sim.http_session import Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.meter import Meter
@@ -35,6 +36,7 @@ from chatlab.sim.people import Names, PeopleConfig, bring
 from chatlab.sim.recorder import Recorder
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import framed_size, upgrade_size
+from chatlab.sim.transport_settings import AnyTransport
 from chatlab.trace import Step
 from chatlab.transports.factory import make_machine
 from chatlab.transports.heartbeat import server_heartbeat
@@ -43,6 +45,7 @@ from chatlab.transports.machine import Machine
 REMEMBERED_FRAMES = 4096
 
 C = TypeVar("C", bound=AnyConfig)
+D = TypeVar("D", bound=Driver)
 
 MOST_STEPS = 5_000_000
 """The most steps that a run records: they take 2.2 GB."""
@@ -57,6 +60,20 @@ class Person(FaultTarget, Protocol):
 
     def close(self) -> None:
         """Close all connections at the end of the run."""
+
+
+class Part:
+    """The parts that people share who have one transport and one network: all, or those of a group.
+
+    `lossy`: packets may be lost some time in the run.
+    """
+
+    def __init__(self, config: AnyConfig | AsWritten, network_config: NetworkConfig, *, lossy: bool) -> None:
+        self.config = config
+        self.network_config = network_config
+        self.lossy = lossy
+        self.paths: Paths
+        self.network: Network
 
 
 class Steps(list[Step]):
@@ -78,13 +95,10 @@ class Steps(list[Step]):
 class Model:
     """All simulated parts of one run.
 
-    `config` is the same for all people, except room and sender. `steps` are those of the first `sample`
-    people; the `recorder` gets the events of all. `bytes_up` and `bytes_down` are as of the end of the latest
-    `run`.
+    `config`, the same for all except room and sender, and `network` are those of everybody whose group has
+    none of its own. `steps` are those of the first `sample` people; the `recorder` gets the events of all.
+    `bytes_up` and `bytes_down` are as of the end of the latest `run`.
     """
-
-    _link: type[Link] = Link
-    """The class of WebSocket links."""
 
     @rare_garbage()
     def __init__(
@@ -98,9 +112,8 @@ class Model:
         recorder: Recorder,
         sample: int,
     ) -> None:
-        self._config = config
         self._people = people
-        self._network_config = network
+        self._membership = people.membership
         self._recorder = recorder
         self._sample = sample
         self._faults = faults
@@ -109,27 +122,36 @@ class Model:
         self._rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
         self.environment = LadderEnvironment()
         self._streams = self._make_streams(seed)
-        self._paths = self._make_paths()
         self.server = self._make_server(server)
-        self.network = self._make_network()
+        self._parts = self._make_parts(config, network)
+        self.networks = list(dict.fromkeys(part.network for part in self._parts))
         nodes = self.server.nodes
         self.meter = Meter(
-            self.environment, self.network, [node.queue for node in nodes], [node.work for node in nodes]
+            self.environment, self, [node.queue for node in nodes], [node.work for node in nodes]
         )
         self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []
         self.bytes_up = self.bytes_down = 0
         self._add_people()
         self.fault_contexts = schedule(
-            faults, self.everybody, self.server, self._streams, self._fault_calendar()
+            faults, self.everybody, self.server, self._streams, self._fault_calendar(), self._membership
         )
         self._bring_people()
+
+    @property
+    def requests(self) -> int:
+        """Number of requests, including the opening handshakes of WebSockets."""
+        return sum(network.requests for network in self.networks)
 
     @rare_garbage()
     def run(self, duration: float) -> None:
         """Run for `duration` seconds."""
         self.environment.run(until=self.environment.now + duration)
-        self.bytes_up, self.bytes_down = self.network.bytes_up, self.network.bytes_down
+        self._count_bytes()
+
+    def _count_bytes(self) -> None:
+        self.bytes_up = sum(network.bytes_up for network in self.networks)
+        self.bytes_down = sum(network.bytes_down for network in self.networks)
 
     def close(self) -> None:
         """Drop all references.
@@ -148,15 +170,43 @@ class Model:
     def _make_streams(self, seed: int) -> RandomStreams:
         return RandomStreams(seed)
 
-    def _make_paths(self) -> Paths:
-        lossy = loses_packets(self._network_config, self._faults)
-        return Paths(self._network_config, self._streams, lossy=lossy)
+    def _make_parts(self, config: AnyConfig | AsWritten, network: NetworkConfig) -> list[Part]:
+        """Return the part of each group, and of the others. Groups that don't differ share one."""
+        groups, names = self._people.groups, self._membership.names
+        lossy = [
+            loses_packets(group.network or network, self._faults, name)
+            for group, name in zip((*groups, Group(name=OTHERS, share=0.0)), names, strict=True)
+        ]
+        others = self._make_part(config, network, lossy=lossy[-1])
+        parts = []
+        for group, loses in zip(groups, lossy, strict=False):
+            if group.transport is None and group.network is None and loses == others.lossy:
+                parts.append(others)
+                continue
+            own = config if group.transport is None else config_of(group.transport)
+            parts.append(self._make_part(own, group.network or network, lossy=loses))
+        return [*parts, others]
+
+    def _make_part(
+        self, config: AnyConfig | AsWritten, network_config: NetworkConfig, *, lossy: bool
+    ) -> Part:
+        part = Part(config, network_config, lossy=lossy)
+        part.paths = self._make_paths(part)
+        part.network = self._make_network(part)
+        return part
+
+    def _part(self, person: int) -> Part:
+        """Return the part of a person."""
+        return self._parts[self._membership.group(person)]
+
+    def _make_paths(self, part: Part) -> Paths:
+        return Paths(part.network_config, self._streams, lossy=part.lossy)
 
     def _make_server(self, config: ServerConfig) -> Server:
         return Server(self.environment, config, self._streams)
 
-    def _make_network(self) -> Network:
-        config, tls = self._config, self._network_config.tls
+    def _make_network(self, part: Part, link: type[Link] = Link) -> Network:
+        config, tls = part.config, part.network_config.tls
         transports = config.transports if isinstance(config, FallbackConfig) else (config,)
         largest = [_largest_frame(transport) for transport in transports]
         upgrades = [
@@ -169,7 +219,7 @@ class Model:
             tls=tls,
             largest=largest,
             upgrades=upgrades,
-            link=self._link,
+            link=link,
             heartbeat=None if isinstance(config, AsWritten) else server_heartbeat(config),
         )
 
@@ -180,19 +230,24 @@ class Model:
         return self._make_driver(person)
 
     def _make_driver(self, person: int) -> Driver:
-        return Driver(
+        return self._drive(Driver, person)
+
+    def _drive(self, kind: type[D], person: int) -> D:
+        """Return a person's driver of a kind."""
+        part = self._part(person)
+        return kind(
             person,
             self._names[person],
             self._make_machine(person),
-            self.network,
-            self._paths.make(person),
+            part.network,
+            part.paths.make(person),
             self._recorder,
             self._steps_of(person),
             self._make_session,
         )
 
     def _make_machine(self, person: int) -> Machine:
-        config, uniform = self._config, self._streams.uniform(person, "backoff")
+        config, uniform = self._part(person).config, self._streams.uniform(person, "backoff")
         room, name = self._room(person), self._names[person]
         if isinstance(config, AsWritten):
             return make_as_written(config, self._dialect, uniform, room, name)
@@ -207,8 +262,9 @@ class Model:
     def _make_session(self, driver: Driver) -> Session:
         http = self._dialect.http
         assert http is not None  # The machine has checked that.
-        keep_alive = self._network_config.keep_alive
-        return Session(self.network, self.server, driver.path, driver, http, keep_alive)
+        part = self._part(driver.person)
+        keep_alive = part.network_config.keep_alive
+        return Session(part.network, self.server, driver.path, driver, http, keep_alive)
 
     def _fault_calendar(self) -> Calendar:
         return self.environment
@@ -230,6 +286,11 @@ def _largest_frame(config: TransportConfig | AsWritten) -> int:
     if isinstance(config, WebSocketConfig) and config.max_frame_size < MAX_FRAME_SIZE:
         return framed_size(config.max_frame_size)
     return maxsize
+
+
+def config_of(transport: AnyTransport) -> AnyConfig | AsWritten:
+    """Return the config of a scenario's transport, for its machines."""
+    return transport if isinstance(transport, AsWritten) else transport.config()
 
 
 def personal(config: C, room: str, sender: str) -> C:

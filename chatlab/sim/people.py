@@ -12,6 +12,7 @@ from chatlab.errors import SettingsError
 from chatlab.messages import MAX_CONTENT_SIZE
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import Duration, Name, Settings
+from chatlab.sim.groups import Group, Membership, check_groups
 from chatlab.transports.backoff import Uniform
 
 Rate = Annotated[float, Meta(ge=0, le=1e6)]
@@ -41,7 +42,7 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `count` people are spread evenly over `rooms`. They first connect within `arrive_over` seconds, uniformly;
     from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. They are named
     person-1, person-2 …; other names in the `script` replace the first of these. A person whose first
-    action in the script is to connect doesn't connect before.
+    action in the script is to connect doesn't connect before. Each of the `groups` is a share of the people.
     """
 
     count: Crowd = 1
@@ -50,6 +51,7 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     message_size: Annotated[int, Meta(ge=1, le=MAX_CONTENT_SIZE)] = 80
     arrive_over: Duration = 0.0
     script: tuple[ScriptEntry, ...] = ()
+    groups: tuple[Group, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,6 +61,7 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise SettingsError(
                 f"PeopleConfig.count: the script has {len(scripted)} people ({shown}), got {self.count}"
             )
+        check_groups(self.groups, "people.groups")
 
     @property
     def scripted(self) -> list[str]:
@@ -69,6 +72,11 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def names(self) -> list[str]:
         """The names of all people, by number."""
         return list(Names(self))
+
+    @property
+    def membership(self) -> Membership:
+        """The group of each person."""
+        return Membership(self.groups, self.count)
 
     def room(self, person: int) -> int:
         """The number of a person's room, from 0."""

@@ -34,5 +34,5 @@ class Recorder(Protocol):
     def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
         """Record the new status of a person's transport."""
 
-    def attempted(self, at: float) -> None:
-        """Record an attempt to connect: a WebSocket, a stream, or a poll without being connected."""
+    def attempted(self, person: int, at: float) -> None:
+        """Record a person's attempt to connect: a WebSocket, a stream, or a poll without being connected."""

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from math import inf
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.trace import Step
 from chatlab.transports.machine import OpenWebSocket, Received, Send
 

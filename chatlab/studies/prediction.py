@@ -10,12 +10,12 @@ from statistics import median
 from chatlab.dialects import find_dialect
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import AnyTransport, settings_of
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import AnyTransport, settings_of
 
 WINDOW = 21
 """Number of the latest round trips in the median."""

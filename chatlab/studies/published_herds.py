@@ -16,7 +16,6 @@ from msgspec import Struct
 from chatlab.experiment.metrics import Value, percentile
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.presets import PRESETS
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
@@ -24,6 +23,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset, ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.transports.machine import Notify
 
 LOST_AT, OUTAGE = 10.0, 60.0

@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from chatlab.dialects.base import Nack
 from chatlab.experiment.column_recorder import ColumnRecorder
-from chatlab.experiment.transport_settings import AnyTransport
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.model import Model
 from chatlab.sim.people import PeopleConfig, Sender
+from chatlab.sim.transport_settings import AnyTransport
 
 WARM_UP = 10.0
 """Seconds for the reader to connect, before measuring begins."""
@@ -55,13 +55,13 @@ def read(
         sender = Sender(model.environment, writer, rate, "x" * size, RandomStreams(seed).uniform(1, "send"))
         model.environment.call_at(WARM_UP, sender.wait)
         model.run(WARM_UP)
-        requests, carried = model.network.requests, model.bytes_up + model.bytes_down
+        requests, carried = model.requests, model.bytes_up + model.bytes_down
         model.run(duration)
         return Reading(
             len(times.posted_at),
             times.latencies,
             times.shown_at,
-            model.network.requests - requests,
+            model.requests - requests,
             model.bytes_up + model.bytes_down - carried,
         )
 

@@ -14,19 +14,19 @@ from msgspec import Struct
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    LongPollingSettings,
-    OurTransport,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import OutboxConfig, ReconnectConfig
 from chatlab.sim.as_written.settings import SeedLongPolling, SeedShortPolling, SeedSSE, SeedWebSocket
 from chatlab.sim.faults import HttpError, NoPong, ServerDown, ServerRestart
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    LongPollingSettings,
+    OurTransport,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 
 
 class Shown(Struct, frozen=True):

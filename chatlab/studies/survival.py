@@ -25,9 +25,10 @@ class Absence(Struct, frozen=True):
     back: bool
 
 
-def absences(run: Run) -> list[Absence]:
-    """Return the absences of the recorded people."""
-    return [absence for person in run.people for absence in _absences(run, person)]
+def absences(run: Run, group: str | None = None) -> list[Absence]:
+    """Return the absences of the recorded people; `group`: only of those who are in that group."""
+    people = run.people if group is None else [name for name in run.people if run.group_of(name) == group]
+    return [absence for person in people for absence in _absences(run, person)]
 
 
 def _absences(run: Run, person: str) -> Iterator[Absence]:

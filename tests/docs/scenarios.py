@@ -15,15 +15,6 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.library import scenario_names, scenario_question
 from chatlab.experiment.metrics import measure
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    FallbackSettings,
-    HttpSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    TransportSettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import (
     FallbackConfig,
@@ -41,6 +32,15 @@ from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.faults import AnyFault, Fault
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    FallbackSettings,
+    HttpSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    TransportSettings,
+    WebSocketSettings,
+)
 from tests.docs.tables import fields_in_a_line, fold, prose, settings_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"

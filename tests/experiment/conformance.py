@@ -17,15 +17,6 @@ from typing import Any, NamedTuple, TypeVar
 from chatlab.experiment.compare import Comparison, compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-    kinds_of,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.live.client.kinds import TITLES
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Settings
@@ -52,8 +43,18 @@ from chatlab.sim.faults import (
     Suspended,
     Throttled,
 )
+from chatlab.sim.groups import Group
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+    kinds_of,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 WRITE = "python -m tests.experiment.conformance --write"
@@ -107,6 +108,7 @@ class Case(NamedTuple):
     heartbeat: HeartbeatConfig | None = None
     more: tuple[tuple[float, str, str], ...] = ()
     seed: int = 5
+    groups: tuple[Group, ...] = ()
 
 
 CASES: dict[str, Case] = {
@@ -254,6 +256,17 @@ CASES: dict[str, Case] = {
         (HalfOpen(at=6.31, duration=1.3, direction="down"),),
         heartbeat=HeartbeatConfig(interval=4.0, timeout=2.0, mode="both"),
     ),
+    "groups": Case(
+        "one person polls from afar, and the server dies for another",
+        (
+            ServerDown(at=6.31, duration=6.2, groups=("others",)),
+            HalfOpen(at=18.0, duration=3.1, groups=("far",)),
+        ),
+        groups=(
+            Group(name="far", share=0.34, network=NetworkConfig(latency=0.31, jitter=0.05)),
+            Group(name="polling", share=0.34, transport=SHORT_POLLING, network=NetworkConfig(latency=0.2)),
+        ),
+    ),
     "tls": Case("one round trip more to open a connection", network=NETWORK.replace(tls=True)),
 }
 
@@ -270,7 +283,7 @@ def _with(settings: T, given: dict[str, Any]) -> T:
 
 def scenario(case: str, transport: str) -> Scenario:
     """Return the scenario of one case with one transport."""
-    what, faults, network, server, outbox, heartbeat, more, seed = CASES[case]
+    what, faults, network, server, outbox, heartbeat, more, seed, groups = CASES[case]
     settings = TRANSPORTS[transport]
     given = {"outbox": outbox, "heartbeat": heartbeat}
     if isinstance(settings, FallbackSettings):
@@ -287,7 +300,7 @@ def scenario(case: str, transport: str) -> Scenario:
         name=f"{case}, {transport}: {what}",
         duration=DURATION,
         seed=seed,
-        people=PeopleConfig(count=3, script=script),
+        people=PeopleConfig(count=3, script=script, groups=groups),
         transport=settings,
         network=network,
         server=server,

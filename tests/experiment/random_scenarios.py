@@ -23,15 +23,6 @@ from chatlab.experiment.compare import compare
 from chatlab.experiment.moments import Moment
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.toml import from_plain, to_plain
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-    kinds_of,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.settings.base import JITTERS, OVERFLOWS
@@ -59,8 +50,18 @@ from chatlab.sim.faults import (
     Suspended,
     Throttled,
 )
+from chatlab.sim.groups import Group
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+    kinds_of,
+)
 
 SHORTEST, LONGEST = 3.0, 20.0
 """Seconds that a scenario lasts."""
@@ -214,29 +215,46 @@ transports: Strategy[AnyTransport] = st.one_of(
     ),
 )
 
+GROUPS = ["phones", "ünï 🎈"]
+groups: Strategy[tuple[Group, ...]] = st.just(()) | st.lists(
+    some(
+        Group,
+        {"name": st.sampled_from(GROUPS), "share": st.sampled_from([0.0, 0.25, 0.34, 0.5])},
+        transport=transports,
+        network=networks,
+    ),
+    max_size=2,
+    unique_by=lambda group: group.name,
+).map(tuple)
+
 TEXTS = st.sampled_from(
     ["hello", '{"type":"ping"}', "ünïcode 🎈", "two\nlines", "x" * 700, "é" * 3000, "data: \\u0000"]
 ) | st.text(min_size=1, max_size=20)
 NAMES = ["ada", "bob", "zoë"]
 
 
-def lasting(at: Strategy[float], names: list[str]) -> dict[str, Strategy[Any]]:
+def lasting(at: Strategy[float], people: PeopleConfig) -> dict[str, Strategy[Any]]:
     """Draw when a fault begins, how long it lasts, and whom it hits; two may end at the same instant."""
-    return {"at": at, "duration": WAIT, **whom(names)}
+    return {"at": at, "duration": WAIT, **whom(people)}
 
 
-def whom(names: list[str]) -> dict[str, Strategy[Any]]:
+def whom(people: PeopleConfig) -> dict[str, Strategy[Any]]:
     """Draw whom a fault hits: mostly everybody."""
-    some_names = st.lists(st.sampled_from(names), max_size=2, unique=True).map(tuple)
-    return {"share": st.sampled_from([1.0, 1.0, 0.5, 0.0]), "people": st.just(()) | some_names}
+    some_names = st.lists(st.sampled_from(people.names), max_size=2, unique=True).map(tuple)
+    some_groups = st.lists(st.sampled_from(people.membership.names), max_size=2, unique=True).map(tuple)
+    return {
+        "share": st.sampled_from([1.0, 1.0, 0.5, 0.0]),
+        "people": st.just(()) | some_names,
+        "groups": st.just(()) | some_groups,
+    }
 
 
-def faults(at: Strategy[float], names: list[str], used: list[str]) -> Strategy[AnyFault]:
+def faults(at: Strategy[float], people: PeopleConfig, used: list[str]) -> Strategy[AnyFault]:
     """Draw a fault that begins at one of these instants; `used` are the kinds of transports."""
-    long = lasting(at, names)
+    long = lasting(at, people)
     return st.one_of(
-        some(ConnectionReset, {"at": at}, **whom(names)),
-        some(HalfOpen, {"at": at}, duration=WAIT, direction=st.sampled_from(["up", "down"]), **whom(names)),
+        some(ConnectionReset, {"at": at}, **whom(people)),
+        some(HalfOpen, {"at": at}, duration=WAIT, direction=st.sampled_from(["up", "down"]), **whom(people)),
         some(ServerDown, long),
         some(ServerRestart, long),
         some(Partition, long),
@@ -255,14 +273,14 @@ def faults(at: Strategy[float], names: list[str], used: list[str]) -> Strategy[A
         some(SlowServer, long | {"service_time": WAIT}),
         some(NodeDown, {"at": at, "duration": WAIT}),
         some(RollingRestart, {"at": at, "drain": st.just(0.0) | WAIT, "down": WAIT}),
-        some(NetworkChange, {"at": at}, **whom(names)),
+        some(NetworkChange, {"at": at}, **whom(people)),
         some(Suspended, long),
         some(
             Blocked,
             {"at": at, "transports": st.lists(st.sampled_from(used), min_size=1, unique=True).map(tuple)},
             how=st.sampled_from(["403", "swallow", "reset"]),
             duration=WAIT,
-            **whom(names),
+            **whom(people),
         ),
         *(
             [some(Blocked, {"at": at, "how": st.just("strip_upgrade")}, duration=WAIT)]
@@ -302,16 +320,23 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             arrive_over=SHORT | seconds(0.0, 5.0),
         )
     )
+    network = draw(networks)
+    parts = tuple(
+        group.replace(network=group.network and group.network.replace(tls=network.tls))
+        for group in draw(groups)
+    )
+    people = people.replace(groups=parts)
     transport = draw(transports)
-    used = sorted(kinds_of(transport))
+    own = [group.transport for group in parts if group.transport is not None]
+    used = sorted(set().union(*map(kinds_of, [transport, *own])))
     return Scenario(
         duration=duration,
         seed=draw(st.integers(0, 100_000)),
         people=people,
         transport=transport,
-        network=draw(networks),
+        network=network,
         server=draw(servers),
-        faults=draw(st.tuples(*[faults(at, people.names, used)] * wrong)),
+        faults=draw(st.tuples(*[faults(at, people, used)] * wrong)),
     )
 
 

@@ -17,7 +17,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.model import Model
+from chatlab.sim.model import Model, Part
 from chatlab.sim.path import Paths
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.trace import Step
@@ -258,7 +258,7 @@ def test_the_command_exits_with_what_it_found(tmp_path: Path, monkeypatch: pytes
 
 
 class _ShortModel(Model):
-    def _make_paths(self) -> Paths:
+    def _make_paths(self, part: Part) -> Paths:
         return Paths(NetworkConfig(latency=0.01), self._streams)
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, Jitter, OutboxConfig, ReconnectConfig
@@ -21,6 +20,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.studies.closed_forms import detection_span
 from chatlab.trace import Step
 from chatlab.transports.machine import Connect, Deliver, Notify, OpenWebSocket, Settle

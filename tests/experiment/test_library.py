@@ -14,8 +14,8 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.library import find_scenario, load_scenario, scenario_names, scenario_question
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import SSESettings, TransportSettings, WebSocketSettings
 from chatlab.experiment.worlds.runner import run
+from chatlab.sim.transport_settings import SSESettings, TransportSettings, WebSocketSettings
 
 CLAIMS = (
     "deploy",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.metrics import (
@@ -55,7 +56,9 @@ class Chat:
     def measure(
         self, faults: Sequence[tuple[Any, ...]] = (), duration: float = 100.0, *, acks: bool = True
     ) -> dict[str, Any]:
-        population = Population(self.rooms, np.where(self.quiet, np.inf, -np.inf), acks)
+        population = Population(self.rooms, np.where(self.quiet, np.inf, -np.inf))
+        if not acks:
+            population = replace(population, acks=np.zeros(len(self.rooms), dtype=bool))
         return measure(self.recorder, population, duration, [Incident(*fault) for fault in faults])
 
 
@@ -408,7 +411,7 @@ def test_series_count_each_second() -> None:
     chat.recorder.changed(0, CONNECTED, 1.4)
     chat.recorder.changed(1, RECONNECTING, 2.9)
     for at in (0.1, 0.9, 2.0):
-        chat.recorder.attempted(at)
+        chat.recorder.attempted(0, at)
     chat.post(0, "a", 1.0, 1.5)
     chat.show(1, "a", "1-1", 2.5)
     assert series(chat.recorder, 3.5) == {

@@ -8,7 +8,9 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.cells import cells_of, with_settings
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import sweep
-from chatlab.experiment.transport_settings import (
+from chatlab.presets import PRESETS, preset
+from chatlab.settings import HeartbeatConfig, ReconnectConfig
+from chatlab.sim.transport_settings import (
     FallbackSettings,
     LongPollingSettings,
     ShortPollingSettings,
@@ -16,8 +18,6 @@ from chatlab.experiment.transport_settings import (
     TransportSettings,
     WebSocketSettings,
 )
-from chatlab.presets import PRESETS, preset
-from chatlab.settings import HeartbeatConfig, ReconnectConfig
 
 KINDS: dict[str, type[TransportSettings]] = {
     "websocket": WebSocketSettings,

@@ -5,13 +5,6 @@ from __future__ import annotations
 import pytest
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.faults import (
@@ -27,6 +20,13 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 
 WEBSOCKET = WebSocketSettings(heartbeat=HeartbeatConfig(interval=20.0, timeout=10.0))
 

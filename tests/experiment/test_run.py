@@ -16,7 +16,6 @@ from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.results import make_run
 from chatlab.experiment.worlds.runner import WORLDS, run
 from chatlab.messages import ConnectionStatus
@@ -25,6 +24,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import WebSocketSettings
 
 SCENARIO = Scenario(
     name="small <b>",

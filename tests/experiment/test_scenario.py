@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.toml import from_plain, read_toml, to_whole, write_toml
-from chatlab.experiment.transport_settings import SSESettings, WebSocketSettings
 from chatlab.settings import (
     JITTERS,
     HeartbeatConfig,
@@ -26,6 +25,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown, ServerRestart
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import SSESettings, WebSocketSettings
 
 DEPLOY = """
 name = "deploy"

@@ -26,12 +26,12 @@ from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import processes, run_cell, sweep
-from chatlab.experiment.transport_settings import SSESettings, WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.presets import preset
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.faults import ConnectionReset, ServerDown
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import SSESettings, WebSocketSettings
 
 TRANSPORT = WebSocketSettings(reconnect=ReconnectConfig(max_delay=7.0))
 BASE = Scenario(

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.plots import plot_absences
 from chatlab.plots.png import png
@@ -15,6 +14,7 @@ from chatlab.plots.style import figure_of
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.faults import ConnectionReset, ServerDown
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.studies import absences, kaplan_meier
 
 

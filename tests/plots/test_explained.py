@@ -14,7 +14,6 @@ from msgspec import structs
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import AnyTransport, LongPollingSettings, WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.plots import (
     plot_alarms,
@@ -28,6 +27,7 @@ from chatlab.plots.png import png
 from chatlab.plots.style import figure_of, size
 from chatlab.presets import PRESETS
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import AnyTransport, LongPollingSettings, WebSocketSettings
 from chatlab.studies.backoff_delays import Herd, herd_returns
 from chatlab.studies.closed_forms import late_pong_share, long_poll_cost, short_poll_cost
 

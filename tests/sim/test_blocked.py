@@ -11,15 +11,6 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.compare import compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-    kinds_of,
-)
 from chatlab.experiment.worlds.live_world import run_live_together
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
@@ -28,6 +19,15 @@ from chatlab.sim.blocking import Blocking, read_transport, strip_upgrade, transp
 from chatlab.sim.faults import AnyFault, Blocked, ConnectionReset, HttpError, ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+    kinds_of,
+)
 from chatlab.transports.machine import Closed, Fetch, OpenWebSocket
 
 D = 0.1

@@ -10,12 +10,12 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.compare import compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import ShortPollingSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.sim.faults import HalfOpen, NetworkChange, Partition, ServerDown, Suspended, Throttled
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.timers import Timers
+from chatlab.sim.transport_settings import ShortPollingSettings
 from chatlab.transports.machine import Deliver, Fetch, Send, Submit
 from tests.sim.test_faults import D, connected, happen
 

@@ -9,7 +9,6 @@ import pytest
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
@@ -27,6 +26,7 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.transports.machine import Closed, Deliver
 
 D = 0.25

@@ -8,14 +8,6 @@ from collections import Counter
 import pytest
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.hub import Hub
 from chatlab.hub.room import Member
@@ -29,6 +21,14 @@ from chatlab.sim.network import Link
 from chatlab.sim.path import Path
 from chatlab.sim.people import PeopleConfig
 from chatlab.sim.server import Server
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from chatlab.transports.ledger import Ledger
 from tests.sizes import rows
 

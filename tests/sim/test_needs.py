@@ -14,13 +14,6 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.compare import compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.live_world import run_live_together
 from chatlab.experiment.worlds.runner import run
 from chatlab.random_streams import RandomStreams
@@ -31,6 +24,13 @@ from chatlab.sim.faults import AnyFault, ConnectionReset, ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.needs import NeedQueue, Needs, cause_of
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from chatlab.transports.machine import Answered, Closed, Fetch, Opened
 
 D = 0.1

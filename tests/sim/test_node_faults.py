@@ -10,7 +10,6 @@ import pytest
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import ReconnectConfig
@@ -18,6 +17,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, ConnectionReset, NodeDown, RollingRestart, ServerDown, ServerRestart
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.transports.failures import LOST, REFUSED, UNANSWERED
 from chatlab.transports.machine import Closed, Failure
 from tests.sim.test_nodes import D, People

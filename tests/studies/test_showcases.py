@@ -9,13 +9,13 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import WORLDS, run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import OutboxConfig
 from chatlab.sim.as_written.settings import AnyAsWritten, SeedHeartbeat, SeedReconnect, SeedSSE, SeedWebSocket
 from chatlab.sim.faults import ConnectionReset, HalfOpen, ServerDown
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.studies.showcases import SHOWCASES, Shown, show, shown
 from chatlab.transports.machine import Settle
 

@@ -6,12 +6,12 @@ import pytest
 
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.faults import ConnectionReset, ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.studies import Absence, absences, kaplan_meier
 
 

@@ -53,6 +53,8 @@ def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: fl
         )
     for scenario in scenarios:
         where = ["network.loss"] if scenario.network.loss else []
+        networks = enumerate(group.network for group in scenario.people.groups)
+        where += [f"people.groups[{n}].network.loss" for n, network in networks if network and network.loss]
         where += [f"faults[{n}].loss" for n, fault in enumerate(scenario.faults) if isinstance(fault, Loss)]
         if where:
             raise SettingsError(

@@ -10,9 +10,7 @@ from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.results import incidents, make_run
-from chatlab.sim.as_written.settings import AsWritten
-from chatlab.sim.faults import loses_packets
-from chatlab.sim.model import Model, find_model
+from chatlab.sim.model import Model, config_of, find_model
 
 ProgressCallback = Callable[[float], object]
 """A function that gets the simulated seconds that have passed. Its exception ends the run."""
@@ -47,7 +45,7 @@ def run_model(
         recorded = [person.name for person in model.everybody[:sample]]
         heard_until = [person.heard_until for person in model.everybody]
         traffic = {
-            "requests": model.network.requests,
+            "requests": model.requests,
             "bytes_up": model.bytes_up,
             "bytes_down": model.bytes_down,
             "queue_max": max(node.queue.longest for node in model.server.nodes),
@@ -61,11 +59,9 @@ def run_model(
 
 
 def _model(scenario: Scenario, recorder: ColumnRecorder, sample: int, fast: bool) -> Model:
-    transport = scenario.transport
-    plain = loses_packets(scenario.network, scenario.faults)  # The short cuts know of no loss.
-    return find_model(fast=fast and not plain)(
+    return find_model(fast=fast)(
         scenario.seed,
-        transport if isinstance(transport, AsWritten) else transport.config(),
+        config_of(scenario.transport),
         scenario.people,
         scenario.network,
         scenario.server,

@@ -182,7 +182,7 @@ class Person:
                 self._status = effect.change.status
         for effect in step.effects:
             if is_attempt(effect, self._status):
-                recorder.attempted(step.at)
+                recorder.attempted(self.person, step.at)
             match effect:
                 case Deliver(event):
                     if event.message is not None:

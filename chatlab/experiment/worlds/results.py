@@ -7,7 +7,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from chatlab.experiment.column_recorder import ColumnRecorder
+from chatlab.experiment.column_recorder import Column, ColumnRecorder
 from chatlab.experiment.metrics import (
     Incident,
     Population,
@@ -15,6 +15,7 @@ from chatlab.experiment.metrics import (
     first_fault,
     latency_histogram,
     measure,
+    measure_groups,
     series,
 )
 from chatlab.experiment.run import Run
@@ -42,9 +43,8 @@ def make_run(
     server's counts of each second, see `Meter`.
     """
     people = scenario.people
-    transport = scenario.transport
-    acks = transport.acks if isinstance(transport, AsWritten) else True
-    population = Population(np.arange(people.count) % people.rooms, np.array(heard_until), acks)
+    rooms, groups = np.arange(people.count) % people.rooms, people.membership.column()
+    population = Population(rooms, np.array(heard_until), _acks(scenario, groups), groups)
     counts = dict(counts or {})
     busiest: dict[str, Value] = {}
     if counts:
@@ -59,7 +59,17 @@ def make_run(
         _padded(series(recorder, scenario.duration) | counts),
         latency_histogram(recorder, population),
         steps,
+        group_metrics=measure_groups(recorder, population, scenario.duration, faults, people.membership.names)
+        if people.groups
+        else {},
     )
+
+
+def _acks(scenario: Scenario, groups: Column) -> Column | None:
+    """Return whether each person's transport learns of acks; None: all do."""
+    own = [group.transport or scenario.transport for group in scenario.people.groups]
+    acks = [not isinstance(each, AsWritten) or each.acks for each in (*own, scenario.transport)]
+    return None if all(acks) else np.array(acks)[groups]
 
 
 def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext], nodes: int = 1) -> list[Incident]:

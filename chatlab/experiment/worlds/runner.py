@@ -48,8 +48,10 @@ def run(
     """
     if world not in WORLDS:
         raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
-    if isinstance(scenario.transport, AsWritten) and world != "model":
-        scenario.transport.config()  # It raises the error that names the replacement.
+    transports = [scenario.transport, *(group.transport for group in scenario.people.groups)]
+    for transport in transports:
+        if isinstance(transport, AsWritten) and world != "model":
+            transport.config()  # It raises the error that names the replacement.
     return WORLDS[world](scenario, RunOptions(sample, time_scale, watch, fast))
 
 

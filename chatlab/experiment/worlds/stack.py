@@ -198,8 +198,15 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
     Errors: `SettingsError` when the real transports or server can't run it.
     """
     transport = scenario.transport
-    if isinstance(transport, AsWritten):
+    transports = [transport, *(group.transport for group in scenario.people.groups if group.transport)]
+    if any(isinstance(each, AsWritten) for each in transports):
         raise SettingsError("transport: the snippets as written run in the world 'model' only")
+    for number, group in enumerate(scenario.people.groups):
+        if group.network is not None and group.network.tls != scenario.network.tls:
+            raise SettingsError(
+                f"people.groups[{number}].network.tls: in the world {world!r} everybody has that of "
+                f"network.tls, {scenario.network.tls}; only the world 'model' mixes them"
+            )
     if transport.dialect != "chatlab":
         raise SettingsError(f"transport.dialect: the server speaks 'chatlab', got {transport.dialect!r}")
     if scenario.server.nodes > 1:
@@ -227,15 +234,16 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
         try:
             await server.start()
-            lossy = loses_packets(scenario.network, scenario.faults)
-            paths = Paths(scenario.network, streams, lossy=lossy)
-            person_paths = [paths.make(person) for person in range(scenario.people.count)]
+            membership, groups = scenario.people.membership, scenario.people.groups
+            group_of = [membership.group(person) for person in range(scenario.people.count)]
+            all_paths = _paths(scenario, streams)
+            person_paths = [all_paths[group].make(person) for person, group in enumerate(group_of)]
             opened = await lines.open(server, person_paths, queue, scenario.server.overflow)
-            config = transport.config()
+            configs = [(group.transport or transport).config() for group in groups] + [transport.config()]
             for number, name in enumerate(scenario.people.names):
                 room = f"room-{scenario.people.room(number) + 1}"
                 line = opened[number]
-                own_config = addressed(personal(config, room, name), line.url)
+                own_config = addressed(personal(configs[group_of[number]], room, name), line.url)
                 heartbeats.append(server_heartbeat(own_config))
                 recorded = steps if number < sample else None
                 control.people.append(
@@ -255,7 +263,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 counts.update(meter.close())
 
             scheduler.call_at(scenario.duration, end)
-            contexts = fault_contexts(scenario.faults, control.people, control, streams)
+            contexts = fault_contexts(scenario.faults, control.people, control, streams, membership)
             for fault, context in zip(scenario.faults, contexts, strict=True):
                 scheduler.call_at(fault.at, _inject, scheduler, fault, context)
             bring(scenario.people, control.people, scheduler, streams)
@@ -284,6 +292,16 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         steps,
         counts,
     )
+
+
+def _paths(scenario: Scenario, streams: RandomStreams) -> list[Paths]:
+    """Return the paths of each group, and of the others."""
+    networks = [group.network or scenario.network for group in scenario.people.groups] + [scenario.network]
+    names = scenario.people.membership.names
+    return [
+        Paths(network, streams, lossy=loses_packets(network, scenario.faults, name))
+        for network, name in zip(networks, names, strict=True)
+    ]
 
 
 def _inject(scheduler: LoopScheduler, fault: Fault, context: FaultContext) -> None:

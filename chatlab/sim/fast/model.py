@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from sys import maxsize
 from typing import cast
 
-from chatlab.settings import WebSocketConfig
+from chatlab.settings import AnyConfig, WebSocketConfig
+from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.driver import Driver
 from chatlab.sim.fast.barriers import Barriers
 from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver, HeartbeatFactory
@@ -17,21 +20,43 @@ from chatlab.sim.fast.silent.client import SilentClient
 from chatlab.sim.fast.silent.context import Context
 from chatlab.sim.fast.silent.pool import Pool, can_be_silent
 from chatlab.sim.fast.silent.server import PoolServer
+from chatlab.sim.fast.ties import may_tie
 from chatlab.sim.faults import Calendar
 from chatlab.sim.garbage import rare_garbage
-from chatlab.sim.model import Model, personal
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.model import Model, Part, personal
 from chatlab.sim.people import arrival_times
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.machine import Machine
 from chatlab.transports.websocket import WebSocketMachine
 
 
+class FastPart(Part):
+    """A part whose clients share an `account` of pending heartbeats, and the `context` of silent clients;
+    None: they have none."""
+
+    paths: SampledPaths
+    account: HeartbeatAccount | None = None
+    context: Context | None = None
+
+
+class PlainDriver(Driver):
+    """A driver without short cuts, among others that have them: packets to or from it may be lost."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """Do nothing: all heartbeats take place."""
+
+    def pending_bytes(self) -> tuple[int, int]:
+        """Return 0: all bytes were counted."""
+        return 0, 0
+
+
 class FastModel(Model):
     """A `Model` with silent clients, and with heartbeats that may be pending."""
 
-    _link = ForwardingLink
     _streams: SeekableStreams
-    _paths: SampledPaths
     server: PoolServer
 
     # The parts
@@ -39,41 +64,65 @@ class FastModel(Model):
     def _make_streams(self, seed: int) -> SeekableStreams:
         return SeekableStreams(seed)
 
-    def _make_paths(self) -> SampledPaths:
-        return SampledPaths(self._network_config, self._streams)
+    def _make_parts(self, config: AnyConfig | AsWritten, network: NetworkConfig) -> list[Part]:
+        self._barriers = Barriers(self.environment, self._wake_everybody)
+        self._pool = Pool(self.server, self._barriers)
+        self._plain = False
+        parts = super()._make_parts(config, network)
+        if self._people.groups and self.server.config.accept_rate is not None and self._loses_order(parts):
+            self._plain = True
+            parts = super()._make_parts(config, network)
+        return parts
+
+    def _loses_order(self, parts: Sequence[Part]) -> bool:
+        """Return whether clients with short cuts may enter the accept queue in another order."""
+        together = not self._people.arrive_over
+        tied = [part for part in parts if may_tie(part.config, part.network_config, together=together)]
+        own = any(may_tie(part.config, part.network_config, together=False) for part in tied)
+        return own or any(not isinstance(part, FastPart) or part.context is None for part in tied)
+
+    def _make_part(
+        self, config: AnyConfig | AsWritten, network_config: NetworkConfig, *, lossy: bool
+    ) -> Part:
+        if lossy or self._plain:  # The short cuts know of no loss.
+            return super()._make_part(config, network_config, lossy=lossy)
+        part = FastPart(config, network_config, lossy=lossy)
+        part.paths = SampledPaths(network_config, self._streams)
+        part.network = self._make_network(part, ForwardingLink)
+        if isinstance(config, WebSocketConfig) and not config.heartbeat.by_server:
+            part.account = HeartbeatAccount(self.server, config, self._dialect, self._barriers)
+            limited = min(part.network.largest) < maxsize
+            if not limited and can_be_silent(self._people, network_config, self.server.config, self._faults):
+                part.context = self._make_context(part, config, part.account)
+        return part
+
+    def _make_context(self, part: FastPart, config: WebSocketConfig, account: HeartbeatAccount) -> Context:
+        parts = part.network, self.server, part.paths, self._streams, self._recorder, account, self._barriers
+        return Context(self._make_driver, config, self._dialect, *parts, self._names, self._rooms, self._pool)
 
     def _make_server(self, config: ServerConfig) -> PoolServer:
         return PoolServer(self.environment, config, self._streams)
 
     def _add_people(self) -> None:
-        config = self._config
-        self._barriers = barriers = Barriers(self.environment, self._wake_everybody)
-        self._account: HeartbeatAccount | None = None
-        self._pool: Pool | None = None
-        if isinstance(config, WebSocketConfig) and not config.heartbeat.by_server:
-            self._account = HeartbeatAccount(self.server, config, self._dialect, barriers)
-            self._pool = self._make_pool(config, self._account)
         self._scripted = set(self._people.scripted)
         super()._add_people()
 
-    def _make_pool(self, config: WebSocketConfig, account: HeartbeatAccount) -> Pool | None:
-        limited = min(self.network.largest) < maxsize
-        network, server = self._network_config, self.server.config
-        if limited or not can_be_silent(self._people, network, server, self._faults):
-            return None
-        parts = self.network, self.server, self._paths, self._streams, self._recorder, account, self._barriers
-        return Pool(Context(self._make_driver, config, self._dialect, *parts, self._names, self._rooms))
-
-    def _make_person(self, person: int) -> ForwardingDriver | SilentClient:
-        if self._pool is None or person < self._sample or self._names[person] in self._scripted:
+    def _make_person(self, person: int) -> ForwardingDriver | PlainDriver | SilentClient:
+        part = self._part(person)
+        if not isinstance(part, FastPart):
+            return self._drive(PlainDriver, person)
+        if part.context is None or person < self._sample or self._names[person] in self._scripted:
             return self._make_driver(person)
-        return self._pool.add(person)
+        return self._pool.add(person, part.context)
 
     def _make_driver(
         self, person: int, path: SampledPath | None = None, jitter: SeekableStream | None = None
     ) -> ForwardingDriver:
+        part = self._part(person)
+        assert isinstance(part, FastPart)
+
         def make_machine(heartbeat: HeartbeatFactory) -> Machine:
-            config = self._config
+            config = part.config
             if not isinstance(config, WebSocketConfig):
                 return self._make_machine(person)
             own = personal(config, self._room(person), self._names[person])
@@ -84,12 +133,12 @@ class FastModel(Model):
             person,
             self._names[person],
             make_machine,
-            self.network,
-            path or self._paths.make(person),
+            part.network,
+            path or part.paths.make(person),
             self._recorder,
             self._steps_of(person),
             self._make_session,
-            self._account,
+            part.account,
         )
 
     def _fault_calendar(self) -> Calendar:
@@ -97,14 +146,13 @@ class FastModel(Model):
 
     def _bring_people(self) -> None:
         super()._bring_people()
-        if self._pool is not None:
-            self._pool.bring(arrival_times(self._people, self._streams))
+        self._pool.bring(arrival_times(self._people, self._streams))
 
     # A run
 
     @property
-    def _fast(self) -> list[ForwardingDriver | SilentClient]:
-        return cast("list[ForwardingDriver | SilentClient]", self.everybody)
+    def _fast(self) -> list[ForwardingDriver | PlainDriver | SilentClient]:
+        return cast("list[ForwardingDriver | PlainDriver | SilentClient]", self.everybody)
 
     @rare_garbage()
     def run(self, duration: float) -> None:
@@ -114,11 +162,13 @@ class FastModel(Model):
         finally:
             self._barriers.set_end(-inf)
         pending = [person.pending_bytes() for person in self._fast]
-        self.bytes_up = self.network.bytes_up + sum(up for up, _ in pending)
-        self.bytes_down = self.network.bytes_down + sum(down for _, down in pending)
+        self._count_bytes()
+        self.bytes_up += sum(up for up, _ in pending)
+        self.bytes_down += sum(down for _, down in pending)
 
     def close(self) -> None:
-        del self._barriers, self._pool, self._account  # They refer to the model.
+        del self._barriers, self._pool  # They refer to the model.
+        self._parts.clear()
         super().close()
 
     def _wake_everybody(self) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.fault_context import FaultContext, FaultTarget, ServerControl
-from chatlab.sim.faults.base import Fault, Injection, LastingFault
+from chatlab.sim.faults.base import ALL_OTHERS, Fault, Injection, LastingFault
 from chatlab.sim.faults.blocked import Blocked
 from chatlab.sim.faults.breaks import ConnectionReset, HalfOpen, NetworkChange, Partition
 from chatlab.sim.faults.clients import Suspended, Throttled
@@ -28,6 +28,7 @@ from chatlab.sim.faults.conditions import (
 )
 from chatlab.sim.faults.nodes import NodeDown, NodeFault, RollingRestart
 from chatlab.sim.faults.outages import Flapping, Outage, ServerDown, ServerRestart
+from chatlab.sim.groups import Membership
 from chatlab.sim.latency import NetworkConfig
 
 __all__ = [
@@ -89,17 +90,24 @@ AnyFault = (
 )
 
 
-def loses_packets(network: NetworkConfig, faults: Sequence[Fault]) -> bool:
-    """Return whether packets are lost some time in a run, and sent again by TCP."""
-    return network.loss > 0 or any(fault.loses for fault in faults)
+def loses_packets(network: NetworkConfig, faults: Sequence[Fault], group: str | None = None) -> bool:
+    """Return whether packets are lost some time in a run, and sent again by TCP; `group`: those of a
+    group."""
+    return network.loss > 0 or any(
+        fault.loses and (group is None or not fault.groups or group in fault.groups) for fault in faults
+    )
 
 
 def fault_contexts(
-    faults: Sequence[Fault], people: Sequence[FaultTarget], server: ServerControl, streams: RandomStreams
+    faults: Sequence[Fault],
+    people: Sequence[FaultTarget],
+    server: ServerControl,
+    streams: RandomStreams,
+    membership: Membership = ALL_OTHERS,
 ) -> list[FaultContext]:
     """Return the context of each fault, which is prepared."""
     contexts = [
-        FaultContext(server, fault.hits(people, streams, number), streams, number)
+        FaultContext(server, fault.hits(people, streams, number, membership), streams, number)
         for number, fault in enumerate(faults)
     ]
     for fault, context in zip(faults, contexts, strict=True):
@@ -124,9 +132,10 @@ def schedule(
     server: ServerControl,
     streams: RandomStreams,
     calendar: Calendar,
+    membership: Membership = ALL_OTHERS,
 ) -> list[FaultContext]:
     """Schedule the faults; return the context of each."""
-    contexts = fault_contexts(faults, people, server, streams)
+    contexts = fault_contexts(faults, people, server, streams, membership)
     for fault, context in zip(faults, contexts, strict=True):
         calendar.call_at(fault.at, _go_on, (calendar, fault.inject(context)))
     return contexts

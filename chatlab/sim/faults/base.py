@@ -12,18 +12,25 @@ from msgspec import Meta
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import Duration, Name, PositiveDuration, Settings
 from chatlab.sim.fault_context import FaultContext, FaultTarget
+from chatlab.sim.groups import Membership
 
 Injection: TypeAlias = Generator[float, None, None]
 """A fault under way: it yields the seconds until its next step."""
 Share = Annotated[float, Meta(ge=0, le=1)]
+ALL_OTHERS = Membership((), 1)
+"""The membership of people without groups."""
 
 
 class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """A fault that begins at `at`, and hits a `share` of the `people` (none named: of all)."""
+    """A fault that begins at `at`, and hits a `share` of the `people` (none named: of all).
+
+    If it has `groups`, it hits only people who are in one of them.
+    """
 
     at: Duration
     share: Share = 1.0
     people: tuple[Name, ...] = ()
+    groups: tuple[Name, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -62,11 +69,20 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     @property
     def general(self) -> bool:
         """Whether it hits all people."""
-        return self.share == 1 and not self.people
+        return self.share == 1 and not self.people and not self.groups
 
-    def hits(self, people: Sequence[FaultTarget], streams: RandomStreams, number: int) -> list[FaultTarget]:
+    def hits(
+        self,
+        people: Sequence[FaultTarget],
+        streams: RandomStreams,
+        number: int,
+        membership: Membership = ALL_OTHERS,
+    ) -> list[FaultTarget]:
         """Return the people it hits; `number` is its place among the scenario's faults."""
         chosen = [target for target in people if not self.people or target.name in self.people]
+        if self.groups:
+            groups = {membership.names.index(name) for name in self.groups}
+            chosen = [target for target in chosen if membership.group(target.person) in groups]
         if self.share == 1:
             return chosen
         purpose = f"fault-{number}"

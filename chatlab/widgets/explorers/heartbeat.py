@@ -7,7 +7,6 @@ from functools import lru_cache, partial
 
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import StatusSpan
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.plots.detection import plot_alarms, plot_detection
@@ -17,6 +16,7 @@ from chatlab.plots.timeline import plot_statuses
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.faults import HalfOpen, IdleTimeout
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.studies.closed_forms import detection_span, late_pong_share
 from chatlab.studies.late_pongs import pong_delays
 from chatlab.widgets.explorers.explorer import Answer, Explorer

@@ -11,7 +11,6 @@ import ipywidgets as widgets
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.live.loggers import get_logger
 from chatlab.plots.curves import plot_queue, plot_rates
@@ -24,6 +23,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
+from chatlab.sim.transport_settings import WebSocketSettings
 from chatlab.studies.backoff_delays import herd_returns
 from chatlab.widgets.explorers.explorer import Answer, Explorer, choices
 from chatlab.widgets.slider import Slider

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 
-from chatlab.experiment.transport_settings import AnyTransport, LongPollingSettings, ShortPollingSettings
 from chatlab.plots.polling import plot_polling
 from chatlab.plots.reusable_figure import ReusableFigure
 from chatlab.plots.style import figure_of
+from chatlab.sim.transport_settings import AnyTransport, LongPollingSettings, ShortPollingSettings
 from chatlab.studies.closed_forms import long_poll_cost, short_poll_cost
 from chatlab.studies.read_cost import read
 from chatlab.widgets.explorers.explorer import Answer, Explorer

@@ -13,7 +13,13 @@ import pytest
 from chatlab.dialects.chatlab import PAGE_LIMIT
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
+from chatlab.experiment.worlds.runner import run
+from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, ServerDown
+from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
     AnyTransport,
     FallbackSettings,
     LongPollingSettings,
@@ -21,12 +27,6 @@ from chatlab.experiment.transport_settings import (
     SSESettings,
     WebSocketSettings,
 )
-from chatlab.experiment.worlds.runner import run
-from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
-from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, ServerDown
-from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.transports.machine import Deliver
 from tests.sizes import FULL, rows
 

@@ -12,12 +12,6 @@ from chatlab import compare, run
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    LongPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.live_world import run_live_together
 from chatlab.sim.as_written.settings import SeedWebSocket
 from chatlab.sim.capacity import QueueOverflow, ServerConfig
@@ -32,6 +26,12 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    LongPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from chatlab.transports.machine import Deliver
 
 HELLO = ScriptEntry(at=2.1, person="ada", text="hello")

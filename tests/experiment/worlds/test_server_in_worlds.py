@@ -10,14 +10,6 @@ import pytest
 
 from chatlab import compare, run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.wire_world import talk_on_wire
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
@@ -35,6 +27,14 @@ from chatlab.sim.faults import (
 from chatlab.sim.http_session import SERVER_KEEP_ALIVE
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from chatlab.transports.machine import Closed
 
 pytestmark = pytest.mark.slow

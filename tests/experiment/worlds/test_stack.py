@@ -7,12 +7,12 @@ import pytest
 from chatlab import compare, run
 from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
 from chatlab.experiment.worlds.stack import addressed
 from chatlab.settings import FallbackConfig, HeartbeatConfig, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, NoPong, ServerDown, SlowServer
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
 
 
 def test_every_transport_of_a_fallback_is_sent_to_its_address_of_the_server() -> None:

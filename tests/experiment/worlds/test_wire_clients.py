@@ -8,14 +8,6 @@ import pytest
 
 from chatlab.experiment.compare import compare
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Verdict
 from chatlab.sim.as_written.settings import AsWritten
@@ -34,6 +26,14 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from chatlab.transports.machine import Closed
 from tests.experiment.worlds.test_wire_world import TRANSPORTS, assert_same, both
 

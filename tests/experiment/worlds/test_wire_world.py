@@ -16,14 +16,6 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.compare import compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 from chatlab.experiment.worlds.runner import run
 from chatlab.experiment.worlds.wire_world import WireLines, talk_on_wire
 from chatlab.live.client.kinds import make_config, make_transport
@@ -45,6 +37,14 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from tests.sizes import rows
 
 TRANSPORTS: dict[str, AnyTransport] = {

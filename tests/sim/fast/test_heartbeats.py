@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig, HeartbeatMode, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
@@ -30,6 +29,7 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import ScriptEntry
+from chatlab.sim.transport_settings import FallbackSettings, SSESettings, WebSocketSettings
 from tests.sim.fast.crowds import (
     FAULTS,
     HEARTBEATS,

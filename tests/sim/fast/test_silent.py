@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import SSESettings
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
@@ -41,6 +40,7 @@ from chatlab.sim.faults import (
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.model import Model, find_model
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import SSESettings
 from tests.sim.fast.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same, crowd, figures, step_by_step
 from tests.sizes import examples, rows
 

@@ -30,6 +30,13 @@ class Loser(Protocol):
         """Handle the end of the link."""
 
 
+class Losses(Protocol):
+    """The ends of links that clients will learn."""
+
+    def lose(self, loser: Loser, at: float) -> None:
+        """Call a client's `be_lost` at `at`."""
+
+
 class Greeting(NamedTuple):
     """A server's greeting: the sizes of request and answer without the names, the new cursor, and whether
     messages may be missing."""
@@ -49,7 +56,7 @@ class Maker(Protocol):
 
 
 class Context:
-    """The parts that all silent clients of a run share.
+    """The parts that all silent clients share who have one transport and one network.
 
     `config` is the same for all, except room and sender. `beats`: open links have heartbeats.
     """
@@ -68,6 +75,7 @@ class Context:
         barriers: Barriers,
         names: Sequence[str],
         rooms: Sequence[str],
+        losses: Losses,
     ) -> None:
         self.make = make
         self.config = config
@@ -86,8 +94,8 @@ class Context:
         self.barriers = barriers
         self.names = names
         self.name_sizes = array("H", map(add, map(len, names), cycle(map(len, rooms))))
+        self.lose = losses.lose
         self._rooms = rooms
-        self._losing: dict[float, list[Loser]] = {}
         self._greetings: dict[tuple[str, str | None], Greeting] = {}
 
     def judge(self, failure: Failure) -> Verdict:
@@ -115,15 +123,3 @@ class Context:
     def count_request(self) -> None:
         """Count a request in the current second."""
         self.network.requests += 1
-
-    def lose(self, loser: Loser, at: float) -> None:
-        """Call a client's `be_lost` at `at`; clients with the same time share one queue entry."""
-        losing = self._losing.get(at)
-        if losing is None:
-            losing = self._losing[at] = []
-            self.environment.call_at(at, self._tell, at)
-        losing.append(loser)
-
-    def _tell(self, at: float) -> None:
-        for loser in self._losing.pop(at):
-            loser.be_lost()

@@ -159,7 +159,7 @@ class Lifecycle(ABC):
             return False
         self._phase, self._at = "trying", at
         context.recorder.changed(self.person, status, at)
-        context.recorder.attempted(at)
+        context.recorder.attempted(self.person, at)
         context.environment.call_at(comes_at, Lifecycle._syn_arrives, self)
         return True
 
@@ -251,7 +251,7 @@ class Lifecycle(ABC):
             self._phase = "trying"
             context.recorder.changed(self.person, RECONNECTING, at)
             context.recorder.changed(self.person, RECONNECTING, retry_at)
-            context.recorder.attempted(retry_at)
+            context.recorder.attempted(self.person, retry_at)
             context.environment.call_at(comes_at, Lifecycle._syn_arrives, self)
         else:
             self._phase = "waiting"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.fast.barriers import Barriers
 from chatlab.sim.fast.silent.client import SilentClient
-from chatlab.sim.fast.silent.context import Context
+from chatlab.sim.fast.silent.context import Context, Loser
+from chatlab.sim.fast.silent.server import PoolServer
 from chatlab.sim.faults import Fault, SlowServer
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
@@ -32,28 +34,42 @@ def can_be_silent(
 class Pool:
     """All silent clients of a run."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, server: PoolServer, barriers: Barriers) -> None:
+        self._environment = server.environment
+        self._barriers = barriers
         self._clients: list[SilentClient] = []
-        context.server.pool = self
+        self._losing: dict[float, list[Loser]] = {}
+        server.pool = self
 
-    def add(self, person: int) -> SilentClient:
+    def add(self, person: int, context: Context) -> SilentClient:
         """Return a new silent client."""
-        client = SilentClient(person, self._context)
+        client = SilentClient(person, context)
         self._clients.append(client)
         return client
 
     def bring(self, arrivals: Sequence[float]) -> None:
         """Schedule the arrivals of all clients."""
-        environment = self._context.environment
-        environment.call_at(environment.now, self._arrive, arrivals)
+        if self._clients:
+            self._environment.call_at(self._environment.now, self._arrive, arrivals)
 
     def _arrive(self, arrivals: Sequence[float]) -> None:
         # The barrier isn't known before the run begins. A fault at the very beginning makes it the current
         # time, so a client that the fault has promoted sends no SYN here.
-        safe_until = self._context.barriers.next
+        safe_until = self._barriers.next
         for client in self._clients:
             client.arrive(arrivals[client.person], safe_until)
+
+    def lose(self, loser: Loser, at: float) -> None:
+        """Call a client's `be_lost` at `at`; clients with the same time share one queue entry."""
+        losing = self._losing.get(at)
+        if losing is None:
+            losing = self._losing[at] = []
+            self._environment.call_at(at, self._tell, at)
+        losing.append(loser)
+
+    def _tell(self, at: float) -> None:
+        for loser in self._losing.pop(at):
+            loser.be_lost()
 
     def server_close(self, code: int | None, reason: str) -> None:
         """Close each link at the server, with a close frame or without."""

@@ -7,16 +7,6 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    FallbackSettings,
-    LongPollingSettings,
-    OneTransport,
-    ShortPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-    settings_of,
-)
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import (
     AnyConfig,
@@ -27,6 +17,16 @@ from chatlab.settings import (
     ShortPollingConfig,
     SSEConfig,
     WebSocketConfig,
+)
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    FallbackSettings,
+    LongPollingSettings,
+    OneTransport,
+    ShortPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+    settings_of,
 )
 from chatlab.studies.prediction import predict
 
