@@ -167,6 +167,7 @@ class FastModel(Model):
         self.bytes_down += sum(down for _, down in pending)
 
     def close(self) -> None:
+        self._pool.close()
         del self._barriers, self._pool  # They refer to the model.
         self._parts.clear()
         super().close()

@@ -71,6 +71,11 @@ class Pool:
         for loser in self._losing.pop(at):
             loser.be_lost()
 
+    def close(self) -> None:
+        """Drop all clients, who refer to this."""
+        self._clients.clear()
+        self._losing.clear()
+
     def server_close(self, code: int | None, reason: str) -> None:
         """Close each link at the server, with a close frame or without."""
         for client in self._clients:
