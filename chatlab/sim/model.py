@@ -159,6 +159,7 @@ class Model:
         People, connections and the server refer to one another, and would stay until garbage is collected.
         """
         self.environment.clear()
+        del self.meter  # It counts the model's requests.
         for person in self.everybody:
             person.close()
         self.everybody.clear()
