@@ -218,11 +218,40 @@ def series(recorder: ColumnRecorder, duration: float) -> dict[str, list[int]]:
     }
 
 
-def latency_histogram(recorder: ColumnRecorder, population: Population) -> list[int]:
-    """Return how many owed pairs were shown with a latency in each bin of `LATENCY_EDGES`."""
-    latency = np.clip(_Deliveries(recorder, population).latency(), LATENCY_EDGES[0], LATENCY_EDGES[-1])
-    counts: list[int] = np.histogram(latency, LATENCY_EDGES)[0].tolist()
-    return counts
+class Latencies:
+    """The latencies of all owed pairs that were shown: from sending to showing, in seconds."""
+
+    def __init__(self, recorder: ColumnRecorder, population: Population) -> None:
+        shown = _Deliveries(recorder, population)
+        self._seconds = shown.latency()
+        self._shown_at = shown.shown_at()
+
+    def histogram(self) -> list[int]:
+        """Return how many pairs were shown with a latency in each bin of `LATENCY_EDGES`."""
+        seconds = np.clip(self._seconds, LATENCY_EDGES[0], LATENCY_EDGES[-1])
+        counts: list[int] = np.histogram(seconds, LATENCY_EDGES)[0].tolist()
+        return counts
+
+    def by_second(self, seconds: int) -> dict[str, list[float | None]]:
+        """Return percentiles of the latencies of the pairs that were shown in each second; None: there were
+        none. They are interpolated linearly."""
+        second = self._shown_at.astype(np.int64)
+        ordered = self._seconds[np.lexsort((self._seconds, second))]
+        counts = np.bincount(second, minlength=seconds)[:seconds]
+        ends = np.cumsum(counts)
+        there = counts > 0
+        first, last = (ends - counts)[there], ends[there] - 1
+        columns: dict[str, list[float | None]] = {}
+        for q in (50, 99):
+            rank = first + (last - first) * q / 100
+            below = rank.astype(np.int64)
+            above = np.minimum(below + 1, last)
+            values = ordered[below] + (rank - below) * (ordered[above] - ordered[below])
+            column: list[float | None] = [None] * seconds
+            for at, value in zip(np.flatnonzero(there).tolist(), values.tolist(), strict=True):
+                column[at] = value
+            columns[f"latency_p{q}"] = column
+        return columns
 
 
 def first_fault(faults: Sequence[Incident], duration: float) -> float | None:
@@ -307,7 +336,12 @@ class _Deliveries:
         return int(np.count_nonzero(np.isinf(self._connected_at[asked])))
 
     def latency(self) -> Column:
+        """The latency of each owed pair that was shown."""
         return (self._at[self._first] - self._recorder.accepted_at[self._message[self._first]])[self._owed()]
+
+    def shown_at(self) -> Column:
+        """The time at which each of these was shown."""
+        return self._at[self._first][self._owed()]
 
     def owed_readers(self) -> Column:
         """Return the reader of each pair of `latency`."""

@@ -21,6 +21,7 @@ from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
 from chatlab.fileio import atomic_write, lines_of
 from chatlab.messages import ConnectionStatus
+from chatlab.sim.meter import NODE_SERIES, NODE_TOTALS
 from chatlab.text import visible_line
 from chatlab.trace import Step, decode_steps, encode_steps
 from chatlab.transports.machine import Deliver
@@ -63,9 +64,12 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
     time_scale: float = 1.0
     lateness: float | None = None
     group_metrics: dict[str, dict[str, Value]] = {}
+    node_totals: dict[str, list[int]] = {}
+    node_series: dict[str, list[list[int]]] = {}
+    second_latencies: dict[str, list[float | None]] = {}
 
     def check(self) -> None:
-        """Check the lengths of histogram and series.
+        """Check the lengths of histogram, series and tables.
 
         Errors: `SettingsError`.
         """
@@ -74,6 +78,11 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
         lengths = [len(counts) for counts in self.series.values()]
         if lengths and max(lengths) - min(lengths) > 1:  # Live runs of version 0.1.0 differ by a second.
             raise SettingsError("series: expected lists of the same length")
+        nodes = {*map(len, self.node_totals.values()), *map(len, self.node_series.values())}
+        if len(nodes) > 1 or len({len(each) for counts in self.node_series.values() for each in counts}) > 1:
+            raise SettingsError("node_totals and node_series: expected lists of the same length")
+        if any(len(column) != max(lengths, default=0) for column in self.second_latencies.values()):
+            raise SettingsError("second_latencies: expected lists as long as the series")
 
 
 class Run(Struct, frozen=True, dict=True):
@@ -86,6 +95,9 @@ class Run(Struct, frozen=True, dict=True):
     In the live world the clock advanced by `time_scale` seconds in each second of waiting. `lateness` is the
     part of its seconds that passed while bytes were still in flight on loopback (None: not measured, as in
     version 0.1.0).
+
+    `node_totals` and `node_series` are the counts behind `nodes` and `nodes_per_second`, and
+    `second_latencies` percentiles of the latency in each second (None: nothing was shown).
     """
 
     world: str
@@ -98,6 +110,9 @@ class Run(Struct, frozen=True, dict=True):
     time_scale: float = 1.0
     lateness: float | None = None
     group_metrics: dict[str, dict[str, Value]] = {}
+    node_totals: dict[str, list[int]] = {}
+    node_series: dict[str, list[list[int]]] = {}
+    second_latencies: dict[str, list[float | None]] = {}
 
     @property
     def seed(self) -> int:
@@ -167,6 +182,9 @@ class Run(Struct, frozen=True, dict=True):
             self.time_scale,
             self.lateness,
             self.group_metrics,
+            self.node_totals,
+            self.node_series,
+            self.second_latencies,
         )
         return msgspec.json.encode(header) + b"\n" + encode_steps(self.trace)
 
@@ -205,6 +223,9 @@ class Run(Struct, frozen=True, dict=True):
             header.time_scale,
             header.lateness,
             {name: read_infinite(metrics) for name, metrics in header.group_metrics.items()},
+            header.node_totals,
+            header.node_series,
+            header.second_latencies,
         )
 
     # Views
@@ -246,11 +267,56 @@ class Run(Struct, frozen=True, dict=True):
         return membership.names[membership.group(self.people.index(self._recorded(person)))]
 
     def per_second(self) -> pd.DataFrame:
-        """Return the series as a table with a row for each second and a column for each series."""
+        """Return the series as a table with a row for each second and a column for each series.
+
+        `latency_p50` and `latency_p99` are those of the messages shown in that second, in seconds (NaN: none
+        was).
+        """
         import pandas as pd
 
         table = pd.DataFrame(self.series)
+        for name in ("latency_p50", "latency_p99"):
+            column = self.second_latencies.get(name, [None] * len(table))
+            table[name] = np.array(column, dtype=float)
         table.index.name = "second"
+        return table
+
+    @property
+    def nodes(self) -> pd.DataFrame:
+        """A table with a row for each node of the server, by number.
+
+        - attempts: connections that the balancer gave it; *refused* ones got a reset or a 503, and *accepted*
+          ones a place in the accept queue
+        - disconnected: connections that it ended as it drained, stopped or died
+        - connected: connections at the end; *connected_max*: the most at one time, those in the accept queue
+          included
+        - queue_max: the greatest length of the accept queue
+
+        It is empty in the worlds `wire` and `live`, and for files from before nodes were counted.
+        """
+        import pandas as pd
+
+        table = pd.DataFrame({name: self.node_totals.get(name, []) for name in NODE_TOTALS}, dtype=int)
+        table.index = pd.RangeIndex(1, len(table) + 1, name="node")
+        return table
+
+    def nodes_per_second(self) -> pd.DataFrame:
+        """Return a tidy table with the columns second, node, attempts, refused, connected, queue.
+
+        `attempts` and `refused` are as in `nodes`, in that second; `connected` is as of its end; `queue` is
+        the greatest length of the accept queue. It is empty if `nodes` is.
+        """
+        import pandas as pd
+
+        counts = {name: np.array(self.node_series.get(name, []), dtype=np.int64) for name in NODE_SERIES}
+        nodes, seconds = counts["attempts"].shape if self.node_series else (0, 0)
+        table = pd.DataFrame(
+            {
+                "second": np.repeat(np.arange(seconds), nodes),
+                "node": np.tile(np.arange(1, nodes + 1), seconds),
+                **{name: column.T.ravel() for name, column in counts.items()},
+            }
+        )
         return table
 
     def latency_shares(self) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from chatlab.plots.contention import plot_contention
 from chatlab.plots.curves import plot_latency, plot_queue, plot_rates
 from chatlab.plots.detection import plot_alarms, plot_detection
 from chatlab.plots.herd import plot_refused, plot_returns
+from chatlab.plots.nodes import plot_node_attempts, plot_node_connections
 from chatlab.plots.polling import plot_polling
 from chatlab.plots.run import plot_crowd, plot_lateness, plot_run
 from chatlab.plots.sequence import plot_sequence
@@ -31,6 +32,8 @@ __all__ = [
     "plot_detection",
     "plot_latency",
     "plot_lateness",
+    "plot_node_attempts",
+    "plot_node_connections",
     "plot_polling",
     "plot_queue",
     "plot_rates",

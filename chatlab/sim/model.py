@@ -127,7 +127,7 @@ class Model:
         self.networks = list(dict.fromkeys(part.network for part in self._parts))
         nodes = self.server.nodes
         self.meter = Meter(
-            self.environment, self, [node.queue for node in nodes], [node.work for node in nodes]
+            self.environment, self, [node.queue for node in nodes], [node.work for node in nodes], nodes
         )
         self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []

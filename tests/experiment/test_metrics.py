@@ -16,9 +16,9 @@ from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.metrics import (
     LATENCY_EDGES,
     Incident,
+    Latencies,
     Population,
     describe_never,
-    latency_histogram,
     measure,
     percentile,
     series,
@@ -105,7 +105,7 @@ def test_a_message_that_is_never_shown_is_infinitely_late() -> None:
     # The last one was never sent, and the two others are lost: the readers were shown later ones.
     assert (metrics["lost"], metrics["owed"], metrics["undelivered"]) == (4, 40, 6)
     assert (metrics["latency_p50"], metrics["latency_p95"], metrics["latency_p99"]) == (0.5, inf, inf)
-    shown = latency_histogram(chat.recorder, Population(chat.rooms, np.full(2, -np.inf)))
+    shown = Latencies(chat.recorder, Population(chat.rooms, np.full(2, -np.inf))).histogram()
     assert sum(shown) == metrics["owed"] - metrics["undelivered"]
 
 
@@ -210,9 +210,8 @@ def test_history_counts_as_delivered_but_has_no_latency() -> None:
     chat.show(1, "a", "1-1", 50.5)
     metrics = chat.measure()
     assert (metrics["delivered"], metrics["latency_p99"]) == (2, 0.5)
-    histogram = latency_histogram(
-        chat.recorder, Population(chat.rooms, np.where(chat.quiet, np.inf, -np.inf))
-    )
+    population = Population(chat.rooms, np.where(chat.quiet, np.inf, -np.inf))
+    histogram = Latencies(chat.recorder, population).histogram()
     assert sum(histogram) == 1
     assert LATENCY_EDGES[histogram.index(1)] <= 0.5 < LATENCY_EDGES[histogram.index(1) + 1]
 
@@ -543,3 +542,18 @@ def test_who_gave_up_and_who_came_last() -> None:
     assert (metrics["gave_up"], metrics["last_back"], metrics["last_in_at"]) == (1, 13.0, 10.0)
     calm = Chat(people=1, connected_at=10.0).measure()
     assert (calm["gave_up"], calm["last_back"], calm["last_in_at"]) == (0, None, 10.0)
+
+
+def test_latencies_of_each_second_are_those_of_what_was_shown_then() -> None:
+    chat = Chat(people=1)
+    for number, (sent_at, shown_at) in enumerate(
+        [(0.2, 0.3), (0.1, 0.9), (0.4, 2.4), (2.5, 2.6), (0.0, 2.9)]
+    ):
+        chat.post(0, f"{number}", sent_at, shown_at)
+        chat.show(0, f"{number}", f"1-{number}", shown_at)
+    chat.show(0, "0", "1-0", 3.5)  # Again: that counts for nothing.
+    population = Population(chat.rooms, np.zeros(1))
+    columns = Latencies(chat.recorder, population).by_second(4)
+    assert columns["latency_p50"] == [pytest.approx(0.45), None, pytest.approx(2.0), None]
+    expected = [np.percentile([0.1, 0.8], 99), None, np.percentile([2.0, 0.1, 2.9], 99), None]
+    assert columns["latency_p99"] == [None if one is None else pytest.approx(one) for one in expected]

@@ -21,7 +21,7 @@ from chatlab.experiment.worlds.runner import WORLDS, run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import ConnectionReset, HalfOpen, Partition, ServerDown
+from chatlab.sim.faults import ConnectionReset, HalfOpen, NodeDown, Partition, ServerDown
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import WebSocketSettings
@@ -129,11 +129,55 @@ def test_the_metrics_are_a_tidy_table(result: Run) -> None:
 def test_series_are_a_table_of_seconds(result: Run) -> None:
     table = result.per_second()
     assert table.index.name == "second"
-    assert {name: table[name].tolist() for name in table} == result.series
+    assert {name: table[name].tolist() for name in result.series} == result.series
+    assert [*table][len(result.series) :] == ["latency_p50", "latency_p99"]
     assert sum(result.series["requests"]) == result.metrics["requests"]
     assert max(result.series["requests"]) == result.metrics["requests_per_second_max"]
     assert max(result.series["queue"]) == result.metrics["queue_max"] > 0  # type: ignore[operator]
     assert table["attempts"].to_numpy().sum() == result.metrics["attempts"]
+
+
+def test_each_second_has_the_latency_of_what_was_shown_in_it(result: Run) -> None:
+    table = result.per_second()
+    shown = table["delivered"] > 0
+    assert table["latency_p50"][shown].notna().mean() > 0.9  # Some shown messages aren't owed.
+    assert table["latency_p50"][~shown].isna().all()
+    assert (table["latency_p50"] <= table["latency_p99"])[table["latency_p50"].notna()].all()
+
+
+def test_nodes_have_tables_of_their_own() -> None:
+    fault = NodeDown(at=10.0, duration=5.0, node=2)
+    server = ServerConfig(nodes=3, balance="round_robin", accept_rate=1.0, backlog=2, overflow="refuse")
+    people = PeopleConfig(count=12)
+    result = run(SCENARIO.replace(server=server, people=people, faults=(fault,)))
+    nodes, seconds = result.nodes, result.nodes_per_second()
+    assert nodes.index.tolist() == [1, 2, 3]
+    assert nodes["attempts"].sum() == result.metrics["attempts"]
+    assert (nodes["attempts"] == nodes["refused"] + nodes["accepted"]).all()
+    assert nodes["connected"].sum() == 12
+    assert nodes["disconnected"].tolist()[0] == nodes["disconnected"].tolist()[2] == 0
+    assert nodes["disconnected"].tolist()[1] > 0
+    assert nodes["queue_max"].max() == result.metrics["queue_max"] == 2
+    assert [*seconds] == ["second", "node", "attempts", "refused", "connected", "queue"]
+    assert len(seconds) == 40 * 3
+    for name in ("attempts", "refused"):
+        assert seconds.groupby("node")[name].sum().tolist() == nodes[name].tolist()
+    assert seconds.groupby("second")["connected"].sum()[39] == 12
+    assert seconds[(seconds["node"] == 2) & (seconds["second"] == 12)]["connected"].tolist() == [0]
+
+
+def test_a_file_of_before_nodes_were_counted_is_read(result: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    head, *steps = result.to_json_lines().splitlines()
+    old = json.loads(head)
+    for name in ("node_totals", "node_series", "second_latencies"):
+        del old[name]
+    path.write_bytes(b"\n".join([json.dumps(old).encode(), *steps]))
+    loaded = Run.load(path)
+    assert loaded == structs.replace(result, node_totals={}, node_series={}, second_latencies={})
+    assert len(loaded.nodes) == len(loaded.nodes_per_second()) == 0
+    assert [*loaded.nodes_per_second()] == [*result.nodes_per_second()]
+    assert loaded.per_second()["latency_p99"].isna().all()
 
 
 def test_latencies_are_shares(result: Run) -> None:
@@ -234,12 +278,31 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> Non
     [
         (lambda head, step: [head.replace(b'"latencies":[', b'"latencies":[0,')], r"latencies: expected \d+"),
         (lambda head, step: [head.replace(b'"sent":[', b'"sent":[0,0,')], "series: expected lists of the"),
+        (
+            lambda head, step: [head.replace(b'"refused":[[', b'"refused":[[0,')],
+            "node_totals and node_series",
+        ),
+        (
+            lambda head, step: [head.replace(b'"accepted":[', b'"accepted":[0,')],
+            "node_totals and node_series",
+        ),
+        (lambda head, step: [head.replace(b'_p99":[', b'_p99":[null,')], "second_latencies: expected lists"),
         (lambda head, step: [head, step, step.replace(b'n":"', b'n":"no', 1)], r"a step of 'no.*line 3\)"),
         (lambda head, step: [head, b"", b"[" * 100_000], r"\(line 3\); give a file that Run.save wrote"),
         (lambda head, step: [b"[" * 100_000], r"\(line 1\)"),
         (lambda head, step: [head, b"{}"], r"\(line 2\)"),
     ],
-    ids=["latencies", "series", "a stranger", "a deep step", "a deep header", "no step"],
+    ids=[
+        "latencies",
+        "series",
+        "node seconds",
+        "nodes",
+        "percentiles",
+        "a stranger",
+        "a deep step",
+        "a deep header",
+        "no step",
+    ],
 )
 def test_a_file_whose_parts_do_not_fit_is_refused(
     result: Run, tmp_path: Path, change: Callable[[bytes, bytes], list[bytes]], told: str

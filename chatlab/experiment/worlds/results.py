@@ -10,10 +10,10 @@ import numpy as np
 from chatlab.experiment.column_recorder import Column, ColumnRecorder
 from chatlab.experiment.metrics import (
     Incident,
+    Latencies,
     Population,
     Value,
     first_fault,
-    latency_histogram,
     measure,
     measure_groups,
     series,
@@ -23,6 +23,7 @@ from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.fault_context import FaultContext
 from chatlab.sim.faults import Fault
+from chatlab.sim.meter import NodeCounts
 from chatlab.trace import Step
 
 
@@ -36,11 +37,12 @@ def make_run(
     traffic: Mapping[str, Value],
     steps: list[Step],
     counts: Mapping[str, list[int]] | None = None,
+    nodes: NodeCounts | None = None,
 ) -> Run:
     """Return the run.
 
     `steps` are those of the people named in `recorded`; everything else covers all people. `counts` are the
-    server's counts of each second, see `Meter`.
+    server's counts of each second, and `nodes` those of its nodes, see `Meter`.
     """
     people = scenario.people
     rooms, groups = np.arange(people.count) % people.rooms, people.membership.column()
@@ -51,17 +53,23 @@ def make_run(
         begins_at = first_fault(faults, scenario.duration)
         after = None if begins_at is None else max(counts["queue"][int(begins_at) :], default=0)
         busiest = {"queue_max_after": after, "requests_per_second_max": max(counts["requests"])}
+    latencies = Latencies(recorder, population)
+    node_counts = nodes or NodeCounts()
+    counted = _padded(series(recorder, scenario.duration) | counts)
     return Run(
         world,
         scenario,
         list(recorded),
         {**measure(recorder, population, scenario.duration, faults), **traffic, **busiest},
-        _padded(series(recorder, scenario.duration) | counts),
-        latency_histogram(recorder, population),
+        counted,
+        latencies.histogram(),
         steps,
         group_metrics=measure_groups(recorder, population, scenario.duration, faults, people.membership.names)
         if people.groups
         else {},
+        node_totals=node_counts.totals,
+        node_series=node_counts.series,
+        second_latencies=latencies.by_second(max(map(len, counted.values()))),
     )
 
 
