@@ -94,6 +94,7 @@ __all__ = [
     "Loss",
     "LowBandwidth",
     "NetworkChange",
+    "NodeDown",
     "NoPong",
     "NodeDown",
     "Outage",
