@@ -94,7 +94,6 @@ __all__ = [
     "Loss",
     "LowBandwidth",
     "NetworkChange",
-    "NodeDown",
     "NoPong",
     "NodeDown",
     "Outage",
