@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from chatlab.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from chatlab.live.fault_proxy import FaultProxy
-    from chatlab.live.faulty_connection import Flow
+    from chatlab.experiment.fault_proxy import FaultProxy
     from chatlab.sim.fault_context import FaultContext
     from chatlab.sim.faults import (
         AnyFault,
@@ -40,8 +39,7 @@ if TYPE_CHECKING:
     from chatlab.sim.path import Impairment
 
 _HOMES = {
-    "live.fault_proxy": ("FaultProxy",),
-    "live.faulty_connection": ("Flow",),
+    "experiment.fault_proxy": ("FaultProxy",),
     "sim.faults": (
         "AnyFault",
         "Blocked",
@@ -84,7 +82,6 @@ __all__ = [
     "FaultContext",
     "FaultProxy",
     "Flapping",
-    "Flow",
     "HalfOpen",
     "HighLatency",
     "HttpError",

@@ -115,6 +115,12 @@ class FaultContext:
         """Seconds since the run began."""
         return self.server.environment.now
 
+    def end_losses(self, begun_at: float) -> None:
+        """End the spells of loss that began at a time, before their own end."""
+        for target in self.hit:
+            target.path.end_losses(begun_at, self.now)
+            target.adapt()
+
     def uniform_of(self, target: FaultTarget) -> Uniform:
         """Return the fault's random stream for one person."""
         return self._streams.uniform(target.person, f"fault-{self._number}-packets")

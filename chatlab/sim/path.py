@@ -138,6 +138,13 @@ class Path:
         """Lose a share of the packets that are sent from `begins_at` to `ends_at`."""
         self._spells = (*self._spells, Spell(begins_at, ends_at, share))
 
+    def end_losses(self, begun_at: float, ends_at: float) -> None:
+        """End the spells that began at a time earlier than they would end."""
+        self._spells = tuple(
+            spell._replace(ends_at=min(spell.ends_at, ends_at)) if spell.begins_at == begun_at else spell
+            for spell in self._spells
+        )
+
     def loss_at(self, time: float) -> float:
         """Return the probability that a packet sent at `time`, which may be in the future, is lost."""
         arrives = 1.0

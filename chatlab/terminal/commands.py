@@ -98,35 +98,71 @@ async def _latency(console: Console, argument: str) -> str:
         raise CommandError("/latency: give seconds from 0 (off) to 3600, such as /latency 0.5")
     if not value and console.proxy is None:
         return "There is no added latency."
+    from chatlab.sim.faults import HighLatency
+
     proxy = await console.open_fault_proxy()
-    proxy.set(latency=value)
-    return f"Added latency: {seconds(value)} each way." if value else "There is no added latency."
+    proxy.end_faults(HighLatency)
+    if not value:
+        return "There is no added latency."
+    proxy.inject(HighLatency(at=0.0, duration=_until_ended(), latency=value))
+    return f"Added latency: {seconds(value)} each way."
+
+
+def _until_ended() -> float:
+    from chatlab.sim.faults.phrases import UNTIL_ENDED
+
+    return UNTIL_ENDED
 
 
 async def _down(console: Console, argument: str) -> str:
+    from chatlab.sim.faults import ServerDown
+
     proxy = await console.open_fault_proxy()
-    console.down = True
-    await proxy.refuse()
+    proxy.inject(ServerDown(at=0.0, duration=_until_ended()))
+    await proxy.settle()
     return "The server is down: its connections are reset, and new ones refused. /up ends this."
 
 
 async def _up(console: Console, argument: str) -> str:
     proxy = console.proxy
-    if proxy is None or not (console.down or proxy.up.silent):
-        return "Nothing is down or silent."
-    was_silent = proxy.up.silent
-    proxy.set(silent=False)
-    await proxy.accept()
-    console.down = False
+    if proxy is None or not any(injected.ended_at is None for injected in proxy.faults):
+        return "There is no fault."
+    from chatlab.sim.faults import HalfOpen
+
+    was_silent = any(isinstance(injected.fault, HalfOpen) for injected in proxy.under_way)
+    proxy.end_faults()
     if was_silent:
         return "New connections work again. The silent one stays silent until a heartbeat times out."
-    return "The server is up again."
+    return "There is no fault any more."
 
 
 async def _silent(console: Console, argument: str) -> str:
+    from chatlab.sim.faults import HalfOpen
+
     proxy = await console.open_fault_proxy()
-    proxy.set(silent=True)
+    proxy.inject(HalfOpen(at=0.0, duration=_until_ended()))
     return "The connection is half-open: nothing gets through, and neither side is told. /up ends this."
+
+
+async def _fault(console: Console, argument: str) -> str:
+    from chatlab.sim.faults.phrases import phrase_of, read_faults
+
+    if argument:
+        faults = read_faults(argument)
+        proxy = await console.open_fault_proxy()
+        proxy.play(faults)
+        return f"Injected: {'; '.join(phrase_of(fault, at=True) for fault in faults)}. /up ends all faults."
+    under_way = [] if console.proxy is None else console.proxy.under_way
+    names = "; ".join(phrase_of(injected.fault) for injected in under_way)
+    if names:
+        return f"Under way: {names}."
+    return f"There is no fault; inject one of {', '.join(_fault_kinds())}."
+
+
+def _fault_kinds() -> Iterable[str]:
+    from chatlab.sim.faults.phrases import KINDS
+
+    return KINDS
 
 
 async def _transport(console: Console, argument: str) -> str:
@@ -193,7 +229,10 @@ COMMANDS: dict[str, Command] = {
     "/drop": Command("", "reset the connection now", _drop),
     "/down": Command("", "reset the connection and refuse new ones, like a server that is down", _down),
     "/silent": Command("", "drop everything silently (half-open connection)", _silent),
-    "/up": Command("", "end /down and /silent", _up),
+    "/fault": Command(
+        "KIND", "inject a scenario's faults, such as “latency 0.3 for 20; reset at 5”", _fault, _fault_kinds
+    ),
+    "/up": Command("", "end all faults", _up),
     "/latency": Command("SECONDS", "add latency each way; 0 ends it", _latency),
     "/ping": Command("", "show the time of the latest round trip", _ping),
     "/transport": Command(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -23,12 +23,15 @@ from chatlab.conversation import (
 )
 from chatlab.errors import OutboxFull, SettingsError
 from chatlab.live.client.transport import ChatTransport
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.messages import ConnectionStatus, DeliveryState, StatusChange
-from chatlab.settings import HeaderSource, shown_url
+from chatlab.settings import AnyConfig, HeaderSource, shown_url
 from chatlab.terminal.lines import ConsoleLine, content, seconds
 from chatlab.terminal.status_line import MOST_TYPING, StatusLine
 from chatlab.terminal.targets import Target, config_of, make_transport
+
+if TYPE_CHECKING:  # The console starts more quickly without the simulator.
+    from chatlab.experiment.fault_proxy import FaultProxy
+    from chatlab.experiment.injected_fault import InjectedFault
 
 LATE = 2.0
 """Seconds after which an acknowledgement gets a line, even if the message was sent at once."""
@@ -59,7 +62,6 @@ class Console:
         self.target = self._first = target
         self.kind = kind
         self.proxy: FaultProxy | None = None
-        self.down = False
         self.ended = asyncio.Event()
         self.busy = asyncio.Lock()
         self.leaving = False
@@ -73,7 +75,7 @@ class Console:
         self._was_connected = False
         self._unsettled = 0
         self._down_at: float | None = None
-        self.conversation = Conversation(self, make=make_transport, loop=self._loop, retrying=RETRYING)
+        self.conversation = Conversation(self, make=self._make_transport, loop=self._loop, retrying=RETRYING)
         self._switch(kind, target)
 
     @property
@@ -142,7 +144,7 @@ class Console:
         target, proxy = replace(self.target, **changes), self.proxy
         if "url" in changes:  # The proxy leads to the previous server.
             config_of(kind or self.kind, target)  # Raises while the old one still works.
-            self.proxy, self.down = None, False
+            self.proxy = None
             known, before = target.origin == self._first.origin, target.headers
             target = replace(target, headers=self._first.headers if known else HeaderSource(None))
             if target.headers != before and not known:
@@ -153,6 +155,9 @@ class Console:
         await self._until(lambda: not self.conversation.changing)
         if proxy is not self.proxy and proxy is not None:
             await proxy.close()
+
+    def _make_transport(self, config: AnyConfig) -> ChatTransport:
+        return make_transport(config, fires_at=None if self.proxy is None else self.proxy.timers.fires_at)
 
     def _switch(self, kind: str, target: Target) -> None:
         proxy = self.proxy
@@ -171,7 +176,11 @@ class Console:
             raise SettingsError(
                 "faults need a proxy in the connection, which TLS prevents; use a ws:// or http:// URL"
             )
-        proxy = self.proxy = FaultProxy(self.target.url)
+        from chatlab.experiment.fault_proxy import FaultProxy
+
+        proxy = self.proxy = FaultProxy(
+            self.target.url, person=self.target.name[:200], on_change=self._fault_changed
+        )
         await proxy.accept()
         self.notice(f"Reconnecting through a fault proxy on {proxy.host}:{proxy.port}.")
         was_connected = self._status is ConnectionStatus.CONNECTED
@@ -232,15 +241,23 @@ class Console:
         return self._rtt
 
     def _faults(self) -> list[str]:
-        faults = []
-        if self.proxy is not None:
-            if self.down:
-                faults.append("down")
-            if self.proxy.up.silent:
-                faults.append("silent")
-            if self.proxy.up.latency:
-                faults.append(f"latency {seconds(self.proxy.up.latency)} each way")
-        return faults
+        if self.proxy is None:
+            return []
+        from chatlab.sim.faults.phrases import phrase_of
+
+        return [phrase_of(injected.fault, duration=False) for injected in self.proxy.under_way]
+
+    def _fault_changed(self, injected: InjectedFault) -> None:
+        """Report a fault that has begun or ended by itself."""
+        from chatlab.sim.faults.phrases import phrase_of
+
+        if self.leaving:
+            return
+        if injected.under_way and injected.awaited:
+            self.notice(f"Fault: {phrase_of(injected.fault)}.")
+        elif injected.has_begun and not injected.under_way and injected.lasted:
+            self.notice(f"The fault is over: {phrase_of(injected.fault, duration=False)}.")
+        self.changed()
 
     # The `Display` interface
 

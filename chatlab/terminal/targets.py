@@ -82,9 +82,9 @@ def best_kind(dialect: str) -> str:
     return find_dialect(dialect).transports[0]
 
 
-def make_transport(config: AnyConfig) -> ChatTransport:
-    """Return a transport that runs on the running event loop."""
-    return kinds.make_transport(config, loop="current")
+def make_transport(config: AnyConfig, **options: Any) -> ChatTransport:
+    """Return a transport that runs on the running event loop; `options` are those of `ChatTransport`."""
+    return kinds.make_transport(config, loop="current", **options)
 
 
 def config_of(kind: str, target: Target) -> AnyConfig:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
@@ -16,20 +15,20 @@ import ipywidgets as widgets
 
 from chatlab.conversation import explain, place_of
 from chatlab.errors import SettingsError
-from chatlab.live.background_loop import background_thread
+from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.live.client.kinds import make_transport
 from chatlab.live.client.receipt import Receipt
 from chatlab.live.client.transport import ChatTransport
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, WebSocketConfig
+from chatlab.sim.faults import Fault
 from chatlab.trace import Step
 from chatlab.widgets.collapsible import Collapsible
-from chatlab.widgets.fault_controls import FaultControls
 from chatlab.widgets.frames import FrameRecorder
 from chatlab.widgets.panel_display import PanelDisplay
+from chatlab.widgets.panel_faults import PanelFaults
 from chatlab.widgets.settings_form import SettingsForm
 from chatlab.widgets.static_transcript import StaticTranscript
 from chatlab.widgets.timeline_controller import TimelineController
@@ -73,14 +72,19 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.server = (
             server if self._folder is None else EmbeddedServer(db=Path(self._folder.name) / "chat.db")
         )
-        self.proxy: FaultProxy | None = None
-        if self.server is not None:
-            self.server.start_in_background()
-            self.proxy = FaultProxy(self.server.url)
-            background_thread().call(self.proxy.accept)
-            if config is None and not url:
-                given = given.replace(url=self.proxy.rebase(self.server.ws_url))
         self.seed = secrets.randbits(32) if seed is None else seed
+        self._faults = PanelFaults(
+            self.server,
+            seed=self.seed,
+            settings=self._settings,
+            status=lambda: self._conversation.last_change.status,
+            reconnect=self._reconnect,
+            mark=self._mark_fault,
+            server_changed=self._show_server,
+            reporting=self._reporting,
+        )
+        if self.server is not None and self.proxy is not None and config is None and not url:
+            given = given.replace(url=self.proxy.rebase(self.server.ws_url))
         self._uniform = RandomStreams(self.seed).uniform(0, "backoff")
         self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
 
@@ -105,9 +109,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         buttons = [self._connect_button, self._disconnect_button]
         if self.server is not None:
             buttons.append(self._server_button)
-        faults = []
-        if self.proxy is not None:
-            faults.append(FaultControls(self.proxy, self._mark_fault, self._reporting).view)
         super().__init__(
             [
                 self.form.address_fields,
@@ -116,7 +117,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 ),
                 Collapsible("Settings", self.form.other_fields).view,
                 self.messages,
-                *faults,
+                self._faults.controls.view,
                 self.timeline,
                 Collapsible("Frames", self.frames).view,
             ]
@@ -130,6 +131,34 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """The transport that new messages go to; None before the first message or connection."""
         return self._conversation.transport
 
+    @property
+    def proxy(self) -> FaultProxy | None:
+        """The fault proxy to the embedded server, or else to the server that the first fault was for."""
+        return self._faults.home or self._faults.away
+
+    def play(self, faults: str | Sequence[Fault]) -> None:
+        """Inject faults such as "down at 10 for 5" or `[ServerDown(at=10, duration=5)]`, in seconds from now.
+
+        Errors: `SettingsError` for a fault that can't be read, or that the server can't have; then none is
+        injected. `OSError` if the embedded server can't start again.
+        """
+        self._faults.play(faults)
+
+    def end_faults(self) -> None:
+        """End all faults, and cancel those to come. Errors: `OSError` if the server can't start again."""
+        self._faults.end()
+
+    def _settings(self) -> AnyConfig:
+        """Return the settings of the present or next connection."""
+        if self.transport is None or not self._conversation.wanted:
+            return self.form.config()
+        return self.transport.config
+
+    def _reconnect(self) -> None:
+        """Connect again through the present proxy, if a connection is wanted."""
+        if self._conversation.wanted:
+            self.connect()
+
     def connect(self) -> None:
         """Connect at once with the settings of the form; report errors in the log.
 
@@ -138,7 +167,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """
         with self._reporting("Not connected"):
             try:
-                self._conversation.switch_to(self.form.config())
+                self._switch()
             except SettingsError as error:
                 self._panel_display.notice(f"These settings can't be used: {error}", warning=True)
                 return
@@ -155,8 +184,19 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         except (Exception, SystemExit) as error:
             self._panel_display.notice(f"{what}: {explain(error)}.{advice}", warning=True)
 
+    def _switch(self) -> None:
+        """Switch to the place in the form. Errors: `SettingsError`."""
+        config = self.form.config()
+        self._conversation.switch_to(self._faults.through(config), place_of(config))
+
     def _make_transport(self, config: AnyConfig) -> ChatTransport:
-        return make_transport(config, uniform=lambda: self._uniform(), record=self._record)
+        proxy = self._faults.proxy_of(config)
+        return make_transport(
+            config,
+            uniform=lambda: self._uniform(),
+            record=self._record,
+            fires_at=None if proxy is None else proxy.timers.fires_at,
+        )
 
     def _record(self, step: Step) -> None:
         self._recorder.record(step)
@@ -172,7 +212,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Send a message to the place in the form; if that fails, say why in the log."""
         with self._reporting("Not sent", RECALL_HINT):
             if self.transport is None or not self._conversation.wanted:
-                self._conversation.switch_to(self.form.config())
+                self._switch()
             elif elsewhere := self._switch_advice():
                 self._panel_display.notice(f"Not sent: {elsewhere}.{RECALL_HINT}", warning=True)
                 return None
@@ -202,34 +242,28 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._panel_display.mark("fault", fault)
         self._redraw()
 
+    def _show_server(self) -> None:
+        label = "Start the server" if self._faults.server_is_down else "Stop the server"
+        self._context.copy().run(setattr, self._server_button, "description", label)
+
     def _toggle_server(self) -> None:
         """Stop the embedded server abruptly, like a crash, or start it again with its history."""
         assert self.server is not None
         with self._reporting("The server could not be started or stopped"):
-            if self.server.running:
-                self.stop_server()
-            else:
+            if self._faults.server_is_down:
                 self.start_server()
+            else:
+                self.stop_server()
 
     def stop_server(self) -> None:
         """Kill the embedded server: it resets its connections and refuses new ones."""
-        if self.server is not None and self.server.running:
-            self._panel_display.outages.append((time.monotonic(), None))
-            self._panel_display.mark("fault", "server down")
-            self.server.stop_in_background(abrupt=True)
-            self._server_button.description = "Start the server"
-            self._redraw()
+        if self.server is not None and not self._faults.server_is_down:
+            self._faults.stop_server()
 
     def start_server(self) -> None:
         """Start the embedded server again, on the same port and with the same history."""
-        if self.server is not None and not self.server.running:
-            self.server.start_in_background()
-            if self._panel_display.outages:  # empty if it was stopped elsewhere
-                down_at, _ = self._panel_display.outages[-1]
-                self._panel_display.outages[-1] = (down_at, time.monotonic())
-            self._panel_display.mark("fault", "server up")
-            self._server_button.description = "Stop the server"
-            self._redraw()
+        if self.server is not None and self._faults.server_is_down:
+            self._faults.start_server()
 
     def _on_status(self) -> None:
         self._redraw()
@@ -237,6 +271,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._context.copy().run(setattr, self._disconnect_button, "disabled", idle)
 
     def _redraw(self) -> None:
+        self._panel_display.outages = self._faults.outages()
         self._timeline_controller.redraw(self._panel_display)
 
     def close(self) -> None:
@@ -244,8 +279,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self.comm is None:
             return
         self._conversation.stop()
-        if self.proxy is not None:
-            background_thread().call(self.proxy.close)
+        self._faults.close()
         if self._folder is not None and self.server is not None:
             self.server.stop_in_background()
             self._folder.cleanup()

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.live.client.matrix_login import MatrixLogin
 from chatlab.live.client.transport import ChatTransport
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import OutboxConfig
 from tests.interop.synapse import Synapse

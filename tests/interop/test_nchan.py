@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatlab.dialects.nchan import NchanDialect
+from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.live.client.transport import ChatTransport
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import HeartbeatConfig, OutboxConfig
 from tests.interop.nginx import Nginx

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from chatlab.live.fault_proxy import FaultProxy
+from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import HeartbeatConfig
 from chatlab.trace import Step

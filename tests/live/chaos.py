@@ -22,9 +22,9 @@ import httpx
 from chatlab.live.client.kinds import TITLES, make_config, make_transport
 from chatlab.live.client.receipt import Receipt
 from chatlab.live.client.transport import ChatTransport
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from tests.live.flow_proxy import FlowProxy
 from tests.processes import address_of, serve
 
 Trouble = Callable[["Scene"], Awaitable[None]]
@@ -80,7 +80,7 @@ class Scene:
     """A server behind a proxy; `outage` counts the seconds without any connectivity."""
 
     server: ServerProcess
-    proxy: FaultProxy
+    proxy: FlowProxy
     outage: float = 0.0
 
     @contextlib.contextmanager
@@ -113,7 +113,7 @@ async def scene(db: Path) -> AsyncIterator[Scene]:
     server = ServerProcess(db)
     await server.start()
     try:
-        async with FaultProxy(server.url) as proxy:
+        async with FlowProxy(server.url) as proxy:
             yield Scene(server, proxy)
     finally:
         await server.stop()

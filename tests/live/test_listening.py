@@ -9,9 +9,9 @@ import socket
 
 import pytest
 
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.listening import stop_listening
 from chatlab.live.server.embedded_server import EmbeddedServer
+from tests.live.flow_proxy import FlowProxy
 
 
 @pytest.mark.sampled(3)
@@ -76,7 +76,7 @@ async def test_a_server_that_stops_also_ends_connections_being_accepted(turns: i
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_proxy_that_goes_down_also_ends_connections_being_accepted(turns: int) -> None:
-    async with EmbeddedServer() as server, FaultProxy(server.url) as proxy:
+    async with EmbeddedServer() as server, FlowProxy(server.url) as proxy:
         clients = arrive(proxy.host, proxy.port)
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -220,7 +220,7 @@ async def test_latency_goes_both_ways_and_ends() -> None:
         assert await ada.do("/latency 0") == "There is no added latency."
         assert ada.console.proxy is None, "for nothing no proxy is needed"
         assert await ada.do("/latency 0.05") == "Added latency: 50 ms each way."
-        assert ada.console.status_line().faults == ("latency 50 ms each way",)
+        assert ada.console.status_line().faults == ("latency 0.05",)
         ada.console.submit("slow")
         await until(lambda: "slow" in ada.texts("delivered"))
         assert ada.console.rtt is not None
@@ -232,9 +232,9 @@ async def test_latency_goes_both_ways_and_ends() -> None:
 
 async def test_down_and_up() -> None:
     async with two() as (ada, bob, _):
-        assert await ada.do("/up") == "Nothing is down or silent."
+        assert await ada.do("/up") == "There is no fault."
         await ada.do("/down")
-        assert ada.console.status_line().faults == ("down",)
+        assert ada.console.status_line().faults == ("server down",)
         await until(lambda: ada.console.status_line().attempt >= 2)
         status_line = ada.console.status_line()
         assert status_line.status is ConnectionStatus.RECONNECTING
@@ -242,8 +242,8 @@ async def test_down_and_up() -> None:
         ada.console.submit("later")
         with pytest.raises(CommandError, match="no connection to reset"):
             await ada.do("/drop")
-        assert await ada.do("/up") == "The server is up again."
-        assert await ada.do("/up") == "Nothing is down or silent."
+        assert await ada.do("/up") == "There is no fault any more."
+        assert await ada.do("/up") == "There is no fault."
         await until(lambda: bob.texts("message") == ["later"])
         await until(lambda: ada.texts("delivered") == ["later"])
 
@@ -251,13 +251,39 @@ async def test_down_and_up() -> None:
 async def test_a_heartbeat_detects_a_silent_connection() -> None:
     async with two() as (ada, bob, _):
         assert "half-open" in await ada.do("/silent")
-        assert ada.console.status_line().faults == ("silent",)
+        assert ada.console.status_line().faults == ("half open",)
         ada.console.submit("vanishes")
         await until(lambda: any("timeout" in text for text in ada.texts("warning")))
         assert "New connections work again" in await ada.do("/up")
         await until(lambda: bob.texts("message") == ada.texts("delivered") == ["vanishes"])
         (delivered,) = (line for line in ada.lines if line.kind == "delivered")
         assert delivered.waited, "though it was sent at once"
+
+
+async def test_faults_of_a_scenario_are_typed_and_end() -> None:
+    async with two() as (ada, _, _):
+        assert (await ada.do("/fault")).startswith("There is no fault; inject one of server_down,")
+        answer = await ada.do("/fault latency 0.02 jitter 0.01; reset at 0.1")
+        assert answer == "Injected: latency 0.02 jitter 0.01; connection reset at 0.1. /up ends all faults."
+        assert await ada.do("/fault") == "Under way: latency 0.02 jitter 0.01."
+        await until(lambda: "Fault: connection reset." in ada.texts("notice"))
+        await until(lambda: any("trying again" in text for text in ada.texts("warning")))
+        await ada.do("/fault half_open for 0.05")
+        await until(lambda: "The fault is over: half open." in ada.texts("notice"))
+        await ada.do("/fault partition at 60 for 5")
+        assert await ada.do("/up") == "There is no fault any more."
+        assert await ada.do("/up") == "There is no fault."
+        assert ada.console.status_line().faults == ()
+        assert ada.texts("notice")[-1] == "The fault is over: latency 0.02 jitter 0.01."
+
+
+async def test_what_only_an_embedded_server_can_do_is_refused() -> None:
+    async with two() as (ada, _, _):
+        with pytest.raises(CommandError, match="only an embedded server can be made to do that"):
+            await ada.do("/fault down at 1; no pong")
+        assert await ada.do("/up") == "There is no fault.", "none of them was injected"
+        with pytest.raises(CommandError, match="did you mean down"):
+            await ada.do("/fault dwon")
 
 
 async def test_another_transport_takes_over_what_is_unsettled() -> None:

@@ -111,7 +111,7 @@ async def test_the_commands() -> None:
         await ada.sees("Connected to ")
         ada.enter("/latency 0.01")
         await ada.sees("Added latency: 10 ms each way.")
-        await ada.shows("fault: latency 10 ms each way")
+        await ada.shows("fault: latency 0.01")
         ada.enter("/latency 0")
         ada.enter("/down")
         await ada.sees("The server is down")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import ipywidgets
 import pytest
@@ -348,21 +347,6 @@ def test_a101_a_message_goes_to_the_place_in_the_form_or_nowhere(panel: ChatPane
     )
     panel.form.room.value = " "
     assert panel.send("by the way") is not None, "a form that says no place misleads nobody"
-
-
-def test_a_failed_fault_is_reported_and_the_controls_show_the_present_state(tmp_path: Path) -> None:
-    server = EmbeddedServer(db=tmp_path / "chat.db")
-    panel = ChatPanel(server=server, name="faults")
-    network, reset = panel.children[4].children
-    assert panel.proxy is not None
-    panel.proxy.set = Mock(side_effect=OSError("no such device"))  # type: ignore[method-assign]
-    network.value = "half-open down (answers lost)"
-    assert notices(panel) == ["The network stays as it was: no such device."]
-    assert network.value == "normal"
-    reset.click()
-    assert notices(panel)[-1] == "Not reset: there is no connection."
-    panel.close()
-    server.stop_in_background()
 
 
 def test_a_server_that_was_stopped_elsewhere_is_started(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One connection through a fault proxy, with the timing of TCP over a person's `Path`."""
+"""One connection through a proxy, with the timing of TCP over a person's `Path`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STREAM = b"text/event-stream"
 
 
 class ShapedConnection(ShapedOpening):
-    """One connection through a fault proxy, with the timing of TCP (and TLS) over the person's path."""
+    """One connection through a proxy, with the timing of TCP (and TLS) over the person's path."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class ShapedConnection(ShapedOpening):
                 self._from_server(data)
             if not data:
                 return
+            await (self._up if direction == "up" else self._down).room()
 
     def _from_client(self, data: bytes | None) -> None:
         """Forward data of the client: bytes, b"" for FIN, None for RST."""
@@ -107,7 +108,7 @@ class ShapedConnection(ShapedOpening):
         flow = self._up if direction == "up" else self._down
         with contextlib.suppress(OSError):
             while True:
-                due, data = await flow.pieces.get()
+                due, data = await flow.next_piece()
                 await sleep_until(due)
                 if direction == "up" and self._is_kept:
                     await self._let_in.wait()

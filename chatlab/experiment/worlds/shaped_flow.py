@@ -18,6 +18,8 @@ from chatlab.sim.tcp_handshake import SYN_TIMES
 from chatlab.sim.tcp_segments import RETRIES
 from chatlab.sim.tcp_sender import Line
 
+MOST_IN_FLIGHT = 1 << 20
+"""Maximum bytes in flight in one direction; beyond that the sender must wait, as with a full TCP window."""
 PIECE = 0.002
 """Maximum seconds that bytes sent together take on a line of low bandwidth, unless they are a single byte."""
 
@@ -46,6 +48,8 @@ class ShapedFlow:
         self.silent_at = inf
         self.arrives_at = -inf
         self.delay = 0.0
+        self._in_flight = 0
+        self._has_room = asyncio.Event()
         self.round_trips = RoundTrips()
         self._draw = path.up if direction == "up" else path.down
         self._path = path
@@ -65,7 +69,21 @@ class ShapedFlow:
         size = max(1, int(min(READ_SIZE, self._path.impairment.bandwidth * PIECE)))
         for piece in [data[start : start + size] for start in range(0, len(data), size)] if data else [data]:
             self.pieces.put_nowait((self._arrival(len(piece or b"")), piece))
+        self._in_flight += len(data or b"")
         return self.arrives_at
+
+    async def next_piece(self) -> tuple[float, bytes | None]:
+        """Return the next piece and its arrival time."""
+        due, data = await self.pieces.get()
+        self._in_flight -= len(data or b"")
+        self._has_room.set()
+        return due, data
+
+    async def room(self) -> None:
+        """Wait until more bytes may be sent."""
+        while self._in_flight > MOST_IN_FLIGHT:
+            self._has_room.clear()
+            await self._has_room.wait()
 
     def send_now(self, data: bytes | None) -> None:
         """Send without a delay."""

@@ -1,4 +1,4 @@
-"""The opening of a connection through a fault proxy, with the timing of TCP over a person's `Path`.
+"""The opening of a connection through a proxy, with the timing of TCP over a person's `Path`.
 
 The handshake is that of the wire world (`chatlab.sim.tcp_opening`):
 

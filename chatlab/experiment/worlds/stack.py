@@ -8,13 +8,13 @@ Faults and paths are those of the model. The lines apply a path's delays, bandwi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Protocol
 
 from anyio import CancelScope
 
@@ -23,6 +23,7 @@ from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.metrics import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.worlds.embedded_control import EmbeddedServerControl, ServerLines
 from chatlab.experiment.worlds.fault_middleware import Address, FaultMiddleware
 from chatlab.experiment.worlds.person import AccessLine, Person
 from chatlab.experiment.worlds.results import incidents, make_run
@@ -35,7 +36,7 @@ from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, FallbackConfig, HeartbeatConfig
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow, ServerConfig
-from chatlab.sim.fault_context import Breakable, FaultContext
+from chatlab.sim.fault_context import FaultContext
 from chatlab.sim.faults import Fault, NodeFault, Outage, fault_contexts, loses_packets
 from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
@@ -51,7 +52,7 @@ UNBOUNDED = 10_000_000
 """A limit that no run reaches, in connections or seconds. For limits that the model doesn't have."""
 
 
-class AccessLines(Protocol):
+class AccessLines(ServerLines, Protocol):
     """The access lines of all people in one world."""
 
     @property
@@ -74,15 +75,6 @@ class AccessLines(Protocol):
         Connections enter the accept `queue`; `overflow` says what happens if it is full.
         """
 
-    def client_address(self, connection: Breakable) -> Address:
-        """Return the client address of a connection, as the server sees it."""
-
-    def reset_unaccepted(self, connection: Breakable) -> None:
-        """Reset a connection if the server hasn't accepted it yet."""
-
-    def reset_all_unaccepted(self) -> None:
-        """Reset all connections that the server hasn't accepted yet, after it has stopped."""
-
     def path_of(self, client: Address) -> Path | None:
         """Return the path of the connection from this client address; None: the connection has ended."""
 
@@ -94,102 +86,6 @@ class AccessLines(Protocol):
 
     async def close(self) -> None:
         """End all connections and tasks."""
-
-
-class EmbeddedServerControl:
-    """The functions by which faults control the embedded server."""
-
-    def __init__(
-        self,
-        server: EmbeddedServer,
-        middleware: FaultMiddleware,
-        lines: AccessLines,
-        scheduler: LoopScheduler,
-    ) -> None:
-        self.environment = scheduler
-        self._lines = lines
-        self.people: list[Person] = []
-        self._server = server
-        self._middleware = middleware
-        self._outages = 0
-        self._draining = False
-        self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def loaded(self) -> bool:
-        """Whether requests take service time."""
-        return self._middleware.loaded
-
-    @loaded.setter
-    def loaded(self, loaded: bool) -> None:
-        self._middleware.loaded = loaded
-
-    @property
-    def node_count(self) -> int:
-        """Number of nodes: one."""
-        return 1
-
-    def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
-        """Stop serving until `start` has been called as often as `stop`. Without a close code, reset
-        connections. There is one `node`."""
-        first = self._close()
-        if first:
-            self._middleware.work.clear()
-        if first or self._draining or code is None:
-            self._draining = False
-            self._start_task(self._server.stop(abrupt=code is None))
-
-    def drain(self, seconds: float, code: int, reason: str, node: int) -> None:
-        """Stop serving until `start`, but end the connections evenly over `seconds`."""
-        if self._close():
-            self._draining = True
-            self.environment.call_later(seconds, self._middleware.work.clear)
-            self._start_task(self._server.stop(drain=seconds))
-
-    def _close(self) -> bool:
-        """Refuse connections, until one `start` for each `_close`; return whether it served until now."""
-        self._outages += 1
-        if self._outages > 1:
-            return False
-        self._change_refusing(1)
-        self._lines.reset_all_unaccepted()
-        return True
-
-    def start(self, node: int | None = None) -> None:
-        """Serve again."""
-        self._outages -= 1
-        if self._outages == 0:
-            self._draining = False
-            self._start_task(self._restart())
-
-    async def _restart(self) -> None:
-        await self._server.stop(abrupt=True)  # A restart doesn't wait for a graceful stop.
-        await self._server.start()
-        self._change_refusing(-1)
-
-    def _change_refusing(self, change: int) -> None:
-        for person in self.people:
-            person.path.refusing += change
-            person.adapt()
-
-    def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
-        """End some connections, as `stop` ends all."""
-        for connection in connections:
-            self._lines.reset_unaccepted(connection)
-            self._server.end(self._lines.client_address(connection), abrupt=code is None)
-
-    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))
-
-    async def close(self) -> None:
-        """Cancel unfinished stops and restarts, and stop the server. Errors: those of finished ones."""
-        for task in self._tasks:
-            task.cancel()
-        results = await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.stop(abrupt=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
 
 
 async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLines) -> Run:
@@ -229,7 +125,8 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
     )
     with _history(scenario) as db:
         server = _server(scenario.server, db, middleware, loop)
-        control = EmbeddedServerControl(server, middleware, lines, scheduler)
+        people: list[Person] = []
+        control = EmbeddedServerControl(server, middleware, lines, scheduler, people)
         recorder, steps = ColumnRecorder(), list[Step]()
         queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
         try:
@@ -246,7 +143,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 own_config = addressed(personal(configs[group_of[number]], room, name), line.url)
                 heartbeats.append(server_heartbeat(own_config))
                 recorded = steps if number < sample else None
-                control.people.append(
+                people.append(
                     Person(number, own_config, person_paths[number], line, streams, recorder, recorded)
                 )
             ended: asyncio.Future[list[float]] = loop.create_future()
@@ -254,8 +151,8 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
             counts: dict[str, list[int]] = {}
 
             def end() -> None:
-                ended.set_result([person.heard_until for person in control.people])
-                for person in control.people:
+                ended.set_result([person.heard_until for person in people])
+                for person in people:
                     person.end()
                 traffic.update(requests=lines.requests, bytes_up=lines.bytes_up, bytes_down=lines.bytes_down)
                 traffic.update(queue_max=queue.longest, work_max=middleware.work.longest)
@@ -263,22 +160,22 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 counts.update(meter.close())
 
             scheduler.call_at(scenario.duration, end)
-            contexts = fault_contexts(scenario.faults, control.people, control, streams, membership)
+            contexts = fault_contexts(scenario.faults, people, control, streams, membership)
             for fault, context in zip(scenario.faults, contexts, strict=True):
                 scheduler.call_at(fault.at, _inject, scheduler, fault, context)
-            bring(scenario.people, control.people, scheduler, streams)
+            bring(scenario.people, people, scheduler, streams)
             await lines.begin()
             meter = Meter(scheduler, lines, [queue], [middleware.work])
             heard_until = await ended
         finally:
             scheduler.close()
             with CancelScope(shield=True):
-                for person in control.people:
+                for person in people:
                     person.end()
-                await asyncio.gather(*(person.transport.disconnect() for person in control.people))
+                await asyncio.gather(*(person.transport.disconnect() for person in people))
                 await lines.close()
                 await control.close()
-    for person in control.people:
+    for person in people:
         if person.errors:
             raise person.errors[0]
     return make_run(

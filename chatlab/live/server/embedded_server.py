@@ -15,7 +15,6 @@ from os import PathLike
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from starlette.types import ASGIApp
 from uvicorn import Config
 
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
@@ -26,7 +25,7 @@ from chatlab.live.listening import stop_listening
 from chatlab.live.loggers import get_logger
 from chatlab.live.server.access import KEYWORDS, OPTIONS, Access
 from chatlab.live.server.connections import Connections, Limits
-from chatlab.live.server.guard import Guard
+from chatlab.live.server.guard import Guard, Wrapper
 from chatlab.live.server.http_connection import HttpConnection
 from chatlab.live.server.http_service import Service
 from chatlab.live.server.hub_driver import HubDriver
@@ -61,6 +60,7 @@ class _Runtime(NamedTuple):
     driver: HubDriver
     store: Store | None
     exchange: asyncio.Task[None] | None
+    guard: Guard
 
 
 class EmbeddedServer:
@@ -96,7 +96,7 @@ class EmbeddedServer:
         trusted_proxies: Collection[str] = (),
         utc: Callable[[], datetime] = utc_now,
         new_epoch: Callable[[], str] = random_epoch,
-        around: Callable[[ASGIApp], ASGIApp] | None = None,
+        around: Wrapper | None = None,
     ) -> None:
         if node is not None and db is None:
             raise SettingsError("node: nodes share one history; give its file, too, as db")
@@ -114,7 +114,7 @@ class EmbeddedServer:
         )
         self._utc = utc
         self._new_epoch = new_epoch
-        self._around = around
+        self._wrappers = [around] if around else []
         self._runtime: _Runtime | None = None
         self._ending: _Runtime | None = None
         self._changing = asyncio.Lock()
@@ -197,6 +197,15 @@ class EmbeddedServer:
         if self._runtime is not None:
             self._runtime.connections.end(client, abrupt=abrupt)
 
+    def wrap(self, *, add: Wrapper | None = None, remove: Wrapper | None = None) -> None:
+        """Wrap the ASGI application, behind its guard, in one more application, or in one less.
+
+        New requests and connections pass through it, also if the server is running.
+        """
+        self._wrappers = [one for one in (*self._wrappers, add) if one and one != remove]
+        if self._runtime is not None:
+            self._runtime.guard.wrap(self._wrappers)
+
     def start_in_background(self) -> None:
         """Start it on the background thread, from any other thread; it stops when the interpreter exits, if
         not before."""
@@ -233,10 +242,8 @@ class EmbeddedServer:
                     self.config, store, epoch=epoch, clock=loop.time, utc=self._utc, soon=loop.call_soon
                 )
             connections = Connections(self.limits)
-            app: ASGIApp = Service(driver, self.limits, secret).app()
-            if self._around:
-                app = self._around(app)
-            guard = Guard(app, connections, self._access)
+            guard = Guard(Service(driver, self.limits, secret).app(), connections, self._access)
+            guard.wrap(self._wrappers)
             listener = await self._listen(loop, self._uvicorn_config(guard), connections)
         except BaseException:
             if store:
@@ -246,7 +253,7 @@ class EmbeddedServer:
         if not _is_loopback(self.host):
             logger.warning("listening on %s: everyone who can reach this machine can join", self.host)
         exchange = loop.create_task(driver.exchange()) if isinstance(driver, NodeDriver) else None
-        return _Runtime(loop, listener, connections, driver, store, exchange)
+        return _Runtime(loop, listener, connections, driver, store, exchange, guard)
 
     def _open_store(self, new_epoch: str) -> Store | None:
         if self.db is None:

@@ -6,6 +6,9 @@ Fetch standard §3.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import reduce
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -35,14 +38,22 @@ PREFLIGHT = {
 }
 
 
+Wrapper = Callable[[ASGIApp], ASGIApp]
+"""Returns an application that passes requests on to the given one."""
+
+
 class Guard:
     """The outermost ASGI application: it refuses untrusted hosts and origins, and connections beyond the
     limit."""
 
     def __init__(self, app: ASGIApp, connections: Connections, access: Access) -> None:
-        self._app = app
+        self._inner = self._app = app
         self._connections = connections
         self._access = access
+
+    def wrap(self, wrappers: Iterable[Wrapper]) -> None:
+        """Wrap the application in others, the innermost first, instead of those of the last call."""
+        self._app = reduce(lambda app, wrapper: wrapper(app), wrappers, self._inner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -14,8 +14,11 @@ from chatlab.settings import Duration, Name, PositiveDuration, Settings
 from chatlab.sim.fault_context import FaultContext, FaultTarget
 from chatlab.sim.groups import Membership
 
-Injection: TypeAlias = Generator[float, None, None]
-"""A fault under way: it yields the seconds until its next step."""
+Injection: TypeAlias = Generator[float, bool | None, None]
+"""A fault under way: it yields the seconds until its next step.
+
+It may be sent True before these have passed. Then it ends now.
+"""
 Share = Annotated[float, Meta(ge=0, le=1)]
 ALL_OTHERS = Membership((), 1)
 """The membership of people without groups."""

@@ -49,7 +49,9 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
             target.path.unreachable_until = max(target.path.unreachable_until, self.end_at)
             for connection in target.connections:
                 connection.silence(self.at, directions)
-        yield self.duration
+        if (yield self.duration):
+            for target in context.hit:
+                target.path.unreachable_until = min(target.path.unreachable_until, context.now)
 
 
 class NetworkChange(Fault, frozen=True, kw_only=True, tag="network_change"):
@@ -86,4 +88,5 @@ class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
             target.path.lose(self.at, self.end_at)
 
     def inject(self, context: FaultContext) -> Injection:
-        yield self.duration
+        if (yield self.duration):
+            context.end_losses(self.at)

@@ -71,4 +71,7 @@ class Suspended(LastingFault, frozen=True, kw_only=True, tag="suspended"):
         for target in context.hit:
             timers = target.timers
             timers.suspended_until = max(timers.suspended_until, self.end_at)
-        yield self.duration
+        if (yield self.duration):
+            context.end_losses(self.at)
+            for target in context.hit:
+                target.timers.suspended_until = min(target.timers.suspended_until, context.now)

@@ -81,7 +81,8 @@ class Loss(LastingFault, frozen=True, kw_only=True, tag="loss"):
             target.path.lose(self.at, self.end_at, self.loss)
 
     def inject(self, context: FaultContext) -> Injection:
-        yield self.duration
+        if (yield self.duration):
+            context.end_losses(self.at)
 
 
 class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):

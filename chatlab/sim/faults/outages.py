@@ -78,8 +78,8 @@ class Flapping(Outage, frozen=True, kw_only=True, tag="flapping"):
         begins = self.at
         while begins < self.end_at:
             self._stop(context)
-            yield min(self.down, self.end_at - begins)
+            ended = yield min(self.down, self.end_at - begins)
             self._start(context)
             begins += self.period
-            if begins < self.end_at:
-                yield begins - context.now
+            if ended or (begins < self.end_at and (yield begins - context.now)):
+                return

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from chatlab.hub import HubConfig
-from chatlab.live.fault_proxy import Direction, FaultProxy
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import DeliveryState
 from chatlab.settings import HeartbeatConfig, OutboxConfig
+from tests.live.flow_proxy import Direction, FlowProxy
 from tests.live.watch import ALL, PERSISTENT, Watch, transport_of, until
 from tests.sizes import rows
 
@@ -22,7 +22,7 @@ MESSAGES = 15
 TROUBLE = 0.5
 """Seconds of the fault, while messages are sent."""
 
-Fault = Callable[[FaultProxy, Direction], Awaitable[None]]
+Fault = Callable[[FlowProxy, Direction], Awaitable[None]]
 
 
 async def pause(seconds: float) -> None:
@@ -34,7 +34,7 @@ def flow(**changes: float | bool) -> Fault:
     """Return a fault that changes the flow of one direction for a while. A peer that lost bytes must detect
     that itself."""
 
-    async def fault(proxy: FaultProxy, direction: Direction) -> None:
+    async def fault(proxy: FlowProxy, direction: Direction) -> None:
         proxy.set(direction, **changes)
         await pause(TROUBLE)
         proxy.heal()
@@ -42,25 +42,25 @@ def flow(**changes: float | bool) -> Fault:
     return fault
 
 
-async def idle(proxy: FaultProxy, direction: Direction) -> None:
+async def idle(proxy: FlowProxy, direction: Direction) -> None:
     proxy.idle_timeout = 0.06
     await pause(TROUBLE)
     proxy.heal()
 
 
-async def resets(proxy: FaultProxy, direction: Direction) -> None:
+async def resets(proxy: FlowProxy, direction: Direction) -> None:
     for _ in range(5):
         await pause(TROUBLE / 5)
         proxy.reset()
 
 
-async def down(proxy: FaultProxy, direction: Direction) -> None:
+async def down(proxy: FlowProxy, direction: Direction) -> None:
     await proxy.refuse()
     await pause(TROUBLE)
     await proxy.accept()
 
 
-async def cut_off(proxy: FaultProxy, direction: Direction) -> None:
+async def cut_off(proxy: FlowProxy, direction: Direction) -> None:
     """Drop one direction silently, then reset: bytes under way are lost."""
     for _ in range(2):
         proxy.set(direction, silent=True)
@@ -100,7 +100,7 @@ PATIENT: dict[str, Any] = {
 async def talk(kind: str, server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
     """Exchange messages during the fault, between ada behind the proxy and bob, who connects to the server
     directly."""
-    async with FaultProxy(server.url) as proxy:
+    async with FlowProxy(server.url) as proxy:
         ada, bob = (
             transport_of(kind, url, sender=sender, room=kind, **PATIENT)
             for url, sender in ((proxy.rebase(server.url), "ada"), (server.url, "bob"))

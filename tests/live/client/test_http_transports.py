@@ -15,11 +15,11 @@ from chatlab.dialects.base import Dialect
 from chatlab.dialects.chatlab import PAGE_LIMIT, ChatlabDialect
 from chatlab.errors import ConnectError, SettingsError
 from chatlab.hub import HubConfig
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import OutboxConfig
 from chatlab.trace import Step
+from tests.live.flow_proxy import FlowProxy
 from tests.live.misbehave import Misbehaving, Peer
 from tests.live.watch import OVER_HTTP, PERSISTENT, talking, transport_of, until
 
@@ -35,8 +35,8 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 
 @pytest.fixture
-async def proxy(server: EmbeddedServer) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(server.url) as proxy:
+async def proxy(server: EmbeddedServer) -> AsyncIterator[FlowProxy]:
+    async with FlowProxy(server.url) as proxy:
         yield proxy
 
 
@@ -106,7 +106,7 @@ async def test_typing_is_reported(server: EmbeddedServer, kind: str) -> None:
 # tests/experiment/worlds/test_chaos_on_wire.py misses more than a page, on virtual time.
 @pytest.mark.parametrize("messages", [1, pytest.param(PAGE_LIMIT + 50, marks=pytest.mark.proof)])
 async def test_messages_missed_during_an_outage_arrive_once_and_in_order(
-    server: EmbeddedServer, proxy: FaultProxy, kind: str, messages: int
+    server: EmbeddedServer, proxy: FlowProxy, kind: str, messages: int
 ) -> None:
     with (
         talking(kind, proxy.rebase(server.url), reconnect=PERSISTENT) as (ada, at_ada),
@@ -129,7 +129,7 @@ async def test_messages_missed_during_an_outage_arrive_once_and_in_order(
 
 
 async def test_A50_a_post_whose_answer_was_lost_is_sent_again_and_shown_once(
-    server: EmbeddedServer, proxy: FaultProxy, kind: str
+    server: EmbeddedServer, proxy: FlowProxy, kind: str
 ) -> None:
     with (
         talking(kind, proxy.rebase(server.url), reconnect=PERSISTENT) as (ada, at_ada),
@@ -210,7 +210,7 @@ async def test_A52_a_server_that_asks_to_slow_down_is_obeyed_in_order(kind: str)
 
 
 async def test_disconnect_leaves_no_task_thread_or_socket(
-    server: EmbeddedServer, proxy: FaultProxy, kind: str
+    server: EmbeddedServer, proxy: FlowProxy, kind: str
 ) -> None:
     async def cycle() -> None:
         with talking(kind, proxy.rebase(server.url), loop="current") as (ada, _):
@@ -229,7 +229,7 @@ async def test_disconnect_leaves_no_task_thread_or_socket(
     await until(lambda: len(os.listdir("/proc/self/fd")) == files)  # noqa: PTH208
 
 
-async def test_reconnects_leave_nothing_behind(server: EmbeddedServer, proxy: FaultProxy, kind: str) -> None:
+async def test_reconnects_leave_nothing_behind(server: EmbeddedServer, proxy: FlowProxy, kind: str) -> None:
     with talking(kind, proxy.rebase(server.url), reconnect=PERSISTENT, loop="current") as (ada, watch):
         async with ada:
             await (await ada.send("hello")).settled()

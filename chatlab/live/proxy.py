@@ -1,46 +1,29 @@
-"""A TCP proxy on loopback that injects faults between a client and a server, without their knowledge.
-
-    async with FaultProxy(server.url) as proxy:
-        transport = WebSocketTransport(WebSocketConfig(url=proxy.rebase(server.ws_url)))
-        proxy.set(latency=0.05)                 # both directions
-        proxy.set("down", silent=True)          # answers are lost
-        proxy.reset()                           # every connection, at once
-        await proxy.refuse(); await proxy.accept()
-
-A `Flow` holds the faults of one direction; methods of the proxy affect whole connections. Both may change
-while connections are open.
-"""
+"""A TCP proxy on loopback, between clients and a server that don't know of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from chatlab.live.faulty_connection import FaultyConnection, Flow
 from chatlab.live.listening import stop_listening
 from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
 
-Direction = Literal["up", "down", "both"]
 
-
-class FaultProxy:
+class Proxy:
     """A proxy on a free loopback port that forwards to `target`, a URL or `(host, port)`.
 
-    `passing` makes the `ProxiedConnection` of each client; by default a `FaultyConnection`, which has the
-    faults of `up` and `down`.
+    `passing` makes the `ProxiedConnection` of each client.
     """
 
     def __init__(
         self,
         target: str | tuple[str, int],
+        passing: Callable[[asyncio.StreamWriter], ProxiedConnection],
         *,
         port: int = 0,
-        seed: int = 0,
-        passing: Callable[[FaultProxy, asyncio.StreamWriter], ProxiedConnection] | None = None,
     ) -> None:
         if isinstance(target, str):
             parts = urlsplit(target)
@@ -51,12 +34,8 @@ class FaultProxy:
         self._target = target
         self.host = "127.0.0.1"
         self.port = port
-        self.up = Flow()
-        self.down = Flow()
-        self.idle_timeout: float | None = None
         self.accepted = 0
-        self.random = Random(seed)
-        self._passing = passing or FaultyConnection
+        self._passing = passing
         self._server: asyncio.Server | None = None
         self._connections: dict[ProxiedConnection, asyncio.Task[None]] = {}
 
@@ -70,28 +49,15 @@ class FaultProxy:
         await self.close()
 
     def rebase(self, url: str) -> str:
-        """Return the URL with the proxy's host and port."""
-        return urlunsplit(urlsplit(url)._replace(netloc=f"{self.host}:{self.port}"))
+        """Return the URL with the proxy's host and port; a user and password stay."""
+        parts = urlsplit(url)
+        user, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user}{at}{self.host}:{self.port}"))
 
     @property
     def connections(self) -> int:
         """Number of open connections."""
         return len(self._connections)
-
-    def set(self, direction: Direction = "both", **changes: Any) -> None:
-        """Change the flow of one direction or both: `up` is from the client to the server.
-
-        Errors: `SettingsError` for a value that a `Flow` can't have.
-        """
-        if direction in ("up", "both"):
-            self.up = self.up.replace(**changes)
-        if direction in ("down", "both"):
-            self.down = self.down.replace(**changes)
-
-    def heal(self) -> None:
-        """Remove all faults. Connections that have lost bytes stay silent, since their streams have gaps."""
-        self.up = self.down = Flow()
-        self.idle_timeout = None
 
     async def accept(self) -> None:
         """Listen: the first time on a free port, later on the same one.
@@ -120,6 +86,11 @@ class FaultProxy:
             connection.abort()
         return tasks
 
+    async def ended(self, timeout: float) -> None:
+        """Wait until the present connections have ended, at most `timeout` seconds."""
+        if self._connections:
+            await asyncio.wait(tuple(self._connections.values()), timeout=timeout)
+
     async def close(self) -> None:
         """Stop listening, and end every connection."""
         await self.refuse()
@@ -131,7 +102,7 @@ class FaultProxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        connection = self._passing(self, writer)
+        connection = self._passing(writer)
         task = asyncio.current_task()
         assert task is not None
         self._connections[connection] = task

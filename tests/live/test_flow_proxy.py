@@ -14,11 +14,11 @@ from typing import Any, Literal
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.live.fault_proxy import FaultProxy
 from chatlab.live.listening import stop_listening
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import DeliveryState
 from chatlab.settings import HeartbeatConfig, OutboxConfig
+from tests.live.flow_proxy import FlowProxy
 from tests.live.watch import PATIENCE, PERSISTENT, Watch, until, websocket
 from tests.sizes import rows
 
@@ -47,7 +47,7 @@ class End:
 class Pair:
     """Both ends of a connection through the proxy; `flow` names them as sender and receiver."""
 
-    def __init__(self, proxy: FaultProxy, client: End, server: End) -> None:
+    def __init__(self, proxy: FlowProxy, client: End, server: End) -> None:
         self.proxy = proxy
         self.client = client
         self.server = server
@@ -60,7 +60,7 @@ class Pair:
 async def pair(**settings: Any) -> AsyncIterator[Pair]:
     accepted: asyncio.Queue[End] = asyncio.Queue()
     listener = await asyncio.start_server(lambda r, w: accepted.put_nowait(End(r, w)), "127.0.0.1", 0)
-    async with FaultProxy(listener.sockets[0].getsockname()[:2]) as proxy:
+    async with FlowProxy(listener.sockets[0].getsockname()[:2]) as proxy:
         proxy.set(**settings)
         client = End(*await asyncio.open_connection(proxy.host, proxy.port))
         server = await asyncio.wait_for(accepted.get(), PATIENCE)
@@ -252,7 +252,7 @@ async def test_refuse_and_accept_on_the_same_port() -> None:
 
 
 async def test_a_target_that_refuses_is_a_reset() -> None:
-    async with pair() as both, FaultProxy(("127.0.0.1", both.proxy.port)) as outer:
+    async with pair() as both, FlowProxy(("127.0.0.1", both.proxy.port)) as outer:
         await both.proxy.refuse()
         client = End(*await asyncio.open_connection(outer.host, outer.port))
         with pytest.raises(ConnectionResetError):
@@ -297,7 +297,7 @@ async def test_a_loop_that_ends_with_open_connections_reports_nothing() -> None:
 
 
 def test_urls_are_rebased_and_settings_checked() -> None:
-    proxy = FaultProxy("wss://chat.example/ws", port=1234)
+    proxy = FlowProxy("wss://chat.example/ws", port=1234)
     assert proxy.rebase("wss://chat.example/ws?x=1") == "wss://127.0.0.1:1234/ws?x=1"
     assert proxy._target == ("chat.example", 443)
     with pytest.raises(SettingsError, match=r"Flow\.latency"):
@@ -328,7 +328,7 @@ async def test_A83_nothing_acked_is_lost_doubled_or_misplaced(flow: dict[str, An
         "connect_timeout": 0.5,
     }
     count = 60
-    async with EmbeddedServer() as server, FaultProxy(server.url) as proxy:
+    async with EmbeddedServer() as server, FlowProxy(server.url) as proxy:
         ada = websocket(proxy.rebase(server.ws_url), **settings)
         bob = websocket(proxy.rebase(server.ws_url), sender="bob", **settings)
         watches = {"ada": Watch(bob), "bob": Watch(ada)}  # by whose messages they see
@@ -353,7 +353,7 @@ async def test_A83_nothing_acked_is_lost_doubled_or_misplaced(flow: dict[str, An
 @pytest.mark.parametrize("side", SIDES)
 async def test_A27_a_half_open_websocket_is_found_within_interval_and_timeout(side: Side) -> None:
     beat = HeartbeatConfig(interval=0.2, timeout=0.15)
-    async with EmbeddedServer() as server, FaultProxy(server.url) as proxy:
+    async with EmbeddedServer() as server, FlowProxy(server.url) as proxy:
         chat = websocket(proxy.rebase(server.ws_url), reconnect=PERSISTENT, heartbeat=beat)
         watch = Watch(chat)
         async with chat:

@@ -1,13 +1,24 @@
-"""A connection through a proxy that delays, slows, splits or drops its bytes, or resets it."""
+"""A proxy that splits, cuts off or drops bytes at will, to be as hostile to a transport as no scenario is.
+
+    async with FlowProxy(server.url) as proxy:
+        transport = WebSocketTransport(WebSocketConfig(url=proxy.rebase(server.ws_url)))
+        proxy.set(latency=0.05)                 # both directions
+        proxy.set("down", silent=True)          # answers are lost
+        proxy.reset()                           # every connection, at once
+        await proxy.refuse(); await proxy.accept()
+
+The product's own `FaultProxy` has the faults of scenarios.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from random import Random
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
+from chatlab.live.proxy import Proxy
 from chatlab.settings import Count, Duration, PositiveDuration, Settings, Size
 
 _Pieces = asyncio.Queue[tuple[float, bytes | None]]
@@ -37,19 +48,39 @@ class Flow(Settings, frozen=True):
     limit: Count | None = None
 
 
-class Faults(Protocol):
-    """The faults of all connections of a proxy, which may change while they are open."""
+Direction = Literal["up", "down", "both"]
 
-    up: Flow
-    down: Flow
-    idle_timeout: float | None
-    random: Random
+
+class FlowProxy(Proxy):
+    """A proxy with a `Flow` for each direction. Both may change while connections are open."""
+
+    def __init__(self, target: str | tuple[str, int], *, port: int = 0, seed: int = 0) -> None:
+        super().__init__(target, lambda client: FaultyConnection(self, client), port=port)
+        self.up = Flow()
+        self.down = Flow()
+        self.idle_timeout: float | None = None
+        self.random = Random(seed)
+
+    def set(self, direction: Direction = "both", **changes: Any) -> None:
+        """Change the flow of one direction or both: `up` is from the client to the server.
+
+        Errors: `SettingsError` for a value that a `Flow` can't have.
+        """
+        if direction in ("up", "both"):
+            self.up = self.up.replace(**changes)
+        if direction in ("down", "both"):
+            self.down = self.down.replace(**changes)
+
+    def heal(self) -> None:
+        """Remove all faults. Connections that have lost bytes stay silent, since their streams have gaps."""
+        self.up = self.down = Flow()
+        self.idle_timeout = None
 
 
 class FaultyConnection(ProxiedConnection):
     """A connection with the faults that its proxy has at the time."""
 
-    def __init__(self, faults: Faults, client: asyncio.StreamWriter) -> None:
+    def __init__(self, faults: FlowProxy, client: asyncio.StreamWriter) -> None:
         super().__init__(client)
         self._faults = faults
         self._moved_at = asyncio.get_running_loop().time()

@@ -1,0 +1,93 @@
+"""A fault that is injected on an asyncio loop, and can be ended before its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from chatlab.sim.fault_context import FaultContext
+from chatlab.sim.faults import Fault, Injection
+
+
+class InjectedFault:
+    """A fault to come, under way or over.
+
+    Times are those of the loop's clock, also `fault.at`. `ended_at` is None until the fault is over. It was
+    `awaited` if it didn't begin at once. `begin` returns its context. `on_change` is called when it begins,
+    when it ends, and if it is cancelled.
+    """
+
+    def __init__(
+        self,
+        fault: Fault,
+        begin: Callable[[InjectedFault], FaultContext],
+        on_change: Callable[[InjectedFault], object],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.fault = fault
+        self.ended_at: float | None = None
+        self.awaited = False
+        self._begin = begin
+        self._on_change = on_change
+        self._loop = loop
+        self._injection: Injection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is under way or over."""
+        return self._injection is not None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has begun and isn't over."""
+        return self.has_begun and self.ended_at is None
+
+    @property
+    def lasted(self) -> bool:
+        """Whether it is one that lasts for a time."""
+        return self.fault.end_at > self.fault.at
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was ended before it had begun."""
+        return self.ended_at is not None and not self.has_begun
+
+    def schedule(self) -> None:
+        """Begin it at its time; at once if that is now."""
+        if self.fault.at <= self._loop.time():
+            self._start()
+        else:
+            self.awaited = True
+            self._timer = self._loop.call_at(self.fault.at, self._start)
+
+    def end(self) -> None:
+        """End it now, or cancel it if it has not begun."""
+        if self.ended_at is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._injection is None:
+            self._finish()
+        while self.ended_at is None:
+            self._advance(True)
+
+    def _start(self) -> None:
+        context = self._begin(self)
+        self._injection = self.fault.inject(context)
+        self._on_change(self)
+        self._advance(None)
+
+    def _advance(self, ended: bool | None) -> None:
+        assert self._injection is not None
+        try:
+            wait = self._injection.send(ended)
+        except StopIteration:
+            self._finish()
+            return
+        if not ended:
+            self._timer = self._loop.call_later(wait, self._advance, None)
+
+    def _finish(self) -> None:
+        self.ended_at = self._loop.time()
+        self._on_change(self)
