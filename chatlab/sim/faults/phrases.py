@@ -25,7 +25,7 @@ KINDS: Mapping[str, type[Fault]] = {kind.__struct_config__.tag: kind for kind in
 """The kinds of faults by their names in scenarios."""
 SHORT: Mapping[str, str] = {"down": "server_down", "restart": "server_restart", "reset": "connection_reset"}
 """Shorter names of kinds."""
-_COMMON = ("at", "share", "people", "duration")
+_COMMON = (*Fault.__struct_fields__, "duration")
 _NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 EXAMPLE = "such as “down at 10 for 5” or “latency 0.3 for 20”"
 
