@@ -29,10 +29,8 @@ from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import Delay
 from chatlab.sim.opening import SYN_ACK_TIMES, Handshake, Syn
 from chatlab.sim.path import Direction, Path
+from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.sender import Sender
-
-GIVE_UP = 924.6
-"""Seconds without an ack after which a server's TCP ends a connection. Source: Linux, `tcp_retries2`."""
 
 
 class Listener(Protocol):
@@ -105,6 +103,7 @@ class Connection(ABC):
         "_handshake",
         "_host",
         "_idle",
+        "_silent_at",
         "_syn",
         "_traffic",
         "down",
@@ -133,6 +132,7 @@ class Connection(ABC):
         self.held = True
         self.served = False
         self.up, self.down = Sender(path, "up"), Sender(path, "down")
+        self._silent_at = inf  # From then on either the bytes or their acks are dropped.
 
     # Packets. The function called on arrival checks whether its side still has the connection.
     # All bytes sent at one instant travel as one packet. The end of the bytes travels with the last packet.
@@ -140,24 +140,47 @@ class Connection(ABC):
     def _up(self, size: int = 0, draw: Delay | None = None) -> float:
         """Send `size` bytes to the server; return when they arrive. `draw` replaces `path.up`."""
         self._traffic.bytes_up += size
-        return self.up.send(self._environment.now, size, draw or self.path.up, self.down.delay)
+        now = self._environment.now
+        at = self.up.send(now, size, draw or self.path.up, self.down.delay)
+        if at == inf or now >= self._silent_at:
+            self._expect_time_out(self.up, self._time_out)
+        return at
 
     def _up_behind(self, size: int = 0) -> float:
         """Send `size` bytes, or FIN or RST, with the delay of the latest packet; return when they arrive."""
         self._traffic.bytes_up += size
         now, back = self._environment.now, self.down.delay
-        return self.up.follow(now, size, back) if size else self.up.end(now, back)
+        if not size:
+            return self.up.end(now, back)
+        at = self.up.follow(now, size, back)
+        if at == inf:
+            self._expect_time_out(self.up, self._time_out)
+        return at
 
     def _down(self, size: int = 0, draw: Delay | None = None) -> float:
         """Send `size` bytes to the client; return when they arrive. `draw` replaces `path.down`."""
         self._traffic.bytes_down += size
-        return self.down.send(self._environment.now, size, draw or self.path.down, self.up.delay)
+        now = self._environment.now
+        at = self.down.send(now, size, draw or self.path.down, self.up.delay)
+        if at == inf or now >= self._silent_at:
+            self._expect_time_out(self.down, self._lose_person)
+        return at
 
     def _down_behind(self) -> float:
         """Send FIN or RST with the delay of the latest packet; return when it arrives."""
         if isnan(self.down.delay):
             self.down.delay = self.path.delay(self.path.down)
         return self.down.end(self._environment.now, self.up.delay)
+
+    def _expect_time_out(self, sender: Sender, time_out: Callable[[], None]) -> None:
+        """Call `time_out` when an end's TCP has waited for too long for the ack of bytes sent now."""
+        now = self._environment.now
+        at = now + GIVE_UP if now >= self._silent_at else inf
+        if sender.timer is not None:
+            at = min(at, sender.timer.gives_up_at)
+        if at < sender.gives_up_at:
+            sender.gives_up_at = at
+            self._environment.call_at(at, time_out)
 
     @property
     def accepted(self) -> bool:
@@ -176,12 +199,10 @@ class Connection(ABC):
 
     @property
     def _given_up(self) -> bool:
-        """Whether the server can't send any more: its TCP has waited too long for an ack, or a reset has
-        arrived right behind the bytes that the server reads now."""
+        """Whether the server can't send any more: a reset has arrived right behind the bytes that it reads
+        now."""
         now = self._environment.now
-        if now >= self._end_comes_at and now < self.up.silent_at:
-            return True
-        return now > min(self.up.silent_at, self.down.silent_at) + GIVE_UP
+        return now >= self._end_comes_at and now < self.up.silent_at
 
     # Opening
 
@@ -211,7 +232,13 @@ class Connection(ABC):
             self.up.arrives_at = at
             self._environment.call_at(at, self._take_syn)
         else:
-            self._environment.call_at(syn.next_at, self._send_syn)
+            self._send_syn_later(syn)
+
+    def _send_syn_later(self, syn: Syn) -> None:
+        if syn.next_at < inf:
+            self._environment.call_at(max(self._environment.now, syn.next_at), self._send_syn)
+        else:
+            self._environment.call_at(max(self._environment.now, syn.gives_up_at), self._time_out)
 
     def _take_syn(self) -> None:
         if self._up_silent:
@@ -225,7 +252,7 @@ class Connection(ABC):
             self.answer_syn(self._host.accept(self))
         elif node.is_full:
             self._syn = self._syn or Syn(self.up.sent_at, 1.0, 1)
-            self._environment.call_at(max(self._environment.now, self._syn.next_at), self._send_syn)
+            self._send_syn_later(self._syn)
         else:
             self.answer_syn(inf)
 
@@ -335,16 +362,27 @@ class Connection(ABC):
         now = self._environment.now
         handshake.bytes_at = now
         if not self._complete_handshake():
-            at = handshake.wait(now, self.up.sent_at, self.up.delay)
-            self._environment.call_at(max(now, at - self.up.delay), self._send_first_bytes, handshake)
+            self._send_first_bytes_later(handshake, now)
 
     def _send_first_bytes(self, handshake: Handshake) -> None:
         now, at = self._environment.now, handshake.bytes_at
         if self.path.loss_at(now) < 1:
             self._environment.call_at(at, self._take_first_bytes, handshake)
         else:
-            at = handshake.wait(at, self.up.sent_at, self.up.delay)
-            self._environment.call_at(at - self.up.delay, self._send_first_bytes, handshake)
+            self._send_first_bytes_later(handshake, at)
+
+    def _send_first_bytes_later(self, handshake: Handshake, at: float) -> None:
+        """Send the client's first bytes again, as those that arrive at `at` are lost or ignored."""
+        again_at = handshake.wait(at, self.up.sent_at, self.up.delay)
+        if again_at < inf:
+            now = self._environment.now
+            self._environment.call_at(max(now, again_at - self.up.delay), self._send_first_bytes, handshake)
+        else:
+            self._environment.call_at(handshake.gives_up_at, self._give_up_handshake, handshake)
+
+    def _give_up_handshake(self, handshake: Handshake) -> None:
+        if self._handshake is handshake:
+            self._time_out()
 
     def _repeat_syn_ack(self, handshake: Handshake) -> None:
         """Send the SYN-ACK again, which the client answers with an ACK."""
@@ -396,6 +434,10 @@ class Connection(ABC):
     # Ends
 
     @abstractmethod
+    def _time_out(self) -> None:
+        """Handle that the client's TCP has given up, at the client."""
+
+    @abstractmethod
     def _lose(self, reset: bool) -> None:
         """Handle the end of the server's bytes, or a `reset`, at the client."""
 
@@ -444,6 +486,11 @@ class Connection(ABC):
             self.up.silent_at = min(self.up.silent_at, at)
         if "down" in directions:
             self.down.silent_at = min(self.down.silent_at, at)
+        self._silent_at = min(self.up.silent_at, self.down.silent_at)
+        if self.up.arrives_at > at:
+            self._expect_time_out(self.up, self._time_out)
+        if self.down.arrives_at > at:
+            self._expect_time_out(self.down, self._lose_person)
 
     def forget(self) -> None:
         """Drop all references at the end of the run."""

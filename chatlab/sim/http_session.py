@@ -28,7 +28,7 @@ from chatlab.sim.sizes import (
     chunk_size,
     request_size,
 )
-from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED
+from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED, UNREACHABLE
 from chatlab.transports.machine import Answered, Closed, Failure, Opened, ReceivedBytes
 
 Purpose = Literal["stream", "poll", "post", "csrf"]
@@ -320,12 +320,19 @@ class HttpConnection(Connection):
         else:
             self._fail(STREAM_ENDED if self._finished else CUT_SHORT)
 
+    def _time_out(self) -> None:
+        if self.held:
+            self._lose_exchange(UNREACHABLE)
+
     def _fail(self, failure: Failure) -> None:
         if self.listening:
-            exchange = self.exchange
-            self.drop()
-            if exchange is not None:
-                self.session.client.lose(Closed(exchange.number, failure))
+            self._lose_exchange(failure)
+
+    def _lose_exchange(self, failure: Failure) -> None:
+        exchange = self.exchange
+        self.drop()
+        if exchange is not None:
+            self.session.client.lose(Closed(exchange.number, failure))
 
     def drop(self) -> None:
         """Remove it from the client's pool."""

@@ -27,7 +27,7 @@ from chatlab.sim.sizes import (
     payload_size,
     query_size,
 )
-from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
+from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED, UNREACHABLE
 from chatlab.transports.machine import (
     Answered,
     Closed,
@@ -327,9 +327,7 @@ class Link(Connection):
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of `size` bytes, header included, to the client."""
         now = self._environment.now
-        if self._given_up:
-            if self._end_comes_at >= self.up.silent_at:  # Otherwise bytes before the reset are still read.
-                self._lose_person()
+        if self._given_up:  # Bytes before the reset are still read.
             return
         if now >= self._close_comes_at < self.up.silent_at:
             return  # The server has read the client's close frame together with the frame that it answers.
@@ -447,9 +445,14 @@ class Link(Connection):
     def _lose(self, reset: bool) -> None:
         self._end(LOST if self._opened else UNANSWERED if self._standing else RESET)
 
+    def _time_out(self) -> None:
+        self._finish(LOST if self._opened else UNANSWERED if self._standing else UNREACHABLE)
+
     def _end(self, failure: Failure) -> None:
-        if self._down_silent:
-            return
+        if not self._down_silent:
+            self._finish(failure)
+
+    def _finish(self, failure: Failure) -> None:
         self._closed_at = LONG_AGO
         if self.held:
             self.held = False

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import inf
 
-from chatlab.sim.retransmission import RETRIES, RTO_MAX, SYN_TIMES, Estimator
+from chatlab.sim.retransmission import GIVE_UP, RTO_MAX, SYN_GIVES_UP, SYN_TIMES, Estimator
 
 SYN_ACK_TIMES = (1.0, 3.0)
 """Seconds after the first at which a server repeats a SYN-ACK. Source: Linux, `reqsk_timer_handler`: it gives
@@ -51,23 +51,29 @@ class Syn:
         """Time at which it is sent next; inf: never."""
         return self.left_at + SYN_TIMES[self._tries] if self._tries < len(SYN_TIMES) else inf
 
+    @property
+    def gives_up_at(self) -> float:
+        """Time at which the client's TCP stops waiting for an answer."""
+        return self.left_at + SYN_GIVES_UP
+
 
 class Handshake:
     """A handshake whose SYN-ACK is sent, and whose final ACK hasn't got a place in the accept queue yet.
 
     `life`: the listener's number of lives. `kept`: the server keeps it, and repeats its SYN-ACK, which was
     sent at `syn_ack_at`. The client's first sample is `round_trip`. `unread` are the functions that read what
-    has arrived, and was ignored. The client sends it again, so that it arrives at `bytes_at`.
+    has arrived, and was ignored. The client sends it again, so that it arrives at `bytes_at`, until its TCP
+    `gives_up_at` a time.
     """
 
-    __slots__ = ("_arrivals", "bytes_at", "kept", "life", "round_trip", "syn_ack_at", "unread")
+    __slots__ = ("_arrivals", "bytes_at", "gives_up_at", "kept", "life", "round_trip", "syn_ack_at", "unread")
 
     def __init__(self, life: int, kept: bool, syn_ack_at: float) -> None:
         self.life = life
         self.kept = kept
         self.syn_ack_at = syn_ack_at
         self.unread: list[tuple[Callable[..., object], tuple[object, ...]]] = []
-        self.bytes_at = inf
+        self.bytes_at = self.gives_up_at = inf
         self.round_trip = 0.0
         self._arrivals: Iterator[float] | None = None
 
@@ -77,7 +83,7 @@ class Handshake:
         They were sent at `sent_at`, with the latency `delay`.
         """
         if self._arrivals is None:
-            sendings = list(_sendings(sent_at, Estimator(self.round_trip)))
+            *sendings, self.gives_up_at = _sendings(sent_at, Estimator(self.round_trip))
             latest = next((at for at in sendings if at + delay >= now), sendings[-1])
             late = now - latest  # Their latency, and the time that a narrow line took.
             self._arrivals = iter([at + late for at in sendings if at > latest])
@@ -86,10 +92,13 @@ class Handshake:
 
 
 def _sendings(sent_at: float, estimator: Estimator) -> Iterator[float]:
-    """Yield the times at which bytes are sent that are never acknowledged."""
+    """Yield the times at which bytes are sent that are never acknowledged, and when TCP gives up."""
     yield sent_at
-    wait, later = estimator.probe, estimator.timeout
-    for _ in range(RETRIES):
-        sent_at += wait
+    sent_at += estimator.probe
+    wait = estimator.timeout
+    timed_out_at = sent_at + wait
+    while sent_at - timed_out_at < GIVE_UP:
         yield sent_at
-        wait, later = later, min(2 * later, RTO_MAX)
+        sent_at += wait
+        wait = min(2 * wait, RTO_MAX)
+    yield sent_at

@@ -20,12 +20,14 @@ SEGMENT = 1448
 """Bytes of data in a segment: 1,500 less the headers of IP and TCP, with time stamps."""
 SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 67.0)
 """Seconds after the first at which a SYN is sent (again). Source: Linux 6.5 and later."""
+SYN_GIVES_UP = 131.0
+"""Seconds after the first SYN after which `connect` fails. Source: Linux, `tcp_syn_retries` 6."""
 RTO_MIN, RTO_MAX = 0.2, 120.0
 """Least seconds by which the timer exceeds a round trip, and the longest wait. Source: Linux."""
 
-RETRIES = 16
-"""Number of times that a packet is sent again: by the probe, and 15 times by the timer. Source: Linux,
-`tcp_retries2`."""
+GIVE_UP = 924.6
+"""Seconds after its first time-out after which TCP doesn't send a packet again, and ends the connection.
+Source: Linux, `tcp_retries2` 15, `retransmits_timed_out`."""
 NEVER = inf, 0.0
 ROUNDING = 1e-9
 """Seconds by which sums of times may differ from each other: an ack and the answer that it comes with."""
@@ -72,6 +74,7 @@ class RetransmissionTimer:
 
     `lose` draws a number for each segment, which decides about all of its transmissions, and one for its ack.
     `number` is the latest packet's. `loss_at` returns the probability that a packet sent at a time is lost.
+    If a packet never gets through, the timer `gives_up_at` a time.
     """
 
     __slots__ = (
@@ -85,6 +88,7 @@ class RetransmissionTimer:
         "_loss_at",
         "_recoveries",
         "_sent_at",
+        "gives_up_at",
         "number",
     )
 
@@ -95,6 +99,7 @@ class RetransmissionTimer:
         self._acks: list[tuple[float, float]] = []  # When each comes back, and its round trip.
         self._latest_ack = NEVER  # Of the last segment of the latest packet: only that one is a sample.
         self._sent_at = -inf
+        self.gives_up_at = inf
         self._got_through_at = 0.0  # The latest segment was sent then, and arrived.
         self._leaves_at = -inf
         self.number = self._ack_number = 1.0
@@ -162,13 +167,15 @@ class RetransmissionTimer:
             return leaves_at, inf
         sent_at = again_at = self._sent_again(leaves_at)
         wait = self._estimator.timeout
-        for _ in range(RETRIES):
+        timed_out_at = sent_at + wait
+        while sent_at - timed_out_at < GIVE_UP:
             loss = self._loss_at(sent_at)
             chance *= loss
             if number >= chance and loss < 1:
                 return sent_at, again_at
             sent_at += wait
             wait = min(2 * wait, RTO_MAX)
+        self.gives_up_at = min(self.gives_up_at, sent_at)
         return inf, again_at
 
     def _sent_again(self, leaves_at: float) -> float:

@@ -30,7 +30,7 @@ class Sender:
 
     `delay` is the latency of its latest packet (NaN: there was none yet). The latest bytes were sent at
     `sent_at`, and arrive at `arrives_at`. Packets that would arrive from `silent_at` on are dropped,
-    unreported.
+    unreported. TCP `gives_up_at` a time if it waits for an ack for too long.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class Sender:
         "_segments",
         "arrives_at",
         "delay",
+        "gives_up_at",
         "sent_at",
         "silent_at",
         "timer",
@@ -59,6 +60,7 @@ class Sender:
         self._segments, self._round_trip = 0, 0.0
         self.arrives_at = self.sent_at = LONG_AGO
         self.delay = nan
+        self.gives_up_at = inf
         self.silent_at = inf
         self.timer: RetransmissionTimer | None = None
         if path.lossy:

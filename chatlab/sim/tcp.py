@@ -36,10 +36,8 @@ from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.tcp_opening import Listener, Opening
+from chatlab.sim.tcp_segments import GIVE_UP
 from chatlab.sim.tcp_sender import Lane, Line
-
-GIVE_UP = 924.6
-"""Seconds without an ack after which TCP ends a connection. Source: Linux, `tcp_retries2`."""
 
 
 def begins_request(item: bytes | Mark | None) -> TypeGuard[bytes]:
@@ -114,7 +112,7 @@ class TcpConnection(Opening):
             self._send(self.down, self.client, item)
         # Either the bytes don't arrive or their acks don't.
         if self._environment.now >= min(self.up.silent_at, self.down.silent_at):
-            self._environment.call_later(GIVE_UP, sender.time_out)
+            self._environment.call_later(GIVE_UP, self._give_up_at(sender))
 
     def _send(self, lane: Lane, end: Endpoint, item: bytes | Mark) -> None:
         if item is Mark.RST and lane is self.up and self.is_syn_received:
@@ -183,11 +181,21 @@ class TcpConnection(Opening):
         for direction in directions:
             lane = self.up if direction == "up" else self.down
             lane.silent_at = min(lane.silent_at, at)
+        for sender, lane in ((self.client, self.up), (self.server, self.down)):
+            if lane.arrives_at > at:
+                self._environment.call_later(GIVE_UP, self._give_up_at(sender))
+
+    def _give_up_at(self, sender: Endpoint) -> Callable[[], None]:
+        return self._give_up if sender is self.client else sender.time_out
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is under way to the client, and nothing sent to it was dropped."""
-        return not self._held and self.down.arrives_at <= self._environment.now < self.down.silent_at
+        """Whether the server has it, nothing is under way to the client, and nothing sent to it was
+        dropped."""
+        return (
+            not (self._held or self.server.gone)
+            and self.down.arrives_at <= self._environment.now < self.down.silent_at
+        )
 
     def other(self, end: Endpoint) -> Endpoint:
         """Return the other end of `end`."""

@@ -12,21 +12,33 @@ SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 67.0)
 `tcp_syn_linear_timeouts`."""
 
 
+GIVES_UP = 131.0
+"""Seconds after its first transmission after which a client stops waiting for the answer to a SYN. Source:
+Linux, `tcp_syn_retries` 6."""
+
+
 class HandshakePacket:
     """A SYN or the answer to it, which is sent again at the times of `SYN_TIMES` until it gets through.
 
-    It is sent as long as it is `wanted`. SYNs sent before the path is reachable are lost. It is
-    first sent at `first_at`, and was last sent at `left_at`, `waited` seconds later.
+    It is sent as long as it is `wanted`; at last `give_up` is called. SYNs sent before the path is reachable
+    are lost. It is first sent at `first_at`, and was last sent at `left_at`, `waited` seconds later.
     """
 
     def __init__(
-        self, lane: Lane, take: Take, wanted: Callable[[], bool] = lambda: True, *, is_syn: bool = False
+        self,
+        lane: Lane,
+        take: Take,
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        is_syn: bool = False,
+        give_up: Callable[[], None] = lambda: None,
     ) -> None:
         path = lane.path
         self._lane = lane
         self._take = take
         self._wanted = wanted
         self._is_syn = is_syn
+        self._give_up = give_up
         self.first_at = lane.draw(path.connect)
         self.latency = lane.latency
         self._luck = lane.luck = lane.lose() if path.lossy else 1.0
@@ -37,9 +49,10 @@ class HandshakePacket:
 
     def send(self) -> None:
         """Send it, or send it again."""
-        if self._times == len(SYN_TIMES):
-            return
         environment = self._lane.environment
+        if self._times == len(SYN_TIMES):
+            environment.call_at(max(environment.now, self.first_at + GIVES_UP), self._give_up)
+            return
         self.waited = SYN_TIMES[self._times]
         self.left_at = self.first_at + self.waited
         self._times += 1

@@ -95,6 +95,7 @@ class Opening(ABC):
         client, server = ends
         self.client = Endpoint(loop, self, client, server, quiet)
         self.server = Endpoint(loop, self, server, client, quiet)
+        self.up.give_up, self.down.give_up = self._give_up, self.server.time_out
 
     @abstractmethod
     def carry(self, sender: Endpoint, item: bytes | Mark) -> None:
@@ -116,8 +117,17 @@ class Opening(ABC):
 
     def connect(self) -> None:
         """Send the SYN."""
-        self._syn = HandshakePacket(self.up, self._take_syn, self._wants_syn, is_syn=True)
+        self._syn = HandshakePacket(
+            self.up, self._take_syn, self._wants_syn, is_syn=True, give_up=self._give_up
+        )
         self._syn.send()
+
+    def _give_up(self) -> None:
+        """End it at the client, whose TCP has waited for an ack for too long."""
+        if self.opened.done():
+            self.client.time_out()
+        elif not self.client.gone:
+            self._fail(TimeoutError(errno.ETIMEDOUT, "Connect call failed"))
 
     def _wants_syn(self) -> bool:
         """Return whether the client still connects."""

@@ -22,8 +22,10 @@ SEGMENT = 1448
 WINDOW = 10
 """Segments that may leave before the first ack. Source: RFC 6928."""
 RETRIES = 16
-"""Maximum number of times that a segment is sent again: by the probe, and 15 times after a time-out. Source:
-Linux, `tcp_retries2`."""
+"""Maximum number of times that a segment is sent again, in the live world."""
+GIVE_UP = 924.6
+"""Seconds after its first time-out after which TCP ends the connection instead of sending a segment again.
+Source: Linux, `tcp_retries2`, whose 15 retries would take that long with the least time-out."""
 
 Admit = Callable[[], bool]
 """Returns whether the other end takes the first segment."""
@@ -50,6 +52,9 @@ class Sender(Protocol):
 
     def acknowledge(self, segment: Segment) -> None:
         """Note when a segment's ack comes back."""
+
+    def give_up(self) -> None:
+        """End the connection, as a segment wasn't acknowledged for too long."""
 
 
 class Burst:
@@ -139,7 +144,7 @@ class Segment:
     its ack. `acked_at`: time at which its ack comes back, inf as long as that is unknown."""
 
     __slots__ = (
-        "_admit", "_lane", "_limit", "_luck", "_packet", "_writes",
+        "_admit", "_lane", "_limit", "_luck", "_packet", "_timed_out_at", "_writes",
         "ack_luck", "acked_at", "arrives_at", "first_at", "left_at", "number", "order", "times", "waiting",
     )  # fmt: skip
 
@@ -163,6 +168,7 @@ class Segment:
         self.order = next(lane.orders)
         self.first_at = self.left_at = left_at
         self.times = 0
+        self._timed_out_at = inf
         self.arrives_at = self.acked_at = inf
         self.waiting: list[Segment] = []
 
@@ -211,9 +217,14 @@ class Segment:
     def _send_again(self) -> None:
         if self.times == 1:
             self._wait_for_news()
-        elif self.times <= RETRIES:
-            wait = min(self._packet.timeout * 2 ** (self.times - 2), MAX_TIMEOUT)
-            self._leave_at(self.left_at + wait)
+            return
+        if self.times == 2:
+            self._timed_out_at = self.left_at + self._packet.timeout
+        leaves_at = self.left_at + min(self._packet.timeout * 2 ** (self.times - 2), MAX_TIMEOUT)
+        if leaves_at - self._timed_out_at < GIVE_UP:
+            self._leave_at(leaves_at)
+        else:
+            self._lane.environment.call_at(leaves_at, self._lane.give_up)
 
     def _leave_at(self, time: float) -> None:
         self.left_at = time

@@ -10,7 +10,7 @@ that were sent at later instants, and the bandwidth that retransmissions take.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from math import inf
 from operator import attrgetter
@@ -40,10 +40,11 @@ class Lane:
 
     `lose` draws which segments are lost, and `luck` is what it drew for the latest packet. The first segment
     is sent again until the other end lets it in, if it has to `admit` it. Packets that would arrive from
-    `silent_at` on are dropped, unreported.
+    `silent_at` on are dropped, unreported. `give_up` ends the connection at the sender's end.
     """
 
     opposite: Lane
+    give_up: Callable[[], None]
 
     def __init__(
         self, environment: LadderEnvironment, path: Path, line: Line, delay: Delay, lose: Delay

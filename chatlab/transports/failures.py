@@ -44,6 +44,7 @@ FAILURES: Mapping[str, Verdict] = {
 
 # Ends of connections, with the same reason in every world.
 
+UNREACHABLE = Failure("timeout", reason="the server can't be reached in time")
 REFUSED = Failure("refused", reason="nobody accepts connections there")
 RESET = Failure("reset", reason="the connection was reset")
 UNANSWERED = Failure("reset", reason="the connection ended before the server answered")

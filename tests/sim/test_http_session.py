@@ -18,12 +18,12 @@ from chatlab.messages import OutgoingMessage
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import ShortPollingConfig
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.connection import GIVE_UP
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.http_session import SERVER_KEEP_ALIVE, Exchange, Purpose, Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Network
 from chatlab.sim.path import Impairment, Paths
+from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import STREAM_HEAD_SIZE, answer_size, chunk_size, request_size
 from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED

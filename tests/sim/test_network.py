@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.connection import GIVE_UP, Connection
+from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Link, Network
 from chatlab.sim.path import Impairment, Path, Paths
+from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size
-from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED
+from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED, UNREACHABLE
 from chatlab.transports.machine import Answered, Closed, Event, Opened, Pong, Received, ReceivedBytes
 
 D = 0.25  # one-way latency; a power of two, so that sums of it are exact
@@ -366,8 +367,8 @@ def test_an_unreachable_server_is_tried_eleven_times() -> None:
     pair = Pair()
     pair.path.unreachable_until = 68.0
     pair.open()
-    pair.run(1000)
-    assert pair.server.seen == []
+    pair.run(130)
+    assert pair.server.seen == pair.person.seen == []
 
 
 def test_a_link_that_is_silent_downwards_still_carries_upwards() -> None:
@@ -418,11 +419,41 @@ def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "dow
     second = pair.network.open(
         Paths(NetworkConfig(latency=D), RandomStreams(0)).make(1), other, 1, QUERY | {"sender": "bob"}
     )
-    for at in (GIVE_UP, GIVE_UP + 10, GIVE_UP + 20):
+    for at in (10.0, 20.0):
         pair.environment.call_at(at, second.send, text(int(at), "bob"))
-    pair.run(GIVE_UP + 100)
-    assert [what for at, what in pair.server.seen if at > GIVE_UP].count("leave") == 1
+    pair.run(10.0 + D + GIVE_UP - 0.1)
+    assert link.served
+    pair.run(10.0 + D + GIVE_UP + 100)
+    assert pair.server.seen[-1] == (10.0 + D + GIVE_UP, "leave")
     assert not link.served
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("sent_at", [4.0, 10.0])
+def test_a_client_gives_up_a_silent_link_at_last(sent_at: float, direction: Literal["up", "down"]) -> None:
+    pair = Pair()
+    link = pair.opened()
+    pair.environment.call_at(sent_at, link.send, text(1))
+    pair.environment.call_at(4.1, lambda: link.silence(4.1, [direction]))
+    pair.run(2000.0)
+    gave_up_at = max(sent_at, 4.1) + GIVE_UP
+    assert [one for one in pair.person.seen if isinstance(one[1], Closed)] == [(gave_up_at, Closed(1, LOST))]
+
+
+def test_a_client_with_nothing_to_send_does_not_learn_of_silence() -> None:
+    pair = Pair()
+    link = pair.opened()
+    link.silence(4.0, ["up", "down"])
+    pair.run(2000.0)
+    assert pair.person.seen == []
+
+
+def test_connecting_fails_131_seconds_after_the_first_SYN() -> None:
+    pair = Pair()
+    pair.path.unreachable_until = 1000.0
+    pair.open()
+    pair.run(1000.0)
+    assert pair.person.seen == [(131.0, Closed(1, UNREACHABLE))]
 
 
 def test_a_partitioned_path_delays_and_loses_nothing() -> None:

@@ -120,10 +120,15 @@ def test_a_partition_loses_everything() -> None:
     assert send(one, 1.0) == pytest.approx(1.0 + 1.2 + D)
 
 
-def test_what_is_sent_again_sixteen_times_in_vain_never_arrives_nor_does_anything_behind_it() -> None:
+def test_what_is_sent_again_in_vain_until_TCP_gives_up_never_arrives_nor_does_anything_behind_it() -> None:
+    """The round trip takes 0.5 s, and the time-out 1.5 s: probe and first time-out at 1.2 and 2.7 s, then
+    after 3, 6 … 96 s and seven times 120 s."""
     one = sender(lossy=True)
+    assert one.timer is not None
     one._path.lose(0.0, 2000.0)
-    assert send(one, 0.0) == send(one, 3000.0) == inf
+    assert send(one, 0.0) == inf
+    assert one.timer.gives_up_at == pytest.approx(2.7 + 3 * (2**6 - 1) + 7 * 120)
+    assert send(one, 3000.0) == inf
 
 
 def test_each_segment_of_a_packet_may_be_lost() -> None:

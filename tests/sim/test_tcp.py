@@ -18,7 +18,7 @@ from chatlab.sim.endpoint import HIGH_WATER, RECEIVE_BUFFER, SEND_BUFFER
 from chatlab.sim.internet import FIRST_PORT
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Path
-from chatlab.sim.tcp import GIVE_UP
+from chatlab.sim.tcp_segments import GIVE_UP
 from chatlab.sim.virtual_loop import Deadlock
 from tests.sim.tcp_world import D, Heard, World
 
@@ -456,8 +456,8 @@ def test_a_silent_connection_carries_nothing_until_its_system_gives_up() -> None
         world.connection.silence(world.now, ["up", "down"])
         server.transport.write(b"never seen")
         await server.lost
-        assert client.news == []
-        assert server.news == [(round(2 * D + GIVE_UP, 9), TimeoutError)]
+        await client.lost
+        assert client.news == server.news == [(round(2 * D + GIVE_UP, 9), TimeoutError)]
 
     World().run(work)
 

@@ -24,7 +24,7 @@ from websockets.exceptions import (
 )
 
 from chatlab.transports.explanation import explanation
-from chatlab.transports.failures import CUT_SHORT, LOST, REFUSED, RESET, UNANSWERED
+from chatlab.transports.failures import CUT_SHORT, LOST, REFUSED, RESET, UNANSWERED, UNREACHABLE
 from chatlab.transports.machine import Failure, FailureKind
 
 MAX_REASON = 200
@@ -112,7 +112,7 @@ def request_failure(error: Exception, *, posts: bool = False) -> Failure:
         case httpx.RemoteProtocolError():
             return Failure("answer" if posts else "protocol", reason=printable(str(error)))
         case httpx.TimeoutException():
-            return Failure("timeout", reason="the server can't be reached in time")
+            return UNREACHABLE
         case httpx.ConnectError():
             return REFUSED
         case httpx.NetworkError():
@@ -149,7 +149,7 @@ def network_failure(error: OSError) -> Failure:
         case socket.gaierror():
             return Failure("dns", reason="the host's name can't be resolved")
         case TimeoutError():
-            return Failure("timeout", reason="the server can't be reached in time")
+            return UNREACHABLE
         case ConnectionResetError() | BrokenPipeError():
             return RESET
         case _:
