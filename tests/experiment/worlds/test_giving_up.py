@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-
-from chatlab.experiment.compare import compare
-from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.transport_settings import (
     AnyTransport,
     LongPollingSettings,
     SSESettings,
     WebSocketSettings,
 )
+
+from chatlab.experiment.compare import compare
+from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.faults import AnyFault, HalfOpen, Partition
