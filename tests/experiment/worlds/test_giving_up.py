@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from chatlab.experiment.transport_settings import (
-    AnyTransport,
-    LongPollingSettings,
-    SSESettings,
-    WebSocketSettings,
-)
 
 from chatlab.experiment.compare import compare
 from chatlab.experiment.scenario import Scenario
@@ -17,6 +11,12 @@ from chatlab.settings import HeartbeatConfig
 from chatlab.sim.faults import AnyFault, HalfOpen, Partition
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.transport_settings import (
+    AnyTransport,
+    LongPollingSettings,
+    SSESettings,
+    WebSocketSettings,
+)
 from chatlab.transports.machine import Closed
 
 LONG = 5000.0
