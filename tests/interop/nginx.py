@@ -62,7 +62,7 @@ DEPLOYED = {
     "http://127.0.0.1:8000": "UPSTREAM",
 }
 """Replacements in the configuration of docs/deploying.md."""
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def deployed(upstream: str) -> str:

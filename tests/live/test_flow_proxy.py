@@ -91,16 +91,16 @@ async def test_latency_is_on_its_side_only(side: Side) -> None:
     async with pair() as both:
         both.proxy.set(side, latency=0.2)
         sender, receiver = both.ends(side)
-        start = monotonic()
-        receiver.writer.write(b"x")
-        await sender.read(1)
-        quick = monotonic() - start
-        start = monotonic()
-        sender.writer.write(b"y")
-        await receiver.read(1)
-        slow = monotonic() - start
-        assert slow >= 0.19
-        assert quick < slow
+
+        async def took(writer: End, reader: End) -> float:
+            start = monotonic()
+            writer.writer.write(b"x")
+            await reader.read(1)
+            return monotonic() - start
+
+        assert await took(sender, receiver) >= 0.19
+        # On a busy machine one may be late, but not each.
+        assert min([await took(receiver, sender) for _ in range(20)]) < 0.19
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -116,16 +116,20 @@ async def test_jitter_spreads_and_keeps_the_order(side: Side) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 async def test_bandwidth_is_a_limit_and_the_flow_is_steady(side: Side) -> None:
-    async with pair() as both:
-        both.proxy.set(side, bandwidth=50_000.0)
-        sender, receiver = both.ends(side)
-        start = monotonic()
-        sender.writer.write(b"x" * 20_000)
-        await receiver.read(1)
-        first = monotonic() - start
-        await receiver.read(19_999)
-        assert monotonic() - start >= 0.39
-        assert first < 0.39
+    firsts = []
+    for _ in range(5):  # A busy machine may delay one, but not each.
+        async with pair() as both:
+            both.proxy.set(side, bandwidth=50_000.0)
+            sender, receiver = both.ends(side)
+            start = monotonic()
+            sender.writer.write(b"x" * 20_000)
+            await receiver.read(1)
+            firsts.append(monotonic() - start)
+            await receiver.read(19_999)
+            assert monotonic() - start >= 0.39
+        if firsts[-1] < 0.39:
+            break
+    assert min(firsts) < 0.39
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -223,15 +227,15 @@ async def test_reset_reaches_both_ends_as_rst() -> None:
 
 async def test_an_idle_connection_is_reset_and_a_busy_one_is_not() -> None:
     async with pair() as both:
-        both.proxy.idle_timeout = 0.3
-        for _ in range(10):
+        both.proxy.idle_timeout = 1.5
+        for _ in range(8):
             both.client.writer.write(b"x")
             await both.server.read(1)
-            await asyncio.sleep(0.05)  # together longer than the timeout
+            await asyncio.sleep(0.2)  # together longer than the timeout
         start = monotonic()
         with pytest.raises(ConnectionResetError):
             await both.server.rest()
-        assert monotonic() - start >= 0.2
+        assert monotonic() - start >= 1.0
 
 
 async def test_refuse_and_accept_on_the_same_port() -> None:

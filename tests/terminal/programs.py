@@ -19,7 +19,7 @@ from typing import Any
 
 import pyte
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a test that waits for something fails."""
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][AB012]|[=>78])")
 

@@ -356,7 +356,7 @@ async def test_connect_after_it_gave_up() -> None:
     async with talk(server.url) as ada:
         await ada.connected()
         await server.stop(abrupt=True)
-        await asyncio.wait_for(ada.console.ended.wait(), 20)
+        await asyncio.wait_for(ada.console.ended.wait(), 60)
         ada.console.submit("kept")
         assert ada.texts("warning")[-1].startswith("Gave up after 1 retry: ")
         assert ada.texts("warning")[-1].endswith(". /connect tries again.")

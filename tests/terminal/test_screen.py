@@ -81,7 +81,7 @@ async def session(url: str, columns: int = 100) -> AsyncIterator[Session]:
             finally:
                 if not task.done():
                     keys.send_text("\x04")
-                await asyncio.wait((task,), timeout=20)
+                await asyncio.wait((task,), timeout=60)
                 task.cancel()
 
 
@@ -137,7 +137,7 @@ async def test_the_commands() -> None:
         await asyncio.to_thread(ada.keys.send_text, f"\x1b[200~{'x' * 70_000}\x1b[201~\r")
         await ada.sees("!  Not sent: the text has 70,000 bytes")
         ada.enter("/quit")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await ada.task == 0
 
 
@@ -169,7 +169,7 @@ async def test_leaving_with_messages_undelivered_names_them() -> None:
         ada.enter("never")
         await ada.sees("ada  never")
         ada.keys.send_text("\x03")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await ada.task == 1
     assert "⚠  never" in ada.text
     assert "Not delivered: no acknowledgement in time" in ada.text
@@ -180,7 +180,7 @@ async def test_nothing_is_left_running() -> None:
     async with EmbeddedServer() as server:
         with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
             keys.send_text("/latency 0.01\rhi\r/latency 5\r\x04")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await run_screen(Target(url=server.url, name="ada"), "websocket")
     await until(lambda: asyncio.all_tasks() == tasks)
     await until(lambda: threading.active_count() <= threads)

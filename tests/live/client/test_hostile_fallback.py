@@ -289,7 +289,7 @@ async def test_A83_a_better_transport_that_opens_and_says_nothing_is_not_preferr
     site = Site(
         receive=[paths(websocket=[respond(403), swallow, respond(403), swallow, says(TWO)], sse=[says(ONE)])]
     )
-    beat = HeartbeatConfig(interval=0.1, timeout=0.05)
+    beat = HeartbeatConfig(interval=0.4, timeout=0.35)
     async with Misbehaving(site) as server:
         settings = PATIENT | {"idle_timeout": PATIENCE, "upgrade_after": 0.05, "heartbeat": beat}
         with talking("fallback", server.url, **settings) as (transport, watch):

@@ -43,7 +43,7 @@ from tests.live.misbehave_http import (
     respond,
     says,
 )
-from tests.live.watch import OVER_HTTP, PERSISTENT, QUICK, talking, until
+from tests.live.watch import OVER_HTTP, PATIENCE, PERSISTENT, QUICK, talking, until
 
 DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 ACKED, FAILED, SENT, DROPPED = (
@@ -474,7 +474,7 @@ async def test_A50_a_post_without_an_answer_is_sent_again_with_the_same_id(
     kind: str, lost: Route, second: Route
 ) -> None:
     site = Site(post=[lost, second, accept])
-    assert await posted(kind, ["once", "next"], site, request_timeout=0.15) == [ACKED, ACKED]
+    assert await posted(kind, ["once", "next"], site, request_timeout=0.5) == [ACKED, ACKED]
     assert site.posted == ["once", "once", "next"]
     assert site.client_ids[0] == site.client_ids[1] != site.client_ids[2]
 
@@ -682,7 +682,7 @@ async def test_A67_disconnect_ends_it_in_any_phase(kind: str, phase: str, drain:
         with talking(kind, server.url, drain_timeout=drain) as (transport, watch):
             transport.start()
             await reached(transport, site)
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(PATIENCE):
                 await transport.disconnect()
                 await transport.disconnect()
             assert transport.status is DISCONNECTED

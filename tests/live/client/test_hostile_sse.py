@@ -366,10 +366,10 @@ async def test_A43_a_drip_of_comments_shows_a_live_stream() -> None:
 
     async def peer_pause() -> None:
         start = monotonic()
-        await until(lambda: monotonic() - start > 0.04)
+        await until(lambda: monotonic() - start > 0.085)
 
     async with Misbehaving(Site(receive=[drip])) as server:
-        with talking("sse", server.url, idle_timeout=0.5) as (transport, watch):
+        with talking("sse", server.url, idle_timeout=1.0) as (transport, watch):
             transport.start()
             await until(lambda: watch.texts)
             assert len(dripped) == 24  # Twice the idle timeout, without one event.
@@ -377,16 +377,16 @@ async def test_A43_a_drip_of_comments_shows_a_live_stream() -> None:
 
 
 async def test_A44_silence_is_a_lost_connection_and_no_error() -> None:
-    site, texts, why = await recovered(says(ONE), idle_timeout=0.1)
+    site, texts, why = await recovered(says(ONE), idle_timeout=0.5)
     assert texts == ["1"]
-    assert why == "timeout: nothing received for 0.1 s"
+    assert why == "timeout: nothing received for 0.5 s"
     assert site.cursors == [None, "1"]
     assert SSEConfig(url="http://127.0.0.1").idle_timeout == 45.0
 
 
 async def test_A44_a_server_that_never_answers_meets_the_connect_timeout() -> None:
-    _, _, why = await recovered(never, connect_timeout=0.1)
-    assert why.startswith("timeout: no connection within 0.1 s; if other requests are answered, a proxy")
+    _, _, why = await recovered(never, connect_timeout=0.5)
+    assert why.startswith("timeout: no connection within 0.5 s; if other requests are answered, a proxy")
 
 
 WISHES = {
@@ -420,8 +420,8 @@ async def test_A45_retry_0_makes_no_hot_loop(stable_after: float) -> None:
         with talking("sse", server.url, reconnect=reconnect.replace(max_delay=10.0)) as (transport, _):
             start = monotonic()
             transport.start()
-            await until(lambda: monotonic() - start > 1.0)
-            assert 3 <= len(site.asked["receive"]) <= 12
+            await until(lambda: len(site.asked["receive"]) >= 8)
+            assert len(site.asked["receive"]) <= 2 + (monotonic() - start) / 0.1
 
 
 # Contents of events

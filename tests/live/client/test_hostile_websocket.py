@@ -876,9 +876,10 @@ async def test_A28_any_frame_is_a_sign_of_life() -> None:
 
     async with Misbehaving(chatty) as server:
         steps: list[Any] = []
-        with watched(server.ws_url, heartbeat=BEAT, record=steps.append) as (transport, watch):
+        beat = HeartbeatConfig(interval=0.5, timeout=0.45)
+        with watched(server.ws_url, heartbeat=beat, record=steps.append) as (transport, watch):
             await transport.connect()
-            await until(lambda: sum("ping" in str(step.effects) for step in steps) >= 5)
+            await until(lambda: sum("ping" in str(step.effects) for step in steps) >= 3)
             assert RECONNECTING not in watch.statuses
             assert transport.rtt is None
 
@@ -891,11 +892,11 @@ async def test_A28_a_pong_that_waits_to_be_read_while_a_handler_is_slow_came_in_
 
     def slow(receipt: Receipt) -> None:
         if not slept:
-            time.sleep(0.7)  # Longer than a heartbeat and its timeout.
+            time.sleep(1.2)  # Longer than a heartbeat and its timeout.
             slept.append(receipt.client_id)
 
     async with Misbehaving(friendly) as server:
-        beat = HeartbeatConfig(interval=0.1, timeout=0.2)
+        beat = HeartbeatConfig(interval=0.5, timeout=0.45)
         with watched(server.ws_url, heartbeat=beat, loop=loop) as (transport, watch):
             transport.on_receipt(slow)
             await transport.connect()

@@ -297,13 +297,13 @@ async def test_A69_a_handler_may_send(server: EmbeddedServer, loop: str) -> None
 
 
 async def test_A69_a_slow_handler_delays_but_loses_nothing(server: EmbeddedServer) -> None:
-    beat = HeartbeatConfig(interval=0.2, timeout=0.15)
+    beat = HeartbeatConfig(interval=0.3, timeout=1.0)
     with watched(server.ws_url, heartbeat=beat) as (transport, watch):
         slept: list[str] = []
 
         def slow(event: ChatEvent) -> None:
             if event.message is not None:
-                time.sleep(0.4)
+                time.sleep(0.6)  # three times longer than interval and timeout
                 slept.append(event.message.text)
 
         transport.on_message(slow)

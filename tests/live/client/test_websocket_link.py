@@ -482,7 +482,7 @@ async def test_a_closing_handshake_that_is_complete_ends_the_connection_at_once(
         rig.spawn(rig.link.run())
         await until(lambda: rig.events)
         rig.link.close(1000, "")
-        await asyncio.wait_for(rig.done(), 20)
+        await asyncio.wait_for(rig.done(), 60)
         assert rig.events == [Opened(1)]
 
 

@@ -14,7 +14,7 @@ import msgspec
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.transports.eventstream import EventStreamParser, StreamEvent
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for something has failed."""
 
 Frame = dict[str, Any]
