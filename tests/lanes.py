@@ -22,7 +22,8 @@ from xml.etree import ElementTree as ET
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / "build" / "test"
 SLOWEST = 20
-WORKERS = min(os.cpu_count() or 2, 8) + 1
+CORES = min(os.cpu_count() or 2, 8)
+WORKERS = CORES + 1
 """Processes of a lane with parallel tests: one more than there are cores, since many tests wait."""
 PATIENCE = 10.0
 """Seconds that a lane has to end when it is interrupted."""
@@ -79,7 +80,7 @@ REST = ("-m", "proof or sized")
 
 ROWS: dict[str, tuple[tuple[Lane, ...], ...]] = {
     "check": (
-        (Lane("unit", (pytest("unit", *UNIT, "-m", "not slow", workers=WORKERS),)),),
+        (Lane("unit", (pytest("unit", *UNIT, "-m", "not slow", workers=CORES),)),),  # which don't wait
         (LINT,),
     ),
     "test": (
