@@ -104,13 +104,15 @@ class ColumnRecorder:
         self.resyncs += 1
 
     def changed(self, person: int, status: ConnectionStatus, at: float) -> None:
-        """Add a change of a person's status."""
+        """Add a change of a person's status; one before the run's beginning counts as of then."""
         self._changed.append(person)
         self._statuses.append(_STATUS_NUMBERS[status])
-        self._changed_at.append(at)
+        self._changed_at.append(at if at > 0 else 0.0)
 
     def attempted(self, person: int, at: float) -> None:
-        """Add a person's attempt to connect."""
+        """Add a person's attempt to connect, unless it comes before the run's beginning."""
+        if at < 0:
+            return
         self._attempting.append(person)
         self._attempted_at.append(at)
 

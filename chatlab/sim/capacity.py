@@ -151,6 +151,10 @@ class AcceptQueue(Queue):
         super().clear()
         self._handshakes = 0
 
+    def limit(self, rate: float | None) -> None:
+        """Set the rate from now on; None: any number of connections a second."""
+        self._interval = 0.0 if rate is None else 1 / rate
+
     @property
     def is_limited(self) -> bool:
         """Whether connections wait."""

@@ -83,6 +83,10 @@ class Traffic:
     def __init__(self, environment: LadderEnvironment, *, tls: bool = False) -> None:
         self.environment = environment
         self.tls = tls
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on."""
         self.bytes_up = self.bytes_down = self.requests = 0
 
 

@@ -120,19 +120,21 @@ class Model:
         self._dialect = cast(Dialect, SharedDialect(find_dialect(config.dialect)))
         self._names = Names(people)
         self._rooms = [f"room-{number}" for number in range(1, people.rooms + 1)]
-        self.environment = LadderEnvironment()
+        self.environment = LadderEnvironment(people.begins_at)
         self._streams = self._make_streams(seed)
         self.server = self._make_server(server)
         self._parts = self._make_parts(config, network)
         self.networks = list(dict.fromkeys(part.network for part in self._parts))
-        nodes = self.server.nodes
-        self.meter = Meter(
-            self.environment, self, [node.queue for node in nodes], [node.work for node in nodes], nodes
-        )
+        self.meter: Meter
+        warm_up = people.begins_at < 0
+        if not warm_up:
+            self.meter = self._make_meter()
         self.steps: list[Step] = Steps()
         self.everybody: list[Person] = []
         self.bytes_up = self.bytes_down = 0
         self._add_people()
+        if warm_up:
+            self._fault_calendar().call_at(0.0, Model._begin, self)
         self.fault_contexts = schedule(
             faults, self.everybody, self.server, self._streams, self._fault_calendar(), self._membership
         )
@@ -145,9 +147,24 @@ class Model:
 
     @rare_garbage()
     def run(self, duration: float) -> None:
-        """Run for `duration` seconds."""
-        self.environment.run(until=self.environment.now + duration)
+        """Run for `duration` seconds, the first time from 0."""
+        self.environment.run(until=self._end_of(duration))
         self._count_bytes()
+
+    def _end_of(self, duration: float) -> float:
+        return max(0.0, self.environment.now) + duration
+
+    def _begin(self) -> None:
+        """Begin to count, at 0, after people have connected."""
+        self.server.begin()
+        for network in self.networks:
+            network.begin()
+        self.meter = self._make_meter()
+
+    def _make_meter(self) -> Meter:
+        nodes = self.server.nodes
+        queues, works = [node.queue for node in nodes], [node.work for node in nodes]
+        return Meter(self.environment, self, queues, works, nodes)
 
     def _count_bytes(self) -> None:
         self.bytes_up = sum(network.bytes_up for network in self.networks)
@@ -159,7 +176,7 @@ class Model:
         People, connections and the server refer to one another, and would stay until garbage is collected.
         """
         self.environment.clear()
-        del self.meter  # It counts the model's requests.
+        vars(self).pop("meter", None)  # It counts the model's requests.
         for person in self.everybody:
             person.close()
         self.everybody.clear()

@@ -32,7 +32,8 @@ class Node:
 
     def __init__(self, number: int, environment: LadderEnvironment, config: ServerConfig) -> None:
         self.number = number
-        self.queue = AcceptQueue(config.accept_rate, config.backlog)
+        warm_up = environment.now < 0
+        self.queue = AcceptQueue(None if warm_up else config.accept_rate, config.backlog)
         self.work = WorkQueue()
         self.lives = 1
         self.alive = True
@@ -45,6 +46,10 @@ class Node:
         self._closing: list[Link] = []
         self._overflown: set[int] = set()  # Connections that a proxy answers with 503.
         self._stops = 0
+
+    def begin(self, config: ServerConfig) -> None:
+        """Limit the capacity: the run begins."""
+        self.queue.limit(config.accept_rate)
 
     # The accept queue
 

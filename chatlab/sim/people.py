@@ -20,6 +20,13 @@ Crowd = Annotated[int, Meta(ge=1, le=1_000_000)]
 """A number of people that fits into 2 GB of memory."""
 
 
+Start = Literal["arriving", "connected"]
+WARM_UP = 90.0
+"""Seconds before a run in which people connect who are connected at its start."""
+WARM_UP_ARRIVALS = 60.0
+"""Seconds over which they connect, so that their heartbeats and polls don't coincide."""
+
+
 class ScriptEntry(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One action of one person at `at`: send a `text`, connect, or disconnect."""
 
@@ -43,6 +50,9 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     from then on each sends `send_rate` messages a second (Poisson) of `message_size` bytes. They are named
     person-1, person-2 …; other names in the `script` replace the first of these. A person whose first
     action in the script is to connect doesn't connect before. Each of the `groups` is a share of the people.
+
+    They arrive within the run, or are connected when it starts: then they connect `WARM_UP` seconds before,
+    over `WARM_UP_ARRIVALS` seconds, at a server that has room for all.
     """
 
     count: Crowd = 1
@@ -50,6 +60,7 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     send_rate: Rate = 0.0
     message_size: Annotated[int, Meta(ge=1, le=MAX_CONTENT_SIZE)] = 80
     arrive_over: Duration = 0.0
+    start: Start = "arriving"
     script: tuple[ScriptEntry, ...] = ()
     groups: tuple[Group, ...] = ()
 
@@ -62,6 +73,11 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"PeopleConfig.count: the script has {len(scripted)} people ({shown}), got {self.count}"
             )
         check_groups(self.groups, "people.groups")
+        if self.start == "connected" and self.arrive_over:
+            raise SettingsError(
+                "PeopleConfig.arrive_over: people who are connected at the start don't arrive; leave it out, "
+                "or set start to 'arriving'"
+            )
 
     @property
     def scripted(self) -> list[str]:
@@ -72,6 +88,11 @@ class PeopleConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def names(self) -> list[str]:
         """The names of all people, by number."""
         return list(Names(self))
+
+    @property
+    def begins_at(self) -> float:
+        """Time at which their first connections begin: 0, or before it if they are connected at 0."""
+        return -WARM_UP if self.start == "connected" else 0.0
 
     @property
     def membership(self) -> Membership:
@@ -165,7 +186,11 @@ class Sender:
 
 
 def arrival_times(people: PeopleConfig, streams: RandomStreams) -> list[float]:
-    """Return when each person first connects, in seconds, unless the script connects them."""
+    """Return when each person first connects, unless the script connects them: before 0 if they are
+    connected at 0."""
+    if people.start == "connected":
+        shares = streams.first("arrive", people.count)
+        return [people.begins_at + WARM_UP_ARRIVALS * share for share in shares]
     if not people.arrive_over:
         return [0.0] * people.count
     return [people.arrive_over * share for share in streams.first("arrive", people.count)]
@@ -185,7 +210,7 @@ def bring(
             calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
             sender = Sender(calendar, participant, people.send_rate, text, streams.uniform(person, "send"))
-            calendar.call_at(arrive_at, sender.wait)
+            calendar.call_at(max(arrive_at, 0.0), sender.wait)
     by_name = {participant.name: participant for participant in participants}
     for entry in people.script:
         participant = by_name[entry.person]

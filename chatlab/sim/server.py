@@ -50,7 +50,7 @@ class Server(StoppableServer):
         self, environment: LadderEnvironment, config: ServerConfig, streams: RandomStreams | None = None
     ) -> None:
         self.config = config
-        self.loaded = config.service_time > 0
+        self.loaded = config.service_time > 0 and environment.now >= 0
         streams = streams or RandomStreams(0)
         super().__init__(environment, config, streams.uniform(0, "balance"))
         self._uniform = streams.uniform(0, "service")
@@ -66,6 +66,12 @@ class Server(StoppableServer):
         presence = HubConfig().presence_limit if config.presence else 0
         limits = HubConfig(rate=config.rate, burst=config.burst, presence_limit=presence)
         return Hub(limits, MemoryLog(f"{self._epoch}", limits), utc=partial(_date, self.environment))
+
+    def begin(self) -> None:
+        """Limit the capacity, which was unlimited: the run begins."""
+        self.loaded = self.config.service_time > 0
+        for node in self.nodes:
+            node.begin(self.config)
 
     # Connections
 

@@ -45,7 +45,7 @@ from chatlab.sim.faults import (
 )
 from chatlab.sim.groups import Group
 from chatlab.sim.latency import LogNormal, NetworkConfig
-from chatlab.sim.people import PeopleConfig, ScriptEntry
+from chatlab.sim.people import PeopleConfig, ScriptEntry, Start
 from chatlab.sim.transport_settings import (
     AnyTransport,
     FallbackSettings,
@@ -109,6 +109,7 @@ class Case(NamedTuple):
     more: tuple[tuple[float, str, str], ...] = ()
     seed: int = 5
     groups: tuple[Group, ...] = ()
+    start: Start = "arriving"
 
 
 CASES: dict[str, Case] = {
@@ -256,6 +257,11 @@ CASES: dict[str, Case] = {
         (HalfOpen(at=6.31, duration=1.3, direction="down"),),
         heartbeat=HeartbeatConfig(interval=4.0, timeout=2.0, mode="both"),
     ),
+    "connected": Case(
+        "people are connected at the start, and the server dies",
+        (ServerDown(at=6.31, duration=6.2),),
+        start="connected",
+    ),
     "groups": Case(
         "one person polls from afar, and the server dies for another",
         (
@@ -271,8 +277,8 @@ CASES: dict[str, Case] = {
 }
 
 
-NOT_LIVE = {"loss", "heavy_loss", "later_loss", "long_message"}
-"""Cases that the live world doesn't simulate: loss and slow start."""
+NOT_LIVE = {"connected", "loss", "heavy_loss", "later_loss", "long_message"}
+"""Cases that the live world doesn't simulate: loss, slow start, and people who are connected before."""
 
 
 def _with(settings: T, given: dict[str, Any]) -> T:
@@ -283,7 +289,7 @@ def _with(settings: T, given: dict[str, Any]) -> T:
 
 def scenario(case: str, transport: str) -> Scenario:
     """Return the scenario of one case with one transport."""
-    what, faults, network, server, outbox, heartbeat, more, seed, groups = CASES[case]
+    what, faults, network, server, outbox, heartbeat, more, seed, groups, start = CASES[case]
     settings = TRANSPORTS[transport]
     given = {"outbox": outbox, "heartbeat": heartbeat}
     if isinstance(settings, FallbackSettings):
@@ -294,13 +300,14 @@ def scenario(case: str, transport: str) -> Scenario:
     script = tuple(
         ScriptEntry(at=at, person=person, text=text, action="send" if text else "connect")
         for at, person, text in SCRIPT + more
+        if text or start == "arriving"
     )
     used = kinds_of(settings)
     return Scenario(
         name=f"{case}, {transport}: {what}",
         duration=DURATION,
         seed=seed,
-        people=PeopleConfig(count=3, script=script, groups=groups),
+        people=PeopleConfig(count=3, script=script, groups=groups, start=start),
         transport=settings,
         network=network,
         server=server,

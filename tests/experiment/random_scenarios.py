@@ -326,6 +326,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         for group in draw(groups)
     )
     people = people.replace(groups=parts)
+    if draw(st.booleans()) and not people.arrive_over:
+        people = people.replace(start="connected")
     transport = draw(transports)
     own = [group.transport for group in parts if group.transport is not None]
     used = sorted(set().union(*map(kinds_of, [transport, *own])))

@@ -52,6 +52,11 @@ def run_live_together(scenarios: Sequence[Scenario], sample: int, time_scale: fl
             f"time_scale: give a number above 0 and up to {MAX_TIME_SCALE:,}, got {time_scale!r}"
         )
     for scenario in scenarios:
+        if scenario.people.start != "arriving":
+            raise SettingsError(
+                f"people.start: real sockets connect within the run, got {scenario.people.start!r}; run it "
+                "in the world 'model' or 'wire'"
+            )
         where = ["network.loss"] if scenario.network.loss else []
         networks = enumerate(group.network for group in scenario.people.groups)
         where += [f"people.groups[{n}].network.loss" for n, network in networks if network and network.loss]

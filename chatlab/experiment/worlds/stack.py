@@ -128,7 +128,9 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         people: list[Person] = []
         control = EmbeddedServerControl(server, middleware, lines, scheduler, people)
         recorder, steps = ColumnRecorder(), list[Step]()
-        queue = AcceptQueue(scenario.server.accept_rate, scenario.server.backlog)
+        warm_up = scenario.people.begins_at < 0
+        queue = AcceptQueue(None if warm_up else scenario.server.accept_rate, scenario.server.backlog)
+        middleware.loaded &= not warm_up
         try:
             await server.start()
             membership, groups = scenario.people.membership, scenario.people.groups
@@ -154,18 +156,31 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 ended.set_result([person.heard_until for person in people])
                 for person in people:
                     person.end()
-                traffic.update(requests=lines.requests, bytes_up=lines.bytes_up, bytes_down=lines.bytes_down)
+                traffic.update({name: total - before[name] for name, total in totals(lines).items()})
                 traffic.update(queue_max=queue.longest, work_max=middleware.work.longest)
                 traffic.update(needs.figures())
                 counts.update(meter.close())
 
+            before = totals(lines)
+            meter: Meter
+
+            def start() -> None:
+                nonlocal meter
+                queue.limit(scenario.server.accept_rate)
+                middleware.loaded = scenario.server.service_time > 0
+                before.update(totals(lines))
+                meter = Meter(scheduler, lines, [queue], [middleware.work])
+
             scheduler.call_at(scenario.duration, end)
+            if warm_up:
+                scheduler.call_at(0.0, start)
             contexts = fault_contexts(scenario.faults, people, control, streams, membership)
             for fault, context in zip(scenario.faults, contexts, strict=True):
                 scheduler.call_at(fault.at, _inject, scheduler, fault, context)
             bring(scenario.people, people, scheduler, streams)
             await lines.begin()
-            meter = Meter(scheduler, lines, [queue], [middleware.work])
+            if not warm_up:
+                meter = Meter(scheduler, lines, [queue], [middleware.work])
             heard_until = await ended
         finally:
             scheduler.close()
@@ -189,6 +204,11 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         steps,
         counts,
     )
+
+
+def totals(lines: AccessLines) -> dict[str, int]:
+    """Return all requests and bytes so far."""
+    return {"requests": lines.requests, "bytes_up": lines.bytes_up, "bytes_down": lines.bytes_down}
 
 
 def _paths(scenario: Scenario, streams: RandomStreams) -> list[Paths]:

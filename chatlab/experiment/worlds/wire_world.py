@@ -46,7 +46,7 @@ def run_wire(scenario: Scenario, sample: int) -> Run:
             f"people.count: the wire world holds at most {MAX_WIRE_PEOPLE:,} people, got "
             f"{scenario.people.count:,}; the model world holds more"
         )
-    lines = WireLines(scenario.network.tls)
+    lines = WireLines(scenario.network.tls, scenario.people.begins_at)
     return _run_from_any_thread(lines, lambda: run_stack("wire", scenario, sample, lines))
 
 
@@ -123,10 +123,11 @@ class WireLine:
 
 
 class WireLines:
-    """The access lines of all people on one simulated internet."""
+    """The access lines of all people on one simulated internet. Its time begins at `begins_at`."""
 
-    def __init__(self, tls: bool) -> None:
-        self.environment = LadderEnvironment()
+    def __init__(self, tls: bool, begins_at: float = 0.0) -> None:
+        self.environment = LadderEnvironment(begins_at)
+        self._begins_at = begins_at
         self.internet = Internet(self.environment, self._find_path, tls=tls)
         self._paths: dict[str, Path] = {}
 
@@ -185,7 +186,7 @@ class WireLines:
 
     async def begin(self) -> None:
         """Check that no time has passed."""
-        assert self.environment.now == 0
+        assert self.environment.now == self._begins_at
 
     async def close(self) -> None:
         """Do nothing: the server ends its connections."""

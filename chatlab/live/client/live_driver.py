@@ -114,7 +114,7 @@ class LiveDriver:
         """Return seconds on the driver's clock, suspensions included: steps and `retry_at` use it."""
         return self._clock.now()
 
-    def feed(self, *events: Event, not_before: float = 0.0) -> Sequence[Effect | Raised]:
+    def feed(self, *events: Event, not_before: float = -inf) -> Sequence[Effect | Raised]:
         """Feed events to the machine, from any thread; return their effects in one list, which are then
         carried out.
 

@@ -76,7 +76,7 @@ class FastModel(Model):
 
     def _loses_order(self, parts: Sequence[Part]) -> bool:
         """Return whether clients with short cuts may enter the accept queue in another order."""
-        together = not self._people.arrive_over
+        together = not self._people.arrive_over and self._people.start == "arriving"
         tied = [part for part in parts if may_tie(part.config, part.network_config, together=together)]
         own = any(may_tie(part.config, part.network_config, together=False) for part in tied)
         return own or any(not isinstance(part, FastPart) or part.context is None for part in tied)
@@ -156,7 +156,7 @@ class FastModel(Model):
 
     @rare_garbage()
     def run(self, duration: float) -> None:
-        self._barriers.set_end(self.environment.now + duration)
+        self._barriers.set_end(self._end_of(duration))
         try:
             super().run(duration)
         finally:
