@@ -30,6 +30,10 @@ SINCE = {
     "server_restart": "the server's return",
     "half_open": "the fault",
     "connection_reset": "the fault",
+    "network_change": "the fault",
+    "suspended": "the computers' waking",
+    "throttled": "the fault",
+    "blocked": "the fault",
 }
 _OVERFLOW = {"drop": "ignores", "refuse": "refuses", "503": "answers 503 to"}
 _FLAWS = ("lost", "undelivered", "duplicated", "out_of_order", "dropped", "expired", "failed", "refused")
@@ -188,6 +192,7 @@ def _reasons(facts: Facts) -> list[str]:
         *_long_queue(facts),
         *_retries_at_once(facts),
         *_busy(facts),
+        *_unmet_needs(facts),
         *_silence(facts),
     ]
     if facts.count("unrecovered") and not found:
@@ -245,9 +250,18 @@ def _busy(facts: Facts) -> Iterator[str]:
         yield f"requests wait up to {_seconds(work)} for the server, and time out after {_seconds(limit)}"
 
 
+def _unmet_needs(facts: Facts) -> Iterator[str]:
+    late, refused = facts.count("needs_timed_out"), facts.count("needs_refused")
+    names = " and ".join(need.name for need in facts.scenario.server.needs)
+    if late:
+        yield f"{late:,} calls of {names} got no answer within the time-out"
+    if refused:
+        yield f"{refused:,} calls of {names} found its queue full"
+
+
 def _silence(facts: Facts) -> Iterator[str]:
     transport = _transport(facts.scenario)
-    if not any(fault.kind == "half_open" for fault in facts.scenario.faults) or not facts.count("broken"):
+    if not any(fault.leaves_half_open for fault in facts.scenario.faults) or not facts.count("broken"):
         return
     if isinstance(transport, WebSocketSettings) and transport.heartbeat.enabled:
         beat = transport.heartbeat

@@ -258,6 +258,21 @@ def test_a_busy_server_and_silence_and_lasting_faults() -> None:
     assert "lasts" not in told(lasting, broken=10)
 
 
+def test_services_that_were_too_slow_are_reasons() -> None:
+    token = '[[server.needs]]\nname = "token"\nrate = 5.0\n'
+    gone = {"broken": 10, "unrecovered": 10, "connected": 0}
+    assert "because 1,200 calls of token got no answer within the time-out" in told(
+        token + RESET, needs_timed_out=1200, **gone
+    )
+    assert "3 calls of token found its queue full" in told(token + RESET, needs_refused=3, **gone)
+    assert "token" not in told(token + RESET, **gone)
+
+
+def test_another_network_is_silence_too() -> None:
+    changed = '[[faults]]\nkind = "network_change"\nat = 40.0\n'
+    assert "Clients notice a dead connection by a missed heartbeat only" in told(changed, broken=10)
+
+
 def test_what_matters_is_not_0() -> None:
     metrics = {
         "sent": 0,
