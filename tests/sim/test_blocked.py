@@ -16,6 +16,7 @@ from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.blocking import Blocking, read_transport, strip_upgrade, transport_of
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import AnyFault, Blocked, ConnectionReset, HttpError, ServerDown
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -121,6 +122,22 @@ def test_open_connections_stay_and_posts_pass() -> None:
     result = run(blocked, sample=2)
     assert (result.metrics["acked"], result.metrics["delivered"]) == (1, 2)
     assert len(connected_at(result)) == 1
+
+
+def test_a_stripped_request_frees_its_connection_once_it_is_answered() -> None:
+    """As HTTP's connections do: the server keeps it, and the client closes it."""
+    stripped = Blocked(at=0.0, how="strip_upgrade", people=("person-1", "person-2"))
+    played = scenario(
+        stripped,
+        transport=FALLBACK.replace(upgrade_after=2.0),
+        people=PeopleConfig(count=3, arrive_over=3.0),
+        server=ServerConfig(max_connections=4),
+    )
+    model, wire = run(played, sample=3), run(played, "wire", sample=3)
+    assert compare(model, wire), str(compare(model, wire))
+    tries = [e for step in model.steps() for e in step.effects if isinstance(e, OpenWebSocket)]
+    assert len(tries) > 6
+    assert all(len(connected_at(model, person)) == 1 for person in model.people)
 
 
 # Its time, and other faults

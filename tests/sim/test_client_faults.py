@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from math import inf
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +13,9 @@ from chatlab.experiment.compare import compare
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
-from chatlab.sim.faults import HalfOpen, NetworkChange, Partition, ServerDown, Suspended, Throttled
+from chatlab.random_streams import RandomStreams
+from chatlab.sim.fault_context import FaultContext
+from chatlab.sim.faults import AnyFault, HalfOpen, NetworkChange, Partition, ServerDown, Suspended, Throttled
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.timers import Timers
@@ -174,6 +178,31 @@ def test_timers_forget_a_delay_that_is_over() -> None:
     assert timers.fires_at(1.0) == 4.0
     timers.remove(delay)
     assert (timers.delayed, timers.fires_at(1.0)) == (False, 1.0)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        (Suspended(at=10.5, duration=12.0),),
+        (Throttled(at=5.0, duration=40.0, period=7.0), Suspended(at=16.0, duration=11.0)),
+        (Throttled(at=0.0, duration=1e3, period=3.0), NetworkChange(at=15.0)),
+    ],
+    ids=["suspended", "both", "for ever"],
+)
+def test_armed_timers_are_late_on_the_wire_too(faults: tuple[AnyFault, ...]) -> None:
+    model, wire = happen(*faults, script=HI), happen(*faults, script=HI, world="wire")
+    assert compare(model, wire), str(compare(model, wire))
+
+
+def test_timers_are_free_again_when_the_fault_is_over() -> None:
+    """So that heartbeats of large crowds can be left out again."""
+    timers = Timers()
+    target = SimpleNamespace(timers=timers, person=0)
+    context = FaultContext(cast(Any, None), [cast(Any, target)], RandomStreams(0), 0)
+    steps = Throttled(at=0.0, duration=5.0).inject(context)
+    assert (next(steps), timers.delayed) == (5.0, True)
+    assert list(steps) == []
+    assert not timers.delayed
 
 
 @pytest.mark.parametrize(

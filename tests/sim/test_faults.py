@@ -34,6 +34,7 @@ SURE = ReconnectConfig(jitter="none", max_attempts=None, max_delay=4.0)
 
 
 def happen(*faults: AnyFault, count: int = 2, duration: float = 60.0, **more: Any) -> Run:
+    world = more.pop("world", "model")
     scenario = Scenario(
         duration=duration,
         people=PeopleConfig(count=count, script=more.pop("script", ())),
@@ -42,7 +43,7 @@ def happen(*faults: AnyFault, count: int = 2, duration: float = 60.0, **more: An
         faults=faults,
         **more,
     )
-    return run(scenario, sample=count)
+    return run(scenario, world, sample=count)
 
 
 def ends(run: Run, person: str) -> list[tuple[float, str]]:
