@@ -73,6 +73,9 @@ class Membership:
         self._ends = [min(count, int(total * count + 0.5 + ROUNDING)) for total in totals]
         self._stride = _stride(count)
 
+    def __repr__(self) -> str:
+        return f"<Membership of {', '.join(self.names)}>"
+
     def group(self, person: int) -> int:
         """Return the number of the person's group. The last group are the others."""
         return bisect_right(self._ends, person * self._stride % self._count) if self._ends else 0
