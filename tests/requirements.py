@@ -32,9 +32,17 @@ REQUIREMENTS = {
         lambda: _on_path("node") if _on_path("npm") else None,
         "Node.js 20 or newer with npm",
     ),
+    "haproxy": Requirement(
+        lambda: _on_path("haproxy"),
+        "apt-get install --no-install-recommends haproxy",
+    ),
     "nginx": Requirement(
         lambda: _on_path("nginx") if NCHAN.exists() else None,
         "apt-get install --no-install-recommends nginx libnginx-mod-nchan",
+    ),
+    "postgresql": Requirement(
+        lambda: max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None),
+        "apt-get install --no-install-recommends postgresql",
     ),
     "synapse": Requirement(
         lambda: str(SYNAPSE) if SYNAPSE.with_name("synctl").exists() else None,

@@ -13,22 +13,32 @@ if TYPE_CHECKING:
     from chatlab.live.server.embedded_server import EmbeddedServer
 
 
+def _history(db: str | None) -> str | None:
+    """Check that the history's file can be written; a typer callback."""
+    if db is not None and not db.startswith(("postgresql://", "postgres://")):
+        writable_path(Path(db))
+    return db
+
+
 def serve(
     host: Annotated[
         str, typer.Option(help="The address to listen on; all but loopback are open to the network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")] = 8000,
     db: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            callback=writable_path,
-            help="A file for the history, which is otherwise lost when the server ends.",
+            metavar="FILE|URL",
+            callback=_history,
+            help="A file for the history, which is otherwise lost when the server ends, or the URL of a "
+            "PostgreSQL database.",
         ),
     ] = None,
     node: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="This node's name; several nodes, each with its own, share the file of --db."
+            metavar="NAME",
+            help="This node's name; several nodes, each with its own, share the history of --db.",
         ),
     ] = None,
     allow_host: Annotated[

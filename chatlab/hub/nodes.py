@@ -46,8 +46,8 @@ class Notice(Struct, frozen=True):
 class Report(NamedTuple):
     """The changes at other nodes since the last report: rooms with new messages, and notices in their order.
 
-    `people` are all connections of other nodes, if it is unknown what has changed: then any room may have new
-    messages, and there are no notices.
+    `people` are all connections that the log has of any node, this one included, if it is unknown what has
+    changed: then any room may have new messages, and there are no notices.
     """
 
     rooms: Sequence[str] = ()
@@ -58,11 +58,16 @@ class Report(NamedTuple):
 class SharedLog(Log):
     """A log that several nodes share, each by an object of its own, and their notices.
 
-    `csrf_secret` is the same at all of them.
+    `csrf_secret` is the same at all of them. `lost`: every call fails until `reconnect` succeeds.
     """
 
     node: str
     csrf_secret: bytes
+    lost: bool = False
+
+    @abstractmethod
+    def reconnect(self) -> None:
+        """Try to reach a lost log again. It may take seconds, so it is called on another thread."""
 
     @abstractmethod
     def tell(self, notices: Sequence[Notice]) -> None:
@@ -73,10 +78,14 @@ class SharedLog(Log):
 
     @abstractmethod
     def report(self) -> Report:
-        """Return the changes at other nodes since the last call; the first one returns all people there.
+        """Return the changes at other nodes since the last call; the first one returns all people.
 
         Errors: `LogError`.
         """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End this node's part in it."""
 
     @abstractmethod
     def bury(self) -> None:
@@ -132,10 +141,6 @@ class NodeHub(Hub):
         if entry is not None:
             self.notices.append(Notice("left", entry.room.name, entry.sender))
         return super().leave(member)
-
-    def rejoin(self) -> None:
-        """Tell the other nodes once more who is here, since they may take this node for dead."""
-        self.notices = [Notice("joined", one.room.name, one.sender) for one in self._members.values()]
 
     def _tell_typing(self, member: int, entry: Member) -> list[Output]:
         self.notices.append(Notice("typing", entry.room.name, entry.sender))
@@ -212,7 +217,11 @@ class NodeHub(Hub):
 
     def hear(self, report: Report, waiting: Iterable[str] = ()) -> list[Output]:
         """Process the changes at other nodes; clients that aren't members wait for news of the rooms
-        `waiting`. A room whose messages can't be read is tried again at the next call."""
+        `waiting`.
+
+        If the log has other people of this node than are here, `notices` correct that. A room whose messages
+        can't be read is tried again at the next call.
+        """
         late, self._late = self._late, set()
         rooms = late.union(report.rooms)
         if report.people is not None:
@@ -223,7 +232,13 @@ class NodeHub(Hub):
                 out += self.catch_up(room)
             except LogError:
                 self._late.add(room)
-        notices = report.notices if report.people is None else self._changes(report.people)
+        notices = report.notices
+        if (people := report.people) is not None:
+            node = self.log.node
+            here = [Person(node, one.room.name, one.sender) for one in self._members.values()]
+            self.notices = _changes([person for person in people if person.node == node], here)
+            before = [person for room in self._elsewhere.values() for person in room.elements()]
+            notices = _changes(before, [person for person in people if person.node != node])
         return [*out, *chain.from_iterable(map(self._notice, notices))]
 
     def _notice(self, notice: Notice) -> list[Output]:
@@ -251,19 +266,19 @@ class NodeHub(Hub):
             del self._elsewhere[person.room]
         return True
 
-    def _changes(self, people: Sequence[Person]) -> list[Notice]:
-        """Return the notices that lead to these people at other nodes."""
-        before = Counter(person for room in self._elsewhere.values() for person in room.elements())
-        now = Counter(people)
-        left, joined = (before - now).elements(), (now - before).elements()
-        return [
-            *(Notice("left", person.room, person.sender, person.node) for person in left),
-            *(Notice("joined", person.room, person.sender, person.node) for person in joined),
-        ]
-
     def _size(self, room: Room) -> int:
         return super()._size(room) + self._elsewhere.get(room.name, Counter[Person]()).total()
 
     def _people(self, room: Room) -> list[str]:
         elsewhere = self._elsewhere.get(room.name, Counter[Person]())
         return [*super()._people(room), *(person.sender for person in elsewhere.elements())]
+
+
+def _changes(before: Iterable[Person], now: Iterable[Person]) -> list[Notice]:
+    """Return the notices that lead from some people to others."""
+    was, is_now = Counter(before), Counter(now)
+    left, joined = (was - is_now).elements(), (is_now - was).elements()
+    return [
+        *(Notice("left", person.room, person.sender, person.node) for person in left),
+        *(Notice("joined", person.room, person.sender, person.node) for person in joined),
+    ]

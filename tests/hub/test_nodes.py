@@ -68,7 +68,7 @@ class View(SharedLog):
             self.before_read.remove(text)
             put(self.log, text)
 
-    _count = _start = _read = tell = report = bury = None  # type: ignore[assignment]
+    _count = _start = _read = tell = report = bury = close = reconnect = None  # type: ignore[assignment]
 
 
 def put(log: Log, text: str, room: str = "lobby") -> None:
@@ -286,13 +286,16 @@ def test_other_nodes_are_told_who_joins_leaves_and_types() -> None:
     ]
 
 
-def test_a_node_that_may_be_taken_for_dead_tells_once_more_who_is_here() -> None:
+def test_a_node_corrects_what_the_log_has_of_its_people() -> None:
     hub = node()
     hub.join(ADA, "lobby", "ada")
     hub.join(BOB, "attic", "bob")
+    hub.join(CY, "attic", "bob")
     hub.leave(ADA)
-    hub.rejoin()
-    assert hub.notices == [Notice("joined", "attic", "bob")]
+    hub.notices = []
+    kept = [Person("a", "attic", "bob"), Person("a", "lobby", "ada"), Person("b", "attic", "eve")]
+    assert states(hub.hear(Report(people=kept)), BOB) == [("joined", "eve")]
+    assert hub.notices == [Notice("left", "lobby", "ada", "a"), Notice("joined", "attic", "bob", "a")]
 
 
 def test_typing_elsewhere_is_told_to_the_others_here_without_being_told_on() -> None:

@@ -9,6 +9,7 @@ import pytest
 from chatlab.dialects import serving
 from chatlab.live.client.kinds import KINDS
 from chatlab.live.server.embedded_server import EmbeddedServer
+from chatlab.live.server.store import Store
 from chatlab.messages import ConnectionStatus, DeliveryState
 from tests.live.watch import PERSISTENT, talking, until
 
@@ -20,8 +21,9 @@ async def test_a_message_waits_until_the_history_can_be_written_again(
     monkeypatch.setattr(serving, "RETRY_AFTER", 0)
     async with EmbeddedServer(tmp_path / "chat.db") as server:
         assert server._runtime
-        assert server._runtime.store
-        run = server._runtime.store._connection.execute
+        assert isinstance(server._runtime.store, Store)
+        store = server._runtime.store
+        run = store._connection.execute
         url = KINDS[kind].address(server.url)
         with (
             talking(kind, url, reconnect=PERSISTENT) as (ada, _),
@@ -30,9 +32,7 @@ async def test_a_message_waits_until_the_history_can_be_written_again(
             async with ada, bob:
                 run("CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(FAIL, 'full'); END")
                 receipts = [await ada.send(f"m{number}") for number in range(3)]
-                await until(
-                    lambda: server._runtime and server._runtime.store and server._runtime.store._refused
-                )
+                await until(lambda: store._refused)
                 assert {receipt.state for receipt in receipts} <= {DeliveryState.QUEUED, DeliveryState.SENT}
                 run("DROP TRIGGER full")
                 for receipt in receipts:

@@ -20,6 +20,7 @@ from uvicorn import Config
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.errors import SettingsError
 from chatlab.hub import HubConfig, SharedLog
+from chatlab.hub.log import LogLimits
 from chatlab.live.background_loop import background_thread
 from chatlab.live.listening import stop_listening
 from chatlab.live.loggers import get_logger
@@ -58,7 +59,7 @@ class _Runtime(NamedTuple):
     listener: asyncio.Server
     connections: Connections
     driver: HubDriver
-    store: Store | None
+    store: Store | SharedLog | None
     exchange: asyncio.Task[None] | None
     guard: Guard
 
@@ -68,6 +69,8 @@ class EmbeddedServer:
 
     With a `node`, a name, the server is one of several nodes that share the file `db`: processes of one
     machine, or objects of one process. They have the same order of messages, ids, CSRF tokens and people.
+    With a URL such as "postgresql://chat@db.example/chat" as `db`, nodes may be on several machines; without
+    a name, that server's is "main".
 
     `port` 0 takes a free port at the first start, and keeps it when the server is stopped and started again.
     It listens on loopback unless `host` says otherwise, and answers to loopback names, to `host` and to
@@ -99,7 +102,7 @@ class EmbeddedServer:
         around: Wrapper | None = None,
     ) -> None:
         if node is not None and db is None:
-            raise SettingsError("node: nodes share one history; give its file, too, as db")
+            raise SettingsError("node: nodes share one history; give its file or URL, too, as db")
         self.db = db
         self.node = None if node is None else check_node_name(node)
         self.host = host.removeprefix("[").removesuffix("]")  # IPv6 may be written as in a URL.
@@ -255,9 +258,11 @@ class EmbeddedServer:
         exchange = loop.create_task(driver.exchange()) if isinstance(driver, NodeDriver) else None
         return _Runtime(loop, listener, connections, driver, store, exchange, guard)
 
-    def _open_store(self, new_epoch: str) -> Store | None:
+    def _open_store(self, new_epoch: str) -> Store | SharedLog | None:
         if self.db is None:
             return None
+        if isinstance(self.db, str) and is_postgres(self.db):
+            return open_postgres(self.db, self.node or "main", new_epoch, self.config)
         if self.node is None:
             return Store(self.db, new_epoch, self.config)
         return NodeStore(self.db, self.node, new_epoch, self.config)
@@ -347,6 +352,25 @@ async def serve(
                 hurrying.cancel()
                 await server.stop()
                 await draining
+
+
+def is_postgres(db: str) -> bool:
+    """Return whether a history is given by a URL of PostgreSQL."""
+    return db.startswith(("postgresql://", "postgres://"))
+
+
+def open_postgres(url: str, node: str, new_epoch: str, limits: LogLimits) -> SharedLog:
+    """Return the log in a PostgreSQL database.
+
+    Errors: `SettingsError` for an invalid URL, and if psycopg is missing; `StoreError`.
+    """
+    try:
+        from chatlab.live.server.postgres_log import PostgresLog
+    except ImportError as error:
+        raise SettingsError(
+            f"db: PostgreSQL needs psycopg ({error}); install it with: pip install 'chatlab[postgresql]'"
+        ) from None
+    return PostgresLog(url, node, new_epoch, limits)
 
 
 def _bracketed(host: str) -> str:

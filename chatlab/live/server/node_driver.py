@@ -14,6 +14,8 @@ logger = get_logger(__name__)
 
 INTERVAL = 0.01
 """Seconds between two exchanges with the other nodes."""
+RECONNECT_INTERVAL = 0.5
+"""Seconds before each attempt to reach a lost log again."""
 BURY_INTERVAL = 1.0
 """Seconds between two looks for nodes that have died."""
 
@@ -40,6 +42,9 @@ class NodeDriver(HubDriver):
         """Exchange news with the other nodes, until cancelled."""
         while True:
             try:
+                if self.hub.log.lost:
+                    await asyncio.sleep(RECONNECT_INTERVAL)
+                    await asyncio.to_thread(self.hub.log.reconnect)
                 self.turn()
             except Exception:
                 logger.exception("the exchange with the other nodes failed, and is tried again")

@@ -42,6 +42,8 @@ from chatlab.messages import OutgoingMessage
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 PATIENCE = 2.0
 """Seconds for which a node that starts waits for others that start or recover the file."""
+BUSY_TIMEOUT = 5.0
+"""Seconds for which a message waits for those of other nodes: SQLite doesn't queue them."""
 NOTICE_TIMEOUT = 0.01
 """Seconds that a notice waits for the file; after that it is tried again at the next turn."""
 MAX_NOTICES = 10_000
@@ -103,6 +105,7 @@ class NodeStore(Store, SharedLog):
             if self._lock is not None:
                 self._lock.close()
             raise
+        self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
         self._notices = sqlite3.connect(self.path, timeout=NOTICE_TIMEOUT, isolation_level=None)
         self._notices.text_factory = decoded
         self._notices.execute("PRAGMA synchronous = NORMAL")
@@ -178,6 +181,9 @@ class NodeStore(Store, SharedLog):
 
     # Nodes
 
+    def reconnect(self) -> None:
+        """Do nothing: a file isn't lost."""
+
     def tell(self, notices: Sequence[Notice]) -> None:
         assert self._notices is not None
         with self._failing(), _transaction(self._notices):
@@ -204,7 +210,7 @@ class NodeStore(Store, SharedLog):
             if self._whole or oldest > self._last_notice + 1:
                 run("BEGIN")
                 (latest,) = run("SELECT ifnull(max(number), 0) FROM notices").fetchone()
-                people = run("SELECT node, room, sender FROM people WHERE node != ?", (self.node,)).fetchall()
+                people = run("SELECT node, room, sender FROM people").fetchall()
                 run("COMMIT")
                 report = Report(people=[Person(*row) for row in people])
                 self._whole = False
@@ -212,7 +218,7 @@ class NodeStore(Store, SharedLog):
                 notices = run(SELECT_NOTICES, (self._last_notice,)).fetchall()
                 latest = notices[-1][0] if notices else self._last_notice
                 told = [_notice(row) for row in notices if row[-1] != self.node]
-                report = Report([room for room, _ in rooms], told)
+                report = Report(tuple(room for room, _ in rooms), tuple(told))
         self._version, self._last_notice = version, latest
         self._last_row = max([self._last_row, *(last for _, last in rooms)])
         return report

@@ -144,7 +144,9 @@ def test_a_name_that_could_not_be_part_of_a_files_name_is_refused(name: str) -> 
 def test_a_node_without_a_history_to_share_is_refused() -> None:
     ended = CliRunner().invoke(app, ["serve", "--port", "0", "--node", "a"])
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr == "chatlab serve: --node: nodes share one history; give its file, too, as db\n"
+    assert (
+        ended.stderr == "chatlab serve: --node: nodes share one history; give its file or URL, too, as db\n"
+    )
 
 
 async def test_an_error_in_the_exchange_is_logged_and_not_its_end(

@@ -12,6 +12,7 @@ import pytest
 from chatlab.hub import HubConfig, MemoryLog
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
+from chatlab.live.server.store import Store
 from tests.live.server.members import get, join, open_connections, raw, rest_of
 from tests.live.server.visitors import PATIENCE, asked, listen, visit
 from tests.live.watch import until
@@ -249,7 +250,7 @@ async def test_an_unreadable_or_unwritable_history_is_503(
 ) -> None:
     async with EmbeddedServer(tmp_path / "chat.db") as kept, visit(kept) as ada, join(kept, "bob") as bob:
         assert kept._runtime
-        assert kept._runtime.store
+        assert isinstance(kept._runtime.store, Store)
         await ada.say("m0")
         await bob.until(text="m0")
         run = kept._runtime.store._connection.execute
