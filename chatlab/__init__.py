@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TryAgain,
     )
     from chatlab.experiment.compare import compare
+    from chatlab.experiment.find import Found, find
     from chatlab.experiment.run import Run
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import sweep
@@ -71,6 +72,10 @@ _HOMES = {
     ),
     "studies.backoff_delays": ("backoff_delays",),
     "experiment.compare": ("compare",),
+    "experiment.find": (
+        "Found",
+        "find",
+    ),
     "experiment.run": ("Run",),
     "experiment.scenario": ("Scenario",),
     "experiment.sweep": ("sweep",),
@@ -132,6 +137,7 @@ __all__ = [
     "EventTooLarge",
     "FallbackConfig",
     "FallbackTransport",
+    "Found",
     "HeartbeatConfig",
     "InvalidMessage",
     "LoginRefused",
@@ -158,6 +164,7 @@ __all__ = [
     "WebSocketTransport",
     "backoff_delays",
     "compare",
+    "find",
     "make_config",
     "make_transport",
     "run",

@@ -22,7 +22,7 @@ from chatlab.live.client.kinds import TITLES
 from chatlab.plots.run import PLOTS
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
-COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "scenarios")
+COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "find", "scenarios")
 OVER = "--over=people.count=1,2"
 
 
@@ -115,6 +115,15 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
         ),
         (["sweep", "good.toml", OVER, "--metrics=sent,lsot"], "there is no 'lsot' (did you mean 'lost'?)"),
         (["sweep", "good.toml", OVER, "--metrics="], "--metrics: there is no ''"),
+        (
+            ["find", "good.toml", "--vary=people.count=1:9"],
+            "keep: give a bound, such as attempts_per_second_",
+        ),
+        (
+            ["find", "good.toml", "--vary=people.count=1:9", "--keep=lsot<=1"],
+            "there is no 'lsot' (did you mean 'lost'?)",
+        ),
+        (["find", "good.toml", "--vary=people.count=1:9", "--keep=lost<1"], "keep: give <= or >= in"),
         (["chat", "nonsense"], "give one that starts with http://, https://, ws:// or wss://"),
         (["chat", "http://127.0.0.1:1", "--name="], "--name: give a text of at least one character"),
         (["chat", "http://127.0.0.1:1", "--room="], "--room: give a text of at least one character"),
@@ -273,6 +282,25 @@ def test_no_heading_of_a_sweep_is_cut_off_in_a_usual_terminal(paths: tuple[str, 
 )
 def test_a_figure_is_written_as_people_write_it(value: float | None, written: str) -> None:
     assert format_number(value) == written
+
+
+def test_find_prints_a_sentence_and_the_toml_to_use(tmp_path: Path) -> None:
+    out = tmp_path / "runs.csv"
+    found = ("--vary=people.count=1:40", "--keep=attempts<=20", "--seeds=2", f"--out={out}")
+    ended = run("find", "good.toml", *found, columns=80)
+    assert ended.exit_code == 0
+    assert "attempts ≤ 20 is kept up to people.count = 20: there attempts is 20; at 21" in ended.stdout
+    assert ended.stdout.endswith("[people]\ncount = 20\n")
+    assert set(pd.read_csv(out)["people.count"]) >= {1, 20, 21, 40}
+    none = run("find", "good.toml", "--vary=people.count=1:40", "--keep=attempts<=0", "--seeds=1")
+    assert (none.exit_code, "No value of people.count (1 to 40) keeps attempts ≤ 0" in none.stdout) == (
+        1,
+        True,
+    )
+    every = run("find", "good.toml", "--vary=people.count=1:40", "--keep=attempts<=50", "--seeds=1")
+    assert (every.exit_code, "Every value of people.count from 1 to 40 keeps" in every.stdout) == (0, True)
+    chosen = ("--vary=transport.reconnect.jitter=full,none", "--best=attempts")
+    assert "can't tell it apart from none." in run("find", "good.toml", *chosen).stdout.replace("\n", " ")
 
 
 AWAY = (

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from chatlab import stdio
-from chatlab.cli import chat, compare, lab, scenarios, serve, simulate, sweep
+from chatlab.cli import chat, compare, find, lab, scenarios, serve, simulate, sweep
 from chatlab.cli_errors import Commands
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
@@ -57,5 +57,6 @@ for _command in (
     compare.compare,
     scenarios.scenarios,
     sweep.sweep,
+    find.find,
 ):
     app.command()(_command)

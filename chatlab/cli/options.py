@@ -10,6 +10,8 @@ Changes = Annotated[
     list[str],
     typer.Option("--set", help="A setting and its value, such as people.count=5000; repeatable."),
 ]
+Processes = Annotated[int, typer.Option(min=1, max=1_000, help="Number of simultaneous runs.")]
+WorldName = Annotated[str, typer.Option(help="The world to run them in: model, wire or live.")]
 
 TimeScale = Annotated[
     float | None,

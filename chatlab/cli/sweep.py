@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chatlab.cli.options import Processes, WorldName
 from chatlab.cli_errors import check_outputs, format_number, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
@@ -21,8 +22,8 @@ def sweep(
         int,
         typer.Option(min=1, max=100_000, help="Number of seeds for each setting, from 0 up."),
     ] = 1,
-    processes: Annotated[int, typer.Option(min=1, max=1_000, help="Number of simultaneous runs.")] = 1,
-    world: Annotated[str, typer.Option(help="The world to run them in: model, wire or live.")] = "model",
+    processes: Processes = 1,
+    world: WorldName = "model",
     metrics: Annotated[
         str,
         typer.Option(

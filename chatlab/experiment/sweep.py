@@ -71,8 +71,8 @@ def sweep(
         executor == "processes" or isinstance(executor, ProcessPool | ProcessPoolExecutor)
     ):
         _check_picklable(measure)
-    with _pool(executor) as pool, tqdm(total=len(cells), disable=not progress, unit="run") as bar:
-        for number, outcome in _outcomes(cells, pool, world, measure):
+    with open_pool(executor) as pool, tqdm(total=len(cells), disable=not progress, unit="run") as bar:
+        for number, outcome in outcomes_of(cells, pool, world, measure):
             if wanted is not None and not isinstance(outcome, str):
                 check_metrics(wanted, outcome)
                 outcome = {name: outcome[name] for name in wanted}
@@ -97,7 +97,7 @@ def _describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def _pool(executor: Executor | str | None) -> AbstractContextManager[Executor | None]:
+def open_pool(executor: Executor | str | None) -> AbstractContextManager[Executor | None]:
     """Return a context manager of the executor. It closes the executor only if it was made here."""
     if executor == "processes":
         return processes()
@@ -141,7 +141,7 @@ def _check_picklable(measure: Measure) -> None:
     )
 
 
-def _outcomes(
+def outcomes_of(
     cells: Sequence[Cell], executor: Executor | None, world: str, measure: Measure | None
 ) -> Iterator[tuple[int, Metrics | str]]:
     """Yield the number and the outcome of each cell, in the order in which they finish."""

@@ -59,7 +59,7 @@ GROUPS: dict[str, list[str]] = {
         "DeliveryState",
     ],
     "Server and parser": ["EmbeddedServer", "EventStreamParser", "StreamEvent"],
-    "Scenarios and runs": ["Scenario", "Run", "run", "compare", "sweep", "backoff_delays"],
+    "Scenarios and runs": ["Scenario", "Run", "run", "compare", "sweep", "find", "Found", "backoff_delays"],
     "The panel": ["ChatPanel"],
     "Errors": [
         "ChatSendError",

@@ -46,7 +46,7 @@ duration = 3.0
 """
 """The outage.toml of pages that don't contain it."""
 
-QUICK = {"simulate", "sweep", "compare", "scenarios"}
+QUICK = {"simulate", "sweep", "find", "compare", "scenarios"}
 """The commands that end by themselves."""
 
 

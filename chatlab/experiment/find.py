@@ -1,0 +1,197 @@
+"""Find the value of a setting at which bounds are just kept, or at which a metric is best, and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from html import escape
+from math import inf
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from chatlab.errors import SettingsError
+from chatlab.experiment.bounds import Bound, read_bounds
+from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.search import COARSE, Result, Search
+from chatlab.experiment.sweep import check_metrics, open_pool
+from chatlab.experiment.trials import Trials, read_setting, show
+from chatlab.experiment.worlds.runner import WORLDS, run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Found(Struct, frozen=True):
+    """The result of `find`: a `value` of the setting at `path`, or None if no value keeps the bounds.
+
+    `answer` says so in a few sentences. `toml` sets the value in a scenario's file; `scenario` has it.
+    `kept` tells which of the values that were run keep all bounds. `runs` has a row for each run.
+    """
+
+    path: str
+    value: Any
+    answer: str
+    toml: str
+    scenario: Scenario | None
+    kept: dict[Any, bool]
+    runs: pd.DataFrame
+
+    def __str__(self) -> str:
+        return self.answer
+
+    def _repr_html_(self) -> str:
+        code = f"<pre>{escape(self.toml)}</pre>" if self.toml else ""
+        return f'<p style="max-width:45em">{escape(self.answer)}</p>{code}'
+
+
+def find(
+    scenario: Scenario,
+    vary: str | Mapping[str, Any],
+    *,
+    keep: str | Bound | Iterable[str | Bound] = (),
+    best: str | None = None,
+    seeds: Iterable[int] = range(5),
+    runs: int = 200,
+    executor: Executor | Literal["processes"] | None = None,
+    world: str = "model",
+    progress: bool = True,
+) -> Found:
+    """Return the value of a setting at which bounds are just kept, or the one with the best metric.
+
+    `vary` is a range such as "transport.reconnect.max_delay=1:60", choices such as
+    "transport.reconnect.jitter=full,equal", or a mapping of the path to `(low, high)`, a list, or a
+    mapping of names to settings. `keep` has bounds such as "attempts_per_second_max<=2000"; with several, all
+    must be kept, with every seed. `best` names a metric; the best value keeps the bounds, too. Less is
+    better, except of sent, acked and delivered messages and time_connected.
+
+    Each value is run with the same `seeds`; there are at most `runs` runs. `executor` and `world` are those
+    of `sweep`. The executor changes nothing in the result.
+
+    Errors: `SettingsError` for an unknown setting or metric, for a metric without a value in this scenario,
+    and if a run fails.
+    """
+    from tqdm.auto import tqdm
+
+    bounds = read_bounds(keep)
+    setting = read_setting(scenario, vary)
+    if not bounds and best is None:
+        raise SettingsError("keep: give a bound, such as attempts_per_second_max<=2000, or best= a metric")
+    if world not in WORLDS:
+        raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
+    check_metrics(
+        [*(bound.metric for bound in bounds), *([best] if best else [])], run(Scenario(duration=1.0)).metrics
+    )
+    seeds = list(seeds)
+    least = len(setting.choices) if setting.choices is not None else COARSE
+    if runs < least * len(seeds):
+        raise SettingsError(
+            f"runs: {least} values with {len(seeds)} seeds need {least * len(seeds)}, got {runs}"
+        )
+    with open_pool(executor) as pool, tqdm(disable=not progress, unit="run") as bar:
+        trials = Trials(scenario, setting, seeds, limit=runs, executor=pool, world=world, bar=bar)
+        search = Search(trials, bounds, best)
+        result = search.search()
+    found = result.value
+    return Found(
+        setting.path,
+        found,
+        _answer(search, result),
+        "" if found is None else trials.toml(found),
+        None if found is None else trials.scenario_with(found),
+        {value: search.is_kept(value) for value in search.tried()},
+        _table(trials),
+    )
+
+
+# Words
+
+
+def _answer(search: Search, result: Result) -> str:
+    path, where = search.setting.path, search.setting.range
+    bounds = " and ".join(map(str, search.bounds))
+    kept = f"{bounds} {'is' if len(search.bounds) == 1 else 'are'} kept"
+    value = result.value
+    match result.kind:
+        case "limit":
+            side, on = ("up to", "") if value < result.beyond else ("from", " on")
+            beyond = _spread(search, search.worst(result.beyond).metric, result.beyond)
+            return (
+                f"{kept} {side} {path} = {show(value)}{on}: there {_figures(search, value)}; "
+                f"at {show(result.beyond)} {beyond}."
+            )
+        case "islands":
+            spans = [show(a) if a == b else f"{show(a)} to {show(b)}" for a, b in search.spans()]
+            return (
+                f"{kept} at {path} = {', '.join(spans)}, of {len(search.tried())} values from {where}: not "
+                f"on one side of a limit. At {show(value)} {_figures(search, value)}."
+            )
+        case "choices":
+            names = ", ".join(map(show, search.kept()))
+            return f"{kept} with {path} = {names}; with {show(value)} {_figures(search, value)}."
+        case "nowhere":
+            closest = _spread(search, search.worst(result.beyond).metric, result.beyond)
+            near = show(result.beyond)
+            return f"No value of {path} ({where}) keeps {bounds}; the closest is {near}: {closest}."
+        case "everywhere":
+            ends = (search.setting.low, search.setting.high)
+            figures = "; ".join(f"at {show(end)} {_figures(search, end)}" for end in ends)
+            return f"Every value of {path} from {where} keeps {bounds}: {figures}."
+        case "best":
+            return _best(search, value)
+
+
+def _best(search: Search, value: Any) -> str:
+    assert search.best is not None
+    path = search.setting.path
+    if median(search.numbers(search.best, value)) == inf:
+        return f"{search.best} is never finite with {path} ({search.setting.range}); take another metric."
+    words = f"{search.best} is best with {path} = {show(value)}: {_spread(search, search.best, value)}"
+    if search.bounds:
+        words += f"; there {_figures(search, value)}"
+    equal = search.equals(value)
+    if not equal:
+        return f"{words}."
+    names = ", ".join(map(show, equal))
+    if search.setting.choices is None:
+        names = f"values from {show(min([value, *equal]))} to {show(max([value, *equal]))}"
+    return f"{words}. {_count(search)} can't tell it apart from {names}."
+
+
+def _count(search: Search) -> str:
+    count = len(search.trials.seeds)
+    return f"{count} {'seed' if count == 1 else 'seeds'}"
+
+
+def _figures(search: Search, value: Any) -> str:
+    metrics = dict.fromkeys(bound.metric for bound in search.bounds)
+    return ", ".join(_spread(search, metric, value) for metric in metrics)
+
+
+def _spread(search: Search, metric: str, value: Any) -> str:
+    """Return the median over the seeds, and the least and the greatest value."""
+    numbers = search.numbers(metric, value)
+    low, high = _number(min(numbers)), _number(max(numbers))
+    spread = "" if low == high else f" ({low} – {high} over {_count(search)})"
+    return f"{metric} is {_number(median(numbers))}{spread}"
+
+
+def _number(value: float) -> str:
+    if value == inf:
+        return "never"
+    return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"
+
+
+def _table(trials: Trials) -> pd.DataFrame:
+    import pandas as pd
+
+    path = trials.setting.path
+    values = list(trials.done) if trials.setting.choices is not None else sorted(trials.done)
+    return pd.DataFrame(
+        [
+            {path: value, "seed": seed, **metrics}
+            for value in values
+            for seed, metrics in zip(trials.seeds, trials.done[value], strict=True)
+        ]
+    )
