@@ -27,7 +27,7 @@ class Found(Struct, frozen=True):
     """The result of `find`: a `value` of the setting at `path`, or None if no value keeps the bounds.
 
     `answer` says so in a few sentences. `toml` sets the value in a scenario's file; `scenario` has it.
-    `kept` tells which of the values that were run keep all bounds. `runs` has a row for each run.
+    `kept` tells which of the values that were run keep all bounds. `rows` are the runs, see `runs`.
     """
 
     path: str
@@ -36,7 +36,14 @@ class Found(Struct, frozen=True):
     toml: str
     scenario: Scenario | None
     kept: dict[Any, bool]
-    runs: pd.DataFrame
+    rows: list[dict[str, Any]]
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """A table with a row for each run: the value, the seed and the metrics."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
 
     def __str__(self) -> str:
         return self.answer
@@ -101,7 +108,7 @@ def find(
         "" if found is None else trials.toml(found),
         None if found is None else trials.scenario_with(found),
         {value: search.is_kept(value) for value in search.tried()},
-        _table(trials),
+        _rows(trials),
     )
 
 
@@ -183,15 +190,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"
 
 
-def _table(trials: Trials) -> pd.DataFrame:
-    import pandas as pd
-
-    path = trials.setting.path
+def _rows(trials: Trials) -> list[dict[str, Any]]:
     values = list(trials.done) if trials.setting.choices is not None else sorted(trials.done)
-    return pd.DataFrame(
-        [
-            {path: value, "seed": seed, **metrics}
-            for value in values
-            for seed, metrics in zip(trials.seeds, trials.done[value], strict=True)
-        ]
-    )
+    return [
+        {trials.setting.path: value, "seed": seed, **metrics}
+        for value in values
+        for seed, metrics in zip(trials.seeds, trials.done[value], strict=True)
+    ]
