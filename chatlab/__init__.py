@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from chatlab.experiment.compare import compare
     from chatlab.experiment.find import Found, find
+    from chatlab.experiment.fit import Fitted, fit
     from chatlab.experiment.run import Run
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import sweep
@@ -75,6 +76,10 @@ _HOMES = {
     "experiment.find": (
         "Found",
         "find",
+    ),
+    "experiment.fit": (
+        "Fitted",
+        "fit",
     ),
     "experiment.run": ("Run",),
     "experiment.scenario": ("Scenario",),
@@ -137,6 +142,7 @@ __all__ = [
     "EventTooLarge",
     "FallbackConfig",
     "FallbackTransport",
+    "Fitted",
     "Found",
     "HeartbeatConfig",
     "InvalidMessage",
@@ -165,6 +171,7 @@ __all__ = [
     "backoff_delays",
     "compare",
     "find",
+    "fit",
     "make_config",
     "make_transport",
     "run",

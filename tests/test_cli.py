@@ -22,7 +22,7 @@ from chatlab.live.client.kinds import TITLES
 from chatlab.plots.run import PLOTS
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
-COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "find", "scenarios")
+COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "find", "fit", "scenarios")
 OVER = "--over=people.count=1,2"
 
 
@@ -124,6 +124,12 @@ def test_a_scenario_that_cant_be_read(command: list[str], scenario: str, told: s
             "there is no 'lsot' (did you mean 'lost'?)",
         ),
         (["find", "good.toml", "--vary=people.count=1:9", "--keep=lost<1"], "keep: give <= or >= in"),
+        (["fit", "good.toml", "--to=none.csv"], "none.csv: no such file or directory"),
+        (["fit", "good.toml", "--to=good.toml"], "good.toml: "),
+        (
+            ["fit", "good.toml", "--to=good.toml", "--of=pies"],
+            "--of: there is no 'pies'; choose one of attempts",
+        ),
         (["chat", "nonsense"], "give one that starts with http://, https://, ws:// or wss://"),
         (["chat", "http://127.0.0.1:1", "--name="], "--name: give a text of at least one character"),
         (["chat", "http://127.0.0.1:1", "--room="], "--room: give a text of at least one character"),
@@ -259,10 +265,9 @@ def test_no_heading_of_a_sweep_is_cut_off_in_a_usual_terminal(paths: tuple[str, 
     over = [f"--over={path}={values[path]}" for path in paths]
     table = run("sweep", "good.toml", *over, columns=80).stdout
     assert "…" not in table
-    lines = [line for line in table.partition("┡")[0].splitlines() if "┃" in line]
-    cells = [[cell.strip() for cell in line.split("┃")[1:-1]] for line in lines]
-    headings = ["".join(parts) for parts in zip(*cells, strict=True)]
-    assert headings == [*paths, "sent", "lost", "latency_p95", "recovery_p99", "unrecovered", "attempts"]
+    headings = [*paths, "sent", "lost", "latency_p95", "recovery_p99", "unrecovered", "attempts"]
+    words = [word for heading in headings for word in re.split(r"(?<=[._])", heading)]
+    assert [word for word in words if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", table)] == []
 
 
 @pytest.mark.parametrize(
@@ -301,6 +306,24 @@ def test_find_prints_a_sentence_and_the_toml_to_use(tmp_path: Path) -> None:
     assert (every.exit_code, "Every value of people.count from 1 to 40 keeps" in every.stdout) == (0, True)
     chosen = ("--vary=transport.reconnect.jitter=full,none", "--best=attempts")
     assert "can't tell it apart from none." in run("find", "good.toml", *chosen).stdout.replace("\n", " ")
+
+
+def test_fit_prints_a_ranking_and_the_toml_to_use(tmp_path: Path) -> None:
+    broken = '[transport.reconnect]\njitter = "full"\n[[faults]]\nkind = "connection_reset"\nat = 8.0\n'
+    Path("herd.toml").write_text(f"duration = 30.0\npeople.count = 20\n{broken}", encoding="utf-8")
+    hidden = ("--set=seed=77", "--set=transport.reconnect.base_delay=8")
+    assert run("simulate", "herd.toml", *hidden, "--series=herd.csv").exit_code == 0
+    table, plot = tmp_path / "ranking.csv", tmp_path / "fit.png"
+    ended = run(
+        *("fit", "herd.toml", "--to=herd.csv", "--over=transport.reconnect.base_delay=0.5,2,8", "--seeds=3"),
+        *(f"--out={table}", f"--plot={plot}"),
+        columns=80,
+    )
+    assert ended.exit_code == 0
+    assert "8 explains herd.csv best: attempts are " in ended.stdout
+    assert ended.stdout.endswith("[transport.reconnect]\nbase_delay = 8\n")
+    assert sorted(pd.read_csv(table)["candidate"].tolist()) == [0.5, 2, 8]
+    assert plot.stat().st_size > 1000
 
 
 AWAY = (

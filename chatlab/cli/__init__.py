@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from chatlab import stdio
-from chatlab.cli import chat, compare, find, lab, scenarios, serve, simulate, sweep
+from chatlab.cli import chat, compare, find, fit, lab, scenarios, serve, simulate, sweep
 from chatlab.cli_errors import Commands
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
@@ -58,5 +58,6 @@ for _command in (
     scenarios.scenarios,
     sweep.sweep,
     find.find,
+    fit.fit,
 ):
     app.command()(_command)

@@ -44,7 +44,9 @@ def sweep(
     from contextlib import nullcontext
     from math import inf
 
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     from chatlab.experiment.cells import read_all_choices
@@ -73,6 +75,7 @@ def sweep(
     printed = Table(caption=f"{medians}times are in seconds")
     for name in [*paths, *shown]:
         printed.add_column(name.replace(".", ".\n").replace("_", "_\n"), overflow="fold")
+    console = Console()
     for setting, runs in table.groupby(paths, sort=False, dropna=False):
         total = {str(name): float(count) for name, count in runs.sum(numeric_only=True).items()}
         texts = []
@@ -82,7 +85,9 @@ def sweep(
             least, greatest = format_number(runs[name].min()), format_number(runs[name].max())
             texts.append(text if least == greatest else f"{text}\n{least} – {greatest}")
         printed.add_row(*map(str, setting), *texts)
-    Console().print(printed)
+    if Measurement.get(console, console.options.update(max_width=10_000), printed).minimum > console.width:
+        printed.box, printed.pad_edge, printed.padding = SIMPLE_HEAD, False, (0, 0)
+    console.print(printed)
     if out is not None:
         with report_errors("sweep"), atomic_write(out) as part:
             table.to_csv(part, index=False)

@@ -14,7 +14,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.cells import cells_of, read_choices
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import Measure, Metrics, outcomes_of
-from chatlab.experiment.toml import to_plain
+from chatlab.experiment.toml import NONE, to_plain
 from chatlab.settings import Settings
 
 WIDE = 10.0
@@ -176,14 +176,25 @@ class Trials:
 
     def toml(self, value: Any) -> str:
         """Return a value of the setting as TOML, or a comment if it is part of a list."""
-        path, choices = self.setting.path, self.setting.choices
-        given = value if choices is None else choices[value]
-        plain = to_plain(given) if isinstance(given, Settings) else given
+        choices = self.setting.choices
+        return as_toml({self.setting.path: value if choices is None else choices[value]})
+
+
+def as_toml(settings: Mapping[str, Any]) -> str:
+    """Return settings by their paths as TOML; comments stand for those that are parts of lists."""
+    tables: dict[str, Any] = {}
+    comments = ""
+    for path, value in settings.items():
+        plain = to_plain(value) if isinstance(value, Settings) else value
         if "[" in path:
-            return f"# {path} = {msgspec.json.encode(plain).decode()}\n"
-        for key in reversed(path.split(".")):
-            plain = {key: plain}
-        return msgspec.toml.encode(plain).decode()
+            comments += f"# {path} = {msgspec.json.encode(plain).decode()}\n"
+            continue
+        *parents, last = path.split(".")
+        table = tables
+        for key in parents:
+            table = table.setdefault(key, {})
+        table[last] = NONE if plain is None else plain
+    return msgspec.toml.encode(tables).decode() + comments
 
 
 def show(value: Any) -> str:

@@ -11,6 +11,7 @@ from chatlab.plots.comparison import plot_comparison
 from chatlab.plots.contention import plot_contention
 from chatlab.plots.curves import plot_latency, plot_queue, plot_rates
 from chatlab.plots.detection import plot_alarms, plot_detection
+from chatlab.plots.fit import plot_fit
 from chatlab.plots.herd import plot_refused, plot_returns
 from chatlab.plots.nodes import plot_node_attempts, plot_node_connections
 from chatlab.plots.polling import plot_polling
@@ -30,6 +31,7 @@ __all__ = [
     "plot_cost",
     "plot_crowd",
     "plot_detection",
+    "plot_fit",
     "plot_latency",
     "plot_lateness",
     "plot_node_attempts",

@@ -135,6 +135,7 @@ ANSWERS: dict[str, tuple[list[float], list[float]]] = {
     "05_polling": ([1 / 3, 0.33], [0.25, 0.5, 1, 3]),
     "06_thundering_herd": ([25], [10, 24, 50]),
     "09_simulated_and_live": ([1.25], [0.00125, 2.5, 5]),
+    "13_what_happened_on_tuesday": ([5], [0.2, 10, 40]),
 }
 """Numbers as answers to exercises: right ones, and some that result from a mistake."""
 
