@@ -186,6 +186,12 @@ class FaultProxy:
         """The faults that have begun, and aren't over."""
         return [injected for injected in self.faults if injected.under_way]
 
+    def outages_by_others(self) -> list[InjectedFault]:
+        """The outages of an embedded server that other proxies have caused."""
+        people = [] if self._own is None else self._own.people
+        others = [one for one in people if isinstance(one, FaultProxy) and one is not self]
+        return [one for proxy in others for one in proxy.faults if isinstance(one.fault, OUTAGES)]
+
     async def start_server(self) -> None:
         """End all outages of an embedded server, also those by other proxies, and wait until it runs.
 

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from chatlab.sim.fault_context import FaultContext
 from chatlab.sim.faults import Fault, Injection
 
+LATE = 0.1
+"""Maximum seconds by which a fault that wasn't ended early may seem to end too early."""
+
 
 class InjectedFault:
     """A fault to come, under way or over.
@@ -52,6 +55,19 @@ class InjectedFault:
     def cancelled(self) -> bool:
         """Whether it was ended before it had begun."""
         return self.ended_at is not None and not self.has_begun
+
+    def since(self, origin: float) -> Fault | None:
+        """Return the fault with times relative to `origin` and its true duration; None: nothing is left."""
+        at = self.fault.at - origin
+        if at < 0:
+            return None
+        if self.ended_at is None or not hasattr(self.fault, "duration"):
+            return self.fault.replace(at=at)
+        if self.ended_at <= self.fault.at:
+            return None if self.lasted else self.fault.replace(at=at)
+        length = self.ended_at - self.fault.at
+        planned = self.fault.end_at - self.fault.at
+        return self.fault.replace(at=at, duration=planned if length > planned - LATE else length)
 
     def schedule(self) -> None:
         """Begin it at its time; at once if that is now."""

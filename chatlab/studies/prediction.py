@@ -5,20 +5,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from operator import attrgetter
 from statistics import median
+from typing import Literal, NamedTuple, cast
 
 from chatlab.dialects import find_dialect
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
-from chatlab.sim.faults import ServerDown
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.faults import AnyFault, Fault
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import AnyTransport, settings_of
 
 WINDOW = 21
 """Number of the latest round trips in the median."""
+TOLERANCE = 0.1
+"""Seconds within which a live attempt and a predicted one are the same."""
 CHANGE = 0.2
 """Relative change of the latency above which a new prediction is made."""
 
@@ -43,41 +48,77 @@ class RoundTrips:
         return True
 
 
+Action = Literal["connect", "disconnect"]
+
+
 def predict(
     config: AnyConfig,
-    outages: Sequence[tuple[float, float | None]],
+    faults: Sequence[Fault],
     horizon: float,
     *,
     latency: float = 0.02,
     seed: int = 0,
+    actions: Sequence[tuple[float, Action]] = ((0.0, "connect"),),
     sends: Sequence[tuple[float, str]] = (),
+    server: ServerConfig | None = None,
 ) -> Run:
-    """Return a run of one person, named by the config's `sender`, who connects at 0.
+    """Return a run of one person, named by the config's `sender`, at a server with these faults.
 
-    `outages` are pairs of beginning and end (None: not over yet), and `sends` pairs of time and text. The
-    run ends at `horizon`; outages and sends from then on are left out. Times are seconds since the person
-    asked to connect. `latency` is one-way.
+    `actions` are pairs of time and action, and `sends` pairs of time and text. The run ends at `horizon`;
+    faults, actions and sends from then on are left out. `latency` is one-way. All times are in seconds.
 
     Errors: `SettingsError` when a time is out of range.
     """
     person = config.sender
-    script = [ScriptEntry(at=0.0, person=person, action="connect")]
-    script += [ScriptEntry(at=at, person=person, text=text) for at, text in sends if at < horizon]
-    faults = [
-        ServerDown(at=start, duration=(horizon if end is None else end) - start)
-        for start, end in outages
-        if start < horizon
+    script = [
+        *(ScriptEntry(at=at, person=person, action=action) for at, action in actions if at < horizon),
+        *(ScriptEntry(at=at, person=person, text=text) for at, text in sends if at < horizon),
     ]
     scenario = Scenario(
         name="prediction",
         duration=horizon,
         seed=seed,
-        people=PeopleConfig(script=tuple(script)),
+        people=PeopleConfig(script=tuple(sorted(script, key=attrgetter("at")))),
+        server=server or ServerConfig(),
         transport=_for_model(config),
         network=NetworkConfig(latency=latency),
-        faults=tuple(faults),
+        faults=tuple(cast(AnyFault, fault) for fault in faults if fault.at < horizon),
     )
     return run(scenario, sample=1)
+
+
+class Agreement(NamedTuple):
+    """The number of `attempts`, live or predicted, and of those that are in both within `tolerance` s."""
+
+    agreeing: int
+    attempts: int
+    tolerance: float
+
+    def __str__(self) -> str:
+        return f"{self.agreeing} of {self.attempts} attempts within {self.tolerance:g} s"
+
+
+def agreement(
+    live: Sequence[float], predicted: Sequence[float], now: float, tolerance: float = TOLERANCE
+) -> Agreement:
+    """Return how well the predicted times of attempts agree with the live ones, until `now`.
+
+    Each attempt has one partner at most. An attempt that may still get one isn't counted. Times are in
+    seconds, in order.
+    """
+    settled = now - tolerance
+    mine = [at for at in live if at <= now]
+    theirs = [at for at in predicted if at <= now + tolerance]
+    agreeing = alone = first = 0
+    for at in mine:
+        while first < len(theirs) and theirs[first] < at - tolerance:
+            alone, first = alone + 1, first + 1
+        if first < len(theirs) and theirs[first] <= at + tolerance:
+            agreeing, first = agreeing + 1, first + 1
+        elif at <= settled:
+            alone += 1
+    alone += sum(at <= settled for at in theirs[first:])
+    return Agreement(agreeing, agreeing + alone, tolerance)
 
 
 def _for_model(config: AnyConfig) -> AnyTransport:

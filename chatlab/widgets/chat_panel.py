@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
@@ -27,6 +28,7 @@ from chatlab.sim.faults import Fault
 from chatlab.trace import Step
 from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.frames import FrameRecorder
+from chatlab.widgets.live_record import LiveRecord
 from chatlab.widgets.panel_display import PanelDisplay
 from chatlab.widgets.panel_faults import PanelFaults
 from chatlab.widgets.settings_form import SettingsForm
@@ -85,7 +87,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         )
         if self.server is not None and self.proxy is not None and config is None and not url:
             given = given.replace(url=self.proxy.rebase(self.server.ws_url))
-        self._uniform = RandomStreams(self.seed).uniform(0, "backoff")
         self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
 
         self.messages = ChatLog()
@@ -93,7 +94,9 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.badge = StatusBadge()
         self.timeline = Timeline()
         self.form = SettingsForm(given)
-        self._timeline_controller = TimelineController(self.timeline, self.seed)
+        self._timeline_controller = TimelineController(
+            self.timeline, self.seed, self._faults.since, self._faults.server_config
+        )
         self._recorder = FrameRecorder(self.frames)
         self._panel_display = PanelDisplay(self.messages, self.badge, self._make_transport, self._on_status)
         self._conversation = self._panel_display.conversation
@@ -171,9 +174,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             except SettingsError as error:
                 self._panel_display.notice(f"These settings can't be used: {error}", warning=True)
                 return
-            if self._conversation.last_change.status in IDLE_STATUSES or self._conversation.changing:
-                self._timeline_controller.connecting()
-                self._uniform = RandomStreams(self.seed).uniform(0, "backoff")
             self._conversation.start(at_once=True)
 
     @contextmanager
@@ -191,17 +191,20 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def _make_transport(self, config: AnyConfig) -> ChatTransport:
         proxy = self._faults.proxy_of(config)
+        record = LiveRecord(config, proxy)
+        self._timeline_controller.add(record)
         return make_transport(
             config,
-            uniform=lambda: self._uniform(),
-            record=self._record,
+            uniform=RandomStreams(self.seed).uniform(0, "backoff"),  # The prediction has the same.
+            record=partial(self._record, record),
             fires_at=None if proxy is None else proxy.timers.fires_at,
         )
 
-    def _record(self, step: Step) -> None:
+    def _record(self, record: LiveRecord, step: Step) -> None:
         self._recorder.record(step)
-        if (transport := self.transport) is not None:
-            self._timeline_controller.measured(transport.rtt, self._panel_display)
+        record.record(step)
+        if (transport := self.transport) is not None and transport.config == record.config:
+            self._timeline_controller.measured(record, transport.rtt, self._panel_display)
 
     def disconnect(self) -> None:
         """Disconnect; unsettled messages stay in the outbox."""
@@ -271,7 +274,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._context.copy().run(setattr, self._disconnect_button, "disabled", idle)
 
     def _redraw(self) -> None:
-        self._panel_display.outages = self._faults.outages()
         self._timeline_controller.redraw(self._panel_display)
 
     def close(self) -> None:

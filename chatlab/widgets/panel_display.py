@@ -47,7 +47,6 @@ class PanelDisplay:
         self.conversation = Conversation(self, make=make, retrying=RETRYING)
         self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
         self.marks: deque[Mark] = deque(maxlen=MOST_SPANS)
-        self.outages: list[tuple[float, float | None]] = []
 
     @property
     def transport(self) -> ChatTransport | None:

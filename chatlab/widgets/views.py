@@ -240,13 +240,18 @@ class Timeline(SnapshotWidget):
 
     def __init__(self, **kwargs: Any) -> None:
         self._lanes: list[Message] = []
+        self._note = ""
         self._now = 0.0
         self._running = False
         self._shown_at = monotonic()
         super().__init__(**kwargs)
 
-    def show(self, now: float, lanes: Iterable[Lane], *, running: bool = False) -> None:
-        """Show lanes at `now`, in seconds since the start; time goes on while `running`. From any thread."""
+    def show(self, now: float, lanes: Iterable[Lane], *, running: bool = False, note: str = "") -> None:
+        """Show lanes at `now`, in seconds since the start, and a note below; time goes on while `running`.
+
+        From any thread.
+        """
+        self._note = str(encodable(note))
         self._lanes = [
             {
                 "name": encodable(lane["name"]),
@@ -260,7 +265,10 @@ class Timeline(SnapshotWidget):
 
     def transcript(self) -> str:
         """Return the spans of each lane, one lane per line."""
-        return "\n".join(self._line(lane) for lane in self._lanes) or "Timeline: nothing yet"
+        lines = [self._line(lane) for lane in self._lanes]
+        if self._note:
+            lines.append(visible_line(self._note))
+        return "\n".join(lines) or "Timeline: nothing yet"
 
     def _line(self, lane: Message) -> str:
         spans = []
@@ -272,7 +280,13 @@ class Timeline(SnapshotWidget):
     def _snapshot(self) -> Message:
         elapsed = monotonic() - self._shown_at if self._running else 0.0
         now = self._now + elapsed
-        return {"type": "timeline", "now": now, "lanes": self._lanes, "running": self._running}
+        return {
+            "type": "timeline",
+            "now": now,
+            "lanes": self._lanes,
+            "running": self._running,
+            "note": self._note,
+        }
 
 
 def _status(

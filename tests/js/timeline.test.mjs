@@ -44,6 +44,14 @@ test("a status has a colour, a pattern, a label and a tooltip", () => {
   assert.match(page.$("svg[role=img]").getAttribute("aria-label"), /live: reconnecting .* predicted: connected/);
 });
 
+test("a note stands below, as text", () => {
+  const page = mount(view);
+  page.model.receive(timeline({ note: "Predicted: 1 of 1 attempts <b>" }));
+  assert.equal(page.$(".cl-note").textContent, "Predicted: 1 of 1 attempts <b>");
+  page.model.receive(timeline());
+  assert.equal(page.$(".cl-note").textContent, "");
+});
+
 test("marks say what happened, as text", () => {
   const page = mount(view);
   page.model.receive(timeline());

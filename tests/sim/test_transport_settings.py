@@ -18,6 +18,7 @@ from chatlab.settings import (
     SSEConfig,
     WebSocketConfig,
 )
+from chatlab.sim.faults import ServerDown
 from chatlab.sim.transport_settings import (
     AnyTransport,
     FallbackSettings,
@@ -140,7 +141,7 @@ def test_a_fallback_has_one_dialect() -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: type(config).__name__)
 def test_every_transport_can_be_predicted(config: AnyConfig) -> None:
     sends = [(5.0, "hi"), (12.0, "while it is down")]
-    result = predict(config, [(10.0, 20.0)], 100.0, sends=sends)
+    result = predict(config, [ServerDown(at=10.0, duration=10.0)], 100.0, sends=sends)
     spans = [span for span in result.statuses("ada") if span.status is ConnectionStatus.CONNECTED]
     assert spans[0].start < 1
     assert any(span.status is ConnectionStatus.RECONNECTING for span in result.statuses("ada"))

@@ -155,7 +155,8 @@ def test_the_timeline_lets_time_go_on_while_it_runs(monkeypatch: pytest.MonkeyPa
     shown = Timeline()
     view = View(shown)
     shown.show(7.0, [], running=True)
-    assert view.next("timeline") == {"type": "timeline", "now": 7.0, "lanes": [], "running": True}
+    expected = {"type": "timeline", "now": 7.0, "lanes": [], "running": True, "note": ""}
+    assert view.next("timeline") == expected
     now = 102.0
     view.say(type="ready")
     assert view.next("timeline")["now"] == 9.0

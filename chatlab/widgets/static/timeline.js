@@ -174,7 +174,8 @@ function render({ model, el }) {
   const [closer, wider, fit] = [button("+", "Zoom in"), button("\u2212", "Zoom out"), button("Fit", "Show everything")];
   const key = legend(doc, prefix);
   const bar = element(doc, "div", { class: "cl-timeline-bar" }, key, element(doc, "div", { class: "cl-zoom" }, wider, closer, fit));
-  el.append(svg, bar);
+  const note = element(doc, "div", { class: "cl-note" });
+  el.append(svg, bar, note);
 
   const drawTicks = pool(grid, () => {
     const tick = shape(doc, "g", {});
@@ -276,6 +277,7 @@ function render({ model, el }) {
     now = message.now ?? 0;
     shownAt = Date.now();
     running = Boolean(message.running);
+    setText(note, visibleLine(message.note ?? ""));
     if (!running) {
       stop?.();
       stop = null;
