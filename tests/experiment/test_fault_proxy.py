@@ -126,10 +126,13 @@ async def test_latency_goes_both_ways_and_ends() -> None:
         assert monotonic() - start >= 0.19
         fault.end()
         assert fault.ended_at is not None
-        start = monotonic()
-        both.client.write(b"x")
-        await both.server.read(1)
-        assert monotonic() - start < 0.1
+        took = []
+        for _ in range(20):  # A busy machine may delay one, but not each.
+            start = monotonic()
+            both.client.write(b"x")
+            await both.server.read(1)
+            took.append(monotonic() - start)
+        assert min(took) < 0.1
 
 
 async def test_a_fault_ends_by_itself() -> None:
@@ -156,15 +159,17 @@ async def test_a_fault_to_come_can_be_cancelled() -> None:
 
 
 async def test_bandwidth_is_a_limit_and_the_flow_is_steady() -> None:
-    async with pair() as both:
-        both.proxy.inject(LowBandwidth(at=0, duration=LONG, bandwidth=50_000.0))
-        start = monotonic()
-        both.client.write(b"x" * 20_000)
-        await both.server.read(1)
-        first = monotonic() - start
-        await both.server.read(19_999)
-        assert monotonic() - start >= 0.39
-        assert first < 0.39
+    firsts: list[float] = []
+    while len(firsts) < 5 and (not firsts or firsts[-1] >= 0.39):  # A busy machine may delay one.
+        async with pair() as both:
+            both.proxy.inject(LowBandwidth(at=0, duration=LONG, bandwidth=50_000.0))
+            start = monotonic()
+            both.client.write(b"x" * 20_000)
+            await both.server.read(1)
+            firsts.append(monotonic() - start)
+            await both.server.read(19_999)
+            assert monotonic() - start >= 0.39
+    assert firsts[-1] < 0.39
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
@@ -239,15 +244,15 @@ async def test_reset_reaches_both_ends_as_rst() -> None:
 
 async def test_an_idle_connection_is_reset_and_a_busy_one_is_not() -> None:
     async with pair() as both:
-        both.proxy.inject(IdleTimeout(at=0, duration=LONG, timeout=0.3))
-        for _ in range(10):
+        both.proxy.inject(IdleTimeout(at=0, duration=LONG, timeout=1.5))
+        for _ in range(8):
             both.client.write(b"x")
             await both.server.read(1)
-            await asyncio.sleep(0.05)  # together longer than the timeout
+            await asyncio.sleep(0.2)  # together longer than the timeout
         start = monotonic()
         with pytest.raises(ConnectionResetError):
             await both.server.rest()
-        assert monotonic() - start >= 0.2
+        assert monotonic() - start >= 1.0
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,8 @@ async def test_A22_garbage_is_final(kind: str, data: bytes) -> None:
 )
 async def test_A22_no_answer_is_tried_again(kind: str, answer: Route) -> None:
     site = Site(receive=[answer, answer, says(ONE)])
-    patience: dict[str, Any] = {"request_timeout": 0.15, "connect_timeout": 0.15}
-    patience |= {"timeout": 0.15} if kind == "long_polling" else {}
+    patience: dict[str, Any] = {"request_timeout": 0.5, "connect_timeout": 0.5}
+    patience |= {"timeout": 0.5} if kind == "long_polling" else {}
     async with Misbehaving(site) as server:
         with talking(kind, server.url, **patience) as (transport, watch):
             await transport.connect()

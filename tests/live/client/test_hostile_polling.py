@@ -196,7 +196,7 @@ async def test_A59_an_answer_that_comes_too_late_is_fetched_again_and_shown_once
         await peer.gone()
         leave()
 
-    patience: dict[str, Any] = {"timeout": 0.15} if kind == "long_polling" else {"request_timeout": 0.15}
+    patience: dict[str, Any] = {"timeout": 0.6} if kind == "long_polling" else {"request_timeout": 0.6}
     site, texts, watch = await heard(kind, says(ONE), late, says(TWO, THREE), count=3, **patience)
     assert texts == ["1", "2", "3"]
     assert site.cursors[:4] == [None, "1", "1", "3"]
@@ -205,7 +205,7 @@ async def test_A59_an_answer_that_comes_too_late_is_fetched_again_and_shown_once
 
 @pytest.mark.parametrize("answer", [never, hang_up], ids=["silence", "hangs up"])
 async def test_A59_no_answer_is_asked_for_again(kind: str, answer: Route) -> None:
-    patience: dict[str, Any] = {"timeout": 0.15} if kind == "long_polling" else {"request_timeout": 0.15}
+    patience: dict[str, Any] = {"timeout": 0.6} if kind == "long_polling" else {"request_timeout": 0.6}
     site, texts, _ = await heard(kind, says(ONE), answer, answer, says(TWO), count=2, **patience)
     assert texts == ["1", "2"]
     assert site.cursors[:4] == [None, "1", "1", "1"]
