@@ -177,7 +177,7 @@ def test_the_seeds_streams_stay_away_after_a_503() -> None:
     assert ours.metrics["delivered"] == figure(ours, "sent") * 10
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_seeds_default_is_slow_and_leaves_four_in_ten_of_a_refused_herd_outside() -> None:
     scenario = load_scenario("thundering_herd")
     default = run(scenario, sample=0)

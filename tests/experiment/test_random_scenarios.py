@@ -27,7 +27,7 @@ def test_each_can_be_written_and_read(scenario: Scenario) -> None:
 @pytest.mark.slow
 @pytest.mark.sized
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("number", [12, pytest.param(400, marks=pytest.mark.proof)])
+@pytest.mark.parametrize("number", [10, pytest.param(400, marks=pytest.mark.proof)])
 def test_few_differ_between_model_and_wire(number: int) -> None:
     seed = 1 if settings().derandomize else random.randrange(10**6)
     differing = [scenario.to_toml() for found in count(number, seed).values() for scenario in found]

@@ -98,6 +98,7 @@ def test_the_lines_of_a_pipe_are_sent_as_they_are(server: EmbeddedServer) -> Non
     assert said(history.stdout) == ["log: 日本 \ufffd", "log: no line feed at the end", "bob: hi"]
 
 
+@pytest.mark.proof
 def test_a_file_can_be_the_input_and_rooms_are_apart(server: EmbeddedServer, tmp_path: Path) -> None:
     file = tmp_path / "lines"
     file.write_text("".join(f"line {n}\n" for n in range(LINES)), encoding="utf-8-sig")

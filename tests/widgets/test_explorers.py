@@ -71,7 +71,7 @@ def test_a_control_changes_the_plot(make: Callable[[], Explorer], control: str, 
     assert explorer.picture.alt != words
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_words_are_whole_sentences_at_the_ends_too() -> None:
     backoff = answered(explore_backoff())
     backoff.controls["max_delay"].value = 1.0

@@ -35,7 +35,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blocking
     manager.shutdown_kernel(now=True)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_real_comm_carries_every_row_of_every_thread_and_answers(kernel: BlockingKernelClient) -> None:
     kernel.execute(CODE)
     model_id = ""

@@ -309,6 +309,7 @@ def test_it_changes_nothing_in_random_runs(
     assert_the_same(run(scenario, sample=12), slow)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 def test_a_run_may_end_at_any_moment_of_a_heartbeat(

@@ -264,6 +264,7 @@ def test_ends_among_heartbeats_are_the_same(end: Callable[..., AnyFault], seed: 
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 def test_a_run_may_end_at_any_moment(latency: float | LogNormal) -> None:
