@@ -34,6 +34,8 @@ FORMAT: Literal[1] = 1
 
 _SHOWN_GROUPS = 20
 """Number of groups that the HTML view shows."""
+NEED_TOTALS = ("calls", "refused", "timed_out", "queue_max")
+"""The columns of `Run.needs`."""
 _HIGHLIGHTS = {
     "Messages": ("sent", "acked", "delivered", "lost", "duplicated", "out_of_order"),
     "Outbox": ("dropped", "expired", "failed", "pending"),
@@ -67,6 +69,7 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
     node_totals: dict[str, list[int]] = {}
     node_series: dict[str, list[list[int]]] = {}
     second_latencies: dict[str, list[float | None]] = {}
+    need_totals: dict[str, list[int]] = {}
 
     def check(self) -> None:
         """Check the lengths of histogram, series and tables.
@@ -81,6 +84,8 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
         nodes = {*map(len, self.node_totals.values()), *map(len, self.node_series.values())}
         if len(nodes) > 1 or len({len(each) for counts in self.node_series.values() for each in counts}) > 1:
             raise SettingsError("node_totals and node_series: expected lists of the same length")
+        if any(len(counts) != len(self.scenario.server.needs) for counts in self.need_totals.values()):
+            raise SettingsError("need_totals: expected a count for each need of the server")
         if any(len(column) != max(lengths, default=0) for column in self.second_latencies.values()):
             raise SettingsError("second_latencies: expected lists as long as the series")
 
@@ -97,7 +102,8 @@ class Run(Struct, frozen=True, dict=True):
     version 0.1.0).
 
     `node_totals` and `node_series` are the counts behind `nodes` and `nodes_per_second`, and
-    `second_latencies` percentiles of the latency in each second (None: nothing was shown).
+    `second_latencies` percentiles of the latency in each second (None: nothing was shown). `need_totals` are
+    the counts behind `needs`.
     """
 
     world: str
@@ -113,6 +119,7 @@ class Run(Struct, frozen=True, dict=True):
     node_totals: dict[str, list[int]] = {}
     node_series: dict[str, list[list[int]]] = {}
     second_latencies: dict[str, list[float | None]] = {}
+    need_totals: dict[str, list[int]] = {}
 
     @property
     def seed(self) -> int:
@@ -185,6 +192,7 @@ class Run(Struct, frozen=True, dict=True):
             self.node_totals,
             self.node_series,
             self.second_latencies,
+            self.need_totals,
         )
         return msgspec.json.encode(header) + b"\n" + encode_steps(self.trace)
 
@@ -226,6 +234,7 @@ class Run(Struct, frozen=True, dict=True):
             header.node_totals,
             header.node_series,
             header.second_latencies,
+            header.need_totals,
         )
 
     # Views
@@ -298,6 +307,22 @@ class Run(Struct, frozen=True, dict=True):
 
         table = pd.DataFrame({name: self.node_totals.get(name, []) for name in NODE_TOTALS}, dtype=int)
         table.index = pd.RangeIndex(1, len(table) + 1, name="node")
+        return table
+
+    @property
+    def needs(self) -> pd.DataFrame:
+        """A table with a row for each need of the server, by name.
+
+        - calls: all calls; *refused* ones found the queue full, and others *timed_out*
+        - queue_max: the greatest length of the queue, the call under way included
+
+        It is empty if the server needs nothing, and for files from before needs were counted.
+        """
+        import pandas as pd
+
+        table = pd.DataFrame(self.need_totals or {name: [] for name in NEED_TOTALS}, dtype=int)
+        names = [need.name for need in self.scenario.server.needs]
+        table.index = pd.Index(names[: len(table)], name="need", dtype=object)
         return table
 
     def nodes_per_second(self) -> pd.DataFrame:

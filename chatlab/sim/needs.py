@@ -43,19 +43,20 @@ class Calendar(Protocol):
 
 
 class NeedQueue(Queue):
-    """The queue of one need. Callers that were `refused` found it full; others `timed_out`."""
+    """The queue of one need. Of its `calls`, those `refused` found it full; others `timed_out`."""
 
-    __slots__ = ("_uniform", "need", "refused", "timed_out")
+    __slots__ = ("_uniform", "calls", "need", "refused", "timed_out")
 
     def __init__(self, need: Need, uniform: Uniform) -> None:
         super().__init__()
         self.need = need
-        self.refused = self.timed_out = 0
+        self.calls = self.refused = self.timed_out = 0
         self._uniform = uniform
 
     def enter(self, now: float) -> tuple[float, bool]:
         """Enter the queue; return when the answer comes, and whether it is the service's own."""
         self._release(now)
+        self.calls += 1
         need = self.need
         if need.queue is not None and len(self._ends) > need.queue:  # One of them is being served.
             self.refused += 1
@@ -99,6 +100,17 @@ class Needs:
             "needs_queue_max": max((queue.longest for queue in self.queues), default=0),
             "needs_refused": sum(queue.refused for queue in self.queues),
             "needs_timed_out": sum(queue.timed_out for queue in self.queues),
+        }
+
+    def totals(self) -> dict[str, list[int]]:
+        """Return the counts of each need, as `Run.needs` has them; empty without needs."""
+        if not self.queues:
+            return {}
+        return {
+            "calls": [queue.calls for queue in self.queues],
+            "refused": [queue.refused for queue in self.queues],
+            "timed_out": [queue.timed_out for queue in self.queues],
+            "queue_max": [queue.longest for queue in self.queues],
         }
 
     def wait(

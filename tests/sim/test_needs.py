@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp, inf, log, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -354,6 +355,32 @@ def test_work_goes_on_when_the_server_dies() -> None:
     assert compare(model, wire), str(compare(model, wire))
     first = min(step.at for step in model.steps() if isinstance(step.event, Opened))
     assert first > 6.0
+
+
+def test_a_run_has_a_table_of_its_needs(tmp_path: Path) -> None:
+    token = Need(name="token", rate=1.3, timeout=1.1)
+    database = Need(name="database", rate=0.7, queue=1, per="message")
+    scenario = talk("short_polling", token, database)
+    result = run(scenario)
+    table = result.needs
+    assert [*table] == ["calls", "refused", "timed_out", "queue_max"]
+    assert [*table.index] == ["token", "database"]
+    totals = table.sum()
+    assert (totals["refused"], totals["timed_out"]) == (
+        result.metrics["needs_refused"], result.metrics["needs_timed_out"],
+    )  # fmt: skip
+    assert table["refused"].tolist()[0] == table["timed_out"].tolist()[1] == 0
+    assert table["queue_max"].max() == result.metrics["needs_queue_max"]
+    assert (table["calls"] >= table["refused"] + table["timed_out"]).all()
+    assert min(table["calls"]) > 3
+    assert run(scenario, "wire").needs.equals(table)
+    path = tmp_path / "run.jsonl"
+    result.save(path)
+    assert Run.load(path).needs.equals(table)
+    path.write_bytes(path.read_bytes().replace(b'"calls":[', b'"calls":[0,', 1))
+    with pytest.raises(SettingsError, match="need_totals: expected a count for each need"):
+        Run.load(path)
+    assert len(run(scenario.replace(server=ServerConfig())).needs) == 0
 
 
 def test_nothing_waits_before_the_run_begins() -> None:

@@ -52,10 +52,13 @@ def run_model(
             "work_max": max(node.work.longest for node in model.server.nodes),
             **model.server.needs.figures(),
         }
+        needs = model.server.needs.totals()
         steps, counts, nodes = model.steps, model.meter.close(), model.meter.node_counts()
         faults = incidents(scenario.faults, model.fault_contexts, scenario.server.nodes)
     del model  # Free the memory of a large crowd before the metrics are computed.
-    return make_run("model", scenario, recorded, recorder, heard_until, faults, traffic, steps, counts, nodes)
+    return make_run(
+        "model", scenario, recorded, recorder, heard_until, faults, traffic, steps, counts, nodes, needs
+    )
 
 
 def _model(scenario: Scenario, recorder: ColumnRecorder, sample: int, fast: bool) -> Model:

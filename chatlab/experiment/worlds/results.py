@@ -38,11 +38,12 @@ def make_run(
     steps: list[Step],
     counts: Mapping[str, list[int]] | None = None,
     nodes: NodeCounts | None = None,
+    needs: Mapping[str, list[int]] | None = None,
 ) -> Run:
     """Return the run.
 
     `steps` are those of the people named in `recorded`; everything else covers all people. `counts` are the
-    server's counts of each second, and `nodes` those of its nodes, see `Meter`.
+    server's counts of each second, and `nodes` those of its nodes, see `Meter`. `needs` are `Needs.totals`.
     """
     people = scenario.people
     rooms, groups = np.arange(people.count) % people.rooms, people.membership.column()
@@ -69,6 +70,7 @@ def make_run(
         else {},
         node_totals=node_counts.totals,
         node_series=node_counts.series,
+        need_totals=dict(needs or {}),
         second_latencies=latencies.by_second(max(map(len, counted.values()))),
     )
 

@@ -203,6 +203,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         traffic,
         steps,
         counts,
+        needs=needs.totals(),
     )
 
 
