@@ -14,6 +14,7 @@ from chatlab.settings import (
     FallbackConfig,
     HeaderSource,
     HeartbeatConfig,
+    HeartbeatMode,
     LongPollingConfig,
     OutboxConfig,
     ReconnectConfig,
@@ -474,3 +475,9 @@ def test_A107_a_long_url_is_cut_where_it_is_shown_and_shows_no_secret() -> None:
     assert shown_url("ws://ada:s3cret@h/ws") == "ws://***@h/ws"
     assert shown_url(f"ws://ada:s3cret@{'h' * 9_999}").startswith("ws://***@hhh")
     assert len(shown_url("ws://h/" + "x" * 9_999)) == MOST_SHOWN
+
+
+def test_a_heartbeat_by_the_server_is_one_that_is_on() -> None:
+    modes: list[HeartbeatMode | None] = [None, "json", "ping", "none", "server", "both"]
+    assert [HeartbeatConfig(mode=mode).by_server for mode in modes] == [False] * 4 + [True] * 2
+    assert not HeartbeatConfig(enabled=False, mode="server").by_server

@@ -124,6 +124,10 @@ def _cause(lasted: float, seconds: str, config: TransportConfig) -> str:
             return (
                 f"a proxy may close idle connections; turn the heartbeat on, with an interval below {seconds}"
             )
+        if lasted <= config.heartbeat.interval and config.heartbeat.mode == "server":
+            return (
+                f"a proxy may close idle connections; let the server send pings at intervals below {seconds}"
+            )
         if lasted <= config.heartbeat.interval:
             return f"a proxy may close idle connections; set heartbeat.interval below {seconds}"
     elif isinstance(config, LongPollingConfig):

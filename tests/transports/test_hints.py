@@ -206,6 +206,12 @@ SOCKET = WebSocketConfig(url="ws://h")
             (5.0, 5.0, 5.0),
             "after 5 s: a proxy may close idle connections; turn the heartbeat on",
         ),
+        (
+            WebSocketConfig(url="ws://h", heartbeat=HeartbeatConfig(mode="server")),
+            Failure("close", 1006),
+            (5.0, 5.0, 5.0),
+            "close idle connections; let the server send pings at intervals below 5 s",
+        ),
         (SOCKET, Failure("close", 1006), (5.0, 9.0, 5.0, 5.0), ""),
         (SOCKET, Failure("close", 1006), (0.1, 0.1, 0.1, 0.1), ""),  # Accepted and closed: another problem.
         (SOCKET, Failure("close", 1012), (5.0, 5.0, 5.0), ""),
