@@ -20,7 +20,8 @@ CHUNKS = 8
 """Number of the latest chunks that are cached."""
 
 
-_NO_BLOCK = array("d")
+NO_BLOCK = array("d")
+"""The block of a stream that has drawn nothing."""
 
 
 class RandomStreams:
@@ -30,7 +31,7 @@ class RandomStreams:
         self.seed = seed
         self._chunks: dict[tuple[str, int, int], NDArray[np.float64]] = {}
         self._blocks: WeakValueDictionary[tuple[str, int, int], array[float]] = WeakValueDictionary()
-        self._latest, self._latest_key = _NO_BLOCK, ("", 0, 0)
+        self._latest, self._latest_key = NO_BLOCK, ("", 0, 0)
 
     def chunk(self, purpose: str, people: int, draws: int) -> NDArray[np.float64]:
         """Return the numbers of a group of people and a group of draws: shape `(PEOPLE, DRAWS)`, uniform in
@@ -82,7 +83,7 @@ class Stream:
         self._purpose = purpose
         # The next number is at `_next` in the block, unless that is the end of the person's part.
         self._number = -1
-        self._block = _NO_BLOCK
+        self._block = NO_BLOCK
         self._next = self._end = (person % PEOPLE + 1) * BLOCK
 
     def draw(self) -> float:

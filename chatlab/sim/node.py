@@ -10,12 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice, takewhile
+from typing import Protocol
 
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.network import Link
 from chatlab.sim.opening import Handshake
+
+
+class Served(Protocol):
+    """A connection that the server has; `number` is the server's number for it."""
+
+    number: int
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it has left the accept queue."""
 
 
 class Node:
@@ -38,7 +49,7 @@ class Node:
         self.lives = 1
         self.alive = True
         self.draining = False
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, Served] = {}
         self.attempts = self.refused = self.accepted = self.ended = self.peak = 0
         self._environment = environment
         self._overflow = config.overflow
@@ -88,7 +99,7 @@ class Node:
 
     # Connections
 
-    def admit(self, connection: Connection, *, overflown: bool = False) -> None:
+    def admit(self, connection: Served, *, overflown: bool = False) -> None:
         """Add a connection that was numbered; `overflown`: the accept queue had no room for it."""
         self.connections[connection.number] = connection
         self.peak = max(self.peak, len(self.connections))
@@ -154,7 +165,7 @@ class Node:
         return True
 
 
-def _waits(connection: Connection) -> bool:
+def _waits(connection: Served) -> bool:
     return not connection.accepted
 
 

@@ -295,6 +295,8 @@ class Server(StoppableServer):
         for connection in self._connections.values():
             connection.forget()
         self._connections.clear()
+        for node in self.nodes:
+            node.connections.clear()
         self._service.close()
         self.hub.dissolve()
 

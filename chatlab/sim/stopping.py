@@ -13,7 +13,7 @@ from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.http_session import HttpConnection
-from chatlab.sim.node import Node
+from chatlab.sim.node import Node, Served
 from chatlab.sim.service import Service
 from chatlab.transports.backoff import Uniform
 
@@ -132,7 +132,7 @@ class StoppableServer(ABC):
         self._die([node], code, reason)
 
     def _end_all(
-        self, connections: Iterable[Connection], code: int | None, reason: str
+        self, connections: Iterable[Served], code: int | None, reason: str
     ) -> list[Iterable[Output]]:
         """End connections: those in the accept queue first, with the listener. Return the outputs for the
         others in their rooms."""
@@ -143,8 +143,9 @@ class StoppableServer(ABC):
         for outputs in news:
             self.carry_out(outputs)
 
-    def _end(self, connection: Connection, code: int | None, reason: str) -> Iterable[Output]:
+    def _end(self, connection: Served, code: int | None, reason: str) -> Iterable[Output]:
         """End a connection, and return the outputs for the others in its room."""
+        assert isinstance(connection, Connection)
         if not (isinstance(connection, HttpConnection) and connection.leaving):
             node_of(connection).ended += 1
         if code is not None and isinstance(connection, HttpConnection) and connection.finish():

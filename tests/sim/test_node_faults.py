@@ -53,7 +53,7 @@ def test_who_left_before_keeps_a_turn_that_nobody_gets() -> None:
     people = People(3)
     people.connect(0, 1, 2)
     drain(people, 3.0, 6.0)
-    people.server.on_peer_closed(next(iter(people.server.nodes[0].connections.values())))
+    people.server.on_peer_closed(people.server._connections[1])
     people.run(20.0)
     assert people.failures(2) == [(7.0 + D, RESTART)]
 

@@ -15,13 +15,14 @@ T = TypeVar("T")
 class Barriers:
     """The steps of faults to come, and the end of the run under way.
 
-    Faults are scheduled here, as on the environment; `before` is called just before each step of one.
+    Faults are scheduled here, as on the environment; `before` is called just before each step of one, with
+    that step.
     `safe_until` is the next barrier, valid until the clock passes it; -inf: none is known.
     """
 
     __slots__ = ("_before", "_end", "_environment", "_steps_at", "safe_until")
 
-    def __init__(self, environment: LadderEnvironment, before: Callable[[], None]) -> None:
+    def __init__(self, environment: LadderEnvironment, before: Callable[[object], None]) -> None:
         self._environment = environment
         self._before = before
         self._steps_at: list[float] = []  # heap
@@ -40,7 +41,7 @@ class Barriers:
 
     def _take_step(self, step: tuple[Callable[[T], object], T]) -> None:
         callback, argument = step
-        self._before()
+        self._before(argument)
         callback(argument)
 
     def set_end(self, end: float) -> None:

@@ -21,7 +21,7 @@ from chatlab.sim.fast.silent.context import Context
 from chatlab.sim.fast.silent.pool import Pool, can_be_silent
 from chatlab.sim.fast.silent.server import PoolServer
 from chatlab.sim.fast.ties import may_tie
-from chatlab.sim.faults import Calendar
+from chatlab.sim.faults import Calendar, FaultStep
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.model import Model, Part, personal
@@ -65,18 +65,24 @@ class FastModel(Model):
         return SeekableStreams(seed)
 
     def _make_parts(self, config: AnyConfig | AsWritten, network: NetworkConfig) -> list[Part]:
-        self._barriers = Barriers(self.environment, self._wake_everybody)
+        self._barriers = Barriers(self.environment, self._wake)
         self._pool = Pool(self.server, self._barriers)
         self._plain = False
         parts = super()._make_parts(config, network)
-        if self._people.groups and self.server.config.accept_rate is not None and self._loses_order(parts):
+        if self._loses_order(parts):
             self._plain = True
             parts = super()._make_parts(config, network)
         return parts
 
     def _loses_order(self, parts: Sequence[Part]) -> bool:
-        """Return whether clients with short cuts may enter the accept queue in another order."""
+        """Return whether clients with short cuts may enter the accept queue, or come to the balancer, in
+        another order that changes a figure."""
         together = not self._people.arrive_over and self._people.start == "arriving"
+        server = self.server.config
+        if server.nodes > 1:
+            return any(may_tie(part.config, part.network_config, together=together) for part in parts)
+        if not self._people.groups or server.accept_rate is None:
+            return False
         tied = [part for part in parts if may_tie(part.config, part.network_config, together=together)]
         own = any(may_tie(part.config, part.network_config, together=False) for part in tied)
         return own or any(not isinstance(part, FastPart) or part.context is None for part in tied)
@@ -172,6 +178,12 @@ class FastModel(Model):
         self._parts.clear()
         super().close()
 
-    def _wake_everybody(self) -> None:
-        for person in self._fast:
+    def _wake(self, step: object) -> None:
+        """Account for pending heartbeats of everybody whom a step of a fault concerns.
+
+        Those whom the server loses by it account for theirs as they are lost.
+        """
+        assert isinstance(step, FaultStep)
+        concerned = self._fast if step.fault.spreads else step.context.hit
+        for person in cast("list[ForwardingDriver | PlainDriver | SilentClient]", concerned):
             person.wake()

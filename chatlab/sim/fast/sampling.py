@@ -9,7 +9,7 @@ from math import inf, log
 from statistics import NormalDist
 from typing import NamedTuple
 
-from chatlab.random_streams import BLOCK, DRAWS, PEOPLE, RandomStreams, Stream
+from chatlab.random_streams import BLOCK, DRAWS, NO_BLOCK, PEOPLE, RandomStreams, Stream
 from chatlab.sim.latency import Latency, NetworkConfig
 from chatlab.sim.path import Path, Paths
 
@@ -68,6 +68,14 @@ class SeekableStream(Stream):
     @place.setter
     def place(self, place: Place) -> None:
         self._number, self._block, self._next = place
+
+    def resume(self, drawn: int, block: array[float]) -> None:
+        """Continue a new stream after `drawn` draws; `block` was the current block then."""
+        number, place = divmod(drawn, BLOCK)
+        if place:
+            self._number, self._block, self._next = number, block, self._end - BLOCK + place
+        else:
+            self._number = number - 1  # The next draw loads the next block.
 
     def below(self, limit: float, wanted: float) -> int:
         """Return how many of the next draws are certain to be below `limit`. It is a lower bound, found by
@@ -162,9 +170,9 @@ class PathSnapshot(NamedTuple):
     up: int = 0
     down: int = 0
     connect: int = 0
-    up_block: tuple[()] | array[float] = ()
-    down_block: tuple[()] | array[float] = ()
-    connect_block: tuple[()] | array[float] = ()
+    up_block: array[float] = NO_BLOCK
+    down_block: array[float] = NO_BLOCK
+    connect_block: array[float] = NO_BLOCK
 
 
 UNUSED = PathSnapshot()
@@ -187,10 +195,13 @@ class SampledPaths(Paths):
     def make(self, person: int, snapshot: PathSnapshot = UNUSED) -> SampledPath:
         """Return a path for a person, in the state of `snapshot`."""
         up, down, connect = (self._delay(person, purpose) for purpose in ("up", "down", "connect"))
-        if self._constant is None:
-            for delay, drawn in (up, snapshot.up), (down, snapshot.down), (connect, snapshot.connect):
-                if drawn:
-                    delay.stream.skip(drawn)
+        if self._constant is None and snapshot is not UNUSED:
+            if snapshot.up:
+                up.stream.resume(snapshot.up, snapshot.up_block)
+            if snapshot.down:
+                down.stream.resume(snapshot.down, snapshot.down_block)
+            if snapshot.connect:
+                connect.stream.resume(snapshot.connect, snapshot.connect_block)
         return SampledPath(up, down, connect, self._own, person)
 
     def snapshot(self, path: SampledPath) -> PathSnapshot:

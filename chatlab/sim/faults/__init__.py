@@ -7,7 +7,7 @@ To add one: a class with its own tag and `inject`, or `impairment`, beside simil
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.fault_context import FaultContext, FaultTarget, ServerControl
@@ -38,6 +38,7 @@ __all__ = [
     "Condition",
     "ConnectionReset",
     "Fault",
+    "FaultStep",
     "Flapping",
     "HalfOpen",
     "HighLatency",
@@ -137,12 +138,20 @@ def schedule(
     """Schedule the faults; return the context of each."""
     contexts = fault_contexts(faults, people, server, streams, membership)
     for fault, context in zip(faults, contexts, strict=True):
-        calendar.call_at(fault.at, _go_on, (calendar, fault.inject(context)))
+        calendar.call_at(fault.at, _go_on, FaultStep(calendar, fault, context, fault.inject(context)))
     return contexts
 
 
-def _go_on(step: tuple[Calendar, Injection]) -> None:
-    calendar, injection = step
-    wait = next(injection, None)
+class FaultStep(NamedTuple):
+    """A step of a fault that is due."""
+
+    calendar: Calendar
+    fault: Fault
+    context: FaultContext
+    injection: Injection
+
+
+def _go_on(step: FaultStep) -> None:
+    wait = next(step.injection, None)
     if wait is not None:
-        calendar.call_at(calendar.now + wait, _go_on, step)
+        step.calendar.call_at(step.calendar.now + wait, _go_on, step)

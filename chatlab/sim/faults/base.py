@@ -70,6 +70,11 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return False
 
     @property
+    def spreads(self) -> bool:
+        """Whether it also changes how long the server takes for people whom it doesn't hit."""
+        return False
+
+    @property
     def general(self) -> bool:
         """Whether it hits all people."""
         return self.share == 1 and not self.people and not self.groups
@@ -88,8 +93,8 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             chosen = [target for target in chosen if membership.group(target.person) in groups]
         if self.share == 1:
             return chosen
-        purpose = f"fault-{number}"
-        return [target for target in chosen if streams.uniform(target.person, purpose)() < self.share]
+        draws = streams.first(f"fault-{number}", 1 + max((target.person for target in chosen), default=-1))
+        return [target for target in chosen if draws[target.person] < self.share]
 
     def prepare(self, context: FaultContext) -> None:
         """Tell the paths, before the run, which packets will be lost. Other faults need nothing."""

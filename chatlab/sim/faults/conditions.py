@@ -125,6 +125,10 @@ class SlowServer(Condition, frozen=True, kw_only=True, tag="slow_server"):
 
     service_time: PositiveDuration = 1.0
 
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def impairment(self, uniform: Uniform) -> Impairment:
         return Impairment(work=self.service_time)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
 
 from chatlab.errors import SettingsError
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import Duration, PositiveDuration
-from chatlab.sim.fault_context import FaultContext
-from chatlab.sim.faults.base import Fault, Injection, LastingFault
+from chatlab.sim.fault_context import FaultContext, FaultTarget
+from chatlab.sim.faults.base import ALL_OTHERS, Fault, Injection, LastingFault
+from chatlab.sim.groups import Membership
 
 CODE, REASON = 1012, "service restart"
 
@@ -24,6 +27,16 @@ class NodeFault(Fault, frozen=True, kw_only=True):
                 f"{type(self).__name__}: it hits everybody who is connected to a node; leave out the fields "
                 "that choose people"
             )
+
+    def hits(
+        self,
+        people: Sequence[FaultTarget],
+        streams: RandomStreams,
+        number: int,
+        membership: Membership = ALL_OTHERS,
+    ) -> list[FaultTarget]:
+        """Return nobody: the nodes lose whoever is connected to them."""
+        return []
 
 
 class NodeDown(NodeFault, LastingFault, frozen=True, kw_only=True, tag="node_down"):

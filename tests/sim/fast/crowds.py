@@ -120,5 +120,8 @@ def assert_the_same(quick: Run, slow: Run) -> None:
     assert quick.metrics == slow.metrics
     assert quick.series == slow.series
     assert quick.latencies == slow.latencies
+    assert quick.node_totals == slow.node_totals
+    assert quick.node_series == slow.node_series
+    assert quick.second_latencies == slow.second_latencies
     for person in quick.people:
         assert quick.steps(person) == slow.steps(person)

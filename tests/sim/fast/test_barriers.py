@@ -10,7 +10,7 @@ from chatlab.sim.fast.barriers import Barriers
 
 def test_the_next_barrier_is_the_next_fault_or_the_end() -> None:
     environment = LadderEnvironment()
-    barriers = Barriers(environment, lambda: None)
+    barriers = Barriers(environment, lambda step: None)
     seen: list[tuple[float, float]] = []
 
     def look() -> None:
@@ -32,7 +32,7 @@ def test_the_next_barrier_is_the_next_fault_or_the_end() -> None:
 
 
 def test_a_new_fault_brings_the_barrier_nearer_at_once() -> None:
-    barriers = Barriers(LadderEnvironment(), lambda: None)
+    barriers = Barriers(LadderEnvironment(), lambda step: None)
     barriers.set_end(5.0)
     barriers.call_at(2.0, str, None)
     assert barriers.safe_until == 2.0
@@ -41,8 +41,8 @@ def test_a_new_fault_brings_the_barrier_nearer_at_once() -> None:
 def test_everybody_is_prepared_just_before_a_fault() -> None:
     environment = LadderEnvironment()
     seen: list[str] = []
-    barriers = Barriers(environment, lambda: seen.append("before"))
+    barriers = Barriers(environment, lambda step: seen.append(f"before the {step}"))
     barriers.call_at(2.0, seen.append, "fault")
     environment.run()
-    assert seen == ["before", "fault"]
+    assert seen == ["before the fault", "fault"]
     assert barriers.now == 2.0

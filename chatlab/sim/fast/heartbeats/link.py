@@ -25,6 +25,11 @@ class ForwardingLink(Link):
     __slots__ = ()
     _client: PendingClient
 
+    def wake(self) -> None:
+        """Account for pending heartbeats of the client."""
+        if self._client.pending:
+            self._client.wake()
+
     def reply(self, frame: str | bytes, size: int) -> None:
         if self._client.pending:
             self._client.wake()

@@ -21,10 +21,9 @@ from chatlab.sim.timers import Timers
 
 
 class SilentClient(Lifecycle):
-    """One silent client, or one that was promoted. Its link has no `number` at the server."""
+    """One silent client, or one that was promoted."""
 
     __slots__ = ()
-    number = 0
 
     @property
     def name(self) -> str:
@@ -79,7 +78,7 @@ class SilentClient(Lifecycle):
         context, loss, now = self._context, self._loss, self._context.environment.now
         link.served = self._served and (loss is None or now < loss.gone_at)
         if link.served:
-            context.server.admit(link)
+            context.server.hand_over(self, link)
             context.server.hub.join(link.number, context.room(self.person), self.name, after=self._cursor)
         if loss is not None:
             link.end(loss.at, loss.failure)
@@ -124,7 +123,6 @@ class SilentClient(Lifecycle):
         self.promoted.remove_impairment(impairment)
 
     def wake(self) -> None:
-        """Account for pending heartbeats before a fault."""
         if self._driver is not None:
             self._driver.wake()
         elif self._phase == "online":
@@ -132,6 +130,10 @@ class SilentClient(Lifecycle):
                 self._store_path()
             else:
                 self._promote()
+
+    def wake_to_leave(self) -> None:
+        if self._phase == "online" and self._driver is None and not self._catch_up():
+            self._promote()
 
     # The end of a run
 

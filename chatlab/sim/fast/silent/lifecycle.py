@@ -87,8 +87,11 @@ class Lifecycle(ABC):
         "_served",
         "_snapshot",
         "_used_at",
+        "number",
         "person",
     )
+    accepted = True  # An attempt is over before the next fault.
+    number: int
     _at: float
     _look_at: float
     _node: Node | None
@@ -106,6 +109,20 @@ class Lifecycle(ABC):
         self._heartbeat: SkippableHeartbeat | None = None
         self._loss: Loss | None = None
         self._driver: ForwardingDriver | None = None
+
+    @property
+    def node(self) -> Node:
+        """The node that its link leads to."""
+        assert self._node is not None
+        return self._node
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Account for pending heartbeats before a fault."""
+
+    @abstractmethod
+    def wake_to_leave(self) -> None:
+        """Account for pending heartbeats before the server ends the link."""
 
     @property
     def promoted(self) -> ForwardingDriver:
@@ -170,9 +187,10 @@ class Lifecycle(ABC):
         until = self._at + context.connect_timeout
         if until > safe_until:
             until = safe_until
-        node = self._node = context.server.choose(self.person)
+        node = context.server.choose(self.person)
         accepted_at = None if node is None else node.enter()
-        if accepted_at is None:
+        self._node = node
+        if node is None or accepted_at is None:
             refused_at = now + path.connect.draw()
             if refused_at < until:
                 if node is not None:
@@ -190,8 +208,7 @@ class Lifecycle(ABC):
             asked_at = accepted_at
         open_at = asked_at + path.down.draw()
         if open_at < until:
-            if node is not None:
-                node.accepted += 1
+            context.server.admit_silent(self, node)
             self._open(speaks_at, open_at)
         else:
             path.connect.skip(-3 if context.network.tls else -1)
@@ -203,8 +220,7 @@ class Lifecycle(ABC):
         """Promote, and leave the rest of the attempt to a link."""
         self._path.connect.skip(-1)
         (link,) = self.promoted.links
-        if accepted_at is not None and self._node is not None:
-            self._node.accepted += 1
+        if accepted_at is not None:
             self._context.server.admit(link)
         link.answer_syn(accepted_at)
 
@@ -333,7 +349,17 @@ class Lifecycle(ABC):
         """Reset the link as a middlebox does."""
         if self._phase == "online":
             now, path = self._context.environment.now, self._path
-            self._lose(Loss(now + path.down.repeat(), LOST, now + path.up.repeat()), Link.reset)
+            loss = Loss(now + path.down.repeat(), LOST, now + path.up.repeat())
+            if self._lose(loss, Link.reset):
+                self._context.environment.call_at(
+                    loss.gone_at, Lifecycle._leave, (self, self.node, self.number)
+                )
+
+    @staticmethod
+    def _leave(leaving: tuple[Lifecycle, Node, int]) -> None:
+        """Leave the server, which a reset has reached."""
+        client, node, number = leaving
+        client._context.server.forget(client, node, number)
 
     def _lose(self, loss: Loss, end: Callable[[Link], None]) -> bool:
         """Schedule the end of the link. If a heartbeat comes before, promote, `end` it, return False."""
@@ -351,7 +377,8 @@ class Lifecycle(ABC):
         if loss is None or self._driver is not None:
             return
         if self._served:
-            if loss.gone_at >= safe_until:  # The server may send something before it learns of the reset.
+            # The server may send something before it learns of the reset.
+            if loss.gone_at >= safe_until or (self.node.draining and loss.gone_at > context.environment.now):
                 self._promote()
                 return
             self._served = False

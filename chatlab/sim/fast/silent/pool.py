@@ -25,7 +25,6 @@ def can_be_silent(
         and server.max_connections is None
         and not server.presence
     )
-    plain = plain and server.nodes == 1
     queues = server.accept_rate is not None and server.overflow != "refuse"
     slow = network.bandwidth is not None or any(isinstance(fault, SlowServer) for fault in faults)
     return silent and plain and not slow and not queues
@@ -39,7 +38,6 @@ class Pool:
         self._barriers = barriers
         self._clients: list[SilentClient] = []
         self._losing: dict[float, list[Loser]] = {}
-        server.pool = self
 
     def add(self, person: int, context: Context) -> SilentClient:
         """Return a new silent client."""
@@ -75,8 +73,3 @@ class Pool:
         """Drop all clients, who refer to this."""
         self._clients.clear()
         self._losing.clear()
-
-    def server_close(self, code: int | None, reason: str) -> None:
-        """Close each link at the server, with a close frame or without."""
-        for client in self._clients:
-            client.server_close(code, reason)
