@@ -179,11 +179,13 @@ class FastModel(Model):
         super().close()
 
     def _wake(self, step: object) -> None:
-        """Account for pending heartbeats of everybody whom a step of a fault concerns.
+        """Account for pending heartbeats of everybody whom a step concerns: the beginning of the run
+        concerns all, a fault those whom it hits.
 
         Those whom the server loses by it account for theirs as they are lost.
         """
-        assert isinstance(step, FaultStep)
-        concerned = self._fast if step.fault.spreads else step.context.hit
-        for person in cast("list[ForwardingDriver | PlainDriver | SilentClient]", concerned):
+        concerned = self._fast
+        if isinstance(step, FaultStep) and not step.fault.spreads:
+            concerned = cast("list[ForwardingDriver | PlainDriver | SilentClient]", step.context.hit)
+        for person in concerned:
             person.wake()
