@@ -28,6 +28,7 @@ OFTEN = 2.0
 SINCE = {
     "server_down": "the server's return",
     "server_restart": "the server's return",
+    "node_down": "the node's return",
     "half_open": "the fault",
     "connection_reset": "the fault",
     "network_change": "the fault",
@@ -56,6 +57,11 @@ class Facts(NamedTuple):
     def people(self) -> int:
         """Number of people."""
         return self.scenario.people.count
+
+    @property
+    def arriving(self) -> int:
+        """Number of people who aren't connected when the run begins."""
+        return 0 if self.scenario.people.start == "connected" else self.people
 
     @property
     def connected(self) -> int:
@@ -89,11 +95,12 @@ def relevant(metrics: Mapping[str, Value]) -> list[str]:
 def _about_people(facts: Facts) -> Iterator[str]:
     if facts.count("broken"):
         yield from _about_returns(facts)
-    elif facts.connected == facts.people == facts.count("attempts"):
+    elif facts.connected == facts.people and facts.count("attempts") == facts.arriving:
         calm = "Nothing happened: " if _is_prompt(facts) else ""
         everybody = _share(facts.people, facts.people)
         everybody = everybody[0].lower() + everybody[1:] if calm else everybody
-        yield f"{calm}{everybody} connected at the first attempt, and stayed connected."
+        first = "connected at the first attempt, and " if facts.arriving else ""
+        yield f"{calm}{everybody} {first}stayed connected."
     else:
         yield from _about_arrivals(facts)
 
@@ -119,6 +126,8 @@ def _about_returns(facts: Facts) -> Iterator[str]:
         yield _about_the_rest(facts, gave_up, unrecovered - gave_up, "still reconnecting at the end", reasons)
         reasons = reasons[1:]
         yield from _last_failure(facts)
+    if never := facts.count("never_connected"):
+        yield f"{never:,} never got in."
     yield from map(_sentence, reasons)
 
 
@@ -160,7 +169,9 @@ def _about_arrivals(facts: Facts) -> Iterator[str]:
         return
     yield f"{_share(connected, facts.people)} {_is(connected)} connected at the end, after {tries}."
     if away:
-        yield _about_the_rest(facts, gave_up, away - gave_up, "not in", reasons)
+        out = facts.count("never_connected") == away
+        trying = "not in yet" if out else "not connected"
+        yield _about_the_rest(facts, gave_up, away - gave_up, trying, reasons)
         reasons = reasons[1:]
         yield from _last_failure(facts)
     yield from map(_sentence, reasons)
@@ -204,9 +215,14 @@ def _full_queue(facts: Facts) -> Iterator[str]:
     server = facts.scenario.server
     if server.accept_rate is not None and facts.count("queue_max") >= server.backlog:
         yield (
-            f"the server accepts {server.accept_rate:,g} connections a second, and "
+            f"{_each_node(facts)} accepts {server.accept_rate:,g} connections a second, and "
             f"{_OVERFLOW[server.overflow]} those that find its accept queue of {server.backlog:,} full"
         )
+
+
+def _each_node(facts: Facts) -> str:
+    nodes = facts.scenario.server.nodes
+    return "the server" if nodes == 1 else f"each of {nodes} nodes"
 
 
 def _long_queue(facts: Facts) -> Iterator[str]:
@@ -238,7 +254,7 @@ def _retries_at_once(facts: Facts) -> Iterator[str]:
             to_cap, delay = to_cap + 1.1 * delay, delay * reconnect.backoff_multiplier
     begins_at = max(min(faults) + to_cap, min(faults) + 1)
     peak = max(facts.series.get("attempts", ())[int(begins_at) :], default=0)
-    if peak >= SPIKE * server.accept_rate:
+    if peak >= SPIKE * server.accept_rate * server.nodes:
         yield f"nothing spreads {what}, so that up to {peak:,} come in one second"
 
 
@@ -265,6 +281,8 @@ def _silence(facts: Facts) -> Iterator[str]:
         return
     if isinstance(transport, WebSocketSettings) and transport.heartbeat.enabled:
         beat = transport.heartbeat
+        if beat.mode in ("none", "server", "both"):
+            return
         yield (
             "clients notice a dead connection by a missed heartbeat only, "
             f"{beat.timeout:g} to {_seconds(beat.interval + beat.timeout)} after it fell silent"
@@ -301,7 +319,7 @@ def _last_changes(facts: Facts) -> list[StatusChange]:
 
 def _transport(scenario: Scenario) -> AnyTransport | None:
     """Return the transport that all people have; None if groups of them have others."""
-    return None if getattr(scenario.people, "groups", ()) else scenario.transport
+    return None if scenario.people.groups else scenario.transport
 
 
 def _reconnect(scenario: Scenario) -> ReconnectConfig | None:

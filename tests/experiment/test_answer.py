@@ -166,13 +166,21 @@ def test_connections_that_were_lost_several_times() -> None:
             {"connected": 10, "last_in_at": 92.0},
             "All 10 people got in, the last after 92 s; it took 40",
         ),
-        ("", {"connected": 7}, "7 of 10 people are connected at the end, after 40 attempts. 3 are not in."),
+        (
+            "",
+            {"connected": 7},
+            "7 of 10 people are connected at the end, after 40 attempts. 3 are not connected.",
+        ),
         (
             "",
             {"connected": 0, "gave_up": 10},
             "Nobody is connected at the end, after 40 attempts. 10 gave",
         ),
-        ("", {"connected": 7, "gave_up": 1}, "40 attempts. 1 gave up after 10 retries and 2 are not in."),
+        (
+            "",
+            {"connected": 7, "gave_up": 1},
+            "40 attempts. 1 gave up after 10 retries and 2 are not connected.",
+        ),
         (
             '[[people.script]]\nperson = "ada"\nat = 1.0\naction = "disconnect"\n',
             {"connected": 9},
@@ -271,6 +279,30 @@ def test_services_that_were_too_slow_are_reasons() -> None:
 def test_another_network_is_silence_too() -> None:
     changed = '[[faults]]\nkind = "network_change"\nat = 40.0\n'
     assert "Clients notice a dead connection by a missed heartbeat only" in told(changed, broken=10)
+
+
+def test_people_who_were_connected_before_the_run_and_people_who_never_got_in() -> None:
+    started = 'people.start = "connected"\n'
+    scenario = Scenario.from_toml(f"people.count = 10\n{started}")
+    calm = Facts(scenario, {"attempts": 0}, {"connected": [10], "attempts": [0]}, ())
+    assert answer(calm) == "Nothing happened: all 10 people stayed connected."
+    out = {"connected": 7, "attempts": [40]}
+    scenario = Scenario.from_toml("people.count = 10")
+    facts = Facts(scenario, {"attempts": 40, "never_connected": 3}, {"connected": [7], "attempts": [40]}, ())
+    assert answer(facts).endswith("after 40 attempts. 3 are not in yet.")
+    assert "All 4 people who lost the connection are back. 2 never got in." in told(
+        DOWN, broken=4, never_connected=2, **out
+    )
+
+
+def test_each_node_has_its_own_accept_queue() -> None:
+    nodes = "server = { nodes = 3, accept_rate = 40.0, backlog = 10 }\n"
+    assert "Each of 3 nodes accepts 40 connections a second, and ignores" in told(
+        nodes + DOWN, broken=10, queue_max=10
+    )
+    spike = [0] * 42 + [100] + [0] * 10
+    none = '[transport.reconnect]\njitter = "none"\n'
+    assert "spreads" not in told(nodes + DOWN + none, broken=10, attempts=spike)
 
 
 def test_what_matters_is_not_0() -> None:
