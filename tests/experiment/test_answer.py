@@ -286,7 +286,7 @@ def test_people_who_were_connected_before_the_run_and_people_who_never_got_in() 
     scenario = Scenario.from_toml(f"people.count = 10\n{started}")
     calm = Facts(scenario, {"attempts": 0}, {"connected": [10], "attempts": [0]}, ())
     assert answer(calm) == "Nothing happened: all 10 people stayed connected."
-    out = {"connected": 7, "attempts": [40]}
+    out: dict[str, Any] = {"connected": 7, "attempts": [40]}
     scenario = Scenario.from_toml("people.count = 10")
     facts = Facts(scenario, {"attempts": 40, "never_connected": 3}, {"connected": [7], "attempts": [40]}, ())
     assert answer(facts).endswith("after 40 attempts. 3 are not in yet.")
