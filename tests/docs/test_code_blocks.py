@@ -17,9 +17,9 @@ from chatlab import Scenario
 from chatlab.cli import app
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands, run_python
 
-LANGUAGES = {"python", "py", "toml", "sh", "text", "nginx", "js", ""}
+LANGUAGES = {"python", "py", "toml", "sh", "text", "nginx", "haproxy", "js", ""}
 """`py` is Python that needs the reader's own server, and is only compiled. `tests/browser` and
-`tests/interop` run `js` and `nginx`."""
+`tests/interop` run `js`, `nginx` and `haproxy`."""
 
 OWN_TEST = {"dialects.md"}
 """Pages whose Python is one program; a test of its own compares the output."""

@@ -68,7 +68,7 @@ PATIENCE = 60.0
 def deployed(upstream: str) -> str:
     """Return the `http` block of docs/deploying.md, in front of this server."""
     page = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
-    [text] = [block.text for block in blocks(page) if block.language == "nginx"]
+    [text] = [block.text for block in blocks(page) if block.language == "nginx" and " ssl;" in block.text]
     for there, here in DEPLOYED.items():
         assert there in text, f"docs/deploying.md has no {there!r} any more"
         text = text.replace(there, here)
