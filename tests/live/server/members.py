@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -70,8 +70,13 @@ async def join(
     server: EmbeddedServer, sender: str = "ada", room: str = "lobby", **query: str | int
 ) -> AsyncIterator[Member]:
     url = address(server, room=room, sender=sender, **query)
-    async with connect(url, ping_interval=None, close_timeout=1, max_size=None) as connection:
+    connection = await connect(url, ping_interval=None, close_timeout=1, max_size=None)
+    try:
         yield Member(connection)
+    finally:
+        # On a busy machine the time-out may abort a transport that has just been closed, and asyncio raises this.
+        with suppress(AttributeError):
+            await connection.close()
 
 
 async def refusal(url: str, **options: Any) -> tuple[int, str]:
