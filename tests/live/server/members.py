@@ -74,7 +74,7 @@ async def join(
     try:
         yield Member(connection)
     finally:
-        # On a busy machine the time-out may abort a transport that has just been closed, and asyncio raises this.
+        # The time-out may abort a transport that has just been closed, and asyncio raises this.
         with suppress(AttributeError):
             await connection.close()
 
