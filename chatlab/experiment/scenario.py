@@ -13,11 +13,11 @@ from chatlab.experiment.toml import completed, from_plain, read_toml, to_plain, 
 from chatlab.fileio import atomic_write, read_bounded
 from chatlab.settings import Count, Settings
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import AnyFault, Blocked, NodeDown
+from chatlab.sim.faults import AnyFault, NodeDown
 from chatlab.sim.groups import OTHERS
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
-from chatlab.sim.transport_settings import AnyTransport, WebSocketSettings, kinds_of
+from chatlab.sim.transport_settings import AnyTransport, WebSocketSettings
 from chatlab.text import quoted
 
 MAX_MESSAGES = 10_000_000
@@ -60,7 +60,6 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if any(fault.people for fault in self.faults):
             self._check_scope("people", self.people.names)
         self._check_groups()
-        self._check_blocked()
 
     def _check_scope(self, field: Literal["people", "groups"], names: list[str]) -> None:
         """Check the names of the people, or of the groups, in the scope of faults."""
@@ -80,17 +79,6 @@ class Scenario(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     f"{self.transport.dialect!r}, got {group.transport.dialect!r}"
                 )
         self._check_scope("groups", [*(group.name for group in groups), OTHERS])
-
-    def _check_blocked(self) -> None:
-        """Check that somebody uses a transport that is blocked."""
-        own = [group.transport for group in self.people.groups if group.transport is not None]
-        used = set().union(*map(kinds_of, [self.transport, *own]))
-        for number, fault in enumerate(self.faults):
-            if isinstance(fault, Blocked) and not used.intersection(fault.transports):
-                raise SettingsError(
-                    f"faults[{number}].transports: nobody uses {' or '.join(fault.transports)}; choose from "
-                    f"{', '.join(sorted(used))}"
-                )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

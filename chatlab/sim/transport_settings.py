@@ -168,13 +168,6 @@ OurTransport = OneTransport | FallbackSettings
 AnyTransport = OurTransport | AnyAsWritten
 
 
-def kinds_of(transport: AnyTransport) -> set[str]:
-    """Return the kinds of the plain transports that one may use."""
-    if isinstance(transport, FallbackSettings):
-        return {kind for inner in transport.transports for kind in kinds_of(inner)}
-    return {str(transport.__struct_config__.tag).removeprefix("seed_")}
-
-
 def settings_of(config: AnyConfig) -> OurTransport:
     """Return a scenario's settings with the fields of any config.
 

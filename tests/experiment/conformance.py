@@ -53,7 +53,6 @@ from chatlab.sim.transport_settings import (
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
-    kinds_of,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
@@ -285,6 +284,13 @@ def _with(settings: T, given: dict[str, Any]) -> T:
     """Return settings with those that are given, as far as this transport has them."""
     has = {name: value for name, value in given.items() if value is not None and hasattr(settings, name)}
     return settings.replace(**has)
+
+
+def kinds_of(transport: AnyTransport) -> set[str]:
+    """Return the kinds of the plain transports that one may use, as `Blocked` names them."""
+    if isinstance(transport, FallbackSettings):
+        return {kind for inner in transport.transports for kind in kinds_of(inner)}
+    return {str(transport.__struct_config__.tag).removeprefix("seed_")}
 
 
 def scenario(case: str, transport: str) -> Scenario:

@@ -60,8 +60,8 @@ from chatlab.sim.transport_settings import (
     ShortPollingSettings,
     SSESettings,
     WebSocketSettings,
-    kinds_of,
 )
+from tests.experiment.conformance import kinds_of
 
 SHORTEST, LONGEST = 3.0, 20.0
 """Seconds that a scenario lasts."""
