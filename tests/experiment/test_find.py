@@ -130,7 +130,9 @@ class FakeTrials:
 
     def run(self, values: Sequence[Any]) -> None:
         for value in values:
-            self.done[value] = [{"m": self._metric(value, seed), "n": value} for seed in self.seeds]
+            self.done[value] = [
+                {"m": self._metric(value, seed), "n": value, "delivered": value} for seed in self.seeds
+            ]
 
 
 def search(
@@ -205,6 +207,7 @@ def test_the_best_value_and_those_like_it() -> None:
     assert said.startswith(f"m is best with x = {value:.4g}: m is ")
     value, said = search(lambda x, seed: (x - 30) ** 2, "n>=60", best="m")
     assert value == pytest.approx(60, abs=2)
+    assert search(lambda x, seed: x, best="delivered")[0] == 100  # more is better
     _, said = search(lambda x, seed: (x + 40 * seed) % 7, best="m", choices={1: 1, 2: 2, 3: 3})
     assert "3 seeds can't tell it apart from " in said
     _, said = search(lambda x, seed: 5.0, best="m")
