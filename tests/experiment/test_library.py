@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from chatlab.cli import app
 from chatlab.errors import SettingsError
+from chatlab.experiment.cells import with_settings
 from chatlab.experiment.library import find_scenario, load_scenario, scenario_names, scenario_question
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
@@ -18,16 +19,19 @@ from chatlab.experiment.worlds.runner import run
 from chatlab.sim.transport_settings import SSESettings, TransportSettings, WebSocketSettings
 
 CLAIMS = (
+    "corporate_network",
     "deploy",
     "flaky_mobile",
     "idle_proxy",
     "nat_reboot",
     "retry_storm",
+    "rolling_deploy",
     "rush_hour",
     "seed_heartbeat",
     "seed_stream",
     "sse_buffering",
     "thundering_herd",
+    "token_endpoint",
 )
 """The scenarios whose claims are tested below."""
 
@@ -223,3 +227,72 @@ def test_a_retry_storm_stays_without_backoff() -> None:
     assert calm.metrics["unrecovered"] == 0
     assert figure(calm, "recovery_p99") < 60
     assert set(calm.series["connected"][over + 65 :]) == {400}
+
+
+def changed(name: str, *settings: str) -> Run:
+    """Run a ready-made scenario with other settings."""
+    return run(with_settings(load_scenario(name), settings), sample=0)
+
+
+def most_attempts(result: Run) -> int:
+    return max(result.series["attempts"])
+
+
+def away(result: Run) -> float:
+    """Return the mean seconds for which a person was away."""
+    count = result.scenario.people.count
+    return result.scenario.duration - float(result.metrics["time_connected"] or 0) / count
+
+
+SHORT = "duration=170"
+"""Enough for a rolling deploy without a drain."""
+
+
+def test_a_drain_spreads_a_rolling_deploy() -> None:
+    at_once = changed("rolling_deploy", SHORT)
+    assert float(at_once.metrics["broken"] or 0) / 2000 == pytest.approx(1.70, abs=0.05)
+    assert most_attempts(at_once) == pytest.approx(230, abs=20)
+    assert at_once.metrics["queue_max"] == 5
+    drained = changed("rolling_deploy", "faults[0].drain=20")
+    assert most_attempts(drained) == pytest.approx(17, abs=3)
+    assert away(drained) < away(at_once) < 3
+    slow = changed("rolling_deploy", SHORT, "transport.reconnect.base_delay=20")
+    assert most_attempts(slow) == pytest.approx(50, abs=8)
+    assert away(slow) > 13
+
+
+def test_least_connections_sends_everybody_to_the_node_that_has_just_started() -> None:
+    result = changed("rolling_deploy", SHORT, "server.balance=least_connections")
+    assert result.metrics["broken"] == pytest.approx(1.05 * 2000, abs=20)
+    assert away(result) > 10
+
+
+def test_a_fallback_gets_out_of_a_corporate_network() -> None:
+    def late(*settings: str) -> float:
+        """Return the mean seconds for which the office was away more than the others."""
+        result = changed("corporate_network", *settings)
+        assert result.metrics["lost"] == result.metrics["undelivered"] == 0
+        assert result.series["connected"][-1] == 100
+        office, others = (result.group_metrics[name] for name in ("office", "others"))
+        return float(others["time_connected"] or 0) / 60 - float(office["time_connected"] or 0) / 40
+
+    assert late() == pytest.approx(85, abs=3)
+    assert late("transport.attempts_per_transport=1") == pytest.approx(21, abs=3)
+    assert late('faults[0].how="403"') == pytest.approx(41, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "back"),
+    [
+        ((), 40),
+        (("server.needs[0].queue=20",), 1000),
+        (("transport.reconnect.base_delay=60", "transport.reconnect.max_delay=60"), 1000),
+        (("transport.reconnect.base_delay=20",), 80),
+    ],
+    ids=["as it is", "queue", "slow clients", "not slow enough"],
+)
+def test_a_token_endpoint_collapses_unless_it_refuses(settings: tuple[str, ...], back: int) -> None:
+    connected = changed("token_endpoint", *settings).series["connected"]
+    assert connected[29] == 1000
+    assert connected[90] == pytest.approx(back, abs=5)
+    assert connected[-1] == pytest.approx(back, abs=5)
