@@ -30,6 +30,7 @@ from chatlab.settings import (
 from chatlab.sim.as_written.settings import AnyAsWritten, SeedHeartbeat, SeedReconnect
 from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.faults import AnyFault, Fault
+from chatlab.sim.groups import Group
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import (
@@ -111,6 +112,7 @@ def page() -> str:
     for title, kind in (
         ("`[people]`: PeopleConfig", PeopleConfig),
         ("`[[people.script]]`: ScriptEntry", ScriptEntry),
+        ("`[[people.groups]]`: Group", Group),
         ("`[network]`: NetworkConfig", NetworkConfig),
         ("`latency = { … }`: LogNormal", LogNormal),
         ("`[server]`: ServerConfig", ServerConfig),
