@@ -167,6 +167,17 @@ def test_messages_that_come_during_a_replay_reach_new_and_old_members_once() -> 
     assert texts(out, ADA) == texts(out, BOB) == ["m1", "m2", "m3", "m4"]
 
 
+def test_a_member_in_a_long_replay_gets_nothing_twice() -> None:
+    hub = node()
+    for words in ("m1", "m2", "m3"):
+        put(hub.log, words)
+    out = hub.join(ADA, "lobby", "ada")
+    assert (texts(out, ADA), out[-1]) == (["m1", "m2"], Behind(ADA))
+    put(hub.log, "m4")
+    assert texts(hub.hear(Report(["lobby"])), ADA) == []
+    assert texts(hub.go_on(ADA), ADA) == ["m3", "m4"]
+
+
 @given(st.lists(st.sampled_from(["post here", "post there", "news", "join", "go on"]), max_size=25))
 def test_whatever_nodes_do_each_member_gets_each_message_once_and_in_order(deeds: list[str]) -> None:
     hub = node()
