@@ -33,7 +33,7 @@ NETWORKS: dict[str, float | LogNormal] = {"40 ms, always": 0.04, "log-normal, me
 def main(largest: int = LARGEST) -> Report:
     """Return the tables, and the cost of the largest crowd."""
     crowds = list(_crowds(largest))
-    days = {name: _apart(_quiet_day, latency) for name, latency in NETWORKS.items()}
+    days = {name: apart(_quiet_day, latency) for name, latency in NETWORKS.items()}
     page = (
         "### The herd grows\n\n"
         "Each crowd runs in a process of its own; memory is the growth to the process's peak.\n\n"
@@ -84,11 +84,11 @@ def _aimed(crowds: Sequence[Growth], days: dict[str, Day]) -> Iterable[Figure]:
 def _crowds(largest: int) -> Iterable[Growth]:
     people = 1_000
     while people <= largest:
-        yield _apart(_alone, people)
+        yield apart(_alone, people)
         people *= 10
 
 
-def _apart(measure: Callable[[A], B], argument: A) -> B:
+def apart(measure: Callable[[A], B], argument: A) -> B:
     """Run a measurement in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
         return apart.submit(measure, argument).result()
@@ -107,9 +107,9 @@ def _grown(crowd: Growth) -> Sequence[str]:
 def _alone(people: int) -> Growth:
     """Return the cost of a herd in a process that has run only a tiny one before."""
     run(herd(10), sample=0)
-    before, start = _peak(), process_time()
+    before, start = peak(), process_time()
     run(herd(people), sample=0)
-    return Growth(people, process_time() - start, _peak() - before)
+    return Growth(people, process_time() - start, peak() - before)
 
 
 def _quiet_day(latency: float | LogNormal) -> Day:
@@ -126,7 +126,7 @@ def _quiet_day(latency: float | LogNormal) -> Day:
     return Day(seconds, int(PEOPLE * (DAY - INTERVAL / 2) / INTERVAL), int(metrics["bytes_up"] or 0))
 
 
-def _peak() -> int:
+def peak() -> int:
     """Return the peak of resident bytes of this process."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
