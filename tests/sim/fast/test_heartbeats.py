@@ -117,6 +117,15 @@ def test_it_changes_nothing_for_special_people_and_servers(
     assert_the_same(run(scenario, sample=0), slow)
 
 
+@pytest.mark.parametrize("fault", ["server_down", "connection_reset"])
+def test_a_connection_ends_while_a_ping_is_under_way(fault: str) -> None:
+    """Its end takes as long as the pong before, which nobody has looked at either."""
+    network = NetworkConfig(latency=0.1, jitter=0.8)
+    heartbeat = HeartbeatConfig(interval=4.0, timeout=2.0)
+    scenario = crowd(FAULTS[fault], network, heartbeat, rate=0.0, count=60, arrive_over=4.0, duration=30.0)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
 @pytest.mark.parametrize("mode", ["server", "both"])
 def test_pings_of_the_server_are_not_forwarded(mode: HeartbeatMode, saved: Counter[str]) -> None:
     scenario = crowd(FAULTS["server_down"], heartbeat=HeartbeatConfig(interval=5.0, timeout=2.0, mode=mode))
