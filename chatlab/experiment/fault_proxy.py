@@ -182,6 +182,11 @@ class FaultProxy:
                 injected.end()
 
     @property
+    def to_embedded_server(self) -> bool:
+        """Whether the server is an embedded one, in this process."""
+        return isinstance(self._target, EmbeddedServer)
+
+    @property
     def under_way(self) -> list[InjectedFault]:
         """The faults that have begun, and aren't over."""
         return [injected for injected in self.faults if injected.under_way]

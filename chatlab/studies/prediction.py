@@ -20,6 +20,8 @@ from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import AnyTransport, settings_of
 
+FEW = 5
+"""Number of round trips below which the shortest counts, since the first ones may include loading code."""
 WINDOW = 21
 """Number of the latest round trips in the median."""
 TOLERANCE = 0.1
@@ -33,7 +35,8 @@ class RoundTrips:
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
-        """One-way latency: half of the median round trip, or the given value until one is measured."""
+        """One-way latency: half of the median round trip, or of the shortest of a few. Until one is measured
+        it is the given value."""
         self._latest: deque[float] = deque(maxlen=WINDOW)
 
     def add(self, rtt: float | None) -> bool:
@@ -41,7 +44,8 @@ class RoundTrips:
         if rtt is None or (self._latest and rtt == self._latest[-1]):
             return False
         self._latest.append(rtt)
-        latency = median(self._latest) / 2
+        few = len(self._latest) < FEW
+        latency = (min(self._latest) if few else median(self._latest)) / 2  # Work only adds to a round trip.
         if abs(latency - self.latency) <= CHANGE * self.latency:
             return False
         self.latency = latency

@@ -64,8 +64,11 @@ class LiveRecord:
         return [at for span in change_spans(list(self.changes), until, start) for at in span.attempts]
 
     def measured(self, rtt: float | None) -> bool:
-        """Note the latest round trip in seconds, unless a fault is under way; return whether the latency has
-        changed."""
-        if self.proxy is not None and self.proxy.under_way:
+        """Note the latest round trip in seconds; return whether the latency has changed.
+
+        Round trips during a fault don't count, nor those to an embedded server: these take work, not time in
+        a network.
+        """
+        if self.proxy is not None and (self.proxy.to_embedded_server or self.proxy.under_way):
             return False
         return self.round_trips.add(rtt)

@@ -8,7 +8,7 @@ from chatlab.dialects.base import Dialect
 from chatlab.experiment.run import Run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import FallbackConfig, HeartbeatConfig, ReconnectConfig, WebSocketConfig
-from chatlab.sim.faults import Fault, HalfOpen, ServerDown
+from chatlab.sim.faults import Blocked, Fault, HalfOpen, ServerDown
 from chatlab.studies.prediction import WINDOW, RoundTrips, agreement, predict
 from chatlab.transports.machine import Ping
 
@@ -82,6 +82,11 @@ def test_a_person_connects_and_disconnects_when_they_did() -> None:
     ((start, end),) = connected(result)
     assert start == 6.0
     assert 20.0 <= end <= 21.0
+
+
+def test_a_transport_that_is_not_in_use_may_be_blocked() -> None:
+    blocked = Blocked(at=5.0, duration=20.0, transports=("sse",))
+    assert connected(predict(CONFIG, [blocked], 60.0, latency=D)) == [(1.0, 60.0)]
 
 
 def test_a_half_open_connection_is_found_by_its_heartbeat() -> None:
