@@ -27,6 +27,7 @@ from chatlab.sim.transport_settings import (
     WebSocketSettings,
 )
 from chatlab.transports.machine import Tick
+from tests.sizes import rows
 
 FULL = ReconnectConfig(jitter="full", max_delay=6.0)
 TRANSPORTS: dict[str, AnyTransport] = {
@@ -111,7 +112,7 @@ def assert_the_same(quick: Run, slow: Run) -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 0.2], ids=["silent", "talking"])
 @pytest.mark.parametrize("latency", [0.05, LogNormal(median=0.05, p99=0.5)], ids=["constant", "random"])
-@pytest.mark.parametrize("faults", FAULTS)
+@pytest.mark.parametrize("faults", rows(FAULTS, "at once"))
 def test_short_cuts_change_nothing(faults: str, latency: Any, rate: float) -> None:
     scenario = connected(
         count=20,
