@@ -207,6 +207,11 @@ class Hub:
         reason = entry and self._excess(entry, count, now)
         return [Expel(member, 1013, reason)] if reason else []
 
+    def may_burst(self, member: int, at: float) -> bool:
+        """Return whether a connection may send a whole burst at a time, if it sends nothing before."""
+        entry = self._members.get(member)
+        return entry is not None and entry.full(self.config.rate, self.config.burst, at)
+
     def _excess(self, entry: Member, count: int, now: float) -> str | None:
         """Count frames of a member; return the reason to expel it if they are too many, or None."""
         config = self.config

@@ -28,6 +28,10 @@ class Bucket(Struct):
         """Remove `count` tokens."""
         self.tokens -= count
 
+    def full(self, rate: float, burst: float, at: float) -> bool:
+        """Return whether it will be full at a time, if no token is removed before."""
+        return self.tokens + (at - self.filled_at) * rate >= burst
+
 
 class Buckets:
     """A bucket for each address; full ones are dropped from time to time."""
@@ -56,6 +60,6 @@ class Buckets:
         self._buckets = {
             address: bucket
             for address, bucket in self._buckets.items()
-            if bucket.tokens + (now - bucket.filled_at) * self.rate < self._burst
+            if not bucket.full(self.rate, self._burst, now)
         }
         self._cleanup_size = max(MIN_BUCKETS, 2 * len(self._buckets))

@@ -69,7 +69,7 @@ class WebSocketHost(Host, Protocol):
         """Handle a frame."""
 
     def charge(self, link: Link) -> None:
-        """Count a Pong frame of the client."""
+        """Count a Ping or Pong frame of the client."""
 
     def drop_unanswered(self, link: Link) -> None:
         """Close a link whose ping wasn't answered."""
@@ -245,12 +245,15 @@ class Link(Connection):
         self._environment.call_at(at, self._take_ping, number)
 
     def _take_ping(self, number: int) -> None:
-        if self.served and not (self._up_silent or self._given_up or self.path.impairment.mute):
+        if not self.served or self._up_silent or self._given_up:
+            return
+        if not self.path.impairment.mute:
             at = self._down(frame_size(str(number), masked=False))
             if self.held:
                 self._environment.call_at(at, self._take_pong, number)
             else:
                 self._environment.call_at(at, self._bounce)
+        self._host.charge(self)
 
     def close(self, code: int, reason: str) -> None:
         """Close the link at the client, which gets no further event; `code` 1006: without a close frame."""

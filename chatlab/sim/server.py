@@ -235,7 +235,7 @@ class Server(StoppableServer):
             take(link, frame)
 
     def charge(self, link: Link) -> None:
-        """Count a Pong frame of the client."""
+        """Count a Ping or Pong frame of the client."""
         self.carry_out(self.hub.charge(link.number, 1, self.environment.now))
 
     def drop_unanswered(self, link: Link) -> None:

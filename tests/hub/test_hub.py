@@ -404,6 +404,16 @@ def test_A81_fragments_and_control_frames_count_as_frames() -> None:
     assert hub.charge(99, 11, 0.0) == []
 
 
+def test_a_member_may_send_a_burst_once_its_bucket_is_full() -> None:
+    hub = hub_of(rate=2.0, burst=10)
+    assert not hub.may_burst(ADA, 0.0), "it isn't a member"
+    hub.join(ADA, "lobby", "ada")
+    assert hub.may_burst(ADA, 0.0)
+    hub.charge(ADA, 3, 1.0)
+    assert [hub.may_burst(ADA, at) for at in (1.0, 2.4, 2.5)] == [False, False, True]
+    assert hub.charge(ADA, 7, 1.0) == [], "to ask takes nothing"
+
+
 def test_A81_the_rates_of_addresses_that_come_once_are_forgotten() -> None:
     hub = hub_of(rate=1.0, burst=2, address_factor=1)
     for n in range(10_000):

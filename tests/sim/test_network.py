@@ -19,7 +19,7 @@ from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED, UNREACHABLE
-from chatlab.transports.machine import Answered, Closed, Event, Opened, Pong, Received, ReceivedBytes
+from chatlab.transports.machine import Answered, Closed, Event, Failure, Opened, Pong, Received, ReceivedBytes
 
 D = 0.25  # one-way latency; a power of two, so that sums of it are exact
 QUERY = {"room": "lobby", "sender": "ada"}
@@ -175,6 +175,20 @@ def test_a_mute_server_answers_no_ping_frame() -> None:
     link.ping(2)
     pair.run(10)
     assert pair.person.seen == [(5 + 2 * D, Pong(1, 2))]
+
+
+@pytest.mark.parametrize("mute", [False, True])
+def test_ping_frames_count_for_the_rate_limit_answered_or_not(mute: bool) -> None:
+    pair = Pair(rate=0.1, burst=2)
+    link = pair.opened()
+    pair.path.add_impairment(Impairment(mute=mute))
+    for number in (1, 2, 3):
+        link.ping(number)
+    pair.run(10)
+    pongs = [] if mute else [Pong(1, 1), Pong(1, 2), Pong(1, 3)]
+    reason = "more than 0.1 frames a second; slow down and come back"
+    expected = [*pongs, Closed(1, Failure("close", 1013, reason))]
+    assert [event for _, event in pair.person.seen] == expected
 
 
 @pytest.mark.slow

@@ -105,9 +105,21 @@ def test_it_changes_nothing_with_any_seed(
         crowd(server=ServerConfig(max_connections=8)),
         crowd(server=ServerConfig(service_time=0.02, service="exponential")),
         crowd(server=ServerConfig(rate=1.0, burst=2), rate=0.7),  # Too many frames: some are expelled.
+        crowd(heartbeat=HEARTBEATS["json"], server=ServerConfig(rate=0.5, burst=1), rate=0.1),
+        crowd(heartbeat=HEARTBEATS["ping"], server=ServerConfig(rate=0.5, burst=1), rate=0.1),
         crowd(FAULTS["server_down"], server=ServerConfig(keep_history=False)),
     ],
-    ids=["leaves", "says", "ages", "full", "busy", "expelled", "forgets"],
+    ids=[
+        "leaves",
+        "says",
+        "ages",
+        "full",
+        "busy",
+        "expelled",
+        "a ping too many",
+        "a Ping frame too many",
+        "forgets",
+    ],
 )
 def test_it_changes_nothing_for_special_people_and_servers(
     scenario: Scenario,

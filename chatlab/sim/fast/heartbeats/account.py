@@ -45,10 +45,14 @@ class HeartbeatAccount:
         self._dialect = dialect
         self._mode = config.heartbeat.mode or dialect.heartbeat
         self._barriers = barriers
-        # Each pong comes before the next ping, and each ping finds the server's token bucket full.
+        # Each pong comes before the next ping, and each ping but the first finds the token bucket full.
         spacing = self._config.interval - self._config.timeout
         self._possible = spacing >= 0 and spacing * server.config.rate >= server.config.burst
         self._bytes: dict[int, tuple[int, int]] = {}
+
+    def allows(self, link: ForwardingLink, beat_at: float) -> bool:
+        """Return whether the next beat finds the token bucket full: messages may have emptied it."""
+        return self._server.hub.may_burst(link.number, beat_at)
 
     def certain(self, path: SampledPath) -> float:
         """Return how many of the next round trips are certain to be shorter than the time-out; inf: all."""
@@ -114,6 +118,7 @@ class HeartbeatAccount:
             return
         pong: Pong | Received
         if isinstance(ping, Ping):
+            self._server.hub.charge(link.number, 1, arrives_at)
             pong = Pong(link.link, ping.id)
         else:
             (reply,) = self._server.hub.receive(link.number, ping.data, arrives_at)

@@ -145,7 +145,9 @@ class ForwardingDriver(Driver):
             return 0
         (link,) = self.links
         assert isinstance(link, ForwardingLink)
-        return self._account.certain(self.path) if link.undisturbed else 0
+        if not link.undisturbed or not self._account.allows(link, self._machine.deadline):
+            return 0
+        return self._account.certain(self.path)
 
     @property
     def _is_idle(self) -> bool:
