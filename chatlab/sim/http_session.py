@@ -239,7 +239,12 @@ class HttpConnection(Connection):
         if last:
             self.served = False
             self._host.on_peer_closed(self)
-        at = self._down(answer_size(answer) + (CLOSING_SIZE if announced else 0))
+        size, body = answer_size(answer) + (CLOSING_SIZE if announced else 0), len(answer.body)
+        if self.path.lossy and body:  # uvicorn writes head and body apart, so each is sent again by itself.
+            self._down(size - body)
+            at = self._down(body)
+        else:
+            at = self._down(size)
         self._environment.call_at(at, self._take_last_answer if last else self._take_answer, exchange)
 
     def reply(self, frame: str | bytes, size: int) -> None:

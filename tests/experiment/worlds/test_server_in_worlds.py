@@ -11,7 +11,7 @@ import pytest
 from chatlab import compare, run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.wire_world import talk_on_wire
-from chatlab.settings import ReconnectConfig
+from chatlab.settings import HeartbeatConfig, HeartbeatMode, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
@@ -20,6 +20,7 @@ from chatlab.sim.faults import (
     Flapping,
     HalfOpen,
     HttpError,
+    NoPong,
     Partition,
     ServerDown,
     ServerRestart,
@@ -71,6 +72,17 @@ def assert_agree(scenario: Scenario, *, steps: int = 3) -> None:
 
 
 # Refusals
+
+
+@pytest.mark.parametrize("mode", ["ping", "both"])
+@pytest.mark.parametrize("faults", [(), (NoPong(at=2.1, duration=3.3),)], ids=["answered", "mute"])
+def test_a_client_s_Ping_frames_count_for_the_rate_limit(
+    faults: tuple[AnyFault, ...], mode: HeartbeatMode
+) -> None:
+    heartbeat = HeartbeatConfig(interval=0.53, timeout=0.41, mode=mode)
+    server = ServerConfig(rate=1.0, burst=2, max_connections=2)
+    transport = WebSocketSettings(reconnect=SURE, heartbeat=heartbeat)
+    assert_agree(played(transport, *faults, server=server))
 
 
 @pytest.mark.parametrize("status", [400, 419, 429, 503, 599])
@@ -385,6 +397,20 @@ def test_a_FIN_does_not_overtake_a_retransmission(transport: str, end: AnyFault)
         people=says((0.53, "one"), (2.45, "two")),
         network=NetworkConfig(latency=0.08, jitter=0.02),  # Else two answers come at one instant.
         duration=14.0,
+    )
+    assert_agree(scenario)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_answer_s_head_and_body_are_sent_again_one_by_one(seed: int) -> None:
+    """uvicorn writes them apart. On a narrow line the ack of the head, at which later data is sent again,
+    is earlier than that of the body."""
+    scenario = played(
+        LongPollingSettings(reconnect=SURE, hold=1.3, request_timeout=1.7),
+        people=PeopleConfig(count=3, send_rate=0.5),
+        network=NetworkConfig(latency=0.41, loss=0.3, bandwidth=700.0),
+        seed=seed,
+        duration=40.0,
     )
     assert_agree(scenario)
 
