@@ -101,6 +101,7 @@ class Connection(ABC):
     __slots__ = (
         "_accepted_at",
         "_answered",
+        "_end_comes_alone",
         "_end_comes_at",
         "_ends_at",
         "_environment",
@@ -129,6 +130,7 @@ class Connection(ABC):
         self._handshake: Handshake | None = None  # While the final ACK has no place in the accept queue.
         self._idle: Alarm | None = None
         self._end_comes_at = inf  # When a reset reaches the server.
+        self._end_comes_alone = False  # Not right behind bytes.
         self._ends_at = inf  # When the server's end reaches the client.
         self.path = path
         self.node: Listener | None = None
@@ -207,6 +209,12 @@ class Connection(ABC):
         now."""
         now = self._environment.now
         return now >= self._end_comes_at and now < self.up.silent_at
+
+    @property
+    def _takes_no_news(self) -> bool:
+        """Whether the server can't send news of others any more: it can until it reads a reset that comes
+        alone."""
+        return self._given_up and not (self._end_comes_alone and self._environment.now == self._end_comes_at)
 
     # Opening
 
@@ -481,7 +489,9 @@ class Connection(ABC):
         """Reset it as a middlebox does: each side gets an RST."""
         self._ends_at = self._down_behind()
         self._environment.call_at(self._ends_at, self._lose, True)
+        bytes_come_at = self.up.arrives_at
         self._end_comes_at = self._up_behind()
+        self._end_comes_alone = self._end_comes_at > bytes_come_at
         self._environment.call_at(self._end_comes_at, self._take_reset)
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:

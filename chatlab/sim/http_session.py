@@ -249,7 +249,7 @@ class HttpConnection(Connection):
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame as an event of the stream."""
-        if self.serving is not None and not self.leaving and not self.buried:
+        if self.serving is not None and not self.leaving and not (self._takes_no_news and self.buried):
             self.serving.write(encode_event(frame))
 
     def push(self, exchange: Exchange, event: Opened | ReceivedBytes, size: int) -> None:

@@ -330,7 +330,7 @@ class Link(Connection):
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of `size` bytes, header included, to the client."""
         now = self._environment.now
-        if self._given_up:  # Bytes before the reset are still read.
+        if self._takes_no_news:  # Bytes before the reset are still read.
             return
         if now >= self._close_comes_at < self.up.silent_at:
             return  # The server has read the client's close frame together with the frame that it answers.

@@ -128,8 +128,8 @@ class Node:
         beyond = len(self.connections) + len(self._closing) - self._most
         if beyond <= 0:
             return False
-        latest = islice(reversed(self.connections.values()), beyond)
-        return sum(1 for _ in takewhile(_waits, latest)) < beyond
+        latest = (each for each in reversed(self.connections.values()) if each.number not in self._overflown)
+        return sum(1 for _ in takewhile(_waits, islice(latest, beyond))) < beyond
 
     # Work
 

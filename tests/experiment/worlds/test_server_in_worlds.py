@@ -116,6 +116,14 @@ def test_a_full_server_refuses_at_once_whatever_its_load(transport: str) -> None
     assert_agree(played(transport, people=people, server=server))
 
 
+@pytest.mark.parametrize("transport", ["short_polling", "long_polling"])
+def test_those_for_whom_the_accept_queue_had_no_room_do_not_make_its_others_count(transport: str) -> None:
+    """Connections in the queue don't count towards the limit yet. Those answered by a proxy come later."""
+    people = PeopleConfig(count=7, send_rate=0.3, arrive_over=1.0)
+    server = ServerConfig(accept_rate=0.5, backlog=2, max_connections=3, overflow="503")
+    assert_agree(played(transport, people=people, server=server, duration=20.0))
+
+
 @EACH_TRANSPORT
 def test_a_restarted_server_has_new_rate_limits(transport: str) -> None:
     server = ServerConfig(rate=0.1, burst=2)
@@ -455,6 +463,22 @@ def test_flushed_data_arrives_piece_by_piece_at_low_bandwidth(size: int | None) 
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
 def test_people_dropped_at_one_instant_get_no_news_of_each_other(transport: str, fault: AnyFault) -> None:
     assert_agree(played(transport, fault, people=says((1.1, "hello")), server=ServerConfig(presence=True)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+def test_people_reset_at_one_instant_get_news_of_those_reset_before(transport: str, seed: int) -> None:
+    """These news reach nobody, but are sent, and draw the numbers that decide which packets are lost."""
+    scenario = played(
+        transport,
+        ConnectionReset(at=2.31),
+        people=PeopleConfig(count=3, send_rate=0.3),
+        network=NetworkConfig(loss=0.2),
+        server=ServerConfig(presence=True),
+        seed=seed,
+        duration=20.0,
+    )
+    assert_agree(scenario)
 
 
 @pytest.mark.parametrize("people", [(), ("bob",)], ids=["all", "another"])
