@@ -197,11 +197,11 @@ class Opening(ABC):
     def _repeat_syn_ack(self, listener: Listener) -> None:
         """Send the SYN-ACK again, which the client answers with an ACK, unless the handshake is complete."""
         if self._answered and self.is_syn_received and self._gets_through():
-            self.down.arrive(self._environment.now + self.down.latency, partial(self._send_ack, listener))
+            self.down.pass_by(self._environment.now + self.down.latency, partial(self._send_ack, listener))
 
     def _send_ack(self, listener: Listener) -> None:
         if self._gets_through():
-            self.up.arrive(self._environment.now + self.up.latency, partial(self._take_ack, listener))
+            self.up.pass_by(self._environment.now + self.up.latency, partial(self._take_ack, listener))
 
     def _take_ack(self, listener: Listener) -> None:
         self._complete(listener)

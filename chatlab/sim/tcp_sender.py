@@ -191,7 +191,11 @@ class Lane:
     def arrive(self, time: float, take: Take) -> None:
         """Call `take` at `time`, unless the lane drops packets by then."""
         self._arrives_at = max(self._arrives_at, time)
-        self.environment.call_at(self._arrives_at, self._deliver, [take])
+        self.pass_by(self._arrives_at, take)
+
+    def pass_by(self, time: float, take: Take) -> None:
+        """Call `take` at `time`, unless the lane drops packets by then. No bytes queue behind this one."""
+        self.environment.call_at(time, self._deliver, [take])
 
     def _deliver(self, arrived: list[Take]) -> None:
         if arrived is self._arriving:

@@ -172,6 +172,8 @@ class FaultMiddleware:
         """Return a function that queues each frame once all services have answered that it needs."""
 
         def admit(message: Message) -> None:
+            if not connection.open:  # It was closed while the frame waited to be served.
+                return
             decoded = decode_client_frame(_frame(message))
             if not isinstance(decoded, OutgoingMessage):
                 served.put_nowait(message)

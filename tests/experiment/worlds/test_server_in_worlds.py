@@ -12,7 +12,7 @@ from chatlab import compare, run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.wire_world import talk_on_wire
 from chatlab.settings import HeartbeatConfig, HeartbeatMode, ReconnectConfig
-from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
     Buffering,
@@ -26,7 +26,7 @@ from chatlab.sim.faults import (
     ServerRestart,
 )
 from chatlab.sim.http_session import SERVER_KEEP_ALIVE
-from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import (
     AnyTransport,
@@ -114,6 +114,32 @@ def test_a_full_server_refuses_at_once_whatever_its_load(transport: str) -> None
     server = ServerConfig(max_connections=1, service_time=0.57, service="exponential")
     people = PeopleConfig(count=4, arrive_over=0.61)
     assert_agree(played(transport, people=people, server=server))
+
+
+@pytest.mark.parametrize("transport", ["websocket", "short_polling"])
+def test_an_ACK_does_not_hold_up_the_first_bytes_sent_before_it(transport: str) -> None:
+    """The server repeats its SYN-ACK after a second, while the ClientHello is under way."""
+    scenario = played(
+        transport,
+        people=PeopleConfig(count=5),
+        network=NetworkConfig(latency=LogNormal(median=0.3, p99=2.0), tls=True),
+        server=ServerConfig(accept_rate=2.0),
+        seed=2,
+    )
+    assert_agree(scenario)
+
+
+def test_a_frame_of_a_connection_that_was_reset_before_it_was_served_needs_nothing() -> None:
+    """Else it would take a time of the service that later messages wait for."""
+    said = [(1.1, "ada")] * 4 + [(1.17, "bob")] * 3
+    script = tuple(ScriptEntry(at=at, person=name, text=f"{n}") for n, (at, name) in enumerate(said))
+    scenario = played(
+        "websocket",
+        ConnectionReset(at=1.31, people=("ada",)),
+        people=PeopleConfig(count=3, script=script),
+        server=ServerConfig(service_time=0.2, needs=(Need(name="database", rate=3.0, per="message"),)),
+    )
+    assert_agree(scenario)
 
 
 @pytest.mark.parametrize("transport", ["short_polling", "long_polling"])
