@@ -303,9 +303,13 @@ class Link(Connection):
         self._accepted = True
         self.query = _GRANTED
         if self._heartbeat is not None:
-            self._keepalive = Keepalive(self._environment, self._heartbeat, self)
+            self._keepalive = self._make_keepalive(self._heartbeat)
         if not self._given_up:
             self._environment.call_at(self._down(UPGRADED_SIZE), self._open)
+
+    def _make_keepalive(self, config: HeartbeatConfig) -> Keepalive:
+        """Return the server's pings on the link, which opens now."""
+        return Keepalive(self._environment, config, self)
 
     def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
         """Answer the upgrade request with an HTTP status, in `size` bytes."""

@@ -12,9 +12,11 @@ from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.fast.barriers import Barriers
-from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
+from chatlab.sim.fast.heartbeats.account import AnyAccount
+from chatlab.sim.fast.heartbeats.client_pings import HeartbeatAccount
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver, HeartbeatFactory
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
+from chatlab.sim.fast.heartbeats.server_pings import KeepaliveAccount
 from chatlab.sim.fast.sampling import SampledPath, SampledPaths, SeekableStream, SeekableStreams
 from chatlab.sim.fast.silent.client import SilentClient
 from chatlab.sim.fast.silent.context import Context
@@ -36,7 +38,7 @@ class FastPart(Part):
     None: they have none."""
 
     paths: SampledPaths
-    account: HeartbeatAccount | None = None
+    account: AnyAccount | None = None
     context: Context | None = None
 
 
@@ -95,14 +97,19 @@ class FastModel(Model):
         part = FastPart(config, network_config, lossy=lossy)
         part.paths = SampledPaths(network_config, self._streams)
         part.network = self._make_network(part, ForwardingLink)
-        if isinstance(config, WebSocketConfig) and not config.heartbeat.by_server:
-            part.account = HeartbeatAccount(self.server, config, self._dialect, self._barriers)
+        if isinstance(config, WebSocketConfig) and not config.heartbeat.by_both:
+            part.account = self._make_account(config)
             limited = min(part.network.largest) < maxsize
             if not limited and can_be_silent(self._people, network_config, self.server.config, self._faults):
                 part.context = self._make_context(part, config, part.account)
         return part
 
-    def _make_context(self, part: FastPart, config: WebSocketConfig, account: HeartbeatAccount) -> Context:
+    def _make_account(self, config: WebSocketConfig) -> AnyAccount:
+        if config.heartbeat.by_server:
+            return KeepaliveAccount(self.server, config, self._barriers)
+        return HeartbeatAccount(self.server, config, self._dialect, self._barriers)
+
+    def _make_context(self, part: FastPart, config: WebSocketConfig, account: AnyAccount) -> Context:
         parts = part.network, self.server, part.paths, self._streams, self._recorder, account, self._barriers
         return Context(self._make_driver, config, self._dialect, *parts, self._names, self._rooms, self._pool)
 

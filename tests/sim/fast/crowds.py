@@ -69,6 +69,7 @@ NETWORKS = {
 HEARTBEATS = {
     "json": HeartbeatConfig(interval=5.0, timeout=2.5),
     "ping": HeartbeatConfig(interval=4.0, timeout=1.9, mode="ping"),
+    "server": HeartbeatConfig(interval=4.3, timeout=2.1, mode="server"),
     "long timeout": HeartbeatConfig(interval=3.0, timeout=5.0),
     "none": HeartbeatConfig(enabled=False),
 }

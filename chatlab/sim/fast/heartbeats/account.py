@@ -13,42 +13,48 @@ one: a client with no other timer leaves them *pending*, and accounts for them a
                 settles them first
 
 All figures are the same as without, to the last bit. The heartbeats of a recorded person always take place.
+
+`HeartbeatAccount` is that of the client's pings, `KeepaliveAccount` that of the server's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from chatlab.dialects.base import Dialect, ServerPong
-from chatlab.dialects.chatlab import encode_frame
-from chatlab.hub import Reply
 from chatlab.settings import WebSocketConfig
 from chatlab.sim.fast.barriers import Barriers
-from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
 from chatlab.sim.fast.sampling import SampledPath
 from chatlab.sim.server import Server
-from chatlab.sim.sizes import frame_size
-from chatlab.transports.machine import Machine, Ping, Pong, Received, Send, Tick
-
-TICK = Tick()
+from chatlab.transports.heartbeat import Heartbeat
+from chatlab.transports.machine import Machine
 
 
-class HeartbeatAccount:
+class Beats(Protocol):
+    """The heartbeats of one link. The next ping is due at `deadline`."""
+
+    deadline: float
+
+    def pending(self, now: float) -> int:
+        """Return the number of beats due before `now`."""
+
+
+B = TypeVar("B", bound=Beats)
+
+
+class Account(ABC, Generic[B]):
     """The account that all clients of one server share. `config` is the same for all of them."""
 
-    __slots__ = ("_barriers", "_bytes", "_config", "_dialect", "_mode", "_possible", "_server")
+    __slots__ = ("_barriers", "_config", "_possible", "_server")
 
-    def __init__(self, server: Server, config: WebSocketConfig, dialect: Dialect, barriers: Barriers) -> None:
+    def __init__(self, server: Server, config: WebSocketConfig, barriers: Barriers) -> None:
         self._server = server
         self._config = config.heartbeat
-        self._dialect = dialect
-        self._mode = config.heartbeat.mode or dialect.heartbeat
         self._barriers = barriers
-        # Each pong comes before the next ping, and each ping but the first finds the token bucket full.
+        # Each pong comes before the next ping, and each beat but the first finds the token bucket full.
         spacing = self._config.interval - self._config.timeout
         self._possible = spacing >= 0 and spacing * server.config.rate >= server.config.burst
-        self._bytes: dict[int, tuple[int, int]] = {}
 
     def allows(self, link: ForwardingLink, beat_at: float) -> bool:
         """Return whether the next beat finds the token bucket full: messages may have emptied it."""
@@ -62,102 +68,63 @@ class HeartbeatAccount:
         wanted = max(0.0, barriers.look() - barriers.now) / self._config.interval + 1
         return min(path.up.certain(half, wanted), path.down.certain(half, wanted))
 
-    def due_again_at(self, heartbeat: SkippableHeartbeat, beats: float) -> float:
-        """Return a time between the last of the next `beats` beats and the one after it."""
-        return heartbeat.deadline + (beats - 0.5) * self._config.interval
+    def due_again_at(self, beats: Beats, count: float) -> float:
+        """Return a time between the last of the next `count` beats and the one after it."""
+        return beats.deadline + (count - 0.5) * self._config.interval
 
-    def pending_bytes(
-        self, heartbeat: SkippableHeartbeat, path: SampledPath, now: float
-    ) -> tuple[int, int] | None:
+    def pending_bytes(self, beats: B, path: SampledPath, now: float) -> tuple[int, int] | None:
         """Return the bytes each way of all beats before `now`; None: one is under way."""
-        beats = heartbeat.pending(now)
-        if beats and not self.answered(heartbeat, path, beats, now):
+        pending = beats.pending(now)
+        if pending and not self.answered(beats, path, pending, now):
             return None
-        return self.sizes(heartbeat.latest, beats)
+        return self.sizes(beats, pending)
 
-    def answered(self, heartbeat: SkippableHeartbeat, path: SampledPath, beat: int, now: float) -> bool:
-        """Return whether the next beat (1), or the one after it (2) …, has been answered before `now`."""
-        sent_at = self._beat_at(heartbeat, beat)
-        if now - sent_at >= self._config.timeout:
-            return True
-        return sent_at + path.up.peek(beat - 1) + path.down.peek(beat - 1) < now
-
-    def settle(
-        self,
-        machine: Machine,
-        heartbeat: SkippableHeartbeat,
-        link: ForwardingLink,
-        path: SampledPath,
-        now: float,
-    ) -> None:
-        """Account for all beats before `now`."""
-        pending = heartbeat.pending(now)
-        # The last packet each way is replayed: the end of a connection may follow right behind it.
-        replayed = 1 if now - self._beat_at(heartbeat, pending) >= self._config.timeout else 2
-        if pending > replayed:
-            skipped = pending - replayed
-            path.up.skip(skipped)
-            path.down.skip(skipped)
-            link.count(*self.sizes(heartbeat.latest, skipped))
-            heartbeat.skip(skipped)
-        for _ in range(min(pending, replayed)):
-            self._replay(machine, heartbeat.deadline, link, now)
-
-    def _beat_at(self, heartbeat: SkippableHeartbeat, beat: int) -> float:
+    def _beat_at(self, beats: B, beat: int) -> float:
         """Return the time of the next beat (1), or of the one after it (2) …"""
-        return heartbeat.deadline + (beat - 1) * self._config.interval
+        return beats.deadline + (beat - 1) * self._config.interval
 
-    def _replay(self, machine: Machine, at: float, link: ForwardingLink, now: float) -> None:
-        """Replay the next beat up to `now`, and schedule the rest of it."""
-        (ping,) = machine.handle(TICK, at)
-        assert isinstance(ping, Ping | Send)
-        payload = str(ping.id) if isinstance(ping, Ping) else ping.data
-        arrives_at = link.send_at(at, frame_size(payload, masked=True))
-        if arrives_at >= now:
-            link.deliver_ping(arrives_at, ping)
-            return
-        pong: Pong | Received
-        if isinstance(ping, Ping):
-            self._server.hub.charge(link.number, 1, arrives_at)
-            pong = Pong(link.link, ping.id)
-        else:
-            (reply,) = self._server.hub.receive(link.number, ping.data, arrives_at)
-            assert isinstance(reply, Reply)
-            assert isinstance(reply.frame, str)
-            payload = reply.frame
-            pong = Received(link.link, payload)
-        answered_at = link.reply_at(arrives_at, frame_size(payload, masked=False))
-        if answered_at >= now:
-            link.deliver_pong(answered_at, pong)
-        else:
-            machine.handle(pong, answered_at)
+    @abstractmethod
+    def begin(self, served_at: float, open_at: float) -> B:
+        """Return the beats of a link that the server accepts at `served_at`, and that is open at the client
+        at `open_at`."""
 
-    # Bytes
+    @abstractmethod
+    def find(self, heartbeat: Heartbeat | None, link: ForwardingLink) -> B | None:
+        """Return the beats of a link whose machine has `heartbeat`; None: there are none, or a ping is
+        unanswered."""
 
-    def sizes(self, latest: int, beats: int) -> tuple[int, int]:
-        """Return the bytes each way of `beats` beats after number `latest`."""
-        (up, down), (up_before, down_before) = self._until(latest + beats), self._until(latest)
-        return up - up_before, down - down_before
+    @abstractmethod
+    def leave(self, link: ForwardingLink) -> None:
+        """Leave the beats of a link pending from now on."""
 
-    def _until(self, number: int) -> tuple[int, int]:
-        """Return the bytes each way of a link's first `number` beats, which are the same for all."""
-        sizes = self._bytes.get(number)
-        if sizes is None:
-            sizes = self._bytes[number] = _sum(self._ping_size, number), _sum(self._pong_size, number)
-        return sizes
+    @abstractmethod
+    def answered(self, beats: B, path: SampledPath, beat: int, now: float) -> bool:
+        """Return whether the next beat (1), or the one after it (2) …, is certain to have been answered
+        before `now`."""
 
-    def _ping_size(self, id: int) -> int:
-        return frame_size(str(id) if self._mode == "ping" else self._dialect.ping(id), masked=True)
+    @abstractmethod
+    def sizes(self, beats: B, count: int) -> tuple[int, int]:
+        """Return the bytes each way of the next `count` beats."""
 
-    def _pong_size(self, id: int) -> int:
-        return frame_size(str(id) if self._mode == "ping" else encode_frame(ServerPong(id)), masked=False)
+    @abstractmethod
+    def skip(self, beats: B, path: SampledPath, count: int) -> float:
+        """Advance by `count` beats, at least one, without pings; return when the last one is answered."""
+
+    @abstractmethod
+    def settle(self, machine: Machine, beats: B, link: ForwardingLink, path: SampledPath, now: float) -> None:
+        """Account for all beats before `now`."""
+
+    @abstractmethod
+    def comes_before(self, beats: B, lost_at: float, gone_at: float) -> bool:
+        """Return whether a beat or its time-out comes before the end of a link, which the client learns at
+        `lost_at`, and the server at `gone_at`, if it doesn't know it yet."""
+
+    @abstractmethod
+    def resume(
+        self, beats: B, at: float, machine: Machine, heartbeat: Heartbeat | None, link: ForwardingLink
+    ) -> None:
+        """Bring a machine with `heartbeat`, and its link that opened `at` a time, into the state of `beats`;
+        those before now aren't settled yet."""
 
 
-def _sum(size: Callable[[int], int], count: int) -> int:
-    """Return the total size of frames 1 to `count`: frames with equally long numbers are of one size."""
-    total, first = 0, 1
-    while first <= count:
-        after = min(count + 1, 10 * first)
-        total += (after - first) * size(first)
-        first *= 10
-    return total
+AnyAccount: TypeAlias = Account[Any]

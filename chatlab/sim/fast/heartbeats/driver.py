@@ -9,7 +9,7 @@ from typing import TypeAlias
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LONG_AGO
-from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
+from chatlab.sim.fast.heartbeats.account import AnyAccount, Beats
 from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
 from chatlab.sim.fast.sampling import SampledPath
@@ -30,7 +30,7 @@ class ForwardingDriver(Driver):
     Without an `account`, or if steps are recorded, every heartbeat takes place.
     """
 
-    __slots__ = ("_account", "_gone_at", "heartbeat", "pending")
+    __slots__ = ("_account", "_beats", "_gone_at", "heartbeat", "pending")
     path: SampledPath
 
     def __init__(
@@ -43,12 +43,13 @@ class ForwardingDriver(Driver):
         recorder: Recorder,
         steps: list[Step] | None,
         make_session: Callable[[Driver], Session],
-        account: HeartbeatAccount | None,
+        account: AnyAccount | None,
     ) -> None:
         self._account = account if steps is None else None
         self._gone_at = LONG_AGO  # Until then a former link's packets may be answered, and draw latencies.
         self.heartbeat: SkippableHeartbeat | None = None
         self.pending = False
+        self._beats: Beats | None = None  # Those that are pending.
         machine = make_machine(self._make_heartbeat)
         super().__init__(person, name, machine, network, path, recorder, steps, make_session)
 
@@ -96,8 +97,8 @@ class ForwardingDriver(Driver):
 
     def resume(self) -> None:
         """Continue with a machine and links whose past was replayed; heartbeats before now are pending."""
-        if self.links and self._is_idle:
-            self.pending = True
+        self._beats = self._find_beats()
+        if self._beats is not None:
             self._settle()
         self._rearm()
 
@@ -112,9 +113,7 @@ class ForwardingDriver(Driver):
         """
         if self.pending:
             assert self._account is not None
-            assert self.heartbeat is not None
-            now = self._environment.now
-            sizes = self._account.pending_bytes(self.heartbeat, self.path, now)
+            sizes = self._account.pending_bytes(self._beats, self.path, self._environment.now)
             if sizes is not None:
                 return sizes
             self.wake()
@@ -126,42 +125,48 @@ class ForwardingDriver(Driver):
         if generation == self._generation:
             if self.pending:
                 self._settle()
-            if self._machine.deadline > self._environment.now and (beats := self._certain_beats()):
-                assert self._account is not None
-                assert self.heartbeat is not None
-                self.pending = True
-                self._armed_at = inf
-                until = self._account.due_again_at(self.heartbeat, beats)
-                if until < inf:
-                    self._arm(until)
+            if self._machine.deadline > self._environment.now and self._leave_pending():
                 return
         super()._fire(generation)
 
-    def _certain_beats(self) -> float:
-        """Return how many of the next heartbeats are certain to change nothing; inf: all of them."""
-        alone = len(self.links) == 1 and self._environment.now >= self._gone_at
+    def _leave_pending(self) -> bool:
+        """Leave the next heartbeats pending if they are certain to change nothing; return whether they are."""
+        beats = self._find_beats()
         delayed = self._timers is not None and self._timers.delayed
-        if self._account is None or not alone or not self._is_idle or delayed:
-            return 0
-        (link,) = self.links
-        assert isinstance(link, ForwardingLink)
-        if not link.undisturbed or not self._account.allows(link, self._machine.deadline):
-            return 0
-        return self._account.certain(self.path)
+        if self._account is None or beats is None or delayed or self._environment.now < self._gone_at:
+            return False
+        link = self._link_alone
+        certain = self._account.certain(self.path) if link.undisturbed else 0
+        if not certain:
+            return False
+        self._beats, self.pending, self._armed_at = beats, True, inf
+        self._account.leave(link)
+        until = self._account.due_again_at(beats, certain)
+        if until < inf:
+            self._arm(until)
+        return True
+
+    def _find_beats(self) -> Beats | None:
+        """Return the heartbeats of the only link, if they are all that the machine waits for, and no ping is
+        unanswered."""
+        machine = self._machine
+        if self._account is None or len(self.links) != 1 or not isinstance(machine, WebSocketMachine):
+            return None
+        if machine.state != "online" or machine.unsettled:
+            return None
+        return self._account.find(self.heartbeat, self._link_alone)
 
     @property
-    def _is_idle(self) -> bool:
-        """Whether the machine's only timer is the heartbeat of an open link, and no ping is unanswered."""
-        heartbeat, machine = self.heartbeat, self._machine
-        if heartbeat is None or heartbeat.open or not isinstance(machine, WebSocketMachine):
-            return False
-        return machine.state == "online" and not machine.unsettled
+    def _link_alone(self) -> ForwardingLink:
+        (link,) = self.links
+        assert isinstance(link, ForwardingLink)
+        return link
 
     def _settle(self) -> None:
         """Account for all pending heartbeats."""
         self.pending = False
-        (link,) = self.links
         assert self._account is not None
-        assert self.heartbeat is not None
-        assert isinstance(link, ForwardingLink)
-        self._account.settle(self._machine, self.heartbeat, link, self.path, self._environment.now)
+        self._account.settle(
+            self._machine, self._beats, self._link_alone, self.path, self._environment.now
+        )
+        self._beats = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import Protocol
 
+from chatlab.settings import HeartbeatConfig
+from chatlab.sim.fast.heartbeats.keepalive import PausableKeepalive
 from chatlab.sim.network import Client, Link
 from chatlab.sim.path import UNIMPAIRED
 from chatlab.transports.machine import Ping, Pong, Received, Send
@@ -24,6 +26,7 @@ class ForwardingLink(Link):
 
     __slots__ = ()
     _client: PendingClient
+    _keepalive: PausableKeepalive | None
 
     def wake(self) -> None:
         """Account for pending heartbeats of the client."""
@@ -56,6 +59,22 @@ class ForwardingLink(Link):
         """Time at which the last packet to the server arrives: until then it may still be answered."""
         return max(self.up.arrives_at, self._accepted_at)
 
+    # The server's pings
+
+    def _make_keepalive(self, config: HeartbeatConfig) -> PausableKeepalive:
+        return PausableKeepalive(self._environment, config, self)
+
+    @property
+    def keepalive(self) -> PausableKeepalive | None:
+        """The server's pings; None: it sends none."""
+        return self._keepalive
+
+    def keep_alive(self, due_at: float) -> None:
+        """Send pings; the next one was due at `due_at`, or will be."""
+        assert self._heartbeat is not None
+        self._keepalive = self._make_keepalive(self._heartbeat)
+        self._keepalive.set_due(due_at)
+
     # Heartbeats that were pending
 
     def count(self, up: int, down: int) -> None:
@@ -66,16 +85,12 @@ class ForwardingLink(Link):
     def send_at(self, at: float, size: int) -> float:
         """Send `size` bytes at a time that has passed; return when they arrive."""
         self._traffic.bytes_up += size
-        self.up.sent_at, self.up.delay = at, self.path.up()
-        self.up.arrives_at = max(at + self.up.delay, self.up.arrives_at)
-        return self.up.arrives_at
+        return self.up.send(at, size, self.path.up, self.down.delay)
 
     def reply_at(self, at: float, size: int) -> float:
         """Send `size` bytes to the client at a time that has passed; return when they arrive."""
         self._traffic.bytes_down += size
-        self.down.sent_at, self.down.delay = at, self.path.down()
-        self.down.arrives_at = max(at + self.down.delay, self.down.arrives_at)
-        return self.down.arrives_at
+        return self.down.send(at, size, self.path.down, self.up.delay)
 
     def deliver_ping(self, at: float, ping: Ping | Send) -> None:
         """Deliver a heartbeat that is under way to the server."""
@@ -90,3 +105,11 @@ class ForwardingLink(Link):
             self._environment.call_at(at, self._take_pong, pong.id)
         else:
             self._environment.call_at(at, self._take_reply, pong.data)
+
+    def deliver_server_ping(self, at: float) -> None:
+        """Deliver a ping of the server that is under way."""
+        self._environment.call_at(at, self._take_server_ping)
+
+    def deliver_client_pong(self, at: float) -> None:
+        """Deliver the answer to a ping of the server that is under way."""
+        self._environment.call_at(at, self._take_client_pong)

@@ -9,7 +9,6 @@ from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
 from chatlab.sim.fast.silent.lifecycle import Lifecycle
 from chatlab.sim.fast.silent.promote import (
-    TICK,
     PromotedLink,
     replay_attempt,
     replay_failure,
@@ -53,13 +52,11 @@ class SilentClient(Lifecycle):
         elif phase == "online" or phase == "losing":
             number = replay_attempt(machine, self._at, retries, failure, None).link
             replay_opening(machine, number, self._at, cursor)
-            if self._heartbeat is not None:
-                assert driver.heartbeat is not None
-                driver.heartbeat.resume(self._heartbeat)
-                machine.handle(TICK, self._at)  # Too early for a ping: it only sets the deadline.
             link = self._link(driver, number, {})
             link.set_open(self._used_at)
             self._hand_over(link)
+            if self._heartbeat is not None:
+                context.account.resume(self._heartbeat, self._at, machine, driver.heartbeat, link)
         elif failure is not None:
             replay_failure(machine, self._failed_at, retries if ended else retries - 1, failure, cursor)
         driver.resume()

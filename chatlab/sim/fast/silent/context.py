@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from itertools import cycle
+from math import inf
 from operator import add
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from chatlab.dialects.base import Dialect, Welcome
 from chatlab.dialects.chatlab import encode_frame
 from chatlab.settings import Verdict, WebSocketConfig
 from chatlab.sim.fast.barriers import Barriers
-from chatlab.sim.fast.heartbeats.account import HeartbeatAccount
+from chatlab.sim.fast.heartbeats.account import AnyAccount
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
 from chatlab.sim.fast.sampling import SampledPath, SampledPaths, SeekableStream, SeekableStreams
 from chatlab.sim.fast.silent.server import PoolServer
@@ -59,6 +60,7 @@ class Context:
     """The parts that all silent clients share who have one transport and one network.
 
     `config` is the same for all, except room and sender. `beats`: open links have heartbeats.
+    An answer that takes `opens_within` seconds may meet the server's first ping.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Context:
         paths: SampledPaths,
         streams: SeekableStreams,
         recorder: Recorder,
-        account: HeartbeatAccount,
+        account: AnyAccount,
         barriers: Barriers,
         names: Sequence[str],
         rooms: Sequence[str],
@@ -81,6 +83,7 @@ class Context:
         self.config = config
         self.connect_timeout = config.connect_timeout
         self.beats = config.heartbeat.enabled and (config.heartbeat.mode or dialect.heartbeat) != "none"
+        self.opens_within = config.heartbeat.interval if config.heartbeat.by_server else inf
         self._dialect = dialect
         self._failures = {**dialect.failures, **config.failures} if dialect.failures else config.failures
         self.verdict_if_refused = self.judge(REFUSED)

@@ -23,8 +23,8 @@ from msgspec import Struct
 
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.environment import LONG_AGO
+from chatlab.sim.fast.heartbeats.account import Beats
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
-from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
 from chatlab.sim.fast.sampling import UNUSED, SampledPath
 from chatlab.sim.fast.silent.context import Context
 from chatlab.sim.network import Link
@@ -106,7 +106,7 @@ class Lifecycle(ABC):
         self._phase: Phase = "away"
         self._cursor: str | None = context.config.after
         self._backoff: Backoff | None = None
-        self._heartbeat: SkippableHeartbeat | None = None
+        self._heartbeat: Beats | None = None
         self._loss: Loss | None = None
         self._driver: ForwardingDriver | None = None
 
@@ -207,9 +207,9 @@ class Lifecycle(ABC):
         if asked_at < accepted_at:
             asked_at = accepted_at
         open_at = asked_at + path.down.draw()
-        if open_at < until:
+        if open_at < until and open_at < asked_at + context.opens_within:
             context.server.admit_silent(self, node)
-            self._open(speaks_at, open_at)
+            self._open(speaks_at, asked_at, open_at)
         else:
             path.connect.skip(-3 if context.network.tls else -1)
             path.up.skip(-1)
@@ -224,8 +224,9 @@ class Lifecycle(ABC):
             self._context.server.admit(link)
         link.answer_syn(accepted_at)
 
-    def _open(self, speaks_at: float, open_at: float) -> None:
-        """Count as connected from `open_at` on; the upgrade request is sent at `speaks_at`."""
+    def _open(self, speaks_at: float, asked_at: float, open_at: float) -> None:
+        """Count as connected from `open_at` on; the upgrade request is sent at `speaks_at`, and read at
+        `asked_at`."""
         context = self._context
         environment, network = context.environment, context.network
         if int(speaks_at) == int(environment.now):
@@ -242,7 +243,7 @@ class Lifecycle(ABC):
         self._cursor = cursor
         self._served = True
         if context.beats:
-            self._heartbeat = SkippableHeartbeat(context.config.heartbeat, open_at)
+            self._heartbeat = context.account.begin(asked_at, open_at)
             self._leave_pending(open_at)
         self._store_path()
 
@@ -311,14 +312,10 @@ class Lifecycle(ABC):
         path = self._path
         if not context.account.answered(heartbeat, path, beats, now):
             return False
-        up, down = context.account.sizes(heartbeat.latest, beats)
+        up, down = context.account.sizes(heartbeat, beats)
         context.network.bytes_up += up
         context.network.bytes_down += down
-        for delay in path.up, path.down:
-            delay.skip(beats - 1)
-        heartbeat.skip(beats - 1)
-        self._used_at = heartbeat.deadline + path.up.draw() + path.down.draw()
-        heartbeat.skip(1)
+        self._used_at = context.account.skip(heartbeat, path, beats)
         return True
 
     # Losing
@@ -363,7 +360,8 @@ class Lifecycle(ABC):
 
     def _lose(self, loss: Loss, end: Callable[[Link], None]) -> bool:
         """Schedule the end of the link. If a heartbeat comes before, promote, `end` it, return False."""
-        if self._heartbeat is not None and self._heartbeat.deadline <= loss.at:
+        beats, account = self._heartbeat, self._context.account
+        if beats is not None and account.comes_before(beats, loss.at, loss.gone_at):
             (link,) = self.promoted.links
             end(link)
             return False
