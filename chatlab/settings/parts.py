@@ -73,11 +73,6 @@ class HeartbeatConfig(Settings, frozen=True):
         """Whether the server sends pings."""
         return self.enabled and self.mode in ("server", "both")
 
-    @property
-    def by_both(self) -> bool:
-        """Whether the client and the server send pings."""
-        return self.enabled and self.mode == "both"
-
 
 class OutboxConfig(Settings, frozen=True):
     """Settings of the outbox, in which messages wait for a connection.

@@ -97,17 +97,21 @@ class FastModel(Model):
         part = FastPart(config, network_config, lossy=lossy)
         part.paths = SampledPaths(network_config, self._streams)
         part.network = self._make_network(part, ForwardingLink)
-        if isinstance(config, WebSocketConfig) and not config.heartbeat.by_both:
+        if isinstance(config, WebSocketConfig):
             part.account = self._make_account(config)
+        if isinstance(config, WebSocketConfig) and part.account is not None:
             limited = min(part.network.largest) < maxsize
             if not limited and can_be_silent(self._people, network_config, self.server.config, self._faults):
                 part.context = self._make_context(part, config, part.account)
         return part
 
-    def _make_account(self, config: WebSocketConfig) -> AnyAccount:
-        if config.heartbeat.by_server:
-            return KeepaliveAccount(self.server, config, self._barriers)
-        return HeartbeatAccount(self.server, config, self._dialect, self._barriers)
+    def _make_account(self, config: WebSocketConfig) -> AnyAccount | None:
+        """Return the account of pending heartbeats; None: both sides send pings, so none are pending."""
+        if not config.heartbeat.by_server:
+            return HeartbeatAccount(self.server, config, self._dialect, self._barriers)
+        if config.heartbeat.mode == "both":
+            return None
+        return KeepaliveAccount(self.server, config, self._barriers)
 
     def _make_context(self, part: FastPart, config: WebSocketConfig, account: AnyAccount) -> Context:
         parts = part.network, self.server, part.paths, self._streams, self._recorder, account, self._barriers

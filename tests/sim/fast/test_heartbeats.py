@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
-from chatlab.settings import HeartbeatConfig, OutboxConfig
+from chatlab.settings import HeartbeatConfig, HeartbeatMode, OutboxConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.fast.heartbeats.account import AnyAccount, Beats
 from chatlab.sim.fast.heartbeats.client_pings import HeartbeatAccount
@@ -45,6 +45,8 @@ from tests.sim.fast.crowds import (
     step_by_step,
 )
 from tests.sizes import examples, rows
+
+MODES: tuple[HeartbeatMode | None, ...] = None, "server"
 
 
 @pytest.fixture(autouse=True)
@@ -136,11 +138,12 @@ def test_it_changes_nothing_for_special_people_and_servers(
     assert_the_same(run(scenario, sample=0), slow)
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("fault", ["server_down", "connection_reset"])
-def test_a_connection_ends_while_a_ping_is_under_way(fault: str) -> None:
+def test_a_connection_ends_while_a_ping_is_under_way(fault: str, mode: HeartbeatMode | None) -> None:
     """Its end takes as long as the pong before, which nobody has looked at either."""
     network = NetworkConfig(latency=0.1, jitter=0.8)
-    heartbeat = HeartbeatConfig(interval=4.0, timeout=2.0)
+    heartbeat = HeartbeatConfig(interval=4.0, timeout=2.0, mode=mode)
     scenario = crowd(FAULTS[fault], network, heartbeat, rate=0.0, count=60, arrive_over=4.0, duration=30.0)
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
@@ -239,7 +242,9 @@ def test_packets_of_an_attempt_that_was_given_up_may_be_under_way(
 
 @pytest.mark.parametrize("seed", rows([0, 119, *range(1, 5)], 0, 119))
 @pytest.mark.parametrize("jitter", [0.0, 0.2])
+@pytest.mark.parametrize("heartbeat", ["ping", "server"])
 def test_the_server_may_still_send_to_a_silent_link(
+    heartbeat: str,
     jitter: float,
     seed: int,
 ) -> None:
@@ -252,7 +257,16 @@ def test_the_server_may_still_send_to_a_silent_link(
     )
     network = NetworkConfig(latency=LogNormal(median=0.05, p99=0.3), jitter=jitter)
     server = ServerConfig(backlog=1, max_connections=5, presence=True)
-    scenario = crowd(faults, network, HEARTBEATS["ping"], rate=0.0, seed=seed, server=server)
+    scenario = crowd(faults, network, HEARTBEATS[heartbeat], rate=0.0, seed=seed, server=server)
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize("seed", rows(range(4), 0, 1))
+def test_the_server_may_still_ping_a_link_that_was_replaced(seed: int) -> None:
+    """A reset doesn't reach the server, which pings the old link, and closes it in vain after the time-out."""
+    heartbeat = HeartbeatConfig(interval=9.0, timeout=6.0, mode="server")
+    faults = HalfOpen(at=12.6, direction="up"), ConnectionReset(at=12.9), ConnectionReset(at=27.6)
+    scenario = crowd(faults, heartbeat=heartbeat, rate=0.0, seed=seed, duration=40.3)
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
@@ -339,16 +353,19 @@ def test_it_changes_nothing_in_random_runs(
 @pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
+@pytest.mark.parametrize("mode", MODES)
 def test_a_run_may_end_at_any_moment_of_a_heartbeat(
+    mode: HeartbeatMode | None,
     latency: float | LogNormal,
 ) -> None:
-    network, heartbeat = NetworkConfig(latency=latency), HeartbeatConfig(interval=13.0, timeout=8.0)
+    network = NetworkConfig(latency=latency)
+    heartbeat = HeartbeatConfig(interval=13.0, timeout=8.0, mode=mode)
     for tenths in range(520, 650, 3):
         scenario = crowd(network=network, heartbeat=heartbeat, rate=0.0, duration=tenths / 10)
         assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
-@pytest.mark.parametrize("heartbeat", ["json", "ping"])
+@pytest.mark.parametrize("heartbeat", ["json", "ping", "server"])
 def test_many_heartbeats_add_up_to_single_ones(
     heartbeat: str,
 ) -> None:
@@ -370,8 +387,10 @@ def test_the_end_of_a_run_wakes_hardly_anybody(monkeypatch: pytest.MonkeyPatch) 
     assert len([at for at in woken if at >= 58.0]) < 0.1 * 20 * 12
 
 
-def test_most_heartbeats_are_only_counted(saved: Counter[str]) -> None:
-    run(crowd(duration=600.0, rate=0.0), sample=0)
+@pytest.mark.parametrize("mode", MODES)
+def test_most_heartbeats_are_only_counted(mode: HeartbeatMode | None, saved: Counter[str]) -> None:
+    heartbeat = HeartbeatConfig(interval=5.0, timeout=2.5, mode=mode)
+    run(crowd(heartbeat=heartbeat, duration=600.0, rate=0.0), sample=0)
     assert 0.9 * 12 * 600 / 5 < saved["beats"] < 12 * 600 / 5
 
 
@@ -385,9 +404,10 @@ def test_heartbeats_take_place_if_a_round_trip_may_take_too_long(saved: Counter[
     [
         (HEARTBEATS["long timeout"], ServerConfig()),
         (HEARTBEATS["json"], ServerConfig(rate=1.0)),
+        (HEARTBEATS["server"], ServerConfig(rate=1.0)),
         (HEARTBEATS["json"], ServerConfig(service_time=0.01)),
     ],
-    ids=["pings overlap", "the rate limit is felt", "work takes time"],
+    ids=["pings overlap", "the rate limit is felt", "the rate limit is felt by pongs", "work takes time"],
 )
 def test_heartbeats_take_place_if_they_may_matter(
     heartbeat: HeartbeatConfig, server: ServerConfig, saved: Counter[str]

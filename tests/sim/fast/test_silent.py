@@ -17,7 +17,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus, DeliveryState
-from chatlab.settings import HeartbeatConfig, ReconnectConfig, WebSocketConfig
+from chatlab.settings import HeartbeatConfig, HeartbeatMode, ReconnectConfig, WebSocketConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.fast import FastModel
@@ -45,6 +45,7 @@ from tests.sim.fast.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same,
 from tests.sizes import examples, rows
 
 CALM = HEARTBEATS["none"]
+MODES: tuple[HeartbeatMode | None, ...] = None, "server"
 SLOW = ServerConfig(accept_rate=1.0, overflow="refuse")
 NARROW = ServerConfig(accept_rate=20.0, backlog=10, overflow="refuse")
 
@@ -250,12 +251,15 @@ def test_attempts_that_are_given_up_before_they_arrive_are_the_same(seed: int) -
 @pytest.mark.parametrize(
     "end", [ConnectionReset, partial(ServerDown, duration=0.2), partial(ServerRestart, duration=0.2)]
 )
-def test_ends_among_heartbeats_are_the_same(end: Callable[..., AnyFault], seed: int) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_ends_among_heartbeats_are_the_same(
+    mode: HeartbeatMode | None, end: Callable[..., AnyFault], seed: int
+) -> None:
     slow = NetworkConfig(latency=LogNormal(median=0.4, p99=0.9))
     scenario = silent(
         *(end(at=5.3 + 7.3 * number) for number in range(13)),
         network=slow,
-        heartbeat=HeartbeatConfig(interval=5.0, timeout=2.9),
+        heartbeat=HeartbeatConfig(interval=5.0, timeout=2.9, mode=mode),
         seed=seed,
         arrive_over=5.0,
         duration=95.0,
@@ -264,11 +268,31 @@ def test_ends_among_heartbeats_are_the_same(end: Callable[..., AnyFault], seed: 
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.parametrize("seed", rows(range(6), 0, 1))
+@pytest.mark.parametrize("end", [ConnectionReset, partial(ServerRestart, duration=0.2)])
+@pytest.mark.parametrize("interval", [0.1, 2.6])
+def test_ends_that_arrive_late_at_a_client_that_waits_for_pings_are_the_same(
+    interval: float, end: Callable[..., AnyFault], seed: int
+) -> None:
+    """A greeting may come after the server's first ping, and a close after the client's time-out."""
+    slow = NetworkConfig(latency=LogNormal(median=0.1, p99=3.0))
+    scenario = silent(
+        *(end(at=5.3 + 7.3 * number) for number in range(7)),
+        network=slow,
+        heartbeat=HeartbeatConfig(interval=interval, timeout=0.05 if interval < 1 else 0.5, mode="server"),
+        seed=seed,
+        count=40,
+    )
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
 @pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
-def test_a_run_may_end_at_any_moment(latency: float | LogNormal) -> None:
-    network, heartbeat = NetworkConfig(latency=latency), HeartbeatConfig(interval=13.0, timeout=8.0)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_may_end_at_any_moment(mode: HeartbeatMode | None, latency: float | LogNormal) -> None:
+    network = NetworkConfig(latency=latency)
+    heartbeat = HeartbeatConfig(interval=13.0, timeout=8.0, mode=mode)
     for tenths in range(520, 650, 3):
         scenario = silent(
             ConnectionReset(at=50.0), network=network, heartbeat=heartbeat, duration=tenths / 10
@@ -304,12 +328,16 @@ def test_in_a_herd_nobody_is_promoted(seen: Counter[str]) -> None:
     assert result.metrics["unrecovered"] == 0
 
 
-def test_in_a_day_without_faults_nobody_is_promoted(seen: Counter[str]) -> None:
-    scenario = silent(duration=3600.0, count=50)
+@pytest.mark.parametrize(("mode", "payload"), [(None, '{"type":"ping","id":1}'), ("server", "ping")])
+def test_in_a_day_without_faults_nobody_is_promoted(
+    mode: HeartbeatMode | None, payload: str, seen: Counter[str]
+) -> None:
+    heartbeat = HeartbeatConfig(interval=5.0, timeout=2.5, mode=mode)
+    scenario = silent(duration=3600.0, count=50, heartbeat=heartbeat)
     result = run(scenario, sample=0)
     assert seen == {"silent": 50}
     beats = 50 * 3590 / 5
-    assert (result.metrics["bytes_up"] or 0) > beats * len('{"type":"ping","id":1}')
+    assert (result.metrics["bytes_up"] or 0) > beats * len(payload)
     assert figures(result) == figures(without(scenario))
 
 

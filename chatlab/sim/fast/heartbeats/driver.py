@@ -130,7 +130,7 @@ class ForwardingDriver(Driver):
         super()._fire(generation)
 
     def _leave_pending(self) -> bool:
-        """Leave the next heartbeats pending if they are certain to change nothing; return whether they are."""
+        """Leave the next heartbeats pending if they are certain to change nothing; return whether it did."""
         beats = self._find_beats()
         delayed = self._timers is not None and self._timers.delayed
         if self._account is None or beats is None or delayed or self._environment.now < self._gone_at:
@@ -166,7 +166,5 @@ class ForwardingDriver(Driver):
         """Account for all pending heartbeats."""
         self.pending = False
         assert self._account is not None
-        self._account.settle(
-            self._machine, self._beats, self._link_alone, self.path, self._environment.now
-        )
+        self._account.settle(self._machine, self._beats, self._link_alone, self.path, self._environment.now)
         self._beats = None

@@ -43,6 +43,14 @@ class ForwardingLink(Link):
             self._client.wake()
         super().server_close(code, reason)
 
+    def ping_client(self) -> None:
+        self.wake()  # The server may still ping a link that the client has given up for another one.
+        super().ping_client()
+
+    def fail_unanswered(self) -> None:
+        self.wake()
+        super().fail_unanswered()
+
     @property
     def undisturbed(self) -> bool:
         """Whether the link works, nothing is under way on it, and the path is unimpaired."""

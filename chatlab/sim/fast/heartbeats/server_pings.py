@@ -57,7 +57,7 @@ class ServerBeats:
         return answered_at
 
     def advance(self, heard_at: float, answered_at: float) -> None:
-        """Advance by a beat that the client hears at `heard_at`, and whose answer arrives at `answered_at`."""
+        """Advance by a beat that the client hears at `heard_at`, and that is answered at `answered_at`."""
         self.heard_at = heard_at
         # In the same sums as `Keepalive`.
         self.deadline = answered_at + max(0.0, self._interval - (answered_at - self.deadline))
