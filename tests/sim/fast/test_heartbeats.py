@@ -263,7 +263,7 @@ def test_the_server_may_still_send_to_a_silent_link(
 
 @pytest.mark.parametrize("seed", rows(range(4), 0, 1))
 def test_the_server_may_still_ping_a_link_that_was_replaced(seed: int) -> None:
-    """A reset doesn't reach the server, which pings the old link, and closes it in vain after the time-out."""
+    """A reset doesn't reach the server, which pings the old link, and closes it after the time-out."""
     heartbeat = HeartbeatConfig(interval=9.0, timeout=6.0, mode="server")
     faults = HalfOpen(at=12.6, direction="up"), ConnectionReset(at=12.9), ConnectionReset(at=27.6)
     scenario = crowd(faults, heartbeat=heartbeat, rate=0.0, seed=seed, duration=40.3)
