@@ -116,6 +116,7 @@ def test_it_changes_nothing_with_any_seed(
         crowd(server=ServerConfig(rate=1.0, burst=2), rate=0.7),  # Too many frames: some are expelled.
         crowd(heartbeat=HEARTBEATS["json"], server=ServerConfig(rate=0.5, burst=1), rate=0.1),
         crowd(heartbeat=HEARTBEATS["ping"], server=ServerConfig(rate=0.5, burst=1), rate=0.1),
+        crowd(heartbeat=HEARTBEATS["server"], server=ServerConfig(rate=0.5, burst=1), rate=0.1),
         crowd(FAULTS["server_down"], server=ServerConfig(keep_history=False)),
     ],
     ids=[
@@ -127,6 +128,7 @@ def test_it_changes_nothing_with_any_seed(
         "expelled",
         "a ping too many",
         "a Ping frame too many",
+        "a Pong frame too many",
         "forgets",
     ],
 )

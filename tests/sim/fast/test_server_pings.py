@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import nextafter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.settings import HeartbeatConfig
-from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.fast.heartbeats.server_pings import ServerBeats
+from chatlab.settings import HeartbeatConfig, WebSocketConfig
+from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.environment import LONG_AGO, LadderEnvironment
+from chatlab.sim.fast.barriers import Barriers
+from chatlab.sim.fast.heartbeats.server_pings import KeepaliveAccount, ServerBeats
 from chatlab.sim.fast.sampling import SampledPath, SampledPaths, SeekableStreams
 from chatlab.sim.keepalive import Keepalive
 from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.server import Server
 
 CONFIG = HeartbeatConfig(interval=0.7, timeout=0.5, mode="server")
 
@@ -51,29 +55,27 @@ class Line:
         raise AssertionError
 
 
-def lived(latency: float | LogNormal, until: float) -> Line:
-    environment = LadderEnvironment()
+@cache
+def lived(latency: float | LogNormal, until: float, begins_at: float = 0.0) -> Line:
+    environment = LadderEnvironment(begins_at)
     line = Line(environment, path(latency))
     environment.run(until=until)
     return line
 
 
+@pytest.mark.parametrize("begins_at", [0.0, 0.1, -33.3])
 @pytest.mark.parametrize("latency", [0.03, LogNormal(median=0.03, p99=0.1)], ids=["constant", "log-normal"])
-def test_skipped_pings_are_as_answered_ones(latency: float | LogNormal) -> None:
-    line = lived(latency, 1000.0)
-    beats, own = ServerBeats(CONFIG, CONFIG.interval, 0.0), path(latency)
-    for beat, (sent_at, heard_at, answered_at) in enumerate(
-        zip(line.sent, line.heard, line.answered, strict=False)
-    ):
+def test_skipped_pings_are_as_answered_ones(latency: float | LogNormal, begins_at: float) -> None:
+    line = lived(latency, 100.0, begins_at)
+    beats, own = ServerBeats(CONFIG, line.sent[0], 0.0), path(latency)
+    for beat, times in enumerate(zip(line.sent, line.heard, line.answered, strict=False)):
+        sent_at, heard_at, answered_at = times
         assert beats.deadline == sent_at
-        if beat % 3 == 2:
-            assert beats.skip(own, 1) == answered_at
-            assert beats.heard_at == heard_at
-        else:
-            beats.advance(sent_at + own.down(), heard_at + own.up())
-    together, again = ServerBeats(CONFIG, CONFIG.interval, 0.0), path(latency)
-    assert together.skip(again, len(line.answered)) == line.answered[-1]
-    assert (together.deadline, together.heard_at) == (beats.deadline, beats.heard_at)
+        together, again = ServerBeats(CONFIG, line.sent[0], 0.0), path(latency)
+        assert together.skip(again, beat + 1) == answered_at
+        assert together.heard_at == heard_at
+        beats.advance(sent_at + own.down(), heard_at + own.up())
+        assert together.deadline == beats.deadline
 
 
 @given(beat=st.integers(0, 1300), shift=st.floats(-0.34, 0.34))
@@ -89,3 +91,19 @@ def test_a_ping_that_is_due_just_now_is_counted_for_certain() -> None:
     assert beats.pending(line.sent[0]) == 0
     for beat, sent_at in enumerate(line.sent[1:], 1):
         assert beats.pending(nextafter(sent_at, 2000.0)) >= beat + 1
+
+
+@pytest.mark.parametrize(
+    ("lost_at", "gone_at", "comes"),
+    [
+        (700.05, LONG_AGO, False),  # The server has closed the link, and sends no more pings.
+        (701.2, LONG_AGO, True),  # The client gives it up 1.2 s after the last ping, heard at 700.
+        (700.05, 700.6, False),
+        (700.05, 700.7, True),  # The server pings before the reset reaches it.
+    ],
+)
+def test_a_ping_or_a_time_out_may_come_before_the_end(lost_at: float, gone_at: float, comes: bool) -> None:
+    server = Server(LadderEnvironment(), ServerConfig())
+    config = WebSocketConfig(url="ws://127.0.0.1:8000/ws", heartbeat=CONFIG)
+    account = KeepaliveAccount(server, config, Barriers(server.environment, print))
+    assert account.comes_before(ServerBeats(CONFIG, 700.7, 700.0), lost_at, gone_at) is comes

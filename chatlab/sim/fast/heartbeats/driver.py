@@ -130,18 +130,20 @@ class ForwardingDriver(Driver):
         super()._fire(generation)
 
     def _leave_pending(self) -> bool:
-        """Leave the next heartbeats pending if they are certain to change nothing; return whether it did."""
+        """Leave the next heartbeats pending if they will change nothing; return whether they are pending."""
         beats = self._find_beats()
         delayed = self._timers is not None and self._timers.delayed
         if self._account is None or beats is None or delayed or self._environment.now < self._gone_at:
             return False
-        link = self._link_alone
-        certain = self._account.certain(self.path) if link.undisturbed else 0
+        link, account = self._link_alone, self._account
+        if not link.undisturbed or not account.allows(link, beats.deadline):
+            return False
+        certain = account.certain(self.path)
         if not certain:
             return False
         self._beats, self.pending, self._armed_at = beats, True, inf
-        self._account.leave(link)
-        until = self._account.due_again_at(beats, certain)
+        account.leave(link)
+        until = account.due_again_at(beats, certain)
         if until < inf:
             self._arm(until)
         return True
