@@ -21,6 +21,7 @@ from chatlab.sim.people import PeopleConfig
 from chatlab.sim.transport_settings import WebSocketSettings
 
 PEOPLE, NODES, DRAIN = 200_000, 20, 30.0
+ACCEPT_RATE = 500.0
 FEW, FAULTS = 20_000, (0, 1, 5, 20)
 RECONNECT = ReconnectConfig(jitter="full", max_attempts=None)
 
@@ -39,8 +40,8 @@ def main(people: int = PEOPLE) -> Report:
     faults = [(number, apart(_resets, number)) for number in FAULTS]
     page = (
         "### A rolling restart\n\n"
-        f"{people:,} people at {NODES} nodes, which drain for {DRAIN:g} s each, one after the other; nobody "
-        "sends a message.\n\n"
+        f"{people:,} people at {NODES} nodes, which accept {ACCEPT_RATE:g} connections a second each and "
+        f"drain for {DRAIN:g} s, one after the other; nobody sends a message.\n\n"
         + table(["people", "disconnected", "CPU s", "µs a disconnection", "MB"], [_row(people, deploy)])
         + "\n\n### Faults that hit few\n\n"
         f"Each fault resets the connections of 1 % of {FEW:,} people.\n\n"
@@ -72,29 +73,30 @@ def _row(people: int, cost: Cost) -> Sequence[str]:
 
 def _deploy(people: int) -> Cost:
     restart = RollingRestart(at=60.0, drain=DRAIN)
-    return _measured(people, 20.0 + restart.ends_at(NODES), NODES, restart)
+    server = ServerConfig(nodes=NODES, accept_rate=ACCEPT_RATE)
+    return _measured(people, 20.0 + restart.ends_at(NODES), server, restart)
 
 
 def _resets(number: int) -> Cost:
     resets = [ConnectionReset(at=60.0 + 10.0 * fault, share=0.01) for fault in range(number)]
-    return _measured(FEW, 300.0, 1, *resets)
+    return _measured(FEW, 300.0, ServerConfig(), *resets)
 
 
-def _measured(people: int, duration: float, nodes: int, *faults: AnyFault) -> Cost:
+def _measured(people: int, duration: float, server: ServerConfig, *faults: AnyFault) -> Cost:
     """Return the cost of a run in a process that has run only a tiny one before."""
-    _run(10, 10.0, nodes)
+    _run(10, 10.0, server)
     before, start = peak(), process_time()
-    attempts = _run(people, duration, nodes, *faults)
+    attempts = _run(people, duration, server, *faults)
     return Cost(process_time() - start, peak() - before, attempts - people)
 
 
-def _run(people: int, duration: float, nodes: int, *faults: AnyFault) -> int:
+def _run(people: int, duration: float, server: ServerConfig, *faults: AnyFault) -> int:
     scenario = Scenario(
         duration=duration,
         people=PeopleConfig(count=people, rooms=max(1, people // 10), arrive_over=30.0),
         transport=WebSocketSettings(reconnect=RECONNECT),
         network=NetworkConfig(latency=LATENCY),
-        server=ServerConfig(nodes=nodes),
+        server=server,
         faults=faults,
     )
     return int(run(scenario, sample=0).metrics["attempts"] or 0)

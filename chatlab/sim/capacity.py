@@ -165,6 +165,12 @@ class AcceptQueue(Queue):
         self._release(now)
         return self.is_limited and len(self._ends) >= self._backlog
 
+    def accepts_at(self, now: float) -> float | None:
+        """Return when a connection is accepted that enters now; None: the queue is full."""
+        if self.is_full(now):
+            return None
+        return (self._ends[-1] if self._ends else now) + self._interval
+
     def enter(self, now: float) -> float | None:
         """Enter the queue; return the time of acceptance; None: the queue is full."""
         if not self._interval:

@@ -79,6 +79,11 @@ class Node:
         """Whether the accept queue is full now."""
         return self.queue.is_full(self._environment.now)
 
+    @property
+    def accepts_at(self) -> float | None:
+        """Time at which a connection is accepted that enters the accept queue now; None: it is full."""
+        return self.queue.accepts_at(self._environment.now)
+
     def keep_handshake(self) -> bool:
         """Keep one more incomplete handshake, if there is room; return whether there is."""
         return self.queue.keep_handshake()

@@ -23,7 +23,7 @@ from chatlab.sim.fast.silent.context import Context
 from chatlab.sim.fast.silent.pool import Pool, can_be_silent
 from chatlab.sim.fast.silent.server import PoolServer
 from chatlab.sim.fast.ties import may_tie
-from chatlab.sim.faults import Calendar, FaultStep
+from chatlab.sim.faults import Calendar, FaultStep, Suspended, Throttled
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.model import Model, Part, personal
@@ -79,8 +79,7 @@ class FastModel(Model):
     def _loses_order(self, parts: Sequence[Part]) -> bool:
         """Return whether clients with short cuts may enter the accept queue, or come to the balancer, in
         another order that changes a figure."""
-        together = not self._people.arrive_over and self._people.start == "arriving"
-        server = self.server.config
+        together, server = self._together, self.server.config
         if server.nodes > 1:
             return any(may_tie(part.config, part.network_config, together=together) for part in parts)
         if not self._people.groups or server.accept_rate is None:
@@ -88,6 +87,19 @@ class FastModel(Model):
         tied = [part for part in parts if may_tie(part.config, part.network_config, together=together)]
         own = any(may_tie(part.config, part.network_config, together=False) for part in tied)
         return own or any(not isinstance(part, FastPart) or part.context is None for part in tied)
+
+    @property
+    def _together(self) -> bool:
+        """Whether many people may connect at the same instant: all arrive then, or their timers fire then."""
+        timers = any(isinstance(fault, Suspended | Throttled) for fault in self._faults)
+        return timers or (not self._people.arrive_over and self._people.start == "arriving")
+
+    def _orders_syns(self, config: WebSocketConfig, network: NetworkConfig) -> bool:
+        """Return whether SYNs may arrive at the same instant, and their order, which silent clients change,
+        decides who is ignored, or answered with 503."""
+        server = self.server.config
+        bounded = server.accept_rate is not None and server.overflow != "refuse"
+        return bounded and may_tie(config, network, together=self._together, later=True)
 
     def _make_part(
         self, config: AnyConfig | AsWritten, network_config: NetworkConfig, *, lossy: bool
@@ -101,7 +113,8 @@ class FastModel(Model):
             part.account = self._make_account(config)
         if isinstance(config, WebSocketConfig) and part.account is not None:
             limited = min(part.network.largest) < maxsize
-            if not limited and can_be_silent(self._people, network_config, self.server.config, self._faults):
+            able = can_be_silent(self._people, network_config, self.server.config, self._faults)
+            if able and not limited and not self._orders_syns(config, network_config):
                 part.context = self._make_context(part, config, part.account)
         return part
 

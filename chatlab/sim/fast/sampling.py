@@ -186,33 +186,32 @@ class SampledPaths(Paths):
     """
 
     _constant: SkippableLatency | None
+    _streams: SeekableStreams
 
-    def __init__(self, config: NetworkConfig, streams: RandomStreams) -> None:
+    def __init__(self, config: NetworkConfig, streams: SeekableStreams) -> None:
         super().__init__(config, streams)
         always = self._constant
         self.common = None if always is None else SampledPath(always, always, always)
 
     def make(self, person: int, snapshot: PathSnapshot = UNUSED) -> SampledPath:
         """Return a path for a person, in the state of `snapshot`."""
-        up, down, connect = (self._delay(person, purpose) for purpose in ("up", "down", "connect"))
-        if self._constant is None and snapshot is not UNUSED:
+        if (always := self._constant) is not None:
+            return SampledPath(always, always, always, self._own, person)
+        streams, latency = self._streams, self._latency
+        up, down, connect = (streams.uniform(person, purpose) for purpose in ("up", "down", "connect"))
+        if snapshot is not UNUSED:
             if snapshot.up:
-                up.stream.resume(snapshot.up, snapshot.up_block)
+                up.resume(snapshot.up, snapshot.up_block)
             if snapshot.down:
-                down.stream.resume(snapshot.down, snapshot.down_block)
+                down.resume(snapshot.down, snapshot.down_block)
             if snapshot.connect:
-                connect.stream.resume(snapshot.connect, snapshot.connect_block)
-        return SampledPath(up, down, connect, self._own, person)
+                connect.resume(snapshot.connect, snapshot.connect_block)
+        return SampledPath(latency(up), latency(down), latency(connect), self._own, person)
 
     def snapshot(self, path: SampledPath) -> PathSnapshot:
         """Return the snapshot of an unimpaired path with random latency."""
         up, down, connect = path.up.stream, path.down.stream, path.connect.stream
         return PathSnapshot(up.drawn, down.drawn, connect.drawn, up.block, down.block, connect.block)
-
-    def _delay(self, person: int, purpose: str) -> SkippableLatency:
-        delay = super()._delay(person, purpose)
-        assert isinstance(delay, SkippableLatency)
-        return delay
 
     def _latency(self, uniform: Callable[[], float]) -> SkippableLatency:
         return SkippableLatency(self._config, uniform)

@@ -142,6 +142,7 @@ NETWORK, RANDOM = NetworkConfig(), NETWORKS["log-normal"]
         (NONE, True),
         (ReconnectConfig(), False),
         (ReconnectConfig(base_delay=30.0), True),
+        (ReconnectConfig(jitter="decorrelated", base_delay=30.0), True),
         (ReconnectConfig(jitter="full", base_delay=0.0), True),
         (ReconnectConfig(jitter="full", max_delay=0.0), True),
         (ReconnectConfig(schedule=((0.0, 1.0), (2.0, 2.0))), False),
@@ -159,3 +160,21 @@ def test_delays_that_may_tie(reconnect: ReconnectConfig, tied: bool) -> None:
     )
     assert may_tie(either.config(), NETWORK, together=False) == tied
     assert may_tie(SeedWebSocket(), NETWORK, together=False)
+
+
+@pytest.mark.parametrize(
+    ("reconnect", "tied"),
+    [
+        (FULL, False),
+        (ReconnectConfig(jitter="equal"), False),
+        (NONE, True),
+        (ReconnectConfig(), True),
+        (ReconnectConfig(jitter="decorrelated"), True),
+        (ReconnectConfig(schedule=((0.0, 1.0), (2.0, 2.0))), True),
+        (ReconnectConfig(schedule=((0.0, 1.0), (2.0, 3.0))), False),
+    ],
+)
+def test_delays_that_may_tie_later(reconnect: ReconnectConfig, tied: bool) -> None:
+    config = WebSocketSettings(reconnect=reconnect).config()
+    assert may_tie(config, NETWORK, together=False, later=True) == tied
+    assert not may_tie(config, RANDOM, together=True, later=True)

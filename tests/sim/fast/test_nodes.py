@@ -15,7 +15,15 @@ from chatlab.sim.balance import Balance
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.fast.silent.client import SilentClient
-from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, NodeDown, RollingRestart, ServerDown
+from chatlab.sim.faults import (
+    AnyFault,
+    ConnectionReset,
+    HalfOpen,
+    NodeDown,
+    RollingRestart,
+    ServerDown,
+    Throttled,
+)
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from tests.sim.fast.crowds import HEARTBEATS, NETWORKS, assert_the_same, crowd, step_by_step
 from tests.sizes import examples
@@ -78,6 +86,9 @@ def test_every_balancer_chooses_the_same(balance: Balance, faults: str) -> None:
         {"heartbeat": HEARTBEATS["none"]},
         {"server": {"accept_rate": 2.0, "backlog": 3, "overflow": "refuse", "balance": "two_choices"}},
         {"server": {"accept_rate": 2.0, "backlog": 3}},
+        {"server": {"accept_rate": 2.0, "backlog": 3, "overflow": "503", "balance": "least_connections"}},
+        {"server": {"accept_rate": 1.0, "backlog": 1, "balance": "least_connections"}, "network": SLOW},
+        {"server": {"accept_rate": 9.0, "balance": "round_robin"}, "network": NETWORKS["jitter"]},
         {"server": {"nodes": 1}},
     ],
 )
@@ -85,7 +96,15 @@ def test_a_rolling_restart_is_the_same_with_other_settings(settings: dict[str, A
     assert_as_plain(service(*FAULTS["resets in drains"], **settings))
 
 
-def test_hardly_anybody_is_promoted_by_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_people_whose_timers_fire_at_once_are_the_same(seed: int) -> None:
+    throttled = Throttled(at=9.0, duration=20.0, period=3.3)
+    faults = throttled, ConnectionReset(at=9.9), DRAIN
+    assert_as_plain(service(*faults, network=NETWORKS["constant"], count=60, seed=seed))
+
+
+@pytest.mark.parametrize("rate", [None, 40.0])
+def test_hardly_anybody_is_promoted_by_a_drain(rate: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     promoted: list[int] = []
     promote = SilentClient._promote
 
@@ -94,11 +113,18 @@ def test_hardly_anybody_is_promoted_by_a_drain(monkeypatch: pytest.MonkeyPatch) 
         return promote(client)
 
     monkeypatch.setattr(SilentClient, "_promote", counting_promote)
-    result = run(service(DRAIN, count=300, heartbeat=HeartbeatConfig(interval=25.0)), sample=0)
+    calm = HeartbeatConfig(interval=25.0)
+    result = run(service(DRAIN, count=300, heartbeat=calm, server={"accept_rate": rate}), sample=0)
     assert result.nodes["disconnected"].sum() > 300
     assert len(promoted) < 60
 
 
+DROPPING: list[dict[str, Any]] = [
+    {"accept_rate": 9.0},
+    {"accept_rate": 3.0, "backlog": 2},
+    {"accept_rate": 1.0, "backlog": 1},
+    {"accept_rate": 3.0, "backlog": 2, "overflow": "503"},
+]
 BEGINS = st.floats(0, 40).map(lambda at: round(at, 2))
 LASTS = st.floats(0.2, 15).map(lambda seconds: round(seconds, 2))
 node_faults: st.SearchStrategy[AnyFault] = st.one_of(
@@ -117,7 +143,7 @@ node_faults: st.SearchStrategy[AnyFault] = st.one_of(
     network=st.sampled_from([*NETWORKS.values(), SLOW]),
     heartbeat=st.sampled_from(list(HEARTBEATS.values())),
     rate=st.sampled_from([0.0, 0.0, 0.1]),
-    queue=st.sampled_from([{}, {}, {"accept_rate": 3.0, "backlog": 4, "overflow": "refuse"}]),
+    queue=st.sampled_from([{}, {"accept_rate": 3.0, "backlog": 4, "overflow": "refuse"}, *DROPPING]),
     seed=st.integers(0, 10_000),
 )
 @settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,8 +17,8 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus, DeliveryState
-from chatlab.settings import HeartbeatConfig, HeartbeatMode, ReconnectConfig, WebSocketConfig
-from chatlab.sim.capacity import ServerConfig
+from chatlab.settings import HeartbeatConfig, HeartbeatMode, ReconnectConfig, Verdict, WebSocketConfig
+from chatlab.sim.capacity import QueueOverflow, ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.fast import FastModel
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
@@ -36,6 +36,7 @@ from chatlab.sim.faults import (
     ServerDown,
     ServerRestart,
     SlowServer,
+    Suspended,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.model import Model, find_model
@@ -48,6 +49,7 @@ CALM = HEARTBEATS["none"]
 MODES: tuple[HeartbeatMode | None, ...] = None, "server"
 SLOW = ServerConfig(accept_rate=1.0, overflow="refuse")
 NARROW = ServerConfig(accept_rate=20.0, backlog=10, overflow="refuse")
+DROPPING = ServerConfig(accept_rate=20.0, backlog=10)
 
 
 def silent(*faults: AnyFault, **more: Any) -> Scenario:
@@ -94,7 +96,8 @@ def test_they_change_nothing(fault: str, network: str, heartbeat: str) -> None:
 
 @pytest.mark.sampled(4)
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["constant", "log-normal", "jitter"])
+@pytest.mark.parametrize("overflow", ["drop", "refuse", "503"])
+@pytest.mark.parametrize("network", rows(["constant", "log-normal", "jitter"], "constant", "jitter"))
 @pytest.mark.parametrize(
     "faults",
     [
@@ -106,21 +109,102 @@ def test_they_change_nothing(fault: str, network: str, heartbeat: str) -> None:
     ],
     ids=["reset", "down", "restart", "flapping", "flapping fast"],
 )
-def test_a_herd_at_a_slow_accept_queue_is_the_same(faults: tuple[AnyFault, ...], network: str) -> None:
+def test_a_herd_at_a_slow_accept_queue_is_the_same(
+    faults: tuple[AnyFault, ...], network: str, overflow: QueueOverflow
+) -> None:
     reconnect = ReconnectConfig(jitter="full", max_attempts=None, max_delay=5.0)
     scenario = silent(
         *faults,
         network=NETWORKS[network],
         heartbeat=CALM,
-        server=NARROW,
+        server=NARROW.replace(overflow=overflow),
         count=150,
         arrive_over=8.0,
         reconnect=reconnect,
     )
     quick = run(scenario, sample=0)
-    assert (quick.metrics["attempts"] or 0) > 2.5 * 150
-    assert figures(quick) == figures(without(scenario))
-    assert figures(run(scenario, sample=20)) == figures(quick)
+    assert (quick.metrics["attempts"] or 0) > (1.9 if overflow == "drop" else 2.5) * 150
+    slow = without(scenario, 20)
+    assert_the_same(quick, slow)
+    assert_the_same(run(scenario, sample=20), slow)
+
+
+@pytest.mark.parametrize("connect_timeout", [1.3, 3.0, 10.0])
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("backlog", [1, 3, 20])
+def test_a_herd_that_a_dropping_queue_ignores_is_the_same(
+    backlog: int, tls: bool, connect_timeout: float
+) -> None:
+    """SYNs are sent again, or time out; ACKs find the queue full; handshakes are kept, or not."""
+    scenario = silent(
+        ServerDown(at=12.0, duration=3.0),
+        ConnectionReset(at=24.0),
+        network=NetworkConfig(latency=LogNormal(median=0.1, p99=0.6), tls=tls),
+        heartbeat=CALM,
+        server=ServerConfig(accept_rate=6.0, backlog=backlog),
+        count=60,
+        duration=45.0,
+        connect_timeout=connect_timeout,
+        reconnect=ReconnectConfig(jitter="full", max_attempts=None, max_delay=4.0),
+    )
+    slow = step_by_step(scenario, 12)
+    assert_the_same(run(scenario, sample=0), slow)
+    assert_the_same(run(scenario, sample=9), slow)
+
+
+@pytest.mark.parametrize("verdict", ["stop", "give up"])
+def test_people_whose_last_attempt_times_out_are_the_same(verdict: Verdict) -> None:
+    scenario = silent(
+        heartbeat=CALM,
+        server=ServerConfig(accept_rate=1.0, backlog=2),
+        network=NETWORKS["constant"],
+        connect_timeout=2.5,
+        count=30,
+        failures={"timeout": verdict},
+    )
+    quick = run(scenario, sample=0)
+    assert (quick.metrics["never_connected"] or 0) > 5
+    assert_the_same(quick, step_by_step(scenario, 0))
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.slow
+@pytest.mark.parametrize("latency", [0.3, LogNormal(median=0.3, p99=1.0)], ids=["constant", "log-normal"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_run_may_end_at_any_moment_of_a_handshake(tls: bool, latency: float | LogNormal) -> None:
+    for hundredths in range(3000, 3240, 8):
+        scenario = silent(
+            ConnectionReset(at=28.0),
+            network=NetworkConfig(latency=latency, tls=tls),
+            heartbeat=CALM,
+            server=ServerConfig(accept_rate=4.0, backlog=3),
+            duration=hundredths / 100,
+        )
+        assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
+
+
+@pytest.mark.parametrize("overflow", ["drop", "503"])
+def test_syns_at_the_same_instant_are_the_same(overflow: QueueOverflow) -> None:
+    for more in (
+        {"arrive_over": 0.0},
+        {"reconnect": ReconnectConfig(jitter="none", max_delay=6.0)},
+        {"reconnect": ReconnectConfig(jitter="decorrelated", base_delay=3.0, max_delay=3.0)},
+    ):
+        settings = {"heartbeat": CALM, "count": 40, "arrive_over": 3.0} | more
+        scenario = silent(
+            ServerDown(at=20.0, duration=3.0),
+            ServerDown(at=31.0, duration=1.0),
+            network=NETWORKS["constant"],
+            server=DROPPING.replace(overflow=overflow),
+            **settings,
+        )
+        assert_the_same(run(scenario, sample=5), step_by_step(scenario, 12))
+
+
+def test_clients_that_are_promoted_before_the_run_leave_the_server_in_time() -> None:
+    scenario = silent(network=NETWORKS["heavy tail"], count=40, server=DROPPING)
+    scenario = scenario.replace(people=PeopleConfig(count=40, rooms=2, start="connected"))
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 12))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +276,7 @@ CROWDS = st.builds(
         ServerConfig,
         accept_rate=st.sampled_from([None, 1.0, 5.0]),
         backlog=st.sampled_from([1, 3, 1000]),
-        overflow=st.sampled_from(["refuse", "refuse", "drop"]),
+        overflow=st.sampled_from(["refuse", "drop", "drop", "503"]),
         keep_history=st.booleans(),
     ),
     reconnect=st.builds(
@@ -320,12 +404,42 @@ def test_a_fault_at_the_very_beginning_is_the_same(fault: AnyFault, arrive_over:
 # Who is a silent client, and for how long
 
 
-def test_in_a_herd_nobody_is_promoted(seen: Counter[str]) -> None:
+@pytest.mark.parametrize("server", [NARROW, DROPPING.replace(backlog=300)], ids=["refused", "queued"])
+def test_in_a_herd_nobody_is_promoted(server: ServerConfig, seen: Counter[str]) -> None:
     result = run(
-        silent(ConnectionReset(at=20.0), heartbeat=CALM, server=NARROW, count=300, arrive_over=15.0), sample=7
+        silent(
+            ConnectionReset(at=20.0),
+            heartbeat=CALM,
+            server=server,
+            count=300,
+            arrive_over=15.0,
+            connect_timeout=20.0,
+        ),
+        sample=7,
     )
     assert seen == {"silent": 293}
     assert result.metrics["unrecovered"] == 0
+
+
+def test_a_client_is_promoted_only_if_its_ack_is_ignored(seen: Counter[str]) -> None:
+    scenario = silent(heartbeat=CALM, server=DROPPING, count=300, network=NetworkConfig(latency=0.001))
+    result = run(scenario, sample=0)
+    assert (result.metrics["attempts"] or 0) > 2 * 300  # Most time out, as each SYN is ignored.
+    assert seen["silent"] == 300
+    assert 0 < seen["trying"] < 60
+    assert seen.total() == 300 + seen["trying"]
+
+
+def test_a_client_whose_handshake_takes_a_second_is_promoted(seen: Counter[str]) -> None:
+    scenario = silent(heartbeat=CALM, server=DROPPING, network=NetworkConfig(latency=0.6))
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 12))
+    assert seen == {"silent": 12, "trying": 12}
+
+
+def test_a_client_that_a_proxy_answers_with_503_is_promoted(seen: Counter[str]) -> None:
+    run(silent(heartbeat=CALM, server=DROPPING.replace(overflow="503"), count=150), sample=0)
+    assert seen["silent"] == 150
+    assert 10 < seen["trying"] < 150
 
 
 @pytest.mark.parametrize(("mode", "payload"), [(None, '{"type":"ping","id":1}'), ("server", "ping")])
@@ -390,9 +504,24 @@ def test_a_client_that_waits_too_long_in_the_accept_queue_is_promoted(seen: Coun
         silent(server=ServerConfig(max_connections=5)),
         silent(network=NetworkConfig(bandwidth=1e4)),
         silent(SlowServer(at=9.0, duration=2.0)),
+        silent(server=DROPPING, network=NETWORKS["constant"], arrive_over=0.0),
+        silent(server=DROPPING, network=NETWORKS["constant"], reconnect=ReconnectConfig()),
+        silent(Suspended(at=9.0, duration=2.0), server=DROPPING, network=NETWORKS["constant"]),
         silent().replace(transport=SSESettings()),
     ],
-    ids=["they write", "one writes", "presence", "busy", "full", "bandwidth", "slow", "streams"],
+    ids=[
+        "they write",
+        "one writes",
+        "presence",
+        "busy",
+        "full",
+        "bandwidth",
+        "slow",
+        "all at once",
+        "again at once",
+        "awake at once",
+        "streams",
+    ],
 )
 def test_no_client_is_silent_if_more_than_connecting_is_modelled(
     scenario: Scenario, seen: Counter[str]

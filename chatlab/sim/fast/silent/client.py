@@ -7,7 +7,7 @@ from math import inf
 
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
-from chatlab.sim.fast.silent.lifecycle import Lifecycle
+from chatlab.sim.fast.silent.handshake import Handshaking
 from chatlab.sim.fast.silent.promote import (
     PromotedLink,
     replay_attempt,
@@ -19,7 +19,7 @@ from chatlab.sim.path import Direction, Impairment, Path
 from chatlab.sim.timers import Timers
 
 
-class SilentClient(Lifecycle):
+class SilentClient(Handshaking):
     """One silent client, or one that was promoted."""
 
     __slots__ = ()

@@ -9,7 +9,7 @@
     any      ──▶ promoted   see the package
 
 An attempt is one queue entry, the arrival of its SYN. The rest is computed in one step, if no fault and no
-end of the run come before it is over.
+end of the run come before it is over. At a node that may ignore packets it has more entries: `handshake.py`.
 """
 
 from __future__ import annotations
@@ -181,21 +181,23 @@ class Lifecycle(ABC):
         return True
 
     def _syn_arrives(self) -> None:
-        """Handle the arrival of the SYN. In phase `trying` only this promotes: no fault comes before."""
+        """Handle the arrival of the SYN. In phase `trying` only an arrival promotes."""
         context, path = self._context, self._sampled or self._take_path()
-        now, safe_until = context.environment.now, context.barriers.safe_until  # valid since the SYN was sent
-        until = self._at + context.connect_timeout
-        if until > safe_until:
-            until = safe_until
-        node = context.server.choose(self.person)
+        now, until = context.environment.now, self._until
+        node = self._node = context.server.choose(self.person)
+        if node is not None and node.drops:
+            self._shake_hands(1)
+            return
         accepted_at = None if node is None else node.enter()
-        self._node = node
         if node is None or accepted_at is None:
+            if node is not None and node.answers_overflow:
+                self._leave_syn(1)
+                return
             refused_at = now + path.connect.draw()
             if refused_at < until:
                 if node is not None:
                     node.refused += 1
-                self._fail(REFUSED, refused_at, safe_until)
+                self._fail(REFUSED, refused_at, context.barriers.safe_until)
             else:
                 path.connect.skip(-1)
                 self._leave_to_link(None)
@@ -209,12 +211,30 @@ class Lifecycle(ABC):
         open_at = asked_at + path.down.draw()
         if open_at < until and open_at < asked_at + context.opens_within:
             context.server.admit_silent(self, node)
-            self._open(speaks_at, asked_at, open_at)
+            self._count_request(speaks_at)
+            self._open(asked_at, open_at)
         else:
             path.connect.skip(-3 if context.network.tls else -1)
             path.up.skip(-1)
             path.down.skip(-1)
             self._leave_to_link(accepted_at)
+
+    @property
+    def _until(self) -> float:
+        """Time before which an attempt must be over: its time-out, or the next barrier.
+
+        It is valid once the arrival of the SYN was scheduled, which comes before both.
+        """
+        times_out_at, safe_until = self._at + self._context.connect_timeout, self._context.barriers.safe_until
+        return min(times_out_at, safe_until)
+
+    @abstractmethod
+    def _shake_hands(self, tries: int) -> None:
+        """Handle the arrival of the SYN, sent for the `tries`th time, at a node that may ignore it."""
+
+    @abstractmethod
+    def _leave_syn(self, tries: int) -> None:
+        """Promote, and leave the rest of the attempt to a link, from the arrival of its SYN on."""
 
     def _leave_to_link(self, accepted_at: float | None) -> None:
         """Promote, and leave the rest of the attempt to a link."""
@@ -224,15 +244,18 @@ class Lifecycle(ABC):
             self._context.server.admit(link)
         link.answer_syn(accepted_at)
 
-    def _open(self, speaks_at: float, asked_at: float, open_at: float) -> None:
-        """Count as connected from `open_at` on; the upgrade request is sent at `speaks_at`, and read at
-        `asked_at`."""
+    def _count_request(self, at: float) -> None:
+        """Count the upgrade request, which is sent at `at`."""
         context = self._context
-        environment, network = context.environment, context.network
-        if int(speaks_at) == int(environment.now):
-            network.requests += 1
+        if int(at) == int(context.environment.now):
+            context.network.requests += 1
         else:  # Requests are counted for each second.
-            environment.call_at(speaks_at, context.count_request)
+            context.environment.call_at(at, context.count_request)
+
+    def _open(self, asked_at: float, open_at: float) -> None:
+        """Count as connected from `open_at` on; the server reads the upgrade request at `asked_at`."""
+        context = self._context
+        network = context.network
         asked, answered, cursor, gap = context.greeting(self._cursor)
         network.bytes_up += asked + context.name_sizes[self.person]
         network.bytes_down += answered

@@ -25,9 +25,8 @@ def can_be_silent(
         and server.max_connections is None
         and not server.presence
     )
-    queues = server.accept_rate is not None and server.overflow != "refuse"
     slow = network.bandwidth is not None or any(isinstance(fault, SlowServer) for fault in faults)
-    return silent and plain and not slow and not queues
+    return silent and plain and not slow
 
 
 class Pool:

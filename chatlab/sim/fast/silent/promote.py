@@ -6,11 +6,15 @@ The machine's past events are replayed. The link's attributes are set directly.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from chatlab.dialects.base import Welcome
 from chatlab.dialects.chatlab import encode_frame
+from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
 from chatlab.sim.fast.sampling import SampledPath
+from chatlab.sim.opening import SYN_ACK_TIMES, Handshake, Syn
+from chatlab.sim.sizes import query_size
 from chatlab.transports.machine import (
     Closed,
     Connect,
@@ -72,10 +76,39 @@ class PromotedLink(ForwardingLink):
         self.up.sent_at, self.up.delay = at, self.path.connect()
         self.up.arrives_at = at + self.up.delay
 
+    def take_syn(self, tries: int) -> None:
+        """Take the SYN, sent for the `tries`th time, which arrives now at the node that was chosen for it."""
+        self.up.arrives_at = self._environment.now
+        self._syn = Syn(self.up.sent_at, 1.0, tries)
+        self._take_syn()
+
+    def take_first_ack(self, syn_ack_at: float, kept: bool) -> None:
+        """Take the handshake's final ACK, which arrives now with the client's first bytes.
+
+        The SYN-ACK was sent at `syn_ack_at`; `kept`: the server keeps the handshake.
+        """
+        assert self.node is not None
+        self._accepted_at = inf
+        self._handshake = handshake = Handshake(self.node.lives, kept, syn_ack_at)
+        if kept:
+            self._environment.call_at(syn_ack_at + SYN_ACK_TIMES[0], self._repeat_syn_ack, handshake)
+        answered_at, self._answered = self.down.syn_ack(syn_ack_at, self.path.connect), True
+        handshake.round_trip = answered_at - syn_ack_at + self.up.delay
+        if self._traffic.tls:
+            self.up.send(answered_at, 0, self.path.connect, self.down.delay)
+            self._take_greeting()
+        else:  # The request was counted.
+            self._standing = True
+            size = self._upgrade_size + query_size(self.query)
+            self._traffic.bytes_up += size
+            self.up.send(answered_at, size, self.path.up, self.down.delay)
+            self._take_request()
+
     def set_open(self, used_at: float) -> None:
         """Set the state to open; the last byte came through at `used_at`."""
         self.query = {}
         self._answered = self._accepted = self._opened = self._standing = True
+        self._accepted_at = LONG_AGO
         self.up.arrives_at = self.down.arrives_at = used_at
         self.up.delay, self.down.delay = self.path.up.repeat(), self.path.down.repeat()
 
