@@ -72,7 +72,7 @@ def test_it_prints_its_version() -> None:
 @pytest.mark.parametrize(
     ("scenario", "told"),
     [
-        ("none.toml", "there is no scenario or file 'none.toml'; choose one of deploy, "),
+        ("none.toml", "there is no scenario or file 'none.toml'; choose one of "),
         ("thundering_herd.toml", "(did you mean 'thundering_herd'?)"),
         ("folder", "folder is a folder; name a scenario's TOML file in it"),
         ("typo.toml", "typo.toml: peple: there is no such setting; did you mean 'people'?"),
@@ -298,14 +298,14 @@ def test_find_prints_a_sentence_and_the_toml_to_use(tmp_path: Path) -> None:
     assert ended.stdout.endswith("[people]\ncount = 20\n")
     assert set(pd.read_csv(out)["people.count"]) >= {1, 20, 21, 40}
     none = run("find", "good.toml", "--vary=people.count=1:40", "--keep=attempts<=0", "--seeds=1")
-    assert (none.exit_code, "No value of people.count (1 to 40) keeps attempts ≤ 0" in none.stdout) == (
+    assert (none.exit_code, "values tried of people.count (1 to 40) keeps attempts ≤ 0" in none.stdout) == (
         1,
         True,
     )
     every = run("find", "good.toml", "--vary=people.count=1:40", "--keep=attempts<=50", "--seeds=1")
-    assert (every.exit_code, "Every value of people.count from 1 to 40 keeps" in every.stdout) == (0, True)
+    assert (every.exit_code, "values tried of people.count, from 1 to 40, keeps" in every.stdout) == (0, True)
     chosen = ("--vary=transport.reconnect.jitter=full,none", "--best=attempts")
-    assert "can't tell it apart from none." in run("find", "good.toml", *chosen).stdout.replace("\n", " ")
+    assert "The result is the same at every value of transport" in run("find", "good.toml", *chosen).stdout
 
 
 def test_fit_prints_a_ranking_and_the_toml_to_use(tmp_path: Path) -> None:

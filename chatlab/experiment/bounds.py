@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Literal
 
 from msgspec import Struct
@@ -61,16 +61,17 @@ def read_bounds(keep: str | Bound | Iterable[str | Bound]) -> list[Bound]:
 
 
 def numbers_of(metric: str, runs: Sequence[Mapping[str, Value]]) -> list[float]:
-    """Return a metric of each run.
-
-    Errors: `SettingsError` if it has no value in one of them.
-    """
+    """Return a metric of each run; NaN if it has no value, which keeps no bound."""
     values = [run[metric] for run in runs]
-    if any(value is None for value in values):
+    return [nan if value is None else float(value) for value in values]
+
+
+def check_has_values(metric: str, runs: Iterable[Mapping[str, Value]]) -> None:
+    """Check that a metric has a value in a run. Errors: `SettingsError`."""
+    if all(run[metric] is None for run in runs):
         raise SettingsError(
             f"{metric} has no value in this scenario{_WHY.get(metric.split('_')[0], '')}; take another"
         )
-    return [float(value) for value in values if value is not None]
 
 
 _WHY = {

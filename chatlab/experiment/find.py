@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from html import escape
-from math import inf
+from math import inf, isnan
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.bounds import Bound, read_bounds
+from chatlab.experiment.cells import value_at, without_effect
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.search import COARSE, Result, Search
+from chatlab.experiment.search import Result, Search
 from chatlab.experiment.sweep import check_metrics, open_pool
 from chatlab.experiment.trials import Trials, read_setting, show
 from chatlab.experiment.worlds.runner import WORLDS, run
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Found(Struct, frozen=True):
     """The result of `find`: a `value` of the setting at `path`, or None if no value keeps the bounds.
 
-    `answer` says so in a few sentences. `toml` sets the value in a scenario's file; `scenario` has it.
+    There is none either if every value keeps them, or if the result is the same at every value. `answer` says
+    so in a few sentences. `toml` sets the value in a scenario's file; `scenario` has it.
     `kept` tells which of the values that were run keep all bounds. `rows` are the runs, see `runs`.
     """
 
@@ -83,6 +85,8 @@ def find(
 
     bounds = read_bounds(keep)
     setting = read_setting(scenario, vary)
+    if sentence := without_effect(scenario, setting.path):
+        raise SettingsError(f"vary: {sentence}")
     if not bounds and best is None:
         raise SettingsError("keep: give a bound, such as attempts_per_second_max<=2000, or best= a metric")
     if world not in WORLDS:
@@ -91,14 +95,15 @@ def find(
         [*(bound.metric for bound in bounds), *([best] if best else [])], run(Scenario(duration=1.0)).metrics
     )
     seeds = list(seeds)
-    least = len(setting.choices) if setting.choices is not None else COARSE
-    if runs < least * len(seeds):
-        raise SettingsError(
-            f"runs: {least} values with {len(seeds)} seeds need {least * len(seeds)}, got {runs}"
-        )
     with open_pool(executor) as pool, tqdm(disable=not progress, unit="run") as bar:
         trials = Trials(scenario, setting, seeds, limit=runs, executor=pool, world=world, bar=bar)
-        search = Search(trials, bounds, best)
+        own = None if setting.choices is not None else value_at(scenario, setting.path)
+        search = Search(trials, bounds, best, own if isinstance(own, int | float) else None)
+        least = len(search.first())
+        if runs < least * len(seeds):
+            raise SettingsError(
+                f"runs: {least} values with {len(seeds)} seeds need {least * len(seeds)}, got {runs}"
+            )
         result = search.search()
     found = result.value
     return Found(
@@ -140,11 +145,23 @@ def _answer(search: Search, result: Result) -> str:
         case "nowhere":
             closest = _spread(search, search.worst(result.beyond).metric, result.beyond)
             near = show(result.beyond)
-            return f"No value of {path} ({where}) keeps {bounds}; the closest is {near}: {closest}."
+            none = f"No value of {path} ({where})"
+            if search.setting.choices is None:
+                none = f"None of the {len(search.tried())} values tried of {path} ({where})"
+            return f"{none} keeps {bounds}; the closest is {near}: {closest}."
         case "everywhere":
             ends = (search.setting.low, search.setting.high)
             figures = "; ".join(f"at {show(end)} {_figures(search, end)}" for end in ends)
-            return f"Every value of {path} from {where} keeps {bounds}: {figures}."
+            return (
+                f"Each of the {len(search.tried())} values tried of {path}, from {where}, keeps {bounds}: "
+                f"{figures}."
+            )
+        case "same":
+            words = f"The result is the same at every value of {path} that was tried ({where})"
+            if search.bounds:
+                kept = kept if search.kept() else kept.removesuffix("kept") + "not kept"
+                words += f"; {kept}: {_figures(search, search.tried()[0])}"
+            return f"{words}. Vary another setting."
         case "best":
             return _best(search, value)
 
@@ -178,7 +195,9 @@ def _figures(search: Search, value: Any) -> str:
 
 def _spread(search: Search, metric: str, value: Any) -> str:
     """Return the median over the seeds, and the least and the greatest value."""
-    numbers = search.numbers(metric, value)
+    numbers = [number for number in search.numbers(metric, value) if not isnan(number)]
+    if len(numbers) < len(search.trials.seeds):
+        return f"{metric} has no value" + (" with every seed" if numbers else "")
     low, high = _number(min(numbers)), _number(max(numbers))
     spread = "" if low == high else f" ({low} – {high} over {_count(search)})"
     return f"{metric} is {_number(median(numbers))}{spread}"

@@ -207,7 +207,7 @@ def _fitted(
         _answer(measured, ranges, of, ranked, names, intervals),
         point.name,
         names,
-        as_toml(given),
+        as_toml(given, cell.scenario),
         cell.scenario,
         rows,
         measured.counts.tolist(),

@@ -1,18 +1,19 @@
 """Search the values of a setting for the one at which bounds are just kept, or at which a metric is best.
 
-A bound is kept at a value if it is kept with every seed. The search begins with a grid. If the bounds are
-kept on one side of it only, and their metrics go one way, the limit is found by bisection. Otherwise the
-search is a finer grid.
+A bound is kept at a value if it is kept with every seed. The search begins with a grid, and the scenario's
+own value. If the bounds are kept on one side only, and their metrics go one way, the limit is found by
+bisection. Otherwise, and if nothing keeps the bounds, the search is a finer grid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
+from math import inf, isnan
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from chatlab.experiment.bounds import HIGHER_IS_BETTER, Bound, numbers_of
+from chatlab.experiment.bounds import HIGHER_IS_BETTER, Bound, check_has_values, numbers_of
 from chatlab.experiment.trials import Setting, Trials, grid, rounded
 
 COARSE, FINE = 5, 33
@@ -26,10 +27,11 @@ class Result(NamedTuple):
 
     A *limit* has the last `value` that keeps the bounds, and the next one `beyond` it. *Islands* are several
     ranges that keep them. *Choices* are some of the choices, of which `value` is the first. If the bounds are
-    kept *nowhere*, `beyond` is the closest value; if *everywhere*, there is no value.
+    kept *nowhere*, `beyond` is the closest value; if *everywhere*, there is no value, nor if the
+    result is the *same* at all values.
     """
 
-    kind: Literal["limit", "islands", "choices", "nowhere", "everywhere", "best"]
+    kind: Literal["limit", "islands", "choices", "nowhere", "everywhere", "same", "best"]
     value: Any = None
     beyond: Any = None
 
@@ -37,13 +39,19 @@ class Result(NamedTuple):
 class Search:
     """One search: its trials, bounds and the metric that is to be best."""
 
-    def __init__(self, trials: Trials, bounds: Sequence[Bound], best: str | None) -> None:
+    def __init__(
+        self, trials: Trials, bounds: Sequence[Bound], best: str | None, own: float | None = None
+    ) -> None:
         self.trials, self.bounds, self.best = trials, bounds, best
-        self.setting = trials.setting
+        self.setting, self._own = trials.setting, own
 
     def search(self) -> Result:
         """Run trials until the value is found, or no more runs are allowed."""
-        self.trials.run(list(self.setting.choices or grid(self.setting, COARSE)))
+        self.trials.run(self.first())
+        for metric in [*(bound.metric for bound in self.bounds), *([self.best] if self.best else [])]:
+            check_has_values(metric, chain.from_iterable(self.trials.done.values()))
+        if self._is_same():
+            return Result("same")
         if self.setting.choices is None and self.best is None:
             return self._limit()
         if self.setting.choices is None:
@@ -52,6 +60,14 @@ class Search:
         if not kept:
             return self._nowhere()
         return Result("choices", kept[0]) if self.best is None else Result("best", self._top(kept))
+
+    def first(self) -> list[Any]:
+        """Return the values that are run first: the choices, or a grid and the scenario's own value."""
+        if self.setting.choices is not None:
+            return list(self.setting.choices)
+        values = grid(self.setting, COARSE)
+        is_inside = self._own is not None and self.setting.low <= self._own <= self.setting.high
+        return [*values, self._own] if is_inside and self._own not in values else values
 
     def tried(self) -> list[Any]:
         """Return the values that were run, in order."""
@@ -69,7 +85,7 @@ class Search:
         )
 
     def numbers(self, metric: str, value: Any) -> list[float]:
-        """Return a metric with each seed."""
+        """Return a metric with each seed; NaN if it has no value."""
         return numbers_of(metric, self.trials.done[value])
 
     def worst(self, value: Any) -> Bound:
@@ -97,8 +113,8 @@ class Search:
         if self._is_monotone() and len(changes) == 1:
             low, high = self._bisect(*changes[0])
             return Result("limit", low, high) if self.is_kept(low) else Result("limit", high, low)
-        if not self._is_monotone() or changes:
-            self.trials.run(self._allowed(grid(self.setting, max(2, min(FINE, self.trials.room())))))
+        if not self._is_monotone() or changes or not self.kept():
+            self.trials.run(self._finer())
         if len(kept := self.kept()) == len(self.tried()):
             return Result("everywhere")
         if not kept:
@@ -110,6 +126,11 @@ class Search:
             if low == outer and high == self.setting.high:
                 return Result("islands", self._bisect(inner, outer)[1])
         return Result("islands", high)
+
+    def _is_same(self) -> bool:
+        """Return whether the runs of all values, of which there are several, have the same metrics."""
+        first, *others = self.trials.done.values()
+        return bool(others) and all(runs == first for runs in others)
 
     def _nowhere(self) -> Result:
         return Result("nowhere", beyond=min(self.tried(), key=self._excess))
@@ -149,6 +170,12 @@ class Search:
         found = [[sign * number for number in self.numbers(metric, value)] for value in self.tried()]
         return any(all(a < b for a, b in zip(*pair, strict=True)) for pair in pairwise(found))
 
+    def _finer(self) -> list[float]:
+        """Return the new values of a finer grid: as many as runs are allowed for."""
+        grids = (grid(self.setting, count) for count in range(FINE, 1, -1))
+        new = ([value for value in values if value not in self.trials.done] for values in grids)
+        return max((values for values in new if len(values) <= self.trials.room()), key=len)
+
     def _allowed(self, values: Sequence[float]) -> list[float]:
         new = [value for value in values if value not in self.trials.done]
         return new[: self.trials.room()]
@@ -172,10 +199,12 @@ class Search:
         """Return the metric to be best with each seed, so that less is better."""
         assert self.best is not None
         sign = -1 if self.best in HIGHER_IS_BETTER else 1
-        return [sign * number for number in self.numbers(self.best, value)]
+        return [inf if isnan(number) else sign * number for number in self.numbers(self.best, value)]
 
 
 def _excess(bound: Bound, numbers: Sequence[float]) -> float:
-    """Return how far the worst number is beyond a bound, relative to it."""
+    """Return how far the worst number is beyond a bound, relative to it; inf if one has no value."""
+    if any(map(isnan, numbers)):
+        return inf
     worst = max(numbers) - bound.limit if bound.sign == "<=" else bound.limit - min(numbers)
     return worst / (abs(bound.limit) or 1.0)

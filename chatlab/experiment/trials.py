@@ -175,26 +175,43 @@ class Trials:
         return cell.scenario
 
     def toml(self, value: Any) -> str:
-        """Return a value of the setting as TOML, or a comment if it is part of a list."""
+        """Return a value of the setting as TOML."""
         choices = self.setting.choices
-        return as_toml({self.setting.path: value if choices is None else choices[value]})
+        given = {self.setting.path: value if choices is None else choices[value]}
+        return as_toml(given, self.scenario_with(value))
 
 
-def as_toml(settings: Mapping[str, Any]) -> str:
-    """Return settings by their paths as TOML; comments stand for those that are parts of lists."""
+def as_toml(settings: Mapping[str, Any], scenario: Scenario) -> str:
+    """Return settings by their paths as TOML.
+
+    A setting within a list stands in its whole entry, such as `[[faults]]`, of `scenario`, which has it.
+    """
     tables: dict[str, Any] = {}
-    comments = ""
+    entries: dict[str, str] = {}
+    raw = to_plain(scenario)
     for path, value in settings.items():
         plain = to_plain(value) if isinstance(value, Settings) else value
-        if "[" in path:
-            comments += f"# {path} = {msgspec.json.encode(plain).decode()}\n"
+        name, bracket, rest = path.partition("[")
+        *parents, last = name.split(".")
+        found = raw
+        for key in parents if bracket else ():
+            found = found[key]
+        if bracket and isinstance(entry := found[last][int(index := rest.partition("]")[0])], dict):
+            entries[f"{name}[{index}]"] = _entry(name, int(index), len(found[last]), entry)
             continue
-        *parents, last = path.split(".")
         table = tables
         for key in parents:
             table = table.setdefault(key, {})
-        table[last] = NONE if plain is None else plain
-    return msgspec.toml.encode(tables).decode() + comments
+        table[last] = found[last] if bracket else NONE if plain is None else plain
+    texts = [msgspec.toml.encode(tables).decode()] if tables else []
+    return "\n".join([*texts, *entries.values()])
+
+
+def _entry(name: str, index: int, count: int, entry: Mapping[str, Any]) -> str:
+    """Return an entry of a list of tables as TOML; a comment says which of several it is."""
+    which = f"  # in the place of {name}[{index}]" if count > 1 else ""
+    text = re.sub(r"^(\[+)", rf"\1{name}.", msgspec.toml.encode(entry).decode(), flags=re.MULTILINE)
+    return f"[[{name}]]{which}\n{text}"
 
 
 def show(value: Any) -> str:

@@ -11,12 +11,12 @@ from pandas.testing import assert_frame_equal
 
 from chatlab import Found, find, run
 from chatlab.errors import SettingsError
-from chatlab.experiment.bounds import Bound, numbers_of, read_bound
+from chatlab.experiment.bounds import Bound, check_has_values, read_bound
 from chatlab.experiment.find import _answer
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.search import Search
 from chatlab.experiment.sweep import processes
-from chatlab.experiment.trials import Setting, Trials, grid, read_setting, rounded
+from chatlab.experiment.trials import Setting, Trials, as_toml, grid, read_setting, rounded
 from chatlab.presets import preset
 
 HERD = Scenario.from_toml(
@@ -120,7 +120,9 @@ def test_numbers_are_short_and_inside() -> None:
 class FakeTrials:
     """Trials whose runs are calls of a function of the value and the seed."""
 
-    def __init__(self, setting: Setting, metric: Callable[[float, int], float], limit: int = 1000) -> None:
+    def __init__(
+        self, setting: Setting, metric: Callable[[float, int], float | None], limit: int = 1000
+    ) -> None:
         self.setting, self._metric, self._limit = setting, metric, limit
         self.seeds = [0, 1, 2]
         self.done: dict[Any, list[dict[str, Any]]] = {}
@@ -136,12 +138,12 @@ class FakeTrials:
 
 
 def search(
-    metric: Callable[[float, int], float], *bounds: str, limit: int = 1000, **more: Any
+    metric: Callable[[float, int], float | None], *bounds: str, limit: int = 1000, **more: Any
 ) -> tuple[Any, str]:
-    best = more.pop("best", None)
+    best, own = more.pop("best", None), more.pop("own", None)
     setting = Setting("x", more.pop("low", 1.0), more.pop("high", 100.0), **more)
     trials = FakeTrials(setting, metric, limit)
-    found = Search(trials, [read_bound(bound) for bound in bounds], best)  # type: ignore[arg-type]
+    found = Search(trials, [read_bound(bound) for bound in bounds], best, own)  # type: ignore[arg-type]
     result = found.search()
     assert len(trials.done) <= limit // 3
     return result.value, _answer(found, result)
@@ -186,14 +188,67 @@ def test_a_hidden_island_at_the_end() -> None:
 
 
 def test_bounds_that_nothing_keeps_and_that_everything_keeps() -> None:
-    value, said = search(lambda x, seed: x + 7, "m<=5")
-    assert (value, said) == (None, "No value of x (1 to 100) keeps m ≤ 5; the closest is 1: m is 8.")
+    value, said = search(lambda x, seed: x + 7, "m<=5", limit=21)
+    told = "None of the 7 values tried of x (1 to 100) keeps m ≤ 5; the closest is 1: m is 8."
+    assert (value, said) == (None, told)
     value, said = search(lambda x, seed: x, "m<=500")
     assert (value, said) == (
         None,
-        "Every value of x from 1 to 100 keeps m ≤ 500: at 1 m is 1; at 100 m is 100.",
+        "Each of the 5 values tried of x, from 1 to 100, keeps m ≤ 500: at 1 m is 1; at 100 m is 100.",
     )
     assert search(lambda x, seed: inf, "m<=5")[1].endswith("m is never.")
+
+
+def test_a_range_between_the_coarse_values_is_found() -> None:
+    """None of the five values keeps the bound, and the metric is flat at them."""
+    value, _ = search(lambda x, seed: 1 if abs(x - 40) < 4 else 9, "m<=5", low=0.0)
+    assert 36 <= value <= 44
+
+
+def test_the_scenarios_own_value_is_tried() -> None:
+    def only_at_41(x: float, seed: int) -> float:
+        return 1 if x == 41.7 else 9
+
+    assert search(only_at_41, "m<=5", own=41.7)[0] == 41.7
+    assert search(only_at_41, "m<=5", own=141.7)[0] is None
+
+
+def test_a_value_without_the_metric_keeps_no_bound() -> None:
+    def until_40(x: float, seed: int) -> float | None:
+        return 1.0 if x < 40 or (seed and x < 60) else None
+
+    value, said = search(until_40, "m<=5")
+    assert value == pytest.approx(40, rel=0.02)
+    assert said.endswith(" m has no value with every seed.")
+    value, said = search(lambda x, seed: None if x < 40 else x, "m>=2", best="m", low=0.0)
+    assert value == pytest.approx(40, abs=4)
+    value, said = search(lambda x, seed: 9.0 if x == 100 else None, "m<=5")
+    assert (value, said[-40:]) == (None, "keeps m ≤ 5; the closest is 100: m is 9.")
+    assert search(lambda x, seed: None if x == 100 else 9.0, "m<=9")[1].endswith("at 100 m has no value.")
+
+
+def test_a_setting_without_effect_is_said() -> None:
+    """A herd's first retries are at once, so that the backoff's multiplier changes nothing."""
+    for more, told in (
+        ({"keep": "last_back<=4"}, "; last_back ≤ 4 is kept: last_back is 2.005"),
+        ({"keep": "last_back<=1"}, "; last_back ≤ 1 is not kept: last_back is 2.005"),
+        ({"best": "last_back"}, "(1 to 9). Vary another setting."),
+    ):
+        found = quietly("transport.reconnect.stable_after=1:9", **more)
+        assert told in found.answer
+        assert found.answer.startswith("The result is the same at every value of transport.reconnect.stable")
+        assert (found.value, found.toml, found.scenario, len(found.kept)) == (None, "", None, 5)
+
+
+@pytest.mark.parametrize("name", ["base_delay=1:9", "backoff_multiplier=1:9", "jitter=full,none"])
+def test_a_schedule_replaces_settings(name: str) -> None:
+    socket_io = HERD.replace(transport=HERD.transport.replace(reconnect=preset("python-socketio").reconnect))
+    told = (
+        r"vary: transport.reconnect.\w+ has no effect: transport.reconnect.schedule replaces it; set "
+        r"transport.reconnect.schedule=\[\] to do without"
+    )
+    with pytest.raises(SettingsError, match=told):
+        find(socket_io, f"transport.reconnect.{name}", keep="lost<=0", progress=False)
 
 
 def test_runs_are_limited() -> None:
@@ -215,7 +270,7 @@ def test_the_best_value_and_those_like_it() -> None:
     _, said = search(lambda x, seed: inf, best="m")
     assert said == "m is never finite with x (1 to 100); take another metric."
     value, said = search(lambda x, seed: x, "n>=200", best="m")
-    assert (value, said[:20]) == (None, "No value of x (1 to ")
+    assert (value, said[-44:]) == (None, "keeps n ≥ 200; the closest is 100: n is 100.")
 
 
 def test_choices_that_keep_a_bound() -> None:
@@ -228,9 +283,10 @@ def test_a_metric_without_a_value() -> None:
     with pytest.raises(
         SettingsError, match=r"latency_p50 has no value in this scenario, as no message is due; take"
     ):
-        numbers_of("latency_p50", [{"latency_p50": None}])
+        check_has_values("latency_p50", [{"latency_p50": None}])
     with pytest.raises(SettingsError, match=r"^mine has no value in this scenario; take another$"):
-        numbers_of("mine", [{"mine": 1}, {"mine": None}])
+        check_has_values("mine", [{"mine": None}, {"mine": None}])
+    check_has_values("mine", [{"mine": 1}, {"mine": None}])
 
 
 # With runs
@@ -314,8 +370,34 @@ class _Bar:
     def update(self) -> None: ...
 
 
-def test_a_setting_in_a_list_is_shown_as_a_comment() -> None:
+def test_a_setting_in_a_list_is_shown_with_its_entry() -> None:
     trials = Trials(
         HERD, Setting("faults[0].at", 1, 9), [1], limit=9, executor=None, world="model", bar=_Bar()
     )
-    assert trials.toml(2.5) == "# faults[0].at = 2.5\n"
+    assert trials.toml(2.5) == '[[faults]]\nkind = "connection_reset"\nat = 2.5\n'
+
+
+def test_entries_of_lists_as_toml() -> None:
+    """The TOML has all that the entry had, and can be read again."""
+    text = """
+    transport.reconnect.schedule = [[1.0, 2.0], [3.0, 4.0]]
+    [[people.groups]]
+    name = "a"
+    share = 0.25
+    transport.reconnect.base_delay = 3.0
+    [[faults]]
+    kind = "connection_reset"
+    at = 10.0
+    [[faults]]
+    kind = "server_down"
+    at = 5.0
+    duration = 4.0
+    """
+    scenario = Scenario.from_toml(text)
+    given = {"faults[1].at": 5.0, "duration": scenario.duration, "people.groups[0].share": 0.25}
+    written = as_toml(given, scenario)
+    assert "[[faults]]  # in the place of faults[1]\n" in written
+    read = Scenario.from_toml(written)
+    assert (read.faults, read.people.groups) == (scenario.faults[1:], scenario.people.groups)
+    row = as_toml({"transport.reconnect.schedule[1][0]": 3.0}, scenario)
+    assert Scenario.from_toml(row).transport == scenario.transport
