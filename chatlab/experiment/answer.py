@@ -15,6 +15,7 @@ from chatlab.experiment.metrics import Value
 from chatlab.experiment.scenario import Scenario
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import ReconnectConfig
+from chatlab.sim.faults import NodeFault
 from chatlab.sim.transport_settings import AnyTransport, TransportSettings, WebSocketSettings
 from chatlab.trace import Step
 from chatlab.transports.machine import Notify
@@ -120,6 +121,8 @@ def _about_returns(facts: Facts) -> Iterator[str]:
         yield _sentence(
             f"{some.strip() if back else f'none of {lost}'}{often} {_was(back)} made again{times}"
         )
+    if _others_serve(facts) and (peak := facts.count("attempts_per_second_max_after")) > 1:
+        yield f"Up to {peak:,} attempts came in one second."
     reasons = _reasons(facts)
     if unrecovered:
         gave_up = min(facts.count("gave_up"), unrecovered)
@@ -139,12 +142,19 @@ def _times(facts: Facts) -> str:
     if not last:
         return " before the fault ended"
     kind = faults[0].kind if len(faults) == 1 else ""
-    since = SINCE.get(kind, "the end of the fault")
+    since = "the loss" if _others_serve(facts) else SINCE.get(kind, "the end of the fault")
     half, broken = facts.metrics.get("recovery_p50"), facts.count("broken")
     only = broken - facts.count("unrecovered") == 1
     if only or half is None or facts.count("unrecovered") or _seconds(half) == _seconds(last):
         return f", {'' if only else 'the last '}{_seconds(last)} after {since}"
     return f", half of them within {_seconds(half)}, the last {_seconds(last)} after {since}"
+
+
+def _others_serve(facts: Facts) -> bool:
+    """Whether the faults are of single nodes, while others serve."""
+    return facts.scenario.server.nodes > 1 and all(
+        isinstance(fault, NodeFault) for fault in facts.scenario.faults
+    )
 
 
 def _about_the_rest(facts: Facts, gave_up: int, others: int, what: str, reasons: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ class Incident(NamedTuple):
     if another one begins in between. A later fault of less `severity` isn't the cause if the connection is
     lost at most `NOTICED` seconds after the end of this one, unless it has a severity of 1, and begins at the
     same time or more than `REPORTED` seconds after that end. A fault that `leaves_half_open` connections
-    doesn't end for them.
+    doesn't end for them. If `others_serve` while it lasts, recovery counts from the loss of the connection.
     """
 
     begins_at: float
@@ -78,6 +78,7 @@ class Incident(NamedTuple):
     deaf_until: float = -np.inf
     severity: int = 2
     leaves_half_open: bool = False
+    others_serve: bool = False
 
 
 def measure(
@@ -101,11 +102,12 @@ def measure(
       back, isn't owed what was sent from then on, and what was in flight then.
     - latency: from sending to showing, of owed pairs. An undelivered pair counts as infinite.
     - recovery: from the end of the fault that broke a person's connection until the person is connected again
-      (0 if that is earlier). *broken* counts these connections. *unrecovered* people aren't connected again
-      by the end of the run, and count as infinite. The fault that broke it is the latest that had begun and
-      had the person in its scope. A fault that begins after the connection fell silent, or within a
-      partition, doesn't count. If a fault breaks connections, one that only slows them, and begins before
-      its effect is noticed, doesn't count either.
+      (0 if that is earlier); if a node broke it while others served, from the loss of the connection.
+      *broken* counts these connections. *unrecovered* people aren't connected again by the end of the run,
+      and count as infinite. The fault that broke it is the latest that had begun and had the person in its
+      scope. A fault that begins after the connection fell silent, or within a partition, doesn't count. If a
+      fault breaks connections, one that only slows them, and begins before its effect is noticed, doesn't
+      count either.
     - last_back: the longest recovery of those who came back; it says nothing about the *unrecovered* people.
     - gave_up: people whose client makes no further attempt at the end. last_in_at: the time at which the last
       person who got in was connected for the first time. never_connected: people who asked to be connected,
@@ -456,8 +458,9 @@ def _recovery(recorder: ColumnRecorder, faults: Sequence[Incident]) -> _Broken:
     again = np.append(np.flatnonzero(connected), len(people))
     again = again[np.searchsorted(again, lost)]
     back = (again < len(people)) & (people[np.minimum(again, len(people) - 1)] == people[lost])
-    ends = np.array([fault.ends_at for fault in faults])
-    seconds = np.maximum(0.0, at[again[back]] - ends[fault[back]])
+    begins = np.array([fault.ends_at for fault in faults])[fault]
+    begins = np.where(np.array([fault.others_serve for fault in faults])[fault], at[lost], begins)
+    seconds = np.maximum(0.0, at[again[back]] - begins[back])
     return _Broken(seconds, people[lost[back]], people[lost[~back]])
 
 

@@ -305,6 +305,20 @@ def test_each_node_has_its_own_accept_queue() -> None:
     assert "spreads" not in told(nodes + DOWN + none, broken=10, attempts=spike)
 
 
+def test_a_node_that_restarts_leaves_its_people_to_the_others() -> None:
+    rolling = '[[faults]]\nkind = "rolling_restart"\nat = 1.0\n'
+    figures: dict[str, Any] = {"recovery_p50": 1.0, "last_back": 4.0, "attempts_per_second_max_after": 30}
+    several = told("server.nodes = 3\n" + rolling, broken=17, **figures)
+    assert (
+        "17 lost connections were made again, half of them within 1 s, the last 4 s after the loss."
+        in several
+    )
+    assert "Up to 30 attempts came in one second." in several
+    alone = told(rolling, broken=10, **figures)
+    assert "the last 4 s after the end of the fault." in alone
+    assert "Up to" not in alone
+
+
 def test_what_matters_is_not_0() -> None:
     metrics = {
         "sent": 0,

@@ -337,6 +337,19 @@ def test_a_loss_belongs_to_the_latest_fault_that_has_begun(lost_at: float, recov
     assert chat.measure([(10.0, 20.0), (40.0, 41.0)])["recovery_p50"] == recovery
 
 
+def test_a_recovery_begins_with_the_loss_if_others_serve() -> None:
+    chat = Chat(people=2)
+    for person, at in [(0, 12.0), (1, 25.0)]:
+        for status, when in [(CONNECTED, 1.0), (RECONNECTING, at), (CONNECTED, at + 3.0)]:
+            chat.recorder.changed(person, status, when)
+    fault = Incident(10.0, 27.0)
+    population = Population(np.zeros(2, dtype=int), np.full(2, inf))
+    for others_serve, last in [(False, 1.0), (True, 3.0)]:
+        metrics = measure(chat.recorder, population, 60.0, [fault._replace(others_serve=others_serve)])
+        assert metrics["last_back"] == last
+        assert metrics["recovery_p50"] == (3.0 if others_serve else 0.5)
+
+
 def _fault(kind: str, at: float, until: float, hit: Sequence[int] | None = None) -> Incident:
     return Incident(
         at,
