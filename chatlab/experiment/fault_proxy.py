@@ -150,7 +150,7 @@ class FaultProxy:
     def inject(self, fault: Fault) -> InjectedFault:
         """Inject a fault `fault.at` seconds from now.
 
-        Errors: as for `check`.
+        Errors: `SettingsError` as for `check`.
         """
         self.check(fault)
         if getattr(fault, "duration", 0.0) is None:  # The rest of the run.
@@ -164,7 +164,7 @@ class FaultProxy:
     def play(self, faults: Iterable[Fault]) -> list[InjectedFault]:
         """Inject several faults, each `fault.at` seconds from now.
 
-        Errors: as for `check`; then none is injected.
+        Errors: `SettingsError` as for `check`; then none is injected.
         """
         script = list(faults)
         for fault in script:
@@ -172,7 +172,10 @@ class FaultProxy:
         return [self.inject(fault) for fault in script]
 
     def reset(self) -> None:
-        """Reset every connection on both sides (TCP RST)."""
+        """Reset every connection on both sides (TCP RST).
+
+        Errors: `SettingsError` as for `check`.
+        """
         self.inject(ConnectionReset(at=0.0))
 
     def end_faults(self, *kinds: type[Fault]) -> None:

@@ -35,8 +35,10 @@ from chatlab.sim.faults import (
     Loss,
     LowBandwidth,
     NetworkChange,
+    NodeDown,
     NoPong,
     Partition,
+    RollingRestart,
     ServerDown,
     ServerRestart,
     SlowServer,
@@ -168,6 +170,14 @@ CASES: dict[str, Case] = {
         "all packets are lost, for some people",
         (Partition(at=6.31, duration=5.3, people=("ada", "cleo")),),
         seed=1,
+    ),
+    "node_down": Case(
+        "the only node dies, and is back after 6 s", (NodeDown(at=6.31, duration=6.2),), seed=49
+    ),
+    "rolling_restart": Case(
+        "the only node drains for 4 s, and is back 3 s later",
+        (RollingRestart(at=6.31, drain=4.0, down=3.1),),
+        seed=37,
     ),
     "network_change": Case("open connections become half-open, new ones work", (NetworkChange(at=6.31),)),
     "suspended": Case("the computers sleep for 9 s", (Suspended(at=6.31, duration=9.4),)),

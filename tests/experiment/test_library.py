@@ -50,7 +50,7 @@ def test_they_are_listed_with_their_questions() -> None:
 def test_an_unknown_name_is_reported_with_the_choices() -> None:
     with pytest.raises(
         SettingsError,
-        match=r"no scenario or file 'deplyo' \(did you mean 'deploy'\?\); choose one of dep",
+        match=r"no scenario or file 'deplyo' \(did you mean 'deploy'\?\); choose one of corporate_",
     ):
         load_scenario("deplyo")
 

@@ -193,7 +193,7 @@ BAD_TOML = [
     ),
     (
         "[transport.heartbeat]\nmode = 'xml'",
-        "transport.heartbeat.mode: choose one of json, none, ping, got 'xml'",
+        "transport.heartbeat.mode: choose one of both, json, none, ping, server, got 'xml'",
     ),
     ("[transport.failures]\nfoo = 'retry'", "transport.failures: give a text matching regex"),
     (

@@ -18,6 +18,7 @@ from chatlab.settings import HeartbeatConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import (
     AnyFault,
+    Blocked,
     Buffering,
     ConnectionReset,
     Flapping,
@@ -27,11 +28,16 @@ from chatlab.sim.faults import (
     IdleTimeout,
     Loss,
     LowBandwidth,
+    NetworkChange,
+    NodeDown,
     NoPong,
     Partition,
+    RollingRestart,
     ServerDown,
     ServerRestart,
     SlowServer,
+    Suspended,
+    Throttled,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
@@ -154,6 +160,17 @@ EACH: list[AnyFault] = [
     HttpError(at=20.0, duration=10.0, retry_after=1.0),
     NoPong(at=15.0, duration=30.0),
     SlowServer(at=20.0, duration=20.0),
+    NetworkChange(at=20.0),
+    Suspended(at=20.0, duration=8.0),
+    Throttled(at=20.0, duration=20.0, period=7.0),
+    Blocked(
+        at=0.0,
+        duration=15.0,
+        transports=("websocket", "sse", "long_polling", "short_polling"),
+        how="reset",
+    ),
+    NodeDown(at=20.0, duration=10.0),
+    RollingRestart(at=20.0, drain=2.0, down=2.0),
 ]
 WITHOUT_EFFECT = {
     ("websocket", "buffering"),  # the proxy lets a tunnel be
@@ -162,6 +179,7 @@ WITHOUT_EFFECT = {
     ("long_polling", "no_pong"),  # there are no pings
     ("short_polling", "no_pong"),
     ("websocket", "http_error"),  # there are no requests while it is open
+    ("sse", "throttled"),  # what is due comes from the server
     ("sse", "half_open up"),  # nothing was being posted, and the stream needs nothing that goes up
     ("fallback", "buffering"),
     ("fallback", "http_error"),

@@ -150,7 +150,8 @@ class EmbeddedServer:
         """Listen. A second call does nothing.
 
         Errors: `OSError` when the port is in use, or `host` isn't this machine's; `StoreError` when the
-        history can't be opened; `RuntimeError` when it already runs on another loop.
+        history can't be opened; `SettingsError` for an invalid URL of a database, and if psycopg is missing;
+        `RuntimeError` when it already runs on another loop.
         """
         async with self._changing:
             if self._runtime is None:

@@ -65,7 +65,7 @@ def test_the_real_server_has_the_faults_of_the_model(played: Scenario) -> None:
 
 
 def test_an_error_of_the_recorder_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(recorder: ColumnRecorder, at: float) -> None:
+    def fail(recorder: ColumnRecorder, person: int, at: float) -> None:
         raise ZeroDivisionError("in the recorder")
 
     monkeypatch.setattr(ColumnRecorder, "attempted", fail)
