@@ -104,3 +104,10 @@ def test_every_answer_is_read_as_it_is_meant() -> None:
     failure = failure_of(serving.problem(429, "slow down", 2.0))
     assert (failure.code, failure.reason, failure.retry_after) == (429, "slow down", 2.0)
     assert failure_of(serving.refused(Nack("a-1", 413, "too long"))).reason == "too long"
+
+
+def test_a_plain_request_for_the_path_of_websockets_is_told_what_to_ask_for() -> None:
+    answer = serving.upgrade_required()
+    assert answer.status == 426
+    assert answer.headers["Upgrade"] == "websocket"  # Source: RFC 9110 §15.5.22.
+    assert "error" in msgspec.json.decode(answer.body)
