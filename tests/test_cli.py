@@ -253,6 +253,11 @@ def test_a_plot_is_chosen_by_its_name(tmp_path: Path) -> None:
     for value, file in (("crowd", "crowd.png"), ("crowd:a.svg", "a.svg"), ("b.png", "b.png")):
         assert run("simulate", "good.toml", f"--plot={value}").exit_code == 0
         assert Path(file).stat().st_size > 1000
+    for wrong in ("qeue", "qeue:a.png"):
+        ended = run("simulate", "good.toml", f"--plot={wrong}")
+        told = "--plot: there is no kind 'qeue', nor a suffix such as .png; did you mean 'queue'?"
+        assert (ended.exit_code, told in ended.stderr) == (2, True)
+    assert "choose one of crowd" in run("simulate", "good.toml", "--plot=xyz").stderr
     ended = run("simulate", "good.toml", "--plot=queue:none/a.png")
     assert (ended.exit_code, "there is no folder none" in ended.stderr) == (2, True)
 
@@ -299,7 +304,7 @@ def test_find_prints_a_sentence_and_the_toml_to_use(tmp_path: Path) -> None:
     assert set(pd.read_csv(out)["people.count"]) >= {1, 20, 21, 40}
     none = run("find", "good.toml", "--vary=people.count=1:40", "--keep=attempts<=0", "--seeds=1")
     assert (none.exit_code, "values tried of people.count (1 to 40) keeps attempts ≤ 0" in none.stdout) == (
-        1,
+        3,
         True,
     )
     every = run("find", "good.toml", "--vary=people.count=1:40", "--keep=attempts<=50", "--seeds=1")

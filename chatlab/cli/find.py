@@ -11,6 +11,8 @@ from chatlab.cli.options import Changes, Processes, WorldName
 from chatlab.cli_errors import check_outputs, format_number, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
+NONE_KEEPS = 3
+"""Exit code if no value keeps the bounds."""
 ROWS = 20
 """Most values that are printed: those nearest to the one that was found."""
 
@@ -49,7 +51,8 @@ def find(
 ) -> None:
     """Find the setting at which bounds are just kept, or the best one.
 
-    All values are run with the same seeds. The answer is a sentence, and the TOML to use.
+    All values are run with the same seeds. The answer is a sentence, and the TOML to use. The exit code is 3
+    if no value keeps the bounds, 1 if a setting is wrong, and 2 if an option is.
     """
     from contextlib import nullcontext
 
@@ -105,4 +108,4 @@ def find(
         with report_errors("find"), atomic_write(out) as part:
             found.runs.to_csv(part, index=False)
     if found.value is None and not all(found.kept.values()):
-        raise typer.Exit(1)
+        raise typer.Exit(NONE_KEEPS)

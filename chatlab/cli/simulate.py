@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,10 @@ import typer
 from chatlab.cli.options import Changes, TimeScale, scale_of
 from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
 from chatlab.fileio import atomic_write
+from chatlab.text import visible_line
 
+GROUP_METRICS = ("people", "attempts", "never_connected", "gave_up", "unrecovered", "recovery_p99", "lost")
+"""The metrics of each group that are printed."""
 RECORDED = ("lateness", "statuses", "returns")
 """The kinds of plots that show recorded people only."""
 
@@ -28,6 +32,11 @@ def _plot_choice(text: str) -> tuple[str, Path]:
 
     kind, colon, file = text.partition(":")
     if kind not in PLOTS:
+        name = Path(text).name
+        if (colon and len(kind) > 1 and kind.isidentifier()) or (name == text and "." not in name):
+            close = get_close_matches(kind, PLOTS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(PLOTS)}"
+            raise typer.BadParameter(f"there is no kind {kind!r}, nor a suffix such as .png; {hint}")
         return "", Path(text)
     return kind, Path(file if colon and file else f"{kind}.png")
 
@@ -88,6 +97,17 @@ def simulate(
         value = result.metrics[name]
         table.add_row(name, describe_never(name, result.metrics) if value == inf else format_number(value))
     console.print(table)
+    if result.group_metrics:
+        groups = Table("group", *GROUP_METRICS, caption="run.groups in Python has more")
+        for name, metrics in result.group_metrics.items():
+            groups.add_row(
+                visible_line(name),
+                *(
+                    describe_never(key, metrics) if metrics[key] == inf else format_number(metrics[key])
+                    for key in GROUP_METRICS
+                ),
+            )
+        console.print(groups)
     for number, fault in enumerate(result.scenario.faults):
         if fault.at >= result.scenario.duration:
             typer.echo(

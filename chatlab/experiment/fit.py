@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.cells import Cell, cells_of
+from chatlab.experiment.cells import Cell, cells_of, without_effect
 from chatlab.experiment.fit_search import FitSearch, Point
 from chatlab.experiment.likeness import Array, Candidate, exclusion, possible
 from chatlab.experiment.measured import Measured, measured_of, read_measured
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CHANCE = 3.0
 """Distance of the best candidate, in spreads of its own runs, from which on it explains little."""
+DOUBT = 2.0
+"""Distance of the best candidate, in spreads of its own runs, from which on it doesn't explain all."""
 KINDS = ("attempts", "requests", "sent", "delivered", "connected", "queue", "work")
 
 
@@ -110,6 +112,7 @@ def fit(
     else:
         measured = to if isinstance(to, Measured) else measured_of(to)
     settings = [*_settings(scenario, over)]
+    _check_effect(scenario, settings)
     search = FitSearch(
         scenario, measured, settings, of=of, offsets=_offsets(scenario, measured, offset), seeds=list(seeds)
     )
@@ -133,6 +136,7 @@ def fit(
         of,
         ranked,
         search.intervals(ranked[0][0]) if search.has_unknowns else [],
+        ran_out=search.ran_out,
     )
 
 
@@ -151,6 +155,16 @@ def _settings(scenario: Scenario, over: Mapping[str, Any] | Iterable[str]) -> It
             raise SettingsError(f"over: {setting.path} is given twice; give all its values at once")
         paths.add(setting.path)
         yield setting
+
+
+def _check_effect(scenario: Scenario, settings: Sequence[Setting]) -> None:
+    """Check that no setting is replaced by a schedule of every candidate. Errors: `SettingsError`."""
+    choices = {setting.path: setting.choices for setting in settings if setting.choices is not None}
+    cells = cells_of(scenario, choices, None)
+    for setting in settings:
+        sentences = [without_effect(cell.scenario, setting.path) for cell in cells]
+        if all(sentences):
+            raise SettingsError(f"over: {sentences[0]}")
 
 
 def _offsets(scenario: Scenario, measured: Measured, offset: tuple[int, int] | int | None) -> tuple[int, int]:
@@ -180,6 +194,8 @@ def _fitted(
     of: str,
     ranked: Sequence[tuple[Point, Candidate]],
     intervals: Sequence[tuple[float, float]],
+    *,
+    ran_out: bool,
 ) -> Fitted:
     point, best = ranked[0]
     open_ = possible([candidate for _, candidate in ranked])
@@ -203,8 +219,16 @@ def _fitted(
     }
     given |= {setting.path: value for setting, value in zip(ranges, point.unknowns, strict=True)}
     (cell,) = cells_of(scenario, {path: {"": value} for path, value in given.items()}, None)
+    inert = {path: sentence for path in given if (sentence := without_effect(cell.scenario, path))}
+    given = {path: value for path, value in given.items() if path not in inert}
     return Fitted(
-        _answer(measured, ranges, of, ranked, names, intervals),
+        " ".join(
+            [
+                _answer(measured, ranges, of, ranked, names, intervals, inert, ran_out=ran_out),
+                *(f"With {point.name}, {sentence}." for sentence in inert.values()),
+                *(["The runs ran out before the search had ended; allow more runs."] if ran_out else []),
+            ]
+        ),
         point.name,
         names,
         as_toml(given, cell.scenario),
@@ -223,6 +247,9 @@ def _answer(
     ranked: Sequence[tuple[Point, Candidate]],
     names: Sequence[str],
     intervals: Sequence[tuple[float, float]],
+    inert: Mapping[str, str],
+    *,
+    ran_out: bool,
 ) -> str:
     point, best = ranked[0]
     mean = float(np.nanmean(measured.counts))
@@ -231,9 +258,14 @@ def _answer(
         first = f"None explains {measured.name} well: the closest, {point.name}, is {off}."
     elif len(names) > 1:
         first = f"{_listed(names)} can't be told apart by {measured.name}. Closest is {point.name}: {off}."
+    elif len(ranked) == 1:
+        first = f"{point.name} is the only candidate: {of} are {off}."
     else:
         first = f"{point.name} explains {measured.name} best: {of} are {off}."
     sentences = [f"{first[0].upper()}{first[1:]}" if point.name == "the scenario" else first]
+    if best.distance > DOUBT * max(best.own, 0.02 * mean):
+        apart = f"its own runs are only {best.own:.3g} from each other"
+        sentences.append(f"It doesn't explain all of it, as {apart}: try other candidates, or unknowns.")
     others = [(each, candidate) for each, candidate in ranked[1:] if each.name not in names]
     if others:
         each, candidate = others[0]
@@ -241,14 +273,16 @@ def _answer(
         deviations = "over 10" if sure > 10 else f"{sure:.1f}"
         far = f"{candidate.distance:.3g} off, {deviations} standard deviations more than its own runs"
         sentences.append(f"The next, {each.name}, is ruled out ({far}).")
-    if ranges:
-        values = ", ".join(
-            f"{setting.path} = {show(value)} ({show(low)} to {show(high)})"
-            if low < high
-            else f"{setting.path} = {show(value)}"
-            for setting, value, (low, high) in zip(ranges, point.unknowns, intervals, strict=True)
-        )
-        sentences.append(f"With it, {values}.")
+    why = "too few runs" if ran_out else "of the values tried, it alone fits its own runs"
+    values = [
+        f"{setting.path} = {show(value)} ({show(low)} to {show(high)})"
+        if low < high
+        else f"{setting.path} = {show(value)} (no interval: {why})"
+        for setting, value, (low, high) in zip(ranges, point.unknowns, intervals, strict=True)
+        if setting.path not in inert
+    ]
+    if values:
+        sentences.append(f"With it, {', '.join(values)}.")
     sentences.append(f"The measurement begins {best.offset} s after the run does.")
     return " ".join(sentences)
 

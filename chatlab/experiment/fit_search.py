@@ -65,6 +65,8 @@ class FitSearch:
             Point(labels) for labels in product(*(setting.choices or () for setting in self._choices))
         ]
         self._runs: dict[Point, list[Array]] = {}
+        self.ran_out = False
+        """Whether the runs ended before the search."""
 
     @property
     def has_unknowns(self) -> bool:
@@ -88,6 +90,7 @@ class FitSearch:
         for number in range(ROUNDS if self._ranges else 1):
             wanted = [point for start in left for point in self._round(best.get(start.labels, start), number)]
             if self._made() + FIRST * len(wanted) + len(self._seeds) * FINAL > limit and number:
+                self.ran_out = True
                 break
             self._simulate(simulate, wanted, FIRST)
             for start in left:

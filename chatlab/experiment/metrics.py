@@ -147,8 +147,8 @@ def measure(
         "unrecovered": unrecovered,
         **_percentiles("recovery", recovery, unrecovered, (50, 99)),
         "last_back": float(recovery.max()) if len(recovery) else None,
-        "gave_up": _gave_up(recorder),
-        "never_connected": shown.never_connected,
+        "gave_up": len(_given_up(recorder)),
+        "never_connected": len(shown.never_in),
         "last_in_at": shown.last_in_at,
         "attempts": len(recorder.attempted_at),
         "attempts_per_second_max": int(_per_second(recorder.attempted_at, duration).max()),
@@ -182,6 +182,8 @@ def measure_groups(
     unrecovered = np.bincount(groups[broken.unrecovered], minlength=count)
     attempts = np.bincount(groups[recorder.attempting], minlength=count)
     people = np.bincount(groups, minlength=count)
+    never = np.bincount(groups[shown.never_in], minlength=count)
+    gave_up = np.bincount(groups[_given_up(recorder)], minlength=count)
     connected = np.bincount(groups, weights=_connected_time(recorder, len(groups), duration), minlength=count)
     return {
         name: {
@@ -195,6 +197,8 @@ def measure_groups(
             **_percentiles("latency", latencies[number], int(undelivered), (50, 95, 99)),
             "lost": int(lost),
             "time_connected": float(connected[number]),
+            "never_connected": int(never[number]),
+            "gave_up": int(gave_up[number]),
         }
         for number, (name, (lost, undelivered, _)) in enumerate(zip(names, missing, strict=True))
     }
@@ -332,10 +336,11 @@ class _Deliveries:
         return float(came.max()) if len(came) else None
 
     @property
-    def never_connected(self) -> int:
-        """Number of people who asked to be connected, and never were."""
+    def never_in(self) -> Column:
+        """The people who asked to be connected, and never were."""
         asked = np.unique(self._recorder.changes[0])
-        return int(np.count_nonzero(np.isinf(self._connected_at[asked])))
+        never: Column = asked[np.isinf(self._connected_at[asked])]
+        return never
 
     def latency(self) -> Column:
         """The latency of each owed pair that was shown."""
@@ -430,11 +435,12 @@ def _starts(sorted_values: Column) -> Column:
     return np.flatnonzero(np.diff(sorted_values)) + 1
 
 
-def _gave_up(recorder: ColumnRecorder) -> int:
-    """Return the number of people whose last status is that of a client that has given up."""
+def _given_up(recorder: ColumnRecorder) -> Column:
+    """Return the people whose last status is that of a client that has given up."""
     people, statuses, _ = recorder.changes
     last = np.append(people[1:] != people[:-1], True)[: len(people)]
-    return int(np.count_nonzero(last & (statuses == _ERROR)))
+    given_up: Column = people[last & (statuses == _ERROR)]
+    return given_up
 
 
 class _Broken(NamedTuple):

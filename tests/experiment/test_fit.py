@@ -127,7 +127,7 @@ def test_the_hidden_settings_come_first_and_are_alone() -> None:
     assert fitted.rows[0]["offset"] == 10
     assert fitted.answer.startswith("full explains the measurement best: attempts are ")
     assert "is ruled out (" in fitted.answer
-    assert fitted.answer.endswith("The measurement begins 10 s after the run does.")
+    assert "The measurement begins 10 s after the run does." in fitted.answer
     assert 'jitter = "full"' in fitted.toml
     assert fitted.scenario.transport == OUTAGE.transport.replace(reconnect=JITTERS["full"])
     assert list(fitted.ranking) == ["candidate", "offset", "off", "ruled_out", "possible"]
@@ -174,6 +174,40 @@ def test_only_an_unknown() -> None:
     fitted = quietly(incident("full", 93), ["people.count=50:70"], runs=60)
     assert fitted.best == "the scenario"
     assert fitted.answer[0] in "TN"
+
+
+def test_one_candidate_is_judged_by_its_own_spread() -> None:
+    """The only candidate isn't said to be best, and a wrong one is doubted."""
+    right = quietly(incident("full", 91), {"transport.reconnect": {"full": JITTERS["full"]}})
+    assert right.answer.startswith("full is the only candidate: attempts are ")
+    assert "explain" not in right.answer
+    wrong = quietly(incident("full", 91), {"transport.reconnect": {"slow": JITTERS["slow"]}})
+    assert "It doesn't explain all of it, as its own runs are only " in wrong.answer
+
+
+def test_runs_that_ran_out_are_said() -> None:
+    short = quietly(incident("full", 93), ["people.count=50:70"], runs=12)
+    assert short.answer.endswith(" The runs ran out before the search had ended; allow more runs.")
+    assert "people.count = " in short.answer
+    assert "(no interval: " in short.answer or " to " in short.answer
+    assert "ran out" not in quietly(incident("full", 93)).answer
+
+
+def test_a_schedule_replaces_an_unknown() -> None:
+    """It is refused if it has no effect with any candidate, and left out if it has none with the best."""
+    waits = ReconnectConfig(max_attempts=None, schedule=((0.5, 8.0),))
+    path = "transport.reconnect.base_delay"
+    over = {"transport.reconnect": {"waits": waits}, path: (0.5, 9.0)}
+    with pytest.raises(SettingsError, match=f"over: {path} has no effect: "):
+        quietly(incident("full", 91), over)
+    transport = OUTAGE.transport.replace(reconnect=waits)
+    series = run(OUTAGE.replace(transport=transport, seed=95), sample=0).series["attempts"]
+    both = {"transport.reconnect": {"none": JITTERS["none"], "waits": waits}, path: (0.5, 9.0)}
+    fitted = quietly([float(count) for count in series[10:50]], both, runs=60)
+    assert fitted.best == "waits"
+    assert f" With waits, {path} has no effect: " in fitted.answer
+    assert f"{path} = " not in fitted.answer
+    assert "base_delay = 1.0" in fitted.toml or "base_delay" not in fitted.toml
 
 
 def test_connected_people_can_be_fitted() -> None:

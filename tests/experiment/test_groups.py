@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from chatlab.cli import app
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import cells_of
 from chatlab.experiment.run import Run
@@ -294,4 +296,22 @@ def test_real_sockets_say_what_a_group_may_not_have() -> None:
     mixed = scenario_of(Group(name="a", share=0.5, network=NetworkConfig(tls=True)))
     with pytest.raises(SettingsError, match=r"^people\.groups\[0\]\.network\.tls: in the world 'wire' every"):
         run(mixed, "wire")
-    assert run(mixed).groups["people"].sum() == 20
+    groups = run(mixed).groups
+    assert groups["people"].sum() == 20
+    metrics = run(mixed).metrics
+    for name in ("never_connected", "gave_up", "attempts"):
+        assert groups[name].sum() == metrics[name]
+
+
+def test_a_group_that_never_gets_in_is_seen(tmp_path: Path) -> None:
+    """All others get in; the command prints the groups' table."""
+    slow = WebSocketSettings(connect_timeout=0.01, reconnect=ReconnectConfig(max_attempts=2))
+    network = NetworkConfig(latency=0.5)
+    scenario = scenario_of(Group(name="away", share=0.25, transport=slow, network=network))
+    groups = run(scenario).groups.set_index("group")
+    assert groups["never_connected"].to_dict() == {"away": 5, "others": 0}
+    assert groups["gave_up"].to_dict() == {"away": 5, "others": 0}
+    (tmp_path / "groups.toml").write_text(scenario.to_toml(), encoding="utf-8")
+    printed = CliRunner().invoke(app, ["simulate", str(tmp_path / "groups.toml")]).stdout
+    (row,) = [line for line in printed.splitlines() if line.startswith("│ away")]
+    assert row.split("│")[2].strip() == "5"
