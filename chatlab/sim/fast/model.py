@@ -110,7 +110,7 @@ class FastModel(Model):
         part.paths = SampledPaths(network_config, self._streams)
         part.network = self._make_network(part, ForwardingLink)
         if isinstance(config, WebSocketConfig):
-            part.account = self._make_account(config)
+            part.account = self._make_account(config, network_config)
         if isinstance(config, WebSocketConfig) and part.account is not None:
             limited = min(part.network.largest) < maxsize
             able = can_be_silent(self._people, network_config, self.server.config, self._faults)
@@ -118,11 +118,14 @@ class FastModel(Model):
                 part.context = self._make_context(part, config, part.account)
         return part
 
-    def _make_account(self, config: WebSocketConfig) -> AnyAccount | None:
-        """Return the account of pending heartbeats; None: both sides send pings, so none are pending."""
+    def _make_account(self, config: WebSocketConfig, network: NetworkConfig) -> AnyAccount | None:
+        """Return the account of pending heartbeats; None: none are pending.
+
+        Both sides send pings; or the server does, and what happens at one instant might change its order.
+        """
         if not config.heartbeat.by_server:
             return HeartbeatAccount(self.server, config, self._dialect, self._barriers)
-        if config.heartbeat.mode == "both":
+        if config.heartbeat.mode == "both" or may_tie(config, network, together=self._together, later=True):
             return None
         return KeepaliveAccount(self.server, config, self._barriers)
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
-from chatlab.settings import HeartbeatConfig, HeartbeatMode, OutboxConfig
+from chatlab.settings import HeartbeatConfig, HeartbeatMode, OutboxConfig, ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.fast.heartbeats.account import AnyAccount, Beats
 from chatlab.sim.fast.heartbeats.client_pings import HeartbeatAccount
@@ -21,6 +21,7 @@ from chatlab.sim.fast.heartbeats.server_pings import KeepaliveAccount
 from chatlab.sim.faults import (
     AnyFault,
     ConnectionReset,
+    Flapping,
     HalfOpen,
     HighLatency,
     HttpError,
@@ -431,3 +432,16 @@ def test_a_run_that_is_watched_in_pieces_is_the_same() -> None:
     watched = run(scenario, sample=0, watch=seen.append)
     assert len(seen) == 1000
     assert figures(watched) == figures(run(scenario, sample=0))
+
+
+def test_pings_of_the_server_are_simulated_if_their_order_at_one_instant_may_matter() -> None:
+    scenario = crowd(
+        (Flapping(at=9.0, duration=12.0, period=3.0, down=0.2),),
+        NETWORKS["constant"],
+        HeartbeatConfig(interval=4.0, timeout=1.9, mode="server"),
+        rate=0.0,
+        count=40,
+        reconnect=ReconnectConfig(jitter="none", base_delay=0.5, max_delay=3.0),
+        server=ServerConfig(accept_rate=3.0, backlog=5),
+    )
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
