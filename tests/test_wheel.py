@@ -170,7 +170,8 @@ def test_it_is_the_wheel_that_runs_and_not_the_checkout(installed: Installed, fo
 def test_it_simulates(installed: Installed, folder: Path) -> None:
     ended = installed.run("chatlab", "simulate", "thundering_herd", folder=folder)
     assert ended.returncode == 0, ended.stderr
-    assert re.search(r"│ lost +│ +0 +│", ended.stdout)
+    assert ended.stdout.startswith("All 1,000 people are back, ")
+    assert re.search(r"│ broken +│ +1,000 +│", ended.stdout)
 
 
 def test_it_serves_and_chats(installed: Installed, folder: Path) -> None:
