@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, TimeScale, scale_of
+from chatlab.cli.options import Changes, ScenarioName, TimeScale, scale_of
 from chatlab.cli_errors import check_outputs, draw, image_path, report_errors
 
 
 def compare(
-    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
+    scenario: ScenarioName,
     worlds: Annotated[
         str, typer.Option(help="The worlds to run it in; the first is compared with each of the others.")
     ] = "model,wire",

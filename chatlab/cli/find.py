@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, Processes, WorldName
+from chatlab.cli.options import Changes, Processes, ScenarioName, WorldName, open_processes
 from chatlab.cli_errors import check_outputs, format_number, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
@@ -18,7 +18,7 @@ ROWS = 20
 
 
 def find(
-    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
+    scenario: ScenarioName,
     vary: Annotated[
         str,
         typer.Option(
@@ -54,8 +54,6 @@ def find(
     All values are run with the same seeds. The answer is a sentence, and the TOML to use. The exit code is 3
     if no value keeps the bounds, 1 if a setting is wrong, and 2 if an option is.
     """
-    from contextlib import nullcontext
-
     from rich.console import Console
     from rich.table import Table
 
@@ -63,13 +61,12 @@ def find(
     from chatlab.experiment.cells import with_settings
     from chatlab.experiment.find import find as find_setting
     from chatlab.experiment.library import find_scenario
-    from chatlab.experiment.sweep import processes as pool
 
     with report_errors("find"):
         check_outputs(scenario, out=out)
         start = with_settings(find_scenario(scenario), changes)
         bounds = read_bounds(keep)
-        with pool(processes) if processes > 1 else nullcontext() as executor:
+        with open_processes(processes) as executor:
             found = find_setting(
                 start,
                 vary,

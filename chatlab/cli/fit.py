@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, Processes, WorldName
+from chatlab.cli.options import Changes, Processes, ScenarioName, WorldName, open_processes
 from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
@@ -16,7 +16,7 @@ ROWS = 12
 
 
 def fit(
-    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
+    scenario: ScenarioName,
     to: Annotated[
         Path, typer.Option(metavar="CSV", help="A file with a row for each second: a time and a count.")
     ],
@@ -53,20 +53,17 @@ def fit(
     ] = None,
 ) -> None:
     """Rank the settings that could explain a measured incident, and say how sure that is."""
-    from contextlib import nullcontext
-
     from rich.console import Console
     from rich.table import Table
 
     from chatlab.experiment.cells import with_settings
     from chatlab.experiment.fit import fit as fit_scenario
     from chatlab.experiment.library import find_scenario
-    from chatlab.experiment.sweep import processes as pool
 
     with report_errors("fit"):
         check_outputs(scenario, out=out, plot=plot)
         start = with_settings(find_scenario(scenario), changes)
-        with pool(processes) if processes > 1 else nullcontext() as executor:
+        with open_processes(processes) as executor:
             fitted = fit_scenario(
                 start,
                 to,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, TimeScale, scale_of
+from chatlab.cli.options import Changes, ScenarioName, TimeScale, scale_of
 from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
 from chatlab.fileio import atomic_write
 from chatlab.text import visible_line
+
+if TYPE_CHECKING:
+    from chatlab.experiment.metrics import Value
 
 GROUP_METRICS = ("people", "attempts", "never_connected", "gave_up", "unrecovered", "recovery_p99", "lost")
 """The metrics of each group that are printed."""
@@ -41,8 +46,16 @@ def _plot_choice(text: str) -> tuple[str, Path]:
     return kind, Path(file if colon and file else f"{kind}.png")
 
 
+def _told(name: str, metrics: Mapping[str, Value]) -> str:
+    """Return the text of a metric."""
+    from chatlab.experiment.metrics import describe_never
+
+    value = metrics[name]
+    return describe_never(name, metrics) if value == inf else format_number(value)
+
+
 def simulate(
-    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
+    scenario: ScenarioName,
     world: Annotated[str, typer.Option(help="The world to run it in: model, wire or live.")] = "model",
     time_scale: TimeScale = None,
     changes: Changes = [],  # noqa: B006 - typer copies it
@@ -66,8 +79,6 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a scenario, and say what happened; then print the metrics that matter in it."""
-    from math import inf
-
     from rich.console import Console
     from rich.table import Table
 
@@ -75,7 +86,6 @@ def simulate(
     from chatlab.experiment.answer import relevant
     from chatlab.experiment.cells import with_settings
     from chatlab.experiment.library import find_scenario
-    from chatlab.experiment.metrics import describe_never
     from chatlab.experiment.worlds.runner import run
 
     kind, image = _plot_choice(plot) if plot else ("", None)
@@ -94,19 +104,12 @@ def simulate(
     caption = "times are in seconds" + (f"; --all prints {rest} more" if rest else "")
     table = Table("metric", "value", title=title, title_justify="left", caption=caption)
     for name in shown:
-        value = result.metrics[name]
-        table.add_row(name, describe_never(name, result.metrics) if value == inf else format_number(value))
+        table.add_row(name, _told(name, result.metrics))
     console.print(table)
     if result.group_metrics:
         groups = Table("group", *GROUP_METRICS, caption="run.groups in Python has more")
         for name, metrics in result.group_metrics.items():
-            groups.add_row(
-                visible_line(name),
-                *(
-                    describe_never(key, metrics) if metrics[key] == inf else format_number(metrics[key])
-                    for key in GROUP_METRICS
-                ),
-            )
+            groups.add_row(visible_line(name), *(_told(key, metrics) for key in GROUP_METRICS))
         console.print(groups)
     for number, fault in enumerate(result.scenario.faults):
         if fault.at >= result.scenario.duration:

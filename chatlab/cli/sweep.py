@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Processes, WorldName
+from chatlab.cli.options import Processes, ScenarioName, WorldName, open_processes
 from chatlab.cli_errors import check_outputs, format_number, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
 
 def sweep(
-    scenario: Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")],
+    scenario: ScenarioName,
     over: Annotated[
         list[str],
         typer.Option(help="A setting and its values, such as people.count=100,1000; repeatable."),
@@ -41,7 +41,6 @@ def sweep(
     Of several seeds, these are the median, and under it the least and the greatest value.
     """
     import warnings
-    from contextlib import nullcontext
     from math import inf
 
     from rich.box import SIMPLE_HEAD
@@ -54,7 +53,6 @@ def sweep(
     from chatlab.experiment.metrics import describe_never
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import check_metrics
-    from chatlab.experiment.sweep import processes as pool
     from chatlab.experiment.sweep import sweep as run_sweep
     from chatlab.experiment.worlds.runner import run
 
@@ -65,7 +63,7 @@ def sweep(
         choices = read_all_choices(over)
         with (
             warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # printed below
-            pool(processes) if processes > 1 else nullcontext() as executor,
+            open_processes(processes) as executor,
         ):
             table = run_sweep(
                 find_scenario(scenario), choices, seeds=range(seeds), executor=executor, world=world

@@ -15,7 +15,6 @@ from chatlab.experiment.metrics import Value
 from chatlab.experiment.scenario import Scenario
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import ReconnectConfig
-from chatlab.sim.faults import NodeFault
 from chatlab.sim.transport_settings import AnyTransport, TransportSettings, WebSocketSettings
 from chatlab.trace import Step
 from chatlab.transports.machine import Notify
@@ -152,9 +151,7 @@ def _times(facts: Facts) -> str:
 
 def _others_serve(facts: Facts) -> bool:
     """Whether the faults are of single nodes, while others serve."""
-    return facts.scenario.server.nodes > 1 and all(
-        isinstance(fault, NodeFault) for fault in facts.scenario.faults
-    )
+    return all(fault.others_serve(facts.scenario.server.nodes) for fault in facts.scenario.faults)
 
 
 def _about_the_rest(facts: Facts, gave_up: int, others: int, what: str, reasons: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The timers of one client: late in a hidden tab, and none in a suspended computer."""
+"""The timers of one client. They fire late in a hidden tab, and not at all while the computer sleeps."""
 
 from __future__ import annotations
 

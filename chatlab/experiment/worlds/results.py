@@ -22,7 +22,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.fault_context import FaultContext
-from chatlab.sim.faults import Fault, NodeFault
+from chatlab.sim.faults import Fault
 from chatlab.sim.meter import NodeCounts
 from chatlab.trace import Step
 
@@ -96,7 +96,7 @@ def incidents(faults: Sequence[Fault], contexts: Sequence[FaultContext], nodes: 
                 fault.deaf_until,
                 fault.severity,
                 fault.leaves_half_open,
-                isinstance(fault, NodeFault) and nodes > 1,
+                fault.others_serve(nodes),
             )
             for fault, context in zip(faults, contexts, strict=True)
         ),

@@ -20,18 +20,18 @@ from uvicorn import Config
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.errors import SettingsError
 from chatlab.hub import HubConfig, SharedLog
-from chatlab.hub.log import LogLimits
 from chatlab.live.background_loop import background_thread
 from chatlab.live.listening import stop_listening
 from chatlab.live.loggers import get_logger
 from chatlab.live.server.access import KEYWORDS, OPTIONS, Access
 from chatlab.live.server.connections import Connections, Limits
 from chatlab.live.server.guard import Guard, Wrapper
+from chatlab.live.server.history import open_history
 from chatlab.live.server.http_connection import HttpConnection
 from chatlab.live.server.http_service import Service
 from chatlab.live.server.hub_driver import HubDriver
 from chatlab.live.server.node_driver import NodeDriver
-from chatlab.live.server.node_store import NodeStore, check_node_name
+from chatlab.live.server.node_store import check_node_name
 from chatlab.live.server.store import Store
 from chatlab.live.server.websocket_connection import WebSocketConnection
 from chatlab.live.signals import on_signals
@@ -234,7 +234,7 @@ class EmbeddedServer:
     async def _begin(self) -> _Runtime:
         loop = asyncio.get_running_loop()
         epoch = self._new_epoch()
-        store = self._open_store(epoch)
+        store = open_history(self.db, self.node, epoch, self.config)
         try:
             driver: HubDriver
             secret = None
@@ -258,15 +258,6 @@ class EmbeddedServer:
             logger.warning("listening on %s: everyone who can reach this machine can join", self.host)
         exchange = loop.create_task(driver.exchange()) if isinstance(driver, NodeDriver) else None
         return _Runtime(loop, listener, connections, driver, store, exchange, guard)
-
-    def _open_store(self, new_epoch: str) -> Store | SharedLog | None:
-        if self.db is None:
-            return None
-        if isinstance(self.db, str) and is_postgres(self.db):
-            return open_postgres(self.db, self.node or "main", new_epoch, self.config)
-        if self.node is None:
-            return Store(self.db, new_epoch, self.config)
-        return NodeStore(self.db, self.node, new_epoch, self.config)
 
     def _uvicorn_config(self, app: Guard) -> Config:
         config = Config(
@@ -353,25 +344,6 @@ async def serve(
                 hurrying.cancel()
                 await server.stop()
                 await draining
-
-
-def is_postgres(db: str) -> bool:
-    """Return whether a history is given by a URL of PostgreSQL."""
-    return db.startswith(("postgresql://", "postgres://"))
-
-
-def open_postgres(url: str, node: str, new_epoch: str, limits: LogLimits) -> SharedLog:
-    """Return the log in a PostgreSQL database.
-
-    Errors: `SettingsError` for an invalid URL, and if psycopg is missing; `StoreError`.
-    """
-    try:
-        from chatlab.live.server.postgres_log import PostgresLog
-    except ImportError as error:
-        raise SettingsError(
-            f"db: PostgreSQL needs psycopg ({error}); install it with: pip install 'chatlab[postgresql]'"
-        ) from None
-    return PostgresLog(url, node, new_epoch, limits)
 
 
 def _bracketed(host: str) -> str:

@@ -76,7 +76,10 @@ class HubDriver:
         self._peers: dict[int, Peer] = {}
         self._rooms: dict[int, str] = {}
         self._waiting: dict[str, dict[int, Callable[[], None]]] = {}
-        self.hub = Hub(config, MemoryLog(epoch, config) if log is None else log, utc=utc)
+        self.hub = self._new_hub(config, MemoryLog(epoch, config) if log is None else log, utc)
+
+    def _new_hub(self, config: HubConfig, log: Log, utc: Callable[[], datetime]) -> Hub:
+        return Hub(config, log, utc=utc)
 
     @property
     def people(self) -> int:

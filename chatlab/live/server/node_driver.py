@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from chatlab.hub import HubConfig, LogError, NodeHub, SharedLog
+from chatlab.hub import HubConfig, Log, LogError, NodeHub, SharedLog
 from chatlab.live.loggers import get_logger
 from chatlab.live.server.hub_driver import HubDriver, at_once
 
@@ -35,8 +35,11 @@ class NodeDriver(HubDriver):
         soon: Callable[[Callable[[], object]], object] = at_once,
     ) -> None:
         super().__init__(config, log, epoch=log.epoch, clock=clock, utc=utc, soon=soon)
-        self.hub = NodeHub(config, log, utc=utc)
         self._bury_at = clock()
+
+    def _new_hub(self, config: HubConfig, log: Log, utc: Callable[[], datetime]) -> NodeHub:
+        assert isinstance(log, SharedLog)
+        return NodeHub(config, log, utc=utc)
 
     async def exchange(self) -> None:
         """Exchange news with the other nodes, until cancelled."""

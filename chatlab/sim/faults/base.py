@@ -49,6 +49,10 @@ class Fault(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Return when it is over at a server of that many nodes."""
         return self.end_at
 
+    def others_serve(self, nodes: int) -> bool:
+        """Whether, at a server of that many nodes, others serve the people whom it disconnects."""
+        return False
+
     @property
     def deaf_until(self) -> float:
         """Time up to which the people it hits receive nothing; -inf: they receive everything."""

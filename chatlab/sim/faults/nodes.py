@@ -28,6 +28,9 @@ class NodeFault(Fault, frozen=True, kw_only=True):
                 "that choose people"
             )
 
+    def others_serve(self, nodes: int) -> bool:
+        return nodes > 1
+
     def hits(
         self,
         people: Sequence[FaultTarget],
