@@ -79,6 +79,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a scenario, and say what happened; then print the metrics that matter in it."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -107,7 +108,10 @@ def simulate(
         table.add_row(name, _told(name, result.metrics))
     console.print(table)
     if result.group_metrics:
-        groups = Table("group", *GROUP_METRICS, caption="run.groups in Python has more")
+        headings = [name.replace("_", "_\n") for name in GROUP_METRICS]  # So they fit into 80 columns.
+        groups = Table(
+            "group", *headings, caption="run.groups in Python has more", box=SIMPLE_HEAD, padding=0
+        )
         for name, metrics in result.group_metrics.items():
             groups.add_row(visible_line(name), *(_told(key, metrics) for key in GROUP_METRICS))
         console.print(groups)
