@@ -267,9 +267,11 @@ def test_a_node_reports_what_others_did_once(nodes: tuple[Any, Any]) -> None:
     one, other = nodes
     add(one)
     one.tell([Notice("joined", "a", "ada"), Notice("typing", "b", "bob"), Notice("left", "a", "ada")])
-    rooms, notices = news(other)
-    assert list(rooms) == ["a"]
-    assert notices == [
+    found = [news(other)]
+    if not all(found[0]):  # Asked between two notifications of PostgreSQL, it reports the second one next.
+        found.append(news(other))
+    assert [room for rooms, _ in found for room in rooms] == ["a"]
+    assert [notice for _, notices in found for notice in notices] == [
         Notice("joined", "a", "ada", "a"), Notice("typing", "b", "bob", "a"), Notice("left", "a", "ada", "a"),
     ]  # fmt: skip
     assert other.report() == Report()
