@@ -5,7 +5,6 @@ The environment has the libraries of the one that runs the tests, and only the w
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import httpx
+import nbformat
 import pytest
 from packaging.requirements import Requirement
 
@@ -184,7 +184,8 @@ def test_it_serves_and_chats(installed: Installed, folder: Path) -> None:
 
 def test_it_opens_jupyterlab_on_a_copy_of_the_start_notebook(installed: Installed, folder: Path) -> None:
     with installed.running("chatlab", "lab", folder=folder) as printed:
-        wait_for(printed, rf"copied into {re.escape(str(folder / FOLDER))}: 12$")
+        originals = list((ROOT / "notebooks").glob("*.ipynb"))
+        wait_for(printed, rf"copied into {re.escape(str(folder / FOLDER))}: {len(originals)}$")
         base, token = wait_for(
             printed, rf"(http://127\.0\.0\.1:\d+)/lab/tree/{re.escape(START)}\?token=(\w+)"
         ).groups()
@@ -203,8 +204,8 @@ def test_a_panel_shows_in_the_start_notebook(installed: Installed, folder: Path)
     assert installed.run("python", "-c", copied, folder=folder).returncode == 0
     ended = installed.run("python", "-c", RUN_NOTEBOOK, str(FOLDER / START), "ran.ipynb", folder=folder)
     assert ended.returncode == 0, ended.stderr
-    notebook = json.loads((folder / "ran.ipynb").read_bytes())
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    notebook = nbformat.read(folder / "ran.ipynb", 4)  # it joins the lines of a text
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     kinds = {kind for output in outputs for kind in output.get("data", {})}
     assert "application/vnd.jupyter.widget-view+json" in kinds
     assert any("chatlab-transcript" in output.get("data", {}).get("text/html", "") for output in outputs)
