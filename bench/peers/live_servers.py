@@ -5,6 +5,7 @@ bytes that it has taken, until its input ends.
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -74,7 +75,7 @@ async def broadcasting() -> AsyncIterator[str]:
 
 
 class PlainHttp(asyncio.Protocol):
-    """A minimal HTTP server: it answers every POST with 201, and `/stream?pour=N` with N messages."""
+    """A minimal HTTP server: it acknowledges every POST, and `/stream?pour=N` with N messages."""
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -89,12 +90,14 @@ class PlainHttp(asyncio.Protocol):
             head = bytes(self._received[:end]).lower()
             _, _, length = head.partition(b"content-length:")
             size = int(length.split(b"\r\n", 1)[0] or 0)
-            if len(self._received) < end + 4 + size:
+            until = end + 4 + size
+            if len(self._received) < until:
                 return
-            del self._received[: end + 4 + size]
-            self._answer(head)
+            body = bytes(self._received[end + 4 : until])
+            del self._received[:until]
+            self._answer(head, body)
 
-    def _answer(self, head: bytes) -> None:
+    def _answer(self, head: bytes, body: bytes) -> None:
         target = head.split(b" ", 2)[1].decode()
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         if path == "/stream":
@@ -102,7 +105,10 @@ class PlainHttp(asyncio.Protocol):
         elif path == "/csrf":
             self._write("200 OK", b'{"token":"plain"}')
         else:
-            self._write("201 Created", b'{"type":"ack","client_id":"","id":"1"}')
+            self._write(
+                "201 Created",
+                f'{{"type":"ack","client_id":"{json.loads(body)["client_id"]}","id":"1"}}'.encode(),
+            )
 
     def _write(self, status: str, body: bytes) -> None:
         head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
