@@ -119,7 +119,8 @@ class ChatEvent(Struct, frozen=True, omit_defaults=True):
 
     `type` is `message`, `typing`, `presence`, `connection` (with `change`), `resync` (messages may be missing
     before this point), `unreadable` (a frame that couldn't be decoded), `overrun` (the application read too
-    slowly), or the name of a server's own event, with its content in `payload`.
+    slowly), `edit` (`message` has the new content) and `redaction` of the message whose `id` is in `payload`,
+    or the name of a server's own event, with its content in `payload`.
     """
 
     type: str

@@ -22,7 +22,11 @@ def chat(
         ),
     ] = "",
     dialect: Annotated[
-        str, typer.Option(help="The server's dialect: chatlab, text, nchan or matrix.")
+        str,
+        typer.Option(
+            help="The server's dialect: chatlab, text, nchan, matrix, an installed one, or module:Class of "
+            "your own.",
+        ),
     ] = "chatlab",
     history: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="Number of earlier messages to show first.")
@@ -55,6 +59,8 @@ def chat(
     else:
         from chatlab.terminal.screen import run_screen as run
     with report_errors("chat"):
+        if ":" in dialect:
+            sys.path.append(str(Path.cwd()))  # for a module in the folder in which the command was given
         headers = HeaderSource(given := read_headers(header or []))
         if token_file is not None:
             file = TokenFile(token_file, given)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from msgspec.structs import replace
+
 from chatlab.conversation.display import Display, ReceivedMessage
 from chatlab.conversation.outgoing import Outgoing
 from chatlab.conversation.session import Session
@@ -41,6 +43,11 @@ class Incoming:
             case "message":
                 if event.message is not None:
                     self._received(session, event.message)
+            case "edit":
+                if event.message is not None:
+                    self._received(session, replace(event.message, text=f"(edited) {event.message.text}"))
+            case "redaction":
+                self._report_removed(event)
             case "typing" if current:
                 self.typists.typed(event.sender, self._clock())
             case "presence" if current:
@@ -64,6 +71,12 @@ class Incoming:
         if what != self._unreadable:
             self._unreadable = what
             self._display.notice(f"A frame from the server can't be read {what}", warning=True)
+
+    def _report_removed(self, event: ChatEvent) -> None:
+        """Report that somebody removed an earlier message."""
+        somebody = short_name(event.sender) if event.sender else "Somebody"
+        why = f": {_excerpt(event.reason)}" if event.reason else "."
+        self._display.notice(f"{somebody} removed a message{why}")
 
     def _received(self, session: Session, message: ChatMessage) -> None:
         self._unreadable = ""

@@ -21,12 +21,11 @@ from chatlab.dialects.base import (
 )
 from chatlab.dialects.bodies import read_lines, read_list, read_one, read_parts
 from chatlab.dialects.chatlab import ChatlabDialect
+from chatlab.dialects.finding import DIALECTS, dialect_names, find_dialect
 from chatlab.dialects.matrix import MatrixDialect
 from chatlab.dialects.nchan import NchanDialect
 from chatlab.dialects.templates import request_to
 from chatlab.dialects.text import TextDialect
-from chatlab.errors import SettingsError
-from chatlab.text import quoted
 
 __all__ = [
     "DIALECTS",
@@ -48,6 +47,7 @@ __all__ = [
     "TextDialect",
     "Unreadable",
     "Welcome",
+    "dialect_names",
     "find_dialect",
     "read_lines",
     "read_list",
@@ -56,23 +56,3 @@ __all__ = [
     "request_to",
     "unreadable",
 ]
-
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (ChatlabDialect(), TextDialect(), NchanDialect(), MatrixDialect())
-}
-"""The dialects that settings can name."""
-
-
-def find_dialect(dialect: str | Dialect) -> Dialect:
-    """Return the dialect of that name; a `Dialect` is returned as it is.
-
-    Errors: `SettingsError` that lists the names.
-    """
-    if isinstance(dialect, Dialect):
-        return dialect
-    try:
-        return DIALECTS[dialect]
-    except KeyError:
-        raise SettingsError(
-            f"dialect: there is no {quoted(dialect)}; choose one of {', '.join(sorted(DIALECTS))}"
-        ) from None

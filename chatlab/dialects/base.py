@@ -259,8 +259,9 @@ class Dialect:
         Errors: `SettingsError` that lists the supported transports.
         """
         if transport not in self.transports:
-            supported = ", ".join(self.transports)
-            raise SettingsError(f"dialect: {self.name!r} has no {transport}; choose one of {supported}")
+            supported = f"choose one of {', '.join(self.transports)}"
+            advice = supported if self.transports else "set its `websocket` or give it an `http` part"
+            raise SettingsError(f"dialect: {self.name!r} has no {transport}; {advice}")
 
     def credentials(self, headers: Mapping[str, str]) -> Credentials:
         """Return the settings' `headers` in the places that the server expects."""

@@ -10,11 +10,14 @@
 The token goes into `headers` (`Authorization: Bearer …`); `chatlab.MatrixLogin` gets one by password.
 
 A `limited` timeline has a gap: there were more than `MAX_TIMELINE` messages, so some were left out. A
-message's bytes are in the key `chatlab.data` of its content, as base64. A redacted message is skipped, as it
-is empty; an edit is a message of its own.
+message's bytes are in the key `chatlab.data` of its content, as base64.
 
-Source: Matrix specification v1.11, client-server API, "Syncing" and "Transaction identifiers"; tested with
-synapse 1.163.
+An edit is an event `edit`, whose `message` has the new content, and a redaction an event `redaction` of the
+person who removed the message; the `payload` of both is `{"id": …}` of the earlier message. A message that
+was removed before it came is a `redaction` in its place.
+
+Source: Matrix specification v1.11, client-server API, "Syncing", "Transaction identifiers", "Redactions" and
+"Event replacements"; tested with synapse 1.163.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ TYPING_TIME = 5000
 
 _encode = msgspec.json.Encoder().encode
 _JSON = {"Content-Type": "application/json"}
-_TYPING = "m.typing"
+_MESSAGE, _REDACTION, _TYPING = "m.room.message", "m.room.redaction", "m.typing"
 
 
 class _Text(Struct, omit_defaults=True, tag_field="msgtype", tag="m.text"):
@@ -48,14 +51,29 @@ class _Text(Struct, omit_defaults=True, tag_field="msgtype", tag="m.text"):
     data: bytes | None = field(default=None, name="chatlab.data")
 
 
+class _NewContent(Struct):
+    body: str = ""
+    data: bytes | None = field(default=None, name="chatlab.data")
+
+
+class _Relation(Struct):
+    rel_type: str = ""
+    event_id: str = ""
+
+
 class _Content(Struct):
     body: str = ""
     data: bytes | None = field(default=None, name="chatlab.data")
     user_ids: list[str] = []
+    new: _NewContent | None = field(default=None, name="m.new_content")
+    relation: _Relation | None = field(default=None, name="m.relates_to")
+    redacts: str = ""
+    reason: str = ""
 
 
 class _Unsigned(Struct):
     transaction_id: str = ""
+    redacted_because: Raw = field(default_factory=Raw)
 
 
 class _Event(Struct):
@@ -65,6 +83,7 @@ class _Event(Struct):
     sender: str = ""
     origin_server_ts: float | None = None
     unsigned: _Unsigned = field(default_factory=_Unsigned)
+    redacts: str = ""
 
 
 class _Events(Struct):
@@ -135,7 +154,7 @@ class MatrixHttp(HttpDialect):
         for room in ((sync.rooms or _Rooms()).join or {}).values():
             timeline, ephemeral = room.timeline or _Events(), room.ephemeral or _Events()
             pieces = [bytes(event) for event in (*timeline.events, *ephemeral.events)]
-            items += [item for item in read_each(pieces, _read) if not _is_empty(item)]
+            items += _once([item for item in read_each(pieces, _read) if not _is_empty(item)])
             gap = gap or timeline.limited
         return Page(items, cursor=sync.next_batch, gap=gap)
 
@@ -224,7 +243,7 @@ def _filter(room: str, limit: int) -> str:
     nothing: dict[str, Sequence[str]] = {"types": []}
     only = {
         "rooms": [room],
-        "timeline": {"limit": limit, "types": ["m.room.message"]},
+        "timeline": {"limit": limit, "types": [_MESSAGE, _REDACTION]},
         "ephemeral": {"types": [_TYPING]},
         "state": nothing,
         "account_data": nothing,
@@ -234,21 +253,59 @@ def _filter(room: str, limit: int) -> str:
 
 def _read(piece: bytes) -> Incoming:
     event = _decode_event(piece)
-    content = event.content
+    content, because = event.content, bytes(event.unsigned.redacted_because)
     if event.type == _TYPING:
         return ChatEvent("typing", sender=", ".join(content.user_ids), payload=content.user_ids)
+    if event.type == _REDACTION:  # Since version 11 of rooms, the content says which message.
+        return _redaction(event, content.redacts or event.redacts)
+    if because not in (b"", b"null"):
+        return _redaction(_redactor(because), event.event_id)
+    new, relation = content.new, content.relation
+    if new is not None and relation is not None and relation.rel_type == "m.replace":
+        edited = _message(event, new.body, new.data)
+        return ChatEvent("edit", edited, event.sender, payload={"id": relation.event_id})
+    return _message(event, content.body, content.data)
+
+
+def _message(event: _Event, body: str, data: bytes | None) -> ChatMessage:
     return ChatMessage(
         event.event_id,
         event.sender,
-        "" if content.data is not None else content.body,
+        "" if data is not None else body,
         event.unsigned.transaction_id,
         _timestamp(event.origin_server_ts),
-        content.data,
+        data,
     )
 
 
+def _redactor(piece: bytes) -> _Event:
+    """Return the redaction of a message; one without sender and reason if it can't be decoded."""
+    try:
+        return _decode_event(piece)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _Event(_REDACTION, _Content())
+
+
+def _redaction(redaction: _Event, of: str) -> ChatEvent:
+    reason = redaction.content.reason
+    return ChatEvent("redaction", sender=redaction.sender, reason=reason, payload={"id": of})
+
+
+def _once(items: list[Incoming]) -> list[Incoming]:
+    """Return the items without the second redaction of a message: in its own place, and where it came."""
+    kept: list[Incoming] = []
+    removed: set[str] = set()
+    for item in items:
+        if isinstance(item, ChatEvent) and item.type == "redaction":
+            if item.payload["id"] in removed:
+                continue
+            removed.add(item.payload["id"])
+        kept.append(item)
+    return kept
+
+
 def _is_empty(item: Incoming) -> bool:
-    """Return whether an item is a message without content, as a redacted one is."""
+    """Return whether an item is a message without content."""
     return isinstance(item, ChatMessage) and not item.text and item.data is None
 
 

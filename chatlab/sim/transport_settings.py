@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from msgspec import field
 
-from chatlab.dialects import find_dialect
+from chatlab.dialects.finding import find_named
 from chatlab.errors import SettingsError
 from chatlab.settings import (
     AnyConfig,
@@ -49,7 +49,7 @@ class TransportSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        find_dialect(self.dialect)
+        find_named(self.dialect)
 
     @classmethod
     def of(cls, config: TransportConfig) -> Self:

@@ -79,7 +79,8 @@ SETTINGS: dict[str, Any] = {"heartbeat": HEARTBEAT}
 
 def best_kind(dialect: str) -> str:
     """Return the name of the best transport that a dialect supports. Errors: `SettingsError`."""
-    return find_dialect(dialect).transports[0]
+    transports = find_dialect(dialect).transports
+    return transports[0] if transports else "websocket"  # which the transport refuses, and says why
 
 
 def make_transport(config: AnyConfig, **options: Any) -> ChatTransport:

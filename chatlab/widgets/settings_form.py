@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 import msgspec
 
-from chatlab.dialects import DIALECTS
+from chatlab.dialects import dialect_names
 from chatlab.errors import SettingsError
 from chatlab.live.client.kinds import FALLBACK, KINDS, TITLES, kind_of, make_config
 from chatlab.presets import PRESETS
@@ -71,7 +71,7 @@ class SettingsForm:
         self.room = _text("Room", config.room, "11em")
         self.sender = _text("Name", config.sender, "11em")
         # A dialect of the user's own is also chosen by name; the object is not synced.
-        self._dialects: dict[str, Any] = {name: name for name in DIALECTS} | {
+        self._dialects: dict[str, Any] = {name: name for name in dialect_names()} | {
             config.dialect_name: config.dialect
         }
         self.dialect = _choice("Dialect", sorted(self._dialects), config.dialect_name)

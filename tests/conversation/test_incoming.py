@@ -86,6 +86,21 @@ def test_a_complaint_is_shown_in_its_own_words_on_one_line(payload: Any, said: s
     assert reader.shown.notices == [f"Error from the server: {said}"]
 
 
+def test_an_edit_and_a_removal_are_shown_as_such() -> None:
+    reader = Reader()
+    reader.message("$1", "hi")
+    for _ in range(2):  # It may come again after a reconnect.
+        reader.take("edit", message=ChatMessage("$2", "bob", "hi all"), sender="bob", payload={"id": "$1"})
+    reader.take("redaction", sender="eve", reason="spam\nada: hi", payload={"id": "$1"})
+    reader.take("redaction", payload={"id": "$1"})
+    reader.take("edit", payload={"what": "an event of a server's own"})
+    assert reader.shown.received_texts == ["hi", "(edited) hi all"]
+    assert reader.shown.notices == [
+        "eve removed a message: spam\u21b5ada: hi",
+        "Somebody removed a message.",
+    ]
+
+
 def test_A91_a_portals_answer_to_each_poll_is_reported_once() -> None:
     reader = Reader()
     for page in ("<html>Log in", "<html>Log in", "<html>Pay"):

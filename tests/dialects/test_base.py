@@ -97,6 +97,12 @@ def test_a_transport_that_it_has_not_is_refused() -> None:
     Telegraph().require("websocket")
     with pytest.raises(SettingsError, match="'telegraph' has no sse; choose one of websocket"):
         Telegraph().require("sse")
+    silent = Telegraph()
+    silent.websocket = False
+    with pytest.raises(
+        SettingsError, match=r"'telegraph' has no sse; set its `websocket` or give it an `http` part"
+    ):
+        silent.require("sse")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_filter_lets_this_rooms_messages_through(
     assert ("since" in request.query) == (cursor is not None)
     room = json.loads(request.query["filter"])["room"]
     assert room["rooms"] == ["!a:b"]
-    assert room["timeline"] == {"limit": limit, "types": ["m.room.message"]}
+    assert room["timeline"] == {"limit": limit, "types": ["m.room.message", "m.room.redaction"]}
     assert room["ephemeral"] == {"types": ["m.typing"]}
 
 
@@ -52,7 +52,7 @@ def sync(*events: Any, typing: tuple[str, ...] = (), limited: bool = False) -> b
     return json.dumps({"next_batch": "s8", "rooms": rooms, "other": 1}).encode()
 
 
-def event(id: str, *, txn: str | None = None, **content: Any) -> dict[str, Any]:
+def event(id: str, *, txn: Any = None, **content: Any) -> dict[str, Any]:
     unsigned = {"age": 1} | ({"transaction_id": txn} if txn else {})
     return {
         "type": "m.room.message",
@@ -72,7 +72,7 @@ def test_what_a_sync_says() -> None:
         event("$1", txn="c1", msgtype="m.text", body="hé"),
         event("$2", msgtype="m.image", body="a cat", url="mxc://x"),
         event("$3", body="(2 bytes)", **{"chatlab.data": "AP8="}),
-        event("$4") | {"unsigned": {"redacted_because": {"type": "m.room.redaction"}}},
+        event("$4"),
         typing=("@bob:b", "@eve:b"),
     )
     assert HTTP.page(Answer(200, body)) == Page(
@@ -81,6 +81,58 @@ def test_what_a_sync_says() -> None:
             ChatMessage("$2", "@ada:b", "a cat", "", THEN),
             ChatMessage("$3", "@ada:b", "", "", THEN, b"\0\xff"),
             ChatEvent("typing", sender="@bob:b, @eve:b", payload=["@bob:b", "@eve:b"]),
+        ],
+        cursor="s8",
+    )
+
+
+def edit(id: str, of: str, **new: Any) -> dict[str, Any]:
+    relation = {"rel_type": "m.replace", "event_id": of}
+    return event(id, msgtype="m.text", body="* x", **{"m.new_content": new, "m.relates_to": relation})
+
+
+def test_an_edit_is_an_event_with_the_new_content() -> None:
+    body = sync(
+        edit("$2", "$1", body="hi there"),
+        edit("$3", "$1", body="(1 bytes)", **{"chatlab.data": "AA=="}),
+        event("$4", body="> hi", **{"m.relates_to": {"m.in_reply_to": {"event_id": "$1"}}}),
+        event("$5", body="x", **{"m.new_content": {"body": "y"}}),
+    )
+    assert HTTP.page(Answer(200, body)) == Page(
+        [
+            ChatEvent(
+                "edit", ChatMessage("$2", "@ada:b", "hi there", "", THEN), "@ada:b", payload={"id": "$1"}
+            ),
+            ChatEvent(
+                "edit", ChatMessage("$3", "@ada:b", "", "", THEN, b"\0"), "@ada:b", payload={"id": "$1"}
+            ),
+            ChatMessage("$4", "@ada:b", "> hi", "", THEN),
+            ChatMessage("$5", "@ada:b", "x", "", THEN),
+        ],
+        cursor="s8",
+    )
+
+
+def test_a_redaction_is_told_once_in_the_messages_place_or_when_it_comes() -> None:
+    def redaction(id: str, **where: Any) -> dict[str, Any]:
+        return (
+            event(id, **where.pop("content", {})) | {"type": "m.room.redaction", "sender": "@eve:b"} | where
+        )
+
+    spam = redaction("$8", redacts="$1", content={"reason": "spam"})
+    body = sync(
+        event("$1") | {"unsigned": {"redacted_because": spam}},
+        event("$2") | {"unsigned": {"redacted_because": {"type": "m.room.redaction"}}},
+        event("$3", body="x") | {"unsigned": {"redacted_because": None}},
+        spam,
+        redaction("$9", content={"redacts": "$0"}),
+    )
+    assert HTTP.page(Answer(200, body)) == Page(
+        [
+            ChatEvent("redaction", sender="@eve:b", reason="spam", payload={"id": "$1"}),
+            ChatEvent("redaction", payload={"id": "$2"}),
+            ChatMessage("$3", "@ada:b", "x", "", THEN),
+            ChatEvent("redaction", sender="@eve:b", payload={"id": "$0"}),
         ],
         cursor="s8",
     )

@@ -148,6 +148,23 @@ def test_what_is_wrong_with_the_arguments_is_one_clear_line(arguments: list[str]
     assert done.stderr.count("\n") == 1
 
 
+def test_a_dialect_of_ones_own_is_found_in_the_folder_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "board_of_mine.py").write_text(
+        "from chatlab.dialects import Dialect\nclass Board(Dialect): websocket, name = False, 'board'\n",
+        "utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for place, says in {
+        "board_of_mine:Bord": "the module 'board_of_mine' has no 'Bord'",
+        "board_of_mine:Board": "'board' has no websocket; set its `websocket` or give it an `http` part",
+    }.items():
+        done = CliRunner().invoke(app, ["chat", "http://h", "--dialect", place])
+        assert (done.exit_code, done.stderr) == (1, f"chatlab chat: --dialect: {says}\n")
+
+
 def test_it_gives_up_on_an_address_that_has_no_chat(server: EmbeddedServer) -> None:
     program = Piped(f"{server.ws_url}/nowhere")  # Its input stays open.
     assert program.wait() == 1
