@@ -16,8 +16,10 @@ from typing import assert_never
 from chatlab.messages import ConnectionStatus, OutgoingMessage
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LONG_AGO
-from chatlab.sim.http_session import Exchange, Session
-from chatlab.sim.network import Link, Network
+from chatlab.sim.http_connection import Exchange
+from chatlab.sim.http_session import Session
+from chatlab.sim.link import Link
+from chatlab.sim.network import Network
 from chatlab.sim.path import Impairment, Path
 from chatlab.sim.recorder import Recorder, is_whole
 from chatlab.sim.timers import Timers

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from sys import maxsize
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import msgspec
 
 from chatlab.dialects import find_dialect
-from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
+from chatlab.dialects.base import Dialect
 from chatlab.dialects.chatlab import MAX_FRAME_SIZE
-from chatlab.errors import SettingsError
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.as_written.seed_factory import make_as_written
@@ -29,12 +27,14 @@ from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.groups import OTHERS, Group
 from chatlab.sim.http_session import Session
 from chatlab.sim.latency import NetworkConfig
+from chatlab.sim.link import Link
 from chatlab.sim.meter import Meter
-from chatlab.sim.network import Link, Network
+from chatlab.sim.network import Network
 from chatlab.sim.path import Paths
 from chatlab.sim.people import Names, PeopleConfig, bring
-from chatlab.sim.recorder import Recorder
+from chatlab.sim.recorder import Recorder, Steps
 from chatlab.sim.server import Server
+from chatlab.sim.shared_dialect import SharedDialect
 from chatlab.sim.sizes import framed_size, upgrade_size
 from chatlab.sim.transport_settings import AnyTransport
 from chatlab.trace import Step
@@ -42,13 +42,8 @@ from chatlab.transports.factory import make_machine
 from chatlab.transports.heartbeat import server_heartbeat
 from chatlab.transports.machine import Machine
 
-REMEMBERED_FRAMES = 4096
-
 C = TypeVar("C", bound=AnyConfig)
 D = TypeVar("D", bound=Driver)
-
-MOST_STEPS = 5_000_000
-"""The most steps that a run records: they take 2.2 GB."""
 
 
 class Person(FaultTarget, Protocol):
@@ -74,22 +69,6 @@ class Part:
         self.lossy = lossy
         self.paths: Paths
         self.network: Network
-
-
-class Steps(list[Step]):
-    """The recorded steps of a run.
-
-    Errors: `SettingsError` if there are too many.
-    """
-
-    def append(self, step: Step) -> None:
-        """Record a step."""
-        if len(self) >= MOST_STEPS:
-            raise SettingsError(
-                f"the recorded people took more than {MOST_STEPS:,} steps, the last at {step.at:g} s; record "
-                "fewer people (sample), or run for a shorter time"
-            )
-        super().append(step)
 
 
 class Model:
@@ -321,31 +300,3 @@ def personal(config: C, room: str, sender: str) -> C:
         msgspec.structs.force_setattr(own, "room", room)
         msgspec.structs.force_setattr(own, "sender", sender)
     return own
-
-
-class SharedDialect:
-    """A dialect that decodes a frame, an event or a page once for all receivers, which share the messages in
-    memory."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self.decode = lru_cache(REMEMBERED_FRAMES)(dialect.decode)
-        self.http: HttpDialect | None = copy.copy(dialect.http)
-        if dialect.http is not None:
-            vars(self.http)["event"] = lru_cache(REMEMBERED_FRAMES)(dialect.http.event)
-            vars(self.http)["page"] = _sharing_pages(dialect.http)
-
-    def __getattr__(self, name: str) -> Any:
-        value = vars(self)[name] = getattr(self._dialect, name)  # Cached, so the next access is direct.
-        return value
-
-
-def _sharing_pages(http: HttpDialect) -> Callable[[Answer], Page | None]:
-    @lru_cache(REMEMBERED_FRAMES)
-    def read(status: int, body: bytes, headers: tuple[tuple[str, str], ...]) -> Page | None:
-        return http.page(Answer(status, body, dict(headers)))
-
-    def page(answer: Answer) -> Page | None:
-        return read(answer.status, answer.body, tuple(answer.headers.items()))
-
-    return page

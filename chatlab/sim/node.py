@@ -13,9 +13,9 @@ from itertools import islice, takewhile
 from typing import Protocol
 
 from chatlab.sim.capacity import AcceptQueue, ServerConfig, WorkQueue
+from chatlab.sim.closing import ClosingLink
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.network import Link
 from chatlab.sim.opening import Handshake
 
 
@@ -54,7 +54,7 @@ class Node:
         self._environment = environment
         self._overflow = config.overflow
         self._most = config.max_connections
-        self._closing: list[Link] = []
+        self._closing: list[ClosingLink] = []
         self._overflown: set[int] = set()  # Connections that a proxy answers with 503.
         self._stops = 0
 
@@ -111,7 +111,7 @@ class Node:
         if overflown:
             self._overflown.add(connection.number)
 
-    def await_close(self, link: Link) -> None:
+    def await_close(self, link: ClosingLink) -> None:
         """Count a link as a connection until its close frame is answered."""
         if self._most is not None:
             self._closing.append(link)

@@ -1,11 +1,16 @@
-"""The interface by which a world reports the events of all people."""
+"""The interface by which a world reports the events of all people, and the list of recorded steps."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from chatlab.dialects.base import Answer
+from chatlab.errors import SettingsError
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
+from chatlab.trace import Step
+
+MOST_STEPS = 5_000_000
+"""The most steps that a run records: they take 2.2 GB."""
 
 
 def is_whole(answer: Answer) -> bool:
@@ -36,3 +41,19 @@ class Recorder(Protocol):
 
     def attempted(self, person: int, at: float) -> None:
         """Record a person's attempt to connect: a WebSocket, a stream, or a poll without being connected."""
+
+
+class Steps(list[Step]):
+    """The recorded steps of a run.
+
+    Errors: `SettingsError` if there are too many.
+    """
+
+    def append(self, step: Step) -> None:
+        """Record a step."""
+        if len(self) >= MOST_STEPS:
+            raise SettingsError(
+                f"the recorded people took more than {MOST_STEPS:,} steps, the last at {step.at:g} s; record "
+                "fewer people (sample), or run for a shorter time"
+            )
+        super().append(step)

@@ -16,11 +16,12 @@ from chatlab.messages import OutgoingMessage
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, BlockableTransport, transport_of
 from chatlab.sim.capacity import Need, ServerConfig
+from chatlab.sim.closing import ClosingLink
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http_session import Exchange, HttpConnection
+from chatlab.sim.http_connection import Exchange, HttpConnection
+from chatlab.sim.link import Link
 from chatlab.sim.needs import Needs, cause_of, nack, refusal_of
-from chatlab.sim.network import Link
 from chatlab.sim.node import Node
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
@@ -220,7 +221,7 @@ class Server(StoppableServer):
         """Handle the alarm that was set for the request under way."""
         self._service.ring(connection)
 
-    def await_close(self, link: Link) -> None:
+    def await_close(self, link: ClosingLink) -> None:
         """Count a link as a connection until its close frame is answered."""
         node_of(link).await_close(link)
 

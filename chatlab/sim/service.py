@@ -14,7 +14,7 @@ from chatlab.hub import Hub, News, Output, requests
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http_session import Exchange, HttpConnection
+from chatlab.sim.http_connection import Exchange, HttpConnection
 
 
 class Core(Protocol):

@@ -12,7 +12,7 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
-from chatlab.sim.http_session import HttpConnection
+from chatlab.sim.http_connection import HttpConnection
 from chatlab.sim.node import Node, Served
 from chatlab.sim.service import Service
 from chatlab.transports.backoff import Uniform

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import AcceptQueue
-from chatlab.sim.connection import Connection, Traffic
+from chatlab.sim.connection import Connection
+from chatlab.sim.duplex import Traffic
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.internet import Internet
 from chatlab.sim.latency import NetworkConfig

@@ -16,8 +16,9 @@ from chatlab.sim.alarm import Alarm
 from chatlab.sim.driver import Driver
 from chatlab.sim.faults import AnyFault, ConnectionReset, HalfOpen, IdleTimeout, ServerDown
 from chatlab.sim.garbage import RARELY, rare_garbage
-from chatlab.sim.http_session import Exchange, HttpConnection, Session
-from chatlab.sim.network import Link
+from chatlab.sim.http_connection import Exchange
+from chatlab.sim.http_session import PooledConnection, Session
+from chatlab.sim.link import Link
 from chatlab.sim.path import Path
 from chatlab.sim.people import PeopleConfig
 from chatlab.sim.server import Server
@@ -36,7 +37,7 @@ MADE = (
     Alarm,
     Driver,
     Exchange,
-    HttpConnection,
+    PooledConnection,
     Hub,
     Ledger,
     Link,

@@ -19,7 +19,8 @@ from chatlab.random_streams import RandomStreams
 from chatlab.settings import ShortPollingConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.http_session import SERVER_KEEP_ALIVE, Exchange, Purpose, Session
+from chatlab.sim.http_connection import SERVER_KEEP_ALIVE, Exchange, Purpose
+from chatlab.sim.http_session import Session
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.network import Network
 from chatlab.sim.path import Impairment, Paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatlab.settings import HeartbeatConfig
-from chatlab.sim.network import Link
+from chatlab.sim.link import Link
 from chatlab.sim.path import Impairment
 from chatlab.transports.machine import Closed, Failure, Pinged
 from tests.sim.test_network import D, Pair

@@ -13,7 +13,8 @@ from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.network import Link, Network
+from chatlab.sim.link import Link
+from chatlab.sim.network import Network
 from chatlab.sim.path import Impairment, Path, Paths
 from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.server import Server

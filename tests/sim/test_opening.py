@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from chatlab.sim.network import Link
+from chatlab.sim.link import Link
 from chatlab.sim.opening import Handshake, Syn
 from chatlab.transports.failures import REFUSED, UNANSWERED
 from chatlab.transports.machine import Closed, Opened

@@ -34,9 +34,9 @@ def test_a_progress_callback_may_end_the_run() -> None:
 def test_more_steps_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = Scenario.from_toml("duration = 9.0\npeople = { count = 3, send_rate = 1.0 }")
     steps = len(run(scenario).trace)
-    monkeypatch.setattr("chatlab.sim.model.MOST_STEPS", steps)
+    monkeypatch.setattr("chatlab.sim.recorder.MOST_STEPS", steps)
     run(scenario)
-    monkeypatch.setattr("chatlab.sim.model.MOST_STEPS", steps - 1)
+    monkeypatch.setattr("chatlab.sim.recorder.MOST_STEPS", steps - 1)
     with pytest.raises(SettingsError, match=rf"took more than {steps - 1} steps, the last at \d.* s; record"):
         run(scenario)
     run(scenario, sample=1)

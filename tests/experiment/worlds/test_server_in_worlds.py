@@ -25,7 +25,7 @@ from chatlab.sim.faults import (
     ServerDown,
     ServerRestart,
 )
-from chatlab.sim.http_session import SERVER_KEEP_ALIVE
+from chatlab.sim.http_connection import SERVER_KEEP_ALIVE
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import (

@@ -14,7 +14,8 @@ from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
 from chatlab.sim.fast.sampling import SampledPath
 from chatlab.sim.http_session import Session
-from chatlab.sim.network import Link, Network
+from chatlab.sim.link import Link
+from chatlab.sim.network import Network
 from chatlab.sim.recorder import Recorder
 from chatlab.trace import Step
 from chatlab.transports.heartbeat import Heartbeat

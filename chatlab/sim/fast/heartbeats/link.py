@@ -6,8 +6,9 @@ from math import inf
 from typing import Protocol
 
 from chatlab.settings import HeartbeatConfig
+from chatlab.sim.connection import Client
 from chatlab.sim.fast.heartbeats.keepalive import PausableKeepalive
-from chatlab.sim.network import Client, Link
+from chatlab.sim.link import Link
 from chatlab.sim.path import UNIMPAIRED
 from chatlab.transports.machine import Ping, Pong, Received, Send
 

@@ -27,7 +27,7 @@ from chatlab.sim.fast.heartbeats.account import Beats
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
 from chatlab.sim.fast.sampling import UNUSED, SampledPath
 from chatlab.sim.fast.silent.context import Context
-from chatlab.sim.network import Link
+from chatlab.sim.link import Link
 from chatlab.sim.node import Node
 from chatlab.sim.sizes import frame_size
 from chatlab.transports.backoff import Backoff
