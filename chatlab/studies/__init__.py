@@ -18,6 +18,9 @@ if TYPE_CHECKING:
         short_poll_cost,
     )
     from chatlab.studies.contention import Contest, compare_formulas, contend
+    from chatlab.studies.exercise_kinds import Feedback
+    from chatlab.studies.exercises import EXERCISES, check
+    from chatlab.studies.given_numbers import NotANumber, read_number
     from chatlab.studies.late_pongs import pong_delays
     from chatlab.studies.published_herds import OUTAGES, RUSH_POLICIES, RUSHES, Return, Rush, outage, rush
     from chatlab.studies.read_cost import Reading, read
@@ -54,6 +57,15 @@ _HOMES = {
         "compare_formulas",
         "contend",
     ),
+    "studies.exercise_kinds": ("Feedback",),
+    "studies.exercises": (
+        "EXERCISES",
+        "check",
+    ),
+    "studies.given_numbers": (
+        "NotANumber",
+        "read_number",
+    ),
     "studies.late_pongs": ("pong_delays",),
     "studies.published_herds": (
         "OUTAGES",
@@ -78,6 +90,7 @@ _HOMES = {
 """Public names by module."""
 
 __all__ = [
+    "EXERCISES",
     "OUTAGES",
     "RUSHES",
     "RUSH_POLICIES",
@@ -85,7 +98,9 @@ __all__ = [
     "Absence",
     "Contest",
     "Cost",
+    "Feedback",
     "Herd",
+    "NotANumber",
     "Reading",
     "Return",
     "Rush",
@@ -93,6 +108,7 @@ __all__ = [
     "Shown",
     "Storm",
     "absences",
+    "check",
     "collapse",
     "compare_formulas",
     "compare_policies",
@@ -107,6 +123,7 @@ __all__ = [
     "pong_delays",
     "push_cost",
     "read",
+    "read_number",
     "rush",
     "short_poll_cost",
     "show",

@@ -22,7 +22,7 @@ def test_the_start_notebooks_panel_works_under_voila(page: Page, lab: Lab, kerne
     box.press("Enter")
     expect(panel.locator(".cl-message.cl-own").last).to_have_attribute("data-state", "acked")
     expect(page.locator(".chatlab-transcript")).to_be_hidden()
-    expect(page.get_by_text("Three messages, an outage, and nothing lost.").last).to_be_visible()
+    expect(page.get_by_text("Put your answer into").last).to_be_visible()
     assert page.locator(".jp-CodeMirrorEditor, .jp-InputArea-editor").count() == 0
 
 

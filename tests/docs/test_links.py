@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.blocks import PAGES, ROOT, without_blocks
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/[!.]*.ipynb"))
 OTHERS = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 NAMED = re.compile(r"`((?:chatlab|docs|notebooks|bench|tests|binder)/[a-z\d_./-]*\w\.\w+)`")
@@ -27,10 +27,13 @@ def text_of(path: Path) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the anchors of a page: its own, and those that code hosts make of headings."""
+    """Return the anchors of a page: its own, and those that code hosts, or Jupyter, make of headings."""
     text = text_of(path)
     found = set(ANCHOR.findall(text))
     for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        if path.suffix == ".ipynb":
+            found.add(heading.replace(" ", "-"))
+            continue
         bare = re.sub(r"[^\w\- ]", "", heading.lower())
         found.add(bare.strip().replace(" ", "-"))
     return found
@@ -63,12 +66,16 @@ def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "a.md"
     page.write_text(
         "[1](b.md) [2](b.md#a-heading-with-code) [3](b.md#here) [4](https://x.example) ![5](c.png)\n"
-        "[6](b.md#there) [7](d.md) `chatlab/none.py` `chatlab/lab.py`\n```\n[8](e.md)\n```\n",
+        "[6](b.md#there) [7](d.md) `chatlab/none.py` `chatlab/lab.py`\n```\n[8](e.md)\n```\n"
+        "[9](f.ipynb#A-heading) [10](f.ipynb#a-heading)\n",
         encoding="utf-8",
     )
-    assert broken(page) == ["c.png", "b.md#there", "d.md", "chatlab/none.py"]
+    cell = {"cell_type": "markdown", "source": ["# A heading\n"]}
+    (tmp_path / "f.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+    assert broken(page) == ["c.png", "b.md#there", "d.md", "f.ipynb#a-heading", "chatlab/none.py"]
 
 
 def test_the_readme_lists_every_notebook() -> None:
     text = text_of(ROOT / "README.md")
-    assert [path.name for path in NOTEBOOKS if f"(notebooks/{path.name})" not in text] == []
+    names = [path.relative_to(ROOT).as_posix() for path in NOTEBOOKS]
+    assert [name for name in names if f"({name})" not in text] == []

@@ -10,7 +10,6 @@ import inspect
 import json
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,25 @@ import chatlab
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
+from chatlab.studies import EXERCISES, Feedback
+from tests.docs import navigation
 from tests.docs.blocks import ROOT, compiled
 from tests.sizes import FULL
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = ROOT / "notebooks" / "solutions" / "solutions.ipynb"
+CLAIMS = Path(__file__).parent / "claims"
+"""The claims of each notebook, as code that runs after its cells, in their namespace."""
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def cells(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     path: Path = request.param
+    return cells_of(path)
+
+
+def cells_of(path: Path) -> list[dict[str, Any]]:
+    """Return a notebook's cells."""
     found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return found
 
@@ -43,23 +52,41 @@ def where(cells: list[dict[str, Any]], words: str) -> int:
 def test_it_asks_before_it_shows_and_lets_its_reader_try(cells: list[dict[str, Any]]) -> None:
     asked = where(cells, "**Predict first")
     first = next(number for number, cell in enumerate(cells) if cell["cell_type"] == "code")
-    exercise, solution = where(cells, "## Exercise"), where(cells, "<summary>Solution</summary>")
-    answer = where(cells, "answer = None  # ")
+    exercise, answer = where(cells, "## Exercise"), where(cells, "answer = None  # ")
     assert "?" in "".join(cells[asked]["source"])
-    assert asked < first < exercise < answer < solution
-    assert "if answer is not None:" in "".join(cells[answer]["source"])
+    assert asked < first < exercise < answer
 
 
-def test_a_wrong_answer_gets_a_hint(cells: list[dict[str, Any]]) -> None:
-    answer = "".join(cells[where(cells, "answer = None  # ")]["source"])
-    hints = re.findall(r"Not quite([^\"]*)\"", answer)
-    assert hints
-    assert [hint for hint in hints if not re.match(r"[.:] \S", hint)] == []
+def test_its_exercise_is_judged_by_the_shared_checker(cells: list[dict[str, Any]]) -> None:
+    source = "".join(cells[where(cells, "answer = None  # ")]["source"])
+    assert re.fullmatch(
+        r'from chatlab.studies import check\n\nanswer = None  # .+\n\ncheck\("(.+)", answer\)', source
+    )
+    (name,) = re.findall(r'check\("(.+)", ', source)
+    assert name in EXERCISES
 
 
-def test_its_last_cell_asserts_what_it_claims(cells: list[dict[str, Any]]) -> None:
-    assert cells[-1]["cell_type"] == "code"
-    assert "\nassert " in "".join(cells[-1]["source"])
+def test_each_exercise_is_asked_once_and_solved_once() -> None:
+    asked = [name for path in NOTEBOOKS for name in checked(cells_of(path))]
+    assert asked == list(EXERCISES)
+    assert checked(cells_of(SOLUTIONS)) == asked
+
+
+def checked(cells: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the exercises that the cells check."""
+    return re.findall(r'check\("([^"]+)", ', "\n".join("".join(cell["source"]) for cell in cells))
+
+
+def test_it_shows_students_no_assertions_and_no_solution(cells: list[dict[str, Any]]) -> None:
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    assert "assert " not in text
+    assert "<summary>Solution" not in text
+
+
+def test_each_has_links_to_its_neighbours_and_the_first_one_to_all() -> None:
+    assert sorted(navigation.pages()) == NOTEBOOKS
+    old = [path.name for path, text in navigation.pages().items() if path.read_text(encoding="utf-8") != text]
+    assert old == [], f"run `{navigation.WRITE}`"
 
 
 def test_it_has_no_outputs(cells: list[dict[str, Any]]) -> None:
@@ -105,54 +132,42 @@ def in_the_model(scenario: Scenario, world: str = "model", **options: Any) -> Ru
     return run(scenario, "model" if world == "wire" else world, **options)
 
 
-@pytest.mark.slow
-async def test_it_runs_from_top_to_bottom(
-    cells: list[dict[str, Any]], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(NOTEBOOKS[0].parent)
-    if not FULL and request.node.callspec.id == LONG_ON_WIRE:
-        monkeypatch.setattr(chatlab, "run", in_the_model)
-    names: dict[str, Any] = {"__name__": "__main__"}
+async def run_cells(cells: list[dict[str, Any]], names: dict[str, Any]) -> list[Any]:
+    """Run the code cells, show each value as a notebook does, and return the values."""
     show: Callable[[Any], Any] = DisplayFormatter().format
+    values = []
     for cell in cells:
         if cell["cell_type"] == "code":
             value = await run_cell("".join(cell["source"]), names, f"cell {cell['id']}")
             if value is not None:
                 show(value)
+                values.append(value)
+    return values
+
+
+@pytest.mark.slow
+async def test_it_runs_from_top_to_bottom_and_shows_what_it_claims(
+    cells: list[dict[str, Any]], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(NOTEBOOKS[0].parent)
+    stem = request.node.callspec.id
+    if not FULL and stem == LONG_ON_WIRE:
+        monkeypatch.setattr(chatlab, "run", in_the_model)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    await run_cells(cells, names)
+    claims = CLAIMS / f"{stem}.py"
+    await run_cell(claims.read_text(encoding="utf-8"), names, str(claims))
     await close_what_was_left_open(names)
+
+
+@pytest.mark.slow
+async def test_the_solutions_are_right() -> None:
+    shown = await run_cells(cells_of(SOLUTIONS), {"__name__": "__main__"})
+    assert [str(value) for value in shown if isinstance(value, Feedback) and not value.right] == []
+    assert len(shown) == len(EXERCISES)
 
 
 def test_what_it_shows_is_left_open(cells: list[dict[str, Any]]) -> None:
     assert [
         cell["id"] for cell in cells if re.search(r"\b(?:panel|server)\.close\(", "".join(cell["source"]))
     ] == []
-
-
-ANSWERS: dict[str, tuple[list[float], list[float]]] = {
-    "00_start": ([5, 5.5], [4, 4.5, 6, 6.3, 7, 15]),
-    "01_backoff_and_jitter": ([10], [5, 9, 20]),
-    "02_heartbeats": ([7], [1, 2, 6, 8]),
-    "05_polling": ([1 / 3, 0.33], [0.25, 0.5, 1, 3]),
-    "06_thundering_herd": ([25], [10, 24, 50]),
-    "09_simulated_and_live": ([1.25], [0.00125, 2.5, 5]),
-    "13_what_happened_on_tuesday": ([5], [0.2, 10, 40]),
-}
-"""Numbers as answers to exercises: right ones, and some that result from a mistake."""
-
-
-@pytest.mark.parametrize("stem", ANSWERS)
-def test_an_exercise_tells_right_from_wrong(stem: str) -> None:
-    cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))["cells"]
-    names: dict[str, Any] = {}
-    if stem == "00_start":
-        exec("".join(cells[where(cells, "scenario = Scenario.from_toml")]["source"]), names)
-        names["ReconnectConfig"] = chatlab.ReconnectConfig
-    before, _, check = "".join(cells[where(cells, "answer = None  # ")]["source"]).partition("if answer is")
-    exec(before, names)
-    if stem == "00_start":
-        names["back_after"] = cache(names["back_after"])
-    right, wrong = ANSWERS[stem]
-    for answer in (*right, *wrong):
-        said: list[str] = []
-        exec(f"if answer is{check}", names | {"answer": answer, "print": said.append})
-        assert said[0].startswith("Right." if answer in right else "Not quite"), answer

@@ -1,0 +1,111 @@
+"""Numbers as people write them: `10`, "10 s", "10,5", "1/3", "50 %"."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from math import isfinite
+from unicodedata import normalize
+
+from chatlab.text import cut, visible_line
+
+_SECONDS = {
+    "ms": 0.001,
+    "millisecond": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "min": 60.0,
+    "minute": 60.0,
+}
+"""Units of time in seconds."""
+_SIGNS = str.maketrans({"−": "-", "⁄": "/"})
+_SHOWN = 40
+"""Maximum characters of a value that an error quotes."""
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<![\d.,])([-+]?[1-9]\d{0,2}(?:[,_' ]\d{3})+)(?![\d,])", re.ASCII)
+_TEXT = re.compile(
+    r"(?:about |circa |ca\. |~|≈|=)?\s*([^a-z%]*(?:e[-+]?\d+)?)\s*(.*)", re.ASCII | re.IGNORECASE | re.DOTALL
+)
+
+
+class NotANumber(ValueError):
+    """A value that isn't one finite number in the wanted unit; the message says why, as a sentence."""
+
+
+def read_number(given: object, unit: str = "") -> float:
+    """Return the number that a person wrote, in `unit`, such as "seconds", "milliseconds" or "messages".
+
+    A text may have a decimal comma, thousands separators, a fraction, a per cent sign and a unit. A list of
+    one number counts as that number.
+
+    Errors: `NotANumber`.
+    """
+    if isinstance(given, list | tuple) and len(given) == 1:
+        given = given[0]
+    try:
+        number = _read_text(given, unit) if isinstance(given, str) else _convert(given)
+    except NotANumber:
+        raise
+    except Exception:  # A foreign type may raise anything.
+        raise NotANumber(
+            f"{quote_given(given)} isn't a number. Write one number, for example `10`."
+        ) from None
+    if not isfinite(number):
+        raise NotANumber(f"{quote_given(given)} isn't a finite number.")
+    return number
+
+
+def _convert(given: object) -> float:
+    if given is None or isinstance(given, bool | bytes | complex) or not hasattr(given, "__float__"):
+        kind = "a list" if isinstance(given, list | tuple | set) else f"of the type {type(given).__name__}"
+        raise NotANumber(f"{quote_given(given)} is {kind}. Write one number, for example `10`.")
+    return float(given)
+
+
+def _read_text(given: str, unit: str) -> float:
+    plain = normalize("NFKC", given).strip().translate(_SIGNS)
+    text = _THOUSANDS.sub(lambda found: re.sub(r"[^\d+-]", "", found[1]), plain)
+    parts = _TEXT.fullmatch(text)
+    if parts is None or not parts[1].strip():
+        raise NotANumber(f"{quote_given(given)} has no number. Write digits, for example `10`.")
+    number = _read_digits(given, re.sub(r",(?=\d)", ".", parts[1].strip()))
+    return number * _factor(given, parts[2].strip().rstrip(".").lower(), unit)
+
+
+def _read_digits(given: str, digits: str) -> float:
+    above, slash, below = digits.partition("/")
+    if not all(_NUMBER.fullmatch(part.strip()) for part in ((above, below) if slash else (above,))):
+        raise NotANumber(f"{quote_given(given)} isn't one number. Write, for example, `10`, `2.5` or `1/3`.")
+    if not slash:
+        return float(above)
+    if not float(below):
+        raise NotANumber(f"{quote_given(given)} divides by zero.")
+    return float(Fraction(above.strip()) / Fraction(below.strip()))
+
+
+def _factor(given: str, written: str, unit: str) -> float:
+    """Return the factor from the unit that was written to the wanted one."""
+    if written in ("", unit, _singular(unit)):
+        return 1.0
+    if written in ("%", "percent", "per cent"):
+        return 0.01
+    factor, wanted = _SECONDS.get(_singular(written)), _SECONDS.get(_singular(unit))
+    if factor is None or wanted is None:
+        wish = f"Write the number of {unit}." if unit else "Write the number alone."
+        raise NotANumber(
+            f"{quote_given(given)} ends in {quote_given(written)}, which isn't known here. {wish}"
+        )
+    return factor / wanted
+
+
+def _singular(unit: str) -> str:
+    return unit[:-1] if len(unit) > 2 and unit.endswith("s") else unit
+
+
+def quote_given(given: object) -> str:
+    """Return a value of any type as feedback quotes it: printable, on one line, and cut."""
+    try:
+        return cut(visible_line(repr(given)), _SHOWN)
+    except Exception:
+        return f"A value of the type {type(given).__name__}"

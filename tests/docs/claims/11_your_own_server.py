@@ -1,0 +1,2 @@
+assert event.message.text == "Is there an echo?"
+assert receipt.state == "sent"
