@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chatlab.studies.exercise_kinds import Feedback
     from chatlab.studies.exercises import EXERCISES, check
     from chatlab.studies.given_numbers import NotANumber, read_number
+    from chatlab.studies.guesses import ChoiceQuestion, Judged, NumberQuestion
     from chatlab.studies.late_pongs import pong_delays
     from chatlab.studies.published_herds import OUTAGES, RUSH_POLICIES, RUSHES, Return, Rush, outage, rush
     from chatlab.studies.read_cost import Reading, read
@@ -66,6 +67,11 @@ _HOMES = {
         "NotANumber",
         "read_number",
     ),
+    "studies.guesses": (
+        "ChoiceQuestion",
+        "Judged",
+        "NumberQuestion",
+    ),
     "studies.late_pongs": ("pong_delays",),
     "studies.published_herds": (
         "OUTAGES",
@@ -96,11 +102,14 @@ __all__ = [
     "RUSH_POLICIES",
     "SHOWCASES",
     "Absence",
+    "ChoiceQuestion",
     "Contest",
     "Cost",
     "Feedback",
     "Herd",
+    "Judged",
     "NotANumber",
+    "NumberQuestion",
     "Reading",
     "Return",
     "Rush",

@@ -17,8 +17,11 @@ _SECONDS = {
     "second": 1.0,
     "min": 60.0,
     "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
 }
 """Units of time in seconds."""
+_PER_CENT = ("%", "percent", "per cent")
 _SIGNS = str.maketrans({"−": "-", "⁄": "/"})
 _SHOWN = 40
 """Maximum characters of a value that an error quotes."""
@@ -88,8 +91,8 @@ def _factor(given: str, written: str, unit: str) -> float:
     """Return the factor from the unit that was written to the wanted one."""
     if written in ("", unit, _singular(unit)):
         return 1.0
-    if written in ("%", "percent", "per cent"):
-        return 0.01
+    if written in _PER_CENT:
+        return 1.0 if unit in _PER_CENT else 0.01
     factor, wanted = _SECONDS.get(_singular(written)), _SECONDS.get(_singular(unit))
     if factor is None or wanted is None:
         wish = f"Write the number of {unit}." if unit else "Write the number alone."

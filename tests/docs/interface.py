@@ -94,6 +94,7 @@ FACES: dict[str, str] = {
     "chatlab.transports": "the state machines of the transports, their events and effects",
     "chatlab.plots": "plots, on `ax=` or a new figure",
     "chatlab.widgets.explorers": "plots that follow sliders",
+    "chatlab.widgets.guesses": "questions that take a guess before they show the answer",
 }
 """The other public modules, and the purpose of each."""
 BASES: dict[str, type] = {

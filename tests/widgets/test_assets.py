@@ -21,6 +21,7 @@ NAMES = [
     "picture.js",
     "slider.js",
     "url_field.js",
+    "guess.js",
 ]
 
 
