@@ -1,4 +1,4 @@
-"""The base of dialects: pure functions that translate between a machine and one kind of server's frames.
+"""The base of dialects, which translate between a machine and one kind of server's frames, without I/O.
 
 `Dialect` has defaults for most servers; a dialect overrides what differs. `HttpDialect` is its part for
 requests. `docs/dialects.md` walks through writing one.
@@ -7,87 +7,61 @@ Incoming frames and answers become `Incoming` items. Decoding never raises: an u
 becomes an `Unreadable`. For sending, a dialect makes an `Opening`, frames and `Request`s. These hold no
 secrets. Secrets are in the settings' `headers`, which only the live driver reads; `credentials` puts them
 where the server expects them.
+
+Most dialects have no state. One whose frames depend on earlier ones returns a fresh object for each
+connection (`for_connection`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
+from chatlab.dialects.items import (
+    EXCERPT,
+    REASON,
+    Ack,
+    Incoming,
+    InFlight,
+    Nack,
+    Refused,
+    Reply,
+    ServerPing,
+    ServerPong,
+    Unreadable,
+    Welcome,
+    excerpt,
+    unreadable,
+)
 from chatlab.errors import SettingsError
-from chatlab.messages import ChatEvent, ChatMessage, OutgoingMessage
+from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import HeartbeatMode, TransportConfig, Verdict
 
-# Items from a server, besides a ChatMessage and a ChatEvent that is passed on to the application.
-
-
-class Welcome(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="welcome"):
-    """The server's first item. `cursor` is the end of the room's log before any replay.
-
-    `resync` means that the server no longer has the messages after the reader's cursor.
-    """
-
-    cursor: str | None = None
-    resync: bool = False
-
-
-class Ack(Struct, frozen=True, gc=False, tag_field="type", tag="ack"):
-    """The server's acceptance of a message."""
-
-    client_id: str
-
-
-class Nack(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="nack"):
-    """The server's refusal of a message, with the nearest HTTP status."""
-
-    client_id: str
-    status: int
-    reason: str = ""
-
-
-class ServerPing(Struct, frozen=True, gc=False, tag_field="type", tag="ping"):
-    """The server's heartbeat; the pong has the same `id`, if there is one."""
-
-    id: int | UnsetType = UNSET
-
-
-class ServerPong(Struct, frozen=True, gc=False, tag_field="type", tag="pong"):
-    """The server's answer to the client's ping."""
-
-    id: int | UnsetType = UNSET
-
-
-class Unreadable(Struct, frozen=True, gc=False):
-    """A frame that can't be decoded: reason and excerpt. The cursor moves to its `id`, if it has one."""
-
-    reason: str
-    excerpt: str
-    id: str = ""
-
-
-Incoming = ChatMessage | ChatEvent | Welcome | Ack | Nack | ServerPing | ServerPong | Unreadable
-
-EXCERPT = 80
-"""Maximum characters of an `Unreadable`'s excerpt."""
-
-REASON = 200
-"""Maximum characters of an `Unreadable`'s reason: a decoder's error may quote the frame."""
-
-
-def excerpt(text: str | bytes, limit: int = EXCERPT) -> str:
-    """Return the first `limit` characters of a foreign text, made printable."""
-    head = text[:limit]
-    shown = head if isinstance(head, str) else head.decode("utf-8", "backslashreplace")
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
-    return shown + ("…" if len(text) > limit else "")
-
-
-def unreadable(reason: str, frame: str | bytes) -> Unreadable:
-    """Return an `Unreadable` with the frame's beginning; both texts are printable and bounded."""
-    return Unreadable(excerpt(reason, REASON), excerpt(frame))
+__all__ = [
+    "EXCERPT",
+    "REASON",
+    "Ack",
+    "Answer",
+    "Credentials",
+    "Dialect",
+    "HttpDialect",
+    "InFlight",
+    "Incoming",
+    "Nack",
+    "Opening",
+    "Page",
+    "Refused",
+    "Reply",
+    "Request",
+    "ServerPing",
+    "ServerPong",
+    "Unreadable",
+    "Welcome",
+    "excerpt",
+    "unreadable",
+]
 
 
 class Opening(Struct, frozen=True):
@@ -106,7 +80,7 @@ class Opening(Struct, frozen=True):
 class Request(Struct, frozen=True, gc=False):
     """An HTTP request: `path` and `query` are added to the configured URL, `headers` to the user's."""
 
-    method: Literal["GET", "POST", "PUT"]
+    method: str
     path: str
     query: dict[str, str] = {}
     headers: dict[str, str] = {}
@@ -219,7 +193,7 @@ class HttpDialect:
 
 
 class Dialect:
-    """The wire format of one kind of server. Pure; decoding never raises."""
+    """The wire format of one kind of server. No I/O; decoding never raises."""
 
     name: str = ""
     """Name in settings, errors and the panel."""
@@ -231,6 +205,9 @@ class Dialect:
     answer to a POST is the ack."""
     idempotent: bool = True
     """Whether the server drops duplicates; if not, readers drop them by sender, client id and content."""
+    greets: bool = False
+    """Whether the server lets a reader in by a `Welcome`. Until then the transport isn't connected, sends no
+    message and no heartbeat, and the attempt fails after `connect_timeout`."""
     heartbeat: HeartbeatMode = "ping"
     """Kind of heartbeat if the settings have none."""
     failures: Mapping[str, Verdict] = {}
@@ -267,6 +244,14 @@ class Dialect:
         """Return the settings' `headers` in the places that the server expects."""
         return Credentials(headers)
 
+    def for_connection(self) -> Dialect:
+        """Return the dialect of a new connection: itself, or a fresh object with the connection's state.
+
+        The last connection's object is asked, and may hand over what it knows. The new object's `opening`,
+        `encode`, `decode`, `ping`, `pong` and `typing` are called for the new connection only.
+        """
+        return self
+
     def opening(self, config: TransportConfig, cursor: str | None) -> Opening:
         """Return the opening of a connection that resumes after `cursor`."""
         return Opening()
@@ -279,11 +264,11 @@ class Dialect:
         """Return the items of a frame."""
         raise NotImplementedError
 
-    def ping(self, id: int) -> str:
+    def ping(self, id: int) -> str | bytes:
         """Return the frame of a JSON heartbeat."""
         return f'{{"type":"ping","id":{id}}}'
 
-    def pong(self, id: int | None) -> str:
+    def pong(self, id: int | None) -> str | bytes:
         """Return the frame that answers a server's heartbeat; `id` is None if it had none."""
         return '{"type":"pong"}' if id is None else f'{{"type":"pong","id":{id}}}'
 
@@ -295,7 +280,7 @@ class Dialect:
         """
         return came.text == sent.text and came.data == sent.data
 
-    def typing(self, config: TransportConfig) -> str | None:
+    def typing(self, config: TransportConfig) -> str | bytes | None:
         """Return the frame that reports that the person is typing; None: the server has no such frame."""
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from chatlab.dialects.base import Answer, Dialect, HttpDialect, Page
 
@@ -24,6 +24,11 @@ class SharedDialect:
         if dialect.http is not None:
             vars(self.http)["event"] = lru_cache(REMEMBERED_FRAMES)(dialect.http.event)
             vars(self.http)["page"] = _sharing_pages(dialect.http)
+
+    def for_connection(self) -> Dialect:
+        """Return the dialect of one connection; one with state of its own shares nothing."""
+        own = self._dialect.for_connection()
+        return cast(Dialect, self) if own is self._dialect else own
 
     def __getattr__(self, name: str) -> Any:
         value = vars(self)[name] = getattr(self._dialect, name)  # Cached, so the next access is direct.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from chatlab.dialects.base import REASON, Refused, excerpt
 from chatlab.settings import Verdict
 from chatlab.transports.machine import Failure, FailureKind
 
@@ -51,6 +52,18 @@ UNANSWERED = Failure("reset", reason="the connection ended before the server ans
 CUT_SHORT = Failure("reset", reason="the connection ended before the answer did")
 STREAM_ENDED = Failure("reset", reason="the stream ended")
 LOST = Failure("close", 1006, "the connection was lost")
+
+TRY_AGAIN_LATER = 1013
+"""The close code of a refusal without a status. Source: IANA registry of WebSocket close codes."""
+
+
+def refusal(item: Refused) -> Failure:
+    """Return the failure of a connection that the server refuses in a frame or an answer."""
+    reason = excerpt(item.reason, REASON)
+    if item.status is None:
+        return Failure("close", TRY_AGAIN_LATER, reason, item.retry_after)
+    return Failure("http", item.status, reason, item.retry_after)
+
 
 UNAUTHORIZED: Mapping[str, int] = {"http": 401, "close": 4401}
 """Codes, by kind, of refusals after which a renewed token may help."""

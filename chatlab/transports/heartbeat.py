@@ -9,7 +9,7 @@ connection:
     timeout:  the ping unanswered       -> dead, "Pong timeout"
 
 If the server sends the pings, any incoming frame or ping counts, and silence for `interval` and `timeout`
-together ends the connection: "Heartbeat timeout".
+together ends the connection: "Heartbeat timeout". A server's greeting may state both.
 
 Departs from the seed, whose timers are shared by all connections: after one stall, every later connection is
 closed at its first beat. Here each connection has a heartbeat of its own.
@@ -84,14 +84,29 @@ class Heartbeat:
         return rtt
 
 
+LONGEST = 86_400.0
+"""Maximum seconds that a server may state for a heartbeat."""
+
+
+def _stated(seconds: float | None, default: float) -> float:
+    return seconds if seconds is not None and 0 < seconds <= LONGEST else default
+
+
 class Silence:
     """The client's part in a heartbeat of the server, for a connection that opened at `now`."""
 
-    __slots__ = ("_allowed", "deadline")
+    __slots__ = ("_allowed", "_config", "deadline")
     open = False
 
     def __init__(self, config: HeartbeatConfig, now: float) -> None:
+        self._config = config
         self._allowed = config.interval + config.timeout
+        self.deadline = now + self._allowed
+
+    def agree(self, interval: float | None, timeout: float | None, now: float) -> None:
+        """Use the server's interval and timeout in seconds instead of the settings'; None: that of the
+        settings. A value outside of 0 to `LONGEST` is ignored."""
+        self._allowed = _stated(interval, self._config.interval) + _stated(timeout, self._config.timeout)
         self.deadline = now + self._allowed
 
     def tick(self, now: float) -> str | None:

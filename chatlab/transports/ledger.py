@@ -14,6 +14,8 @@ from chatlab.dialects.base import (
     Dialect,
     Incoming,
     Nack,
+    Refused,
+    Reply,
     ServerPing,
     ServerPong,
     Unreadable,
@@ -204,7 +206,7 @@ class Ledger:
                 if item.id:
                     self.cursor.advance(item.id)
                 out.append(Deliver(ChatEvent("unreadable", reason=item.reason, payload=item.excerpt)))
-            case ServerPing() | ServerPong():
-                pass
+            case ServerPing() | ServerPong() | Reply() | Refused():
+                pass  # The connection's machine handles them.
             case unknown:
                 assert_never(unknown)

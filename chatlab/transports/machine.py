@@ -222,6 +222,11 @@ class SendBytes(Struct, frozen=True, tag=True, gc=False):
     data: bytes
 
 
+def frame_effect(link: int, frame: str | bytes) -> Send | SendBytes:
+    """Return the effect that sends a text or binary frame."""
+    return Send(link, frame) if isinstance(frame, str) else SendBytes(link, frame)
+
+
 @final
 class Ping(Struct, frozen=True, tag=True, gc=False):
     """Send a Ping frame, and report its `Pong` with the same id."""

@@ -1,15 +1,7 @@
 """The WebSocket machine.
 
-It is in one of five states, each with its own deadline; leaving a state drops its timers. Every connection
-attempt has its own link number, and events of an abandoned link are ignored.
-
-- *idle*: not connected, and not trying. The status is `disconnected`, or `error` if it gave up.
-- *connecting*: a link is being opened; the deadline is the connect timeout.
-- *online*: the link is open; the deadline is the heartbeat's. The outbox is sent, and received messages move
-  the cursor.
-- *draining*: as online, but the application has asked to disconnect; it ends once the outbox is empty, or at
-  the deadline.
-- *waiting*: the link was lost; the deadline is the time of the next attempt.
+It is in one of the states of `websocket_states.py`, each with its own deadline; leaving a state drops its
+timers. Every connection attempt has its own link number, and events of an abandoned link are ignored.
 
 State diagram, made by exploring the machine:
 
@@ -61,12 +53,21 @@ from typing import assert_never
 
 from msgspec import UNSET
 
-from chatlab.dialects.base import Dialect, Nack, Opening, ServerPing, ServerPong, Unreadable
+from chatlab.dialects.base import (
+    Dialect,
+    Nack,
+    Refused,
+    Reply,
+    ServerPing,
+    ServerPong,
+    Unreadable,
+    Welcome,
+)
 from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 from chatlab.settings import HeartbeatConfig, WebSocketConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.cursor import Cursor
-from chatlab.transports.failures import judge
+from chatlab.transports.failures import judge, refusal
 from chatlab.transports.heartbeat import Heartbeat, Silence
 from chatlab.transports.hints import heartbeat_refused, no_websocket, other_protocol
 from chatlab.transports.ledger import Ledger
@@ -93,72 +94,15 @@ from chatlab.transports.machine import (
     Submit,
     Tick,
     Typing,
+    frame_effect,
 )
 from chatlab.transports.retry_state import RetryState
+from chatlab.transports.websocket_states import IDLE, Connecting, Greeting, Idle, Online, Open, Waiting
 
 _SENT = DeliveryState.SENT  # Reading an enum's attribute takes longer than creating an effect.
 
 PONG_GAP = 0.1
 """Minimum seconds between two pongs, so that a flood of pings doesn't cause a flood of pongs."""
-
-
-class Idle:
-    """The state without a link or a retry."""
-
-    __slots__ = ()
-    name = "idle"
-    link = 0
-    deadline = inf
-
-
-class Connecting:
-    """The state while a link is being opened."""
-
-    __slots__ = ("deadline", "link", "opening")
-    name = "connecting"
-
-    def __init__(self, link: int, deadline: float, opening: Opening) -> None:
-        self.link = link
-        self.deadline = deadline
-        self.opening = opening
-
-
-class Online:
-    """The state while a link is open; `draining` once `drain_until` is set."""
-
-    __slots__ = ("answered_at", "drain_until", "heartbeat", "link", "opened_at", "other_protocol")
-
-    def __init__(self, link: int, now: float, heartbeat: Heartbeat | Silence | None) -> None:
-        self.link = link
-        self.opened_at = now
-        self.heartbeat = heartbeat
-        self.drain_until = inf
-        self.answered_at = _LONG_AGO
-        self.other_protocol = ""
-
-    @property
-    def name(self) -> str:
-        return "online" if self.drain_until == inf else "draining"
-
-    @property
-    def deadline(self) -> float:
-        until, heartbeat = self.drain_until, self.heartbeat
-        return until if heartbeat is None or until < heartbeat.deadline else heartbeat.deadline
-
-
-class Waiting:
-    """The state between two attempts; the next one starts at the deadline."""
-
-    __slots__ = ("deadline",)
-    name = "waiting"
-    link = 0
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-
-
-IDLE = Idle()
-_LONG_AGO = -inf  # One object for all machines; each `-inf` would create another.
 
 
 class WebSocketMachine:
@@ -176,6 +120,7 @@ class WebSocketMachine:
         "_make_heartbeat",
         "_retry_state",
         "_state",
+        "_wire",
         "deadline",
         "rtt",
     )
@@ -193,9 +138,10 @@ class WebSocketMachine:
         dialect.require("websocket")
         self._config = config
         self._dialect = dialect
+        self._wire = dialect  # That of the last connection.
         self._retry_state = RetryState(config, uniform, dialect.failures)
         self._ledger = ledger or Ledger(config, dialect, acks=dialect.acks)
-        self._state: Idle | Connecting | Online | Waiting = IDLE
+        self._state: Idle | Connecting | Greeting | Online | Waiting = IDLE
         self._links = links or Links()
         self._make_heartbeat = heartbeat
         mode = config.heartbeat.mode
@@ -205,7 +151,7 @@ class WebSocketMachine:
 
     @property
     def state(self) -> str:
-        """The name of the state: idle, connecting, online, draining or waiting."""
+        """The name of the state, such as `online`."""
         return self._state.name
 
     @property
@@ -223,16 +169,16 @@ class WebSocketMachine:
         """Number of accepted messages that aren't in a final state."""
         return self._ledger.unsettled
 
-    def _ping(self, id: int) -> Ping | Send:
+    def _ping(self, id: int) -> Ping | Send | SendBytes:
         link = self._state.link
-        return Ping(link, id) if self._heartbeat_mode == "ping" else Send(link, self._dialect.ping(id))
+        return Ping(link, id) if self._heartbeat_mode == "ping" else frame_effect(link, self._wire.ping(id))
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Handle an event at `now` (seconds on any monotonic clock); return the effects in order."""
         out: list[Effect] = []
         state = self._state
         if type(event) is Received or type(event) is ReceivedBytes:
-            if isinstance(state, Online) and event.link == state.link:
+            if isinstance(state, Open) and event.link == state.link:
                 self._receive(state, event.data, now, out)
         elif type(event) is Tick:
             self._tick(event.woke, now, out)
@@ -243,7 +189,7 @@ class WebSocketMachine:
             if not self._ledger.can_expire:
                 return out  # The deadline is unchanged.
         elif type(event) is Closed:
-            if isinstance(state, Connecting | Online) and event.link == state.link:
+            if isinstance(state, Connecting | Open) and event.link == state.link:
                 self._fail(event.failure, now, out)
         elif type(event) is Opened:
             if isinstance(state, Connecting) and event.link == state.link:
@@ -260,9 +206,8 @@ class WebSocketMachine:
         elif type(event) is Disconnect:
             self._disconnect(event.drain, now, out)
         elif type(event) is Typing:
-            frame = self._dialect.typing(self._config)
-            if isinstance(state, Online) and frame is not None:
-                out.append(Send(state.link, frame))
+            if isinstance(state, Online) and (frame := self._wire.typing(self._config)) is not None:
+                out.append(frame_effect(state.link, frame))
         elif type(event) is Answered:
             pass  # A WebSocket makes no requests.
         else:
@@ -285,7 +230,8 @@ class WebSocketMachine:
     def _dial(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
         link = self._links.next()
         config, cursor = self._ledger.resume_from(self._config, None, out)
-        opening = self._dialect.opening(config, cursor)
+        self._wire = self._wire.for_connection()
+        opening = self._wire.opening(config, cursor)
         self._state = Connecting(link, now + self._config.connect_timeout, opening)
         out.append(
             OpenWebSocket(
@@ -305,10 +251,20 @@ class WebSocketMachine:
             out.append(Close(link, 1002, reason))
             self._fail(Failure("protocol", reason=reason), now, out)
             return
-        self._state = Online(link, now, self._heartbeat(now))
-        self._retry_state.connected(out)
-        out += [_frame(link, frame) for frame in opening.frames]
+        frames = [frame_effect(link, frame) for frame in opening.frames]
+        if self._dialect.greets:
+            self._state = Greeting(link, state.deadline)
+            out += frames
+            return
+        self._enter(link, now, out)
+        out += frames
         self._flush(link, out)
+
+    def _enter(self, link: int, now: float, out: list[Effect]) -> Online:
+        """Become connected."""
+        self._state = state = Online(link, now, self._heartbeat(now))
+        self._retry_state.connected(out)
+        return state
 
     def _heartbeat(self, now: float) -> Heartbeat | Silence | None:
         """Return the heartbeat of a connection that opens now."""
@@ -331,7 +287,7 @@ class WebSocketMachine:
     def _leave(self, out: list[Effect]) -> None:
         """Become idle, as the application asked; unsettled messages stay in the outbox."""
         state = self._state
-        if isinstance(state, Online):
+        if isinstance(state, Open):
             out.append(Close(state.link, 1000))
         self._ledger.lose_connection()
         self._state = IDLE
@@ -353,6 +309,8 @@ class WebSocketMachine:
             hint = state.other_protocol or self._retry_state.record_lifetime(failure, now - state.opened_at)
             if beat is not None and beat.open and self._heartbeat_mode == "json":
                 hint += heartbeat_refused(failure)
+        elif isinstance(state, Greeting):
+            hint = state.other_protocol
         else:
             assert isinstance(state, Connecting)  # No other state has a link to lose.
             hint = no_websocket(failure, self._config, state.opening.path)
@@ -380,11 +338,9 @@ class WebSocketMachine:
                 self._dial(now, out)
             else:
                 out.append(Close(state.link, 1006, "connect timeout"))
-                self._fail(
-                    Failure("timeout", reason=f"no connection within {self._config.connect_timeout:g} s"),
-                    now,
-                    out,
-                )
+                missing = "the server let nobody in" if isinstance(state, Greeting) else "no connection"
+                reason = f"{missing} within {self._config.connect_timeout:g} s"
+                self._fail(Failure("timeout", reason=reason), now, out)
 
     def _beat(self, state: Online, heartbeat: Heartbeat | Silence, now: float, out: list[Effect]) -> None:
         due = heartbeat.tick(now)
@@ -404,16 +360,16 @@ class WebSocketMachine:
     def _flush(self, link: int, out: list[Effect]) -> None:
         while (message := self._ledger.take()) is not None:
             try:
-                frame = self._dialect.encode(self._config, message)
+                frame = self._wire.encode(self._config, message)
             except BaseException as error:
                 raise self._ledger.unencodable(message, out) from error
-            out.append(_frame(link, frame))
+            out.append(frame_effect(link, frame))
             out.append(Settle(message.client_id, _SENT))
 
-    def _receive(self, state: Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
+    def _receive(self, state: Greeting | Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
         if state.heartbeat is not None:
             state.heartbeat.activity(now)
-        for item in self._dialect.decode(frame):
+        for item in self._wire.decode(frame):
             if isinstance(item, ChatMessage):  # Tested first, as it is the most frequent.
                 self._ledger.read(item, out)
             elif isinstance(item, ServerPong):
@@ -422,8 +378,21 @@ class WebSocketMachine:
             elif isinstance(item, ServerPing):
                 if now - state.answered_at >= PONG_GAP:
                     state.answered_at = now
-                    pong = self._dialect.pong(None if item.id is UNSET else item.id)
-                    out.append(Send(state.link, pong))
+                    out.append(
+                        frame_effect(state.link, self._wire.pong(None if item.id is UNSET else item.id))
+                    )
+            elif isinstance(item, Reply):
+                out.append(frame_effect(state.link, item.frame))
+            elif isinstance(item, Welcome):
+                if isinstance(state, Greeting):
+                    state = self._enter(state.link, now, out)
+                if isinstance(state.heartbeat, Silence):
+                    state.heartbeat.agree(item.heartbeat_interval, item.heartbeat_timeout, now)
+                self._ledger.read(item, out)
+            elif isinstance(item, Refused):
+                out.append(Close(state.link, 1000))
+                self._fail(refusal(item), now, out)
+                return
             elif isinstance(item, Nack) and self._is_temporary(item):
                 # To keep the order, all unsettled messages are sent again on a new link, after the backoff.
                 out.append(Close(state.link, 1000, "the server can't take a message at present"))
@@ -434,6 +403,8 @@ class WebSocketMachine:
                     state.other_protocol = hint
                     item = Unreadable(item.reason + hint, item.excerpt, item.id)
                 self._ledger.read(item, out)
+        if isinstance(state, Greeting):
+            return
         self._flush(state.link, out)
         if state.drain_until < inf and not self.unsettled:
             self._leave(out)
@@ -442,7 +413,3 @@ class WebSocketMachine:
         """Return whether the server may accept the message later."""
         failure = Failure("http", nack.status)
         return self._ledger.is_sent(nack.client_id) and judge(failure, self._config.failures) == "retry"
-
-
-def _frame(link: int, frame: str | bytes) -> Send | SendBytes:
-    return Send(link, frame) if isinstance(frame, str) else SendBytes(link, frame)

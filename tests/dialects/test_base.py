@@ -61,6 +61,8 @@ def test_a_dialect_says_only_what_is_different() -> None:
     assert (plain.transports, plain.http) == (("websocket",), None)
     assert (plain.acks, plain.idempotent, plain.heartbeat, plain.gap) == (False, True, "ping", None)
     assert plain.failures == {}
+    assert not plain.greets
+    assert plain.for_connection() is plain
     assert plain.opening(CONFIG, "7") == Opening()
     assert plain.typing(CONFIG) is None
     assert json.loads(plain.ping(3)) == {"type": "ping", "id": 3}

@@ -69,9 +69,9 @@ def test_query_asks_for_history_first_and_for_what_came_after_later(
 
 
 def test_client_frames() -> None:
-    frames: list[tuple[str, dict[str, Any], Any]] = [
+    frames: list[tuple[str | bytes, dict[str, Any], Any]] = [
         (
-            DIALECT.encode(SOCKET, OutgoingMessage("hé", client_id="c1")),  # type: ignore[list-item]
+            DIALECT.encode(SOCKET, OutgoingMessage("hé", client_id="c1")),
             {"type": "message", "text": "hé", "client_id": "c1"},
             OutgoingMessage("hé", client_id="c1"),
         ),

@@ -135,11 +135,13 @@ def _folded(line: str) -> list[str]:
 
 
 def _wrapped(sentence: str, first: str, hanging: str) -> list[str]:
-    """Break a sentence between words, but code only if it fits on no line, and then between parameters."""
+    """Break a sentence between words, but code only if it fits on no line, and then between parameters; one
+    of those only if it fits on no line either, and then before a `|`."""
+    limit = WIDTH - len(hanging) - 1
 
     def protect(code: re.Match[str]) -> str:
-        fits = len(code[0]) <= WIDTH - len(hanging) - 1
-        return code[0].replace(" ", "\0") if fits else re.sub(r"(?<!,) ", "\0", code[0])
+        parts = [code[0]] if len(code[0]) <= limit else re.split("(?<=,) ", code[0])
+        return " ".join(re.sub(" " if len(part) <= limit else r" (?!\|)", "\0", part) for part in parts)
 
     rows = textwrap.wrap(
         re.sub(r"`[^`]+`", protect, sentence),

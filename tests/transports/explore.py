@@ -26,7 +26,7 @@ from chatlab.settings import (
     SSEConfig,
     WebSocketConfig,
 )
-from chatlab.transports import fallback, polling, sse, websocket
+from chatlab.transports import fallback, polling, sse, websocket, websocket_states
 from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import (
     Answered,
@@ -48,6 +48,7 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
+from tests.dialects.greeting import GreetingDialect
 
 WIDTH = 100
 BEGIN, END = "<diagram>\n", "</diagram>"
@@ -66,6 +67,7 @@ class Walk(NamedTuple):
     posts: bool = (
         False  # whether to show the poster's effects, which are the same in all states of the receiver
     )
+    only: str = ""  # the state whose steps to show, to and from; "": all
 
 
 COMMON: dict[str, Any] = {
@@ -86,7 +88,7 @@ WHIMS: list[tuple[str, Event]] = [
 
 
 def machine_of(config: Any) -> Any:
-    return make_machine(config, find_dialect("chatlab"), lambda: 0.0)
+    return make_machine(config, find_dialect(config.dialect), lambda: 0.0)
 
 
 def http_machine_of(config: Any) -> Any:
@@ -131,9 +133,27 @@ def retry_state_of(machine: Any) -> tuple[object, ...]:
     )
 
 
+def greeting_alphabet(machine: Any) -> list[tuple[str, Event]]:
+    """Return the events of a WebSocket whose dialect greets."""
+    link = machine._links._latest
+    events = [(name, event) for name, event in websocket_alphabet(machine) if "ack" not in name]
+    if machine.state == "greeting":
+        events += [
+            ("welcome", Received(link, '{"type":"welcome","cursor":"0"}')),
+            ("pong", Received(link, '{"type":"pong","id":0}')),
+            ("ping", Received(link, '{"type":"ping","id":1}')),
+            ("Refused", Received(link, '{"type":"refused","reason":"full"}')),
+            ("Refused(401)", Received(link, '{"type":"refused","reason":"who","status":401}')),
+            ("Closed(retry)", Closed(link, Failure("reset"))),
+            ("Closed(give up)", Closed(link, Failure("tls"))),
+        ]
+    return events
+
+
 def websocket_memory(machine: Any) -> object:
     beat = getattr(machine._state, "heartbeat", None)
-    return (*retry_state_of(machine), beat and beat.open)
+    held = bool(getattr(machine._wire, "_held", ()))
+    return (*retry_state_of(machine), beat and beat.open, held)
 
 
 def http_memory(machine: Any) -> object:
@@ -269,6 +289,8 @@ def diagram(walk: Walk) -> str:
     without effect are left out."""
     steps = explore(walk)
     telling = [step for step in steps if step[0] != step[2] or step[3]]
+    if walk.only:
+        telling = [step for step in telling if walk.only in (step[0], step[2])]
     common = {
         (event, effects)
         for _, event, _, effects in telling
@@ -302,6 +324,14 @@ WALKS: dict[ModuleType, Walk] = {
         websocket_memory,
         ("idle", "connecting", "online", "draining", "waiting"),
         posts=True,
+    ),
+    websocket_states: Walk(
+        lambda: machine_of(WebSocketConfig(url="ws://h/", dialect=GreetingDialect(), **COMMON)),
+        greeting_alphabet,
+        websocket_memory,
+        ("idle", "connecting", "greeting", "online", "draining", "waiting"),
+        posts=True,
+        only="greeting",
     ),
     sse: Walk(
         lambda: http_machine_of(SSEConfig(url="http://h/", **COMMON)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
+from chatlab.dialects import ChatlabDialect, find_dialect
 from chatlab.errors import SettingsError
 from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
@@ -29,7 +30,7 @@ def run_model(
     Errors: `SettingsError` when it can't run this scenario.
     """
     transport = scenario.transport
-    if transport.dialect != "chatlab":
+    if not isinstance(find_dialect(transport.dialect), ChatlabDialect):
         raise SettingsError(
             f"transport.dialect: the model's server speaks 'chatlab', got {transport.dialect!r}"
         )

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from anyio import CancelScope
 
+from chatlab.dialects import ChatlabDialect, find_dialect
 from chatlab.errors import SettingsError
 from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.metrics import Value
@@ -103,7 +104,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
                 f"people.groups[{number}].network.tls: in the world {world!r} everybody has that of "
                 f"network.tls, {scenario.network.tls}; only the world 'model' mixes them"
             )
-    if transport.dialect != "chatlab":
+    if not isinstance(find_dialect(transport.dialect), ChatlabDialect):
         raise SettingsError(f"transport.dialect: the server speaks 'chatlab', got {transport.dialect!r}")
     if scenario.server.nodes > 1:
         raise SettingsError(

@@ -31,13 +31,10 @@ from chatlab.live.client.user_headers import headers_problem
 from chatlab.transports.failures import STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
 
-REDIRECTS: Mapping[str, frozenset[int]] = {
-    "GET": frozenset({301, 302, 303, 307, 308}),
-    "POST": frozenset({307, 308}),
-    "PUT": frozenset({307, 308}),
-}
-"""Statuses after which the same request is repeated elsewhere; others turn a POST into a GET and lose its
-body."""
+SAME_METHOD = frozenset({307, 308})
+"""Statuses after which any request is repeated elsewhere; others turn a POST into a GET and lose its body."""
+GET_REDIRECTS = SAME_METHOD | {301, 302, 303}
+"""Statuses after which a GET is repeated elsewhere."""
 MAX_BODY = 8 << 20
 """Size of the largest answer, in bytes."""
 MAX_REFUSAL = 1024
@@ -64,7 +61,8 @@ class Target(NamedTuple):
         Errors: `BrokenAnswer` for a redirect that is malformed or not allowed.
         """
         locations = response.headers.get_list("location")
-        if response.status_code not in REDIRECTS[self.method] or len(locations) != 1:
+        repeated = GET_REDIRECTS if self.method == "GET" else SAME_METHOD
+        if response.status_code not in repeated or len(locations) != 1:
             return None
         try:
             url = self.url.join(locations[0]).copy_with(userinfo=b"", fragment=None)

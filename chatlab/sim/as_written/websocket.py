@@ -57,6 +57,7 @@ from chatlab.transports.machine import (
     Settle,
     Submit,
     Tick,
+    frame_effect,
 )
 
 INTERVAL, TIMEOUT = "interval", "timeout"
@@ -217,7 +218,7 @@ class SeedWebSocketMachine:
             return
         self._pong_received = False
         if link == self._link:
-            out.append(Send(link, self._dialect.ping(0)))
+            out.append(frame_effect(link, self._dialect.ping(0)))
         self._set_timer(now + self._settings.heartbeat.timeout, TIMEOUT, link)
 
     # Messages

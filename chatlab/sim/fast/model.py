@@ -104,7 +104,7 @@ class FastModel(Model):
     def _make_part(
         self, config: AnyConfig | AsWritten, network_config: NetworkConfig, *, lossy: bool
     ) -> Part:
-        if lossy or self._plain:  # The short cuts know of no loss.
+        if lossy or self._plain or self._dialect.greets:  # The short cuts know of no loss and no greeting.
             return super()._make_part(config, network_config, lossy=lossy)
         part = FastPart(config, network_config, lossy=lossy)
         part.paths = SampledPaths(network_config, self._streams)

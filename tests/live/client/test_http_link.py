@@ -809,6 +809,14 @@ async def test_A49_a_redirected_post_never_becomes_a_get(status: int) -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_a_dialect_may_use_any_method(method: str) -> None:
+    moved = answers((308, (("Location", "/elsewhere"),)), (200, ()))
+    async with Misbehaving(moved) as server, line(server.url) as chat:
+        assert (await chat.answer(Request(method, "/messages", body="x"), "post")).status == 200
+        assert [(each.method, each.body) for each in server.requests] == [(method, b"x")] * 2
+
+
 @pytest.mark.parametrize("status", [307, 308])
 async def test_A49_a_post_is_redirected_with_its_body_within_its_origin_only(status: int) -> None:
     moved = answers((status, (("Location", "/elsewhere"),)), (201, ()))
