@@ -18,13 +18,13 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import IO, NamedTuple
 
-import httpx
 import pytest
 from packaging.requirements import Requirement
 
 from chatlab.lab import FOLDER, START
 from tests.docs import badges
 from tests.docs.blocks import ROOT
+from tests.http_clients import blocking_client
 from tests.test_repo import declared
 
 pytestmark = [pytest.mark.proof, pytest.mark.xdist_group("wheel")]
@@ -189,7 +189,7 @@ def test_it_opens_jupyterlab_on_a_copy_of_the_start_notebook(installed: Installe
         base, token = wait_for(
             printed, rf"(http://127\.0\.0\.1:\d+)/lab/tree/{re.escape(START)}\?token=(\w+)"
         ).groups()
-        with httpx.Client(base_url=base, headers={"Authorization": f"token {token}"}, timeout=60) as client:
+        with blocking_client(base, headers={"Authorization": f"token {token}"}) as client:
             found = client.get(f"/api/contents/{START}").json()
             assert found["content"]["cells"]
             assert client.get(f"/lab/tree/{START}").status_code == 200

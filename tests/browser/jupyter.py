@@ -16,6 +16,7 @@ import httpx
 import nbformat
 from playwright.sync_api import Page, TimeoutError  # noqa: A004  # which is not the built-in one
 
+from tests.http_clients import blocking_client
 from tests.processes import die_with_parent, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ class Lab:
 
     def close_notebooks(self) -> None:
         """Shut down every kernel, so that one test leaves nothing running for the next."""
-        with httpx.Client(base_url=self.url, trust_env=False) as server:
+        with blocking_client(self.url) as server:
             for session in server.get("/api/sessions").raise_for_status().json():
                 server.delete(f"/api/sessions/{session['id']}").raise_for_status()
 

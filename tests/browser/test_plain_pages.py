@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import trustme
 from playwright.sync_api import Browser, BrowserContext, Page, Route
@@ -19,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
 from tests.docs.blocks import ROOT, blocks
+from tests.http_clients import blocking_client
 from tests.interop.nginx import Nginx, deployed
 
 CLIENTS = "\n".join(
@@ -72,7 +72,7 @@ def chat_server(db: Path, **options: Any) -> Iterator[EmbeddedServer]:
 
 def post(server: EmbeddedServer, room: str, text: str) -> None:
     """Post a message as another client."""
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with blocking_client(server.url) as client:
         token = client.get("/csrf").json()["token"]
         query = {"room": room, "sender": "bob"}
         client.post("/messages", params=query, json={"text": text}, headers={"X-CSRF-Token": token})

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
 from tests.docs.blocks import ROOT, blocks
+from tests.http_clients import blocking_client
 from tests.processes import die_with_parent, free_port
 from tests.requirements import NCHAN, find
 
@@ -138,7 +137,7 @@ class Nginx:
 
     def publish(self, channel: str, *bodies: str | bytes, to: str = "pub", **headers: str) -> list[str]:
         """Post to a channel, as any client can; return the messages' ids."""
-        with httpx.Client(base_url=self.url, verify=False, trust_env=False) as client:
+        with blocking_client(self.url) as client:
             answers = [
                 client.post(f"/{to}/{channel}", content=body, headers={"Accept": "text/json", **headers})
                 for body in bodies

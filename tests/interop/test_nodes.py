@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import mean, variance
 from typing import Any
 
-import httpx
 import pytest
 
 from chatlab import Scenario, run
@@ -23,6 +22,7 @@ from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus, DeliveryState
 from chatlab.settings import ReconnectConfig
 from tests.docs.blocks import ROOT, blocks
+from tests.http_clients import http_client
 from tests.interop.haproxy import haproxy
 from tests.interop.nginx import Nginx
 from tests.live.watch import Watch, talking, until
@@ -156,7 +156,7 @@ async def test_a_rolling_restart_loses_doubles_and_swaps_no_message(proxy: str, 
 async def history(url: str) -> list[str]:
     """Return the texts of the whole room, as a server has them."""
     texts: list[str] = []
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with http_client(url) as client:
         query = {"room": "lobby", "history": "100000"}
         while True:
             page = await client.get("/messages", params=query)

@@ -17,13 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from chatlab.live.client.kinds import TITLES, make_config, make_transport
 from chatlab.live.client.receipt import Receipt
 from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ChatEvent, ConnectionStatus, DeliveryState, OutgoingMessage, StatusChange
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
+from tests.http_clients import http_client
 from tests.live.flow_proxy import FlowProxy
 from tests.processes import address_of, serve
 
@@ -209,7 +208,7 @@ async def exchange(
 async def server_log(url: str) -> list[dict[str, Any]]:
     """Return all of the room's messages, page by page, as a client that isn't a member reads them."""
     messages: list[dict[str, Any]] = []
-    async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False) as client:
+    async with http_client(url) as client:
         while True:
             query = {"room": "lobby", "limit": "200"} | (
                 {"after": messages[-1]["id"]} if messages else {"history": "10000"}

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-import httpx
 import pytest
 
 from chatlab.dialects.base import Answer, Request
@@ -29,6 +28,7 @@ from chatlab.sim.server import Server
 from chatlab.sim.sizes import STREAM_HEAD_SIZE, answer_size, chunk_size, request_size
 from chatlab.transports.failures import CUT_SHORT, REFUSED, RESET, STREAM_ENDED
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Opened, ReceivedBytes
+from tests.http_clients import http_client
 
 D = 0.25  # one-way latency; a power of two, so that sums of it are exact
 HTTP = ChatlabHttp()
@@ -465,7 +465,7 @@ async def test_the_models_server_answers_as_the_embedded_one() -> None:
     async with (
         EmbeddedServer() as server,
         counted(server) as wire,
-        httpx.AsyncClient(verify=False, headers={"Accept-Encoding": "gzip"}) as client,
+        http_client(headers={"Accept-Encoding": "gzip"}) as client,
     ):
         url = f"http://127.0.0.1:{wire.port}"
         token = (await client.get(f"{url}/csrf")).json()["token"]

@@ -8,7 +8,6 @@ import re
 import threading
 import time
 
-import httpx
 import pytest
 from httpcore._async import http11
 
@@ -45,6 +44,7 @@ from chatlab.sim.transport_settings import (
     SSESettings,
     WebSocketSettings,
 )
+from tests.http_clients import http_client
 from tests.sizes import rows
 
 TRANSPORTS: dict[str, AnyTransport] = {
@@ -326,7 +326,7 @@ def test_another_dialect_is_refused() -> None:
 
 
 async def _fetch(url: str, lines: WireLines) -> tuple[float, int, int]:
-    async with httpx.AsyncClient(verify=False, timeout=None) as client:
+    async with http_client(timeout=None) as client:
         answer = await client.get(f"{url}/healthz")
     return asyncio.get_running_loop().time(), answer.status_code, lines.bytes_up
 

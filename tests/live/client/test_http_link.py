@@ -34,6 +34,7 @@ from chatlab.live.client.http_session import HttpSession
 from chatlab.live.client.network_failures import LOOP_ENDS
 from chatlab.settings import HttpConfig
 from chatlab.transports.machine import Answered, Closed, Event, Failure, Fetch, Opened, ReceivedBytes
+from tests.http_clients import http_client
 from tests.live.misbehave import Misbehaving, Peer, Script, silence
 from tests.live.watch import until
 
@@ -846,9 +847,7 @@ async def test_A79_no_log_shows_addresses_or_headers(caplog: pytest.LogCaptureFi
         await chat.answer(CSRF, "csrf")
         await chat.answer(POST, "post")
         assert SECRET not in caplog.text
-        async with httpx.AsyncClient(
-            verify=False, trust_env=False
-        ) as theirs:  # Requests of other code are still logged.
+        async with http_client() as theirs:  # Requests of other code are still logged.
             await theirs.get(server.url)
     assert "HTTP Request: GET" in caplog.text
 

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chatlab.live.server.embedded_server import EmbeddedServer
+from tests.http_clients import http_client
 
 PATIENCE = 60.0
 """Seconds after which a test that waits for something has failed."""
@@ -88,7 +89,7 @@ async def refusal(url: str, **options: Any) -> tuple[int, str]:
 
 
 async def get(server: EmbeddedServer, path: str, **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(verify=False) as client:
+    async with http_client() as client:
         return await client.get(server.url + path, headers=headers)
 
 

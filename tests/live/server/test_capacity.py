@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed
 
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.live.server.store import Store
+from tests.http_clients import http_client
 from tests.live.server.members import Frame, Member, at, handshake, history_of, join
 from tests.live.server.visitors import visit
 from tests.processes import served
@@ -227,7 +228,7 @@ async def test_five_thousand_idle_clients_delay_no_other(capsys: pytest.CaptureF
         async with join(process.server, room="quick") as ada:
             alone, empty = await round_trip(ada, 200), process.memory
             requests = [handshake(process.server, f"/ws?room={n % 100}&sender={n}") for n in range(5000)]
-            async with idle(process, requests), httpx.AsyncClient(base_url=process.server.url) as client:
+            async with idle(process, requests), http_client(process.server.url) as client:
                 while (await client.get("/healthz", timeout=60)).json()["people"] <= 5000:
                     pass
                 beside = await round_trip(ada, 200)
@@ -257,7 +258,7 @@ async def test_four_hundred_slow_clients_delay_no_other(capsys: pytest.CaptureFi
                     await bob.post(f"{number}" + "x" * 30_000)
                     times.append((time.perf_counter() - begun) * 1000)
                     most = max(most, process.memory)
-                async with httpx.AsyncClient(base_url=process.server.url) as client:
+                async with http_client(process.server.url) as client:
                     people = (await client.get("/healthz")).json()["people"]
                 assert most - before < 400
     tell(

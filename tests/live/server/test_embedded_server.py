@@ -35,6 +35,7 @@ from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.live.server.http_service import TURN
 from chatlab.live.server.store import StoreError
 from chatlab.live.server.websocket_connection import WebSocketConnection
+from tests.http_clients import http_client
 from tests.live.server.members import (
     PATIENCE,
     Frame,
@@ -549,7 +550,7 @@ async def test_a76_a_foreign_or_null_origin_is_refused(server: EmbeddedServer, o
 
 
 async def test_a76_a_foreign_origin_after_the_own_one_is_refused(server: EmbeddedServer) -> None:
-    async with httpx.AsyncClient(verify=False, trust_env=False) as client:
+    async with http_client() as client:
         for origins in ([server.url, "https://evil.example"], ["https://evil.example", server.url]):
             headers = [("Origin", origin) for origin in origins]
             response = await client.get(f"{server.url}/messages?room=lobby", headers=headers)
@@ -590,7 +591,7 @@ async def test_a76_an_allowed_page_may_read_every_answer_also_why_it_is_refused(
 ) -> None:
     async with (
         EmbeddedServer(allowed_origins=[PAGE]) as server,
-        httpx.AsyncClient(verify=False, trust_env=False) as client,
+        http_client() as client,
     ):
         answer = await client.request(method, server.url + path, headers={"Origin": PAGE, **headers})
         assert answer.status_code == status
@@ -608,7 +609,7 @@ async def test_a76_an_allowed_page_may_read_every_answer_also_why_it_is_refused(
 async def test_a78_a_preflight_lists_what_an_allowed_page_may_send() -> None:
     async with (
         EmbeddedServer(allowed_origins=[PAGE]) as server,
-        httpx.AsyncClient(verify=False, trust_env=False) as client,
+        http_client() as client,
     ):
         ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-csrf-token"}
         for path in ("/messages", "/typing", "/nowhere"):
@@ -844,7 +845,7 @@ async def test_everything_else_is_a_json_error(server: EmbeddedServer) -> None:
     for path, status in (("/", 404), ("/ws/", 404), ("/messages/poll", 400), ("/%00", 404), ("/ws", 426)):
         response = await get(server, path)
         assert (response.status_code, bool(response.json()["error"])) == (status, True)
-    async with httpx.AsyncClient(verify=False) as client:
+    async with http_client() as client:
         response = await client.post(f"{server.url}/healthz", content=b"x" * 1_000_000)
         assert (response.status_code, response.json()["error"]) == (405, "this path allows only GET")
     assert (await refusal(f"ws://127.0.0.1:{server.port}/nowhere"))[0] == 404
@@ -957,7 +958,7 @@ def test_it_runs_in_the_background_for_any_thread() -> None:
     for _ in range(2):
         server.start_in_background()
         server.start_in_background()
-        assert httpx.get(f"{server.url}/healthz", verify=False).json()["status"] == "ok"
+        assert httpx.get(f"{server.url}/healthz", verify=False, timeout=60).json()["status"] == "ok"
         with pytest.raises(RuntimeError, match="another event loop"):
             asyncio.run(server.stop())
         server.stop_in_background()

@@ -13,6 +13,7 @@ from chatlab.hub import HubConfig, MemoryLog
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.live.server.store import Store
+from tests.http_clients import http_client
 from tests.live.server.members import get, join, open_connections, raw, rest_of
 from tests.live.server.visitors import PATIENCE, asked, listen, visit
 from tests.live.watch import until
@@ -158,7 +159,7 @@ async def test_a_malformed_hold_is_refused(server: EmbeddedServer, hold: str) ->
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS", "DELETE"])
 async def test_a_poll_can_only_be_got(server: EmbeddedServer, method: str) -> None:
-    async with httpx.AsyncClient(verify=False) as client:
+    async with http_client() as client:
         url = server.url + asked("/messages/poll", room="lobby", after=f"{server.epoch}-0")
         assert (await client.request(method, url)).status_code == 405
 

@@ -8,13 +8,13 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
 from chatlab.hub import HubConfig
 from chatlab.live.server.connections import Limits
 from chatlab.live.server.embedded_server import EmbeddedServer
+from tests.http_clients import http_client
 from tests.live.server.members import get, join, open_connections, raw, rest_of
 from tests.live.server.visitors import PATIENCE, Stream, Visitor, asked, listen, visit
 
@@ -406,7 +406,7 @@ async def test_a76_a77_a78_a_stream_is_refused_as_any_request(
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS", "DELETE"])
 async def test_a_stream_can_only_be_got(server: EmbeddedServer, method: str) -> None:
-    async with httpx.AsyncClient(verify=False) as client:
+    async with http_client() as client:
         response = await client.request(method, server.url + asked("/stream", room="lobby", sender="ada"))
     assert (response.status_code, response.headers["Allow"]) == (405, "GET")
     assert method == "HEAD" or msgspec.json.decode(response.content) == {"error": "this path allows only GET"}

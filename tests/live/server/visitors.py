@@ -13,6 +13,7 @@ import msgspec
 
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.transports.eventstream import EventStreamParser, StreamEvent
+from tests.http_clients import http_client
 
 PATIENCE = 60.0
 """Seconds after which a test that waits for something has failed."""
@@ -69,9 +70,7 @@ class Visitor:
 @asynccontextmanager
 async def visit(server: EmbeddedServer, sender: str = "ada", room: str = "lobby") -> AsyncIterator[Visitor]:
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(
-        base_url=server.url, verify=False, timeout=PATIENCE, limits=limits
-    ) as client:
+    async with http_client(server.url, limits=limits) as client:
         yield Visitor(client, sender, room)
 
 
