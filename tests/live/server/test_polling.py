@@ -280,10 +280,11 @@ async def test_a81_a_thousand_held_polls_wait_without_working_and_are_all_answer
     """While they wait, the loop has one timer and no step for each; one message answers all of them."""
     count = 900  # of the thousand connections allowed
     request = asked("/messages/poll", room="lobby", after=f"{server.epoch}-0", hold=FOREVER)
-    connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(count)]
+    connections = []
     try:
-        for _, writer in connections:
-            writer.write(f"GET {request} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        for _ in range(count):  # each asks at once: a connection without a request is closed after 10 s
+            connections.append(await asyncio.open_connection("127.0.0.1", server.port))
+            connections[-1][1].write(f"GET {request} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await holding(server, count)
         steps = 0
         async with asyncio.timeout(PATIENCE), listen(server, "bob") as stream:
