@@ -88,6 +88,13 @@ EXERCISES: dict[str, Exercise] = {
         "How many people can be accepted in a second?",
         {8000.0: "Divide, don't multiply."},
     ),
+    "loss": Quantity(
+        7,
+        7,
+        "seconds",
+        "Add up the waits before the second, the third and the fourth SYN.",
+        {4.0: "That is the wait before the fourth SYN alone.", 3.0: "The third SYN is sent then."},
+    ),
 }
 """Each notebook's exercise."""
 

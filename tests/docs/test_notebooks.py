@@ -89,6 +89,16 @@ def test_each_has_links_to_its_neighbours_and_the_first_one_to_all() -> None:
     assert old == [], f"run `{navigation.WRITE}`"
 
 
+def test_snippets_are_quoted_as_they_are_in_the_original_document() -> None:
+    document = (ROOT / "docs" / "reference" / "seed.md").read_text(encoding="utf-8")
+    text = "\n".join(
+        "".join(cell["source"]) for cell in cells_of(ROOT / "notebooks/10_the_seed_as_written.ipynb")
+    )
+    snippets = re.findall(r"```typescript\n(.*?)```", text, re.DOTALL)
+    assert len(snippets) > 4
+    assert [snippet for snippet in snippets if snippet not in document] == []
+
+
 def test_it_has_no_outputs(cells: list[dict[str, Any]]) -> None:
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert [cell["id"] for cell in code if cell["outputs"] or cell["execution_count"] is not None] == []

@@ -26,6 +26,7 @@ RIGHT: dict[str, list[object]] = {
     "your own server": ["sent", " Sent ", '"sent"'],
     "deploy": [20, 22, "20 s"],
     "incident": [5, "5 s"],
+    "loss": [7, "7 s"],
 }
 WRONG: dict[str, list[object]] = {
     "start": [4, 4.5, 6, 6.3, 7, 15, "15 s"],
@@ -42,6 +43,7 @@ WRONG: dict[str, list[object]] = {
     "your own server": ["acked", "queued", "failed"],
     "deploy": [10, 19, 30, 200],
     "incident": [0.2, 4.5, 10, 40, 8000],
+    "loss": [1, 3, 4, 6, 8, 15],
 }
 ODD: list[object] = ["", "ten", -1, "-1", True, [1, 2], {}, float("nan"), 1j, b"x", object(), "x" * 1000]
 

@@ -5,5 +5,5 @@ assert found.kept[found.value]
 before, after = (result.metrics["attempts_per_second_max_after"] for result in runs.values())
 assert after <= 45 < before
 assert all(result.metrics["unrecovered"] == 0 for result in runs.values())
-assert runs["mended"].metrics["recovery_p99"] > 5
+assert runs["with the setting"].metrics["recovery_p99"] > 5
 file.unlink()
