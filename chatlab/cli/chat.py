@@ -49,8 +49,9 @@ def chat(
     import os
     import sys
 
+    from chatlab.live.client.typed_headers import read_headers
     from chatlab.settings import HeaderSource
-    from chatlab.terminal.given_headers import TokenFile, read_headers
+    from chatlab.terminal.given_headers import TokenFile
     from chatlab.terminal.targets import Target, best_kind
 
     terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

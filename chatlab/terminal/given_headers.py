@@ -1,39 +1,19 @@
-"""Headers from the command line: `--header NAME:VALUE` and `--token-file FILE`."""
+"""A token from the command line: `--token-file FILE`."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from chatlab.errors import SettingsError, TryAgain
 from chatlab.fileio import read_bounded
-from chatlab.live.client.user_headers import headers_problem
+from chatlab.live.client.typed_headers import is_token
 
 MOST_TOKEN = 16 << 10
 """Maximum bytes of a token file."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-
-def read_headers(texts: Iterable[str]) -> dict[str, str]:
-    """Parse headers such as `X-Key: value`.
-
-    Errors: `SettingsError`, without the value, since it may be secret.
-    """
-    headers: dict[str, str] = {}
-    for text in texts:
-        name, colon, value = text.partition(":")
-        if not colon:
-            raise SettingsError("header: give a name and a value with a colon between, such as 'X-Key: abc'")
-        name = name.strip()
-        if problem := headers_problem({name: value.strip()}, latin1=False):
-            raise SettingsError(f"header: {problem}; give one such as 'X-Key: abc'")
-        if name.lower() in map(str.lower, headers):
-            raise SettingsError(f"header {name}: give it once")
-        headers[name] = value.strip()
-    return headers
 
 
 class TokenFile:
@@ -75,7 +55,7 @@ class TokenFile:
         except SettingsError:
             data = b""
         token = data.decode("ascii", "replace").strip()
-        if not token.isascii() or not token.isprintable() or " " in token or not token:
+        if not is_token(token):
             raise SettingsError("give a file with one token and nothing else")
         return token
 

@@ -118,6 +118,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 widgets.HBox(
                     [*buttons, self.badge], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
                 ),
+                self.form.changes.note,
                 Collapsible("Settings", self.form.other_fields).view,
                 self.messages,
                 self._faults.controls.view,
@@ -188,6 +189,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Switch to the place in the form. Errors: `SettingsError`."""
         config = self.form.config()
         self._conversation.switch_to(self._faults.through(config), place_of(config))
+        self.form.used()
 
     def _make_transport(self, config: AnyConfig) -> ChatTransport:
         proxy = self._faults.proxy_of(config)

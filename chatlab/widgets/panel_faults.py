@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from urllib.parse import urlsplit
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.fault_proxy import OUTAGES, FaultProxy
@@ -18,14 +17,12 @@ from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import Fault, ServerDown
 from chatlab.sim.faults.phrases import UNTIL_ENDED, kind_name, phrase_of, read_faults
+from chatlab.widgets.credentials import Origin, origin_of
 from chatlab.widgets.fault_controls import FaultControls
 
 PATIENCE = 2.0
 """Seconds to wait for the connection through a new proxy before a fault is injected."""
 NO_TLS = "faults need a proxy in the connection, which TLS prevents; use a ws:// or http:// URL"
-
-Origin = tuple[bool, str | None, int]
-"""Whether it has TLS, host, and port."""
 
 
 class PanelFaults:
@@ -76,18 +73,18 @@ class PanelFaults:
         return self._rebased(config)
 
     def _rebased(self, config: TransportConfig) -> TransportConfig:
-        proxy = self._leading_to(_origin(config.url))
+        proxy = self._leading_to(origin_of(config.url))
         return config if proxy is None else config.replace(url=proxy.rebase(config.url))
 
     def _leading_to(self, origin: Origin) -> FaultProxy | None:
-        if self.server is not None and origin == _origin(self.server.url):
+        if self.server is not None and origin == origin_of(self.server.url):
             return self.home
         return self.away if origin == self._away_origin else None
 
     def proxy_of(self, config: AnyConfig) -> FaultProxy | None:
         """Return the proxy that a connection with these settings leads through."""
         url = (config.first if isinstance(config, FallbackConfig) else config).url
-        origin = _origin(url)
+        origin = origin_of(url)
         for proxy in (self.home, self.away):
             if proxy is not None and origin == (False, proxy.host, proxy.port):
                 return proxy
@@ -100,7 +97,7 @@ class PanelFaults:
         if proxy is not None:
             return proxy
         url = (config.first if isinstance(config, FallbackConfig) else config).url
-        if (origin := _origin(url))[0]:
+        if (origin := origin_of(url))[0]:
             raise SettingsError(NO_TLS)
         proxy = FaultProxy(str.__str__(url), seed=self._seed, on_change=self._changed)
         background_thread().call(proxy.accept)
@@ -199,12 +196,6 @@ class PanelFaults:
         for proxy in (self.home, self.away):
             if proxy is not None:
                 background_thread().call(proxy.close)
-
-
-def _origin(url: str) -> Origin:
-    parts = urlsplit(str.__str__(url))
-    secure = parts.scheme in ("https", "wss")
-    return secure, parts.hostname, parts.port or (443 if secure else 80)
 
 
 async def _play(proxy: FaultProxy, faults: Sequence[Fault]) -> None:

@@ -24,7 +24,9 @@ from chatlab.settings import (
     SSEConfig,
     TransportConfig,
 )
-from chatlab.widgets.url_field import UrlField
+from chatlab.widgets.credentials import Credentials
+from chatlab.widgets.hidden_field import HiddenField, UrlField
+from chatlab.widgets.unused_changes import UnusedChanges
 
 CUSTOM = "custom"
 FORMULA = ("base_delay", "backoff_multiplier")
@@ -34,6 +36,14 @@ SHOWN = 6
 
 HEARTBEAT_FIELDS = {"interval": "heartbeat", "timeout": "pong"}
 """Names in the form for heartbeat settings whose own names belong to other fields."""
+ONLY_SOME = {
+    "heartbeat": "heartbeat",
+    "pong": "heartbeat",
+    "idle_timeout": "idle_timeout",
+    "timeout": "timeout",
+    "interval": "interval",
+}
+"""The fields that not every transport has, with the settings that they belong to."""
 REWORDINGS = [
     (re.compile(pattern), wording)
     for pattern, wording in (
@@ -51,7 +61,8 @@ _FIELD = {"width": "20.5em"}
 class SettingsForm:
     """Fields for a transport's settings. `address_fields` shows the address, `other_fields` the rest.
 
-    The fields accept any number; `config()` validates them.
+    The fields accept any number; `config()` validates them. Fields that the chosen transport doesn't have are
+    hidden. `changes` names the fields whose values aren't in use yet.
     """
 
     def __init__(self, given: AnyConfig) -> None:
@@ -68,6 +79,7 @@ class SettingsForm:
             layout=widgets.Layout(width="14em"),
         )
         self.url = UrlField("URL", config.url)
+        self.credentials = Credentials(config.headers, config.url)
         self.room = _text("Room", config.room, "11em")
         self.sender = _text("Name", config.sender, "11em")
         # A dialect of the user's own is also chosen by name; the object is not synced.
@@ -98,6 +110,7 @@ class SettingsForm:
         self.note = widgets.HTML()
         self.note.add_class("chatlab-note")
         self._follow(reconnect.schedule)
+        self._hide_others()
         self.preset.observe(self._apply_preset, "value")
         self.transport.observe(self._apply_transport, "value")
         numbers = self.numbers
@@ -107,7 +120,7 @@ class SettingsForm:
         columns = (
             [self.preset, self.note, self.jitter],
             ["base_delay", "max_delay", "backoff_multiplier", "max_attempts"],
-            [self.dialect, "max_size", self.overflow],
+            [self.dialect, self.credentials.token, self.credentials.headers, "max_size", self.overflow],
             ["connect_timeout", "heartbeat", "pong", "idle_timeout", "timeout", "interval"],
         )
         fields = [[numbers[field] if isinstance(field, str) else field for field in part] for part in columns]
@@ -115,6 +128,34 @@ class SettingsForm:
             [widgets.VBox(fields[0] + fields[1]), widgets.VBox(fields[2] + fields[3])],
             layout=widgets.Layout(flex_flow="row wrap"),
         )
+        self._fields = {
+            "transport": self.transport,
+            "url": self.url,
+            "room": self.room,
+            "sender": self.sender,
+            "preset": self.preset,
+            "jitter": self.jitter,
+            **numbers,
+            "dialect": self.dialect,
+            "token": self.credentials.token,
+            "headers": self.credentials.headers,
+            "overflow": self.overflow,
+        }
+        self.changes = UnusedChanges(self._fields, self._values)
+
+    def _values(self) -> dict[str, object]:
+        """Return the values of the fields that have an effect, without validating them."""
+        values = {
+            name: field.comparable if isinstance(field, HiddenField) else field.value
+            for name, field in self._fields.items()
+            if not getattr(field, "disabled", False) and field.layout.display != "none"
+        }
+        return values | {"preset": self._schedule}
+
+    def used(self) -> None:
+        """Note that a connection uses the present values."""
+        self.credentials.used_for(self.url.value)
+        self.changes.used()
 
     def _default(self, config: type[TransportConfig], name: str) -> float:
         """Return a setting as it was given, or the transport's default if it wasn't."""
@@ -124,10 +165,25 @@ class SettingsForm:
 
     def _apply_transport(self, change: Any) -> None:
         """Set the first delay to the chosen transport's default, from the original document."""
+        self._hide_others()
         kind = KINDS.get(change["new"])
         if kind is not None and self.preset.value == CUSTOM:
             defaults = {field.name: field.default for field in msgspec.structs.fields(kind.config)}
             self.numbers["base_delay"].value = defaults["reconnect"].base_delay
+
+    def _hide_others(self) -> None:
+        """Hide the fields that only other transports have; a fallback has those of all its transports."""
+        kinds = [KINDS[name] for name in self._kinds()]
+        own = {name for kind in kinds for name in kind.config.__struct_fields__}
+        for name, setting in ONLY_SOME.items():
+            self.numbers[name].layout.display = None if setting in own else "none"
+
+    def _kinds(self) -> list[str]:
+        """Return the names of the plain transports that the chosen one uses."""
+        if self.transport.value != FALLBACK:
+            return [self.transport.value]
+        given = self._given
+        return [kind_of(one) for one in given.transports] if isinstance(given, FallbackConfig) else [*KINDS]
 
     def _apply_preset(self, change: Any) -> None:
         if change["new"] == CUSTOM:
@@ -193,13 +249,17 @@ class SettingsForm:
                 schedule=self._schedule,
             ),
             "error_delay": values["base_delay"],
-            "heartbeat": kept.get("heartbeat", HeartbeatConfig()).replace(
-                interval=values["heartbeat"], timeout=values["pong"]
-            ),
             "outbox": kept["outbox"].replace(max_size=values["max_size"], overflow=self.overflow.value),
         }
         shown |= {name: values[name] for name in ("connect_timeout", "idle_timeout", "timeout", "interval")}
+        if "websocket" in self._kinds():
+            shown["heartbeat"] = kept.get("heartbeat", HeartbeatConfig()).replace(
+                interval=values["heartbeat"], timeout=values["pong"]
+            )
         kind, url, given = self.transport.value, str.__str__(self.url.value).strip(), self._given
+        headers = self.credentials.read(url)
+        if headers != kept["headers"]:  # Otherwise each of a fallback's transports keeps its own.
+            shown["headers"] = headers
         if kind != FALLBACK or not isinstance(given, FallbackConfig):
             return make_config(kind, url, **kept | shown)
         here = url == str.__str__(given.first.url)  # Each transport may have its own address.

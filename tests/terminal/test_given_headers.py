@@ -14,33 +14,12 @@ from websockets.sync.server import ServerConnection, serve
 
 from chatlab.errors import SettingsError, TryAgain
 from chatlab.settings import HeaderSource
-from chatlab.terminal.given_headers import TokenFile, read_headers
+from chatlab.terminal.given_headers import TokenFile
 from chatlab.terminal.targets import Target, best_kind, config_of
 from tests.terminal.programs import Piped
 
 SECRET = "s3cret-t0ken"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions and pipes")
-
-
-def test_headers_are_read_from_text() -> None:
-    given = ["X-Key: a:b ", "Empty:", "x-umlaut:\u00e4"]
-    assert read_headers(given) == {"X-Key": "a:b", "Empty": "", "x-umlaut": "\u00e4"}
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ([SECRET], "give a name and a value with a colon between"),
-        ([f" : {SECRET}"], "the headers have an invalid name"),
-        ([f"two words: {SECRET}"], "the headers have an invalid name"),
-        ([f"X-Key: {SECRET}\r\nEvil: 1"], "value of the header X-Key must be text without line ends"),
-        (["X-Key: a", f"x-key: {SECRET}"], "header x-key: give it once"),
-    ],
-)
-def test_an_invalid_header_is_refused_without_showing_its_value(given: list[str], told: str) -> None:
-    with pytest.raises(SettingsError, match=told) as found:
-        read_headers(given)
-    assert SECRET not in str(found.value)
 
 
 def test_a_token_is_read_anew_each_time_and_waited_for_while_there_is_none(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from anywidget import AnyWidget
 
 from chatlab.messages import ConnectionStatus
 from chatlab.widgets import assets, views
+from chatlab.widgets.hidden_field import UrlField
 from chatlab.widgets.picture import Picture
 from chatlab.widgets.slider import Slider
-from chatlab.widgets.url_field import UrlField
 
 VIEWS: list[type[AnyWidget]] = [views.ChatLog, views.FrameLog, views.StatusBadge, views.Timeline]
 NAMES = [
@@ -20,7 +20,7 @@ NAMES = [
     "timeline.js",
     "picture.js",
     "slider.js",
-    "url_field.js",
+    "hidden_field.js",
     "guess.js",
 ]
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import view from "../../chatlab/widgets/static/url_field.js";
+import view from "../../chatlab/widgets/static/hidden_field.js";
 import { mount } from "./fake-model.mjs";
 
-const state = { description: "URL", shown: "ws://***@h/ws" };
+const state = { description: "URL", shown: "ws://***@h/ws", kind: "url" };
 
 function type(page, text) {
   page.$("input").focus();
@@ -47,4 +47,19 @@ test("leaving an unchanged field sends nothing", () => {
   page.$("input").focus();
   page.$("input").blur();
   assert.deepEqual(page.model.sent, [{ type: "ready" }]);
+});
+
+test("a token is masked while it is typed, and no password manager fills it in", () => {
+  const page = mount(view, { description: "Token", shown: "***", kind: "token" });
+  assert.equal(page.$("input").type, "password");
+  assert.equal(page.$("input").getAttribute("autocomplete"), "new-password");
+  type(page, "s3cret");
+  assert.deepEqual(page.model.asked("text"), [{ type: "text", text: "s3cret", done: false }]);
+  assert.equal(page.model.saves, 0);
+});
+
+test("headers have lines, and a field that code has filled is disabled", () => {
+  const page = mount(view, { description: "Headers", shown: "", kind: "headers", disabled: true, placeholder: "from your code" });
+  assert.equal(page.$("label textarea").disabled, true);
+  assert.equal(page.$("textarea").placeholder, "from your code");
 });

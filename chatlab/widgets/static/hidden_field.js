@@ -1,11 +1,22 @@
-// A field for a URL: typed text is sent to Python, which returns it without secrets when the field loses focus.
+// A field whose secrets stay in Python: typed text is sent there, and comes back without secrets when the field loses focus.
 import { element, mount, Scope, tell } from "./view.js";
+
+const ATTRIBUTES = {
+  url: { type: "text", inputmode: "url" },
+  token: { type: "password" },
+  headers: { rows: 2, wrap: "off" },
+};
 
 function render({ model, el }) {
   const doc = el.ownerDocument;
   const scope = new Scope();
-  mount(el, "cl-url", scope);
-  const input = element(doc, "input", { type: "text", inputmode: "url", autocomplete: "off", spellcheck: "false" });
+  mount(el, "cl-typed", scope);
+  const kind = model.get("kind");
+  const input = element(doc, kind === "headers" ? "textarea" : "input", {
+    ...ATTRIBUTES[kind], autocomplete: kind === "token" ? "new-password" : "off", spellcheck: "false", autocapitalize: "off",
+    placeholder: model.get("placeholder"), disabled: model.get("disabled"),
+  });
+  el.dataset.kind = kind;
   el.append(element(doc, "label", {}, element(doc, "span", {}, model.get("description")), input));
 
   const say = (done) => tell(model, { type: "text", text: input.value, done });

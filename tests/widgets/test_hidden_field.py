@@ -1,4 +1,4 @@
-"""A URL's secrets stay in Python: the page sends typed text, and sees only a redacted URL."""
+"""Secrets stay in Python: the page sends typed text, and sees only a redacted URL, token or header."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ipywidgets
 import pytest
 
 from chatlab.errors import SettingsError
-from chatlab.widgets.url_field import MAX_LENGTH, UrlField
+from chatlab.widgets.hidden_field import MAX_LENGTH, HeaderField, TokenField, UrlField
 from tests.widgets.comms import View
 
 URL = "ws://ada:s3cret@h:1/ws?token=s3cret&room=s3cret"
@@ -90,3 +90,66 @@ def test_halves_of_a_surrogate_pair_can_be_shown() -> None:
     field = UrlField("URL", URL)
     View(field).say(type="text", text="ws://h/\ud800", done=True)
     field.shown.encode()
+
+
+TOKEN = "s3cret-t0ken"
+
+
+def test_a_token_never_is_state_and_stays_while_its_field_is_left_alone() -> None:
+    field = TokenField("Token", TOKEN)
+    page = View(field)
+    assert (field.shown, field.text) == ("***", TOKEN)
+    page.say(type="text", text="other-s3cret", done=False)
+    assert "s3cret" not in state() + repr(field)
+    page.say(type="text", text="other-s3cret", done=True)
+    assert page.next("shown") == {"type": "shown", "text": "***"}
+    assert field.text == "other-s3cret"
+    page.say(type="text", text="***", done=True)
+    assert field.text == "other-s3cret"
+    page.say(type="text", text="", done=True)
+    assert (field.shown, field.text) == ("", "")
+    assert "s3cret" not in state()
+
+
+@pytest.mark.parametrize("typed", ["two words", "***more", "ä"])
+def test_half_a_token_is_refused(typed: str) -> None:
+    field = TokenField("Token", TOKEN)
+    View(field).say(type="text", text=typed, done=True)
+    with pytest.raises(SettingsError, match=r"^Token: type the whole token, without spaces$"):
+        _ = field.text
+
+
+def test_headers_show_their_names_and_keep_their_values() -> None:
+    field = HeaderField("Headers", f"X-Key: {TOKEN}\nX-Other: b")
+    page = View(field)
+    assert field.shown == "X-Key: ***\nX-Other: ***"
+    page.say(type="text", text="X-Key: ***\n\nX-New: s3cret: 2", done=True)
+    assert field.headers == {"X-Key": TOKEN, "X-New": "s3cret: 2"}
+    assert field.shown == "X-Key: ***\nX-New: ***"
+    page.say(type="text", text="x-key: ***", done=True)
+    assert field.headers == {"x-key": TOKEN}
+    assert "s3cret" not in state() + repr(field)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("X-Unknown: ***", "type the value of X-Unknown"),
+        ("***", "give a name and a value with a colon between"),
+        (TOKEN, "give a name and a value with a colon between"),
+        ("a b: s3cret", "invalid name"),
+        ("Host: s3cret", "the header Host is set by the transport"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused_without_their_values(typed: str, told: str) -> None:
+    field = HeaderField("Headers", f"X-Key: {TOKEN}")
+    View(field).say(type="text", text=typed, done=True)
+    with pytest.raises(SettingsError, match=f"^Headers: .*{told}") as found:
+        _ = field.headers
+    assert "s3cret" not in f"{found.value}{field.shown}{state()}"
+
+
+def test_a_disabled_field_takes_nothing() -> None:
+    field = TokenField("Token", "", disabled=True)
+    View(field).say(type="text", text="typed", done=True)
+    assert field.text == ""
