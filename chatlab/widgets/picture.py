@@ -25,11 +25,16 @@ class Picture(anywidget.AnyWidget):
     png = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
+    busy = traitlets.Bool(False).tag(sync=True)
+    """Whether another plot is being computed; then the page fades this one, unless it takes no time."""
+    name = traitlets.Unicode("plot").tag(sync=True)
+    """The name of the file in which a person saves it, without its ending."""
 
-    def show(self, figure: Figure, alt: str) -> None:
+    def show(self, figure: Figure, alt: str, *, busy: bool = False) -> None:
         """Show a figure with `alt` as its text alternative; from any thread."""
         image = png(figure)
         with self.hold_sync():
+            self.busy = busy
             self.width = round(figure.get_figwidth() * 25.4 * PIXELS_PER_MM)
             self.alt = alt
             self.png = image

@@ -59,3 +59,27 @@ test("the last of many plots is read aloud, the first one isn't", (t) => {
   t.mock.timers.tick(100);
   assert.equal(said(), "at last");
 });
+
+test("is faded while another plot is computed, and says so", () => {
+  const page = mount(view, { png: PNG, alt: "one", width: 100, busy: false });
+  assert.equal(page.el.dataset.busy, "false");
+  page.model.change("busy", true);
+  assert.equal(page.el.dataset.busy, "true");
+  assert.equal(page.$(".cl-paper").getAttribute("aria-busy"), "true");
+});
+
+test("is saved as the image that is shown", async (t) => {
+  const page = mount(view, { png: PNG, alt: "one", width: 100, name: "how-long" });
+  const blobs = t.mock.method(URL, "createObjectURL");
+  const clicked = [];
+  page.window.document.addEventListener("click", (event) => clicked.push(event.target.download));
+  page.$("button").click();
+  assert.deepEqual(clicked.filter(Boolean), ["how-long.png"]);
+  const [blob] = blobs.mock.calls.at(-1).arguments;
+  assert.deepEqual([blob.type, blob.size], ["image/png", 4]);
+});
+
+test("nothing can be saved before there is a plot", () => {
+  const page = mount(view, { png: new DataView(new ArrayBuffer(0)), alt: "", width: 0 });
+  assert.equal(page.$("button").hidden, true);
+});

@@ -30,7 +30,7 @@ def explore_backoff() -> Explorer:
     controls = {
         "systems": choices("Systems", list(PRESETS), ["seed", "full jitter", "socket.io"]),
         "jitter": choice("Your jitter", list(JITTERS), "proportional"),
-        "base_delay": Slider("Your first delay (s)", 1.0, 0.1, 10.0, "log"),
+        "base_delay": Slider("Your first delay (s)", 1.0, 0.25, 10.0, "log"),
         "max_delay": Slider("Your longest delay (s)", 30.0, 1.0, 120.0, "log"),
         "multiplier": Slider("Your multiplier", 2.0, 1.0, 4.0),
         "outage": Slider("Server down for (s)", 60.0, 1.0, 300.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
         self._waiting = False
         self._idle = threading.Event()
-        self.picture = Picture()
+        self.picture = Picture(name=_file_name(question))
         self.words = widgets.HTML()
         self.words.add_class("chatlab-words")
         heading = widgets.HTML(f"<h3 class='chatlab-question'>{html.escape(question)}</h3>")
@@ -76,11 +77,12 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def show(self, answer: Answer) -> None:
         """Show an answer; from any thread."""
-        self.picture.show(answer.figure, answer.words)
+        self.picture.show(answer.figure, answer.words, busy=self._waiting)
         self.words.value = html.escape(answer.words)
 
     def say(self, words: str) -> None:
         """Show a text in place of the answer's words, and keep the plot."""
+        self.picture.busy = self._waiting
         self.words.value = html.escape(words)
 
     def _changed(self, _change: object = None) -> None:
@@ -88,6 +90,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._idle.clear()
             wanted, self._waiting = not self._waiting, True
         if wanted:
+            self.picture.busy = True
             _DRAWING.submit(self._context.run, self._draw)
 
     def _draw(self) -> None:
@@ -112,6 +115,11 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self.picture.png:
             bundle["image/png"] = base64.b64encode(self.picture.png).decode("ascii")
         return bundle
+
+
+def _file_name(question: str) -> str:
+    """Return a name for a file with the question's plot: its words, joined by hyphens."""
+    return "-".join(re.findall(r"\w+", question.lower())) or "plot"
 
 
 def choice(label: str, options: list[str], value: str) -> widgets.Widget:

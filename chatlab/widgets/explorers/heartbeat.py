@@ -22,7 +22,7 @@ from chatlab.studies.late_pongs import pong_delays
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
-PEOPLE = 200
+PEOPLE = 100
 QUIET = 300.0
 """Simulated seconds of an idle connection behind the proxy."""
 YEAR = 365.25 * 86_400
@@ -31,7 +31,7 @@ SELDOM = 1e9 * YEAR
 DELAY = 0.04
 """One-way delay of the network, in seconds."""
 
-_pongs = lru_cache(4)(partial(pong_delays, beats=2_000, delay=DELAY))
+_pongs = lru_cache(4)(partial(pong_delays, beats=1_000, delay=DELAY))
 """Cached, since only the loss changes them."""
 
 
@@ -108,10 +108,10 @@ def _proxied(heartbeat: HeartbeatConfig, idle: float) -> Sequence[StatusSpan]:
 @lru_cache(4)
 def _noticed(heartbeat: HeartbeatConfig) -> Sequence[float]:
     """Simulate people whose connections go silent at once; return the seconds until each notices."""
-    interval, timeout = heartbeat.interval, heartbeat.timeout
+    interval, latest = heartbeat.interval, detection_span(heartbeat.interval, heartbeat.timeout)[1]
     silent_at = 2 * interval + 1
     scenario = Scenario(
-        duration=silent_at + interval + timeout + 1,
+        duration=silent_at + latest + 1,
         people=PeopleConfig(count=PEOPLE, arrive_over=interval),
         transport=_transport(heartbeat),
         faults=(HalfOpen(at=silent_at),),

@@ -87,6 +87,7 @@ class HerdExplorer(Explorer):
             return
         self.simulate_button.disabled, self.stop_button.disabled = True, False
         self._stopping.clear()
+        self.picture.busy = True
         scenario = partial(_scenario, **self.values)
         self._simulation = threading.Thread(
             target=self._context.copy().run,

@@ -13,7 +13,7 @@ from chatlab.studies.read_cost import read
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
-MESSAGES, REQUESTS = 300, 2_000
+MESSAGES, REQUESTS = 200, 600
 """Approximate number of messages to simulate, and maximum number of requests."""
 
 

@@ -29,10 +29,12 @@ from chatlab.sim.transport_settings import (
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
-MESSAGES = 40
+MESSAGES = 24
 """Approximate number of messages sent in each run."""
-LONGEST = 600.0
-"""Maximum simulated seconds of a run, without the outage."""
+SHORTEST, LONGEST = 20.0, 600.0
+"""Minimum and maximum simulated seconds of a run, without the outage."""
+DOWN_AT, RECOVERY = 10.0, 20.0
+"""Time of the outage, and seconds that a run goes on for the recovery."""
 HELD: Mapping[str, AnyTransport] = MappingProxyType(
     {"websocket": WebSocketSettings(), "sse": SSESettings(), "long_polling": LongPollingSettings()}
 )
@@ -42,11 +44,12 @@ HELD: Mapping[str, AnyTransport] = MappingProxyType(
 def explore_transports() -> Explorer:
     """Return an explorer that compares the four transports in one chat: latency, requests and bytes."""
     controls = {
-        "people": Slider("People in the room", 5, 2, 30, "whole"),
-        "rate": Slider("Messages a minute", 6.0, 0.2, 60.0, "log"),
+        # Four busy rooms at the ends of all sliders are still simulated in 0.4 s.
+        "people": Slider("People in the room", 5, 2, 15, "whole"),
+        "rate": Slider("Messages a minute", 6.0, 0.2, 10.0, "log"),
         "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
-        "interval": Slider("Short poll every (s)", 3.0, 0.2, 30.0, "log"),
-        "outage": Slider("Server down for (s)", 0.0, 0.0, 60.0),
+        "interval": Slider("Short poll every (s)", 3.0, 0.5, 20.0, "log"),
+        "outage": Slider("Server down for (s)", 0.0, 0.0, 30.0),
     }
     return Explorer("Which transport suits which chat?", controls, partial(_answer, ReusableFigure()))
 
@@ -70,7 +73,7 @@ def _run(name: str, chat: _Chat, interval: float = 0.0) -> Run:
         people=PeopleConfig(count=chat.people, send_rate=chat.rate / 60),
         network=NetworkConfig(latency=chat.delay),
         transport=transport,
-        faults=(ServerDown(at=20.0, duration=chat.outage),) if chat.outage else (),
+        faults=(ServerDown(at=DOWN_AT, duration=chat.outage),) if chat.outage else (),
     )
     return run(scenario, sample=0)
 
@@ -83,7 +86,9 @@ def _median(result: Run) -> float:
 def _answer(
     reusable: ReusableFigure, people: float, rate: float, delay: float, interval: float, outage: float
 ) -> Answer:
-    duration = min(max(60.0 * MESSAGES / (rate * people), 60.0), LONGEST) + 2 * outage
+    duration = min(max(60.0 * MESSAGES / (rate * people), SHORTEST, 2 * interval), LONGEST)
+    if outage:
+        duration += outage + RECOVERY
     chat = _Chat(duration=duration, people=round(people), rate=rate, delay=delay, outage=outage)
     runs = {TITLES[name]: _run(name, chat) for name in HELD} | {
         TITLES["short_polling"]: _run("short_polling", chat, interval)

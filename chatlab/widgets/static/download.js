@@ -4,9 +4,10 @@ import { element, setText, tell } from "./view.js";
 const DOWNLOAD_TIMEOUT = 15_000; // milliseconds without another part until a download fails
 const KINDS = { txt: ["text", "text/plain"], jsonl: ["JSON lines", "application/x-ndjson"] };
 
-/** Makes the browser download a text as a file. */
-export function offer(doc, name, type, text) {
-  const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+/** Makes the browser download a text, or bytes, as a file. */
+export function offer(doc, name, type, content) {
+  const charset = typeof content === "string" ? ";charset=utf-8" : "";
+  const url = URL.createObjectURL(new Blob([content], { type: `${type}${charset}` }));
   const link = element(doc, "a", { href: url, download: name, hidden: true });
   doc.body.append(link);
   link.click();

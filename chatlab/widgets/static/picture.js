@@ -1,4 +1,5 @@
-// A plot: a PNG with a text alternative.
+// A plot: a PNG with a text alternative, which can be saved. It is faded while another one is being computed.
+import { offer } from "./download.js";
 import { element, mount, Scope, setText } from "./view.js";
 
 const LEGIBLE = 0.6; // share of its own width; a smaller plot is illegible
@@ -10,7 +11,8 @@ function render({ model, el }) {
   const image = element(el.ownerDocument, "img");
   const said = element(el.ownerDocument, "div", { class: "cl-sr", role: "status" });
   const paper = element(el.ownerDocument, "div", { class: "cl-paper", role: "group", "aria-label": "Plot" }, image);
-  el.append(paper, said);
+  const save = element(el.ownerDocument, "button", { type: "button", class: "cl-link", title: "Save the plot as an image (PNG)" }, "Save the plot");
+  el.append(paper, save, said);
   let url = null;
 
   function forget() {
@@ -20,7 +22,7 @@ function render({ model, el }) {
 
   function show() {
     const png = model.get("png");
-    image.hidden = !png?.byteLength;
+    image.hidden = save.hidden = !png?.byteLength;
     if (image.hidden) return;
     forget();
     url = URL.createObjectURL(new Blob([png], { type: "image/png" }));
@@ -50,6 +52,15 @@ function render({ model, el }) {
     if (!first) wait = scope.after(QUIET, () => setText(said, image.alt));
   }
 
+  function showBusy() {
+    const busy = Boolean(model.get("busy"));
+    el.dataset.busy = String(busy);
+    paper.setAttribute("aria-busy", String(busy));
+  }
+
+  scope.listen(save, "click", () => offer(el.ownerDocument, `${model.get("name")}.png`, "image/png", model.get("png")));
+  scope.subscribe(model, "change:busy", showBusy);
+  showBusy();
   scope.defer(forget);
   scope.resized(el, fit);
   scope.subscribe(model, "change:png", show);

@@ -1,4 +1,4 @@
-// A slider with an accessible name: a range input with equal steps or equal ratios, and its value as text.
+// A slider with an accessible name: a range input with equal steps or equal ratios, a field for its value, and a way back.
 import { element, mount, Scope, setText } from "./view.js";
 
 const STEPS = 200; // between the ends; whole numbers have one each
@@ -19,23 +19,38 @@ export function valueAt(place, { low, high, scale }) {
 }
 
 export function words(value) {
-  return Number(value.toPrecision(3)).toLocaleString("en-US", { maximumSignificantDigits: 3 });
+  return value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
+}
+
+/** Returns the number that a person typed, with a point or a comma ("1,5", "10,000"); NaN if it is none. */
+export function typedNumber(text) {
+  const trimmed = text.replace(/[\s\u2009\u202f]/g, "");
+  if (!/^[+-]?[\d.,]+$/.test(trimmed)) return NaN;
+  const whole = /^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$/.test(trimmed);
+  return Number(whole ? trimmed.replaceAll(",", "") : trimmed.replace(",", "."));
 }
 
 function render({ model, el }) {
   const doc = el.ownerDocument;
   const scope = new Scope();
   mount(el, "cl-slider", scope);
-  const traits = Object.fromEntries(["low", "high", "scale"].map((name) => [name, model.get(name)]));
-  const steps = traits.scale === "whole" ? traits.high - traits.low : STEPS;
+  const traits = Object.fromEntries(["low", "high", "scale", "default"].map((name) => [name, model.get(name)]));
+  const { low, high } = traits;
+  const name = model.get("label");
+  const steps = traits.scale === "whole" ? high - low : STEPS;
   const range = element(doc, "input", { type: "range", min: 0, max: steps, step: 1 });
-  const output = element(doc, "output", { "aria-hidden": "true" });
-  const label = element(doc, "label", {}, element(doc, "span", {}, model.get("label")), range);
-  el.append(label, output);
+  const limits = `a number from ${words(low)} to ${words(high)}`;
+  const typed = element(doc, "input", { type: "text", inputmode: "decimal", size: 7, "aria-label": `${name}, as a number`, title: `Type ${limits}` });
+  const reset = element(doc, "button", { type: "button", class: "cl-reset", "aria-label": `${name}: back to ${words(traits.default)}`, title: `Back to ${words(traits.default)}` }, "\u21ba");
+  const label = element(doc, "label", {}, element(doc, "span", {}, name), range);
+  const error = element(doc, "span", { class: "cl-slip", role: "alert" });
+  el.append(label, typed, reset, error);
 
   function say(value) {
-    setText(output, words(value));
+    if (doc.activeElement !== typed) typed.value = words(value);
     range.setAttribute("aria-valuetext", words(value));
+    reset.classList.toggle("cl-idle", value === traits.default);
+    reset.disabled = value === traits.default;
   }
 
   function show() {
@@ -44,11 +59,47 @@ function render({ model, el }) {
     say(value);
   }
 
-  scope.listen(range, "input", () => {
-    const value = valueAt(Number(range.value) / steps, traits);
-    say(value);
+  function choose(value) {
     model.set("value", value);
     model.save_changes();
+  }
+
+  /** Takes the typed number, at most that of an end; what is no number is said, and stays to be mended. */
+  function take() {
+    let value = typedNumber(typed.value);
+    if (traits.scale === "whole") value = Math.round(value);
+    const wrong = Number.isNaN(value) || value < low || value > high;
+    setText(error, wrong ? `Give ${limits}.` : "");
+    typed.setAttribute("aria-invalid", String(wrong));
+    if (wrong || value === model.get("value")) return;
+    choose(value);
+    show();
+  }
+
+  /** Shows the present value again. */
+  function leave() {
+    setText(error, "");
+    typed.removeAttribute("aria-invalid");
+    typed.value = words(model.get("value"));
+  }
+
+  scope.listen(range, "input", () => {
+    const value = valueAt(Number(range.value) / steps, traits);
+    leave();
+    say(value);
+    typed.value = words(value);
+    choose(value);
+  });
+  scope.listen(typed, "change", take);
+  scope.listen(typed, "blur", leave);
+  scope.listen(typed, "keydown", (event) => {
+    if (event.key === "Escape") leave();
+  });
+  scope.listen(reset, "click", () => {
+    choose(traits.default);
+    leave();
+    show();
+    range.focus();
   });
   scope.subscribe(model, "change:value", () => {
     if (valueAt(Number(range.value) / steps, traits) !== model.get("value")) show();
