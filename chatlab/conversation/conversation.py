@@ -137,6 +137,11 @@ class Conversation:
         with self._lock:
             return self._typists.names(self._clock())
 
+    def present(self) -> tuple[str, ...] | None:
+        """Return the names of the people in the room; None while they aren't known."""
+        with self._lock:
+            return self._incoming.present.names()
+
     # Replacing the transport
 
     def switch_to(self, config: AnyConfig, place: Place | None = None) -> None:
@@ -164,7 +169,7 @@ class Conversation:
             if old is None:
                 session.resume()
                 return
-            self._typists.clear()
+            self._forget_people()
             self._own.mark_waiting()
             self._ending.append(old)
             asyncio.run_coroutine_threadsafe(self._end(old), self._loop or background_loop())
@@ -282,6 +287,11 @@ class Conversation:
                 self._forget_typists_later()
                 self._display.changed()
 
+    def _forget_people(self) -> None:
+        """Forget who is here and who is typing, since the connection is lost."""
+        self._typists.clear()
+        self._incoming.present.clear()
+
     def _forget_typists_later(self) -> None:
         if not self._forgetting and self._typists.names(self._clock()):
             self._forgetting = True
@@ -308,7 +318,7 @@ class Conversation:
                 if visited and session.transport.cursor is None:
                     self._incoming.report_missing("this server doesn't replay missed messages")
             else:
-                self._typists.clear()
+                self._forget_people()
                 self._own.mark_waiting()
             self._display.status(change)
             self._display.changed()

@@ -42,4 +42,5 @@ class Display(Protocol):
         """Show the connection's status."""
 
     def changed(self) -> None:
-        """Update the typing people and the number of unsettled messages."""
+        """Update the people who are here, those who are typing, and the numbers of unsettled and undelivered
+        messages."""

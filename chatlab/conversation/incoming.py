@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from chatlab.conversation.display import Display, ReceivedMessage
 from chatlab.conversation.outgoing import Outgoing
+from chatlab.conversation.present import Present
 from chatlab.conversation.session import Session
 from chatlab.conversation.typists import Typists
 from chatlab.messages import ChatEvent, ChatMessage
@@ -27,6 +28,7 @@ class Incoming:
 
     def __init__(self, display: Display, series: str, clock: Callable[[], float], outgoing: Outgoing) -> None:
         self.typists = Typists()
+        self.present = Present()
         self._display = display
         self._series = series
         self._clock = clock
@@ -88,9 +90,17 @@ class Incoming:
         self._display.received(ReceivedMessage(key, message, message.sender == session.place.name))
 
     def _presence(self, session: Session, event: ChatEvent) -> None:
-        state = event.payload.get("state") if isinstance(event.payload, dict) else None
-        if state == "left":
-            self.typists.stopped(event.sender)
+        payload = event.payload if isinstance(event.payload, dict) else {}
+        match state := payload.get("state"):
+            case "here" if isinstance(people := payload.get("people"), list):
+                self.present.here(people)
+            case "joined":
+                self.present.joined(event.sender)
+            case "left":
+                self.present.left(event.sender)
+                self.typists.stopped(event.sender)
+            case _:
+                pass
         if state in ("joined", "left") and event.sender != session.place.name:
             self._display.notice(f"{short_name(event.sender)} {state}.")
 

@@ -184,6 +184,13 @@ async def _name(console: Console, argument: str) -> str:
     return f"The name is {console.target.name}."
 
 
+async def _who(console: Console, argument: str) -> str:
+    names = console.conversation.present()
+    if names is None:
+        return "The server hasn't said who is here."
+    return f"{len(names)} here: {', '.join(map(short_name, names))}."
+
+
 async def _server(console: Console, argument: str) -> str:
     if argument:
         await console.switch(url=argument)
@@ -240,6 +247,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "/room": Command("NAME", "switch to another room; unsent messages stay behind", _room),
     "/name": Command("NAME", "switch to another name; unsent messages stay behind", _name),
+    "/who": Command("", "list the people in the room", _who),
     "/server": Command("URL", "switch to another server; unsent messages stay behind", _server),
     "/undelivered": Command("", "list messages that stayed behind or failed", _undelivered),
     "/retry": Command("", "send undelivered messages for this place again", _retry),

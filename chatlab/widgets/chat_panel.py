@@ -104,6 +104,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.messages.on_change(self._static_transcript.changed)
         self.messages.on_send(self.send)
         self.messages.on_retry(self._retry)
+        self.messages.on_retry_all(self._retry_all)
         self.messages.on_typing(self._send_typing)
         self._connect_button = _button("Connect", "primary", self.connect)
         self._disconnect_button = _button("Disconnect", "", self.disconnect)
@@ -239,6 +240,10 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _retry(self, id: str) -> None:
         with self._reporting("Not sent again"):
             self._conversation.retry(id)
+
+    def _retry_all(self) -> None:
+        with self._reporting("Not sent again"):
+            self._conversation.retry_all()
 
     def _send_typing(self) -> None:
         self._conversation.typing()

@@ -18,7 +18,8 @@ A view requests the latest window with `{type: "ready", request}`, all later mes
 `{type: "missed", request, after}`, and earlier rows with `{type: "before", request, id}`, each with an
 optional `filter`. It requests the whole history as a file ("jsonl" or "txt") with
 `{type: "save", request, format}`, and sends a file with `{type: "load", request, part, parts, text}`.
-`request` is a string of the view's choice. New rows go to all views, so each view filters them itself.
+`request` is a string of the view's choice. `{type: "clear"}` removes all rows. New rows go to all views, so
+each view filters them itself.
 """
 
 from __future__ import annotations
@@ -237,6 +238,9 @@ class FeedWidget(PacedWidget):
         return None
 
     def _answer(self, message: Message) -> None:
+        if message.get("type") == "clear":
+            self.clear()
+            return
         request = message.get("request")
         if not isinstance(request, str) or len(request) > 100:
             return

@@ -44,6 +44,8 @@ class PanelDisplay:
         self._epoch = time.time() - time.monotonic()
         self._typing: tuple[str, ...] = ()
         self._waiting = 0
+        self._people: tuple[str, ...] | None = None
+        self._lost = (0, 0)
         self.conversation = Conversation(self, make=make, retrying=RETRYING)
         self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
         self.marks: deque[Mark] = deque(maxlen=MOST_SPANS)
@@ -109,10 +111,18 @@ class PanelDisplay:
             self.notice(f"Switched to {place.describe(before)}.")
 
     def changed(self) -> None:
-        """Show who is typing, and the number of unsettled messages."""
+        """Show who is here and who is typing, and the numbers of unsettled and undelivered messages."""
         if (typing := self.conversation.typists()) != self._typing:
             self._typing = typing
             self._log.set_typing(typing)
+        if (people := self.conversation.present()) != self._people:
+            self._people = people
+            self._log.set_people(people)
+        here, undelivered = self.conversation.place, self.conversation.undelivered()
+        mine = sum(own.place == here for own in undelivered)
+        if (lost := (mine, len(undelivered) - mine)) != self._lost:
+            self._lost = lost
+            self._log.set_lost(*lost)
         if (waiting := self.conversation.waiting) != self._waiting:
             self._waiting = waiting
             self._badge.show_waiting(waiting)

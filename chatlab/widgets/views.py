@@ -17,6 +17,9 @@ from chatlab.widgets.text import encodable
 MOST_TYPING = 50
 """Maximum number of typing people that a view gets."""
 
+MOST_PEOPLE = 500
+"""Maximum number of people's names that a view gets."""
+
 MOST_KINDS = 100
 """Maximum number of kinds of frames in a view's filter; later kinds are left out."""
 
@@ -65,6 +68,7 @@ class ChatLog(FeedWidget):
     def __init__(self, **kwargs: Any) -> None:
         self._on_send = Callbacks[[str]]()
         self._on_retry = Callbacks[[str]]()
+        self._on_retry_all = Callbacks[[]]()
         self._on_typing = Callbacks[[]]()
         super().__init__(**kwargs)
 
@@ -76,6 +80,10 @@ class ChatLog(FeedWidget):
         """Call `callback` with the `id` of each message that a person retries; return an unsubscriber."""
         return self._on_retry.add(callback)
 
+    def on_retry_all(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call `callback` when a person retries all undelivered messages; return an unsubscriber."""
+        return self._on_retry_all.add(callback)
+
     def on_typing(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback` while a person types, at most once in 3 s; return an unsubscriber."""
         return self._on_typing.add(callback)
@@ -84,8 +92,27 @@ class ChatLog(FeedWidget):
         """Show who is typing, until the next call or for 10 s."""
         self._note({"type": "typing", "names": [encodable(str(name)) for name in names][:MOST_TYPING]})
 
+    def set_people(self, names: Iterable[str] | None) -> None:
+        """Show who is in the room; None: it isn't known."""
+        shown = None if names is None else [encodable(str(name)) for name in names]
+        self._note({"type": "people", "names": shown and shown[:MOST_PEOPLE], "count": len(shown or ())})
+
+    def set_lost(self, here: int, elsewhere: int) -> None:
+        """Show the number of undelivered messages for this place, and for other places."""
+        self._note({"type": "lost", "here": here, "elsewhere": elsewhere})
+
+    def _filter(self, wanted: object) -> Passes | None:
+        match wanted:
+            case {"text": str(text)} if text:
+                sought = text.lower()
+                return lambda row: sought in f"{row.get('sender') or ''}\n{row.get('text') or ''}".lower()
+            case _:
+                return None
+
     def _answer(self, message: Message) -> None:
         match message:
+            case {"type": "retry all"}:
+                self._on_retry_all()
             case {"type": "send", "text": str(text)} if text.strip():
                 self._on_send(str(encodable(text)))
             case {"type": "retry", "id": str(key)}:

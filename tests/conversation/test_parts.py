@@ -8,7 +8,8 @@ from chatlab.conversation import Place, logs, own, place_of, typists
 from chatlab.conversation.logs import Logs
 from chatlab.conversation.own import OwnMessages
 from chatlab.conversation.places import server_of
-from chatlab.conversation.typists import Typists
+from chatlab.conversation.present import MAX_PEOPLE, Present
+from chatlab.conversation.typists import MAX_NAME_LENGTH, Typists
 from chatlab.errors import InvalidMessage
 from chatlab.live.client.kinds import TITLES, make_config, make_transport
 from chatlab.messages import DeliveryState, OutgoingMessage
@@ -165,3 +166,33 @@ def test_A106_somebody_types_until_the_message_comes_or_some_seconds_are_over() 
     it.typed("ada", 5.0)
     it.clear()
     assert it.names(5.0) == ()
+
+
+def test_people_are_here_until_their_last_connection_has_ended() -> None:
+    people = Present()
+    people.joined("early")  # before the server's list, which has everybody
+    people.left("early")
+    assert people.names() is None
+    people.here(["bob", "ada", "bob", 5])
+    assert people.names() == ("5", "ada", "bob")
+    people.joined("ada")
+    people.joined("eve")
+    for name in ("bob", "ada", "eve", "nobody"):
+        people.left(name)
+    assert people.names() == ("5", "ada", "bob")
+    people.left("bob")
+    assert people.names() == ("5", "ada")
+    people.clear()
+    assert people.names() is None
+
+
+def test_a_server_that_makes_up_people_fills_no_memory() -> None:
+    people = Present()
+    people.here(f"{number}{'x' * 9_999}" for number in range(3 * MAX_PEOPLE))
+    names = people.names()
+    assert names is not None
+    assert len(names) == MAX_PEOPLE
+    assert max(map(len, names)) == MAX_NAME_LENGTH
+    people.joined("one more")
+    people.joined(names[0])
+    assert people.names() == names

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import view, { linked, shortened, typingText } from "../../chatlab/widgets/static/chat_log.js";
+import view, { linked, lostText, matches, shortened, typingText } from "../../chatlab/widgets/static/chat_log.js";
 import { REACH, WINDOW } from "../../chatlab/widgets/static/tail_list.js";
 import { layOut, mount, press, range, readAt, scrollTo } from "./fake-model.mjs";
 
@@ -452,4 +452,64 @@ test("cleanup leaves no listener, no timer and no node", (t) => {
   page.end();
   t.mock.timers.tick(100_000);
   assert.deepEqual([page.listeners, page.model.listening, page.el.childNodes.length, page.model.sent.length], [0, 0, 0, sent]);
+});
+
+test("a search shows only matching messages, of all that Python has, and of new ones", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = chat([message(0, { text: "Hello" }), message(1, { sender: "Helen", text: "x" }), message(2)]);
+  const search = page.$("[type=search]");
+  const say = (text) => {
+    search.value = text;
+    search.dispatchEvent(new page.window.Event("input"));
+    t.mock.timers.tick(200);
+  };
+  say("hel");
+  assert.deepEqual(ids(page), ["m0", "m1"]);
+  assert.deepEqual(page.model.asked("ready").at(-1).filter, { text: "hel" });
+  page.feed.reply("ready", [message(0, { text: "Hello" }), message(1, { sender: "Helen", text: "x" })], { total: 3, newest: 2 });
+  assert.equal(page.$(".cl-count").textContent, "2 of 3 messages");
+  page.feed.news([message(3), message(4, { text: "a shell" })]);
+  assert.deepEqual(ids(page), ["m0", "m1", "m4"]);
+  say("nowhere");
+  page.feed.reply("ready", [], { total: 5, newest: 4 });
+  assert.match(page.$(".cl-empty").textContent, /^None of 5 messages contains this\./);
+  say("");
+  assert.equal(page.model.asked("ready").at(-1).filter, undefined);
+  assert.equal(page.$(".cl-count").textContent, "");
+});
+
+test("people are counted, and listed by name as text", () => {
+  const page = chat();
+  const list = page.$(".cl-people");
+  assert.equal(list.hidden, true);
+  page.model.receive({ type: "people", names: ["ada", "<b>b</b>\u202e"], count: 3 });
+  assert.equal(list.hidden, false);
+  assert.equal(page.$("summary").textContent, "3 people here");
+  assert.deepEqual(page.$$(".cl-people li").map((node) => node.textContent), ["ada", "<b>b</b>\u27e8RLO\u27e9", "and 1 more"]);
+  page.model.receive({ type: "people", names: ["ada"], count: 1 });
+  assert.equal(page.$("summary").textContent, "1 person here");
+  page.model.receive({ type: "people", names: null, count: 0 });
+  assert.equal(list.hidden, true);
+});
+
+test("undelivered messages are counted, and those for this place retried by one button", () => {
+  const page = chat();
+  const line = page.$(".cl-losses");
+  assert.equal(line.hidden, true);
+  page.model.receive({ type: "lost", here: 3, elsewhere: 1 });
+  assert.equal(line.hidden, false);
+  assert.equal(line.querySelector("span").textContent, "3 messages not delivered. 1 message for other rooms, names or servers stayed behind.");
+  line.querySelector("button").click();
+  assert.deepEqual(page.model.asked("retry all"), [{ type: "retry all" }]);
+  page.model.receive({ type: "lost", here: 0, elsewhere: 2 });
+  assert.equal(line.querySelector("button").hidden, true);
+  page.model.receive({ type: "lost", here: 0, elsewhere: 0 });
+  assert.equal(line.hidden, true);
+});
+
+test("a search looks into sender and text, in any case", () => {
+  assert.ok(matches({ sender: "Ada", text: null }, "aDA"));
+  assert.ok(matches({}, ""));
+  assert.ok(!matches({ sender: "ada", text: "x" }, "ada x"));
+  assert.equal(lostText({ here: 1, elsewhere: 0 }), "1 message not delivered.");
 });

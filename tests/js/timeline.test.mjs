@@ -193,3 +193,16 @@ test("cleanup leaves no listener, no timer and no node", (t) => {
   assert.match(title.textContent, /6\.0\u201310\.0 s/);
   assert.deepEqual([page.listeners, page.model.listening, page.el.childNodes.length], [0, 0, 0]);
 });
+
+test("the drawing is saved as a file", (t) => {
+  const page = mount(view);
+  page.model.receive({ type: "timeline", now: 5, running: false, lanes: [{ name: "live", spans: [{ status: "connected", start: 0, end: 5 }], marks: [] }] });
+  const blobs = t.mock.method(URL, "createObjectURL");
+  const clicked = [];
+  t.mock.method(page.window.HTMLAnchorElement.prototype, "click", function () {
+    clicked.push(this.download);
+  });
+  page.$$("button").find((button) => button.textContent === "Save").click();
+  assert.deepEqual(clicked, ["chatlab-timeline.svg"]);
+  assert.match(blobs.mock.calls[0].arguments[0].type, /^image\/svg\+xml/);
+});

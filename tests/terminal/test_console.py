@@ -422,6 +422,8 @@ async def test_room_name_and_server_without_a_value_show_the_present_one() -> No
     async with EmbeddedServer() as server, talk(f"{server.url}/?token=s3cret") as ada:
         assert await ada.do("/room") == "The room is lobby."
         assert await ada.do("/name") == "The name is ada."
+        await until(lambda: ada.console.conversation.present() == ("ada",))
+        assert await ada.do("/who") == "1 here: ada."
         assert await ada.do("/server") == f"The server is {server.url}/?token=***."
 
 

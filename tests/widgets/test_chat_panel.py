@@ -111,6 +111,33 @@ def test_a_dropped_message_is_sent_again_under_its_id_with_what_it_held(tmp_path
     server.stop_in_background()
 
 
+def test_all_undelivered_messages_are_retried_at_once_also_when_their_rows_were_cleared(
+    tmp_path: Path,
+) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    config = WebSocketConfig(url=server.ws_url, room="lobby", sender="ada", outbox=OutboxConfig(max_size=1))
+    panel = ChatPanel(config, name="all")
+    view = View(panel.messages)
+    for text in ("one", "two", "three"):
+        assert panel.send(text)
+    until(lambda: list(states(panel).values()).count("dropped") == 2)
+    until(lambda: panel.messages._notes.get("lost") == {"type": "lost", "here": 2, "elsewhere": 0})
+    view.say(type="clear")
+    panel.connect()
+    until(lambda: panel.messages._notes.get("people", {}).get("names", []) == ["ada"])
+    view.say(type="retry all")
+    until(lambda: panel.messages._notes["lost"]["here"] == 0)
+    panel.disconnect()
+    until(lambda: panel.messages._notes.get("people", {}).get("names", []) is None)
+    other = ChatPanel(config, name="reader")
+    other.connect()
+    until(lambda: {row["text"] for row in other.messages.rows()} >= {"one", "two", "three"})
+    for each in (panel, other):
+        each.close()
+    server.stop_in_background()
+
+
 def status(panel: ChatPanel) -> dict[str, Any]:
     """Return the badge's message to its views."""
     return panel.badge._snapshot()

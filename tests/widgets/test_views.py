@@ -87,17 +87,56 @@ def test_what_a_person_does_calls_back() -> None:
     heard: list[object] = []
     undo = [log.on_send(heard.append), log.on_retry(lambda key: heard.append(("retry", key)))]
     undo.append(log.on_typing(lambda: heard.append("typing")))
+    undo.append(log.on_retry_all(lambda: heard.append("retry all")))
     view.say(type="send", text="hello\ud800")
     view.say(type="retry", id="a")
     view.say(type="typing")
+    view.say(type="retry all")
     for nonsense in ({"text": " \n"}, {"text": 1}, {}):
         view.say(type="send", **nonsense)
     view.say(type="retry", id=3)
-    assert heard == ["hello\ufffd", ("retry", "a"), "typing"]
+    assert heard == ["hello\ufffd", ("retry", "a"), "typing", "retry all"]
     for remove in undo:
         remove()
     view.say(type="send", text="hello")
-    assert len(heard) == 3
+    assert len(heard) == 4
+
+
+def test_people_and_undelivered_messages_are_sent_at_once_and_to_later_views() -> None:
+    log = ChatLog()
+    view = View(log)
+    log.set_people(["ada", "b\ud800b"])
+    log.set_lost(3, 1)
+    people = {"type": "people", "names": ["ada", "b\ufffdb"], "count": 2}
+    assert view.next("lost") == {"type": "lost", "here": 3, "elsewhere": 1}
+    view.ask("ready")
+    assert view.next("people") == people
+    log.set_people(str(number) for number in range(1_000))
+    many = view.next("people")
+    assert (len(many["names"]), many["count"]) == (views.MOST_PEOPLE, 1_000)
+    log.set_people(None)
+    assert view.next("people") == {"type": "people", "names": None, "count": 0}
+
+
+def test_a_search_looks_into_sender_and_text_of_the_whole_history() -> None:
+    log = ChatLog()
+    view = View(log)
+    log.upsert_many(
+        {"id": str(number), "at": AT, "sender": "Ada" if number % 2 else None, "text": f"number {number}"}
+        for number in range(600)
+    )
+    for text, found in (("aDA", 300), ("NUMBER 17", 11), ("nowhere", 0)):
+        answer = view.answer(view.ask("ready", filter={"text": text}))
+        assert answer[-1]["fitting"] == found
+    for nothing in (None, {}, {"text": ""}, {"text": 5}, "x"):
+        assert view.answer(view.ask("ready", filter=nothing))[-1]["fitting"] == 600
+
+
+@pytest.mark.parametrize("make", [chat, frames])
+def test_a_view_can_remove_all_rows(make: Callable[[], Any]) -> None:
+    log = make()
+    View(log).say(type="clear")
+    assert log.rows() == []
 
 
 def test_typing_people_are_sent_at_once_and_to_later_views() -> None:

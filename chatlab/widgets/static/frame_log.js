@@ -1,6 +1,7 @@
 // The frame inspector: a filtered list of frames, which can be expanded.
 import { Download } from "./download.js";
 import { Feed } from "./feed.js";
+import { clearButton, SearchField } from "./list_tools.js";
 import { TailList } from "./tail_list.js";
 import { setTime, visible, visibleLine } from "./text.js";
 import { Upload } from "./upload.js";
@@ -13,7 +14,6 @@ const DIRECTIONS = { up: ["\u2191", "up"], down: ["\u2193", "down"], local: ["\u
 const HEARTBEATS = new Set(["ping", "pong", "comment"]);
 const NOTHING = "No frames yet. Connect, and each frame sent or received is listed here.";
 const COPIED = 2_000; // milliseconds that "Copied" is shown
-const PAUSE = 150; // milliseconds after the last key until the filter is applied
 
 /** Returns JSON with line breaks; numbers, escapes and repeated keys stay as sent. Null if it isn't JSON. */
 export function prettyJson(text) {
@@ -140,31 +140,23 @@ function toolbar({ scope, doc, changed }) {
   options(direction, [["", "All directions"], ["up", "\u2191 up"], ["down", "\u2193 down"], ["local", "\u2022 local"]]);
   const kind = element(doc, "select", { "aria-label": "Kind" });
   options(kind, [["", "All kinds"]]);
-  const text = element(doc, "input", { type: "search", placeholder: "Filter content", "aria-label": "Filter content" });
+  const search = new SearchField({ scope, doc, label: "Filter content", changed });
   const heartbeats = element(doc, "input", { type: "checkbox" });
   const count = element(doc, "span", { class: "cl-count" });
   const node = element(
-    doc, "div", { class: "cl-toolbar" }, direction, kind, text, element(doc, "label", {}, heartbeats, "Heartbeats"), count,
+    doc, "div", { class: "cl-toolbar" }, direction, kind, search.node, element(doc, "label", {}, heartbeats, "Heartbeats"), count,
   );
-  let pause = () => {};
-  const change = () => {
-    pause();
-    changed();
-  };
-  for (const control of [direction, kind, heartbeats]) scope.listen(control, "change", change);
-  scope.listen(text, "input", () => {
-    pause();
-    pause = scope.after(PAUSE, changed);
-  });
+  for (const control of [direction, kind, heartbeats]) scope.listen(control, "change", changed);
   return {
     node,
     get filter() {
-      return { direction: direction.value, kind: kind.value, text: text.value, heartbeats: heartbeats.checked };
+      return { direction: direction.value, kind: kind.value, text: search.text, heartbeats: heartbeats.checked };
     },
     reset() {
-      for (const control of [direction, kind, text]) control.value = "";
+      for (const control of [direction, kind]) control.value = "";
+      search.reset();
       heartbeats.checked = true;
-      change();
+      changed();
     },
     know(names) {
       const chosen = kind.value;
@@ -216,7 +208,7 @@ function render({ model, el }) {
   scroller.append(list.earlier, table, element(doc, "div", { class: "cl-empty" }, why, all));
   const download = new Download({ scope, doc, model, name: "chatlab-frames", what: "frames" });
   const upload = new Upload({ scope, doc, model, what: "frames", target: scroller });
-  bar.node.append(element(doc, "span", { class: "cl-save" }, download.node, upload.node));
+  bar.node.append(element(doc, "span", { class: "cl-save" }, download.node, upload.node, clearButton({ scope, doc, model, what: "frames" })));
   el.append(bar.node, element(doc, "div", { class: "cl-frame" }, scroller, list.jump));
 
   /** Makes Tab stop only at the last of hundreds of frames; the arrow keys reach the others. */

@@ -41,7 +41,7 @@ function render({ model, el }) {
   const range = element(doc, "input", { type: "range", min: 0, max: steps, step: 1 });
   const limits = `a number from ${words(low)} to ${words(high)}`;
   const typed = element(doc, "input", { type: "text", inputmode: "decimal", size: 7, "aria-label": `${name}, as a number`, title: `Type ${limits}` });
-  const reset = element(doc, "button", { type: "button", class: "cl-reset", "aria-label": `${name}: back to ${words(traits.default)}`, title: `Back to ${words(traits.default)}` }, "\u21ba");
+  const reset = element(doc, "button", { type: "button", class: "cl-default", "aria-label": `${name}: back to ${words(traits.default)}`, title: `Back to ${words(traits.default)}` }, "\u21ba");
   const label = element(doc, "label", {}, element(doc, "span", {}, name), range);
   const error = element(doc, "span", { class: "cl-slip", role: "alert" });
   el.append(label, typed, reset, error);

@@ -1,4 +1,6 @@
 // Statuses over time in lanes: the live connection, and the model's prediction.
+import { offer } from "./download.js";
+import { svgText } from "./svg_file.js";
 import { visibleLine } from "./text.js";
 import { element, mount, Scope, setText, snapshot } from "./view.js";
 
@@ -172,8 +174,9 @@ function render({ model, el }) {
 
   const button = (text, name) => element(doc, "button", { type: "button", class: "cl-button", "aria-label": name, title: name }, text);
   const [closer, wider, fit] = [button("+", "Zoom in"), button("\u2212", "Zoom out"), button("Fit", "Show everything")];
+  const save = button("Save", "Save the timeline as an image (SVG)");
   const key = legend(doc, prefix);
-  const bar = element(doc, "div", { class: "cl-timeline-bar" }, key, element(doc, "div", { class: "cl-zoom" }, wider, closer, fit));
+  const bar = element(doc, "div", { class: "cl-timeline-bar" }, key, element(doc, "div", { class: "cl-zoom" }, wider, closer, fit, save));
   const note = element(doc, "div", { class: "cl-note" });
   el.append(svg, bar, note);
 
@@ -296,6 +299,11 @@ function render({ model, el }) {
   scope.listen(closer, "click", () => change(() => range.zoom(0.5, total())));
   scope.listen(wider, "click", () => change(() => range.zoom(2, total())));
   scope.listen(fit, "click", () => change(() => range.fit()));
+  scope.listen(save, "click", () => {
+    const ground = doc.defaultView.getComputedStyle(el).getPropertyValue("--cl-ground") || "white";
+    const height = Number(svg.getAttribute("height")) || svg.clientHeight;
+    offer(doc, "chatlab-timeline.svg", "image/svg+xml", svgText(svg, svg.clientWidth || 640, height, ground));
+  });
   scope.listen(svg, "wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return; // leave the wheel to the page
     event.preventDefault();
