@@ -41,7 +41,7 @@ class Nack(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", 
 
 class InFlight(Struct, frozen=True, gc=False):
     """A POST whose answer says only that the request arrived: the message's ack comes with the received
-    items. Only `HttpDialect.posted` returns it."""
+    items. Only `HttpDialect.posted` of a dialect that `greets` returns it."""
 
     client_id: str
 

@@ -92,6 +92,12 @@ def _stated(seconds: float | None, default: float) -> float:
     return seconds if seconds is not None and 0 < seconds <= LONGEST else default
 
 
+def agreed(interval: float | None, timeout: float | None) -> float | None:
+    """Return the silence in seconds that a server's greeting allows; None: it doesn't state both parts."""
+    allowed = _stated(interval, inf) + _stated(timeout, inf)
+    return allowed if allowed < inf else None
+
+
 class Silence:
     """The client's part in a heartbeat of the server, for a connection that opened at `now`."""
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import ClassVar, Protocol, assert_never
 
-from chatlab.dialects.base import Dialect, HttpDialect
+from chatlab.dialects.base import Dialect
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HttpConfig
 from chatlab.transports.backoff import Uniform
@@ -39,6 +39,7 @@ from chatlab.transports.machine import (
 )
 from chatlab.transports.posting import Poster
 from chatlab.transports.retry_state import RetryState
+from chatlab.transports.session import Session
 
 
 class Receiver(Protocol):
@@ -56,7 +57,7 @@ class Receiver(Protocol):
         """The name of its state; `idle` if it neither receives nor waits for a retry."""
 
     def fetch(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
-        """Make the next request."""
+        """Begin a session, by its first request."""
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
         """Handle an event of its link."""
@@ -64,14 +65,17 @@ class Receiver(Protocol):
     def tick(self, now: float, out: list[Effect]) -> None:
         """Handle the deadline."""
 
+    def fail(self, failure: Failure, now: float, out: list[Effect]) -> None:
+        """Handle a failure of the session that the poster met."""
+
     def stop(self) -> None:
-        """Become idle; the caller closes the link."""
+        """End the session, and become idle; the caller closes the link."""
 
 
 class HttpMachine(ABC):
     """One person's chat over HTTP, without sockets or clock; subclasses choose the receiver."""
 
-    __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_retry_state")
+    __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_retry_state", "_session")
     transport: ClassVar[str]
     """Its name among a dialect's transports."""
 
@@ -91,12 +95,13 @@ class HttpMachine(ABC):
         self._config = config
         self._retry_state = RetryState(config, uniform, dialect.failures)
         self._ledger = ledger or Ledger(config, dialect, acks=True)
-        self._poster = Poster(config, http, uniform, self._ledger, links, dialect.failures)
-        self._receiver = self._make_receiver(http, uniform, links)
+        self._session = Session(http, config.connect_timeout, greets=dialect.greets)
+        self._poster = Poster(config, self._session, uniform, self._ledger, links, dialect.failures)
+        self._receiver = self._make_receiver(uniform, links)
         self._drain_until = inf
 
     @abstractmethod
-    def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
+    def _make_receiver(self, uniform: Uniform, links: Links) -> Receiver:
         """Return the receiver."""
 
     @property
@@ -134,7 +139,7 @@ class HttpMachine(ABC):
         """Handle an event at `now` (seconds on any monotonic clock); return the effects in order."""
         out: list[Effect] = []
         active = self._active
-        status = self.status
+        status, session = self.status, self._session.number
         match event:
             case Opened() | ReceivedBytes() | Answered() | Closed():
                 self._take(event, now, out)
@@ -143,8 +148,8 @@ class HttpMachine(ABC):
             case Submit():
                 self._ledger.submit(event.message, now, out, again=event.again)
             case Connect():
-                if not active or self._drain_until < inf:
-                    self._drain_until = inf
+                self._drain_until = inf
+                if self._receiver.phase == "idle":
                     self._retry_state.start(out)
                     self._receiver.fetch(now, out)
             case Disconnect():
@@ -156,11 +161,13 @@ class HttpMachine(ABC):
                 pass  # Frames are a WebSocket's.
             case unknown:
                 assert_never(unknown)
+        if self._session.greets and self._session.number != session:
+            self._poster.stop(out)  # Its requests were the old session's.
         if self._active:
             if status is not ConnectionStatus.CONNECTED and self.status is ConnectionStatus.CONNECTED:
                 self._poster.receiver_connected()
             self._poster.pump(now, out)
-            if self._drain_until < inf and not self.unsettled:
+            if self._drain_until < inf and (not self.unsettled or self._lost_while_draining):
                 self._leave(out)
         elif active:
             self._poster.stop(out)
@@ -170,6 +177,11 @@ class HttpMachine(ABC):
     def _active(self) -> bool:
         return self._receiver.phase != "idle" or self._drain_until < inf
 
+    @property
+    def _lost_while_draining(self) -> bool:
+        """Whether no ack can come any more, as the session of a dialect that greets has ended."""
+        return self._session.greets and self._receiver.phase in ("idle", "waiting")
+
     def _take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
         poster = self._poster
         if not event.link:
@@ -178,9 +190,9 @@ class HttpMachine(ABC):
             self._receiver.take(event, now, out)
         elif event.link == poster.link:
             if isinstance(event, Answered):
-                poster.answered(event.answer, now, out)
+                self._end_session(poster.answered(event.answer, now, out), now, out)
             elif isinstance(event, Closed):
-                poster.failed(event.failure, now, out)
+                self._end_session(poster.failed(event.failure, now, out), now, out)
         elif event.link == poster.typing_link and isinstance(event, Answered | Closed):
             poster.typing_link = 0
 
@@ -191,14 +203,25 @@ class HttpMachine(ABC):
             return
         if now >= self._receiver.deadline:
             self._receiver.tick(now, out)
-        self._poster.tick(now, out)
+        self._end_session(self._poster.tick(now, out), now, out)
+
+    def _end_session(self, failure: Failure | None, now: float, out: list[Effect]) -> None:
+        """End the receiver's session if the poster met a failure of it."""
+        if failure is None:
+            return
+        if self._receiver.link:
+            out.append(Close(self._receiver.link, 1006, "the session has ended"))
+        if self._receiver.phase not in ("idle", "waiting"):
+            self._receiver.fail(failure, now, out)
+        self._poster.stop(out)
 
     def _disconnect(self, drain: bool, now: float, out: list[Effect]) -> None:
         if not self._active:
             return
         can_send = self.status is ConnectionStatus.CONNECTED or self._poster.link
         if drain and can_send and self.unsettled and self._config.drain_timeout > 0:
-            self._stop_receiving(out)
+            if not self._session.greets:  # Otherwise the acks come with the received items.
+                self._stop_receiving(out)
             self._drain_until = min(self._drain_until, now + self._config.drain_timeout)
         else:
             self._leave(out)

@@ -10,7 +10,6 @@ counts as a failure, as the server should have answered before.
 
 from __future__ import annotations
 
-from chatlab.dialects.base import HttpDialect
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import LongPollingConfig
 from chatlab.transports.backoff import Uniform
@@ -19,6 +18,7 @@ from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Answered, Closed, Effect, Links, Opened, ReceivedBytes
 from chatlab.transports.polling import PollReceiver
 from chatlab.transports.retry_state import RetryState
+from chatlab.transports.session import Session
 
 NO_CURSOR_GAP = 1.0
 """Minimum seconds between two polls if the last message's id is too long to resume from."""
@@ -33,13 +33,13 @@ class LongPollReceiver(PollReceiver):
     def __init__(
         self,
         config: LongPollingConfig,
-        http: HttpDialect,
+        session: Session,
         retry_state: RetryState,
         ledger: Ledger,
         links: Links,
     ) -> None:
         self._late = False
-        super().__init__(config, http, retry_state, ledger, links)
+        super().__init__(config, session, retry_state, ledger, links)
 
     @property
     def _responsive(self) -> bool:
@@ -80,5 +80,5 @@ class LongPollingMachine(HttpMachine):
     transport = "long_polling"
     _config: LongPollingConfig
 
-    def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
-        return LongPollReceiver(self._config, http, self._retry_state, self._ledger, links)
+    def _make_receiver(self, uniform: Uniform, links: Links) -> Receiver:
+        return LongPollReceiver(self._config, self._session, self._retry_state, self._ledger, links)

@@ -45,7 +45,7 @@ from abc import ABC, abstractmethod
 from math import inf
 from typing import assert_never
 
-from chatlab.dialects.base import HttpDialect, Page
+from chatlab.dialects.base import Page
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import HttpConfig
 from chatlab.transports.hints import not_found
@@ -63,6 +63,7 @@ from chatlab.transports.machine import (
 )
 from chatlab.transports.posting import failure_of, unexpected
 from chatlab.transports.retry_state import RetryState
+from chatlab.transports.session import GREETING_GAP, Session
 
 CATCH_UP = 100
 """Number of messages to ask for if the last one's id is too long to resume from."""
@@ -72,14 +73,15 @@ class PollReceiver(ABC):
     """Receiver by polls, one at a time."""
 
     __slots__ = (
+        "_answer_within",
         "_asked_at",
         "_config",
         "_connected_at",
         "_held",
-        "_http",
         "_ledger",
         "_links",
         "_retry_state",
+        "_session",
         "deadline",
         "link",
         "phase",
@@ -87,14 +89,15 @@ class PollReceiver(ABC):
     )
 
     def __init__(
-        self, config: HttpConfig, http: HttpDialect, retry_state: RetryState, ledger: Ledger, links: Links
+        self, config: HttpConfig, session: Session, retry_state: RetryState, ledger: Ledger, links: Links
     ) -> None:
         self._config = config
-        self._http = http
+        self._session = session
         self._retry_state = retry_state
         self._ledger = ledger
         self._links = links
         self._asked_at = 0.0
+        self._answer_within = 0.0
         self._connected_at = 0.0
         self._held = False
         self.rtt: float | None = None
@@ -119,34 +122,41 @@ class PollReceiver(ABC):
         return False
 
     def stop(self) -> None:
-        """Become idle."""
+        """End the session, and become idle."""
+        self._session.end()
         self.link = 0
         self.deadline = inf
         self.phase = "idle"
 
     def fetch(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
-        """Poll for the messages after the cursor."""
+        """Begin a session, by polling for the messages after the cursor."""
+        self._session.begin(now)
+        self._ask(now, out, failure)
+
+    def _ask(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
+        session = self._session
         self.link = self._links.next()
         self._asked_at = now
-        self.deadline = now + self.response_timeout
+        self._answer_within = session.silence or self.response_timeout
+        self.deadline = min(now + self._answer_within, session.deadline)
         self.phase = "asking"
         hold = self.hold
         self._held = bool(hold)
         # Limit the history: all of it may be several pages, and without a cursor only the first one arrives.
         config, cursor = self._ledger.resume_from(self._config, CATCH_UP, out)
-        request = self._http.poll(config, cursor, hold)
+        request = session.http.poll(config, cursor, hold)
         out.append(Fetch(self.link, "poll", request, failure))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
         """Handle an event of the request in flight."""
         match event:
             case Closed():
-                self._fail(event.failure, now, out, check_address=True)
+                self.fail(event.failure, now, out, check_address=True)
             case Answered():
                 if not self._held:
                     self.rtt = now - self._asked_at
                 cursor = self._ledger.cursor.last_id
-                page = self._http.page(event.answer)
+                page = self._session.http.page(event.answer)
                 # A server can't have lost a cursor that the request didn't have.
                 if page is None or (page.resync and cursor is None):
                     self._refused(failure_of(event.answer), now, out)
@@ -154,38 +164,45 @@ class PollReceiver(ABC):
                 if page.senseless:
                     self._read(page, out)
                     hint = f" in the {self._config.dialect_name!r} dialect"
-                    self._fail(unexpected(event.answer), now, out, hint)
+                    self.fail(unexpected(event.answer), now, out, hint)
                     return
-                if self._retry_state.status is not ConnectionStatus.CONNECTED:
+                let_in = self._session.welcomed_by(page.items)
+                if let_in and self._retry_state.status is not ConnectionStatus.CONNECTED:
                     self._connected_at = now
                     self._retry_state.connected(out)
-                self._read(page, out)
+                refused = self._read(page, out)
+                if refused is not None:
+                    self.fail(refused, now, out)
+                    return
                 self.link = 0
                 if page.more and self._ledger.cursor.last_id != cursor:
-                    self.fetch(now, out)
+                    self._ask(now, out)
                 else:
-                    self.phase, self.deadline = "pausing", self.next_at(self._asked_at, now)
+                    self.phase = "pausing"
+                    next_at = self.next_at(self._asked_at, now) if let_in else now + GREETING_GAP
+                    self.deadline = min(next_at, self._session.deadline)
             case Opened() | ReceivedBytes():
                 pass  # A poll is answered in one piece.
             case unknown:
                 assert_never(unknown)
 
-    def _read(self, page: Page, out: list[Effect]) -> None:
+    def _read(self, page: Page, out: list[Effect]) -> Failure | None:
         ledger = self._ledger
         if page.gap and ledger.cursor.last_id is not None:  # Without a cursor there is no gap to report.
             ledger.report_gap(out)
-        for item in page.items:
-            ledger.read(item, out)
+        refused = self._session.read(page.items, ledger, out)
         if page.cursor is not None:
             ledger.cursor.move(page.cursor)
+        return refused
 
     def _refused(self, failure: Failure, now: float, out: list[Effect]) -> None:
-        path = self._http.poll(self._config, None, self.hold).path
-        self._fail(failure, now, out, not_found(failure, self._config, "messages", path))
+        path = self._session.http.poll(self._config, None, self.hold).path
+        self.fail(failure, now, out, not_found(failure, self._config, "messages", path))
 
-    def _fail(
+    def fail(
         self, failure: Failure, now: float, out: list[Effect], hint: str = "", *, check_address: bool = False
     ) -> None:
+        """Handle the end of the session: a failed request, a refusal, or a failure that the poster met."""
         if self._held:
             hint += self._retry_state.record_lifetime(failure, now - self._asked_at)
         connected = self._retry_state.status is ConnectionStatus.CONNECTED
@@ -200,16 +217,21 @@ class PollReceiver(ABC):
 
     def tick(self, now: float, out: list[Effect]) -> None:
         """Handle the deadline: of a pause, of a wait, or of an answer."""
-        if self.phase == "pausing":
-            self.fetch(now, out)
-        elif self.phase == "waiting":
+        session = self._session
+        if self.phase == "waiting":
             self._retry_state.retry(out)
             self.fetch(now, out)
+            return
+        if now >= session.deadline:
+            if self.link:
+                out.append(Close(self.link, 1006, "no greeting"))
+            self.fail(session.missing, now, out)
+        elif self.phase == "pausing":
+            self._ask(now, out)
         else:
             out.append(Close(self.link, 1006, "no answer"))
-            if self.tolerates_silence():
-                self.fetch(now, out)
+            if session.silence is None and self.tolerates_silence():
+                self._ask(now, out)
             else:
-                self._fail(
-                    Failure("timeout", reason=f"no answer within {self.response_timeout:g} s"), now, out
-                )
+                reason = f"no answer within {self._answer_within:g} s"
+                self.fail(Failure("timeout", reason=reason), now, out)

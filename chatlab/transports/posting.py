@@ -11,6 +11,10 @@ duplicate by its id. A permanent error fails that message only.
 
 `HttpDialect.posted` decides what counts as an ack. Any other answer without an error status, such as the page
 of a captive portal, is unexpected: the message is sent again, and fails after `max_attempts` retries.
+
+A dialect's replies go out by POST too, before messages. If one can't be sent, or the answer to any POST
+refuses the session (`Refused`), the receiver's session ends with that failure. A session's messages that
+wait for their acks (`InFlight`) are sent again in the next one.
 """
 
 from __future__ import annotations
@@ -18,19 +22,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from chatlab.dialects.base import Answer, HttpDialect, excerpt
+from chatlab.dialects.base import Answer, InFlight, Refused, Reply, Request, excerpt
 from chatlab.messages import DeliveryState, OutgoingMessage
 from chatlab.settings import HttpConfig, Verdict
 from chatlab.transports.backoff import Backoff, Uniform
 from chatlab.transports.explanation import explanation
-from chatlab.transports.failures import is_unexpected, judge, unauthorized
+from chatlab.transports.failures import is_unexpected, judge, refusal, unauthorized
 from chatlab.transports.hints import NOT_FOUND
 from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Close, Effect, Failure, Fetch, Links, Settle
+from chatlab.transports.session import Session
 
 
 class Poster:
-    """Sender of one transport's outbox. Its `link` is 0 while no request is in flight."""
+    """Sender of one transport's outbox and replies. Its `link` is 0 while no request is in flight.
+
+    Methods that return a `Failure` ask to end the receiver's session with it.
+    """
 
     __slots__ = (
         "_asked_at",
@@ -41,11 +49,12 @@ class Poster:
         "_csrf_held",
         "_csrf_renewed",
         "_failures",
-        "_http",
         "_ledger",
         "_links",
-        "_message",
         "_renewed",
+        "_resume_at",
+        "_sending",
+        "_session",
         "_typed_at",
         "_unanswered",
         "deadline",
@@ -57,7 +66,7 @@ class Poster:
     def __init__(
         self,
         config: HttpConfig,
-        http: HttpDialect,
+        session: Session,
         uniform: Uniform,
         ledger: Ledger,
         links: Links,
@@ -65,15 +74,16 @@ class Poster:
     ) -> None:
         self._config = config
         self._failures = {**failures, **config.failures} if failures else config.failures
-        self._http = http
+        self._session = session
         self._ledger = ledger
         self._links = links
         self._backoff = Backoff(config.reconnect, uniform)
-        self._message: OutgoingMessage | None = None  # its request is in flight
+        self._sending: OutgoingMessage | Reply | None = None  # its request is in flight
+        self._resume_at = inf  # end of a message's wait during which a reply is sent
         self._client_id = ""  # of the message to which the retries below belong
         self._csrf_renewed = False
         self._renewed = False
-        self._csrf_held = http.csrf is None
+        self._csrf_held = session.http.csrf is None
         self._awaits_token = False
         self._unanswered = False  # it waits because there was no expected answer
         self._asked_at = 0.0
@@ -84,8 +94,15 @@ class Poster:
         self.rtt: float | None = None
 
     def pump(self, now: float, out: list[Effect]) -> None:
-        """Send the next message, if there is one and no request is in flight or waiting for a retry."""
-        if self.link or self.deadline < inf:
+        """Send the next reply, else the next message unless one waits for a retry, or for the greeting, if no
+        request is in flight."""
+        if self.link:
+            return
+        if self._session.replies:
+            self._resume_at = self.deadline
+            self._request(self._session.replies.popleft(), now, out)
+            return
+        if self.deadline < inf or not self._session.let_in:
             return
         message = self._ledger.take()
         if message is None:
@@ -101,76 +118,97 @@ class Poster:
         self._csrf_renewed = self._renewed = False
 
     def _request(
-        self, message: OutgoingMessage, now: float, out: list[Effect], failure: Failure | None = None
+        self, sending: OutgoingMessage | Reply, now: float, out: list[Effect], failure: Failure | None = None
     ) -> None:
-        self._message = message
+        self._sending = sending
         self.link = self._links.next()
         self._asked_at = now
         self.deadline = now + self._config.request_timeout
         try:
-            csrf = self._http.csrf
+            csrf = self._session.http.csrf
             self._awaits_token = csrf is not None and not self._csrf_held
             if csrf is not None and self._awaits_token:
                 fetch = Fetch(self.link, "csrf", csrf, failure)
             else:
-                fetch = Fetch(self.link, "post", self._http.post(self._config, message), failure)
+                fetch = Fetch(self.link, "post", self._request_for(sending), failure)
         except BaseException as error:
-            raise self._ledger.unencodable(message, out) from error
+            if isinstance(sending, Reply):
+                raise
+            raise self._ledger.unencodable(sending, out) from error
         out.append(fetch)
 
-    def answered(self, answer: Answer, now: float, out: list[Effect]) -> None:
+    def _request_for(self, sending: OutgoingMessage | Reply) -> Request:
+        http = self._session.http
+        if isinstance(sending, Reply):
+            return http.post_reply(self._config, sending.frame)
+        return http.post(self._config, sending)
+
+    def answered(self, answer: Answer, now: float, out: list[Effect]) -> Failure | None:
         """Handle the answer to the request in flight."""
-        message = self._end()
+        sending = self._end()
         if self._awaits_token:
             # A server without that page needs no token.
-            if answer.status in (200, 404):
-                self._csrf_held = True
-                self._request(message, now, out)
-            else:
-                self._refused(message, failure_of(answer), now, out)
-            return
+            if answer.status not in (200, 404):
+                return self._refused(sending, failure_of(answer), now, out)
+            self._csrf_held = True
+            self._request(sending, now, out)
+            return None
         self.rtt = now - self._asked_at
-        result = self._http.posted(answer, message.client_id)
+        client_id = "" if isinstance(sending, Reply) else sending.client_id
+        result = self._session.http.posted(answer, client_id)
         if result is None:
-            self._refused(message, failure_of(answer), now, out)
-        else:
+            return self._refused(sending, failure_of(answer), now, out)
+        if isinstance(result, Refused):
+            return refusal(result)
+        if client_id:
             self._client_id = ""
-            self._ledger.read(result, out)
+            if not isinstance(result, InFlight):
+                self._ledger.read(result, out)
+        return None
 
-    def _refused(self, message: OutgoingMessage, failure: Failure, now: float, out: list[Effect]) -> None:
+    def _refused(
+        self, sending: OutgoingMessage | Reply, failure: Failure, now: float, out: list[Effect]
+    ) -> Failure | None:
         """Handle an answer that is no ack: renew token or headers, wait for a retry, or fail the message."""
-        if failure.code == 403 and self._http.csrf is not None and not self._csrf_renewed:
+        if failure.code == 403 and self._session.http.csrf is not None and not self._csrf_renewed:
             self._csrf_held, self._csrf_renewed = False, True
-            self._request(message, now, out)
+            self._request(sending, now, out)
+        elif isinstance(sending, Reply):
+            return failure
         elif unauthorized(failure) and self._config.headers.renewable and not self._renewed:
             self._renewed = True
-            self._request(message, now, out, failure)
+            self._request(sending, now, out, failure)
         elif judge(failure, self._failures) == "retry" and not self._backoff.exhausted:
             self._wait(failure, now, unanswered=failure.kind == "answer")
         else:
             reason = failure.reason if failure.kind == "http" else str(failure)
-            self._give_up(message, reason, failure.code, out)
+            self._give_up(sending, reason, failure.code, out)
+        return None
 
-    def failed(self, failure: Failure, now: float, out: list[Effect]) -> None:
+    def failed(self, failure: Failure, now: float, out: list[Effect]) -> Failure | None:
         """Handle a request that got no answer, or an unreadable one."""
-        message = self._end()
+        sending = self._end()
         if failure.kind == "answer":
-            self._refused(message, failure, now, out)
-        elif judge(failure, self._failures) == "retry":
+            return self._refused(sending, failure, now, out)
+        if isinstance(sending, Reply):
+            return failure
+        if judge(failure, self._failures) == "retry":
             # Retried without limit: the receiver decides when the transport gives up.
             self._wait(failure, now, unanswered=True)
         else:
-            self._give_up(message, str(failure), None, out)
+            self._give_up(sending, str(failure), None, out)
+        return None
 
     def _give_up(self, message: OutgoingMessage, reason: str, status: int | None, out: list[Effect]) -> None:
         self._client_id = ""
         self._ledger.settle(Settle(message.client_id, DeliveryState.FAILED, reason, status), out)
 
-    def _end(self) -> OutgoingMessage:
-        message = self._message
-        assert message is not None
-        self._message, self.link, self.deadline = None, 0, inf
-        return message
+    def _end(self) -> OutgoingMessage | Reply:
+        sending = self._sending
+        assert sending is not None
+        self._sending, self.link, self.deadline = None, 0, self._resume_at
+        self._resume_at = inf
+        return sending
 
     def _wait(self, failure: Failure, now: float, *, unanswered: bool) -> None:
         """Stop sending until the backoff delay is over, then resend unsettled messages first."""
@@ -184,21 +222,21 @@ class Poster:
         if self._unanswered and not self.link:
             self.deadline = inf
 
-    def tick(self, now: float, out: list[Effect]) -> None:
+    def tick(self, now: float, out: list[Effect]) -> Failure | None:
         """Handle the deadline, if it has passed: of an answer, or of a wait."""
         if now < self.deadline:
-            return
+            return None
         if self.link:
             out.append(Close(self.link, 1006, "no answer"))
             reason = f"no answer within {self._config.request_timeout:g} s"
-            self.failed(Failure("timeout", reason=reason), now, out)
-        else:
-            self.deadline = inf
-            self.pump(now, out)
+            return self.failed(Failure("timeout", reason=reason), now, out)
+        self.deadline = inf
+        self.pump(now, out)
+        return None
 
     def typing(self, now: float, out: list[Effect]) -> None:
         """Post that the person is typing, if a token is held and no earlier notice is in flight."""
-        request = self._http.post_typing(self._config)
+        request = self._session.http.post_typing(self._config)
         if request is None or not self._csrf_held:
             return
         if self.typing_link:
@@ -215,11 +253,11 @@ class Poster:
             self.typing_link = 0
 
     def stop(self, out: list[Effect]) -> None:
-        """Stop sending; the message in flight is the first to be sent after a restart."""
+        """Stop sending; the messages in flight are the first to be sent after a restart."""
         self._end_typing(out)
         if self.link:
             out.append(Close(self.link, 1006, "abandoned"))
-        self._message, self.link, self.deadline = None, 0, inf
+        self._sending, self.link, self.deadline, self._resume_at = None, 0, inf, inf
         self._reset_retries()
         self._ledger.lose_connection()
 

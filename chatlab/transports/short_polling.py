@@ -6,7 +6,6 @@ are duplicated and reordered. A slow answer delays the next request here.
 
 from __future__ import annotations
 
-from chatlab.dialects.base import HttpDialect
 from chatlab.settings import ShortPollingConfig
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.http import HttpMachine, Receiver
@@ -14,6 +13,7 @@ from chatlab.transports.ledger import Ledger
 from chatlab.transports.machine import Links
 from chatlab.transports.polling import PollReceiver
 from chatlab.transports.retry_state import RetryState
+from chatlab.transports.session import Session
 
 
 class ShortPollReceiver(PollReceiver):
@@ -25,14 +25,14 @@ class ShortPollReceiver(PollReceiver):
     def __init__(
         self,
         config: ShortPollingConfig,
-        http: HttpDialect,
+        session: Session,
         retry_state: RetryState,
         ledger: Ledger,
         links: Links,
         uniform: Uniform,
     ) -> None:
         self._uniform = uniform
-        super().__init__(config, http, retry_state, ledger, links)
+        super().__init__(config, session, retry_state, ledger, links)
 
     @property
     def response_timeout(self) -> float:
@@ -52,5 +52,5 @@ class ShortPollingMachine(HttpMachine):
     transport = "short_polling"
     _config: ShortPollingConfig
 
-    def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
-        return ShortPollReceiver(self._config, http, self._retry_state, self._ledger, links, uniform)
+    def _make_receiver(self, uniform: Uniform, links: Links) -> Receiver:
+        return ShortPollReceiver(self._config, self._session, self._retry_state, self._ledger, links, uniform)

@@ -5,6 +5,8 @@
                           │   ▼                                 │ or is silent for `idle_timeout`
                           └─ waiting ◀──────────────────────────┘
 
+With a dialect that greets, *greeting* comes before *online*: see `session.py`.
+
 State diagram, made by exploring the machine; the poster's effects are left out, as they are the same in all
 states:
 
@@ -45,7 +47,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import assert_never
 
-from chatlab.dialects.base import Answer, HttpDialect
+from chatlab.dialects.base import Answer
 from chatlab.errors import EventTooLarge
 from chatlab.messages import ChatEvent
 from chatlab.settings import SSEConfig
@@ -68,6 +70,7 @@ from chatlab.transports.machine import (
 )
 from chatlab.transports.posting import failure_of
 from chatlab.transports.retry_state import RetryState
+from chatlab.transports.session import Session
 
 STREAM = "an event stream"
 
@@ -79,23 +82,23 @@ class StreamReceiver:
     __slots__ = (
         "_acked",
         "_config",
-        "_http",
         "_ledger",
         "_links",
         "_opened_at",
         "_parser",
         "_received",
         "_retry_state",
+        "_session",
         "deadline",
         "link",
         "phase",
     )
 
     def __init__(
-        self, config: SSEConfig, http: HttpDialect, retry_state: RetryState, ledger: Ledger, links: Links
+        self, config: SSEConfig, session: Session, retry_state: RetryState, ledger: Ledger, links: Links
     ) -> None:
         self._config = config
-        self._http = http
+        self._session = session
         self._retry_state = retry_state
         self._ledger = ledger
         self._links = links
@@ -106,21 +109,23 @@ class StreamReceiver:
         self.stop()
 
     def stop(self) -> None:
-        """Become idle."""
+        """End the session, and become idle."""
+        self._session.end()
         self._parser = None
         self.link = 0
         self.deadline = inf
         self.phase = "idle"
 
     def fetch(self, now: float, out: list[Effect], failure: Failure | None = None) -> None:
-        """Request the stream after the cursor."""
+        """Begin a session, by requesting the stream after the cursor."""
+        self._session.begin(now)
         self.link = self._links.next()
         self.deadline = now + self._config.connect_timeout
         self.phase = "connecting"
         if self._received:
             self._acked, self._received = self._ledger.acked, False
         config, cursor = self._ledger.resume_from(self._config, None, out)
-        request = self._http.stream(config, cursor)
+        request = self._session.http.stream(config, cursor)
         out.append(Fetch(self.link, "stream", request, failure))
 
     def take(self, event: Opened | ReceivedBytes | Answered | Closed, now: float, out: list[Effect]) -> None:
@@ -128,14 +133,15 @@ class StreamReceiver:
         match event:
             case ReceivedBytes():
                 if self._parser is not None:
-                    self.deadline = now + self._config.idle_timeout
+                    if self.phase == "online":
+                        self.deadline = now + self._allowed
                     self._received = True
                     self._read(self._parser, event.data, now, out)
             case Opened():
                 if self.phase == "connecting":
                     self._open(event.protocol, now, out)
             case Closed():
-                self._fail(event.failure, now, out)
+                self.fail(event.failure, now, out)
             case Answered():
                 self._refused(event.answer, now, out)
             case unknown:
@@ -147,37 +153,60 @@ class StreamReceiver:
             shown = content_type[:80] or "none"
             reason = f"the stream's content type is {shown}, not text/event-stream"
             hint = f"; {asked_for(self._config, STREAM, self._path)}"
-            self._fail(Failure("answer", 200, reason), now, out, hint)
+            self.fail(Failure("answer", 200, reason), now, out, hint)
             return
         config = self._config
         self._parser = EventStreamParser(
             config.max_event_size, last_event_id=self._ledger.cursor.last_id or ""
         )
+        if self._session.let_in:
+            self._enter(now, out)
+        else:
+            self.phase = "greeting"
+
+    def _enter(self, now: float, out: list[Effect]) -> None:
+        """Become connected."""
         self._opened_at = now
         self.phase = "online"
-        self.deadline = now + config.idle_timeout
+        self.deadline = now + self._allowed
         self._retry_state.connected(out)
+
+    @property
+    def _allowed(self) -> float:
+        """Seconds without a byte after which the stream counts as failed."""
+        return self._session.silence or self._config.idle_timeout
 
     def _read(self, parser: EventStreamParser, data: bytes, now: float, out: list[Effect]) -> None:
         try:
             events = parser.feed(data)
         except EventTooLarge as error:
-            self._deliver(error.events, out)
+            if not self._deliver(error.events, now, out):
+                return
             out.append(Deliver(ChatEvent("unreadable", reason=str(error))))
             out.append(Close(self.link, 1006, "event too large"))
-            self._fail(Failure("reset", reason=str(error)), now, out)
+            self.fail(Failure("reset", reason=str(error)), now, out)
             return
-        self._deliver(events, out)
+        if not self._deliver(events, now, out):
+            return
         requested = parser.reconnection_time
         if requested is not None:
             self._retry_state.backoff.rebase(
                 min(max(requested, self._config.min_retry), self._config.reconnect.max_delay)
             )
 
-    def _deliver(self, events: Sequence[StreamEvent], out: list[Effect]) -> None:
+    def _deliver(self, events: Sequence[StreamEvent], now: float, out: list[Effect]) -> bool:
+        """Read the events; return whether the session goes on."""
+        session = self._session
         for event in events:
-            for item in self._http.event(event.type, event.data, event.last_event_id):
-                self._ledger.read(item, out)
+            items = session.http.event(event.type, event.data, event.last_event_id)
+            if session.welcomed_by(items) and self.phase == "greeting":
+                self._enter(now, out)
+            refused = session.read(items, self._ledger, out)
+            if refused is not None:
+                out.append(Close(self.link, 1006, "refused"))
+                self.fail(refused, now, out)
+                return False
+        return True
 
     def _refused(self, answer: Answer, now: float, out: list[Effect]) -> None:
         if answer.status == 204:
@@ -190,13 +219,14 @@ class StreamReceiver:
             self._retry_state.give_up(failure, out)
         else:
             hint = not_found(failure, self._config, STREAM, self._path)
-            self._fail(failure, now, out, hint)
+            self.fail(failure, now, out, hint)
 
     @property
     def _path(self) -> str:
-        return self._http.stream(self._config, None).path
+        return self._session.http.stream(self._config, None).path
 
-    def _fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> None:
+    def fail(self, failure: Failure, now: float, out: list[Effect], hint: str = "") -> None:
+        """Handle the end of the session: of the stream, a refusal, or a failure that the poster met."""
         if self.phase == "online":
             lasted = now - self._opened_at
             hint += self._retry_state.record_lifetime(failure, lasted)
@@ -218,17 +248,19 @@ class StreamReceiver:
             self._retry_state.retry(out)
             self.fetch(now, out)
             return
-        config = self._config
-        silent = self.phase == "online"
-        reason = (
-            f"nothing received for {config.idle_timeout:g} s"
-            if silent
-            else f"no connection within {config.connect_timeout:g} s"
-        )
-        out.append(Close(self.link, 1006, reason))
+        match self.phase:
+            case "online":
+                failure = Failure("timeout", reason=f"nothing received for {self._allowed:g} s")
+            case "greeting":
+                failure = self._session.missing
+            case _:
+                reason = f"no connection within {self._config.connect_timeout:g} s"
+                failure = Failure("timeout", reason=reason)
+        out.append(Close(self.link, 1006, failure.reason))
         acked = self._ledger.acked > self._acked
-        hint = "" if self._received else buffered_stream(acked=acked, opened=silent)
-        self._fail(Failure("timeout", reason=reason), now, out, hint)
+        opened = self.phase != "connecting"
+        hint = "" if self._received else buffered_stream(acked=acked, opened=opened)
+        self.fail(failure, now, out, hint)
 
 
 class SSEMachine(HttpMachine):
@@ -238,5 +270,5 @@ class SSEMachine(HttpMachine):
     transport = "sse"
     _config: SSEConfig
 
-    def _make_receiver(self, http: HttpDialect, uniform: Uniform, links: Links) -> Receiver:
-        return StreamReceiver(self._config, http, self._retry_state, self._ledger, links)
+    def _make_receiver(self, uniform: Uniform, links: Links) -> Receiver:
+        return StreamReceiver(self._config, self._session, self._retry_state, self._ledger, links)

@@ -86,6 +86,7 @@ MISSING: dict[str, Callable[[], object]] = {
     "poll": lambda: HttpDialect().poll(CONFIG, None, None),
     "page": lambda: HttpDialect().page(Answer(200)),
     "post": lambda: HttpDialect().post(CONFIG, OutgoingMessage("x")),
+    "post_reply": lambda: HttpDialect().post_reply(CONFIG, "x"),
 }
 
 
@@ -93,6 +94,17 @@ MISSING: dict[str, Callable[[], object]] = {
 def test_a_dialect_without_a_claimed_method_raises(name: str) -> None:
     with pytest.raises(NotImplementedError):
         MISSING[name]()
+
+
+def test_a_server_may_hold_every_poll() -> None:
+    class Held(Telegraph):
+        @property
+        def http(self) -> HttpDialect:
+            held = HttpDialect()
+            held.short_polls = False
+            return held
+
+    assert Held().transports == ("websocket", "sse", "long_polling")
 
 
 def test_a_transport_that_it_has_not_is_refused() -> None:

@@ -12,12 +12,17 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.model_world import run_model
 from chatlab.messages import ConnectionStatus
-from chatlab.settings import OutboxConfig
 from chatlab.sim.faults import ServerDown
 from chatlab.sim.people import PeopleConfig, ScriptEntry
-from chatlab.sim.transport_settings import WebSocketSettings
+from chatlab.sim.transport_settings import LongPollingSettings, SSESettings, WebSocketSettings
 from chatlab.transports.machine import Notify, Opened, Received, Send
 from tests.dialects.greeting import GreetingDialect
+
+TRANSPORTS: dict[str, Any] = {
+    "websocket": WebSocketSettings,
+    "sse": SSESettings,
+    "long_polling": LongPollingSettings,
+}
 
 
 def greeting_scenario(**changes: Any) -> Scenario:
@@ -25,7 +30,7 @@ def greeting_scenario(**changes: Any) -> Scenario:
     settings: dict[str, Any] = {
         "name": "greeting",
         "duration": 12.0,
-        "transport": WebSocketSettings(dialect="greeting", outbox=OutboxConfig(max_size=5)),
+        "transport": WebSocketSettings(dialect="greeting"),
         "people": PeopleConfig(count=2, script=script),
         "faults": (ServerDown(at=4.1, duration=2.0),),
     }
@@ -65,8 +70,19 @@ def test_each_world_waits_for_the_greeting_and_loses_nothing(world: str) -> None
     assert result.metrics["lost"] == 0
 
 
-def test_model_and_wire_agree_on_a_greeting() -> None:
-    assert compare(run(greeting_scenario()), run(greeting_scenario(), world="wire"))
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_model_and_wire_agree_on_a_greeting(transport: str) -> None:
+    scenario = greeting_scenario(transport=TRANSPORTS[transport](dialect="greeting"))
+    model = run(scenario)
+    assert compare(model, run(scenario, world="wire"))
+    assert model.metrics["sent"] == model.metrics["acked"] == 2
+    assert model.metrics["lost"] == 0
+
+
+@pytest.mark.proof
+def test_over_http_a_greeting_works_live() -> None:
+    scenario = greeting_scenario(transport=LongPollingSettings(dialect="greeting"), duration=2.0, faults=())
+    assert run(scenario, world="live").metrics["acked"] == 1
 
 
 def test_the_short_cuts_change_no_figure_of_a_greeting() -> None:

@@ -26,7 +26,7 @@ from chatlab.settings import (
     SSEConfig,
     WebSocketConfig,
 )
-from chatlab.transports import fallback, polling, sse, websocket, websocket_states
+from chatlab.transports import fallback, polling, session, sse, websocket, websocket_states
 from chatlab.transports.factory import make_machine
 from chatlab.transports.machine import (
     Answered,
@@ -190,6 +190,19 @@ def sse_alphabet(machine: Any) -> list[tuple[str, Event]]:
     return events
 
 
+def greeting_stream_alphabet(machine: Any) -> list[tuple[str, Event]]:
+    """Return the events of a stream whose dialect greets."""
+    link = machine._receiver.link
+    events = sse_alphabet(machine)
+    if machine.state == "greeting":
+        events += [
+            ("welcome", ReceivedBytes(link, b'data: {"type":"welcome","cursor":"0"}\n\n')),
+            ("Refused", ReceivedBytes(link, b'data: {"type":"refused","reason":"full"}\n\n')),
+            ("Refused(401)", ReceivedBytes(link, b'data: {"type":"refused","reason":"x","status":401}\n\n')),
+        ]
+    return events
+
+
 def poll_alphabet(machine: Any) -> list[tuple[str, Event]]:
     events = posting_alphabet(machine)
     link = machine._receiver.link
@@ -338,6 +351,13 @@ WALKS: dict[ModuleType, Walk] = {
         sse_alphabet,
         http_memory,
         ("idle", "connecting", "online", "waiting", "draining"),
+    ),
+    session: Walk(
+        lambda: http_machine_of(SSEConfig(url="http://h/", dialect=GreetingDialect(), **COMMON)),
+        greeting_stream_alphabet,
+        http_memory,
+        ("idle", "connecting", "greeting", "online", "waiting", "draining"),
+        only="greeting",
     ),
     polling: Walk(
         lambda: http_machine_of(LongPollingConfig(url="http://h/", **COMMON)),

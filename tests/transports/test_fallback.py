@@ -44,6 +44,7 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
+from tests.dialects.greeting import GreetingDialect
 from tests.transports.http_chat import (
     ACKED,
     CONNECTED,
@@ -68,6 +69,28 @@ from tests.transports.http_chat import (
 
 WELCOME = {"type": "welcome", "cursor": "e-0"}
 GOODBYE = status(DISCONNECTED, "asked to disconnect")
+
+
+def test_a_transport_works_only_once_its_server_has_let_the_reader_in() -> None:
+    config = WebSocketConfig(
+        url="ws://h", dialect=GreetingDialect(), reconnect=ReconnectConfig(jitter="none")
+    )
+    second = LongPollingConfig(url="http://h", dialect=config.dialect, reconnect=config.reconnect)
+    chat = Chat(FallbackConfig(transports=(config, second), attempts_per_transport=1))
+    chat.connect()
+    chat.opened()
+    assert [type(effect) for effect in chat.hear(WELCOME)] == [Send]
+    assert chat.machine.state == "trying 1"
+    chat.hear({"type": "pong", "id": 0})
+    assert (chat.machine.state, chat.machine.status) == ("working 1", CONNECTED)
+    chat.fail("websocket")
+    chat.answer("poll", 200, [])
+    chat.answer("csrf")
+    chat.answer("post", 204)
+    assert chat.machine.state == "trying 2"
+    chat.tick()
+    chat.answer("poll", 200, [])
+    assert (chat.machine.state, chat.machine.status) == ("working 2", CONNECTED)
 
 
 def fallback(*, kinds: str = "wslp", reconnect: dict[str, Any] | None = None, **settings: Any) -> Chat:

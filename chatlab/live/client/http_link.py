@@ -46,14 +46,15 @@ PUBLIC_HEADERS = frozenset({"accept", "cache-control"})
 
 
 class Target(NamedTuple):
-    """A request's method, URL, headers and request target. `own` is False once it was redirected to another
-    origin."""
+    """A request's method, URL, headers, request target and body. `own` is False once it was redirected to
+    another origin."""
 
     method: str
     url: httpx.URL
     headers: Mapping[str, str]
     own: bool = True
     target: bytes = b""
+    body: bytes | None = None
 
     def redirected(self, response: httpx.Response) -> Target | None:
         """Return the target of a redirect; None if the response is an answer.
@@ -95,7 +96,11 @@ def target_of(
         merged.update((name.lower(), value.strip(" \t")) for name, value in some.items())
     if problem := headers_problem(merged, latin1=False):
         return Failure("protocol", reason=problem)
-    return Target(request.method, address.url, merged, target=address.target)
+    body: str | bytes = request.body
+    if credentials.sign is not None and effect.purpose == "post":
+        body = credentials.sign(body)
+    sent = None if request.method == "GET" else body.encode() if isinstance(body, str) else body
+    return Target(request.method, address.url, merged, target=address.target, body=sent)
 
 
 class HttpLink:
@@ -180,7 +185,7 @@ class HttpLink:
             target.method,
             target.url,
             headers=[(name.encode(), value.encode()) for name, value in headers.items()],
-            content=self._effect.request.body.encode() if target.method != "GET" else None,
+            content=target.body,
             extensions={"trace": trace, "target": target.target},
         )
         try:

@@ -55,6 +55,7 @@ class WebSocketLink:
         self._connection: WebSocketClient | None = None
         self._task: asyncio.Task[None] | None = None
         self._abandoned = False
+        self._sign: Callable[[str | bytes], str | bytes] | None = None
 
     async def run(self) -> None:
         """Open, read to the end, and report all events."""
@@ -83,6 +84,7 @@ class WebSocketLink:
             credentials = self._credentials(headers)
             connection, own = await self._open(credentials)
             self._connection = connection
+            self._sign = credentials.sign if own else None
             for frame in credentials.frames if own else ():
                 await connection.send(frame)
         except Exception as error:
@@ -132,7 +134,7 @@ class WebSocketLink:
     def send(self, data: str | bytes) -> None:
         """Send a frame, after all earlier ones; a broken connection is reported by the reader."""
         if self._connection is not None:
-            self._connection.push(data)
+            self._connection.push(data if self._sign is None else self._sign(data))
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, and report its Pong."""

@@ -63,10 +63,14 @@ class Gate(Dialect):
 
     def credentials(self, headers: Mapping[str, str]) -> Credentials:
         token = headers["Authorization"]
-        return Credentials({"X-Kind": "gate"}, {"token": token}, frames=(f"I am {token}",))
+
+        def sign(frame: str | bytes) -> str | bytes:
+            return frame.replace("TOKEN", token) if isinstance(frame, str) else frame
+
+        return Credentials({"X-Kind": "gate"}, {"token": token}, frames=(f"I am {token}",), sign=sign)
 
     def opening(self, config: TransportConfig, cursor: str | None) -> Opening:
-        return Opening("/gate", {"room": config.room}, {"X-Opening": "yes"}, frames=("hello",))
+        return Opening("/gate", {"room": config.room}, {"X-Opening": "yes"}, frames=("hello TOKEN",))
 
     def encode(self, config: TransportConfig, message: OutgoingMessage) -> str:
         return message.text
@@ -102,7 +106,7 @@ async def test_on_a_websocket_credentials_go_first(caplog: pytest.LogCaptureFixt
                 f"/gate?room=lobby&token={TOKEN}",
                 "gate yes None",
                 f"I am {TOKEN}",
-                "hello",
+                f"hello {TOKEN}",
                 "hi",
             ]
             await ada.disconnect()
@@ -154,8 +158,8 @@ async def test_requests_carry_credentials_and_the_csrf_token_in_the_dialects_hea
     headers = {"Authorization": TOKEN}
     with talking("short_polling", url, dialect=Gate(), headers=headers, record=steps.append) as (ada, watch):
         await ada.connect()
-        assert await (await ada.send("hi")).settled() is DeliveryState.ACKED
-        assert door.posted == [("hi", CSRF, None)]
+        assert await (await ada.send("hi TOKEN")).settled() is DeliveryState.ACKED
+        assert door.posted == [(f"hi {TOKEN}", CSRF, None)]
         await ada.disconnect()
         assert not watch.of("unreadable")
     for secret in (TOKEN, CSRF):
