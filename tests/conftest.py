@@ -31,6 +31,12 @@ settings.load_profile("chatlab")
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Collect no garbage until `pytest_collection_finish`: what is imported and collected stays."""
+    gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests for `proof` only, mark tests with a size, and put the browser tests last.
 
@@ -69,6 +75,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

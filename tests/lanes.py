@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / "build" / "test"
 SLOWEST = 20
 CORES = min(os.cpu_count() or 2, 8)
-WORKERS = CORES + 1
-"""Processes of a lane with parallel tests: one more than there are cores, since many tests wait."""
+WORKERS = CORES + 2
+"""Processes of a lane with parallel tests: two more than there are cores, since the slow ones mostly wait."""
 PATIENCE = 10.0
 """Seconds that a lane has to end when it is interrupted."""
 STEP = 20

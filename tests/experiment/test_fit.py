@@ -157,7 +157,7 @@ def test_missing_seconds_and_noise_do_no_harm() -> None:
     assert fitted.rows[0]["offset"] == pytest.approx(10, abs=1)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_an_unknown_number_of_people_is_found() -> None:
     over = OVER | {"people.count": (40, 120)}
     fitted = quietly(incident("full", 93, count=80), over)

@@ -267,6 +267,7 @@ def test_least_connections_sends_everybody_to_the_node_that_has_just_started() -
     assert away(result) > 10
 
 
+@pytest.mark.slow
 def test_a_fallback_gets_out_of_a_corporate_network() -> None:
     def late(*settings: str) -> float:
         """Return the mean seconds for which the office was away more than the others."""
@@ -281,13 +282,18 @@ def test_a_fallback_gets_out_of_a_corporate_network() -> None:
     assert late('faults[0].how="403"') == pytest.approx(41, abs=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "back"),
     [
         ((), 40),
         (("server.needs[0].queue=20",), 1000),
-        (("transport.reconnect.base_delay=60", "transport.reconnect.max_delay=60"), 1000),
-        (("transport.reconnect.base_delay=20",), 80),
+        pytest.param(
+            ("transport.reconnect.base_delay=60", "transport.reconnect.max_delay=60"),
+            1000,
+            marks=pytest.mark.proof,
+        ),
+        pytest.param(("transport.reconnect.base_delay=20",), 80, marks=pytest.mark.proof),
     ],
     ids=["as it is", "queue", "slow clients", "not slow enough"],
 )

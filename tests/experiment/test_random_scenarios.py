@@ -17,7 +17,7 @@ ALLOWED = 0.02
 differ in any case."""
 
 
-@pytest.mark.slow
+@pytest.mark.proof  # test_scenario.py has the same for simpler ones
 @settings(max_examples=examples(100))
 @given(scenarios())
 def test_each_can_be_written_and_read(scenario: Scenario) -> None:

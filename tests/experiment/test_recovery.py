@@ -44,6 +44,7 @@ BROKEN: dict[str, tuple[AnyTransport, AnyFault]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("latency", [0.04, 2.0])
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_harmless_fault_takes_no_blame(name: str, latency: float) -> None:

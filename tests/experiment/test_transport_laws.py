@@ -347,6 +347,7 @@ def test_a_pushed_message_takes_half_a_round_trip(transport: AnyTransport) -> No
     assert reader.requests == 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "rate", "bytes_of_others"),

@@ -212,7 +212,7 @@ def goodput(result: Run, begin: int, end: int) -> float:
     return float(np.mean(result.series["delivered"][begin:end]))
 
 
-@pytest.mark.slow
+@pytest.mark.proof  # a notebook and its study show the same
 def test_posts_that_are_sent_again_at_once_make_a_short_overload_last() -> None:
     """As in `chatlab.studies.retry_storm`; with backoff it ends."""
     at_once = ReconnectConfig(max_attempts=None, jitter="none", base_delay=0.1, max_delay=0.1)

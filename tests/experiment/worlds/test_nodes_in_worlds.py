@@ -50,12 +50,14 @@ RESTARTS: dict[str, tuple[AnyFault, ...]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("faults", RESTARTS.values(), ids=list(RESTARTS))
 @EACH_TRANSPORT
 def test_a_drain_is_the_same_in_both_worlds(transport: str, faults: tuple[AnyFault, ...]) -> None:
     assert_agree(played(transport, *faults, people=CALM, duration=14.0))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "server",
     [

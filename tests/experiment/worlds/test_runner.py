@@ -13,7 +13,7 @@ from chatlab.sim.people import PeopleConfig
 
 @pytest.mark.slow
 def test_a_watched_run_is_the_same_run() -> None:
-    scenario = load_scenario("thundering_herd").replace(duration=77.7)
+    scenario = load_scenario("thundering_herd").replace(duration=77.7, people=PeopleConfig(count=100))
     seen: list[float] = []
     watched = run(scenario, watch=seen.append)
     assert watched.to_json_lines() == run(scenario).to_json_lines()

@@ -85,6 +85,7 @@ def test_a_client_s_Ping_frames_count_for_the_rate_limit(
     assert_agree(played(transport, *faults, server=server))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("status", [400, 419, 429, 503, 599])
 @EACH_TRANSPORT
 def test_any_error_status_is_answered_with_or_without_a_phrase(transport: str, status: int) -> None:
@@ -159,6 +160,7 @@ def test_a_restarted_server_has_new_rate_limits(transport: str) -> None:
     assert run(scenario).metrics["acked"] == 3
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("direction", ["both", "up", "down"])
 @EACH_TRANSPORT
@@ -220,6 +222,7 @@ def test_a_kept_connection_is_closed_before_a_request_comes_too_late(latency: fl
     assert_agree(scenario)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("at", [2.31, 3.07, 4.43])
 @pytest.mark.parametrize("transport", REQUESTS)
 def test_a_connection_that_was_closed_in_a_partition_is_not_used_after_it(transport: str, at: float) -> None:
@@ -435,6 +438,7 @@ def test_a_FIN_does_not_overtake_a_retransmission(transport: str, end: AnyFault)
     assert_agree(scenario)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(5))
 def test_an_answer_s_head_and_body_are_sent_again_one_by_one(seed: int) -> None:
     """uvicorn writes them apart. On a narrow line the ack of the head, at which later data is sent again,
@@ -491,6 +495,7 @@ def test_people_dropped_at_one_instant_get_no_news_of_each_other(transport: str,
     assert_agree(played(transport, fault, people=says((1.1, "hello")), server=ServerConfig(presence=True)))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
 def test_people_reset_at_one_instant_get_news_of_those_reset_before(transport: str, seed: int) -> None:

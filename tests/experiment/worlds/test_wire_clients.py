@@ -199,6 +199,7 @@ def test_a_limit_of_frames_is_its_own_transports() -> None:
     assert_same(*both(Scenario(duration=9.0, people=PeopleConfig(script=says(2.1007)), transport=fallback)))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["x" * 9, "ä" * 5, "\N{SPARKLES}" * 3, "x" * 60, "x" * 61])
 def test_a_limit_of_frames_counts_bytes_not_characters(text: str) -> None:
     script = (ScriptEntry(at=2.1007, person="ada", text=text),)

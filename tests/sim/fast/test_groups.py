@@ -73,6 +73,7 @@ def assert_as_without(scenario: Scenario, sample: int = 2) -> Run:
     return quick
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("rate", [0.0, 0.05], ids=["silent", "talking"])
 @pytest.mark.parametrize("faults", FAULTS)
 @pytest.mark.parametrize("groups", GROUPS)
@@ -80,6 +81,7 @@ def test_short_cuts_change_nothing(groups: str, faults: str, rate: float) -> Non
     assert_as_without(with_groups(crowd(rate=rate, count=20), GROUPS[groups], FAULTS[faults]))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("network", ["constant", "log-normal"])
 @pytest.mark.parametrize("groups", GROUPS)
 @pytest.mark.parametrize("server", [NARROW, ServerConfig()], ids=["narrow", "wide"])

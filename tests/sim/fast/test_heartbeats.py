@@ -45,7 +45,7 @@ from tests.sim.fast.crowds import (
     figures,
     step_by_step,
 )
-from tests.sizes import examples, rows
+from tests.sizes import examples, rows, steps
 
 MODES: tuple[HeartbeatMode | None, ...] = None, "server"
 
@@ -74,7 +74,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.slow
 @pytest.mark.parametrize("heartbeat", HEARTBEATS)
 @pytest.mark.parametrize("network", rows(NETWORKS, next(iter(NETWORKS))))
@@ -354,6 +354,7 @@ def test_it_changes_nothing_in_random_runs(
 
 
 @pytest.mark.sampled(2)
+@pytest.mark.sized
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 @pytest.mark.parametrize("mode", MODES)
@@ -363,7 +364,7 @@ def test_a_run_may_end_at_any_moment_of_a_heartbeat(
 ) -> None:
     network = NetworkConfig(latency=latency)
     heartbeat = HeartbeatConfig(interval=13.0, timeout=8.0, mode=mode)
-    for tenths in range(520, 650, 3):
+    for tenths in range(520, 650, steps(3)):
         scenario = crowd(network=network, heartbeat=heartbeat, rate=0.0, duration=tenths / 10)
         assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 

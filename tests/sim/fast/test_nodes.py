@@ -61,18 +61,21 @@ FAULTS: dict[str, tuple[AnyFault, ...]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=list(FAULTS))
 @pytest.mark.parametrize("rate", [0.0, 0.05])
 def test_faults_of_nodes_are_the_same(faults: tuple[AnyFault, ...], rate: float) -> None:
     assert_as_plain(service(*faults, rate=rate))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("balance", BALANCES)
 @pytest.mark.parametrize("faults", ["a rolling restart", "resets in drains"])
 def test_every_balancer_chooses_the_same(balance: Balance, faults: str) -> None:
     assert_as_plain(service(*FAULTS[faults], server={"balance": balance}, count=90))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "settings",
     [

@@ -43,7 +43,7 @@ from chatlab.sim.model import Model, find_model
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import SSESettings
 from tests.sim.fast.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same, crowd, figures, step_by_step
-from tests.sizes import examples, rows
+from tests.sizes import examples, rows, steps
 
 CALM = HEARTBEATS["none"]
 MODES: tuple[HeartbeatMode | None, ...] = None, "server"
@@ -129,6 +129,7 @@ def test_a_herd_at_a_slow_accept_queue_is_the_same(
     assert_the_same(run(scenario, sample=20), slow)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("connect_timeout", [1.3, 3.0, 10.0])
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("backlog", [1, 3, 20])
@@ -168,11 +169,12 @@ def test_people_whose_last_attempt_times_out_are_the_same(verdict: Verdict) -> N
 
 
 @pytest.mark.sampled(2)
+@pytest.mark.sized
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [0.3, LogNormal(median=0.3, p99=1.0)], ids=["constant", "log-normal"])
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_run_may_end_at_any_moment_of_a_handshake(tls: bool, latency: float | LogNormal) -> None:
-    for hundredths in range(3000, 3240, 8):
+    for hundredths in range(3000, 3240, steps(8)):
         scenario = silent(
             ConnectionReset(at=28.0),
             network=NetworkConfig(latency=latency, tls=tls),
@@ -299,6 +301,7 @@ def test_they_change_nothing_in_random_runs(scenario: Scenario, faults: list[Any
     assert_the_same(run(scenario, sample=5), slow)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", rows(range(6), 0, 1))
 @pytest.mark.parametrize("reset_at", [20.0, 20.1, 20.4, 21.0])
@@ -352,6 +355,7 @@ def test_ends_among_heartbeats_are_the_same(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", rows(range(6), 0, 1))
 @pytest.mark.parametrize("end", [ConnectionReset, partial(ServerRestart, duration=0.2)])
 @pytest.mark.parametrize("interval", [0.1, 2.6])
@@ -371,13 +375,14 @@ def test_ends_that_arrive_late_at_a_client_that_waits_for_pings_are_the_same(
 
 
 @pytest.mark.sampled(2)
+@pytest.mark.sized
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [1.0, LogNormal(median=0.9, p99=2.5)], ids=["constant", "log-normal"])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_may_end_at_any_moment(mode: HeartbeatMode | None, latency: float | LogNormal) -> None:
     network = NetworkConfig(latency=latency)
     heartbeat = HeartbeatConfig(interval=13.0, timeout=8.0, mode=mode)
-    for tenths in range(520, 650, 3):
+    for tenths in range(520, 650, steps(3)):
         scenario = silent(
             ConnectionReset(at=50.0), network=network, heartbeat=heartbeat, duration=tenths / 10
         )
