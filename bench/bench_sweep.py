@@ -16,7 +16,7 @@ import psutil  # type: ignore[import-untyped]
 
 from bench.report import Figure, Report, table
 from chatlab.experiment.library import load_scenario
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.percentiles import Value
 from chatlab.experiment.sweep import processes, run_cell, sweep
 from chatlab.experiment.worlds.runner import run
 

@@ -16,7 +16,7 @@ from chatlab.fileio import atomic_write
 from chatlab.text import visible_line
 
 if TYPE_CHECKING:
-    from chatlab.experiment.metrics import Value
+    from chatlab.experiment.percentiles import Value
 
 GROUP_METRICS = ("people", "attempts", "never_connected", "gave_up", "unrecovered", "recovery_p99", "lost")
 """The metrics of each group that are printed."""
@@ -48,7 +48,7 @@ def _plot_choice(text: str) -> tuple[str, Path]:
 
 def _told(name: str, metrics: Mapping[str, Value]) -> str:
     """Return the text of a metric."""
-    from chatlab.experiment.metrics import describe_never
+    from chatlab.experiment.percentiles import describe_never
 
     value = metrics[name]
     return describe_never(name, metrics) if value == inf else format_number(value)

@@ -50,7 +50,7 @@ def sweep(
 
     from chatlab.experiment.cells import read_all_choices
     from chatlab.experiment.library import find_scenario
-    from chatlab.experiment.metrics import describe_never
+    from chatlab.experiment.percentiles import describe_never
     from chatlab.experiment.scenario import Scenario
     from chatlab.experiment.sweep import check_metrics
     from chatlab.experiment.sweep import sweep as run_sweep

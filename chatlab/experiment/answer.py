@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.percentiles import Value
 from chatlab.experiment.scenario import Scenario
 from chatlab.messages import ConnectionStatus, StatusChange
 from chatlab.settings import ReconnectConfig

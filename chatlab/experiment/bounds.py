@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.percentiles import Value
 
 _BOUND = re.compile(r"\s*(\w+)\s*(<=|>=|≤|≥|<|>|==?)\s*(\S+)\s*")
 _SIGNS: Mapping[str, Literal["<=", ">="]] = {"<=": "<=", "≤": "<=", ">=": ">=", "≥": ">="}

@@ -1,6 +1,6 @@
 """A `Recorder` that keeps the messages and connections of all people in compact columns.
 
-`metrics.py` computes from them. A row takes 8 to 25 bytes, so a run of a hundred thousand people fits.
+The metrics are computed from them. A row takes 8 to 25 bytes, so a run of a hundred thousand people fits.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState
 
 STATES = tuple(DeliveryState)
 STATUSES = tuple(ConnectionStatus)
+CONNECTED = STATUSES.index(ConnectionStatus.CONNECTED)
+RECONNECTING = STATUSES.index(ConnectionStatus.RECONNECTING)
+DISCONNECTED = STATUSES.index(ConnectionStatus.DISCONNECTED)
+ERROR = STATUSES.index(ConnectionStatus.ERROR)
 _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
 _STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
 _ACKED = DeliveryState.ACKED
@@ -168,3 +172,13 @@ class ColumnRecorder:
     def attempted_at(self) -> Column:
         """Seconds at which each attempt to connect began."""
         return np.array(self._attempted_at)
+
+
+def is_first(people: Column) -> Column:
+    """Return which of the rows, sorted by person, are their person's first."""
+    return np.append(True, people[1:] != people[:-1])[: len(people)]
+
+
+def is_last(people: Column) -> Column:
+    """Return which of the rows, sorted by person, are their person's last."""
+    return np.append(people[1:] != people[:-1], True)[: len(people)]

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.answer import Facts, answer
-from chatlab.experiment.metrics import LATENCY_EDGES, Value, describe_never, read_infinite
+from chatlab.experiment.percentiles import Value, describe_never, read_infinite
 from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.series import LATENCY_EDGES
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
 from chatlab.fileio import atomic_write, lines_of
 from chatlab.messages import ConnectionStatus

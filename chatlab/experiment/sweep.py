@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import Cell, Choices, cells_of
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.percentiles import Value
 from chatlab.experiment.process_pool import ProcessPool
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import describe_share
+from chatlab.experiment.percentiles import describe_share
 from chatlab.plots.curves import Runs, legend
 from chatlab.plots.style import SMALL, look, new_axes, style_axes
 from chatlab.studies.survival import absences, kaplan_meier

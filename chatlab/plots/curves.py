@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import LATENCY_EDGES, describe_share
+from chatlab.experiment.percentiles import describe_share
 from chatlab.experiment.run import Run
+from chatlab.experiment.series import LATENCY_EDGES
 from chatlab.experiment.spans import FaultSpan
 from chatlab.plots.style import FAINT, INK, SMALL, look, new_axes, size, style_axes, text_width
 

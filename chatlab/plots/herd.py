@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import describe_share
+from chatlab.experiment.percentiles import describe_share
 from chatlab.plots.style import (
     FAINT,
     INK,

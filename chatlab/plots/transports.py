@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import Value, describe_never
+from chatlab.experiment.percentiles import Value, describe_never
 from chatlab.experiment.run import Run
 from chatlab.plots.style import INK, SMALL, TEXT, bar, look, new_row, size, style_axes, text_width, tint
 

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from chatlab.cli import app
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import cells_of, read_choices
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.percentiles import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import processes, run_cell, sweep

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from msgspec.structs import replace
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.metrics import LATENCY_EDGES
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.series import LATENCY_EDGES
 from chatlab.experiment.worlds.runner import run
 from chatlab.plots import plot_latency, plot_queue, plot_rates
 from chatlab.plots.style import LOOKS

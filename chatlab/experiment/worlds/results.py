@@ -8,18 +8,13 @@ from operator import attrgetter
 import numpy as np
 
 from chatlab.experiment.column_recorder import Column, ColumnRecorder
-from chatlab.experiment.metrics import (
-    Incident,
-    Latencies,
-    Population,
-    Value,
-    first_fault,
-    measure,
-    measure_groups,
-    series,
-)
+from chatlab.experiment.deliveries import Population
+from chatlab.experiment.metrics import measure, measure_groups
+from chatlab.experiment.percentiles import Value
+from chatlab.experiment.recovery import Incident, first_fault
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
+from chatlab.experiment.series import Latencies, series
 from chatlab.sim.as_written.settings import AsWritten
 from chatlab.sim.fault_context import FaultContext
 from chatlab.sim.faults import Fault

@@ -21,7 +21,7 @@ from anyio import CancelScope
 from chatlab.dialects import ChatlabDialect, find_dialect
 from chatlab.errors import SettingsError
 from chatlab.experiment.column_recorder import ColumnRecorder
-from chatlab.experiment.metrics import Value
+from chatlab.experiment.percentiles import Value
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.embedded_control import EmbeddedServerControl, ServerLines
