@@ -2,93 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import cached_property
-from html import escape
-from itertools import islice
-from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.answer import Facts, answer
-from chatlab.experiment.percentiles import Value, describe_never, read_infinite
+from chatlab.experiment.percentiles import Value, read_infinite
+from chatlab.experiment.run_file import CONTENTS, FORMAT, Header, encode_run, read_run
+from chatlab.experiment.run_html import format_metric, run_html
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.series import LATENCY_EDGES
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
-from chatlab.fileio import atomic_write, lines_of
+from chatlab.fileio import atomic_write
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.meter import NODE_SERIES, NODE_TOTALS
-from chatlab.text import visible_line
-from chatlab.trace import Step, decode_steps, encode_steps
+from chatlab.trace import Step
 from chatlab.transports.machine import Deliver
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT: Literal[1] = 1
-"""Version of the file format."""
-
-_SHOWN_GROUPS = 20
-"""Number of groups that the HTML view shows."""
 NEED_TOTALS = ("calls", "refused", "timed_out", "queue_max")
 """The columns of `Run.needs`."""
-_HIGHLIGHTS = {
-    "Messages": ("sent", "acked", "delivered", "lost", "duplicated", "out_of_order"),
-    "Outbox": ("dropped", "expired", "failed", "pending"),
-    "Latency (s)": ("latency_p50", "latency_p95", "latency_p99", "owed", "undelivered", "in_flight"),
-    "Recovery (s)": ("recovery_p50", "recovery_p99", "broken", "unrecovered", "never_connected"),
-    "Attempts": (
-        "attempts",
-        "attempts_per_second_max",
-        "attempts_per_second_max_after",
-        "queue_max",
-        "queue_max_after",
-    ),
-    "Needs": ("needs_queue_max", "needs_refused", "needs_timed_out"),
-    "Traffic": ("requests", "requests_per_second_max", "bytes_up", "bytes_down"),
-}
-
-
-class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
-    """The first line of a saved run."""
-
-    format: Literal[1]
-    world: str
-    scenario: Scenario
-    people: list[str]
-    metrics: dict[str, Value]
-    series: dict[str, list[int]]
-    latencies: list[int]
-    time_scale: float = 1.0
-    lateness: float | None = None
-    group_metrics: dict[str, dict[str, Value]] = {}
-    node_totals: dict[str, list[int]] = {}
-    node_series: dict[str, list[list[int]]] = {}
-    second_latencies: dict[str, list[float | None]] = {}
-    need_totals: dict[str, list[int]] = {}
-
-    def check(self) -> None:
-        """Check the lengths of histogram, series and tables.
-
-        Errors: `SettingsError`.
-        """
-        if len(self.latencies) != len(LATENCY_EDGES) - 1:
-            raise SettingsError(f"latencies: expected {len(LATENCY_EDGES) - 1} numbers")
-        lengths = [len(counts) for counts in self.series.values()]
-        if lengths and max(lengths) - min(lengths) > 1:  # Live runs of version 0.1.0 differ by a second.
-            raise SettingsError("series: expected lists of the same length")
-        nodes = {*map(len, self.node_totals.values()), *map(len, self.node_series.values())}
-        if len(nodes) > 1 or len({len(each) for counts in self.node_series.values() for each in counts}) > 1:
-            raise SettingsError("node_totals and node_series: expected lists of the same length")
-        if any(len(counts) != len(self.scenario.server.needs) for counts in self.need_totals.values()):
-            raise SettingsError("need_totals: expected a count for each need of the server")
-        if any(len(column) != max(lengths, default=0) for column in self.second_latencies.values()):
-            raise SettingsError("second_latencies: expected lists as long as the series")
 
 
 class Run(Struct, frozen=True, dict=True):
@@ -179,23 +118,8 @@ class Run(Struct, frozen=True, dict=True):
 
     def to_json_lines(self) -> bytes:
         """Return the bytes that `save` writes; equal runs have equal bytes."""
-        header = Header(
-            FORMAT,
-            self.world,
-            self.scenario,
-            self.people,
-            self.metrics,
-            self.series,
-            self.latencies,
-            self.time_scale,
-            self.lateness,
-            self.group_metrics,
-            self.node_totals,
-            self.node_series,
-            self.second_latencies,
-            self.need_totals,
-        )
-        return msgspec.json.encode(header) + b"\n" + encode_steps(self.trace)
+        given = {name: getattr(self, name) for name in CONTENTS}
+        return encode_run(Header(FORMAT, **given), self.trace)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -203,40 +127,13 @@ class Run(Struct, frozen=True, dict=True):
 
         Errors: `SettingsError` when the file isn't a run; `OSError` when it can't be read.
         """
-        path = Path(path)
-        number = 1
-        trace: list[Step] = []
-        try:
-            with path.open("rb") as file:
-                lines = lines_of(file)
-                header = msgspec.json.decode(next(lines, b""), type=Header)
-                header.check()
-                people = set(header.people)
-                for line in lines:
-                    number += 1
-                    for step in decode_steps([line]):
-                        if step.person not in people:
-                            raise SettingsError(f"a step of {step.person!r}, who is not in the header")
-                        trace.append(step)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
-            problem = f"not a run of format {FORMAT}: {error} (line {number})"
-            raise SettingsError(f"{path.name}: {problem}; give a file that Run.save wrote") from None
-        return cls(
-            header.world,
-            header.scenario,
-            header.people,
-            read_infinite(header.metrics),
-            header.series,
-            header.latencies,
-            trace,
-            header.time_scale,
-            header.lateness,
-            {name: read_infinite(metrics) for name, metrics in header.group_metrics.items()},
-            header.node_totals,
-            header.node_series,
-            header.second_latencies,
-            header.need_totals,
-        )
+        header, trace = read_run(Path(path))
+        given = {name: getattr(header, name) for name in CONTENTS}
+        given["metrics"] = read_infinite(header.metrics)
+        given["group_metrics"] = {
+            name: read_infinite(metrics) for name, metrics in header.group_metrics.items()
+        }
+        return cls(trace=trace, **given)
 
     # Views
 
@@ -384,7 +281,7 @@ class Run(Struct, frozen=True, dict=True):
 
     def __repr__(self) -> str:
         metrics = ", ".join(
-            f"{name}={_format_metric(name, self.metrics)}" for name in ("sent", "delivered", "lost")
+            f"{name}={format_metric(name, self.metrics)}" for name in ("sent", "delivered", "lost")
         )
         return f"Run({self.scenario.name!r}, {self.world!r}, {self._size}, {metrics})"
 
@@ -394,57 +291,5 @@ class Run(Struct, frozen=True, dict=True):
         return f"{count:,} {'person' if count == 1 else 'people'}, {self.scenario.duration:g} s"
 
     def _repr_html_(self) -> str:
-        rows = "".join(_row(title, self.metrics, names) for title, names in _HIGHLIGHTS.items())
-        title = escape(self.scenario.name or "run")
-        return (
-            f'<p style="max-width:45em">{escape(self.answer)}</p>'
-            '<table style="font-size:var(--jp-ui-font-size1,13px)">'
-            f'<caption style="caption-side:top;text-align:left"><b>{title}</b> '
-            f'<span style="opacity:.7">{escape(self.world)} · {self._size} · seed {self.seed}</span>'
-            "</caption>"
-            f"<tbody>{rows}</tbody></table>{_group_table(self.group_metrics)}"
-        )
-
-
-def _row(title: str, metrics: dict[str, Value], names: Sequence[str]) -> str:
-    """Return one row of the HTML view: a heading, and metrics under small labels."""
-    prefix = title.split()[0].lower() + "_"
-    cells = "".join(
-        '<td style="text-align:right"><span style="opacity:.7;font-size:85%">'
-        f"{name.removeprefix(prefix).replace('_', ' ')}</span><br>{_format_metric(name, metrics)}</td>"
-        for name in names
-        if name in metrics
-    )
-    return f'<tr><th scope="row" style="text-align:left">{title}</th>{cells}</tr>'
-
-
-def _group_table(groups: Mapping[str, Mapping[str, Value]]) -> str:
-    """Return the HTML table of the groups, at most `_SHOWN_GROUPS` of them; "" if there are none."""
-    if not groups:
-        return ""
-    names = [name for name in next(iter(groups.values())) if name not in ("owed", "undelivered")]
-    head = "".join(f'<th scope="col">{name.replace("_", " ")}</th>' for name in names)
-    rows = "".join(
-        f'<tr><th scope="row" style="text-align:left">{escape(visible_line(group))}</th>'
-        + "".join(f"<td>{_format_metric(name, metrics)}</td>" for name in names)
-        + "</tr>"
-        for group, metrics in islice(groups.items(), _SHOWN_GROUPS)
-    )
-    more = len(groups) - _SHOWN_GROUPS
-    rest = f'<tr><td colspan="{len(names) + 1}">… and {more:,} more</td></tr>' if more > 0 else ""
-    return (
-        '<table style="font-size:var(--jp-ui-font-size1,13px);text-align:right">'
-        f'<thead><tr><th scope="col" style="text-align:left">group</th>{head}</tr></thead>'
-        f"<tbody>{rows}{rest}</tbody></table>"
-    )
-
-
-def _format_metric(name: str, metrics: Mapping[str, Value]) -> str:
-    value = metrics.get(name)
-    if value is None:
-        return "–"
-    if value == inf:
-        return describe_never(name, metrics)
-    return (
-        f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    )
+        caption = f"{self.world} · {self._size} · seed {self.seed}"
+        return run_html(self.scenario.name, caption, self.answer, self.metrics, self.group_metrics)
