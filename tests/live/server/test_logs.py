@@ -315,7 +315,8 @@ def test_the_people_of_a_dead_node_have_left_and_those_of_a_living_one_have_not(
 
 def die(log: Any) -> None:
     """Release what the system releases when a node's process dies."""
-    for connection in (log._connection, getattr(log, "_notices", None), getattr(log, "_lock", None)):
+    own = getattr(log, "_database", log)._connection
+    for connection in (own, getattr(log, "_notices", None), getattr(log, "_lock", None)):
         if connection is not None:
             connection.close()
     log._notices = None

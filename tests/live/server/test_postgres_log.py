@@ -13,7 +13,8 @@ from chatlab.cli import app
 from chatlab.errors import SettingsError
 from chatlab.hub import Notice, Person
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.live.server.postgres_log import MAX_NAMES, PostgresLog
+from chatlab.live.server.postgres_log import PostgresLog
+from chatlab.live.server.postgres_statements import MAX_NAMES
 from chatlab.live.server.store import StoreError
 from tests.live.server.members import join
 from tests.live.server.test_logs import news
