@@ -71,7 +71,7 @@ def serve(
     import asyncio
     from socket import gaierror
 
-    from chatlab.live.server.embedded_server import CommandServer, serve
+    from chatlab.live.server.serve_command import CommandServer, serve
     from chatlab.live.server.store import StoreError
 
     def announce(server: EmbeddedServer) -> None:

@@ -1,17 +1,16 @@
-"""One end of a simulated TCP connection: an asyncio transport, and its socket."""
+"""One end of a simulated TCP connection: an asyncio transport."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from enum import Enum
 from typing import Any, Protocol
 
-Address = tuple[str, int]
+from chatlab.sim.simulated_socket import Address, SimulatedSocket
 
 RECEIVE_BUFFER = 256 * 1024
 """Size of a kernel's receive buffer, in bytes."""
@@ -301,41 +300,3 @@ class Endpoint(asyncio.Transport):
         if not self.gone:
             self.gone = self._closing = self._ended = True
             self.connection.lose(self)
-
-
-class SimulatedSocket:
-    """The part of a connection's socket that asyncio and the libraries use."""
-
-    family = socket.AF_INET
-    type = socket.SOCK_STREAM
-    proto = socket.IPPROTO_TCP
-
-    def __init__(self, end: Endpoint, address: Address, peer: Address, quiet: int) -> None:
-        self._end = end
-        self._address = address
-        self._peer = peer
-        self._quiet = quiet
-
-    def fileno(self) -> int:
-        """Return the descriptor of a real socket that is never ready; -1 if something can be read.
-
-        httpcore polls it to find out whether the server has closed an idle connection.
-        """
-        return -1 if self._end.gone or self._end.readable else self._quiet
-
-    def getsockname(self) -> Address:
-        """Return this end's address."""
-        return self._address
-
-    def getpeername(self) -> Address:
-        """Return the other end's address."""
-        return self._peer
-
-    def setsockopt(self, level: int, name: int, value: int) -> None:
-        """Set an option. Only TCP_NOTSENT_LOWAT has an effect: it sets the send buffer."""
-        if (level, name) == (socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", None)):
-            self._end.send_buffer = value
-
-    def getsockopt(self, level: int, name: int, size: int = 0) -> int:
-        """Return 0: there is no error, and no option is set."""
-        return 0

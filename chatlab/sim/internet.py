@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Self
 
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow
-from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
+from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp import TcpConnection
 from chatlab.sim.tcp_opening import Opening
 from chatlab.sim.tcp_sender import Line

@@ -18,9 +18,10 @@ from math import inf
 from typing import Protocol
 
 from chatlab.sim.capacity import QueueOverflow
-from chatlab.sim.endpoint import Address, Endpoint, Mark
+from chatlab.sim.endpoint import Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
+from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp_handshake import HandshakePacket
 from chatlab.sim.tcp_sender import Lane, Line
 

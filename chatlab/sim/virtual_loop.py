@@ -30,8 +30,8 @@ from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 from simpy.core import EmptySchedule
 
 from chatlab.sim.alarm import Alarm
-from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.simulated_socket import Address
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -21,12 +21,12 @@ from chatlab.experiment.worlds.stack import run_stack
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow
-from chatlab.sim.endpoint import Address
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.internet import CLIENT_HOST, Internet
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.path import Path, Paths
+from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp import TcpConnection
 from chatlab.sim.virtual_loop import VirtualLoop
 

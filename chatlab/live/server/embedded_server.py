@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import errno
 import secrets
-import socket
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import partial
@@ -15,31 +13,23 @@ from os import PathLike
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from uvicorn import Config
-
-from chatlab.dialects.chatlab import MAX_FRAME_SIZE
 from chatlab.errors import SettingsError
 from chatlab.hub import HubConfig, SharedLog
 from chatlab.live.background_loop import background_thread
 from chatlab.live.listening import stop_listening
 from chatlab.live.loggers import get_logger
-from chatlab.live.server.access import KEYWORDS, OPTIONS, Access
+from chatlab.live.server.access import KEYWORDS, Access
 from chatlab.live.server.connections import Connections, Limits
 from chatlab.live.server.guard import Guard, Wrapper
 from chatlab.live.server.history import open_history
-from chatlab.live.server.http_connection import HttpConnection
 from chatlab.live.server.http_service import Service
 from chatlab.live.server.hub_driver import HubDriver
+from chatlab.live.server.listener import listen
 from chatlab.live.server.node_driver import NodeDriver
 from chatlab.live.server.node_store import check_node_name
 from chatlab.live.server.store import Store
-from chatlab.live.server.websocket_connection import WebSocketConnection
-from chatlab.live.signals import on_signals
 
 logger = get_logger(__name__)
-
-A_DAY = 86_400
-"""Seconds of the longest drain of `serve`."""
 
 
 def utc_now() -> datetime:
@@ -248,7 +238,7 @@ class EmbeddedServer:
             connections = Connections(self.limits)
             guard = Guard(Service(driver, self.limits, secret).app(), connections, self._access)
             guard.wrap(self._wrappers)
-            listener = await self._listen(loop, self._uvicorn_config(guard), connections)
+            listener = await listen(self.host, self.port, guard, connections, self.limits)
         except BaseException:
             if store:
                 store.close()
@@ -259,91 +249,9 @@ class EmbeddedServer:
         exchange = loop.create_task(driver.exchange()) if isinstance(driver, NodeDriver) else None
         return _Runtime(loop, listener, connections, driver, store, exchange, guard)
 
-    def _uvicorn_config(self, app: Guard) -> Config:
-        config = Config(
-            app,
-            interface="asgi3",
-            http=HttpConnection,
-            ws=WebSocketConnection,
-            ws_max_size=MAX_FRAME_SIZE,
-            ws_per_message_deflate=False,
-            ws_ping_interval=self.limits.ping_interval,
-            ws_ping_timeout=self.limits.ping_timeout,
-            lifespan="off",
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
-        )
-        config.load()
-        return config
-
-    async def _listen(
-        self, loop: asyncio.AbstractEventLoop, config: Config, connections: Connections
-    ) -> asyncio.Server:
-        # uvicorn's own Server would handle the process's signals, end the process if the port is in use, and
-        # wake up ten times a second.
-        try:
-            return await loop.create_server(
-                lambda: HttpConnection(config, connections),
-                self.host,
-                self.port,
-                family=socket.AF_INET6 if ":" in self.host else socket.AF_INET,
-                backlog=min(self.limits.max_connections, 2048),
-            )
-        except OSError as error:
-            reasons = {
-                errno.EADDRINUSE: f"port {self.port} of {self.host} is in use; "
-                "choose another, or 0 for any that is free",
-                errno.EADDRNOTAVAIL: f"host {self.host} is not an address of this machine; give one that is",
-            }
-            number = error.errno or errno.EADDRNOTAVAIL  # asyncio of Python 3.13 leaves this one out
-            if number not in reasons:
-                raise
-            raise OSError(number, reasons[number]) from None
-
     def _check_loop(self, runtime: _Runtime) -> None:
         if runtime.loop is not asyncio.get_running_loop():
             raise RuntimeError("the server runs on another event loop; start and stop it on the same one")
-
-
-class CommandServer(EmbeddedServer):
-    """The server of `chatlab serve`; its refusals quote the command's options."""
-
-    _spelling = OPTIONS
-
-
-async def serve(
-    server: EmbeddedServer, on_listening: Callable[[EmbeddedServer], object], drain: float = 0.0
-) -> None:
-    """Serve until SIGINT or SIGTERM; SIGTERM drains for `drain` seconds, which a second signal ends. For a
-    program's main thread.
-
-    Errors: as `EmbeddedServer`; `SettingsError` for a drain of more than a day.
-    """
-    if not 0 <= drain <= A_DAY:
-        raise SettingsError(f"drain: give seconds from 0 to {A_DAY:,}, got {drain:g}")
-    asked, hurried = asyncio.Event(), asyncio.Event()
-
-    def terminate() -> None:
-        if asked.is_set():
-            hurried.set()
-        asked.set()
-
-    def interrupt() -> None:
-        hurried.set()
-        asked.set()
-
-    async with server:
-        with on_signals(terminate, "SIGTERM"), on_signals(interrupt, "SIGINT"):
-            on_listening(server)
-            await asked.wait()
-            if drain and not hurried.is_set():
-                draining = asyncio.ensure_future(server.stop(drain=drain))
-                hurrying = asyncio.ensure_future(hurried.wait())
-                await asyncio.wait((draining, hurrying), return_when=asyncio.FIRST_COMPLETED)
-                hurrying.cancel()
-                await server.stop()
-                await draining
 
 
 def _bracketed(host: str) -> str:
