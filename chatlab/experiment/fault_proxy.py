@@ -25,7 +25,8 @@ from chatlab.experiment.worlds.proxied_line import LinesToServer, ProxiedLine
 from chatlab.experiment.worlds.scheduler import LoopScheduler
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.fault_context import Breakable, Clock, FaultContext, ServerControl
+from chatlab.sim.calendar import Clock
+from chatlab.sim.fault_context import Breakable, FaultContext, ServerControl
 from chatlab.sim.faults import (
     Blocked,
     ConnectionReset,

@@ -9,17 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from chatlab.random_streams import RandomStreams
+from chatlab.sim.calendar import Clock
 from chatlab.sim.path import Direction, Impairment, Path
 from chatlab.sim.timers import Timers
 from chatlab.transports.backoff import Uniform
-
-
-class Clock(Protocol):
-    """The world's time."""
-
-    @property
-    def now(self) -> float:
-        """Seconds since the run began."""
 
 
 class Breakable(Protocol):

@@ -18,11 +18,12 @@ from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig, WebSocketConfig
 from chatlab.sim.as_written.seed_factory import make_as_written
 from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.calendar import Calendar
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import FaultTarget
-from chatlab.sim.faults import Calendar, Fault, loses_packets, schedule
+from chatlab.sim.faults import Fault, loses_packets, schedule
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.groups import OTHERS, Group
 from chatlab.sim.http_session import Session

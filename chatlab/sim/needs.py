@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, log1p
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from chatlab.dialects.base import Nack
 from chatlab.dialects.chatlab import encode_frame
@@ -24,22 +24,12 @@ from chatlab.dialects.serving import RETRY_AFTER
 from chatlab.messages import OutgoingMessage
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.blocking import transport_of
+from chatlab.sim.calendar import Calendar
 from chatlab.sim.capacity import Need, NeededFor, Queue
 from chatlab.transports.backoff import Uniform
 
 PAUSE = float(RETRY_AFTER)
 """Seconds for which a WebSocket's messages are refused after a refused one, so that none overtakes it."""
-
-
-class Calendar(Protocol):
-    """A clock with timers."""
-
-    @property
-    def now(self) -> float:
-        """Seconds since the run began."""
-
-    def call_at(self, time: float, callback: Callable[[Any], object], argument: Any, /) -> object:
-        """Call back at `time`."""
 
 
 class NeedQueue(Queue):

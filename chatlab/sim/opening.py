@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import inf
 
-from chatlab.sim.retransmission import GIVE_UP, RTO_MAX, SYN_GIVES_UP, SYN_TIMES, Estimator
+from chatlab.sim.retransmission import GIVE_UP, SYN_GIVES_UP, SYN_TIMES
+from chatlab.sim.round_trips import RTO_MAX, Estimator
 
 SYN_ACK_TIMES = (1.0, 3.0)
-"""Seconds after the first at which a server repeats a SYN-ACK. Source: Linux, `reqsk_timer_handler`: it gives
-up early where many handshakes wait."""
+"""Seconds after the first at which a server repeats a SYN-ACK, until it gets an ACK. Source: Linux,
+`reqsk_timer_handler`: it gives up early if many handshakes are under way."""
 
 
 class Syn:

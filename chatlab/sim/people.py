@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import log1p
-from typing import Annotated, Any, Literal, Protocol, overload
+from typing import Annotated, Literal, Protocol, overload
 
 from msgspec import Meta
 
@@ -12,6 +12,7 @@ from chatlab.errors import SettingsError
 from chatlab.messages import MAX_CONTENT_SIZE
 from chatlab.random_streams import RandomStreams
 from chatlab.settings import Duration, Name, Settings
+from chatlab.sim.calendar import OrderedCalendar
 from chatlab.sim.groups import Group, Membership, check_groups
 from chatlab.transports.backoff import Uniform
 
@@ -129,20 +130,6 @@ class Names(Sequence[str]):
         return self._others.get(number) or f"person-{number + 1}"
 
 
-class Calendar(Protocol):
-    """A clock with timers. Those for the same time fire in the order in which they were set."""
-
-    @property
-    def now(self) -> float:
-        """Seconds since the run began."""
-
-    def call_at(self, time: float, callback: Callable[..., object], /, *arguments: Any) -> object:
-        """Call back at `time`, in seconds since the run began."""
-
-    def call_later(self, delay: float, callback: Callable[..., object], /, *arguments: Any) -> object:
-        """Call back after `delay` seconds."""
-
-
 class Participant(Protocol):
     """A person's actions, in any world. People are numbered from 0."""
 
@@ -168,7 +155,7 @@ class Sender:
     __slots__ = ("_calendar", "_participant", "_rate", "_text", "_uniform")
 
     def __init__(
-        self, calendar: Calendar, participant: Participant, rate: float, text: str, uniform: Uniform
+        self, calendar: OrderedCalendar, participant: Participant, rate: float, text: str, uniform: Uniform
     ) -> None:
         self._calendar = calendar
         self._participant = participant
@@ -197,7 +184,10 @@ def arrival_times(people: PeopleConfig, streams: RandomStreams) -> list[float]:
 
 
 def bring(
-    people: PeopleConfig, participants: Sequence[Participant], calendar: Calendar, streams: RandomStreams
+    people: PeopleConfig,
+    participants: Sequence[Participant],
+    calendar: OrderedCalendar,
+    streams: RandomStreams,
 ) -> None:
     """Schedule the actions of all people."""
     text = "x" * people.message_size

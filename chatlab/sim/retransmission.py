@@ -16,57 +16,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import inf
 
+from chatlab.sim.round_trips import ROUNDING, RTO_MAX, UNKNOWN, Estimator
+
 SEGMENT = 1448
 """Bytes of data in a segment: 1,500 less the headers of IP and TCP, with time stamps."""
 SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 67.0)
 """Seconds after the first at which a SYN is sent (again). Source: Linux 6.5 and later."""
 SYN_GIVES_UP = 131.0
 """Seconds after the first SYN after which `connect` fails. Source: Linux, `tcp_syn_retries` 6."""
-RTO_MIN, RTO_MAX = 0.2, 120.0
-"""Least seconds by which the timer exceeds a round trip, and the longest wait. Source: Linux."""
 
 GIVE_UP = 924.6
 """Seconds after its first time-out after which TCP doesn't send a packet again, and ends the connection.
 Source: Linux, `tcp_retries2` 15, `retransmits_timed_out`."""
 NEVER = inf, 0.0
-ROUNDING = 1e-9
-"""Seconds by which sums of times may differ from each other: an ack and the answer that it comes with."""
-
-
-class Estimator:
-    """Estimates the round trip, as Linux does, from the handshake's on; times are in seconds."""
-
-    __slots__ = ("_deviation", "_mean", "_spread")
-
-    def __init__(self, round_trip: float, deviation: float | None = None) -> None:
-        self._mean = round_trip
-        self._deviation = round_trip / 2 if deviation is None else deviation
-        self._spread = max(self._deviation, RTO_MIN / 4)
-
-    def take(self, round_trip: float) -> None:
-        """Take a sample."""
-        error = round_trip - self._mean
-        more = abs(error) - self._deviation
-        if error < 0 < more:
-            more /= 8  # A round trip that suddenly is short hardly makes the timer longer.
-        self._mean += error / 8
-        self._deviation += more / 4
-        least = max(self._deviation, RTO_MIN / 4)
-        self._spread = max(least, self._spread - (self._spread - least) / 4)
-
-    @property
-    def timeout(self) -> float:
-        """The retransmission time-out (RTO)."""
-        return self._mean + 4 * self._spread
-
-    @property
-    def probe(self) -> float:
-        """The time after which a lone segment is sent again as a probe (PTO)."""
-        return min(2 * self._mean + RTO_MIN, self.timeout)
-
-
-UNKNOWN = Estimator(0.4, 0.15)
-"""Before the handshake is over, both times are 1 s. Source: RFC 6298 §2.1."""
 
 
 class RetransmissionTimer:

@@ -8,39 +8,67 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-FLOOR = 0.05
-"""Minimum of the deviation, in seconds: a quarter of Linux's minimum time-out of 200 ms."""
-PROBE = 0.2
-"""Seconds that the tail loss probe allows for a delayed ack, in addition to two round trips."""
-UNKNOWN = 1.0
-"""Time-out before the first sample. Source: RFC 6298 §2.1."""
-MAX_TIMEOUT = 120.0
-"""Maximum time-out, in seconds. Source: Linux, `TCP_RTO_MAX`."""
-
+RTO_MIN, RTO_MAX = 0.2, 120.0
+"""Least seconds by which the timer exceeds a round trip, and the longest wait. Source: Linux,
+`TCP_RTO_MIN`, `TCP_RTO_MAX`."""
 ROUNDING = 1e-9
-"""Seconds by which two sums of times that should be equal may differ."""
+"""Seconds by which sums of times may differ from each other: an ack and the answer that it comes with."""
+
+
+class Estimator:
+    """Estimates the round trip, as Linux does, from the handshake's on; times are in seconds."""
+
+    __slots__ = ("_deviation", "_mean", "_spread")
+
+    def __init__(self, round_trip: float, deviation: float | None = None) -> None:
+        self._mean = round_trip
+        self._deviation = round_trip / 2 if deviation is None else deviation
+        self._spread = max(self._deviation, RTO_MIN / 4)
+
+    def take(self, round_trip: float) -> None:
+        """Take a sample."""
+        error = round_trip - self._mean
+        more = abs(error) - self._deviation
+        if error < 0 < more:
+            more /= 8  # A round trip that suddenly is short hardly makes the timer longer.
+        self._mean += error / 8
+        self._deviation += more / 4
+        least = max(self._deviation, RTO_MIN / 4)
+        self._spread = max(least, self._spread - (self._spread - least) / 4)
+
+    @property
+    def timeout(self) -> float:
+        """The retransmission time-out (RTO)."""
+        return self._mean + 4 * self._spread
+
+    @property
+    def probe(self) -> float:
+        """The time after which a lone segment is sent again as a probe (PTO)."""
+        return min(2 * self._mean + RTO_MIN, self.timeout)
+
+
+UNKNOWN = Estimator(0.4, 0.15)
+"""Before the handshake is over, both times are 1 s. Source: RFC 6298 §2.1."""
 
 
 class RoundTrips:
-    """The smoothed round trip of one sender, its deviation, and samples that haven't come back yet."""
+    """The estimate of one sender, with samples that haven't come back yet."""
 
-    __slots__ = ("_deviation", "_largest_deviation", "_samples", "_smoothed")
+    __slots__ = ("_estimator", "_samples")
 
     def __init__(self) -> None:
-        self._smoothed = self._deviation = self._largest_deviation = 0.0
+        self._estimator = UNKNOWN
         self._samples: list[tuple[float, float]] = []
 
     @property
     def timeout(self) -> float:
         """Seconds until a segment is sent again: the RTO."""
-        if not self._largest_deviation:
-            return UNKNOWN
-        return min(self._smoothed + 4 * self._largest_deviation, MAX_TIMEOUT)
+        return min(self._estimator.timeout, RTO_MAX)
 
     @property
     def probe(self) -> float:
         """Seconds until the last segment is sent again for the first time: the PTO."""
-        return min(2 * self._smoothed + PROBE, self.timeout) if self._largest_deviation else UNKNOWN
+        return min(self._estimator.probe, RTO_MAX)
 
     def note(self, at: float, sample: float) -> None:
         """Note a sample that counts from `at` on."""
@@ -53,16 +81,7 @@ class RoundTrips:
 
     def take(self, sample: float) -> None:
         """Take a sample of a round trip, in seconds."""
-        if not self._largest_deviation:
-            self._smoothed, self._deviation = sample, sample / 2
-            self._largest_deviation = max(self._deviation, FLOOR)
-            return
-        error = abs(sample - self._smoothed)
-        gain = 1 / 32 if sample < self._smoothed and error > self._deviation else 1 / 4
-        self._smoothed += (sample - self._smoothed) / 8
-        self._deviation += (error - self._deviation) * gain
-        latest = max(self._deviation, FLOOR)
-        if latest > self._largest_deviation:
-            self._largest_deviation = latest
+        if self._estimator is UNKNOWN:
+            self._estimator = Estimator(sample)
         else:
-            self._largest_deviation += (latest - self._largest_deviation) / 4
+            self._estimator.take(sample)

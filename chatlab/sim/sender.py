@@ -19,7 +19,8 @@ from math import inf, nan
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import UNIMPAIRED, Direction, Path
-from chatlab.sim.retransmission import ROUNDING, SEGMENT, RetransmissionTimer
+from chatlab.sim.retransmission import SEGMENT, RetransmissionTimer
+from chatlab.sim.round_trips import ROUNDING
 
 WINDOW = 10
 """Segments that may be sent before the first one is acknowledged. Source: RFC 6928."""

@@ -35,9 +35,9 @@ from chatlab.sim.endpoint import Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fault_context import Breakable
 from chatlab.sim.path import Direction, Path
+from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp_opening import Listener, Opening
-from chatlab.sim.tcp_segments import GIVE_UP
 from chatlab.sim.tcp_sender import Lane, Line
 
 

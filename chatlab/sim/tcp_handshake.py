@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chatlab.sim.retransmission import SYN_GIVES_UP, SYN_TIMES
 from chatlab.sim.tcp_segments import Take
 from chatlab.sim.tcp_sender import Lane
-
-SYN_TIMES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 67.0)
-"""Seconds after the first transmission at which a SYN or its answer leaves. Source: Linux 6.5,
-`tcp_syn_linear_timeouts`."""
-
-
-GIVES_UP = 131.0
-"""Seconds after its first transmission after which a client stops waiting for the answer to a SYN. Source:
-Linux, `tcp_syn_retries` 6."""
 
 
 class HandshakePacket:
@@ -51,7 +43,7 @@ class HandshakePacket:
         """Send it, or send it again."""
         environment = self._lane.environment
         if self._times == len(SYN_TIMES):
-            environment.call_at(max(environment.now, self.first_at + GIVES_UP), self._give_up)
+            environment.call_at(max(environment.now, self.first_at + SYN_GIVES_UP), self._give_up)
             return
         self.waited = SYN_TIMES[self._times]
         self.left_at = self.first_at + self.waited

@@ -20,14 +20,11 @@ from typing import Protocol
 from chatlab.sim.capacity import QueueOverflow
 from chatlab.sim.endpoint import Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
+from chatlab.sim.opening import SYN_ACK_TIMES
 from chatlab.sim.path import Path
 from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp_handshake import HandshakePacket
 from chatlab.sim.tcp_sender import Lane, Line
-
-REPEATS = (1.0, 3.0)
-"""Seconds after a SYN-ACK at which a server sends it again, until it gets an ACK. With many handshakes under
-way it gives up after the second. Source: Linux, `reqsk_timer_handler`."""
 
 
 class Listener(Protocol):
@@ -151,7 +148,7 @@ class Opening(ABC):
             self._answer(self._take_syn_ack)
             if listener.keep_handshake():
                 self._repeats = listener
-                for wait in REPEATS:
+                for wait in SYN_ACK_TIMES:
                     self._environment.call_at(self._syn_ack.first_at + wait, self._repeat_syn_ack, listener)
 
     def _admit(self, listener: Listener) -> None:

@@ -15,17 +15,12 @@ from typing import Protocol
 
 from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.path import Path
-from chatlab.sim.round_trips import MAX_TIMEOUT, ROUNDING, RoundTrips
+from chatlab.sim.retransmission import GIVE_UP, SEGMENT
+from chatlab.sim.round_trips import ROUNDING, RTO_MAX, RoundTrips
+from chatlab.sim.sender import WINDOW
 
-SEGMENT = 1448
-"""Bytes in a segment: those of an Ethernet frame, less the headers with a timestamp."""
-WINDOW = 10
-"""Segments that may leave before the first ack. Source: RFC 6928."""
 RETRIES = 16
 """Maximum number of times that a segment is sent again, in the live world."""
-GIVE_UP = 924.6
-"""Seconds after its first time-out after which TCP ends the connection instead of sending a segment again.
-Source: Linux, `tcp_retries2`, whose 15 retries would take that long with the least time-out."""
 
 Admit = Callable[[], bool]
 """Returns whether the other end takes the first segment."""
@@ -220,7 +215,7 @@ class Segment:
             return
         if self.times == 2:
             self._timed_out_at = self.left_at + self._packet.timeout
-        leaves_at = self.left_at + min(self._packet.timeout * 2 ** (self.times - 2), MAX_TIMEOUT)
+        leaves_at = self.left_at + min(self._packet.timeout * 2 ** (self.times - 2), RTO_MAX)
         if leaves_at - self._timed_out_at < GIVE_UP:
             self._leave_at(leaves_at)
         else:

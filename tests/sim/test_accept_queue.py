@@ -12,7 +12,7 @@ import pytest
 
 from chatlab.sim.capacity import AcceptQueue
 from chatlab.sim.latency import Delay
-from chatlab.sim.tcp_opening import REPEATS
+from chatlab.sim.opening import SYN_ACK_TIMES
 from tests.sim.tcp_world import Heard, World
 
 D = 0.04
@@ -114,7 +114,7 @@ def test_the_answer_to_a_repeated_SYN_ACK_takes_the_place() -> None:
         await call(world)
         await filling
         await asyncio.sleep(20)
-        accepted_at = near(D + REPEATS[1] + 2 * D + 2.9)
+        accepted_at = near(D + SYN_ACK_TIMES[1] + 2 * D + 2.9)
         assert listening.accepted[0].events == [(accepted_at, "made"), (accepted_at, b"hello")]
 
     full_world(2.9).run(work)
@@ -129,7 +129,7 @@ def test_bytes_come_later_than_the_accept_if_an_ACK_took_the_place() -> None:
         await filling
         world.internet.queue._interval = 0.01
         await asyncio.sleep(20)
-        accepted_at = D + REPEATS[0] + 2 * D + 0.01
+        accepted_at = D + SYN_ACK_TIMES[0] + 2 * D + 0.01
         assert listening.accepted[0].events == [
             (near(accepted_at), "made"),
             (near(SENT + 4 * RTO + D), b"hello"),

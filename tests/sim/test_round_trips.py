@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from chatlab.sim.round_trips import FLOOR, MAX_TIMEOUT, UNKNOWN, RoundTrips
+from chatlab.sim.round_trips import RTO_MAX, RTO_MIN, RoundTrips
 
 
 def test_before_a_sample_the_time_outs_are_a_second() -> None:
-    assert RoundTrips().timeout == RoundTrips().probe == UNKNOWN
+    assert RoundTrips().timeout == RoundTrips().probe == 1.0
 
 
 def test_five_samples_by_hand() -> None:
@@ -36,15 +36,15 @@ def test_a_short_round_trip_raises_the_deviation_by_an_eighth_of_what_a_long_one
     short.take(0.2)
     long.take(1.8)
     deviation = 0.5 * 0.75**20
-    assert short._deviation == pytest.approx(deviation + (0.8 - deviation) / 32)
-    assert long._deviation == pytest.approx(deviation + (0.8 - deviation) / 4)
+    assert short._estimator._deviation == pytest.approx(deviation + (0.8 - deviation) / 32)
+    assert long._estimator._deviation == pytest.approx(deviation + (0.8 - deviation) / 4)
 
 
 def test_the_deviation_has_a_floor() -> None:
     round_trips = RoundTrips()
     for _ in range(50):
         round_trips.take(0.08)
-    assert round_trips.timeout == pytest.approx(0.08 + 4 * FLOOR)
+    assert round_trips.timeout == pytest.approx(0.08 + RTO_MIN)
     assert round_trips.probe == round_trips.timeout
 
 
@@ -58,7 +58,7 @@ def test_a_probe_comes_after_two_round_trips_and_a_delayed_ack() -> None:
 def test_no_time_out_is_longer_than_two_minutes() -> None:
     round_trips = RoundTrips()
     round_trips.take(100.0)
-    assert round_trips.timeout == round_trips.probe == MAX_TIMEOUT
+    assert round_trips.timeout == round_trips.probe == RTO_MAX
 
 
 def test_samples_count_from_their_time_on_in_the_order_of_their_times() -> None:

@@ -18,7 +18,7 @@ from chatlab.sim.endpoint import HIGH_WATER, RECEIVE_BUFFER, SEND_BUFFER
 from chatlab.sim.internet import FIRST_PORT
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Path
-from chatlab.sim.tcp_segments import GIVE_UP
+from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.virtual_loop import Deadlock
 from tests.sim.tcp_world import D, Heard, World
 

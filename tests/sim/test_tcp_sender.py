@@ -15,8 +15,7 @@ import pytest
 
 from chatlab.random_streams import RandomStreams
 from chatlab.sim.path import Impairment
-from chatlab.sim.tcp_handshake import SYN_TIMES
-from chatlab.sim.tcp_segments import SEGMENT
+from chatlab.sim.retransmission import SEGMENT, SYN_TIMES
 from tests.sim.tcp_world import NEVER_LOST, Heard, World
 
 D = 0.04

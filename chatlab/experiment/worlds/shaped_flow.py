@@ -13,8 +13,8 @@ from math import inf
 from chatlab.live.proxied_connection import READ_SIZE
 from chatlab.sim.latency import Delay
 from chatlab.sim.path import Direction, Path
-from chatlab.sim.round_trips import MAX_TIMEOUT, RoundTrips
-from chatlab.sim.tcp_handshake import SYN_TIMES
+from chatlab.sim.retransmission import SYN_TIMES
+from chatlab.sim.round_trips import RTO_MAX, RoundTrips
 from chatlab.sim.tcp_segments import RETRIES
 from chatlab.sim.tcp_sender import Line
 
@@ -121,7 +121,7 @@ class ShapedFlow:
             if number == 1:
                 left_at = first_at + probe
             elif number:
-                left_at += min(timeout * 2 ** (number - 2), MAX_TIMEOUT)
+                left_at += min(timeout * 2 ** (number - 2), RTO_MAX)
             if number:
                 await sleep_until(left_at)
             if not self._loses(left_at):
@@ -176,7 +176,7 @@ class ShapedFlow:
                 left_at = ends_at if begins_at <= now < ends_at else first_at + probe
                 again_at = left_at
             elif number:
-                left_at += min(timeout * 2 ** (number - 2), MAX_TIMEOUT)
+                left_at += min(timeout * 2 ** (number - 2), RTO_MAX)
             if not self._loses(left_at):
                 break
         else:

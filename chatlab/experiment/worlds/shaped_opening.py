@@ -18,8 +18,8 @@ from collections.abc import Callable
 from chatlab.experiment.worlds.shaped_flow import ShapedFlow, sleep_until
 from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow
+from chatlab.sim.opening import SYN_ACK_TIMES
 from chatlab.sim.path import Direction, Path
-from chatlab.sim.tcp_opening import REPEATS
 from chatlab.sim.tcp_sender import Line
 
 
@@ -106,7 +106,7 @@ class ShapedOpening(ProxiedConnection):
         self._is_kept = self._drops
         if self._is_kept and shared.queue.keep_handshake():
             self._repeats = True
-            repeats = [self._loop.time() + wait for wait in REPEATS]
+            repeats = [self._loop.time() + wait for wait in SYN_ACK_TIMES]
             self._acking = [tasks.create_task(self._ack_again(at)) for at in repeats]
         answered_at = await self._answer()
         self._syn_acked = True

@@ -9,6 +9,7 @@ from typing import cast
 
 from chatlab.settings import AnyConfig, WebSocketConfig
 from chatlab.sim.as_written.settings import AsWritten
+from chatlab.sim.calendar import Calendar
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.driver import Driver
 from chatlab.sim.fast.barriers import Barriers
@@ -23,7 +24,7 @@ from chatlab.sim.fast.silent.context import Context
 from chatlab.sim.fast.silent.pool import Pool, can_be_silent
 from chatlab.sim.fast.silent.server import PoolServer
 from chatlab.sim.fast.ties import may_tie
-from chatlab.sim.faults import Calendar, FaultStep, Suspended, Throttled
+from chatlab.sim.faults import FaultStep, Suspended, Throttled
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.model import Model, Part, personal

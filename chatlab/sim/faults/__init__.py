@@ -6,10 +6,11 @@ To add one: a class with its own tag and `inject`, or `impairment`, beside simil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 from chatlab.random_streams import RandomStreams
+from chatlab.sim.calendar import Calendar
 from chatlab.sim.fault_context import FaultContext, FaultTarget, ServerControl
 from chatlab.sim.faults.base import ALL_OTHERS, Fault, Injection, LastingFault
 from chatlab.sim.faults.blocked import Blocked
@@ -114,17 +115,6 @@ def fault_contexts(
     for fault, context in zip(faults, contexts, strict=True):
         fault.prepare(context)
     return contexts
-
-
-class Calendar(Protocol):
-    """A clock with timers."""
-
-    @property
-    def now(self) -> float:
-        """Seconds since the run began."""
-
-    def call_at(self, time: float, callback: Callable[[T], object], argument: T, /) -> object:
-        """Call back at `time`, in seconds since the run began."""
 
 
 def schedule(
