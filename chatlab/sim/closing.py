@@ -39,7 +39,7 @@ class ClosingLink(Connection):
 
     __slots__ = (
         "_client",
-        "_close_comes_at",
+        "_close_arrives_at",
         "_closed_at",
         "_echo_at",
         "_echo_size",
@@ -59,7 +59,7 @@ class ClosingLink(Connection):
         self.link = number
         self._largest = largest
         self._closed_at = LONG_AGO
-        self._close_comes_at = inf  # When the client's close frame arrives.
+        self._close_arrives_at = inf  # When the client's close frame arrives.
         self._echo_size = 0  # Of the answer to it, until that is sent.
         self._echo_at = inf
         self._failing_at = inf
@@ -71,9 +71,9 @@ class ClosingLink(Connection):
 
     def close(self, code: int, reason: str) -> None:
         """Close the link at the client, which gets no further event; `code` 1006: without a close frame."""
-        self.held = False
+        self.client_open = False
         if code == 1006:
-            self.let_go()
+            self.client_close()
             return
         self._closed_at = self._environment.now + CLOSE_TIMEOUT
         if self._failure is None:
@@ -85,9 +85,9 @@ class ClosingLink(Connection):
         return self._environment.now < self._closed_at
 
     def _send_close(self, reason: str) -> None:
-        self._close_comes_at = self._up(frame_size("xx" + reason, masked=True))
+        self._close_arrives_at = self._up(frame_size("xx" + reason, masked=True))
         self._echo_size = frame_size("xx" + reason, masked=False)
-        self._environment.call_at(self._close_comes_at, self._take_close)
+        self._environment.call_at(self._close_arrives_at, self._take_close)
 
     def _echo_close(self) -> float:
         """Answer the client's close frame; return when the client learns of it."""
@@ -96,9 +96,9 @@ class ClosingLink(Connection):
         return self._echo_at
 
     def _take_close(self) -> None:
-        if self._up_silent or self._given_up:
+        if self._up_silent or self._reset_arrived:
             return
-        if self.served:
+        if self.server_open:
             at = self._echo_close()
             self._closed_at = min(self._closed_at, at)
             self._take_end()
@@ -110,11 +110,11 @@ class ClosingLink(Connection):
         if self._failure is not None:
             self._environment.call_at(at, self._end, self._failure)
 
-    def _bounce(self) -> None:
+    def _answer_with_reset(self) -> None:
         """Answer bytes that arrive at a closed socket with an RST."""
-        if self._end_comes_at == inf and not (self.closing or self._down_silent):
-            self._end_comes_at = self._up_behind()
-            self._environment.call_at(self._end_comes_at, self._take_reset)
+        if self._reset_arrives_at == inf and not (self.closing or self._down_silent):
+            self._reset_arrives_at = self._up_behind()
+            self._environment.call_at(self._reset_arrives_at, self._take_reset)
 
     # The client fails it
 
@@ -129,7 +129,7 @@ class ClosingLink(Connection):
 
     def _fail(self, failure: Failure) -> None:
         """Send a close frame because a frame was too large. Source: RFC 6455 §7.1.7; websockets."""
-        if self.held and not self._down_silent:
+        if self.client_open and not self._down_silent:
             self._failure = failure
             self._send_close(failure.reason)
             self._environment.call_at(self._environment.now + CLOSE_TIMEOUT, self._give_up)
@@ -138,16 +138,16 @@ class ClosingLink(Connection):
 
     def _give_up(self) -> None:
         """Stop waiting for the server's close frame on a failed link."""
-        if self.held:
+        if self.client_open:
             assert self._failure is not None
-            self.let_go()
+            self.client_close()
             self._client.lose(Closed(self.link, self._failure))
 
     # The server closes it
 
     def server_close(self, code: int, reason: str) -> None:
         """Close the link at the server with a close frame."""
-        self.served = False
+        self.server_open = False
         self.closes_at = self._environment.now + CLOSE_TIMEOUT
         self._host.await_close(self)
         self._close_at_server(code, reason)
@@ -166,8 +166,8 @@ class ClosingLink(Connection):
 
     def _finish(self, failure: Failure) -> None:
         self._closed_at = LONG_AGO
-        if self.held:
-            self.held = False
+        if self.client_open:
+            self.client_open = False
             if self._failure is not None:
                 failure = self._failure
             elif failure.kind == "close" and failure.code != 1006:  # A close frame is echoed.

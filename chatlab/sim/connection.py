@@ -48,14 +48,14 @@ class Client(Protocol):
 class Connection(HandshakingConnection):
     """One TCP connection, from its first packet on. `number` is the server's number for it."""
 
-    __slots__ = ("_end_comes_alone", "_end_comes_at", "_ends_at", "_host", "_idle", "number")
+    __slots__ = ("_ends_at", "_host", "_idle", "_reset_arrives_at", "_reset_comes_alone", "number")
 
     def __init__(self, traffic: Traffic, host: Host, path: Path) -> None:
         super().__init__(traffic, path)
         self._host = host
         self._idle: Alarm | None = None
-        self._end_comes_at = inf  # When a reset reaches the server.
-        self._end_comes_alone = False  # Not right behind bytes.
+        self._reset_arrives_at = inf  # When a reset reaches the server.
+        self._reset_comes_alone = False  # Not right behind bytes.
         self._ends_at = inf  # When the server's end reaches the client.
         self.number = 0
 
@@ -66,17 +66,19 @@ class Connection(HandshakingConnection):
         return self._host.accept(self)
 
     @property
-    def _given_up(self) -> bool:
+    def _reset_arrived(self) -> bool:
         """Whether the server can't send any more: a reset has arrived right behind the bytes that it reads
         now."""
         now = self._environment.now
-        return now >= self._end_comes_at and now < self.up.silent_at
+        return now >= self._reset_arrives_at and now < self.up.silent_at
 
     @property
-    def _takes_no_news(self) -> bool:
+    def _sends_no_news(self) -> bool:
         """Whether the server can't send news of others any more: it can until it reads a reset that comes
         alone."""
-        return self._given_up and not (self._end_comes_alone and self._environment.now == self._end_comes_at)
+        return self._reset_arrived and not (
+            self._reset_comes_alone and self._environment.now == self._reset_arrives_at
+        )
 
     @abstractmethod
     def reply(self, frame: str | bytes, size: int) -> None:
@@ -85,42 +87,42 @@ class Connection(HandshakingConnection):
     # Ends
 
     @abstractmethod
-    def _lose(self, reset: bool) -> None:
+    def _on_server_closed(self, reset: bool) -> None:
         """Handle the end of the server's bytes, or a `reset`, at the client."""
 
-    def let_go(self) -> None:
+    def client_close(self) -> None:
         """Close it at the client, which gets no further event."""
-        self.held = False
+        self.client_open = False
         if self._answered:  # Otherwise the server keeps it until its SYN-ACK is answered.
             self._environment.call_at(self._up_behind(), self._take_end)
 
     def _take_end(self) -> None:
         if not self._up_silent:  # Bytes before it are read first.
-            self._once_accepted(self._lose_person)
+            self._once_accepted(self._on_client_closed)
 
     def _take_reset(self) -> None:
         if not self._up_silent:
             self._end_handshake()
-            self._lose_person()
+            self._on_client_closed()
 
-    def _lose_person(self) -> None:
+    def _on_client_closed(self) -> None:
         """Handle the end of the client's side, at the server."""
-        if self.served:
-            self.served = False
+        if self.server_open:
+            self.server_open = False
             self._host.on_peer_closed(self)
 
     def abort(self) -> None:
         """Close it at the server without a close frame, as when the process dies."""
-        self.served = False
-        self._lose_later(reset=self._accepted_at > self._environment.now)
+        self.server_open = False
+        self._send_end(reset=self._accepted_at > self._environment.now)
 
-    def _lose_later(self, reset: bool) -> None:
+    def _send_end(self, reset: bool) -> None:
         self._ends_at = self._down_behind()
-        self._environment.call_at(self._ends_at, self._lose, reset)
+        self._environment.call_at(self._ends_at, self._on_server_closed, reset)
 
     def _send_reset(self) -> None:
-        self._end_comes_at = self._up_behind()
-        self._environment.call_at(self._end_comes_at, self._take_reset)
+        self._reset_arrives_at = self._up_behind()
+        self._environment.call_at(self._reset_arrives_at, self._take_reset)
 
     def server_close(self, code: int, reason: str) -> None:
         """Close it at the server, with a close frame if the protocol has one."""
@@ -128,10 +130,10 @@ class Connection(HandshakingConnection):
 
     def reset(self) -> None:
         """Reset it as a middlebox does: each side gets an RST."""
-        self._lose_later(reset=True)
+        self._send_end(reset=True)
         bytes_come_at = self.up.arrives_at
         self._send_reset()
-        self._end_comes_alone = self._end_comes_at > bytes_come_at
+        self._reset_comes_alone = self._reset_arrives_at > bytes_come_at
 
     def forget(self) -> None:
         """Drop all references at the end of the run."""
@@ -169,7 +171,7 @@ class Connection(HandshakingConnection):
         return max(self.up.arrives_at, self.down.arrives_at)
 
     def _check_idle(self) -> None:
-        if not (self.held and self.served):
+        if not (self.client_open and self.server_open):
             self._drop_alarm()
             return
         due_at = self._used_at + self.path.impairment.idle_timeout

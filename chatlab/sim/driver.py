@@ -118,10 +118,10 @@ class Driver:
     def heard_until(self) -> float:
         """Time up to which each message at the server must have been delivered; inf: no limit."""
         for link in self.links:
-            if link.quiet:
+            if link.up_to_date:
                 return inf
         for session in self._sessions.values():
-            if any(exchange.quiet for exchange in session.exchanges.values()):
+            if any(exchange.up_to_date for exchange in session.exchanges.values()):
                 return inf
         return self.read_at
 
@@ -240,7 +240,7 @@ class Driver:
                 recorder.changed(self.person, status, now)
                 if self._sessions and status in _ENDED:
                     for session in self._sessions.values():
-                        session.hang_up()
+                        session.close_idle()
             elif type(effect) is OpenWebSocket:
                 recorder.attempted(self.person, now)
                 link = self._network.open(self.path, self, effect.link, effect.query, effect.transport)
@@ -265,7 +265,7 @@ class Driver:
             if exchange is not None:
                 exchange.close(effect.code, effect.reason)
         elif self.links and effect.code != 1006:  # Live transports send on other links before they close one.
-            link.held = False
+            link.client_open = False
             self._environment.call_later(0, self._close_link, (link, effect))
         else:
             self._close_link((link, effect))

@@ -54,7 +54,7 @@ class Duplex(ABC):
         now = self._environment.now
         at = self.up.send(now, size, draw or self.path.up, self.down.delay)
         if at == inf or now >= self._silent_at:
-            self._expect_time_out(self.up, self._time_out)
+            self._expect_time_out(self.up, self._on_time_out)
         return at
 
     def _up_behind(self, size: int = 0) -> float:
@@ -65,7 +65,7 @@ class Duplex(ABC):
             return self.up.end(now, back)
         at = self.up.follow(now, size, back)
         if at == inf:
-            self._expect_time_out(self.up, self._time_out)
+            self._expect_time_out(self.up, self._on_time_out)
         return at
 
     def _down(self, size: int = 0, draw: Delay | None = None) -> float:
@@ -74,7 +74,7 @@ class Duplex(ABC):
         now = self._environment.now
         at = self.down.send(now, size, draw or self.path.down, self.up.delay)
         if at == inf or now >= self._silent_at:
-            self._expect_time_out(self.down, self._lose_person)
+            self._expect_time_out(self.down, self._on_client_closed)
         return at
 
     def _down_behind(self) -> float:
@@ -111,14 +111,14 @@ class Duplex(ABC):
             self.down.silent_at = min(self.down.silent_at, at)
         self._silent_at = min(self.up.silent_at, self.down.silent_at)
         if self.up.arrives_at > at:
-            self._expect_time_out(self.up, self._time_out)
+            self._expect_time_out(self.up, self._on_time_out)
         if self.down.arrives_at > at:
-            self._expect_time_out(self.down, self._lose_person)
+            self._expect_time_out(self.down, self._on_client_closed)
 
     @abstractmethod
-    def _time_out(self) -> None:
+    def _on_time_out(self) -> None:
         """Handle that the client's TCP has given up, at the client."""
 
     @abstractmethod
-    def _lose_person(self) -> None:
+    def _on_client_closed(self) -> None:
         """Handle the end of the client's side, at the server."""

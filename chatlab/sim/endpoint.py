@@ -51,9 +51,9 @@ class Endpoint(asyncio.Transport):
         connection: Carrier,
         address: Address,
         peer: Address,
-        quiet: int,
+        never_ready: int,
     ) -> None:
-        own = SimulatedSocket(self, address, peer, quiet)
+        own = SimulatedSocket(self, address, peer, never_ready)
         super().__init__({"socket": own, "sockname": address, "peername": peer})
         self.connection = connection
         self.address = address

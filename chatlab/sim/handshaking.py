@@ -54,11 +54,11 @@ class Listener(Protocol):
 class HandshakingConnection(Duplex):
     """A connection, from its first packet until the server reads its first bytes.
 
-    `served`: the server has it, from the SYN's arrival on. `held`: the client uses it. `node` is set once a
-    SYN has arrived.
+    `client_open`: the client uses it. `server_open`: the server has it, from the SYN's arrival on. `node` is
+    set once a SYN has arrived.
     """
 
-    __slots__ = ("_accepted_at", "_answered", "_handshake", "_syn", "held", "node", "served")
+    __slots__ = ("_accepted_at", "_answered", "_handshake", "_syn", "client_open", "node", "server_open")
 
     def __init__(self, traffic: Traffic, path: Path) -> None:
         super().__init__(traffic, path)
@@ -67,8 +67,8 @@ class HandshakingConnection(Duplex):
         self._syn: Syn | None = None  # Once it is sent again.
         self._handshake: Handshake | None = None  # While the final ACK has no place in the accept queue.
         self.node: Listener | None = None
-        self.held = True
-        self.served = False
+        self.client_open = True
+        self.server_open = False
 
     @property
     def accepted(self) -> bool:
@@ -90,7 +90,7 @@ class HandshakingConnection(Duplex):
 
     def _send_syn(self) -> None:
         """Send the SYN, and again until one arrives."""
-        if not self.held:
+        if not self.client_open:
             return
         path, now, syn = self.path, self._environment.now, self._syn
         assert syn is not None
@@ -107,7 +107,7 @@ class HandshakingConnection(Duplex):
         if syn.next_at < inf:
             self._environment.call_at(max(self._environment.now, syn.next_at), self._send_syn)
         else:
-            self._environment.call_at(max(self._environment.now, syn.gives_up_at), self._time_out)
+            self._environment.call_at(max(self._environment.now, syn.gives_up_at), self._on_time_out)
 
     def _take_syn(self) -> None:
         if self._up_silent:
@@ -133,7 +133,7 @@ class HandshakingConnection(Duplex):
         if accepted_at is None:
             if node is not None:
                 node.refused += 1
-            self._environment.call_at(at, self._refused)
+            self._environment.call_at(at, self._on_refused)
             return
         if accepted_at == inf:
             assert node is not None
@@ -142,7 +142,7 @@ class HandshakingConnection(Duplex):
             if handshake.kept:
                 self._environment.call_at(now + SYN_ACK_TIMES[0], self._repeat_syn_ack, handshake)
             self._handshake = handshake
-        self.served = self._handshake is None
+        self.server_open = self._handshake is None
         self._accepted_at = accepted_at
         self._environment.call_at(at, self._take_syn_ack)
         self.adapt()
@@ -158,25 +158,25 @@ class HandshakingConnection(Duplex):
         if self.up.timer is not None and self.down.timer is not None:
             self.up.timer.begin(round_trip)
             self.down.timer.begin(self.up.delay + self.down.delay)
-        if not self.held:  # The client has closed its socket, so its system resets the connection.
+        if not self.client_open:  # The client has closed its socket, so its system resets the connection.
             self._send_reset()
         elif self._traffic.tls:
-            self._greet()
+            self._send_client_hello()
         else:
-            self._speak()
+            self._on_established()
 
-    def _greet(self) -> None:
+    def _send_client_hello(self) -> None:
         """Send the ClientHello."""
-        if self.held and not self._down_silent:
-            self._environment.call_at(self._up(draw=self.path.connect), self._take_greeting)
+        if self.client_open and not self._down_silent:
+            self._environment.call_at(self._up(draw=self.path.connect), self._take_client_hello)
 
-    def _take_greeting(self) -> None:
+    def _take_client_hello(self) -> None:
         if not self._up_silent:
-            self._once_accepted(self._answer_greeting)
+            self._once_accepted(self._send_server_hello)
 
-    def _answer_greeting(self) -> None:
-        if self.served:
-            self._environment.call_at(self._down(draw=self.path.connect), self._speak)
+    def _send_server_hello(self) -> None:
+        if self.server_open:
+            self._environment.call_at(self._down(draw=self.path.connect), self._on_established)
 
     def _once_accepted(self, read: Callable[..., object], *news: object) -> None:
         """Call `read` with `news` once the server has accepted the connection."""
@@ -197,13 +197,13 @@ class HandshakingConnection(Duplex):
         if self.path.refusing or not node.listening or node.lives != handshake.life:
             node.refused += 1
             self._end_handshake()
-            self._lose_later(reset=True)
+            self._send_end(reset=True)
             return True
         accepted_at = self._enter_accept_queue()
         if accepted_at is None:
             return False
         self._end_handshake()
-        self.served, self._accepted_at = True, accepted_at
+        self.server_open, self._accepted_at = True, accepted_at
         bytes_at = max(self._environment.now, handshake.bytes_at if handshake.unread else 0.0)
         self.up.arrives_at = max(self.up.arrives_at, bytes_at)
         for read, news in handshake.unread:
@@ -249,7 +249,7 @@ class HandshakingConnection(Duplex):
 
     def _give_up_handshake(self, handshake: Handshake) -> None:
         if self._handshake is handshake:
-            self._time_out()
+            self._on_time_out()
 
     def _repeat_syn_ack(self, handshake: Handshake) -> None:
         """Send the SYN-ACK again, which the client answers with an ACK."""
@@ -282,15 +282,15 @@ class HandshakingConnection(Duplex):
         """Enter the node's accept queue; return when the connection is accepted; None: there is no room."""
 
     @abstractmethod
-    def _speak(self) -> None:
+    def _on_established(self) -> None:
         """Send the client's first bytes: the connection is open."""
 
     @abstractmethod
-    def _refused(self) -> None:
+    def _on_refused(self) -> None:
         """Handle the refusal of the connection, at the client."""
 
     @abstractmethod
-    def _lose_later(self, reset: bool) -> None:
+    def _send_end(self, reset: bool) -> None:
         """Send the end of the server's bytes, or a `reset`, to the client."""
 
     @abstractmethod

@@ -38,26 +38,26 @@ class HttpHost(Host, Protocol):
     def read(self, exchange: Exchange) -> None:
         """Handle a request whose body has arrived."""
 
-    def ring(self, connection: HttpConnection) -> None:
+    def on_alarm(self, connection: HttpConnection) -> None:
         """Handle the alarm that was set for the request under way."""
 
 
 class HttpConnection(Connection):
     """One connection, as far as the server uses it; `serving` is its current exchange.
 
-    `bucket` is its rate limit. `leaving`: the server closes it after the current answer. `let_in`: the
+    `bucket` is its rate limit. `closes_next`: the server closes it after the current answer. `needs_met`: the
     services that it needs have answered.
     """
 
-    __slots__ = ("_finished", "alarm", "bucket", "leaving", "let_in", "serving")
+    __slots__ = ("_finished", "alarm", "bucket", "closes_next", "needs_met", "serving")
     _host: HttpHost
 
     def __init__(self, traffic: Traffic, host: HttpHost, path: Path) -> None:
         super().__init__(traffic, host, path)
         self._finished = False  # the server has sent the last chunk of the stream
-        self.leaving = self.let_in = False
+        self.closes_next = self.needs_met = False
         self.serving: Exchange | None = None
-        self.alarm = Alarm(self._environment, self._ring)
+        self.alarm = Alarm(self._environment, self._on_alarm)
         self.bucket = Bucket()
 
     def _take_request(self, exchange: Exchange) -> None:
@@ -65,47 +65,47 @@ class HttpConnection(Connection):
             self._once_accepted(self._read_request, exchange)
 
     def _read_request(self, exchange: Exchange) -> None:
-        if self.served:
+        if self.server_open:
             self.serving = exchange
             self.alarm.set(inf)
             self._host.request(exchange)
 
     def _take_body(self, exchange: Exchange) -> None:
-        if self.served and not self._up_silent:
-            exchange.whole = True
+        if self.server_open and not self._up_silent:
+            exchange.body_arrived = True
             if self.serving is None:
                 self.alarm.set(inf)  # It is answered already. Any bytes stop uvicorn's timer.
-            elif exchange.wanted:
+            elif exchange.awaits_body:
                 self._host.read(exchange)
 
-    def _ring(self) -> None:
+    def _on_alarm(self) -> None:
         if self.serving is not None:
-            self._host.ring(self)
-        elif self.served:  # The keep-alive time is over.
+            self._host.on_alarm(self)
+        elif self.server_open:  # The keep-alive time is over.
             self._host.on_peer_closed(self)
             self.abort()
 
     @property
-    def buried(self) -> bool:
+    def noticed_reset(self) -> bool:
         """Whether the server can't send on it any more; if so, remove it there."""
-        if not self._given_up:
+        if not self._reset_arrived:
             return False
-        if self.served:
-            self.served = False
+        if self.server_open:
+            self.server_open = False
             self._host.on_peer_closed(self)
         return True
 
     def answer(self, exchange: Exchange, answer: Answer, *, last: bool) -> None:
         """Send an answer; `last`: close the connection behind it."""
-        if not self.served:
+        if not self.server_open:
             return
         self.serving = None
         self.alarm.set(self._environment.now + SERVER_KEEP_ALIVE)
         exchange.result = answer
         announced = last and answer.status == HTTPStatus.SERVICE_UNAVAILABLE  # Not if the server stops.
-        last = last or self.leaving
+        last = last or self.closes_next
         if last:
-            self.served = False
+            self.server_open = False
             self._host.on_peer_closed(self)
         size, body = answer_size(answer) + (CLOSING_SIZE if announced else 0), len(answer.body)
         if self.path.lossy and body:  # uvicorn writes head and body apart, so each is sent again by itself.
@@ -117,7 +117,11 @@ class HttpConnection(Connection):
 
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame as an event of the stream."""
-        if self.serving is not None and not self.leaving and not (self._takes_no_news and self.buried):
+        if (
+            self.serving is not None
+            and not self.closes_next
+            and not (self._sends_no_news and self.noticed_reset)
+        ):
             self.serving.write(encode_event(frame))
 
     def push(self, exchange: Exchange, event: Opened | ReceivedBytes, size: int) -> None:
@@ -126,8 +130,8 @@ class HttpConnection(Connection):
 
     def finish(self) -> bool:
         """Close it after the request under way; return whether there is a request."""
-        self.leaving = self.serving is not None
-        return self.leaving
+        self.closes_next = self.serving is not None
+        return self.closes_next
 
     def end_stream(self) -> None:
         """Send the last chunk of the stream."""
@@ -139,8 +143,8 @@ class HttpConnection(Connection):
         super().abort()
         self.serving = None
 
-    def _lose_person(self) -> None:
-        super()._lose_person()
+    def _on_client_closed(self) -> None:
+        super()._on_client_closed()
         self.serving = None
 
     def reset(self) -> None:
@@ -178,7 +182,7 @@ class HttpConnection(Connection):
 
     @property
     @abstractmethod
-    def clear(self) -> bool:
+    def nothing_under_way(self) -> bool:
         """Whether it works, and nothing is under way to the client."""
 
     @abstractmethod
@@ -189,37 +193,37 @@ class HttpConnection(Connection):
 class Exchange:
     """One request and its answer, or its stream.
 
-    `whole`: its body arrives at the server with its head, or has arrived; `wanted`: the server waits for the
-    body. `begun`: the stream's head was sent; `opened`: the client has it. `read_at` is the time at which the
-    server read the log to answer a poll.
+    `body_arrived`: its body arrives at the server with its head, or has arrived; `awaits_body`: the server
+    waits for the body. `head_sent`: the stream's head was sent; `opened`: the client has it. `read_at` is the
+    time at which the server read the log to answer a poll.
     """
 
     __slots__ = (
+        "_buffered",
+        "_buffered_size",
         "_connection",
-        "_held",
-        "_held_size",
-        "begun",
+        "awaits_body",
+        "body_arrived",
+        "head_sent",
         "number",
         "opened",
         "purpose",
         "read_at",
         "request",
         "result",
-        "wanted",
-        "whole",
     )
 
     def __init__(self, connection: HttpConnection, number: int, purpose: Purpose, request: Request) -> None:
         self._connection = connection
-        self._held: list[tuple[Opened | ReceivedBytes, int]] = []
-        self._held_size = 0
+        self._buffered: list[tuple[Opened | ReceivedBytes, int]] = []
+        self._buffered_size = 0
         self.number = number
         self.purpose = purpose
         self.request = request
         self.result: Answer | None = None
-        self.whole = True
-        self.wanted = False
-        self.begun = False
+        self.body_arrived = True
+        self.awaits_body = False
+        self.head_sent = False
         self.opened = False
         self.read_at = -inf
 
@@ -233,18 +237,18 @@ class Exchange:
     @property
     def awaited(self) -> bool:
         """Whether the server has yet to complete its answer or stream."""
-        return self._connection.served and self._connection.serving is self
+        return self._connection.server_open and self._connection.serving is self
 
     def answer(self, answer: Answer, *, last: bool = False) -> None:
         """Send the answer; `last`: close the connection behind it."""
-        if self.awaited and not self._connection.buried:
+        if self.awaited and not self._connection.noticed_reset:
             self._connection.answer(self, answer, last=last)
 
     def begin(self) -> None:
         """Send the head of a stream."""
-        if self._connection.buried:
+        if self._connection.noticed_reset:
             return
-        self.begun = True
+        self.head_sent = True
         self._push(Opened(self.number, STREAM_TYPE), STREAM_HEAD_SIZE)
 
     def write(self, data: bytes) -> None:
@@ -256,23 +260,23 @@ class Exchange:
         if not buffer:
             self._connection.push(self, event, size)
             return
-        self._held.append((event, size))
-        self._held_size += size
-        if self._held_size >= buffer:
+        self._buffered.append((event, size))
+        self._buffered_size += size
+        if self._buffered_size >= buffer:
             self.flush()
 
     def flush(self) -> None:
         """Send the bytes that a proxy buffers."""
-        held, self._held, self._held_size = self._held, [], 0
-        for event, size in held:
+        buffered, self._buffered, self._buffered_size = self._buffered, [], 0
+        for event, size in buffered:
             self._connection.push(self, event, size)
 
     # The client's end
 
     @property
-    def quiet(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether it is an open stream, and all bytes sent so far have arrived."""
-        return self.opened and not self._held and self._connection.clear
+        return self.opened and not self._buffered and self._connection.nothing_under_way
 
     def take(self, event: Opened | ReceivedBytes) -> None:
         """Receive the head or a chunk of a stream."""
@@ -281,4 +285,4 @@ class Exchange:
     def close(self, code: int, reason: str) -> None:
         """Close it with its connection, as part of the answer may be under way."""
         self._connection.drop()
-        self._connection.let_go()
+        self._connection.client_close()

@@ -75,7 +75,7 @@ class Session:
         """Close connections that have been idle for too long, as httpcore's pool does at each request."""
         for connection in [connection for connection in self.connections if connection.expired]:
             connection.drop()
-            connection.let_go()
+            connection.client_close()
 
     def keep_token(self, exchange: Exchange, answer: Answer) -> Answer:
         """Store the token of a CSRF answer; return the answer for the client."""
@@ -84,11 +84,11 @@ class Session:
             return Answer(answer.status)
         return answer
 
-    def hang_up(self) -> None:
+    def close_idle(self) -> None:
         """Close all idle connections; further requests open new ones."""
         for connection in [connection for connection in self.connections if connection.exchange is None]:
             connection.drop()
-            connection.let_go()
+            connection.client_close()
 
     def close(self) -> None:
         """Drop all connections and exchanges at the end of the run."""
@@ -101,12 +101,12 @@ class Session:
 class PooledConnection(HttpConnection):
     """One connection of a session; `exchange` is its current one."""
 
-    __slots__ = ("_kept_until", "_standing", "exchange", "session")
+    __slots__ = ("_established", "_kept_until", "exchange", "session")
 
     def __init__(self, session: Session) -> None:
         super().__init__(session.traffic, session.host, session.path)
         self.session = session
-        self._standing = False
+        self._established = False
         self._kept_until = inf  # end of the keep-alive time
         self.exchange: Exchange | None = None
 
@@ -119,11 +119,11 @@ class PooledConnection(HttpConnection):
         """Send a request, now or once the connection is open."""
         self.exchange = exchange
         self._kept_until = inf
-        if self._standing:
+        if self._established:
             self._transmit(exchange)
 
-    def _speak(self) -> None:
-        self._standing = True
+    def _on_established(self) -> None:
+        self._established = True
         if self.exchange is not None and not self._down_silent:
             self._transmit(self.exchange)
 
@@ -138,7 +138,7 @@ class PooledConnection(HttpConnection):
         whole_at = self._up_behind(body) if body else at
         self._environment.call_at(at, self._take_request, exchange)
         if whole_at > at:
-            exchange.whole = False
+            exchange.body_arrived = False
             self._environment.call_at(whole_at, self._take_body, exchange)
 
     def _take_answer(self, exchange: Exchange) -> None:
@@ -170,40 +170,40 @@ class PooledConnection(HttpConnection):
     @property
     def listening(self) -> bool:
         """Whether the client gets packets that arrive now."""
-        return self.held and not self._down_silent
+        return self.client_open and not self._down_silent
 
     @property
-    def clear(self) -> bool:
+    def nothing_under_way(self) -> bool:
         now = self._environment.now
-        return self.held and self.served and self.down.arrives_at <= now < self.down.silent_at
+        return self.client_open and self.server_open and self.down.arrives_at <= now < self.down.silent_at
 
-    def _refused(self) -> None:
+    def _on_refused(self) -> None:
         self._fail(REFUSED)
 
-    def _lose(self, reset: bool) -> None:
-        if reset or not self._standing:
+    def _on_server_closed(self, reset: bool) -> None:
+        if reset or not self._established:
             self._fail(RESET)
         else:
             self._fail(STREAM_ENDED if self._finished else CUT_SHORT)
 
-    def _time_out(self) -> None:
-        if self.held:
-            self._lose_exchange(UNREACHABLE)
+    def _on_time_out(self) -> None:
+        if self.client_open:
+            self._end_exchange(UNREACHABLE)
 
     def _fail(self, failure: Failure) -> None:
         if self.listening:
-            self._lose_exchange(failure)
+            self._end_exchange(failure)
 
-    def _lose_exchange(self, failure: Failure) -> None:
+    def _end_exchange(self, failure: Failure) -> None:
         exchange = self.exchange
         self.drop()
         if exchange is not None:
             self.session.client.lose(Closed(exchange.number, failure))
 
     def drop(self) -> None:
-        self.held = False
+        self.client_open = False
         self.exchange = None
-        if not self.served:
+        if not self.server_open:
             self.alarm.cancel()
         self.session.connections.remove(self)
 

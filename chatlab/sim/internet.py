@@ -57,7 +57,7 @@ class Internet:
         self._lines: dict[Path, tuple[Line, Line]] = {}
         self._numbers = count(49152)  # Source: RFC 6335 §6, the first dynamic port; here they don't run out.
         self._ended_up = self._ended_down = self._ended_requests = 0
-        self._quiet = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._never_ready = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +69,7 @@ class Internet:
 
     def close(self) -> None:
         """Close its one real socket."""
-        self._quiet.close()
+        self._never_ready.close()
 
     # For a loop
 
@@ -90,7 +90,7 @@ class Internet:
             self._forget,
             number=number,
             tls=self._tls,
-            quiet=self._quiet.fileno(),
+            never_ready=self._never_ready.fileno(),
         )
         connection.connect()
         try:
@@ -218,7 +218,7 @@ class Listener(asyncio.AbstractServer):
             self._internet.stop_listening(self.address[1])
             self._internet.queue.clear()
             for connection in self._waiting.values():
-                connection.turn_away()
+                connection.reset_unaccepted()
             self._waiting.clear()
 
     async def wait_closed(self) -> None:

@@ -25,7 +25,7 @@ class PingedLink(Protocol):
     """The server's end of a WebSocket. A `mute` one sends no pings."""
 
     @property
-    def served(self) -> bool:
+    def server_open(self) -> bool:
         """Whether the server has it."""
 
     @property
@@ -67,7 +67,7 @@ class Keepalive:
         self._alarm.set(self._environment.now + max(0.0, self._config.interval - round_trip))
 
     def _ring(self) -> None:
-        if not self._link.served:
+        if not self._link.server_open:
             return
         if self._sent_at < inf:
             self._link.fail_unanswered()

@@ -24,7 +24,7 @@ from chatlab.sim.sizes import STOPPING_SIZE, UPGRADE_SIZE, UPGRADED_SIZE, frame_
 from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED, UNREACHABLE
 from chatlab.transports.machine import Failure, Opened, Pinged, Pong, Received, ReceivedBytes
 
-_GRANTED: dict[str, str] = {}
+_NO_QUERY: dict[str, str] = {}
 
 
 class WebSocketHost(ClosingHost, Protocol):
@@ -71,12 +71,12 @@ class Link(ClosingLink):
     __slots__ = (
         "_accepted",
         "_asked",
+        "_established",
         "_frames",
         "_frames_at",
         "_heartbeat",
         "_keepalive",
         "_opened",
-        "_standing",
         "_upgrade_size",
         "plain",
         "query",
@@ -100,27 +100,27 @@ class Link(ClosingLink):
         self._accepted = False
         self._asked = False
         self._opened = False
-        self._standing = False
+        self._established = False
         self._frames: list[str | bytes] = []  # Those of the client that arrive last, together.
         self._frames_at = LONG_AGO
         self.plain = False
         self.query = query
 
     @property
-    def quiet(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether the link is open, and everything that the server has sent on it has arrived."""
         now = self._environment.now
-        alive = self.held and self._opened and self.served
+        alive = self.client_open and self._opened and self.server_open
         return alive and self.down.arrives_at <= now < self.down.silent_at
 
     # The opening handshake
 
-    def _refused(self) -> None:
+    def _on_refused(self) -> None:
         self._end(REFUSED)
 
-    def _speak(self) -> None:
-        self._standing = True
-        if self.held and not self._down_silent:
+    def _on_established(self) -> None:
+        self._established = True
+        if self.client_open and not self._down_silent:
             self._traffic.requests += 1
             size = self._upgrade_size + query_size(self.query)
             if self._is_blocked("websocket", size):
@@ -133,23 +133,23 @@ class Link(ClosingLink):
             self._once_accepted(self._read_request)
 
     def _read_request(self) -> None:
-        if self.served:
+        if self.server_open:
             self._asked = True
             self._host.upgrade(self)
 
     def accept(self) -> None:
         """Accept the upgrade request."""
         self._accepted = True
-        self.query = _GRANTED
+        self.query = _NO_QUERY
         if self._heartbeat is not None:
             self._keepalive = self._make_keepalive(self._heartbeat)
-        if not self._given_up:
+        if not self._reset_arrived:
             self._environment.call_at(self._down(UPGRADED_SIZE), self._open)
 
     def refuse(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
         """Answer the upgrade request with an HTTP status, in `size` bytes."""
-        self.served = False
-        if self._given_up:
+        self.server_open = False
+        if self._reset_arrived:
             return
         at = self._down(size)
         self._environment.call_at(at, self._end, Failure("http", status, reason, retry_after))
@@ -157,17 +157,17 @@ class Link(ClosingLink):
     def answer(self, status: int, reason: str, retry_after: float | None, size: int) -> None:
         """Answer the request of a `plain` link, in `size` bytes. The client closes the connection."""
         self._asked = False
-        if not self._given_up:
+        if not self._reset_arrived:
             failure = Failure("http", status, reason, retry_after)
             self._environment.call_at(self._down(size), self._take_answer, failure)
 
     def _take_answer(self, failure: Failure) -> None:
-        if self.held and not self._down_silent:
+        if self.client_open and not self._down_silent:
             self._environment.call_at(self._up_behind(), self._take_end)
             self._end(failure)
 
     def _open(self) -> None:
-        if self.held and not self._down_silent:
+        if self.client_open and not self._down_silent:
             self._opened = True
             self._client.handle(Opened(self.link))
 
@@ -178,7 +178,9 @@ class Link(ClosingLink):
         if self._environment.now >= self._failing_at:
             return
         at = self._up(frame_size(frame, masked=True))
-        if self._frames and at == self._frames_at and self._end_comes_at == inf:  # They are read together.
+        if (
+            self._frames and at == self._frames_at and self._reset_arrives_at == inf
+        ):  # They are read together.
             self._frames.append(frame)
             return
         self._frames, self._frames_at = [frame], at
@@ -192,8 +194,8 @@ class Link(ClosingLink):
 
     def _take_frame(self, frame: str | bytes) -> None:
         now = self._environment.now
-        if self.served and now < self.up.silent_at:
-            if now >= self._close_comes_at and not self._given_up:
+        if self.server_open and now < self.up.silent_at:
+            if now >= self._close_arrives_at and not self._reset_arrived:
                 self._echo_close()  # It is answered as soon as it is read, and the frame only then.
             self._host.receive(self, frame)
 
@@ -202,20 +204,20 @@ class Link(ClosingLink):
     def reply(self, frame: str | bytes, size: int) -> None:
         """Send a frame of `size` bytes, header included, to the client."""
         now = self._environment.now
-        if self._takes_no_news:  # Bytes before the reset are still read.
+        if self._sends_no_news:  # Bytes before the reset are still read.
             return
-        if now >= self._close_comes_at < self.up.silent_at:
+        if now >= self._close_arrives_at < self.up.silent_at:
             return  # The server has read the client's close frame together with the frame that it answers.
         at = self._down(size)
-        if not self.held:
-            self._environment.call_at(at, self._bounce)
+        if not self.client_open:
+            self._environment.call_at(at, self._answer_with_reset)
         elif size > self._largest:
             self._refuse_frame(size, at)
         else:
             self._environment.call_at(at, self._take_reply, frame)
 
     def _take_reply(self, frame: str | bytes) -> None:
-        if self.held and self._environment.now < self.down.silent_at:
+        if self.client_open and self._environment.now < self.down.silent_at:
             link = self.link
             self._client.handle(
                 Received(link, frame) if isinstance(frame, str) else ReceivedBytes(link, frame)
@@ -231,18 +233,18 @@ class Link(ClosingLink):
         self._environment.call_at(at, self._take_ping, number)
 
     def _take_ping(self, number: int) -> None:
-        if not self.served or self._up_silent or self._given_up:
+        if not self.server_open or self._up_silent or self._reset_arrived:
             return
         if not self.path.impairment.mute:
             at = self._down(frame_size(str(number), masked=False))
-            if self.held:
+            if self.client_open:
                 self._environment.call_at(at, self._take_pong, number)
             else:
-                self._environment.call_at(at, self._bounce)
+                self._environment.call_at(at, self._answer_with_reset)
         self._host.charge(self)
 
     def _take_pong(self, number: int) -> None:
-        if self.held and not self._down_silent and self._failure is None:
+        if self.client_open and not self._down_silent and self._failure is None:
             self._client.handle(Pong(self.link, number))
 
     # The server's pings
@@ -258,18 +260,20 @@ class Link(ClosingLink):
 
     def ping_client(self) -> None:
         """Send a Ping frame of the server."""
-        if not self._given_up:
+        if not self._reset_arrived:
             at = self._down(frame_size(PAYLOAD, masked=False))
-            self._environment.call_at(at, self._take_server_ping if self.held else self._bounce)
+            self._environment.call_at(
+                at, self._take_server_ping if self.client_open else self._answer_with_reset
+            )
 
     def _take_server_ping(self) -> None:
-        if self.held and not self._down_silent and self._failure is None:
+        if self.client_open and not self._down_silent and self._failure is None:
             at = self._up(frame_size(PAYLOAD, masked=True))
             self._environment.call_at(at, self._take_client_pong)
             self._client.handle(Pinged(self.link))
 
     def _take_client_pong(self) -> None:
-        if self.served and not (self._up_silent or self._given_up):
+        if self.server_open and not (self._up_silent or self._reset_arrived):
             assert self._keepalive is not None
             self._keepalive.take_pong()
             self._host.charge(self)
@@ -278,7 +282,7 @@ class Link(ClosingLink):
         """Close the link, as the client hasn't answered a ping: with a close frame, whose answer the server
         doesn't wait for."""
         self._host.drop_unanswered(self)
-        self.served = False
+        self.server_open = False
         self._close_at_server(CODE, REASON)
 
     # Ends
@@ -293,11 +297,11 @@ class Link(ClosingLink):
             return
         super().server_close(code, reason)
 
-    def _lose(self, reset: bool) -> None:
-        self._end(LOST if self._opened else UNANSWERED if self._standing else RESET)
+    def _on_server_closed(self, reset: bool) -> None:
+        self._end(LOST if self._opened else UNANSWERED if self._established else RESET)
 
-    def _time_out(self) -> None:
-        self._finish(LOST if self._opened else UNANSWERED if self._standing else UNREACHABLE)
+    def _on_time_out(self) -> None:
+        self._finish(LOST if self._opened else UNANSWERED if self._established else UNREACHABLE)
 
     def forget(self) -> None:
         super().forget()

@@ -32,7 +32,7 @@ from chatlab.sim.link import Link
 from chatlab.sim.meter import Meter
 from chatlab.sim.network import Network
 from chatlab.sim.path import Paths
-from chatlab.sim.people import Names, PeopleConfig, bring
+from chatlab.sim.people import Names, PeopleConfig, schedule_people
 from chatlab.sim.recorder import Recorder, Steps
 from chatlab.sim.server import Server
 from chatlab.sim.shared_dialect import SharedDialect
@@ -118,7 +118,7 @@ class Model:
         self.fault_contexts = schedule(
             faults, self.everybody, self.server, self._streams, self._fault_calendar(), self._membership
         )
-        self._bring_people()
+        self._schedule_people()
 
     @property
     def requests(self) -> int:
@@ -267,9 +267,9 @@ class Model:
     def _fault_calendar(self) -> Calendar:
         return self.environment
 
-    def _bring_people(self) -> None:
+    def _schedule_people(self) -> None:
         drivers = [person for person in self.everybody if isinstance(person, Driver)]
-        bring(self._people, drivers, self.environment, self._streams)
+        schedule_people(self._people, drivers, self.environment, self._streams)
 
 
 def find_model(*, fast: bool) -> type[Model]:

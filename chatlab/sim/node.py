@@ -176,5 +176,5 @@ def _waits(connection: Served) -> bool:
 
 def _finish(job: tuple[Connection, Callable[[], None]]) -> None:
     connection, work = job
-    if connection.served:
+    if connection.server_open:
         work()

@@ -183,7 +183,7 @@ def arrival_times(people: PeopleConfig, streams: RandomStreams) -> list[float]:
     return [people.arrive_over * share for share in streams.first("arrive", people.count)]
 
 
-def bring(
+def schedule_people(
     people: PeopleConfig,
     participants: Sequence[Participant],
     calendar: OrderedCalendar,

@@ -113,7 +113,7 @@ class Server(StoppableServer):
 
     def upgrade(self, link: Link) -> None:
         """Answer an upgrade request, then send the greeting and the messages since the cursor."""
-        if (refusal := self._turn_away(link, lasts=True)) is not None:
+        if (refusal := self._refusal_by_node(link, lasts=True)) is not None:
             self._refuse(link, *refusal)
         elif _is_forbidden(link, "websocket") and not link.plain:
             self._refuse(link, *FORBIDDEN)
@@ -137,7 +137,7 @@ class Server(StoppableServer):
             return
         if self.needs.connects:
             go_on = partial(self._let_in, link, join)
-            self.needs.wait("connect", lambda: link.served, go_on, partial(self._refuse_for, link))
+            self.needs.wait("connect", lambda: link.server_open, go_on, partial(self._refuse_for, link))
         else:
             self._let_in(link, join)
 
@@ -168,7 +168,7 @@ class Server(StoppableServer):
     def request(self, exchange: Exchange) -> None:
         """Handle a request."""
         connection, lasts = exchange.connection, exchange.request.path == STREAM
-        if (refusal := self._turn_away(connection, lasts=lasts)) is not None:
+        if (refusal := self._refusal_by_node(connection, lasts=lasts)) is not None:
             exchange.answer(problem(*refusal), last=True)
         elif _is_forbidden(connection, transport_of(exchange.request.method, exchange.request.path)):
             exchange.answer(problem(*FORBIDDEN))
@@ -177,7 +177,7 @@ class Server(StoppableServer):
         else:
             self._request(exchange)
 
-    def _turn_away(self, connection: Connection, *, lasts: bool) -> Refusal | None:
+    def _refusal_by_node(self, connection: Connection, *, lasts: bool) -> Refusal | None:
         """Return the refusal of a request on this connection, which would last or not; None: there is none.
 
         A node that drains begins nothing that lasts.
@@ -202,13 +202,13 @@ class Server(StoppableServer):
         cause = cause_of(exchange.request.method, exchange.request.path) if needs.queues else None
 
         def serve() -> None:
-            connection.let_in = connection.let_in or cause == "connect"
+            connection.needs_met = connection.needs_met or cause == "connect"
             self._service.serve(exchange)
 
         def refuse(need: Need) -> None:
             exchange.answer(problem(*refusal_of(need)))
 
-        if cause is None or (cause == "connect" and connection.let_in):
+        if cause is None or (cause == "connect" and connection.needs_met):
             self._service.serve(exchange)
         else:
             needs.wait(cause, lambda: exchange.awaited, serve, refuse)
@@ -217,9 +217,9 @@ class Server(StoppableServer):
         """Handle a request whose body has arrived."""
         self._service.read(exchange)
 
-    def ring(self, connection: HttpConnection) -> None:
+    def on_alarm(self, connection: HttpConnection) -> None:
         """Handle the alarm that was set for the request under way."""
-        self._service.ring(connection)
+        self._service.on_alarm(connection)
 
     def await_close(self, link: ClosingLink) -> None:
         """Count a link as a connection until its close frame is answered."""
@@ -258,7 +258,7 @@ class Server(StoppableServer):
             answer = nack(need, message)
             link.reply(answer, frame_size(answer, masked=False))
 
-        self.needs.pass_message(link, lambda: link.served, partial(self._receive, link, frame), refuse)
+        self.needs.pass_message(link, lambda: link.server_open, partial(self._receive, link, frame), refuse)
 
     def _do(self, connection: Connection, work: Callable[[], None]) -> None:
         """Enter the node's work queue; call `work` when it is done, if the connection is still served."""

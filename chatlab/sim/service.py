@@ -51,11 +51,11 @@ class Service:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._held: dict[str, dict[int, tuple[Exchange, requests.Poll]]] = {}
+        self._waiting: dict[str, dict[int, tuple[Exchange, requests.Poll]]] = {}
 
     def close(self) -> None:
         """Drop all references at the end of the run."""
-        self._held.clear()
+        self._waiting.clear()
         del self._core
 
     def serve(self, exchange: Exchange) -> None:
@@ -110,10 +110,10 @@ class Service:
 
     def _post(self, exchange: Exchange) -> None:
         self._poster(exchange)
-        if exchange.whole:
+        if exchange.body_arrived:
             self.read(exchange)
         else:
-            exchange.wanted = True
+            exchange.awaits_body = True
 
     def read(self, exchange: Exchange) -> None:
         """Publish a post whose body has arrived. Members get it before the answer, polls after it."""
@@ -129,11 +129,11 @@ class Service:
     def _poll(self, exchange: Exchange) -> None:
         poll = requests.poll(self._core.hub, exchange.request.query, self._core.config.max_hold)
         connection = exchange.connection
-        answer = poll.answer(self._core.hub, at_once=poll.hold <= 0 or connection.leaving)
+        answer = poll.answer(self._core.hub, at_once=poll.hold <= 0 or connection.closes_next)
         if answer is not None:
             self._send(exchange, answer)
             return
-        self._held.setdefault(poll.room, {})[connection.number] = exchange, poll
+        self._waiting.setdefault(poll.room, {})[connection.number] = exchange, poll
         connection.alarm.set(self._core.environment.now + poll.hold)
 
     def _answer(self, exchange: Exchange, poll: requests.Poll, *, last: bool = False) -> None:
@@ -147,7 +147,7 @@ class Service:
 
     def wake(self, room: str) -> None:
         """Answer the long polls that wait for messages of a room."""
-        for exchange, poll in self._held.pop(room, {}).values():
+        for exchange, poll in self._waiting.pop(room, {}).values():
             self._answer(exchange, poll)
 
     def release(self, connection: HttpConnection) -> None:
@@ -159,10 +159,10 @@ class Service:
     def _remove_poll(self, exchange: Exchange) -> requests.Poll | None:
         """Remove and return the long poll of an exchange; None: there is none."""
         room = exchange.request.query.get("room", "")
-        held = self._held.get(room, {})
+        held = self._waiting.get(room, {})
         _, poll = held.pop(exchange.connection.number, (None, None))
         if not held:
-            self._held.pop(room, None)
+            self._waiting.pop(room, None)
         return poll
 
     # Streams
@@ -172,22 +172,22 @@ class Service:
         join = requests.join(self._core.hub, request.query, request.headers.get("Last-Event-ID"))
         config, connection = self._core.config, exchange.connection
         exchange.begin()
-        if config.reconnection_time is not None and not connection.leaving:
+        if config.reconnection_time is not None and not connection.closes_next:
             exchange.write(serving.encode_retry(config.reconnection_time))
         self._core.join(connection, join)
-        if connection.leaving:
+        if connection.closes_next:
             self._core.drop([connection], 1012)
         else:
             connection.alarm.set(self._core.environment.now + config.keep_alive)
 
     # Alarms
 
-    def ring(self, connection: HttpConnection) -> None:
+    def on_alarm(self, connection: HttpConnection) -> None:
         """Answer a long poll whose time is over, or send a stream's keep-alive comment."""
         exchange = connection.serving
-        if exchange is None or not exchange.awaited or connection.buried:
+        if exchange is None or not exchange.awaited or connection.noticed_reset:
             return
-        if not exchange.begun:
+        if not exchange.head_sent:
             poll = self._remove_poll(exchange)
             assert poll is not None
             self._answer(exchange, poll)

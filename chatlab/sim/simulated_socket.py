@@ -26,18 +26,18 @@ class SimulatedSocket:
     type = socket.SOCK_STREAM
     proto = socket.IPPROTO_TCP
 
-    def __init__(self, end: End, address: Address, peer: Address, quiet: int) -> None:
+    def __init__(self, end: End, address: Address, peer: Address, never_ready: int) -> None:
         self._end = end
         self._address = address
         self._peer = peer
-        self._quiet = quiet
+        self._never_ready = never_ready
 
     def fileno(self) -> int:
         """Return the descriptor of a real socket that is never ready; -1 if something can be read.
 
         httpcore polls it to find out whether the server has closed an idle connection.
         """
-        return -1 if self._end.gone or self._end.readable else self._quiet
+        return -1 if self._end.gone or self._end.readable else self._never_ready
 
     def getsockname(self) -> Address:
         """Return this end's address."""

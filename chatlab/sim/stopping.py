@@ -146,7 +146,7 @@ class StoppableServer(ABC):
     def _end(self, connection: Served, code: int | None, reason: str) -> Iterable[Output]:
         """End a connection, and return the outputs for the others in its room."""
         assert isinstance(connection, Connection)
-        if not (isinstance(connection, HttpConnection) and connection.leaving):
+        if not (isinstance(connection, HttpConnection) and connection.closes_next):
             node_of(connection).ended += 1
         if code is not None and isinstance(connection, HttpConnection) and connection.finish():
             self.environment.call_later(0, self._finish_serving, connection)
@@ -165,11 +165,11 @@ class StoppableServer(ABC):
 
     def _finish_serving(self, connection: HttpConnection) -> None:
         """Answer a long poll, or end a stream; give other requests `CLOSE_TIMEOUT` seconds."""
-        if not connection.served:
+        if not connection.server_open:
             return
         self._service.release(connection)
         exchange = connection.serving
-        if exchange is not None and not exchange.begun:
+        if exchange is not None and not exchange.head_sent:
             self.environment.call_later(CLOSE_TIMEOUT, self.drop, [connection])
         elif exchange is not None:
             connection.end_stream()

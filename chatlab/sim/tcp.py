@@ -79,10 +79,18 @@ class TcpConnection(Opening):
         *,
         number: int,
         tls: bool,
-        quiet: int,
+        never_ready: int,
     ) -> None:
         super().__init__(
-            loop, environment, path, lines, ends, find_listener, number=number, tls=tls, quiet=quiet
+            loop,
+            environment,
+            path,
+            lines,
+            ends,
+            find_listener,
+            number=number,
+            tls=tls,
+            never_ready=never_ready,
         )
         self.requests = 0
         self._on_gone = on_gone
@@ -190,7 +198,7 @@ class TcpConnection(Opening):
         return self._give_up if sender is self.client else sender.time_out
 
     @property
-    def quiet(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether the server has it, nothing is under way to the client, and nothing sent to it was
         dropped."""
         return (

@@ -33,7 +33,7 @@ class HandshakePacket:
         self._give_up = give_up
         self.first_at = lane.draw(path.connect)
         self.latency = lane.latency
-        self._luck = lane.luck = lane.lose() if path.lossy else 1.0
+        self._loss_number = lane.loss_number = lane.lose() if path.lossy else 1.0
         self._limit = 1.0
         self._times = 0
         self.waited = 0.0
@@ -60,7 +60,7 @@ class HandshakePacket:
         unreachable = self._is_syn and self.left_at < path.unreachable_until
         share = 1.0 if unreachable else path.loss_at(self.left_at)
         self._limit *= share
-        if share == 1 or self._luck < self._limit:
+        if share == 1 or self._loss_number < self._limit:
             self.send()
         else:
             self._lane.arrive(self.left_at + self.latency, self._take)

@@ -72,7 +72,7 @@ class Opening(ABC):
         *,
         number: int,
         tls: bool,
-        quiet: int,
+        never_ready: int,
     ) -> None:
         self.number = number
         self.path = path
@@ -86,13 +86,13 @@ class Opening(ABC):
         self._is_forgotten = False  # The server has stopped before that came.
         self._repeats: Listener | None = None  # The listener that repeats the SYN-ACK.
         self._answered = False  # The client has had the SYN-ACK.
-        self._greeted = False  # The ClientHello waits to be read.
+        self._client_hello_waits = False  # The ClientHello waits to be read.
         self.up = Lane(environment, path, lines[0], path.up, path.lose_up)
         self.down = Lane(environment, path, lines[1], path.down, path.lose_down)
         self.up.opposite, self.down.opposite = self.down, self.up
         client, server = ends
-        self.client = Endpoint(loop, self, client, server, quiet)
-        self.server = Endpoint(loop, self, server, client, quiet)
+        self.client = Endpoint(loop, self, client, server, never_ready)
+        self.server = Endpoint(loop, self, server, client, never_ready)
         self.up.give_up, self.down.give_up = self._give_up, self.server.time_out
 
     @abstractmethod
@@ -136,7 +136,7 @@ class Opening(ABC):
     def _take_syn(self) -> None:
         listener = None if self.path.refusing else self._find_listener(self.server.address)
         if listener is None:
-            self._turn_down()
+            self._refuse_syn()
         elif listener.overflow != "drop":
             self._admit(listener)
         elif listener.is_full:
@@ -158,13 +158,13 @@ class Opening(ABC):
             self.overflowed, accepted_at = True, self._environment.now
             listener.keep(self)
         if accepted_at is None:
-            self._turn_down()
+            self._refuse_syn()
         else:
             self._await_accept(listener, accepted_at)
             self._answer(self._take_syn_ack)
             self.adapt()
 
-    def _turn_down(self) -> None:
+    def _refuse_syn(self) -> None:
         self.server.vanish()
         self._answer(self._refuse)
 
@@ -244,28 +244,28 @@ class Opening(ABC):
         elif self.client.gone:
             pass  # It was reset meanwhile.
         elif self._tls:  # The ClientHello.
-            self.up.send(self._take_greeting, delay=self.path.connect)
+            self.up.send(self._take_client_hello, delay=self.path.connect)
         else:
             self._open()
 
     def _accept(self, listener: Listener) -> None:
-        if self._greeted:
-            self._take_greeting()  # Before anything that came behind it.
+        if self._client_hello_waits:
+            self._take_client_hello()  # Before anything that came behind it.
         listener.accept(self)
 
-    def _take_greeting(self) -> None:
+    def _take_client_hello(self) -> None:
         if self.server.gone:
             self._reject_if_forgotten()
             return
-        self._greeted = self._accepted_at > self._environment.now
-        if not self._greeted:
+        self._client_hello_waits = self._accepted_at > self._environment.now
+        if not self._client_hello_waits:
             self.down.send(self._open, delay=self.path.connect)
 
     def _open(self) -> None:
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def turn_away(self) -> None:
+    def reset_unaccepted(self) -> None:
         """Reset it if it is in the accept queue, and forget its handshake: its listener has closed."""
         if self.is_syn_received:
             self._is_forgotten = True

@@ -139,7 +139,7 @@ class Segment:
     its ack. `acked_at`: time at which its ack comes back, inf as long as that is unknown."""
 
     __slots__ = (
-        "_admit", "_lane", "_limit", "_luck", "_packet", "_timed_out_at", "_writes",
+        "_admit", "_lane", "_limit", "_loss_number", "_packet", "_timed_out_at", "_writes",
         "ack_luck", "acked_at", "arrives_at", "first_at", "left_at", "number", "order", "times", "waiting",
     )  # fmt: skip
 
@@ -148,14 +148,14 @@ class Segment:
         lane: Sender,
         packet: Packet,
         left_at: float,
-        luck: float,
+        loss_number: float,
         ack_luck: float,
         admit: Admit | None = None,
     ) -> None:
         self._lane = lane
         self._admit = admit
         self._packet = packet
-        self._luck = luck
+        self._loss_number = loss_number
         self._limit = 1.0
         self._writes: list[Write] = []
         self.ack_luck = ack_luck
@@ -169,7 +169,7 @@ class Segment:
 
     def twin(self, left_at: float) -> Segment:
         """Return the rest of this segment, which leaves later."""
-        return Segment(self._lane, self._packet, left_at, self._luck, self.ack_luck)
+        return Segment(self._lane, self._packet, left_at, self._loss_number, self.ack_luck)
 
     def add(self, write: Write) -> None:
         """Carry bytes of a write."""
@@ -193,7 +193,7 @@ class Segment:
             self._lane.recovering.append(self)
         share = self._lane.path.loss_at(self.left_at)
         self._limit *= share
-        if share == 1 or self._luck < self._limit:
+        if share == 1 or self._loss_number < self._limit:
             self._send_again()
         elif self._admit is not None:
             self._lane.environment.call_at(self.left_at + self._packet.latency, self._ask, self._admit)

@@ -38,9 +38,9 @@ class Line:
 class Lane:
     """One direction of a connection. `size` counts its bytes; its acks come back over `opposite`.
 
-    `lose` draws which segments are lost, and `luck` is what it drew for the latest packet. The first segment
-    is sent again until the other end lets it in, if it has to `admit` it. Packets that would arrive from
-    `silent_at` on are dropped, unreported. `give_up` ends the connection at the sender's end.
+    `lose` draws which segments are lost, and `loss_number` is what it drew for the latest packet. The first
+    segment is sent again until the other end lets it in, if it has to `admit` it. Packets that would arrive
+    from `silent_at` on are dropped, unreported. `give_up` ends the connection at the sender's end.
     """
 
     opposite: Lane
@@ -56,7 +56,7 @@ class Lane:
         self.silent_at = inf
         self.admit: Admit | None = None
         self.latency = 0.0
-        self.luck = 1.0
+        self.loss_number = 1.0
         self.round_trips = RoundTrips()
         self.orders: Iterator[int] = count()
         self.recovering: list[Segment] = []
@@ -115,9 +115,9 @@ class Lane:
             if segment is None or is_new:
                 ack_luck = 1.0
                 if packet.burst is not None and self.path.lossy:
-                    self.luck, ack_luck = self.lose(), self.lose()
-                # FIN or RST alone has the luck of the latest packet.
-                segment = Segment(self, packet, left_at, self.luck, ack_luck, self.admit)
+                    self.loss_number, ack_luck = self.lose(), self.lose()
+                # FIN or RST alone has the loss_number of the latest packet.
+                segment = Segment(self, packet, left_at, self.loss_number, ack_luck, self.admit)
                 self.admit = None
             elif segment.first_at != left_at:
                 segment = segment.twin(left_at)

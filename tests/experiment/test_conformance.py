@@ -96,8 +96,8 @@ def a_round_trip_too_few(patch: pytest.MonkeyPatch) -> None:
 
 def a_close_that_arrives_too_early(patch: pytest.MonkeyPatch) -> None:
     def abort(connection: Connection) -> None:
-        connection.served = False
-        connection._environment.call_later(0, connection._lose, False)
+        connection.server_open = False
+        connection._environment.call_later(0, connection._on_server_closed, False)
 
     patch.setattr(Connection, "abort", abort)
 

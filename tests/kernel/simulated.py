@@ -139,7 +139,7 @@ class Talk(Connection):
         self._begun = self._environment.now
         self.connect()
 
-    def _speak(self) -> None:
+    def _on_established(self) -> None:
         now = self._environment.now
         self._measured["connect"].append(now - self._begun)
         for after in self._times:
@@ -155,16 +155,16 @@ class Talk(Connection):
     def _take_answer(self, sent_at: float) -> None:
         self._measured["round trip"].append(self._environment.now - sent_at)
 
-    def _refused(self) -> None:
+    def _on_refused(self) -> None:
         raise AssertionError
 
     def reply(self, frame: str | bytes, size: int) -> None:
         raise AssertionError
 
-    def _lose(self, reset: bool) -> None:
+    def _on_server_closed(self, reset: bool) -> None:
         raise AssertionError
 
-    def _time_out(self) -> None:
+    def _on_time_out(self) -> None:
         raise AssertionError
 
 
@@ -264,7 +264,7 @@ class Full(Open):
 class Comer(Talk):
     """A client of a herd."""
 
-    def _speak(self) -> None:
+    def _on_established(self) -> None:
         self._measured["connect"].append(self._environment.now - self._begun)
         self._environment.call_at(self._up(100), self._take_request)
 

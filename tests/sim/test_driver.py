@@ -133,7 +133,7 @@ def test_links_that_have_ended_are_forgotten() -> None:
     model.run(29.0)
     driver = model.everybody[0]
     assert isinstance(driver, Driver)
-    assert [link.quiet for link in driver.links] == [True]
+    assert [link.up_to_date for link in driver.links] == [True]
     model.run(1.5)
     assert driver.links == ()
     driver.disconnect()

@@ -187,7 +187,7 @@ def test_the_server_closes_an_idle_connection_and_requests_on_it_are_lost() -> N
     connection.silence(2.0, ["up"])
     world.fetch(POLL)
     assert world.run(20.0) == [(answered_at + SERVER_KEEP_ALIVE, Closed(2, CUT_SHORT))]
-    assert not connection.served
+    assert not connection.server_open
 
 
 def test_a_post_is_published_though_its_answer_is_lost() -> None:
@@ -207,9 +207,9 @@ def test_the_server_gives_up_a_silent_stream_at_last(direction: Literal["up", "d
     [connection] = world.session.connections
     connection.silence(2.0, [direction])
     world.run(2.0 + GIVE_UP - 20)
-    assert connection.served
+    assert connection.server_open
     world.run(2.0 + GIVE_UP + 20)
-    assert not connection.served
+    assert not connection.server_open
 
 
 # Capacity
@@ -287,7 +287,7 @@ def test_a_restart_answers_long_polls_ends_streams_and_makes_tokens_stale() -> N
     stream = world.fetch(STREAM, "stream")
     now = world.environment.now + 5
     world.run(now)
-    assert stream.quiet
+    assert stream.up_to_date
     world.server.stop(1012, "service restart")
     (first_at, first), (second_at, second) = world.run(now + 3)
     assert first_at == second_at == now + D
@@ -331,12 +331,12 @@ def test_a_proxy_buffers_a_stream_until_its_size_is_reached() -> None:
     world.path.add_impairment(Impairment(buffer=head + 1))
     stream = world.fetch(STREAM, "stream")
     assert world.run(world.environment.now + 5.0) == []
-    assert not stream.quiet
+    assert not stream.up_to_date
     now = world.environment.now
     world.fetch(post(), "post")
     types = [type(event) for at, event in world.run(now + 3) if at == now + 4 * D]
     assert types == [Opened, ReceivedBytes, ReceivedBytes, Answered]
-    assert stream.quiet
+    assert stream.up_to_date
 
 
 def test_a_removed_proxy_flushes_its_buffer() -> None:
@@ -352,7 +352,7 @@ def test_a_removed_proxy_flushes_its_buffer() -> None:
         (5 + D, Opened),
         (5 + D, ReceivedBytes),
     ]
-    assert stream.quiet
+    assert stream.up_to_date
 
 
 @pytest.mark.parametrize(("keep_alive", "cut"), [(2.0, False), (4.0, True)])

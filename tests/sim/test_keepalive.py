@@ -49,9 +49,9 @@ def test_the_server_closes_a_link_whose_ping_is_not_answered(direction: str) -> 
     there, link = pair()
     link.silence(6.5, ["up" if direction == "up" else "down"])
     there.run(OPENED + 11.9)
-    assert link.served
+    assert link.server_open
     there.run(OPENED + 12.1)
-    assert not link.served
+    assert not link.server_open
     assert not there.server.nodes[0].connections
     there.run(30.0)
     heard = [(at, event) for at, event in there.person.seen if isinstance(event, Closed)]

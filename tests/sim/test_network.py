@@ -110,7 +110,7 @@ def test_opening_takes_two_round_trips() -> None:
     assert welcome_at == 4 * D
     assert isinstance(welcome, Received)
     assert "welcome" in welcome.data
-    assert link.quiet
+    assert link.up_to_date
     assert pair.network.requests == 1
 
 
@@ -294,7 +294,7 @@ def test_a_server_close_sends_its_code_and_is_answered() -> None:
     link = pair.opened()
     before = pair.network.bytes_up, pair.network.bytes_down
     pair.server.stop(1012, "service restart")
-    assert not link.quiet
+    assert not link.up_to_date
     pair.run(10)
     [(at, event)] = pair.person.seen
     assert at == 4 + D
@@ -350,8 +350,8 @@ def test_a_silent_link_drops_all_packets_in_both_directions() -> None:
     link.ping(1)
     link.reset()
     pair.run(10)
-    assert not link.quiet
-    assert second.quiet
+    assert not link.up_to_date
+    assert second.up_to_date
     link.close(4000, "Pong timeout")
     pair.server.stop()
     pair.run(20)
@@ -399,7 +399,7 @@ def test_a_link_that_is_silent_downwards_still_carries_upwards() -> None:
     pair.run(10)
     assert pair.person.seen == []
     assert [at for at, _ in pair.server.seen] == [6 + D, 8 + D]
-    assert not link.quiet
+    assert not link.up_to_date
 
 
 def test_a_link_that_is_silent_upwards_still_carries_downwards() -> None:
@@ -417,12 +417,12 @@ def test_a_link_that_is_silent_upwards_still_carries_downwards() -> None:
     link.ping(1)
     second.send(text(2, "bob"))
     pair.run(8)
-    assert link.quiet
+    assert link.up_to_date
     link.close(4000, "bye")
     pair.run(10)
     assert pair.server.seen == [(6 + D, text(2, "bob"))]
     assert [at for at, _ in pair.person.seen] == [6 + 2 * D]
-    assert link.served
+    assert link.server_open
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
@@ -437,10 +437,10 @@ def test_the_server_gives_up_a_silent_link_at_last(direction: Literal["up", "dow
     for at in (10.0, 20.0):
         pair.environment.call_at(at, second.send, text(int(at), "bob"))
     pair.run(10.0 + D + GIVE_UP - 0.1)
-    assert link.served
+    assert link.server_open
     pair.run(10.0 + D + GIVE_UP + 100)
     assert pair.server.seen[-1] == (10.0 + D + GIVE_UP, "leave")
-    assert not link.served
+    assert not link.server_open
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
@@ -489,10 +489,10 @@ def test_quiet_means_nothing_under_way() -> None:
     link = pair.opened()
     link.send(text(1))
     pair.run(4 + 1.5 * D)
-    assert not link.quiet
+    assert not link.up_to_date
     pair.run(4 + 2 * D)
     pair.run(5)
-    assert link.quiet
+    assert link.up_to_date
 
 
 # Bytes

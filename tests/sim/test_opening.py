@@ -118,7 +118,7 @@ def test_a_handshake_ends_with_its_clients_reset() -> None:
     pair.run(20)
     assert pair.person.seen == [(0.9 + D, Closed(1, UNANSWERED))]
     assert pair.server.nodes[0].queue._handshakes == 0
-    assert not link.served
+    assert not link.server_open
 
 
 def test_tries_in_a_partition_are_lost() -> None:
@@ -181,6 +181,6 @@ def test_links_are_numbered_when_they_take_their_place() -> None:
     pair = Pair(accept_rate=0.5)
     link: Link = pair.open()
     pair.run(2.5 * D)
-    assert (link.number, link.served) == (0, False)
+    assert (link.number, link.server_open) == (0, False)
     pair.run(3.5 * D)
-    assert (link.number, link.served) == (1, True)
+    assert (link.number, link.server_open) == (1, True)

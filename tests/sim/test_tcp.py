@@ -554,10 +554,10 @@ def test_a_removed_buffering_proxy_flushes() -> None:
         impairment = world.add_impairment(buffer=inf)
         server.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
         await asyncio.sleep(5)
-        assert not world.connection.quiet
+        assert not world.connection.up_to_date
         world.remove_impairment(impairment)
         await asyncio.sleep(1)
-        assert world.connection.quiet
+        assert world.connection.up_to_date
         assert [at for at, _ in client.news] == [5 + 3 * D]
 
     World().run(work)

@@ -300,9 +300,9 @@ def test_a_proxy_counts_idleness_from_what_was_sent_again() -> None:
         world.add_impairment(idle_timeout=3.0)
         world.path.lose(0.0, world.now + 5)
         server.transport.write(b"x")
-        assert not world.connection.quiet
+        assert not world.connection.up_to_date
         await asyncio.sleep(8.96 + D + 1)
-        assert world.connection.quiet
+        assert world.connection.up_to_date
         await client.lost
         assert client.news == [
             (near(2 * D + 8.96 + D), b"x"),

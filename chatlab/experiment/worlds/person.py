@@ -48,7 +48,7 @@ class AccessLine(Protocol):
         """All connections."""
 
     @property
-    def quiet(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether nothing is in flight to the person, and nothing was lost on the way."""
 
     def adapt(self) -> None:
@@ -144,7 +144,7 @@ class Person:
     def heard_until(self) -> float:
         """Time up to which the server's messages must have been shown at the end of the run; inf: all of
         them."""
-        return inf if self._open and self.line.quiet else self.read_at
+        return inf if self._open and self.line.up_to_date else self.read_at
 
     def end(self) -> None:
         """Stop recording."""

@@ -82,9 +82,9 @@ class ProxiedLine:
         return [connection for connection in self._connections if not connection.closed]
 
     @property
-    def quiet(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether nothing is in flight to the person, and nothing was lost on the way."""
-        return all(connection.quiet for connection in self.connections)
+        return all(connection.up_to_date for connection in self.connections)
 
     def _pass_on(self, client: asyncio.StreamWriter) -> ShapedConnection:
         connection = ShapedConnection(client, self.path, self._shared, self._remove)

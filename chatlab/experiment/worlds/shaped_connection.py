@@ -131,7 +131,7 @@ class ShapedConnection(ShapedOpening):
                 await writer.drain()
 
     @property
-    def quiet(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether nothing is in flight to the client, and nothing was lost on the way."""
         return not self._held and self._down.arrives_at <= self._loop.time() and not self._down.silent
 

@@ -43,7 +43,7 @@ from chatlab.sim.meter import Meter
 from chatlab.sim.model import personal
 from chatlab.sim.needs import Needs
 from chatlab.sim.path import Path, Paths
-from chatlab.sim.people import bring
+from chatlab.sim.people import schedule_people
 from chatlab.sim.server import BEGINNING
 from chatlab.sim.stopping import CLOSE_TIMEOUT
 from chatlab.trace import Step
@@ -178,7 +178,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
             contexts = fault_contexts(scenario.faults, people, control, streams, membership)
             for fault, context in zip(scenario.faults, contexts, strict=True):
                 scheduler.call_at(fault.at, _inject, scheduler, fault, context)
-            bring(scenario.people, people, scheduler, streams)
+            schedule_people(scenario.people, people, scheduler, streams)
             await lines.begin()
             if not warm_up:
                 meter = Meter(scheduler, lines, [queue], [middleware.work])

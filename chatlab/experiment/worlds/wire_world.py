@@ -112,9 +112,9 @@ class WireLine:
         )
 
     @property
-    def quiet(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether nothing is in flight to the person, and nothing was lost on the way."""
-        return all(connection.quiet for connection in self.connections)
+        return all(connection.up_to_date for connection in self.connections)
 
     def adapt(self) -> None:
         """Apply the changes of the path."""
@@ -168,7 +168,7 @@ class WireLines:
         """Reset a connection if the server hasn't accepted it yet."""
         found = self.internet.find(connection.number)
         if found is not None:
-            found.turn_away()
+            found.reset_unaccepted()
 
     def reset_all_unaccepted(self) -> None:
         """Do nothing: the simulated listener resets them when it closes."""

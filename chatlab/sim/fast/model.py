@@ -178,8 +178,8 @@ class FastModel(Model):
     def _fault_calendar(self) -> Calendar:
         return self._barriers
 
-    def _bring_people(self) -> None:
-        super()._bring_people()
+    def _schedule_people(self) -> None:
+        super()._schedule_people()
         self._pool.bring(arrival_times(self._people, self._streams))
 
     # A run

@@ -29,7 +29,7 @@ def path(latency: float | LogNormal) -> SampledPath:
 class Line:
     """A link whose client answers each ping, and the times of them all."""
 
-    served, mute = True, False
+    server_open, mute = True, False
 
     def __init__(self, environment: LadderEnvironment, path: SampledPath) -> None:
         self._environment = environment

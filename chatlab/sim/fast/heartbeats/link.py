@@ -57,7 +57,7 @@ class ForwardingLink(Link):
         """Whether the link works, nothing is under way on it, and the path is unimpaired."""
         path, now = self.path, self._environment.now
         return (
-            self.quiet
+            self.up_to_date
             and self.up.arrives_at <= now
             and self.up.silent_at == self.down.silent_at == inf
             and path.impairment is UNIMPAIRED

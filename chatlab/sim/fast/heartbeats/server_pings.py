@@ -86,7 +86,7 @@ class KeepaliveAccount(Account[ServerBeats]):
 
     def find(self, heartbeat: Heartbeat | None, link: ForwardingLink) -> ServerBeats | None:
         keepalive = link.keepalive
-        if keepalive is None or keepalive.unanswered or not link.served:
+        if keepalive is None or keepalive.unanswered or not link.server_open:
             return None
         return ServerBeats(self._config, keepalive.due_at, link.down.arrives_at)
 
@@ -148,5 +148,5 @@ class KeepaliveAccount(Account[ServerBeats]):
         link: ForwardingLink,
     ) -> None:
         machine.handle(Pinged(link.link), beats.heard_at)
-        if link.served:
+        if link.server_open:
             link.keep_alive(beats.deadline)

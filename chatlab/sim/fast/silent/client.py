@@ -73,13 +73,13 @@ class SilentClient(Handshaking):
     def _hand_over(self, link: PromotedLink) -> None:
         """Add an open link to the server, and schedule an end that is under way."""
         context, loss, now = self._context, self._loss, self._context.environment.now
-        link.served = self._served and (loss is None or now < loss.gone_at)
-        if link.served:
+        link.server_open = self._served and (loss is None or now < loss.gone_at)
+        if link.server_open:
             context.server.hand_over(self, link)
             context.server.hub.join(link.number, context.room(self.person), self.name, after=self._cursor)
         if loss is not None:
             link.end(loss.at, loss.failure)
-            if link.served:
+            if link.server_open:
                 link.end_at_server(loss.gone_at)
 
     # The target of faults

@@ -96,9 +96,9 @@ class PromotedLink(ForwardingLink):
         handshake.round_trip = answered_at - syn_ack_at + self.up.delay
         if self._traffic.tls:
             self.up.send(answered_at, 0, self.path.connect, self.down.delay)
-            self._take_greeting()
+            self._take_client_hello()
         else:  # The request was counted.
-            self._standing = True
+            self._established = True
             size = self._upgrade_size + query_size(self.query)
             self._traffic.bytes_up += size
             self.up.send(answered_at, size, self.path.up, self.down.delay)
@@ -107,7 +107,7 @@ class PromotedLink(ForwardingLink):
     def set_open(self, used_at: float) -> None:
         """Set the state to open; the last byte came through at `used_at`."""
         self.query = {}
-        self._answered = self._accepted = self._opened = self._standing = True
+        self._answered = self._accepted = self._opened = self._established = True
         self._accepted_at = LONG_AGO
         self.up.arrives_at = self.down.arrives_at = used_at
         self.up.delay, self.down.delay = self.path.up.repeat(), self.path.down.repeat()
