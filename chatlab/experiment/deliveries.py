@@ -1,4 +1,4 @@
-"""Who was shown which message, and when; and which messages are missing.
+"""The deliveries of a run: the messages that were shown, and those that are missing.
 
 People and messages are numbered as in the recorder. The *readers* of a message are all people of its room,
 including its sender. It is *owed* to a reader if it was sent at or after the reader's first connection, and

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 BlockableTransport = Literal["websocket", "sse", "long_polling", "short_polling"]
 Blocking = Literal["403", "strip_upgrade", "swallow", "reset"]
 """The treatment of a request by a proxy: see `Blocked`."""
 
-BLOCKABLE: tuple[str, ...] = get_args(BlockableTransport)
 BLOCKED_STATUS = 403
 BLOCKED_REASON = "blocked by a proxy"
 

@@ -1,4 +1,4 @@
-"""Who was shown what, from records written by hand, compared with a slow count by the definitions."""
+"""The deliveries of records written by hand, compared with a slow count by the definitions."""
 
 from __future__ import annotations
 
