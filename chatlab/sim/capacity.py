@@ -162,8 +162,10 @@ class AcceptQueue(Queue):
 
     def is_full(self, now: float) -> bool:
         """Return whether a connection that comes now finds no place."""
-        self._release(now)
-        return self.is_limited and len(self._ends) >= self._backlog
+        ends = self._ends
+        if ends and ends[0] <= now:  # Checked here, too: it saves a call.
+            self._release(now)
+        return len(ends) >= self._backlog and self._interval > 0
 
     def accepts_at(self, now: float) -> float | None:
         """Return when a connection is accepted that enters now; None: the queue is full."""
@@ -176,7 +178,7 @@ class AcceptQueue(Queue):
         if not self._interval:
             return now
         ends = self._ends
-        if ends and ends[0] <= now:  # Checked here, too: it saves a call.
+        if ends and ends[0] <= now:
             self._release(now)
         return self._append(now, self._interval) if len(ends) < self._backlog else None
 

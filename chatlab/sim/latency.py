@@ -13,8 +13,9 @@ from msgspec import Meta
 from chatlab.errors import SettingsError
 from chatlab.settings import Duration, PositiveDuration, Settings
 
-_quantile = NormalDist().inv_cdf
-_Z99 = _quantile(0.99)
+quantile = NormalDist().inv_cdf
+"""The standard normal distribution's quantile function."""
+_Z99 = quantile(0.99)
 
 
 LossShare = Annotated[float, Meta(ge=0, lt=1)]
@@ -68,26 +69,26 @@ Delay = Callable[[], float]
 
 
 class Latency:
-    """One-way latencies, drawn from one random stream."""
+    """One-way latencies: `median` times exp(`sigma` · N(0, 1)), and up to `jitter` more, by `uniform`."""
 
-    __slots__ = ("_jitter", "_median", "_sigma", "_uniform")
+    __slots__ = ("_uniform", "jitter", "median", "sigma")
 
     def __init__(self, config: NetworkConfig, uniform: Callable[[], float]) -> None:
         latency = config.latency
         if isinstance(latency, LogNormal):
-            self._median = latency.median
-            self._sigma = _sigma(latency)
+            self.median = latency.median
+            self.sigma = _sigma(latency)
         else:
-            self._median = latency
-            self._sigma = 0.0
-        self._jitter = config.jitter
+            self.median = latency
+            self.sigma = 0.0
+        self.jitter = config.jitter
         self._uniform = uniform
 
     def draw(self) -> float:
         """Return the latency of the next packet, in seconds."""
-        delay = self._median
-        if self._sigma:
-            delay *= exp(self._sigma * _quantile(self._uniform() or 2**-54))
-        return delay + self._jitter * self._uniform() if self._jitter else delay
+        delay = self.median
+        if self.sigma:
+            delay *= exp(self.sigma * quantile(self._uniform() or 2**-54))
+        return delay + self.jitter * self._uniform() if self.jitter else delay
 
     __call__ = draw  # Calling an object takes twice as long as calling its method.

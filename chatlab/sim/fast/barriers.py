@@ -17,16 +17,17 @@ class Barriers:
 
     Faults are scheduled here, as on the environment; `before` is called just before each step of one, with
     that step.
-    `safe_until` is the next barrier, valid until the clock passes it; -inf: none is known.
+    `safe_until` is the next barrier, valid until the clock passes it; -inf: none is known. `end` is the end
+    of the run under way; -inf: there is none.
     """
 
-    __slots__ = ("_before", "_end", "_environment", "_steps_at", "safe_until")
+    __slots__ = ("_before", "_environment", "_steps_at", "end", "safe_until")
 
     def __init__(self, environment: LadderEnvironment, before: Callable[[object], None]) -> None:
         self._environment = environment
         self._before = before
         self._steps_at: list[float] = []  # heap
-        self._end = self.safe_until = -inf
+        self.end = self.safe_until = -inf
 
     @property
     def now(self) -> float:
@@ -46,7 +47,7 @@ class Barriers:
 
     def set_end(self, end: float) -> None:
         """Set the end of the run under way; -inf: there is none."""
-        self._end = end
+        self.end = end
         self.look()
 
     def look(self) -> float:
@@ -54,7 +55,7 @@ class Barriers:
         steps_at = self._steps_at
         while steps_at and steps_at[0] < self._environment.now:
             heappop(steps_at)
-        self.safe_until = min(self._end, steps_at[0]) if steps_at else self._end
+        self.safe_until = min(self.end, steps_at[0]) if steps_at else self.end
         return self.safe_until
 
     @property

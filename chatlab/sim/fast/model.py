@@ -191,6 +191,7 @@ class FastModel(Model):
     @rare_garbage()
     def run(self, duration: float) -> None:
         self._barriers.set_end(self._end_of(duration))
+        self._pool.begin()
         try:
             super().run(duration)
         finally:

@@ -1,16 +1,15 @@
-"""Random streams, latencies and paths that can look ahead, skip draws, and be stored as a snapshot."""
+"""Random streams, latencies and paths that can look ahead, and skip draws."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from functools import lru_cache
-from math import inf, log
+from math import exp, inf, log
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from chatlab.random_streams import BLOCK, DRAWS, NO_BLOCK, PEOPLE, RandomStreams, Stream
-from chatlab.sim.latency import Latency, NetworkConfig
+from chatlab.sim.latency import Latency, NetworkConfig, quantile
 from chatlab.sim.path import Path, Paths
 
 CACHED_RESULTS = 1 << 16
@@ -56,11 +55,6 @@ class SeekableStream(Stream):
         return (self._number + 1) * BLOCK - (self._end - self._next)
 
     @property
-    def block(self) -> array[float]:
-        """The current block. While a stream refers to it, it isn't generated again."""
-        return self._block
-
-    @property
     def place(self) -> Place:
         """The current position, which can be set to return to it."""
         return self._number, self._block, self._next
@@ -68,25 +62,6 @@ class SeekableStream(Stream):
     @place.setter
     def place(self, place: Place) -> None:
         self._number, self._block, self._next = place
-
-    def resume(self, drawn: int, block: array[float]) -> None:
-        """Continue a new stream after `drawn` draws; `block` was the current block then."""
-        number, place = divmod(drawn, BLOCK)
-        if place:
-            self._number, self._block, self._next = number, block, self._end - BLOCK + place
-        else:
-            self._number = number - 1  # The next draw loads the next block.
-
-    def below(self, limit: float, wanted: float) -> int:
-        """Return how many of the next draws are certain to be below `limit`. It is a lower bound, found by
-        whole chunks, and at most one chunk above `wanted`."""
-        draw = self.drawn
-        group, person = self._person // PEOPLE, self._person % PEOPLE
-        chunk = draw // DRAWS
-        end = min(chunk + FAR, (draw + wanted) / DRAWS)
-        while chunk < end and self._streams.below(self._purpose, group, chunk, limit)[person]:
-            chunk += 1
-        return max(0, chunk * DRAWS - draw)
 
     def skip(self, draws: int) -> None:
         """Advance the stream by `draws` draws; a negative count rewinds it."""
@@ -104,52 +79,125 @@ def _share(ratio: float, sigma: float) -> float:
     return NormalDist().cdf(log(ratio) / sigma) * (1 - 1e-9)
 
 
-class SkippableLatency(Latency):
-    """A `Latency` that can look at later packets, and skip them. Its stream is seekable, or constant."""
+class Law(NamedTuple):
+    """The distribution of latencies, as in `Latency`, and the streams of a purpose from which they are drawn.
 
-    __slots__ = ()
+    A packet takes `draws` numbers.
+    """
 
-    @property
-    def stream(self) -> SeekableStream:
-        """The stream, if the latency is random."""
-        assert isinstance(self._uniform, SeekableStream)
-        return self._uniform
+    median: float
+    sigma: float
+    jitter: float
+    draws: int
+    streams: SeekableStreams
+    purpose: str
+
+
+class SkippableLatency:
+    """A person's latencies, as `Latency` draws them, which can look at later packets, and skip them.
+
+    It is small, as each person has three. If the latency is constant, one may serve all people.
+    """
+
+    __slots__ = ("_block", "_drawn", "_law", "_person")
+
+    def __init__(self, law: Law, person: int) -> None:
+        self._law = law
+        self._person = person
+        self._drawn = 0
+        self._block = NO_BLOCK  # That of the latest number, unless the next one begins a block.
+
+    def draw(self) -> float:
+        """Return the latency of the next packet, in seconds."""
+        law = self._law
+        delay = law.median
+        if law.sigma:
+            drawn = self._drawn
+            place = drawn % BLOCK
+            if not place:
+                self._load(drawn // BLOCK)
+            self._drawn = drawn + 1
+            delay *= exp(law.sigma * quantile(self._block[self._person % PEOPLE * BLOCK + place] or 2**-54))
+        return delay + law.jitter * self._uniform() if law.jitter else delay
+
+    __call__ = draw
+
+    def _uniform(self) -> float:
+        """Return the next number."""
+        place = self._drawn % BLOCK
+        if not place:
+            self._load(self._drawn // BLOCK)
+        self._drawn += 1
+        return self._block[self._person % PEOPLE * BLOCK + place]
+
+    def _load(self, number: int) -> None:
+        law = self._law
+        self._block = law.streams.block(law.purpose, self._person // PEOPLE, number)
 
     def repeat(self) -> float:
         """Return the latency of the latest packet."""
-        if not self._sigma and not self._jitter:
-            return self._median
         self.skip(-1)
-        return self()
+        return self.draw()
+
+    def skip(self, packets: int) -> None:
+        """Advance by `packets` packets; a negative count rewinds."""
+        drawn = self._drawn
+        self._drawn = now = drawn + packets * self._law.draws
+        if now % BLOCK and (now // BLOCK != drawn // BLOCK or not drawn % BLOCK):
+            self._load(now // BLOCK)
+
+    def peek(self, packets: int) -> float:
+        """Return the delay of the packet that comes after `packets` others, and draw none."""
+        place = self._drawn, self._block
+        if packets:
+            self.skip(packets)
+        delay = self.draw()
+        self._drawn, self._block = place
+        return delay
 
     def certain(self, seconds: float, wanted: float) -> float:
         """Return how many of the next packets are certain to take less than `seconds`; inf: all of them.
 
         It is a lower bound, and hardly more than `wanted`.
         """
-        most = seconds - self._jitter
-        if not self._sigma:
-            return inf if self._median < most else 0
+        law = self._law
+        most = seconds - law.jitter
+        if not law.sigma:
+            return inf if law.median < most else 0
         if most <= 0:
             return 0
-        draws = 2 if self._jitter else 1  # per packet
-        return self.stream.below(_share(most / self._median, self._sigma), draws * wanted) // draws
+        return self.below(_share(most / law.median, law.sigma), law.draws * wanted) // law.draws
 
-    def skip(self, packets: int) -> None:
-        """Advance the stream by `packets` packets; a negative count rewinds it."""
-        draws = packets * (bool(self._sigma) + bool(self._jitter))
-        if draws:
-            self.stream.skip(draws)
+    def below(self, limit: float, wanted: float) -> int:
+        """Return how many of the next numbers are certain to be below `limit`. It is a lower bound, found by
+        whole chunks, and at most one chunk above `wanted`."""
+        drawn, law = self._drawn, self._law
+        group, person = divmod(self._person, PEOPLE)
+        chunk = drawn // DRAWS
+        end = min(chunk + FAR, (drawn + wanted) / DRAWS)
+        while chunk < end and law.streams.below(law.purpose, group, chunk, limit)[person]:
+            chunk += 1
+        return max(0, chunk * DRAWS - drawn)
 
-    def peek(self, packets: int) -> float:
-        """Return the delay of the packet that comes after `packets` others, and draw none."""
-        if not self._sigma and not self._jitter:
-            return self._median
-        place = self.stream.place
-        self.skip(packets)
-        delay = self()
-        self.stream.place = place
-        return delay
+
+class Directions(Protocol):
+    """The latencies of a person's packets to the server, and of those back."""
+
+    @property
+    def up(self) -> SkippableLatency:
+        """The latencies of packets to the server."""
+
+    @property
+    def down(self) -> SkippableLatency:
+        """The latencies of packets to the client."""
+
+
+class Delays(NamedTuple):
+    """A person's latencies: of packets to the server, of those back, and of those that open connections."""
+
+    up: SkippableLatency
+    down: SkippableLatency
+    connect: SkippableLatency
 
 
 class SampledPath(Path):
@@ -161,57 +209,30 @@ class SampledPath(Path):
     connect: SkippableLatency
 
 
-class PathSnapshot(NamedTuple):
-    """The state of an unimpaired path with random latency: draws per purpose, and the current blocks.
-
-    A block that nothing refers to would be generated again.
-    """
-
-    up: int = 0
-    down: int = 0
-    connect: int = 0
-    up_block: array[float] = NO_BLOCK
-    down_block: array[float] = NO_BLOCK
-    connect_block: array[float] = NO_BLOCK
-
-
-UNUSED = PathSnapshot()
-"""The snapshot of a path that has carried nothing yet."""
-
-
 class SampledPaths(Paths):
-    """Makes people's paths, also from snapshots.
-
-    If the latency is constant, `common` is one path for all people whose own is unimpaired.
-    """
-
-    _constant: SkippableLatency | None
-    _streams: SeekableStreams
+    """Makes people's paths. If the latency is constant, all have the same `Delays`."""
 
     def __init__(self, config: NetworkConfig, streams: SeekableStreams) -> None:
         super().__init__(config, streams)
-        always = self._constant
-        self.common = None if always is None else SampledPath(always, always, always)
+        law = Latency(config, float)
+        draws = bool(law.sigma) + bool(law.jitter)
+        self._laws = [
+            Law(law.median, law.sigma, law.jitter, draws, streams, purpose)
+            for purpose in ("up", "down", "connect")
+        ]
+        self._common = None if draws else self._make_delays(0)
 
-    def make(self, person: int, snapshot: PathSnapshot = UNUSED) -> SampledPath:
-        """Return a path for a person, in the state of `snapshot`."""
-        if (always := self._constant) is not None:
-            return SampledPath(always, always, always, self._own, person)
-        streams, latency = self._streams, self._latency
-        up, down, connect = (streams.uniform(person, purpose) for purpose in ("up", "down", "connect"))
-        if snapshot is not UNUSED:
-            if snapshot.up:
-                up.resume(snapshot.up, snapshot.up_block)
-            if snapshot.down:
-                down.resume(snapshot.down, snapshot.down_block)
-            if snapshot.connect:
-                connect.resume(snapshot.connect, snapshot.connect_block)
-        return SampledPath(latency(up), latency(down), latency(connect), self._own, person)
+    def delays(self, person: int) -> Delays:
+        """Return a person's latencies from the first packet on."""
+        return self._common or self._make_delays(person)
 
-    def snapshot(self, path: SampledPath) -> PathSnapshot:
-        """Return the snapshot of an unimpaired path with random latency."""
-        up, down, connect = path.up.stream, path.down.stream, path.connect.stream
-        return PathSnapshot(up.drawn, down.drawn, connect.drawn, up.block, down.block, connect.block)
+    def _make_delays(self, person: int) -> Delays:
+        up, down, connect = self._laws
+        return Delays(
+            SkippableLatency(up, person), SkippableLatency(down, person), SkippableLatency(connect, person)
+        )
 
-    def _latency(self, uniform: Callable[[], float]) -> SkippableLatency:
-        return SkippableLatency(self._config, uniform)
+    def make(self, person: int, delays: Delays | None = None) -> SampledPath:
+        """Return a person's path, with latencies that may have been drawn from."""
+        up, down, connect = delays or self.delays(person)
+        return SampledPath(up, down, connect, self._own, person)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from chatlab.random_streams import BLOCK, DRAWS, PEOPLE
-from chatlab.sim.fast.sampling import FAR, SampledPaths, SeekableStreams
+from chatlab.sim.fast.sampling import FAR, Law, SampledPaths, SeekableStreams, SkippableLatency
 from chatlab.sim.latency import LogNormal, NetworkConfig
+from chatlab.sim.path import Paths
 
 
 def sampled(network: NetworkConfig, seed: int) -> SampledPaths:
     return SampledPaths(network, SeekableStreams(seed))
+
+
+def law(streams: SeekableStreams) -> Law:
+    """Return the law of latencies that each take one number."""
+    return Law(0.04, 0.7, 0.0, 1, streams, "down")
 
 
 @pytest.mark.parametrize("drawn", [0, 1, BLOCK - 1, BLOCK, 2 * DRAWS + 5])
@@ -39,10 +45,12 @@ def test_draws_can_be_skipped() -> None:
 @pytest.mark.parametrize("drawn", [0, 1, DRAWS - 1, DRAWS, 200])
 def test_draws_below_a_limit_are_below_it(drawn: int, limit: float) -> None:
     for person in range(0, 200, 7):
-        source = SeekableStreams(5).uniform(person, "down")
+        streams = SeekableStreams(5)
+        source, numbers = SkippableLatency(law(streams), person), streams.uniform(person, "down")
         source.skip(drawn)
+        numbers.skip(drawn)
         sure = source.below(limit, 1000)
-        assert all(source() < limit for _ in range(sure))
+        assert all(numbers() < limit for _ in range(sure))
         if limit == 1.0:
             assert sure == FAR * DRAWS - drawn % DRAWS
         if limit == 0.0:
@@ -51,8 +59,8 @@ def test_draws_below_a_limit_are_below_it(drawn: int, limit: float) -> None:
 
 def test_below_looks_no_further_than_wanted() -> None:
     streams = SeekableStreams(5)
-    assert streams.uniform(0, "down").below(1.0, 1) == DRAWS
-    assert streams.uniform(0, "down").below(1.0, 1.5 * DRAWS) == 2 * DRAWS
+    assert SkippableLatency(law(streams), 0).below(1.0, 1) == DRAWS
+    assert SkippableLatency(law(streams), 0).below(1.0, 1.5 * DRAWS) == 2 * DRAWS
     assert len(streams._below) == 2
 
 
@@ -79,19 +87,6 @@ def test_draws_can_be_put_back(drawn: int, at_once: bool) -> None:
             other.skip(-draws)
         assert other.drawn == drawn - back
         assert [other() for _ in range(back + BLOCK)] == numbers[drawn - back :]
-
-
-def test_a_block_is_cached_as_long_as_a_stream_refers_to_it() -> None:
-    streams = SeekableStreams(3)
-    source = streams.uniform(5, "up")
-    source()
-    held = source.block
-    del source
-    for group in range(20):  # Others take the place of the latest.
-        streams.uniform(group * PEOPLE, "down")()
-    again = streams.uniform(5, "up")
-    again.skip(1)
-    assert again.block is held
 
 
 @pytest.mark.parametrize(
@@ -140,24 +135,38 @@ def test_the_latest_packet_can_be_asked_for_again_and_not_be_sent(
     assert [path.up() for _ in range(4)] == delays[-4:]
 
 
+@pytest.mark.parametrize("drawn", [1, BLOCK - 1, BLOCK, BLOCK + 1, DRAWS + 1])
 @pytest.mark.parametrize("jitter", [0.0, 0.3])
-def test_a_path_goes_on_from_its_snapshot(jitter: float) -> None:
+def test_packets_can_be_skipped_to_and_fro(drawn: int, jitter: float) -> None:
     network = NetworkConfig(latency=LogNormal(median=0.04, p99=0.2), jitter=jitter)
-    paths, plainly = (
-        sampled(network, 5),
-        sampled(network, 5).make(3),
-    )
-    assert paths.common is None
-    path = paths.make(3)
+    plain = Paths(network, SeekableStreams(5)).make(70)
+    delays = [plain.up() for _ in range(3 * DRAWS)]
+    up = sampled(network, 5).make(70).up
+    for steps in (drawn, DRAWS, -1, BLOCK, -BLOCK - 1, 2 * BLOCK, 0, -drawn):
+        up.skip(steps)
+    place = BLOCK * 2 + DRAWS - 2
+    assert [up() for _ in range(2 * BLOCK)] == delays[place : place + 2 * BLOCK]
+    for back in (1, 2, BLOCK):
+        up.skip(-back)
+        assert [up() for _ in range(back)] == delays[place + 2 * BLOCK - back : place + 2 * BLOCK]
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_a_path_goes_on_with_latencies_that_were_drawn_from(jitter: float) -> None:
+    network = NetworkConfig(latency=LogNormal(median=0.04, p99=0.2), jitter=jitter)
+    paths, plain = sampled(network, 5), Paths(network, SeekableStreams(5)).make(3)
+    delays = paths.delays(3)
     for drawn in (3, 8, 1):
-        for delay, plain in zip(
-            (path.up, path.down, path.connect), (plainly.up, plainly.down, plainly.connect), strict=True
-        ):
-            assert [delay() for _ in range(drawn)] == [plain() for _ in range(drawn)]
-        path = paths.make(3, paths.snapshot(path))
+        for delay, other in zip(delays, (plain.up, plain.down, plain.connect), strict=True):
+            assert [delay() for _ in range(drawn)] == [other() for _ in range(drawn)]
+    path = paths.make(3, delays)
+    assert (path.up(), path.down(), path.connect()) == (plain.up(), plain.down(), plain.connect())
+    assert path.person == 3
 
 
-def test_with_constant_latency_one_path_serves_all() -> None:
-    common = sampled(NetworkConfig(latency=0.25), 5).common
-    assert common is not None
-    assert common.up() == common.down() == common.connect() == 0.25
+def test_with_constant_latency_the_same_delays_serve_all() -> None:
+    paths = sampled(NetworkConfig(latency=0.25), 5)
+    assert paths.delays(3) is paths.delays(4)
+    path = paths.make(4)
+    assert path.up() == path.down() == path.connect() == 0.25
+    assert path.person == 4

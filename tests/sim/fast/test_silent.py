@@ -39,7 +39,7 @@ from chatlab.sim.faults import (
     Suspended,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
-from chatlab.sim.model import Model, find_model
+from chatlab.sim.model import Model, config_of, find_model
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import SSESettings
 from tests.sim.fast.crowds import FAULTS, HEARTBEATS, NETWORKS, assert_the_same, crowd, figures, step_by_step
@@ -611,3 +611,32 @@ def test_a_progress_callback_may_end_the_run() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(silent(), sample=0, watch=watch)
     assert 30.0 < times[-1] < 30.1
+
+
+@pytest.mark.parametrize("pieces", [(300.0,), (47.3, 52.7, 200.0), (1.0, 299.0)], ids=str)
+def test_a_run_in_pieces_is_the_same(pieces: tuple[float, ...]) -> None:
+    """Heartbeats that are certain until after a piece's end are looked at again in a later one."""
+    scenario = silent(
+        network=NetworkConfig(latency=LogNormal(median=0.05, p99=0.4)),
+        heartbeat=HeartbeatConfig(interval=3.3, timeout=1.2),
+        count=120,
+    )
+    found = []
+    for fast in (True, False):
+        recorder = ColumnRecorder()
+        model = find_model(fast=fast)(
+            scenario.seed,
+            config_of(scenario.transport),
+            scenario.people,
+            scenario.network,
+            scenario.server,
+            scenario.faults,
+            recorder,
+            0,
+        )
+        for seconds in pieces:
+            model.run(seconds)
+        found.append((model.bytes_up, model.bytes_down, model.requests, sorted(recorder.attempted_at)))
+        model.close()
+    assert found[0] == found[1]
+    assert len(found[0][3]) > 120, "some pongs come too late"

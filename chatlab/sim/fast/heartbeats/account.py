@@ -25,7 +25,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from chatlab.settings import WebSocketConfig
 from chatlab.sim.fast.barriers import Barriers
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
-from chatlab.sim.fast.sampling import SampledPath
+from chatlab.sim.fast.sampling import Directions
 from chatlab.sim.server import Server
 from chatlab.transports.heartbeat import Heartbeat
 from chatlab.transports.machine import Machine
@@ -60,7 +60,7 @@ class Account(ABC, Generic[B]):
         """Return whether the next beat finds the token bucket full: messages may have emptied it."""
         return self._server.hub.may_burst(link.number, beat_at)
 
-    def certain(self, path: SampledPath) -> float:
+    def certain(self, path: Directions) -> float:
         """Return how many of the next round trips are certain to be shorter than the time-out; inf: all."""
         if not self._possible or self._server.loaded:
             return 0
@@ -72,7 +72,7 @@ class Account(ABC, Generic[B]):
         """Return a time between the last of the next `count` beats and the one after it."""
         return beats.deadline + (count - 0.5) * self._config.interval
 
-    def pending_bytes(self, beats: B, path: SampledPath, now: float) -> tuple[int, int] | None:
+    def pending_bytes(self, beats: B, path: Directions, now: float) -> tuple[int, int] | None:
         """Return the bytes each way of all beats before `now`; None: one is under way."""
         pending = beats.pending(now)
         if pending and not self.answered(beats, path, pending, now):
@@ -98,7 +98,7 @@ class Account(ABC, Generic[B]):
         """Leave the beats of a link pending from now on."""
 
     @abstractmethod
-    def answered(self, beats: B, path: SampledPath, beat: int, now: float) -> bool:
+    def answered(self, beats: B, path: Directions, beat: int, now: float) -> bool:
         """Return whether the next beat (1), or the one after it (2) …, is certain to have been answered
         before `now`."""
 
@@ -107,11 +107,11 @@ class Account(ABC, Generic[B]):
         """Return the bytes each way of the next `count` beats."""
 
     @abstractmethod
-    def skip(self, beats: B, path: SampledPath, count: int) -> float:
+    def skip(self, beats: B, path: Directions, count: int) -> float:
         """Advance by `count` beats, at least one, without pings; return when the last one is answered."""
 
     @abstractmethod
-    def settle(self, machine: Machine, beats: B, link: ForwardingLink, path: SampledPath, now: float) -> None:
+    def settle(self, machine: Machine, beats: B, link: ForwardingLink, path: Directions, now: float) -> None:
         """Account for all beats before `now`."""
 
     @abstractmethod

@@ -12,7 +12,7 @@ from chatlab.sim.fast.barriers import Barriers
 from chatlab.sim.fast.heartbeats.account import Account
 from chatlab.sim.fast.heartbeats.heartbeat import SkippableHeartbeat
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
-from chatlab.sim.fast.sampling import SampledPath
+from chatlab.sim.fast.sampling import Directions
 from chatlab.sim.server import Server
 from chatlab.sim.sizes import frame_size
 from chatlab.transports.heartbeat import Heartbeat
@@ -41,7 +41,7 @@ class HeartbeatAccount(Account[SkippableHeartbeat]):
     def leave(self, link: ForwardingLink) -> None:
         """Do nothing: the machine sends pings only if it gets a `Tick`."""
 
-    def answered(self, beats: SkippableHeartbeat, path: SampledPath, beat: int, now: float) -> bool:
+    def answered(self, beats: SkippableHeartbeat, path: Directions, beat: int, now: float) -> bool:
         sent_at = self._beat_at(beats, beat)
         if now - sent_at >= self._config.timeout:
             return True
@@ -52,7 +52,7 @@ class HeartbeatAccount(Account[SkippableHeartbeat]):
         machine: Machine,
         beats: SkippableHeartbeat,
         link: ForwardingLink,
-        path: SampledPath,
+        path: Directions,
         now: float,
     ) -> None:
         pending = beats.pending(now)
@@ -92,7 +92,7 @@ class HeartbeatAccount(Account[SkippableHeartbeat]):
         else:
             machine.handle(pong, answered_at)
 
-    def skip(self, beats: SkippableHeartbeat, path: SampledPath, count: int) -> float:
+    def skip(self, beats: SkippableHeartbeat, path: Directions, count: int) -> float:
         for delay in path.up, path.down:
             delay.skip(count - 1)
         beats.skip(count - 1)

@@ -15,7 +15,7 @@ from sys import float_info
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.fast.heartbeats.account import Account
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
-from chatlab.sim.fast.sampling import SampledPath
+from chatlab.sim.fast.sampling import Directions
 from chatlab.sim.keepalive import PAYLOAD
 from chatlab.sim.sizes import frame_size
 from chatlab.transports.heartbeat import Heartbeat
@@ -49,7 +49,7 @@ class ServerBeats:
         error = (beats + 2) * float_info.epsilon * (max(abs(now), abs(self.deadline)) / self._interval + 2)
         return ceil(beats + error)
 
-    def skip(self, path: SampledPath, count: int) -> float:
+    def skip(self, path: Directions, count: int) -> float:
         """Advance by `count` beats, at least one, each answered before the next one; return when the last one
         is answered."""
         if self.deadline >= self._interval:
@@ -62,7 +62,7 @@ class ServerBeats:
                 self._pass(path)
         return self._pass(path)
 
-    def _pass(self, path: SampledPath) -> float:
+    def _pass(self, path: Directions) -> float:
         """Advance by a beat; return when it is answered."""
         heard_at = self.deadline + path.down.draw()
         answered_at = heard_at + path.up.draw()
@@ -94,7 +94,7 @@ class KeepaliveAccount(Account[ServerBeats]):
         assert link.keepalive is not None
         link.keepalive.pause()
 
-    def answered(self, beats: ServerBeats, path: SampledPath, beat: int, now: float) -> bool:
+    def answered(self, beats: ServerBeats, path: Directions, beat: int, now: float) -> bool:
         elapsed = now - self._beat_at(beats, beat) - MARGIN
         if elapsed >= self._config.timeout:
             return True
@@ -103,11 +103,11 @@ class KeepaliveAccount(Account[ServerBeats]):
     def sizes(self, beats: ServerBeats, count: int) -> tuple[int, int]:
         return count * PONG_SIZE, count * PING_SIZE
 
-    def skip(self, beats: ServerBeats, path: SampledPath, count: int) -> float:
+    def skip(self, beats: ServerBeats, path: Directions, count: int) -> float:
         return beats.skip(path, count)
 
     def settle(
-        self, machine: Machine, beats: ServerBeats, link: ForwardingLink, path: SampledPath, now: float
+        self, machine: Machine, beats: ServerBeats, link: ForwardingLink, path: Directions, now: float
     ) -> None:
         keepalive, skipped = link.keepalive, beats.pending(now) - REPLAYED
         assert keepalive is not None

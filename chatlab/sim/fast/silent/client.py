@@ -7,6 +7,7 @@ from math import inf
 
 from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
+from chatlab.sim.fast.sampling import Delays
 from chatlab.sim.fast.silent.handshake import Handshaking
 from chatlab.sim.fast.silent.promote import (
     PromotedLink,
@@ -41,7 +42,7 @@ class SilentClient(Handshaking):
             retries = 0
         if failed:
             self._jitter.skip(-retries)  # The replay draws them again.
-        path = None if context.paths.common else self._path
+        path = context.paths.make(self.person, Delays(self.up, self.down, self._opening))
         driver = self._driver = context.make(self.person, path, self._jitter if failed else None)
         machine, failure = driver.machine, self._failure if failed else None
         cursor = self._cursor if self._cursor != context.config.after else None
@@ -123,10 +124,7 @@ class SilentClient(Handshaking):
         if self._driver is not None:
             self._driver.wake()
         elif self._phase == "online":
-            if self._catch_up():
-                self._store_path()
-            else:
-                self._promote()
+            self.wake_to_leave()
 
     def wake_to_leave(self) -> None:
         if self._phase == "online" and self._driver is None and not self._catch_up():
@@ -144,10 +142,9 @@ class SilentClient(Handshaking):
         context, heartbeat = self._context, self._heartbeat
         if heartbeat is None or self._phase != "online":
             return 0, 0
-        pending = context.account.pending_bytes(heartbeat, self._path, context.environment.now)
+        pending = context.account.pending_bytes(heartbeat, self, context.environment.now)
         if pending is None:
             return self._promote().pending_bytes()
-        self._store_path()
         return pending
 
     @property

@@ -48,6 +48,14 @@ class Greeting(NamedTuple):
     gap: bool
 
 
+class Closing(NamedTuple):
+    """A close frame of the server: the failure that it is to a client, its bytes, and those of the answer."""
+
+    failure: Failure
+    sent: int
+    echoed: int
+
+
 class Maker(Protocol):
     """Makes a person's driver, with an existing path and stream of jitter if given."""
 
@@ -99,6 +107,7 @@ class Context:
         self.name_sizes = array("H", map(add, map(len, names), cycle(map(len, rooms))))
         self.lose = losses.lose
         self._rooms = rooms
+        self._closings: dict[tuple[int, str], Closing] = {}
         self._greetings: dict[tuple[str, str | None], Greeting] = {}
 
     def judge(self, failure: Failure) -> Verdict:
@@ -122,6 +131,14 @@ class Context:
             greeting = Greeting(asked, answered, replay.start, replay.gap)
             self._greetings[hub.epoch, cursor] = greeting
         return greeting
+
+    def closing(self, code: int, reason: str) -> Closing:
+        """Return what a close frame of the server means, and takes."""
+        closing = self._closings.get((code, reason))
+        if closing is None:
+            sizes = (frame_size("xx" + reason, masked=masked) for masked in (False, True))
+            closing = self._closings[code, reason] = Closing(Failure("close", code, reason), *sizes)
+        return closing
 
     def count_request(self) -> None:
         """Count a request in the current second."""

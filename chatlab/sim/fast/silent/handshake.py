@@ -13,8 +13,7 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
-from chatlab.sim.fast.silent.lifecycle import Lifecycle
-from chatlab.sim.fast.silent.promote import PromotedLink
+from chatlab.sim.fast.silent.losing import Losing
 from chatlab.sim.opening import SYN_ACK_TIMES
 from chatlab.sim.retransmission import SYN_TIMES
 from chatlab.transports.failures import UNREACHABLE
@@ -28,20 +27,20 @@ class SynReceived(NamedTuple):
     kept: bool
 
 
-class Handshaking(Lifecycle):
+class Handshaking(Losing):
     """A silent client's handshake; `_node` is set."""
 
     __slots__ = ()
 
     def _shake_hands(self, tries: int) -> None:
-        context, path, node = self._context, self._path, self.node
+        context, node = self._context, self.node
         environment, tls = context.environment, context.network.tls
         now = environment.now
         if node.is_full:
             self._ignore_syn(tries)
             return
-        first = path.connect if tls else path.up
-        answered_at = now + path.connect.draw()
+        first = self._opening if tls else self.up
+        answered_at = now + self._opening.draw()
         ack_at = answered_at + first.draw()
         if ack_at < self._until and ack_at < now + SYN_ACK_TIMES[0]:
             if not tls:
@@ -50,7 +49,7 @@ class Handshaking(Lifecycle):
             environment.call_at(ack_at, Handshaking._ack_arrives, handshake)
         else:
             first.skip(-1)
-            path.connect.skip(-1)
+            self._opening.skip(-1)
             self._leave_syn(tries)
 
     def _ignore_syn(self, tries: int) -> None:
@@ -63,7 +62,7 @@ class Handshaking(Lifecycle):
                 self._fail(UNREACHABLE, times_out_at, safe_until)
                 return
         else:
-            comes_at = again_at + self._path.connect.repeat()
+            comes_at = again_at + self._opening.repeat()
             if comes_at < times_out_at and comes_at < safe_until:
                 context.environment.call_at(comes_at, Handshaking._syn_arrives_again, (self, tries + 1))
                 return
@@ -76,14 +75,8 @@ class Handshaking(Lifecycle):
 
     def _leave_syn(self, tries: int) -> None:
         """Promote, and leave the rest of the attempt to a link, from the arrival of its SYN on."""
-        self._path.connect.skip(-1)
+        self._opening.skip(-1)
         self._promoted_link.take_syn(tries)
-
-    @property
-    def _promoted_link(self) -> PromotedLink:
-        (link,) = self.promoted.links
-        assert isinstance(link, PromotedLink)
-        return link
 
     @staticmethod
     def _ack_arrives(handshake: SynReceived) -> None:
@@ -91,12 +84,12 @@ class Handshaking(Lifecycle):
 
     def _take_ack(self, handshake: SynReceived) -> None:
         """Handle the arrival of the final ACK."""
-        context, path, node = self._context, self._path, self.node
+        context, node, opening = self._context, self.node, self._opening
         tls, accepted_at = context.network.tls, node.accepts_at
         if accepted_at is not None:
-            speaks_at = accepted_at + path.connect.draw() if tls else accepted_at
-            asked_at = speaks_at + path.up.draw() if tls else accepted_at
-            open_at = asked_at + path.down.draw()
+            speaks_at = accepted_at + opening.draw() if tls else accepted_at
+            asked_at = speaks_at + self.up.draw() if tls else accepted_at
+            open_at = asked_at + self.down.draw()
             if open_at < self._until and open_at < asked_at + context.opens_within:
                 node.enter()
                 if handshake.kept:
@@ -106,13 +99,13 @@ class Handshaking(Lifecycle):
                     self._count_request(speaks_at)
                 self._open(asked_at, open_at)
                 return
-            path.down.skip(-1)
+            self.down.skip(-1)
             if tls:
-                path.up.skip(-1)
-                path.connect.skip(-1)
+                self.up.skip(-1)
+                opening.skip(-1)
         if tls:
-            path.connect.skip(-3)
+            opening.skip(-3)
         else:
-            path.connect.skip(-2)
-            path.up.skip(-1)
+            opening.skip(-2)
+            self.up.skip(-1)
         self._promoted_link.take_first_ack(handshake.syn_ack_at, handshake.kept)

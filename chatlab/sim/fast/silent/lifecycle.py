@@ -3,7 +3,7 @@
     away     ──▶ trying     the person arrives
     trying   ──▶ online     accepted, and nothing interferes until the link is open
              ──▶ waiting    refused, or `stopped`, or `given up`, as the failure tables say
-    online   ──▶ losing     reset, or closed by the server: the client doesn't know yet
+    online   ──▶ losing     reset, or closed by the server: the client doesn't know yet (`losing.py`)
     losing   ──▶ waiting    or `stopped`, or `given up`
     waiting  ──▶ trying     after the backoff delay; at once, ahead of the clock, if nothing interferes
     any      ──▶ promoted   see the package
@@ -15,23 +15,17 @@ end of the run come before it is over. At a node that may ignore packets it has 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import partial
+from math import inf
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
-
 from chatlab.messages import ConnectionStatus
-from chatlab.sim.environment import LONG_AGO
 from chatlab.sim.fast.heartbeats.account import Beats
 from chatlab.sim.fast.heartbeats.driver import ForwardingDriver
-from chatlab.sim.fast.sampling import UNUSED, SampledPath
 from chatlab.sim.fast.silent.context import Context
-from chatlab.sim.link import Link
+from chatlab.sim.fast.silent.promote import PromotedLink
 from chatlab.sim.node import Node
-from chatlab.sim.sizes import frame_size
 from chatlab.transports.backoff import Backoff
-from chatlab.transports.failures import LOST, REFUSED
+from chatlab.transports.failures import REFUSED
 from chatlab.transports.machine import Failure
 
 Phase: TypeAlias = Literal["away", "trying", "online", "losing", "waiting", "stopped", "given up"]
@@ -50,14 +44,6 @@ STATUSES: dict[Phase, ConnectionStatus] = {
 }
 
 
-class Loss(Struct, frozen=True, gc=False):
-    """The end of a link that the client learns at `at`. A reset reaches the server at `gone_at`."""
-
-    at: float
-    failure: Failure
-    gone_at: float = LONG_AGO
-
-
 class Lifecycle(ABC):
     """A silent client's phase, and the state for it.
 
@@ -65,8 +51,8 @@ class Lifecycle(ABC):
     future. `_node` is that of the latest attempt. `_served` is True while the server has the link, `_used_at`
     when its last byte came through, and `_look_at` up to when its heartbeats are certain to be answered in
     time. `_backoff` is None until the first failure; then `_jitter` is its random stream, and `_failure` the
-    latest failure, learned at `_failed_at`. `_loss` is set while losing. `_sampled` is the path; while the
-    client is connected only its `_snapshot` is stored. `_driver` is set once the client is promoted.
+    latest failure, learned at `_failed_at`. `up`, `down` and `_opening` are the
+    latencies of its path. `_driver` is set once the client is promoted.
     """
 
     __slots__ = (
@@ -80,15 +66,15 @@ class Lifecycle(ABC):
         "_heartbeat",
         "_jitter",
         "_look_at",
-        "_loss",
         "_node",
+        "_opening",
         "_phase",
-        "_sampled",
         "_served",
-        "_snapshot",
         "_used_at",
+        "down",
         "number",
         "person",
+        "up",
     )
     accepted = True  # An attempt is over before the next fault.
     number: int
@@ -101,13 +87,11 @@ class Lifecycle(ABC):
         self.person = person
         self._served = False
         self._context = context
-        self._sampled = context.paths.common
-        self._snapshot = UNUSED
+        self.up, self.down, self._opening = context.paths.delays(person)
         self._phase: Phase = "away"
         self._cursor: str | None = context.config.after
         self._backoff: Backoff | None = None
         self._heartbeat: Beats | None = None
-        self._loss: Loss | None = None
         self._driver: ForwardingDriver | None = None
 
     @property
@@ -124,6 +108,10 @@ class Lifecycle(ABC):
     def wake_to_leave(self) -> None:
         """Account for pending heartbeats before the server ends the link."""
 
+    @abstractmethod
+    def server_close(self, code: int | None, reason: str) -> None:
+        """Close the link at the server, with a close frame or without."""
+
     @property
     def promoted(self) -> ForwardingDriver:
         """The person's driver; if there is none, promote the client."""
@@ -133,20 +121,11 @@ class Lifecycle(ABC):
     def _promote(self) -> ForwardingDriver:
         """Replace the client by a driver."""
 
-    # The path is large, so usually only a snapshot is stored
-
     @property
-    def _path(self) -> SampledPath:
-        return self._sampled or self._take_path()
-
-    def _take_path(self) -> SampledPath:
-        path = self._sampled = self._context.paths.make(self.person, self._snapshot)
-        return path
-
-    def _store_path(self) -> None:
-        path, paths = self._sampled, self._context.paths
-        if path is not None and paths.common is None:
-            self._sampled, self._snapshot = None, paths.snapshot(path)
+    def _promoted_link(self) -> PromotedLink:
+        (link,) = self.promoted.links
+        assert isinstance(link, PromotedLink)
+        return link
 
     # Trying
 
@@ -169,10 +148,10 @@ class Lifecycle(ABC):
     def _send_syn(self, at: float, status: ConnectionStatus, safe_until: float) -> bool:
         """Begin an attempt at `at`. If a fault, the end of the run or the time-out may come before its SYN
         has arrived, do nothing and return False."""
-        context, path = self._context, self._sampled or self._take_path()
-        comes_at = at + path.connect.draw()
+        context = self._context
+        comes_at = at + self._opening.draw()
         if comes_at >= safe_until or comes_at >= at + context.connect_timeout:
-            path.connect.skip(-1)
+            self._opening.skip(-1)
             return False
         self._phase, self._at = "trying", at
         context.recorder.changed(self.person, status, at)
@@ -182,41 +161,41 @@ class Lifecycle(ABC):
 
     def _syn_arrives(self) -> None:
         """Handle the arrival of the SYN. In phase `trying` only an arrival promotes."""
-        context, path = self._context, self._sampled or self._take_path()
-        now, until = context.environment.now, self._until
+        context, opening = self._context, self._opening
         node = self._node = context.server.choose(self.person)
         if node is not None and node.drops:
             self._shake_hands(1)
             return
+        now, until = context.environment.now, self._until
         accepted_at = None if node is None else node.enter()
         if node is None or accepted_at is None:
             if node is not None and node.answers_overflow:
                 self._leave_syn(1)
                 return
-            refused_at = now + path.connect.draw()
+            refused_at = now + opening.draw()
             if refused_at < until:
                 if node is not None:
                     node.refused += 1
                 self._fail(REFUSED, refused_at, context.barriers.safe_until)
             else:
-                path.connect.skip(-1)
+                opening.skip(-1)
                 self._leave_to_link(None)
             return
-        speaks_at = now + path.connect.draw()
+        speaks_at = now + opening.draw()
         if context.network.tls:
-            speaks_at = max(speaks_at + path.connect.draw(), accepted_at) + path.connect.draw()
-        asked_at = speaks_at + path.up.draw()
+            speaks_at = max(speaks_at + opening.draw(), accepted_at) + opening.draw()
+        asked_at = speaks_at + self.up.draw()
         if asked_at < accepted_at:
             asked_at = accepted_at
-        open_at = asked_at + path.down.draw()
+        open_at = asked_at + self.down.draw()
         if open_at < until and open_at < asked_at + context.opens_within:
             context.server.admit_silent(self, node)
             self._count_request(speaks_at)
             self._open(asked_at, open_at)
         else:
-            path.connect.skip(-3 if context.network.tls else -1)
-            path.up.skip(-1)
-            path.down.skip(-1)
+            opening.skip(-3 if context.network.tls else -1)
+            self.up.skip(-1)
+            self.down.skip(-1)
             self._leave_to_link(accepted_at)
 
     @property
@@ -238,8 +217,8 @@ class Lifecycle(ABC):
 
     def _leave_to_link(self, accepted_at: float | None) -> None:
         """Promote, and leave the rest of the attempt to a link."""
-        self._path.connect.skip(-1)
-        (link,) = self.promoted.links
+        self._opening.skip(-1)
+        link = self._promoted_link
         if accepted_at is not None:
             self._context.server.admit(link)
         link.answer_syn(accepted_at)
@@ -268,7 +247,6 @@ class Lifecycle(ABC):
         if context.beats:
             self._heartbeat = context.account.begin(asked_at, open_at)
             self._leave_pending(open_at)
-        self._store_path()
 
     # Failing
 
@@ -284,9 +262,8 @@ class Lifecycle(ABC):
             self._phase = "stopped" if verdict == "stop" else "given up"
             context.recorder.changed(self.person, STATUSES[self._phase], at)
             return
-        path = self._sampled or self._take_path()
         self._at = retry_at = at + self._backoff.next()
-        comes_at = retry_at + path.connect.draw()
+        comes_at = retry_at + self._opening.draw()
         if comes_at < safe_until and comes_at < retry_at + context.connect_timeout:
             self._phase = "trying"
             context.recorder.changed(self.person, RECONNECTING, at)
@@ -295,7 +272,7 @@ class Lifecycle(ABC):
             context.environment.call_at(comes_at, Lifecycle._syn_arrives, self)
         else:
             self._phase = "waiting"
-            path.connect.skip(-1)
+            self._opening.skip(-1)
             context.recorder.changed(self.person, RECONNECTING, at)
             context.environment.call_at(retry_at, Lifecycle._retry, self)
 
@@ -310,18 +287,29 @@ class Lifecycle(ABC):
         """Leave heartbeats pending from `at` on, as long as they are certain to be answered in time."""
         context, heartbeat = self._context, self._heartbeat
         assert heartbeat is not None
-        beats = context.account.certain(self._path)
+        beats = context.account.certain(self)
         self._look_at = context.account.due_again_at(heartbeat, beats) if beats else at
-        context.environment.call_at(self._look_at, Lifecycle._look, self)
+        self.await_look()
+
+    def await_look(self) -> None:
+        """Schedule the next check of the heartbeats, if it comes within the run."""
+        context = self._context
+        if self._look_at < context.barriers.end:
+            context.environment.call_at(self._look_at, Lifecycle._look, self)
+
+    @property
+    def looks_at(self) -> float:
+        """Time of the next check of the heartbeats; inf: none will come."""
+        awaits = self._phase == "online" and self._driver is None and self._heartbeat is not None
+        return self._look_at if awaits else inf
 
     def _look(self) -> None:
         """Check whether further heartbeats are certain to be answered in time."""
         now = self._context.environment.now
         if self._phase != "online" or self._look_at != now or self._driver is not None:
             return
-        if self._catch_up() and self._context.account.certain(self._path):
+        if self._catch_up() and self._context.account.certain(self):
             self._leave_pending(now)
-            self._store_path()
         else:
             self._promote()
 
@@ -332,82 +320,10 @@ class Lifecycle(ABC):
         beats = 0 if heartbeat is None else heartbeat.pending(now)
         if heartbeat is None or not beats:
             return True
-        path = self._path
-        if not context.account.answered(heartbeat, path, beats, now):
+        if not context.account.answered(heartbeat, self, beats, now):
             return False
         up, down = context.account.sizes(heartbeat, beats)
         context.network.bytes_up += up
         context.network.bytes_down += down
-        self._used_at = context.account.skip(heartbeat, path, beats)
+        self._used_at = context.account.skip(heartbeat, self, beats)
         return True
-
-    # Losing
-
-    def server_close(self, code: int | None, reason: str) -> None:
-        """Close the link at the server, with a close frame or without."""
-        served, self._served = self._served, False
-        if not served or self._driver is not None:
-            return
-        now, path, loss = self._context.environment.now, self._path, self._loss
-        if loss is not None:  # It was reset, and the server may not know it yet.
-            if code is not None and now < loss.gone_at:
-                self._send_close(reason)
-        elif code is None:
-            self._lose(Loss(now + path.down.repeat(), LOST), Link.abort)
-        else:
-            failure = Failure("close", code, reason)
-            server_close = partial(Link.server_close, code=code, reason=reason)
-            if self._lose(Loss(now + path.down.peek(0), failure), server_close):
-                self._send_close(reason)
-
-    def _send_close(self, reason: str) -> None:
-        """Send a close frame from the server."""
-        self._path.down.draw()
-        self._context.network.bytes_down += frame_size("xx" + reason, masked=False)
-
-    def reset(self) -> None:
-        """Reset the link as a middlebox does."""
-        if self._phase == "online":
-            now, path = self._context.environment.now, self._path
-            loss = Loss(now + path.down.repeat(), LOST, now + path.up.repeat())
-            if self._lose(loss, Link.reset):
-                self._context.environment.call_at(
-                    loss.gone_at, Lifecycle._leave, (self, self.node, self.number)
-                )
-
-    @staticmethod
-    def _leave(leaving: tuple[Lifecycle, Node, int]) -> None:
-        """Leave the server, which a reset has reached."""
-        client, node, number = leaving
-        client._context.server.forget(client, node, number)
-
-    def _lose(self, loss: Loss, end: Callable[[Link], None]) -> bool:
-        """Schedule the end of the link. If a heartbeat comes before, promote, `end` it, return False."""
-        beats, account = self._heartbeat, self._context.account
-        if beats is not None and account.comes_before(beats, loss.at, loss.gone_at):
-            (link,) = self.promoted.links
-            end(link)
-            return False
-        self._phase, self._loss = "losing", loss
-        self._context.lose(self, loss.at)
-        return True
-
-    def be_lost(self) -> None:
-        """Handle the end of the link."""
-        context, loss, safe_until = self._context, self._loss, self._context.barriers.next
-        if loss is None or self._driver is not None:
-            return
-        if self._served:
-            # The server may send something before it learns of the reset.
-            if loss.gone_at >= safe_until or (self.node.draining and loss.gone_at > context.environment.now):
-                self._promote()
-                return
-            self._served = False
-        failure = loss.failure
-        if failure is not LOST:  # A close frame is echoed.
-            context.network.bytes_up += frame_size("xx" + failure.reason, masked=True)
-            self._path.up.draw()
-        if self._backoff is not None and loss.at - self._at >= context.config.reconnect.stable_after:
-            self._backoff.reset()
-        self._heartbeat = self._loss = None
-        self._fail(failure, loss.at, safe_until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.fast.barriers import Barriers
@@ -55,6 +56,12 @@ class Pool:
         safe_until = self._barriers.next
         for client in self._clients:
             client.arrive(arrivals[client.person], safe_until)
+
+    def begin(self) -> None:
+        """Continue after the end of a run: check the heartbeats whose check came after it."""
+        for client in self._clients:
+            if client.looks_at < inf:
+                client.await_look()
 
     def lose(self, loser: Loser, at: float) -> None:
         """Call a client's `be_lost` at `at`; clients with the same time share one queue entry."""
