@@ -196,6 +196,7 @@ def test_without_a_command_it_prints_the_help() -> None:
     assert ended.stdout.strip() == run("--help").stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_time_scale_without_the_live_world_is_said_to_have_no_effect() -> None:
     for command in (["simulate"], ["compare"]):
         ended = run(*command, "good.toml", "--time-scale=20")
@@ -247,6 +248,7 @@ def test_simulate_saves_what_happened_each_second(tmp_path: Path) -> None:
     assert table["connected"].tolist() == [2] * 5
 
 
+@pytest.mark.slow
 def test_a_plot_is_chosen_by_its_name(tmp_path: Path) -> None:
     page = run("simulate", "--help").stdout
     assert [kind for kind in PLOTS if kind not in page] == []
@@ -294,6 +296,7 @@ def test_a_figure_is_written_as_people_write_it(value: float | None, written: st
     assert format_number(value) == written
 
 
+@pytest.mark.slow
 def test_find_prints_a_sentence_and_the_toml_to_use(tmp_path: Path) -> None:
     out = tmp_path / "runs.csv"
     found = ("--vary=people.count=1:40", "--keep=attempts<=20", "--seeds=2", f"--out={out}")
@@ -313,6 +316,7 @@ def test_find_prints_a_sentence_and_the_toml_to_use(tmp_path: Path) -> None:
     assert "The result is the same at every value of transport" in run("find", "good.toml", *chosen).stdout
 
 
+@pytest.mark.slow
 def test_fit_prints_a_ranking_and_the_toml_to_use(tmp_path: Path) -> None:
     broken = '[transport.reconnect]\njitter = "full"\n[[faults]]\nkind = "connection_reset"\nat = 8.0\n'
     Path("herd.toml").write_text(f"duration = 30.0\npeople.count = 20\n{broken}", encoding="utf-8")

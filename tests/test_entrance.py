@@ -51,6 +51,7 @@ def audit(path: Path) -> str:
     return done.stdout + done.stderr if done.returncode else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "files"),
     [
@@ -151,6 +152,7 @@ def functions_of(file: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_way_of_a_message_names_what_is_there() -> None:
     rows = way()
     assert len(rows) >= 12

@@ -165,6 +165,7 @@ lanes.command_line()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "deaf",
     ["", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "],

@@ -117,6 +117,7 @@ def missing(cls: type, changed: set[str]) -> list[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_the_base_has_what_the_subclass_uses(cls: type) -> None:
     library, file = library_of(cls), cls.__module__.replace(".", "/") + ".py"

@@ -99,6 +99,7 @@ async def test_A103_a_gap_that_cant_be_closed_is_reported(display: Display) -> N
         await until(lambda: "this server doesn't replay missed messages" in ada.notices())
 
 
+@pytest.mark.slow
 @displays
 @pytest.mark.parametrize(("what", "value"), CHANGES)
 async def test_A102_what_is_unsettled_goes_along_through_several_changes(
@@ -122,6 +123,7 @@ async def test_A102_what_is_unsettled_goes_along_through_several_changes(
         assert (ada.conversation.waiting, ada.conversation.lost) == (0, 0)
 
 
+@pytest.mark.slow
 @displays
 async def test_A102_settings_that_cant_connect_keep_what_is_unsettled(display: Display) -> None:
     async with restarting() as server, at(display, server.url) as ada:
@@ -138,6 +140,7 @@ async def test_A102_settings_that_cant_connect_keep_what_is_unsettled(display: D
         await until(lambda: ada.states() == {"kept": "acked"})
 
 
+@pytest.mark.slow
 @displays
 @pytest.mark.parametrize("what", ELSEWHERE)
 async def test_A101_a_message_goes_only_to_the_place_it_was_written_for(display: Display, what: str) -> None:

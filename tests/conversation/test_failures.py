@@ -94,6 +94,7 @@ async def test_A107_a_dialect_that_a_transport_cant_speak_is_reported(dialect: s
         await until(lambda: ada.states() == {"by another way": "acked"})
 
 
+@pytest.mark.slow
 @errors
 async def test_A107_a_bug_in_the_users_dialect_is_reported_by_the_panel_and_can_be_fixed(
     error: BaseException, caplog: pytest.LogCaptureFixture

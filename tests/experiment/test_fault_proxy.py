@@ -371,6 +371,7 @@ async def test_a_restart_closes_with_its_code() -> None:
         await watch.connected(2)
 
 
+@pytest.mark.slow
 async def test_http_errors_hit_the_person_only() -> None:
     async with EmbeddedServer() as server, chatting(server) as (proxy, watch), chatting(server) as other:
         proxy.play([HttpError(at=0, duration=LONG, status=429, retry_after=1.5), ConnectionReset(at=0)])

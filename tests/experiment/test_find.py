@@ -227,6 +227,7 @@ def test_a_value_without_the_metric_keeps_no_bound() -> None:
     assert search(lambda x, seed: None if x == 100 else 9.0, "m<=9")[1].endswith("at 100 m has no value.")
 
 
+@pytest.mark.slow
 def test_a_setting_without_effect_is_said() -> None:
     """A herd's first retries are at once, so that the backoff's multiplier changes nothing."""
     for more, told in (
@@ -292,6 +293,7 @@ def test_a_metric_without_a_value() -> None:
 # With runs
 
 
+@pytest.mark.slow
 def test_a_herd_needs_its_size_over_the_accept_rate() -> None:
     """40 people within 4 s: the closed form N/μ says 10 a second, and bisection by hand the same."""
     found = quietly("server.accept_rate=2:200", keep="last_back<=4")

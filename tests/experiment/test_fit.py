@@ -120,6 +120,7 @@ def test_settings_as_toml() -> None:
 # Fits
 
 
+@pytest.mark.slow
 def test_the_hidden_settings_come_first_and_are_alone() -> None:
     fitted = quietly(incident("full", 91))
     assert (fitted.best, fitted.possible) == ("full", ["full"])
@@ -136,6 +137,7 @@ def test_the_hidden_settings_come_first_and_are_alone() -> None:
     assert fitted.curves["full"] == [incident("full", seed) for seed in range(4)]
 
 
+@pytest.mark.slow
 def test_candidates_that_cant_be_told_apart_are_named() -> None:
     twins = {"transport.reconnect": {"one": JITTERS["full"], "two": JITTERS["full"], "none": JITTERS["none"]}}
     fitted = quietly(incident("full", 91), twins)
@@ -143,12 +145,14 @@ def test_candidates_that_cant_be_told_apart_are_named() -> None:
     assert "can't be told apart by the measurement. " in fitted.answer
 
 
+@pytest.mark.slow
 def test_what_nothing_explains() -> None:
     flat = [30.0, 0.0] * 20
     fitted = quietly(flat)
     assert fitted.answer.startswith("None explains the measurement well: the closest, ")
 
 
+@pytest.mark.slow
 def test_missing_seconds_and_noise_do_no_harm() -> None:
     counts = np.array(incident("slow", 92))
     counts[[3, 11, 12, 30]] = np.nan
@@ -170,12 +174,14 @@ def test_an_unknown_number_of_people_is_found() -> None:
     assert fitted.scenario.people.count == fitted.rows[0]["people.count"]
 
 
+@pytest.mark.slow
 def test_only_an_unknown() -> None:
     fitted = quietly(incident("full", 93), ["people.count=50:70"], runs=60)
     assert fitted.best == "the scenario"
     assert fitted.answer[0] in "TN"
 
 
+@pytest.mark.slow
 def test_one_candidate_is_judged_by_its_own_spread() -> None:
     """The only candidate isn't said to be best, and a wrong one is doubted."""
     right = quietly(incident("full", 91), {"transport.reconnect": {"full": JITTERS["full"]}})
@@ -185,6 +191,7 @@ def test_one_candidate_is_judged_by_its_own_spread() -> None:
     assert "It doesn't explain all of it, as its own runs are only " in wrong.answer
 
 
+@pytest.mark.slow
 def test_runs_that_ran_out_are_said() -> None:
     short = quietly(incident("full", 93), ["people.count=50:70"], runs=12)
     assert short.answer.endswith(" The runs ran out before the search had ended; allow more runs.")
@@ -193,6 +200,7 @@ def test_runs_that_ran_out_are_said() -> None:
     assert "ran out" not in quietly(incident("full", 93)).answer
 
 
+@pytest.mark.slow
 def test_a_schedule_replaces_an_unknown() -> None:
     """It is refused if it has no effect with any candidate, and left out if it has none with the best."""
     waits = ReconnectConfig(max_attempts=None, schedule=((0.5, 8.0),))
@@ -210,6 +218,7 @@ def test_a_schedule_replaces_an_unknown() -> None:
     assert "base_delay = 1.0" in fitted.toml or "base_delay" not in fitted.toml
 
 
+@pytest.mark.slow
 def test_connected_people_can_be_fitted() -> None:
     transport = OUTAGE.transport.replace(reconnect=JITTERS["slow"])
     series = run(OUTAGE.replace(transport=transport, seed=95), sample=0).series["connected"]
@@ -269,6 +278,7 @@ def test_what_cant_be_fitted(more: dict[str, Any], told: str) -> None:
         quietly(**{"to": incident("full", 91), **more})
 
 
+@pytest.mark.slow
 def test_an_offset_can_be_given() -> None:
     assert quietly(incident("full", 91), offset=10, seeds=[1, 2]).rows[0]["offset"] == 10
     assert quietly(incident("full", 91), offset=(3, 5), seeds=[1, 2]).rows[0]["offset"] in (3, 4, 5)

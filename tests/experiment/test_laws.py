@@ -86,6 +86,7 @@ def final_states(run: Run) -> Counter[DeliveryState]:
     return Counter(last.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10**6), faults=faults, latency=latency, jitter=st.sampled_from([0.0, 0.3]))
 def test_every_message_appears_once_and_in_order_under_any_faults(
@@ -102,6 +103,7 @@ def test_every_message_appears_once_and_in_order_under_any_faults(
     assert all(result.statuses(person)[-1].status is ConnectionStatus.CONNECTED for person in result.people)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),

@@ -194,6 +194,7 @@ def test_the_seeds_default_is_slow_and_leaves_four_in_ten_of_a_refused_herd_outs
     assert full.series["connected"][50 + 60] == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("heartbeat", "cuts"), [({}, 0), ({"interval": 90.0}, 9), ({"enabled": False}, 9)])
 def test_a_heartbeat_keeps_a_quiet_chat_through_an_idle_proxy(heartbeat: dict[str, Any], cuts: int) -> None:
     scenario = load_scenario("idle_proxy")
@@ -248,6 +249,7 @@ SHORT = "duration=170"
 """Enough for a rolling deploy without a drain."""
 
 
+@pytest.mark.slow
 def test_a_drain_spreads_a_rolling_deploy() -> None:
     at_once = changed("rolling_deploy", SHORT)
     assert float(at_once.metrics["broken"] or 0) / 2000 == pytest.approx(1.70, abs=0.05)
@@ -261,6 +263,7 @@ def test_a_drain_spreads_a_rolling_deploy() -> None:
     assert away(slow) > 13
 
 
+@pytest.mark.slow
 def test_least_connections_sends_everybody_to_the_node_that_has_just_started() -> None:
     result = changed("rolling_deploy", SHORT, "server.balance=least_connections")
     assert result.metrics["broken"] == pytest.approx(1.05 * 2000, abs=20)

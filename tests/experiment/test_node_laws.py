@@ -47,6 +47,7 @@ def disconnections(nodes: int) -> float:
     return (nodes - 1) / nodes * ((nodes / (nodes - 1)) ** nodes - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("people", "nodes"),
     [(600, 4), (2_000, 20), pytest.param(50_000, 20, marks=pytest.mark.proof)],
@@ -69,6 +70,7 @@ def test_the_figures_that_the_operator_asks_for() -> None:
     assert pytest.approx(2.65, abs=0.005) == (20 / 19) ** 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("people", [1_000, pytest.param(50_000, marks=pytest.mark.proof)])
 def test_least_connections_disconnects_1_and_1_nth_times(people: int) -> None:
     """Node 1 is hit with N/n. Its clients spread evenly, so each later one has N/(n - 1); the last ones go
@@ -80,6 +82,7 @@ def test_least_connections_disconnects_1_and_1_nth_times(people: int) -> None:
     assert ended[1] == people / nodes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("people", "nodes"), [(2_000, 20), pytest.param(100_000, 500, marks=pytest.mark.proof)]
 )
@@ -102,6 +105,7 @@ def test_of_two_choices_the_fullest_node_is_hardly_above_the_mean(people: int, n
     assert above("random") > 2 * above("two_choices")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("people", [3_000, pytest.param(60_000, marks=pytest.mark.proof)])
 def test_a_drain_gives_an_even_number_of_disconnections_a_second(people: int) -> None:
     """N/(n·D) at the first node: each second within one of the mean, as turns are even."""

@@ -110,6 +110,7 @@ def assert_the_same(quick: Run, slow: Run) -> None:
     assert quick.trace == slow.trace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.2], ids=["silent", "talking"])
 @pytest.mark.parametrize("latency", [0.05, LogNormal(median=0.05, p99=0.5)], ids=["constant", "random"])
 @pytest.mark.parametrize("faults", rows(FAULTS, "at once"))

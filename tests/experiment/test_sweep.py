@@ -63,6 +63,7 @@ def test_settings_in_place_of_others_stand_for_themselves() -> None:
     assert cell.scenario.transport == SSESettings(reconnect=ReconnectConfig())
 
 
+@pytest.mark.slow
 def test_a_row_is_a_run(serial: pd.DataFrame) -> None:
     assert list(serial.columns[:4]) == ["people.count", "transport.reconnect.jitter", "seed", "sent"]
     assert serial.columns[-1] == "error"
@@ -100,6 +101,7 @@ class Backwards(Executor):
             future.set_result(fn(*args))
 
 
+@pytest.mark.slow
 def test_threads_and_another_order_give_the_same_table(serial: pd.DataFrame) -> None:
     with ThreadPoolExecutor(2) as executor:
         assert_frame_equal(table(executor=executor), serial)

@@ -311,6 +311,7 @@ def test_long_polling_waits_half_a_round_trip_or_for_the_next_poll(
     assert reader.requests / reader.messages == pytest.approx(requests, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("senders", "rate", "more"),
     [

@@ -50,6 +50,7 @@ def test_the_curve_is_the_estimate_with_a_tick_for_each_person_who_is_still_away
     assert [text.get_text() for text in ax.texts if text.get_gid() == "never"] == ["not back: 5 %"]
 
 
+@pytest.mark.slow
 def test_the_share_that_is_not_back_is_written(herd: Run, gone: Run) -> None:
     ax = plot_absences({"herd": herd, "gone": gone})
     assert [text.get_text() for text in ax.texts if text.get_gid() == "never"] == [

@@ -62,6 +62,7 @@ def text_boxes(ax: Axes) -> dict[str, Bbox]:
     return {text.get_text(): text.get_window_extent() for text in ax.texts if text.get_position() != (0, 3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [("seed", "full jitter"), ("seed", "socket.io", "Phoenix", "full jitter", "Centrifugo")]
 )

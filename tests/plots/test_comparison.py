@@ -69,6 +69,7 @@ def test_differences_are_marked_where_they_are(model: Run) -> None:
     assert "first difference" in [text.get_text() for text in legend.get_texts()]
 
 
+@pytest.mark.slow
 def test_people_with_differences_are_drawn_first() -> None:
     crowd = run(
         Scenario(duration=10.0, people=PeopleConfig(count=9), faults=(ServerDown(at=4.1, duration=2.0),))
@@ -80,6 +81,7 @@ def test_people_with_differences_are_drawn_first() -> None:
     assert any("3 more people aren't shown" in text.get_text() for text in ax.texts)
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_world_have_different_names_and_axes_may_be_given(model: Run) -> None:
     own = plot_comparison(model, model)
     assert "person-1, model 2" in [label.get_text() for label in own.get_yticklabels()]

@@ -116,6 +116,7 @@ def test_faults_are_behind_the_curves_and_named(busy: Run) -> None:
     assert {"server down", "connection reset"} <= {text.get_text() for text in ax.texts}
 
 
+@pytest.mark.slow
 def test_no_texts_overlap(busy: Run) -> None:
     for ax in (plot_rates(busy, of=("sent", "delivered")), plot_latency({"one": busy, "two": busy})):
         figure = ax.get_figure(root=True)

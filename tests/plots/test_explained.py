@@ -199,6 +199,7 @@ def runs() -> dict[str, Run]:
     }
 
 
+@pytest.mark.slow
 def test_bars_are_the_runs_metrics_per_delivered_message(runs: dict[str, Run]) -> None:
     axes = plot_transports(runs)
     widths = [

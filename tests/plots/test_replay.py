@@ -115,6 +115,7 @@ SAME: dict[str, tuple[Change, Change]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), SAME.values(), ids=SAME)
 def test_other_places_are_laid_out_anew_though_they_look_the_same(first: Change, second: Change) -> None:
     ax, new = axes(), axes()
@@ -142,6 +143,7 @@ def test_a_graphics_context_may_change_after_it_was_drawn_with() -> None:
     assert (np.asarray(first.buffer_rgba()) == np.asarray(second.buffer_rgba())).all()
 
 
+@pytest.mark.slow
 def test_a_label_that_moves_with_its_numbers_is_laid_out_once_more() -> None:
     ax, new = axes(), axes()
     replayed(ax.yaxis)
@@ -151,6 +153,7 @@ def test_a_label_that_moves_with_its_numbers_is_laid_out_once_more() -> None:
     assert (pixels(ax) == pixels(new)).all()
 
 
+@pytest.mark.slow
 def test_another_renderer_gets_what_it_has_to_draw() -> None:
     ax, new = axes(), axes()
     laid_out = replayed(ax.xaxis)

@@ -83,6 +83,7 @@ def test_a_plot_on_a_used_sheet_is_that_on_a_new_one(name: str) -> None:
         assert pictures[0] == pictures[1]
 
 
+@pytest.mark.slow
 def test_a_label_below_stays_and_one_at_the_left_follows_its_numbers() -> None:
     places = []
     reusable = ReusableFigure()

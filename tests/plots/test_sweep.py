@@ -147,6 +147,7 @@ def test_an_infinite_median_is_never_and_dark(log: bool) -> None:
     assert [cell.get_gid() for cell in only] == ["cell"]
 
 
+@pytest.mark.slow
 def test_a_spread_without_room_is_left_out() -> None:
     table = pd.concat([TABLE.assign(count=count) for count in range(40)])
     ax = plot_sweep(table, "count", "jitter", "recovery_p99")

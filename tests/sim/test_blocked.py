@@ -102,6 +102,7 @@ def test_five_percent_of_the_people_are_behind_such_a_proxy() -> None:
     assert result.series["connected"][-1] == 400
 
 
+@pytest.mark.slow
 def test_a_stream_is_blocked_while_polls_are_not() -> None:
     transport = FallbackSettings(transports=(SSE, POLLING), attempts_per_transport=1)
     for how in ("403", "reset"):

@@ -49,6 +49,7 @@ MADE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
 def test_collection_is_rare_and_afterwards_as_before(broken: bool) -> None:
     before, frozen = gc.get_threshold(), gc.get_freeze_count()

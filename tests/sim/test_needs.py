@@ -61,6 +61,7 @@ def assert_near(sample: Sample, expected: float, errors: float = 3.0) -> None:
     assert error < 0.25 * expected, "the sample says something"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.5, 0.8])
 def test_a_need_is_an_m_m_1_queue(load: float) -> None:
     """The time in the system is exponential, with the mean 1 / (service rate - arrival rate)."""
@@ -74,6 +75,7 @@ def test_a_need_is_an_m_m_1_queue(load: float) -> None:
         assert_near((taken > at).astype(float), 1 - quantile, 4.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.5, 0.8])
 def test_a_constant_need_is_an_m_d_1_queue(load: float) -> None:
     """Pollaczek and Khinchine: half the waiting time of M/M/1."""
@@ -82,6 +84,7 @@ def test_a_constant_need_is_an_m_d_1_queue(load: float) -> None:
     assert_near(taken - 1 / rate, load / (2 * rate * (1 - load)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("load", "places"), [(0.8, 3), (1.5, 5)])
 def test_a_bounded_need_refuses_as_m_m_1_k_does(load: float, places: int) -> None:
     """K is one more than the places, as one call is being served."""
@@ -94,6 +97,7 @@ def test_a_bounded_need_refuses_as_m_m_1_k_does(load: float, places: int) -> Non
     assert (taken[~granted] == 0).all(), "a refusal comes at once"
 
 
+@pytest.mark.slow
 def test_callers_time_out_as_often_as_waits_are_longer() -> None:
     rate, load, timeout = 20.0, 0.8, 0.5
     taken, granted, queue = served(Need(name="token", rate=rate, timeout=timeout), load * rate)
@@ -103,6 +107,7 @@ def test_callers_time_out_as_often_as_waits_are_longer() -> None:
     assert queue.refused == 0
 
 
+@pytest.mark.slow
 def test_the_model_waits_as_an_m_m_1_queue_does() -> None:
     """Messages of many people are Poisson together. Each is shown after a round trip and the wait."""
     rate, load, people = 50.0, 0.5, 100
@@ -142,6 +147,7 @@ def herd(reconnect: ReconnectConfig) -> Run:
     )
 
 
+@pytest.mark.slow
 def test_clients_that_come_back_too_early_make_a_dependency_collapse() -> None:
     """Each client waits 2 s for an answer and comes back 1 s later: 50 calls a second for a service of 5.
 
@@ -154,6 +160,7 @@ def test_clients_that_come_back_too_early_make_a_dependency_collapse() -> None:
     assert patient.series["connected"][-1] > 100
 
 
+@pytest.mark.slow
 def test_brookers_collapse_goodput_stays_low_until_the_retries_stop() -> None:
     """Calls at 80 % of the rate, a spike of 5 s, and a queue whose wait is longer than the time-out.
 
@@ -251,6 +258,7 @@ def talk(transport: str, *needs: Need, faults: tuple[AnyFault, ...] = (), **more
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize(
     "need",
@@ -271,6 +279,7 @@ def test_model_and_wire_make_the_same_calls(need: Need, transport: str) -> None:
     assert (model.metrics["lost"], model.metrics["duplicated"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_the_live_world_makes_the_same_calls() -> None:
     needs = (
         Need(name="token", rate=2.0, timeout=0.9, service="constant"),
@@ -357,6 +366,7 @@ def test_work_goes_on_when_the_server_dies() -> None:
     assert first > 6.0
 
 
+@pytest.mark.slow
 def test_a_run_has_a_table_of_its_needs(tmp_path: Path) -> None:
     token = Need(name="token", rate=1.3, timeout=1.1)
     database = Need(name="database", rate=0.7, queue=1, per="message")

@@ -82,6 +82,7 @@ def test_contention_costs_what_was_published() -> None:
             assert order == wanted
 
 
+@pytest.mark.slow
 def test_jitter_more_than_halves_the_work_of_a_hundred_clients() -> None:
     """The article's own words."""
     writes: dict[Formula, float] = {

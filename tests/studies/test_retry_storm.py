@@ -47,6 +47,7 @@ def test_without_backoff_a_run_recovers_in_full_or_not_at_all(storms: dict[Polic
     assert min(storms["backoff and jitter"]) > 0.75 * RATE
 
 
+@pytest.mark.slow
 def test_before_the_spike_everybody_is_answered() -> None:
     """Little's law: the server has rate × service requests, each of which takes 10 ms more for each other."""
     storm = collapse("no backoff", 3)

@@ -26,6 +26,7 @@ def test_one_stall_closes_every_later_connection_at_its_first_tick(seed: int) ->
     assert show("heartbeat", seed, ours=True).attempts == 2
 
 
+@pytest.mark.slow
 def test_a_killed_server_costs_what_the_queue_drops_and_what_is_under_way() -> None:
     there = show("queue")
     assert there.lost == SHOWCASES["queue"].measured["lost"] == 525

@@ -142,6 +142,7 @@ def test_FACTS_6_time_to_the_nth_attempt_without_jitter() -> None:
         assert at == pytest.approx(2.0 * (1.5**n - 1) / (1.5 - 1))
 
 
+@pytest.mark.slow
 def test_FACTS_6_the_seeds_ten_attempts_take_182_55_seconds_on_average() -> None:
     """Compute the variance of the sum: below the cap each delay's spread is d/10, so it is Σ(d/10)²/12 over
     1, 2, 4, 8, 16."""
@@ -155,6 +156,7 @@ def test_FACTS_6_the_seeds_ten_attempts_take_182_55_seconds_on_average() -> None
     assert 181 <= min(totals) <= max(totals) <= 184.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("s", "published"), [(0.5, 3.44), (0.1, 99.8)])
 def test_FACTS_6_full_jitter_mean_time_to_return(s: float, published: float) -> None:
     exact = sum((1 - s) ** a * min(30, 2**a) / 2 for a in range(2000))

@@ -423,6 +423,7 @@ FRAGMENTS = st.sampled_from([*FIELDS, *SIGNS, *TEXTS]) | st.binary(max_size=3)
 STREAMS = st.lists(FRAGMENTS, max_size=40).map(b"".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(400))
 @given(
     stream=STREAMS,
@@ -444,6 +445,7 @@ def test_any_stream_in_any_chunks_is_read_as_the_standard_reads_it(
         assert parse(chunks, limit) == expected, chunks
 
 
+@pytest.mark.slow
 def test_streams_longer_than_a_window_are_read_the_same() -> None:
     block = "id: 7\r\nevent: é\rdata: 😀\ndata: \r\n\n".encode() + b"data: \xf0\x9f\n\r\n"
     stream = BOM + block * 9_000

@@ -26,6 +26,7 @@ def test_the_docstring_holds_the_diagram_that_exploration_gives(module: ModuleTy
     assert len(drawn.splitlines()) <= 35
 
 
+@pytest.mark.slow
 @modules
 def test_exploration_meets_every_state(module: ModuleType) -> None:
     walk = explore.WALKS[module]

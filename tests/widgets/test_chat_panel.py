@@ -262,6 +262,7 @@ def test_a_file_that_is_loaded_changes_no_row_that_is_there(panel: ChatPanel, tm
     assert not receipt.final
 
 
+@pytest.mark.slow
 def test_a_message_that_waits_keeps_the_time_at_which_it_was_written(tmp_path: Path) -> None:
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()

@@ -287,6 +287,7 @@ def test_an_error_is_reported_and_the_plot_stays() -> None:
     assert answered(explorer).words.value == "It is 50"
 
 
+@pytest.mark.slow
 def test_a_saved_notebook_shows_question_plot_and_words() -> None:
     bundle = answered(explore_polling())._repr_mimebundle_()
     assert bundle["text/plain"].startswith("What does it cost to be quick?\nAt 0.2 messages")
@@ -355,6 +356,7 @@ def test_the_text_counts_the_half_of_a_herd_that_gives_up() -> None:
     assert finished(explorer).words.value.endswith(" in one second; 500 are not back at the end.")
 
 
+@pytest.mark.slow
 def test_a_failed_simulation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = small_herd()
     monkeypatch.setattr("chatlab.widgets.explorers.herd.run", Mock(side_effect=MemoryError("too many")))
@@ -364,6 +366,7 @@ def test_a_failed_simulation_is_reported(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not explorer.simulate_button.disabled
 
 
+@pytest.mark.slow
 def test_a_simulation_can_be_stopped() -> None:
     explorer = small_herd()
     picture = explorer.picture.png
@@ -375,6 +378,7 @@ def test_a_simulation_can_be_stopped() -> None:
     assert not explorer.simulate_button.disabled
 
 
+@pytest.mark.slow
 def test_without_a_system_there_is_nothing_to_simulate() -> None:
     explorer = small_herd()
     explorer.controls["systems"].value = ()

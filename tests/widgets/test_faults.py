@@ -75,6 +75,7 @@ def test_a_config_of_the_embedded_servers_own_url_goes_through_the_proxy(panel: 
     assert f":{panel.proxy.port}/" in repr(panel.transport.config)
 
 
+@pytest.mark.slow
 def test_the_menu_has_the_faults_of_scenarios_with_their_settings(panel: ChatPanel) -> None:
     controls = panel._faults.controls
     names = [name.replace(" ", "_") for name in controls.kind.options]
@@ -91,6 +92,7 @@ def test_the_menu_has_the_faults_of_scenarios_with_their_settings(panel: ChatPan
     assert controls.phrase() == "http_error status 429 retry_after 7"
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_menu_is_injected_marked_and_ended(panel: ChatPanel) -> None:
     controls = panel._faults.controls
     controls.kind.value = HighLatency
@@ -109,6 +111,7 @@ def test_a_fault_of_the_menu_is_injected_marked_and_ended(panel: ChatPanel) -> N
     assert marks(panel) == ["latency 0.05", "latency is over"]
 
 
+@pytest.mark.slow
 def test_a_script_is_played(panel: ChatPanel) -> None:
     controls = panel._faults.controls
     controls.script.value = "reset at 0.05; down at 0.3 for 0.2"
@@ -147,6 +150,7 @@ def test_the_server_button_ends_an_outage_of_a_script(panel: ChatPanel) -> None:
     connected(panel)
 
 
+@pytest.mark.slow
 def test_two_panels_share_the_faults_of_one_server(panel: ChatPanel) -> None:
     assert panel.server is not None
     other = ChatPanel(
@@ -181,6 +185,7 @@ def foreign(**settings: Any) -> Iterator[tuple[ChatPanel, EmbeddedServer]]:
     server.stop_in_background()
 
 
+@pytest.mark.slow
 def test_the_first_fault_for_a_foreign_server_makes_a_proxy() -> None:
     with foreign() as (panel, server):
         assert panel.proxy is None

@@ -52,6 +52,7 @@ def ups_and_downs(lane: dict[str, Any], now: float) -> list[str]:
     return [name for number, name in enumerate(seen) if seen[number - 1 : number] != [name]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", ["half open for 0.1", "down for 0.2", "reset", "no pong for 0.6", "restart"]
 )
@@ -69,6 +70,7 @@ def test_a_fault_cuts_both_lanes(panel: ChatPanel, fault: str) -> None:
     assert note.endswith("attempts within 0.1 s.")
 
 
+@pytest.mark.slow
 def test_the_server_and_the_persons_actions_are_predicted(panel: ChatPanel) -> None:
     panel.stop_server()
     cut(panel)
@@ -85,6 +87,7 @@ def test_the_server_and_the_persons_actions_are_predicted(panel: ChatPanel) -> N
     assert [span["status"] for span in predicted["spans"]].count("disconnected") == 1
 
 
+@pytest.mark.slow
 def test_an_earlier_transports_prediction_is_kept(panel: ChatPanel) -> None:
     panel.play("reset")
     cut(panel)
@@ -101,6 +104,7 @@ def test_an_earlier_transports_prediction_is_kept(panel: ChatPanel) -> None:
     assert all(end <= start + 1e-9 for (_, end), (start, _) in pairwise(ends))
 
 
+@pytest.mark.slow
 def test_an_outage_by_another_panel_is_predicted_too(panel: ChatPanel) -> None:
     other = ChatPanel(
         WebSocketConfig(url=panel.server.ws_url, **QUICK),  # type: ignore[union-attr]

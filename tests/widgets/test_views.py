@@ -176,6 +176,7 @@ def test_the_badge_sends_the_status_with_the_countdown_from_now(monkeypatch: pyt
     assert "reset" not in str(shown.get_state())
 
 
+@pytest.mark.slow
 def test_the_latest_status_wins_and_is_repeated_after_a_quiet_period(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "SETTLE", 0.05)
     shown = StatusBadge()

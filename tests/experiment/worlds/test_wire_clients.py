@@ -199,6 +199,7 @@ def test_a_limit_of_frames_is_its_own_transports() -> None:
     assert_same(*both(Scenario(duration=9.0, people=PeopleConfig(script=says(2.1007)), transport=fallback)))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["x" * 9, "ä" * 5, "\N{SPARKLES}" * 3, "x" * 60, "x" * 61])
 def test_a_limit_of_frames_counts_bytes_not_characters(text: str) -> None:
@@ -381,6 +382,7 @@ def test_a_server_answers_nothing_on_a_connection_whose_reset_comes_with_the_req
     assert compare(*both(scenario))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20336, 20340))
 def test_data_for_a_closed_client_resets_the_connection(seed: int) -> None:
     """The close frame comes behind a slow packet, after the server has stopped reading."""

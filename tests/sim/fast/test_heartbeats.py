@@ -377,6 +377,7 @@ def test_many_heartbeats_add_up_to_single_ones(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 def test_the_end_of_a_run_wakes_hardly_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[float] = []
     settle = HeartbeatAccount.settle

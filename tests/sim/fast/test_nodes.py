@@ -61,6 +61,7 @@ FAULTS: dict[str, tuple[AnyFault, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=list(FAULTS))
 @pytest.mark.parametrize("rate", [0.0, 0.05])
@@ -68,6 +69,7 @@ def test_faults_of_nodes_are_the_same(faults: tuple[AnyFault, ...], rate: float)
     assert_as_plain(service(*faults, rate=rate))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("balance", BALANCES)
 @pytest.mark.parametrize("faults", ["a rolling restart", "resets in drains"])
@@ -75,6 +77,7 @@ def test_every_balancer_chooses_the_same(balance: Balance, faults: str) -> None:
     assert_as_plain(service(*FAULTS[faults], server={"balance": balance}, count=90))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "settings",
@@ -139,6 +142,7 @@ node_faults: st.SearchStrategy[AnyFault] = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     faults=st.lists(node_faults, min_size=1, max_size=4).map(tuple),
     nodes=st.integers(2, 5),

@@ -129,6 +129,7 @@ def test_a_herd_at_a_slow_accept_queue_is_the_same(
     assert_the_same(run(scenario, sample=20), slow)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("connect_timeout", [1.3, 3.0, 10.0])
 @pytest.mark.parametrize("tls", [False, True])
@@ -185,6 +186,7 @@ def test_a_run_may_end_at_any_moment_of_a_handshake(tls: bool, latency: float | 
         assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overflow", ["drop", "503"])
 def test_syns_at_the_same_instant_are_the_same(overflow: QueueOverflow) -> None:
     for more in (
@@ -355,6 +357,7 @@ def test_ends_among_heartbeats_are_the_same(
     assert_the_same(run(scenario, sample=0), step_by_step(scenario, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", rows(range(6), 0, 1))
 @pytest.mark.parametrize("end", [ConnectionReset, partial(ServerRestart, duration=0.2)])

@@ -59,6 +59,7 @@ def test_due_beats_are_counted_without_a_loop(interval: float, opened_at: float,
         assert beat.pending(at) == one_by_one(beat, interval, at)
 
 
+@pytest.mark.slow
 def test_due_beats_are_summed_not_multiplied() -> None:
     """Check at 0.1 added 1000 times, which is 99.9999999999986, not 100."""
     beat, at = heartbeat(0.1, 0.1), 0.1
