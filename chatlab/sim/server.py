@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from math import ceil, log1p
-from typing import TypeAlias, assert_never
+from math import log1p
+from typing import assert_never
 
 from chatlab.dialects.base import Answer, ServerPing
 from chatlab.dialects.chatlab import decode_client_frame
-from chatlab.dialects.serving import RESTARTING, RETRY_AFTER, TOO_MANY, problem, upgrade_required
+from chatlab.dialects.serving import problem, upgrade_required
 from chatlab.hub import Behind, Expel, Hub, HubConfig, MemoryLog, News, Output, Reply, requests
 from chatlab.messages import OutgoingMessage
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.blocking import BLOCKED_REASON, BLOCKED_STATUS, BlockableTransport, transport_of
+from chatlab.sim.blocking import transport_of
 from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.closing import ClosingLink
 from chatlab.sim.connection import Connection
@@ -23,6 +23,7 @@ from chatlab.sim.http_connection import Exchange, HttpConnection
 from chatlab.sim.link import Link
 from chatlab.sim.needs import Needs, cause_of, nack, refusal_of
 from chatlab.sim.node import Node
+from chatlab.sim.refusals import FORBIDDEN, is_forbidden, refusal_by_fault, refusal_by_node
 from chatlab.sim.service import Service
 from chatlab.sim.sizes import CLOSING_SIZE, answer_size, frame_size
 from chatlab.sim.stopping import StoppableServer, node_of
@@ -32,11 +33,6 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """The date at which every simulated run begins."""
 
 
-Refusal: TypeAlias = tuple[int, str, float | None]
-"""A status, a reason, and the seconds of `Retry-After`."""
-FULL: Refusal = 503, TOO_MANY, RETRY_AFTER
-FORBIDDEN: Refusal = BLOCKED_STATUS, BLOCKED_REASON, None
-LEAVING: Refusal = 503, RESTARTING, RETRY_AFTER
 STREAM = "/stream"
 
 
@@ -113,9 +109,9 @@ class Server(StoppableServer):
 
     def upgrade(self, link: Link) -> None:
         """Answer an upgrade request, then send the greeting and the messages since the cursor."""
-        if (refusal := self._refusal_by_node(link, lasts=True)) is not None:
+        if (refusal := refusal_by_node(link, lasts=True)) is not None:
             self._refuse(link, *refusal)
-        elif _is_forbidden(link, "websocket") and not link.plain:
+        elif is_forbidden(link, "websocket") and not link.plain:
             self._refuse(link, *FORBIDDEN)
         elif self.loaded:
             self._do(link, partial(self._upgrade, link))
@@ -123,7 +119,7 @@ class Server(StoppableServer):
             self._upgrade(link)
 
     def _upgrade(self, link: Link) -> None:
-        refusal = _error(link)
+        refusal = refusal_by_fault(link)
         if link.plain:
             self._answer_plainly(link, upgrade_required() if refusal is None else problem(*refusal))
             return
@@ -168,29 +164,19 @@ class Server(StoppableServer):
     def request(self, exchange: Exchange) -> None:
         """Handle a request."""
         connection, lasts = exchange.connection, exchange.request.path == STREAM
-        if (refusal := self._refusal_by_node(connection, lasts=lasts)) is not None:
+        if (refusal := refusal_by_node(connection, lasts=lasts)) is not None:
             exchange.answer(problem(*refusal), last=True)
-        elif _is_forbidden(connection, transport_of(exchange.request.method, exchange.request.path)):
+        elif is_forbidden(connection, transport_of(exchange.request.method, exchange.request.path)):
             exchange.answer(problem(*FORBIDDEN))
         elif self.loaded:
             self._do(connection, partial(self._request, exchange))
         else:
             self._request(exchange)
 
-    def _refusal_by_node(self, connection: Connection, *, lasts: bool) -> Refusal | None:
-        """Return the refusal of a request on this connection, which would last or not; None: there is none.
-
-        A node that drains begins nothing that lasts.
-        """
-        node = node_of(connection)
-        if node.turns_away(connection):
-            return FULL
-        return LEAVING if lasts and node.draining else None
-
     def _request(self, exchange: Exchange) -> None:
         if not exchange.awaited:
             return
-        refusal = _error(exchange.connection)
+        refusal = refusal_by_fault(exchange.connection)
         if refusal is None:
             self._meet_needs(exchange)
         else:
@@ -300,20 +286,6 @@ class Server(StoppableServer):
             node.connections.clear()
         self._service.close()
         self.hub.dissolve()
-
-
-def _is_forbidden(connection: Connection, transport: BlockableTransport | None) -> bool:
-    """Return whether a proxy answers a request of this transport with 403."""
-    blocked = connection.path.impairment.blocked
-    return bool(blocked) and transport is not None and blocked.get(transport) == "403"
-
-
-def _error(connection: Connection) -> Refusal | None:
-    """Return the refusal by which the path's impairment answers each request; None: there is none."""
-    if connection.path.impairment.error is None:
-        return None
-    status, retry_after = connection.path.impairment.error
-    return status, "a fault of the scenario", None if retry_after is None else ceil(retry_after)
 
 
 def _date(environment: LadderEnvironment) -> datetime:
