@@ -8,7 +8,7 @@ from chatlab.settings import HeartbeatConfig
 from chatlab.sim.link import Link
 from chatlab.sim.path import Impairment
 from chatlab.transports.machine import Closed, Failure, Pinged
-from tests.sim.test_network import D, Pair
+from tests.sim.pair import D, Pair
 
 OPENED = 3 * D
 """The time at which the server accepts the upgrade."""

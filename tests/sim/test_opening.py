@@ -11,7 +11,7 @@ from chatlab.sim.link import Link
 from chatlab.sim.opening import Handshake, Syn
 from chatlab.transports.failures import REFUSED, UNANSWERED
 from chatlab.transports.machine import Closed, Opened
-from tests.sim.test_network import QUERY, D, Pair, Person
+from tests.sim.pair import QUERY, D, Pair, Person
 
 RTO = 2 * D + 4 * D
 """After a handshake of 2D: four times half of it."""

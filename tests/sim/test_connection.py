@@ -1,103 +1,20 @@
-"""Links on a real server and hub; only the person's end is a bare recorder of events."""
+"""TCP connections between a real server and a bare recorder: how they open, keep order, and end."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.connection import Connection
-from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.link import Link
-from chatlab.sim.network import Network
-from chatlab.sim.path import Impairment, Path, Paths
+from chatlab.sim.path import Path, Paths
 from chatlab.sim.retransmission import GIVE_UP
-from chatlab.sim.server import Server
-from chatlab.sim.sizes import UPGRADE_SIZE, UPGRADED_SIZE, frame_size
-from chatlab.transports.failures import LOST, REFUSED, RESET, UNANSWERED, UNREACHABLE
-from chatlab.transports.machine import Answered, Closed, Event, Failure, Opened, Pong, Received, ReceivedBytes
-
-D = 0.25  # one-way latency; a power of two, so that sums of it are exact
-QUERY = {"room": "lobby", "sender": "ada"}
-
-
-class Watched(Server):
-    """A server that notes when what reaches it."""
-
-    def __init__(self, environment: LadderEnvironment, config: ServerConfig) -> None:
-        super().__init__(environment, config)
-        self.clock = environment
-        self.seen: list[tuple[float, Any]] = []
-
-    def accept(self, connection: Connection) -> float | None:
-        self.seen.append((self.clock.now, "SYN"))
-        return super().accept(connection)
-
-    def upgrade(self, link: Link) -> None:
-        self.seen.append((self.clock.now, "upgrade"))
-        super().upgrade(link)
-
-    def receive(self, link: Link, frame: str | bytes) -> None:
-        self.seen.append((self.clock.now, frame))
-        super().receive(link, frame)
-
-    def on_peer_closed(self, connection: Connection) -> None:
-        self.seen.append((self.clock.now, "leave"))
-        super().on_peer_closed(connection)
-
-
-class Person:
-    """A person's end that notes when what reaches it."""
-
-    def __init__(self, environment: LadderEnvironment) -> None:
-        self.clock = environment
-        self.seen: list[tuple[float, Event]] = []
-
-    def handle(self, event: Event) -> None:
-        self.seen.append((self.clock.now, event))
-
-    def lose(self, event: Closed | Answered) -> None:
-        self.handle(event)
-
-    resting = False
-
-    def wake(self) -> None:
-        """Is never at rest."""
-
-
-class Pair:
-    """One person, one server, one link."""
-
-    def __init__(self, path: Path | None = None, **server: Any) -> None:
-        self.environment = LadderEnvironment()
-        self.server = Watched(self.environment, ServerConfig(**server))
-        self.network = Network(self.environment, self.server)
-        self.path = path or Paths(NetworkConfig(latency=D), RandomStreams(0)).make(0)
-        self.person = Person(self.environment)
-
-    def open(self) -> Link:
-        return self.network.open(self.path, self.person, 1, QUERY)
-
-    def opened(self, until: float = 4.0) -> Link:
-        """Open a link, wait, and forget what came meanwhile."""
-        link = self.open()
-        self.run(until)
-        assert (4 * D, Opened(1)) in self.person.seen
-        self.person.seen.clear()
-        self.server.seen.clear()
-        return link
-
-    def run(self, until: float) -> None:
-        self.environment.run(until=until)
-
-
-def text(number: int, sender: str = "ada") -> str:
-    return f'{{"type":"message","client_id":"{sender}-{number}","text":"{number}"}}'
+from chatlab.transports.failures import LOST, REFUSED, RESET, UNREACHABLE
+from chatlab.transports.machine import Closed, Opened, Received
+from tests.sim.pair import QUERY, D, Pair, Person, text
 
 
 def test_opening_takes_two_round_trips() -> None:
@@ -131,65 +48,6 @@ def test_a_full_backlog_refuses_at_once() -> None:
     assert pair.person.seen[0] == (2 * D, Closed(1, REFUSED))
     assert (D + 2.0, "upgrade") in pair.server.seen
     assert (D + 2.0 + D, Opened(1)) in pair.person.seen
-
-
-def test_messages_take_one_latency_each_way() -> None:
-    pair = Pair()
-    link = pair.opened()
-    link.send(text(1))
-    pair.run(10)
-    assert [at for at, _ in pair.server.seen] == [4 + D]
-    assert [at for at, _ in pair.person.seen] == [4 + 2 * D]
-
-
-def test_binary_frames_stay_binary() -> None:
-    import msgspec
-
-    from chatlab.messages import OutgoingMessage
-
-    pair = Pair()
-    pair.opened().send(msgspec.msgpack.encode(OutgoingMessage(data=b"\x00", client_id="ada-1")))
-    pair.run(10)
-    [(_, event)] = pair.person.seen
-    assert isinstance(event, ReceivedBytes)
-
-
-def test_a_ping_frame_is_answered_by_the_server_itself() -> None:
-    pair = Pair()
-    link = pair.opened()
-    before = pair.network.bytes_up, pair.network.bytes_down
-    link.ping(7)
-    pair.run(10)
-    assert pair.person.seen == [(4 + 2 * D, Pong(1, 7))]
-    assert pair.server.seen == []
-    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (2 + 4 + 1, 2 + 1)
-
-
-def test_a_mute_server_answers_no_ping_frame() -> None:
-    pair = Pair()
-    link = pair.opened()
-    mute = Impairment(mute=True)
-    pair.path.add_impairment(mute)
-    link.ping(1)
-    pair.run(5)
-    pair.path.remove_impairment(mute)
-    link.ping(2)
-    pair.run(10)
-    assert pair.person.seen == [(5 + 2 * D, Pong(1, 2))]
-
-
-@pytest.mark.parametrize("mute", [False, True])
-def test_ping_frames_count_for_the_rate_limit_answered_or_not(mute: bool) -> None:
-    pair = Pair(rate=0.1, burst=2)
-    link = pair.opened()
-    pair.path.add_impairment(Impairment(mute=mute))
-    for number in (1, 2, 3):
-        link.ping(number)
-    pair.run(10)
-    pongs = [] if mute else [Pong(1, 1), Pong(1, 2), Pong(1, 3)]
-    reason = "more than 0.1 frames a second; slow down and come back"
-    expected = [*pongs, Closed(1, Failure("close", 1013, reason))]
-    assert [event for _, event in pair.person.seen] == expected
 
 
 @pytest.mark.slow
@@ -241,20 +99,6 @@ def test_head_of_line_blocking_happens() -> None:
     ]
 
 
-# Ends
-
-
-def test_the_persons_close_frame_reaches_the_server_and_is_answered() -> None:
-    pair = Pair()
-    link = pair.opened()
-    before = pair.network.bytes_up, pair.network.bytes_down
-    link.close(4000, "Pong timeout")
-    pair.run(10)
-    assert pair.server.seen == [(4 + D, "leave")]
-    assert pair.person.seen == []
-    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (6 + 2 + 12, 4 + 12)
-
-
 def test_an_abandoned_attempt_gets_no_event() -> None:
     pair = Pair()
     link = pair.open()
@@ -276,50 +120,6 @@ def test_a_dying_server_is_noticed_after_one_latency() -> None:
     pair.server.stop()
     pair.run(10)
     assert pair.person.seen == [(4 + D, Closed(1, LOST))]
-
-
-@pytest.mark.parametrize("code", [None, 1012])
-def test_a_server_that_stops_leaves_an_opening_handshake_unanswered(code: int | None) -> None:
-    pair = Pair()
-    pair.open()
-    pair.run(3.5 * D - 2 * D)  # the SYN has arrived, the request has not
-    pair.server.stop(code, "service restart")
-    pair.run(10)
-    assert pair.person.seen == [(2.5 * D, Closed(1, UNANSWERED))]
-    assert pair.server.seen == [(D, "SYN")]
-
-
-def test_a_server_close_sends_its_code_and_is_answered() -> None:
-    pair = Pair()
-    link = pair.opened()
-    before = pair.network.bytes_up, pair.network.bytes_down
-    pair.server.stop(1012, "service restart")
-    assert not link.up_to_date
-    pair.run(10)
-    [(at, event)] = pair.person.seen
-    assert at == 4 + D
-    assert isinstance(event, Closed)
-    assert (event.failure.kind, event.failure.code, event.failure.reason) == (
-        "close",
-        1012,
-        "service restart",
-    )
-    assert (pair.network.bytes_up - before[0], pair.network.bytes_down - before[1]) == (
-        6 + 2 + 15,
-        2 + 2 + 15,
-    )
-
-
-def test_the_server_reads_all_that_arrives_at_one_instant_before_another_persons() -> None:
-    pair = Pair()
-    link, other = pair.opened(), pair.network.open(pair.path, Person(pair.environment), 1, QUERY)
-    pair.run(8.0)
-    pair.server.seen.clear()
-    link.send(text(1))
-    other.send(text(1, "bob"))
-    link.send(text(2))
-    pair.run(10)
-    assert pair.server.seen == [(8 + D, text(1)), (8 + D, text(2)), (8 + D, text(1, "bob"))]
 
 
 def test_both_ends_see_a_reset_after_one_latency_behind_bytes_under_way() -> None:
@@ -484,7 +284,7 @@ def test_a_partitioned_path_delays_and_loses_nothing() -> None:
     assert len(pair.person.seen) == 1
 
 
-def test_quiet_means_nothing_under_way() -> None:
+def test_a_link_is_up_to_date_with_nothing_under_way() -> None:
     pair = Pair()
     link = pair.opened()
     link.send(text(1))
@@ -493,33 +293,6 @@ def test_quiet_means_nothing_under_way() -> None:
     pair.run(4 + 2 * D)
     pair.run(5)
     assert link.up_to_date
-
-
-# Bytes
-
-
-def test_an_unanswered_handshake_costs_its_request() -> None:
-    pair = Pair()
-    pair.open()
-    pair.run(2.5 * D)
-    assert (pair.network.bytes_up, pair.network.bytes_down) == (
-        UPGRADE_SIZE + len("room=lobby&sender=ada"),
-        0,
-    )
-    pair.run(3.5 * D)
-    assert pair.network.bytes_down == UPGRADED_SIZE + frame_size(
-        '{"type":"welcome","cursor":"1-0"}', masked=False
-    )
-
-
-def test_a_refused_name_gets_an_http_status() -> None:
-    pair = Pair()
-    pair.network.open(pair.path, pair.person, 1, {"room": "", "sender": "ada"})
-    pair.run(10)
-    [(at, event)] = pair.person.seen
-    assert at == 4 * D
-    assert isinstance(event, Closed)
-    assert (event.failure.kind, event.failure.code) == ("http", 400)
 
 
 def test_tls_takes_one_more_round_trip() -> None:
@@ -537,60 +310,6 @@ def test_tls_waits_until_the_server_has_accepted() -> None:
     pair.open()
     pair.run(10)
     assert pair.server.seen == [(D, "SYN"), (D + 2.0 + 2 * D, "upgrade")]
-
-
-def test_a_busy_server_handles_frames_in_order_and_drops_those_of_closed_links() -> None:
-    pair = Pair(service_time=0.5)
-    link = pair.open()
-    pair.run(4)
-    assert pair.person.seen[0] == (4 * D + 0.5, Opened(1))
-    pair.person.seen.clear()
-    link.send(text(1))
-    link.send(text(2))
-    pair.run(10)
-    assert [at for at, _ in pair.person.seen] == [4 + 2 * D + 0.5, 4 + 2 * D + 1.0]
-    link.send(text(3))
-    link.close(1006, "gone")
-    other = Pair(service_time=0.5)
-    link = other.open()
-    other.run(4)
-    link.send(text(4))
-    other.run(4 + 1.5 * D)
-    other.server.stop()
-    other.run(10)
-    assert [type(event) for _, event in other.person.seen][2:] == [Closed]
-    pair.run(20)
-    assert len(pair.person.seen) == 2
-
-
-def test_too_many_connections_are_refused_with_Retry_After() -> None:
-    pair = Pair(max_connections=1)
-    pair.open()
-    pair.run(3)
-    pair.open()
-    pair.run(10)
-    at, event = pair.person.seen[-1]
-    assert at == 3 + 4 * D
-    assert isinstance(event, Closed)
-    assert (event.failure.code, event.failure.retry_after) == (503, 2.0)
-
-
-def test_an_upgrade_that_is_being_worked_on_ends_with_the_server() -> None:
-    pair = Pair(service_time=1.0)
-    pair.open()
-    pair.run(3 * D + 0.5)
-    pair.server.stop()
-    pair.run(10)
-    assert pair.person.seen == [(3 * D + 0.5 + D, Closed(1, UNANSWERED))]
-    assert not pair.server.hub._rooms
-
-
-def test_the_query_is_dropped_once_the_upgrade_is_accepted() -> None:
-    pair = Pair()
-    link = pair.open()
-    assert link.query == QUERY
-    pair.run(10)
-    assert not link.query
 
 
 def test_a_reset_before_the_SYN_is_answered_is_reported_as_one() -> None:
