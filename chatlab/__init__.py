@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from chatlab.live.client.kinds import make_config, make_transport
     from chatlab.live.client.matrix_login import MatrixLogin
+    from chatlab.live.client.probe import Probe, probe
     from chatlab.live.client.receipt import Receipt
     from chatlab.live.client.transport import ChatTransport
     from chatlab.live.server.embedded_server import EmbeddedServer
@@ -97,6 +98,10 @@ _HOMES = {
         "make_transport",
     ),
     "live.client.matrix_login": ("MatrixLogin",),
+    "live.client.probe": (
+        "Probe",
+        "probe",
+    ),
     "live.client.receipt": ("Receipt",),
     "live.client.transport": ("ChatTransport",),
     "live.server.embedded_server": ("EmbeddedServer",),
@@ -153,6 +158,7 @@ __all__ = [
     "OutboxConfig",
     "OutboxFull",
     "OutgoingMessage",
+    "Probe",
     "Receipt",
     "ReconnectConfig",
     "Run",
@@ -174,6 +180,7 @@ __all__ = [
     "fit",
     "make_config",
     "make_transport",
+    "probe",
     "run",
     "sweep",
 ]

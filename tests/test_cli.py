@@ -22,7 +22,7 @@ from chatlab.live.client.kinds import TITLES
 from chatlab.plots.run import PLOTS
 
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
-COMMANDS = ("lab", "serve", "chat", "simulate", "compare", "sweep", "find", "fit", "scenarios")
+COMMANDS = ("lab", "serve", "chat", "probe", "simulate", "compare", "sweep", "find", "fit", "scenarios")
 OVER = "--over=people.count=1,2"
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from chatlab import stdio
-from chatlab.cli import chat, compare, find, fit, lab, scenarios, serve, simulate, sweep
+from chatlab.cli import chat, compare, find, fit, lab, probe, scenarios, serve, simulate, sweep
 from chatlab.cli_errors import Commands
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
@@ -52,6 +52,7 @@ def chatlab(
 for _command in (
     serve.serve,
     chat.chat,
+    probe.probe,
     lab.lab,
     simulate.simulate,
     compare.compare,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chatlab.cli.options import Headers, TokenFileName, given_headers
 from chatlab.cli_errors import report_errors
 
 
@@ -31,17 +32,8 @@ def chat(
     history: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="Number of earlier messages to show first.")
     ] = 50,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME:VALUE", help="A header to send with each request; repeatable."),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="A file with a token to send as `Authorization: Bearer`, read again for each attempt.",
-        ),
-    ] = None,
+    header: Headers = None,
+    token_file: TokenFileName = None,
     plain: Annotated[bool, typer.Option("--plain", help="Read and print plain lines, as in a pipe.")] = False,
 ) -> None:
     """Chat in the terminal. In a pipe, send every line of the input."""
@@ -49,9 +41,6 @@ def chat(
     import os
     import sys
 
-    from chatlab.live.client.typed_headers import read_headers
-    from chatlab.settings import HeaderSource
-    from chatlab.terminal.given_headers import TokenFile
     from chatlab.terminal.targets import Target, best_kind
 
     terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -62,12 +51,7 @@ def chat(
     with report_errors("chat"):
         if ":" in dialect:
             sys.path.append(str(Path.cwd()))  # for a module in the folder in which the command was given
-        headers = HeaderSource(given := read_headers(header or []))
-        if token_file is not None:
-            file = TokenFile(token_file, given)
-            headers = HeaderSource(file)
-            if file.hint:
-                typer.echo(f"chatlab chat: {file.hint}", err=True)
+        headers = given_headers("chat", header, token_file)
         target = Target(url=url, room=room, name=name, dialect=dialect, history=history, headers=headers)
         code = asyncio.run(run(target, transport or best_kind(dialect)))
     raise typer.Exit(code)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from chatlab.settings import HeaderSource
 
 ScenarioName = Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")]
 Changes = Annotated[
@@ -24,6 +27,37 @@ TimeScale = Annotated[
         help="Speed of the live world: its seconds per second of wall-clock time.", show_default="1.0"
     ),
 ]
+
+Headers = Annotated[
+    list[str] | None,
+    typer.Option("--header", metavar="NAME:VALUE", help="A header to send with each request; repeatable."),
+]
+TokenFileName = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="A file with a token to send as `Authorization: Bearer`, read again for each attempt.",
+    ),
+]
+
+
+def given_headers(command: str, header: list[str] | None, token_file: Path | None) -> HeaderSource:
+    """Return the headers that `--header` and `--token-file` give. Warn if others can read the token.
+
+    Errors: `SettingsError`.
+    """
+    from chatlab.live.client.typed_headers import read_headers
+    from chatlab.settings import HeaderSource
+    from chatlab.terminal.given_headers import TokenFile
+
+    given = read_headers(header or [])
+    if token_file is None:
+        return HeaderSource(given)
+    file = TokenFile(token_file, given)
+    if file.hint:
+        typer.echo(f"chatlab {command}: {file.hint}", err=True)
+    return HeaderSource(file)
 
 
 def scale_of(command: str, time_scale: float | None, *worlds: str) -> float:

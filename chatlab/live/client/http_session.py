@@ -81,7 +81,11 @@ class HttpSession:
         """
         last = self._addresses.get(purpose)
         if last is None or last[0] != path or last[1] != query:
-            last = self._addresses[purpose] = path, query, _read(with_query(self.config.url, query, path))
+            last = self._addresses[purpose] = (
+                path,
+                query,
+                read_address(with_query(self.config.url, query, path)),
+            )
         return last[2]
 
     def client(self, port: Port) -> httpx.AsyncClient:
@@ -97,7 +101,8 @@ class HttpSession:
             pool.closing.set()
 
 
-def _read(address: str) -> Address:
+def read_address(address: str) -> Address:
+    """Return the parts of a URL that a request needs. Errors: `httpx.InvalidURL` and `ValueError`."""
     url = httpx.URL(address)
     parts = urlsplit(address)
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}".encode("ascii")

@@ -48,7 +48,7 @@ async def open_websocket(
     uri = parse_uri(url)
     own = True
     for redirects in range(1 + MAX_REDIRECTS):
-        connection = await _connect(uri, config, (*protocols, *(config.protocols if own else ())))
+        connection = await connect_websocket(uri, config, (*protocols, *(config.protocols if own else ())))
         try:
             await connection.handshake(cookies.add_to(headers, url) if own else None)
             assert connection.response is not None
@@ -73,7 +73,13 @@ async def open_websocket(
     raise too_many_redirects()
 
 
-async def _connect(uri: WebSocketURI, config: WebSocketConfig, protocols: Sequence[str]) -> WebSocketClient:
+async def connect_websocket(
+    uri: WebSocketURI, config: WebSocketConfig, protocols: Sequence[str]
+) -> WebSocketClient:
+    """Return a WebSocket whose TCP and TLS are connected, and whose opening handshake is still to come.
+
+    Errors: `OSError` and `BrokenAnswer`.
+    """
     tls = tls_context(config.ca_file) if uri.secure else None
     proxy = proxy_for(uri.secure, uri.host, uri.port, config.proxy)
     stream = await open_stream(uri.host, uri.port, proxy, tls)
