@@ -43,12 +43,10 @@ async def test_it_says_what_nginx_does_to_each_transport(case: str) -> None:
 
 
 @pytest.mark.proof
-async def test_nginx_without_a_server_behind_it_and_with_channels(nginx: Nginx) -> None:
-    nowhere = (
-        f"server {{ listen 127.0.0.1:PORT; location / {{ proxy_pass http://127.0.0.1:{free_port()}; }} }}"
-    )
-    with Nginx(nowhere) as bare:
-        result, channels = await asyncio.gather(probe(bare.url), probe(nginx.url))
+async def test_nginx_without_a_server_behind_it_and_with_channels() -> None:
+    nowhere = f"location / {{ proxy_pass http://127.0.0.1:{free_port()}; }}"
+    with Nginx(f"server {{ listen 127.0.0.1:PORT; {nowhere} }}") as bare, Nginx() as nchan:
+        result, channels = await asyncio.gather(probe(bare.url), probe(nchan.url))
     assert result.dialect == ""
     assert "A proxy answers, but can't reach the server behind it." in result.notes
     assert channels.dialect == "nchan"

@@ -102,7 +102,7 @@ async def _ask(
     root = await prober.get("")
     if problem := nobody(root, base.url):
         return [], [], problem, None
-    room = f"probe-{secrets.token_hex(6)}"  # A room that nobody is in.
+    room = f"probe{secrets.token_hex(6)}"  # A room that nobody is in.
     person = {"room": room, "sender": "probe"}
     address = websocket_url(url)
     page, socket, engine, versions = await asyncio.gather(
