@@ -36,6 +36,10 @@ REQUIREMENTS = {
         lambda: _on_path("haproxy"),
         "apt-get install --no-install-recommends haproxy",
     ),
+    "mosquitto": Requirement(
+        lambda: _on_path("mosquitto"),
+        "apt-get install --no-install-recommends mosquitto",
+    ),
     "nginx": Requirement(
         lambda: _on_path("nginx") if NCHAN.exists() else None,
         "apt-get install --no-install-recommends nginx libnginx-mod-nchan",

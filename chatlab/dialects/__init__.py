@@ -26,7 +26,9 @@ from chatlab.dialects.bodies import read_lines, read_list, read_one, read_parts
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.dialects.finding import DIALECTS, dialect_names, find_dialect
 from chatlab.dialects.matrix import MatrixDialect
+from chatlab.dialects.mqtt import MqttDialect
 from chatlab.dialects.nchan import NchanDialect
+from chatlab.dialects.phoenix import PhoenixDialect
 from chatlab.dialects.templates import request_to
 from chatlab.dialects.text import TextDialect
 
@@ -41,10 +43,12 @@ __all__ = [
     "InFlight",
     "Incoming",
     "MatrixDialect",
+    "MqttDialect",
     "Nack",
     "NchanDialect",
     "Opening",
     "Page",
+    "PhoenixDialect",
     "Refused",
     "Reply",
     "Request",

@@ -87,7 +87,7 @@ class Credentials(Struct, frozen=True):
 
     headers: Mapping[str, str]
     query: Mapping[str, str] = {}
-    frames: tuple[str, ...] = ()
+    frames: tuple[str | bytes, ...] = ()
     sign: Callable[[str | bytes], str | bytes] | None = None
 
     def __repr__(self) -> str:

@@ -8,7 +8,9 @@ from importlib import import_module
 from chatlab.dialects.base import Dialect, excerpt
 from chatlab.dialects.chatlab import ChatlabDialect
 from chatlab.dialects.matrix import MatrixDialect
+from chatlab.dialects.mqtt import MqttDialect
 from chatlab.dialects.nchan import NchanDialect
+from chatlab.dialects.phoenix import PhoenixDialect
 from chatlab.dialects.text import TextDialect
 from chatlab.errors import SettingsError
 from chatlab.text import quoted
@@ -17,7 +19,15 @@ GROUP = "chatlab.dialects"
 """The group of entry points in which a package offers its dialects, each under its name."""
 
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (ChatlabDialect(), TextDialect(), NchanDialect(), MatrixDialect())
+    dialect.name: dialect
+    for dialect in (
+        ChatlabDialect(),
+        TextDialect(),
+        NchanDialect(),
+        MatrixDialect(),
+        MqttDialect(),
+        PhoenixDialect(),
+    )
 }
 """The built-in dialects. An entry point of the same name is ignored."""
 

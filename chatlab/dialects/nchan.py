@@ -31,9 +31,6 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from types import MappingProxyType
 
-import msgspec
-from msgspec import Struct
-
 from chatlab.dialects.base import (
     Ack,
     Answer,
@@ -48,6 +45,7 @@ from chatlab.dialects.base import (
     unreadable,
 )
 from chatlab.dialects.bodies import parts_of
+from chatlab.dialects.envelope import encode_envelope, read_envelope
 from chatlab.dialects.templates import expand, request_to
 from chatlab.messages import ChatMessage, OutgoingMessage
 from chatlab.settings import TransportConfig, Verdict
@@ -60,19 +58,6 @@ _NOTHING_NEW = frozenset({204, 304, 408})
 _ACCEPTED = frozenset({201, 202})
 _ID = re.compile(r"(\d{1,11}):(\d{1,9})", re.ASCII)
 _META_ID = re.compile(rb"id: ([!-~]+)(?:\n|$)")
-
-
-class Envelope(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="message"):
-    """A message as it is published."""
-
-    sender: str
-    text: str = ""
-    client_id: str = ""
-    data: bytes | None = None
-
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Envelope).decode
 
 
 class NchanHttp(HttpDialect):
@@ -225,19 +210,9 @@ def _time(seconds: str) -> datetime | None:
 
 
 def _envelope(sender: str, message: OutgoingMessage) -> str:
-    return _encode(Envelope(sender, message.text, message.client_id, message.data)).decode()
+    return encode_envelope(sender, message).decode()
 
 
 def _read(id: str, content: bytes) -> ChatMessage:
-    """Return the published message: one in our format, or anything else as bare text or bytes."""
-    posted_at = _time(id.partition(":")[0])
-    try:
-        ours = _decode(content)
-        if ours.text or ours.data is not None:
-            return ChatMessage(id, ours.sender, ours.text, ours.client_id, posted_at, ours.data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        pass
-    try:
-        return ChatMessage(id, text=content.decode(), posted_at=posted_at)
-    except UnicodeDecodeError:
-        return ChatMessage(id, data=content, posted_at=posted_at)
+    """Return the published message; the id has its time."""
+    return read_envelope(id, content, _time(id.partition(":")[0]))

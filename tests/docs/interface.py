@@ -39,6 +39,8 @@ GROUPS: dict[str, list[str]] = {
         "make_transport",
         "MatrixLogin",
         "Receipt",
+        "probe",
+        "Probe",
     ],
     "Settings": [
         "WebSocketConfig",

@@ -21,8 +21,12 @@ from tests.live.misbehave import Misbehaving, Peer
 from tests.processes import free_port
 
 HTML = {"Content-Type": "text/html"}
-QUICK = 0.5
-"""Seconds for which a request waits for its answer."""
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait only half a second for what never comes."""
+    monkeypatch.setattr("chatlab.live.client.probe_requests.PATIENCE", 0.5)
 
 
 def rows(result: Probe) -> dict[str, bool]:
@@ -52,7 +56,7 @@ async def test_a_server_of_chatlab_has_every_transport_and_its_command() -> None
 async def test_a_proxy_that_buffers_streams_is_found() -> None:
     async with EmbeddedServer() as server, FaultProxy(server.url) as proxy:
         proxy.inject(Buffering(at=0.0, duration=60.0))
-        result = await probe(proxy.rebase(server.url), timeout=QUICK)
+        result = await probe(proxy.rebase(server.url))
     assert rows(result) == {"websocket": True, "sse": False, "long_polling": True, "short_polling": True}
     (stream,) = [row.note for row in result.findings if row.transport == "sse"]
     assert "a proxy buffers the stream; turn its buffering off" in stream
@@ -180,9 +184,9 @@ async def channels(peer: Peer) -> None:
         await peer.respond(404)
 
 
-async def test_nchan_and_plain_event_streams_are_known() -> None:
+async def test_nchan_and_plain_event_streams_are_known(hasty: None) -> None:
     async with Misbehaving(channels) as server:
-        result = await probe(server.url, timeout=QUICK)
+        result = await probe(server.url)
     assert (result.dialect, rows(result)) == ("nchan", {"sse": True})
 
     async def stream(peer: Peer) -> None:
@@ -221,11 +225,11 @@ async def phoenix(connection: ServerConnection) -> None:
     ids=["echo", "mqtt", "xmpp", "phoenix"],
 )
 async def test_a_websocket_is_known_by_its_sub_protocol_or_its_answer(
-    handler: object, protocols: list[str] | None, dialect: str, says: str
+    hasty: None, handler: object, protocols: list[str] | None, dialect: str, says: str
 ) -> None:
     async with serve(handler, "127.0.0.1", 0, subprotocols=protocols) as server:  # type: ignore[arg-type]
         port = next(iter(server.sockets)).getsockname()[1]
-        result = await probe(f"ws://127.0.0.1:{port}", timeout=QUICK)
+        result = await probe(f"ws://127.0.0.1:{port}")
     assert result.dialect == dialect
     assert result.findings[0].note.startswith(says)
     assert result.requests <= MAX_REQUESTS
@@ -256,9 +260,9 @@ async def test_something_else_than_http_is_said() -> None:
         await peer.gone()
 
     async with Misbehaving(other) as server:
-        result = await probe(server.url, timeout=QUICK)
+        result = await probe(server.url)
         assert "something other than HTTP" in result.findings[0].note
-        result = await probe(server.url.replace("http", "https"), timeout=QUICK)
+        result = await probe(server.url.replace("http", "https"))
         assert result.advice.startswith("TLS with 127.0.0.1:")
 
 
