@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _C0 = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC"
@@ -59,3 +61,9 @@ LONGEST_NAME = 40
 def short_name(name: str) -> str:
     """Return a name to show in a line: visible, and cut if it is very long."""
     return cut(visible_line(name[: 2 * LONGEST_NAME]), LONGEST_NAME)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint in parentheses at the known name that is most like `name`; empty if none is."""
+    close = get_close_matches(name[:QUOTED], known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

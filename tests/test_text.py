@@ -10,6 +10,7 @@ from chatlab.text import (
     LONGEST_NAME,
     QUOTED,
     cut,
+    did_you_mean,
     quoted,
     short_name,
     visible,
@@ -63,3 +64,8 @@ def test_a75_a_name_in_a_line_is_short_and_visible() -> None:
     assert (quoted("ada"), len(quoted("a" * 9_999))) == ("'ada'", QUOTED)
     assert short_name("ada") == "ada"
     assert short_name("\n" * 9_999) == "\u21b5" * (LONGEST_NAME - 1) + "\u2026"
+
+
+def test_a_hint_names_what_was_probably_meant() -> None:
+    assert did_you_mean("jiter", ["jitter", "delay"]) == " (did you mean 'jitter'?)"
+    assert did_you_mean("x" * 9_999, ["jitter", "delay"]) == ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
+from chatlab.text import did_you_mean
 
 _FOLDER = files("chatlab.experiment") / "scenarios"
 
@@ -53,8 +53,7 @@ def find_scenario(name: str | Path) -> Scenario:
 def _text(name: str) -> str:
     names = scenario_names()
     if name not in names:
-        close = get_close_matches(name, names, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(name, names)
         raise SettingsError(
             f"there is no scenario or file {name!r}{hint}; choose one of {', '.join(names)}, or a file"
         )

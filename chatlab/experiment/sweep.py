@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +23,7 @@ from chatlab.experiment.process_pool import ProcessPool
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import WORLDS, run
+from chatlab.text import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,8 +181,7 @@ def check_metrics(wanted: Iterable[str], metrics: Metrics) -> None:
     """
     for name in wanted:
         if name not in metrics:
-            close = get_close_matches(name, metrics, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            hint = did_you_mean(name, metrics)
             raise SettingsError(f"metrics: there is no {name!r}{hint}; choose from {', '.join(metrics)}")
 
 

@@ -29,7 +29,7 @@ from msgspec.inspect import (
 from chatlab.errors import SettingsError
 from chatlab.settings import Settings
 from chatlab.settings.base import plain_error
-from chatlab.text import cut, quoted, visible_line
+from chatlab.text import cut, did_you_mean, quoted, visible_line
 
 NONE = "none"
 
@@ -189,8 +189,7 @@ def _unknown_setting(where: str, name: str, fields: Iterable[str]) -> str:
 
 def _invalid_choice(where: str, value: Any, choices: Iterable[str]) -> str:
     choices = list(choices)
-    close = get_close_matches(quoted(value).strip("'\""), choices, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(quoted(value).strip("'\""), choices)
     return f"{where}: choose one of {', '.join(choices)}, got {quoted(value)}{hint}"
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chatlab.studies.given_numbers import NotANumber, read_number
     from chatlab.studies.guesses import ChoiceQuestion, Judged, NumberQuestion
     from chatlab.studies.late_pongs import pong_delays
+    from chatlab.studies.predictions import PREDICTIONS, Prediction
     from chatlab.studies.published_herds import OUTAGES, RUSH_POLICIES, RUSHES, Return, Rush, outage, rush
     from chatlab.studies.read_cost import Reading, read
     from chatlab.studies.retry_storm import Storm, collapse, compare_policies
@@ -73,6 +74,10 @@ _HOMES = {
         "NumberQuestion",
     ),
     "studies.late_pongs": ("pong_delays",),
+    "studies.predictions": (
+        "PREDICTIONS",
+        "Prediction",
+    ),
     "studies.published_herds": (
         "OUTAGES",
         "RUSHES",
@@ -98,6 +103,7 @@ _HOMES = {
 __all__ = [
     "EXERCISES",
     "OUTAGES",
+    "PREDICTIONS",
     "RUSHES",
     "RUSH_POLICIES",
     "SHOWCASES",
@@ -110,6 +116,7 @@ __all__ = [
     "Judged",
     "NotANumber",
     "NumberQuestion",
+    "Prediction",
     "Reading",
     "Return",
     "Rush",

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from chatlab.errors import SettingsError
 from chatlab.studies.exercise_kinds import Choice, Exercise, Feedback, Forgery, Quantity
+from chatlab.text import did_you_mean
 
 NO_ANSWER = "Put your answer into `answer`, and run this cell again."
 
@@ -106,7 +105,6 @@ def check(exercise: str, answer: object) -> Feedback:
     """
     found = EXERCISES.get(exercise)
     if found is None:
-        close = get_close_matches(str(exercise), EXERCISES, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise SettingsError(f"exercise: no {exercise!r}{hint}; there are {', '.join(EXERCISES)}")
+        hint = did_you_mean(exercise, EXERCISES)
+        raise SettingsError(f"exercise: there is no {exercise!r}{hint}; choose one of {', '.join(EXERCISES)}")
     return Feedback(None, NO_ANSWER) if answer is None else found.judge(answer)

@@ -16,13 +16,14 @@ from chatlab.errors import SettingsError
 from chatlab.live.loggers import get_logger
 from chatlab.plots.style import figure_of
 from chatlab.studies.guesses import ChoiceQuestion, Judged, NumberQuestion, Question
-from chatlab.text import visible_line
+from chatlab.studies.predictions import PREDICTIONS
+from chatlab.text import did_you_mean, visible_line
 from chatlab.widgets import assets
 from chatlab.widgets.pacing import Message, SnapshotWidget
 from chatlab.widgets.picture import Picture
 from chatlab.widgets.text import encodable
 
-__all__ = ["Guess", "guess_choice", "guess_number", "guess_seconds"]
+__all__ = ["Guess", "guess_choice", "guess_number", "guess_seconds", "predict"]
 
 MOST_CHARS = 1_000
 """Maximum characters of a guess that a page may send."""
@@ -239,6 +240,22 @@ def guess_choice(
         check=check,
         plot=plot,
     )
+
+
+def predict(notebook: str) -> Guess[Any]:
+    """Return the question of a notebook of chatlab's, by its name in `PREDICTIONS`.
+
+    Errors: `SettingsError` if there is none.
+    """
+    found = PREDICTIONS.get(notebook)
+    if found is None:
+        hint = did_you_mean(notebook, PREDICTIONS)
+        raise SettingsError(
+            f"prediction: there is no {notebook!r}{hint}; choose one of {', '.join(PREDICTIONS)}"
+        )
+    if isinstance(found.answer, str):
+        return guess_choice(found.question, found.answer, found.options)
+    return guess_number(found.question, found.answer, found.unit, within=found.within)
 
 
 def _drawn(sizes: tuple[float, float] | None) -> list[float | None] | None:

@@ -20,7 +20,8 @@ import chatlab
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
-from chatlab.studies import EXERCISES, Feedback
+from chatlab.studies import EXERCISES, PREDICTIONS, Feedback
+from chatlab.widgets.guesses import Guess
 from tests.docs import navigation
 from tests.docs.blocks import ROOT, compiled
 from tests.sizes import FULL
@@ -52,9 +53,10 @@ def where(cells: list[dict[str, Any]], words: str) -> int:
 def test_it_asks_before_it_shows_and_lets_its_reader_try(cells: list[dict[str, Any]]) -> None:
     asked = where(cells, "**Predict first")
     first = next(number for number, cell in enumerate(cells) if cell["cell_type"] == "code")
+    guessed = where(cells, "from chatlab.widgets.guesses import predict\n\npredict(")
     exercise, answer = where(cells, "## Exercise"), where(cells, "answer = None  # ")
     assert "?" in "".join(cells[asked]["source"])
-    assert asked < first < exercise < answer
+    assert asked < first <= guessed <= 2 < exercise < answer
 
 
 def test_its_exercise_is_judged_by_the_shared_checker(cells: list[dict[str, Any]]) -> None:
@@ -72,6 +74,19 @@ def test_each_exercise_is_asked_once_and_solved_once() -> None:
     assert checked(cells_of(SOLUTIONS)) == asked
 
 
+def predicted(cells: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the predictions that the cells ask for."""
+    return re.findall(r'predict\("([^"]+)"\)', "\n".join("".join(cell["source"]) for cell in cells))
+
+
+def judged(guess: Guess[Any], found: object) -> bool:
+    """Return whether what an experiment found is the answer to a prediction."""
+    guess.take(found)
+    assert guess.wait(60)
+    assert guess.judged is not None, (found, guess.form.transcript())
+    return guess.judged.right
+
+
 def checked(cells: list[dict[str, Any]]) -> list[str]:
     """Return the names of the exercises that the cells check."""
     return re.findall(r'check\("([^"]+)", ', "\n".join("".join(cell["source"]) for cell in cells))
@@ -81,6 +96,10 @@ def test_it_shows_students_no_assertions_and_no_solution(cells: list[dict[str, A
     text = "\n".join("".join(cell["source"]) for cell in cells)
     assert "assert " not in text
     assert "<summary>Solution" not in text
+
+
+def test_each_prediction_is_asked_for_once() -> None:
+    assert [name for path in NOTEBOOKS for name in predicted(cells_of(path))] == list(PREDICTIONS)
 
 
 def test_each_has_links_to_its_neighbours_and_the_first_one_to_all() -> None:
@@ -167,6 +186,7 @@ async def test_it_runs_from_top_to_bottom_and_shows_what_it_claims(
     await run_cells(cells, names)
     claims = CLAIMS / f"{stem}.py"
     await run_cell(claims.read_text(encoding="utf-8"), names, str(claims))
+    assert judged(names["predict"]("".join(predicted(cells))), names["experiment"])
     await close_what_was_left_open(names)
 
 

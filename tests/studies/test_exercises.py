@@ -82,10 +82,10 @@ def test_a_common_mistake_has_a_hint_of_its_own() -> None:
 
 def test_an_unknown_exercise_is_named() -> None:
     with pytest.raises(
-        SettingsError, match=r"no 'backof' \(did you mean 'backoff'\?\); there are start, backoff"
+        SettingsError, match=r"no 'backof' \(did you mean 'backoff'\?\); choose one of start, backoff"
     ):
         check("backof", 1)
-    with pytest.raises(SettingsError, match="no 'x'; there are start"):
+    with pytest.raises(SettingsError, match="no 'x'; choose one of start"):
         check("x", 1)
 
 

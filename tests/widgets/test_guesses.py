@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from chatlab.errors import SettingsError
 from chatlab.plots.style import new_axes
-from chatlab.widgets.guesses import MOST_CHARS, Guess, guess_choice, guess_number, guess_seconds
+from chatlab.studies import PREDICTIONS
+from chatlab.widgets.guesses import MOST_CHARS, Guess, guess_choice, guess_number, guess_seconds, predict
 from tests.widgets.comms import PATIENCE, View
 
 
@@ -143,3 +144,17 @@ def test_bars(answer: float, text: str, sizes: list[float] | None) -> None:
     guess = guess_number("How many?", answer)
     guess.take(text)
     assert snapshot(guess)["judged"]["sizes"] == sizes
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_a_notebooks_prediction_is_right_if_it_is_the_answer(name: str) -> None:
+    guess = predict(name)
+    guess.take(PREDICTIONS[name].answer)
+    assert guess.wait(PATIENCE)
+    assert guess.judged
+    assert guess.judged.right
+
+
+def test_an_unknown_prediction_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"no 'strat' \(did you mean 'start'\?\); choose one of start"):
+        predict("strat")

@@ -13,3 +13,4 @@ outages = [
 ]
 assert abs(sum(herd.returns.mean() for herd in outages) / len(outages) - 15) < 0.1
 assert herds["full"].busiest() < 0.02 < herds["seed"].busiest()
+experiment = float(seed[:, 5].max() - seed[:, 5].min())

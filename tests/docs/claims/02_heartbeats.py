@@ -18,3 +18,4 @@ assert all(abs(alarms[cut] - (cut - 9.0) / 30) < 0.06 for cut in (12.0, 20.0))
 assert abs(datagram_alarm_after(15.0, 0.02) / 60 - 6.3) < 0.1
 years = 15 / late_pong_share(10.0, 0.02, 0.04) / (365.25 * 86_400)
 assert 170_000 < years < 190_000
+experiment = mean(noticed)

@@ -3,3 +3,4 @@ for kept in runs.values():
     assert metrics["lost"] == metrics["duplicated"] == metrics["out_of_order"] == 0
     assert metrics["sent"] == 180 == metrics["acked"] + metrics["dropped"]
 assert max(dropped(runs["drop-oldest"])) < max(dropped(runs["drop-newest"]))
+experiment = runs["drop-oldest"].metrics["dropped"]

@@ -12,3 +12,4 @@ assert {results["SSE, then polling"].metrics["delivered"] for results in streams
 assert all(results["SSE, then polling"].metrics["latency_p50"] < 0.2 for results in streams.values())
 forged = EventStreamParser().feed(b"data: hi\r\revent: typing\rdata: admin\n\n")
 assert [(event.type, event.data) for event in forged] == [("message", "hi"), ("typing", "admin")]
+experiment = len(EventStreamParser().feed(stream))

@@ -14,3 +14,4 @@ assert peaks(runs["full jitter"])[1] < peaks(runs["the seed"])[1] / 2
 assert back - 50 >= count / 40 - 1
 assert all(storm.goodput() > 20 for storm in storms["backoff and jitter"])
 assert sum(storm.goodput() < 1 for storm in storms["no backoff"]) > 4
+experiment = refused["the seed"].series["connected"][-1]

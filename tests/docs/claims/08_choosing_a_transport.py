@@ -18,3 +18,4 @@ assert all(3990 < sizes[name] < 4010 for name in ("SSE + POST", "long polling", 
 assert blocked[0] < 1
 assert blocked[1] == "acked"
 assert kept.to_numpy().tolist() == [[160, 80], [160, 160]]
+experiment = 1000 * latency["SSE + POST"]

@@ -10,3 +10,4 @@ assert tolerance_of(model, live).seconds == 0.005 + live.lateness
 for name in ("sent", "delivered", "lost", "bytes_down"):
     assert model.metrics[name] == wire.metrics[name]
 assert live.metrics["lost"] == 0
+experiment = "some milliseconds at most" if compare(model, live) else "up to a second"

@@ -8,3 +8,5 @@ assert written.loc["stream", "shown"] < ours.loc["stream", "shown"]
 assert written.loc["stream", "away at the end"] == 100
 assert (ours["away at the end"] == 0).all()
 assert written.loc["heartbeat", "connections"] > 10 > ours.loc["heartbeat", "connections"]
+twice = written["shown"] > ours["shown"]
+experiment = ", ".join(written.index[twice & (written["lost"] == 0)])

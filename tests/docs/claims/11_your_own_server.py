@@ -1,2 +1,3 @@
 assert event.message.text == "Is there an echo?"
 assert receipt.state == "sent"
+experiment = receipt.state.value

@@ -8,3 +8,4 @@ assert away(runs["clients wait up to 20 s"]) > 12
 assert runs["least connections"].metrics["broken"] < 1.1 * people
 assert max(runs, key=lambda name: away(runs[name])) == "least connections"
 assert 12 < fullest / bound < 14
+experiment = at_once.metrics["broken"] / people

@@ -7,3 +7,4 @@ assert after <= 45 < before
 assert all(result.metrics["unrecovered"] == 0 for result in runs.values())
 assert runs["with the setting"].metrics["recovery_p99"] > 5
 file.unlink()
+experiment = max(int(line.split(";")[1]) for line in TUESDAY.splitlines()[1:])
