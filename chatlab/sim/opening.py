@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import inf
+from typing import Protocol
 
 from chatlab.sim.retransmission import GIVE_UP, SYN_GIVES_UP, SYN_TIMES
 from chatlab.sim.round_trips import RTO_MAX, Estimator
@@ -56,6 +57,46 @@ class Syn:
     def gives_up_at(self) -> float:
         """Time at which the client's TCP stops waiting for an answer."""
         return self.left_at + SYN_GIVES_UP
+
+
+class Backlog(Protocol):
+    """The handshakes that a server keeps."""
+
+    def keep_handshake(self) -> bool:
+        """Return whether the SYN-ACK will be repeated. If too many are under way, it is a SYN cookie."""
+
+    def end_handshake(self) -> None:
+        """Note that a handshake is over whose SYN-ACK was to be repeated."""
+
+
+class SynReceived:
+    """The server's side of a handshake whose last ACK takes the place in the accept queue, in wire and live.
+
+    `is_kept`: the server waits for that ACK. `is_forgotten`: it has stopped before the ACK came.
+    """
+
+    __slots__ = ("_backlog", "is_forgotten", "is_kept")
+
+    def __init__(self) -> None:
+        self.is_kept = self.is_forgotten = False
+        self._backlog: Backlog | None = None  # The one that counts it, as the SYN-ACK is repeated.
+
+    def begin(self, backlog: Backlog) -> bool:
+        """Wait for the last ACK; return whether the SYN-ACK is repeated until then."""
+        self.is_kept = True
+        if backlog.keep_handshake():
+            self._backlog = backlog
+        return self._backlog is not None
+
+    def end(self) -> None:
+        """Repeat the SYN-ACK no more: the handshake is complete, or has failed."""
+        if self._backlog is not None and not self.is_forgotten:
+            self._backlog.end_handshake()
+        self._backlog = None
+
+    def forget(self) -> None:
+        """Forget it, as the server stops. The client's next bytes are answered with an RST."""
+        self.is_forgotten = self.is_kept
 
 
 class Handshake:

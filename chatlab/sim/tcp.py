@@ -136,7 +136,7 @@ class TcpConnection(Opening):
         if end is self.client and isinstance(item, Mark) and not self.opened.done():
             self._fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
         end.take(item)
-        if self.path.lossy or self._is_kept:  # Until now it was unknown when they arrive.
+        if self.path.lossy or self._handshake.is_kept:  # Until now it was unknown when they arrive.
             self._watch_idleness()
 
     # Proxies

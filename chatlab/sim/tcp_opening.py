@@ -20,14 +20,14 @@ from typing import Protocol
 from chatlab.sim.capacity import QueueOverflow
 from chatlab.sim.endpoint import Endpoint, Mark
 from chatlab.sim.environment import LadderEnvironment
-from chatlab.sim.opening import SYN_ACK_TIMES
+from chatlab.sim.opening import SYN_ACK_TIMES, Backlog, SynReceived
 from chatlab.sim.path import Path
 from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp_handshake import HandshakePacket
 from chatlab.sim.tcp_sender import Lane, Line
 
 
-class Listener(Protocol):
+class Listener(Backlog, Protocol):
     """The listener that accepts connections to an address."""
 
     @property
@@ -40,12 +40,6 @@ class Listener(Protocol):
 
     def keep(self, connection: Opening) -> None:
         """Keep a connection that has no place in the accept queue."""
-
-    def keep_handshake(self) -> bool:
-        """Return whether the SYN-ACK will be repeated. If too many are under way, it is a SYN cookie."""
-
-    def end_handshake(self) -> None:
-        """Note that a handshake is over whose SYN-ACK was to be repeated."""
 
     def admit(self, connection: Opening) -> float | None:
         """Put a connection into the accept queue; return when it is accepted; None: it is refused."""
@@ -82,9 +76,7 @@ class Opening(ABC):
         self._find_listener = find_listener
         self._tls = tls
         self._accepted_at = inf
-        self._is_kept = False  # The server keeps the handshake, and waits for its last ACK.
-        self._is_forgotten = False  # The server has stopped before that came.
-        self._repeats: Listener | None = None  # The listener that repeats the SYN-ACK.
+        self._handshake = SynReceived()
         self._answered = False  # The client has had the SYN-ACK.
         self._client_hello_waits = False  # The ClientHello waits to be read.
         self.up = Lane(environment, path, lines[0], path.up, path.lose_up)
@@ -143,11 +135,9 @@ class Opening(ABC):
             self._syn.send()
         else:
             listener.keep(self)
-            self._is_kept = True
             self.up.admit = partial(self._complete, listener)
             self._answer(self._take_syn_ack)
-            if listener.keep_handshake():
-                self._repeats = listener
+            if self._handshake.begin(listener):
                 for wait in SYN_ACK_TIMES:
                     self._environment.call_at(self._syn_ack.first_at + wait, self._repeat_syn_ack, listener)
 
@@ -182,15 +172,10 @@ class Opening(ABC):
             accepted_at = listener.admit(self)
             if accepted_at is None:
                 return False
-            self._end_handshake()
+            self._handshake.end()
             self._await_accept(listener, accepted_at)
             self.adapt()
         return True
-
-    def _end_handshake(self) -> None:
-        if self._repeats is not None:
-            self._repeats.end_handshake()
-            self._repeats = None
 
     def _repeat_syn_ack(self, listener: Listener) -> None:
         """Send the SYN-ACK again, which the client answers with an ACK, unless the handshake is complete."""
@@ -208,21 +193,21 @@ class Opening(ABC):
     @property
     def is_syn_received(self) -> bool:
         """Whether the server waits for the handshake's last ACK."""
-        return self._is_kept and self._accepted_at == inf and not self.server.gone
+        return self._handshake.is_kept and self._accepted_at == inf and not self.server.gone
 
     def _gets_through(self) -> bool:
         return self.path.loss_at(self._environment.now) < 1
 
     def _reject_if_forgotten(self) -> None:
         """Reset the client of a handshake that a stopped server has forgotten."""
-        if self._is_forgotten:
+        if self._handshake.is_forgotten:
             self.carry(self.server, Mark.RST)
 
     def abort_handshake(self, take: Callable[[], None]) -> None:
         """Send an RST to the server, which doesn't queue behind bytes that it ignores."""
 
         def abort() -> None:
-            self._end_handshake()
+            self._handshake.end()
             take()
 
         self.up.admit = None
@@ -268,8 +253,8 @@ class Opening(ABC):
     def reset_unaccepted(self) -> None:
         """Reset it if it is in the accept queue, and forget its handshake: its listener has closed."""
         if self.is_syn_received:
-            self._is_forgotten = True
-            self._end_handshake()
+            self._handshake.forget()
+            self._handshake.end()
             self.server.vanish()
         elif self._accepted_at < inf and not self.server.started:
             self.carry(self.server, Mark.RST)

@@ -110,7 +110,7 @@ class ShapedConnection(ShapedOpening):
             while True:
                 due, data = await flow.next_piece()
                 await sleep_until(due)
-                if direction == "up" and self._is_kept:
+                if direction == "up" and self._handshake.is_kept:
                     await self._let_in.wait()
                 if flow.silent:
                     continue

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from chatlab.experiment.worlds.shaped_flow import ShapedFlow, sleep_until
 from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow
-from chatlab.sim.opening import SYN_ACK_TIMES
+from chatlab.sim.opening import SYN_ACK_TIMES, SynReceived
 from chatlab.sim.path import Direction, Path
 from chatlab.sim.tcp_sender import Line
 
@@ -66,9 +66,7 @@ class ShapedOpening(ProxiedConnection):
         self._server: asyncio.Future[asyncio.StreamWriter] = self._loop.create_future()
         self._accepting: asyncio.Task[None] | None = None
         self._start_accept: Callable[[float], asyncio.Task[None]]
-        self._is_kept = False  # The server keeps the handshake, and waits for its last ACK.
-        self._is_forgotten = False  # It has stopped before that came.
-        self._repeats = False  # The server repeats its SYN-ACK.
+        self._handshake = SynReceived()
         self._overflowed = False  # A proxy answers instead of the server.
         self._let_in = asyncio.Event()  # The first bytes are read.
         self._acking: list[asyncio.Task[None]] = []
@@ -103,9 +101,7 @@ class ShapedOpening(ProxiedConnection):
             await self._answer()
             self._down.send_now(None)
             return
-        self._is_kept = self._drops
-        if self._is_kept and shared.queue.keep_handshake():
-            self._repeats = True
+        if self._drops and self._handshake.begin(shared.queue):
             repeats = [self._loop.time() + wait for wait in SYN_ACK_TIMES]
             self._acking = [tasks.create_task(self._ack_again(at)) for at in repeats]
         answered_at = await self._answer()
@@ -117,7 +113,7 @@ class ShapedOpening(ProxiedConnection):
             self._send_up(None)
             return
         if shared.tls:
-            if self._is_kept:
+            if self._handshake.is_kept:
                 self._up.draw_delay(path.connect)  # ClientHello
                 await self._try_first_bytes()
             else:
@@ -129,7 +125,7 @@ class ShapedOpening(ProxiedConnection):
         self._opened = True
         if self._early_data and not self.closed:
             self._from_client(self._early_data)
-            if self._is_kept and not shared.tls:
+            if self._handshake.is_kept and not shared.tls:
                 tasks.create_task(self._try_first_bytes())
 
     async def _deliver_syn(self) -> float | None:
@@ -172,27 +168,26 @@ class ShapedOpening(ProxiedConnection):
     async def _ack_again(self, at: float) -> None:
         """Answer the SYN-ACK that the server sends again at a time."""
         await sleep_until(at)
-        if self._syn_acked and self._accepting is None and not (self._is_forgotten or self._let_in.is_set()):
+        over = self._handshake.is_forgotten or self._let_in.is_set()
+        if self._syn_acked and self._accepting is None and not over:
             await self._down.extra_packet()
             await self._up.extra_packet()
             if not self._is_rejected():
                 self._take_place()
 
     def _end_handshake(self) -> None:
-        if self._repeats and not self._is_forgotten:
-            self._shared.queue.end_handshake()
-        self._repeats = False
+        self._handshake.end()
         for acking in self._acking:
             if acking is not asyncio.current_task():
                 acking.cancel()
 
     def _is_rejected(self) -> bool:
         """Reset the client if a stopped server has forgotten the handshake; return whether it has."""
-        if self._is_forgotten and not self._let_in.is_set():
+        if self._handshake.is_forgotten and not self._let_in.is_set():
             self._abandon_server()
             if not self.closed:
                 self._down.send(None)
-        return self._is_forgotten
+        return self._handshake.is_forgotten
 
     async def _answer(self) -> float:
         """Answer the SYN; return when the answer that arrived left."""
@@ -222,7 +217,7 @@ class ShapedOpening(ProxiedConnection):
             self._abandon_server()
             self._down.send(None)
         elif self._accepting is None:
-            self._is_forgotten = self._is_kept
+            self._handshake.forget()
 
     def _abandon_server(self) -> None:
         """Stop waiting to be accepted, and end the flow to the server."""
@@ -235,7 +230,7 @@ class ShapedOpening(ProxiedConnection):
 
     def _on_reset(self) -> None:
         """Stop waiting to be accepted when the client's RST arrives, even if bytes are in front of it."""
-        if not self._up.silent and (self._accepting or self._is_kept) and not self._server.done():
+        if not self._up.silent and (self._accepting or self._handshake.is_kept) and not self._server.done():
             self._abandon_server()
 
     async def _server_writer(self) -> asyncio.StreamWriter | None:
