@@ -1,14 +1,8 @@
-"""The driver of one machine on simulated time: it carries out effects, and gives a `Tick` at the deadline.
-
-A driver has one armed timer at most. Timers stay in the environment's queue: each has a generation, and a
-timer of an old generation does nothing when it fires. A deadline that moves to *later* (a heartbeat's does
-with every packet received) keeps the timer; the driver arms it again when it fires.
-"""
+"""The driver of one machine in the simulator: it gives it events, and carries out its effects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from math import inf
 from types import MappingProxyType
 from typing import assert_never
@@ -22,7 +16,7 @@ from chatlab.sim.link import Link
 from chatlab.sim.network import Network
 from chatlab.sim.path import Impairment, Path
 from chatlab.sim.recorder import Recorder, is_whole
-from chatlab.sim.timers import Timers
+from chatlab.sim.timed_machine import TimedMachine
 from chatlab.trace import Step, is_attempt
 from chatlab.transports.machine import (
     Answered,
@@ -43,15 +37,14 @@ from chatlab.transports.machine import (
     SendBytes,
     Settle,
     Submit,
-    Tick,
 )
 
-CONNECT, DISCONNECT, TICK = Connect(), Disconnect(), Tick()
+CONNECT, DISCONNECT = Connect(), Disconnect()
 _ENDED = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 _NO_SESSIONS: Mapping[int, Session] = MappingProxyType({})
 
 
-class Driver:
+class Driver(TimedMachine):
     """The driver of one person's machine, with path and links. The machine's steps are recorded in `steps`.
 
     `links` are its WebSockets, usually one. Each HTTP transport has a session. `read_at` is the time at which
@@ -59,18 +52,13 @@ class Driver:
     """
 
     __slots__ = (
-        "_armed_at",
         "_closing",
-        "_environment",
-        "_generation",
-        "_machine",
         "_make_session",
         "_messages",
         "_network",
         "_recorder",
         "_sessions",
         "_steps",
-        "_timers",
         "links",
         "name",
         "path",
@@ -89,30 +77,19 @@ class Driver:
         steps: list[Step] | None = None,
         make_session: Callable[[Driver], Session] | None = None,
     ) -> None:
+        super().__init__(machine, network.environment)
         self.person = person
         self.name = name
         self.path = path
         self.links: tuple[Link, ...] = ()
         self._closing: tuple[Link, ...] = ()
         self.read_at = LONG_AGO
-        self._machine = machine
         self._network = network
-        self._environment = network.environment
         self._recorder = recorder
         self._steps = steps
         self._make_session = make_session
         self._sessions = _NO_SESSIONS
         self._messages = 0
-        self._armed_at = inf
-        self._generation = 0
-        self._timers: Timers | None = None  # Until a fault touches them.
-
-    @property
-    def timers(self) -> Timers:
-        """The client's timers."""
-        if self._timers is None:
-            self._timers = Timers()
-        return self._timers
 
     @property
     def heard_until(self) -> float:
@@ -177,19 +154,6 @@ class Driver:
         self._carry_out(effects, now)
         if self._machine.deadline < self._armed_at:
             self._arm(self._machine.deadline)
-
-    def _postponed(self, action: Callable[..., None], *arguments: str) -> bool:
-        """Whether the computer is suspended; the person acts when that is over."""
-        timers, environment = self._timers, self._environment
-        if timers is None or timers.suspended_until <= environment.now:
-            return False
-        environment.call_at(timers.suspended_until, partial(action, *arguments))
-        return True
-
-    @property
-    def machine(self) -> Machine:
-        """The person's machine."""
-        return self._machine
 
     def close(self) -> None:
         """Close all connections at the end of the run."""
@@ -303,27 +267,3 @@ class Driver:
         if is_attempt(effect, self._machine.status):
             self._recorder.attempted(self.person, now)
         session.fetch(effect.link, effect.purpose, effect.request)
-
-    def _arm(self, deadline: float) -> None:
-        environment = self._environment
-        deadline = max(deadline, environment.now)
-        if self._timers is not None:
-            deadline = self._timers.fires_at(deadline)
-            if deadline >= self._armed_at:
-                return
-        self._armed_at = deadline
-        self._generation += 1
-        environment.call_at(deadline, self._fire, self._generation)
-
-    def _fire(self, generation: int) -> None:
-        if generation != self._generation:
-            return
-        armed_at, self._armed_at = self._armed_at, inf
-        if self._timers is not None and self._timers.fires_at(armed_at) > armed_at:
-            self._arm(armed_at)
-            return
-        deadline = self._machine.deadline
-        if deadline <= self._environment.now:
-            self.handle(TICK)
-        elif deadline < inf:
-            self._arm(deadline)
