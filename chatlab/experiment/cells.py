@@ -15,7 +15,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.preset_tables import PRESET, change_preset, find_preset
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.toml import NONE, from_plain, parse_toml, to_plain, to_whole
-from chatlab.settings import ReconnectConfig, Settings
+from chatlab.settings import Settings
 
 Choices = Mapping[str, Any] | Iterable[Any]
 """The values of a setting. The keys of a mapping are their names in the table."""
@@ -100,29 +100,6 @@ def _plain(value: Any) -> Any:
 def _label(value: Any) -> Any:
     value = to_plain(value) if isinstance(value, Settings | list | tuple) else _plain(value)
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
-
-
-_REPLACED = frozenset({"base_delay", "backoff_multiplier", "jitter"})
-"""Settings of reconnection that a schedule replaces."""
-
-
-def value_at(settings: Any, path: str) -> Any:
-    """Return the value at a path such as `faults[0].at`; None if there is none."""
-    for key in re.findall(r"[^.\[\]]+", path):
-        if isinstance(settings, tuple | list):
-            settings = settings[int(key)] if key.isdecimal() and int(key) < len(settings) else None
-        else:
-            settings = getattr(settings, key, None)
-    return settings
-
-
-def without_effect(scenario: Scenario, path: str) -> str:
-    """Return a sentence if a schedule of delays replaces the setting at a path; else an empty text."""
-    parent, _, name = path.rpartition(".")
-    reconnect = value_at(scenario, parent)
-    if name not in _REPLACED or not isinstance(reconnect, ReconnectConfig) or not reconnect.schedule:
-        return ""
-    return f"{path} has no effect: {parent}.schedule replaces it; set {parent}.schedule=[] to do without"
 
 
 def _set_value(raw: Any, settings: Any, path: str, value: Any) -> None:

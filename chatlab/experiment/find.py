@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.bounds import Bound, read_bounds
-from chatlab.experiment.cells import value_at, without_effect
+from chatlab.experiment.effect import check_effect, value_at
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.search import Result, Search
 from chatlab.experiment.sweep import check_metrics, open_pool
@@ -85,8 +85,7 @@ def find(
 
     bounds = read_bounds(keep)
     setting = read_setting(scenario, vary)
-    if sentence := without_effect(scenario, setting.path):
-        raise SettingsError(f"vary: {sentence}")
+    check_effect("vary", scenario, {setting.path: setting.values})
     if not bounds and best is None:
         raise SettingsError("keep: give a bound, such as attempts_per_second_max<=2000, or best= a metric")
     if world not in WORLDS:

@@ -12,7 +12,8 @@ import numpy as np
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.cells import Cell, cells_of, without_effect
+from chatlab.experiment.cells import Cell, cells_of
+from chatlab.experiment.effect import check_effect, without_effect
 from chatlab.experiment.fit_search import FitSearch, Point
 from chatlab.experiment.likeness import Array, Candidate, exclusion, possible
 from chatlab.experiment.measured import Measured, measured_of, read_measured
@@ -112,7 +113,8 @@ def fit(
     else:
         measured = to if isinstance(to, Measured) else measured_of(to)
     settings = [*_settings(scenario, over)]
-    _check_effect(scenario, settings)
+    choices = {setting.path: setting.choices for setting in settings if setting.choices is not None}
+    check_effect("over", scenario, choices, [setting.path for setting in settings])
     search = FitSearch(
         scenario, measured, settings, of=of, offsets=_offsets(scenario, measured, offset), seeds=list(seeds)
     )
@@ -155,16 +157,6 @@ def _settings(scenario: Scenario, over: Mapping[str, Any] | Iterable[str]) -> It
             raise SettingsError(f"over: {setting.path} is given twice; give all its values at once")
         paths.add(setting.path)
         yield setting
-
-
-def _check_effect(scenario: Scenario, settings: Sequence[Setting]) -> None:
-    """Check that no setting is replaced by a schedule of every candidate. Errors: `SettingsError`."""
-    choices = {setting.path: setting.choices for setting in settings if setting.choices is not None}
-    cells = cells_of(scenario, choices, None)
-    for setting in settings:
-        sentences = [without_effect(cell.scenario, setting.path) for cell in cells]
-        if all(sentences):
-            raise SettingsError(f"over: {sentences[0]}")
 
 
 def _offsets(scenario: Scenario, measured: Measured, offset: tuple[int, int] | int | None) -> tuple[int, int]:

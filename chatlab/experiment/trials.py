@@ -32,6 +32,11 @@ class Setting(Struct, frozen=True):
     choices: Mapping[Any, Any] | None = None
 
     @property
+    def values(self) -> Mapping[Any, Any] | list[float]:
+        """The choices, or the ends of the range."""
+        return [self.low, self.high] if self.choices is None else self.choices
+
+    @property
     def range(self) -> str:
         """The range, or the choices, in words."""
         if self.choices is not None:

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chatlab.experiment.answer import Facts, answer, relevant
 from chatlab.experiment.library import load_scenario
@@ -57,7 +58,9 @@ def test_a_calm_run_with_messages() -> None:
     )
     late = told(sent=5, latency_p50=31.0, latency_p99=120.0)
     assert late.startswith("All 10 people connected at the first attempt, and stayed connected. No message")
-    assert late.endswith("within 31 s, 99 % within 120 s.")
+    assert late.endswith(
+        "half of what was due was shown later than 31 s after it was sent, and 1 % later than 120 s."
+    )
     assert told(sent=1).endswith("No message was lost, doubled or out of order.")
     assert "Nothing happened" not in told(sent=5, lost=1, owed=9, undelivered=1)
 
@@ -88,6 +91,10 @@ def test_a_calm_run_with_messages() -> None:
         (
             {"failed": 1, "latency_p50": 0.5, "latency_p99": inf},
             " Half of what was due was shown within 500",
+        ),
+        (
+            {"failed": 1, "latency_p50": 31.6, "latency_p99": inf},
+            " Half of what was due was shown later than 31.6 s after it was sent.",
         ),
     ],
 )
@@ -150,12 +157,66 @@ def test_connections_that_were_lost_several_times() -> None:
         "All 12 lost connections were made again, half of them within 3 s, the last 9 s after the end of the "
         "fault."
     )
-    assert told(DOWN + RESET, broken=190).startswith("All 190 lost connections, 19 of each person, were made")
+    assert told(DOWN + RESET, broken=190).startswith(
+        "Each person lost the connection 19 times on average; all 190 lost connections were made again."
+    )
+    assert told(DOWN + RESET, broken=65, unrecovered=1).startswith(
+        "Each person lost the connection 6.5 times on average; 64 of 65 lost connections were made again."
+    )
+    assert told(DOWN + RESET, people=1, broken=1234).startswith(
+        "The only person lost the connection 1,234 ti"
+    )
     assert told(DOWN + RESET, broken=1) == "The lost connection was made again."
     assert told(DOWN + RESET, broken=12, unrecovered=11).startswith(
         "1 of 12 lost connections was made again."
     )
     assert told(DOWN + RESET, broken=12, unrecovered=12).startswith("None of 12 lost connections were made")
+
+
+def test_connections_that_break_when_the_faults_are_over() -> None:
+    """The last step counts; those within a minute of the end of the last fault don't, nor leaving."""
+
+    def broke(at: float, status: str = "reconnecting") -> str:
+        steps = (change(1, "connected"), replace(change(1, status), at=at))
+        return told(DOWN + RESET, broken=1, steps=steps)
+
+    assert "Connections still broke 61 s after the last fault had ended." in broke(111.0)
+    assert "still broke" not in broke(110.0)
+    assert "still broke" not in broke(111.0, "disconnected")
+    first = (replace(change(1, "reconnecting"), at=200.0),)
+    assert "still broke" not in told(DOWN + RESET, broken=1, steps=first)
+
+
+def test_how_long_people_were_away_if_no_recovery_says_it() -> None:
+    during: dict[str, Any] = {"broken": 4, "recovery_p50": 0.0, "last_back": 0.0}
+    assert told(RESET, **during, time_reconnecting=296.0).endswith(
+        "before the fault ended. On average a person was reconnecting for 29.6 s of 300 s."
+    )
+    assert told(DOWN + RESET, **during).endswith("before the faults ended.")
+    often: dict[str, Any] = {"broken": 20, "last_back": 9.0}
+    assert "was reconnecting for 2 s of" in told(DOWN + RESET, **often, time_reconnecting=20.0)
+    assert "The only person was reconnecting" in told(DOWN, people=1, **often, time_reconnecting=20.0)
+    assert "was reconnecting" not in told(DOWN + RESET, **often, time_reconnecting=10.0)
+    assert "was reconnecting" not in told(DOWN, broken=10, last_back=9.0, time_reconnecting=99.0)
+
+
+def test_arrivals_that_took_long_are_said_beside_the_returns() -> None:
+    slow = told("people.arrive_over = 5.0\n" + DOWN, broken=4, last_in_at=92.0)
+    assert slow.endswith("The last person got in after 92 s.")
+    assert "got in" not in told("people.arrive_over = 90.0\n" + DOWN, broken=4, last_in_at=92.0)
+    assert "got in" not in told('people.start = "connected"\n' + DOWN, broken=4, last_in_at=92.0)
+
+
+def test_clients_as_written_that_make_no_attempt_any_more() -> None:
+    gone: dict[str, Any] = {"broken": 10, "unrecovered": 10, "connected": 0}
+    seed = '[transport]\nkind = "seed_sse"\n'
+    said = told(DOWN + seed, attempts=[10] + [0] * 61, **gone)
+    assert (
+        "10 still show 'reconnecting' at the end, but no client has made an attempt in the last 61 s." in said
+    )
+    for toml, quiet in ((seed, 60), ("", 90)):
+        said = told(DOWN + toml, attempts=[10] + [0] * quiet, **gone)
+        assert "10 are still reconnecting at the end." in said
 
 
 @pytest.mark.parametrize(
@@ -339,6 +400,31 @@ def test_what_matters_is_not_0() -> None:
         "attempts_per_second_max",
         "attempts_per_second_max_after",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "seed_stream",
+            "100 still show 'reconnecting' at the end, but no client has made an attempt in the last",
+        ),
+        (
+            "seed_heartbeat",
+            "Each person lost the connection 19 times on average; all 380 lost connections were",
+        ),
+        ("seed_heartbeat", " Connections still broke 562 s after the last fault had ended."),
+        ("sse_buffering", "On average a person was reconnecting for 218 s of 600 s."),
+        ("sse_buffering", "Half of what was due was shown later than 31.6 s after it was sent."),
+    ],
+)
+def test_a_scenario_about_a_fault_has_an_answer_that_says_it(name: str, said: str) -> None:
+    assert said in ready_made(name).answer
+
+
+@cache
+def ready_made(name: str) -> Run:
+    return run(load_scenario(name))
 
 
 @cache

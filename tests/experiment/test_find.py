@@ -245,7 +245,7 @@ def test_a_setting_without_effect_is_said() -> None:
 def test_a_schedule_replaces_settings(name: str) -> None:
     socket_io = HERD.replace(transport=HERD.transport.replace(reconnect=preset("python-socketio").reconnect))
     told = (
-        r"vary: transport.reconnect.\w+ has no effect: transport.reconnect.schedule replaces it; set "
+        r"vary: transport.reconnect.\w+ has no effect here: transport.reconnect.schedule replaces it; set "
         r"transport.reconnect.schedule=\[\] to do without"
     )
     with pytest.raises(SettingsError, match=told):

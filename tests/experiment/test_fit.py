@@ -206,14 +206,14 @@ def test_a_schedule_replaces_an_unknown() -> None:
     waits = ReconnectConfig(max_attempts=None, schedule=((0.5, 8.0),))
     path = "transport.reconnect.base_delay"
     over = {"transport.reconnect": {"waits": waits}, path: (0.5, 9.0)}
-    with pytest.raises(SettingsError, match=f"over: {path} has no effect: "):
+    with pytest.raises(SettingsError, match=f"over: {path} has no effect here: "):
         quietly(incident("full", 91), over)
     transport = OUTAGE.transport.replace(reconnect=waits)
     series = run(OUTAGE.replace(transport=transport, seed=95), sample=0).series["attempts"]
     both = {"transport.reconnect": {"none": JITTERS["none"], "waits": waits}, path: (0.5, 9.0)}
     fitted = quietly([float(count) for count in series[10:50]], both, runs=60)
     assert fitted.best == "waits"
-    assert f" With waits, {path} has no effect: " in fitted.answer
+    assert f" With waits, {path} has no effect here: " in fitted.answer
     assert f"{path} = " not in fitted.answer
     assert "base_delay = 1.0" in fitted.toml or "base_delay" not in fitted.toml
 
