@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+INTERRUPTED = 130
+"""Exit code after an interrupt, as shells have it: 128 and the number of SIGINT."""
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]  # Typer has no public name for it.
 _OPTION = re.compile(r"^\w+(?=(?: \S+)?: )")
 """The name of an option at the beginning of an error's text, and perhaps its value."""
@@ -54,7 +56,7 @@ class Commands(TyperGroup):
         except CommandError as error:
             code = _report(error.command, self._with_dashes(error), error.code)
         except typer.Abort:
-            code = _report("", "interrupted", 1)
+            code = _report("", "interrupted", INTERRUPTED)
         except _USAGE_ERROR as error:
             command = next((word for word in args if word in self.commands), "")
             code = _report(command, _usage(error, command), error.exit_code)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, ScenarioName, TimeScale, scale_of
+from chatlab.cli.options import Changes, ScenarioName, TimeScale, changed_scenario, scale_of
 from chatlab.cli_errors import check_outputs, draw, image_path, report_errors
 
 
@@ -28,9 +28,7 @@ def compare(
 ) -> None:
     """Run a scenario in several worlds. If they differ, print the first difference and exit with 1."""
     from chatlab.errors import SettingsError
-    from chatlab.experiment.cells import with_settings
     from chatlab.experiment.compare import compare as compare_runs
-    from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds.runner import run
 
     names = [name.strip() for name in worlds.split(",")]
@@ -38,7 +36,7 @@ def compare(
         check_outputs(scenario, plot=plot)
         if len(names) < 2:
             raise SettingsError(f"worlds: give two or more, such as model,wire; got {worlds!r}")
-        scenario_to_run = with_settings(find_scenario(scenario), changes)
+        scenario_to_run = changed_scenario("compare", scenario, changes)
         speed = scale_of("compare", time_scale, *names)
         first, *others = [run(scenario_to_run, name, time_scale=speed) for name in names]
     compared = [compare_runs(first, other) for other in others]

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, Processes, ScenarioName, WorldName, open_processes
-from chatlab.cli_errors import check_outputs, format_number, report_errors, writable_path
+from chatlab.cli.options import (
+    Changes,
+    Processes,
+    ScenarioName,
+    WorldName,
+    changed_scenario,
+    end_runs,
+    open_processes,
+)
+from chatlab.cli_errors import INTERRUPTED, check_outputs, format_number, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
 NONE_KEEPS = 3
@@ -23,8 +31,8 @@ def find(
         str,
         typer.Option(
             metavar="PATH=LOW:HIGH",
-            help="The setting and its range, such as transport.reconnect.max_delay=1:60, or its choices: "
-            "transport.reconnect.jitter=full,equal.",
+            help="The setting and its range, such as transport.reconnect.max_delay=1:60, or its choices, "
+            "such as transport.preset=socket.io,Ably.",
         ),
     ],
     keep: Annotated[
@@ -39,9 +47,9 @@ def find(
     ] = "",
     changes: Changes = [],  # noqa: B006 - typer copies it
     seeds: Annotated[
-        int, typer.Option(min=1, max=1_000, help="Number of seeds for each value, from 0 up.")
+        int, typer.Option(metavar="N", min=1, max=1_000, help="Number of seeds for each value, from 0 up.")
     ] = 5,
-    runs: Annotated[int, typer.Option(min=1, max=100_000, help="Most runs to make.")] = 200,
+    runs: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Most runs to make.")] = 200,
     processes: Processes = 1,
     world: WorldName = "model",
     out: Annotated[
@@ -51,20 +59,20 @@ def find(
 ) -> None:
     """Find the setting at which bounds are just kept, or the best one.
 
-    All values are run with the same seeds. The answer is a sentence, and the TOML to use. The exit code is 3
-    if no value keeps the bounds, 1 if a setting is wrong, and 2 if an option is.
+    All values are run with the same seeds. The answer is a sentence, and the TOML to use.
+
+    Exit codes: 0 found, or kept everywhere; 1 a wrong setting or a failed run;
+    2 a wrong option; 3 no value keeps the bounds; 130 interrupted.
     """
     from rich.console import Console
     from rich.table import Table
 
     from chatlab.experiment.bounds import read_bounds
-    from chatlab.experiment.cells import with_settings
     from chatlab.experiment.find import find as find_setting
-    from chatlab.experiment.library import find_scenario
 
     with report_errors("find"):
         check_outputs(scenario, out=out)
-        start = with_settings(find_scenario(scenario), changes)
+        start = changed_scenario("find", scenario, changes)
         bounds = read_bounds(keep)
         with open_processes(processes) as executor:
             found = find_setting(
@@ -77,6 +85,7 @@ def find(
                 executor=executor,
                 world=world,
             )
+            end_runs(executor, found.interrupted)
     shown = list(dict.fromkeys([*(bound.metric for bound in bounds), *([best] if best else [])]))
     caption = (
         f"median, least – greatest of {seeds} seeds; times are in seconds"
@@ -104,5 +113,7 @@ def find(
     if out is not None:
         with report_errors("find"), atomic_write(out) as part:
             found.runs.to_csv(part, index=False)
+    if found.interrupted:
+        raise typer.Exit(INTERRUPTED)
     if found.value is None and not all(found.kept.values()):
         raise typer.Exit(NONE_KEEPS)

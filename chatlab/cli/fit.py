@@ -7,10 +7,28 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, Processes, ScenarioName, WorldName, open_processes
-from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
+from chatlab.cli.options import (
+    Changes,
+    Processes,
+    ScenarioName,
+    WorldName,
+    changed_scenario,
+    end_runs,
+    open_processes,
+)
+from chatlab.cli_errors import (
+    INTERRUPTED,
+    check_outputs,
+    draw,
+    format_number,
+    image_path,
+    report_errors,
+    writable_path,
+)
 from chatlab.fileio import atomic_write
 
+NONE_EXPLAINS = 3
+"""Exit code if no candidate explains the file well."""
 ROWS = 12
 """Most candidates that are printed."""
 
@@ -30,18 +48,29 @@ def fit(
     ] = [],  # noqa: B006 - typer copies it
     of: Annotated[
         str,
-        typer.Option(help="What was counted: attempts, requests, connected, sent, delivered, queue or work."),
+        typer.Option(
+            metavar="NAME",
+            help="What was counted: attempts, requests, connected, sent, delivered, queue or work.",
+        ),
     ] = "attempts",
-    column: Annotated[str, typer.Option(help="The name of the file's column that counts.")] = "",
+    column: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The file's column with the counts; --of says what they are."),
+    ] = "",
     offset: Annotated[
         int | None,
-        typer.Option(min=0, help="The second of the run in which the file begins.", show_default="any"),
+        typer.Option(
+            metavar="N", min=0, help="The second of the run in which the file begins.", show_default="any"
+        ),
     ] = None,
     changes: Changes = [],  # noqa: B006 - typer copies it
     seeds: Annotated[
-        int, typer.Option(min=2, max=1_000, help="Number of seeds for the best candidates, from 0 up.")
+        int,
+        typer.Option(
+            metavar="N", min=2, max=1_000, help="Number of seeds for the best candidates, from 0 up."
+        ),
     ] = 8,
-    runs: Annotated[int, typer.Option(min=1, max=100_000, help="Most runs to make.")] = 600,
+    runs: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Most runs to make.")] = 600,
     processes: Processes = 1,
     world: WorldName = "model",
     out: Annotated[
@@ -52,17 +81,19 @@ def fit(
         typer.Option(callback=image_path, help="Draw what was measured and what was fitted into this file."),
     ] = None,
 ) -> None:
-    """Rank the settings that could explain a measured incident, and say how sure that is."""
+    """Rank the settings that could explain a measured incident, and say how sure that is.
+
+    Exit codes: 0 ranked; 1 a wrong setting or file, or a failed run;
+    2 a wrong option; 3 no candidate explains the file well; 130 interrupted.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    from chatlab.experiment.cells import with_settings
     from chatlab.experiment.fit import fit as fit_scenario
-    from chatlab.experiment.library import find_scenario
 
     with report_errors("fit"):
         check_outputs(scenario, out=out, plot=plot)
-        start = with_settings(find_scenario(scenario), changes)
+        start = changed_scenario("fit", scenario, changes)
         with open_processes(processes) as executor:
             fitted = fit_scenario(
                 start,
@@ -76,6 +107,7 @@ def fit(
                 executor=executor,
                 world=world,
             )
+            end_runs(executor, fitted.interrupted)
     headings = [name for name in fitted.rows[0] if name not in ("possible", "ruled_out")]
     table = Table(*headings, "ruled out", caption="off: difference of a second, on average")
     for row in fitted.rows[:ROWS]:
@@ -98,3 +130,7 @@ def fit(
 
         with report_errors("fit"):
             draw(plot_fit(fitted), plot)
+    if fitted.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not fitted.explained:
+        raise typer.Exit(NONE_EXPLAINS)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chatlab.text import visible_line
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from chatlab.experiment.scenario import Scenario
     from chatlab.settings import HeaderSource
 
 ScenarioName = Annotated[str, typer.Argument(help="A TOML file, or a name from `chatlab scenarios`.")]
 Changes = Annotated[
     list[str],
-    typer.Option("--set", help="A setting and its value, such as people.count=5000; repeatable."),
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="A setting and its value, such as people.count=5000; repeatable."
+    ),
 ]
-Processes = Annotated[int, typer.Option(min=1, max=1_000, help="Number of simultaneous runs.")]
-WorldName = Annotated[str, typer.Option(help="The world to run them in: model, wire or live.")]
+Processes = Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="Number of simultaneous runs.")]
+WorldName = Annotated[
+    str, typer.Option(metavar="NAME", help="The world to run them in: model, wire or live.")
+]
 
 TimeScale = Annotated[
     float | None,
@@ -60,11 +68,40 @@ def given_headers(command: str, header: list[str] | None, token_file: Path | Non
     return HeaderSource(file)
 
 
+def changed_scenario(command: str, name: str, changes: list[str]) -> Scenario:
+    """Return a scenario with changed settings. Warn of changes, and of faults, without effect.
+
+    Errors: `SettingsError`; `OSError` if its file can't be read.
+    """
+    from chatlab.experiment.cells import read_all_choices, with_settings
+    from chatlab.experiment.effect import changes_without_effect, faults_without_effect
+    from chatlab.experiment.library import find_scenario
+
+    scenario = with_settings(find_scenario(name), changes)
+    changed = {path: values[0] for path, values in read_all_choices(changes).items()}
+    warn(command, [*changes_without_effect(scenario, changed), *faults_without_effect(scenario)])
+    return scenario
+
+
+def warn(command: str, sentences: Iterable[str]) -> None:
+    """Print each sentence once, as a line of the standard error."""
+    for sentence in dict.fromkeys(sentences):
+        typer.echo(f"chatlab {command}: {visible_line(sentence)}", err=True)
+
+
 def scale_of(command: str, time_scale: float | None, *worlds: str) -> float:
     """Return the speed of the live world. Warn if it was given, and none of the worlds is the live one."""
     if time_scale is not None and "live" not in worlds:
-        typer.echo(f"chatlab {command}: --time-scale has no effect: only the live world takes it", err=True)
+        warn(command, ["--time-scale has no effect: only the live world takes it"])
     return 1.0 if time_scale is None else time_scale
+
+
+def end_runs(executor: Executor | None, interrupted: bool) -> None:
+    """End the processes of a pool at once if its caller was interrupted."""
+    from chatlab.experiment.process_pool import ProcessPool
+
+    if interrupted and isinstance(executor, ProcessPool):
+        executor.kill()
 
 
 def open_processes(count: int) -> AbstractContextManager[Executor | None]:

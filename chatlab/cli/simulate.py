@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatlab.cli.options import Changes, ScenarioName, TimeScale, scale_of
+from chatlab.cli.options import Changes, ScenarioName, TimeScale, changed_scenario, scale_of
 from chatlab.cli_errors import check_outputs, draw, format_number, image_path, report_errors, writable_path
 from chatlab.fileio import atomic_write
 from chatlab.text import visible_line
@@ -56,10 +56,14 @@ def _told(name: str, metrics: Mapping[str, Value]) -> str:
 
 def simulate(
     scenario: ScenarioName,
-    world: Annotated[str, typer.Option(help="The world to run it in: model, wire or live.")] = "model",
+    world: Annotated[
+        str, typer.Option(metavar="NAME", help="The world to run it in: model, wire or live.")
+    ] = "model",
     time_scale: TimeScale = None,
     changes: Changes = [],  # noqa: B006 - typer copies it
-    sample: Annotated[int, typer.Option(min=0, help="Number of people to record; the first are taken.")] = 50,
+    sample: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Number of people to record; the first are taken.")
+    ] = 50,
     everything: Annotated[bool, typer.Option("--all", help="Print all metrics.")] = False,
     out: Annotated[
         Path | None, typer.Option(callback=writable_path, help="Save the run to this file, as JSON Lines.")
@@ -78,15 +82,17 @@ def simulate(
         ),
     ] = None,
 ) -> None:
-    """Run a scenario, and say what happened; then print the metrics that matter in it."""
+    """Run a scenario, and say what happened; then print the metrics that matter in it.
+
+    Exit codes: 0 whatever happened; 1 a wrong setting or a file that can't be written;
+    2 a wrong option; 130 interrupted.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from chatlab.errors import SettingsError
     from chatlab.experiment.answer import relevant
-    from chatlab.experiment.cells import with_settings
-    from chatlab.experiment.library import find_scenario
     from chatlab.experiment.worlds.runner import run
 
     kind, image = _plot_choice(plot) if plot else ("", None)
@@ -94,7 +100,7 @@ def simulate(
         check_outputs(scenario, out=out, series=series, plot=image)
         if kind in RECORDED and not sample:
             raise SettingsError(f"sample: give 1 or more; the plot {kind} shows recorded people only")
-        changed = with_settings(find_scenario(scenario), changes)
+        changed = changed_scenario("simulate", scenario, changes)
         result = run(changed, world, sample=sample, time_scale=scale_of("simulate", time_scale, world))
     console = Console()
     console.print(result.answer, highlight=False, markup=False)
@@ -115,13 +121,6 @@ def simulate(
         for name, metrics in result.group_metrics.items():
             groups.add_row(visible_line(name), *(_told(key, metrics) for key in GROUP_METRICS))
         console.print(groups)
-    for number, fault in enumerate(result.scenario.faults):
-        if fault.at >= result.scenario.duration:
-            typer.echo(
-                f"faults[{number}] has no effect: it begins at {fault.at:g} s, and the run ends at "
-                f"{result.scenario.duration:g} s",
-                err=True,
-            )
     if out is not None:
         with report_errors("simulate"):
             result.save(out)

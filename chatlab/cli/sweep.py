@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Processes, ScenarioName, WorldName, open_processes
+from chatlab.cli.options import (
+    Changes,
+    Processes,
+    ScenarioName,
+    WorldName,
+    changed_scenario,
+    open_processes,
+    warn,
+)
 from chatlab.cli_errors import check_outputs, format_number, report_errors, writable_path
 from chatlab.fileio import atomic_write
 
@@ -16,17 +24,21 @@ def sweep(
     scenario: ScenarioName,
     over: Annotated[
         list[str],
-        typer.Option(help="A setting and its values, such as people.count=100,1000; repeatable."),
+        typer.Option(
+            metavar="PATH=VALUES", help="A setting and its values, such as people.count=100,1000; repeatable."
+        ),
     ],
+    changes: Changes = [],  # noqa: B006 - typer copies it
     seeds: Annotated[
         int,
-        typer.Option(min=1, max=100_000, help="Number of seeds for each setting, from 0 up."),
+        typer.Option(metavar="N", min=1, max=100_000, help="Number of seeds for each setting, from 0 up."),
     ] = 1,
     processes: Processes = 1,
     world: WorldName = "model",
     metrics: Annotated[
         str,
         typer.Option(
+            metavar="NAMES",
             help="The metrics to print, separated by commas; the file of --out has all.",
             show_default="sent, lost, latency_p95, recovery_p99, unrecovered, attempts",
         ),
@@ -39,6 +51,9 @@ def sweep(
     """Run a scenario with many settings, and print each setting's metrics.
 
     Of several seeds, these are the median, and under it the least and the greatest value.
+
+    Exit codes: 0 all ran; 1 a wrong setting, or a run failed; 2 a wrong option;
+    130 interrupted.
     """
     import warnings
     from math import inf
@@ -49,10 +64,10 @@ def sweep(
     from rich.table import Table
 
     from chatlab.experiment.cells import read_all_choices
-    from chatlab.experiment.library import find_scenario
+    from chatlab.experiment.effect import describe_choices
     from chatlab.experiment.percentiles import describe_never
     from chatlab.experiment.scenario import Scenario
-    from chatlab.experiment.sweep import check_metrics
+    from chatlab.experiment.sweep import check_metrics, without_difference
     from chatlab.experiment.sweep import sweep as run_sweep
     from chatlab.experiment.worlds.runner import run
 
@@ -60,14 +75,15 @@ def sweep(
     with report_errors("sweep"):
         check_outputs(scenario, out=out)
         check_metrics(shown, run(Scenario(duration=1.0)).metrics)
+        start = changed_scenario("sweep", scenario, changes)
         choices = read_all_choices(over)
+        inert = describe_choices(start, choices)
+        warn("sweep", inert)
         with (
             warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # printed below
             open_processes(processes) as executor,
         ):
-            table = run_sweep(
-                find_scenario(scenario), choices, seeds=range(seeds), executor=executor, world=world
-            )
+            table = run_sweep(start, choices, seeds=range(seeds), executor=executor, world=world)
     paths = list(choices)
     medians = "median, least – greatest of the seeds; " if seeds > 1 else ""
     printed = Table(caption=f"{medians}times are in seconds")
@@ -83,6 +99,14 @@ def sweep(
             least, greatest = format_number(runs[name].min()), format_number(runs[name].max())
             texts.append(text if least == greatest else f"{text}\n{least} – {greatest}")
         printed.add_row(*map(str, setting), *texts)
+    warn(
+        "sweep",
+        (
+            f"{path} made no difference: every metric is the same at each of its values"
+            for path in without_difference(table, paths)
+            if not any(path in sentence for sentence in inert)
+        ),
+    )
     if Measurement.get(console, console.options.update(max_width=10_000), printed).minimum > console.width:
         printed.box, printed.pad_edge, printed.padding = SIMPLE_HEAD, False, (0, 0)
     console.print(printed)

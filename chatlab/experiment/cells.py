@@ -139,7 +139,8 @@ def _index(raw: list[Any], key: str, where: str) -> int:
 def read_choices(text: str) -> tuple[str, list[Any]]:
     """Return the path and the values of a text such as `people.count=100,1000`. The values are TOML.
 
-    Strings need quotes only if they contain a comma. Errors: `SettingsError`.
+    Texts need quotes only if they contain a comma, a bracket or a brace, as a shell removes them. So
+    `transport.transports=[sse,long_polling]` is a list of two texts. Errors: `SettingsError`.
     """
     path, equals, values = text.partition("=")
     if not equals or not path.strip() or not values.strip():
@@ -147,7 +148,7 @@ def read_choices(text: str) -> tuple[str, list[Any]]:
     try:
         choices: list[Any] = parse_toml(f"values = [{values}]")["values"]
     except SettingsError:
-        choices = [_read_value(value.strip()) for value in values.split(",")]
+        choices = [_read_value(value) for value in _split(values)]
     return path.strip(), choices
 
 
@@ -175,7 +176,32 @@ def with_settings(scenario: Scenario, texts: Iterable[str]) -> Scenario:
 
 
 def _read_value(text: str) -> Any:
+    """Return a value of TOML, or one in which texts have no quotes."""
+    text = text.strip()
     try:
         return parse_toml(f"value = {text}")["value"]
     except SettingsError:
-        return text
+        pass
+    if text[:1] == "[" and text[-1] == "]":
+        return [_read_value(item) for item in _split(text[1:-1]) if item.strip()]
+    pairs = (
+        [item.partition("=") for item in _split(text[1:-1])] if text[:1] == "{" and text[-1] == "}" else []
+    )
+    if pairs and all(name.strip() and equals for name, equals, _ in pairs):
+        return {name.strip(): _read_value(value) for name, _, value in pairs}
+    return text
+
+
+def _split(text: str) -> list[str]:
+    """Return the parts of a text between commas that are in no quotes, brackets or braces."""
+    parts, quote, depth = [""], "", 0
+    for sign in text:
+        if quote or sign in "\"'":
+            quote = "" if sign == quote else quote or sign
+        else:
+            depth += (sign in "[{") - (sign in "]}")
+        if sign == "," and not quote and not depth:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts

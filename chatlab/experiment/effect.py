@@ -11,14 +11,14 @@ from chatlab.experiment.cells import Choices, cells_of
 from chatlab.experiment.preset_tables import PRESET
 from chatlab.experiment.scenario import Scenario
 from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig
-from chatlab.sim.as_written.settings import SeedHeartbeat, SeedReconnect
+from chatlab.sim.as_written.settings import SeedHeartbeat, SeedReconnect, SeedWebSocket
 from chatlab.sim.capacity import Need, ServerConfig
 from chatlab.sim.faults import AnyFault, Blocked, Buffering
 from chatlab.sim.faults.base import Fault
 from chatlab.sim.groups import ROUNDING
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
-from chatlab.sim.transport_settings import FallbackSettings, LongPollingSettings
+from chatlab.sim.transport_settings import FallbackSettings, LongPollingSettings, WebSocketSettings
 
 _FORMULA = frozenset({"base_delay", "backoff_multiplier", "jitter"})
 """Settings of reconnection that a schedule replaces."""
@@ -158,8 +158,8 @@ def _of_reconnection(place: _Place) -> str:
     own = place.owner
     if not isinstance(own, ReconnectConfig | SeedReconnect) or place.name == "enabled":
         return ""
-    if not own.enabled:
-        return f"{place.where}.enabled is false"
+    if not own.enabled and isinstance(place.parent, WebSocketSettings | SeedWebSocket):
+        return f"{place.where}.enabled is false"  # Over HTTP, messages are posted again after these delays.
     if not isinstance(own, ReconnectConfig):
         return ""
     if own.schedule:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from chatlab.errors import SettingsError
 from chatlab.experiment.bounds import Bound, read_bounds
 from chatlab.experiment.effect import check_effect, value_at
+from chatlab.experiment.progress import progress_bar
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.search import Result, Search
 from chatlab.experiment.sweep import check_metrics, open_pool
@@ -29,7 +30,8 @@ class Found(Struct, frozen=True):
 
     There is none either if every value keeps them, or if the result is the same at every value. `answer` says
     so in a few sentences. `toml` sets the value in a scenario's file; `scenario` has it.
-    `kept` tells which of the values that were run keep all bounds. `rows` are the runs, see `runs`.
+    `kept` tells which of the values that were run keep all bounds. `rows` are the runs, see `runs`. A search
+    that was `interrupted` has what it had found until then.
     """
 
     path: str
@@ -39,6 +41,7 @@ class Found(Struct, frozen=True):
     scenario: Scenario | None
     kept: dict[Any, bool]
     rows: list[dict[str, Any]]
+    interrupted: bool = False
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -76,13 +79,12 @@ def find(
     better, except of sent, acked and delivered messages and time_connected.
 
     Each value is run with the same `seeds`; there are at most `runs` runs. `executor` and `world` are those
-    of `sweep`. The executor changes nothing in the result.
+    of `sweep`. The executor changes nothing in the result. An interrupt (Ctrl-C) ends the search once a value
+    has all its runs: the result is what was found until then.
 
     Errors: `SettingsError` for an unknown setting or metric, for a metric without a value in this scenario,
     and if a run fails.
     """
-    from tqdm.auto import tqdm
-
     bounds = read_bounds(keep)
     setting = read_setting(scenario, vary)
     check_effect("vary", scenario, {setting.path: setting.values})
@@ -94,25 +96,35 @@ def find(
         [*(bound.metric for bound in bounds), *([best] if best else [])], run(Scenario(duration=1.0)).metrics
     )
     seeds = list(seeds)
-    with open_pool(executor) as pool, tqdm(disable=not progress, unit="run") as bar:
-        trials = Trials(scenario, setting, seeds, limit=runs, executor=pool, world=world, bar=bar)
-        own = None if setting.choices is not None else value_at(scenario, setting.path)
-        search = Search(trials, bounds, best, own if isinstance(own, int | float) else None)
-        least = len(search.first())
-        if runs < least * len(seeds):
-            raise SettingsError(
-                f"runs: {least} values with {len(seeds)} seeds need {least * len(seeds)}, got {runs}"
-            )
-        result = search.search()
-    found = result.value
+    search: Search | None = None
+    stopped = ""
+    try:
+        with open_pool(executor) as pool, progress_bar(progress) as bar:
+            trials = Trials(scenario, setting, seeds, limit=runs, executor=pool, world=world, bar=bar)
+            own = None if setting.choices is not None else value_at(scenario, setting.path)
+            search = Search(trials, bounds, best, own if isinstance(own, int | float) else None)
+            least = len(search.first())
+            if runs < least * len(seeds):
+                raise SettingsError(
+                    f"runs: {least} values with {len(seeds)} seeds need {least * len(seeds)}, got {runs}"
+                )
+            result = search.search()
+    except KeyboardInterrupt:
+        if search is None or not search.tried():
+            raise
+        result = search.so_far()
+        made = len(search.tried()) * len(seeds)
+        stopped = f"Interrupted after {made:,} {'run' if made == 1 else 'runs'}. So far: "
+    trials, found = search.trials, result.value
     return Found(
         setting.path,
         found,
-        _answer(search, result),
+        f"{stopped}{_answer(search, result)}",
         "" if found is None else trials.toml(found),
         None if found is None else trials.scenario_with(found),
         {value: search.is_kept(value) for value in search.tried()},
         _rows(trials),
+        bool(stopped),
     )
 
 
@@ -149,7 +161,7 @@ def _answer(search: Search, result: Result) -> str:
                 none = f"None of the {len(search.tried())} values tried of {path} ({where})"
             return f"{none} keeps {bounds}; the closest is {near}: {closest}."
         case "everywhere":
-            ends = (search.setting.low, search.setting.high)
+            ends = dict.fromkeys((search.tried()[0], search.tried()[-1]))
             figures = "; ".join(f"at {show(end)} {_figures(search, end)}" for end in ends)
             return (
                 f"Each of the {len(search.tried())} values tried of {path}, from {where}, keeps {bounds}: "

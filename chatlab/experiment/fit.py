@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from html import escape
 from pathlib import Path
@@ -17,6 +17,7 @@ from chatlab.experiment.effect import check_effect, without_effect
 from chatlab.experiment.fit_search import FitSearch, Point
 from chatlab.experiment.likeness import Array, Candidate, exclusion, possible
 from chatlab.experiment.measured import Measured, measured_of, read_measured
+from chatlab.experiment.progress import progress_bar
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import Measure, open_pool, outcomes_of
@@ -40,7 +41,8 @@ class Fitted(Struct, frozen=True):
     in `possible` can't be ruled out. `toml` sets the best one in a scenario's file, and `scenario` has it.
 
     The measurement is `measured`: counts of the series `of`. `curves` has what each of the first candidates
-    would have counted in its seconds: for each seed a list.
+    would have counted in its seconds: for each seed a list. If even the best candidate is far away, the
+    measurement isn't `explained`. A fit that was `interrupted` has what it had found until then.
     """
 
     answer: str
@@ -52,6 +54,8 @@ class Fitted(Struct, frozen=True):
     measured: list[float]
     curves: dict[str, list[list[float]]]
     of: str = "attempts"
+    explained: bool = True
+    interrupted: bool = False
 
     @property
     def ranking(self) -> pd.DataFrame:
@@ -97,13 +101,12 @@ def fit(
     measurement.
 
     Candidates are compared with a few seeds first; the best ones get all `seeds`. There are at most `runs`
-    runs. `executor` and `world` are those of `sweep`. The executor changes nothing in the result.
+    runs. `executor` and `world` are those of `sweep`. The executor changes nothing in the result. An
+    interrupt (Ctrl-C) ends the search once a candidate has runs: the result is what was found until then.
 
     Errors: `SettingsError` for a bad file, with its line, for an unknown setting, and if a run fails;
     `OSError` if the file can't be read.
     """
-    from tqdm.auto import tqdm
-
     if of not in KINDS:
         raise SettingsError(f"of: there is no {of!r}; choose one of {', '.join(KINDS)}")
     if world not in WORLDS:
@@ -119,18 +122,22 @@ def fit(
         scenario, measured, settings, of=of, offsets=_offsets(scenario, measured, offset), seeds=list(seeds)
     )
     search.check(runs)
-    with open_pool(executor) as pool, tqdm(disable=not progress, unit="run") as bar:
+    interrupted = False
+    try:
+        with open_pool(executor) as pool, progress_bar(progress) as bar:
 
-        def simulate(cells: Sequence[Cell]) -> list[Array]:
-            series: list[Array] = [np.empty(0)] * len(cells)
-            for number, outcome in outcomes_of(cells, pool, world, cast("Measure", _series)):
-                if isinstance(outcome, str):
-                    raise SettingsError(f"a run failed: {outcome}")
-                series[number] = np.asarray(outcome[of], dtype=float)
-                bar.update()
-            return series
+            def simulate(cells: Sequence[Cell]) -> Iterator[tuple[int, Array]]:
+                for number, outcome in outcomes_of(cells, pool, world, cast("Measure", _series)):
+                    if isinstance(outcome, str):
+                        raise SettingsError(f"a run failed: {outcome}")
+                    yield number, np.asarray(outcome[of], dtype=float)
+                    bar.update()
 
-        ranked = search.rank(simulate, runs)
+            ranked = search.rank(simulate, runs)
+    except KeyboardInterrupt:
+        ranked, interrupted = search.so_far(), True
+        if not ranked:
+            raise
     return _fitted(
         scenario,
         measured,
@@ -139,6 +146,7 @@ def fit(
         ranked,
         search.intervals(ranked[0][0]) if search.has_unknowns else [],
         ran_out=search.ran_out,
+        stopped=search.made() if interrupted else 0,
     )
 
 
@@ -188,6 +196,7 @@ def _fitted(
     intervals: Sequence[tuple[float, float]],
     *,
     ran_out: bool,
+    stopped: int,
 ) -> Fitted:
     point, best = ranked[0]
     open_ = possible([candidate for _, candidate in ranked])
@@ -216,7 +225,10 @@ def _fitted(
     return Fitted(
         " ".join(
             [
-                _answer(measured, ranges, of, ranked, names, intervals, inert, ran_out=ran_out),
+                *([f"Interrupted after {stopped:,} runs. So far:"] if stopped else []),
+                _answer(
+                    measured, ranges, of, ranked, names, intervals, inert, ran_out=ran_out or stopped > 0
+                ),
                 *(f"With {point.name}, {sentence}." for sentence in inert.values()),
                 *(["The runs ran out before the search had ended; allow more runs."] if ran_out else []),
             ]
@@ -229,7 +241,15 @@ def _fitted(
         measured.counts.tolist(),
         {each.name: candidate.window.tolist() for each, candidate in ranked[:3]},
         of,
+        explained=not _explains_nothing(measured, best),
+        interrupted=stopped > 0,
     )
+
+
+def _explains_nothing(measured: Measured, best: Candidate) -> bool:
+    """Return whether the best candidate is far from the measurement, beside its own spread."""
+    mean = float(np.nanmean(measured.counts))
+    return best.distance > CHANCE * max(best.own, 0.02 * mean) and best.distance > 0.5 * mean
 
 
 def _answer(
@@ -246,7 +266,7 @@ def _answer(
     point, best = ranked[0]
     mean = float(np.nanmean(measured.counts))
     off = f"{best.distance:.3g} off a second, of {mean:.3g} on average"
-    if best.distance > CHANCE * max(best.own, 0.02 * mean) and best.distance > 0.5 * mean:
+    if _explains_nothing(measured, best):
         first = f"None explains {measured.name} well: the closest, {point.name}, is {off}."
     elif len(names) > 1:
         first = f"{_listed(names)} can't be told apart by {measured.name}. Closest is {point.name}: {off}."

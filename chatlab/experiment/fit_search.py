@@ -7,7 +7,7 @@ candidates stays. The best ones get all seeds in the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from math import ceil, floor
 from typing import Any
@@ -42,6 +42,10 @@ class Point(Struct, frozen=True):
     def name(self) -> str:
         """The candidate's name, without the unknowns."""
         return ", ".join(map(show, self.labels)) or "the scenario"
+
+
+Simulate = Callable[[Sequence[Cell]], Iterator[tuple[int, Array]]]
+"""Runs cells; yields the number and the series of each, in the order in which they finish."""
 
 
 class FitSearch:
@@ -81,15 +85,30 @@ class FitSearch:
         if runs < least:
             raise SettingsError(f"runs: {len(self._points)} candidates need {least} or more, got {runs}")
 
-    def rank(
-        self, simulate: Callable[[Sequence[Cell]], list[Array]], limit: int
-    ) -> list[tuple[Point, Candidate]]:
+    def rank(self, simulate: Simulate, limit: int) -> list[tuple[Point, Candidate]]:
         """Return the best point of each candidate, the best first."""
+        self._search(simulate, limit)
+        return self.so_far()
+
+    def so_far(self) -> list[tuple[Point, Candidate]]:
+        """Return the best point of each candidate that has runs, the best first.
+
+        A point with all seeds is preferred to others, which may be near by chance.
+        """
+        found: dict[tuple[Any, ...], tuple[Point, Candidate]] = {}
+        for point in sorted(self._runs, key=lambda point: -len(self._runs[point])):
+            candidate = self._candidate(point)
+            before, nearest = found.setdefault(point.labels, (point, candidate))
+            if len(self._runs[point]) == len(self._runs[before]) and candidate.distance < nearest.distance:
+                found[point.labels] = point, candidate
+        return sorted(found.values(), key=lambda pair: pair[1].distance)
+
+    def _search(self, simulate: Simulate, limit: int) -> None:
         left = list(self._points)
         best: dict[tuple[Any, ...], Point] = {}
         for number in range(ROUNDS if self._ranges else 1):
             wanted = [point for start in left for point in self._round(best.get(start.labels, start), number)]
-            if self._made() + FIRST * len(wanted) + len(self._seeds) * FINAL > limit and number:
+            if self.made() + FIRST * len(wanted) + len(self._seeds) * FINAL > limit and number:
                 self.ran_out = True
                 break
             self._simulate(simulate, wanted, FIRST)
@@ -100,10 +119,8 @@ class FitSearch:
             if self._ranges:
                 left = left[: max(FINAL // 2, (len(left) + 1) // 2)]
         ranked = sorted(best.values(), key=lambda point: self._candidate(point).distance)
-        room = (limit - self._made()) // max(1, len(self._seeds) - FIRST)
+        room = (limit - self.made()) // max(1, len(self._seeds) - FIRST)
         self._simulate(simulate, ranked[: max(1, min(FINAL, room))], len(self._seeds))
-        final = [(point, self._candidate(point)) for point in ranked]
-        return sorted(final, key=lambda pair: pair[1].distance)
 
     def intervals(self, point: Point) -> list[tuple[float, float]]:
         """Return an interval of each unknown: two root mean square errors around its value.
@@ -130,7 +147,8 @@ class FitSearch:
             for setting, (low, high) in zip(self._ranges, ends, strict=True)
         ]
 
-    def _made(self) -> int:
+    def made(self) -> int:
+        """Return the number of runs that were made."""
         return sum(map(len, self._runs.values()))
 
     def _candidate(self, point: Point) -> Candidate:
@@ -139,9 +157,7 @@ class FitSearch:
     def _seen(self, counts: Array, runs: Array) -> Candidate:
         return Candidate(counts, runs, level=self._level, offsets=self._offsets)
 
-    def _simulate(
-        self, simulate: Callable[[Sequence[Cell]], list[Array]], points: Sequence[Point], seeds: int
-    ) -> None:
+    def _simulate(self, simulate: Simulate, points: Sequence[Point], seeds: int) -> None:
         cells, owners = list[Cell](), list[Point]()
         for point in dict.fromkeys(points):
             new = self._seeds[len(self._runs.get(point, ())) : seeds]
@@ -156,8 +172,15 @@ class FitSearch:
                 cells += cells_of(self._scenario, values, new)
                 owners += [point] * len(new)
         length = int(np.ceil(self._scenario.duration))
-        for point, series in zip(owners, simulate(cells), strict=True):
-            self._runs.setdefault(point, []).append(series[:length])
+        made = dict[int, Array]()
+        try:
+            for number, series in simulate(cells):
+                made[number] = series[:length]
+        finally:  # An interrupt ends the runs; points that have them all are kept.
+            for point in dict.fromkeys(owners):
+                numbers = [number for number, owner in enumerate(owners) if owner is point]
+                if all(number in made for number in numbers):
+                    self._runs.setdefault(point, []).extend(made[number] for number in numbers)
 
     def _round(self, around: Point, number: int) -> list[Point]:
         """Return the points of a round: of ever smaller boxes around the best one so far."""

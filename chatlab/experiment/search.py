@@ -61,6 +61,23 @@ class Search:
             return self._nowhere()
         return Result("choices", kept[0]) if self.best is None else Result("best", self._top(kept))
 
+    def so_far(self) -> Result:
+        """Return what the trials show until now, for a search that was interrupted."""
+        kept = self.kept()
+        if not kept:
+            return self._nowhere()
+        if self.best is not None:
+            return Result("best", self._top(kept))
+        if self.setting.choices is not None:
+            return Result("choices", kept[0])
+        changes = self._changes()
+        if not changes:
+            return Result("everywhere")
+        if len(changes) == 1:
+            low, high = changes[0]
+            return Result("limit", low, high) if self.is_kept(low) else Result("limit", high, low)
+        return Result("islands", max(self.spans(), key=lambda span: span[1] - span[0])[1])
+
     def first(self) -> list[Any]:
         """Return the values that are run first: the choices, or a grid and the scenario's own value."""
         if self.setting.choices is not None:

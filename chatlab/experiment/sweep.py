@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Literal
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import Cell, Choices, cells_of
+from chatlab.experiment.effect import describe_choices
 from chatlab.experiment.percentiles import Value
 from chatlab.experiment.process_pool import ProcessPool
+from chatlab.experiment.progress import progress_bar
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import WORLDS, run
@@ -53,16 +55,17 @@ def sweep(
     `executor` is any `concurrent.futures.Executor`, such as Dask's `Client.get_executor()`. "processes" uses
     one process for each core; a script must call it under `if __name__ == "__main__"`. Without an executor,
     runs are sequential in this process. A failed run, or one whose process was killed, doesn't stop the
-    others; a `RuntimeWarning` reports it. An interrupt kills the processes of "processes".
+    others; a `RuntimeWarning` reports it. Another one names settings without effect. An interrupt kills the
+    processes of "processes".
 
     Errors: before any run, `SettingsError` naming the path and the choices, or a function that other
     processes can't find; after a run, `SettingsError` naming a metric that it doesn't have.
     """
-    from tqdm.auto import tqdm
-
     if world not in WORLDS:
         raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
     cells = cells_of(scenario, over, seeds)
+    for sentence in describe_choices(scenario, over):
+        warnings.warn(sentence, RuntimeWarning, stacklevel=2)
     names = [metrics] if isinstance(metrics, str) else metrics
     measure = names if callable(names) else None
     wanted = None if names is None or callable(names) else list(names)
@@ -71,7 +74,7 @@ def sweep(
         executor == "processes" or isinstance(executor, ProcessPool | ProcessPoolExecutor)
     ):
         _check_picklable(measure)
-    with open_pool(executor) as pool, tqdm(total=len(cells), disable=not progress, unit="run") as bar:
+    with open_pool(executor) as pool, progress_bar(progress, len(cells)) as bar:
         for number, outcome in outcomes_of(cells, pool, world, measure):
             if wanted is not None and not isinstance(outcome, str):
                 check_metrics(wanted, outcome)
@@ -183,6 +186,23 @@ def check_metrics(wanted: Iterable[str], metrics: Metrics) -> None:
         if name not in metrics:
             hint = did_you_mean(name, metrics)
             raise SettingsError(f"metrics: there is no {name!r}{hint}; choose from {', '.join(metrics)}")
+
+
+def without_difference(table: pd.DataFrame, paths: Sequence[str]) -> list[str]:
+    """Return the paths whose values, of which there are several, made no difference in the table of a sweep.
+
+    They have the same metrics at each value, beside the same seed and the same other settings.
+    """
+    metrics = [name for name in table if name not in (*paths, "seed")]
+    found = []
+    for path in paths:
+        others = [name for name in (*paths, "seed") if name != path]
+        groups = [group for _, group in table.groupby(others, sort=False, dropna=False)]
+        if table[path].nunique(dropna=False) > 1 and all(
+            len(group[metrics].drop_duplicates()) == 1 for group in groups
+        ):
+            found.append(path)
+    return found
 
 
 def _table(paths: Sequence[str], cells: Sequence[Cell], outcomes: Sequence[Metrics | str]) -> pd.DataFrame:

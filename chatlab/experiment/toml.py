@@ -96,8 +96,13 @@ _type_info = cache(type_info)  # msgspec computes it anew each time, in 4 ms for
 
 
 def _checked(value: Any, info: Type, path: str) -> Any:
-    """Check names and choices, which msgspec's errors don't list, and replace "none" by None."""
+    """Check names and choices, which msgspec's errors don't list, and replace "none" by None or [].
+
+    A name of a kind stands for a table of that kind: "sse" for `{ kind = "sse" }`.
+    """
     match info:
+        case ListType() | VarTupleType() if value == NONE:
+            return []
         case StructType() if isinstance(value, dict):
             return _checked_fields(value, info, path)
         case UnionType(types=types):
@@ -125,7 +130,10 @@ def _checked_union(value: Any, types: Iterable[Type], path: str) -> Any:
         choices = [str(choice) for part in literals for choice in part.values]
         if value == NONE and NONE not in choices and any(isinstance(part, NoneType) for part in types):
             return None
-        if choices and value not in choices:
+        if structs and (field := structs[0].tag_field) and value not in choices:
+            choices += [str(part.tag) for part in structs]
+            value = {field: value} if value in choices else value
+        if choices and isinstance(value, str) and value not in choices:
             raise SettingsError(_invalid_choice(path, value, choices))
     return value
 

@@ -112,7 +112,7 @@ def _is_whole(scenario: Scenario, path: str, low: float) -> bool:
 
 
 class Trials:
-    """Runs of a scenario with values of a setting, each with all `seeds`.
+    """Runs of a scenario with values of a setting, each with all `seeds`: `done` has those of each value.
 
     The same seeds give the same random numbers for each value, so that a difference is due to the value.
     """
@@ -154,22 +154,22 @@ class Trials:
         choices = self.setting.choices
         wanted = new if choices is None else {str(name): choices[name] for name in new}
         cells = cells_of(self.scenario, {self.setting.path: wanted}, self.seeds)
-        outcomes: list[Metrics | str] = [""] * len(cells)
-        for number, outcome in outcomes_of(cells, self._executor, self._world, self._measure):
-            outcomes[number] = outcome
-            self._bar.update()
-        for cell, outcome in zip(cells, outcomes, strict=True):
-            if isinstance(outcome, str):
+        outcomes: list[Metrics | str | None] = [None] * len(cells)
+        try:
+            for number, outcome in outcomes_of(cells, self._executor, self._world, self._measure):
+                outcomes[number] = outcome
+                self._bar.update()
+        finally:  # An interrupt ends the runs; values that have them all are kept.
+            count = len(self.seeds)
+            for number, value in enumerate(new):
+                runs = outcomes[number * count : (number + 1) * count]
+                if all(isinstance(run, dict) for run in runs):
+                    self.done[value] = [run for run in runs if isinstance(run, dict)]
+        for cell, failed in zip(cells, outcomes, strict=True):
+            if isinstance(failed, str):
                 raise SettingsError(
-                    f"with {self.setting.path}={cell.labels[0]}, seed {cell.scenario.seed}: {outcome}"
+                    f"with {self.setting.path}={cell.labels[0]}, seed {cell.scenario.seed}: {failed}"
                 )
-        count = len(self.seeds)
-        for number, value in enumerate(new):
-            self.done[value] = [
-                outcome
-                for outcome in outcomes[number * count : (number + 1) * count]
-                if not isinstance(outcome, str)
-            ]
 
     def scenario_with(self, value: Any) -> Scenario:
         """Return the scenario with a value of the setting."""

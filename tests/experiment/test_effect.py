@@ -47,6 +47,7 @@ FALLBACK = "transport.kind = 'fallback'\n"
         ),
         ("transport.kind = 'long_polling'", f"{RECONNECT}.base_delay", "transport.error_delay replaces it"),
         (SEED, f"{RECONNECT}.base_delay", f"{RECONNECT}.enabled is false"),
+        (f"{RECONNECT}.enabled = false\ntransport.kind = 'sse'", f"{RECONNECT}.max_delay", ""),
         (f"{HEARTBEAT}.enabled = false", f"{HEARTBEAT}.interval", f"{HEARTBEAT}.enabled is false"),
         (f"{HEARTBEAT}.mode = 'none'", f"{HEARTBEAT}.timeout", "nobody sends pings, as transport.heartbeat."),
         (FALLBACK, "transport.transports[1].outbox.max_size", "a fallback's transports share the outbox of "),
@@ -110,7 +111,7 @@ def test_choices_without_effect_are_said_with_those_beside_them() -> None:
     assert describe_choices(Scenario(), {"server.backlog": [1, 2]}) == [
         "server.backlog has no effect here: server.accept_rate is 'none', so nobody waits to be accepted"
     ]
-    both = {"server.backlog": [1, 2], "server.accept_rate": ["none", 5]}
+    both: dict[str, list[Any]] = {"server.backlog": [1, 2], "server.accept_rate": ["none", 5]}
     (said,) = describe_choices(Scenario(), both)
     assert said.startswith("in 2 of 4 combinations, such as server.accept_rate=none, server.backlog has no")
     assert describe_choices(Scenario(), {"people.count": [1, 2]}) == []
