@@ -32,6 +32,7 @@ CHANCE = 3.0
 DOUBT = 2.0
 """Distance of the best candidate, in spreads of its own runs, from which on it doesn't explain all."""
 KINDS = ("attempts", "requests", "sent", "delivered", "connected", "queue", "work")
+_OTHER_NAMES: Mapping[str, Sequence[str]] = {"attempts": ("connections", "connects")}
 
 
 class Fitted(Struct, frozen=True):
@@ -108,11 +109,14 @@ def fit(
     `OSError` if the file can't be read.
     """
     if of not in KINDS:
-        raise SettingsError(f"of: there is no {of!r}; choose one of {', '.join(KINDS)}")
+        raise SettingsError(
+            f"of: there is no {of!r}; choose one of {', '.join(KINDS)} (column names a column of the file)"
+        )
     if world not in WORLDS:
         raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
     if isinstance(to, str | Path):
-        measured = read_measured(to, column, (of, "attempts", "connections", "connects", "count", "value"))
+        wanted = (of, *_OTHER_NAMES.get(of, ()), "count", "value")
+        measured = read_measured(to, column, wanted, [kind for kind in KINDS if kind != of])
     else:
         measured = to if isinstance(to, Measured) else measured_of(to)
     settings = [*_settings(scenario, over)]
@@ -296,6 +300,12 @@ def _answer(
     if values:
         sentences.append(f"With it, {', '.join(values)}.")
     sentences.append(f"The measurement begins {best.offset} s after the run does.")
+    if measured.missing:
+        share = f"{measured.missing:,} of its {len(measured.counts):,} seconds"
+        sentences.append(f"{share} {'has' if measured.missing == 1 else 'have'} no count.")
+    if several := measured.repeated:
+        some = "1 second has" if several == 1 else f"{several:,} seconds have"
+        sentences.append(f"{some} several rows, whose counts were added.")
     return " ".join(sentences)
 
 

@@ -23,6 +23,8 @@ MAX_SECONDS = 100_000
 """Maximum seconds from the first row to the last."""
 MIN_ROWS = 10
 """Rows with a count that a fit needs."""
+DAY = 86_400.0
+"""Seconds of a day."""
 MILLISECONDS = 1e11
 """Times from here on are milliseconds since 1970."""
 _MISSING = frozenset({"", "-", "–", "na", "n/a", "nan", "null", "none"})
@@ -32,12 +34,14 @@ _TIME_NAMES = ("time", "second", "timestamp", "date", "ts", "@timestamp")
 class Measured(Struct, frozen=True, eq=False):
     """The counts of each second from the first row to the last; NaN where one is missing.
 
-    `begins` is the first row's time as it was written.
+    `begins` is the first row's time as it was written. `repeated` is the number of seconds that have several
+    rows, whose counts were added.
     """
 
     counts: NDArray[np.float64]
     begins: str = ""
     name: str = "the measurement"
+    repeated: int = 0
 
     @property
     def total(self) -> float:
@@ -55,13 +59,16 @@ def measured_of(counts: Sequence[float]) -> Measured:
     return _checked(Measured(np.asarray(counts, dtype=float)))
 
 
-def read_measured(path: str | Path, column: str = "", wanted: Sequence[str] = ()) -> Measured:
+def read_measured(
+    path: str | Path, column: str = "", wanted: Sequence[str] = (), other: Sequence[str] = ()
+) -> Measured:
     """Read the counts of a CSV file: a row for each second, with a time and a count.
 
     Fields are separated by commas, semicolons or tabs. A header is optional; without `column`, the count is
-    the column of one of the names `wanted`, or the only one beside the time. Times are seconds, milliseconds
-    since 1970, times of day, or dates with times. A single column has the counts of successive seconds. Rows
-    of the same second are added. Seconds without a row, or without a number, are missing.
+    the column of one of the names `wanted`, or the only one beside the time, unless its name is among `other`
+    things that are counted. Times are seconds, milliseconds since 1970, times of day, which may pass midnight
+    once, or dates with times. A single column has the counts of successive seconds. Rows of the same second
+    are added. Seconds without a row, or without a number, are missing.
 
     Errors: `SettingsError` with the line; `OSError` if the file can't be read.
     """
@@ -69,14 +76,14 @@ def read_measured(path: str | Path, column: str = "", wanted: Sequence[str] = ()
     try:
         data = read_bounded(path, MAX_BYTES)
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
-        return _checked(_read(text, column, wanted, path.name))
+        return _checked(_read(text, column, wanted, other, path.name))
     except UnicodeDecodeError:
         raise SettingsError(f"{path.name}: not UTF-8 text; save it as CSV in UTF-8") from None
     except SettingsError as error:
         raise SettingsError(f"{path.name}: {error}") from None
 
 
-def _read(text: str, column: str, wanted: Sequence[str], name: str) -> Measured:
+def _read(text: str, column: str, wanted: Sequence[str], other: Sequence[str], name: str) -> Measured:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise SettingsError("the file is empty; give a row for each second")
@@ -93,7 +100,7 @@ def _read(text: str, column: str, wanted: Sequence[str], name: str) -> Measured:
     )
     if header is not None:
         rows = rows[1:]
-    time, count = _columns(header, len(rows[0][1]) if rows else 0, column, wanted)
+    time, count = _columns(header, len(rows[0][1]) if rows else 0, column, wanted, other)
     seconds, counts = list[float](), list[float]()
     begins = ""
     for place, (number, row) in enumerate(rows):
@@ -102,11 +109,14 @@ def _read(text: str, column: str, wanted: Sequence[str], name: str) -> Measured:
         counts.append(_count(row[count], separator, number))
         seconds.append(place if time is None else _seconds(row[time], separator, number))
         begins = begins or (row[time] if time is not None else "0")
-    return Measured(_each_second(seconds, counts), begins, name)
+    if time is not None and all(_CLOCK.fullmatch(row[time]) for _, row in rows):
+        seconds = _past_midnight(seconds)
+    counted, repeated = _each_second(seconds, counts)
+    return Measured(counted, begins, name, repeated)
 
 
 def _columns(
-    header: Sequence[str] | None, width: int, column: str, wanted: Sequence[str]
+    header: Sequence[str] | None, width: int, column: str, wanted: Sequence[str], other: Sequence[str]
 ) -> tuple[int | None, int]:
     """Return the indices of the time, or None, and of the count."""
     if header is None:
@@ -125,9 +135,18 @@ def _columns(
     count = next((index for want in named for index in others if names[index] == want), None)
     if count is None and len(others) == 1 and not column:
         count = others[0]
+        if (found := names[count]) in other:
+            raise SettingsError(
+                f"its only column is {found!r}, and {wanted[0]} are fitted; set of to {found!r}, or column "
+                f"if these are {wanted[0]}"
+            )
     if count is None:
         shown = ", ".join(header[index] for index in others)
-        raise SettingsError(f"column: choose the one that counts: {shown or 'there is none'}")
+        missing = f"there is no {column!r}; " if column else ""
+        raise SettingsError(
+            f"column: {missing}choose the one with the counts: {shown or 'there is none'}; "
+            "of says what they are"
+        )
     return time, count
 
 
@@ -183,7 +202,18 @@ def _seconds(text: str, separator: str, line: int) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def _each_second(seconds: Sequence[float], counts: Sequence[float]) -> NDArray[np.float64]:
+def _past_midnight(seconds: Sequence[float]) -> list[float]:
+    """Return times of day as seconds that go on after midnight, and begin after the day's longest gap."""
+    if not seconds:
+        return []
+    known = np.unique(np.mod(seconds, DAY))
+    gaps = np.diff(known, append=known[0] + DAY)
+    first = known[(int(np.argmax(gaps)) + 1) % len(known)]
+    return [float(each) for each in np.mod(np.asarray(seconds) - first, DAY)]
+
+
+def _each_second(seconds: Sequence[float], counts: Sequence[float]) -> tuple[NDArray[np.float64], int]:
+    """Return the counts of each second, and the number of seconds that have several rows."""
     if not seconds:
         raise SettingsError("it has no rows below the header; give a row for each second")
     at = np.floor(np.asarray(seconds) + 1e-6)
@@ -199,8 +229,9 @@ def _each_second(seconds: Sequence[float], counts: Sequence[float]) -> NDArray[n
     known = ~np.isnan(counts)
     index = at.astype(np.int64)
     result = np.bincount(index[known], weights=np.asarray(counts)[known], minlength=length).astype(np.float64)
-    result[np.bincount(index[known], minlength=length) == 0] = nan
-    return result
+    rows = np.bincount(index[known], minlength=length)
+    result[rows == 0] = nan
+    return result, int(np.count_nonzero(rows > 1))
 
 
 def _checked(measured: Measured) -> Measured:

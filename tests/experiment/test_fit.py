@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,28 @@ def test_candidates_that_cant_be_told_apart_are_named() -> None:
     assert "can't be told apart by the measurement. " in fitted.answer
 
 
+def test_the_answer_says_what_is_odd_about_the_file(tmp_path: Path) -> None:
+    counts = incident("full", 91)
+    lines = [f"{at},{count}" for at, count in enumerate(counts) if at not in (3, 30)]
+    path = tmp_path / "a.csv"
+    path.write_text("second,attempts\n" + "\n".join([*lines, "5,0", "6,0"]), encoding="utf-8")
+    said = quietly(path, seeds=range(2)).answer
+    assert said.endswith(
+        " 2 of its 40 seconds have no count. 2 seconds have several rows, whose counts were added."
+    )
+    assert "no count" not in quietly(counts, seeds=range(2)).answer
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("second,connected\n" + "\n".join(f"{at},5" for at in range(40)), encoding="utf-8")
+    with pytest.raises(
+        SettingsError, match=r"a.csv: its only column is 'connected', and attempts are fitted"
+    ):
+        quietly(path)
+    assert quietly(path, of="connected", seeds=range(2)).of == "connected"
+
+
 @pytest.mark.slow
 def test_what_nothing_explains() -> None:
     flat = [30.0, 0.0] * 20
@@ -257,7 +280,7 @@ def test_dask_fits_the_same(dask: Any) -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"of": "pies"}, f"of: there is no 'pies'; choose one of {', '.join(KINDS)}"),
+        ({"of": "pies"}, f"of: there is no 'pies'; choose one of {', '.join(KINDS)} "),
         ({"world": "mars"}, "world: there is no 'mars'"),
         ({"seeds": []}, "seeds: give at least one"),
         ({"runs": 3}, "runs: 3 candidates need 6 or more, got 3"),

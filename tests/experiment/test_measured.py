@@ -91,7 +91,10 @@ HEAD = "second,attempts\n"
         (HEAD + rows("{t},0"), "all counts are 0, so there is nothing to explain"),
         (HEAD + "0,1\n1,2\n", "it counts 2 seconds; a fit needs 10 or more"),
         (HEAD + rows("{t},{n}") + "9000000,1\n", r"it spans 9,000,001 s, at most 100,000 are allowed"),
-        ("second,a,b\n" + rows("{t},{n},1"), "column: choose the one that counts: a, b"),
+        (
+            "second,a,b\n" + rows("{t},{n},1"),
+            "column: choose the one with the counts: a, b; of says what they are",
+        ),
         (rows("{t},{n},1"), "it has 3 columns and no header; keep a time and a count"),
         (b"\x80\x81\n", "not UTF-8 text; save it as CSV in UTF-8"),
     ],
@@ -103,10 +106,53 @@ def test_what_cant_be_read_is_one_sentence(tmp_path: Path, text: str | bytes, to
 
 
 def test_a_column_that_there_is_not(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"column: choose the one that counts: attempts"):
+    with pytest.raises(
+        SettingsError, match=r"column: there is no 'new'; choose the one with the counts: attempts; of"
+    ):
         written(tmp_path, HEAD + rows("{t},{n}"), column="new")
     with pytest.raises(SettingsError, match=r"column: the file has no header, so there is no 'new'"):
         written(tmp_path, rows("{t},{n}"), column="new")
+
+
+def clock(second: int, over: int = 0) -> str:
+    """Return a time of day, `over` seconds before midnight and `second` later."""
+    at = (86_400 - over + second) % 86_400
+    return f"{at // 3600:02d}:{at // 60 % 60:02d}:{at % 60:02d}"
+
+
+@pytest.mark.parametrize("over", [0, 1, 5, 11, 12, 40_000])
+@pytest.mark.parametrize("order", [1, -1])
+def test_times_of_day_go_on_after_midnight(tmp_path: Path, over: int, order: int) -> None:
+    lines = [f"{clock(second, over)},{count}" for second, count in enumerate(COUNTS)][::order]
+    assert written(tmp_path, "time,attempts\n" + "\n".join(lines)) == COUNTS
+    assert read_measured(tmp_path / "incident.csv").begins == lines[0].partition(",")[0]
+
+
+def test_times_of_day_without_seconds_and_gaps_around_midnight(tmp_path: Path) -> None:
+    lines = [f"{clock(second, 20)},{count}" for second, count in enumerate([*COUNTS, *COUNTS, *COUNTS])]
+    del lines[15:25]
+    found = written(tmp_path, "time,attempts\n" + "\n".join(lines))
+    assert len(found) == 36
+    assert np.flatnonzero(np.isnan(found)).tolist() == list(range(15, 25))
+    with pytest.raises(SettingsError, match=r"it has no rows below the header"):
+        written(tmp_path, "time,attempts\n")
+
+
+def test_seconds_with_several_rows_are_counted(tmp_path: Path) -> None:
+    assert written(tmp_path, "second,attempts\n" + rows("{t},{n}") + "3,5\n3,1\n7,0\n8,\n")[3] == 7
+    assert read_measured(tmp_path / "incident.csv").repeated == 2
+
+
+def test_a_column_of_something_else_isnt_taken_for_attempts(tmp_path: Path) -> None:
+    text = "second,connected\n" + rows("{t},{n}")
+    other = {"wanted": ["attempts"], "other": ["connected"]}
+    told = (
+        "its only column is 'connected', and attempts are fitted; set of to 'connected', or column if these"
+    )
+    with pytest.raises(SettingsError, match=told):
+        written(tmp_path, text, **other)
+    assert written(tmp_path, text, column="connected", **other) == COUNTS
+    assert written(tmp_path, text, wanted=["connected"], other=["attempts"]) == COUNTS
 
 
 def test_counts_in_python() -> None:
