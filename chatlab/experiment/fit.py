@@ -8,12 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import Cell, cells_of
 from chatlab.experiment.effect import check_effect, without_effect
+from chatlab.experiment.fit_answer import answer, explains_nothing
 from chatlab.experiment.fit_search import FitSearch, Point
 from chatlab.experiment.likeness import Array, Candidate, exclusion, possible
 from chatlab.experiment.measured import Measured, measured_of, read_measured
@@ -21,16 +23,12 @@ from chatlab.experiment.progress import progress_bar
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import Measure, open_pool, outcomes_of
-from chatlab.experiment.trials import Setting, as_toml, read_setting, show
+from chatlab.experiment.trials import Setting, as_toml, read_setting
 from chatlab.experiment.worlds.runner import WORLDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHANCE = 3.0
-"""Distance of the best candidate, in spreads of its own runs, from which on it explains little."""
-DOUBT = 2.0
-"""Distance of the best candidate, in spreads of its own runs, from which on it doesn't explain all."""
 KINDS = ("attempts", "requests", "sent", "delivered", "connected", "queue", "work")
 _OTHER_NAMES: Mapping[str, Sequence[str]] = {"attempts": ("connections", "connects")}
 
@@ -42,8 +40,10 @@ class Fitted(Struct, frozen=True):
     in `possible` can't be ruled out. `toml` sets the best one in a scenario's file, and `scenario` has it.
 
     The measurement is `measured`: counts of the series `of`. `curves` has what each of the first candidates
-    would have counted in its seconds: for each seed a list. If even the best candidate is far away, the
-    measurement isn't `explained`. A fit that was `interrupted` has what it had found until then.
+    would have counted in its seconds: for each seed a list. `intervals` has those of the best candidate's
+    unknowns (nominally 90 %), by their paths; it is empty if there were too few runs. If even the best
+    candidate is far away, the measurement isn't `explained`. A fit that was `interrupted` has what it had
+    found until then.
     """
 
     answer: str
@@ -55,6 +55,7 @@ class Fitted(Struct, frozen=True):
     measured: list[float]
     curves: dict[str, list[list[float]]]
     of: str = "attempts"
+    intervals: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     explained: bool = True
     interrupted: bool = False
 
@@ -126,7 +127,7 @@ def fit(
         scenario, measured, settings, of=of, offsets=_offsets(scenario, measured, offset), seeds=list(seeds)
     )
     search.check(runs)
-    interrupted = False
+    interrupted, intervals = False, list[tuple[float, float]]()
     try:
         with open_pool(executor) as pool, progress_bar(progress) as bar:
 
@@ -138,6 +139,8 @@ def fit(
                     bar.update()
 
             ranked = search.rank(simulate, runs)
+            if search.has_unknowns:
+                intervals = search.intervals(simulate, ranked[0][0], runs)
     except KeyboardInterrupt:
         ranked, interrupted = search.so_far(), True
         if not ranked:
@@ -148,7 +151,7 @@ def fit(
         settings,
         of,
         ranked,
-        search.intervals(ranked[0][0]) if search.has_unknowns else [],
+        intervals,
         ran_out=search.ran_out,
         stopped=search.made() if interrupted else 0,
     )
@@ -230,9 +233,7 @@ def _fitted(
         " ".join(
             [
                 *([f"Interrupted after {stopped:,} runs. So far:"] if stopped else []),
-                _answer(
-                    measured, ranges, of, ranked, names, intervals, inert, ran_out=ran_out or stopped > 0
-                ),
+                answer(measured, ranges, of, ranked, names, intervals, inert),
                 *(f"With {point.name}, {sentence}." for sentence in inert.values()),
                 *(["The runs ran out before the search had ended; allow more runs."] if ran_out else []),
             ]
@@ -245,69 +246,11 @@ def _fitted(
         measured.counts.tolist(),
         {each.name: candidate.window.tolist() for each, candidate in ranked[:3]},
         of,
-        explained=not _explains_nothing(measured, best),
+        intervals={
+            setting.path: ends
+            for setting, ends in zip(ranges, intervals, strict=False)
+            if setting.path not in inert
+        },
+        explained=not explains_nothing(measured, best),
         interrupted=stopped > 0,
     )
-
-
-def _explains_nothing(measured: Measured, best: Candidate) -> bool:
-    """Return whether the best candidate is far from the measurement, beside its own spread."""
-    mean = float(np.nanmean(measured.counts))
-    return best.distance > CHANCE * max(best.own, 0.02 * mean) and best.distance > 0.5 * mean
-
-
-def _answer(
-    measured: Measured,
-    ranges: Sequence[Setting],
-    of: str,
-    ranked: Sequence[tuple[Point, Candidate]],
-    names: Sequence[str],
-    intervals: Sequence[tuple[float, float]],
-    inert: Mapping[str, str],
-    *,
-    ran_out: bool,
-) -> str:
-    point, best = ranked[0]
-    mean = float(np.nanmean(measured.counts))
-    off = f"{best.distance:.3g} off a second, of {mean:.3g} on average"
-    if _explains_nothing(measured, best):
-        first = f"None explains {measured.name} well: the closest, {point.name}, is {off}."
-    elif len(names) > 1:
-        first = f"{_listed(names)} can't be told apart by {measured.name}. Closest is {point.name}: {off}."
-    elif len(ranked) == 1:
-        first = f"{point.name} is the only candidate: {of} are {off}."
-    else:
-        first = f"{point.name} explains {measured.name} best: {of} are {off}."
-    sentences = [f"{first[0].upper()}{first[1:]}" if point.name == "the scenario" else first]
-    if best.distance > DOUBT * max(best.own, 0.02 * mean):
-        apart = f"its own runs are only {best.own:.3g} from each other"
-        sentences.append(f"It doesn't explain all of it, as {apart}: try other candidates, or unknowns.")
-    others = [(each, candidate) for each, candidate in ranked[1:] if each.name not in names]
-    if others:
-        each, candidate = others[0]
-        sure = exclusion(candidate, best)
-        deviations = "over 10" if sure > 10 else f"{sure:.1f}"
-        far = f"{candidate.distance:.3g} off, {deviations} standard deviations more than its own runs"
-        sentences.append(f"The next, {each.name}, is ruled out ({far}).")
-    why = "too few runs" if ran_out else "of the values tried, it alone fits its own runs"
-    values = [
-        f"{setting.path} = {show(value)} ({show(low)} to {show(high)})"
-        if low < high
-        else f"{setting.path} = {show(value)} (no interval: {why})"
-        for setting, value, (low, high) in zip(ranges, point.unknowns, intervals, strict=True)
-        if setting.path not in inert
-    ]
-    if values:
-        sentences.append(f"With it, {', '.join(values)}.")
-    sentences.append(f"The measurement begins {best.offset} s after the run does.")
-    if measured.missing:
-        share = f"{measured.missing:,} of its {len(measured.counts):,} seconds"
-        sentences.append(f"{share} {'has' if measured.missing == 1 else 'have'} no count.")
-    if several := measured.repeated:
-        some = "1 second has" if several == 1 else f"{several:,} seconds have"
-        sentences.append(f"{some} several rows, whose counts were added.")
-    return " ".join(sentences)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

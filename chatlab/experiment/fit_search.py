@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import Cell, cells_of
+from chatlab.experiment.fit_intervals import Interval, interval
 from chatlab.experiment.likeness import LEVELS, Array, Candidate
 from chatlab.experiment.measured import Measured
 from chatlab.experiment.scenario import Scenario
@@ -30,6 +31,10 @@ SHRINK = 0.55
 """Size of a round's range, as a part of the one before."""
 FINAL = 6
 """Candidates that get all seeds."""
+FAKES = 12
+"""Runs of the best point, beside those with all seeds, that stand for the measurement."""
+BOX, BOXES = 0.4, 4
+"""Size of the first box around the best point, as a part of the ranges, and the most of ever smaller ones."""
 
 
 class Point(Struct, frozen=True):
@@ -65,6 +70,7 @@ class FitSearch:
         self._choices = [setting for setting in settings if setting.choices is not None]
         self._ranges = [setting for setting in settings if setting.choices is None]
         self._level, self._offsets, self._seeds = of in LEVELS, offsets, seeds
+        self._more_seeds = range(max(seeds, default=0) + 1, max(seeds, default=0) + 1 + FAKES)
         self._points = [
             Point(labels) for labels in product(*(setting.choices or () for setting in self._choices))
         ]
@@ -122,30 +128,63 @@ class FitSearch:
         room = (limit - self.made()) // max(1, len(self._seeds) - FIRST)
         self._simulate(simulate, ranked[: max(1, min(FINAL, room))], len(self._seeds))
 
-    def intervals(self, point: Point) -> list[tuple[float, float]]:
-        """Return an interval of each unknown: two root mean square errors around its value.
+    def intervals(self, simulate: Simulate, point: Point, limit: int) -> list[tuple[float, float]]:
+        """Return an interval of each unknown of a point that has all seeds, or an empty list.
 
-        It is a parametric bootstrap: runs of the point, with seeds that no other point has, stand for the
-        measurement, and the point that fits each of them best is looked for among all that were tried.
+        Points fill a box around it, which becomes smaller until the intervals are a good part of it. The list
+        is empty if fewer than `limit` runs are left.
         """
-        best = self._candidate(point)
-        fakes = np.where(np.isnan(self._counts), np.nan, best.window[FIRST:])
-        tried = {
-            each: np.array(runs[:FIRST]) for each, runs in self._runs.items() if each.labels == point.labels
-        }
-        found = [
-            min(tried, key=lambda each: self._seen(fake, tried[each]).distance).unknowns for fake in fakes
-        ]
-        errors = np.array(found or [point.unknowns]) - np.array(point.unknowns)
-        reach = 2 * np.sqrt((errors**2).mean(axis=0))
-        ends = [
-            (max(setting.low, value - float(by)), min(setting.high, value + float(by)))
-            for setting, value, by in zip(self._ranges, point.unknowns, reach, strict=True)
-        ]
+        place, size, found = self._place(point), BOX, None
+        fakes_end = len(self._seeds) + FAKES
+        for number in range(BOXES):
+            box = self._box(point, place, size, number)
+            if self.made() + FIRST * len(box) + fakes_end > limit:
+                break
+            self._simulate(simulate, box, FIRST)
+            self._simulate(simulate, [point], fakes_end)
+            found = self._interval(point, place, size)
+            if max(np.abs(found.estimate - place) + found.reach) > size / 4:
+                break
+            size /= 3
+        if found is None:
+            return []
+        low = np.clip(np.minimum(found.estimate - found.reach, place), 0.0, 1.0)
+        high = np.clip(np.maximum(found.estimate + found.reach, place), 0.0, 1.0)
         return [
-            (floor(low), ceil(high)) if setting.whole else (low, high)
-            for setting, (low, high) in zip(self._ranges, ends, strict=True)
+            (_rounded(setting, one, floor), _rounded(setting, other, ceil))
+            for setting, one, other in zip(self._ranges, low.tolist(), high.tolist(), strict=True)
         ]
+
+    def _place(self, point: Point) -> Array:
+        """Return the unknowns of a point as shares of their ranges."""
+        pairs = zip(self._ranges, point.unknowns, strict=True)
+        return np.array([share_of(setting, value) for setting, value in pairs])
+
+    def _box(self, point: Point, place: Array, size: float, number: int) -> list[Point]:
+        """Return points that fill a box of a size around a place evenly."""
+        axes = range(len(self._ranges))
+        found = []
+        for index in range(1 + 8 * len(self._ranges)):
+            shares = [halton(500 + 64 * number + index, axis) for axis in axes]
+            at = np.clip(place + size * (np.array(shares) - 0.5), 0.0, 1.0)
+            values = (
+                value_of(setting, float(share)) for setting, share in zip(self._ranges, at, strict=True)
+            )
+            found.append(Point(point.labels, tuple(values)))
+        return found
+
+    def _interval(self, point: Point, place: Array, size: float) -> Interval:
+        """Return the interval that the points in a box show."""
+        inside = [
+            each
+            for each in self._runs
+            if each.labels == point.labels and np.abs(self._place(each) - place).max() <= size / 2 + 1e-9
+        ]
+        runs = [np.array(self._runs[each][:FIRST]) for each in inside]
+        fakes = np.where(np.isnan(self._counts), np.nan, self._candidate(point).window[FIRST:])
+        apart = [[self._seen(counts, each).distance for each in runs] for counts in (self._counts, *fakes)]
+        places = np.array([self._place(each) for each in inside])
+        return interval(places, np.array(apart[0]), np.array(apart[1:]), place)
 
     def made(self) -> int:
         """Return the number of runs that were made."""
@@ -160,7 +199,7 @@ class FitSearch:
     def _simulate(self, simulate: Simulate, points: Sequence[Point], seeds: int) -> None:
         cells, owners = list[Cell](), list[Point]()
         for point in dict.fromkeys(points):
-            new = self._seeds[len(self._runs.get(point, ())) : seeds]
+            new = [*self._seeds, *self._more_seeds][len(self._runs.get(point, ())) : seeds]
             if new:
                 values: dict[str, Any] = {
                     each.path: {label: (each.choices or {})[label]}
@@ -217,10 +256,20 @@ def _is_wide(setting: Setting) -> bool:
 
 def value_of(setting: Setting, share: float) -> float:
     """Return the value at a share of the range, rounded to three digits or a whole number."""
-    low, high = setting.low, setting.high
-    value = low * (high / low) ** share if _is_wide(setting) else low + (high - low) * share
+    value = _exact_value(setting, share)
     value = round(value) if setting.whole else float(f"{value:.3g}")
-    return min(max(value, low), high)
+    return min(max(value, setting.low), setting.high)
+
+
+def _exact_value(setting: Setting, share: float) -> float:
+    low, high = setting.low, setting.high
+    return low * (high / low) ** share if _is_wide(setting) else low + (high - low) * share
+
+
+def _rounded(setting: Setting, share: float, towards: Callable[[float], int]) -> float:
+    """Return the value at a share, rounded up or down to a whole number if the setting takes only these."""
+    value = _exact_value(setting, share)
+    return towards(round(value, 9)) if setting.whole else value
 
 
 def share_of(setting: Setting, value: float) -> float:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +30,7 @@ from chatlab.experiment.sweep import processes, run_cell, sweep
 from chatlab.experiment.worlds.runner import run
 from chatlab.presets import preset
 from chatlab.settings import ReconnectConfig
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import ConnectionReset, ServerDown
 from chatlab.sim.people import PeopleConfig
 from chatlab.sim.transport_settings import SSESettings, WebSocketSettings
@@ -324,11 +326,29 @@ def test_a_result_that_cannot_be_pickled_is_reported() -> None:
         assert set(table(executor=executor)["error"]) == {"PicklingError: too wide"}
 
 
-def test_there_is_a_bar_unless_told_otherwise(capfd: pytest.CaptureFixture[str]) -> None:
-    sweep(BASE, {"people.count": [2, 3]}, progress=False)
-    assert capfd.readouterr().err == ""
-    sweep(BASE, {"people.count": [2, 3]})
-    assert "2/2" in capfd.readouterr().err
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "progress", "drawn"),
+    [(Terminal, True, True), (Terminal, False, False), (StringIO, True, False)],
+)
+def test_there_is_a_bar_on_a_terminal_unless_told_otherwise(
+    stream: type[StringIO], progress: bool, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", written := stream())
+    sweep(BASE, {"people.count": [2, 3]}, progress=progress)
+    assert ("2/2" in written.getvalue()) == drawn
+    assert drawn or written.getvalue() == ""
+
+
+def test_a_sweep_warns_of_settings_without_effect() -> None:
+    with pytest.warns(
+        RuntimeWarning, match="server.backlog has no effect here: server.accept_rate is 'none'"
+    ):
+        sweep(BASE.replace(server=ServerConfig()), {"server.backlog": [2, 3]}, progress=False)
 
 
 # The command line
