@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.answer.phrases import seconds
 from chatlab.experiment.bounds import Bound, read_bounds
 from chatlab.experiment.effect import check_effect, value_at
 from chatlab.experiment.progress import progress_bar
@@ -119,7 +120,7 @@ def find(
     return Found(
         setting.path,
         found,
-        f"{stopped}{_answer(search, result)}",
+        f"{stopped}{_answer(search, result)}{'' if found is None else _returns(search, found)}",
         "" if found is None else trials.toml(found),
         None if found is None else trials.scenario_with(found),
         {value: search.is_kept(value) for value in search.tried()},
@@ -192,6 +193,20 @@ def _best(search: Search, value: Any) -> str:
     if search.setting.choices is None:
         names = f"values from {show(min([value, *equal]))} to {show(max([value, *equal]))}"
     return f"{words}. {_count(search)} can't tell it apart from {names}."
+
+
+def _returns(search: Search, value: Any) -> str:
+    """Return when people are back with a value, or that some aren't, unless a bound is about that."""
+    runs = search.trials.done[value]
+    named = {*(bound.metric for bound in search.bounds), search.best}
+    away = max(int(run.get("unrecovered") or 0) for run in runs)
+    if away and "unrecovered" not in named:
+        people = "1 person isn't" if away == 1 else f"{away:,} people aren't"
+        return f" There, up to {people} back by the end; keep unrecovered<=0 as well."
+    last = [run.get("last_back") for run in runs]
+    if away or not all(last) or "last_back" in named:
+        return ""
+    return f" There, the last person is back after {seconds(max(filter(None, last)))} at most."
 
 
 def _count(search: Search) -> str:

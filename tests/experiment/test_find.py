@@ -18,6 +18,7 @@ from chatlab.experiment.search import Search
 from chatlab.experiment.sweep import processes
 from chatlab.experiment.trials import Setting, Trials, as_toml, grid, read_setting, rounded
 from chatlab.presets import preset
+from chatlab.settings import ReconnectConfig
 
 HERD = Scenario.from_toml(
     """
@@ -239,6 +240,23 @@ def test_a_setting_without_effect_is_said() -> None:
         assert told in found.answer
         assert found.answer.startswith("The result is the same at every value of transport.reconnect.stable")
         assert (found.value, found.toml, found.scenario, len(found.kept)) == (None, "", None, 5)
+
+
+def test_the_answer_says_what_the_value_costs() -> None:
+    """A lower spike may have a price that no bound names."""
+    back = quietly("people.count=10:40", keep="attempts<=60")
+    assert back.value == 30
+    assert back.answer.endswith(". There, the last person is back after 1.51 s at most.")
+    assert "There, the" not in quietly("people.count=10:40", keep=["attempts<=60", "last_back<=9"]).answer
+    transport = HERD.transport.replace(reconnect=ReconnectConfig(enabled=False))
+    away = HERD.replace(transport=transport)
+    for bounds, told in (
+        ("attempts<=20", "There, up to 20 people aren't back by the end; keep unrecovered<=0 as well."),
+        ("attempts<=1", "There, up to 1 person isn't back by the end; keep unrecovered<=0 as well."),
+        (["attempts<=20", "unrecovered<=30"], "at 21 attempts is 21."),
+    ):
+        found = find(away, "people.count=1:40", keep=bounds, seeds=[1], progress=False)
+        assert found.answer.endswith(told)
 
 
 @pytest.mark.parametrize("name", ["base_delay=1:9", "backoff_multiplier=1:9", "jitter=full,none"])
