@@ -13,6 +13,8 @@ from typer.testing import CliRunner, Result
 from chatlab.cli import app
 from chatlab.experiment import sweep
 
+pytestmark = pytest.mark.slow
+
 GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
 BROKEN = 'duration = 30.0\npeople.count = 20\n[[faults]]\nkind = "connection_reset"\nat = 8.0\n'
 NO_QUEUE = "has no effect here: server.accept_rate is 'none', so nobody waits to be accepted"
@@ -40,10 +42,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "arguments",
     [
         ["simulate", "good.toml"],
-        ["compare", "good.toml"],
         ["sweep", "good.toml", "--over=people.count=1,2"],
-        ["find", "good.toml", VARY, KEEP, "--seeds=1"],
-        ["fit", "good.toml", "--to=flat.csv", "--set=duration=20", "--seeds=2"],
+        pytest.param(["compare", "good.toml"], marks=pytest.mark.proof),
+        pytest.param(["find", "good.toml", VARY, KEEP, "--seeds=1"], marks=pytest.mark.proof),
+        pytest.param(["fit", "good.toml", "--to=flat.csv", "--set=duration=20"], marks=pytest.mark.proof),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -255,7 +257,7 @@ app(ARGUMENTS)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_ends_a_search_on_two_processes() -> None:
     arguments = ["find", "good.toml", VARY, KEEP, "--seeds=2", "--processes=2"]

@@ -402,6 +402,7 @@ def test_what_matters_is_not_0() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [
