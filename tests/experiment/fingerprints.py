@@ -1,8 +1,10 @@
 """Fingerprints of runs: the same before and after a change that is to change no behaviour.
 
-    python -m tests.experiment.fingerprints 2000 7    # the ready-made scenarios, and 2,000 of seed 7
+    python -m tests.experiment.fingerprints 2000 7 before.json  # ready-made scenarios, and 2,000 of seed 7
 
-Prints a hash of everything that `Run.save` writes but the reasons, which are words for people.
+Prints a hash of everything that `Run.save` writes but the reasons, which are words for people. The random
+scenarios are kept in the file, and read from it the next time: Hypothesis also draws numbers and texts that
+it finds in the source, so after a change a seed may give others.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from chatlab.experiment.library import load_scenario, scenario_names
@@ -39,15 +42,22 @@ def _without_reasons(value: Any) -> Any:
     return [_without_reasons(item) for item in value] if isinstance(value, list) else value
 
 
-def report(number: int, first: int) -> Iterator[str]:
+def kept(path: Path, number: int, first: int) -> list[Scenario]:
+    """Return the random scenarios of a file; write `number` of the seed `first` if there is no file."""
+    if not path.exists():
+        path.write_text(json.dumps([scenario.to_toml() for scenario in drawn(number, first)]))
+    return [Scenario.from_toml(text) for text in json.loads(path.read_text())]
+
+
+def report(number: int, first: int, path: Path) -> Iterator[str]:
     """Yield a line for each ready-made scenario, then one for `number` random ones in each world."""
     for name in scenario_names():
         yield f"{fingerprint([load_scenario(name)], 'model')}  model  {name}"
-    random = drawn(number, first)
+    random = kept(path, number, first)
     for world in ("model", "wire"):
         yield f"{fingerprint(random, world)}  {world:5}  {number:,} random scenarios of seed {first}"
 
 
 if __name__ == "__main__":
-    for line in report(*map(int, sys.argv[1:])):
+    for line in report(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])):
         sys.stdout.write(f"{line}\n")

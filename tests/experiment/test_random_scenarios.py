@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 
 from chatlab.experiment.scenario import Scenario
-from tests.experiment.fingerprints import fingerprint
+from tests.experiment.fingerprints import fingerprint, kept
 from tests.experiment.random_scenarios import count, drawn, scenarios
 from tests.sizes import examples
 
@@ -38,3 +39,9 @@ def test_a_fingerprint_changes_with_what_happens_and_with_nothing_else() -> None
     one, other = drawn(2, 1)
     assert fingerprint([one], "model") == fingerprint([one], "model")
     assert len({fingerprint([one], "model"), fingerprint([one], "wire"), fingerprint([other], "model")}) == 3
+
+
+def test_scenarios_that_are_kept_are_read_again(tmp_path: Path) -> None:
+    first = kept(tmp_path / "before.json", 3, 7)
+    assert len(first) == 3
+    assert kept(tmp_path / "before.json", 5, 8) == first
