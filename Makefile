@@ -14,7 +14,7 @@ help: ## list the targets
 lab: .venv/.lab ## open JupyterLab on the notebooks
 	$(BIN)/chatlab lab
 
-check: .venv/.test ## lint, types and the quick tests, for work in progress: a minute or two
+check: .venv/.test ## lint, types and the quick tests, for work in progress: a minute
 	$(LANES) check
 
 test: .venv/.test ## everything at least once, within five minutes on two cores

