@@ -15,15 +15,26 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"IPython", "ipykernel", "ipywidgets", "anywidget", "matplotlib", "pandas"}
 
 
-def test_import_chatlab_loads_nothing_heavy() -> None:
-    script = "import json, sys, chatlab; print(json.dumps([chatlab.__file__, *sys.modules]))"
+def loaded(module: str) -> set[str]:
+    """Return the packages that a program has loaded that imports a module of this checkout."""
+    script = f"import json, sys, chatlab, {module}; print(json.dumps([chatlab.__file__, *sys.modules]))"
     output = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, text=True
     ).stdout
     file, *modules = json.loads(output)
     assert Path(file) == ROOT / "chatlab" / "__init__.py"
-    loaded = {module.partition(".")[0] for module in modules}
-    assert not {name for name in loaded if name in HEAVY or name.startswith("jupyter")}
+    return {name.partition(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize(
+    ("module", "needless"),
+    [("chatlab", set[str]()), ("chatlab.live.server.embedded_server", {"httpx", "pydantic", "rich"})],
+    ids=["chatlab", "server"],
+)
+def test_an_import_loads_nothing_heavy(module: str, needless: set[str]) -> None:
+    packages = loaded(module)
+    assert not packages & (HEAVY | needless)
+    assert not {name for name in packages if name.startswith("jupyter")}
 
 
 # Written so that no pattern matches its own text.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
-import httpx
+
+class InvalidHost(ValueError):
+    """An error of a host that isn't a valid name."""
 
 
 def with_query(url: str, query: Mapping[str, str], path: str = "") -> str:
@@ -15,7 +17,7 @@ def with_query(url: str, query: Mapping[str, str], path: str = "") -> str:
     are encoded in the same way for all transports: a host by IDNA 2008 (RFC 5891), the rest as UTF-8 (RFC
     3987 §3.1).
 
-    Errors: `ValueError` and `httpx.InvalidURL` if the host isn't a valid name.
+    Errors: `InvalidHost` if the host isn't a valid name; `ValueError` if this isn't a URL.
     """
     parts = urlsplit(url)
     fields = parts.query.split("&") if parts.query else []
@@ -37,10 +39,16 @@ _KEPT = "".join(chr(code) for code in range(128))
 def ascii_host(netloc: str) -> str:
     """Return a URL's netloc with its host in ASCII form, by IDNA 2008 (RFC 5891).
 
-    Errors: `httpx.InvalidURL` if the host isn't a valid name.
+    Errors: `InvalidHost` if the host isn't a valid name.
     """
     user, at, host = netloc.rpartition("@")
     if host.isascii():
         return netloc
+    import httpx  # a quarter of a server's start, which hardly ever needs it
+
     name, colon, port = host.partition(":")
-    return f"{user}{at}{httpx.URL(f'http://{name}/').raw_host.decode()}{colon}{port}"
+    try:
+        ascii_name = httpx.URL(f"http://{name}/").raw_host.decode()
+    except httpx.InvalidURL as error:
+        raise InvalidHost(str(error)) from error
+    return f"{user}{at}{ascii_name}{colon}{port}"

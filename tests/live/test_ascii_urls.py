@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
 import pytest
 
 from chatlab.errors import ConnectError
-from chatlab.live.ascii_urls import with_query
+from chatlab.live.ascii_urls import InvalidHost, with_query
 from chatlab.live.client.kinds import make_config, make_transport
 
 
@@ -83,5 +82,5 @@ def test_A95_an_address_is_encoded_once_for_all_transports(url: str, encoded: st
 
 
 def test_A95_an_invalid_host_is_an_error() -> None:
-    with pytest.raises(httpx.InvalidURL):
+    with pytest.raises(InvalidHost, match="IDNA"):
         with_query("ws://☃☃\u200b.example/", {})

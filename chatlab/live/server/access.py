@@ -16,7 +16,6 @@ from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
-from httpx import InvalidURL
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -165,7 +164,7 @@ def _ascii_form(host: str) -> str:
     """Return a host in the lower-case ASCII form that browsers send; "" if it isn't a valid name."""
     try:
         return ascii_host(host.strip().lower())
-    except (ValueError, InvalidURL):
+    except ValueError:
         return ""
 
 
