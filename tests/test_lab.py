@@ -66,10 +66,10 @@ def test_an_empty_folder_gets_every_notebook(launched: list[Launch]) -> None:
     code, told, _ = run()
     assert code == 0
     names = sorted(path.name for path in originals().glob("*.ipynb"))
-    assert len(names) == 14
+    assert len(names) > 10
     assert names_in(Path()) == [str(FOLDER)]
     assert names_in(FOLDER) == sorted([RECORD, *names])
-    assert told == f"chatlab lab: notebooks copied into {FOLDER.resolve()}: 14\n"
+    assert told == f"chatlab lab: notebooks copied into {FOLDER.resolve()}: {len(names)}\n"
     (launch,) = launched
     assert f"--ServerApp.root_dir={FOLDER.resolve()}" in launch.command
     assert f"--LabApp.default_url=/lab/tree/{START}" in launch.command

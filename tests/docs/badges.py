@@ -20,7 +20,7 @@ BADGES = {
     "JupyterLab": ("https://mybinder.org/badge_logo.svg", "lab/tree/notebooks/00_start.ipynb"),
     "Voilà": (
         "https://img.shields.io/badge/launch-Voil%C3%A0-579aca",
-        "voila/render/notebooks/00_start.ipynb",
+        "voila/render/notebooks/pages/start.ipynb",
     ),
 }
 """The picture of each badge, and the path of its page on the server that Binder starts."""

@@ -42,7 +42,7 @@ def test_the_badges_follow_address_and_version() -> None:
     launches = LAUNCHES.findall(of("https://github.com/ada/talk.git", "2.0.0"))
     assert launches == [
         "https://mybinder.org/v2/gh/ada/talk/v2.0.0?urlpath=lab%2Ftree%2Fnotebooks%2F00_start.ipynb",
-        "https://mybinder.org/v2/gh/ada/talk/v2.0.0?urlpath=voila%2Frender%2Fnotebooks%2F00_start.ipynb",
+        "https://mybinder.org/v2/gh/ada/talk/v2.0.0?urlpath=voila%2Frender%2Fnotebooks%2Fpages%2Fstart.ipynb",
     ]
     (elsewhere, _) = LAUNCHES.findall(of("https://code.example/ada/talk"))
     assert elsewhere.startswith("https://mybinder.org/v2/git/https%3A%2F%2Fcode.example%2Fada%2Ftalk/v1.2.3?")

@@ -28,6 +28,8 @@ from tests.sizes import FULL
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = ROOT / "notebooks" / "solutions" / "solutions.ipynb"
+PAGES = sorted((ROOT / "notebooks" / "pages").glob("*.ipynb"))
+"""Pages for Voilà, which shows no code."""
 CLAIMS = Path(__file__).parent / "claims"
 """The claims of each notebook, as code that runs after its cells, in their namespace."""
 
@@ -188,6 +190,13 @@ async def test_it_runs_from_top_to_bottom_and_shows_what_it_claims(
     await run_cell(claims.read_text(encoding="utf-8"), names, str(claims))
     assert judged(names["predict"]("".join(predicted(cells))), names["experiment"])
     await close_what_was_left_open(names)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_without_code_speaks_of_none(path: Path) -> None:
+    shown = [cell for cell in cells_of(path) if cell["cell_type"] == "markdown"]
+    text = "\n".join("".join(cell["source"]) for cell in shown)
+    assert not re.search(r"\bcells?\b|\bnotebook", text)
 
 
 @pytest.mark.slow
