@@ -6,7 +6,7 @@ LANES := $(BIN)/python -m tests.lanes
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # `make -j lab test` would start two pips in one .venv; tests.lanes runs at once what can be
 .DELETE_ON_ERROR:
-.PHONY: help lab check test proof lint bench clean
+.PHONY: help lab check test proof interop lint bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,6 +22,9 @@ test: .venv/.test ## everything at least once, within five minutes on two cores
 
 proof: .venv/.test build/synapse/.installed ## the rest: full sizes, chaos, all of the browser, a Matrix homeserver, coverage
 	$(LANES) proof
+
+interop: .venv/.test ## the tests against servers of other projects; those whose program is missing are skipped
+	CHATLAB_TIER=proof $(BIN)/python -m pytest -q tests/interop -p no:nbmake -p no:playwright -p no:anyio
 
 lint: .venv/.test ## ruff, the floors, mypy and the language rules
 	$(LANES) test lint

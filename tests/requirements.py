@@ -48,6 +48,10 @@ REQUIREMENTS = {
         lambda: max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None),
         "apt-get install --no-install-recommends postgresql",
     ),
+    "prosody": Requirement(
+        lambda: _on_path("prosody"),
+        "apt-get install --no-install-recommends prosody",
+    ),
     "synapse": Requirement(
         lambda: str(SYNAPSE) if SYNAPSE.with_name("synctl").exists() else None,
         "make build/synapse/.installed",

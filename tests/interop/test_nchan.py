@@ -14,6 +14,7 @@ from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import HeartbeatConfig, OutboxConfig
+from tests.interop.delivery import first_connections
 from tests.interop.nginx import Nginx
 from tests.live.chaos import faults_of
 from tests.live.watch import ALL, PERSISTENT, Watch, talking, until
@@ -65,6 +66,13 @@ async def test_one_cursor_serves_all_transports(nginx: Nginx, channel: str) -> N
             assert watch.texts == ["2", "3"]
             assert [event.message.id for event in watch.of("message") if event.message] == ids[1:]
             await reader.disconnect()
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("kind", ALL)
+async def test_20_of_20_first_connections_are_let_in(nginx: Nginx, channel: str, kind: str) -> None:
+    settings: dict[str, Any] = {"dialect": "nchan", "room": channel, "history": 0}
+    assert not await first_connections(kind, nginx.url, 20, **settings)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -14,35 +12,22 @@ from chatlab.messages import ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import HeartbeatConfig
 from chatlab.trace import Step
 from chatlab.transports.machine import ReceivedBytes
+from tests.interop.npm import install, port_of, program
 from tests.live.watch import PERSISTENT, talking, until
-from tests.requirements import find
 
-HERE = Path(__file__).parent
 _, _, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 
 
 @pytest.fixture(scope="session")
 def better_sse() -> None:
-    """Install what package.json pins, unless that has been done since it changed."""
-    installed = HERE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (HERE / "package.json").stat().st_mtime:
-        command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=300)
-        installed.touch()
+    install()
 
 
 @pytest.fixture
 def event_stream(better_sse: None) -> Iterator[str]:
     """Start the server, and return its root."""
-    command = [str(find("node")), "sse_server.mjs"]
-    with subprocess.Popen(
-        command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        port = int(server.stdout.readline())
-        yield f"http://127.0.0.1:{port}"
-        assert server.stdin is not None
-        server.stdin.close()
+    with program("sse_server.mjs") as server:
+        yield f"http://127.0.0.1:{port_of(server)}"
 
 
 @pytest.mark.requires("node")
