@@ -31,6 +31,7 @@ from chatlab.widgets.frames import FrameRecorder
 from chatlab.widgets.live_record import LiveRecord
 from chatlab.widgets.panel_display import PanelDisplay
 from chatlab.widgets.panel_faults import PanelFaults
+from chatlab.widgets.probe_button import ProbeButton
 from chatlab.widgets.settings_form import SettingsForm
 from chatlab.widgets.static_transcript import StaticTranscript
 from chatlab.widgets.timeline_controller import TimelineController
@@ -110,7 +111,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._disconnect_button = _button("Disconnect", "", self.disconnect)
         self._disconnect_button.disabled = True
         self._server_button = _button("Stop the server", "warning", self._toggle_server)
-        buttons = [self._connect_button, self._disconnect_button]
+        probing = ProbeButton(self.form.config, self._panel_display.notice)
+        buttons = [self._connect_button, self._disconnect_button, probing.view]
         if self.server is not None:
             buttons.append(self._server_button)
         super().__init__(

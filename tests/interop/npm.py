@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ HERE = Path(__file__).parent
 
 
 def install() -> None:
-    """Install what package.json pins, unless that has been done since it changed."""
+    """Install what package.json pins, unless that has been done since it changed. Other processes wait."""
     installed = HERE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (HERE / "package.json").stat().st_mtime:
-        command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=300)
-        installed.touch()
+    with (HERE / "package.json").open() as pins:
+        fcntl.flock(pins, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < (HERE / "package.json").stat().st_mtime:
+            command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=300)
+            installed.touch()
 
 
 @contextmanager
