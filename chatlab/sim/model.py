@@ -47,6 +47,10 @@ C = TypeVar("C", bound=AnyConfig)
 D = TypeVar("D", bound=Driver)
 
 
+class OrderLost(Exception):
+    """Short cuts may have changed the order of two events at the same instant: run the model without them."""
+
+
 class Person(FaultTarget, Protocol):
     """A person of the model."""
 

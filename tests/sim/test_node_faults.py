@@ -69,6 +69,34 @@ def test_a_draining_node_takes_no_connections_and_resets_those_in_its_accept_que
     assert people.connected == [0, 3]
 
 
+def test_connections_in_the_accept_queue_have_no_turn_in_a_drain() -> None:
+    people = People(4, accept_rate=0.5, overflow="refuse")
+    people.connect(0, 1, 2, 3)  # accepted at 2.25, 4.25, 6.25 and 8.25
+    drain(people, 5.0, 8.0)
+    people.run(20.0)
+    ends = {person: people.failures(person) for person in range(4)}
+    assert ends == {
+        0: [(5.0 + D, RESTART)],
+        1: [(9.0 + D, RESTART)],
+        2: [(5.0 + D, UNANSWERED)],
+        3: [(5.0 + D, UNANSWERED)],
+    }
+
+
+def test_a_drain_of_a_node_that_is_down_ends_no_later_connection() -> None:
+    people = People(2)
+    people.connect(0)
+    people.run(3.0)
+    people.server.stop(node=1)
+    people.server.drain(8.0, 1012, "service restart", 1)
+    people.server.start(node=1)
+    people.server.start(node=1)
+    people.connect(1)
+    people.run(20.0)
+    assert people.failures(1) == []
+    assert people.connected == [1]
+
+
 def test_the_only_node_refuses_while_it_drains_and_is_down() -> None:
     people = People(3)
     drain(people, 1.0, 4.0)

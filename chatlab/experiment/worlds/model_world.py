@@ -11,7 +11,7 @@ from chatlab.experiment.column_recorder import ColumnRecorder
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.results import incidents, make_run
-from chatlab.sim.model import Model, config_of, find_model
+from chatlab.sim.model import Model, OrderLost, config_of, find_model
 
 ProgressCallback = Callable[[float], object]
 """A function that gets the simulated seconds that have passed. Its exception ends the run."""
@@ -34,6 +34,27 @@ def run_model(
         raise SettingsError(
             f"transport.dialect: the model's server speaks 'chatlab', got {transport.dialect!r}"
         )
+    if watch is not None:
+        watch = _forward(watch)
+    try:
+        return _run(scenario, sample, watch, fast=fast)
+    except OrderLost:
+        return _run(scenario, sample, watch, fast=False)
+
+
+def _forward(watch: ProgressCallback) -> ProgressCallback:
+    """Return a callback that never goes back, though the run may begin again."""
+    reached = 0.0
+
+    def forward(at: float) -> object:
+        nonlocal reached
+        reached = max(reached, at)
+        return watch(reached)
+
+    return forward
+
+
+def _run(scenario: Scenario, sample: int, watch: ProgressCallback | None, *, fast: bool) -> Run:
     recorder = ColumnRecorder()
     with closing(_model(scenario, recorder, sample, fast)) as model:
         if watch is not None:

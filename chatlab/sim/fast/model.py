@@ -24,10 +24,10 @@ from chatlab.sim.fast.silent.context import Context
 from chatlab.sim.fast.silent.pool import Pool, can_be_silent
 from chatlab.sim.fast.silent.server import PoolServer
 from chatlab.sim.fast.ties import may_tie
-from chatlab.sim.faults import FaultStep, Suspended, Throttled
+from chatlab.sim.faults import FaultStep, RollingRestart, Suspended, Throttled
 from chatlab.sim.garbage import rare_garbage
 from chatlab.sim.latency import NetworkConfig
-from chatlab.sim.model import Model, Part, personal
+from chatlab.sim.model import Model, Part, config_of, personal
 from chatlab.sim.people import arrival_times
 from chatlab.transports.backoff import Uniform
 from chatlab.transports.machine import Machine
@@ -71,11 +71,27 @@ class FastModel(Model):
         self._barriers = Barriers(self.environment, self._wake)
         self._pool = Pool(self.server, self._barriers)
         self._plain = False
+        self.server.order.on = self._can_watch(config, network)
         parts = super()._make_parts(config, network)
         if self._loses_order(parts):
             self._plain = True
             parts = super()._make_parts(config, network)
         return parts
+
+    def _can_watch(self, config: AnyConfig | AsWritten, network: NetworkConfig) -> bool:
+        """Return whether the order of packets at the same instant counts, and such packets are unlikely.
+
+        The order of drains is that of accepted connections.
+        """
+        pairs = [(config, network)]
+        for group in self._people.groups:
+            own = config if group.transport is None else config_of(group.transport)
+            pairs.append((own, group.network or network))
+        drains = any(isinstance(fault, RollingRestart) for fault in self._faults)
+        server = self.server.config
+        counts = server.nodes > 1 or server.accept_rate is not None or drains
+        links = all(isinstance(config, WebSocketConfig) for config, _ in pairs)
+        return counts and links and not any(may_tie(*pair, together=self._together) for pair in pairs)
 
     def _loses_order(self, parts: Sequence[Part]) -> bool:
         """Return whether clients with short cuts may enter the accept queue, or come to the balancer, in
@@ -96,10 +112,10 @@ class FastModel(Model):
         return timers or (not self._people.arrive_over and self._people.start == "arriving")
 
     def _orders_syns(self, config: WebSocketConfig, network: NetworkConfig) -> bool:
-        """Return whether SYNs may arrive at the same instant, and their order, which silent clients change,
-        decides who is ignored, or answered with 503."""
+        """Return whether SYNs may arrive at the same instant, and their order, which short cuts change,
+        decides who is ignored, or answered with 503; and nobody watches it."""
         server = self.server.config
-        bounded = server.accept_rate is not None and server.overflow != "refuse"
+        bounded = server.accept_rate is not None and server.overflow != "refuse" and not self.server.order.on
         return bounded and may_tie(config, network, together=self._together, later=True)
 
     def _make_part(
@@ -115,18 +131,22 @@ class FastModel(Model):
         if isinstance(config, WebSocketConfig) and part.account is not None:
             limited = min(part.network.largest) < maxsize
             able = can_be_silent(self._people, network_config, self.server.config, self._faults)
-            if able and not limited and not self._orders_syns(config, network_config):
+            if able and not limited:
                 part.context = self._make_context(part, config, part.account)
         return part
 
     def _make_account(self, config: WebSocketConfig, network: NetworkConfig) -> AnyAccount | None:
         """Return the account of pending heartbeats; None: none are pending.
 
-        Both sides send pings; or the server does, and what happens at one instant might change its order.
+        Both sides send pings; or what happens at one instant might change its order, and that matters, or
+        might.
         """
+        if self._orders_syns(config, network):
+            return None
         if not config.heartbeat.by_server:
             return HeartbeatAccount(self.server, config, self._dialect, self._barriers)
-        if config.heartbeat.mode == "both" or may_tie(config, network, together=self._together, later=True):
+        tied = not self.server.order.on and may_tie(config, network, together=self._together, later=True)
+        if config.heartbeat.mode == "both" or tied:
             return None
         return KeepaliveAccount(self.server, config, self._barriers)
 

@@ -37,6 +37,7 @@ from chatlab.sim.faults import (
     ServerRestart,
     SlowServer,
     Suspended,
+    Throttled,
 )
 from chatlab.sim.latency import LogNormal, NetworkConfig
 from chatlab.sim.model import Model, config_of, find_model
@@ -513,7 +514,7 @@ def test_a_client_that_waits_too_long_in_the_accept_queue_is_promoted(seen: Coun
         silent(network=NetworkConfig(bandwidth=1e4)),
         silent(SlowServer(at=9.0, duration=2.0)),
         silent(server=DROPPING, network=NETWORKS["constant"], arrive_over=0.0),
-        silent(server=DROPPING, network=NETWORKS["constant"], reconnect=ReconnectConfig()),
+        silent(server=DROPPING, network=NETWORKS["constant"], reconnect=ReconnectConfig(jitter="none")),
         silent(Suspended(at=9.0, duration=2.0), server=DROPPING, network=NETWORKS["constant"]),
         silent().replace(transport=SSESettings()),
     ],
@@ -643,3 +644,88 @@ def test_a_run_in_pieces_is_the_same(pieces: tuple[float, ...]) -> None:
         model.close()
     assert found[0] == found[1]
     assert len(found[0][3]) > 120, "some pongs come too late"
+
+
+# The order of packets at the same instant
+
+
+def counted_runs(monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> tuple[Run, list[bool]]:
+    """Return a run, and whether each model that it took had short cuts."""
+    kinds: list[bool] = []
+    init = Model.__init__
+
+    def counting_init(self: Model, *arguments: Any) -> None:
+        kinds.append(isinstance(self, FastModel))
+        init(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "__init__", counting_init)
+        return run(scenario, sample=0), kinds
+
+
+WATCHED_CROWD: dict[str, Any] = {
+    "heartbeat": CALM,
+    "network": NetworkConfig(),
+    "count": 60,
+    "reconnect": ReconnectConfig(max_delay=2.0),
+}
+WATCHED: dict[str, dict[str, Any]] = {
+    "drop": {"server": DROPPING},
+    "503": {"server": DROPPING.replace(overflow="503")},
+    "refuse": {"server": NARROW},
+    "server pings": {"server": DROPPING, "heartbeat": HEARTBEATS["server"]},
+    "balancer": {"server": ServerConfig(nodes=3)},
+}
+FLAPPING = Flapping(at=10.0, duration=30.0, period=3.0, down=1.5)
+
+
+@pytest.mark.parametrize("settings", WATCHED.values(), ids=list(WATCHED))
+def test_people_with_the_default_network_and_jitter_are_silent(
+    settings: dict[str, Any], seen: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delays are equal only at the cap, and nobody comes back from there at one instant."""
+    faults = ServerDown(at=20.31, duration=4.2), ConnectionReset(at=33.0, share=0.4)
+    scenario = silent(*faults, **WATCHED_CROWD | {"reconnect": ReconnectConfig()} | settings)
+    quick, kinds = counted_runs(monkeypatch, scenario)
+    assert kinds == [True]
+    assert seen["silent"] == 60
+    assert_the_same(quick, step_by_step(scenario))
+
+
+@pytest.mark.parametrize("settings", WATCHED.values(), ids=list(WATCHED))
+def test_a_run_is_repeated_without_short_cuts_if_packets_meet_at_one_instant(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All lose their connections at once, some of them again and again, and wait for the longest delay."""
+    scenario = silent(FLAPPING, **WATCHED_CROWD | settings)
+    quick, kinds = counted_runs(monkeypatch, scenario)
+    assert kinds == [True, False]
+    assert_the_same(quick, step_by_step(scenario))
+
+
+def test_the_progress_of_a_repeated_run_never_goes_back() -> None:
+    reached: list[float] = []
+    run(silent(FLAPPING, server=DROPPING, **WATCHED_CROWD), sample=0, watch=reached.append)
+    assert len(reached) > 1000
+    assert reached == sorted(reached)
+    assert reached[-1] == 60.3
+
+
+def test_heartbeats_are_simulated_if_their_order_at_one_instant_may_matter() -> None:
+    """All timers fire at once in a throttled tab."""
+    scenario = silent(
+        NoPong(at=5.0, duration=3.0, share=0.5),
+        HttpError(at=4.0, duration=3.82),
+        Flapping(at=30.9, duration=2.65, period=0.5, down=0.2),
+        Throttled(at=30.71, duration=10.13, period=3.3),
+        network=NetworkConfig(latency=0.08, tls=True),
+        heartbeat=HeartbeatConfig(interval=4.0, timeout=2.0, mode="ping"),
+        server=ServerConfig(accept_rate=7.0, backlog=5, overflow="503"),
+        reconnect=ReconnectConfig(max_attempts=3, max_delay=3.0, stable_after=0.0),
+        connect_timeout=1.5,
+        count=25,
+        arrive_over=0.0,
+        duration=43.8,
+        seed=9027,
+    )
+    assert_the_same(run(scenario, sample=0), step_by_step(scenario))

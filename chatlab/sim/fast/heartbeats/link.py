@@ -8,7 +8,7 @@ from typing import Protocol
 from chatlab.settings import HeartbeatConfig
 from chatlab.sim.connection import Client
 from chatlab.sim.fast.heartbeats.keepalive import PausableKeepalive
-from chatlab.sim.link import Link
+from chatlab.sim.fast.order import WatchedLink
 from chatlab.sim.path import UNIMPAIRED
 from chatlab.transports.machine import Ping, Pong, Received, Send
 
@@ -22,7 +22,7 @@ class PendingClient(Client, Protocol):
         """Account for pending heartbeats before another event."""
 
 
-class ForwardingLink(Link):
+class ForwardingLink(WatchedLink):
     """A link that wakes its client before the server sends anything."""
 
     __slots__ = ()

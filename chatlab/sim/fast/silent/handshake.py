@@ -71,6 +71,7 @@ class Handshaking(Losing):
     @staticmethod
     def _syn_arrives_again(again: tuple[Handshaking, int]) -> None:
         client, tries = again
+        client._context.server.order.note(client.person)
         client._shake_hands(tries)
 
     def _leave_syn(self, tries: int) -> None:
@@ -85,6 +86,7 @@ class Handshaking(Losing):
     def _take_ack(self, handshake: SynReceived) -> None:
         """Handle the arrival of the final ACK."""
         context, node, opening = self._context, self.node, self._opening
+        context.server.order.note(self.person)
         tls, accepted_at = context.network.tls, node.accepts_at
         if accepted_at is not None:
             speaks_at = accepted_at + opening.draw() if tls else accepted_at

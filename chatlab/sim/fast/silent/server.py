@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from typing import Protocol, cast
 
 from chatlab.hub import Output
+from chatlab.random_streams import RandomStreams
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.connection import Connection
+from chatlab.sim.environment import LadderEnvironment
 from chatlab.sim.fast.heartbeats.link import ForwardingLink
+from chatlab.sim.fast.order import OrderWatch
 from chatlab.sim.node import Node, Served
 from chatlab.sim.server import Server
 from chatlab.sim.stopping import node_of
@@ -28,10 +32,18 @@ class Silent(Served, Protocol):
 
 
 class PoolServer(Server):
-    """A `Server` that also serves silent clients. Each has a number, and a place at its node."""
+    """A `Server` that also serves silent clients. Each has a number, and a place at its node.
+
+    `order` watches the order in which packets come to the balancer, and to accept queues.
+    """
+
+    def __init__(self, environment: LadderEnvironment, config: ServerConfig, streams: RandomStreams) -> None:
+        super().__init__(environment, config, streams)
+        self.order = OrderWatch(environment)
 
     def choose(self, person: int) -> Node | None:
         """Choose the node of a client whose SYN arrives; None: none is up."""
+        self.order.note(person)
         return self._choose(person)
 
     def admit(self, connection: Connection) -> None:
