@@ -73,5 +73,5 @@ def plot_absences(runs: Runs, *, by: Literal["group"] | None = None, ax: Axes | 
         x="since the connection was lost (s)",
         y="recorded people",
     )
-    legend(ax, list(found), "lower right")
+    legend(ax, list(found), "lower right", single=by is not None)
     return ax

@@ -206,9 +206,9 @@ def shade(ax: Axes, faults: Iterable[FaultSpan]) -> None:
         )
 
 
-def legend(ax: Axes, names: Sequence[str], place: str = "") -> None:
-    """Add a legend, above the axes unless `place` is given; none for a single line."""
-    if len(names) < 2:
+def legend(ax: Axes, names: Sequence[str], place: str = "", *, single: bool = False) -> None:
+    """Add a legend, above the axes unless `place` is given; for a single line only if `single`."""
+    if len(names) < 2 and not single:
         return
     keys = [line for line in ax.lines if line.get_label() in names]
     above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(keys)}

@@ -266,6 +266,15 @@ def test_a_curve_of_return_for_each_group(two: Run) -> None:
     assert "x: far" in [text.get_text() for text in legend.get_texts()]
 
 
+def test_the_curve_of_a_single_group_has_its_name() -> None:
+    reset = ConnectionReset(at=10.0, groups=("far",))
+    result = run(scenario_of(Group(name="far", share=0.5), faults=(reset,)))
+    legend = plot_absences(result, by="group").get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["far"]
+    assert plot_absences(result).get_legend() is None
+
+
 def test_a_person_of_the_script_is_in_a_group() -> None:
     script = (ScriptEntry(at=5.0, person="zoë", text="hello"),)
     scenario = scenario_of(
