@@ -21,6 +21,7 @@ from chatlab.live.client.probe_findings import (
     nobody,
     other_findings,
     proxy_notes,
+    silent,
     socket_io_findings,
 )
 from chatlab.live.client.probe_requests import Prober, Seen
@@ -112,6 +113,8 @@ async def _ask(
         prober.get("/_matrix/client/versions"),
     )
     seen = [root, page, socket, engine, versions]
+    if problem := silent(seen, base.url):
+        return [], [], problem, None
     findings: list[Finding] = []
     if is_chatlab(page, socket):
         hold = min(1.0, timeout / 2)

@@ -51,15 +51,26 @@ def nobody(root: Seen, url: str) -> str:
             return f"Nothing listens at {where}: start the server, or correct the port."
         case "dns":
             return f"The name of the host in {where} can't be resolved: correct it."
-        case "timeout":
+        case "timeout" if not root.reached:
             return (
                 f"{where} gives no answer within {root.seconds:.1g} s: a firewall may drop the packets, "
-                "the server may hang, or it speaks something other than HTTP."
+                "or the address is wrong."
             )
         case "tls":
             return f"TLS with {where} fails: {failure.reason}."
         case _:
             return ""
+
+
+def silent(seen: Sequence[Seen], url: str) -> str:
+    """Return a sentence if no request was answered, though connections were opened, else ""."""
+    if any(one.failure is None or one.failure.kind != "timeout" for one in seen):
+        return ""
+    where = urlsplit(shown_url(url)).netloc
+    return (
+        f"{where} accepts connections, and answers nothing: the server may hang, "
+        "or it speaks something other than HTTP."
+    )
 
 
 # Which server is it?

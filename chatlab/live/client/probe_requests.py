@@ -42,7 +42,7 @@ class Seen(Struct, frozen=True):
 
     `seconds` is the time until the answer's headers, and `first` until the first bytes of its body, or the
     first frame; None if none came. `body` is their beginning. `headers` has lower-case names. `failure` of a
-    WebSocket that opened says how it ended.
+    WebSocket that opened says how it ended. `reached` is whether a GET has opened a connection, or used one.
     """
 
     what: str
@@ -53,6 +53,7 @@ class Seen(Struct, frozen=True):
     first: float | None = None
     protocol: str = ""
     failure: Failure | None = None
+    reached: bool = True
 
     @property
     def kind(self) -> str:
@@ -98,18 +99,28 @@ class Prober:
         self._counted()
         what = f"GET {path or '/'}"
         begun = time.monotonic()
+        steps: set[str] = set()
+
+        async def trace(step: str, info: object) -> None:
+            steps.add(step)
+
         try:
             address = read_address(with_query(self._config.url, query or {}, path))
             merged = {name.lower(): value for name, value in {**self._headers, **(headers or {})}.items()}
             if address.authorization:
                 merged.setdefault("authorization", address.authorization)
-            request = httpx.Request("GET", address.url, headers=merged, extensions={"target": address.target})
+            request = httpx.Request(
+                "GET", address.url, headers=merged, extensions={"target": address.target, "trace": trace}
+            )
             request.headers.setdefault("accept-encoding", "gzip")
             with unlogged():
                 async with asyncio.timeout(self._timeout):
                     response = await self._client.send(request, stream=True, follow_redirects=False)
         except TimeoutError:
-            return Seen(what, seconds=time.monotonic() - begun, failure=_SILENT)
+            reached = (
+                "connection.connect_tcp.complete" in steps or "http11.send_request_headers.started" in steps
+            )
+            return Seen(what, seconds=time.monotonic() - begun, failure=_SILENT, reached=reached)
         except Exception as error:
             failure = error.failure if isinstance(error, BrokenAnswer) else request_failure(error)
             failure = with_authorities(failure, self._config.ca_file)

@@ -242,16 +242,41 @@ async def test_a_place_where_nobody_is_costs_one_request() -> None:
         1,
     )
 
-    async def mute(peer: Peer) -> None:
+
+async def mute(peer: Peer) -> None:
+    await peer.gone()
+
+
+async def test_a_server_that_answers_nothing_costs_no_more_requests_than_it_takes_to_know() -> None:
+    async with Misbehaving(mute) as server:
+        place = server.url.removeprefix("http://")
+        result = await probe(server.url, timeout=0.3)
+        assert result.advice.startswith(f"{place} accepts connections, and answers nothing")
+        assert (result.requests, result.findings) == (5, ())
+
+
+async def test_a_server_that_answers_nothing_at_its_root_is_asked_on() -> None:
+    """As npm's socket.io on a bare server does."""
+
+    async def bare(peer: Peer) -> None:
+        request = await peer.request()
+        if request.path == "/socket.io/" and request.query["transport"] == "polling":
+            await peer.respond(200, {}, b'0{"sid":"x","upgrades":["websocket"],"pingInterval":25000}')
         await peer.gone()
 
-    async with Misbehaving(mute) as server:
-        result = await probe(server.url, timeout=0.2)
-        place = server.url.removeprefix("http://")
-        assert result.advice.startswith(f"{place} gives no answer within 0.2 s: a firewall may drop")
-        assert (result.requests, result.findings) == (1, ())
-        result = await probe(server.url.replace("http", "https"), timeout=0.2)
-        assert "gives no answer" in result.advice
+    async with Misbehaving(bare) as server:
+        result = await probe(server.url, timeout=1.0)
+    assert result.dialect == "socket.io"
+
+
+async def test_a_host_that_drops_packets_costs_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("chatlab.live.client.http_client.open_stream", never)
+    result = await probe("http://127.0.0.1:9", timeout=0.2)
+    assert result.advice.startswith("127.0.0.1:9 gives no answer within 0.2 s: a firewall may drop")
+    assert result.requests == 1
 
 
 async def test_something_else_than_http_is_said() -> None:
