@@ -225,7 +225,9 @@ def test_simulate_says_what_it_leaves_out(tmp_path: Path) -> None:
     ended = run("simulate", "good.toml", "--set=people.count=20", late, f"--plot=statuses:{plot}")
     assert ended.exit_code == 0
     assert f"{plot} shows the first 12 of 20 people" in ended.stdout
-    assert ended.stderr.startswith("faults[0] has no effect here: it begins at 1000 s, and the run ends at ")
+    assert ended.stderr == (
+        "chatlab simulate: faults[0] has no effect here: it begins at 1000 s, and the run ends at 5 s\n"
+    )
     compared = run("compare", "good.toml", "--set=people.count=60")
     assert "agree: 50 of 60 people," in compared.stdout
 

@@ -79,7 +79,8 @@ def changed_scenario(command: str, name: str, changes: list[str]) -> Scenario:
 
     scenario = with_settings(find_scenario(name), changes)
     changed = {path: values[0] for path, values in read_all_choices(changes).items()}
-    warn(command, [*changes_without_effect(scenario, changed), *faults_without_effect(scenario)])
+    settings = {path: value for path, value in changed.items() if not path.startswith("faults")}
+    warn(command, [*changes_without_effect(scenario, settings), *faults_without_effect(scenario)])
     return scenario
 
 

@@ -362,7 +362,7 @@ def test_a_sweep_warns_of_settings_without_effect() -> None:
         ("people.send_rate=0.5,1e-2", "people.send_rate", [0.5, 0.01]),
         ("server.presence=true,false", "server.presence", [True, False]),
         ("transport.reconnect.max_attempts=10,none", "transport.reconnect.max_attempts", [10, "none"]),
-        ('name="a, b",c', "name", ['"a', 'b"', "c"]),
+        ('name="a, b",c', "name", ["a, b", "c"]),
         ('name="a, b","c"', "name", ["a, b", "c"]),
         (
             "network.latency=0.1,{median=0.1,p99=0.2}",
