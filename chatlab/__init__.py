@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from chatlab.transports.eventstream import EventStreamParser, StreamEvent
     from chatlab.version import __version__ as __version__
     from chatlab.widgets.chat_panel import ChatPanel
+    from chatlab.widgets.side_by_side import SideBySide
 
 _HOMES = {
     "errors": (
@@ -130,6 +131,7 @@ _HOMES = {
     ),
     "version": ("__version__",),
     "widgets.chat_panel": ("ChatPanel",),
+    "widgets.side_by_side": ("SideBySide",),
 }
 """Public names by module."""
 
@@ -168,6 +170,7 @@ __all__ = [
     "SettingsError",
     "ShortPollingConfig",
     "ShortPollingTransport",
+    "SideBySide",
     "StatusChange",
     "StoreError",
     "StreamEvent",

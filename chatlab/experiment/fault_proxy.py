@@ -19,13 +19,14 @@ from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 from chatlab.errors import SettingsError
+from chatlab.experiment.foreign_server import ForeignServer
 from chatlab.experiment.injected_fault import InjectedFault
 from chatlab.experiment.worlds.own_server import OwnServer, own_server
 from chatlab.experiment.worlds.proxied_line import LinesToServer, ProxiedLine
 from chatlab.experiment.worlds.scheduler import LoopScheduler
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
-from chatlab.sim.calendar import Clock
+from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.fault_context import Breakable, FaultContext, ServerControl
 from chatlab.sim.faults import (
     Blocked,
@@ -112,7 +113,7 @@ class FaultProxy:
             self._lines, self._server, url = self._own.lines, self._own.control, self._target.url
         else:
             clock = LoopScheduler(asyncio.get_running_loop())
-            self._lines, self._server, url = LinesToServer(), _ForeignServer(self, clock), self._target
+            self._lines, self._server, url = LinesToServer(), ForeignServer(self, clock), self._target
         self._line = await self._lines.open_line(url, self.path, self.port)
         self.host, self.port = self._line.proxy.host, self._line.proxy.port
         if self._own is not None:
@@ -201,6 +202,33 @@ class FaultProxy:
         others = [one for one in people if isinstance(one, FaultProxy) and one is not self]
         return [one for proxy in others for one in proxy.faults if isinstance(one.fault, OUTAGES)]
 
+    def faults_since(self, origin: float) -> list[Fault]:
+        """Return its past and future faults, and outages that other proxies have caused.
+
+        Their durations are the true ones, and times are relative to `origin`, on the monotonic clock. They
+        hit everybody.
+        """
+        own = sorted(self.faults, key=lambda injected: injected.fault.at)
+        hitting = [one for one in own if not one.fault.people or self.name in one.fault.people]
+        every = [one.since(origin) for one in (*hitting, *self.outages_by_others())]
+        return [fault.replace(people=(), groups=()) for fault in every if fault is not None]
+
+    @property
+    def server_config(self) -> ServerConfig | None:
+        """The model's settings for the server; None: it isn't an embedded one."""
+        if not isinstance(self._target, EmbeddedServer):
+            return None
+        config, limits = self._target.config, self._target.limits
+        return ServerConfig(
+            rate=config.rate,
+            burst=config.burst,
+            max_hold=limits.max_hold,
+            keep_alive=limits.keep_alive,
+            reconnection_time=limits.reconnection_time,
+            ping_interval=limits.ping_interval,
+            ping_timeout=limits.ping_timeout,
+        )
+
     async def start_server(self) -> None:
         """End all outages of an embedded server, also those by other proxies, and wait until it runs.
 
@@ -257,38 +285,3 @@ class FaultProxy:
         """Remove an impairment from the path."""
         self.path.remove_impairment(impairment)
         self.adapt()
-
-
-class _ForeignServer:
-    """The control of a server that can't be stopped: to the person it looks as if it were down."""
-
-    loaded = False
-
-    def __init__(self, person: FaultProxy, environment: Clock) -> None:
-        self.environment = environment
-        self._person = person
-
-    @property
-    def node_count(self) -> int:
-        """Number of nodes: one."""
-        return 1
-
-    def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
-        """Reset the person's connections, and refuse new ones until one `start` for each `stop`."""
-        self._person.path.refusing += 1
-        self._person.adapt()
-        self.drop(self._person.connections)
-
-    def drain(self, seconds: float, code: int, reason: str, node: int) -> None:
-        """Stop as `stop` does: the server of others drains nothing."""
-        self.stop()
-
-    def start(self, node: int | None = None) -> None:
-        """Accept the person's connections again."""
-        self._person.path.refusing -= 1
-        self._person.adapt()
-
-    def drop(self, connections: Iterable[Breakable], code: int | None = None, reason: str = "") -> None:
-        """Reset some connections."""
-        for connection in connections:
-            connection.reset()

@@ -57,17 +57,17 @@ class InjectedFault:
         return self.ended_at is not None and not self.has_begun
 
     def since(self, origin: float) -> Fault | None:
-        """Return the fault with times relative to `origin` and its true duration; None: nothing is left."""
+        """Return the fault with times relative to `origin` and its true duration; None: nothing is left.
+
+        One that began before `origin`, and lasted beyond it, begins at 0.
+        """
         at = self.fault.at - origin
-        if at < 0:
-            return None
-        if self.ended_at is None or not hasattr(self.fault, "duration"):
-            return self.fault.replace(at=at)
-        if self.ended_at <= self.fault.at:
-            return None if self.lasted else self.fault.replace(at=at)
-        length = self.ended_at - self.fault.at
-        planned = self.fault.end_at - self.fault.at
-        return self.fault.replace(at=at, duration=planned if length > planned - LATE else length)
+        planned: float = getattr(self.fault, "duration", 0.0)
+        if not planned:
+            return None if at < 0 else self.fault.replace(at=at)
+        length = planned if self.ended_at is None else self.ended_at - self.fault.at
+        length = (planned if length > planned - LATE else length) + min(at, 0.0)
+        return self.fault.replace(at=max(at, 0.0), duration=length) if length > 0 else None
 
     def schedule(self) -> None:
         """Begin it at its time; at once if that is now."""

@@ -42,7 +42,25 @@ def plot_sequence(
     Errors: `SettingsError` if the person wasn't recorded, or there is nothing to draw.
     """
     end = run.scenario.duration if end is None else end
-    every = sequence(run.steps(person))
+    return plot_exchange(
+        sequence(run.steps(person)), person, run.faults, start=start, end=end, limit=limit, ax=ax
+    )
+
+
+def plot_exchange(
+    every: Sequence[SequenceLine],
+    person: str,
+    faults: Iterable[FaultSpan] = (),
+    *,
+    start: float,
+    end: float,
+    limit: int = 24,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the lines of one person's exchange from `start` to `end`, in seconds, as `plot_sequence` does.
+
+    Errors: `SettingsError` if there is nothing to draw.
+    """
     lines = [line for line in every if start <= line.at <= end]
     if not lines:
         raise SettingsError(f"nothing to draw: nothing happened to {person!r} from {start:g} to {end:g} s")
@@ -53,7 +71,7 @@ def plot_sequence(
     ax.set_xlim(0, 1)
     ax.set_ylim(len(shown) - 0.3, -0.7)
     ax.set_axis_off()
-    _draw_faults(ax, run.faults, shown, complete=len(shown) == len(lines), end=end)
+    _draw_faults(ax, faults, shown, complete=len(shown) == len(lines), end=end)
     _draw_lifelines(ax, person, shown, before[-1] if before else ConnectionStatus.DISCONNECTED)
     for row, line in enumerate(shown):
         is_new = row == 0 or f"{line.at:.2f}" != f"{shown[row - 1].at:.2f}"

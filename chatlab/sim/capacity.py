@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from chatlab.errors import SettingsError
-from chatlab.settings import Duration, Name, PositiveDuration, Settings, Size
+from chatlab.settings import Duration, HeartbeatConfig, Name, PositiveDuration, Settings, Size
 from chatlab.sim.balance import Balance
 
 QueueOverflow = Literal["drop", "refuse", "503"]
@@ -53,8 +53,10 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     A sender may post `rate` messages a second, with bursts of `burst`.
 
     The server answers a long poll after `max_hold` seconds at the latest. It sends a comment on a stream
-    every `keep_alive` seconds, and first `reconnection_time` as its retry field unless that is None. Without
-    `keep_history` a restart loses all messages. With `presence` it announces joins and leaves.
+    every `keep_alive` seconds, and first `reconnection_time` as its retry field unless that is None. It pings
+    each WebSocket every `ping_interval` seconds (None: only if `heartbeat.mode` asks for it), and closes one
+    without an answer after `ping_timeout`. Without `keep_history` a restart loses all messages. With
+    `presence` it announces joins and leaves.
 
     A new connection, or a message, waits for the services that it `needs`, one after the other.
     """
@@ -72,9 +74,18 @@ class ServerConfig(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_hold: PositiveDuration = 25.0
     keep_alive: PositiveDuration = 15.0
     reconnection_time: PositiveDuration | None = None
+    ping_interval: PositiveDuration | None = None
+    ping_timeout: PositiveDuration = 20.0
     keep_history: bool = True
     presence: bool = False
     needs: tuple[Need, ...] = ()
+
+    @property
+    def pings(self) -> HeartbeatConfig | None:
+        """The pings that it sends whatever the client's settings are; None: it sends none."""
+        if self.ping_interval is None:
+            return None
+        return HeartbeatConfig(interval=self.ping_interval, timeout=self.ping_timeout, mode="server")
 
     def __post_init__(self) -> None:
         super().__post_init__()

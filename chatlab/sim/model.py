@@ -215,6 +215,7 @@ class Model:
             upgrade_size(transport.protocols if isinstance(transport, WebSocketConfig) else ())
             for transport in transports
         ]
+        asked = None if isinstance(config, AsWritten) else server_heartbeat(config)
         return Network(
             self.environment,
             self.server,
@@ -222,7 +223,7 @@ class Model:
             largest=largest,
             upgrades=upgrades,
             link=link,
-            heartbeat=None if isinstance(config, AsWritten) else server_heartbeat(config),
+            heartbeat=asked or self.server.config.pings,
         )
 
     def _add_people(self) -> None:

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from chatlab.studies.given_numbers import NotANumber, read_number
     from chatlab.studies.guesses import ChoiceQuestion, Judged, NumberQuestion
     from chatlab.studies.late_pongs import pong_delays
+    from chatlab.studies.live_record import LiveRecord
     from chatlab.studies.predictions import PREDICTIONS, Prediction
     from chatlab.studies.published_herds import OUTAGES, RUSH_POLICIES, RUSHES, Return, Rush, outage, rush
     from chatlab.studies.read_cost import Reading, read
+    from chatlab.studies.recorded import RecordedScenario, scenario_of
     from chatlab.studies.retry_storm import Storm, collapse, compare_policies
     from chatlab.studies.showcases import SHOWCASES, Showcase, Shown, show
     from chatlab.studies.survival import Absence, absences, kaplan_meier
@@ -78,6 +80,7 @@ _HOMES = {
         "PREDICTIONS",
         "Prediction",
     ),
+    "studies.live_record": ("LiveRecord",),
     "studies.published_herds": (
         "OUTAGES",
         "RUSHES",
@@ -91,6 +94,7 @@ _HOMES = {
         "Reading",
         "read",
     ),
+    "studies.recorded": ("RecordedScenario", "scenario_of"),
     "studies.showcases": (
         "SHOWCASES",
         "Showcase",
@@ -114,10 +118,12 @@ __all__ = [
     "Feedback",
     "Herd",
     "Judged",
+    "LiveRecord",
     "NotANumber",
     "NumberQuestion",
     "Prediction",
     "Reading",
+    "RecordedScenario",
     "Return",
     "Rush",
     "Showcase",
@@ -141,6 +147,7 @@ __all__ = [
     "read",
     "read_number",
     "rush",
+    "scenario_of",
     "short_poll_cost",
     "show",
 ]

@@ -3,11 +3,9 @@ timeline."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from operator import attrgetter
-from statistics import median
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from chatlab.dialects import find_dialect
 from chatlab.experiment.run import Run
@@ -19,40 +17,10 @@ from chatlab.sim.faults import AnyFault, Fault
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import AnyTransport, settings_of
+from chatlab.studies.live_record import Action
 
-FEW = 5
-"""Number of round trips below which the shortest counts, since the first ones may include loading code."""
-WINDOW = 21
-"""Number of the latest round trips in the median."""
 TOLERANCE = 0.1
 """Seconds within which a live attempt and a predicted one are the same."""
-CHANGE = 0.2
-"""Relative change of the latency above which a new prediction is made."""
-
-
-class RoundTrips:
-    """The latest round trips of a connection, measured by heartbeats or polls, in seconds."""
-
-    def __init__(self, latency: float) -> None:
-        self.latency = latency
-        """One-way latency: half of the median round trip, or of the shortest of a few. Until one is measured
-        it is the given value."""
-        self._latest: deque[float] = deque(maxlen=WINDOW)
-
-    def add(self, rtt: float | None) -> bool:
-        """Add the last measured round trip; return whether `latency` has changed, by more than `CHANGE`."""
-        if rtt is None or (self._latest and rtt == self._latest[-1]):
-            return False
-        self._latest.append(rtt)
-        few = len(self._latest) < FEW
-        latency = (min(self._latest) if few else median(self._latest)) / 2  # Work only adds to a round trip.
-        if abs(latency - self.latency) <= CHANGE * self.latency:
-            return False
-        self.latency = latency
-        return True
-
-
-Action = Literal["connect", "disconnect"]
 
 
 def predict(
@@ -66,19 +34,40 @@ def predict(
     sends: Sequence[tuple[float, str]] = (),
     server: ServerConfig | None = None,
 ) -> Run:
-    """Return a run of one person, named by the config's `sender`, at a server with these faults.
+    """Return a run of one person, with the arguments of `scenario_for`.
+
+    Errors: `SettingsError` when a time is out of range.
+    """
+    scenario = scenario_for(
+        config, faults, horizon, latency=latency, seed=seed, actions=actions, sends=sends, server=server
+    )
+    return run(scenario, sample=1)
+
+
+def scenario_for(
+    config: AnyConfig,
+    faults: Sequence[Fault],
+    horizon: float,
+    *,
+    latency: float,
+    seed: int,
+    actions: Sequence[tuple[float, Action]],
+    sends: Sequence[tuple[float, str]],
+    server: ServerConfig | None,
+) -> Scenario:
+    """Return a scenario of one person, named by the config's `sender`, at a server with these faults.
 
     `actions` are pairs of time and action, and `sends` pairs of time and text. The run ends at `horizon`;
     faults, actions and sends from then on are left out. `latency` is one-way. All times are in seconds.
 
-    Errors: `SettingsError` when a time is out of range.
+    Errors: `SettingsError` when a time is out of range, or scenarios have no such transport.
     """
     person = config.sender
     script = [
         *(ScriptEntry(at=at, person=person, action=action) for at, action in actions if at < horizon),
         *(ScriptEntry(at=at, person=person, text=text) for at, text in sends if at < horizon),
     ]
-    scenario = Scenario(
+    return Scenario(
         name="prediction",
         duration=horizon,
         seed=seed,
@@ -88,7 +77,6 @@ def predict(
         network=NetworkConfig(latency=latency),
         faults=tuple(cast(AnyFault, fault) for fault in faults if fault.at < horizon),
     )
-    return run(scenario, sample=1)
 
 
 class Agreement(NamedTuple):

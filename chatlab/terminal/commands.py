@@ -165,6 +165,34 @@ def _fault_kinds() -> Iterable[str]:
     return KINDS
 
 
+async def _scenario(console: Console, argument: str) -> str:
+    first, _, rest = argument.partition(" ")
+    texts = first == "texts"
+    file = rest.strip() if texts else argument
+    from chatlab.studies.recorded import scenario_of
+
+    made = scenario_of(console.record, texts=texts)
+    if not file:
+        return made.toml.rstrip()
+    from chatlab.fileio import atomic_write
+
+    with atomic_write(file) as part:
+        part.write_text(made.python if file.endswith(".py") else made.toml, encoding="utf-8")
+    return f"Saved in {visible_line(file)}."
+
+
+async def _crowd(console: Console, argument: str) -> str:
+    from chatlab.experiment.worlds.runner import run
+    from chatlab.studies.recorded import scenario_of
+
+    try:
+        count = int(argument.replace(",", "") or "1000")
+    except ValueError:
+        raise CommandError("/crowd: give a number of people, such as /crowd 1000") from None
+    scenario = scenario_of(console.record).with_people(count)
+    return (await asyncio.to_thread(run, scenario)).answer
+
+
 async def _transport(console: Console, argument: str) -> str:
     if not argument:
         return f"The transport is {console.kind}, of {', '.join(TITLES)}."
@@ -241,6 +269,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "/up": Command("", "end all faults", _up),
     "/latency": Command("SECONDS", "add latency each way; 0 ends it", _latency),
+    "/scenario": Command(
+        "[texts] [FILE]", "show or save the conversation as a scenario, without messages' texts", _scenario
+    ),
+    "/crowd": Command("NUMBER", "simulate that many people with the same settings and faults", _crowd),
     "/ping": Command("", "show the time of the latest round trip", _ping),
     "/transport": Command(
         "NAME", "switch to another transport; no message is lost", _transport, lambda: TITLES

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,11 @@ from chatlab.errors import OutboxFull, SettingsError
 from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ConnectionStatus, DeliveryState, StatusChange
 from chatlab.settings import AnyConfig, HeaderSource, shown_url
+from chatlab.studies.live_record import LiveRecord
 from chatlab.terminal.lines import ConsoleLine, content, seconds
 from chatlab.terminal.status_line import MOST_TYPING, StatusLine
 from chatlab.terminal.targets import Target, config_of, make_transport
+from chatlab.trace import Step
 
 if TYPE_CHECKING:  # The console starts more quickly without the simulator.
     from chatlab.experiment.fault_proxy import FaultProxy
@@ -42,6 +45,8 @@ RETRYING = "/retry sends undelivered messages again."
 
 class Console:
     """One person's conversation. `show` is called with every line, and `changed` if `status_line` may differ.
+
+    `record` is that of the transport that new messages go to.
 
     `ended` is set while the transport has given up or the server has closed for good; `hint` is appended to
     the line that reports this. Callers of `switch`, `switch_transport` and `open_fault_proxy` must hold the
@@ -62,6 +67,7 @@ class Console:
         self.target = self._first = target
         self.kind = kind
         self.proxy: FaultProxy | None = None
+        self.record: LiveRecord
         self.ended = asyncio.Event()
         self.busy = asyncio.Lock()
         self.leaving = False
@@ -74,6 +80,7 @@ class Console:
         self._heartbeat_rtt: float | None = None
         self._was_connected = False
         self._unsettled = 0
+        self._seed = secrets.randbits(32)
         self._down_at: float | None = None
         self.conversation = Conversation(self, make=self._make_transport, loop=self._loop, retrying=RETRYING)
         self._switch(kind, target)
@@ -157,7 +164,16 @@ class Console:
             await proxy.close()
 
     def _make_transport(self, config: AnyConfig) -> ChatTransport:
-        return make_transport(config, fires_at=None if self.proxy is None else self.proxy.timers.fires_at)
+        proxy = self.proxy
+        record = self.record = LiveRecord(config, proxy, seed=self._seed)
+
+        def note(step: Step) -> None:
+            record.record(step)
+            if record is self.record and self.conversation.transport is not None:
+                record.measured(self.transport.rtt)
+
+        fires_at = None if proxy is None else proxy.timers.fires_at
+        return make_transport(config, record=note, uniform=record.uniform, fires_at=fires_at)
 
     def _switch(self, kind: str, target: Target) -> None:
         proxy = self.proxy

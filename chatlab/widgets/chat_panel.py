@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
 import ipywidgets as widgets
+from matplotlib.axes import Axes
 
 from chatlab.conversation import explain, place_of
 from chatlab.errors import SettingsError
 from chatlab.experiment.fault_proxy import FaultProxy
-from chatlab.live.client.kinds import make_transport
+from chatlab.experiment.run import Run
 from chatlab.live.client.receipt import Receipt
 from chatlab.live.client.transport import ChatTransport
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
-from chatlab.random_streams import RandomStreams
 from chatlab.settings import AnyConfig, WebSocketConfig
 from chatlab.sim.faults import Fault
-from chatlab.trace import Step
+from chatlab.studies.recorded import RecordedScenario
 from chatlab.widgets.collapsible import Collapsible
-from chatlab.widgets.frames import FrameRecorder
-from chatlab.widgets.live_record import LiveRecord
-from chatlab.widgets.panel_display import PanelDisplay
+from chatlab.widgets.controls import button, parts
+from chatlab.widgets.live_transports import LiveTransports
+from chatlab.widgets.panel_experiment import PanelExperiment
 from chatlab.widgets.panel_faults import PanelFaults
 from chatlab.widgets.probe_button import ProbeButton
 from chatlab.widgets.settings_form import SettingsForm
 from chatlab.widgets.static_transcript import StaticTranscript
-from chatlab.widgets.timeline_controller import TimelineController
 from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
 
 IDLE_STATUSES = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
@@ -82,7 +80,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             settings=self._settings,
             status=lambda: self._conversation.last_change.status,
             reconnect=self._reconnect,
-            mark=self._mark_fault,
+            mark=lambda fault: self._transports.mark_fault(fault),
             server_changed=self._show_server,
             reporting=self._reporting,
         )
@@ -95,11 +93,18 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.badge = StatusBadge()
         self.timeline = Timeline()
         self.form = SettingsForm(given)
-        self._timeline_controller = TimelineController(
-            self.timeline, self.seed, self._faults.since, self._faults.server_config
+        self._transports = LiveTransports(
+            self.messages,
+            self.badge,
+            self.frames,
+            self.timeline,
+            seed=self.seed,
+            proxy_of=self._faults.proxy_of,
+            on_status=self._on_status,
         )
-        self._recorder = FrameRecorder(self.frames)
-        self._panel_display = PanelDisplay(self.messages, self.badge, self._make_transport, self._on_status)
+        self._timeline_controller = self._transports.controller
+        self._experiment = PanelExperiment(lambda: self._timeline_controller.latest, self._reporting)
+        self._panel_display = self._transports.display
         self._conversation = self._panel_display.conversation
         self._static_transcript = StaticTranscript(self.messages.pacer, self.transcript)
         self.messages.on_change(self._static_transcript.changed)
@@ -107,10 +112,10 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.messages.on_retry(self._retry)
         self.messages.on_retry_all(self._retry_all)
         self.messages.on_typing(self._send_typing)
-        self._connect_button = _button("Connect", "primary", self.connect)
-        self._disconnect_button = _button("Disconnect", "", self.disconnect)
+        self._connect_button = button("Connect", self.connect, "primary")
+        self._disconnect_button = button("Disconnect", self.disconnect)
         self._disconnect_button.disabled = True
-        self._server_button = _button("Stop the server", "warning", self._toggle_server)
+        self._server_button = button("Stop the server", self._toggle_server, "warning")
         probing = ProbeButton(self.form.config, self._panel_display.notice)
         buttons = [self._connect_button, self._disconnect_button, probing.view]
         if self.server is not None:
@@ -127,6 +132,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 self._faults.controls.view,
                 self.timeline,
                 Collapsible("Frames", self.frames).view,
+                self._experiment.view,
             ]
         )
         self.add_class("chatlab-panel")
@@ -154,6 +160,30 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def end_faults(self) -> None:
         """End all faults, and cancel those to come. Errors: `OSError` if the server can't start again."""
         self._faults.end()
+
+    def as_scenario(self, *, texts: bool = False) -> RecordedScenario:
+        """Return the live run of the transport in use as a scenario, which prints as TOML.
+
+        It has the settings, the faults, and the times of messages; their texts only with `texts`, and never a
+        token. In the model it gives the same attempts.
+
+        Errors: `SettingsError` if nothing has happened yet.
+        """
+        return self._experiment.scenario(texts=texts)
+
+    def with_people(self, people: int = 1_000) -> Run:
+        """Return a run of the model in which that many people have the same settings and faults.
+
+        Errors: `SettingsError` if nothing has happened yet.
+        """
+        return self._experiment.crowd(people)
+
+    def plot_sequence(self) -> Axes:
+        """Draw the latest frames between the transport in use and its server as a sequence diagram.
+
+        Errors: `SettingsError` if nothing has happened yet.
+        """
+        return self._experiment.plot_sequence()
 
     def _settings(self) -> AnyConfig:
         """Return the settings of the present or next connection."""
@@ -194,23 +224,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._conversation.switch_to(self._faults.through(config), place_of(config))
         self.form.used()
 
-    def _make_transport(self, config: AnyConfig) -> ChatTransport:
-        proxy = self._faults.proxy_of(config)
-        record = LiveRecord(config, proxy)
-        self._timeline_controller.add(record)
-        return make_transport(
-            config,
-            uniform=RandomStreams(self.seed).uniform(0, "backoff"),  # The prediction has the same.
-            record=partial(self._record, record),
-            fires_at=None if proxy is None else proxy.timers.fires_at,
-        )
-
-    def _record(self, record: LiveRecord, step: Step) -> None:
-        self._recorder.record(step)
-        record.record(step)
-        if (transport := self.transport) is not None and transport.config == record.config:
-            self._timeline_controller.measured(record, transport.rtt, self._panel_display)
-
     def disconnect(self) -> None:
         """Disconnect; unsettled messages stay in the outbox."""
         with self._reporting("Not disconnected"):
@@ -250,10 +263,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _send_typing(self) -> None:
         self._conversation.typing()
 
-    def _mark_fault(self, fault: str) -> None:
-        self._panel_display.mark("fault", fault)
-        self._redraw()
-
     def _show_server(self) -> None:
         label = "Start the server" if self._faults.server_is_down else "Stop the server"
         self._context.copy().run(setattr, self._server_button, "description", label)
@@ -278,12 +287,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._faults.start_server()
 
     def _on_status(self) -> None:
-        self._redraw()
         idle = self._conversation.last_change.status in IDLE_STATUSES
         self._context.copy().run(setattr, self._disconnect_button, "disabled", idle)
-
-    def _redraw(self) -> None:
-        self._timeline_controller.redraw(self._panel_display)
 
     def close(self) -> None:
         """Disconnect, stop the proxy and the server that the panel made, and remove its views."""
@@ -294,7 +299,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self._folder is not None and self.server is not None:
             self.server.stop_in_background()
             self._folder.cleanup()
-        for part in (*_parts(self._server_button), *_parts(self)):
+        for part in (*parts(self._server_button), *parts(self)):
             # All of them: an open part would refer to closed ones, and break a page reload.
             widgets.Widget.close(part)
 
@@ -328,19 +333,3 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def _ipython_display_(self) -> None:
         self._static_transcript.show_under(self._repr_mimebundle_())
-
-
-def _parts(widget: widgets.Widget) -> list[widgets.Widget]:
-    """Return a widget and all its parts, innermost first."""
-    inner = [
-        *getattr(widget, "children", ()),
-        getattr(widget, "style", None),
-        getattr(widget, "layout", None),
-    ]
-    return [part for child in inner if isinstance(child, widgets.Widget) for part in _parts(child)] + [widget]
-
-
-def _button(label: str, style: str, action: Callable[[], object]) -> widgets.Button:
-    button = widgets.Button(description=label, button_style=style, layout=widgets.Layout(width="auto"))
-    button.on_click(lambda _: action())
-    return button

@@ -13,6 +13,7 @@ from chatlab.experiment.fault_proxy import OWN_SERVER_FAULTS
 from chatlab.settings.base import choices_of
 from chatlab.sim.faults import Fault, Loss
 from chatlab.sim.faults.phrases import KINDS, kind_name, lasts, settings_of
+from chatlab.widgets.controls import button
 
 SCRIPT = "down at 10 for 5; latency 0.3 at 20 for 10"
 """An example of a script."""
@@ -55,8 +56,8 @@ class FaultControls:
             style=_SHORT,
             layout=widgets.Layout(width="14em"),
         )
-        self.inject = _button("Inject", self._inject)
-        self.ending = _button("End all faults", self._ask_end)
+        self.inject = button("Inject", self._inject)
+        self.ending = button("End all faults", self._ask_end)
         self.ending.disabled = True
         self.script = widgets.Text(
             description="Script",
@@ -65,7 +66,7 @@ class FaultControls:
             continuous_update=False,
             layout=widgets.Layout(width="28em", max_width="98%"),
         )
-        self.playing = _button("Play", self._play_script)
+        self.playing = button("Play", self._play_script)
         self.under_way = widgets.HTML("No fault is under way.")
         self.under_way.add_class("chatlab-note")
         self._fields: dict[str, widgets.Text | widgets.Dropdown] = {}
@@ -142,9 +143,3 @@ def _text(label: str, value: str, placeholder: str = "") -> widgets.Text:
         style=_SHORT,
         layout=widgets.Layout(width=width),
     )
-
-
-def _button(label: str, action: Callable[[], None]) -> widgets.Button:
-    button = widgets.Button(description=label, layout=widgets.Layout(width="auto"))
-    button.on_click(lambda _: action())
-    return button

@@ -46,6 +46,7 @@ class PanelDisplay:
         self._waiting = 0
         self._people: tuple[str, ...] | None = None
         self._lost = (0, 0)
+        self._used = ""
         self.conversation = Conversation(self, make=make, retrying=RETRYING)
         self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
         self.marks: deque[Mark] = deque(maxlen=MOST_SPANS)
@@ -139,19 +140,29 @@ class PanelDisplay:
             self.spans.append({"status": change.status.value, "start": now, "end": None})
         if change.attempt and change.retry_at is None and change.status == "reconnecting":
             self.marks.append({"kind": "attempt", "label": f"attempt {change.attempt}", "at": now})
+        self._show_badge(transport, change, (self._epoch + now) * 1000)
+        if end := explain_end(change):
+            self.notice(f"{end} “Connect” tries again.", warning=True)
+        self._redraw()
+
+    def transport_used(self) -> None:
+        """Show the transport in use: a fallback may have gone over to another one, still connected."""
+        if (transport := self.transport) is not None and transport.kind != self._used:
+            self._show_badge(transport, self.conversation.last_change, time.time() * 1000)
+
+    def _show_badge(self, transport: ChatTransport, change: StatusChange, at: float) -> None:
+        self._used = transport.kind
         self._badge.show(
             change.status.value,
             change.reason,
             attempt=0 if change.status is ConnectionStatus.CONNECTED else change.attempt,
             max_attempts=self.conversation.max_attempts,
-            retry_in=None if change.retry_at is None else change.retry_at - now,
+            retry_in=None if change.retry_at is None else change.retry_at - transport.now(),
             code=change.code,
-            at=(self._epoch + now) * 1000,
+            at=at,
+            transport=_title(transport),
             details=_details(transport),
         )
-        if end := explain_end(change):
-            self.notice(f"{end} “Connect” tries again.", warning=True)
-        self._redraw()
 
 
 def _state_of(own: OwnMessage) -> tuple[str, str]:
@@ -162,10 +173,15 @@ def _posted_at(message: ChatMessage) -> float:
     return time.time() if message.posted_at is None else message.posted_at.timestamp()
 
 
+def _title(transport: ChatTransport) -> str:
+    """Return the title of the transport in use."""
+    return next(kind.title for kind in KINDS.values() if kind.config.__name__ == transport.kind)
+
+
 def _details(transport: ChatTransport) -> str:
     """Describe a connection in lines: the transport in use, the address, and the room and name."""
     config = transport.config
-    used = next(kind.title for kind in KINDS.values() if kind.config.__name__ == transport.kind)
+    used = _title(transport)
     if isinstance(config, FallbackConfig):
         used += f", of {len(config.transports)} to fall back on"
         config = config.first

@@ -14,7 +14,6 @@ from chatlab.live.background_loop import background_thread
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import AnyConfig, FallbackConfig, TransportConfig
-from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.faults import Fault, ServerDown
 from chatlab.sim.faults.phrases import UNTIL_ENDED, kind_name, phrase_of, read_faults
 from chatlab.widgets.credentials import Origin, origin_of
@@ -130,31 +129,6 @@ class PanelFaults:
         assert self.server is not None
         under_way = [] if self.home is None else self.home.under_way
         return not self.server.running or any(isinstance(one.fault, OUTAGES) for one in under_way)
-
-    def since(self, proxy: FaultProxy | None, origin: float) -> list[Fault]:
-        """Return the past and future faults of a proxy, and outages that other proxies have caused.
-
-        Their durations are the true ones. Times are relative to `origin`, on the monotonic clock.
-        """
-        if proxy is None:
-            return []
-        own = sorted(proxy.faults, key=lambda injected: injected.fault.at)
-        return [
-            fault for one in (*own, *proxy.outages_by_others()) if (fault := one.since(origin)) is not None
-        ]
-
-    def server_config(self, proxy: FaultProxy | None) -> ServerConfig | None:
-        """Return the model's settings for the server behind a proxy; None: it is a foreign one."""
-        if self.server is None or proxy is not self.home:
-            return None
-        config, limits = self.server.config, self.server.limits
-        return ServerConfig(
-            rate=config.rate,
-            burst=config.burst,
-            max_hold=limits.max_hold,
-            keep_alive=limits.keep_alive,
-            reconnection_time=limits.reconnection_time,
-        )
 
     def stop_server(self) -> None:
         """Stop the embedded server until it is started."""

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.capacity import ServerConfig
-from chatlab.sim.faults import Fault
+from chatlab.studies.live_record import LONGEST_TEXT, LiveRecord
 from chatlab.studies.prediction import TOLERANCE, Agreement, agreement, predict
-from chatlab.widgets.live_record import LiveRecord
+from chatlab.studies.recorded import faults_of
 from chatlab.widgets.panel_display import PanelDisplay, since
-from chatlab.widgets.views import Lane, Mark, Span, Timeline
+from chatlab.widgets.views import Lane, Mark, Span, TimelineView
 
 _DRAWING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-timeline")
 HORIZON = 30.0
@@ -42,24 +41,11 @@ class Prediction(NamedTuple):
 
 
 class TimelineController:
-    """Draws a conversation and its prediction on a timeline; `seed` is that of the predicted random numbers.
+    """Draws a conversation and its prediction on a timeline, which began at `started_at`: by default now."""
 
-    `faults` returns those of a proxy with times relative to a given one, and `server` the settings of the
-    server behind it, or None if they aren't known.
-    """
-
-    def __init__(
-        self,
-        timeline: Timeline,
-        seed: int,
-        faults: Callable[[FaultProxy | None, float], Sequence[Fault]],
-        server: Callable[[FaultProxy | None], ServerConfig | None],
-    ) -> None:
+    def __init__(self, timeline: TimelineView, started_at: float | None = None) -> None:
         self._timeline = timeline
-        self._seed = seed
-        self._faults = faults
-        self._server = server
-        self._started_at = time.monotonic()
+        self._started_at = time.monotonic() if started_at is None else started_at
         self._records: list[LiveRecord] = []
         self._over: dict[LiveRecord, Prediction | None] = {}
         self._guard = threading.Lock()
@@ -69,6 +55,11 @@ class TimelineController:
         """Add the record of a new transport."""
         with self._guard:
             self._records = [*self._records, record][-MOST_RECORDS:]
+
+    @property
+    def latest(self) -> LiveRecord | None:
+        """The record of the latest transport."""
+        return self._records[-1] if self._records else None
 
     def measured(self, record: LiveRecord, rtt: float | None, display: PanelDisplay) -> None:
         """Note the latest round trip in seconds; redraw if it changes the assumed latency."""
@@ -126,13 +117,17 @@ class TimelineController:
         end = (now + HORIZON if following is None else following) - origin
         run = predict(
             record.config,
-            self._faults(record.proxy, origin),
+            faults_of(record, origin),
             end,
             latency=record.round_trips.latency,
-            seed=self._seed,
+            seed=record.seed,
             actions=[(at - origin, action) for at, action in record.actions],
-            sends=[(sent.at - origin, "x" * sent.length) for sent in record.sends if sent.at >= connected_at],
-            server=self._server(record.proxy),
+            sends=[
+                (sent.at - origin, "x" * min(sent.size, LONGEST_TEXT))
+                for sent in record.sends
+                if sent.at >= connected_at
+            ],
+            server=_server_of(record),
         )
         begin = connected_at - origin
         statuses = [span for span in run.statuses(record.config.sender) if span.end > begin]
@@ -154,8 +149,13 @@ class TimelineController:
         whole = Agreement(
             sum(part.agreeing for part in parts), sum(part.attempts for part in parts), TOLERANCE
         )
-        foreign = f" {FOREIGN}" if self._server(records[-1].proxy) is None else ""
+        foreign = f" {FOREIGN}" if _server_of(records[-1]) is None else ""
         return f"Predicted: {whole}.{foreign}"
+
+
+def _server_of(record: LiveRecord) -> ServerConfig | None:
+    """Return the settings of a record's server; None if they aren't known."""
+    return None if record.proxy is None else record.proxy.server_config
 
 
 def _lane(predictions: Sequence[Prediction]) -> Lane:

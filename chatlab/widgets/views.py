@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import msgspec
 
@@ -208,14 +208,16 @@ class StatusBadge(SnapshotWidget):
         retry_in: float | None = None,
         code: int | None = None,
         at: float | None = None,
+        transport: str = "",
         details: str = "",
     ) -> None:
         """Show a status; `retry_in` is the number of seconds until the next attempt. From any thread.
 
-        The tooltip has the time of the change (`at`, milliseconds since 1970) and `details`.
+        `transport` is the title of the one in use. The tooltip has the time of the change (`at`, milliseconds
+        since 1970) and `details`.
         """
         self._retry_at = None if retry_in is None else monotonic() + retry_in
-        self._shown = _status(status, reason, attempt, max_attempts, code, at, details)
+        self._shown = _status(status, reason, attempt, max_attempts, code, at, transport, details)
         self._changed()
 
     def show_waiting(self, messages: int) -> None:
@@ -228,7 +230,8 @@ class StatusBadge(SnapshotWidget):
         shown = self._shown
         attempt = f", attempt {shown['attempt']}" if shown["attempt"] else ""
         reason = f": {visible_line(shown['reason'])}" if shown["reason"] else ""
-        return f"{visible_line(shown['status'])}{attempt}{reason}"
+        used = f" over {visible_line(shown['transport'])}" if shown["status"] == "connected" else ""
+        return f"{visible_line(shown['status'])}{used if shown['transport'] else ''}{attempt}{reason}"
 
     def _snapshot(self) -> Message:
         retry_at = self._retry_at
@@ -258,6 +261,13 @@ class Lane(TypedDict):
     name: str
     spans: Sequence[Span]
     marks: Sequence[Mark]
+
+
+class TimelineView(Protocol):
+    """Shows lanes, as a `Timeline` does."""
+
+    def show(self, now: float, lanes: Iterable[Lane], *, running: bool = False, note: str = "") -> None:
+        """Show lanes at `now`, in seconds since the start, and a note below; time goes on while `running`."""
 
 
 class Timeline(SnapshotWidget):
@@ -323,6 +333,7 @@ def _status(
     max_attempts: int | None = None,
     code: int | None = None,
     at: float | None = None,
+    transport: str = "",
     details: str = "",
 ) -> Message:
     fields = {
@@ -332,6 +343,7 @@ def _status(
         "max_attempts": max_attempts,
         "code": code,
         "at": at,
+        "transport": transport,
         "details": details,
     }
     return _encodable(fields)

@@ -73,7 +73,7 @@ GROUPS: dict[str, list[str]] = {
         "Fitted",
         "backoff_delays",
     ],
-    "The panel": ["ChatPanel"],
+    "The panel": ["ChatPanel", "SideBySide"],
     "Errors": [
         "ChatSendError",
         "ConnectError",

@@ -55,6 +55,8 @@ SECONDS = frozenset(
         "pause",
         "period",
         "reconnection_time",
+        "ping_interval",
+        "ping_timeout",
         "request_timeout",
         "retry_after",
         "schedule",

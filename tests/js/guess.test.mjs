@@ -78,11 +78,13 @@ test("choices are buttons; the chosen one stays marked", () => {
   assert.deepEqual(shown(page, "[data-option]").map((node) => [node.getAttribute("aria-pressed"), node.disabled]), [["false", true], ["true", true]]);
 });
 
-test("the focus stays in the question", () => {
+test("the focus stays in the question of the view that has sent the guess", () => {
   const page = mount(view);
   page.model.receive(asking({}));
   page.$("input").focus();
+  press(page, page.$("input"), "Enter");
   page.model.receive(asking({ state: "computing" }));
+  page.$("input").blur(); // as a browser does when a field is disabled
   page.model.receive(answered({}));
   assert.equal(page.window.document.activeElement, page.$(".cl-link"));
   page.$(".cl-link").click();
@@ -91,11 +93,17 @@ test("the focus stays in the question", () => {
   assert.equal(page.window.document.activeElement, page.$("input"));
 });
 
-test("an answer to another view's guess takes no focus", () => {
+test("an answer takes no focus from elsewhere, nor in another view", () => {
   const page = mount(view);
   page.model.receive(asking({ state: "computing" }));
   page.model.receive(answered({}));
-  assert.notEqual(page.window.document.activeElement, page.$(".cl-link"));
+  assert.notEqual(page.window.document.activeElement, page.$(".cl-link"), "another view has asked");
+  page.$(".cl-link").click();
+  const elsewhere = page.window.document.createElement("button");
+  page.window.document.body.append(elsewhere);
+  elsewhere.focus();
+  page.model.receive(asking({}));
+  assert.equal(page.window.document.activeElement, elsewhere);
 });
 
 test("without a kernel it says so", () => {

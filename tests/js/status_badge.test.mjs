@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import view, { attemptText, countdownText } from "../../chatlab/widgets/static/status_badge.js";
+import view, { attemptText, countdownText, transportText } from "../../chatlab/widgets/static/status_badge.js";
 import { mount } from "./fake-model.mjs";
 
 const status = (fields) => ({ type: "status", status: "connected", reason: "", attempt: 0, max_attempts: null, retry_in: null, code: null, ...fields });
@@ -47,6 +47,17 @@ test("details on hover: the reason, the code, since when, and what connection it
   const page = mount(view);
   page.model.receive(status({ at: new Date(2023, 10, 14, 9, 8, 7).getTime(), details: "WebSocket\nws://x/ws\u202e" }));
   assert.equal(page.el.title, "connected since 09:08:07\nWebSocket\nws://x/ws\u27e8RLO\u27e9");
+});
+
+test("the transport in use is named while there is a connection, or one is being made", () => {
+  const page = mount(view);
+  page.model.receive(status({ transport: "SSE + POST\u202e" }));
+  assert.equal(page.$("[role=status]").textContent, "connectedSSE + POST\u27e8RLO\u27e9");
+  page.model.receive(status({ status: "disconnected", transport: "SSE + POST" }));
+  assert.equal(page.$("[role=status]").textContent, "disconnected");
+  assert.equal(transportText({ status: "reconnecting", transport: "WebSocket" }), "WebSocket");
+  assert.equal(transportText({ status: "error", transport: "WebSocket" }), "");
+  assert.equal(transportText({ status: "connected" }), "");
 });
 
 test("the outbox's depth is shown; messages acknowledged at once don't flicker", (t) => {

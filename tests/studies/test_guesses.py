@@ -35,6 +35,8 @@ def test_a_number(guess: object, shown: str, right: bool, words: str) -> None:
 
 def test_what_is_near_enough_by_itself() -> None:
     assert NumberQuestion(100.0, "%").judge("95").right
+    assert NumberQuestion(10.0, within=0.5).judge("9.5").right
+    assert NumberQuestion(0.3, within=0.1).judge("0.2").right, "though floats round"
     assert NumberQuestion(100.0, "%").judge("95").words == "Right, within 5%."
     assert not NumberQuestion(100.0).judge("94.9").right
     whole = NumberQuestion(7, "times", whole=True)

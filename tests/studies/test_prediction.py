@@ -9,7 +9,8 @@ from chatlab.experiment.run import Run
 from chatlab.messages import ConnectionStatus
 from chatlab.settings import FallbackConfig, HeartbeatConfig, ReconnectConfig, WebSocketConfig
 from chatlab.sim.faults import Blocked, Fault, HalfOpen, ServerDown
-from chatlab.studies.prediction import WINDOW, RoundTrips, agreement, predict
+from chatlab.studies.live_record import WINDOW, RoundTrips
+from chatlab.studies.prediction import agreement, predict
 from chatlab.transports.machine import Ping
 
 CONFIG = WebSocketConfig(

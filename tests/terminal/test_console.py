@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from chatlab import Scenario, run
 from chatlab.errors import InvalidMessage, OutboxFull, SettingsError
 from chatlab.live.client.kinds import TITLES
 from chatlab.live.server.embedded_server import EmbeddedServer
@@ -591,3 +593,34 @@ async def test_headers_stay_with_the_server_that_they_were_given_for() -> None:
         assert sent() == HeaderSource(None)
         await ada.do(f"/server {one.url}")
         assert sent() == given
+
+
+async def test_the_conversation_becomes_a_scenario(tmp_path: Path) -> None:
+    async with EmbeddedServer() as server, talk(server.url.replace("://", "://ada:s3cret@")) as ada:
+        await ada.connected()
+        await ada.do("/fault reset at 0.1")
+        ada.console.submit("a secret text")
+        await until(lambda: ada.texts("delivered") == ["a secret text"])
+        await until(lambda: any("lost" in text for text in ada.texts("warning")))
+        await ada.connected()
+        toml = await ada.do("/scenario")
+        made = Scenario.from_toml(toml)
+        assert [fault.kind for fault in made.faults] == ["connection_reset"]
+        assert "secret" not in toml
+        assert "s3cret" not in toml
+        live = [at - (ada.console.record.began_at or 0) for at in ada.console.record.attempts(float("inf"))]
+        attempts = [at for span in run(made).statuses("ada") for at in span.attempts]
+        assert attempts == pytest.approx(live, abs=1.0), "a busy machine is late"
+        assert "a secret text" in await ada.do("/scenario texts")
+        file = tmp_path / "my run.py"
+        assert await ada.do(f"/scenario {file}") == f"Saved in {file}."
+        assert "scenario = Scenario(" in file.read_text()
+        assert (
+            await ada.do(f"/scenario texts {tmp_path / 'run.toml'}") == f"Saved in {tmp_path / 'run.toml'}."
+        )
+        assert "a secret text" in (tmp_path / "run.toml").read_text()
+        assert "100 people" in await ada.do("/crowd 100")
+        with pytest.raises(CommandError, match="/crowd 1000"):
+            await ada.do("/crowd everybody")
+        with pytest.raises(CommandError, match=r"^/scenario: "):
+            await ada.do(f"/scenario {tmp_path / 'nowhere' / 'run.toml'}")

@@ -22,6 +22,7 @@ NAMES = [
     "slider.js",
     "hidden_field.js",
     "guess.js",
+    "listing.js",
 ]
 
 

@@ -177,6 +177,28 @@ def test_the_badge_knows_since_when_and_what_connection_it_is(tmp_path: Path) ->
     server.stop_in_background()
 
 
+def test_the_badge_names_the_transport_that_a_fallback_uses(tmp_path: Path) -> None:
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    quick = ReconnectConfig(base_delay=0.05, max_delay=0.1, max_attempts=None)
+    config = make_config(
+        "fallback", server.url, sender="ada", reconnect=quick, attempts_per_transport=1, upgrade_after=0.2
+    )
+    panel = ChatPanel(config, server=server, name="falling back")
+    panel.play("blocked transports websocket how 403")
+    panel.connect()
+    until(lambda: status(panel)["status"] == "connected")
+    assert status(panel)["transport"] == "SSE + POST"
+    assert panel.badge.transcript() == "connected over SSE + POST"
+    panel.end_faults()
+    until(lambda: status(panel)["transport"] == "WebSocket")
+    assert status(panel)["status"] == "connected"
+    panel.disconnect()
+    until(lambda: panel.badge.transcript().startswith("disconnected"))
+    panel.close()
+    server.stop_in_background()
+
+
 def test_connect_does_not_wait_for_the_countdown(tmp_path: Path) -> None:
     server = EmbeddedServer(db=tmp_path / "chat.db")
     server.start_in_background()
@@ -336,7 +358,7 @@ def test_a_connection_that_closes_at_the_interpreters_end_raises_nothing(
     artist = ThreadPoolExecutor(1)
     artist.shutdown()
     monkeypatch.setattr("chatlab.widgets.timeline_controller._DRAWING", artist)
-    panel._redraw()
+    panel._transports.redraw()
 
 
 def test_a_collapsible_is_a_button_that_shows_and_hides() -> None:

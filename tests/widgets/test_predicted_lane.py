@@ -14,7 +14,7 @@ from chatlab.experiment.injected_fault import InjectedFault
 from chatlab.live.client.kinds import make_config
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.faults import ConnectionReset, Fault, HalfOpen, HighLatency
-from chatlab.widgets.live_record import LiveRecord
+from chatlab.studies.live_record import LiveRecord
 from tests.widgets.test_faults import QUICK, connected, cut, foreign, status, until
 
 
@@ -126,12 +126,12 @@ def test_the_lane_says_what_the_model_can_not_know() -> None:
         assert "The server isn't this panel's own" in drawn(panel)[1]
 
 
-def test_texts_are_not_kept(panel: ChatPanel) -> None:
+def test_a_message_is_recorded_with_its_size(panel: ChatPanel) -> None:
     receipt = panel.send("a secret")
     assert receipt is not None
     (record,) = panel._timeline_controller._records
     until(lambda: record.sends)
-    assert [sent.length for sent in record.sends] == [8]
+    assert [sent.size for sent in record.sends] == [8]
     assert not record.measured(0.2), "an embedded server is next door"
 
 
@@ -165,6 +165,9 @@ def test_a_record_without_a_proxy_measures_always() -> None:
         (HalfOpen(at=12), 12.0, HalfOpen(at=2)),
         (ConnectionReset(at=12), 12.1, ConnectionReset(at=2)),
         (ConnectionReset(at=9), 9.1, None),
+        (HighLatency(at=8, duration=5), None, HighLatency(at=0, duration=3)),
+        (HighLatency(at=8, duration=5), 11.0, HighLatency(at=0, duration=1)),
+        (HighLatency(at=8, duration=5), 9.5, None),
     ],
 )
 def test_a_fault_has_its_true_duration(fault: Fault, ended_at: float | None, expected: Fault | None) -> None:

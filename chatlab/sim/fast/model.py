@@ -138,12 +138,14 @@ class FastModel(Model):
     def _make_account(self, config: WebSocketConfig, network: NetworkConfig) -> AnyAccount | None:
         """Return the account of pending heartbeats; None: none are pending.
 
-        Both sides send pings; or what happens at one instant might change its order, and that matters, or
-        might.
+        Both sides send pings, or may do so; or what happens at one instant might change its order, and that
+        matters, or might.
         """
         if self._orders_syns(config, network):
             return None
         if not config.heartbeat.by_server:
+            if self.server.config.pings is not None:
+                return None
             return HeartbeatAccount(self.server, config, self._dialect, self._barriers)
         tied = not self.server.order.on and may_tie(config, network, together=self._together, later=True)
         if config.heartbeat.mode == "both" or tied:

@@ -1,4 +1,5 @@
 // The frame inspector: a filtered list of frames, which can be expanded.
+import { copyBy } from "./copy.js";
 import { Download } from "./download.js";
 import { Feed } from "./feed.js";
 import { clearButton, SearchField } from "./list_tools.js";
@@ -13,7 +14,6 @@ const MAX_DEPTH = 20; // maximum levels of indentation
 const DIRECTIONS = { up: ["\u2191", "up"], down: ["\u2193", "down"], local: ["\u2022", "local"] };
 const HEARTBEATS = new Set(["ping", "pong", "comment"]);
 const NOTHING = "No frames yet. Connect, and each frame sent or received is listed here.";
-const COPIED = 2_000; // milliseconds that "Copied" is shown
 
 /** Returns JSON with line breaks; numbers, escapes and repeated keys stay as sent. Null if it isn't JSON. */
 export function prettyJson(text) {
@@ -51,17 +51,6 @@ export function passes(row, { direction, kind, text, heartbeats }) {
   if (direction && row.direction !== direction) return false;
   if (kind && row.kind !== kind) return false;
   return !text || `${row.kind ?? ""}\n${row.text ?? ""}`.toLowerCase().includes(text.toLowerCase());
-}
-
-async function copy(doc, text) {
-  const clipboard = doc.defaultView?.navigator?.clipboard;
-  if (clipboard) return clipboard.writeText(text);
-  const area = element(doc, "textarea", { class: "cl-sr" }); // pages without TLS have no Clipboard API
-  area.value = text;
-  doc.body.append(area);
-  area.select();
-  doc.execCommand("copy");
-  area.remove();
 }
 
 function createFrame(doc, first) {
@@ -240,16 +229,7 @@ function render({ model, el }) {
     if (button.dataset.action === "expand") entry.toggle();
     if (button.dataset.action === "raw") entry.toggleRaw();
     list.resized();
-    if (button.dataset.action === "copy") {
-      const say = (text) => {
-        setText(button, text);
-        scope.after(COPIED, () => setText(button, "Copy"));
-      };
-      copy(doc, entry.row.text ?? "").then(
-        () => say("Copied"),
-        () => say("Not allowed"),
-      );
-    }
+    if (button.dataset.action === "copy") copyBy(scope, button, entry.row.text ?? "");
   });
   scope.listen(scroller, "keydown", (event) => {
     const way = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];

@@ -43,8 +43,10 @@ function render({ model, el }) {
   el.append(question, typing, choosing, complaint, both, words, again);
   let state = "";
   let chosen = null; // the choice that was clicked
+  let asked = false; // this view has sent the guess
 
   function guess(text) {
+    asked = true;
     if (!tell(model, { type: "guess", text })) setText(complaint, LOST);
   }
 
@@ -56,10 +58,10 @@ function render({ model, el }) {
 
   function show(message) {
     const before = state;
+    const moving = el.contains(doc.activeElement) || doc.activeElement === doc.body;
     const { options, judged } = message;
     state = message.state;
     const asking = state === "asking";
-    const inside = el.contains(doc.activeElement);
     setText(question, visible(message.question));
     setText(label, labelText(message.unit));
     if (choosing.childElementCount !== options.length) offer(options);
@@ -84,9 +86,9 @@ function render({ model, el }) {
       delete el.dataset.right;
     }
     setText(words, judged ? `${judged.right ? "\u2713" : "\u2717"} ${visibleLine(judged.words)}` : "");
-    // A disabled button loses the focus: keep it in the question.
-    if (state === "answered" && before === "computing" && inside) again.focus();
-    if (asking && before === "answered" && inside) (options.length ? choosing.firstChild : field).focus();
+    // A disabled field or button has lost the focus: keep it in the question, in the view that has sent the guess.
+    const next = judged ? again : options.length ? choosing.firstChild : field;
+    if (asked && moving && state !== "computing" && state !== before) next.focus();
   }
 
   scope.listen(submit, "click", () => guess(field.value));
@@ -99,7 +101,10 @@ function render({ model, el }) {
     chosen = button;
     guess(button.dataset.option);
   });
-  scope.listen(again, "click", () => tell(model, { type: "again" }));
+  scope.listen(again, "click", () => {
+    asked = true;
+    tell(model, { type: "again" });
+  });
   both.hidden = again.hidden = typing.hidden = choosing.hidden = true;
   snapshot({ scope, model, type: "guess", show });
   return () => scope.end();

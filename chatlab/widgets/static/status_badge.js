@@ -25,6 +25,11 @@ export function attemptText({ attempt, max_attempts: most }) {
   return most ? `attempt ${attempt} of ${most}` : `attempt ${attempt}`;
 }
 
+/** Returns the transport in use as text; empty while there is no connection and none is being made. */
+export function transportText({ status, transport }) {
+  return transport && !["disconnected", "error"].includes(status) ? visibleLine(transport) : "";
+}
+
 /** Returns the number of messages in the outbox as text; empty if there are none. */
 export function waitingText(waiting) {
   return waiting ? `${waiting.toLocaleString("en")} ${waiting === 1 ? "message waits" : "messages wait"}` : "";
@@ -41,8 +46,9 @@ function render({ model, el }) {
   const scope = new Scope();
   mount(el, "cl-status", scope);
   const label = element(doc, "strong");
+  const transport = element(doc, "span", { class: "cl-transport" });
   const attempt = element(doc, "span", { class: "cl-attempt" });
-  const live = element(doc, "span", { class: "cl-live", role: "status", "aria-live": "polite", "aria-atomic": "true" }, label, attempt);
+  const live = element(doc, "span", { class: "cl-live", role: "status", "aria-live": "polite", "aria-atomic": "true" }, label, transport, attempt);
   const countdown = element(doc, "span", { class: "cl-countdown", "aria-hidden": "true" });
   const waiting = element(doc, "span", { class: "cl-waiting", title: "In the outbox: queued, or sent and not yet acknowledged" });
   const reason = element(doc, "bdi", { class: "cl-reason" });
@@ -80,6 +86,7 @@ function render({ model, el }) {
     halt();
     el.dataset.status = status in LABELS ? status : "error";
     setText(label, LABELS[status] ?? visibleLine(status));
+    setText(transport, transportText(message));
     setText(attempt, attemptText(message));
     setText(reason, visibleLine(message.reason));
     setText(countdown, "");

@@ -20,6 +20,7 @@ from chatlab.sim.faults import (
     Flapping,
     HalfOpen,
     HttpError,
+    IdleTimeout,
     NoPong,
     Partition,
     ServerDown,
@@ -83,6 +84,22 @@ def test_a_client_s_Ping_frames_count_for_the_rate_limit(
     server = ServerConfig(rate=1.0, burst=2, max_connections=2)
     transport = WebSocketSettings(reconnect=SURE, heartbeat=heartbeat)
     assert_agree(played(transport, *faults, server=server))
+
+
+@pytest.mark.parametrize("mode", ["json", "none", "server"])
+def test_the_servers_own_pings_find_a_dead_connection(mode: HeartbeatMode) -> None:
+    heartbeat = HeartbeatConfig(interval=2.3, timeout=1.1, mode=mode)
+    transport = WebSocketSettings(reconnect=SURE, heartbeat=heartbeat)
+    server = ServerConfig(ping_interval=0.9, ping_timeout=1.4)
+    assert_agree(played(transport, HalfOpen(at=3.05, direction="up"), server=server))
+
+
+def test_the_servers_own_pings_keep_a_connection_alive_that_a_proxy_would_cut() -> None:
+    scenario = played("websocket", IdleTimeout(at=0.0, duration=99.0, timeout=25.0), duration=99.0)
+    pinged = scenario.replace(server=ServerConfig(ping_interval=20.0))
+    assert run(scenario).metrics["attempts"] == 4
+    assert run(pinged).metrics["attempts"] == 1
+    assert_agree(pinged, steps=2)
 
 
 @pytest.mark.sampled(3)

@@ -235,6 +235,7 @@ def test_clients_that_are_promoted_before_the_run_leave_the_server_in_time() -> 
         {"heartbeat": HeartbeatConfig(interval=0.5, timeout=0.3)},
         {"arrive_over": 0.0},
         {"rooms": 12},
+        {"server": ServerConfig(ping_interval=7.3, ping_timeout=2.1)},
     ],
     ids=str,
 )
@@ -511,6 +512,7 @@ def test_a_client_that_waits_too_long_in_the_accept_queue_is_promoted(seen: Coun
         silent(server=ServerConfig(presence=True)),
         silent(server=ServerConfig(service_time=0.01)),
         silent(server=ServerConfig(max_connections=5)),
+        silent(server=ServerConfig(ping_interval=20.0)),
         silent(network=NetworkConfig(bandwidth=1e4)),
         silent(SlowServer(at=9.0, duration=2.0)),
         silent(server=DROPPING, network=NETWORKS["constant"], arrive_over=0.0),
@@ -524,6 +526,7 @@ def test_a_client_that_waits_too_long_in_the_accept_queue_is_promoted(seen: Coun
         "presence",
         "busy",
         "full",
+        "server pings",
         "bandwidth",
         "slow",
         "all at once",

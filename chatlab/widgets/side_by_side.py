@@ -1,0 +1,338 @@
+"""Several transports side by side: the same faults, a conversation each, and one timeline."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
+
+import ipywidgets as widgets
+
+from chatlab.conversation import explain
+from chatlab.errors import SettingsError
+from chatlab.experiment.fault_proxy import OUTAGES, FaultProxy
+from chatlab.experiment.injected_fault import InjectedFault
+from chatlab.live.background_loop import background_thread
+from chatlab.live.client.kinds import TITLES, make_config
+from chatlab.live.server.embedded_server import EmbeddedServer
+from chatlab.settings import AnyConfig
+from chatlab.sim.faults import Fault, ServerDown
+from chatlab.sim.faults.phrases import UNTIL_ENDED, kind_name, phrase_of, read_faults
+from chatlab.studies.recorded import RecordedScenario, scenario_of
+from chatlab.widgets.controls import button, parts
+from chatlab.widgets.fault_controls import FaultControls
+from chatlab.widgets.live_transports import LiveTransports
+from chatlab.widgets.shared_timeline import SharedTimeline
+from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
+
+MOST = 6
+"""Maximum number of transports."""
+
+
+class Lane:
+    """One transport with its line to the server, its conversation, and its lanes of the timeline.
+
+    `changed` is called with a fault that begins or ends on its line, and `redraw` after a change of status.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        kind: str,
+        settings: dict[str, Any],
+        server: EmbeddedServer,
+        timeline: SharedTimeline,
+        *,
+        seed: int,
+        changed: Callable[[Lane, InjectedFault], object],
+        redraw: Callable[[], object],
+    ) -> None:
+        self.title = title
+        self.messages = ChatLog()
+        self.badge = StatusBadge()
+        self.frames = FrameLog()
+        self.proxy = FaultProxy(server, seed=seed, on_change=lambda injected: changed(self, injected))
+        background_thread().call(self.proxy.accept)
+        try:
+            self.config: AnyConfig = make_config(kind, self.proxy.rebase(server.url), **settings)
+        except Exception:
+            self.end()
+            raise
+        self.transports = LiveTransports(
+            self.messages,
+            self.badge,
+            self.frames,
+            timeline.part(title),
+            seed=seed,
+            proxy_of=lambda config: self.proxy,
+            on_status=redraw,
+            started_at=timeline.started_at,
+        )
+        self.conversation = self.transports.display.conversation
+        heading = widgets.HTML(f"<h4 class='chatlab-lane-title'>{title}</h4>")
+        self.view = widgets.VBox(
+            [heading, self.badge, self.messages], layout=widgets.Layout(flex="1 1 300px", min_width="260px")
+        )
+        self.view.add_class("chatlab-lane")
+
+    def connect(self) -> None:
+        """Connect at once."""
+        self.conversation.switch_to(self.config)
+        self.conversation.start(at_once=True)
+
+    def send(self, text: str) -> None:
+        """Send a message. Errors: `OutboxFull`, `InvalidMessage`."""
+        self.conversation.switch_to(self.config)
+        self.conversation.submit(text)
+
+    def end(self) -> None:
+        """Close the line to the server."""
+        background_thread().call(self.proxy.close)
+
+
+class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """Transports side by side, such as `SideBySide("websocket", "long_polling")`: without names, all five.
+
+    Each has a conversation in the same room, under its own name, and a line of its own to one server, by
+    default an embedded one. Every fault hits all lines at the same time. The timeline has two lanes for each:
+    the live connection, and the model's prediction. `settings` are those of the transports, such as
+    `heartbeat`; each gets those that it has. `seed` is that of the random numbers, the same for all.
+
+    A new one of the same `name` replaces the old one, so a cell can be run again.
+
+    Errors: `SettingsError` for an unknown transport or a wrong setting.
+    """
+
+    _open: ClassVar[WeakValueDictionary[str, SideBySide]] = WeakValueDictionary()
+
+    def __init__(
+        self,
+        *transports: str,
+        server: EmbeddedServer | None = None,
+        name: str = "side by side",
+        seed: int | None = None,
+        **settings: Any,
+    ) -> None:
+        kinds = transports or tuple(TITLES)
+        check_kinds(kinds)
+        for kind in kinds:
+            make_config(kind, "http://127.0.0.1/", **{"sender": "you"} | settings)
+        if (old := SideBySide._open.pop(name, None)) is not None:
+            old.close()
+        SideBySide._open[name] = self
+        self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
+        # With a file: what was sent before an outage is there after it.
+        self._folder = tempfile.TemporaryDirectory(prefix="chatlab-") if server is None else None
+        self.server = server or EmbeddedServer(
+            db=Path(self._folder.name) / "chat.db" if self._folder else None
+        )
+        self.server.start_in_background()
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self.timeline = Timeline()
+        shared = SharedTimeline(self.timeline, time.monotonic())
+        self.lanes = [
+            Lane(
+                title,
+                kind,
+                {"sender": title} | settings,
+                self.server,
+                shared,
+                seed=self.seed,
+                changed=self._changed,
+                redraw=self._redraw,
+            )
+            for title, kind in zip(titles(kinds), kinds, strict=True)
+        ]
+        for lane in self.lanes:
+            lane.messages.on_send(partial(self._send_over, lane))
+            lane.messages.on_retry(partial(self._retry_over, lane))
+            lane.messages.on_retry_all(partial(self._retry_all, lane))
+            lane.messages.on_typing(lane.conversation.typing)
+        self.controls = FaultControls(self.play, self.end_faults, reporting=self._reporting)
+        self._server_button = button("Stop the server", self._toggle_server, "warning")
+        buttons = [
+            button("Connect all", self.connect, "primary"),
+            button("Disconnect all", self.disconnect),
+            self._server_button,
+        ]
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="stretch")
+        super().__init__(
+            [
+                widgets.HBox(buttons, layout=widgets.Layout(flex_flow="row wrap")),
+                widgets.HBox([lane.view for lane in self.lanes], layout=wrap),
+                self.controls.view,
+                self.timeline,
+            ]
+        )
+        self.add_class("chatlab-panel")
+        self.add_class("chatlab-side-by-side")
+
+    # Actions of buttons and cells
+
+    def connect(self) -> None:
+        """Connect all transports at once; report errors in their logs."""
+        for lane in self.lanes:
+            with self._reporting("Not connected", lane):
+                lane.connect()
+
+    def disconnect(self) -> None:
+        """Disconnect all; unsettled messages stay in their outboxes."""
+        for lane in self.lanes:
+            with self._reporting("Not disconnected", lane):
+                lane.conversation.stop()
+
+    def send(self, text: str) -> None:
+        """Send the same message over each transport; report errors in their logs."""
+        for lane in self.lanes:
+            self._send_over(lane, text)
+
+    def play(self, faults: str | Sequence[Fault]) -> None:
+        """Inject faults such as "down at 10 for 5" on all lines, in seconds from now.
+
+        Errors: `SettingsError` for a fault that can't be read or injected; then none is injected.
+        """
+        script = read_faults(faults) if isinstance(faults, str) else list(faults)
+        background_thread().call(self._play, script)
+
+    def end_faults(self) -> None:
+        """End all faults, and cancel those to come."""
+        background_thread().call(self._end)
+
+    def stop_server(self) -> None:
+        """Kill the server: it resets its connections and refuses new ones, until it is started."""
+        background_thread().call(self._play, [ServerDown(at=0.0, duration=UNTIL_ENDED)])
+
+    def start_server(self) -> None:
+        """Start the server again, with its history."""
+        background_thread().call(self.lanes[0].proxy.start_server)
+
+    def as_scenario(self, transport: str, *, texts: bool = False) -> RecordedScenario:
+        """Return one transport's live run as a scenario, as a panel's `as_scenario` does.
+
+        Errors: `SettingsError` for an unknown title, or if nothing has happened yet.
+        """
+        for lane in self.lanes:
+            if lane.title == transport and (record := lane.transports.controller.latest) is not None:
+                return scenario_of(record, texts=texts)
+        known = ", ".join(lane.title for lane in self.lanes)
+        raise SettingsError(f"transport: choose one of {known}, once it has connected; got {transport!r}")
+
+    async def _play(self, script: Sequence[Fault]) -> None:
+        for lane in self.lanes:
+            for fault in script:
+                lane.proxy.check(fault)
+        for number, lane in enumerate(self.lanes):
+            # One server goes down once: the other lanes see the first one's outage.
+            lane.proxy.play(fault for fault in script if number == 0 or not isinstance(fault, OUTAGES))
+        await self._settle()
+
+    async def _end(self) -> None:
+        for lane in self.lanes:
+            lane.proxy.end_faults()
+        await self._settle()
+
+    async def _settle(self) -> None:
+        for lane in self.lanes:
+            await lane.proxy.settle()
+
+    def _changed(self, lane: Lane, injected: InjectedFault) -> None:
+        """Mark a fault that begins or ends: an outage on all lanes."""
+        text = ""
+        if injected.under_way:
+            text = phrase_of(injected.fault)
+        elif injected.has_begun and injected.lasted:
+            text = f"{kind_name(type(injected.fault))} is over"
+        outage = isinstance(injected.fault, OUTAGES)
+        if text:
+            for each in self.lanes if outage else [lane]:
+                each.transports.mark_fault(text)
+        if lane is self.lanes[0]:
+            self._show_faults()
+        if outage:
+            label = "Start the server" if self._server_is_down else "Stop the server"
+            self._context.copy().run(setattr, self._server_button, "description", label)
+
+    def _show_faults(self) -> None:
+        faults = self.lanes[0].proxy.faults
+        texts = [phrase_of(one.fault) for one in faults if one.under_way]
+        words = f"Under way: {'; '.join(texts)}." if texts else "No fault is under way."
+        left = any(one.ended_at is None for one in faults)
+        self._context.copy().run(self.controls.show, words, any_left=left)
+
+    @property
+    def _server_is_down(self) -> bool:
+        return any(isinstance(one.fault, OUTAGES) for one in self.lanes[0].proxy.under_way)
+
+    def _toggle_server(self) -> None:
+        with self._reporting("The server could not be started or stopped"):
+            if self._server_is_down:
+                self.start_server()
+            else:
+                self.stop_server()
+
+    def _send_over(self, lane: Lane, text: str) -> None:
+        with self._reporting("Not sent", lane):
+            lane.send(text)
+
+    def _retry_over(self, lane: Lane, key: str) -> None:
+        with self._reporting("Not sent again", lane):
+            lane.conversation.retry(key)
+
+    def _retry_all(self, lane: Lane) -> None:
+        with self._reporting("Not sent again", lane):
+            lane.conversation.retry_all()
+
+    def _redraw(self) -> None:
+        """Draw all lanes, as they end at the same time."""
+        for lane in getattr(self, "lanes", ()):
+            lane.transports.redraw()
+
+    @contextmanager
+    def _reporting(self, what: str, lane: Lane | None = None) -> Iterator[None]:
+        """Report an error in a log and suppress it: an exception raised by a button is shown nowhere."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            display = (lane or self.lanes[0]).transports.display
+            display.notice(f"{what}: {explain(error)}.", warning=True)
+
+    def close(self) -> None:
+        """Disconnect, stop the server that it started, and remove its views."""
+        if self.comm is None:
+            return
+        for lane in self.lanes:
+            lane.conversation.stop()
+        for lane in self.lanes:
+            lane.end()
+        if self._folder is not None:
+            self.server.stop_in_background()
+            self._folder.cleanup()
+        for whole in (*(lane.frames for lane in self.lanes), self):
+            for part in parts(whole):
+                widgets.Widget.close(part)
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Check the names of transports. Errors: `SettingsError`."""
+    for kind in kinds:
+        if kind not in TITLES:
+            raise SettingsError(f"transport: there is no {kind!r}; choose from {', '.join(TITLES)}")
+    if len(kinds) > MOST:
+        raise SettingsError(f"transports: give at most {MOST}, got {len(kinds)}")
+
+
+def titles(kinds: Iterable[str]) -> list[str]:
+    """Return a title for each kind of transport; a second one of a kind has a number."""
+    seen: dict[str, int] = {}
+    result = []
+    for kind in kinds:
+        seen[kind] = seen.get(kind, 0) + 1
+        result.append(TITLES[kind] if seen[kind] == 1 else f"{TITLES[kind]} {seen[kind]}")
+    return result
