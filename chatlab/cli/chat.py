@@ -25,8 +25,8 @@ def chat(
     dialect: Annotated[
         str,
         typer.Option(
-            help="The server's dialect: chatlab, text, nchan, matrix, mqtt, phoenix, an installed one, or "
-            "module:Class of your own.",
+            help="The server's dialect: chatlab, text, nchan, matrix, mqtt, phoenix, socket.io, an installed "
+            "one, or module:Class of your own.",
         ),
     ] = "chatlab",
     history: Annotated[

@@ -29,6 +29,7 @@ from chatlab.dialects.matrix import MatrixDialect
 from chatlab.dialects.mqtt import MqttDialect
 from chatlab.dialects.nchan import NchanDialect
 from chatlab.dialects.phoenix import PhoenixDialect
+from chatlab.dialects.socketio import SocketIODialect
 from chatlab.dialects.templates import request_to
 from chatlab.dialects.text import TextDialect
 
@@ -54,6 +55,7 @@ __all__ = [
     "Request",
     "ServerPing",
     "ServerPong",
+    "SocketIODialect",
     "TextDialect",
     "Unreadable",
     "Welcome",

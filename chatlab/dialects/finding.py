@@ -11,6 +11,7 @@ from chatlab.dialects.matrix import MatrixDialect
 from chatlab.dialects.mqtt import MqttDialect
 from chatlab.dialects.nchan import NchanDialect
 from chatlab.dialects.phoenix import PhoenixDialect
+from chatlab.dialects.socketio import SocketIODialect
 from chatlab.dialects.text import TextDialect
 from chatlab.errors import SettingsError
 from chatlab.text import quoted
@@ -27,6 +28,7 @@ DIALECTS: dict[str, Dialect] = {
         MatrixDialect(),
         MqttDialect(),
         PhoenixDialect(),
+        SocketIODialect(),
     )
 }
 """The built-in dialects. An entry point of the same name is ignored."""

@@ -23,7 +23,7 @@ _ENGINE_IO = re.compile(
     r'Forbidden|Unsupported protocol version)"'
 )
 """Refusal of a handshake by Engine.IO, the base of Socket.IO. Source: Engine.IO protocol, revision 4."""
-SOCKET_IO = "; the server speaks Socket.IO: the dialect must, too"
+SOCKET_IO = "; the server speaks Socket.IO: use the dialect socket.io"
 
 
 def heartbeat_refused(failure: Failure) -> str:

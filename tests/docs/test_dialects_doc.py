@@ -38,5 +38,5 @@ def test_the_pages_program_prints_what_the_page_says() -> None:
 def test_the_page_names_every_dialect() -> None:
     from chatlab.dialects import DIALECTS
 
-    rows = re.findall(r"^\| `([\w-]+)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.-]+)` \|", PAGE, re.MULTILINE)
     assert sorted(rows) == sorted(DIALECTS)
