@@ -19,7 +19,7 @@ import psycopg
 from tests.processes import die_with_parent, free_port
 from tests.requirements import find
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Postgres:

@@ -16,7 +16,7 @@ from typing import Any
 from tests.processes import die_with_parent, free_port
 from tests.requirements import find
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @contextmanager
