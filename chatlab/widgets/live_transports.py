@@ -11,6 +11,7 @@ from chatlab.live.client.transport import ChatTransport
 from chatlab.settings import AnyConfig
 from chatlab.studies.live_record import LiveRecord
 from chatlab.trace import Step
+from chatlab.transports.machine import Connect, Disconnect
 from chatlab.widgets.frames import FrameRecorder
 from chatlab.widgets.panel_display import PanelDisplay
 from chatlab.widgets.timeline_controller import TimelineController
@@ -70,6 +71,8 @@ class LiveTransports:
     def _record(self, record: LiveRecord, step: Step) -> None:
         self._recorder.record(step)
         record.record(step)
+        if isinstance(step.event, Connect | Disconnect):  # The status may have been drawn before.
+            self.redraw()
         self.display.transport_used()
         transport = self.display.transport
         if transport is not None and transport.config == record.config:
