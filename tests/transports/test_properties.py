@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from msgspec import Struct
 
 from chatlab.dialects import find_dialect, serving
-from chatlab.dialects.base import Answer, Nack, ServerPing, Welcome
+from chatlab.dialects.base import Answer, Dialect, Nack, ServerPing, Welcome
 from chatlab.dialects.chatlab import (
     decode_client_frame,
     decode_posted,
@@ -78,6 +78,7 @@ from chatlab.transports.machine import (
     Tick,
     Typing,
 )
+from tests.dialects.greeting import GreetingDialect
 from tests.sizes import examples
 
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
@@ -192,6 +193,7 @@ class World:
     """A machine, its application, the hub, other people, and a lossy network."""
 
     receivers = 1  # number of receiving links at a time
+    dialect: ClassVar[Dialect] = find_dialect("chatlab")
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
@@ -213,7 +215,7 @@ class World:
         self.token_is_good = False
         self.refused: set[str] = set()  # for good: a server that refuses a message does so again
         self.dice = Random(0)
-        self.machine: Machine = make_machine(self.config(), find_dialect("chatlab"), Random(0).random)
+        self.machine: Machine = make_machine(self.config(), self.dialect, Random(0).random)
         self.spread(self.hub.join(BOB, "lobby", "bob"))
 
     def config(self) -> AnyConfig:
@@ -785,9 +787,17 @@ class WebSocketWorld(World):
         return self.websocket()
 
 
+class GreetingWorld(WebSocketWorld):
+    dialect = GreetingDialect()
+
+
 class SSEWorld(World):
     def config(self) -> AnyConfig:
         return self.sse()
+
+
+class GreetingSSEWorld(SSEWorld):
+    dialect = GreetingDialect()
 
 
 class ShortPollingWorld(World):
@@ -1018,6 +1028,13 @@ def run_story(world: type[World], full: int) -> None:
 @pytest.mark.sized
 def test_websocket() -> None:
     run_story(WebSocketWorld, 400)
+
+
+@pytest.mark.slow
+@pytest.mark.sized
+@pytest.mark.parametrize("world", [GreetingWorld, GreetingSSEWorld])
+def test_a_dialect_that_greets(world: type[World]) -> None:
+    run_story(world, 80)
 
 
 @pytest.mark.slow
