@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -124,11 +125,13 @@ class FaultProxy:
         if self._line is None:
             return
         line, self._line = self._line, None
-        self.end_faults()
-        if self._own is not None:
-            self._own.remove(self)
-            await self._own.control.settle()
-        await self._lines.close_line(line)
+        try:
+            self.end_faults()
+        finally:
+            if self._own is not None:
+                self._own.remove(self)
+                await self._own.control.settle()
+            await self._lines.close_line(line)
 
     def rebase(self, url: str) -> str:
         """Return the URL with the proxy's host and port; a user and password stay."""
@@ -181,10 +184,14 @@ class FaultProxy:
         self.inject(ConnectionReset(at=0.0))
 
     def end_faults(self, *kinds: type[Fault]) -> None:
-        """End all faults under way, and cancel those to come, or only those of some kinds."""
-        for injected in list(self.faults):
-            if isinstance(injected.fault, kinds or Fault):
-                injected.end()
+        """End all faults under way, and cancel those to come, or only those of some kinds.
+
+        Errors: `RuntimeError` if one doesn't end, after the others have.
+        """
+        with ExitStack() as ends:
+            for injected in reversed(self.faults):
+                if isinstance(injected.fault, kinds or Fault):
+                    ends.callback(injected.end)
 
     @property
     def to_embedded_server(self) -> bool:

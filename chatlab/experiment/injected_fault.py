@@ -10,6 +10,8 @@ from chatlab.sim.faults import Fault, Injection
 
 LATE = 0.1
 """Maximum seconds by which a fault that wasn't ended early may seem to end too early."""
+STEPS_TO_END = 1000
+"""Maximum number of steps that a fault may take after it is ended."""
 
 
 class InjectedFault:
@@ -78,15 +80,22 @@ class InjectedFault:
             self._timer = self._loop.call_at(self.fault.at, self._start)
 
     def end(self) -> None:
-        """End it now, or cancel it if it has not begun."""
+        """End it now, or cancel it if it has not begun.
+
+        Errors: `RuntimeError` if it goes on for more than `STEPS_TO_END` steps. It is closed then.
+        """
         if self.ended_at is not None:
             return
         if self._timer is not None:
             self._timer.cancel()
         if self._injection is None:
             self._finish()
-        while self.ended_at is None:
+        for _ in range(STEPS_TO_END):
+            if self.ended_at is not None:
+                return
             self._advance(True)
+        if self.ended_at is None:
+            self._close()
 
     def _start(self) -> None:
         context = self._begin(self)
@@ -103,6 +112,18 @@ class InjectedFault:
             return
         if not ended:
             self._timer = self._loop.call_later(wait, self._advance, None)
+
+    def _close(self) -> None:
+        """Close an injection that doesn't end."""
+        assert self._injection is not None
+        try:
+            self._injection.close()
+        finally:
+            self._finish()
+        raise RuntimeError(
+            f"{type(self.fault).__name__}.inject: it goes on after its end; undo its changes and return when "
+            "`yield` returns True"
+        )
 
     def _finish(self) -> None:
         self.ended_at = self._loop.time()

@@ -54,8 +54,8 @@ class Listener(Protocol):
 class HandshakingConnection(Duplex):
     """A connection, from its first packet until the server reads its first bytes.
 
-    `client_open`: the client uses it. `server_open`: the server has it, from the SYN's arrival on. `node` is
-    set once a SYN has arrived.
+    `client_open`: the client uses it. `server_open`: the server has it, from the time at which it has a place
+    in the accept queue. `node` is set once a SYN has arrived.
     """
 
     __slots__ = ("_accepted_at", "_answered", "_handshake", "_syn", "client_open", "node", "server_open")
@@ -190,7 +190,8 @@ class HandshakingConnection(Duplex):
             read(*news)
 
     def _complete_handshake(self) -> bool:
-        """Take a place in the accept queue for the final ACK that arrives now; return whether it is taken."""
+        """Take a place in the accept queue for the final ACK that arrives now, or reset the connection if the
+        node no longer listens. Return False if the queue is full, so the client must send again."""
         handshake, node = self._handshake, self.node
         assert handshake is not None
         assert node is not None

@@ -215,7 +215,7 @@ class Server(StoppableServer):
         """Handle a client's frame."""
         if link.path.impairment.mute and isinstance(decode_client_frame(frame), ServerPing):
             return
-        take = self._take_frame if self.needs.messages else self._receive
+        take = self._receive_after_needs if self.needs.messages else self._receive
         if self.loaded:
             self._do(link, partial(take, link, frame))
         else:
@@ -233,7 +233,7 @@ class Server(StoppableServer):
     def _receive(self, link: Link, frame: str | bytes) -> None:
         self.carry_out(self.hub.receive(link.number, frame, self.environment.now))
 
-    def _take_frame(self, link: Link, frame: str | bytes) -> None:
+    def _receive_after_needs(self, link: Link, frame: str | bytes) -> None:
         """Receive a frame; if it is a message, once all services that it needs have answered."""
         message = decode_client_frame(frame)
         if not isinstance(message, OutgoingMessage):

@@ -84,7 +84,7 @@ class StoppableServer(ABC):
         numbers, now, ending = list(draining.connections), self.environment.now, (draining, code, reason)
         for turn, number in enumerate(numbers):
             self.environment.call_at(now + turn * seconds / len(numbers), self._end_turn, (number, ending))
-        self.environment.call_at(now + seconds, self._end_drain, ending)
+        self.environment.call_at(now + seconds, self._end_drain, (draining.lives, ending))
 
     def start(self, node: int | None = None) -> None:
         """Serve again; `node`: only that one, by its number."""
@@ -127,9 +127,11 @@ class StoppableServer(ABC):
         if connection is not None:
             self.carry_out(self._end(connection, code, reason))
 
-    def _end_drain(self, ending: Ending) -> None:
-        node, code, reason = ending
-        self._die([node], code, reason)
+    def _end_drain(self, drain: tuple[int, Ending]) -> None:
+        """End the node's life in which the drain began, unless that has ended early."""
+        life, (node, code, reason) = drain
+        if node.lives == life:
+            self._die([node], code, reason)
 
     def _end_all(
         self, connections: Iterable[Served], code: int | None, reason: str

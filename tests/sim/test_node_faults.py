@@ -12,8 +12,10 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run
 from chatlab.messages import ConnectionStatus
+from chatlab.random_streams import RandomStreams
 from chatlab.settings import ReconnectConfig
 from chatlab.sim.capacity import ServerConfig
+from chatlab.sim.fault_context import FaultContext
 from chatlab.sim.faults import AnyFault, ConnectionReset, NodeDown, RollingRestart, ServerDown, ServerRestart
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.people import PeopleConfig
@@ -29,6 +31,28 @@ SURE = ReconnectConfig(jitter="none", base_delay=1.0, backoff_multiplier=1.0, ma
 def drain(people: People, at: float, seconds: float, node: int = 1) -> None:
     people.run(at)
     people.server.drain(seconds, 1012, "service restart", node)
+
+
+# A rolling restart that is ended early
+
+
+@pytest.mark.parametrize("ended_at", [2.0, 4.0], ids=["in a drain", "in a pause"])
+def test_a_rolling_restart_that_is_ended_early_spares_the_other_nodes(ended_at: float) -> None:
+    people = People(4, nodes=2, balance="round_robin")
+    people.connect(*range(4))
+    people.run(1.5)
+    restart = RollingRestart(at=1.5, drain=1.0, down=1.0, pause=10.0)
+    injection = restart.inject(FaultContext(people.server, [], RandomStreams(0), 0))
+    next(injection)
+    if ended_at > 3.5:
+        people.run(3.5)
+        assert next(injection) == restart.pause
+    people.run(ended_at)
+    with pytest.raises(StopIteration):
+        injection.send(True)
+    people.run(20.0)
+    assert [node.alive and node.listening and not node.draining for node in people.server.nodes] == [True] * 2
+    assert people.connected == [0, 2]
 
 
 # A drain

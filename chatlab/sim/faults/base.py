@@ -17,7 +17,7 @@ from chatlab.sim.groups import Membership
 Injection: TypeAlias = Generator[float, bool | None, None]
 """A fault under way: it yields the seconds until its next step.
 
-It may be sent True before these have passed. Then it ends now.
+It may be sent True before these have passed. It then undoes its changes, and returns.
 """
 Share = Annotated[float, Meta(ge=0, le=1)]
 ALL_OTHERS = Membership((), 1)

@@ -74,8 +74,10 @@ class RollingRestart(NodeFault, frozen=True, kw_only=True, tag="rolling_restart"
 
     def inject(self, context: FaultContext) -> Injection:
         for node in range(1, context.server.node_count + 1):
-            if node > 1:
-                yield self.pause
+            if node > 1 and (yield self.pause):
+                return
             context.server.drain(self.drain, CODE, REASON, node)
-            yield self.drain + self.down
+            ended = yield self.drain + self.down
             context.server.start(node=node)
+            if ended:
+                return
